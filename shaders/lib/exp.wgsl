@@ -1,0 +1,471 @@
+// Exponentials, logarithms, powers and roots of f32. Polynomials: Cephes (S. L. Moshier, single precision: expf, exp2f, logf),
+// the head-and-tail products of log2, log10 and pow: FreeBSD's msun (e_log2f, e_log10f, e_powf). Where a sum must keep its
+// order, cp_block or cp_head make its parts opaque; products that must be exact have factors of 12 bits, so that
+// fusing them changes nothing.
+
+// p * 2^n for 0.5 <= p < 2.5 and n <= 128 (the caller sets an overflow); a subnormal result may be flushed.
+fn cp_exp_scale(p: f32, n: i32) -> f32 {
+    let low = n < -125;
+    let m = max(n + select(0, 64, low), -125);
+    let b = bitcast<u32>(p) + (bitcast<u32>(m) << 23u);
+    return bitcast<f32>(b) * select(1.0, 5.421011e-20, low);
+}
+
+// (e^r - 1 - r) / r^2 on abs(r) <= 0.35
+fn cp_exp_poly(r: f32) -> f32 {
+    let a = 1.9875691500e-4 * r + 1.3981999507e-3;
+    let b = a * r + 8.3334519073e-3;
+    let c = b * r + 4.1665795894e-2;
+    let d = c * r + 1.6666665459e-1;
+    return d * r + 5.0000001201e-1;
+}
+
+// e^r - 1 on abs(r) <= 0.35
+fn cp_expm1_poly(r: f32) -> f32 {
+    let z = r * r;
+    return r + z * cp_exp_poly(r);
+}
+
+// The whole number next to x / ln 2.
+fn cp_exp_n(x: f32) -> f32 {
+    return floor(x * 1.44269504 + 0.5);
+}
+
+// x + lo - n ln 2; n * 0.693359375 is exact for abs(n) < 2^15.
+fn cp_exp_rest(x: f32, lo: f32, n: f32) -> f32 {
+    let r = cp_block(x - n * 0.693359375);
+    let t = n * -2.12194440e-4 - lo;
+    return r - t;
+}
+
+// e^(x + lo) * 2^dn for x in the range where the result is finite (or far below it), lo small.
+fn cp_exp_at(x: f32, lo: f32, dn: i32) -> f32 {
+    let n = cp_exp_n(x);
+    let p = cp_expm1_poly(cp_exp_rest(x, lo, n));
+    return cp_exp_scale(1.0 + p, i32(n) + dn);
+}
+
+// e^(-a) * 2^dn for a >= 0; 0 above 125, Inf and NaN included.
+fn cp_exp_neg(a: f32, dn: i32) -> f32 {
+    let far = cp_mag(a) > 0x42fa0000u;
+    let x = cp_pick(m_neg(a), 0u, far);
+    return cp_pick(cp_exp_at(x, 0.0, dn), 0u, far);
+}
+
+fn m_exp(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    // inside +-108 the reduction is safe
+    let s = cp_pick(x, 0u, mag > 0x42d80000u);
+    let r = cp_exp_at(s, 0.0, 0);
+    // 88.72284 and above overflow, -104 and below vanish
+    let hi = cp_pick(r, 0x7f800000u, !m_signbit(x) && mag >= 0x42b17218u);
+    let lo = cp_pick(hi, 0u, m_signbit(x) && mag >= 0x42d00000u);
+    return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
+}
+
+// (2^r - 1) / r on abs(r) <= 0.5: Cephes exp2f
+fn cp_exp2_poly(r: f32) -> f32 {
+    let a = 1.535336188319500e-4 * r + 1.339887440266574e-3;
+    let b = a * r + 9.618437357674640e-3;
+    let c = b * r + 5.550332471162809e-2;
+    let d = c * r + 2.402264791363012e-1;
+    return d * r + 6.931472028550421e-1;
+}
+
+fn m_exp2(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let s = cp_pick(x, 0u, mag > 0x43180000u);
+    let n = floor(s + 0.5);
+    let r = s - n;
+    let p = 1.0 + r * cp_exp2_poly(r);
+    let v = cp_exp_scale(p, i32(n));
+    let hi = cp_pick(v, 0x7f800000u, !m_signbit(x) && mag >= 0x43000000u);
+    let lo = cp_pick(hi, 0u, m_signbit(x) && mag >= 0x43160000u);
+    return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
+}
+
+// 2^n (e^r - 1) + (2^n - 1), in halves so that n = 128 stays in range.
+fn m_expm1(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let s = cp_pick(x, 0u, mag > 0x42b20000u || (m_signbit(x) && mag > 0x41900000u));
+    let n = cp_exp_n(s);
+    let p = cp_expm1_poly(cp_exp_rest(s, 0.0, n));
+    let half = bitcast<f32>(bitcast<u32>(i32(n) + 126) << 23u);
+    let v = 2.0 * (half * p + (half - 0.5));
+    let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x33000000u);
+    let hi = cp_pick(tiny, 0x7f800000u, !m_signbit(x) && mag >= 0x42b17218u);
+    let lo = cp_pick(hi, 0xbf800000u, m_signbit(x) && mag > 0x41900000u);
+    return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
+}
+
+// x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): (f, k). Subnormals are normalised in integers.
+fn cp_log_parts(mag: u32) -> vec2<f32> {
+    let p = cp_split(mag);
+    let frac = p.x & 0x7fffffu;
+    let up = select(0u, 1u, frac >= 0x3504f3u);
+    let m = bitcast<f32>(frac | ((127u - up) << 23u));
+    let k = bitcast<i32>(p.y) - 127 + i32(up);
+    return vec2<f32>(m - 1.0, f32(k));
+}
+
+// (log(1 + f) - f + f^2 / 2) / f^3: Cephes logf
+fn cp_log_poly(f: f32) -> f32 {
+    let a = 7.0376836292e-2 * f - 1.1514610310e-1;
+    let b = a * f + 1.1676998740e-1;
+    let c = b * f - 1.2420140846e-1;
+    let d = c * f + 1.4249322787e-1;
+    let e = d * f - 1.6668057665e-1;
+    let g = e * f + 2.0000714765e-1;
+    let h = g * f - 2.4999993993e-1;
+    return h * f + 3.3333331174e-1;
+}
+
+// log(1 + f) + k ln 2 + c for small c
+fn cp_log_sum(f: f32, k: f32, c: f32) -> f32 {
+    let z = f * f;
+    let t = (f * z) * cp_log_poly(f);
+    let u = t + (k * -2.12194440e-4 + c);
+    let w = u - 0.5 * z;
+    let s = cp_block(f + w);
+    return s + k * 0.693359375;
+}
+
+// log of a positive finite x, subnormal or not
+fn cp_log_at(x: f32) -> f32 {
+    let p = cp_log_parts(cp_mag(x));
+    return cp_log_sum(p.x, p.y, 0.0);
+}
+
+// -Inf at 0, NaN below, Inf and NaN kept
+fn cp_log_special(r: f32, x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let neg = m_signbit(x);
+    let inf = cp_pick(r, 0x7f800000u, mag == 0x7f800000u);
+    let nan = cp_pick(inf, 0x7fc00000u, neg || mag > 0x7f800000u);
+    return cp_pick(nan, 0xff800000u, mag == 0u);
+}
+
+fn m_log(x: f32) -> f32 {
+    return cp_log_special(cp_log_at(x), x);
+}
+
+// log(1 + f) as head (12 bits) and tail
+fn cp_log_pair(f: f32) -> vec2<f32> {
+    let z = f * f;
+    let t = (f * z) * cp_log_poly(f);
+    let half = 0.5 * z;
+    let hi = cp_head(f - half);
+    let d = cp_block(f - hi);
+    let e = cp_block(d - half);
+    return vec2<f32>(hi, e + t);
+}
+
+fn m_log2(x: f32) -> f32 {
+    let p = cp_log_parts(cp_mag(x));
+    let q = cp_log_pair(p.x);
+    // 1 / ln 2 = 1.4428710938 (12 bits) - 1.7605285393e-4
+    let hi = q.x * 1.4428710938;
+    let a = (q.x + q.y) * -1.7605285393e-4;
+    let lo = q.y * 1.4428710938 + a;
+    let w = cp_block(p.y + hi);
+    let e = cp_block(p.y - w);
+    let rest = cp_block(e + hi) + lo;
+    return cp_log_special(w + rest, x);
+}
+
+fn m_log10(x: f32) -> f32 {
+    let p = cp_log_parts(cp_mag(x));
+    let q = cp_log_pair(p.x);
+    // 1 / ln 10 = 4.3432617188e-1 (12 bits) - 3.1689971365e-5, log10 2 = 3.0102920532e-1 (13 bits) + 7.9034151668e-7
+    let hi = q.x * 4.3432617188e-1;
+    let a = (q.x + q.y) * -3.1689971365e-5;
+    let b = p.y * 7.9034151668e-7 + a;
+    let lo = q.y * 4.3432617188e-1 + b;
+    let k = p.y * 3.0102920532e-1;
+    let w = cp_block(k + hi);
+    let e = cp_block(k - w);
+    let rest = cp_block(e + hi) + lo;
+    return cp_log_special(w + rest, x);
+}
+
+// log(1 + x) + dk ln 2 for finite x > -1. Where 1 + x is within [sqrt(1/2), sqrt(2)) x itself is the argument of the
+// polynomial, elsewhere what the rounding of 1 + x lost comes back as c / u.
+fn cp_log1p_at(x: f32, dk: f32) -> f32 {
+    let u = cp_block(1.0 + x);
+    let p = cp_log_parts(cp_mag(u));
+    let big = 1.0 - cp_block(u - x);
+    let small = x - cp_block(u - 1.0);
+    let c = select(small, big, x > 1.0) / u;
+    let f = select(p.x, x, p.y == 0.0);
+    return cp_log_sum(f, p.y + dk, select(c, 0.0, p.y == 0.0));
+}
+
+fn m_log1p(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let neg = m_signbit(x);
+    let out = mag >= 0x7f800000u || (neg && mag >= 0x3f800000u);
+    let r = cp_log1p_at(cp_pick(x, 0u, out), 0.0);
+    let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x33000000u);
+    let one = cp_pick(tiny, 0xff800000u, neg && mag == 0x3f800000u);
+    let inf = cp_pick(one, 0x7f800000u, mag == 0x7f800000u);
+    return cp_pick(inf, 0x7fc00000u, mag > 0x7f800000u || (neg && mag > 0x3f800000u));
+}
+
+// log(e^a + e^b)
+fn m_logaddexp(a: f32, b: f32) -> f32 {
+    let hi = m_max(a, b);
+    let lo = m_min(a, b);
+    // half the difference cannot overflow
+    let h = cp_block(hi * 0.5 - lo * 0.5);
+    let d = cp_pick(h * 2.0, 0u, cp_mag(h) > 0x42700000u);
+    let t = cp_pick(cp_exp_neg(d, 0), 0u, cp_mag(h) > 0x42700000u);
+    let r = hi + cp_log1p_at(t, 0.0);
+    // Inf, -Inf and NaN are in hi
+    return cp_pick(r, bitcast<u32>(hi), cp_mag(hi) >= 0x7f800000u);
+}
+
+fn m_sinh(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x42b40000u);
+    let z = a * a;
+    // Cephes sinhf on [0, 1]
+    let p = 2.03721912945e-4 * z + 8.33028376239e-3;
+    let q = p * z + 1.66667160211e-1;
+    let small = a + (a * z) * q;
+    let e = cp_exp_at(a, 0.0, -1);
+    let big = e - 0.25 / e;
+    let r = select(big, small, mag < 0x3f800000u);
+    let tiny = cp_pick(r, mag, mag < 0x39000000u);
+    // 89.41599 is the first to overflow
+    let inf = cp_pick(tiny, 0x7f800000u, mag >= 0x42b2d4fdu);
+    let nan = cp_pick(inf, 0x7fc00000u, mag > 0x7f800000u);
+    return m_copysign(nan, x);
+}
+
+fn m_cosh(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x42b40000u);
+    let e = cp_exp_at(a, 0.0, -1);
+    let inf = cp_pick(e + 0.25 / e, 0x7f800000u, mag >= 0x42b2d4fdu);
+    return cp_pick(inf, 0x7fc00000u, mag > 0x7f800000u);
+}
+
+fn m_tanh(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    // 1 from 9.02 on
+    let far = mag >= 0x411051ecu;
+    let a = cp_pick(bitcast<f32>(mag), 0u, far);
+    let z = a * a;
+    // Cephes tanhf on [0, 0.625]
+    let p = -5.70498872745e-3 * z + 2.06390887954e-2;
+    let q = p * z - 5.37397155531e-2;
+    let s = q * z + 1.33314422036e-1;
+    let t = s * z - 3.33332819422e-1;
+    let small = a + (a * z) * t;
+    let e = cp_exp_at(a + a, 0.0, 0);
+    let big = 1.0 - 2.0 / (e + 1.0);
+    let r = select(big, small, mag < 0x3f200000u);
+    let tiny = cp_pick(r, mag, mag < 0x39000000u);
+    let one = cp_pick(tiny, 0x3f800000u, far);
+    let nan = cp_pick(one, 0x7fc00000u, mag > 0x7f800000u);
+    return m_copysign(nan, x);
+}
+
+fn m_asinh(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    // from 2^30 on log(2 x)
+    let big = mag >= 0x4e800000u;
+    let a = cp_pick(bitcast<f32>(mag), 0x3f800000u, mag >= 0x7f800000u);
+    let b = cp_pick(a, 0x3f800000u, big);
+    let z = b * b;
+    // Cephes asinhf on [0, 0.5]
+    let p = 2.0122003309e-2 * z - 4.2699340972e-2;
+    let q = p * z + 7.4847586088e-2;
+    let s = q * z - 1.6666288134e-1;
+    let small = b + (b * z) * s;
+    let w = b + z / (1.0 + sqrt(z + 1.0));
+    let l = cp_log1p_at(select(w, a, big), select(0.0, 1.0, big));
+    let r = select(l, small, mag < 0x3f000000u);
+    let tiny = cp_pick(r, mag, mag < 0x39000000u);
+    let inf = cp_pick(tiny, mag, mag >= 0x7f800000u);
+    return m_copysign(inf, x);
+}
+
+fn m_acosh(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let big = mag >= 0x4e800000u;
+    let bad = m_signbit(x) || mag > 0x7f800000u || mag < 0x3f800000u;
+    let a = cp_pick(x, 0x3f800000u, bad || mag == 0x7f800000u);
+    let t = cp_pick(a, 0x3f800000u, big) - 1.0;
+    let w = t + sqrt(t * (t + 2.0));
+    let r = cp_log1p_at(select(w, a, big), select(0.0, 1.0, big));
+    let inf = cp_pick(r, 0x7f800000u, mag == 0x7f800000u);
+    return cp_pick(inf, 0x7fc00000u, bad);
+}
+
+fn m_atanh(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let a = cp_pick(bitcast<f32>(mag), 0u, mag >= 0x3f800000u);
+    let z = a * a;
+    // Cephes atanhf on [0, 0.5]
+    let p = 1.81740078349e-1 * z + 8.24370301058e-2;
+    let q = p * z + 1.46691431730e-1;
+    let s = q * z + 1.99782164500e-1;
+    let t = s * z + 3.33337300303e-1;
+    let small = a + (a * z) * t;
+    // 1 - a is exact from 0.5 on
+    let big = 0.5 * cp_log1p_at((a + a) / (1.0 - a), 0.0);
+    let r = select(big, small, mag < 0x3f000000u);
+    let tiny = cp_pick(r, mag, mag < 0x39000000u);
+    let one = cp_pick(tiny, 0x7f800000u, mag == 0x3f800000u);
+    let nan = cp_pick(one, 0x7fc00000u, mag > 0x3f800000u);
+    return m_copysign(nan, x);
+}
+
+// Cube root: a polynomial start of 11 bits, cut to 12 bits so that its square is exact, and one step of Halley.
+fn m_cbrt(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let p = cp_split(mag);
+    // exponent = 3 k + j; +300 keeps the division among the positive
+    let e = bitcast<u32>(bitcast<i32>(p.y) - 127 + 300);
+    let k = e / 3u;
+    let j = e - 3u * k;
+    let frac = p.x & 0x7fffffu;
+    let m = bitcast<f32>(frac | 0x3f800000u);
+    let v = bitcast<f32>(frac | ((127u + j) << 23u));
+    // cbrt on [1, 2], a fit of our own (2^-13)
+    let a = 2.3104947e-2 * m - 1.6296960e-1;
+    let b = a * m + 5.8711420e-1;
+    let c = b * m + 5.5282350e-1;
+    let root = select(select(1.0, 1.25992105, j == 1u), 1.58740105, j == 2u);
+    let t = cp_head(c * root);
+    let r = v / (t * t);
+    let d = cp_block(r - t);
+    let y = t + t * (d / (t + t + r));
+    let bits = bitcast<u32>(y) + (bitcast<u32>(bitcast<i32>(k) - 100) << 23u);
+    let same = mag == 0u || mag >= 0x7f800000u;
+    return bitcast<f32>(select(bits | cp_sgn(x), bitcast<u32>(x) ^ cp_zero(), same));
+}
+
+// log2 of a positive finite x as a head of 12 bits and a tail, to about 2^-36: FreeBSD's e_powf.
+fn cp_pow_log2(mag: u32) -> vec2<f32> {
+    let p = cp_split(mag);
+    let j = p.x & 0x7fffffu;
+    // below sqrt(3/2) around 1, below sqrt(3) around 1.5, else around 2
+    let mid = j > 0x1cc471u && j < 0x5db3d7u;
+    let top = j >= 0x5db3d7u;
+    let n = f32(bitcast<i32>(p.y) - 127 + select(0, 1, top));
+    let ix = (j | 0x3f800000u) - select(0u, 0x00800000u, top);
+    let ax = bitcast<f32>(ix);
+    let bp = select(1.0, 1.5, mid);
+    // s = (ax - bp) / (ax + bp), head and tail: the head's error is found exactly
+    let u = cp_block(ax - bp);
+    let v = 1.0 / (ax + bp);
+    let s = u * v;
+    let sh = cp_head(s);
+    let tb = ((ix >> 1u) & 0xfffff000u) | 0x20000000u;
+    let th = bitcast<f32>(tb + 0x00400000u + select(0u, 0x00200000u, mid));
+    let tl = ax - cp_block(th - bp);
+    let e = cp_block(u - sh * th);
+    let sl = v * cp_block(e - sh * tl);
+    // log of the ratio: 2 s (1 + s^2 / 3 + ...)
+    let s2 = cp_block(s * s);
+    let a = 2.0697501302e-1 * s2 + 2.3066075146e-1;
+    let b = a * s2 + 2.7272811532e-1;
+    let c = b * s2 + 3.3333334327e-1;
+    let d = c * s2 + 4.2857143283e-1;
+    let g = d * s2 + 6.0000002384e-1;
+    let r = (s2 * s2) * g + sl * (sh + s);
+    let q = cp_block(sh * sh);
+    let wh = cp_head(cp_block(3.0 + q) + r);
+    let wl = r - cp_block(cp_block(wh - 3.0) - q);
+    let uh = cp_block(sh * wh);
+    let ul = sl * wh + wl * s;
+    let ph = cp_head(uh + ul);
+    let pl = ul - cp_block(ph - uh);
+    // 2 / (3 ln 2) = 9.6191406250e-1 (12 bits) - 1.1736857402e-4; log2 1.5 = 5.84960938e-1 + 1.56322085e-6
+    let zh = cp_block(9.6191406250e-1 * ph);
+    let zt = -1.1736857402e-4 * ph + pl * 9.6179670095e-1;
+    let zl = cp_block(zt + select(0.0, 1.56322085e-6, mid));
+    let dp = select(0.0, 5.84960938e-1, mid);
+    let t1 = cp_head(cp_block(cp_block(zh + zl) + dp) + n);
+    let x1 = cp_block(t1 - n);
+    let x2 = cp_block(x1 - dp);
+    return vec2<f32>(t1, zl - cp_block(x2 - zh));
+}
+
+// 2^(y log2 x) for a positive finite x
+fn cp_pow_at(mag: u32, y: f32) -> f32 {
+    // beyond 2^31 every x but 1 over- or underflows
+    let ym = min(cp_mag(y), 0x4f000000u);
+    let ys = bitcast<f32>(ym | cp_sgn(y));
+    let l = cp_pow_log2(mag);
+    let y1 = cp_head(ys);
+    let yl = cp_block(ys - y1);
+    let pl = cp_block(yl * l.x + ys * l.y);
+    let ph = cp_block(y1 * l.x);
+    let z = cp_block(pl + ph);
+    let zs = cp_pick(z, 0u, cp_mag(z) > 0x43200000u);
+    let n = floor(zs + 0.5);
+    let r = cp_block(ph - n) + pl;
+    let rs = cp_pick(r, 0u, cp_mag(z) > 0x43200000u);
+    let p = 1.0 + rs * cp_exp2_poly(rs);
+    let v = cp_exp_scale(p, i32(n));
+    // n = 128 with p < 1 is still finite
+    let over = !m_signbit(z) && (cp_mag(z) > 0x43200000u || n > 128.0 || (n == 128.0 && p >= 1.0));
+    let hi = cp_pick(v, 0x7f800000u, over);
+    return cp_pick(hi, 0u, m_signbit(z) && cp_mag(z) >= 0x43160000u);
+}
+
+// 0: y is no whole number, 1: odd, 2: even (from 2^24 on all are)
+fn cp_pow_parity(ym: u32) -> u32 {
+    let e = ym >> 23u;
+    let s = 150u - clamp(e, 126u, 150u);
+    let m = (ym & 0x7fffffu) | 0x800000u;
+    let whole = (m & ((1u << s) - 1u)) == 0u;
+    let v = select(0u, 2u - ((m >> s) & 1u), whole);
+    let low = select(v, 0u, e < 127u);
+    return select(low, 2u, e > 150u);
+}
+
+fn m_pow(x: f32, y: f32) -> f32 {
+    let xm = cp_mag(x);
+    let ym = cp_mag(y);
+    let xneg = m_signbit(x);
+    let yneg = m_signbit(y);
+    let parity = cp_pow_parity(ym);
+    let sign = select(0u, 0x80000000u, xneg && parity == 1u);
+    let plain = xm != 0u && xm < 0x7f800000u && ym < 0x7f800000u;
+    let v = cp_pow_at(select(0x3f800000u, xm, plain), cp_pick(y, 0x3f800000u, !plain));
+    // the first power is exact, the square rounds once
+    let one = cp_pick(v, xm, ym == 0x3f800000u && !yneg);
+    let two = cp_pick(one, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
+    // 0 and Inf: a pole or a zero by the sign of y
+    let pole = (xm == 0u) == yneg;
+    let ends = cp_pick(two, select(0u, 0x7f800000u, pole), xm == 0u || xm == 0x7f800000u);
+    let signed = bitcast<f32>(bitcast<u32>(ends) | sign);
+    // an infinite y: 1 at abs(x) = 1
+    let grows = (xm > 0x3f800000u) != yneg;
+    let far = select(select(0u, 0x7f800000u, grows), 0x3f800000u, xm == 0x3f800000u);
+    let inf = cp_pick(signed, far, ym == 0x7f800000u);
+    let invalid = xneg && plain && parity == 0u;
+    let nan = cp_pick(inf, 0x7fc00000u, invalid || xm > 0x7f800000u || ym > 0x7f800000u);
+    return cp_pick(nan, 0x3f800000u, ym == 0u || bitcast<u32>(x) == 0x3f800000u);
+}
+
+// sqrt(x^2 + y^2): the larger brought to [1, 2), so that nothing over- or underflows. Inf wins over NaN.
+fn m_hypot(x: f32, y: f32) -> f32 {
+    let hi = max(cp_mag(x), cp_mag(y));
+    let lo = min(cp_mag(x), cp_mag(y));
+    let p = cp_split(hi);
+    let q = cp_split(lo);
+    let d = min(bitcast<i32>(p.y) - bitcast<i32>(q.y), 60);
+    let a = bitcast<f32>((p.x & 0x7fffffu) | 0x3f800000u);
+    let b = bitcast<f32>((q.x & 0x7fffffu) | (bitcast<u32>(127 - d) << 23u));
+    let bb = cp_pick(b, 0u, lo == 0u);
+    let s = sqrt(a * a + bb * bb);
+    let r = cp_ldexp(s, bitcast<i32>(p.y) - 127);
+    let zero = cp_pick(r, 0u, hi == 0u);
+    let nan = cp_pick(zero, 0x7fc00000u, hi > 0x7f800000u);
+    return cp_pick(nan, 0x7f800000u, hi == 0x7f800000u || lo == 0x7f800000u);
+}

@@ -1,0 +1,168 @@
+// Integer arithmetic with NumPy's rules where the hardware leaves a case open: division by zero gives 0, MIN / -1 wraps,
+// a shift by the width or more gives 0 (or all sign bits).
+
+// Floor division; x // 0 = 0, MIN // -1 = MIN.
+fn idiv_i32(a: i32, b: i32) -> i32 {
+    // a divisor that never traps: -1 is a wrapping negation, 0 gives 0
+    let d = select(b, 1, b == 0 || b == -1);
+    let q = a / d;
+    let r = a - q * d;
+    let f = select(q, q - 1, r != 0 && ((r ^ d) < 0));
+    let m = select(f, bitcast<i32>(0u - bitcast<u32>(a)), b == -1);
+    return select(m, 0, b == 0);
+}
+
+fn idiv_u32(a: u32, b: u32) -> u32 {
+    return select(a / max(b, 1u), 0u, b == 0u);
+}
+
+// Remainder with the sign of the divisor; x % 0 = 0, MIN % -1 = 0.
+fn imod_i32(a: i32, b: i32) -> i32 {
+    let d = select(b, 1, b == 0 || b == -1);
+    let r = a - (a / d) * d;
+    return select(r, r + d, r != 0 && ((r ^ d) < 0));
+}
+
+fn imod_u32(a: u32, b: u32) -> u32 {
+    let d = max(b, 1u);
+    return a - (a / d) * d;
+}
+
+// Remainder with the sign of the dividend; x fmod 0 = 0.
+fn fmod_i32(a: i32, b: i32) -> i32 {
+    let d = select(b, 1, b == 0 || b == -1);
+    return a - (a / d) * d;
+}
+
+fn fmod_u32(a: u32, b: u32) -> u32 {
+    return imod_u32(a, b);
+}
+
+// Shifts: an amount that is negative or at least the width shifts everything out.
+fn shl_i32(a: i32, n: i32) -> i32 {
+    let s = bitcast<u32>(n);
+    return select(a << (s & 31u), 0, s > 31u);
+}
+
+fn shl_u32(a: u32, n: u32) -> u32 {
+    return select(a << (n & 31u), 0u, n > 31u);
+}
+
+fn shr_i32(a: i32, n: i32) -> i32 {
+    return a >> min(bitcast<u32>(n), 31u);
+}
+
+fn shr_u32(a: u32, n: u32) -> u32 {
+    return select(a >> (n & 31u), 0u, n > 31u);
+}
+
+// Wrapping power by squaring.
+fn ipow_u32(a: u32, n: u32) -> u32 {
+    var r = 1u;
+    var base = a;
+    var left = n;
+    while left != 0u {
+        r = select(r, r * base, (left & 1u) == 1u);
+        base = base * base;
+        left = left >> 1u;
+    }
+    return r;
+}
+
+// A negative exponent gives 1 / a truncated: 1 for 1, 1 or -1 for -1, else 0 (0 included).
+fn ipow_i32(a: i32, n: i32) -> i32 {
+    let p = bitcast<i32>(ipow_u32(bitcast<u32>(a), bitcast<u32>(max(n, 0))));
+    let minus = select(1, -1, (n & 1) == 1);
+    let inv = select(select(0, 1, a == 1), minus, a == -1);
+    return select(p, inv, n < 0);
+}
+
+fn abs_i32(a: i32) -> i32 {
+    return select(a, bitcast<i32>(0u - bitcast<u32>(a)), a < 0);
+}
+
+fn abs_u32(a: u32) -> u32 {
+    return a;
+}
+
+fn sign_i32(a: i32) -> i32 {
+    return select(select(0, 1, a > 0), -1, a < 0);
+}
+
+fn sign_u32(a: u32) -> u32 {
+    return min(a, 1u);
+}
+
+fn min_i32(a: i32, b: i32) -> i32 {
+    return min(a, b);
+}
+
+fn min_u32(a: u32, b: u32) -> u32 {
+    return min(a, b);
+}
+
+fn max_i32(a: i32, b: i32) -> i32 {
+    return max(a, b);
+}
+
+fn max_u32(a: u32, b: u32) -> u32 {
+    return max(a, b);
+}
+
+fn square_i32(a: i32) -> i32 {
+    return a * a;
+}
+
+fn square_u32(a: u32) -> u32 {
+    return a * a;
+}
+
+// Wrapping to a narrow type held in 32 bits.
+fn wrap_i8(a: i32) -> i32 {
+    return (a << 24u) >> 24u;
+}
+
+fn wrap_i16(a: i32) -> i32 {
+    return (a << 16u) >> 16u;
+}
+
+fn wrap_u8(a: u32) -> u32 {
+    return a & 0xffu;
+}
+
+fn wrap_u16(a: u32) -> u32 {
+    return a & 0xffffu;
+}
+
+// One round of Philox4x32 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+fn cp_philox_round(c: vec4<u32>, k: vec2<u32>) -> vec4<u32> {
+    let h0 = cp_mulhi(0xd2511f53u, c.x);
+    let l0 = 0xd2511f53u * c.x;
+    let h1 = cp_mulhi(0xcd9e8d57u, c.z);
+    let l1 = 0xcd9e8d57u * c.z;
+    return vec4<u32>(h1 ^ c.y ^ k.x, l1, h0 ^ c.w ^ k.y, l0);
+}
+
+// Philox4x32-10: the key grows by the Weyl constants between rounds.
+fn philox(ctr: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+    let weyl = vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
+    let k1 = key + weyl;
+    let k2 = k1 + weyl;
+    let k3 = k2 + weyl;
+    let k4 = k3 + weyl;
+    let k5 = k4 + weyl;
+    let k6 = k5 + weyl;
+    let k7 = k6 + weyl;
+    let k8 = k7 + weyl;
+    let k9 = k8 + weyl;
+    let c0 = cp_philox_round(ctr, key);
+    let c1 = cp_philox_round(c0, k1);
+    let c2 = cp_philox_round(c1, k2);
+    let c3 = cp_philox_round(c2, k3);
+    let c4 = cp_philox_round(c3, k4);
+    let c5 = cp_philox_round(c4, k5);
+    let c6 = cp_philox_round(c5, k6);
+    let c7 = cp_philox_round(c6, k7);
+    let c8 = cp_philox_round(c7, k8);
+    return cp_philox_round(c8, k9);
+}

@@ -1,0 +1,123 @@
+// Encoding and decoding of the narrow formats, and conversions between f32 and the integers: all in integers, hence exact on every driver.
+
+// The f16 in the low 16 bits.
+fn f16_to_f32(bits: u32) -> f32 {
+    let sign = (bits & 0x8000u) << 16u;
+    let mag = bits & 0x7fffu;
+    // rebias the exponent by 127 - 15; Inf and NaN by twice that
+    let normal = (mag << 13u) + select(0x38000000u, 0x70000000u, mag >= 0x7c00u);
+    // subnormal m * 2^-24: the leading bit goes to 2^23
+    let up = countLeadingZeros(mag) - 8u;
+    let sub = (((mag << (up & 31u)) & 0x7fffffu) | ((126u - up) << 23u));
+    let r = select(normal, select(sub + 0u, 0u, mag == 0u), mag < 0x400u);
+    return bitcast<f32>(sign | r);
+}
+
+// Nearest even, overflow to Inf, NaN stays a (quiet) NaN, subnormals rounded.
+fn f32_to_f16(x: f32) -> u32 {
+    let b = bitcast<u32>(x);
+    let sign = (b >> 16u) & 0x8000u;
+    let mag = b & 0x7fffffffu;
+    // normal: rebias, then round away 13 bits; a carry runs into the exponent as it should
+    let re = mag - 0x38000000u;
+    let normal = (re + 0xfffu + ((re >> 13u) & 1u)) >> 13u;
+    // below 2^-14: significand m 2^(e-150) in units of 2^-24
+    let s = min(126u - min(mag >> 23u, 126u), 25u);
+    let m = (mag & 0x7fffffu) | 0x800000u;
+    let q = m >> s;
+    let rest = m - (q << s);
+    let half = (1u << s) >> 1u;
+    let inc = rest > half || (rest == half && (q & 1u) == 1u);
+    let sub = select(q + select(0u, 1u, inc), 0u, mag < 0x33000000u);
+    let fin = select(normal, sub, mag < 0x38800000u);
+    let inf = select(fin, 0x7c00u, mag >= 0x477ff000u);
+    let nan = 0x7e00u | ((mag >> 13u) & 0x3ffu);
+    return sign | select(inf, nan, mag > 0x7f800000u);
+}
+
+fn bf16_to_f32(bits: u32) -> f32 {
+    return bitcast<f32>(bits << 16u);
+}
+
+// Nearest even; NaN stays a (quiet) NaN.
+fn f32_to_bf16(x: f32) -> u32 {
+    let b = bitcast<u32>(x);
+    let r = (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
+    return select(r, (b >> 16u) | 0x40u, (b & 0x7fffffffu) > 0x7f800000u);
+}
+
+fn round_f16(x: f32) -> f32 {
+    return f16_to_f32(f32_to_f16(x));
+}
+
+fn round_bf16(x: f32) -> f32 {
+    return bf16_to_f32(f32_to_bf16(x));
+}
+
+fn sext8(bits: u32) -> i32 {
+    return bitcast<i32>(bits << 24u) >> 24u;
+}
+
+fn sext16(bits: u32) -> i32 {
+    return bitcast<i32>(bits << 16u) >> 16u;
+}
+
+// |x| truncated, at most `top`; the bits of a NaN give 0.
+fn cp_f32_mag_int(mag: u32, top: u32) -> u32 {
+    let e = mag >> 23u;
+    let m = (mag & 0x7fffffu) | 0x800000u;
+    let right = m >> min(150u - min(e, 150u), 31u);
+    let left = m << min(max(e, 150u) - 150u, 8u);
+    let v = select(right, left, e >= 150u);
+    let sat = select(min(v, top), top, e >= 159u);
+    return select(select(sat, 0u, e < 127u), 0u, mag > 0x7f800000u);
+}
+
+// Truncation with saturation, NaN to 0: Rust's `as`.
+fn f32_to_i32(x: f32) -> i32 {
+    let b = bitcast<u32>(x);
+    let neg = (b >> 31u) == 1u;
+    let v = cp_f32_mag_int(b & 0x7fffffffu, select(0x7fffffffu, 0x80000000u, neg));
+    return bitcast<i32>(select(v, 0u - v, neg));
+}
+
+fn f32_to_u32(x: f32) -> u32 {
+    let b = bitcast<u32>(x);
+    let v = cp_f32_mag_int(b & 0x7fffffffu, 0xffffffffu);
+    return select(v, 0u, (b >> 31u) == 1u);
+}
+
+fn f32_to_i8(x: f32) -> i32 {
+    return clamp(f32_to_i32(x), -128, 127);
+}
+
+fn f32_to_u8(x: f32) -> u32 {
+    return min(f32_to_u32(x), 255u);
+}
+
+fn f32_to_i16(x: f32) -> i32 {
+    return clamp(f32_to_i32(x), -32768, 32767);
+}
+
+fn f32_to_u16(x: f32) -> u32 {
+    return min(f32_to_u32(x), 65535u);
+}
+
+// Nearest even.
+fn u32_to_f32(v: u32) -> f32 {
+    let up = countLeadingZeros(v | 1u);
+    let n = v << up;
+    let round = 0x7fu + ((n >> 8u) & 1u);
+    // n has its leading bit at 31: adding the exponent (less one, for that bit) lets a carry run into it
+    let low = n & 0xffu;
+    let inc = select(0u, 1u, low + round > 0xffu);
+    let r = (n >> 8u) + inc + ((157u - up) << 23u);
+    return bitcast<f32>(select(r, 0u, v == 0u));
+}
+
+fn i32_to_f32(v: i32) -> f32 {
+    let u = bitcast<u32>(v);
+    let neg = v < 0;
+    let r = u32_to_f32(select(u, 0u - u, neg));
+    return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
+}

@@ -1,0 +1,245 @@
+// Trigonometry of f32 for every finite argument. Polynomials: sin and cos from musl's __sindf and __cosdf rounded to f32,
+// tan, atan and asin from Cephes (single precision).
+
+// 2 / pi in words of 32 bits, word 0 being the bits before the point.
+fn cp_two_over_pi(i: u32) -> u32 {
+    switch i {
+        case 0u: {
+            return 0u;
+        }
+        case 1u: {
+            return 0xa2f9836eu;
+        }
+        case 2u: {
+            return 0x4e441529u;
+        }
+        case 3u: {
+            return 0xfc2757d1u;
+        }
+        case 4u: {
+            return 0xf534ddc0u;
+        }
+        case 5u: {
+            return 0xdb629599u;
+        }
+        case 6u: {
+            return 0x3c439041u;
+        }
+        default: {
+            return 0xfe5163abu;
+        }
+    }
+}
+
+// 32 bits of two neighbouring words from bit s on, s < 32.
+fn cp_window(hi: u32, lo: u32, s: u32) -> u32 {
+    return select((hi << s) | (lo >> ((32u - s) & 31u)), hi, s == 0u);
+}
+
+// Payne-Hanek: |x| mod pi/2 for 2 <= |x| < Inf, from 96 bits of 2/pi chosen by the exponent: (rest, quadrant).
+fn cp_trig_large(mag: u32) -> vec2<f32> {
+    let m = (mag << 8u) | 0x80000000u;
+    let start = (mag >> 23u) - 128u;
+    let i = start >> 5u;
+    let s = start & 31u;
+    let w0 = cp_two_over_pi(i);
+    let w1 = cp_two_over_pi(i + 1u);
+    let w2 = cp_two_over_pi(i + 2u);
+    let w3 = cp_two_over_pi(i + 3u);
+    let a0 = cp_window(w0, w1, s);
+    let a1 = cp_window(w1, w2, s);
+    let a2 = cp_window(w2, w3, s);
+    // the product modulo 4: two bits of quadrant, 62 of fraction
+    let l1 = m * a1;
+    let p1 = l1 + cp_mulhi(m, a2);
+    let carry = select(0u, 1u, p1 < l1);
+    let p2 = m * a0 + cp_mulhi(m, a1) + carry;
+    let quad = ((p2 + 0x20000000u) >> 30u) & 3u;
+    // the fraction as a signed 64-bit part of a quadrant
+    let fh = (p2 << 2u) | (p1 >> 30u);
+    let fl = p1 << 2u;
+    let neg = (fh >> 31u) == 1u;
+    let gl = select(fl, 0u - fl, neg);
+    let gh = select(fh, ~fh + select(0u, 1u, fl == 0u), neg);
+    // normalise to 32 bits and multiply by pi / 2 = 0xc90fdaa2 * 2^-31
+    let wide = gh != 0u;
+    let up = countLeadingZeros(select(gl, gh, wide)) & 31u;
+    let top = select(gl << up, cp_window(gh, gl, up), wide);
+    let z = up + select(32u, 0u, wide);
+    let r = cp_mulhi(top, 0xc90fdaa2u);
+    // r * 2^(-31 - z)
+    let v = f32(r) * bitcast<f32>((127u - 31u - min(z, 90u)) << 23u);
+    return vec2<f32>(select(v, m_neg(v), neg), f32(quad));
+}
+
+// x mod pi/2 for finite x: (rest, quadrant 0 to 3). Up to 8192 pi/2 in parts of 11, 11, 11 and 24 bits,
+// so that the products with a whole number of 13 bits are exact, fused or not.
+fn cp_trig_reduce(x: f32) -> vec2<f32> {
+    let mag = cp_mag(x);
+    if mag >= 0x46000000u {
+        let p = cp_trig_large(mag);
+        let neg = m_signbit(x);
+        let q = (4.0 - p.y) * select(1.0, 0.0, p.y == 0.0);
+        return select(p, vec2<f32>(m_neg(p.x), q), neg);
+    }
+    let n = floor(x * 0.63661977 + 0.5);
+    let a = cp_block(x - n * 1.5703125);
+    let b = cp_block(a - n * 4.8375129699707031e-4);
+    let c = cp_block(b - n * 7.549533620476723e-8);
+    let r = c - n * 2.563344068e-12;
+    return vec2<f32>(r, f32(bitcast<u32>(i32(n)) & 3u));
+}
+
+fn cp_sin_poly(r: f32) -> f32 {
+    let z = r * r;
+    let a = 2.7183114939898219e-6 * z - 1.98393348360966317e-4;
+    let b = a * z + 8.3333293858894632e-3;
+    let c = b * z - 1.66666666416265235595e-1;
+    return r + (r * z) * c;
+}
+
+fn cp_cos_poly(r: f32) -> f32 {
+    let z = r * r;
+    let a = 2.43904487962774090654e-5 * z - 1.38867637746099294692e-3;
+    let b = a * z + 4.16666233237390631894e-2;
+    let c = b * z - 4.99999997251031003120e-1;
+    return 1.0 + z * c;
+}
+
+// sin of the reduced argument in quadrant q (cos is one quadrant on)
+fn cp_sin_quad(r: f32, q: u32) -> f32 {
+    let v = select(cp_sin_poly(r), cp_cos_poly(r), (q & 1u) == 1u);
+    return bitcast<f32>(bitcast<u32>(v) ^ ((q & 2u) << 30u));
+}
+
+fn m_sin(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let p = cp_trig_reduce(cp_pick(x, 0u, mag >= 0x7f800000u));
+    let r = cp_sin_quad(p.x, u32(p.y));
+    // below 2^-12 sin x rounds to x
+    let tiny = cp_pick(r, bitcast<u32>(x), mag < 0x39800000u);
+    return cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
+}
+
+fn m_cos(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let p = cp_trig_reduce(cp_pick(x, 0u, mag >= 0x7f800000u));
+    let r = cp_sin_quad(p.x, u32(p.y) + 1u);
+    return cp_pick(r, 0x7fc00000u, mag >= 0x7f800000u);
+}
+
+fn m_tan(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let p = cp_trig_reduce(cp_pick(x, 0u, mag >= 0x7f800000u));
+    let r = p.x;
+    let z = r * r;
+    let a = 9.38540185543e-3 * z + 3.11992232697e-3;
+    let b = a * z + 2.44301354525e-2;
+    let c = b * z + 5.34112807005e-2;
+    let d = c * z + 1.33387994085e-1;
+    let e = d * z + 3.33331568548e-1;
+    let t = r + (r * z) * e;
+    let odd = (u32(p.y) & 1u) == 1u;
+    let v = select(t, -1.0 / t, odd);
+    let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x39000000u);
+    return cp_pick(tiny, 0x7fc00000u, mag >= 0x7f800000u);
+}
+
+// (asin(s) - s) / s for z = s^2 <= 1/4
+fn cp_asin_poly(z: f32) -> f32 {
+    let a = 4.2163199048e-2 * z + 2.4181311049e-2;
+    let b = a * z + 4.5470025998e-2;
+    let c = b * z + 7.4953002686e-2;
+    let d = c * z + 1.6666752422e-1;
+    return d * z;
+}
+
+fn m_asin(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x3f800000u);
+    let big = mag > 0x3f000000u;
+    // above 1/2: pi/2 - 2 asin(sqrt((1 - a) / 2))
+    let h = 0.5 * (1.0 - a);
+    let z = select(a * a, h, big);
+    let s = select(a, sqrt(h), big);
+    let p = s + s * cp_asin_poly(z);
+    let r = select(p, 1.57079637 - (p + p + 4.3711388e-8), big);
+    let tiny = cp_pick(r, mag, mag < 0x39000000u);
+    let nan = cp_pick(tiny, 0x7fc00000u, mag > 0x3f800000u);
+    return m_copysign(nan, x);
+}
+
+fn m_acos(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x3f800000u);
+    let big = mag > 0x3f000000u;
+    let h = 0.5 * (1.0 - a);
+    let z = select(a * a, h, big);
+    let s = select(a, sqrt(h), big);
+    let p = s + s * cp_asin_poly(z);
+    let neg = m_signbit(x);
+    // pi/2 and pi less their roundings
+    let small = 1.57079637 - (select(p, m_neg(p), neg) + 4.3711388e-8);
+    let low = 3.14159274 - (p + p + 8.7422777e-8);
+    let r = select(small, select(p + p, low, neg), big);
+    return cp_pick(r, 0x7fc00000u, mag > 0x3f800000u);
+}
+
+// atan(r) on abs(r) <= tan(pi/8)
+fn cp_atan_poly(r: f32) -> f32 {
+    let z = r * r;
+    let a = 8.05374449538e-2 * z - 1.38776856032e-1;
+    let b = a * z + 1.99777106478e-1;
+    let c = b * z - 3.33329491539e-1;
+    return r + (r * z) * c;
+}
+
+fn m_atan(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    // from 2^26 on pi/2
+    let a = cp_pick(bitcast<f32>(mag), 0x4c800000u, mag > 0x4c800000u);
+    let high = a > 2.414213562;
+    let mid = a > 0.4142135624;
+    let num = select(a - 1.0, -1.0, high);
+    let den = select(a + 1.0, a, high);
+    let r = select(a, num / den, mid);
+    let base = select(select(0.0, 0.785398163, mid), 1.57079637, high);
+    let v = base + cp_atan_poly(r);
+    let tiny = cp_pick(v, mag, mag < 0x39000000u);
+    let nan = cp_pick(tiny, 0x7fc00000u, mag > 0x7f800000u);
+    return m_copysign(nan, x);
+}
+
+// atan2 from the quotient of the smaller by the larger, both brought to [1, 2) in integers; below tan(pi/8) that quotient,
+// above it pi/4 and (lo - hi) / (lo + hi): one division. Then reflected.
+fn m_atan2(y: f32, x: f32) -> f32 {
+    let ym = cp_mag(y);
+    let xm = cp_mag(x);
+    let inf = ym == 0x7f800000u && xm == 0x7f800000u;
+    let hi = max(ym, xm);
+    let lo = min(ym, xm);
+    let p = cp_split(hi);
+    let q = cp_split(lo);
+    let d = bitcast<i32>(p.y) - bitcast<i32>(q.y);
+    let near = clamp(d, 0, 26);
+    let a = bitcast<f32>((p.x & 0x7fffffu) | 0x3f800000u);
+    let b = bitcast<f32>((q.x & 0x7fffffu) | (bitcast<u32>(127 - near) << 23u));
+    let mid = b > 0.4142135624 * a;
+    let num = select(b, b - a, mid);
+    let den = select(a, b + a, mid);
+    let v = select(0.0, 0.785398163, mid) + cp_atan_poly(num / den);
+    // what the clamped exponent left; only then is the angle its own tangent
+    let small = cp_ldexp(v, near - d);
+    let w = select(v, small, d > 26);
+    // 0, and the infinities: pi/4 where both are, else 0
+    let w0 = cp_pick(w, 0u, lo == 0u || (hi == 0x7f800000u && !inf));
+    let steep = ym > xm;
+    let back = m_signbit(x);
+    let c = select(select(0.0, 3.14159274, back), 1.57079637, steep);
+    let cl = select(select(0.0, 8.7422777e-8, back), 4.3711388e-8, steep);
+    let flip = steep != back;
+    let t = select(w0, m_neg(w0), flip);
+    let r = cp_pick(c + cp_block(t - cl), bitcast<u32>(w0), !steep && !back);
+    let nan = cp_pick(r, 0x7fc00000u, hi > 0x7f800000u);
+    return m_copysign(nan, y);
+}

@@ -1,0 +1,516 @@
+// 64-bit integers and f64, for devices that have them (SHADER_INT64, SHADER_F64). The rules are those of integer.wgsl
+// and numeric.wgsl.
+
+// Floor division; x // 0 = 0, MIN // -1 = MIN.
+fn idiv_i64(a: i64, b: i64) -> i64 {
+    let d = select(b, 1li, b == 0li || b == -1li);
+    let q = a / d;
+    let r = a - q * d;
+    let f = select(q, q - 1li, r != 0li && ((r < 0li) != (d < 0li)));
+    let m = select(f, neg_i64(a), b == -1li);
+    return select(m, 0li, b == 0li);
+}
+
+fn idiv_u64(a: u64, b: u64) -> u64 {
+    return select(a / select(b, 1lu, b == 0lu), 0lu, b == 0lu);
+}
+
+// Remainder with the sign of the divisor; x % 0 = 0, MIN % -1 = 0.
+fn imod_i64(a: i64, b: i64) -> i64 {
+    let d = select(b, 1li, b == 0li || b == -1li);
+    let r = a - (a / d) * d;
+    return select(r, r + d, r != 0li && ((r < 0li) != (d < 0li)));
+}
+
+fn imod_u64(a: u64, b: u64) -> u64 {
+    let d = select(b, 1lu, b == 0lu);
+    return a - (a / d) * d;
+}
+
+// Remainder with the sign of the dividend; x fmod 0 = 0.
+fn fmod_i64(a: i64, b: i64) -> i64 {
+    let d = select(b, 1li, b == 0li || b == -1li);
+    return a - (a / d) * d;
+}
+
+fn fmod_u64(a: u64, b: u64) -> u64 {
+    return imod_u64(a, b);
+}
+
+// Shifts: an amount that is negative or at least 64 shifts everything out.
+fn shl_i64(a: i64, n: i64) -> i64 {
+    let out = n < 0li || n > 63li;
+    return select(a << (u32(n & 63li)), 0li, out);
+}
+
+fn shl_u64(a: u64, n: u64) -> u64 {
+    return select(a << (u32(n & 63lu)), 0lu, n > 63lu);
+}
+
+fn shr_i64(a: i64, n: i64) -> i64 {
+    let out = n < 0li || n > 63li;
+    return a >> (u32(select(n, 63li, out)));
+}
+
+fn shr_u64(a: u64, n: u64) -> u64 {
+    return select(a >> (u32(n & 63lu)), 0lu, n > 63lu);
+}
+
+// Wrapping power by squaring.
+fn ipow_u64(a: u64, n: u64) -> u64 {
+    var r = 1lu;
+    var base = a;
+    var left = n;
+    while left != 0lu {
+        r = select(r, r * base, (left & 1lu) == 1lu);
+        base = base * base;
+        left = left >> 1u;
+    }
+    return r;
+}
+
+// A negative exponent gives 1 / a truncated.
+fn ipow_i64(a: i64, n: i64) -> i64 {
+    let p = bitcast<i64>(ipow_u64(bitcast<u64>(a), bitcast<u64>(select(n, 0li, n < 0li))));
+    let minus = select(1li, -1li, (n & 1li) == 1li);
+    let inv = select(select(0li, 1li, a == 1li), minus, a == -1li);
+    return select(p, inv, n < 0li);
+}
+
+fn neg_i64(a: i64) -> i64 {
+    return bitcast<i64>(0lu - bitcast<u64>(a));
+}
+
+fn abs_i64(a: i64) -> i64 {
+    return select(a, neg_i64(a), a < 0li);
+}
+
+fn abs_u64(a: u64) -> u64 {
+    return a;
+}
+
+fn sign_i64(a: i64) -> i64 {
+    return select(select(0li, 1li, a > 0li), -1li, a < 0li);
+}
+
+fn sign_u64(a: u64) -> u64 {
+    return select(1lu, 0lu, a == 0lu);
+}
+
+fn min_i64(a: i64, b: i64) -> i64 {
+    return select(b, a, a < b);
+}
+
+fn min_u64(a: u64, b: u64) -> u64 {
+    return select(b, a, a < b);
+}
+
+fn max_i64(a: i64, b: i64) -> i64 {
+    return select(b, a, a > b);
+}
+
+fn max_u64(a: u64, b: u64) -> u64 {
+    return select(b, a, a > b);
+}
+
+fn square_i64(a: i64) -> i64 {
+    return a * a;
+}
+
+fn square_u64(a: u64) -> u64 {
+    return a * a;
+}
+
+// A u64 of two words.
+fn cp_u64(lo: u32, hi: u32) -> u64 {
+    return (u64(hi) << 32u) | u64(lo);
+}
+
+fn cp_lo64(v: u64) -> u32 {
+    return u32(v & 0xfffffffflu);
+}
+
+fn cp_hi64(v: u64) -> u32 {
+    return u32(v >> 32u);
+}
+
+// Leading zeros of v, 64 for 0; by words, since the builtin of 64 bits is not in every driver.
+fn cp_clz64(v: u64) -> u32 {
+    let hi = cp_hi64(v);
+    return select(countLeadingZeros(hi), 32u + countLeadingZeros(cp_lo64(v)), hi == 0u);
+}
+
+// u64 to f32, nearest even.
+fn u64_to_f32(v: u64) -> f32 {
+    let up = cp_clz64(v);
+    let n = v << (up & 63u);
+    // 24 bits on top, then the half and the rest
+    let top = cp_hi64(n) >> 8u;
+    let rest = n & 0xfffffffffflu;
+    let half = 0x8000000000lu;
+    let inc = rest > half || (rest == half && (top & 1u) == 1u);
+    let r = top + select(0u, 1u, inc) + ((189u - up) << 23u);
+    return bitcast<f32>(select(r, 0u, v == 0lu));
+}
+
+fn i64_to_f32(v: i64) -> f32 {
+    let neg = v < 0li;
+    let r = u64_to_f32(bitcast<u64>(abs_i64(v)));
+    return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
+}
+
+// |x| truncated, at most 2^64 - 1; NaN gives 0.
+fn cp_f32_mag_u64(mag: u32) -> u64 {
+    let e = mag >> 23u;
+    let m = u64((mag & 0x7fffffu) | 0x800000u);
+    let right = m >> min(150u - min(e, 150u), 31u);
+    let left = m << min(max(e, 150u) - 150u, 40u);
+    let v = select(right, left, e >= 150u);
+    let sat = select(v, 0xfffffffffffffffflu, e >= 191u);
+    return select(sat, 0lu, e < 127u || mag > 0x7f800000u);
+}
+
+fn f32_to_u64(x: f32) -> u64 {
+    let b = bitcast<u32>(x);
+    return select(cp_f32_mag_u64(b & 0x7fffffffu), 0lu, (b >> 31u) == 1u);
+}
+
+// The sign put to a magnitude, saturating.
+fn cp_signed64(mag: u64, neg: bool) -> i64 {
+    let most = 0x7fffffffffffffffli;
+    let pos = select(bitcast<i64>(mag), most, mag > 0x7ffffffffffffffflu);
+    let min = -most - 1li;
+    let minus = select(neg_i64(bitcast<i64>(mag)), min, mag > 0x7ffffffffffffffflu);
+    return select(pos, minus, neg);
+}
+
+fn f32_to_i64(x: f32) -> i64 {
+    let b = bitcast<u32>(x);
+    return cp_signed64(cp_f32_mag_u64(b & 0x7fffffffu), (b >> 31u) == 1u);
+}
+
+// f64: as with f32, what concerns NaN, Inf, signs and order is done on the bits.
+fn d_bits(x: f64) -> u64 {
+    return bitcast<u64>(x);
+}
+
+fn d_mag(x: f64) -> u64 {
+    return bitcast<u64>(x) & 0x7ffffffffffffffflu;
+}
+
+fn d_sgn(x: f64) -> u64 {
+    return bitcast<u64>(x) & 0x8000000000000000lu;
+}
+
+fn d_pick(no: f64, bits: u64, c: bool) -> f64 {
+    return bitcast<f64>(select(bitcast<u64>(no), bits ^ u64(cp_zero()), c));
+}
+
+fn d_isnan(x: f64) -> bool {
+    return d_mag(x) > 0x7ff0000000000000lu;
+}
+
+fn d_isinf(x: f64) -> bool {
+    return d_mag(x) == 0x7ff0000000000000lu;
+}
+
+fn d_isfinite(x: f64) -> bool {
+    return d_mag(x) < 0x7ff0000000000000lu;
+}
+
+fn d_signbit(x: f64) -> bool {
+    return d_sgn(x) != 0lu;
+}
+
+fn d_abs(x: f64) -> f64 {
+    return bitcast<f64>(d_mag(x));
+}
+
+fn d_neg(x: f64) -> f64 {
+    return bitcast<f64>(bitcast<u64>(x) ^ 0x8000000000000000lu);
+}
+
+fn d_copysign(a: f64, b: f64) -> f64 {
+    return bitcast<f64>(d_mag(a) | d_sgn(b));
+}
+
+fn d_sign(x: f64) -> f64 {
+    let mag = d_mag(x);
+    let one = select(0x3ff0000000000000lu | d_sgn(x), 0lu, mag == 0lu);
+    return bitcast<f64>(select(one, bitcast<u64>(x), d_isnan(x)));
+}
+
+fn d_square(x: f64) -> f64 {
+    return x * x;
+}
+
+// A signed key that orders all but NaN; -0 and +0 share 0.
+fn d_key(x: f64) -> i64 {
+    let s = bitcast<i64>(x);
+    return select(s, bitcast<i64>(0x8000000000000000lu - bitcast<u64>(x)), s < 0li);
+}
+
+// A signed key of the total order, -0 below +0.
+fn d_order(x: f64) -> i64 {
+    let b = bitcast<u64>(x);
+    return bitcast<i64>(select(b, b ^ 0x7ffffffffffffffflu, d_sgn(x) != 0lu));
+}
+
+// An unsigned key for sorting: -0 equals +0, every NaN is last.
+fn d_sort_key(x: f64) -> u64 {
+    return select(bitcast<u64>(d_key(x)) ^ 0x8000000000000000lu, 0xfffffffffffffffflu, d_isnan(x));
+}
+
+fn d_lt(a: f64, b: f64) -> bool {
+    return !d_isnan(a) && !d_isnan(b) && d_key(a) < d_key(b);
+}
+
+fn d_le(a: f64, b: f64) -> bool {
+    return !d_isnan(a) && !d_isnan(b) && d_key(a) <= d_key(b);
+}
+
+fn d_eq(a: f64, b: f64) -> bool {
+    return !d_isnan(a) && !d_isnan(b) && d_key(a) == d_key(b);
+}
+
+fn d_min(a: f64, b: f64) -> f64 {
+    let least = select(bitcast<u64>(b), bitcast<u64>(a), d_order(a) <= d_order(b));
+    let nan_b = select(least, bitcast<u64>(b), d_isnan(b));
+    return bitcast<f64>(select(nan_b, bitcast<u64>(a), d_isnan(a)));
+}
+
+fn d_max(a: f64, b: f64) -> f64 {
+    let most = select(bitcast<u64>(b), bitcast<u64>(a), d_order(a) >= d_order(b));
+    let nan_b = select(most, bitcast<u64>(b), d_isnan(b));
+    return bitcast<f64>(select(nan_b, bitcast<u64>(a), d_isnan(a)));
+}
+
+fn d_fmin(a: f64, b: f64) -> f64 {
+    let least = select(bitcast<u64>(b), bitcast<u64>(a), d_order(a) <= d_order(b));
+    let no_b = select(least, bitcast<u64>(a), d_isnan(b));
+    return bitcast<f64>(select(no_b, bitcast<u64>(b), d_isnan(a)));
+}
+
+fn d_fmax(a: f64, b: f64) -> f64 {
+    let most = select(bitcast<u64>(b), bitcast<u64>(a), d_order(a) >= d_order(b));
+    let no_b = select(most, bitcast<u64>(a), d_isnan(b));
+    return bitcast<f64>(select(no_b, bitcast<u64>(b), d_isnan(a)));
+}
+
+// Rounding in integers: the fraction bits cut, and one unit added to the magnitude where the direction asks for it.
+fn d_trunc(x: f64) -> f64 {
+    let mag = d_mag(x);
+    let e = cp_hi64(mag) >> 20u;
+    let keep = 0xfffffffffffffffflu << ((1075u - e) & 63u);
+    let whole = select(mag & keep, 0lu, e < 1023u);
+    return bitcast<f64>(select(whole, mag, e >= 1075u) | d_sgn(x));
+}
+
+// trunc, one further from zero where `away`
+fn d_away(x: f64, away: bool) -> f64 {
+    let t = d_trunc(x);
+    let one = bitcast<f64>(0x3ff0000000000000lu | d_sgn(x));
+    let moved = select(t, t + one, d_mag(t) != d_mag(x) && away);
+    return select(moved, t, d_mag(x) >= 0x4330000000000000lu);
+}
+
+fn d_floor(x: f64) -> f64 {
+    let bits = bitcast<u64>(d_away(x, d_signbit(x)));
+    return bitcast<f64>(select(bits, bitcast<u64>(x), d_mag(x) >= 0x4330000000000000lu));
+}
+
+fn d_ceil(x: f64) -> f64 {
+    let bits = bitcast<u64>(d_away(x, !d_signbit(x)));
+    return bitcast<f64>(select(bits, bitcast<u64>(x), d_mag(x) >= 0x4330000000000000lu));
+}
+
+// Ties to even.
+fn d_round(x: f64) -> f64 {
+    let mag = d_mag(x);
+    let e = cp_hi64(mag) >> 20u;
+    let big = e >= 1075u;
+    let s = clamp(1075u - min(e, 1075u), 1u, 53u);
+    let one = 1lu << s;
+    let frac = mag & (one - 1lu);
+    let half = one >> 1u;
+    let base = mag - frac;
+    let up = frac > half || (frac == half && (base & one) != 0lu);
+    let r = base + select(0lu, one, up);
+    // below 1: 0 up to 0.5, 1 above
+    let small = select(0lu, 0x3ff0000000000000lu, mag > 0x3fe0000000000000lu);
+    let whole = select(r, small, e < 1023u);
+    return bitcast<f64>(select(whole, mag, big) | d_sgn(x));
+}
+
+fn d_sqrt(x: f64) -> f64 {
+    let mag = d_mag(x);
+    let neg = d_signbit(x) && mag != 0lu;
+    let safe = d_pick(x, 0x3ff0000000000000lu, neg || mag >= 0x7ff0000000000000lu || mag == 0lu);
+    let r = d_pick(sqrt(safe), bitcast<u64>(x), mag == 0lu || mag == 0x7ff0000000000000lu);
+    return d_pick(r, 0x7ff8000000000000lu, neg || d_isnan(x));
+}
+
+// |x| as a significand with 53 bits and, in the high word, the exponent: m * 2^(e - 1075); subnormals normalised.
+fn d_significand(mag: u64) -> u64 {
+    let frac = mag & 0xffffffffffffflu;
+    let sub = frac << ((cp_clz64(frac) - 11u) & 63u);
+    return select(frac | 0x10000000000000lu, sub, (mag >> 52u) == 0lu);
+}
+
+fn d_exponent(mag: u64) -> i32 {
+    let e = i32(cp_hi64(mag) >> 20u);
+    let frac = mag & 0xffffffffffffflu;
+    return select(e, 12 - i32(cp_clz64(frac)), e == 0);
+}
+
+// The bits of m * 2^(e - 1075) for m < 2^53 where that is exact.
+fn d_join(m: u64, e: i32) -> u64 {
+    let up = i32(cp_clz64(m)) - 11;
+    let ex = e - up;
+    let n = m << (u32(up) & 63u);
+    let normal = (n & 0xffffffffffffflu) | (u64(u32(clamp(ex, 1, 2046))) << 52u);
+    let sub = n >> (u32(clamp(1 - ex, 0, 63)));
+    return select(select(normal, sub, ex < 1), 0lu, m == 0lu);
+}
+
+// Exact, with the sign of x: long division, ten bits a step.
+fn d_fmod(x: f64, y: f64) -> f64 {
+    let ax = d_mag(x);
+    let ay = d_mag(y);
+    if ax >= 0x7ff0000000000000lu || ay > 0x7ff0000000000000lu || ay == 0lu {
+        return bitcast<f64>(0x7ff8000000000000lu ^ u64(cp_zero()));
+    }
+    if ax < ay {
+        return x;
+    }
+    let my = d_significand(ay);
+    let ey = d_exponent(ay);
+    var left = d_exponent(ax) - ey;
+    var r = d_significand(ax) % my;
+    while left > 0 {
+        let s = min(left, 10);
+        r = (r << u32(s)) % my;
+        left = left - s;
+    }
+    return bitcast<f64>(d_join(r, ey) | d_sgn(x));
+}
+
+// Python's %: the sign of y.
+fn d_remainder(x: f64, y: f64) -> f64 {
+    let m = d_fmod(x, y);
+    let zero = d_mag(m) == 0lu;
+    let crosses = d_sgn(m) != d_sgn(y);
+    let moved = d_pick(m, bitcast<u64>(m + y), crosses && !zero);
+    let r = d_pick(moved, d_sgn(y), zero);
+    return d_pick(r, 0x7ff8000000000000lu, d_isnan(m));
+}
+
+// NumPy's //.
+fn d_floor_divide(x: f64, y: f64) -> f64 {
+    let m = d_fmod(x, y);
+    let crosses = d_sgn(m) != d_sgn(y) && d_mag(m) != 0lu;
+    let d = (x - d_pick(m, 0lu, d_isnan(m))) / y;
+    let e = select(d, d - 1.0lf, crosses);
+    let f = d_floor(e);
+    let g = select(f, f + 1.0lf, d_isfinite(e) && e - f > 0.5lf);
+    let q = x / y;
+    let h = d_pick(g, d_sgn(x) ^ d_sgn(y), d_mag(e) == 0lu);
+    let r = d_pick(h, 0x7ff8000000000000lu, d_isnan(m));
+    return d_pick(r, bitcast<u64>(q), d_mag(y) == 0lu);
+}
+
+// The next number after x towards y.
+fn d_nextafter(x: f64, y: f64) -> f64 {
+    let away = (d_key(y) > d_key(x)) == (d_key(x) > 0li);
+    let b = bitcast<u64>(x);
+    let moved = select(b - 1lu, b + 1lu, away);
+    let r = select(moved, d_sgn(y) | 1lu, d_mag(x) == 0lu);
+    let s = select(r, bitcast<u64>(y), d_key(x) == d_key(y));
+    return d_pick(bitcast<f64>(s), 0x7ff8000000000000lu, d_isnan(x) || d_isnan(y));
+}
+
+// f64 and the integers of 64 bits: truncation with saturation, NaN to 0; nearest even the other way.
+fn cp_f64_mag_u64(mag: u64) -> u64 {
+    let e = cp_hi64(mag) >> 20u;
+    let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
+    let right = m >> min(1075u - min(e, 1075u), 63u);
+    let left = m << min(max(e, 1075u) - 1075u, 11u);
+    let v = select(right, left, e >= 1075u);
+    let sat = select(v, 0xfffffffffffffffflu, e >= 1087u);
+    return select(sat, 0lu, e < 1023u || mag > 0x7ff0000000000000lu);
+}
+
+fn f64_to_u64(x: f64) -> u64 {
+    return select(cp_f64_mag_u64(d_mag(x)), 0lu, d_signbit(x));
+}
+
+fn f64_to_i64(x: f64) -> i64 {
+    return cp_signed64(cp_f64_mag_u64(d_mag(x)), d_signbit(x));
+}
+
+fn f64_to_u32(x: f64) -> u32 {
+    let v = f64_to_u64(x);
+    return select(u32(v & 0xfffffffflu), 0xffffffffu, v > 0xfffffffflu);
+}
+
+fn f64_to_i32(x: f64) -> i32 {
+    let v = f64_to_i64(x);
+    let hi = select(v, 2147483647li, v > 2147483647li);
+    return i32(select(hi, -2147483648li, hi < -2147483648li));
+}
+
+fn u64_to_f64(v: u64) -> f64 {
+    let up = cp_clz64(v);
+    let n = v << (up & 63u);
+    let top = n >> 11u;
+    let rest = n & 0x7fflu;
+    let inc = rest > 0x400lu || (rest == 0x400lu && (top & 1lu) == 1lu);
+    let r = top + select(0lu, 1lu, inc) + (u64(1085u - up) << 52u);
+    return bitcast<f64>(select(r, 0lu, v == 0lu));
+}
+
+fn i64_to_f64(v: i64) -> f64 {
+    let r = bitcast<u64>(u64_to_f64(bitcast<u64>(abs_i64(v))));
+    return bitcast<f64>(r | select(0lu, 0x8000000000000000lu, v < 0li));
+}
+
+fn u32_to_f64(v: u32) -> f64 {
+    return u64_to_f64(u64(v));
+}
+
+fn i32_to_f64(v: i32) -> f64 {
+    return i64_to_f64(i64(v));
+}
+
+// f32 to f64, exact.
+fn f32_to_f64(x: f32) -> f64 {
+    let b = bitcast<u32>(x);
+    let mag = b & 0x7fffffffu;
+    let e = mag >> 23u;
+    let frac = mag & 0x7fffffu;
+    let up = countLeadingZeros(frac) - 8u;
+    let sub = (u64((frac << (up & 31u)) & 0x7fffffu) << 29u) | (u64(897u - up) << 52u);
+    let wide = (u64(frac) << 29u) | (u64(select(e + 896u, 2047u, e == 255u)) << 52u);
+    let low = select(sub, 0lu, frac == 0u);
+    return bitcast<f64>(select(wide, low, e == 0u) | (u64(b >> 31u) << 63u));
+}
+
+// f64 to f32, nearest even, subnormals rounded; NaN stays a quiet NaN.
+fn f64_to_f32(x: f64) -> f32 {
+    let mag = d_mag(x);
+    let e = i32(cp_hi64(mag) >> 20u);
+    let sign = cp_hi64(d_sgn(x));
+    let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
+    // the low 29 bits go, and one more for each step below the normal range
+    let s = u32(clamp(29 + max(897 - e, 0), 29, 55));
+    let q = m >> s;
+    let rest = m - (q << s);
+    let half = 1lu << (s - 1u);
+    let inc = rest > half || (rest == half && (q & 1lu) == 1lu);
+    let r = u32(q) + select(0u, 1u, inc);
+    let bits = r + (u32(max(e - 897, 0)) << 23u);
+    let inf = select(bits, 0x7f800000u, e > 1150 || bits > 0x7f800000u);
+    let zero = select(inf, 0u, e < 870);
+    let nan = 0x7fc00000u;
+    return bitcast<f32>(sign | select(zero, nan ^ cp_zero(), d_isnan(x)));
+}

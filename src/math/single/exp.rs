@@ -1,0 +1,171 @@
+//! The exponential family.
+
+use super::{ROUND, log::log1p_tail, poly};
+
+const LOG2_E: f32 = std::f32::consts::LOG2_E;
+/// ln 2 = `LN2_HI` + `LN2_LO`.
+const LN2_HI: f32 = std::f32::consts::LN_2;
+const LN2_LO: f32 = -1.904_654_2e-9;
+/// e^r = 1 + r + r²·q(r), |r| <= 0.35: 2^-28.1.
+const EXP: [f32; 5] = [0.499_999_94, 0.166_665_09, 0.041_668_01, 0.008_370_002, 0.001_384_744_2];
+/// 2^r = 1 + r·q(r), |r| <= 1/2: 2^-26.2.
+const EXP2: [f32; 6] = [0.693_147_2, 0.240_225_94, 0.055_503_663, 0.009_625_328, 0.001_338_737_4, 0.000_133_863_02];
+/// sinh r = r + r³·q(r²), |r| <= 1: 2^-31.6.
+const SINH: [f32; 4] = [0.166_666_67, 0.008_333_310_5, 0.000_198_428_96, 2.782_222_3e-6];
+/// tanh r = r + r³·q(r²), |r| <= 0.6: 2^-28.4.
+const TANH: [f32; 5] = [-0.333_333, 0.133_319_35, -0.053_784_482, 0.020_797_52, -0.005_896_357];
+
+/// At least `lo`; NaN stays NaN.
+#[inline(always)]
+fn at_least(x: f32, lo: f32) -> f32 {
+    if x < lo { lo } else { x }
+}
+
+/// At most `hi`; NaN stays NaN.
+#[inline(always)]
+fn at_most(x: f32, hi: f32) -> f32 {
+    if x > hi { hi } else { x }
+}
+
+/// `(p, k)` with e^x = p·2^n, p in [0.7, 1.42] and n in the low bits of k.
+#[inline(always)]
+pub(super) fn exp_parts(x: f32) -> (f32, u32) {
+    let k = x.mul_add(LOG2_E, ROUND);
+    let n = k - ROUND;
+    // x = n·ln 2 + r; the first step is exact: the product is a multiple of 2^-24 and the difference is below 1.
+    let r = (-n).mul_add(LN2_HI, x);
+    let r = (-n).mul_add(LN2_LO, r);
+    ((r * r).mul_add(poly(r, EXP), r) + 1.0, k.to_bits())
+}
+
+/// 2^n for n in the low bits of k, -127 (giving 0) <= n <= 127.
+#[inline(always)]
+pub(super) fn power(k: u32) -> f32 {
+    f32::from_bits(k.wrapping_add(127) << 23)
+}
+
+/// x·2^n for n in the low bits of k, |n| <= 252, rounded once: in two steps of which the first is exact.
+#[inline(always)]
+pub(super) fn scale(x: f32, k: u32) -> f32 {
+    let half = ((k as i32) >> 1) as u32;
+    x * power(half) * power(k.wrapping_sub(half))
+}
+
+/// e^x.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    let (p, k) = exp_parts(at_most(at_least(x, -104.0), 89.0));
+    scale(p, k)
+}
+
+/// 2^x.
+#[inline(always)]
+pub(crate) fn exp2(x: f32) -> f32 {
+    let x = at_most(at_least(x, -151.0), 129.0);
+    let k = x + ROUND;
+    let r = x - (k - ROUND);
+    scale(r.mul_add(poly(r, EXP2), 1.0), k.to_bits())
+}
+
+/// e^x - 1 without cancellation near 0.
+#[inline(always)]
+pub(crate) fn expm1(x: f32) -> f32 {
+    let v = at_most(at_least(x, -20.0), 89.0);
+    // As in `exp_parts`, and what the second step lost.
+    let k = v.mul_add(LOG2_E, ROUND);
+    let n = k - ROUND;
+    let h = (-n).mul_add(LN2_HI, v);
+    let r = (-n).mul_add(LN2_LO, h);
+    let low = (-n).mul_add(LN2_LO, h - r);
+    let t = (r * r).mul_add(poly(r, EXP), low);
+    // Half the result, so that 2^128 is no overflow on the way.
+    let s = power(k.to_bits().wrapping_sub(1));
+    (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x)
+}
+
+/// x / (1 + e^-z), where z has the sign of x: the tail is scaled last, so that it is right among the subnormals.
+#[inline(always)]
+fn logistic(x: f32, z: f32, below: bool) -> f32 {
+    let a = at_most(z.abs(), 120.0);
+    let (p, k) = exp_parts(-a);
+    // Below 2^-126 the summand no longer matters.
+    let e = p * power(if a > 87.0 { 0u32.wrapping_sub(127) } else { k });
+    let q = (if below { x * p } else { x }) / (1.0 + e);
+    let half = ((k as i32) >> 1) as u32;
+    let (s, t) = (power(half), power(k.wrapping_sub(half)));
+    if below { q * s * t } else { q }
+}
+
+/// 1 / (1 + e^-x).
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    logistic(1.0, x, x < 0.0)
+}
+
+/// x · sigmoid(x).
+#[inline(always)]
+pub(crate) fn silu(x: f32) -> f32 {
+    let x = at_least(x, -120.0);
+    logistic(x, x, x < 0.0)
+}
+
+/// The approximation of gelu by tanh: x · sigmoid(√(8/π)·(x + 0.044715·x³)).
+#[inline(always)]
+pub(crate) fn gelu_tanh(x: f32) -> f32 {
+    let x = at_least(x, -20.0);
+    // √(8/π) and 0.044715·√(8/π)
+    let z = x * (x * x).mul_add(0.071_354_814, 1.595_769_1);
+    logistic(x, z, x < 0.0)
+}
+
+/// ln(1 + e^x).
+#[inline(always)]
+pub(crate) fn softplus(x: f32) -> f32 {
+    let tail = log1p_tail(exp(-x.abs()));
+    if x > 0.0 { x + tail } else { tail }
+}
+
+/// ln(e^a + e^b).
+#[inline(always)]
+pub(crate) fn logaddexp(a: f32, b: f32) -> f32 {
+    let (hi, lo) = if a > b { (a, b) } else { (b, a) };
+    // Equal infinities would differ by NaN.
+    let d = if hi == lo { 0.0 } else { lo - hi };
+    hi + log1p_tail(exp(d))
+}
+
+/// sinh x.
+#[inline(always)]
+pub(crate) fn sinh(x: f32) -> f32 {
+    let a = x.abs();
+    let z = a * a;
+    let small = (z * a).mul_add(poly(z, SINH), a);
+    let h = half_exp(a);
+    let large = h - 0.25 / h;
+    (if a < 1.0 { small } else { large }).copysign(x)
+}
+
+/// cosh x.
+#[inline(always)]
+pub(crate) fn cosh(x: f32) -> f32 {
+    let h = half_exp(x.abs());
+    h + 0.25 / h
+}
+
+/// e^a / 2 for a >= 0, which overflows only where sinh and cosh do.
+#[inline(always)]
+fn half_exp(a: f32) -> f32 {
+    let (p, k) = exp_parts(at_most(a, 90.0));
+    scale(p, k.wrapping_sub(1))
+}
+
+/// tanh x.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let a = at_most(x.abs(), 10.0);
+    let z = a * a;
+    let small = (z * a).mul_add(poly(z, TANH), a);
+    let (p, k) = exp_parts(2.0 * a);
+    let large = 1.0 - 2.0 / p.mul_add(power(k), 1.0);
+    (if a < 0.6 { small } else { large }).copysign(x)
+}

@@ -1,0 +1,55 @@
+//! f16 and bf16 as f32 values: rounding to them and stepping in them.
+
+/// The next f16 after the f16 `x` in the direction of the f16 `y`, all given as f32.
+#[inline(always)]
+pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
+    let away = (y > x) == (x > 0.0);
+    let m = x.abs();
+    // The spacing of f16 above m, and half of it below a power of two that is no longer subnormal.
+    let power = f32::from_bits(m.to_bits() & 0x7f80_0000);
+    let above = (power * 2f32.powi(-10)).max(2f32.powi(-24));
+    let below = if m == power { (power * 2f32.powi(-11)).max(2f32.powi(-24)) } else { above };
+    let up = m + above;
+    let up = if up >= 65520.0 { f32::INFINITY } else { up };
+    let down = if m == f32::INFINITY { 65504.0 } else { m - below };
+    let r = (if away { up } else { down }).copysign(x);
+    let r = if x == 0.0 { 2f32.powi(-24).copysign(y) } else { r };
+    let r = if x == y { y } else { r };
+    if x.is_nan() | y.is_nan() { x + y } else { r }
+}
+
+/// The next bf16 after the bf16 `x` in the direction of the bf16 `y`, all given as f32.
+#[inline(always)]
+pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
+    let away = (y > x) == (x > 0.0);
+    let b = x.to_bits();
+    let step = f32::from_bits(if away { b.wrapping_add(1 << 16) } else { b.wrapping_sub(1 << 16) });
+    let r = if x == 0.0 { f32::from_bits(1 << 16).copysign(y) } else { step };
+    let r = if x == y { y } else { r };
+    if x.is_nan() | y.is_nan() { x + y } else { r }
+}
+
+/// Rounds to the nearest bf16 (ties to even) and widens back.
+#[inline(always)]
+pub(crate) fn round_to_bf16(x: f32) -> f32 {
+    let b = x.to_bits();
+    let r = b.wrapping_add(0x7fff + ((b >> 16) & 1)) & 0xffff_0000;
+    // A NaN keeps its upper half, made quiet.
+    let nan = (b | 0x0040_0000) & 0xffff_0000;
+    f32::from_bits(if x.is_nan() { nan } else { r })
+}
+
+/// Rounds to the nearest f16 (ties to even) and widens back.
+#[inline(always)]
+pub(crate) fn round_to_f16(x: f32) -> f32 {
+    let m = x.abs();
+    let b = m.to_bits();
+    // Normal: drop 13 bits of the significand, to even, in the integers.
+    let normal = f32::from_bits(b.wrapping_add(0xfff + ((b >> 13) & 1)) & !0x1fff);
+    // Subnormal: adding 0.5, whose unit in the last place is 2^-24, rounds to f16's spacing there.
+    let tiny = (m + 0.5) - 0.5;
+    let r = if m < 2f32.powi(-14) { tiny } else { normal };
+    let r = if m >= 65520.0 { f32::INFINITY } else { r };
+    let r = if x.is_nan() { x } else { r };
+    r.copysign(x)
+}

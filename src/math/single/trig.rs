@@ -1,0 +1,141 @@
+//! Trigonometric functions and their inverses.
+
+use super::{ROUND, poly};
+use crate::math::double::quarter_turns;
+use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, PI};
+
+/// sin r = r + r³·s(r²), |r| <= 0.79: 2^-27.8.
+const SIN: [f32; 3] = [-0.166_666_54, 0.008_332_105, -0.000_195_076_51];
+/// cos r = 1 - r²/2 + r⁴·c(r²), |r| <= 0.79: 2^-32.8.
+const COS: [f32; 3] = [0.041_666_646, -0.001_388_73, 2.443_053e-5];
+/// tan r = r + r³·t(r²), |r| <= 0.787: 2^-33.3.
+const TAN: [f64; 8] = [
+    0.333_333_317_935_700_6, 0.133_334_129_852_542_06, 0.053_954_261_758_021_59, 0.021_987_330_174_878_247,
+    0.008_321_212_243_948_566, 0.005_014_032_917_761_904, -0.000_618_838_460_935_617_2, 0.002_051_177_837_005_233,
+];
+/// asin r = r + r³·a(r²), |r| <= 1/2: 2^-27.6.
+const ASIN: [f32; 5] = [0.166_667_52, 0.074_953_094, 0.045_469_33, 0.024_182_865, 0.042_163_275];
+/// atan r = r + r³·a(r²), |r| <= 1: 2^-28.5.
+const ATAN: [f32; 9] = [
+    -0.333_333, 0.199_985_3, -0.142_640_43, 0.109_511_89, -0.084_006_935, 0.057_912_987, -0.031_135_757, 0.010_893_143,
+    -0.001_789_048_9,
+];
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`.
+const PIO2_MID: f32 = -4.371_139e-8;
+const PIO2_LO: f32 = -1.715_124_9e-15;
+
+/// Up to here the argument is reduced in f32; beyond it, by all the bits of 2/π that matter.
+pub(crate) const NEAR: f32 = 131_072.0;
+
+/// `(r, low, q)` with x = q·π/2 + r + low, |r| <= 0.79, for |x| <= `NEAR`; only the low two bits of q count.
+#[inline(always)]
+fn reduce_near(x: f32) -> (f32, f32, u32) {
+    let k = x.mul_add(FRAC_2_PI, ROUND);
+    let n = k - ROUND;
+    // Exact: a multiple of 2^-23 below 1, or x itself.
+    let r = (-n).mul_add(FRAC_PI_2, x);
+    let p = n * PIO2_MID;
+    let e = n.mul_add(PIO2_MID, -p);
+    let hi = r - p;
+    let low = ((r - hi) - p) - e;
+    (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
+}
+
+/// The same for any finite x.
+#[inline(always)]
+fn reduce(x: f32) -> (f32, f32, u32) {
+    let (r, low, q) = reduce_near(x);
+    let (f, far) = quarter_turns(x as f64);
+    let wide = (f * std::f64::consts::FRAC_PI_2) as f32;
+    let near = x.abs() <= NEAR;
+    (if near { r } else { wide }, if near { low } else { 0.0 }, if near { q } else { far })
+}
+
+/// The sine of q quarter turns and r + low.
+#[inline(always)]
+fn sine((r, low, q): (f32, f32, u32)) -> f32 {
+    let z = r * r;
+    let s = r + (r * z).mul_add(poly(z, SIN), low);
+    let c = z.mul_add(z.mul_add(poly(z, COS), -0.5), 1.0);
+    let v = if q & 1 == 0 { s } else { c };
+    f32::from_bits(v.to_bits() ^ ((q & 2) << 30))
+}
+
+/// sin x.
+#[inline(always)]
+pub(crate) fn sin(x: f32) -> f32 {
+    let r = sine(reduce(x));
+    if x == 0.0 { x } else { r }
+}
+
+/// cos x.
+#[inline(always)]
+pub(crate) fn cos(x: f32) -> f32 {
+    let (r, low, q) = reduce(x);
+    sine((r, low, q.wrapping_add(1)))
+}
+
+/// sin x where |x| <= `NEAR`, the same bits as [`sin`] in a third of the time.
+#[inline(always)]
+pub(crate) fn sin_near(x: f32) -> f32 {
+    let r = sine(reduce_near(x));
+    if x == 0.0 { x } else { r }
+}
+
+/// cos x where |x| <= `NEAR`, the same bits as [`cos`] in a third of the time.
+#[inline(always)]
+pub(crate) fn cos_near(x: f32) -> f32 {
+    let (r, low, q) = reduce_near(x);
+    sine((r, low, q.wrapping_add(1)))
+}
+
+/// tan x, in f64.
+#[inline(always)]
+pub(crate) fn tan(x: f32) -> f32 {
+    let (f, q) = quarter_turns(x as f64);
+    let r = f * std::f64::consts::FRAC_PI_2;
+    let z = r * r;
+    let t = (r * z).mul_add(super::wide::poly(z, TAN), r);
+    let odd = q & 1 != 0;
+    let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
+    if x == 0.0 { x } else { v as f32 }
+}
+
+/// `(large, s, t)`: asin a = s + t, or, above 1/2, π/2 - 2·(s + t).
+#[inline(always)]
+fn asin_parts(a: f32) -> (bool, f32, f32) {
+    let large = a > 0.5;
+    let h = a.mul_add(-0.5, 0.5);
+    let s = if large { h.sqrt() } else { a };
+    let z = if large { h } else { a * a };
+    (large, s, s * z * poly(z, ASIN))
+}
+
+/// asin x.
+#[inline(always)]
+pub(crate) fn asin(x: f32) -> f32 {
+    let (large, s, t) = asin_parts(x.abs());
+    let end = (-2f32).mul_add(s, FRAC_PI_2) - 2f32.mul_add(t, -PIO2_MID);
+    (if large { end } else { s + t }).copysign(x)
+}
+
+/// acos x.
+#[inline(always)]
+pub(crate) fn acos(x: f32) -> f32 {
+    let (large, s, t) = asin_parts(x.abs());
+    let p = (s + t).copysign(x);
+    let middle = FRAC_PI_2 - (p - PIO2_MID);
+    let end = if x < 0.0 { PI } else { 0.0 };
+    if large { 2f32.mul_add(p, end) } else { middle }
+}
+
+/// atan x.
+#[inline(always)]
+pub(crate) fn atan(x: f32) -> f32 {
+    let a = x.abs();
+    let large = a > 1.0;
+    let t = if large { 1.0 / a } else { a };
+    let z = t * t;
+    let p = (t * z).mul_add(poly(z, ATAN), t);
+    (if large { FRAC_PI_2 - (p - PIO2_MID) } else { p }).copysign(x)
+}

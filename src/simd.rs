@@ -1,0 +1,203 @@
+//! Floor 1: how a scalar function becomes a loop, compiled once for each instruction set and chosen at run time.
+//!
+//! A function is a type that implements [`Call`]; it is known at compile time and inlined into each loop form, so
+//! that LLVM vectorises it with the instruction set of that form.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A loop over `n` elements. Operands that the function does not have are ignored. `out` shares no byte with an
+/// operand (for [`Loops::fold`] and [`Loops::accumulate`] it is read too).
+pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
+
+/// A scalar function of up to three operands.
+pub(crate) trait Call<A, B, C, R> {
+    fn call(a: A, b: B, c: C) -> R;
+}
+
+/// Virtual lanes of a fold: the same on every instruction set, so that sums have the same bits on all.
+pub(crate) const LANES: usize = 128;
+
+/// An instruction set of the CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Isa {
+    Portable = 1,
+    Avx2 = 2,
+    Avx512 = 3,
+}
+
+static ISA: AtomicU8 = AtomicU8::new(0);
+
+/// The best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` asks for, if it is
+/// there.
+pub(crate) fn isa() -> Isa {
+    match ISA.load(Ordering::Relaxed) {
+        1 => Isa::Portable,
+        2 => Isa::Avx2,
+        3 => Isa::Avx512,
+        _ => {
+            let best = detect();
+            let isa = match std::env::var("CUPRIC_ISA").as_deref() {
+                Ok("portable") => Isa::Portable,
+                Ok("avx2") if best != Isa::Portable => Isa::Avx2,
+                _ => best,
+            };
+            ISA.store(isa as u8, Ordering::Relaxed);
+            isa
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Isa {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    if avx2
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+    {
+        Isa::Avx512
+    } else if avx2 {
+        Isa::Avx2
+    } else {
+        Isa::Portable
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Isa {
+    Isa::Portable
+}
+
+/// One function's loop for each instruction set.
+#[derive(Clone, Copy)]
+pub(crate) struct Loops([Loop; 3]);
+
+impl Loops {
+    /// The loop for this machine.
+    pub fn get(&self) -> Loop {
+        self.0[isa() as usize - 1]
+    }
+}
+
+macro_rules! forms {
+    ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
+        mod $module {
+            use super::*;
+            // SAFETY: see `Loops::$form`; each body forms slices of exactly the `n` elements that it is promised.
+            #[inline(always)]
+            unsafe fn body<$($g: Copy,)* F: Call<$($g),*>>(
+                $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
+            ) {
+                let _ = ($a, $b, $c);
+                unsafe { $body }
+            }
+            // SAFETY: as `body`.
+            pub unsafe fn portable<$($g: Copy,)* F: Call<$($g),*>>(
+                n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
+            ) {
+                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+            }
+            // SAFETY: as `body`; called only where `isa` has found the features.
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            pub unsafe fn avx2<$($g: Copy,)* F: Call<$($g),*>>(
+                n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
+            ) {
+                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+            }
+            // SAFETY: as `body`; called only where `isa` has found the features.
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            pub unsafe fn avx512<$($g: Copy,)* F: Call<$($g),*>>(
+                n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
+            ) {
+                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+            }
+        }
+        impl Loops {
+            $(#[$doc])*
+            pub const fn $form<$($g: Copy,)* F: Call<$($g),*>>() -> Loops {
+                #[cfg(target_arch = "x86_64")]
+                return Loops([$module::portable::<$($g,)* F>, $module::avx2::<$($g,)* F>, $module::avx512::<$($g,)* F>]);
+                #[cfg(not(target_arch = "x86_64"))]
+                return Loops([$module::portable::<$($g,)* F>; 3]);
+            }
+        }
+    };
+}
+
+/// A slice of `n` elements behind an untyped pointer.
+// SAFETY: the caller promises `n` readable elements, aligned, not written while the slice lives.
+#[inline(always)]
+unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
+    unsafe { std::slice::from_raw_parts(p as *const T, n) }
+}
+
+/// A mutable slice of `n` elements behind an untyped pointer.
+// SAFETY: the caller promises `n` writable elements, aligned, not otherwise used while the slice lives.
+#[inline(always)]
+unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
+    unsafe { std::slice::from_raw_parts_mut(p as *mut T, n) }
+}
+
+forms! {
+    /// `out[i] = f(a[i])`
+    unary, form1, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
+        // operands that a function ignores are any value of their type
+        let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
+        for i in 0..n {
+            out[i] = F::call(a[i], b, c);
+        }
+    }
+}
+forms! {
+    /// `out[i] = f(a[i], b[i])`
+    binary, form2, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, b, out) = (slice::<A>(a, n), slice::<B>(b, n), slice_mut::<R>(out, n));
+        let c: C = std::mem::zeroed();
+        for i in 0..n {
+            out[i] = F::call(a[i], b[i], c);
+        }
+    }
+}
+forms! {
+    /// `out[i] = f(a[i], b[i], c[i])`
+    ternary, form3, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, b, c, out) = (slice::<A>(a, n), slice::<B>(b, n), slice::<C>(c, n), slice_mut::<R>(out, n));
+        for i in 0..n {
+            out[i] = F::call(a[i], b[i], c[i]);
+        }
+    }
+}
+forms! {
+    /// `out[l] = f(out[l], a[i])` for every `i` with `i % LANES == l`, in order; `n` is a multiple of [`LANES`].
+    fold, form_fold, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, out) = (slice::<B>(a, n), slice_mut::<R>(out, LANES));
+        let c: C = std::mem::zeroed();
+        let acc: &mut [A] = slice_mut(out.as_mut_ptr() as *mut u8, LANES);
+        let mut lanes = [acc[0]; LANES];
+        lanes.copy_from_slice(acc);
+        for chunk in a.chunks_exact(LANES) {
+            for l in 0..LANES {
+                let r = F::call(lanes[l], chunk[l], c);
+                // A and R are the same type in every fold
+                lanes[l] = std::mem::transmute_copy::<R, A>(&r);
+            }
+        }
+        acc.copy_from_slice(&lanes);
+    }
+}
+forms! {
+    /// `out[i] = f(out[i], a[i])`
+    accumulate, form_acc, <A, B, C, R>, |n, a, b, c, out| {
+        let (a, acc) = (slice::<B>(a, n), slice_mut::<A>(out, n));
+        let c: C = std::mem::zeroed();
+        for i in 0..n {
+            let r = F::call(acc[i], a[i], c);
+            acc[i] = std::mem::transmute_copy::<R, A>(&r);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Conversions: from storage to the compute type (widen), back (narrow), between compute types (convert), and the
+//! rounding of a compute value to a narrower element type (round).
+
+use crate::dtype::{Compute, DType};
+use crate::simd::{Call, Loops};
+use half::{bf16, f16};
+
+struct K;
+
+macro_rules! casts {
+    ($($from:ty => $to:ty: |$x:ident| $e:expr;)*) => { $(
+        impl Call<$from, $from, $from, $to> for K {
+            #[inline(always)]
+            fn call($x: $from, _: $from, _: $from) -> $to { $e }
+        }
+    )* };
+}
+
+/// f16 to f32 by bits, branch-free (the library conversion asks for the CPU's features each time).
+#[inline(always)]
+fn f16_to_f32(h: u16) -> f32 {
+    let magnitude = (h & 0x7fff) as u32;
+    // the exponent is moved by a multiplication with 2^112, which also normalises subnormals
+    let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
+    let special = f32::from_bits((magnitude << 13) | 0x7f80_0000);
+    let value = if magnitude >= 0x7c00 { special } else { scaled };
+    f32::from_bits(value.to_bits() | ((h & 0x8000) as u32) << 16)
+}
+
+/// f32 to f16, nearest even, branch-free.
+#[inline(always)]
+fn f32_to_f16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let normal = magnitude.wrapping_add(0xfff + ((magnitude >> 13) & 1)).wrapping_sub(112 << 23) >> 13;
+    // below 2^-14 an addition of 0.5 rounds at the last place of an f16 subnormal
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
+    let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
+    let limited = if magnitude >= 0x477f_f000 { 0x7c00 } else { finite };
+    let value = if magnitude > 0x7f80_0000 { 0x7e00 } else { limited };
+    (value | (bits >> 16 & 0x8000)) as u16
+}
+
+#[inline(always)]
+fn bf16_to_f32(b: u16) -> f32 {
+    f32::from_bits((b as u32) << 16)
+}
+
+/// f32 to bf16, nearest even, branch-free.
+#[inline(always)]
+fn f32_to_bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    let value = if bits & 0x7fff_ffff > 0x7f80_0000 { (bits >> 16) | 0x40 } else { rounded };
+    value as u16
+}
+
+/// Markers for the two 16-bit floats, which are u16 in memory.
+#[derive(Clone, Copy)]
+struct H(u16);
+#[derive(Clone, Copy)]
+struct B(u16);
+/// A truth value in memory, where only 0 is false.
+#[derive(Clone, Copy)]
+struct T(u8);
+
+casts! {
+    // widen
+    T => u8: |x| (x.0 != 0) as u8;
+    u8 => u32: |x| x as u32;
+    i8 => i32: |x| x as i32;
+    u16 => u32: |x| x as u32;
+    i16 => i32: |x| x as i32;
+    H => f32: |x| f16_to_f32(x.0);
+    B => f32: |x| bf16_to_f32(x.0);
+    // narrow
+    u32 => u8: |x| x as u8;
+    i32 => i8: |x| x as i8;
+    u32 => u16: |x| x as u16;
+    i32 => i16: |x| x as i16;
+    f32 => H: |x| H(f32_to_f16(x));
+    f32 => B: |x| B(f32_to_bf16(x));
+    // the same type: a copy
+    u32 => u32: |x| x;
+    u64 => u64: |x| x;
+    // between compute types, as Rust's `as`
+    i32 => f32: |x| x as f32;
+    i32 => i64: |x| x as i64;
+    i32 => f64: |x| x as f64;
+    u32 => f32: |x| x as f32;
+    u32 => u64: |x| x as u64;
+    u32 => f64: |x| x as f64;
+    i64 => u32: |x| x as u32;
+    i64 => f32: |x| x as f32;
+    i64 => f64: |x| x as f64;
+    u64 => f32: |x| x as f32;
+    u64 => f64: |x| x as f64;
+    f32 => i32: |x| x as i32;
+    f32 => u32: |x| x as u32;
+    f32 => i64: |x| x as i64;
+    f32 => u64: |x| x as u64;
+    f32 => f64: |x| x as f64;
+    f64 => i32: |x| x as i32;
+    f64 => u32: |x| x as u32;
+    f64 => i64: |x| x as i64;
+    f64 => u64: |x| x as u64;
+    f64 => f32: |x| x as f32;
+}
+
+/// Number to truth value and back.
+struct Truth;
+macro_rules! truth {
+    ($($t:ty)*) => { $(
+        impl Call<$t, $t, $t, u8> for Truth {
+            #[inline(always)]
+            fn call(x: $t, _: $t, _: $t) -> u8 { (x != (0 as $t)) as u8 }
+        }
+        impl Call<u8, u8, u8, $t> for Truth {
+            #[inline(always)]
+            fn call(x: u8, _: u8, _: u8) -> $t { x as $t }
+        }
+    )* };
+}
+truth! { i32 u32 i64 u64 f32 f64 }
+
+/// Rounding within a compute type to a narrower element type: what a store and a load would do. Integers wrap.
+struct ToNarrow<const D: u8>;
+macro_rules! round {
+    ($($t:ty, $d:ident: |$x:ident| $e:expr;)*) => { $(
+        impl Call<$t, $t, $t, $t> for ToNarrow<{ DType::$d as u8 }> {
+            #[inline(always)]
+            fn call($x: $t, _: $t, _: $t) -> $t { $e }
+        }
+    )* };
+}
+round! {
+    i32, I8: |x| x as i8 as i32;
+    i32, I16: |x| x as i16 as i32;
+    u32, U8: |x| x as u8 as u32;
+    u32, U16: |x| x as u16 as u32;
+    f32, F16: |x| f16_to_f32(f32_to_f16(x));
+    f32, BF16: |x| bf16_to_f32(f32_to_bf16(x));
+}
+
+/// Saturation to a narrow integer's range: what comes before a narrow in a conversion from a float.
+struct Saturate<const D: u8>;
+macro_rules! saturate {
+    ($($f:ty { $($d:ident $n:ty, $c:ty;)* })*) => { $( $(
+        impl Call<$f, $f, $f, $c> for Saturate<{ DType::$d as u8 }> {
+            #[inline(always)]
+            fn call(x: $f, _: $f, _: $f) -> $c { (x as $n) as $c }
+        }
+    )* )* };
+}
+saturate! {
+    f32 { I8 i8, i32; I16 i16, i32; U8 u8, u32; U16 u16, u32; }
+    f64 { I8 i8, i32; I16 i16, i32; U8 u8, u32; U16 u16, u32; }
+}
+
+macro_rules! unary {
+    ($from:ty, $to:ty) => { Loops::unary::<$from, $from, $from, $to, K>() };
+    ($from:ty, $to:ty, $k:ty) => { Loops::unary::<$from, $from, $from, $to, $k>() };
+}
+
+/// The loop from stored elements of `dtype` to its compute type; `None` where they are the same bits.
+pub(crate) fn widen(dtype: DType) -> Option<Loops> {
+    Some(match dtype {
+        DType::Bool => unary!(T, u8),
+        DType::U8 => unary!(u8, u32),
+        DType::I8 => unary!(i8, i32),
+        DType::U16 => unary!(u16, u32),
+        DType::I16 => unary!(i16, i32),
+        DType::F16 => unary!(H, f32),
+        DType::BF16 => unary!(B, f32),
+        _ => return None,
+    })
+}
+
+/// The loop from the compute type to stored elements of `dtype`; `None` where they are the same bits.
+pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
+    Some(match dtype {
+        DType::U8 => unary!(u32, u8),
+        DType::I8 => unary!(i32, i8),
+        DType::U16 => unary!(u32, u16),
+        DType::I16 => unary!(i32, i16),
+        DType::F16 => unary!(f32, H),
+        DType::BF16 => unary!(f32, B),
+        _ => return None,
+    })
+}
+
+/// The loop that rounds a compute value to `dtype` and keeps it in the compute type; `None` where nothing changes.
+pub(crate) fn round(dtype: DType) -> Option<Loops> {
+    macro_rules! to {
+        ($t:ty, $d:ident) => {
+            unary!($t, $t, ToNarrow<{ DType::$d as u8 }>)
+        };
+    }
+    Some(match dtype {
+        DType::I8 => to!(i32, I8),
+        DType::I16 => to!(i32, I16),
+        DType::U8 => to!(u32, U8),
+        DType::U16 => to!(u32, U16),
+        DType::F16 => to!(f32, F16),
+        DType::BF16 => to!(f32, BF16),
+        _ => return None,
+    })
+}
+
+/// The loop from one compute type to another, as Rust's `as`; `None` where the bits stay.
+pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
+    use Compute::*;
+    Some(match (from, to) {
+        (a, b) if a == b => return None,
+        (I32, U32) | (U32, I32) | (I64, U64) | (U64, I64) => return None,
+        (Bool, I32) => unary!(u8, i32, Truth),
+        (Bool, U32) => unary!(u8, u32, Truth),
+        (Bool, I64) => unary!(u8, i64, Truth),
+        (Bool, U64) => unary!(u8, u64, Truth),
+        (Bool, F32) => unary!(u8, f32, Truth),
+        (Bool, F64) => unary!(u8, f64, Truth),
+        (I32, Bool) => unary!(i32, u8, Truth),
+        (U32, Bool) => unary!(u32, u8, Truth),
+        (I64, Bool) => unary!(i64, u8, Truth),
+        (U64, Bool) => unary!(u64, u8, Truth),
+        (F32, Bool) => unary!(f32, u8, Truth),
+        (F64, Bool) => unary!(f64, u8, Truth),
+        (I32, F32) => unary!(i32, f32),
+        (I32, I64 | U64) => unary!(i32, i64),
+        (I32, F64) => unary!(i32, f64),
+        (U32, F32) => unary!(u32, f32),
+        (U32, I64 | U64) => unary!(u32, u64),
+        (U32, F64) => unary!(u32, f64),
+        (I64 | U64, I32 | U32) => unary!(i64, u32),
+        (I64, F32) => unary!(i64, f32),
+        (I64, F64) => unary!(i64, f64),
+        (U64, F32) => unary!(u64, f32),
+        (U64, F64) => unary!(u64, f64),
+        (F32, I32) => unary!(f32, i32),
+        (F32, U32) => unary!(f32, u32),
+        (F32, I64) => unary!(f32, i64),
+        (F32, U64) => unary!(f32, u64),
+        (F32, F64) => unary!(f32, f64),
+        (F64, I32) => unary!(f64, i32),
+        (F64, U32) => unary!(f64, u32),
+        (F64, I64) => unary!(f64, i64),
+        (F64, U64) => unary!(f64, u64),
+        (F64, F32) => unary!(f64, f32),
+        // equal types are the first arm
+        _ => return None,
+    })
+}
+
+/// The loop from a float compute type to a narrow integer with saturation.
+pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
+    macro_rules! to {
+        ($d:ident, $c:ty) => {
+            match from {
+                Compute::F32 => unary!(f32, $c, Saturate<{ DType::$d as u8 }>),
+                Compute::F64 => unary!(f64, $c, Saturate<{ DType::$d as u8 }>),
+                _ => return None,
+            }
+        };
+    }
+    Some(match to {
+        DType::I8 => to!(I8, i32),
+        DType::I16 => to!(I16, i32),
+        DType::U8 => to!(U8, u32),
+        DType::U16 => to!(U16, u32),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_agree_with_the_half_crate() {
+        for b in 0..=u16::MAX {
+            let (h, g) = (f16::from_bits(b), bf16::from_bits(b));
+            assert!(f16_to_f32(b).to_bits() == h.to_f32().to_bits() || h.is_nan());
+            assert!(f32_to_f16(h.to_f32()) == b || h.is_nan());
+            assert!(f32_to_bf16(g.to_f32()) == b || g.is_nan());
+        }
+        let mut bits = 1u32;
+        for _ in 0..2_000_000 {
+            bits = bits.wrapping_mul(1664525).wrapping_add(1013904223);
+            let x = f32::from_bits(bits);
+            if x.is_nan() {
+                assert!(f16::from_bits(f32_to_f16(x)).is_nan() && bf16::from_bits(f32_to_bf16(x)).is_nan());
+            } else {
+                assert_eq!(f32_to_f16(x), f16::from_f32(x).to_bits(), "{x:e}");
+                assert_eq!(f32_to_bf16(x), bf16::from_f32(x).to_bits(), "{x:e}");
+            }
+        }
+    }
+}

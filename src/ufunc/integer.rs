@@ -1,0 +1,178 @@
+//! Integer arithmetic by cupric's rules, the same on both backends: it wraps, division by zero gives 0, a shift by
+//! the width or more gives 0 (−1 for a right shift of a negative number).
+
+/// The four integer compute types.
+pub(crate) trait Int: Copy {
+    /// Division rounded down; `x // 0 = 0`, `MIN // -1` wraps.
+    fn floor_div(self, d: Self) -> Self;
+    /// The remainder with the sign of the divisor; `x % 0 = 0`.
+    fn floor_mod(self, d: Self) -> Self;
+    /// The remainder with the sign of the dividend; 0 for a divisor of 0.
+    fn trunc_mod(self, d: Self) -> Self;
+    fn shift_left(self, by: Self) -> Self;
+    fn shift_right(self, by: Self) -> Self;
+    /// Wrapping power; a negative exponent gives 1/x truncated, 0 for x = 0.
+    fn power(self, exponent: Self) -> Self;
+    fn magnitude(self) -> Self;
+    /// −1, 0 or 1.
+    fn signum_of(self) -> Self;
+    fn is_negative_value(self) -> u8;
+}
+
+macro_rules! signed {
+    ($($t:ty)*) => { $(
+        impl Int for $t {
+            #[inline(always)]
+            fn floor_div(self, d: Self) -> Self {
+                if d == 0 {
+                    return 0;
+                }
+                let q = self.wrapping_div(d);
+                let r = self.wrapping_rem(d);
+                q - (r != 0 && (r < 0) != (d < 0)) as Self
+            }
+            #[inline(always)]
+            fn floor_mod(self, d: Self) -> Self {
+                if d == 0 {
+                    return 0;
+                }
+                let r = self.wrapping_rem(d);
+                if r != 0 && (r < 0) != (d < 0) { r + d } else { r }
+            }
+            #[inline(always)]
+            fn trunc_mod(self, d: Self) -> Self {
+                if d == 0 { 0 } else { self.wrapping_rem(d) }
+            }
+            #[inline(always)]
+            fn shift_left(self, by: Self) -> Self {
+                let shifted = self.wrapping_shl(by as u32);
+                if by < 0 || by >= <$t>::BITS as Self { 0 } else { shifted }
+            }
+            #[inline(always)]
+            fn shift_right(self, by: Self) -> Self {
+                let shifted = self.wrapping_shr(by as u32);
+                if by < 0 || by >= <$t>::BITS as Self { self >> (<$t>::BITS - 1) } else { shifted }
+            }
+            #[inline(always)]
+            fn power(self, exponent: Self) -> Self {
+                if exponent >= 0 {
+                    return pow(self as _, exponent as _) as Self;
+                }
+                match self {
+                    1 => 1,
+                    -1 => if exponent & 1 == 0 { 1 } else { -1 },
+                    _ => 0,
+                }
+            }
+            #[inline(always)]
+            fn magnitude(self) -> Self {
+                self.wrapping_abs()
+            }
+            #[inline(always)]
+            fn signum_of(self) -> Self {
+                self.signum()
+            }
+            #[inline(always)]
+            fn is_negative_value(self) -> u8 {
+                (self < 0) as u8
+            }
+        }
+    )* };
+}
+
+macro_rules! unsigned {
+    ($($t:ty)*) => { $(
+        impl Int for $t {
+            #[inline(always)]
+            fn floor_div(self, d: Self) -> Self {
+                if d == 0 { 0 } else { self / d }
+            }
+            #[inline(always)]
+            fn floor_mod(self, d: Self) -> Self {
+                if d == 0 { 0 } else { self % d }
+            }
+            #[inline(always)]
+            fn trunc_mod(self, d: Self) -> Self {
+                if d == 0 { 0 } else { self % d }
+            }
+            #[inline(always)]
+            fn shift_left(self, by: Self) -> Self {
+                let shifted = self.wrapping_shl(by as u32);
+                if by >= <$t>::BITS as Self { 0 } else { shifted }
+            }
+            #[inline(always)]
+            fn shift_right(self, by: Self) -> Self {
+                let shifted = self.wrapping_shr(by as u32);
+                if by >= <$t>::BITS as Self { 0 } else { shifted }
+            }
+            #[inline(always)]
+            fn power(self, exponent: Self) -> Self {
+                pow(self as _, exponent as _) as Self
+            }
+            #[inline(always)]
+            fn magnitude(self) -> Self {
+                self
+            }
+            #[inline(always)]
+            fn signum_of(self) -> Self {
+                (self != 0) as Self
+            }
+            #[inline(always)]
+            fn is_negative_value(self) -> u8 {
+                0
+            }
+        }
+    )* };
+}
+
+signed! { i32 i64 }
+unsigned! { u32 u64 }
+
+/// Wrapping power by squaring: modulo 2^64, and so modulo every narrower width.
+#[inline(always)]
+fn pow(mut x: u64, mut n: u64) -> u64 {
+    let mut r = 1u64;
+    while n > 0 {
+        if n & 1 == 1 {
+            r = r.wrapping_mul(x);
+        }
+        x = x.wrapping_mul(x);
+        n >>= 1;
+    }
+    r
+}
+
+/// The exact rules in i128, for operands of `w` bits: what the tests hold the functions above to.
+pub(crate) mod exact {
+    pub fn floor_div(a: i128, d: i128) -> i128 {
+        if d == 0 { 0 } else { a.div_euclid(d) - ((d < 0) && a.rem_euclid(d) != 0) as i128 }
+    }
+    pub fn floor_mod(a: i128, d: i128) -> i128 {
+        if d == 0 { 0 } else { a - d * floor_div(a, d) }
+    }
+    pub fn shift_left(a: i128, by: i128, w: u32) -> i128 {
+        if by < 0 || by >= w as i128 { 0 } else { a << by }
+    }
+    pub fn shift_right(a: i128, by: i128, w: u32) -> i128 {
+        if by < 0 || by >= w as i128 { if a < 0 { -1 } else { 0 } } else { a >> by }
+    }
+    /// Modulo 2^64 by repeated squaring, which every width divides.
+    pub fn pow(a: i128, n: i128) -> i128 {
+        if n < 0 {
+            return match a {
+                1 => 1,
+                -1 => 1 - 2 * (n & 1),
+                _ => 0,
+            };
+        }
+        let (mut r, mut x, mut n) = (1u64, a as u64, n as u64);
+        while n > 0 {
+            if n & 1 == 1 {
+                r = r.wrapping_mul(x);
+            }
+            x = x.wrapping_mul(x);
+            n >>= 1;
+        }
+        r as i128
+    }
+}

@@ -1,0 +1,142 @@
+//! Rows: special functions and activations.
+
+use crate::math::{double, single};
+
+/// Gives the table of this family to `$m`.
+macro_rules! rows {
+    ($m:path) => { $m! {
+        /// The error function.
+        erf(x): Float {
+            f: [single::erf(x), double::erf(x)], wf: "m_erf({a})", exact: libm::erf(x),
+            domain: [-5.0, 5.0], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)],
+        }
+        /// 1 − erf(x), exact in the tail.
+        erfc(x): Float {
+            f: [single::erfc(x), double::erfc(x)], wf: "m_erfc({a})", exact: libm::erfc(x),
+            domain: [-5.0, 11.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(4.0), Ulp(1.0)],
+        }
+        /// The inverse of the error function.
+        erfinv(x): Float {
+            f: [single::erfinv(x), double::erfinv(x)], wf: "m_erfinv({a})", exact: exact::erfinv(x),
+            domain: [-1.0, 1.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+        }
+        /// log(|Γ(x)|).
+        lgamma(x): Float {
+            f: [single::lgamma(x), double::lgamma(x)], wf: "m_lgamma({a})", exact: libm::lgamma(x),
+            domain: [-20.0, 100.0],
+            bound: [Lgamma(10.0, 9.5367431640625e-7), Lgamma(16.0, 9.5367431640625e-7), Lgamma(2.0, 1e-14), Lgamma(1.0, 9.5367431640625e-7)],
+        }
+        /// 1 / (1 + exp(−x)).
+        sigmoid(x): Float {
+            f: [single::sigmoid(x), double::sigmoid(x)], wf: "m_sigmoid({a})", exact: exact::sigmoid(x),
+            domain: [-100.0, 100.0],
+            bound: [UlpOr(3.0, 1.1754943508222875e-38), Ulp(6.0), Ulp(2.0), Ulp(1.0)],
+        }
+        /// log(1 + exp(x)) without overflow.
+        softplus(x): Float {
+            f: [single::softplus(x), double::softplus(x)], wf: "m_softplus({a})", exact: exact::softplus(x),
+            domain: [-100.0, 100.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+        }
+        /// max(x, 0); NaN stays NaN.
+        relu(x): Numeric {
+            f: [super::float::maximum32(x, 0.0), super::float::maximum64(x, 0.0)],
+            i: if x.is_negative_value() != 0 { 0 } else { x },
+            wf: "m_max({a}, 0.0)", wd: "d_max({a}, 0.0lf)", wi: "max({a}, {T}(0))",
+            exact: if x.is_nan() { x } else if x > 0.0 { x } else { 0.0 }, exact_int(w): x.max(0),
+            domain: [-10.0, 10.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+        }
+        /// x · sigmoid(x).
+        silu(x): Float {
+            f: [single::silu(x), double::silu(x)], wf: "m_silu({a})", exact: exact::silu(x),
+            domain: [-100.0, 100.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+        }
+        /// x · Φ(x), exactly (the erfc form).
+        gelu(x): Float {
+            f: [single::gelu(x), double::gelu(x)], wf: "m_gelu({a})", exact: exact::gelu(x),
+            domain: [-20.0, 20.0],
+            bound: [UlpOrScaled(4.0, 5.960464477539063e-8), UlpOrScaled(8.0, 1.1920928955078125e-7), Ulp(4.0), Ulp(1.0)],
+        }
+        /// x · Φ(x), by the tanh approximation.
+        gelu_tanh(x): Float {
+            f: [single::gelu_tanh(x), double::gelu_tanh(x)], wf: "m_gelu_tanh({a})", exact: exact::gelu_tanh(x),
+            domain: [-20.0, 20.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(4.0), UlpOfLargest(1.0)],
+        }
+    } };
+}
+pub(crate) use rows;
+
+use super::integer::Int;
+rows!(super::define);
+
+mod steps {
+    use crate::math::single;
+    crate::ufunc::define! {
+        /// `nextafter` of f16.
+        nextafter_f16(x, y): FloatOnly {
+            f: [single::nextafter_f16(x, y), x], wf: "m_nextafter_f16({a}, {b})",
+            domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [rounds_first],
+        }
+        /// `nextafter` of bf16.
+        nextafter_bf16(x, y): FloatOnly {
+            f: [single::nextafter_bf16(x, y), x], wf: "m_nextafter_bf16({a}, {b})",
+            domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [rounds_first],
+        }
+    }
+}
+pub(crate) use steps::{nextafter_bf16, nextafter_f16};
+
+/// Exact functions in f64.
+pub(crate) mod exact {
+    /// Newton's method on erf (on erfc in the tail, where 1 − |x| keeps its digits).
+    pub fn erfinv(x: f64) -> f64 {
+        if x.is_nan() || x.abs() > 1.0 {
+            return f64::NAN;
+        }
+        if x.abs() == 1.0 {
+            return f64::INFINITY.copysign(x);
+        }
+        if x == 0.0 {
+            return x;
+        }
+        // Winitzki's approximation as a start
+        let a = x.abs();
+        let l = (-a).ln_1p() + a.ln_1p();
+        let t = 2.0 / (std::f64::consts::PI * 0.147) + l / 2.0;
+        let mut y = ((t * t - l / 0.147).sqrt() - t).sqrt().max(1e-300);
+        if a < 1e-5 {
+            y = a * std::f64::consts::PI.sqrt() / 2.0;
+        }
+        for _ in 0..60 {
+            let f = if a > 0.5 { (1.0 - a) - libm::erfc(y) } else { libm::erf(y) - a };
+            let d = std::f64::consts::FRAC_2_SQRT_PI * (-y * y).exp();
+            let step = f / d;
+            // Halley's correction
+            let next = y - step / (1.0 + y * step);
+            if (next - y).abs() <= 1e-16 * y {
+                break;
+            }
+            y = next;
+        }
+        y.copysign(x)
+    }
+    pub fn sigmoid(x: f64) -> f64 {
+        if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
+    }
+    pub fn softplus(x: f64) -> f64 {
+        if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }
+    }
+    pub fn silu(x: f64) -> f64 {
+        if x == f64::NEG_INFINITY { -0.0 } else { x * sigmoid(x) }
+    }
+    pub fn gelu(x: f64) -> f64 {
+        if x == f64::NEG_INFINITY { -0.0 } else { 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2) }
+    }
+    pub fn gelu_tanh(x: f64) -> f64 {
+        if x == f64::NEG_INFINITY {
+            return -0.0;
+        }
+        // 0.5 · (1 + tanh(u)) is sigmoid(2u), which does not cancel for negative u
+        let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+        x * sigmoid(2.0 * u)
+    }
+}
