@@ -1,3 +1,38 @@
-#![allow(dead_code, unused)]
-mod error; mod math; mod dtype; mod layout; mod simd; mod ufunc;
-pub use error::*; pub use dtype::*; pub use layout::*;
+//! cupric: n-d arrays whose operations run as WGSL compute shaders on any GPU, or with SIMD and threads on the CPU.
+#![allow(dead_code)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod error;
+mod math;
+mod dtype;
+mod layout;
+mod simd;
+mod ufunc;
+mod buffer;
+mod expr;
+mod kernel;
+mod backend;
+mod plan;
+mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
+mod device;
+mod array;
+mod ops;
+mod index;
+mod create;
+mod random;
+mod fmt;
+mod io;
+
+pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
+pub use backend::{MemoryInfo, Stats};
+pub use create::{Elements, Literal, LiteralArray, arange, empty, empty_like, eye, full, full_like, linspace, literal, ones, ones_like, zeros, zeros_like};
+pub use device::Device;
+pub use dtype::{DType, Element, Scalar};
+pub use error::{Error, ErrorKind, Result};
+pub use expr::{Arg, Expr, Operand};
+pub use half::{bf16, f16};
+pub use layout::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
+pub use ops::*;
+pub use random::Rng;

@@ -1,7 +1,7 @@
-// Exponentials, logarithms, powers and roots of f32. Polynomials: Cephes (S. L. Moshier, single precision: expf, exp2f, logf),
-// the head-and-tail products of log2, log10 and pow: FreeBSD's msun (e_log2f, e_log10f, e_powf). Where a sum must keep its
-// order, cp_block or cp_head make its parts opaque; products that must be exact have factors of 12 bits, so that
-// fusing them changes nothing.
+// Exponentials, logarithms, powers and roots of f32. Polynomials: Cephes (S. L. Moshier, single precision), the
+// head-and-tail products of log2, log10 and pow: FreeBSD's msun (e_log2f, e_log10f, e_powf). Where a sum must keep
+// its order, cp_block or cp_head make its parts opaque; products that must be exact have factors of 12 bits, so
+// that fusing them changes nothing.
 
 // p * 2^n for 0.5 <= p < 2.5 and n <= 128 (the caller sets an overflow); a subnormal result may be flushed.
 fn cp_exp_scale(p: f32, n: i32) -> f32 {
@@ -91,7 +91,9 @@ fn m_expm1(x: f32) -> f32 {
     let n = cp_exp_n(s);
     let p = cp_expm1_poly(cp_exp_rest(s, 0.0, n));
     let half = bitcast<f32>(bitcast<u32>(i32(n) + 126) << 23u);
-    let v = 2.0 * (half * p + (half - 0.5));
+    // opaque, lest half be factored out and p lost beside 1
+    let rest = cp_block(half - 0.5);
+    let v = 2.0 * (half * p + rest);
     let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x33000000u);
     let hi = cp_pick(tiny, 0x7f800000u, !m_signbit(x) && mag >= 0x42b17218u);
     let lo = cp_pick(hi, 0xbf800000u, m_signbit(x) && mag > 0x41900000u);
@@ -322,7 +324,7 @@ fn m_atanh(x: f32) -> f32 {
     return m_copysign(nan, x);
 }
 
-// Cube root: a polynomial start of 11 bits, cut to 12 bits so that its square is exact, and one step of Halley.
+// Cube root: a polynomial start of 13 bits, cut to 12 bits so that its square is exact, and one step of Halley.
 fn m_cbrt(x: f32) -> f32 {
     let mag = cp_mag(x);
     let p = cp_split(mag);
@@ -333,7 +335,7 @@ fn m_cbrt(x: f32) -> f32 {
     let frac = p.x & 0x7fffffu;
     let m = bitcast<f32>(frac | 0x3f800000u);
     let v = bitcast<f32>(frac | ((127u + j) << 23u));
-    // cbrt on [1, 2], a fit of our own (2^-13)
+    // cbrt on [1, 2]: a near-minimax fit of our own (2^-13.7)
     let a = 2.3104947e-2 * m - 1.6296960e-1;
     let b = a * m + 5.8711420e-1;
     let c = b * m + 5.5282350e-1;

@@ -1,5 +1,5 @@
-// Integer arithmetic with NumPy's rules where the hardware leaves a case open: division by zero gives 0, MIN / -1 wraps,
-// a shift by the width or more gives 0 (or all sign bits).
+// Integer arithmetic with NumPy's rules where the hardware leaves a case open: division by zero gives 0, MIN / -1
+// wraps, a shift by the width or more gives 0 (or all sign bits).
 
 // Floor division; x // 0 = 0, MIN // -1 = MIN.
 fn idiv_i32(a: i32, b: i32) -> i32 {

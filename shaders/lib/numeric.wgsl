@@ -76,7 +76,7 @@ fn cp_join(m: u32, e: i32) -> u32 {
     return select(select(r, 0x7f800000u, ex > 254), 0u, m == 0u);
 }
 
-// x * 2^n for a normal x (a zero stays zero), in integers: exact, with overflow to Inf and rounded subnormals on every driver.
+// x * 2^n for a finite x, in integers: exact, with overflow to Inf and rounded subnormals on every driver.
 fn cp_ldexp(x: f32, n: i32) -> f32 {
     let mag = cp_mag(x);
     let p = cp_split(mag);
@@ -147,18 +147,29 @@ fn m_sign(x: f32) -> f32 {
     return bitcast<f32>(select(one, bitcast<u32>(x), mag > 0x7f800000u));
 }
 
+// max(x, 0), NaN kept; +0 for -0.
+fn m_relu(x: f32) -> f32 {
+    return cp_pick(x, 0u, m_order(x) < 0 && !m_isnan(x));
+}
+
 fn m_square(x: f32) -> f32 {
     return x * x;
 }
 
+// x * c where a subnormal x or result must not be flushed.
+fn cp_mul(x: f32, c: f32) -> f32 {
+    let scaled = cp_ldexp(cp_ldexp(x, 64) * c, -64);
+    return select(x * c, scaled, cp_mag(x) < 0x10000000u);
+}
+
 // pi / 180, rounded
 fn m_deg2rad(x: f32) -> f32 {
-    return cp_pick(x * 0.017453292, bitcast<u32>(x), cp_mag(x) >= 0x7f800000u);
+    return cp_pick(cp_mul(x, 0.017453292), bitcast<u32>(x), cp_mag(x) >= 0x7f800000u);
 }
 
 // 180 / pi, rounded
 fn m_rad2deg(x: f32) -> f32 {
-    let r = cp_pick(x * 57.29578, bitcast<u32>(x), cp_mag(x) >= 0x7f800000u);
+    let r = cp_pick(cp_mul(x, 57.29578), bitcast<u32>(x), cp_mag(x) >= 0x7f800000u);
     // max / (180 / pi)
     return cp_pick(r, 0x7f800000u | cp_sgn(x), cp_mag(x) > 0x7c8efa35u && m_isfinite(x));
 }
@@ -232,38 +243,66 @@ fn m_fmax(a: f32, b: f32) -> f32 {
     return bitcast<f32>(select(no_b, bitcast<u32>(b), m_isnan(a)));
 }
 
-// a / b for every pair: both are brought to [1, 2) first, so that no driver's range reduction, flush or fast reciprocal
-// meets an extreme exponent; the builtin's 2.5 ULP (0.5 on most) is what remains.
+// The whole number q + r / d rounded to nearest, for a quotient q that is a few units off and its remainder r. A tie
+// does not occur between significands of 24 bits.
+fn cp_quotient(q: i32, r: i32, d: i32) -> i32 {
+    let k = i32(floor(f32(r) / f32(d) + 0.5));
+    let left = 2 * (r - k * d);
+    let up = select(0, 1, left > d);
+    let down = select(0, 1, left < -d);
+    return q + k + up - down;
+}
+
+// a / b, correctly rounded on every driver where the result is normal: the builtin's quotient of the significands,
+// which WGSL lets be 2.5 ULP off, is corrected by its remainder. The low 32 bits of that suffice, as it is small.
 fn m_div(a: f32, b: f32) -> f32 {
-    let ma = cp_mag(a);
-    let mb = cp_mag(b);
-    let sign = cp_sgn(a) ^ cp_sgn(b);
-    let pa = cp_split(ma);
-    let pb = cp_split(mb);
+    let pa = cp_split(cp_mag(a));
+    let pb = cp_split(cp_mag(b));
     let fa = bitcast<f32>((pa.x & 0x7fffffu) | 0x3f800000u);
     let fb = bitcast<f32>((pb.x & 0x7fffffu) | 0x3f800000u);
-    let q = bitcast<u32>(fa / fb);
-    let n = i32(q >> 23u) + i32(pa.y) - i32(pb.y);
-    let bits = cp_join((q & 0x7fffffu) | 0x800000u, n);
+    let less = pa.x < pb.x;
+    // in units of the last place, 2^-24 below 1 and 2^-23 from there
+    let q = u32((fa / fb) * select(8388608.0, 16777216.0, less));
+    let n = pa.x << select(23u, 24u, less);
+    // b = 0 is decided below, and must not divide here
+    let d = max(pb.x, 0x800000u);
+    let r = bitcast<i32>(n - q * d);
+    let v = cp_quotient(i32(q), r, i32(d));
+    let e = i32(pa.y) - i32(pb.y) + select(127, 126, less);
+    return cp_div_ends(cp_join(u32(v), e), a, b);
+}
+
+// The sign put to the bits of |a| / |b|, and what 0, Inf and NaN give.
+fn cp_div_ends(bits: u32, a: f32, b: f32) -> f32 {
+    let ma = cp_mag(a);
+    let mb = cp_mag(b);
     let zero = ma == 0u || mb == 0x7f800000u;
     let inf = mb == 0u || ma == 0x7f800000u;
-    let nan = ma > 0x7f800000u || mb > 0x7f800000u || (zero && inf && (ma == mb));
-    let r = select(select(bits, 0u, zero), 0x7f800000u, inf) | sign;
-    return cp_pick(bitcast<f32>(r), 0x7fc00000u, nan);
+    let nan = ma > 0x7f800000u || mb > 0x7f800000u || (zero && inf && ma == mb);
+    let r = select(select(bits, 0u, zero), 0x7f800000u, inf);
+    let signed = r | (cp_sgn(a) ^ cp_sgn(b));
+    return cp_pick(bitcast<f32>(signed), 0x7fc00000u, nan);
 }
 
 fn m_reciprocal(x: f32) -> f32 {
     return m_div(1.0, x);
 }
 
-// sqrt of the significand in [1, 4), so that subnormals are right and nothing is special to the builtin.
+// sqrt, correctly rounded on every driver: the builtin's root s of the significand in [1, 4) is corrected by n -
+// s^2, of which the low 32 bits suffice; s is right when s^2 - s < n <= s^2 + s.
 fn m_sqrt(x: f32) -> f32 {
     let mag = cp_mag(x);
     let p = cp_split(mag);
     let e = i32(p.y) - 127;
     let odd = u32(e & 1);
     let m = bitcast<f32>((p.x & 0x7fffffu) | ((127u + odd) << 23u));
-    let r = bitcast<u32>(sqrt(m)) + (bitcast<u32>((e - i32(odd)) >> 1u) << 23u);
+    let s0 = i32(sqrt(m) * 8388608.0);
+    let d0 = bitcast<i32>((p.x << (23u + odd)) - u32(s0) * u32(s0));
+    let k = i32(floor(f32(d0) / f32(2 * s0) + 0.5));
+    let s = s0 + k;
+    let d = d0 - k * (s0 + s);
+    let t = s + select(0, 1, d > s) - select(0, 1, d <= -s);
+    let r = u32(t) + (u32(((e - i32(odd)) >> 1u) + 126) << 23u);
     let same = mag == 0u || (mag == 0x7f800000u && !m_signbit(x));
     let v = select(r, bitcast<u32>(x), same);
     return cp_pick(bitcast<f32>(v), 0x7fc00000u, m_isnan(x) || (m_signbit(x) && mag != 0u));
@@ -276,7 +315,7 @@ fn m_rsqrt(x: f32) -> f32 {
     let e = i32(p.y) - 127;
     let odd = u32(e & 1);
     let m = bitcast<f32>((p.x & 0x7fffffu) | ((127u + odd) << 23u));
-    let s = 1.0 / sqrt(m);
+    let s = inverseSqrt(m);
     let r = bitcast<u32>(s) - (bitcast<u32>((e - i32(odd)) >> 1u) << 23u);
     let v = select(r, 0x7f800000u | cp_sgn(x), mag == 0u);
     let w = select(v, 0u, mag == 0x7f800000u);
@@ -317,12 +356,20 @@ fn m_fmod(x: f32, y: f32) -> f32 {
     return bitcast<f32>(cp_join(r, i32(py.y)) | cp_sgn(x));
 }
 
+// a + b where a subnormal operand or result must not be flushed: small operands are added 2^64 times larger.
+fn cp_add(a: f32, b: f32) -> f32 {
+    let small = max(cp_mag(a), cp_mag(b)) < 0x20000000u;
+    let big = cp_ldexp(a, 64) + cp_ldexp(b, 64);
+    let scaled = cp_ldexp(big, -64);
+    return select(cp_block(a + b), scaled, small);
+}
+
 // Python's %: the sign of y, from the exact fmod; a zero result takes the sign of y, y = 0 gives NaN (NumPy).
 fn m_remainder(x: f32, y: f32) -> f32 {
     let m = m_fmod(x, y);
     let zero = cp_mag(m) == 0u;
     let crosses = cp_sgn(m) != cp_sgn(y);
-    let moved = cp_pick(m, bitcast<u32>(m + y), crosses && !zero);
+    let moved = cp_pick(m, bitcast<u32>(cp_add(m, y)), crosses && !zero);
     let r = cp_pick(moved, cp_sgn(y), zero);
     return cp_pick(r, 0x7fc00000u, m_isnan(m));
 }
@@ -331,7 +378,7 @@ fn m_remainder(x: f32, y: f32) -> f32 {
 fn m_floor_divide(x: f32, y: f32) -> f32 {
     let m = m_fmod(x, y);
     let crosses = cp_sgn(m) != cp_sgn(y) && cp_mag(m) != 0u;
-    let d = m_div(cp_block(x - cp_pick(m, 0u, m_isnan(m))), y);
+    let d = m_div(cp_add(x, m_neg(cp_pick(m, 0u, m_isnan(m)))), y);
     let e = select(d, cp_block(d - 1.0), crosses);
     let f = m_floor(e);
     let near = cp_block(e - f) > 0.5;

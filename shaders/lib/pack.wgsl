@@ -1,4 +1,5 @@
-// Encoding and decoding of the narrow formats, and conversions between f32 and the integers: all in integers, hence exact on every driver.
+// Encoding and decoding of the narrow formats, and conversions between f32 and the integers: all in integers, hence
+// exact on every driver.
 
 // The f16 in the low 16 bits.
 fn f16_to_f32(bits: u32) -> f32 {
@@ -9,7 +10,7 @@ fn f16_to_f32(bits: u32) -> f32 {
     // subnormal m * 2^-24: the leading bit goes to 2^23
     let up = countLeadingZeros(mag) - 8u;
     let sub = (((mag << (up & 31u)) & 0x7fffffu) | ((126u - up) << 23u));
-    let r = select(normal, select(sub + 0u, 0u, mag == 0u), mag < 0x400u);
+    let r = select(normal, select(sub, 0u, mag == 0u), mag < 0x400u);
     return bitcast<f32>(sign | r);
 }
 

@@ -1,5 +1,5 @@
-// Trigonometry of f32 for every finite argument. Polynomials: sin and cos from musl's __sindf and __cosdf rounded to f32,
-// tan, atan and asin from Cephes (single precision).
+// Trigonometry of f32 for every finite argument. Polynomials: sin and cos from musl's __sindf and __cosdf rounded
+// to f32, tan, atan and asin from Cephes (single precision).
 
 // 2 / pi in words of 32 bits, word 0 being the bits before the point.
 fn cp_two_over_pi(i: u32) -> u32 {
@@ -154,16 +154,26 @@ fn cp_asin_poly(z: f32) -> f32 {
     return d * z;
 }
 
+// sqrt(h) less its head of 12 bits, from the exact residual: the builtin's error does not matter.
+fn cp_sqrt_tail(h: f32, s: f32) -> f32 {
+    let hi = cp_head(s);
+    let rest = cp_block(h - hi * hi);
+    return cp_pick(rest / (s + hi), 0u, cp_mag(h) == 0u);
+}
+
 fn m_asin(x: f32) -> f32 {
     let mag = cp_mag(x);
     let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x3f800000u);
-    let big = mag > 0x3f000000u;
+    let small = a + a * cp_asin_poly(a * a);
     // above 1/2: pi/2 - 2 asin(sqrt((1 - a) / 2))
     let h = 0.5 * (1.0 - a);
-    let z = select(a * a, h, big);
-    let s = select(a, sqrt(h), big);
-    let p = s + s * cp_asin_poly(z);
-    let r = select(p, 1.57079637 - (p + p + 4.3711388e-8), big);
+    let s = sqrt(h);
+    let hi = cp_head(s);
+    let lo = cp_sqrt_tail(h, s) + s * cp_asin_poly(h);
+    // pi/2 less its rounding; the doubled head is exact
+    let b = cp_block(1.57079637 - (hi + hi));
+    let big = b - (lo + lo + 4.3711388e-8);
+    let r = select(small, big, mag > 0x3f000000u);
     let tiny = cp_pick(r, mag, mag < 0x39000000u);
     let nan = cp_pick(tiny, 0x7fc00000u, mag > 0x3f800000u);
     return m_copysign(nan, x);
@@ -172,16 +182,16 @@ fn m_asin(x: f32) -> f32 {
 fn m_acos(x: f32) -> f32 {
     let mag = cp_mag(x);
     let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x3f800000u);
-    let big = mag > 0x3f000000u;
-    let h = 0.5 * (1.0 - a);
-    let z = select(a * a, h, big);
-    let s = select(a, sqrt(h), big);
-    let p = s + s * cp_asin_poly(z);
     let neg = m_signbit(x);
-    // pi/2 and pi less their roundings
-    let small = 1.57079637 - (select(p, m_neg(p), neg) + 4.3711388e-8);
-    let low = 3.14159274 - (p + p + 8.7422777e-8);
-    let r = select(small, select(p + p, low, neg), big);
+    let p = m_copysign(a + a * cp_asin_poly(a * a), x);
+    let small = 1.57079637 - (p + 4.3711388e-8);
+    let h = 0.5 * (1.0 - a);
+    let s = sqrt(h);
+    let hi = cp_head(s);
+    let lo = cp_sqrt_tail(h, s) + s * cp_asin_poly(h);
+    let q = (hi + lo) + (hi + lo);
+    let low = 3.14159274 - (q + 8.7422777e-8);
+    let r = select(small, select(q, low, neg), mag > 0x3f000000u);
     return cp_pick(r, 0x7fc00000u, mag > 0x3f800000u);
 }
 
@@ -210,8 +220,8 @@ fn m_atan(x: f32) -> f32 {
     return m_copysign(nan, x);
 }
 
-// atan2 from the quotient of the smaller by the larger, both brought to [1, 2) in integers; below tan(pi/8) that quotient,
-// above it pi/4 and (lo - hi) / (lo + hi): one division. Then reflected.
+// atan2 from the quotient of the smaller by the larger, both brought to [1, 2) in integers; below tan(pi/8) that
+// quotient, above it pi/4 and (lo - hi) / (lo + hi): one division. Then reflected.
 fn m_atan2(y: f32, x: f32) -> f32 {
     let ym = cp_mag(y);
     let xm = cp_mag(x);

@@ -126,6 +126,15 @@ fn cp_u64(lo: u32, hi: u32) -> u64 {
     return (u64(hi) << 32u) | u64(lo);
 }
 
+// Sign extension by words: after i64(v) lavapipe 22.3 takes the value for never negative.
+fn i32_to_i64(v: i32) -> i64 {
+    return bitcast<i64>(cp_u64(bitcast<u32>(v), bitcast<u32>(v >> 31u)));
+}
+
+fn u32_to_u64(v: u32) -> u64 {
+    return cp_u64(v, 0u);
+}
+
 fn cp_lo64(v: u64) -> u32 {
     return u32(v & 0xfffffffflu);
 }
@@ -475,11 +484,11 @@ fn i64_to_f64(v: i64) -> f64 {
 }
 
 fn u32_to_f64(v: u32) -> f64 {
-    return u64_to_f64(u64(v));
+    return u64_to_f64(cp_u64(v, 0u));
 }
 
 fn i32_to_f64(v: i32) -> f64 {
-    return i64_to_f64(i64(v));
+    return i64_to_f64(i32_to_i64(v));
 }
 
 // f32 to f64, exact.

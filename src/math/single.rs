@@ -1,7 +1,9 @@
-//! Functions of f32. The hot ones are computed in f32 with fused multiply-adds, the rarer ones in f64.
+//! Functions of f32. The hot ones are computed in f32 with fused multiply-adds, the rarer ones in
+//! f64.
 //!
-//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest,
-//! and the rest fitted again). "2^-28" beside one is its largest error, relative to the function's value.
+//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in
+//! turn, from the lowest, and the rest fitted again). "2^-28" beside one is its largest error,
+//! relative to the function's value.
 
 mod exp;
 mod log;
@@ -10,15 +12,16 @@ mod special;
 mod trig;
 mod wide;
 
-pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};
 pub(crate) use exp::{cosh, sinh, tanh};
+pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};
 pub(crate) use log::{log, log1p, log2, log10};
 pub(crate) use narrow::{nextafter_bf16, nextafter_f16, round_to_bf16, round_to_f16};
 pub(crate) use special::{erf, erfc, gelu};
 pub(crate) use trig::{NEAR, acos, asin, atan, cos, cos_near, sin, sin_near, tan};
 pub(crate) use wide::{acosh, asinh, atan2, atanh, cbrt, erfinv, hypot, lgamma, pow};
 
-/// 1.5·2^23: added to a number below 2^22 it leaves the nearest integer (ties to even) in the low bits.
+/// 1.5·2^23: added to a number below 2^22 it leaves the nearest integer (ties to even) in the low
+/// bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// The polynomial with these coefficients, lowest first, by Horner's rule.
@@ -44,7 +47,7 @@ pub(crate) fn rsqrt(x: f32) -> f32 {
 pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     let (a, b) = ((x as f64).abs(), (y as f64).abs());
     let q = (a / b).floor();
-    if q < 4_503_599_627_370_496.0 {
+    if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
         // q is the quotient or one more, so the remainder is representable and the fma exact.
         let r = (-q).mul_add(b, a);
         ((if r < 0.0 { r + b } else { r }) as f32).copysign(x)
@@ -59,10 +62,11 @@ pub(crate) fn remainder(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);
     let crosses = (m != 0.0) & ((y < 0.0) != (m < 0.0));
     let m = if crosses { m + y } else { m };
-    if m == 0.0 { (0.0 as f32).copysign(y) } else { m }
+    if m == 0.0 { 0f32.copysign(y) } else { m }
 }
 
-/// NumPy's `//`: the floor of the exact quotient, found from the exact remainder; `x // 0` is `x / 0`.
+/// NumPy's `//`: the floor of the exact quotient, found from the exact remainder; `x // 0` is `x /
+/// 0`.
 #[inline(always)]
 pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);
@@ -72,17 +76,17 @@ pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
     let f = d.floor();
     let f = if d - f > 0.5 { f + 1.0 } else { f };
     let q = x / y;
-    let f = if d == 0.0 { (0.0 as f32).copysign(q) } else { f };
+    let f = if d == 0.0 { 0f32.copysign(q) } else { f };
     if y == 0.0 { q } else { f }
 }
 
 /// The next number after `x` in the direction of `y`.
 #[inline(always)]
 pub(crate) fn nextafter(x: f32, y: f32) -> f32 {
-    let tiny = f32::from_bits(1).copysign(y);
     let away = (y > x) == (x > 0.0);
-    let b = x.to_bits();
-    let step = f32::from_bits(if away { b.wrapping_add(1) } else { b.wrapping_sub(1) });
+    // One step in the bits is one step away from zero.
+    let step = f32::from_bits(x.to_bits().wrapping_add(2 * (away as u32)).wrapping_sub(1));
+    let tiny = f32::from_bits(1).copysign(y);
     let r = if x == 0.0 { tiny } else { step };
     let r = if x == y { y } else { r };
     if x.is_nan() | y.is_nan() { x + y } else { r }

@@ -7,13 +7,37 @@ const LOG2_E: f32 = std::f32::consts::LOG2_E;
 const LN2_HI: f32 = std::f32::consts::LN_2;
 const LN2_LO: f32 = -1.904_654_2e-9;
 /// e^r = 1 + r + r²·q(r), |r| <= 0.35: 2^-28.1.
-const EXP: [f32; 5] = [0.499_999_94, 0.166_665_09, 0.041_668_01, 0.008_370_002, 0.001_384_744_2];
+const EXP: [f32; 5] = [
+    0.499_999_94,
+    0.166_665_09,
+    0.041_668_01,
+    0.008_370_002,
+    0.001_384_744_2,
+];
 /// 2^r = 1 + r·q(r), |r| <= 1/2: 2^-26.2.
-const EXP2: [f32; 6] = [0.693_147_2, 0.240_225_94, 0.055_503_663, 0.009_625_328, 0.001_338_737_4, 0.000_133_863_02];
+const EXP2: [f32; 6] = [
+    0.693_147_2,
+    0.240_225_94,
+    0.055_503_663,
+    0.009_625_328,
+    0.001_338_737_4,
+    0.000_133_863_02,
+];
 /// sinh r = r + r³·q(r²), |r| <= 1: 2^-31.6.
-const SINH: [f32; 4] = [0.166_666_67, 0.008_333_310_5, 0.000_198_428_96, 2.782_222_3e-6];
+const SINH: [f32; 4] = [
+    0.166_666_67,
+    0.008_333_310_5,
+    0.000_198_428_96,
+    2.782_222_3e-6,
+];
 /// tanh r = r + r³·q(r²), |r| <= 0.6: 2^-28.4.
-const TANH: [f32; 5] = [-0.333_333, 0.133_319_35, -0.053_784_482, 0.020_797_52, -0.005_896_357];
+const TANH: [f32; 5] = [
+    -0.333_333,
+    0.133_319_35,
+    -0.053_784_482,
+    0.020_797_52,
+    -0.005_896_357,
+];
 
 /// At least `lo`; NaN stays NaN.
 #[inline(always)]
@@ -32,10 +56,25 @@ fn at_most(x: f32, hi: f32) -> f32 {
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     let k = x.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
-    // x = n·ln 2 + r; the first step is exact: the product is a multiple of 2^-24 and the difference is below 1.
+    // x = n·ln 2 + r; the first step is exact: the product is a multiple of 2^-24 and the
+    // difference is below 1.
     let r = (-n).mul_add(LN2_HI, x);
     let r = (-n).mul_add(LN2_LO, r);
     ((r * r).mul_add(poly(r, EXP), r) + 1.0, k.to_bits())
+}
+
+/// The same of x + low, for |low| far below 1.
+#[inline(always)]
+pub(super) fn exp_parts_sum(x: f32, low: f32) -> (f32, u32) {
+    let k = x.mul_add(LOG2_E, ROUND);
+    let n = k - ROUND;
+    let h = (-n).mul_add(LN2_HI, x);
+    let low = (-n).mul_add(LN2_LO, low);
+    let r = h + low;
+    (
+        (r * r).mul_add(poly(r, EXP), (h - r) + low) + r + 1.0,
+        k.to_bits(),
+    )
 }
 
 /// 2^n for n in the low bits of k, -127 (giving 0) <= n <= 127.
@@ -44,7 +83,8 @@ pub(super) fn power(k: u32) -> f32 {
     f32::from_bits(k.wrapping_add(127) << 23)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 252, rounded once: in two steps of which the first is exact.
+/// x·2^n for n in the low bits of k, |n| <= 252, rounded once: in two steps of which the first is
+/// exact.
 #[inline(always)]
 pub(super) fn scale(x: f32, k: u32) -> f32 {
     let half = ((k as i32) >> 1) as u32;
@@ -80,10 +120,12 @@ pub(crate) fn expm1(x: f32) -> f32 {
     let t = (r * r).mul_add(poly(r, EXP), low);
     // Half the result, so that 2^128 is no overflow on the way.
     let s = power(k.to_bits().wrapping_sub(1));
-    (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x)
+    let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
+    if x.abs() < 2.0e-8 { x } else { v }
 }
 
-/// x / (1 + e^-z), where z has the sign of x: the tail is scaled last, so that it is right among the subnormals.
+/// x / (1 + e^-z), where z has the sign of x: the tail is scaled last, so that it is right among
+/// the subnormals.
 #[inline(always)]
 fn logistic(x: f32, z: f32, below: bool) -> f32 {
     let a = at_most(z.abs(), 120.0);

@@ -7,16 +7,37 @@ const LN2_HI: f32 = 0.693_359_375;
 const LN2_LO: f32 = -2.121_944_4e-4;
 /// ln(1 + f) = f - f²/2 + f³·p(f), 2/3 <= 1 + f <= 4/3: 2^-27.3.
 const LOG: [f32; 8] = [
-    0.333_332_15, -0.249_997_85, 0.200_104_74, -0.166_811_32, 0.140_045_29, -0.121_742_69, 0.139_926_72, -0.129_412_8,
+    0.333_332_15,
+    -0.249_997_85,
+    0.200_104_74,
+    -0.166_811_32,
+    0.140_045_29,
+    -0.121_742_69,
+    0.139_926_72,
+    -0.129_412_8,
 ];
 /// log2(1 + f) = f·log2(e) + f²·q(f): 2^-27.4.
 const LOG2: [f32; 9] = [
-    -0.721_347_5, 0.480_896_3, -0.360_674_17, 0.288_709_9, -0.240_499_6, 0.201_716_69, -0.177_939_89, 0.203_480_32,
+    -0.721_347_5,
+    0.480_896_3,
+    -0.360_674_17,
+    0.288_709_9,
+    -0.240_499_6,
+    0.201_716_69,
+    -0.177_939_89,
+    0.203_480_32,
     -0.176_137_69,
 ];
 /// log10(1 + f) = f·log10(e) + f²·q(f): 2^-26.
 const LOG10: [f32; 9] = [
-    -0.217_147_25, 0.144_764_29, -0.108_572_42, 0.086_905_39, -0.072_449_36, 0.060_802_84, -0.052_874_606, 0.060_900_535,
+    -0.217_147_25,
+    0.144_764_29,
+    -0.108_572_42,
+    0.086_905_39,
+    -0.072_449_36,
+    0.060_802_84,
+    -0.052_874_606,
+    0.060_900_535,
     -0.056_028_537,
 ];
 /// The bits of 2/3, where the significand is split.
@@ -36,9 +57,16 @@ fn split(x: f32) -> (f32, f32) {
 /// `r`, or the value of a logarithm where x is not positive and finite.
 #[inline(always)]
 fn specials(x: f32, r: f32) -> f32 {
-    let r = if x < f32::INFINITY { r } else { x };
-    let r = if x < 0.0 { f32::NAN } else { r };
-    if x == 0.0 { f32::NEG_INFINITY } else { r }
+    let b = x.to_bits();
+    // +inf and NaN stay, and a set sign makes NaN. Comparisons of floats would become a dozen tests
+    // of classes here.
+    let other = f32::from_bits(b | (((b as i32) >> 31) as u32 & 0x7fc0_0000));
+    let r = if b.wrapping_sub(1) < 0x7f7f_ffff {
+        r
+    } else {
+        other
+    };
+    if b << 1 == 0 { f32::NEG_INFINITY } else { r }
 }
 
 /// ln((1 + f)·2^e) + low.
@@ -54,7 +82,7 @@ fn log_of(f: f32, e: f32, low: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn log(x: f32) -> f32 {
     let (f, e) = split(x);
-    specials(x, log_of(f, e, 0.0))
+    specials(x, log_of(f, e, -0.0))
 }
 
 /// The binary logarithm, exact for powers of two.
@@ -73,7 +101,10 @@ pub(crate) fn log10(x: f32) -> f32 {
     // log10(e) and log10(2) in two parts each, the first of log10(2) of few bits
     let t = f.mul_add(LOG10_E_LO, f * f * poly(f, LOG10));
     let t = e.mul_add(LOG10_2_LO, t);
-    specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
+    specials(
+        x,
+        add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t),
+    )
 }
 
 /// e + f·c + t, where |e| is 0 or above |f·c| and both far above |t|, rounded nearly once.
@@ -112,5 +143,5 @@ pub(super) fn log1p_tail(x: f32) -> f32 {
     // 1 + x <= 4/3, or (1 + x)/2 in [2/3, 1]
     let high = x > 0.333_333_34;
     let f = if high { x.mul_add(0.5, -0.5) } else { x };
-    log_of(f, if high { 1.0 } else { 0.0 }, 0.0)
+    log_of(f, if high { 1.0 } else { 0.0 }, -0.0)
 }

@@ -8,12 +8,24 @@ pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
     // The spacing of f16 above m, and half of it below a power of two that is no longer subnormal.
     let power = f32::from_bits(m.to_bits() & 0x7f80_0000);
     let above = (power * 2f32.powi(-10)).max(2f32.powi(-24));
-    let below = if m == power { (power * 2f32.powi(-11)).max(2f32.powi(-24)) } else { above };
+    let below = if m == power {
+        (power * 2f32.powi(-11)).max(2f32.powi(-24))
+    } else {
+        above
+    };
     let up = m + above;
     let up = if up >= 65520.0 { f32::INFINITY } else { up };
-    let down = if m == f32::INFINITY { 65504.0 } else { m - below };
+    let down = if m == f32::INFINITY {
+        65504.0
+    } else {
+        m - below
+    };
     let r = (if away { up } else { down }).copysign(x);
-    let r = if x == 0.0 { 2f32.powi(-24).copysign(y) } else { r };
+    let r = if x == 0.0 {
+        2f32.powi(-24).copysign(y)
+    } else {
+        r
+    };
     let r = if x == y { y } else { r };
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
@@ -23,8 +35,16 @@ pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
 pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
     let b = x.to_bits();
-    let step = f32::from_bits(if away { b.wrapping_add(1 << 16) } else { b.wrapping_sub(1 << 16) });
-    let r = if x == 0.0 { f32::from_bits(1 << 16).copysign(y) } else { step };
+    let step = f32::from_bits(if away {
+        b.wrapping_add(1 << 16)
+    } else {
+        b.wrapping_sub(1 << 16)
+    });
+    let r = if x == 0.0 {
+        f32::from_bits(1 << 16).copysign(y)
+    } else {
+        step
+    };
     let r = if x == y { y } else { r };
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
@@ -33,10 +53,11 @@ pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn round_to_bf16(x: f32) -> f32 {
     let b = x.to_bits();
-    let r = b.wrapping_add(0x7fff + ((b >> 16) & 1)) & 0xffff_0000;
-    // A NaN keeps its upper half, made quiet.
-    let nan = (b | 0x0040_0000) & 0xffff_0000;
-    f32::from_bits(if x.is_nan() { nan } else { r })
+    // All ones for a NaN, which keeps its upper half, made quiet. A select would become a branch
+    // in each lane.
+    let nan = ((0x7f80_0000u32.wrapping_sub(b & 0x7fff_ffff) as i32) >> 31) as u32;
+    let half = (0x7fff + ((b >> 16) & 1)) & !nan;
+    f32::from_bits((b.wrapping_add(half) | (nan & 0x0040_0000)) & 0xffff_0000)
 }
 
 /// Rounds to the nearest f16 (ties to even) and widens back.

@@ -1,7 +1,7 @@
 //! Trigonometric functions and their inverses.
 
 use super::{ROUND, poly};
-use crate::math::double::quarter_turns;
+use crate::math::double::{self, quarter_turns};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
 /// sin r = r + r³·s(r²), |r| <= 0.79: 2^-27.8.
@@ -10,14 +10,33 @@ const SIN: [f32; 3] = [-0.166_666_54, 0.008_332_105, -0.000_195_076_51];
 const COS: [f32; 3] = [0.041_666_646, -0.001_388_73, 2.443_053e-5];
 /// tan r = r + r³·t(r²), |r| <= 0.787: 2^-33.3.
 const TAN: [f64; 8] = [
-    0.333_333_317_935_700_6, 0.133_334_129_852_542_06, 0.053_954_261_758_021_59, 0.021_987_330_174_878_247,
-    0.008_321_212_243_948_566, 0.005_014_032_917_761_904, -0.000_618_838_460_935_617_2, 0.002_051_177_837_005_233,
+    0.333_333_317_935_700_6,
+    0.133_334_129_852_542_06,
+    0.053_954_261_758_021_59,
+    0.021_987_330_174_878_247,
+    0.008_321_212_243_948_566,
+    0.005_014_032_917_761_904,
+    -0.000_618_838_460_935_617_2,
+    0.002_051_177_837_005_233,
 ];
 /// asin r = r + r³·a(r²), |r| <= 1/2: 2^-27.6.
-const ASIN: [f32; 5] = [0.166_667_52, 0.074_953_094, 0.045_469_33, 0.024_182_865, 0.042_163_275];
+const ASIN: [f32; 5] = [
+    0.166_667_52,
+    0.074_953_094,
+    0.045_469_33,
+    0.024_182_865,
+    0.042_163_275,
+];
 /// atan r = r + r³·a(r²), |r| <= 1: 2^-28.5.
 const ATAN: [f32; 9] = [
-    -0.333_333, 0.199_985_3, -0.142_640_43, 0.109_511_89, -0.084_006_935, 0.057_912_987, -0.031_135_757, 0.010_893_143,
+    -0.333_333,
+    0.199_985_3,
+    -0.142_640_43,
+    0.109_511_89,
+    -0.084_006_935,
+    0.057_912_987,
+    -0.031_135_757,
+    0.010_893_143,
     -0.001_789_048_9,
 ];
 /// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`.
@@ -27,7 +46,8 @@ const PIO2_LO: f32 = -1.715_124_9e-15;
 /// Up to here the argument is reduced in f32; beyond it, by all the bits of 2/π that matter.
 pub(crate) const NEAR: f32 = 131_072.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low, |r| <= 0.79, for |x| <= `NEAR`; only the low two bits of q count.
+/// `(r, low, q)` with x = q·π/2 + r + low, |r| <= 0.79, for |x| <= `NEAR`; only the low two bits of
+/// q count.
 #[inline(always)]
 fn reduce_near(x: f32) -> (f32, f32, u32) {
     let k = x.mul_add(FRAC_2_PI, ROUND);
@@ -48,7 +68,11 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     let (f, far) = quarter_turns(x as f64);
     let wide = (f * std::f64::consts::FRAC_PI_2) as f32;
     let near = x.abs() <= NEAR;
-    (if near { r } else { wide }, if near { low } else { 0.0 }, if near { q } else { far })
+    (
+        if near { r } else { wide },
+        if near { low } else { 0.0 },
+        if near { q } else { far },
+    )
 }
 
 /// The sine of q quarter turns and r + low.
@@ -56,7 +80,9 @@ fn reduce(x: f32) -> (f32, f32, u32) {
 fn sine((r, low, q): (f32, f32, u32)) -> f32 {
     let z = r * r;
     let s = r + (r * z).mul_add(poly(z, SIN), low);
-    let c = z.mul_add(z.mul_add(poly(z, COS), -0.5), 1.0);
+    // 1 - z/2 in two parts
+    let w = z.mul_add(-0.5, 1.0);
+    let c = w + (z * z).mul_add(poly(z, COS), z.mul_add(-0.5, 1.0 - w) - r * low);
     let v = if q & 1 == 0 { s } else { c };
     f32::from_bits(v.to_bits() ^ ((q & 2) << 30))
 }
@@ -95,7 +121,7 @@ pub(crate) fn tan(x: f32) -> f32 {
     let (f, q) = quarter_turns(x as f64);
     let r = f * std::f64::consts::FRAC_PI_2;
     let z = r * r;
-    let t = (r * z).mul_add(super::wide::poly(z, TAN), r);
+    let t = (r * z).mul_add(double::poly(z, TAN), r);
     let odd = q & 1 != 0;
     let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
     if x == 0.0 { x } else { v as f32 }
@@ -115,7 +141,9 @@ fn asin_parts(a: f32) -> (bool, f32, f32) {
 #[inline(always)]
 pub(crate) fn asin(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
-    let end = (-2f32).mul_add(s, FRAC_PI_2) - 2f32.mul_add(t, -PIO2_MID);
+    // π/2 - 2s in two parts
+    let h = (-2f32).mul_add(s, FRAC_PI_2);
+    let end = h + ((-2f32).mul_add(s, FRAC_PI_2 - h) - 2f32.mul_add(t, -PIO2_MID));
     (if large { end } else { s + t }).copysign(x)
 }
 

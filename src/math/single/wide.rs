@@ -1,50 +1,60 @@
 //! The rarer functions, computed in f64: half the lanes, and no error left to manage.
 
-use crate::math::double;
+use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
 /// 1.5·2^52.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 /// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-45.
 const LOG: [f64; 5] = [
-    0.666_666_666_757_682_5, 0.399_999_956_329_667_2, 0.285_721_079_839_017_1, 0.221_762_374_299_524_33,
+    0.666_666_666_757_682_5,
+    0.399_999_956_329_667_2,
+    0.285_721_079_839_017_1,
+    0.221_762_374_299_524_33,
     0.195_834_555_402_543_76,
 ];
 /// 2^r = 1 + r·q(r), |r| <= 1/2: 2^-32.
 const EXP2: [f64; 7] = [
-    0.693_147_183_815_983_8, 0.240_226_509_207_279_8, 0.055_504_003_769_779_76, 0.009_618_056_926_765_707,
-    0.001_334_195_031_194_997_1, 0.000_154_613_657_407_931_43, 1.335_990_917_603_081e-5,
+    0.693_147_183_815_983_8,
+    0.240_226_509_207_279_8,
+    0.055_504_003_769_779_76,
+    0.009_618_056_926_765_707,
+    0.001_334_195_031_194_997_1,
+    0.000_154_613_657_407_931_43,
+    1.335_990_917_603_081e-5,
 ];
 /// atan r = r + r³·a(r²), |r| <= 1: 2^-28.5.
 const ATAN: [f64; 9] = [
-    -0.333_332_990_854_481_9, 0.199_985_480_980_418_2, -0.142_642_397_048_314_2, 0.109_521_766_709_199_51,
-    -0.084_034_281_008_159_8, 0.057_957_285_457_642_255, -0.031_177_603_811_219_92, 0.010_914_506_414_567_583,
+    -0.333_332_990_854_481_9,
+    0.199_985_480_980_418_2,
+    -0.142_642_397_048_314_2,
+    0.109_521_766_709_199_51,
+    -0.084_034_281_008_159_8,
+    0.057_957_285_457_642_255,
+    -0.031_177_603_811_219_92,
+    0.010_914_506_414_567_583,
     -0.001_793_605_462_612_796_6,
 ];
-/// erfinv(x)/x as a polynomial of w - 3, w = -ln(1 - x²) <= 6: 2^-28.5.
-const ERFINV: [f64; 12] = [
-    1.623_542_009_813_222_3, 0.241_630_393_920_128_08, -0.005_738_163_447_755_912, -0.000_836_156_790_308_181_6,
-    0.000_195_099_430_673_286_32, -1.273_409_124_158_534_6e-5, -1.766_725_748_227_009e-6, 4.554_248_720_810_931_6e-7,
-    -1.952_472_042_748_586e-8, -6.304_453_426_604_124e-9, 6.795_452_482_335_871e-10, 3.533_048_200_139_270_3e-11,
-];
-/// The same of √w - 3.2, 6 <= w <= 16.
-const ERFINV_TAIL: [f64; 10] = [
-    3.033_636_565_016_795, 1.004_692_458_097_761, 0.005_973_904_838_199_978, -0.004_294_464_135_938_505,
-    0.002_941_606_785_950_247, -0.001_991_355_586_067_612, 0.001_119_215_624_351_445_8, -0.000_362_395_179_516_147_07,
-    -8.776_727_522_265_051e-5, 0.000_102_073_888_901_571_53,
-];
 
-/// The polynomial with these coefficients, lowest first, by Horner's rule.
-#[inline(always)]
-pub(super) fn poly<const N: usize>(x: f64, c: [f64; N]) -> f64 {
-    let mut r = c[N - 1];
-    let mut i = N - 1;
-    while i > 0 {
-        i -= 1;
-        r = r.mul_add(x, c[i]);
-    }
-    r
-}
+/// ln Γ(z) = (z - 1/2)·ln z - z + ln √(2π) + s(1/z²)/z, z >= 8: 2^-58.
+const STIRLING: [f64; 6] = [
+    0.0833333333333331,
+    -0.0027777777773585746,
+    0.0007936505764708971,
+    -0.0005951896832105539,
+    0.000836458620326814,
+    -0.001633432801017776,
+];
+/// sin(πf) = f·s(f²), |f| <= 1/2: 2^-43.9.
+const SIN_PI: [f64; 7] = [
+    3.1415926535895973,
+    -5.1677127799773235,
+    2.55016403541946,
+    -0.5992644257350732,
+    0.0821447320969919,
+    -0.007363784930367969,
+    0.0004472001327415046,
+];
 
 /// `(e, l)` with ln x = e·ln 2 + l, for positive normal finite x.
 #[inline(always)]
@@ -87,13 +97,21 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let t = if t < -160.0 { -160.0 } else { t };
     let t = if t > 140.0 { 140.0 } else { t };
     let r = exp2(t) as f32;
-    let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
+    let r = if a == 1.0 {
+        if y.is_nan() { y } else { 1.0 }
+    } else {
+        r
+    };
     // The sign of an odd power, and NaN for a broken power of a negative number.
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());
     let r = if odd { r.copysign(x) } else { r };
-    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole { f32::NAN } else { r };
+    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole {
+        f32::NAN
+    } else {
+        r
+    };
     if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
 }
 
@@ -106,7 +124,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let t = n / d;
     // 0/0 and ∞/∞
     let t = if n == d { 1.0 } else { t };
-    let t = if d == 0.0 { 0.0 } else { t };
+    let t = if n + d == 0.0 { 0.0 } else { t };
     let z = t * t;
     let r = (t * z).mul_add(poly(z, ATAN), t);
     let r = if steep { FRAC_PI_2 - r } else { r };
@@ -119,7 +137,11 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
 pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     let (u, v) = (x as f64, y as f64);
     let r = u.mul_add(u, v * v).sqrt() as f32;
-    if (x.abs() == f32::INFINITY) | (y.abs() == f32::INFINITY) { f32::INFINITY } else { r }
+    if (x.abs() == f32::INFINITY) | (y.abs() == f32::INFINITY) {
+        f32::INFINITY
+    } else {
+        r
+    }
 }
 
 /// asinh x.
@@ -156,13 +178,18 @@ pub(crate) fn atanh(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn cbrt(x: f32) -> f32 {
     let a = (x as f64).abs();
-    // A third of the exponent gives 5 bits (as in FreeBSD's cbrt), Halley's step triples them twice.
+    // A third of the exponent gives 5 bits (as in FreeBSD's cbrt), Halley's step triples them
+    // twice.
     let t = f64::from_bits((((a.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let r = t * t * t;
     let t = t * (a + a + r) / (a + r + r);
     let r = t * t * t;
     let t = t * (a + a + r) / (a + r + r);
-    let t = if (a > 0.0) & (a < f64::INFINITY) { t } else { a };
+    let t = if (a > 0.0) & (a < f64::INFINITY) {
+        t
+    } else {
+        a
+    };
     (t as f32).copysign(x)
 }
 
@@ -178,8 +205,32 @@ pub(crate) fn erfinv(x: f32) -> f32 {
     (if a == 1.0 { f64::INFINITY } else { r } as f32).copysign(x)
 }
 
-/// ln |Γ(x)|.
+/// ln |Γ(x)|: Stirling's series from 8 on, recurrence below, reflection for negative x.
 #[inline(always)]
 pub(crate) fn lgamma(x: f32) -> f32 {
-    double::lgamma(x as f64) as f32
+    let a = (x as f64).abs();
+    // a·(a + 1)…(a + 7) = (b + 12)·(b + 10)·(b + 6)·b with b = a·(a + 7)
+    let b = a * (a + 7.0);
+    let low = a < 8.0;
+    let product = if low {
+        (b + 12.0) * (b + 10.0) * ((b + 6.0) * b)
+    } else {
+        1.0
+    };
+    let z = if low { a + 8.0 } else { a };
+    let w = 1.0 / z;
+    // ln √(2π)
+    let series = w.mul_add(poly(w * w, STIRLING), 0.918_938_533_204_672_8);
+    let stirling = (z - 0.5).mul_add(double::log(z), series - z);
+    let f = a - a.round_ties_even();
+    let sine = (f * poly(f * f, SIN_PI)).abs();
+    let below = x < 0.0;
+    let l = double::log(if below {
+        product * PI / (a * sine)
+    } else {
+        product
+    });
+    let r = if below { l - stirling } else { stirling - l };
+    let r = if (x == 1.0) | (x == 2.0) { 0.0 } else { r };
+    (if a < f64::INFINITY { r } else { a * a }) as f32
 }

@@ -1,0 +1,675 @@
+//! Floor 8: the array, evaluation, transfers and writes.
+
+use crate::backend::Bindings;
+use crate::buffer::Buffer;
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Expr, Kind, Operand, cast, common, operand, strong, view};
+use crate::kernel::Plan as Kernels;
+use crate::layout::{Layout, Shape, SliceItem, View, c_strides, shape_arg, size_of_shape};
+use crate::plan::{self, Target};
+use smallvec::SmallVec;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+
+type Loc = &'static Location<'static>;
+
+/// An n-d array: an [`Expr`] that is computed. All operations are methods of `Expr` and take arrays as they are.
+///
+/// Cloning shares the memory; an array is a value, and a write never shows through another one.
+#[derive(Clone)]
+pub struct Array(Expr);
+
+impl Deref for Array {
+    type Target = Expr;
+    fn deref(&self) -> &Expr {
+        &self.0
+    }
+}
+
+impl crate::dtype::sealed::Sealed for Array {}
+impl Operand for Array {
+    fn into_arg(self) -> crate::expr::Arg {
+        crate::expr::Arg::Expr(self.0)
+    }
+}
+impl crate::dtype::sealed::Sealed for &Array {}
+impl Operand for &Array {
+    fn into_arg(self) -> crate::expr::Arg {
+        crate::expr::Arg::Expr(self.0.clone())
+    }
+}
+
+impl From<Array> for Expr {
+    fn from(a: Array) -> Expr {
+        a.0
+    }
+}
+
+/// A readable plan: what would run. See [`Expr::plan`].
+#[derive(Clone)]
+pub struct Plan(Arc<plan::Cached>, Device);
+
+impl Plan {
+    /// Kernels that would run.
+    pub fn kernels(&self) -> usize {
+        self.0.plan.kernels.len()
+    }
+
+    /// Dispatches: one a kernel, but where an array is larger than one binding.
+    pub fn dispatches(&self) -> usize {
+        self.0.plan.dispatches()
+    }
+
+    /// Bytes read and written: each element of each operand once.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.0.plan.kernels.iter().map(|k| k.bytes()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    }
+
+    /// The WGSL text of each kernel, as the expression's GPU would compile it (empty on the CPU).
+    pub fn wgsl(&self) -> Vec<String> {
+        self.1.wgsl(&self.0.plan)
+    }
+
+    #[doc(hidden)]
+    pub fn raw(&self) -> &Kernels {
+        &self.0.plan
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.plan.fmt(f)
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.plan.fmt(f)
+    }
+}
+
+impl Array {
+    fn new(buffer: Buffer, layout: Layout, dtype: DType, at: Loc) -> Array {
+        let (device, shape) = (buffer.device_id(), layout.shape.clone());
+        Array(Expr::node(Kind::Leaf(buffer, Box::new(layout)), shape, dtype, device, at))
+    }
+
+    fn leaf(&self) -> (&Buffer, &Layout) {
+        match &self.0.0.kind {
+            Kind::Leaf(b, l) => (b, l),
+            // every constructor makes a leaf
+            _ => unreachable!("an Array is a leaf"),
+        }
+    }
+
+    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape.
+    ///
+    /// ```
+    /// let x = cupric::Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
+    /// assert_eq!(x.shape(), [2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl crate::IntoShape) -> Result<Array> {
+        let at = Location::caller();
+        let shape = shape_arg(shape).map_err(|f| f.at("from_vec", at))?;
+        let size = size_of_shape(&shape).map_err(|f| f.at("from_vec", at))?;
+        if size != elements.len() {
+            let detail = format!("{} elements do not fill shape {:?}", elements.len(), shape.as_slice());
+            return Err(Error::new(ErrorKind::Shape, "from_vec", detail, at));
+        }
+        Ok(Array::adopt(elements, &shape, at))
+    }
+
+    /// An array of a copy of the elements in C order, on the CPU.
+    ///
+    /// # Errors
+    /// As [`Array::from_vec`].
+    #[track_caller]
+    pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
+        Array::from_vec(elements.to_vec(), shape)
+    }
+
+    pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
+        Array::new(Device::adopt(elements), Layout::c(shape), T::DTYPE, at)
+    }
+
+    /// The lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.0.0.shape
+    }
+
+    /// The number of axes.
+    pub fn ndim(&self) -> usize {
+        self.0.0.shape.len()
+    }
+
+    /// The number of elements.
+    pub fn size(&self) -> usize {
+        self.leaf().1.size()
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.0.0.dtype
+    }
+
+    /// Steps between neighbours along each axis, in elements; negative in a flipped view, 0 in a broadcast one.
+    pub fn strides(&self) -> &[isize] {
+        &self.leaf().1.strides
+    }
+
+    /// Where the array lives.
+    pub fn device(&self) -> Device {
+        Device::of(self.0.0.device)
+    }
+
+    /// Whether the elements follow each other in C order without a gap.
+    pub fn is_contiguous(&self) -> bool {
+        self.leaf().1.is_c_contiguous()
+    }
+
+    /// Replaces the content (NumPy's `out=`): in place where nothing else holds the memory, and then without an
+    /// allocation.
+    ///
+    /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
+    ///
+    /// # Errors
+    /// The expression's own; a shape that does not broadcast; a cast that is not `same_kind`.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let mut x = array![1., 2., 3.];
+    /// let g = array![10., 10., 10.];
+    /// x.assign(&x * 0.5 + &g)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [10.5, 11., 11.5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn assign(&mut self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        self.write(None, operand(value, at), "assign", at)
+    }
+
+    /// Replaces the content by a function of it.
+    ///
+    /// # Errors
+    /// As [`Array::assign`].
+    ///
+    /// ```
+    /// let mut x = cupric::array![1., 2.];
+    /// x.update(|x| x * x + 1.0)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [2., 5.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn update(&mut self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
+        let at = Location::caller();
+        let value = f(&self.0);
+        self.write(None, strong(value, at), "update", at)
+    }
+
+    /// Sets every element to a number.
+    ///
+    /// # Errors
+    /// A number that does not fit the dtype.
+    #[track_caller]
+    pub fn fill(&mut self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        let value = fit(value, self.dtype(), at)?;
+        self.write(None, value, "fill", at)
+    }
+
+    /// Writes a part (`x[1:3] = e`).
+    ///
+    /// # Errors
+    /// As [`Array::assign`], and those of the slice.
+    ///
+    /// ```
+    /// use cupric::{array, s};
+    /// let mut x = array![[1., 2.], [3., 4.]];
+    /// x.set(s![.., 0], array![9., 8.])?;
+    /// assert_eq!(x.to_vec::<f32>()?, [9., 2., 8., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn set(&mut self, items: impl AsRef<[SliceItem]>, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        self.part(items.as_ref(), at).write(operand(value, at), "set", at)
+    }
+
+    /// A part to write to: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`.
+    #[track_caller]
+    pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
+        self.part(items.as_ref(), Location::caller())
+    }
+
+    fn part(&mut self, items: &[SliceItem], at: Loc) -> SliceMut<'_> {
+        let view = View::slice(self.shape(), items).map_err(|f| f.at("slice_mut", at));
+        SliceMut { array: self, view }
+    }
+
+    /// Writes an expression into the array or a part of it.
+    fn write(&mut self, part: Option<View>, value: Expr, op: &'static str, at: Loc) -> Result<()> {
+        let mut target = match &part {
+            Some(v) => self.leaf().1.view(v),
+            None => self.leaf().1.clone(),
+        };
+        let dtype = self.dtype();
+        let id = self.0.0.device;
+        let value = prepared(value, &target.shape, dtype, op, at)?;
+        common(op, [&self.0, &value].into_iter(), at)?;
+        if target.shape.contains(&0) {
+            return Ok(());
+        }
+        if self.leaf().1.may_overlap_itself() {
+            // elements that share a place get places of their own
+            *self = self.0.compact(at)?;
+            target = match &part {
+                Some(v) => self.leaf().1.view(v),
+                None => self.leaf().1.clone(),
+            };
+        }
+        let device = Device::of(id);
+        // a target that a reshaped value cannot be written through takes a copy of the value
+        let value = match &value.0.kind {
+            Kind::Reshape(_) if !target.is_c_contiguous() => value.eval_at(at)?.0,
+            _ => value,
+        };
+        let planned = {
+            let target = Target { buffer: self.leaf().0, layout: &target };
+            plan::plan(&[&value], Some(target), device.backend().caps(), id)?
+        };
+        drop(value);
+        let run = |output: &Buffer, own: &Buffer| -> Result<()> {
+            let inputs: SmallVec<[(Buffer, usize); 4]> =
+                planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
+            let outputs = std::slice::from_ref(output);
+            let bindings = Bindings { inputs: &inputs, outputs, scalars: &planned.scalars };
+            device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
+        };
+        let alone = match Arc::get_mut(&mut self.0.0) {
+            Some(node) => match &mut node.kind {
+                Kind::Leaf(b, _) => b.is_unique(),
+                _ => false,
+            },
+            None => false,
+        };
+        let (own, layout) = self.leaf();
+        if alone && planned.plan.in_place {
+            return run(own, own);
+        }
+        // the new value in a buffer of its own, under the same layout
+        let whole = Layout::c(&[own.bytes() / dtype.size()]);
+        let everything = part.is_none() && target.size() == whole.size();
+        let fresh = if everything {
+            device.backend().allocate(own.bytes()).map_err(|e| e.or_at(at))?
+        } else {
+            let all = Array::new(own.clone(), whole, dtype, at);
+            let copy = all.0.copied(at)?;
+            copy.leaf().0.clone()
+        };
+        run(&fresh, own)?;
+        *self = Array::new(fresh, layout.clone(), dtype, at);
+        Ok(())
+    }
+
+    /// The elements in C order, on the host.
+    fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
+        let dense = if self.is_contiguous() { self.clone() } else { self.0.compact(at)? };
+        let (buffer, layout) = dense.leaf();
+        let size = dense.dtype().size();
+        let device = dense.device();
+        let bytes = device.backend().download(buffer, layout.offset * size, layout.size() * size);
+        // the array lives until its bytes are here
+        Ok(async move {
+            let _dense = dense;
+            bytes.await.map_err(|e| e.or_at(at))
+        })
+    }
+}
+
+/// A number as a value of a dtype, if it fits.
+fn fit(value: impl Operand, dtype: DType, at: Loc) -> Result<Expr> {
+    match value.into_arg() {
+        crate::expr::Arg::Expr(e) => Ok(e),
+        crate::expr::Arg::Scalar(s) => match s.promote_with(dtype) {
+            Some(d) if d.casts_same_kind(dtype) || dtype == DType::Bool => {
+                Ok(Expr::fill(s, SmallVec::new(), dtype, at))
+            }
+            _ => Err(Error::new(ErrorKind::Argument, "fill", format!("{s} does not fit dtype {dtype}"), at)),
+        },
+    }
+}
+
+/// A value as it is written: cast and broadcast to the target.
+fn prepared(value: Expr, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
+    let node = value.checked()?;
+    // a number takes the target's dtype; anything else is cast as same_kind allows
+    let number = match node.kind {
+        Kind::Fill(s) if node.shape.is_empty() => Some(s),
+        _ => None,
+    };
+    let value = match number {
+        Some(s) if s.promote_with(dtype).is_some_and(|d| d.casts_same_kind(dtype)) => {
+            Expr::fill(s, SmallVec::new(), dtype, at)
+        }
+        _ => {
+            if !node.dtype.casts_same_kind(dtype) {
+                let detail = format!("a value of dtype {} is not written to {dtype}; use astype", node.dtype);
+                return Err(Error::new(ErrorKind::DType, op, detail, at));
+            }
+            cast(value, dtype, at)
+        }
+    };
+    let v = view(op, &value, at, |from| View::broadcast_to(from, shape));
+    v.checked()?;
+    Ok(v)
+}
+
+/// A part of an array to write to; carries the error of its slice until then.
+#[must_use = "a mutable view does nothing until it is written to"]
+pub struct SliceMut<'a> {
+    array: &'a mut Array,
+    view: Result<View>,
+}
+
+impl SliceMut<'_> {
+    /// Writes an expression, as [`Array::assign`].
+    ///
+    /// # Errors
+    /// Those of the slice and of [`Array::assign`].
+    #[track_caller]
+    pub fn assign(self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        self.write(operand(value, at), "assign", at)
+    }
+
+    /// Replaces the part by a function of it.
+    ///
+    /// # Errors
+    /// Those of the slice and of [`Array::assign`].
+    #[track_caller]
+    pub fn update(self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
+        let at = Location::caller();
+        let v = self.view.clone()?;
+        let part = view("slice_mut", &self.array.0, at, |_| Ok(v));
+        let value = f(&part);
+        drop(part);
+        self.write(strong(value, at), "update", at)
+    }
+
+    /// Sets every element of the part to a number.
+    ///
+    /// # Errors
+    /// Those of the slice; a number that does not fit the dtype.
+    #[track_caller]
+    pub fn fill(self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        let value = fit(value, self.array.dtype(), at)?;
+        self.write(value, "fill", at)
+    }
+
+    fn write(self, value: Expr, op: &'static str, at: Loc) -> Result<()> {
+        self.array.write(Some(self.view?), value, op, at)
+    }
+}
+
+/// Evaluates several expressions together: what they share is computed once, and they run as one batch.
+///
+/// # Errors
+/// The first error among them.
+///
+/// ```
+/// use cupric::{array, eval_all};
+/// let x = array![1., 2., 3.];
+/// let e = x.exp();
+/// let results = eval_all([&e.sum(..), &(&e * 2.0)])?;
+/// assert_eq!(results.len(), 2);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<Vec<Array>> {
+    let at = Location::caller();
+    let list: Vec<&Expr> = expressions.into_iter().collect();
+    let device = common("eval_all", list.iter().copied(), at)?;
+    run(&list, &Device::of(device), at)
+}
+
+/// Runs expressions on a device. What is stored already is given back as it is.
+fn run(expressions: &[&Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
+    let mut work: SmallVec<[Expr; 1]> = SmallVec::new();
+    let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
+    for e in expressions {
+        e.checked()?;
+        // a view of a product or of joined parts is a view of its result
+        let (e, v) = match &e.0.kind {
+            Kind::View(v, below) if matches!(below.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => {
+                (below, Some(&**v))
+            }
+            _ => (*e, None),
+        };
+        if !matches!(e.0.kind, Kind::Leaf(..)) {
+            work.push(strong(e.clone(), at));
+            views.push(v);
+        }
+    }
+    let mut results = if work.is_empty() { vec![] } else { execute(&work, device, at)? };
+    let mut results = results.drain(..).zip(views);
+    let finish = |e: &&Expr| match &e.0.kind {
+        Kind::Leaf(..) => Some(Array((*e).clone())),
+        _ => results.next().map(|(a, v)| match v {
+            Some(v) => Array(view("view", &a.0, at, |_| Ok(v.clone()))),
+            None => a,
+        }),
+    };
+    Ok(expressions.iter().filter_map(finish).collect())
+}
+
+fn execute(work: &[Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
+    let backend = device.backend();
+    let roots: SmallVec<[&Expr; 1]> = work.iter().collect();
+    let planned = plan::plan(&roots, None, backend.caps(), device.id())?;
+    let plan = &planned.plan.plan;
+    let mut outputs: SmallVec<[Buffer; 1]> = SmallVec::new();
+    for o in &plan.outputs {
+        let bytes = (o.shape.iter().product::<usize>())
+            .checked_mul(o.dtype.size())
+            .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at))?;
+        outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[0].0.location))?);
+    }
+    // without a target every input has its buffer
+    let inputs: SmallVec<[(Buffer, usize); 4]> =
+        planned.inputs.iter().filter_map(|(b, o)| Some((b.clone()?, *o))).collect();
+    backend
+        .run(plan, Bindings { inputs: &inputs, outputs: &outputs, scalars: &planned.scalars })
+        .map_err(|e| e.or_at(at))?;
+    let array = |i: &usize| {
+        let o = &plan.outputs[*i];
+        let layout = Layout { shape: o.shape.clone(), strides: o.strides.clone(), offset: 0 };
+        Array::new(outputs[*i].clone(), layout, o.dtype, at)
+    };
+    Ok(planned.plan.output_of.iter().map(array).collect())
+}
+
+impl Expr {
+    /// Runs the expression. An [`Array`] is given back as it is.
+    ///
+    /// # Errors
+    /// The error that the expression carries; memory or limits of the device.
+    #[track_caller]
+    pub fn eval(&self) -> Result<Array> {
+        self.eval_at(Location::caller())
+    }
+
+    pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
+        let device = self.checked()?.device;
+        let mut arrays = run(&[self], &Device::of(device), at)?;
+        arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
+    }
+
+    /// What would run: kernels, dispatches and bytes.
+    ///
+    /// # Errors
+    /// The error that the expression carries; limits of the device.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2., 3.];
+    /// let plan = (&x * 2.5 + 1.2).plan()?;
+    /// assert_eq!(plan.kernels(), 1);
+    /// println!("{plan}");
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn plan(&self) -> Result<Plan> {
+        let device = Device::of(self.checked()?.device);
+        let e = strong(self.clone(), Location::caller());
+        let planned = plan::plan(&[&e], None, device.backend().caps(), device.id())?;
+        Ok(Plan(planned.plan, device))
+    }
+
+    /// The same values on a device. The only way across; a view moves only what it shows.
+    ///
+    /// # Errors
+    /// Those of evaluation; memory of the device.
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Result<Array> {
+        let at = Location::caller();
+        let node = self.checked()?;
+        if node.device == 0 {
+            let mut made = run(&[self], device, at)?;
+            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "to_device", "no result", at));
+        }
+        let array = self.eval_at(at)?;
+        if array.device() == *device {
+            return Ok(array);
+        }
+        let bytes = pollster::block_on(array.read(at)?)?;
+        let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
+        device.backend().upload(&buffer, 0, &bytes).map_err(|e| e.or_at(at))?;
+        Ok(Array::new(buffer, Layout::c(array.shape()), array.dtype(), at))
+    }
+
+    /// The elements in C order, on the host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] where `T` is not the dtype; those of evaluation.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert_eq!(x.t().to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let at = Location::caller();
+        pollster::block_on(self.fetch::<T>("to_vec", at))
+    }
+
+    /// As [`Expr::to_vec`], for code that must not block.
+    ///
+    /// # Errors
+    /// As [`Expr::to_vec`].
+    #[track_caller]
+    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        self.fetch::<T>("to_vec_async", Location::caller())
+    }
+
+    /// The only element, on the host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there is not exactly one; as [`Expr::to_vec`].
+    #[track_caller]
+    pub fn item<T: Element>(&self) -> Result<T> {
+        pollster::block_on(self.one::<T>("item", Location::caller()))
+    }
+
+    /// As [`Expr::item`], for code that must not block.
+    ///
+    /// # Errors
+    /// As [`Expr::item`].
+    #[track_caller]
+    pub fn item_async<T: Element>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
+        self.one::<T>("item_async", Location::caller())
+    }
+
+    fn one<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<T>> + Send + use<T> {
+        let size = self.size();
+        let all = self.fetch::<T>(op, at);
+        async move {
+            let n = size?;
+            if n != 1 {
+                return Err(Error::new(ErrorKind::Shape, op, format!("{n} elements, not one"), at));
+            }
+            let all = all.await?;
+            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "nothing was read", at))
+        }
+    }
+
+    fn fetch<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        // the work is enqueued now; the future only waits
+        let reading = || {
+            let node = self.checked()?;
+            let dtype = strong(self.clone(), at).0.dtype;
+            let _ = node;
+            if dtype != T::DTYPE {
+                let detail = format!("the array's dtype is {dtype}, not {}; use astype", T::DTYPE);
+                return Err(Error::new(ErrorKind::DType, op, detail, at));
+            }
+            self.eval_at(at)?.read(at)
+        };
+        let reading = reading();
+        async move { Ok(T::from_bytes(&reading?.await?)) }
+    }
+
+    /// A copy in C order, in memory of its own.
+    pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
+        let shape: SmallVec<[isize; 6]> = self.checked()?.shape.iter().map(|n| *n as isize).collect();
+        let _ = &shape;
+        let node = self.checked()?;
+        // a reshape node stores its operand in C order
+        let (dtype, device) = (node.dtype, node.device);
+        let copy = Expr::node(Kind::Reshape(self.clone()), node.shape.clone(), dtype, device, at);
+        copy.eval_at(at)
+    }
+
+    /// A copy in memory of its own, in the order of the original.
+    pub(crate) fn copied(&self, at: Loc) -> Result<Array> {
+        self.compact(at)
+    }
+}
+
+/// Whether two arrays have the same shape and equal elements (NaN equals nothing).
+///
+/// # Errors
+/// Those of evaluation; operands on different devices.
+///
+/// ```
+/// use cupric::{array, array_equal};
+/// assert!(array_equal(&array![1, 2], &array![1, 2])?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn array_equal(a: &Expr, b: &Expr) -> Result<bool> {
+    let at = Location::caller();
+    if a.shape()? != b.shape()? {
+        return Ok(false);
+    }
+    let equal = crate::expr::ufunc(
+        &crate::ufunc::logic::equal,
+        [a.clone(), b.clone()].into_iter().map(Operand::into_arg).collect(),
+        at,
+    );
+    let equal = strong(equal, at);
+    let axes = crate::layout::AxesArg { axes: None, keep: false };
+    let fold = crate::kernel::Fold::Ufunc(&crate::ufunc::logic::logical_and);
+    let all = crate::expr::reduce("array_equal", fold, &equal, &axes, at);
+    pollster::block_on(all.one::<bool>("array_equal", at))
+}

@@ -1,0 +1,73 @@
+//! Floor 4: what a device must do. `cpu` and `gpu` implement it and know nothing of each other.
+
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::kernel::{Caps, Plan};
+use std::future::Future;
+use std::pin::Pin;
+
+/// A future that owns what it needs.
+pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// What a plan runs on. Buffers are those of the backend's own device.
+pub(crate) struct Bindings<'a> {
+    /// With the run-time offset, in elements, of element 0.
+    pub inputs: &'a [(Buffer, usize)],
+    pub outputs: &'a [Buffer],
+    /// Bits of the compute type of each scalar.
+    pub scalars: &'a [u64],
+}
+
+/// Counters of a device since it was opened.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Kernels run (dispatches on a GPU).
+    pub kernels: u64,
+    /// Shaders compiled into pipelines.
+    pub compiles: u64,
+    /// Waits for the device.
+    pub syncs: u64,
+    /// Buffers handed out, from the pool or new.
+    pub allocations: u64,
+    /// Buffers that had to be made by the system or the driver.
+    pub driver_allocations: u64,
+    /// Bytes copied to the device.
+    pub bytes_in: u64,
+    /// Bytes copied from the device.
+    pub bytes_out: u64,
+}
+
+/// Bytes of a device's memory as cupric accounts for them.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct MemoryInfo {
+    /// Held by arrays.
+    pub used: usize,
+    /// Kept for reuse.
+    pub cached: usize,
+    /// The most that was in use at once.
+    pub peak: usize,
+    /// The budget, where one was set.
+    pub limit: Option<usize>,
+}
+
+/// A device that runs plans.
+pub(crate) trait Backend: Send + Sync {
+    /// What the planner may use.
+    fn caps(&self) -> &Caps;
+    /// A buffer of at least `bytes` bytes. Its content is unspecified, and never readable before it is written.
+    fn allocate(&self, bytes: usize) -> Result<Buffer>;
+    /// Copies host bytes into a buffer from byte `offset`.
+    fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
+    /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Errors found late come out here.
+    fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
+    /// Runs a plan, or enqueues it.
+    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
+    /// Waits for all work.
+    fn synchronize(&self) -> Pending<()>;
+    /// Counters.
+    fn report(&self) -> (Stats, MemoryInfo);
+    /// Returns cached memory to the system.
+    fn trim(&self);
+}

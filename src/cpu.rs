@@ -1,0 +1,154 @@
+//! Floor 6: the CPU backend. It interprets kernels as they are: tile by tile, each value of a tile by a plain loop that
+//! was compiled for the machine's instruction set, in the caller's current rayon pool.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `memory.rs` | the pool |
+//! | `program.rs`, `convert.rs` | from a kernel to steps and registers |
+//! | `tile.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `fold.rs` | reductions: one tree for each shape |
+//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
+
+mod convert;
+mod elementwise;
+mod fold;
+mod matmul;
+mod memory;
+mod philox;
+mod program;
+mod reduce;
+mod row;
+mod strided;
+mod tile;
+
+use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
+use crate::buffer::{Buffer, Memory};
+use crate::dtype::Element;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{Caps, KernelKind, Plan};
+pub(crate) use memory::CpuMemory;
+use memory::Pool;
+use program::Bound;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The CPU as a device.
+pub(crate) struct Cpu {
+    caps: Caps,
+    pool: Arc<Pool>,
+    kernels: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Cpu {
+    /// A device with its own memory pool, and at most `limit` bytes.
+    pub fn new(id: u32, limit: Option<usize>) -> Cpu {
+        let caps = Caps {
+            name: "cpu".to_string(),
+            gpu: false,
+            int64: true,
+            float64: true,
+            max_binding: isize::MAX as u64,
+            max_buffer: isize::MAX as u64,
+            max_bindings: 64,
+            max_values: 128,
+            max_row: 65_536,
+            max_reduce: [usize::MAX; 2],
+            max_indices: u64::MAX,
+            packs_words: false,
+        };
+        Cpu {
+            caps,
+            pool: Pool::new(id, "cpu", limit),
+            kernels: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+        }
+    }
+
+    /// A buffer of memory that the caller already holds, without a copy.
+    pub fn adopt<T: Element>(&self, v: Vec<T>) -> Buffer {
+        Buffer::new(self.pool.adopt(v))
+    }
+
+    /// A buffer's memory, after a look that the range lies in it.
+    fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
+        match buffer.memory::<CpuMemory>() {
+            Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
+            _ => Err(Error::new(
+                ErrorKind::Internal,
+                operation,
+                format!("{len} bytes from {offset} of {buffer:?} on the CPU"),
+                None,
+            )),
+        }
+    }
+}
+
+impl Backend for Cpu {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Buffer> {
+        Ok(Buffer::new(self.pool.allocate(bytes)?))
+    }
+
+    fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
+        let memory = self.range("upload", buffer, offset, bytes.len())?;
+        // SAFETY: the range lies in the buffer; it has no other user yet.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.ptr().add(offset), bytes.len()) };
+        self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
+        self.bytes_out.fetch_add(len as u64, Relaxed);
+        let result = self.range("download", buffer, offset, len).map(|m| m.as_bytes()[offset..offset + len].to_vec());
+        Box::pin(std::future::ready(result))
+    }
+
+    fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        let mut bound = Bound { bindings, temps: SmallVec::new(), pool: &self.pool };
+        for bytes in &plan.temps {
+            bound.temps.push(self.allocate(*bytes)?);
+        }
+        for kernel in &plan.kernels {
+            match kernel.kind {
+                KernelKind::Elementwise => elementwise::run(kernel, &bound)?,
+                KernelKind::Reduce(_) => reduce::run(kernel, &bound)?,
+                KernelKind::Row => row::run(kernel, &bound)?,
+                KernelKind::Matmul => matmul::run(kernel, &bound)?,
+            }
+        }
+        self.kernels.fetch_add(plan.kernels.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn synchronize(&self) -> Pending<()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn report(&self) -> (Stats, MemoryInfo) {
+        let (allocations, driver_allocations) = self.pool.allocations();
+        let (used, cached, peak, limit) = self.pool.info();
+        let stats = Stats {
+            kernels: self.kernels.load(Relaxed),
+            allocations,
+            driver_allocations,
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            ..Stats::default()
+        };
+        (stats, MemoryInfo { used, cached, peak, limit })
+    }
+
+    fn trim(&self) {
+        self.pool.trim();
+    }
+}
+
+#[cfg(test)]
+mod tests;

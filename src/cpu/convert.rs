@@ -1,0 +1,125 @@
+//! Which loops make a cast.
+
+use crate::dtype::{Compute, DType};
+use crate::simd::{Call, Loops};
+use crate::ufunc::cast;
+use smallvec::SmallVec;
+
+/// The nearest f32 on the side of 0, or that with an odd last bit if the number lies between two: rounding it once
+/// more, to f16 or bf16, gives what rounding the number itself gives.
+#[inline(always)]
+fn odd(x: f64) -> f32 {
+    let near = x as f32;
+    let bits = near.to_bits();
+    let exact = near as f64 == x || x.is_nan();
+    let towards_zero = bits - ((near as f64).abs() > x.abs()) as u32;
+    f32::from_bits(if exact { bits } else { towards_zero | 1 })
+}
+
+/// The same for an integer's magnitude: what lies below f64's precision goes into its last bit.
+#[inline(always)]
+fn odd_u64(x: u64) -> f32 {
+    let high = (x >> 16) | (x & 0xffff != 0) as u64;
+    odd(if x >> 48 == 0 { x as f64 } else { high as f64 * 65536.0 })
+}
+
+struct Odd;
+impl Call<f64, f64, f64, f32> for Odd {
+    #[inline(always)]
+    fn call(x: f64, _: f64, _: f64) -> f32 {
+        odd(x)
+    }
+}
+impl Call<u64, u64, u64, f32> for Odd {
+    #[inline(always)]
+    fn call(x: u64, _: u64, _: u64) -> f32 {
+        odd_u64(x)
+    }
+}
+impl Call<i64, i64, i64, f32> for Odd {
+    #[inline(always)]
+    fn call(x: i64, _: i64, _: i64) -> f32 {
+        let magnitude = odd_u64(x.unsigned_abs());
+        if x < 0 { -magnitude } else { magnitude }
+    }
+}
+impl Call<i32, i32, i32, f32> for Odd {
+    #[inline(always)]
+    fn call(x: i32, _: i32, _: i32) -> f32 {
+        odd(x as f64)
+    }
+}
+impl Call<u32, u32, u32, f32> for Odd {
+    #[inline(always)]
+    fn call(x: u32, _: u32, _: u32) -> f32 {
+        odd(x as f64)
+    }
+}
+
+struct Same;
+macro_rules! same {
+    ($($t:ty)*) => { $(
+        impl Call<$t, $t, $t, $t> for Same {
+            #[inline(always)]
+            fn call(x: $t, _: $t, _: $t) -> $t {
+                x
+            }
+        }
+    )* };
+}
+same! { u8 u32 u64 }
+
+/// The loop that changes nothing.
+pub(super) fn copy(compute: Compute) -> Loops {
+    match compute.size() {
+        1 => Loops::unary::<u8, u8, u8, u8, Same>(),
+        4 => Loops::unary::<u32, u32, u32, u32, Same>(),
+        _ => Loops::unary::<u64, u64, u64, u64, Same>(),
+    }
+}
+
+/// The loops that convert values of one dtype to another, one after the other; none where the bits stay.
+pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
+    let (cf, ct) = (from.compute(), to.compute());
+    let mut chain = SmallVec::new();
+    if from == to {
+        return chain;
+    }
+    if to.is_half() && !from.is_float() && cf != Compute::Bool || to.is_half() && cf == Compute::F64 {
+        chain.push(match cf {
+            Compute::I32 => Loops::unary::<i32, i32, i32, f32, Odd>(),
+            Compute::U32 => Loops::unary::<u32, u32, u32, f32, Odd>(),
+            Compute::I64 => Loops::unary::<i64, i64, i64, f32, Odd>(),
+            Compute::U64 => Loops::unary::<u64, u64, u64, f32, Odd>(),
+            _ => Loops::unary::<f64, f64, f64, f32, Odd>(),
+        });
+        chain.extend(cast::round(to));
+    } else if from.is_float() && to.is_narrow_integer() {
+        chain.extend(cast::saturate(cf, to));
+    } else {
+        chain.extend(cast::convert(cf, ct));
+        if cf != Compute::Bool {
+            chain.extend(cast::round(to));
+        }
+    }
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::bf16;
+
+    #[test]
+    fn one_rounding() {
+        // halfway between two bf16 after a rounding to f32, not before
+        let x = (1i64 << 40) + (1 << 32) + 1;
+        assert_eq!(bf16::from_f32(odd_u64(x as u64)).to_f64(), (1u64 << 40) as f64 * (1.0 + 1.0 / 128.0));
+        assert_eq!(odd(1.0 + 2f64.powi(-40)), 1.0 + f32::EPSILON);
+        assert_eq!(odd(-2.5), -2.5);
+        assert_eq!(odd(1e300), f32::MAX);
+        assert!(odd(f64::NAN).is_nan());
+        assert_eq!(odd(f64::INFINITY), f32::INFINITY);
+        assert_eq!(odd_u64(u64::MAX), f32::from_bits((2f32.powi(64)).to_bits() - 1));
+    }
+}

@@ -1,0 +1,418 @@
+//! Reductions: one tree for each shape, whatever the strides, threads and instruction sets.
+//!
+//! The `n` elements go to `L` virtual lanes in blocks of `16 · L`: at most 16 elements serially in a lane of a block,
+//! then the blocks pairwise over their number (a binary counter), then the lanes pairwise. `L` is 1 where the
+//! elements of one reduction do not lie next to each other. A fold handles `width` reductions at once, element `i` of
+//! all of them as one vector.
+
+use super::strided;
+use crate::dtype::{Compute, DType};
+use crate::kernel::{Fold, KernelKind, Lanes};
+use crate::simd::{LANES, Loop};
+use crate::ufunc::{Identity, arithmetic};
+
+/// Elements that a lane takes serially.
+pub(super) const SERIAL: usize = 16;
+
+/// How to reduce: what a program knows.
+#[derive(Clone, Copy)]
+pub(super) struct FoldSpec {
+    pub compute: Compute,
+    /// None for argmin and argmax, which compare by themselves.
+    pub tree: Option<Tree>,
+    /// argmax, not argmin.
+    pub largest: bool,
+    /// All elements of one reduction.
+    pub n: usize,
+    pub lanes: usize,
+    /// The most reductions at once.
+    pub width: usize,
+    /// Where its state lies in the arena.
+    pub at: usize,
+}
+
+/// The loops of a reduction by a ufunc.
+#[derive(Clone, Copy)]
+pub(super) struct Tree {
+    fold: Loop,
+    accumulate: Loop,
+    identity: u64,
+    /// What nothing at all reduces to.
+    empty: u64,
+}
+
+impl FoldSpec {
+    pub fn new(fold: &Fold, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
+        let lanes = match kind {
+            KernelKind::Reduce(Lanes::Outer) => 1,
+            _ if n >= SERIAL * LANES => LANES,
+            _ => n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES),
+        };
+        let spec = |row: &'static crate::ufunc::Ufunc| {
+            let reduction = row.reduce.as_ref()?;
+            let identity = reduction.identity.bits(compute);
+            let empty = if reduction.identity == Identity::Zero { 0 } else { identity };
+            Some(Tree {
+                fold: reduction.fold[compute as usize]?.get(),
+                accumulate: reduction.accumulate[compute as usize]?.get(),
+                identity,
+                empty,
+            })
+        };
+        let (tree, largest) = match fold {
+            Fold::Ufunc(row) => (Some(spec(row)?), false),
+            Fold::ArgMin => (None, false),
+            Fold::ArgMax => (None, true),
+        };
+        Some(FoldSpec { compute, tree, largest, n, lanes, width, at: 0 })
+    }
+
+    /// Elements of a block.
+    pub fn block(&self) -> usize {
+        match self.tree {
+            Some(_) => SERIAL * self.lanes,
+            None => SERIAL * LANES,
+        }
+    }
+
+    fn vector(&self) -> usize {
+        (self.lanes * self.width * self.compute.size()).next_multiple_of(64)
+    }
+
+    fn levels(&self) -> usize {
+        (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
+    }
+
+    /// Bytes of state.
+    pub fn bytes(&self) -> usize {
+        match self.tree {
+            Some(_) => self.vector() * (self.levels() + 1),
+            None => self.partial(),
+        }
+    }
+
+    /// Bytes of a partial result: lane vectors, or best elements and their positions.
+    pub fn partial(&self) -> usize {
+        match self.tree {
+            Some(_) => self.vector(),
+            None => (self.width * 8).next_multiple_of(64) + (self.width * 4).next_multiple_of(64),
+        }
+    }
+}
+
+/// A reduction under way.
+pub(super) struct Folder {
+    spec: FoldSpec,
+    width: usize,
+    /// The current block, then a vector for each level of the counter.
+    current: *mut u8,
+    levels: [*mut u8; 64],
+    /// Whole blocks so far.
+    blocks: usize,
+    /// Elements of the current block so far.
+    filled: usize,
+    /// Elements that are still to come.
+    left: usize,
+}
+
+impl Folder {
+    /// A reduction of `n` elements (of the spec's, or a part that starts at a block) over `width` columns, with its
+    /// state in `arena`.
+    // SAFETY: the arena has `spec.bytes()` bytes at `spec.at`, for this folder alone.
+    pub unsafe fn new(spec: FoldSpec, arena: *mut u8, width: usize, n: usize) -> Folder {
+        // SAFETY: inside the spec's bytes.
+        unsafe {
+            let state = arena.add(spec.at);
+            let mut levels = [std::ptr::null_mut(); 64];
+            if spec.tree.is_some() {
+                for (i, level) in levels[..spec.levels()].iter_mut().enumerate() {
+                    *level = state.add((i + 1) * spec.vector());
+                }
+            }
+            Folder { spec, width, current: state, levels, blocks: 0, filled: 0, left: n }
+        }
+    }
+
+    /// Starts again, for `n` elements.
+    pub fn reset(&mut self, n: usize) {
+        (self.blocks, self.filled, self.left) = (0, 0, n);
+    }
+
+    /// Takes `rows` vectors of `width` elements, the next of the reduction; the first is element `at` of it.
+    // SAFETY: `data` holds them.
+    pub unsafe fn feed(&mut self, at: usize, mut data: *const u8, mut rows: usize) {
+        let (w, lanes, size) = (self.width, self.spec.lanes, self.spec.compute.size());
+        // SAFETY: the state holds `lanes × width` elements; the data is the caller's promise, and apart from it.
+        unsafe {
+            let Some(tree) = self.spec.tree else {
+                return self.feed_arg(at, data, rows);
+            };
+            while rows > 0 {
+                if self.filled == 0 && self.left < lanes {
+                    strided::fill(size, tree.identity, self.current, lanes * w);
+                }
+                if self.filled == 0 && w == 1 && lanes == LANES && rows >= SERIAL * LANES {
+                    // the usual case of long rows: a whole block at once
+                    let one = LANES * size;
+                    std::ptr::copy_nonoverlapping(data, self.current, one);
+                    (tree.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.current);
+                    self.filled = SERIAL * LANES;
+                    self.left -= SERIAL * LANES;
+                    rows -= SERIAL * LANES;
+                    data = data.add(SERIAL * one);
+                } else {
+                    let lane = self.filled % lanes;
+                    let take = rows.min(lanes - lane);
+                    let (n, to) = (take * w, self.current.add(lane * w * size));
+                    if self.filled < lanes {
+                        std::ptr::copy_nonoverlapping(data, to, n * size);
+                    } else {
+                        (tree.accumulate)(n, data, data, data, to);
+                    }
+                    self.filled += take;
+                    self.left -= take;
+                    rows -= take;
+                    data = data.add(n * size);
+                }
+                if self.filled == SERIAL * lanes {
+                    self.push();
+                }
+            }
+        }
+    }
+
+    /// Ends the current block.
+    // SAFETY: as `feed`; the reduction is a tree.
+    unsafe fn push(&mut self) {
+        let Some(tree) = self.spec.tree else { return };
+        let n = self.spec.lanes * self.width;
+        let mut level = 0;
+        while self.blocks >> level & 1 == 1 {
+            // SAFETY: two vectors of the state, apart from each other.
+            unsafe { (tree.accumulate)(n, self.current, self.current, self.current, self.levels[level]) };
+            std::mem::swap(&mut self.current, &mut self.levels[level]);
+            level += 1;
+        }
+        std::mem::swap(&mut self.current, &mut self.levels[level]);
+        self.blocks += 1;
+        self.filled = 0;
+    }
+
+    /// Takes a part's result, in the order of the parts. All parts but the last have the same number of blocks, a
+    /// power of two, so that the tree stays the same.
+    // SAFETY: `partial` holds `spec.partial()` bytes of a folder of this spec and width.
+    pub unsafe fn merge(&mut self, partial: *const u8) {
+        // SAFETY: as above.
+        unsafe {
+            if self.spec.tree.is_some() {
+                std::ptr::copy_nonoverlapping(partial, self.current, self.spec.vector());
+                self.left = self.left.max(1);
+                self.push();
+            } else {
+                self.merge_arg(partial);
+            }
+        }
+    }
+
+    /// All blocks as one vector of lanes.
+    // SAFETY: as `feed`.
+    pub unsafe fn collapse(&mut self) -> *const u8 {
+        // SAFETY: vectors of the state.
+        unsafe {
+            let Some(tree) = self.spec.tree else { return self.current };
+            if self.filled > 0 {
+                self.push();
+            }
+            let n = self.spec.lanes * self.width;
+            let mut found = false;
+            for level in 0..self.levels.len() {
+                if self.blocks >> level == 0 {
+                    break;
+                }
+                if self.blocks >> level & 1 == 1 {
+                    if found {
+                        (tree.accumulate)(n, self.current, self.current, self.current, self.levels[level]);
+                    }
+                    std::mem::swap(&mut self.current, &mut self.levels[level]);
+                    found = true;
+                }
+            }
+            self.blocks = 0;
+            self.current
+        }
+    }
+
+    /// The results, one for each column, into `out`.
+    // SAFETY: `out` has room for `width` elements, apart from the state.
+    pub unsafe fn finish(&mut self, out: *mut u8) {
+        let (w, size) = (self.width, self.spec.compute.size());
+        // SAFETY: as above.
+        unsafe {
+            let Some(tree) = self.spec.tree else {
+                let positions = self.positions();
+                return std::ptr::copy_nonoverlapping(positions as *const u8, out, w * 4);
+            };
+            if self.spec.n == 0 {
+                return strided::fill(size, tree.empty, out, w);
+            }
+            self.collapse();
+            let mut half = self.spec.lanes / 2;
+            while half > 0 {
+                let upper = self.current.add(half * w * size);
+                (tree.accumulate)(half * w, upper, upper, upper, self.current);
+                half /= 2;
+            }
+            std::ptr::copy_nonoverlapping(self.current, out, w * size);
+        }
+    }
+
+    /// Positions of the best elements, after the elements themselves.
+    fn positions(&self) -> *mut i32 {
+        self.current.wrapping_add((self.spec.width * 8).next_multiple_of(64)) as *mut i32
+    }
+
+    // SAFETY: as `feed`.
+    unsafe fn feed_arg(&mut self, at: usize, data: *const u8, rows: usize) {
+        macro_rules! run {
+            ($t:ty) => {
+                // SAFETY: the data is of this type, the state has room for `width` elements and positions.
+                unsafe {
+                    let all = std::slice::from_raw_parts(data as *const $t, rows * self.width);
+                    let best = std::slice::from_raw_parts_mut(self.current as *mut $t, self.width);
+                    let positions = std::slice::from_raw_parts_mut(self.positions(), self.width);
+                    let first = self.blocks == 0;
+                    if self.width == 1 {
+                        arg_long(all, at, first, self.largest_of_tile(all.as_ptr() as *const u8, rows), self.spec.largest, best, positions)
+                    } else {
+                        arg_columns(all, at, first, self.spec.largest, best, positions)
+                    }
+                }
+            };
+        }
+        if rows == 0 {
+            return;
+        }
+        match self.spec.compute {
+            Compute::Bool => run!(u8),
+            Compute::I32 => run!(i32),
+            Compute::U32 => run!(u32),
+            Compute::I64 => run!(i64),
+            Compute::U64 => run!(u64),
+            Compute::F32 => run!(f32),
+            Compute::F64 => run!(f64),
+        }
+        self.blocks = 1;
+    }
+
+    /// The extreme element of a whole block, by the fold of `maximum` or `minimum` at the speed of memory; as bits.
+    // SAFETY: `n` elements at `data`.
+    unsafe fn largest_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
+        let row = if self.spec.largest { &arithmetic::maximum } else { &arithmetic::minimum };
+        let (size, compute) = (self.spec.compute.size(), self.spec.compute as usize);
+        let reduction = row.reduce.as_ref()?;
+        if n < 2 * LANES || !n.is_multiple_of(LANES) {
+            return None;
+        }
+        let mut lanes = [0u64; LANES];
+        let to = lanes.as_mut_ptr() as *mut u8;
+        // SAFETY: 128 elements of at most 8 bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(data, to, LANES * size);
+            (reduction.fold[compute]?.get())(n - LANES, data.add(LANES * size), data, data, to);
+            let accumulate = reduction.accumulate[compute]?.get();
+            let mut half = LANES / 2;
+            while half > 0 {
+                let upper = to.add(half * size);
+                accumulate(half, upper, upper, upper, to);
+                half /= 2;
+            }
+            Some(strided::read(size, to))
+        }
+    }
+
+    // SAFETY: as `merge`.
+    unsafe fn merge_arg(&mut self, partial: *const u8) {
+        macro_rules! run {
+            ($t:ty) => {
+                // SAFETY: a partial result has the layout of the state.
+                unsafe {
+                    let after = partial.add((self.spec.width * 8).next_multiple_of(64));
+                    for c in 0..self.width {
+                        let (x, i) = (*(partial as *const $t).add(c), *(after as *const i32).add(c));
+                        let best = (self.current as *mut $t).add(c);
+                        if self.blocks == 0 || better(x, *best, self.spec.largest) {
+                            *best = x;
+                            *self.positions().add(c) = i;
+                        }
+                    }
+                }
+            };
+        }
+        match self.spec.compute {
+            Compute::Bool => run!(u8),
+            Compute::I32 => run!(i32),
+            Compute::U32 => run!(u32),
+            Compute::I64 => run!(i64),
+            Compute::U64 => run!(u64),
+            Compute::F32 => run!(f32),
+            Compute::F64 => run!(f64),
+        }
+        self.blocks = 1;
+    }
+
+    /// The type of the elements that the folder gives.
+    pub fn result_size(spec: &FoldSpec) -> usize {
+        if spec.tree.is_some() { spec.compute.size() } else { DType::I32.size() }
+    }
+}
+
+/// Whether `x`, which comes later, replaces `best`. A NaN does, but not another NaN.
+#[allow(clippy::eq_op)]
+#[inline(always)]
+fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
+    let beyond = if largest { x > best } else { x < best };
+    best == best && (beyond || x != x)
+}
+
+/// Row by row over several columns.
+fn arg_columns<T: PartialOrd + Copy>(all: &[T], at: usize, first: bool, largest: bool, best: &mut [T], positions: &mut [i32]) {
+    for (r, row) in all.chunks_exact(best.len()).enumerate() {
+        if first && r == 0 {
+            best.copy_from_slice(row);
+            positions.fill(at as i32);
+            continue;
+        }
+        for ((x, b), p) in row.iter().zip(&mut *best).zip(&mut *positions) {
+            let take = better(*x, *b, largest);
+            *b = if take { *x } else { *b };
+            *p = if take { (at + r) as i32 } else { *p };
+        }
+    }
+}
+
+/// One column. If the tile's extreme is known (as bits), a tile without news is not looked through.
+fn arg_long<T: PartialOrd + Copy>(all: &[T], at: usize, first: bool, extreme: Option<u64>, largest: bool, best: &mut [T], positions: &mut [i32]) {
+    let mut from = 0;
+    if first {
+        (best[0], positions[0]) = (all[0], at as i32);
+        from = 1;
+    }
+    if let Some(bits) = extreme {
+        // SAFETY: the low bytes of the bits are an element of this type.
+        let x: T = unsafe { std::mem::transmute_copy(&bits) };
+        if !better(x, best[0], largest) {
+            return;
+        }
+        #[allow(clippy::eq_op)]
+        let found = if x != x { all.iter().position(|y| y != y) } else { all.iter().position(|y| *y == x) };
+        if let Some(i) = found {
+            (best[0], positions[0]) = (all[i], (at + i) as i32);
+        }
+        return;
+    }
+    for (i, x) in all.iter().enumerate().skip(from) {
+        if better(*x, best[0], largest) {
+            (best[0], positions[0]) = (*x, (at + i) as i32);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Philox4x32-10: counter-based random words, the same on every backend.
+
+/// Word `word` of the block with counter (index, 0, stream, 0); `key` is seed low, seed high, stream.
+#[inline(always)]
+pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
+    let mut c = [index, 0, key[2], 0];
+    let (mut k0, mut k1) = (key[0], key[1]);
+    for _ in 0..10 {
+        let p0 = c[0] as u64 * 0xD251_1F53;
+        let p1 = c[2] as u64 * 0xCD9E_8D57;
+        c = [(p1 >> 32) as u32 ^ c[1] ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ k1, p0 as u32];
+        k0 = k0.wrapping_add(0x9E37_79B9);
+        k1 = k1.wrapping_add(0xBB67_AE85);
+    }
+    c[word as usize & 3]
+}
+
+#[inline(always)]
+fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
+    match w & 3 {
+        0 => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(0, *i, key)),
+        1 => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(1, *i, key)),
+        2 => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(2, *i, key)),
+        _ => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(3, *i, key)),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
+    body(w, key, index, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
+    body(w, key, index, out);
+}
+
+/// One word for each index.
+pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
+    match crate::simd::isa() {
+        // SAFETY: `isa` has found the features.
+        #[cfg(target_arch = "x86_64")]
+        crate::simd::Isa::Avx512 => unsafe { avx512(w, key, index, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        crate::simd::Isa::Avx2 => unsafe { avx2(w, key, index, out) },
+        _ => body(w, key, index, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        // Random123's first vector: counter 0, key 0
+        let words: Vec<u32> = (0..4).map(|w| word(w, 0, [0, 0, 0])).collect();
+        assert_eq!(words, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+        let index: Vec<u32> = (0..100).collect();
+        let mut out = vec![0; 100];
+        for w in 0..4 {
+            run(w, [1, 2, 3], &index, &mut out);
+            assert!(out.iter().zip(&index).all(|(o, i)| *o == word(w, *i, [1, 2, 3])));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Reduce kernels, and the walk over blocks of rows that row kernels share.
+
+use super::elementwise::{has_checks, out_of_memory, share, verdict, weight};
+use super::fold::{FoldSpec, Folder};
+use super::program::{Bound, Goal, Level, Order, Program, compile};
+use super::strided;
+use super::tile::{Frame, TILE, Tile};
+use crate::error::Result;
+use crate::kernel::{Kernel, KernelKind, Lanes};
+use smallvec::SmallVec;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Rows shorter than this are reduced side by side, one to a column.
+const SHORT: usize = 512;
+
+pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
+    if kernel.outer_size() == 0 {
+        return Ok(());
+    }
+    if has_checks(kernel) {
+        execute(kernel, bound, Goal::Checks)?;
+    }
+    execute(kernel, bound, Goal::Stores)
+}
+
+/// Along what the tiles run. It has no influence on the results' bits.
+fn order(kernel: &Kernel) -> Order {
+    let (outer, n) = (kernel.outer_size(), kernel.inner_size());
+    if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= 16 {
+        return Order::Cols;
+    }
+    let (o, last) = (kernel.outer.len(), kernel.outer.len() + kernel.inner.len());
+    if o == 0 || last == o || outer < 16 {
+        return Order::Rows;
+    }
+    let unit = |axis: usize| kernel.loads.iter().any(|l| l.strides.get(axis).is_some_and(|s| s.unsigned_abs() == 1));
+    if unit(last - 1) || !unit(o - 1) { Order::Rows } else { Order::Cols }
+}
+
+/// A kernel cut into blocks of outer indices, and those into parts of the inner space.
+struct Job<'a> {
+    program: Program<'a>,
+    outer: usize,
+    n: usize,
+    /// Outer indices of a block.
+    each: usize,
+    /// Inner elements of a part.
+    part: usize,
+}
+
+fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
+    let (outer, n) = (kernel.outer_size(), kernel.inner_size());
+    let order = order(kernel);
+    let threads = rayon::current_num_threads();
+    let bytes = outer.saturating_mul(n.max(1)).saturating_mul(weight(kernel));
+    let row = kernel.kind == KernelKind::Row;
+    let (each, inner) = match order {
+        Order::Cols => {
+            let each = if row || n < SHORT && kernel.kind != KernelKind::Reduce(Lanes::Outer) {
+                // what is kept of the rows should stay in L2
+                ((2 * TILE).max(1 << 16) / n.max(1)).clamp(16, if n < SHORT { (TILE / n.max(1)).max(16) } else { 512 })
+            } else {
+                (outer / (4 * threads)).clamp(TILE / 4, TILE)
+            };
+            let each = each.next_multiple_of(16).min(outer);
+            let rows = (TILE / each).clamp(1, n.max(1));
+            (each, Level { rows, cols: each, fixed: outer.is_multiple_of(each) })
+        }
+        _ => {
+            let each = if row { 1 } else { (outer / (8 * threads)).clamp(1, 64) };
+            (each, Level { rows: 1, cols: n.clamp(1, TILE), fixed: true })
+        }
+    };
+    let level = Level { rows: 1, cols: each, fixed: true };
+    let program = compile(kernel, bound, order, level, inner, goal)?;
+    let blocks = outer.div_ceil(each);
+    // a long reduction of few rows is cut too, at a power of two of its blocks, so that its tree stays the same
+    let unit = program.passes.iter().flat_map(|p| &p.feeds).map(|f| f.spec.block()).max();
+    let mut part = n.max(1);
+    if let Some(unit) = unit
+        && program.passes.len() == 1
+        && program.writes.iter().all(|w| !w.inner)
+        && blocks < 4 * threads
+        && threads > 1
+        && bytes / blocks > 256 << 10
+    {
+        let parts = (8 * threads).div_ceil(blocks);
+        part = unit * n.div_ceil(parts).div_ceil(unit).next_power_of_two();
+    }
+    let job = Job { program, outer, n, each, part };
+    let parts = n.div_ceil(part).max(1);
+    let failed = AtomicBool::new(false);
+    if parts == 1 {
+        // neighbouring blocks go to one task, which saves it the setup
+        let tasks = blocks.min(threads * 16);
+        let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks, &failed);
+        if tasks == 1 { body(0) } else { share(tasks, bytes, body) }
+    } else {
+        let width: usize = job.specs().map(|s| s.partial()).sum();
+        let mut partial = vec![0u64; blocks * parts * width / 8];
+        let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
+        share(blocks * parts, bytes, |i| job.part(i / parts, i % parts, all.slot(i), &failed));
+        share(blocks, blocks * parts * width, |b| job.merge(b, parts, all.slot(b * parts), width, &failed));
+    }
+    if failed.load(Relaxed) {
+        return Err(out_of_memory(kernel));
+    }
+    verdict(&job.program)
+}
+
+/// Partial results, one after the other.
+struct Partial {
+    ptr: *mut u8,
+    width: usize,
+}
+
+// SAFETY: each task writes its own slot.
+unsafe impl Sync for Partial {}
+
+impl Partial {
+    fn slot(&self, i: usize) -> *mut u8 {
+        self.ptr.wrapping_add(i * self.width)
+    }
+}
+
+type Folders = SmallVec<[Folder; 1]>;
+
+impl Job<'_> {
+    fn specs(&self) -> impl Iterator<Item = FoldSpec> {
+        self.program.passes.iter().flat_map(|p| p.feeds.iter().map(|f| f.spec))
+    }
+
+    /// The tile of outer indices that is block `b`.
+    fn block(&self, b: usize) -> Tile {
+        let c0 = b * self.each;
+        Tile { r0: 0, nr: 1, c0, nc: self.each.min(self.outer - c0), start: 0 }
+    }
+
+    /// Reductions at once: one row's, or a block's.
+    fn width(&self, block: Tile) -> usize {
+        if self.program.order == Order::Cols { block.nc } else { 1 }
+    }
+
+    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
+        let width = self.width(block);
+        // SAFETY: the program has reserved the state.
+        self.program.passes[pass].feeds.iter().map(|f| unsafe { Folder::new(f.spec, frame.slot(0), width, self.n) }).collect()
+    }
+
+    /// Rows to go through one after the other: all of a block at once, if they are columns.
+    fn rows(&self, block: Tile) -> usize {
+        if self.program.order == Order::Cols { 1 } else { block.nc }
+    }
+
+    fn blocks(&self, range: Range<usize>, failed: &AtomicBool) {
+        let Some(mut frame) = Frame::begin(&self.program) else {
+            return failed.store(true, Relaxed);
+        };
+        for b in range {
+            let block = self.block(b);
+            // SAFETY: blocks are apart from each other, and inside the space.
+            unsafe {
+                for p in 0..self.program.passes.len() {
+                    frame.run(&self.program, self.program.stages[p].clone(), block);
+                    let mut folders = self.folders(&frame, p, block);
+                    for row in 0..self.rows(block) {
+                        self.walk(&mut frame, p, block, row, 0..self.n, &mut folders);
+                        self.finish(&frame, p, row, &mut folders);
+                    }
+                }
+                self.close(&mut frame, block);
+            }
+        }
+        frame.end();
+    }
+
+    /// Takes the results of a pass to their registers.
+    // SAFETY: as `walk`.
+    unsafe fn finish(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
+        for (f, folder) in self.program.passes[pass].feeds.iter().zip(folders) {
+            let at = row * Folder::result_size(&f.spec);
+            // SAFETY: the register has room for a block's results.
+            unsafe { folder.finish(frame.at[f.id].add(at)) };
+        }
+    }
+
+    /// The last outer values, and their stores.
+    // SAFETY: as `walk`.
+    unsafe fn close(&self, frame: &mut Frame, block: Tile) {
+        let program = &self.program;
+        // SAFETY: the caller's promise.
+        unsafe {
+            frame.run(program, program.stages[program.passes.len()].clone(), block);
+            for w in &program.writes {
+                if !w.inner && !w.direct {
+                    frame.write(&program.places[w.place], frame.at[w.id], block);
+                }
+            }
+        }
+    }
+
+    /// Goes along a part of the inner space, for one row of a block or for all of them as columns.
+    // SAFETY: the frame is this program's; the block's outer values of this phase are there; no other task writes what
+    // this one reads or writes.
+    unsafe fn walk(&self, frame: &mut Frame, p: usize, block: Tile, row: usize, part: Range<usize>, folders: &mut Folders) {
+        let (program, pass) = (&self.program, &self.program.passes[p]);
+        let last = p + 1 == program.passes.len();
+        let cols = program.order == Order::Cols;
+        let step = if cols { program.inner.rows } else { TILE };
+        // SAFETY: tiles are inside the space and no larger than the program's.
+        unsafe {
+            for s in &pass.spreads {
+                let (from, to) = (frame.at[s.from], frame.slot(s.slot));
+                frame.at[s.to] = to;
+                if cols {
+                    for r in 0..step.min(part.len()) {
+                        std::ptr::copy_nonoverlapping(from, to.add(r * block.nc * s.size), block.nc * s.size);
+                    }
+                } else {
+                    let bits = strided::read(s.size, from.add(row * s.size));
+                    strided::fill(s.size, bits, to, part.len().min(TILE));
+                }
+            }
+            for folder in folders.iter_mut() {
+                folder.reset(part.len());
+            }
+            let mut i = part.start;
+            while i < part.end {
+                let count = step.min(part.end - i);
+                let tile = match cols {
+                    true => Tile { r0: i, nr: count, c0: block.c0, nc: block.nc, start: i * block.nc },
+                    false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
+                };
+                frame.run(program, pass.steps.clone(), tile);
+                for (feed, folder) in pass.feeds.iter().zip(folders.iter_mut()) {
+                    folder.feed(i, frame.at[feed.arg], count);
+                }
+                if last {
+                    for w in &program.writes {
+                        if w.inner && !w.direct {
+                            frame.write(&program.places[w.place], frame.at[w.id], tile);
+                        }
+                    }
+                }
+                i += count;
+            }
+        }
+    }
+
+    /// Reduces one part of a block, which is a single row or a block of columns, to a partial result.
+    fn part(&self, b: usize, part: usize, out: *mut u8, failed: &AtomicBool) {
+        let Some(mut frame) = Frame::begin(&self.program) else {
+            return failed.store(true, Relaxed);
+        };
+        let block = self.block(b);
+        let range = part * self.part..((part + 1) * self.part).min(self.n);
+        // SAFETY: as in `blocks`; the slot has room for the partial results of all reductions.
+        unsafe {
+            let mut to = out;
+            frame.run(&self.program, self.program.stages[0].clone(), block);
+            let mut folders = self.folders(&frame, 0, block);
+            for row in 0..self.rows(block) {
+                self.walk(&mut frame, 0, block, row, range.clone(), &mut folders);
+            }
+            for (f, folder) in self.program.passes[0].feeds.iter().zip(&mut folders) {
+                std::ptr::copy_nonoverlapping(folder.collapse(), to, f.spec.partial());
+                to = to.add(f.spec.partial());
+            }
+        }
+        frame.end();
+    }
+
+    /// Merges a block's parts.
+    fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize, failed: &AtomicBool) {
+        let Some(mut frame) = Frame::begin(&self.program) else {
+            return failed.store(true, Relaxed);
+        };
+        let block = self.block(b);
+        // SAFETY: as in `part`.
+        unsafe {
+            frame.run(&self.program, self.program.stages[0].clone(), block);
+            let mut folders = self.folders(&frame, 0, block);
+            for part in 0..parts {
+                let mut at = from.add(part * width) as *const u8;
+                for (f, folder) in self.program.passes[0].feeds.iter().zip(&mut folders) {
+                    folder.merge(at);
+                    at = at.add(f.spec.partial());
+                }
+            }
+            self.finish(&frame, 0, 0, &mut folders);
+            self.close(&mut frame, block);
+        }
+        frame.end();
+    }
+}

@@ -1,0 +1,375 @@
+//! The tile interpreter: runs a program's steps over one tile, each a plain loop over values that stay in L1.
+
+use super::program::{Dst, Goal, PAGE, Place, Program, Run, Step};
+use super::strided::{self, Block};
+use crate::dtype::Compute;
+use crate::kernel::IndexMode;
+use std::alloc::{Layout, alloc, dealloc};
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+/// Elements of a tile.
+pub(super) const TILE: usize = 2048;
+
+/// A rectangle of a level's index space, and its place in what is kept of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    pub r0: usize,
+    pub nr: usize,
+    pub c0: usize,
+    pub nc: usize,
+    pub start: usize,
+}
+
+impl Tile {
+    pub fn len(&self) -> usize {
+        self.nr * self.nc
+    }
+}
+
+/// Scratch of one task: registers, and where each value is now.
+pub(super) struct Frame {
+    arena: NonNull<u8>,
+    size: usize,
+    pub at: Vec<*mut u8>,
+    raw: Vec<u64>,
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        if let (true, Ok(layout)) = (self.size > 0, Layout::from_size_align(self.size, PAGE)) {
+            // SAFETY: made by `arena` with this layout.
+            unsafe { dealloc(self.arena.as_ptr(), layout) };
+        }
+    }
+}
+
+thread_local! {
+    /// The thread's last frame. A task takes it out, so that one that rayon runs in the midst of another gets its own.
+    static FRAME: Cell<Option<Box<Frame>>> = const { Cell::new(None) };
+}
+
+/// Scratch beyond this is not kept between kernels.
+const KEPT: usize = 16 << 20;
+
+impl Frame {
+    /// A frame for a program, with its uniform registers filled. None if there is no memory for it.
+    pub fn begin(program: &Program<'_>) -> Option<Box<Frame>> {
+        let mut frame = FRAME.take().unwrap_or_else(|| {
+            Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new() })
+        });
+        if frame.size < program.arena {
+            let size = program.arena.next_power_of_two().max(64 << 10);
+            let layout = Layout::from_size_align(size, PAGE).ok()?;
+            // SAFETY: the size is not 0.
+            let arena = NonNull::new(unsafe { alloc(layout) })?;
+            drop(std::mem::replace(&mut *frame, Frame { arena, size, at: Vec::new(), raw: Vec::new() }));
+        }
+        frame.at.clear();
+        frame.at.resize(2 * program.kernel.values.len(), std::ptr::null_mut());
+        for pass in &program.passes {
+            for feed in &pass.feeds {
+                frame.at[feed.id] = frame.slot(feed.slot);
+            }
+            for spread in &pass.spreads {
+                frame.at[spread.to] = frame.slot(spread.slot);
+            }
+        }
+        for fill in &program.fills {
+            let to = frame.slot(fill.slot);
+            frame.at[fill.id] = to;
+            // SAFETY: the slot has room for `count` elements; a place to read holds an element.
+            unsafe {
+                let bits = match fill.value {
+                    Ok(bits) => bits,
+                    Err(place) => {
+                        let place = &program.places[place];
+                        match place.convert {
+                            Some(widen) => {
+                                let mut wide = 0u64;
+                                let p = place.ptr as *const u8;
+                                widen(1, p, p, p, (&raw mut wide) as *mut u8);
+                                wide
+                            }
+                            None => strided::read(place.size, place.ptr),
+                        }
+                    }
+                };
+                strided::fill(fill.size, bits, to, fill.count);
+            }
+        }
+        Some(frame)
+    }
+
+    /// Leaves the frame to the thread's next task.
+    pub fn end(self: Box<Frame>) {
+        if self.size <= KEPT {
+            FRAME.set(Some(self));
+        }
+    }
+
+    #[inline]
+    pub fn slot(&self, at: usize) -> *mut u8 {
+        self.arena.as_ptr().wrapping_add(at)
+    }
+
+    /// Room for `n` raw elements.
+    fn raw(&mut self, n: usize) -> *mut u8 {
+        if self.raw.len() < n {
+            self.raw.resize(n, 0);
+        }
+        self.raw.as_mut_ptr() as *mut u8
+    }
+
+    /// Runs steps over a tile.
+    // SAFETY: the program's buffers are alive, the tile lies in the level's space and is no larger than the program
+    // was made for, and no other task writes what this one reads or writes.
+    pub unsafe fn run(&mut self, program: &Program<'_>, steps: Range<usize>, tile: Tile) {
+        let n = tile.len();
+        for step in &program.steps[steps] {
+            // SAFETY: registers have room for a tile; operands come before their users.
+            unsafe {
+                let to = match step.dst {
+                    Dst::Slot(at) => self.slot(at),
+                    Dst::Keep(at) => self.slot(at).add(tile.start * step.compute.size()),
+                    Dst::Out(place) => {
+                        let p = &program.places[place];
+                        p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize)
+                    }
+                };
+                match step.run {
+                    Run::Call(f) => {
+                        let [a, b, c] = step.args.map(|a| self.at[a] as *const u8);
+                        f(n, a, b, c, to);
+                        self.at[step.id] = to;
+                    }
+                    Run::Load(place) => {
+                        let p = &program.places[place];
+                        self.at[step.id] = self.load(p, to, tile);
+                    }
+                    Run::Recall => self.at[step.id] = to,
+                    _ => {
+                        self.generate(program, step, to, tile);
+                        self.at[step.id] = to;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where a tile of a load is: in memory, or gathered and widened into `to`.
+    // SAFETY: as `run`.
+    #[inline]
+    unsafe fn load(&mut self, p: &Place<'_>, to: *mut u8, tile: Tile) -> *mut u8 {
+        let n = tile.len();
+        // SAFETY: the place was checked to lie in its buffer; `to` and the raw scratch have room for the tile.
+        unsafe {
+            if p.dense(tile.nr, tile.nc) {
+                let from = p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
+                return match p.convert {
+                    Some(widen) => {
+                        widen(n, from, from, from, to);
+                        to
+                    }
+                    None => from,
+                };
+            }
+            match p.convert {
+                Some(widen) => {
+                    let raw = self.raw(n);
+                    gather(p, raw, tile);
+                    widen(n, raw, raw, raw, to);
+                }
+                None => gather(p, to, tile),
+            }
+            to
+        }
+    }
+
+    /// Writes a value's tile to a store.
+    // SAFETY: as `run`.
+    pub unsafe fn write(&mut self, p: &Place<'_>, from: *const u8, tile: Tile) {
+        let n = tile.len();
+        // SAFETY: as in `load`. The value may lie in the very memory that is written (a copy in place), hence `copy`.
+        unsafe {
+            if p.dense(tile.nr, tile.nc) {
+                let to = p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
+                match p.convert {
+                    Some(narrow) => narrow(n, from, from, from, to),
+                    None => std::ptr::copy(from, to, n * p.size),
+                }
+                return;
+            }
+            let from = match p.convert {
+                Some(narrow) => {
+                    let raw = self.raw(n);
+                    narrow(n, from, from, from, raw);
+                    raw as *const u8
+                }
+                None => from,
+            };
+            scatter(p, from, tile);
+        }
+    }
+
+    /// Affine indices, gathers and random numbers.
+    // SAFETY: as `run`.
+    unsafe fn generate(&mut self, program: &Program<'_>, step: &Step, to: *mut u8, tile: Tile) {
+        // SAFETY: as in `run`.
+        unsafe {
+            match step.run {
+                Run::Index { place, base } => {
+                    let p = &program.places[place];
+                    p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+                        p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+                            for r in 0..rn {
+                                let start = base + (ro + co + r as isize * rs) as i64;
+                                let at = (rd + r) * tile.nc + cd;
+                                index_run(step.compute, start, cs as i64, to, at, cn);
+                            }
+                        });
+                    });
+                }
+                Run::Gather { place, stride, extent, mode } => {
+                    let index = self.at[step.args[0]] as *const u8;
+                    let p = &program.places[place];
+                    let check = program.goal == Goal::Checks;
+                    let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
+                    p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+                        p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+                            for r in 0..rn {
+                                let at = (rd + r) * tile.nc + cd;
+                                let start = ro + co + r as isize * rs;
+                                for i in 0..cn {
+                                    let want = index_value(step.operand, index, at + i);
+                                    let Some(k) = resolve(want, extent, mode) else {
+                                        if check {
+                                            report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent);
+                                        }
+                                        strided::fill(p.size, 0, raw.add((at + i) * p.size), 1);
+                                        continue;
+                                    };
+                                    let from = p.ptr.offset((start + i as isize * cs + k as isize * stride) * p.size as isize);
+                                    let word = strided::read(p.size, from);
+                                    strided::fill(p.size, word, raw.add((at + i) * p.size), 1);
+                                }
+                            }
+                        });
+                    });
+                    if let Some(widen) = p.convert {
+                        widen(tile.len(), raw, raw, raw, to);
+                    }
+                }
+                Run::Philox { word, key } => {
+                    let index = self.at[step.args[0]] as *const u8;
+                    let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
+                    if step.operand.size() == 4 {
+                        let index = std::slice::from_raw_parts(index as *const u32, tile.len());
+                        super::philox::run(word, key, index, out);
+                    } else {
+                        for (i, o) in out.iter_mut().enumerate() {
+                            *o = super::philox::word(word, index_value(step.operand, index, i) as u32, key);
+                        }
+                    }
+                }
+                Run::Call(_) | Run::Load(_) | Run::Recall => {}
+            }
+        }
+    }
+}
+
+/// The element that an index means.
+#[inline(always)]
+fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
+    if extent == 0 {
+        return None;
+    }
+    let n = extent as i128;
+    match mode {
+        IndexMode::Check => (0..n).contains(&index).then_some(index as usize),
+        IndexMode::Clip => Some(index.clamp(0, n - 1) as usize),
+        IndexMode::Wrap => Some(match (0..n).contains(&index) {
+            true => index as usize,
+            false => index.rem_euclid(n) as usize,
+        }),
+    }
+}
+
+/// Notes an index out of range; of several, the first by position.
+#[cold]
+fn report(program: &Program<'_>, at: (usize, usize), index: i128, extent: usize) {
+    let position = at.0.wrapping_mul(1 << 32).wrapping_add(at.1);
+    let mut bad = program.bad.lock().unwrap_or_else(|e| e.into_inner());
+    if bad.is_none_or(|b| position < b.0) {
+        *bad = Some((position, index, extent));
+    }
+}
+
+// SAFETY: `index` has an element `i` of this type.
+#[inline(always)]
+unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -> i128 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match compute {
+            Compute::I32 => *(index as *const i32).add(i) as i128,
+            Compute::U32 => *(index as *const u32).add(i) as i128,
+            Compute::I64 => *(index as *const i64).add(i) as i128,
+            Compute::U64 => *(index as *const u64).add(i) as i128,
+            _ => *index.add(i * compute.size()) as i128,
+        }
+    }
+}
+
+// SAFETY: `to` has room for elements up to `at + n`.
+unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut u8, at: usize, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match compute.size() {
+            4 => {
+                let out = std::slice::from_raw_parts_mut((to as *mut u32).add(at), n);
+                for (i, o) in out.iter_mut().enumerate() {
+                    *o = (start as u32).wrapping_add((i as u32).wrapping_mul(step as u32));
+                }
+            }
+            8 => {
+                let out = std::slice::from_raw_parts_mut((to as *mut u64).add(at), n);
+                for (i, o) in out.iter_mut().enumerate() {
+                    *o = start.wrapping_add((i as i64).wrapping_mul(step)) as u64;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Copies a tile of a place into contiguous rows.
+// SAFETY: the place lies in its buffer; `to` has room for the tile.
+unsafe fn gather(p: &Place<'_>, to: *mut u8, tile: Tile) {
+    p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+        p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let src = Block { ptr: p.ptr.offset((ro + co) * p.size as isize), rows: rs, cols: cs };
+                let dst = Block { ptr: to.add((rd * tile.nc + cd) * p.size), rows: tile.nc as isize, cols: 1 };
+                strided::copy(p.size, src, dst, rn, cn);
+            }
+        });
+    });
+}
+
+/// Copies contiguous rows to a tile of a place.
+// SAFETY: as `gather`.
+unsafe fn scatter(p: &Place<'_>, from: *const u8, tile: Tile) {
+    p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+        p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let at = from.add((rd * tile.nc + cd) * p.size) as *mut u8;
+                let src = Block { ptr: at, rows: tile.nc as isize, cols: 1 };
+                let dst = Block { ptr: p.ptr.offset((ro + co) * p.size as isize), rows: rs, cols: cs };
+                strided::copy(p.size, src, dst, rn, cn);
+            }
+        });
+    });
+}

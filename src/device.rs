@@ -1,0 +1,348 @@
+//! Floor 7: the registry of devices, and the only place that knows which backends there are.
+
+use crate::backend::{Backend, MemoryInfo, Stats};
+use crate::buffer::Buffer;
+use crate::cpu::Cpu;
+use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu::Gpu;
+use std::fmt;
+use std::panic::Location;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock, RwLock};
+
+/// Where arrays live and kernels run: the CPU, or a GPU.
+///
+/// ```
+/// use cupric::{Device, array};
+/// let cpu = Device::cpu();
+/// let x = array![1., 2.].to_device(&cpu)?;
+/// assert_eq!(x.device(), cpu);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Device(Arc<Inner>);
+
+struct Inner {
+    id: u32,
+    name: String,
+    gpu: bool,
+    software: bool,
+    engine: Engine,
+    limit: Option<usize>,
+    /// The adapter that a GPU was opened from.
+    adapter: usize,
+}
+
+enum Engine {
+    Cpu(Cpu),
+    #[cfg(feature = "gpu")]
+    Gpu(Gpu),
+}
+
+/// All devices ever opened; a device's id is its place + 1. They live as long as the process, so that an array's
+/// device can always be found.
+static DEVICES: RwLock<Vec<Device>> = RwLock::new(Vec::new());
+static CPU: OnceLock<Device> = OnceLock::new();
+
+/// Opens a device under the next number.
+fn register(make: impl FnOnce(u32) -> Result<Inner>) -> Result<Device> {
+    let mut devices = DEVICES.write().unwrap_or_else(|e| e.into_inner());
+    let device = Device(Arc::new(make(devices.len() as u32 + 1)?));
+    devices.push(device.clone());
+    Ok(device)
+}
+
+fn open_cpu(limit: Option<usize>) -> Device {
+    let open = |id| {
+        Ok(Inner {
+            id,
+            name: "cpu".into(),
+            gpu: false,
+            software: true,
+            engine: Engine::Cpu(Cpu::new(id, limit)),
+            limit,
+            adapter: 0,
+        })
+    };
+    // opening the CPU cannot fail
+    register(open).unwrap_or_else(|_| Device::cpu())
+}
+
+impl Device {
+    /// The CPU.
+    pub fn cpu() -> Device {
+        CPU.get_or_init(|| open_cpu(None)).clone()
+    }
+
+    /// The first GPU of [`Device::gpus`]: a hardware one if there is one, else a software driver.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceNotFound`] where there is none.
+    #[track_caller]
+    pub fn gpu() -> Result<Device> {
+        Device::gpu_at(0, Location::caller())
+    }
+
+    /// As [`Device::gpu`], for code that must not block.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceNotFound`] where there is none.
+    #[track_caller]
+    pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
+        let at = Location::caller();
+        async move { Device::gpu_at(0, at) }
+    }
+
+    /// All GPUs, hardware first, software drivers after them. One that cannot be opened is left out.
+    pub fn gpus() -> Vec<Device> {
+        let at = Location::caller();
+        (0..gpu_count()).filter_map(|i| Device::gpu_at(i, at).ok()).collect()
+    }
+
+    /// A hardware GPU if there is one, else the CPU. The environment variable `CUPRIC_DEVICE=cpu|gpu|gpu:N`
+    /// decides instead where it is set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that is not there.
+    #[track_caller]
+    pub fn best() -> Result<Device> {
+        let at = Location::caller();
+        match std::env::var("CUPRIC_DEVICE") {
+            Ok(name) if name == "best" => Ok(Device::hardware()),
+            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", at),
+            _ => Ok(Device::hardware()),
+        }
+    }
+
+    fn hardware() -> Device {
+        let at = Location::caller();
+        // adapters are sorted, so only the first can be a hardware one
+        match Device::gpu_at(0, at) {
+            Ok(d) if !d.is_software() => d,
+            _ => Device::cpu(),
+        }
+    }
+
+    fn named(name: &str, op: &str, at: &'static Location<'static>) -> Result<Device> {
+        match name {
+            "cpu" => Ok(Device::cpu()),
+            "gpu" => Device::gpu_at(0, at),
+            "best" => Device::best(),
+            _ => match name.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
+                Some(n) => Device::gpu_at(n, at),
+                None => Err(Error::new(
+                    ErrorKind::DeviceNotFound,
+                    op,
+                    format!("unknown device '{name}'; known are cpu, gpu, gpu:N and best"),
+                    at,
+                )),
+            },
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn gpu_at(index: usize, at: &'static Location<'static>) -> Result<Device> {
+        use std::collections::HashMap;
+        use std::sync::Mutex;
+        // one device per adapter; the lock makes two threads open it once
+        static OPEN: Mutex<Option<HashMap<usize, Device>>> = Mutex::new(None);
+        let mut open = OPEN.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(d) = open.get_or_insert_default().get(&index) {
+            return Ok(d.clone());
+        }
+        let device = open_gpu(index, None).map_err(|e| e.or_at(at))?;
+        open.get_or_insert_default().insert(index, device.clone());
+        Ok(device)
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn gpu_at(_: usize, at: &'static Location<'static>) -> Result<Device> {
+        Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", "cupric was built without its feature `gpu`", at))
+    }
+
+    /// Another device on the same hardware, with a budget of bytes; a breach is an
+    /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix.
+    ///
+    /// # Errors
+    /// What opening the device gives.
+    ///
+    /// ```
+    /// use cupric::{DType, Device, ErrorKind, zeros};
+    /// let small = Device::cpu().with_memory_limit(1 << 20)?;
+    /// let e = zeros([1 << 20], DType::F32).to_device(&small).unwrap_err();
+    /// assert_eq!(e.kind(), ErrorKind::OutOfMemory);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn with_memory_limit(&self, bytes: usize) -> Result<Device> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(open_cpu(Some(bytes))),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => open_gpu(self.0.adapter, Some(bytes)).map_err(|e| e.or_at(Location::caller())),
+        }
+    }
+
+    /// The device's name: `cpu`, or what the driver calls it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether this is a GPU (a software driver counts).
+    pub fn is_gpu(&self) -> bool {
+        self.0.gpu
+    }
+
+    /// Whether the work runs on the processor's cores: the CPU, or a software GPU driver.
+    pub fn is_software(&self) -> bool {
+        self.0.software
+    }
+
+    /// Waits until all work on the device is done.
+    ///
+    /// # Errors
+    /// An error that a kernel found late; the loss of the device; no progress for `CUPRIC_TIMEOUT` seconds (10).
+    #[track_caller]
+    pub fn synchronize(&self) -> Result<()> {
+        let at = Location::caller();
+        pollster::block_on(self.backend().synchronize()).map_err(|e| e.or_at(at))
+    }
+
+    /// As [`Device::synchronize`], for code that must not block.
+    ///
+    /// # Errors
+    /// As [`Device::synchronize`].
+    #[track_caller]
+    pub fn synchronize_async(&self) -> impl Future<Output = Result<()>> + Send {
+        let (at, wait) = (Location::caller(), self.backend().synchronize());
+        async move { wait.await.map_err(|e| e.or_at(at)) }
+    }
+
+    /// Bytes in use, cached, and at the peak.
+    pub fn memory(&self) -> MemoryInfo {
+        self.backend().report().1
+    }
+
+    /// Counters since the device was opened.
+    pub fn stats(&self) -> Stats {
+        self.backend().report().0
+    }
+
+    /// Returns cached memory to the system.
+    pub fn trim(&self) {
+        self.backend().trim();
+    }
+
+    /// The WGSL text of each kernel of a plan; nothing on the CPU.
+    pub(crate) fn wgsl(&self, plan: &crate::kernel::Plan) -> Vec<String> {
+        match &self.0.engine {
+            Engine::Cpu(_) => vec![],
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => plan.kernels.iter().map(|k| g.wgsl(k)).collect(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        match &self.0.engine {
+            Engine::Cpu(c) => c,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g,
+        }
+    }
+
+    /// The device of an id that a buffer carries.
+    pub(crate) fn of(id: u32) -> Device {
+        if id == 0 {
+            return Device::cpu();
+        }
+        let devices = DEVICES.read().unwrap_or_else(|e| e.into_inner());
+        match devices.get(id as usize - 1) {
+            Some(d) => d.clone(),
+            None => {
+                drop(devices);
+                Device::cpu()
+            }
+        }
+    }
+
+    /// Memory that the caller holds becomes a buffer of the CPU, without a copy.
+    pub(crate) fn adopt<T: crate::dtype::Element>(elements: Vec<T>) -> Buffer {
+        match &Device::cpu().0.engine {
+            Engine::Cpu(c) => c.adopt(elements),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => unreachable_cpu(),
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+fn unreachable_cpu() -> Buffer {
+    Cpu::new(0, None).adopt(Vec::<u8>::new())
+}
+
+#[cfg(feature = "gpu")]
+fn gpu_count() -> usize {
+    Gpu::adapters().len()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu_count() -> usize {
+    0
+}
+
+#[cfg(feature = "gpu")]
+fn open_gpu(index: usize, limit: Option<usize>) -> Result<Device> {
+    let adapters = Gpu::adapters();
+    let Some(info) = adapters.get(index) else {
+        let detail = match adapters.len() {
+            0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
+            n => format!("gpu:{index} is not there; {n} found: {}", adapters.iter().map(|a| &a.name[..]).collect::<Vec<_>>().join(", ")),
+        };
+        return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
+    };
+    register(|id| {
+        let gpu = Gpu::open(id, index, limit)?;
+        Ok(Inner {
+            id,
+            name: info.name.clone(),
+            gpu: true,
+            software: info.software,
+            engine: Engine::Gpu(gpu),
+            limit,
+            adapter: index,
+        })
+    })
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// `cpu`, `gpu`, `gpu:N` or `best`.
+    fn from_str(name: &str) -> Result<Device> {
+        Device::named(name, "Device", Location::caller())
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Device) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Device {}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({}: {})", self.0.id, self.0.name)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name)
+    }
+}

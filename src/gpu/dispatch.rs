@@ -1,0 +1,490 @@
+//! From a kernel and its buffers to dispatches: which binding each operand has, in which class of text the kernel
+//! falls, and the words of its parameters. One dispatch a window.
+
+use super::batch::{Batch, Bound, Key};
+use super::device::Shared;
+use super::memory::{GpuMemory, Raw};
+use super::wgsl::{self, Access, Form, HEADER, How, Slot, Variant, Words};
+use crate::buffer::Buffer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{BufferRef, IndexMode, Kernel, KernelKind, Lanes, Op, Window};
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The buffers and scalars of a plan's run.
+pub(super) struct Resources<'a> {
+    pub inputs: &'a [(Buffer, usize)],
+    pub temps: &'a [Buffer],
+    pub outputs: &'a [Buffer],
+    pub scalars: &'a [u64],
+}
+
+/// A load or a store within one window.
+struct Operand<'a> {
+    raw: &'a Raw,
+    words: Words,
+    /// Bytes of an element.
+    size: i64,
+    strides: &'a [isize],
+    /// Element of the window's first index.
+    offset: i64,
+    /// The first and last element touched.
+    span: (i64, i64),
+    store: bool,
+}
+
+/// A binding to be.
+struct Place<'a> {
+    raw: &'a Raw,
+    words: Words,
+    offset: u64,
+    len: u64,
+    access: Access,
+    /// A binding of a part of a large buffer belongs to operands with one span.
+    span: Option<(i64, i64)>,
+}
+
+fn internal(kernel: &Kernel, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, kernel.name, detail, kernel.location)
+}
+
+fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&'a Raw, i64)> {
+    let found = match r {
+        BufferRef::Input(n) => from.inputs.get(n).map(|(b, o)| (b, *o as i64)),
+        BufferRef::Temp(n) => from.temps.get(n).map(|b| (b, 0)),
+        BufferRef::Output(n) => from.outputs.get(n).map(|b| (b, 0)),
+    };
+    let raw = found.and_then(|(b, o)| Some((b.memory::<GpuMemory>()?.raw()?, o)));
+    raw.ok_or_else(|| internal(kernel, format!("{r} is not a buffer of this device")))
+}
+
+/// Whether strides are those of a C-ordered whole.
+fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {
+    let mut step = 1isize;
+    for (n, s) in shape.iter().zip(strides).rev() {
+        if *n != 1 {
+            if *s != step {
+                return false;
+            }
+            step *= *n as isize;
+        }
+    }
+    true
+}
+
+impl Shared {
+    /// Records a kernel's dispatches.
+    pub(super) fn record(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
+        if kernel.outer_size() == 0 || kernel.stores.is_empty() {
+            return Ok(());
+        }
+        let form = Form::of(kernel);
+        if kernel.windows.is_empty() {
+            let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer.clone() };
+            return self.record_window(batch, kernel, &form, &whole, from);
+        }
+        for window in &kernel.windows {
+            self.record_window(batch, kernel, &form, window, from)?;
+        }
+        Ok(())
+    }
+
+    fn record_window(
+        &self,
+        batch: &mut Batch,
+        kernel: &Kernel,
+        form: &Form,
+        window: &Window,
+        from: &Resources<'_>,
+    ) -> Result<()> {
+        let count: usize = window.shape.iter().product();
+        if count == 0 {
+            return Ok(());
+        }
+        let inner = kernel.inner_size();
+        if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
+            return Err(internal(kernel, format!("a dispatch over {count} × {inner} indices")));
+        }
+        let operands = self.operands(kernel, window, from)?;
+        let (mut places, slots) = self.places(kernel, &operands)?;
+        let variant = self.variant(kernel, form, window, &operands, &mut places, &slots, inner)?;
+        let pipeline = batch.pipeline(self, key(kernel, &variant), form, &variant, || {
+            wgsl::generate(kernel, form, &variant).map_err(|fault| fault.at(kernel.name, kernel.location))
+        })?;
+
+        let groups = match kernel.kind {
+            KernelKind::Elementwise => count.div_ceil(256 * variant.units as usize),
+            KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
+            KernelKind::Matmul => {
+                let (m, n) = matrix(&window.shape);
+                count / (m * n) * m.div_ceil(64) * n.div_ceil(64)
+            }
+        };
+        let mut params = self.params(kernel, form, window, &operands, &places, &slots, from, (count, inner))?;
+        if form.checks {
+            params[8] = batch.next_error_id(kernel.name, kernel.location);
+        }
+        let mut bound: SmallVec<[Bound<'_>; 8]> = SmallVec::new();
+        for p in &places {
+            bound.push(Bound { buffer: &p.raw.buffer, id: p.raw.id, offset: p.offset, len: p.len });
+        }
+        // a grid has three dimensions; what does not fit takes another dispatch
+        let max = self.max_groups as u64;
+        let (mut first, groups) = (0u64, groups as u64);
+        while first < groups {
+            let left = groups - first;
+            let x = left.min(max);
+            let y = left.div_ceil(x).min(max);
+            let z = left.div_ceil(x * y).min(max);
+            params[5] = x as u32;
+            params[6] = y as u32;
+            params[7] = first as u32;
+            batch.record(self, &pipeline, &bound, &params, [x as u32, y as u32, z as u32])?;
+            for p in &places {
+                p.raw.batch.store(batch.serial(), Relaxed);
+            }
+            first += x * y * z;
+        }
+        Ok(())
+    }
+
+    /// Loads, then stores, moved to the window.
+    fn operands<'a>(
+        &self,
+        kernel: &'a Kernel,
+        window: &Window,
+        from: &Resources<'a>,
+    ) -> Result<SmallVec<[Operand<'a>; 8]>> {
+        let loads = kernel.loads.iter().map(|l| (l.buffer, l.dtype, &l.strides, l.offset, None));
+        let stores = kernel.stores.iter().map(|s| (s.buffer, s.dtype, &s.strides, s.offset, Some(s.value)));
+        let mut out = SmallVec::new();
+        for (n, (buffer, dtype, strides, offset, value)) in loads.chain(stores).enumerate() {
+            let (raw, extra) = resolve(kernel, buffer, from)?;
+            let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
+            let offset = offset as i64 + extra + start;
+            let (mut low, mut high) = (offset, offset);
+            for (extent, stride) in window.shape.iter().chain(&kernel.inner).zip(strides) {
+                let reach = (*extent as i64 - 1).max(0) * *stride as i64;
+                if reach < 0 { low += reach } else { high += reach }
+            }
+            if value.is_none() {
+                for v in &kernel.values {
+                    if let Op::Gather { load, stride, extent, .. } = v.op
+                        && load == n
+                    {
+                        let reach = (extent as i64 - 1).max(0) * stride as i64;
+                        if reach < 0 { low += reach } else { high += reach }
+                    }
+                }
+            }
+            let size = dtype.size() as i64;
+            if low < 0 || (high + 1) * size > raw.size as i64 {
+                let detail = format!("elements {low}..={high} of {buffer} ({} bytes)", raw.size);
+                return Err(internal(kernel, detail));
+            }
+            out.push(Operand {
+                raw,
+                words: wgsl::words(dtype),
+                size,
+                strides: strides.as_slice(),
+                offset,
+                span: (low, high),
+                store: value.is_some(),
+            });
+        }
+        Ok(out)
+    }
+
+    /// The bindings: one a buffer (and kind of word), or one a range where a buffer is larger than a binding.
+    #[allow(clippy::type_complexity)]
+    fn places<'a>(
+        &self,
+        kernel: &Kernel,
+        operands: &[Operand<'a>],
+    ) -> Result<(SmallVec<[Place<'a>; 8]>, SmallVec<[usize; 8]>)> {
+        let mut places: SmallVec<[Place<'a>; 8]> = SmallVec::new();
+        let mut slots = SmallVec::new();
+        for o in operands {
+            let large = o.raw.size > self.max_binding;
+            let span = large.then_some((o.span.0 * o.size, o.span.1 * o.size + o.size));
+            let known =
+                places.iter().position(|p| p.raw.id == o.raw.id && p.words == o.words && p.span == span);
+            let slot = match known {
+                Some(slot) => slot,
+                None => {
+                    let (offset, len) = match span {
+                        None => (0, o.raw.size),
+                        Some((low, high)) => {
+                            let offset = low as u64 / self.offset_alignment * self.offset_alignment;
+                            (offset, (high as u64).next_multiple_of(4) - offset)
+                        }
+                    };
+                    if len > self.max_binding {
+                        let detail = format!("an operand of {len} bytes; {} binds {}", self.caps.name, self.max_binding);
+                        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location));
+                    }
+                    places.push(Place { raw: o.raw, words: o.words, offset, len, access: Access::Read, span });
+                    places.len() - 1
+                }
+            };
+            if o.store {
+                places[slot].access = Access::Write;
+            }
+            slots.push(slot);
+        }
+        if places.len() > self.caps.max_bindings {
+            let detail = format!("{} bindings; {} has {}", places.len(), self.caps.name, self.caps.max_bindings);
+            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location));
+        }
+        // one buffer read in one binding and written in another: both must say that they write
+        for i in 0..places.len() {
+            if places.iter().any(|p| p.raw.id == places[i].raw.id && p.access == Access::Write) {
+                places[i].access = Access::Write;
+            }
+        }
+        Ok((places, slots))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn variant(
+        &self,
+        kernel: &Kernel,
+        form: &Form,
+        window: &Window,
+        operands: &[Operand<'_>],
+        places: &mut [Place<'_>],
+        slots: &[usize],
+        inner: usize,
+    ) -> Result<Variant> {
+        let limit = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location);
+        let (lanes, held) = match kernel.kind {
+            KernelKind::Reduce(Lanes::Inner) if inner > 512 => (256, 1),
+            KernelKind::Reduce(Lanes::Inner) if inner > 8 => (32, 1),
+            KernelKind::Row => match inner {
+                0..=128 => (32, 4),
+                129..=1024 => (256, 4),
+                1025..=4096 => (256, 16),
+                4097..=16384 => (256, 64),
+                _ => return Err(limit(format!("a row of {inner} elements"))),
+            },
+            _ => (1, 1),
+        };
+        let n = kernel.loads.len();
+        let mut units = 1;
+        let mut stores: SmallVec<[(u8, How); 2]> = SmallVec::new();
+        for (i, s) in kernel.stores.iter().enumerate() {
+            let shift = wgsl::packing(s.dtype);
+            let how = match shift {
+                0 => How::Direct,
+                _ if form.checks => How::Atomic,
+                _ if owns(kernel, s.value, window, &operands[n + i], 1 << shift) => {
+                    units = units.max(1 << shift);
+                    How::Owned
+                }
+                _ => How::Atomic,
+            };
+            if how == How::Atomic {
+                places[slots[n + i]].access = Access::Atomic;
+            }
+            stores.push((slots[n + i] as u8, how));
+        }
+        for (slot, how) in &mut stores {
+            // a word collected by its owner cannot go into a binding whose words are merged
+            if *how == How::Owned && places[*slot as usize].access == Access::Atomic {
+                *how = How::Atomic;
+            }
+        }
+        let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
+        let params = form.params(rank).ok_or_else(|| limit(format!("{rank} axes of {} operands", form.columns)))?;
+        Ok(Variant {
+            slots: places.iter().map(|p| Slot { words: p.words, access: p.access }).collect(),
+            loads: slots[..n].iter().map(|s| *s as u8).collect(),
+            stores,
+            lanes,
+            held,
+            units,
+            params,
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn params(
+        &self,
+        kernel: &Kernel,
+        form: &Form,
+        window: &Window,
+        operands: &[Operand<'_>],
+        places: &[Place<'_>],
+        slots: &[usize],
+        from: &Resources<'_>,
+        (count, inner): (usize, usize),
+    ) -> Result<Vec<u32>> {
+        let matmul = kernel.kind == KernelKind::Matmul;
+        let axes = window.shape.len();
+        // a matmul's table has a batch axis, and every table one row at least
+        let outer_rows = axes.max(if matmul { 3 } else { 1 });
+        let inner_rows = kernel.inner.len().max(1);
+        let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
+        p[1] = count as u32;
+        p[2] = outer_rows as u32;
+        p[3] = inner_rows as u32;
+        p[4] = inner as u32;
+        if matmul {
+            let (m, n) = matrix(&window.shape);
+            p[9] = m as u32;
+            p[10] = n as u32;
+            let along_k = |o: &Operand<'_>| o.strides.last().is_some_and(|s| s.abs() == 1);
+            p[11] = along_k(&operands[0]) as u32 | (along_k(&operands[1]) as u32) << 1;
+        }
+        let mut at = HEADER;
+        for n in &form.scalars {
+            let Some(bits) = from.scalars.get(*n) else {
+                return Err(internal(kernel, format!("scalar {n} is missing")));
+            };
+            p[at] = *bits as u32;
+            p[at + 1] = (*bits >> 32) as u32;
+            at += 2;
+        }
+        for v in &form.gathers {
+            if let Op::Gather { stride, extent, .. } = kernel.values[*v].op {
+                p[at] = stride as u32;
+                p[at + 1] = extent as u32;
+            }
+            at += 2;
+        }
+        // rows: outer axes from the last to the first, then inner ones likewise
+        let row = |p: &mut Vec<u32>, axis: usize| -> usize {
+            let r = match axis < axes {
+                true => axes - 1 - axis,
+                false => outer_rows + kernel.inner.len() - 1 - (axis - axes),
+            };
+            let start = (form.table + r * form.row) * 4;
+            p[start] = if axis < axes { window.shape[axis] } else { kernel.inner[axis - axes] } as u32;
+            start
+        };
+        let starts: SmallVec<[usize; 8]> = (0..axes + kernel.inner.len()).map(|axis| row(&mut p, axis)).collect();
+        for r in axes..outer_rows {
+            p[(form.table + r * form.row) * 4] = 1;
+        }
+        if kernel.inner.is_empty() {
+            p[(form.table + outer_rows * form.row) * 4] = 1;
+        }
+        for (column, o) in operands.iter().enumerate() {
+            let place = &places[slots[column]];
+            p[form.offsets + column] = (o.offset - place.offset as i64 / o.size) as u32;
+            for (start, stride) in starts.iter().zip(o.strides) {
+                p[start + 1 + column] = *stride as u32;
+            }
+        }
+        for (v, column) in &form.indices {
+            if let Op::Index { strides, offset } = &kernel.values[*v].op {
+                let start: i64 = window.start.iter().zip(strides).map(|(i, s)| (*i as i64).wrapping_mul(*s as i64)).sum();
+                let wide = kernel.values[*v].dtype.size() == 8;
+                let mut put = |at: usize, bits: i64| {
+                    p[at] = bits as u32;
+                    if wide {
+                        p[at + 1] = (bits >> 32) as u32;
+                    }
+                };
+                put(form.offsets + column, offset.wrapping_add(start));
+                for (at, stride) in starts.iter().zip(strides) {
+                    put(at + 1 + column, *stride as i64);
+                }
+            }
+        }
+        Ok(p)
+    }
+}
+
+/// The last two axes.
+fn matrix(shape: &[usize]) -> (usize, usize) {
+    match shape {
+        [.., m, n] => (*m, *n),
+        _ => (1, 1),
+    }
+}
+
+/// Whether each word of a packed store can belong to one invocation.
+fn owns(kernel: &Kernel, value: usize, window: &Window, o: &Operand<'_>, per: i64) -> bool {
+    let whole = |shape: &[usize], strides: &[isize]| {
+        shape.iter().zip(strides).all(|(n, s)| *n == 1 || *s as i64 % per == 0)
+    };
+    let axes = window.shape.len();
+    if o.offset % per != 0 {
+        return false;
+    }
+    match kernel.kind {
+        KernelKind::Elementwise => is_contiguous(&window.shape, o.strides),
+        KernelKind::Row => {
+            let (outer, inner) = o.strides.split_at(axes.min(o.strides.len()));
+            kernel.values[value].inner && whole(&window.shape, outer) && is_contiguous(&kernel.inner, inner)
+        }
+        // four neighbours of a row are one invocation's
+        KernelKind::Matmul => {
+            axes >= 1
+                && (o.strides[axes - 1] == 1 || window.shape[axes - 1] == 1)
+                && whole(&window.shape[..axes - 1], &o.strides[..axes - 1])
+        }
+        KernelKind::Reduce(_) => false,
+    }
+}
+
+/// Everything that a kernel's text depends on, as words.
+fn key(kernel: &Kernel, variant: &Variant) -> Key {
+    let mut k: Key = SmallVec::new();
+    let kind = match kernel.kind {
+        KernelKind::Elementwise => 0,
+        KernelKind::Reduce(_) => 1,
+        KernelKind::Row => 2,
+        KernelKind::Matmul => 3u64,
+    };
+    let sizes = [variant.lanes, variant.held, variant.units, variant.params];
+    k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
+    k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
+    for s in &variant.slots {
+        k.push((s.words as u64) << 8 | s.access as u64);
+    }
+    for (slot, load) in variant.loads.iter().zip(&kernel.loads) {
+        k.push((*slot as u64) << 8 | load.dtype as u64);
+    }
+    for ((slot, how), s) in variant.stores.iter().zip(&kernel.stores) {
+        k.push((s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
+    }
+    for v in &kernel.values {
+        let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
+        match &v.op {
+            Op::Load(n) => k.push(head(1, *n)),
+            Op::Scalar(n) => k.push(head(2, *n)),
+            Op::Constant(bits) => k.extend_from_slice(&[head(3, 0), *bits]),
+            Op::Index { .. } => k.push(head(4, 0)),
+            Op::Ufunc(row, args) => {
+                k.extend_from_slice(&[head(5, args.len()), std::ptr::from_ref(*row) as u64]);
+                k.extend(args.iter().map(|a| *a as u64));
+            }
+            Op::Cast(a) => k.push(head(6, *a)),
+            Op::Round(a) => k.push(head(7, *a)),
+            Op::Gather { load, index, mode, .. } => {
+                let mode = match mode {
+                    IndexMode::Check => 0,
+                    IndexMode::Clip => 1,
+                    IndexMode::Wrap => 2u64,
+                };
+                k.extend_from_slice(&[head(8, *load), *index as u64, mode]);
+            }
+            Op::Philox { index, word, slots } => {
+                k.extend_from_slice(&[head(9, *index), *word as u64]);
+                k.extend(slots.iter().map(|s| *s as u64));
+            }
+            Op::Reduce(fold, a) => {
+                let row = match fold {
+                    crate::kernel::Fold::Ufunc(row) => std::ptr::from_ref(*row) as u64,
+                    crate::kernel::Fold::ArgMin => 1,
+                    crate::kernel::Fold::ArgMax => 2,
+                };
+                k.extend_from_slice(&[head(10, *a), row]);
+            }
+            Op::Dot => k.push(head(11, 0)),
+        }
+    }
+    k
+}

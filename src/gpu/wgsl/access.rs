@@ -1,0 +1,188 @@
+//! How elements of each dtype are read from and written to the words of a buffer, and conversions between types.
+
+use super::{Access, How, Slot, Words};
+use crate::dtype::{Compute, DType};
+
+/// The type's name in a kernel's values.
+pub(super) fn type_name(compute: Compute) -> &'static str {
+    compute.name()
+}
+
+/// What the words of a buffer of `dtype` are.
+pub(crate) fn words(dtype: DType) -> Words {
+    match dtype {
+        DType::U64 | DType::I64 => Words::U64,
+        DType::F64 => Words::F64,
+        _ => Words::W32,
+    }
+}
+
+/// log2 of the elements in one word.
+pub(crate) fn packing(dtype: DType) -> u32 {
+    match dtype.size() {
+        1 => 2,
+        2 => 1,
+        _ => 0,
+    }
+}
+
+/// The expression that reads element `at` (an identifier) of a slot, widened.
+pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
+    use crate::dtype::DType::*;
+    let word = |index: String| match kind.access {
+        Access::Atomic => format!("atomicLoad(&b{slot}[{index}])"),
+        _ => format!("b{slot}[{index}]"),
+    };
+    let narrow = match packing(dtype) {
+        2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(format!("{at} >> 2u"))),
+        1 => format!("(({} >> (({at} & 1u) << 4u)) & 0xffffu)", word(format!("{at} >> 1u"))),
+        _ => word(at.to_string()),
+    };
+    match dtype {
+        Bool => format!("{narrow} != 0u"),
+        U8 | U16 | U32 | U64 | F64 => narrow,
+        I8 => format!("sext8({narrow})"),
+        I16 => format!("sext16({narrow})"),
+        I32 => format!("bitcast<i32>({narrow})"),
+        I64 => format!("bitcast<i64>({narrow})"),
+        F16 => format!("f16_to_f32({narrow})"),
+        BF16 => format!("bf16_to_f32({narrow})"),
+        F32 => format!("bitcast<f32>({narrow})"),
+    }
+}
+
+/// The bits that a value takes in memory; narrow ones in the low bits of a u32.
+fn bits(dtype: DType, v: &str) -> String {
+    use crate::dtype::DType::*;
+    match dtype {
+        Bool => format!("select(0u, 1u, {v})"),
+        U8 => format!("({v} & 0xffu)"),
+        I8 => format!("(bitcast<u32>({v}) & 0xffu)"),
+        U16 => format!("({v} & 0xffffu)"),
+        I16 => format!("(bitcast<u32>({v}) & 0xffffu)"),
+        I32 | F32 => format!("bitcast<u32>({v})"),
+        I64 => format!("bitcast<u64>({v})"),
+        F16 => format!("f32_to_f16({v})"),
+        BF16 => format!("f32_to_bf16({v})"),
+        U32 | U64 | F64 => v.to_string(),
+    }
+}
+
+/// The statements of store number `number`, of value `v` to element `at`. An owned store also needs the number of the
+/// element within the owner's run (`unit`) and a condition that holds at the last element there is (`last`).
+#[allow(clippy::too_many_arguments)]
+pub(super) fn store(number: usize, slot: usize, kind: Slot, how: How, dtype: DType, v: &str, at: &str, unit: &str, last: &str) -> String {
+    let bits = bits(dtype, v);
+    let shift = packing(dtype);
+    let width = 32u32 >> shift;
+    let inside = (1u32 << shift) - 1;
+    match how {
+        How::Direct if kind.access == Access::Atomic => format!("atomicStore(&b{slot}[{at}], {bits});\n"),
+        How::Direct => format!("b{slot}[{at}] = {bits};\n"),
+        How::Atomic => {
+            let mask = u32::MAX >> (32 - width);
+            format!(
+                "{{ let shift = ({at} & {inside}u) * {width}u;\n\
+                 atomicAnd(&b{slot}[{at} >> {shift}u], ~({mask}u << shift));\n\
+                 atomicOr(&b{slot}[{at} >> {shift}u], {bits} << shift); }}\n"
+            )
+        }
+        // the owner collects the word; a last word that is only partly covered keeps its other elements
+        How::Owned => format!(
+            "w{number} = w{number} | ({bits} << (({unit} & {inside}u) * {width}u));\n\
+             if ({unit} & {inside}u) == {inside}u || {last} {{\n\
+             let have = ({unit} & {inside}u) + 1u;\n\
+             if have <= {inside}u {{ w{number} = w{number} | (b{slot}[{at} >> {shift}u] & (0xffffffffu << ((have & {inside}u) * {width}u))); }}\n\
+             b{slot}[{at} >> {shift}u] = w{number};\nw{number} = 0u; }}\n"
+        ),
+    }
+}
+
+/// Bits of a compute type as an expression. What WGSL forbids as a constant (NaN, infinities) or a compiler may lose
+/// (−0, subnormals) is made of run-time bits.
+pub(super) fn constant(raw: u64, compute: Compute) -> String {
+    match compute {
+        Compute::Bool => (raw & 0xff != 0).to_string(),
+        Compute::U32 => format!("{}u", raw as u32),
+        Compute::I32 => match raw as u32 as i32 {
+            i32::MIN => "(-2147483647i - 1i)".to_string(),
+            v => format!("({v}i)"),
+        },
+        Compute::U64 => format!("{raw}lu"),
+        Compute::I64 => match raw as i64 {
+            i64::MIN => "(-9223372036854775807li - 1li)".to_string(),
+            v => format!("({v}li)"),
+        },
+        Compute::F32 => {
+            let v = f32::from_bits(raw as u32);
+            match v.is_normal() || raw as u32 == 0 {
+                true => format!("({v:?}f)"),
+                false => format!("bitcast<f32>({:#x}u ^ cp_zero())", raw as u32),
+            }
+        }
+        Compute::F64 => {
+            let v = f64::from_bits(raw);
+            match v.is_normal() || raw == 0 {
+                true => format!("({v:?}lf)"),
+                false => format!("bitcast<f64>(cp_u64({}u ^ cp_zero(), {}u))", raw as u32, raw >> 32),
+            }
+        }
+    }
+}
+
+/// Bits of a narrow integer wrapped, or a half rounded.
+pub(super) fn round(dtype: DType, v: &str) -> String {
+    use crate::dtype::DType::*;
+    match dtype {
+        U8 | I8 | U16 | I16 => format!("wrap_{dtype}({v})"),
+        F16 | BF16 => format!("round_{dtype}({v})"),
+        _ => v.to_string(),
+    }
+}
+
+/// The conversion of `v`, as Rust's `as`.
+pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
+    use Compute::*;
+    let (f, t) = (from.compute(), to.compute());
+    if to == DType::Bool {
+        return match f {
+            Bool => v.to_string(),
+            F32 => format!("(bitcast<u32>({v}) & 0x7fffffffu) != 0u"),
+            F64 => format!("d_mag({v}) != u64(0)"),
+            _ => format!("{v} != {}(0)", f.name()),
+        };
+    }
+    if f == Bool {
+        return format!("select({t}(0), {t}(1), {v})", t = t.name());
+    }
+    if from.is_float() && to.is_integer() {
+        return match (f, to) {
+            (F32, _) => format!("f32_to_{to}({v})"),
+            (_, DType::U8) => format!("min(f64_to_u32({v}), 255u)"),
+            (_, DType::U16) => format!("min(f64_to_u32({v}), 65535u)"),
+            (_, DType::I8) => format!("clamp(f64_to_i32({v}), -128, 127)"),
+            (_, DType::I16) => format!("clamp(f64_to_i32({v}), -32768, 32767)"),
+            _ => format!("f64_to_{to}({v})"),
+        };
+    }
+    let converted = match (f, t) {
+        _ if f == t => v.to_string(),
+        (I32, U32) => format!("bitcast<u32>({v})"),
+        (U32, I32) => format!("bitcast<i32>({v})"),
+        (I64, U64) => format!("bitcast<u64>({v})"),
+        (U64, I64) => format!("bitcast<i64>({v})"),
+        (I32, I64) => format!("i64({v})"),
+        (U32, U64) => format!("u64({v})"),
+        (I32, U64) => format!("bitcast<u64>(i64({v}))"),
+        (U32, I64) => format!("bitcast<i64>(u64({v}))"),
+        (I64, U32) => format!("cp_lo64(bitcast<u64>({v}))"),
+        (U64, U32) => format!("cp_lo64({v})"),
+        (I64, I32) => format!("bitcast<i32>(cp_lo64(bitcast<u64>({v})))"),
+        (U64, I32) => format!("bitcast<i32>(cp_lo64({v}))"),
+        _ => format!("{}_to_{}({v})", f.name(), t.name()),
+    };
+    match to == from {
+        true => converted,
+        false => round(to, &converted),
+    }
+}

@@ -1,0 +1,632 @@
+//! The statements of a kernel: offsets, values, stores, and the order in which a kernel kind runs them.
+
+use super::{Form, HEADER, How, Variant, access, key_type, shared_type, word};
+use crate::dtype::{Compute, DType};
+use crate::error::{ErrorKind, Fault};
+use crate::kernel::{Fold, IndexMode, Kernel, Op};
+use crate::ufunc::Ufunc;
+use std::collections::HashMap;
+use std::fmt::Write;
+
+type Fallible<T> = Result<T, Fault>;
+
+/// Writes a line; a String takes everything.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+}
+
+pub(super) struct Body<'a> {
+    kernel: &'a Kernel,
+    form: &'a Form,
+    variant: &'a Variant,
+    /// Philox results in scope, by index value and scalars.
+    philox: HashMap<(usize, [usize; 3]), usize>,
+}
+
+impl<'a> Body<'a> {
+    pub fn new(kernel: &'a Kernel, form: &'a Form, variant: &'a Variant) -> Body<'a> {
+        Body { kernel, form, variant, philox: HashMap::new() }
+    }
+
+    /// The column of a store.
+    fn store_column(&self, store: usize) -> usize {
+        self.kernel.loads.len() + store
+    }
+
+    /// The column that a value's own offset is in.
+    fn value_column(&self, value: usize) -> Option<usize> {
+        match self.kernel.values[value].op {
+            Op::Load(n) | Op::Gather { load: n, .. } => Some(n),
+            Op::Index { .. } => self.form.indices.iter().find(|x| x.0 == value).map(|x| x.1),
+            _ => None,
+        }
+    }
+
+    /// Whether the column belongs to an index of 64 bits.
+    fn is_wide(&self, column: usize) -> bool {
+        self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
+    }
+
+    /// The stride in `column` of the table row at vector `at`.
+    fn stride(at: &str, column: usize) -> String {
+        let n = column + 1;
+        match n / 4 {
+            0 => format!("params[{at}].{}", ["x", "y", "z", "w"][n % 4]),
+            q => format!("params[{at} + {q}u].{}", ["x", "y", "z", "w"][n % 4]),
+        }
+    }
+
+    /// Declares an offset variable for each column, from `start` (a prefix) or from the parameters.
+    fn declare(&self, out: &mut String, prefix: &str, from: Option<&str>, columns: &[usize]) {
+        for &c in columns {
+            let start = match from {
+                Some(p) => format!("{p}{c}"),
+                None if self.is_wide(c) => {
+                    format!("bitcast<i64>(cp_u64({}, {}))", word(self.form.offsets + c), word(self.form.offsets + c + 1))
+                }
+                None => word(self.form.offsets + c),
+            };
+            line!(out, "var {prefix}{c} = {start};");
+        }
+    }
+
+    /// Adds what the linear `index` over `rank` axes, whose rows start at vector `row`, contributes to each column.
+    fn decompose(&self, out: &mut String, prefix: &str, index: &str, rank: &str, row: &str, columns: &[usize]) {
+        if columns.is_empty() {
+            return;
+        }
+        let add = |out: &mut String, i: &str| {
+            for &c in columns {
+                if self.is_wide(c) {
+                    let stride = format!("bitcast<i64>(cp_u64({}, {}))", Self::stride("at", c), Self::stride("at", c + 1));
+                    line!(out, "{prefix}{c} = {prefix}{c} + i64({i}) * {stride};");
+                } else {
+                    line!(out, "{prefix}{c} = {prefix}{c} + {i} * {};", Self::stride("at", c));
+                }
+            }
+        };
+        line!(out, "{{ var rest = {index};\nvar at = {row};");
+        line!(out, "for (var axis = 1u; axis < {rank}; axis = axis + 1u) {{");
+        line!(out, "let extent = params[at].x;\nlet whole = rest / extent;\nlet i = rest - whole * extent;\nrest = whole;");
+        add(out, "i");
+        line!(out, "at = at + {}u; }}", self.form.row);
+        add(out, "rest");
+        line!(out, "}}");
+    }
+
+    /// Offsets of all columns at the outer level, as `q…`.
+    fn outer_offsets(&self, out: &mut String) {
+        let columns: Vec<usize> = self.columns(|_| true, |_| true);
+        self.declare(out, "q", None, &columns);
+        self.decompose(out, "q", "index", "params[0].z", &format!("{}u", self.form.table), &columns);
+    }
+
+    /// Offsets of some columns at the inner level, as `o…`.
+    fn inner_offsets(&self, out: &mut String, index: &str, columns: &[usize]) {
+        self.declare(out, "o", Some("q"), columns);
+        let row = format!("{}u + params[0].z * {}u", self.form.table, self.form.row);
+        self.decompose(out, "o", index, "params[0].w", &row, columns);
+    }
+
+    /// The columns of values and stores that pass the tests, without doubles.
+    fn columns(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut columns: Vec<usize> =
+            (0..self.kernel.values.len()).filter(|v| value(*v)).filter_map(|v| self.value_column(v)).collect();
+        columns.extend((0..self.kernel.stores.len()).filter(|s| store(*s)).map(|s| self.store_column(s)));
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// The two words of run-time scalar `n`.
+    fn scalar(&self, n: usize) -> (String, String) {
+        let at = HEADER + 2 * self.form.scalars.iter().position(|s| *s == n).unwrap_or(0);
+        (word(at), word(at + 1))
+    }
+
+    /// A row's text for operands of a compute type.
+    fn ufunc(row: &Ufunc, compute: Compute, args: &[&str]) -> Fallible<String> {
+        let Some(text) = row.wgsl[compute as usize] else {
+            let detail = format!("{} of {} on a GPU", row.name, compute.name());
+            return Err(Fault::new(ErrorKind::Unsupported, detail));
+        };
+        let mut text = text.replace("{T}", compute.name());
+        for (name, arg) in ["{a}", "{b}", "{c}"].iter().zip(args) {
+            text = text.replace(name, arg);
+        }
+        Ok(text)
+    }
+
+    /// The statement of value `i`; its operands are in scope, its offset is in the variable with `prefix`.
+    fn value(&mut self, out: &mut String, i: usize) -> Fallible<()> {
+        let v = &self.kernel.values[i];
+        let prefix = if v.inner { "o" } else { "q" };
+        let kind = |a: usize| self.kernel.values[a].compute();
+        let load = |n: usize, at: &str| {
+            let slot = self.variant.loads[n] as usize;
+            access::load(slot, self.variant.slots[slot], self.kernel.loads[n].dtype, at)
+        };
+        let text = match &v.op {
+            Op::Load(n) => load(*n, &format!("{prefix}{n}")),
+            Op::Scalar(n) => {
+                let (lo, hi) = self.scalar(*n);
+                match v.compute() {
+                    Compute::Bool => format!("({lo} & 0xffu) != 0u"),
+                    Compute::U32 => lo,
+                    Compute::I32 | Compute::F32 => format!("bitcast<{}>({lo})", v.compute().name()),
+                    Compute::U64 => format!("cp_u64({lo}, {hi})"),
+                    c => format!("bitcast<{}>(cp_u64({lo}, {hi}))", c.name()),
+                }
+            }
+            Op::Constant(bits) => access::constant(*bits, v.compute()),
+            Op::Index { .. } => {
+                let at = format!("{prefix}{}", self.value_column(i).unwrap_or(0));
+                match v.compute() {
+                    Compute::I32 => format!("bitcast<i32>({at})"),
+                    Compute::U64 => format!("bitcast<u64>({at})"),
+                    _ => at,
+                }
+            }
+            Op::Ufunc(row, args) => {
+                let names: Vec<String> = args.iter().map(|a| format!("v{a}")).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let typed = if row.class == crate::ufunc::Class::Select { 1 } else { 0 };
+                Self::ufunc(row, kind(args[typed]), &names)?
+            }
+            Op::Cast(a) => access::cast(self.kernel.values[*a].dtype, v.dtype, &format!("v{a}")),
+            Op::Round(a) => access::round(v.dtype, &format!("v{a}")),
+            Op::Gather { load: n, index, mode, .. } => {
+                let at = HEADER + 2 * (self.form.scalars.len() + self.form.gathers.iter().position(|g| *g == i).unwrap_or(0));
+                let (stride, extent) = (word(at), word(at + 1));
+                let index_type = kind(*index);
+                line!(out, "{}", gather_index(i, *index, index_type, *mode, &extent));
+                line!(out, "let g{i} = {prefix}{n} + e{i} * {stride};");
+                load(*n, &format!("g{i}"))
+            }
+            Op::Philox { index, word, slots } => {
+                let known = self.philox.get(&(*index, *slots)).copied();
+                let first = match known {
+                    Some(first) => first,
+                    None => {
+                        let name = format!("v{index}");
+                        let counter = match kind(*index) {
+                            Compute::U32 => name,
+                            Compute::I32 => format!("bitcast<u32>({name})"),
+                            Compute::I64 => format!("cp_lo64(bitcast<u64>({name}))"),
+                            _ => format!("cp_lo64({name})"),
+                        };
+                        let [lo, hi, stream] = slots.map(|n| self.scalar(n).0);
+                        line!(
+                            out,
+                            "let x{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));"
+                        );
+                        self.philox.insert((*index, *slots), i);
+                        i
+                    }
+                };
+                format!("x{first}.{}", ["x", "y", "z", "w"][*word as usize & 3])
+            }
+            Op::Reduce(..) | Op::Dot => return Ok(()), // made by the kernel kind
+        };
+        line!(out, "let v{i}: {} = {text};", access::type_name(v.compute()));
+        Ok(())
+    }
+
+    /// Values `which`, in a scope of their own.
+    fn values(&mut self, out: &mut String, which: impl Fn(usize) -> bool) -> Fallible<()> {
+        self.philox.clear();
+        for i in 0..self.kernel.values.len() {
+            if which(i) {
+                self.value(out, i)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stores(&self, out: &mut String, inner: bool, unit: &str, last: &str) {
+        if self.form.checks {
+            line!(out, "if ok {{");
+        }
+        for (n, s) in self.kernel.stores.iter().enumerate() {
+            if self.kernel.values[s.value].inner == inner {
+                let (slot, how) = self.variant.stores[n];
+                let at = format!("{}{}", if inner { "o" } else { "q" }, self.store_column(n));
+                let value = format!("v{}", s.value);
+                out.push_str(&access::store(n, slot as usize, self.variant.slots[slot as usize], how, s.dtype, &value, &at, unit, last));
+            }
+        }
+        if self.form.checks {
+            line!(out, "}}");
+        }
+    }
+
+    fn declare_ok(&self, out: &mut String) {
+        if self.form.checks {
+            line!(out, "var ok = true;");
+        }
+    }
+
+    /// The words that owned stores collect.
+    pub fn words(&self) -> String {
+        let owned = self.variant.stores.iter().enumerate().filter(|(_, s)| s.1 == How::Owned);
+        owned.map(|(n, _)| format!("var w{n} = 0u;\n")).collect()
+    }
+
+    /// All of an elementwise kernel.
+    pub fn element(&mut self) -> Fallible<String> {
+        let mut out = String::new();
+        self.declare_ok(&mut out);
+        self.outer_offsets(&mut out);
+        self.values(&mut out, |_| true)?;
+        self.stores(&mut out, false, "unit", "index + 1u == count");
+        Ok(out)
+    }
+
+    // --- matmul ---
+
+    /// Batch offsets, the fetch of four elements of each operand, and the epilogue.
+    pub fn matmul(&mut self) -> Fallible<[String; 3]> {
+        let (table, row) = (self.form.table, self.form.row);
+        let mut batch = String::new();
+        let both: &[usize] = &[0, 1];
+        self.declare(&mut batch, "q", None, both);
+        // rows of the table: n, m, then the batch axes (the host sees to it that there is one)
+        self.decompose(&mut batch, "q", "batch", "params[0].z - 2u", &format!("{}u", table + 2 * row), both);
+        line!(batch, "let stride_m = {};", Self::stride(&format!("{}u", table + row), 0));
+        line!(batch, "let stride_n = {};", Self::stride(&format!("{table}u"), 1));
+
+        let mut fetch = String::new();
+        for (n, name, tile, stride, limit) in
+            [(0usize, "a", "row_first + a_row * 4u", "stride_m", "m"), (1, "b", "col_first + b_col * 4u", "stride_n", "n")]
+        {
+            line!(fetch, "let k{name} = k_first + {name}_k;\nif k{name} < k {{");
+            line!(fetch, "var o{n} = q{n};");
+            let inner = format!("{table}u + params[0].z * {row}u");
+            self.decompose(&mut fetch, "o", &format!("k{name}"), "params[0].w", &inner, &[n]);
+            line!(fetch, "let first = {tile};");
+            let slot = self.variant.loads[n] as usize;
+            let dtype = self.kernel.loads[n].dtype;
+            let wanted = self.kernel.values[0].dtype;
+            for (e, c) in ["x", "y", "z", "w"].iter().enumerate() {
+                line!(fetch, "if first + {e}u < {limit} {{\nlet place = o{n} + (first + {e}u) * {stride};");
+                line!(fetch, "let raw: {} = {};", dtype.compute().name(), access::load(slot, self.variant.slots[slot], dtype, "place"));
+                let value = match dtype.compute() == wanted.compute() {
+                    true => "raw".to_string(),
+                    false => access::cast(dtype, wanted, "raw"),
+                };
+                line!(fetch, "x{name}.{c} = {value}; }}");
+            }
+            line!(fetch, "}}");
+        }
+
+        let mut element = String::new();
+        self.declare_ok(&mut element);
+        let columns = self.columns(|v| v != 0, |_| true);
+        // an epilogue's own names: q0 and q1 stand for the operands' batch offsets outside
+        self.declare(&mut element, "q", None, &columns);
+        self.decompose(&mut element, "q", "index", "params[0].z", &format!("{table}u"), &columns);
+        self.values(&mut element, |_| true)?;
+        // a lane's four columns of a row are neighbours
+        self.stores(&mut element, false, "(e % 4u)", "col + 1u == n");
+        Ok([batch, fetch, element])
+    }
+
+    // --- reductions ---
+
+    /// How many reductions lie one after another on the way to each value.
+    fn levels(&self) -> Vec<usize> {
+        let mut levels: Vec<usize> = Vec::with_capacity(self.kernel.values.len());
+        for v in &self.kernel.values {
+            let of = |a: &usize| levels[*a];
+            let level = match &v.op {
+                Op::Ufunc(_, args) => args.iter().map(of).max().unwrap_or(0),
+                Op::Cast(a) | Op::Round(a) => of(a),
+                Op::Gather { index, .. } | Op::Philox { index, .. } => of(index),
+                Op::Reduce(_, a) => of(a) + 1,
+                _ => 0,
+            };
+            levels.push(level);
+        }
+        levels
+    }
+
+    fn reductions(&self) -> impl Iterator<Item = (usize, Fold, usize)> + use<'_> {
+        let values = self.kernel.values.iter().enumerate();
+        values.filter_map(|(i, v)| if let Op::Reduce(fold, a) = v.op { Some((i, fold, a)) } else { None })
+    }
+
+    /// Whether a fold's order matters so much that a lane adds in a cascade.
+    fn cascades(&self, fold: Fold, arg: usize) -> Option<&'static Ufunc> {
+        match fold {
+            Fold::Ufunc(row) if self.kernel.values[arg].dtype.is_float() && !row.closed => Some(row),
+            _ => None,
+        }
+    }
+
+    /// Declares the accumulators of reduction `i`.
+    fn accumulator(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
+        match fold {
+            Fold::Ufunc(row) => {
+                let compute = self.kernel.values[arg].compute();
+                let Some(reduction) = row.reduce else {
+                    return Err(Fault::new(ErrorKind::Internal, format!("{} has no neutral element", row.name)));
+                };
+                let neutral = access::constant(reduction.identity.bits(compute), compute);
+                let levels = if self.cascades(fold, arg).is_some() { 4 } else { 1 };
+                line!(out, "let neutral{i}: {} = {neutral};", compute.name());
+                for l in 0..levels {
+                    line!(out, "var a{i}_{l} = neutral{i};");
+                }
+            }
+            _ => {
+                line!(out, "var a{i}_0 = {}(0);\nvar n{i} = 0xffffffffu;", key_type(self.kernel.values[arg].dtype));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the value of inner index `j` into the accumulator; `step` counts the lane's elements from 1.
+    fn accumulate(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
+        let Fold::Ufunc(row) = fold else {
+            let v = &self.kernel.values[arg];
+            line!(out, "let key{i} = {};", sort_key(v.dtype, &format!("v{arg}"), matches!(fold, Fold::ArgMin)));
+            line!(out, "if key{i} > a{i}_0 || (key{i} == a{i}_0 && j < n{i}) {{ a{i}_0 = key{i}; n{i} = j; }}");
+            return Ok(());
+        };
+        let compute = self.kernel.values[arg].compute();
+        line!(out, "a{i}_0 = {};", Self::ufunc(row, compute, &[&format!("a{i}_0"), &format!("v{arg}")])?);
+        if self.cascades(fold, arg).is_some() {
+            // every four of a level make one of the next: at most four terms are added one after another
+            for (l, mask) in [(0, 3), (1, 15), (2, 63)] {
+                let sum = Self::ufunc(row, compute, &[&format!("a{i}_{}", l + 1), &format!("a{i}_{l}")])?;
+                line!(out, "if (step & {mask}u) == 0u {{\na{i}_{} = {sum};\na{i}_{l} = neutral{i};", l + 1);
+            }
+            out.push_str("}}}\n");
+        }
+        Ok(())
+    }
+
+    /// Combines the lanes: declares `v{i}`.
+    fn combine(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
+        let lanes = self.variant.lanes;
+        let Fold::Ufunc(row) = fold else {
+            let key = key_type(self.kernel.values[arg].dtype);
+            let (s, p) = (format!("s_{key}"), "p_u32");
+            if lanes > 1 {
+                line!(out, "{s}[lane] = a{i}_0;\n{p}[lane] = n{i};\nworkgroupBarrier();");
+                line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{\nif place < half {{", lanes / 2);
+                line!(out, "let k = {s}[lane + half];\nlet at = {p}[lane + half];");
+                line!(out, "if k > {s}[lane] || (k == {s}[lane] && at < {p}[lane]) {{ {s}[lane] = k; {p}[lane] = at; }}");
+                line!(out, "}}\nworkgroupBarrier();\n}}\nlet v{i} = bitcast<i32>({p}[lane - place]);\nworkgroupBarrier();");
+            } else {
+                line!(out, "let v{i} = bitcast<i32>(n{i});");
+            }
+            return Ok(());
+        };
+        let compute = self.kernel.values[arg].compute();
+        let mut total = format!("a{i}_0");
+        if self.cascades(fold, arg).is_some() {
+            for l in 1..4 {
+                line!(out, "let t{i}_{l} = {};", Self::ufunc(row, compute, &[&format!("a{i}_{l}"), &total])?);
+                total = format!("t{i}_{l}");
+            }
+        }
+        if lanes == 1 {
+            line!(out, "let v{i}: {} = {total};", compute.name());
+            return Ok(());
+        }
+        let s = format!("s_{}", shared_type(compute));
+        let (put, get) = match compute {
+            Compute::Bool => ("select(0u, 1u, {})", " != 0u"),
+            _ => ("{}", ""),
+        };
+        line!(out, "{s}[lane] = {};\nworkgroupBarrier();", put.replace("{}", &total));
+        line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{\nif place < half {{", lanes / 2);
+        line!(out, "let a = {s}[lane]{get};\nlet b = {s}[lane + half]{get};\nlet c = {};", Self::ufunc(row, compute, &["a", "b"])?);
+        line!(out, "{s}[lane] = {};\n}}\nworkgroupBarrier();\n}}", put.replace("{}", "c"));
+        line!(out, "let v{i}: {} = {s}[lane - place]{get};\nworkgroupBarrier();", compute.name());
+        Ok(())
+    }
+
+    /// Makes `ok` the same on all lanes of an outer index.
+    fn combine_ok(&self, out: &mut String) {
+        let lanes = self.variant.lanes;
+        if !self.form.checks || lanes == 1 {
+            return;
+        }
+        line!(out, "s_u32[lane] = select(0u, 1u, ok);\nworkgroupBarrier();");
+        line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{", lanes / 2);
+        line!(out, "if place < half {{ s_u32[lane] = s_u32[lane] & s_u32[lane + half]; }}\nworkgroupBarrier();\n}}");
+        line!(out, "ok = s_u32[lane - place] != 0u;\nworkgroupBarrier();");
+    }
+
+    /// A reduce kernel: what comes before the loop over `inner`, in it, after it, and in the first lane.
+    pub fn reduce(&mut self) -> Fallible<[String; 4]> {
+        let levels = self.levels();
+        let inner: Vec<bool> = self.kernel.values.iter().map(|v| v.inner).collect();
+        let all: Vec<_> = self.reductions().collect();
+        let (mut before, mut element, mut combine, mut after) = Default::default();
+        self.declare_ok(&mut before);
+        self.outer_offsets(&mut before);
+        self.values(&mut before, |i| !inner[i] && levels[i] == 0)?;
+        let columns = self.columns(|v| inner[v], |_| false);
+        self.inner_offsets(&mut element, "j", &columns);
+        self.values(&mut element, |i| inner[i])?;
+        for r in all {
+            self.accumulator(&mut before, r)?;
+            self.accumulate(&mut element, r)?;
+            self.combine(&mut combine, r)?;
+        }
+        self.combine_ok(&mut combine);
+        self.values(&mut after, |i| !inner[i] && levels[i] > 0)?;
+        self.stores(&mut after, false, "0u", "true");
+        Ok([before, element, combine, after])
+    }
+
+    /// In which pass each inner value of a row kernel is computed: in the first that needs it.
+    fn passes(&self, levels: &[usize]) -> Vec<usize> {
+        let values = &self.kernel.values;
+        let last = levels.iter().copied().max().unwrap_or(0);
+        let mut pass = vec![last; values.len()];
+        for i in (0..values.len()).rev() {
+            let p = pass[i];
+            let mut need = |a: usize, p: usize| pass[a] = pass[a].min(p);
+            match &values[i].op {
+                Op::Reduce(_, a) => need(*a, levels[i] - 1),
+                _ if !values[i].inner => {}
+                Op::Ufunc(_, args) => args.iter().for_each(|a| need(*a, p)),
+                Op::Cast(a) | Op::Round(a) => need(*a, p),
+                Op::Gather { index, .. } | Op::Philox { index, .. } => need(*index, p),
+                _ => {}
+            }
+        }
+        pass
+    }
+
+    /// All of a row kernel.
+    pub fn row(&mut self) -> Fallible<String> {
+        let levels = self.levels();
+        let pass = self.passes(&levels);
+        let kernel = self.kernel;
+        let values = &kernel.values;
+        let last = levels.iter().copied().max().unwrap_or(0);
+        let operands = |i: usize| -> Vec<usize> {
+            match &values[i].op {
+                Op::Ufunc(_, args) => args.to_vec(),
+                Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => vec![*a],
+                Op::Gather { index, .. } | Op::Philox { index, .. } => vec![*index],
+                _ => Vec::new(),
+            }
+        };
+        let stored = |v: usize| kernel.stores.iter().any(|s| s.value == v);
+        // what an inner value computed in an earlier pass is needed for in pass p
+        let needed = |v: usize, p: usize| -> bool {
+            let by = |i: usize| match values[i].op {
+                Op::Reduce(..) => levels[i] - 1 == p,
+                _ => values[i].inner && pass[i] == p,
+            };
+            (v + 1..values.len()).any(|i| by(i) && operands(i).contains(&v)) || (p == last && stored(v))
+        };
+        let kept = |v: usize| values[v].inner && (pass[v] + 1..=last).any(|p| needed(v, p));
+
+        let mut out = String::new();
+        self.declare_ok(&mut out);
+        self.outer_offsets(&mut out);
+        for (v, value) in values.iter().enumerate() {
+            if kept(v) {
+                line!(out, "var r{v}: array<{}, HELD>;", value.compute().name());
+            }
+        }
+        for p in 0..=last {
+            self.values(&mut out, |i| !values[i].inner && levels[i] == p)?;
+            let reductions: Vec<_> = self.reductions().filter(|r| levels[r.0] == p + 1).collect();
+            for r in &reductions {
+                self.accumulator(&mut out, *r)?;
+            }
+            let stores = p == last && kernel.stores.iter().any(|s| values[s.value].inner);
+            if p == last {
+                self.combine_ok(&mut out);
+                out.push_str(&self.words());
+            }
+            if reductions.is_empty() && !stores {
+                continue;
+            }
+            line!(out, "for (var held = 0u; held < HELD; held = held + 1u) {{\nlet j = inner_index(place, held);");
+            line!(out, "if j < inner {{\nlet step = held + 1u;");
+            for v in 0..values.len() {
+                if values[v].inner && pass[v] < p && needed(v, p) {
+                    line!(out, "let v{v} = r{v}[held];");
+                }
+            }
+            let columns =
+                self.columns(|v| values[v].inner && pass[v] == p, |s| stores && values[kernel.stores[s].value].inner);
+            self.inner_offsets(&mut out, "j", &columns);
+            self.values(&mut out, |v| values[v].inner && pass[v] == p)?;
+            for v in 0..values.len() {
+                if pass[v] == p && kept(v) {
+                    line!(out, "r{v}[held] = v{v};");
+                }
+            }
+            for r in &reductions {
+                self.accumulate(&mut out, *r)?;
+            }
+            if stores {
+                line!(out, "if wanted < count {{");
+                self.stores(&mut out, true, "held", "j + 1u == inner");
+                line!(out, "}}");
+            }
+            line!(out, "}}\n}}");
+            for r in &reductions {
+                self.combine(&mut out, *r)?;
+            }
+        }
+        line!(out, "if place == 0u && wanted < count {{");
+        self.stores(&mut out, false, "0u", "true");
+        line!(out, "}}");
+        Ok(out)
+    }
+}
+
+/// Declares `e{i}`, the checked index of gather `i`, as u32.
+fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, extent: &str) -> String {
+    let x = format!("v{index}");
+    let (narrow, unsigned) = match compute {
+        Compute::I32 => (format!("bitcast<u32>({x})"), format!("bitcast<u32>({x})")),
+        Compute::I64 => (format!("cp_lo64(bitcast<u64>({x}))"), format!("bitcast<u64>({x})")),
+        Compute::U64 => (format!("cp_lo64({x})"), x.clone()),
+        _ => (x.clone(), x.clone()),
+    };
+    let wide = matches!(compute, Compute::I64 | Compute::U64);
+    let limit = if wide { format!("u64({extent})") } else { extent.to_string() };
+    match mode {
+        IndexMode::Check => format!(
+            "let fits{i} = {unsigned} < {limit};\nif !fits{i} {{ ok = false; atomicMax(&errors[0], params[2].x); }}\n\
+             let e{i} = select(0u, {narrow}, fits{i});"
+        ),
+        IndexMode::Clip => {
+            // by the sign bit: Mesa 22.3 gets a widened index compared with 0 wrong
+            let below = match compute {
+                Compute::I32 => format!("{x} < 0i"),
+                Compute::I64 => format!("cp_hi64({unsigned}) >= 0x80000000u"),
+                _ => "false".to_string(),
+            };
+            let top = format!("select({narrow}, {extent} - 1u, {unsigned} >= {limit})");
+            format!("let e{i} = select({top}, 0u, {below});")
+        }
+        IndexMode::Wrap => {
+            let t = compute.name();
+            let length = match compute {
+                Compute::I32 => format!("bitcast<i32>({extent})"),
+                Compute::U32 => extent.to_string(),
+                _ => format!("{t}({extent})"),
+            };
+            let wrapped = format!("imod_{t}({x}, {length})");
+            let narrow = match compute {
+                Compute::I32 => format!("bitcast<u32>({wrapped})"),
+                Compute::I64 => format!("cp_lo64(bitcast<u64>({wrapped}))"),
+                Compute::U64 => format!("cp_lo64({wrapped})"),
+                _ => wrapped,
+            };
+            format!("let e{i} = {narrow};")
+        }
+    }
+}
+
+/// An unsigned key whose largest is what argmax (or argmin) looks for; a NaN has the largest of all.
+fn sort_key(dtype: DType, v: &str, smallest: bool) -> String {
+    match (dtype.compute(), smallest) {
+        (Compute::Bool, false) => format!("select(0u, 1u, {v})"),
+        (Compute::Bool, true) => format!("select(1u, 0u, {v})"),
+        (Compute::U32 | Compute::U64, false) => v.to_string(),
+        (Compute::U32 | Compute::U64, true) => format!("~{v}"),
+        (Compute::I32, false) => format!("(bitcast<u32>({v}) ^ 0x80000000u)"),
+        (Compute::I32, true) => format!("(bitcast<u32>({v}) ^ 0x7fffffffu)"),
+        (Compute::I64, false) => format!("(bitcast<u64>({v}) ^ 0x8000000000000000lu)"),
+        (Compute::I64, true) => format!("(bitcast<u64>({v}) ^ 0x7ffffffffffffffflu)"),
+        (Compute::F32, false) => format!("m_sort_key({v})"),
+        (Compute::F32, true) => format!("select(~m_sort_key({v}), 0xffffffffu, m_isnan({v}))"),
+        (Compute::F64, false) => format!("d_sort_key({v})"),
+        (Compute::F64, true) => format!("select(~d_sort_key({v}), ~u64(0), d_isnan({v}))"),
+    }
+}
+

@@ -1,0 +1,99 @@
+//! The functions of `shaders/lib` as separate items, so that a shader carries only those that it calls, and the slots
+//! of the shader files.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::OnceLock;
+
+const FILES: [&str; 7] = [
+    include_str!("../../../shaders/lib/pack.wgsl"),
+    include_str!("../../../shaders/lib/integer.wgsl"),
+    include_str!("../../../shaders/lib/numeric.wgsl"),
+    include_str!("../../../shaders/lib/wide.wgsl"),
+    include_str!("../../../shaders/lib/exp.wgsl"),
+    include_str!("../../../shaders/lib/trig.wgsl"),
+    include_str!("../../../shaders/lib/special.wgsl"),
+];
+
+struct Library {
+    /// Text and needs (other items) of each item, in the files' order.
+    items: Vec<(&'static str, Vec<usize>)>,
+    names: HashMap<&'static str, usize>,
+}
+
+fn identifiers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
+}
+
+/// Cuts a file into its top-level items: `fn` up to a `}` in the first column, `const` up to a line that ends in `;`.
+fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
+    let mut out = Vec::new();
+    let mut open: Option<(usize, &'static str, bool)> = None;
+    let mut at = 0;
+    for line in file.split_inclusive('\n') {
+        let end = at + line.len();
+        if open.is_none() {
+            let function = line.starts_with("fn ");
+            if function || line.starts_with("const ") {
+                let name = identifiers(line).nth(1).unwrap_or("");
+                open = Some((at, name, function));
+            }
+        }
+        if let Some((start, name, function)) = open {
+            let text = line.trim_end();
+            let done = if function { line.starts_with('}') || text.ends_with('}') && start == at } else { text.ends_with(';') };
+            if done {
+                out.push((name, &file[start..end]));
+                open = None;
+            }
+        }
+        at = end;
+    }
+    out
+}
+
+fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let all: Vec<_> = FILES.iter().flat_map(|f| items(f)).collect();
+        let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
+        let needs = |i: usize, text: &'static str| -> Vec<usize> {
+            let set: BTreeSet<usize> = identifiers(text).filter_map(|id| names.get(id).copied()).collect();
+            set.into_iter().filter(|n| *n != i).collect()
+        };
+        let items = all.iter().enumerate().map(|(i, (_, text))| (*text, needs(i, text))).collect();
+        Library { items, names }
+    })
+}
+
+/// The library items that `text` names, and those that they name.
+pub(super) fn needed(text: &str) -> String {
+    let library = library();
+    let mut open: Vec<usize> = identifiers(text).filter_map(|id| library.names.get(id).copied()).collect();
+    let mut found = BTreeSet::new();
+    while let Some(i) = open.pop() {
+        if found.insert(i) {
+            open.extend(&library.items[i].1);
+        }
+    }
+    found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n")
+}
+
+/// Replaces what stands between `// slot: NAME` and `// end` in a shader file.
+pub(super) fn fill(file: &str, slots: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(file.len() + slots.iter().map(|s| s.1.len()).sum::<usize>());
+    let mut skipping = false;
+    for line in file.split_inclusive('\n') {
+        let text = line.trim();
+        if let Some(name) = text.strip_prefix("// slot: ") {
+            skipping = true;
+            if let Some((_, new)) = slots.iter().find(|s| s.0 == name) {
+                out.push_str(new);
+            }
+        } else if text == "// end" {
+            skipping = false;
+        } else if !skipping {
+            out.push_str(line);
+        }
+    }
+    out
+}

@@ -1,0 +1,204 @@
+//! Every text that the generator can write is held to naga, without a device.
+
+use super::*;
+use crate::kernel::{BufferRef, IndexMode, Lanes, Load, Store, Value};
+use crate::ufunc;
+use smallvec::smallvec;
+use std::panic::Location;
+
+fn validate(name: &str, text: &str) {
+    let module = match naga::front::wgsl::parse_str(text) {
+        Ok(module) => module,
+        Err(e) => panic!("{name}: {}\n{text}", e.emit_to_string(text)),
+    };
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+    if let Err(e) = validator.validate(&module) {
+        panic!("{name}: {}\n{text}", e.emit_to_string(text));
+    }
+}
+
+fn kernel(kind: KernelKind) -> Kernel {
+    Kernel {
+        kind,
+        outer: smallvec![2, 3, 4],
+        inner: if kind == KernelKind::Elementwise { smallvec![] } else { smallvec![5] },
+        loads: Vec::new(),
+        values: Vec::new(),
+        stores: Vec::new(),
+        windows: Vec::new(),
+        name: "test",
+        location: Location::caller(),
+    }
+}
+
+fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
+    k.values.push(Value { op, dtype, inner });
+    k.values.len() - 1
+}
+
+fn load(k: &mut Kernel, dtype: DType, inner: bool) -> usize {
+    let buffer = BufferRef::Input(k.loads.len());
+    k.loads.push(Load { buffer, dtype, strides: smallvec![0; 4], offset: 0 });
+    let n = k.loads.len() - 1;
+    push(k, Op::Load(n), dtype, inner)
+}
+
+fn store(k: &mut Kernel, value: usize) {
+    let dtype = k.values[value].dtype;
+    k.stores.push(Store { buffer: BufferRef::Output(k.stores.len()), dtype, strides: smallvec![0; 4], offset: 0, value });
+}
+
+/// A variant with a binding an operand.
+fn variant(k: &Kernel, form: &Form, how: How, lanes: u32) -> Variant {
+    let mut slots: SmallVec<[Slot; 8]> = SmallVec::new();
+    slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read }));
+    let mut stores = SmallVec::new();
+    for s in &k.stores {
+        let how = if packing(s.dtype) == 0 { How::Direct } else { how };
+        let access = if how == How::Atomic { Access::Atomic } else { Access::Write };
+        stores.push((slots.len() as u8, how));
+        slots.push(Slot { words: words(s.dtype), access });
+    }
+    let loads = (0..k.loads.len() as u8).collect();
+    Variant { slots, loads, stores, lanes, held: 4, units: 4, params: form.params(4).unwrap() }
+}
+
+fn check(name: &str, k: &Kernel, how: How, lanes: u32) {
+    let form = Form::of(k);
+    let text = generate(k, &form, &variant(k, &form, how, lanes)).unwrap();
+    validate(name, &text);
+}
+
+/// A dtype that computes in each type.
+const COMPUTE: [DType; 7] =
+    [DType::Bool, DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64];
+
+#[test]
+fn shader_files_are_valid_as_they_stand() {
+    for (name, file) in [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)] {
+        validate(name, file);
+    }
+}
+
+#[test]
+fn every_row_is_valid() {
+    for row in ufunc::all().chain([&ufunc::logic::SELECT]) {
+        for dtype in COMPUTE.into_iter().filter(|d| row.on_gpu(d.compute())) {
+            let mut k = kernel(KernelKind::Elementwise);
+            let mut args: SmallVec<[usize; 3]> = SmallVec::new();
+            if row.class == ufunc::Class::Select {
+                args.push(load(&mut k, DType::Bool, false));
+            }
+            while args.len() < row.arity {
+                args.push(load(&mut k, dtype, false));
+            }
+            let result = row.class.result(dtype);
+            let v = push(&mut k, Op::Ufunc(row, args), result, false);
+            store(&mut k, v);
+            check(&format!("{} {dtype}", row.name), &k, How::Owned, 1);
+        }
+    }
+}
+
+#[test]
+fn every_conversion_is_valid() {
+    for from in DType::ALL {
+        for to in DType::ALL {
+            let mut k = kernel(KernelKind::Elementwise);
+            let x = load(&mut k, from, false);
+            let y = push(&mut k, Op::Cast(x), to, false);
+            let z = push(&mut k, Op::Round(y), to, false);
+            store(&mut k, z);
+            check(&format!("{from} to {to}"), &k, How::Atomic, 1);
+            check(&format!("{from} to {to}"), &k, How::Owned, 1);
+        }
+    }
+}
+
+#[test]
+fn every_fold_is_valid() {
+    for row in ufunc::all().filter(|r| r.reduce.is_some()) {
+        for dtype in COMPUTE.into_iter().filter(|d| row.on_gpu(d.compute())) {
+            for kind in [KernelKind::Reduce(Lanes::Inner), KernelKind::Row] {
+                for lanes in [1, 32, 256] {
+                    let mut k = kernel(kind);
+                    let x = load(&mut k, dtype, true);
+                    let r = push(&mut k, Op::Reduce(Fold::Ufunc(row), x), dtype, false);
+                    store(&mut k, r);
+                    check(&format!("{} {dtype}", row.name), &k, How::Atomic, lanes);
+                }
+            }
+        }
+    }
+    for dtype in DType::ALL {
+        for lanes in [1, 256] {
+            let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
+            let x = load(&mut k, dtype, true);
+            for fold in [Fold::ArgMin, Fold::ArgMax] {
+                let r = push(&mut k, Op::Reduce(fold, x), DType::I32, false);
+                store(&mut k, r);
+            }
+            check(&format!("arg {dtype}"), &k, How::Atomic, lanes);
+        }
+    }
+}
+
+#[test]
+fn other_operations_are_valid() {
+    for dtype in COMPUTE {
+        for bits in [0, 1, u64::MAX, 1 << 63, 0x8000_0000, 0x7fc0_0000, 0x3f80_0000, 0x4048_f5c3, 0x7ff0_0000_0000_0000] {
+            let mut k = kernel(KernelKind::Elementwise);
+            let c = push(&mut k, Op::Constant(bits), dtype, false);
+            let s = push(&mut k, Op::Scalar(3), dtype, false);
+            store(&mut k, c);
+            store(&mut k, s);
+            check(&format!("constant {bits:x} {dtype}"), &k, How::Owned, 1);
+        }
+    }
+    for dtype in [DType::I8, DType::U16, DType::I32, DType::U32, DType::I64, DType::U64] {
+        for mode in [IndexMode::Check, IndexMode::Clip, IndexMode::Wrap] {
+            for kind in [KernelKind::Elementwise, KernelKind::Row, KernelKind::Reduce(Lanes::Inner)] {
+                let mut k = kernel(kind);
+                let inner = kind != KernelKind::Elementwise;
+                let x = load(&mut k, dtype, inner);
+                load(&mut k, DType::F16, inner);
+                let g = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode };
+                let g = push(&mut k, g, DType::F16, inner);
+                let v = match inner {
+                    true => push(&mut k, Op::Reduce(Fold::Ufunc(&ufunc::arithmetic::add), g), DType::F32, false),
+                    false => g,
+                };
+                store(&mut k, v);
+                check(&format!("gather {dtype} {mode:?}"), &k, How::Atomic, 32);
+            }
+        }
+    }
+    for dtype in [DType::I32, DType::U32, DType::I64] {
+        let mut k = kernel(KernelKind::Elementwise);
+        let i = push(&mut k, Op::Index { strides: smallvec![1; 3], offset: 5 }, dtype, false);
+        let a = push(&mut k, Op::Philox { index: i, word: 0, slots: [0, 1, 2] }, DType::U32, false);
+        let b = push(&mut k, Op::Philox { index: i, word: 3, slots: [0, 1, 2] }, DType::U32, false);
+        for v in [i, a, b] {
+            store(&mut k, v);
+        }
+        check(&format!("philox {dtype}"), &k, How::Owned, 1);
+    }
+}
+
+#[test]
+fn every_matmul_is_valid() {
+    for a in DType::ALL.into_iter().filter(|d| *d != DType::Bool) {
+        for value in [a, a.sum()] {
+            let mut k = kernel(KernelKind::Matmul);
+            for n in 0..3 {
+                k.loads.push(Load { buffer: BufferRef::Input(n), dtype: a, strides: smallvec![0; 4], offset: 0 });
+            }
+            let dot = push(&mut k, Op::Dot, value, false);
+            let bias = push(&mut k, Op::Load(2), a, false);
+            let bias = push(&mut k, Op::Cast(bias), value, false);
+            let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), value, false);
+            store(&mut k, sum);
+            check(&format!("matmul {a} {value}"), &k, How::Owned, 1);
+        }
+    }
+}

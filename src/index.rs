@@ -1,0 +1,225 @@
+//! Floor 9: slicing, views of shape, and `take`.
+
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind};
+use crate::expr::{Expr, Kind, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::kernel::IndexMode;
+use crate::layout::{self, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
+use crate::ufunc::{arithmetic, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+/// Items of a slice: `s![a..b;step, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left.
+///
+/// ```
+/// use cupric::{array, s, NewAxis};
+/// let x = array![[1, 2, 3], [4, 5, 6]];
+/// assert_eq!(x.slice(s![.., ..;-1]).to_vec::<i32>()?, [3, 2, 1, 6, 5, 4]);
+/// assert_eq!(x.slice(s![..., 0]).to_vec::<i32>()?, [1, 4]);
+/// assert_eq!(x.slice(s![-1, 1..]).to_vec::<i32>()?, [5, 6]);
+/// assert_eq!(x.slice(s![NewAxis, 0]).shape()?, [1, 3]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[macro_export]
+macro_rules! s {
+    (@items [$($done:expr),*]) => { [$($done),*] as [$crate::SliceItem; _] };
+    (@items [$($done:expr),*] ...) => { $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis]) };
+    (@items [$($done:expr),*] ..., $($rest:tt)*) => {
+        $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)
+    };
+    (@items [$($done:expr),*] $item:expr; $step:expr) => {
+        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item).stepped($step as isize)])
+    };
+    (@items [$($done:expr),*] $item:expr; $step:expr, $($rest:tt)*) => {
+        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item).stepped($step as isize)] $($rest)*)
+    };
+    (@items [$($done:expr),*] $item:expr) => { $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)]) };
+    (@items [$($done:expr),*] $item:expr, $($rest:tt)*) => {
+        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)] $($rest)*)
+    };
+    ($($items:tt)*) => { $crate::s!(@items [] $($items)*) };
+}
+
+impl Expr {
+    /// A part of the array, without a copy: see [`s!`](crate::s).
+    ///
+    /// Bounds clamp as NumPy's do; an integer out of range is an error, and takes its axis away.
+    #[track_caller]
+    pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
+        view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
+    }
+
+    /// The transpose: all axes in reverse order.
+    #[track_caller]
+    pub fn t(&self) -> Expr {
+        view("t", self, Location::caller(), |shape| {
+            let axes: Vec<isize> = (0..shape.len() as isize).rev().collect();
+            View::permute(shape, &axes)
+        })
+    }
+
+    /// Axes in another order.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
+    /// assert_eq!(x.permute_dims([2, 0, 1]).shape()?, [4, 2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "transpose")]
+    #[track_caller]
+    pub fn permute_dims(&self, axes: impl IntoAxes) -> Expr {
+        let axes = axes.into_axes();
+        view("permute_dims", self, Location::caller(), |shape| match &axes.axes {
+            Some(a) => View::permute(shape, a),
+            None => Ok(View::identity(shape)),
+        })
+    }
+
+    /// The last two axes exchanged.
+    #[track_caller]
+    pub fn matrix_transpose(&self) -> Expr {
+        view("matrix_transpose", self, Location::caller(), |shape| {
+            let n = shape.len() as isize;
+            if n < 2 {
+                return Err(crate::error::Fault::new(ErrorKind::Shape, format!("shape {shape:?} is no matrix")));
+            }
+            let axes: Vec<isize> = (0..n - 2).chain([n - 1, n - 2]).collect();
+            View::permute(shape, &axes)
+        })
+    }
+
+    /// The elements in C order under another shape; one length may be −1. A view where strides can say it.
+    ///
+    /// ```
+    /// use cupric::arange;
+    /// assert_eq!(arange(0, 6, 1).reshape([2, -1]).shape()?, [2, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn reshape(&self, shape: impl IntoShape) -> Expr {
+        reshape("reshape", self, &shape.into_shape(), Location::caller())
+    }
+
+    /// A new axis of length 1.
+    #[track_caller]
+    pub fn expand_dims(&self, axis: isize) -> Expr {
+        view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis))
+    }
+
+    /// Without axes of length 1: the named ones, or all of them with `..`.
+    #[track_caller]
+    pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {
+        let axes = axes.into_axes();
+        view("squeeze", self, Location::caller(), |shape| {
+            let named = match axes.axes {
+                Some(_) => axes.resolve(shape.len())?,
+                None => (0..shape.len()).filter(|d| shape[*d] == 1).collect(),
+            };
+            View::squeeze(shape, &named)
+        })
+    }
+
+    /// The same elements seen under a larger shape: axes of length 1 repeat, new ones come in front.
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
+        view("broadcast_to", self, Location::caller(), |from| View::broadcast_to(from, &shape_arg(shape)?))
+    }
+
+    /// The elements in reverse order along axes.
+    #[track_caller]
+    pub fn flip(&self, axes: impl IntoAxes) -> Expr {
+        let axes = axes.into_axes();
+        view("flip", self, Location::caller(), |shape| Ok(View::flip(shape, &axes.resolve(shape.len())?)))
+    }
+
+    /// The diagonal of the last two axes, as the last axis; `offset` above (positive) or below the main one.
+    #[track_caller]
+    pub fn diagonal(&self, offset: isize) -> Expr {
+        view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))
+    }
+
+    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, a new last axis the place in
+    /// one.
+    ///
+    /// ```
+    /// let x = cupric::arange(0, 5, 1).sliding_windows(3, 0);
+    /// assert_eq!(x.to_vec::<i32>()?, [0, 1, 2, 1, 2, 3, 2, 3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "sliding_window_view")]
+    #[track_caller]
+    pub fn sliding_windows(&self, window: usize, axis: isize) -> Expr {
+        view("sliding_windows", self, Location::caller(), |shape| View::sliding_windows(shape, window, axis))
+    }
+
+    /// Elements along an axis at integer positions; negative ones count from the end. An index out of range is an
+    /// error: at once on the CPU, at the next read or `synchronize` on a GPU.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4], [5, 6]];
+    /// assert_eq!(x.take(array![2, 0, -1], 0).to_vec::<i32>()?, [5, 6, 1, 2, 5, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take(&self, indices: impl Operand, axis: isize) -> Expr {
+        let at = Location::caller();
+        take(self, operand(indices, at), axis, IndexMode::Check, at)
+    }
+
+    /// As [`Expr::take`]; an index out of range takes the nearest element.
+    #[track_caller]
+    pub fn take_clip(&self, indices: impl Operand, axis: isize) -> Expr {
+        let at = Location::caller();
+        take(self, operand(indices, at), axis, IndexMode::Clip, at)
+    }
+
+    /// As [`Expr::take`]; an index is taken modulo the length of the axis.
+    #[track_caller]
+    pub fn take_wrap(&self, indices: impl Operand, axis: isize) -> Expr {
+        let at = Location::caller();
+        take(self, operand(indices, at), axis, IndexMode::Wrap, at)
+    }
+}
+
+fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static Location<'static>) -> Expr {
+    carry(at, || {
+        let source = strong(source.clone(), at);
+        let device = common("take", [&source, &indices].into_iter(), at)?;
+        let shape = &source.0.shape;
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at("take", at))?;
+        let dtype = indices.0.dtype;
+        if !dtype.is_integer() {
+            let detail = format!("indices have dtype {dtype}; integers are needed");
+            return Err(Error::new(ErrorKind::DType, "take", detail, at));
+        }
+        let n = shape[axis];
+        if n > i32::MAX as usize {
+            return Err(Error::new(ErrorKind::LimitExceeded, "take", format!("axis {axis} of length {n} has positions beyond i32"), at));
+        }
+        let wanted: usize = indices.0.shape.iter().product();
+        if n == 0 && wanted != 0 {
+            return Err(Error::new(ErrorKind::Index, "take", format!("{wanted} positions of axis {axis} of {shape:?}, which is empty"), at));
+        }
+        // 32 bits hold every position; what lies beyond them stays out of range
+        let narrow = |e: Expr| match dtype {
+            DType::I64 => ufunc(&arithmetic::clip, smallvec![e.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at),
+            DType::U32 | DType::U64 => ufunc(&arithmetic::minimum, smallvec![e.into_arg(), i32::MAX.into_arg()], at),
+            _ => e,
+        };
+        let i = cast(narrow(indices), DType::I32, at);
+        let i = if mode == IndexMode::Check && dtype.is_signed_integer() {
+            let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
+            let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);
+            ufunc(&logic::SELECT, smallvec![negative.into_arg(), from_end.into_arg(), (&i).into_arg()], at)
+        } else {
+            i
+        };
+        let mut out: Shape = shape[..axis].into();
+        out.extend(i.0.shape.iter().copied());
+        out.extend(shape[axis + 1..].iter().copied());
+        layout::size_of_shape(&out).map_err(|f| f.at("take", at))?;
+        let dtype = source.0.dtype;
+        Ok(Expr::node(Kind::Take { indices: i, source, axis, mode }, out, dtype, device, at))
+    })
+}

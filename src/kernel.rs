@@ -1,0 +1,367 @@
+//! Floor 3: the plan and its kernels, as plain data. Everything is decided here before a backend sees it: types,
+//! broadcasting, collapsed dimensions, fusion, windows. A plan holds no buffer; it can be printed, hashed and read
+//! without a device.
+//!
+//! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed, row-major. For each index it
+//! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner
+//! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`); a [`Op::Reduce`] or a
+//! [`Op::Dot`] leads from inner to outer, and an outer value used at the inner level is broadcast. `stores` say
+//! which values are written where.
+
+use crate::dtype::{Compute, DType};
+use crate::layout::{Shape, Strides};
+use crate::ufunc::Ufunc;
+use smallvec::SmallVec;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::panic::Location;
+
+/// What a device can do: plain data that the planner decides by.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Caps {
+    /// For messages and printed plans.
+    pub name: String,
+    /// WGSL or CPU loops: which functions there are.
+    pub gpu: bool,
+    /// i64 and u64.
+    pub int64: bool,
+    pub float64: bool,
+    /// The most bytes that one operand of one dispatch may span.
+    pub max_binding: u64,
+    /// The most bytes of one buffer.
+    pub max_buffer: u64,
+    /// Buffers bound in one dispatch, stores included.
+    pub max_bindings: usize,
+    /// Values of one kernel.
+    pub max_values: usize,
+    /// The longest row (elements of `inner`) of a row kernel.
+    pub max_row: usize,
+    /// The most elements that one reduction over inner lanes, and over outer lanes, takes in one kernel; longer ones
+    /// are split into partial results. `usize::MAX`: never split.
+    pub max_reduce: [usize; 2],
+    /// The most indices of one dispatch.
+    pub max_indices: u64,
+    /// Stores of 8- and 16-bit types go into packed 32-bit words.
+    pub packs_words: bool,
+}
+
+/// Which buffer a kernel means. Numbers index the plan's tables.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum BufferRef {
+    /// A stored array that the expression reads. Its run-time offset (in elements) is added to each load's.
+    Input(usize),
+    /// A buffer that lives for the run.
+    Temp(usize),
+    /// A result, or the target of a write.
+    Output(usize),
+}
+
+/// A read: element `offset + Σ strides[d] · index[d]` of a buffer of `dtype`, widened to its compute type.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Load {
+    pub buffer: BufferRef,
+    pub dtype: DType,
+    /// Over `outer`, then `inner`, in elements.
+    pub strides: Strides,
+    pub offset: isize,
+}
+
+/// A write of a value, narrowed to `dtype` (the value's own).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Store {
+    pub buffer: BufferRef,
+    pub dtype: DType,
+    /// Over `outer`, then `inner`; for a value at the outer level over `outer` alone.
+    pub strides: Strides,
+    pub offset: isize,
+    pub value: usize,
+}
+
+/// What happens to an index out of range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum IndexMode {
+    /// It is an error; the element is not written.
+    Check,
+    /// It is clamped.
+    Clip,
+    /// It is taken modulo the length.
+    Wrap,
+}
+
+/// How a reduction combines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fold {
+    /// A binary function with a neutral element.
+    Ufunc(&'static Ufunc),
+    /// The position (row-major in `inner`) of the first smallest element, or of the first NaN; i32.
+    ArgMin,
+    /// The same for the largest.
+    ArgMax,
+}
+
+/// One step of a kernel. Numbers are values, unless said.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    /// `loads[n]`.
+    Load(usize),
+    /// Run-time scalar `n` of the plan, already in the value's compute type.
+    Scalar(usize),
+    /// Bits of the value's compute type.
+    Constant(u64),
+    /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
+    Index { strides: Strides, offset: i64 },
+    /// A row of the table; operands have the types that its class asks for.
+    Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
+    /// Conversion from the operand's dtype to the value's, as Rust's `as` (saturating from floats; not 0 is true).
+    Cast(usize),
+    /// Rounding of a compute value to the value's own dtype: f16, bf16, or wrapping of a narrow integer.
+    Round(usize),
+    /// `loads[load]` at its place plus `stride · index`, for an index in `0..extent` by `mode`.
+    Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode },
+    /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
+    /// `slots` are seed low, seed high, stream.
+    Philox { index: usize, word: u8, slots: [usize; 3] },
+    /// A reduction of an inner value along `inner`.
+    Reduce(Fold, usize),
+    /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
+    Dot,
+}
+
+/// A value of a kernel.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub op: Op,
+    /// f16 and bf16 values are f32 that need not be rounded; narrow integers are in range.
+    pub dtype: DType,
+    /// Whether there is one per index of `outer × inner` (else one per index of `outer`). Without an inner space
+    /// (elementwise) every value is at the outer level.
+    pub inner: bool,
+}
+
+impl Value {
+    pub fn compute(&self) -> Compute {
+        self.dtype.compute()
+    }
+}
+
+/// The kinds of loop nest. Each has one file in `src/cpu/` and one in `shaders/`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum KernelKind {
+    /// No inner space: values, then stores.
+    Elementwise,
+    /// Reductions of inner values, none of which depends on another; stores at the outer level only.
+    Reduce(Lanes),
+    /// Reductions that depend on one another, or stores at the inner level: a row (all of `inner`) is held at once.
+    Row,
+    /// `values[0]` is [`Op::Dot`]; `outer` ends in m, n and `inner` is k; `loads[0]` has stride 0 along n,
+    /// `loads[1]` along m. The rest is an epilogue at the outer level.
+    Matmul,
+}
+
+/// Along what the elements of a reduction are next to each other in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Lanes {
+    /// Along the reduced axes.
+    Inner,
+    /// Along the kept axes.
+    Outer,
+}
+
+/// A part of `outer` that one dispatch covers.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Window {
+    pub start: Shape,
+    pub shape: Shape,
+}
+
+/// One loop nest.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    pub kind: KernelKind,
+    pub outer: Shape,
+    pub inner: Shape,
+    pub loads: Vec<Load>,
+    pub values: Vec<Value>,
+    pub stores: Vec<Store>,
+    /// Together they cover `outer`; one, but where an operand spans more than a binding.
+    pub windows: Vec<Window>,
+    /// The operation that the kernel ends in, and where the caller wrote it: for errors, not part of the key.
+    pub name: &'static str,
+    pub location: &'static Location<'static>,
+}
+
+/// A result of a plan: C-ordered, or in the order of its operands, from the start of its buffer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Output {
+    pub dtype: DType,
+    pub shape: Shape,
+    pub strides: Strides,
+}
+
+/// What evaluates an expression: kernels in order, and the buffers they need.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub inputs: Vec<DType>,
+    /// The type of each run-time scalar.
+    pub scalars: Vec<DType>,
+    /// Bytes of each temporary buffer.
+    pub temps: Vec<usize>,
+    pub outputs: Vec<Output>,
+    pub kernels: Vec<Kernel>,
+}
+
+impl Kernel {
+    /// Indices of the kernel's space.
+    pub fn outer_size(&self) -> usize {
+        self.outer.iter().product()
+    }
+
+    pub fn inner_size(&self) -> usize {
+        self.inner.iter().product()
+    }
+
+    /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
+    /// elements once.
+    pub fn bytes(&self) -> (u64, u64) {
+        let extents = || self.outer.iter().chain(&self.inner);
+        let touched = |strides: &[isize]| -> u64 {
+            extents().zip(strides).filter(|(_, s)| **s != 0).map(|(n, _)| *n as u64).product()
+        };
+        let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
+        let mut read = 0;
+        for l in &self.loads {
+            if !seen.contains(&(l.buffer, &l.strides, l.offset)) {
+                seen.push((l.buffer, &l.strides, l.offset));
+                read += touched(&l.strides) * l.dtype.size() as u64;
+            }
+        }
+        let written = self.stores.iter().map(|s| touched(&s.strides) * s.dtype.size() as u64).sum();
+        (read, written)
+    }
+}
+
+impl Plan {
+    /// Dispatches of all kernels.
+    pub fn dispatches(&self) -> usize {
+        self.kernels.iter().map(|k| k.windows.len()).sum()
+    }
+}
+
+// Hash and equality of what a pipeline is made from: not extents, strides and offsets, which are data.
+impl Hash for Op {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        std::mem::discriminant(self).hash(h);
+        match self {
+            Op::Load(n) | Op::Scalar(n) | Op::Cast(n) | Op::Round(n) => n.hash(h),
+            Op::Constant(bits) => bits.hash(h),
+            Op::Index { .. } | Op::Dot => {}
+            Op::Ufunc(row, args) => {
+                row.name.hash(h);
+                args.hash(h);
+            }
+            Op::Gather { load, index, mode, .. } => (load, index, mode).hash(h),
+            Op::Philox { index, word, slots } => (index, word, slots).hash(h),
+            Op::Reduce(fold, arg) => {
+                fold.name().hash(h);
+                arg.hash(h);
+            }
+        }
+    }
+}
+
+impl Fold {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fold::Ufunc(row) => row.name,
+            Fold::ArgMin => "argmin",
+            Fold::ArgMax => "argmax",
+        }
+    }
+}
+
+impl fmt::Display for BufferRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BufferRef::Input(n) => write!(f, "in{n}"),
+            BufferRef::Temp(n) => write!(f, "temp{n}"),
+            BufferRef::Output(n) => write!(f, "out{n}"),
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            KernelKind::Elementwise => "elementwise",
+            KernelKind::Reduce(Lanes::Inner) => "reduce inner",
+            KernelKind::Reduce(Lanes::Outer) => "reduce outer",
+            KernelKind::Row => "row",
+            KernelKind::Matmul => "matmul",
+        };
+        let (read, written) = self.bytes();
+        let n = self.windows.len();
+        write!(f, "{kind} {:?}", self.outer.as_slice())?;
+        if !self.inner.is_empty() {
+            write!(f, " × {:?}", self.inner.as_slice())?;
+        }
+        writeln!(f, "  {n} dispatch{}, reads {read} B, writes {written} B", if n == 1 { "" } else { "es" })?;
+        let place = |strides: &Strides, offset: isize| {
+            let mut s = format!("{:?}", strides.as_slice());
+            if offset != 0 {
+                s.push_str(&format!(" + {offset}"));
+            }
+            s
+        };
+        for (i, v) in self.values.iter().enumerate() {
+            let args = |a: &[usize]| a.iter().map(|i| format!("v{i}")).collect::<Vec<_>>().join(", ");
+            let text = match &v.op {
+                Op::Load(n) => {
+                    let l = &self.loads[*n];
+                    format!("load {} {}", l.buffer, place(&l.strides, l.offset))
+                }
+                Op::Scalar(n) => format!("scalar s{n}"),
+                Op::Constant(bits) => format!("{}", crate::dtype::Scalar::from_bits(*bits, v.compute())),
+                Op::Index { strides, offset } => format!("index {}", place(strides, *offset as isize)),
+                Op::Ufunc(row, a) => format!("{}({})", row.name, args(a)),
+                Op::Cast(a) => format!("cast(v{a})"),
+                Op::Round(a) => format!("round(v{a})"),
+                Op::Gather { load, index, stride, extent, mode } => {
+                    let l = &self.loads[*load];
+                    format!("gather {} {} + {stride} · v{index} of {extent}, {mode:?}", l.buffer, place(&l.strides, l.offset))
+                }
+                Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
+                Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),
+                Op::Dot => "dot(load 0, load 1)".to_string(),
+            };
+            let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };
+            writeln!(f, "    v{i}: {}{level} = {text}", v.dtype)?;
+            if let Op::Dot = v.op {
+                for l in &self.loads[..2] {
+                    writeln!(f, "        {} {} {}", l.buffer, l.dtype, place(&l.strides, l.offset))?;
+                }
+            }
+        }
+        for s in &self.stores {
+            writeln!(f, "    store {} {} {} = v{}", s.buffer, s.dtype, place(&s.strides, s.offset), s.value)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (k, d) = (self.kernels.len(), self.dispatches());
+        let (read, written) = self.kernels.iter().map(Kernel::bytes).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        writeln!(
+            f,
+            "plan: {k} kernel{}, {d} dispatch{}, reads {read} B, writes {written} B, {} temporaries",
+            if k == 1 { "" } else { "s" },
+            if d == 1 { "" } else { "es" },
+            self.temps.len(),
+        )?;
+        for (i, kernel) in self.kernels.iter().enumerate() {
+            write!(f, "  {i}: {kernel}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! The exponential family of f64.
+
+use super::{ROUND, log::log1p_tail, poly};
+
+const LOG2_E: f64 = std::f64::consts::LOG2_E;
+/// ln 2 = `LN2_HI` + `LN2_LO`.
+const LN2_HI: f64 = std::f64::consts::LN_2;
+const LN2_LO: f64 = 2.3190468138462996e-17;
+/// e^r = 1 + r + r²·q(r), |r| <= 0.347: 2^-56.3.
+const EXP: [f64; 10] = [
+    0.5000000000000011,
+    0.16666666666666408,
+    0.04166666666652925,
+    0.00833333333349636,
+    0.0013888888943933315,
+    0.00019841269503787716,
+    2.4801492737387508e-05,
+    2.7557587781739413e-06,
+    2.763039060667198e-07,
+    2.4999936834828657e-08,
+];
+
+/// At least `lo`; NaN stays NaN.
+#[inline(always)]
+fn at_least(x: f64, lo: f64) -> f64 {
+    if x < lo { lo } else { x }
+}
+
+/// At most `hi`; NaN stays NaN.
+#[inline(always)]
+fn at_most(x: f64, hi: f64) -> f64 {
+    if x > hi { hi } else { x }
+}
+
+/// `(r, low, k)` with x = n·ln 2 + r + low, |r| <= 0.347 and n in the low bits of k.
+#[inline(always)]
+fn reduce(x: f64) -> (f64, f64, u64) {
+    let k = x.mul_add(LOG2_E, ROUND);
+    let n = k - ROUND;
+    // Exact: the product is a multiple of 2^-53 and the difference is below 1.
+    let h = (-n).mul_add(LN2_HI, x);
+    let r = (-n).mul_add(LN2_LO, h);
+    (r, (-n).mul_add(LN2_LO, h - r), k.to_bits())
+}
+
+/// `(p, k)` with e^x = p·2^n, p in [0.7, 1.42] and n in the low bits of k.
+#[inline(always)]
+pub(super) fn exp_parts(x: f64) -> (f64, u64) {
+    let (r, _, k) = reduce(x);
+    (1.0 + (r * r).mul_add(poly(r, EXP), r), k)
+}
+
+/// `(p, low, k)` with e^(x + l) = (p + low)·2^n and n in the low bits of k, for |l| far below 1.
+#[inline(always)]
+pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
+    let k = x.mul_add(LOG2_E, ROUND);
+    let n = k - ROUND;
+    let h = (-n).mul_add(LN2_HI, x);
+    let l = (-n).mul_add(LN2_LO, l);
+    let r = h + l;
+    let s = (r * r).mul_add(poly(r, EXP), (h - r) + l);
+    let t = r + s;
+    let p = 1.0 + t;
+    (p, ((1.0 - p) + t) + ((r - t) + s), k.to_bits())
+}
+
+/// (n + n_low) / (d + d_low), rounded nearly once.
+#[inline(always)]
+pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
+    let i = 1.0 / d;
+    let q = n * i;
+    let rest = (-q).mul_add(d, n) + (-q).mul_add(d_low, n_low);
+    rest.mul_add(i, q)
+}
+
+/// x·(p + low) as a sum of two.
+#[inline(always)]
+pub(super) fn product(x: f64, (p, low): (f64, f64)) -> (f64, f64) {
+    let n = x * p;
+    (n, x.mul_add(low, x.mul_add(p, -n)))
+}
+
+/// 2^n for n in the low bits of k, -1023 (giving 0) <= n <= 1023.
+#[inline(always)]
+fn power(k: u64) -> f64 {
+    f64::from_bits(k.wrapping_add(1023) << 52)
+}
+
+/// x·2^n for n in the low bits of k, |n| <= 2044, rounded once: in two steps of which the first is
+/// exact.
+#[inline(always)]
+pub(super) fn scale(x: f64, k: u64) -> f64 {
+    let half = k >> 1;
+    x * power(half) * power(k.wrapping_sub(half))
+}
+
+/// e^x.
+#[inline(always)]
+pub(crate) fn exp(x: f64) -> f64 {
+    let (p, k) = exp_parts(at_most(at_least(x, -746.0), 710.0));
+    scale(p, k)
+}
+
+/// `(p, k)` with 2^(x + low) = p·2^n, p in [0.7, 1.42] and n in the low bits of k, for |low| far
+/// below 1.
+#[inline(always)]
+pub(super) fn pow2_sum(x: f64, low: f64) -> (f64, u64) {
+    let k = x + ROUND;
+    let h = x - (k - ROUND);
+    let t = h + low;
+    let low = (h - t) + low;
+    let r = t * LN2_HI;
+    let low = low.mul_add(LN2_HI, t.mul_add(LN2_LO, t.mul_add(LN2_HI, -r)));
+    ((r * r).mul_add(poly(r, EXP), low) + r + 1.0, k.to_bits())
+}
+
+/// 2^x.
+#[inline(always)]
+pub(crate) fn exp2(x: f64) -> f64 {
+    let (p, k) = pow2_sum(at_most(at_least(x, -1076.0), 1025.0), 0.0);
+    scale(p, k)
+}
+
+/// e^x - 1 without cancellation near 0.
+#[inline(always)]
+pub(crate) fn expm1(x: f64) -> f64 {
+    let (r, low, k) = reduce(at_most(at_least(x, -40.0), 710.0));
+    let t = (r * r).mul_add(poly(r, EXP), low);
+    // Half the result, so that 2^1024 is no overflow on the way.
+    let s = power(k.wrapping_sub(1));
+    let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
+    if x.abs() < 1.0e-16 { x } else { v }
+}
+
+/// x / (1 + e^-z), where z has the sign of x: the tail is scaled last, so that it is right among
+/// the subnormals.
+#[inline(always)]
+fn logistic(x: f64, z: f64, below: bool) -> f64 {
+    let a = at_most(z.abs(), 800.0);
+    let (p, low, k) = exp_sum(-a, 0.0);
+    // Below 2^-1022 the summand no longer matters.
+    let s = power(if a > 708.0 {
+        0u64.wrapping_sub(1023)
+    } else {
+        k
+    });
+    let e = p * s;
+    let d = 1.0 + e;
+    let (n, n_low) = product(x, (p, low));
+    let n = if below { (n, n_low) } else { (x, 0.0) };
+    let q = quotient(n, (d, low.mul_add(s, (1.0 - d) + e)));
+    // An infinite x has no remainder, and a zero keeps its sign.
+    let q = (if x < f64::INFINITY { q } else { x }).copysign(x);
+    let half = k >> 1;
+    let (s, t) = (power(half), power(k.wrapping_sub(half)));
+    if below { q * s * t } else { q }
+}
+
+/// 1 / (1 + e^-x).
+#[inline(always)]
+pub(crate) fn sigmoid(x: f64) -> f64 {
+    logistic(1.0, x, x < 0.0)
+}
+
+/// x · sigmoid(x).
+#[inline(always)]
+pub(crate) fn silu(x: f64) -> f64 {
+    let x = at_least(x, -800.0);
+    logistic(x, x, x < 0.0)
+}
+
+/// The approximation of gelu by tanh: x · sigmoid(√(8/π)·(x + 0.044715·x³)).
+#[inline(always)]
+pub(crate) fn gelu_tanh(x: f64) -> f64 {
+    let x = at_least(x, -40.0);
+    // √(8/π) and 0.044715·√(8/π)
+    let z = x * (x * x).mul_add(0.07135481627260025, 1.5957691216057308);
+    logistic(x, z, x < 0.0)
+}
+
+/// ln(1 + e^x).
+#[inline(always)]
+pub(crate) fn softplus(x: f64) -> f64 {
+    let tail = log1p_tail(exp(-x.abs()));
+    if x > 0.0 { x + tail } else { tail }
+}
+
+/// ln(e^a + e^b).
+#[inline(always)]
+pub(crate) fn logaddexp(a: f64, b: f64) -> f64 {
+    let (hi, lo) = if a > b { (a, b) } else { (b, a) };
+    // Equal infinities would differ by NaN.
+    let d = if hi == lo { 0.0 } else { lo - hi };
+    hi + log1p_tail(exp(d))
+}
+
+/// sinh x.
+#[inline(always)]
+pub(crate) fn sinh(x: f64) -> f64 {
+    let a = x.abs();
+    let t = expm1(at_most(a, 1.0));
+    let small = 0.5 * (t + t / (t + 1.0));
+    let small = if a < 1e-9 { a } else { small };
+    let h = half_exp(a);
+    let large = h - 0.25 / h;
+    (if a > 1.0 { large } else { small }).copysign(x)
+}
+
+/// cosh x.
+#[inline(always)]
+pub(crate) fn cosh(x: f64) -> f64 {
+    let h = half_exp(x.abs());
+    h + 0.25 / h
+}
+
+/// e^a / 2 for a >= 0, which overflows only where sinh and cosh do.
+#[inline(always)]
+fn half_exp(a: f64) -> f64 {
+    let (p, k) = exp_parts(at_most(a, 712.0));
+    scale(p, k.wrapping_sub(1))
+}
+
+/// tanh x.
+#[inline(always)]
+pub(crate) fn tanh(x: f64) -> f64 {
+    let a = x.abs();
+    let t = expm1(2.0 * at_most(a, 22.0));
+    let r = t / (t + 2.0);
+    (if a < 1e-9 { a } else { r }).copysign(x)
+}

@@ -1,0 +1,166 @@
+//! Logarithms of f64, and the inverse hyperbolic functions made of them.
+
+use super::poly;
+use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
+
+/// ln 2 = `LN2_HI` + `LN2_LO`, the first of 33 bits, so that its multiples are exact.
+const LN2_HI: f64 = 0.6931471806019545;
+const LN2_LO: f64 = -4.2009150726810846e-11;
+/// What the nearest f64 of log2(e) and log10(e) leave.
+pub(super) const LOG2_E_LO: f64 = 2.0355273740931033e-17;
+const LOG10_E_LO: f64 = 1.098319650216765e-17;
+/// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`, the first of 39 bits.
+const LOG10_2_HI: f64 = 0.3010299956640665;
+const LOG10_2_LO: f64 = -8.532344317057107e-14;
+/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-59.3.
+const LOG: [f64; 7] = [
+    0.6666666666666734,
+    0.39999999999416447,
+    0.2857142874200074,
+    0.22222198612099708,
+    0.18183562347124152,
+    0.15314100065729194,
+    0.14795465193976873,
+];
+/// The bits of √½, where the significand is split.
+const SPLIT: u64 = 0x3fe6_a09e_667f_3bcd;
+
+/// `(f, e)` with x = (1 + f)·2^e and √½ <= 1 + f < √2, for positive finite x.
+#[inline(always)]
+pub(super) fn split(x: f64) -> (f64, f64) {
+    let small = x < f64::MIN_POSITIVE;
+    let x = if small {
+        x * 18_014_398_509_481_984.0
+    } else {
+        x
+    };
+    let i = x.to_bits().wrapping_sub(SPLIT);
+    let e = (((i >> 32) as i32) >> 20) as f64;
+    let m = f64::from_bits((i & 0x000f_ffff_ffff_ffff).wrapping_add(SPLIT));
+    (m - 1.0, if small { e - 54.0 } else { e })
+}
+
+/// `r`, or the value of a logarithm where x is not positive and finite.
+#[inline(always)]
+fn specials(x: f64, r: f64) -> f64 {
+    let b = x.to_bits();
+    // +inf and NaN stay, and a set sign makes NaN.
+    let other =
+        f64::from_bits(b | ((((b >> 32) as i32) >> 31) as i64 as u64 & 0x7ff8_0000_0000_0000));
+    let r = if b.wrapping_sub(1) < 0x7fef_ffff_ffff_ffff {
+        r
+    } else {
+        other
+    };
+    if b << 1 == 0 { f64::NEG_INFINITY } else { r }
+}
+
+/// `(h, t)` with ln(1 + f) = f - h + t, h = f²/2: with s = f/(2 + f), ln(1 + f) = 2·atanh s
+/// (fdlibm's arrangement).
+#[inline(always)]
+fn log_parts(f: f64) -> (f64, f64) {
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let h = 0.5 * f * f;
+    (h, s * z.mul_add(poly(z, LOG), h))
+}
+
+/// ln((1 + f)·2^e) + low.
+#[inline(always)]
+fn log_of(f: f64, e: f64, low: f64) -> f64 {
+    let (h, t) = log_parts(f);
+    let t = t + e.mul_add(LN2_LO, low);
+    e.mul_add(LN2_HI, f - (h - t))
+}
+
+/// The natural logarithm.
+#[inline(always)]
+pub(crate) fn log(x: f64) -> f64 {
+    let (f, e) = split(x);
+    specials(x, log_of(f, e, -0.0))
+}
+
+/// e + c·ln(1 + f), c + low being the factor.
+#[inline(always)]
+fn scaled(e: f64, tail: f64, f: f64, c: f64, low: f64) -> f64 {
+    let (h, t) = log_parts(f);
+    // ln(1 + f) as a sum of two
+    let a = f - h;
+    let b = ((f - a) - h) + t;
+    let t = b.mul_add(c, a.mul_add(low, tail));
+    let h = a.mul_add(c, e);
+    h + (a.mul_add(c, e - h) + t)
+}
+
+/// The binary logarithm, exact for powers of two.
+#[inline(always)]
+pub(crate) fn log2(x: f64) -> f64 {
+    let (f, e) = split(x);
+    specials(x, scaled(e, 0.0, f, LOG2_E, LOG2_E_LO))
+}
+
+/// The decimal logarithm.
+#[inline(always)]
+pub(crate) fn log10(x: f64) -> f64 {
+    let (f, e) = split(x);
+    specials(
+        x,
+        scaled(e * LOG10_2_HI, e * LOG10_2_LO, f, LOG10_E, LOG10_E_LO),
+    )
+}
+
+/// ln(1 + x) without cancellation near 0.
+#[inline(always)]
+pub(crate) fn log1p(x: f64) -> f64 {
+    let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
+    let e = ((i >> 32) as i32) >> 20;
+    // 1 + f = (1 + x)·2^-e with one rounding; 4·2^-e is normal even for e = 1024.
+    let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
+    let c = s.mul_add(0.25, -1.0);
+    let f = (0.25 * x).mul_add(s, c);
+    // What that rounding lost, over 1 + f.
+    let low = (0.25 * x).mul_add(s, c - f);
+    let r = log_of(f, e as f64, (-low).mul_add(f, low));
+    let r = if x.abs() < 1.0e-19 { x } else { r };
+    let r = if x < f64::INFINITY { r } else { x };
+    let r = if x < -1.0 { f64::NAN } else { r };
+    if x == -1.0 { f64::NEG_INFINITY } else { r }
+}
+
+/// ln(1 + x) for 0 <= x <= 1.
+#[inline(always)]
+pub(super) fn log1p_tail(x: f64) -> f64 {
+    // 1 + x <= √2, or (1 + x)/2 in [√½, 1]
+    let high = x > 0.414_213_562_373_095_1;
+    let f = if high { x.mul_add(0.5, -0.5) } else { x };
+    // What halving an x of 2^-53 and less of a unit lost.
+    let low = if high { x.mul_add(0.5, -0.5 - f) } else { 0.0 };
+    log_of(f, if high { 1.0 } else { 0.0 }, low)
+}
+
+/// asinh x.
+#[inline(always)]
+pub(crate) fn asinh(x: f64) -> f64 {
+    let a = x.abs();
+    let z = a * a;
+    let near = log1p(a + z / (1.0 + (1.0 + z).sqrt()));
+    let far = log(a) + LN_2;
+    (if a > 1e9 { far } else { near }).copysign(x)
+}
+
+/// acosh x.
+#[inline(always)]
+pub(crate) fn acosh(x: f64) -> f64 {
+    let t = x - 1.0;
+    let near = log1p(t + t.mul_add(t, 2.0 * t).sqrt());
+    let far = log(x) + LN_2;
+    if x > 1e9 { far } else { near }
+}
+
+/// atanh x.
+#[inline(always)]
+pub(crate) fn atanh(x: f64) -> f64 {
+    let a = x.abs();
+    let r = 0.5 * log1p(2.0 * (a / (1.0 - a)));
+    (if a < 1e-9 { a } else { r }).copysign(x)
+}

@@ -1,0 +1,84 @@
+//! x to the power y in f64: the logarithm as a sum of two f64, good to 2^-64.
+
+use super::exp::{pow2_sum, scale};
+use super::log::split;
+use super::poly;
+use std::f64::consts::LOG2_E;
+
+/// What the nearest f64 of log2(e) leaves.
+const LOG2_E_LO: f64 = super::log::LOG2_E_LO;
+/// 2/3 = `C_HI` + `C_LO`.
+const C_HI: f64 = 2.0 / 3.0;
+const C_LO: f64 = 3.700743415417188e-17;
+/// 2·atanh s = 2s + s³·(2/3 + s²·q(s²)), |s| <= 0.172: 2^-64.6.
+const ATANH: [f64; 7] = [
+    0.40000000000002256,
+    0.2857142857010036,
+    0.22222222519775925,
+    0.181817843805091,
+    0.153867566936111,
+    0.13256833024611145,
+    0.1319618334734081,
+];
+
+/// log2 x as a sum of two, for positive finite x.
+#[inline(always)]
+fn log2_sum(x: f64) -> (f64, f64) {
+    let (f, e) = split(x);
+    // s = f/(2 + f)
+    let d = 2.0 + f;
+    let inv = 1.0 / d;
+    let s = f * inv;
+    let s_low = ((-s).mul_add(d, f) - s * ((2.0 - d) + f)) * inv;
+    // z = s²
+    let z = s * s;
+    let z_low = s.mul_add(s, -z) + 2.0 * (s * s_low);
+    // u = 2/3 + z·q(z), w = z·u, v = 2 + w
+    let t = z * poly(z, ATANH);
+    let u = C_HI + t;
+    let u_low = ((C_HI - u) + t) + C_LO;
+    let w = z * u;
+    let w_low = z.mul_add(u, -w) + z.mul_add(u_low, z_low * u);
+    let v = 2.0 + w;
+    let v_low = ((2.0 - v) + w) + w_low;
+    // ln = s·v
+    let l = s * v;
+    let l_low = s.mul_add(v, -l) + s.mul_add(v_low, s_low * v);
+    // log2 = e + ln·log2(e)
+    let g = l * LOG2_E;
+    let g_low = l.mul_add(LOG2_E, -g) + l.mul_add(LOG2_E_LO, l_low * LOG2_E);
+    let h = e + g;
+    (h, ((e - h) + g) + g_low)
+}
+
+/// x to the power y, with IEEE 754's special cases.
+#[inline(always)]
+pub(crate) fn pow(x: f64, y: f64) -> f64 {
+    let a = x.abs();
+    let (h, low) = log2_sum(a);
+    let h = if a == 0.0 { f64::NEG_INFINITY } else { h };
+    let h = if a < f64::INFINITY { h } else { a };
+    let t = y * h;
+    let t_low = y.mul_add(h, -t) + y * low;
+    let t_low = if t.abs() < 1100.0 { t_low } else { 0.0 };
+    let t = if t < -1100.0 { -1100.0 } else { t };
+    let t = if t > 1030.0 { 1030.0 } else { t };
+    let (p, k) = pow2_sum(t, t_low);
+    let r = scale(p, k);
+    let r = if a == 1.0 {
+        if y.is_nan() { y } else { 1.0 }
+    } else {
+        r
+    };
+    // The sign of an odd power, and NaN for a broken power of a negative number.
+    let whole = y == y.floor();
+    let half = 0.5 * y;
+    let odd = whole & (half != half.floor());
+    let r = if odd { r.copysign(x) } else { r };
+    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole {
+        f64::NAN
+    } else {
+        r
+    };
+    if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
+}

@@ -1,0 +1,571 @@
+//! Floor 9: operators, methods and functions. Elementwise ones are read from the ufunc table; the rest are
+//! compositions that no backend knows of.
+
+use crate::array::Array;
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, ErrorKind};
+use crate::expr::{Arg, Expr, Kind, Operand, carry, cast, common, operand, reduce, strong, ufunc, view};
+use crate::kernel::Fold;
+use crate::layout::{self, AxesArg, IntoAxes, Shape, View};
+use crate::ufunc::{Ufunc, arithmetic, float, logic, special};
+use half::{bf16, f16};
+use smallvec::{SmallVec, smallvec};
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Writes methods (and, for two operands, functions) from a family of the table.
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])+ $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
+        $( methods!(@one [$($doc)+] $name $args $class); )*
+    };
+    (@one [$($doc:literal)+] $name:ident ($x:ident) $class:ident) => {
+        impl Expr {
+            $(#[doc = $doc])+
+            #[doc = methods!(@example1 $class $name)]
+            #[track_caller]
+            pub fn $name(&self) -> Expr {
+                ufunc(&table::$name, smallvec![self.into_arg()], Location::caller())
+            }
+        }
+    };
+    (@one [$($doc:literal)+] $name:ident ($x:ident, $y:ident) $class:ident) => {
+        impl Expr {
+            $(#[doc = $doc])+
+            #[doc = methods!(@example2 $class $name)]
+            #[track_caller]
+            pub fn $name(&self, other: impl Operand) -> Expr {
+                ufunc(&table::$name, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+        $(#[doc = $doc])+
+        #[track_caller]
+        pub fn $name($x: impl Operand, $y: impl Operand) -> Expr {
+            ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg()], Location::caller())
+        }
+    };
+    (@one [$($doc:literal)+] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
+        impl Expr {
+            $(#[doc = $doc])+
+            #[track_caller]
+            pub fn $name(&self, $y: impl Operand, $z: impl Operand) -> Expr {
+                ufunc(&table::$name, smallvec![self.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
+            }
+        }
+        $(#[doc = $doc])+
+        #[track_caller]
+        pub fn $name($x: impl Operand, $y: impl Operand, $z: impl Operand) -> Expr {
+            ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
+        }
+    };
+    (@example1 Integer $name:ident) => { methods!(@code1 "5, 2", $name) };
+    (@example1 $class:ident $name:ident) => { methods!(@code1 "0.25, 0.5", $name) };
+    (@example2 Integer $name:ident) => { methods!(@code2 "5, 2", "3", $name) };
+    (@example2 $class:ident $name:ident) => { methods!(@code2 "0.25, 0.5", "0.5", $name) };
+    (@code1 $values:literal, $name:ident) => {
+        concat!(
+            "\n```\nlet x = cupric::array![", $values, "];\nlet y = x.", stringify!($name),
+            "().eval()?;\nassert_eq!(y.shape(), [2]);\n# Ok::<(), cupric::Error>(())\n```"
+        )
+    };
+    (@code2 $values:literal, $other:literal, $name:ident) => {
+        concat!(
+            "\n```\nlet x = cupric::array![", $values, "];\nlet y = x.", stringify!($name), "(", $other,
+            ").eval()?;\nassert_eq!(y.shape(), [2]);\n# Ok::<(), cupric::Error>(())\n```"
+        )
+    };
+}
+
+/// The table's functions as free functions.
+mod functions {
+    use super::*;
+    mod of_arithmetic {
+        use super::*;
+        use crate::ufunc::arithmetic as table;
+        crate::ufunc::arithmetic::rows!(methods);
+    }
+    mod of_float {
+        use super::*;
+        use crate::ufunc::float as table;
+        crate::ufunc::float::rows!(methods);
+    }
+    mod of_special {
+        use super::*;
+        use crate::ufunc::special as table;
+        crate::ufunc::special::rows!(methods);
+    }
+    mod of_logic {
+        use super::*;
+        use crate::ufunc::logic as table;
+        crate::ufunc::logic::rows!(methods);
+    }
+    pub use of_arithmetic::*;
+    pub use of_float::*;
+    pub use of_logic::*;
+}
+pub use functions::*;
+
+/// `a` where `condition` is true, else `b` (NumPy's `where`). Operands broadcast; a number for `condition` is a truth.
+///
+/// ```
+/// use cupric::{array, select};
+/// let x = array![-1., 2.];
+/// assert_eq!(select(x.less(0.0), 0.0, &x).to_vec::<f32>()?, [0., 2.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias = "where")]
+#[track_caller]
+pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr {
+    let at = Location::caller();
+    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $module:ident::$row:ident;)*) => { $(
+        operators!(@for $trait $method $module::$row; Expr, &Expr, Array, &Array);
+        operators!(@left $trait $method $module::$row; f64, i64, f16, bf16, bool);
+    )* };
+    (@for $trait:ident $method:ident $module:ident::$row:ident; $($t:ty),*) => { $(
+        impl<R: Operand> std::ops::$trait<R> for $t {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self, other: R) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+    )* };
+    (@left $trait:ident $method:ident $module:ident::$row:ident; $($s:ty),*) => { $(
+        operators!(@pair $trait $method $module::$row; $s; Expr, &Expr, Array, &Array);
+    )* };
+    (@pair $trait:ident $method:ident $module:ident::$row:ident; $s:ty; $($t:ty),*) => { $(
+        impl std::ops::$trait<$t> for $s {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self, other: $t) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg(), other.into_arg()], Location::caller())
+            }
+        }
+    )* };
+}
+operators! {
+    Add add arithmetic::add;
+    Sub sub arithmetic::subtract;
+    Mul mul arithmetic::multiply;
+    Div div arithmetic::divide;
+    Rem rem arithmetic::remainder;
+    BitAnd bitand logic::bitwise_and;
+    BitOr bitor logic::bitwise_or;
+    BitXor bitxor logic::bitwise_xor;
+    Shl shl logic::bitwise_left_shift;
+    Shr shr logic::bitwise_right_shift;
+}
+
+macro_rules! unary_operators {
+    ($($trait:ident $method:ident $module:ident::$row:ident: $($t:ty),*;)*) => { $( $(
+        impl std::ops::$trait for $t {
+            type Output = Expr;
+            #[track_caller]
+            fn $method(self) -> Expr {
+                ufunc(&$module::$row, smallvec![self.into_arg()], Location::caller())
+            }
+        }
+    )* )* };
+}
+unary_operators! {
+    Neg neg arithmetic::negative: Expr, &Expr, Array, &Array;
+    Not not logic::bitwise_invert: Expr, &Expr, Array, &Array;
+}
+
+fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg()], at)
+}
+
+/// The number of elements along axes, after the checks that the reduction itself makes.
+fn count(e: &Expr, axes: &AxesArg) -> usize {
+    let shape = &e.0.shape;
+    axes.resolve(shape.len()).map_or(0, |a| a.iter().map(|d| shape[*d]).product())
+}
+
+/// Floats of at least 32 bits: what means and spreads work in.
+fn wide(e: &Expr, at: Loc) -> Expr {
+    let e = strong(e.clone(), at);
+    let to = match e.0.dtype {
+        d if d.is_half() => DType::F32,
+        d => d.float(),
+    };
+    cast(e, to, at)
+}
+
+/// Back to the dtype in which a float function of `like` gives its result.
+fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
+    cast(e, like.0.dtype.float(), at)
+}
+
+fn kept(axes: &AxesArg) -> AxesArg {
+    AxesArg { keep: true, ..axes.clone() }
+}
+
+fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    reduce("sum", Fold::Ufunc(&arithmetic::add), e, axes, at)
+}
+
+fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let x = wide(e, at);
+    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &x, axes, at);
+    binary(&arithmetic::divide, sum, count(&x, axes) as f64, at)
+}
+
+fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let x = wide(e, at);
+    // two passes: the deviations from the mean, not the difference of two large sums
+    let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
+    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &unary(&arithmetic::square, deviation, at), axes, at);
+    let degrees = (count(&x, axes) as f64 - correction).max(0.0);
+    binary(&arithmetic::divide, sum, degrees, at)
+}
+
+fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let x = wide(e, at);
+    if count(&x, axes) == 0 {
+        // log(0) for each result
+        let zero = sum_at(&x, axes, at);
+        return unary(&float::log, zero, at);
+    }
+    let max = reduce(op, Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+    // an infinite maximum is not subtracted: ∞ − ∞ is no number
+    let finite = unary(&logic::isfinite, &max, at);
+    let shift = ufunc(&logic::SELECT, smallvec![finite.into_arg(), (&max).into_arg(), 0.0.into_arg()], at);
+    let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
+    let out = binary(&arithmetic::add, unary(&float::log, sum, at), shift, at);
+    if axes.keep { out } else { drop_axes(&out, axes, at) }
+}
+
+/// Without axes that a reduction kept.
+fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
+}
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
+        impl Expr { $(
+            $(#[$doc])+
+            #[track_caller]
+            pub fn $name(&self, axes: impl IntoAxes) -> Expr {
+                let $at = Location::caller();
+                carry($at, || {
+                    self.checked()?;
+                    let ($e, $axes) = (&strong(self.clone(), $at), &axes.into_axes());
+                    $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
+                    Ok($body)
+                })
+            }
+        )* }
+    };
+}
+
+reductions! {
+    /// Sum along axes; 0 of nothing. Narrow integers and bool give i32 or u32; f16 and bf16 accumulate in f32.
+    ///
+    /// ```
+    /// use cupric::{array, keep};
+    /// let x = array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.sum(0).to_vec::<f32>()?, [4., 6.]);
+    /// assert_eq!(x.sum(..).item::<f32>()?, 10.);
+    /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    sum |e, axes, at| sum_at(&cast(e.clone(), e.0.dtype.sum(), at), axes, at);
+    /// Product along axes; 1 of nothing. Types as for [`Expr::sum`].
+    prod |e, axes, at| {
+        let x = cast(e.clone(), e.0.dtype.sum(), at);
+        reduce("prod", Fold::Ufunc(&arithmetic::multiply), &x, axes, at)
+    };
+    /// Smallest element along axes; NaN if there is one; an error for nothing.
+    min |e, axes, at| reduce("min", Fold::Ufunc(&arithmetic::minimum), e, axes, at);
+    /// Largest element along axes; NaN if there is one; an error for nothing.
+    max |e, axes, at| reduce("max", Fold::Ufunc(&arithmetic::maximum), e, axes, at);
+    /// Mean along axes, in f32 or wider; NaN of nothing. Integers give f32.
+    mean |e, axes, at| narrow(mean_at("mean", e, axes, at), e, at);
+    /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
+    var |e, axes, at| narrow(var_at("var", e, axes, 0.0, at), e, at);
+    /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
+    std |e, axes, at| narrow(unary(&float::sqrt, var_at("std", e, axes, 0.0, at), at), e, at);
+    /// Whether any element along axes is true (not 0); false of nothing.
+    any |e, axes, at| reduce("any", Fold::Ufunc(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
+    /// Whether all elements along axes are true (not 0); true of nothing.
+    all |e, axes, at| reduce("all", Fold::Ufunc(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
+    /// How many elements along axes are true (not 0), as i32.
+    count_nonzero |e, axes, at| {
+        let n = count(e, axes);
+        if n > i32::MAX as usize {
+            let detail = format!("a count of up to {n} does not fit i32");
+            return Err(Error::new(ErrorKind::LimitExceeded, "count_nonzero", detail, at));
+        }
+        let truth = cast(e.clone(), DType::Bool, at);
+        reduce("count_nonzero", Fold::Ufunc(&arithmetic::add), &cast(truth, DType::I32, at), axes, at)
+    };
+    /// log(Σ exp(x)) along axes without overflow; −∞ of nothing.
+    logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);
+    /// exp(x) / Σ exp(x) along axes, without overflow.
+    ///
+    /// ```
+    /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
+    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    softmax |e, axes, at| {
+        let x = wide(e, at);
+        if count(&x, axes) == 0 {
+            return Ok(narrow(x, e, at));
+        }
+        let max = reduce("softmax", Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+        let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
+        narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
+    };
+    /// log(softmax(x)) along axes, exact where softmax underflows.
+    log_softmax |e, axes, at| {
+        let x = wide(e, at);
+        if count(&x, axes) == 0 {
+            return Ok(narrow(x, e, at));
+        }
+        let max = reduce("log_softmax", Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+        let shifted = binary(&arithmetic::subtract, &x, max, at);
+        let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
+        narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
+    };
+    /// Position of the smallest element along one axis, or in C order with `..`; the first of ties, the first NaN.
+    argmin |e, axes, at| position("argmin", Fold::ArgMin, e, axes, at)?;
+    /// Position of the largest element along one axis, or in C order with `..`; the first of ties, the first NaN.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 5.], [7., 2.]];
+    /// assert_eq!(x.argmax(-1).to_vec::<i32>()?, [1, 0]);
+    /// assert_eq!(x.argmax(..).item::<i32>()?, 2);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    argmax |e, axes, at| position("argmax", Fold::ArgMax, e, axes, at)?;
+}
+
+fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {
+    if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
+        return Err(Error::new(ErrorKind::Axis, op, "takes one axis, or `..` for all", at));
+    }
+    // half-precision values compare after rounding to their own width
+    let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
+    Ok(reduce(op, fold, &e, axes, at))
+}
+
+/// A half-precision expression rounded to its own dtype: an explicit `astype`, which no rewrite removes.
+fn rounded(e: &Expr, at: Loc) -> Expr {
+    match &e.0.kind {
+        Kind::Leaf(..) => e.clone(),
+        _ => Expr::node(Kind::Cast(e.clone()), e.0.shape.clone(), e.0.dtype, e.0.device, at),
+    }
+}
+
+impl Expr {
+    /// Variance along axes: the sum of squared deviations over n − `correction`.
+    #[track_caller]
+    pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), axes.into_axes());
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
+            Ok(narrow(var_at("var", &e, &axes, correction, at), &e, at))
+        })
+    }
+
+    /// Standard deviation along axes: the root of [`Expr::var_corrected`].
+    #[track_caller]
+    pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), axes.into_axes());
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
+            Ok(narrow(unary(&float::sqrt, var_at("std", &e, &axes, correction, at), at), &e, at))
+        })
+    }
+
+    /// (x − mean) / sqrt(var + eps) along axes.
+    #[track_caller]
+    pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("layer_norm", at))?;
+            let x = wide(&e, at);
+            let deviation = binary(&arithmetic::subtract, &x, mean_at("layer_norm", &x, &axes, at), at);
+            let var = mean_at("layer_norm", &unary(&arithmetic::square, &deviation, at), &axes, at);
+            let spread = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, deviation, spread, at), &e, at))
+        })
+    }
+
+    /// x / sqrt(mean(x²) + eps) along axes.
+    #[track_caller]
+    pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("rms_norm", at))?;
+            let x = wide(&e, at);
+            let mean = mean_at("rms_norm", &unary(&arithmetic::square, &x, at), &axes, at);
+            let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, x, root, at), &e, at))
+        })
+    }
+
+    /// The elements converted to another type, as Rust's `as` converts: floats saturate to integers, NaN gives 0,
+    /// anything but 0 is true. f16 and bf16 are rounded here, also inside a fused kernel.
+    ///
+    /// ```
+    /// use cupric::{DType, array};
+    /// assert_eq!(array![-1.5, 300.].astype(DType::U8).to_vec::<u8>()?, [0, 255]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn astype(&self, dtype: DType) -> Expr {
+        let at = Location::caller();
+        if dtype.is_half() && self.error().is_none() && self.0.dtype == dtype && !matches!(self.0.kind, Kind::Weak(_)) {
+            return rounded(self, at);
+        }
+        cast(self.clone(), dtype, at)
+    }
+
+    /// Matrix product by the Array API's rules: 1-D operands are a row or a column, leading axes are a batch and
+    /// broadcast. Narrow integers and bool accumulate in 32 bits.
+    ///
+    /// ```
+    /// let a = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(a.matmul(&a).to_vec::<f32>()?, [7., 10., 15., 22.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn matmul(&self, other: impl Operand) -> Expr {
+        matmul(self, other)
+    }
+}
+
+/// Matrix product; see [`Expr::matmul`].
+#[track_caller]
+pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
+    let at = Location::caller();
+    let (a, b) = (operand(a, at), operand(b, at));
+    carry(at, || {
+        let device = common("matmul", [&a, &b].into_iter(), at)?;
+        let wrong = |why: &str| {
+            let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
+            Error::new(ErrorKind::Shape, "matmul", format!("shapes {x:?} and {y:?}: {why}"), at)
+        };
+        if a.0.shape.is_empty() || b.0.shape.is_empty() {
+            return Err(wrong("a 0-d operand has no product; use *"));
+        }
+        let dtype = a.0.dtype.promote(b.0.dtype).ok_or_else(|| {
+            let detail = format!("dtypes {} and {} have no common type; use astype", a.0.dtype, b.0.dtype);
+            Error::new(ErrorKind::DType, "matmul", detail, at)
+        })?;
+        let dtype = dtype.sum();
+        let row = if a.0.shape.len() == 1 { view("matmul", &a, at, |s| View::expand(s, 0)) } else { a.clone() };
+        let col = if b.0.shape.len() == 1 { view("matmul", &b, at, |s| View::expand(s, 1)) } else { b.clone() };
+        let (x, y) = (cast(row, dtype, at), cast(col, dtype, at));
+        let (xs, ys) = (&x.0.shape, &y.0.shape);
+        let (xb, m, k) = (&xs[..xs.len() - 2], xs[xs.len() - 2], xs[xs.len() - 1]);
+        let (yb, k2, n) = (&ys[..ys.len() - 2], ys[ys.len() - 2], ys[ys.len() - 1]);
+        if k != k2 {
+            return Err(wrong(&format!("{k} columns and {k2} rows")));
+        }
+        let mut shape = layout::broadcast(xb, yb).map_err(|f| wrong(&f.detail))?;
+        let batch = shape.len();
+        shape.extend([m, n]);
+        layout::size_of_shape(&shape).map_err(|f| f.at("matmul", at))?;
+        let product = Expr::node(Kind::Matmul(x, y), shape, dtype, device, at);
+        let mut gone: SmallVec<[usize; 2]> = smallvec![];
+        if a.0.shape.len() == 1 {
+            gone.push(batch);
+        }
+        if b.0.shape.len() == 1 {
+            gone.push(batch + 1);
+        }
+        Ok(if gone.is_empty() { product } else { view("matmul", &product, at, |s| Ok(View::drop_axes(s, &gone))) })
+    })
+}
+
+/// Joins arrays along an axis that they have.
+///
+/// ```
+/// use cupric::{array, concat};
+/// let x = array![1, 2];
+/// assert_eq!(concat([&x, &array![3]], 0).to_vec::<i32>()?, [1, 2, 3]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias = "concatenate")]
+#[track_caller]
+pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
+    let at = Location::caller();
+    let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
+    join("concat", parts, axis, at)
+}
+
+/// Joins arrays of one shape along a new axis.
+///
+/// ```
+/// use cupric::{array, stack};
+/// let x = array![1, 2];
+/// assert_eq!(stack([&x, &x], 0).shape()?, [2, 2]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[track_caller]
+pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
+    let at = Location::caller();
+    let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
+    carry(at, || {
+        common("stack", parts.iter(), at)?;
+        if let Some(other) = parts.iter().find(|p| p.0.shape != parts[0].0.shape) {
+            let (a, b) = (parts[0].0.shape.as_slice(), other.0.shape.as_slice());
+            return Err(Error::new(ErrorKind::Shape, "stack", format!("shapes {a:?} and {b:?} differ"), at));
+        }
+        let expanded = parts.iter().map(|p| view("stack", p, at, |s| View::expand(s, axis))).collect();
+        Ok(join("stack", expanded, axis, at))
+    })
+}
+
+fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
+    carry(at, || {
+        let device = common(op, parts.iter(), at)?;
+        let Some(first) = parts.first() else {
+            return Err(Error::new(ErrorKind::Argument, op, "needs at least one array", at));
+        };
+        let mut shape: Shape = first.0.shape.clone();
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
+        let mut dtype = first.0.dtype;
+        let mut total = 0usize;
+        for p in &parts {
+            let mut other = p.0.shape.clone();
+            if other.len() != shape.len() || { other[axis] = shape[axis]; other != shape } {
+                let (a, b) = (first.0.shape.as_slice(), p.0.shape.as_slice());
+                return Err(Error::new(ErrorKind::Shape, op, format!("shapes {a:?} and {b:?} differ beside axis {axis}"), at));
+            }
+            dtype = dtype.promote(p.0.dtype).ok_or_else(|| {
+                let detail = format!("dtypes {dtype} and {} have no common type; use astype", p.0.dtype);
+                Error::new(ErrorKind::DType, op, detail, at)
+            })?;
+            total = total.saturating_add(p.0.shape[axis]);
+        }
+        shape[axis] = total;
+        layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+        let parts = parts.into_iter().map(|p| cast(p, dtype, at)).collect();
+        Ok(Expr::node(Kind::Concat(axis, parts), shape, dtype, device, at))
+    })
+}
+
+#[allow(unused_imports)]
+use {Arg as _, Scalar as _, special as _};

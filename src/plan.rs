@@ -1,0 +1,116 @@
+//! Floor 5: the planner, the only decider.
+//!
+//! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
+//! run inside a kernel that consumes them; `lower.rs` writes one kernel's values; `shape.rs` orders and collapses its
+//! dimensions, splits long reductions and cuts windows. Plans are cached by their whole key.
+
+mod fuse;
+mod graph;
+mod lower;
+mod shape;
+
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::expr::Expr;
+use crate::kernel::{Caps, Plan};
+use crate::layout::Layout;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::{Arc, Mutex};
+
+/// Where a write goes: the plan's first output is this layout of an existing buffer.
+pub(crate) struct Target<'a> {
+    pub buffer: &'a Buffer,
+    pub layout: &'a Layout,
+}
+
+/// A plan and what it runs on.
+pub(crate) struct Planned {
+    pub plan: Arc<Cached>,
+    /// One per plan input, with its offset; `None` where it is the target's own buffer.
+    pub inputs: Vec<(Option<Buffer>, usize)>,
+    pub scalars: Vec<u64>,
+}
+
+/// A plan as the cache keeps it.
+pub(crate) struct Cached {
+    pub plan: Plan,
+    /// The plan's output for each expression asked for: equal ones share it.
+    pub output_of: Vec<usize>,
+    /// Whether the target may be written while its old content is read.
+    pub in_place: bool,
+}
+
+type Cache = HashMap<u64, Vec<(Box<[u64]>, Arc<Cached>)>, BuildHasherDefault<Identity>>;
+
+/// The key is a hash already.
+#[derive(Default)]
+struct Identity(u64);
+impl std::hash::Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.0 = self.0.rotate_left(8) ^ *b as u64;
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+/// Entries of a thread's cache, and of the shared one, before it is emptied.
+const LOCAL: usize = 256;
+const SHARED: usize = 4096;
+/// Longer keys are not worth their memory.
+const LONGEST_KEY: usize = 1 << 16;
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
+static SHARED_CACHE: Mutex<Option<Cache>> = Mutex::new(None);
+
+fn find(cache: &Cache, hash: u64, key: &[u64]) -> Option<Arc<Cached>> {
+    cache.get(&hash)?.iter().find(|(k, _)| **k == *key).map(|(_, p)| p.clone())
+}
+
+fn insert(cache: &mut Cache, limit: usize, hash: u64, key: &[u64], plan: &Arc<Cached>) {
+    if cache.len() >= limit {
+        cache.clear();
+    }
+    cache.entry(hash).or_default().push((key.into(), plan.clone()));
+}
+
+/// Plans the evaluation of `roots` on a device, or finds the plan made before.
+pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, device: u32) -> Result<Planned> {
+    let graph = graph::Walk::new(roots, target.as_ref(), device)?;
+    let (key, hash) = graph.key();
+    let found = CACHE.with_borrow(|c| find(c, hash, key)).or_else(|| {
+        let shared = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner());
+        let found = find(shared.as_ref()?, hash, key)?;
+        CACHE.with_borrow_mut(|c| insert(c, LOCAL, hash, key, &found));
+        Some(found)
+    });
+    let plan = match found {
+        Some(plan) => plan,
+        None => {
+            let arena = graph.arena();
+            let output_of = arena.output_of.clone();
+            let (plan, in_place) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+            let plan = Arc::new(Cached { plan, output_of, in_place });
+            if key.len() <= LONGEST_KEY {
+                CACHE.with_borrow_mut(|c| insert(c, LOCAL, hash, key, &plan));
+                let mut shared = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner());
+                insert(shared.get_or_insert_default(), SHARED, hash, key, &plan);
+            }
+            plan
+        }
+    };
+    if std::env::var_os("CUPRIC_DEBUG").is_some_and(|v| v.to_string_lossy().contains("plan")) {
+        eprint!("{}", plan.plan);
+    }
+    let (inputs, scalars) = graph.bindings();
+    Ok(Planned { plan, inputs, scalars })
+}

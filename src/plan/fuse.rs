@@ -1,0 +1,488 @@
+//! Which nodes are stored, and which run inside a kernel that consumes them.
+//!
+//! Stored are results, operands of matmul, sources of `take`, parts of `concat`, reductions that the consuming
+//! kernel cannot take in, and what would make a kernel too large. Kernels are found from the results down: a kernel
+//! tells which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
+//! compute is stored, and the search begins again.
+
+use super::graph::{AOp, ANode, Arena};
+use super::lower::{Draft, Space};
+use super::shape;
+use crate::dtype::{Compute, DType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Load, Op, Output, Plan, Store};
+use crate::layout::{self, Axes, Layout, Strides, View};
+use crate::ufunc::Class;
+use smallvec::{SmallVec, smallvec};
+use std::collections::{BTreeSet, HashMap};
+
+/// The planner's view of the graph.
+pub(super) struct Planner<'a> {
+    pub arena: &'a Arena,
+    pub caps: &'a Caps,
+    /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
+    /// order of its operands.
+    pub strides: Vec<Strides>,
+    /// Nodes that must be in memory.
+    pub stored: Vec<bool>,
+    pub uses: Vec<u32>,
+}
+
+/// The kernels of one node that is stored.
+struct Stage {
+    node: usize,
+    kernels: Vec<Kernel>,
+    /// Nodes whose values the kernels compute.
+    computes: Vec<usize>,
+}
+
+pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool)> {
+    check_types(&arena, caps)?;
+    let mut planner = Planner::new(&arena, caps);
+    let mut stages = planner.stages(target)?;
+    for _ in 0..4 {
+        if !planner.store_shared(&stages) {
+            break;
+        }
+        stages = planner.stages(target)?;
+    }
+    // operands come before their consumers
+    stages.reverse();
+    let kernels = stages.into_iter().flat_map(|s| s.kernels).collect();
+    planner.finish(kernels, target)
+}
+
+/// Types and functions that the device does not have.
+fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
+    for n in &arena.nodes {
+        let feature = match n.dtype.compute() {
+            Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
+            Compute::F64 if !caps.float64 => "SHADER_F64",
+            _ => match &n.op {
+                AOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => "a WGSL function for this type",
+                _ => continue,
+            },
+        };
+        let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
+        let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
+        return Err(Error::new(ErrorKind::Unsupported, n.op.name(), detail, n.location));
+    }
+    Ok(())
+}
+
+fn operand_compute(arena: &Arena, n: &ANode) -> Compute {
+    n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
+}
+
+/// What an evaluation of the node costs, in simple operations.
+fn cost(n: &ANode) -> u32 {
+    match &n.op {
+        AOp::Ufunc(row) if row.class == Class::Float && row.name != "divide" => 8,
+        AOp::Ufunc(_) | AOp::Cast => 1,
+        AOp::Take(..) | AOp::Philox { .. } => 8,
+        _ => 0,
+    }
+}
+
+impl<'a> Planner<'a> {
+    fn new(arena: &'a Arena, caps: &'a Caps) -> Planner<'a> {
+        let n = arena.nodes.len();
+        let mut p = Planner { arena, caps, strides: Vec::with_capacity(n), stored: vec![false; n], uses: vec![0; n] };
+        for node in &arena.nodes {
+            for a in &node.args {
+                p.uses[*a] += 1;
+            }
+            let s = p.natural_strides(node);
+            p.strides.push(s);
+        }
+        for r in &arena.roots {
+            p.stored[*r] = true;
+        }
+        for (i, node) in arena.nodes.iter().enumerate() {
+            match &node.op {
+                AOp::Reshape => p.stored[i] = true,
+                AOp::Concat(_) => p.stored[i] = true,
+                AOp::Take(..) => p.store_operand(node.args[1]),
+                AOp::Matmul => {
+                    p.store_operand(node.args[0]);
+                    p.store_operand(node.args[1]);
+                    p.stored[i] |= p.uses[i] > 1;
+                }
+                AOp::Input { .. } => p.stored[i] = true,
+                _ => {}
+            }
+        }
+        p.limit_sizes();
+        p
+    }
+
+    /// An operand that is read from memory: itself, or what it is a view of.
+    fn store_operand(&mut self, mut node: usize) {
+        while let AOp::View(_) = self.arena.nodes[node].op {
+            node = self.arena.nodes[node].args[0];
+        }
+        self.stored[node] = true;
+    }
+
+    fn natural_strides(&self, node: &ANode) -> Strides {
+        match &node.op {
+            AOp::Input { strides, .. } => strides.clone(),
+            AOp::View(v) => v.apply(&self.strides[node.args[0]], 0).0,
+            AOp::Ufunc(_) | AOp::Cast => {
+                let operands: SmallVec<[Strides; 3]> = (node.args.iter())
+                    .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
+                    .collect();
+                let order = layout::common_order(&node.shape, operands.iter().map(|s| &s[..]));
+                Layout::ordered(&node.shape, &order).strides
+            }
+            _ => layout::c_strides(&node.shape),
+        }
+    }
+
+    /// The dense layout that a node has when it is stored.
+    pub fn stored_strides(&self, node: usize) -> Strides {
+        let n = &self.arena.nodes[node];
+        match &n.op {
+            AOp::Input { strides, .. } => strides.clone(),
+            _ => {
+                let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
+                Layout::ordered(&n.shape, &order).strides
+            }
+        }
+    }
+
+    pub fn buffer(&self, node: usize) -> BufferRef {
+        match &self.arena.nodes[node].op {
+            AOp::Input { index, .. } => BufferRef::Input(*index),
+            _ => match self.arena.roots.iter().position(|r| *r == node) {
+                Some(i) => BufferRef::Output(i),
+                // numbered by node until temporaries get their buffers
+                None => BufferRef::Temp(node),
+            },
+        }
+    }
+
+    /// Cuts graphs whose kernels would have too many values or operands.
+    fn limit_sizes(&mut self) {
+        let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
+        type Set = Vec<u32>;
+        let mut sets: Vec<Option<(Set, Set)>> = vec![None; self.arena.nodes.len()];
+        let mut left = self.uses.clone();
+        fn unite(into: &mut Set, other: &Set) {
+            if into.is_empty() {
+                into.clone_from(other);
+                return;
+            }
+            into.extend(other);
+            into.sort_unstable();
+            into.dedup();
+        }
+        for i in 0..self.arena.nodes.len() {
+            let args = self.arena.nodes[i].args.clone();
+            if matches!(self.arena.nodes[i].op, AOp::Concat(_) | AOp::Input { .. }) {
+                continue;
+            }
+            let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
+            let mut fused: SmallVec<[usize; 3]> =
+                args.iter().copied().filter(|a| !self.stored[*a]).collect();
+            loop {
+                values.clear();
+                loads.clear();
+                for a in &args {
+                    if !fused.contains(a) {
+                        unite(&mut loads, &vec![*a as u32]);
+                    } else if let Some((v, l)) = &sets[*a] {
+                        unite(&mut values, v);
+                        unite(&mut loads, l);
+                    }
+                }
+                if values.len() < most_values && loads.len() <= most_loads {
+                    break;
+                }
+                let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
+                let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
+                self.stored[largest] = true;
+                fused.retain(|a| *a != largest);
+            }
+            unite(&mut values, &vec![i as u32]);
+            sets[i] = Some((values, loads));
+            for a in &args {
+                left[*a] -= 1;
+                if left[*a] == 0 {
+                    sets[*a] = None;
+                }
+            }
+        }
+    }
+
+    /// The kernels of all stored nodes, results first.
+    fn stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
+        let mut wanted: BTreeSet<usize> = self.arena.roots.iter().copied().collect();
+        let mut stages = Vec::new();
+        while let Some(node) = wanted.pop_last() {
+            if matches!(self.arena.nodes[node].op, AOp::Input { .. }) && !self.arena.roots.contains(&node) {
+                continue;
+            }
+            let stage = self.stage(node, target.filter(|_| self.arena.roots.contains(&node)))?;
+            for k in &stage.kernels {
+                wanted.extend(k.loads.iter().filter_map(|l| match l.buffer {
+                    BufferRef::Temp(n) if n < self.arena.nodes.len() => Some(n),
+                    _ => None,
+                }));
+            }
+            stages.push(stage);
+        }
+        // an output read by another kernel is stored by an earlier node, so it is in order too
+        Ok(stages)
+    }
+
+    /// Where the node's result goes: strides over its own shape, and an offset.
+    fn destination(&self, node: usize, target: Option<&Layout>) -> (Strides, usize) {
+        match target {
+            Some(t) => (t.strides.clone(), t.offset),
+            None => (self.stored_strides(node), 0),
+        }
+    }
+
+    fn stage(&mut self, node: usize, target: Option<&Layout>) -> Result<Stage> {
+        let (strides, offset) = self.destination(node, target);
+        let buffer = match self.arena.roots.iter().position(|r| *r == node) {
+            Some(i) => BufferRef::Output(i),
+            None => self.buffer(node),
+        };
+        let to = Store { buffer, dtype: self.arena.nodes[node].dtype, strides, offset: offset as isize, value: 0 };
+        let mut stage = Stage { node, kernels: vec![], computes: vec![] };
+        let n = &self.arena.nodes[node];
+        match &n.op {
+            AOp::Concat(axis) => {
+                let (args, axis) = (n.args.clone(), *axis);
+                let mut at = 0;
+                for a in args {
+                    let mut part = to.clone();
+                    part.offset += at * part.strides[axis];
+                    at += self.arena.nodes[a].shape[axis] as isize;
+                    self.kernels(a, a, part, &mut stage)?;
+                }
+            }
+            AOp::Reshape => {
+                // the operand, stored in C order, is the result: a target has strides of its own
+                let arg = n.args[0];
+                let shape = self.arena.nodes[arg].shape.clone();
+                let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset };
+                match place.reshape(&shape) {
+                    Some(l) => {
+                        let part = Store { strides: l.strides, ..to };
+                        self.kernels(arg, node, part, &mut stage)?;
+                    }
+                    // a target that cannot be seen in the operand's shape: its writer makes a copy first
+                    None => {
+                        return Err(Error::new(
+                            ErrorKind::Internal,
+                            "reshape",
+                            "a strided target was planned without a copy",
+                            n.location,
+                        ));
+                    }
+                }
+            }
+            _ => self.kernels(node, node, to, &mut stage)?,
+        }
+        Ok(stage)
+    }
+
+    /// The kernels that compute `node` (for the stored node `owner`) into `to`.
+    fn kernels(&mut self, node: usize, owner: usize, to: Store, stage: &mut Stage) -> Result<()> {
+        let n = &self.arena.nodes[node];
+        if n.shape.contains(&0) {
+            return Ok(());
+        }
+        // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
+        loop {
+            let space = Space::find(self, node, owner)?;
+            match Draft::build(self, node, owner, &space, to.clone()) {
+                Ok(draft) => {
+                    stage.computes.extend(&draft.computes);
+                    stage.kernels.extend(shape::finish(self, draft, node)?);
+                    return Ok(());
+                }
+                // a reduction that does not fit this kernel's space gets its own
+                Err(store) => self.stored[store] = true,
+            }
+        }
+    }
+
+    /// Marks costly nodes that several kernels compute; whether there was one.
+    fn store_shared(&mut self, stages: &[Stage]) -> bool {
+        let mut by: HashMap<usize, SmallVec<[usize; 2]>> = HashMap::new();
+        for (i, s) in stages.iter().enumerate() {
+            for c in &s.computes {
+                let list = by.entry(*c).or_default();
+                if list.last() != Some(&i) {
+                    list.push(i);
+                }
+            }
+        }
+        // the cost of recomputing a node with all that it fuses
+        let mut weight: HashMap<usize, u32> = HashMap::new();
+        for i in 0..self.arena.nodes.len() {
+            if by.contains_key(&i) {
+                let n = &self.arena.nodes[i];
+                let below: u32 = n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight.get(a).copied().unwrap_or(0)).sum();
+                weight.insert(i, (cost(n) + below).min(1 << 20));
+            }
+        }
+        let shared = |i: &usize| by.get(i).is_some_and(|s| s.len() > 1) && weight[i] >= 8;
+        let mut offenders: BTreeSet<usize> = by.keys().copied().filter(shared).collect();
+        // of a chain of them the last is enough
+        let all = offenders.clone();
+        for (i, n) in self.arena.nodes.iter().enumerate() {
+            if all.contains(&i) {
+                for a in &n.args {
+                    offenders.remove(a);
+                }
+            }
+        }
+        for i in &offenders {
+            self.stored[*i] = true;
+        }
+        !offenders.is_empty()
+    }
+
+    /// Buffers for temporaries, and the plan.
+    fn finish(&self, mut kernels: Vec<Kernel>, target: Option<&Layout>) -> Result<(Plan, bool)> {
+        let bytes = |r: BufferRef| -> usize {
+            match r {
+                // split reductions number their partial results after the nodes, with the size in the store
+                BufferRef::Temp(n) if n >= self.arena.nodes.len() => kernels
+                    .iter()
+                    .flat_map(|k| k.stores.iter().map(move |s| (k, s)))
+                    .filter(|(_, s)| s.buffer == r)
+                    .map(|(k, s)| layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1 * s.dtype.size())
+                    .max()
+                    .unwrap_or(0),
+                BufferRef::Temp(n) => {
+                    let n = &self.arena.nodes[n];
+                    n.shape.iter().product::<usize>() * n.dtype.size()
+                }
+                BufferRef::Input(_) | BufferRef::Output(_) => 0,
+            }
+        };
+        let mut last: HashMap<BufferRef, usize> = HashMap::new();
+        for (i, k) in kernels.iter().enumerate() {
+            for r in k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)) {
+                last.insert(r, i);
+            }
+        }
+        let mut sizes: HashMap<BufferRef, usize> = HashMap::new();
+        for r in last.keys() {
+            sizes.insert(*r, bytes(*r));
+        }
+        let (mut temps, mut free): (Vec<usize>, Vec<usize>) = (vec![], vec![]);
+        let mut place: HashMap<BufferRef, usize> = HashMap::new();
+        for (i, k) in kernels.iter_mut().enumerate() {
+            let mut dead: SmallVec<[usize; 4]> = smallvec![];
+            let refs = k.stores.iter_mut().map(|s| &mut s.buffer).chain(k.loads.iter_mut().map(|l| &mut l.buffer));
+            for r in refs {
+                let BufferRef::Temp(_) = *r else { continue };
+                let known = *r;
+                let size = sizes[&known];
+                let slot = *place.entry(known).or_insert_with(|| {
+                    // the free buffer that fits best, grown if need be
+                    let best = free.iter().enumerate().min_by_key(|(_, t)| temps[**t].abs_diff(size)).map(|(j, _)| j);
+                    match best {
+                        Some(j) => {
+                            let t = free.swap_remove(j);
+                            temps[t] = temps[t].max(size);
+                            t
+                        }
+                        None => {
+                            temps.push(size);
+                            temps.len() - 1
+                        }
+                    }
+                });
+                if last[&known] == i && !dead.contains(&slot) {
+                    dead.push(slot);
+                }
+                *r = BufferRef::Temp(slot);
+            }
+            free.extend(dead);
+        }
+        let outputs = (self.arena.roots.iter().enumerate())
+            .map(|(i, r)| {
+                let n = &self.arena.nodes[*r];
+                let strides = if i == 0 && let Some(t) = target { t.strides.clone() } else { self.stored_strides(*r) };
+                Output { dtype: n.dtype, shape: n.shape.clone(), strides }
+            })
+            .collect();
+        let in_place = self.in_place(&kernels);
+        let scalars = self.arena.scalars.clone();
+        Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels }, in_place))
+    }
+
+    /// Whether the target may be written while it is read: it is stored by the last kernel only, element by element
+    /// from the same places.
+    fn in_place(&self, kernels: &[Kernel]) -> bool {
+        let aliased = |l: &Load| match l.buffer {
+            BufferRef::Input(n) => self.arena.aliased[n],
+            BufferRef::Temp(_) | BufferRef::Output(_) => None,
+        };
+        if kernels.iter().all(|k| k.loads.iter().all(|l| aliased(l).is_none())) {
+            return true;
+        }
+        let stores = |k: &&Kernel| k.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
+        let Some((last, before)) = kernels.split_last() else { return true };
+        if before.iter().any(|k| stores(&k)) {
+            return false;
+        }
+        let plain = |k: &Kernel| {
+            matches!(k.kind, KernelKind::Elementwise)
+                || k.kind == KernelKind::Row && k.stores.iter().all(|s| k.values[s.value].inner)
+        };
+        let gathers = |l: usize| last.values.iter().any(|v| matches!(v.op, Op::Gather { load, .. } if load == l));
+        last.loads.iter().enumerate().all(|(i, l)| match aliased(l) {
+            None => true,
+            Some(offset) => {
+                plain(last)
+                    && !gathers(i)
+                    && last.stores.iter().all(|s| {
+                        s.strides == l.strides && s.offset == l.offset + offset as isize && s.dtype.size() == l.dtype.size()
+                    })
+            }
+        })
+    }
+}
+
+/// Strides of an operand over the shape it broadcasts to.
+pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Strides {
+    let shift = to.len() - shape.len();
+    let mut out: Strides = smallvec![0; to.len()];
+    for d in 0..shape.len() {
+        out[d + shift] = if shape[d] == 1 { 0 } else { strides[d] };
+    }
+    out
+}
+
+/// The map from a result's index to the index of an operand that broadcasts to it.
+pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
+    let n = map.shape.len();
+    let shift = to.len() - shape.len();
+    let mut out = View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
+    for d in 0..shape.len() {
+        if shape[d] != 1 {
+            out.offset[d] = map.offset[d + shift];
+            out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[(d + shift) * n..(d + shift + 1) * n]);
+        }
+    }
+    out
+}
+
+/// Axes of a reduction's operand that stay.
+pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> Axes {
+    (0..ndim).filter(|d| !axes.contains(d)).collect()
+}
+
+/// A dtype whose values move through copies without a change of any bit.
+pub(super) fn moves_raw(dtype: DType) -> bool {
+    dtype.is_float()
+}

@@ -1,0 +1,428 @@
+//! One kernel's values: a walk down from a stored node to what is in memory.
+//!
+//! A [`Space`] is the kernel's index space and how the node's own index follows from it; a map (an affine [`View`])
+//! travels down with the walk and says which element of a node a kernel index needs. So views cost nothing, and a
+//! reduction fuses where its operand can be indexed by `outer × inner`.
+
+use super::fuse::{Planner, broadcast_map, kept_axes};
+use super::graph::AOp;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::kernel::{BufferRef, KernelKind, Lanes, Load, Op, Store, Value};
+use crate::layout::{Shape, Strides, View, c_strides};
+use crate::ufunc::{Ufunc, arithmetic};
+use smallvec::{SmallVec, smallvec};
+use std::collections::{HashMap, HashSet};
+use std::panic::Location;
+
+/// The index space of a kernel.
+pub(super) struct Space {
+    pub outer: usize,
+    /// Lengths of the outer, then of the inner dimensions.
+    pub dims: Shape,
+    /// From the space to the index of the node.
+    pub map: View,
+    /// The strides over the space of what is reduced, as it would be stored: they give the order of a reduction.
+    pub order: Strides,
+    pub lanes: Lanes,
+    /// Whether reductions may depend on each other and inner values be stored.
+    pub row: bool,
+    pub matmul: Option<usize>,
+}
+
+impl Space {
+    /// The space for the kernel of `node`: that of a matmul or of a reduction that it ends in, or its own.
+    pub fn find(p: &Planner<'_>, node: usize, owner: usize) -> Result<Space> {
+        let shape = &p.arena.nodes[node].shape;
+        let map = View::identity(shape);
+        let own = Space {
+            outer: shape.len(),
+            dims: shape.clone(),
+            map: map.clone(),
+            order: smallvec![0; shape.len()],
+            lanes: Lanes::Inner,
+            row: false,
+            matmul: None,
+        };
+        let loaded = |n: usize| p.stored[n] && n != owner;
+        let mut stack = vec![(node, map)];
+        let mut seen = HashSet::new();
+        let mut reductions = Vec::new();
+        while let Some((n, map)) = stack.pop() {
+            if loaded(n) || !seen.insert(n) {
+                continue;
+            }
+            let a = &p.arena.nodes[n];
+            match &a.op {
+                AOp::Matmul if map.is_identity() => {
+                    let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
+                    let mut dims = shape.clone();
+                    dims.push(k);
+                    let map = widen(&View::identity(shape), 1, &dims);
+                    return Ok(Space { order: smallvec![0; dims.len()], dims, map, matmul: Some(n), ..own });
+                }
+                AOp::Reduce(..) => reductions.push((n, map)),
+                AOp::View(v) => stack.push((a.args[0], map.after(v))),
+                AOp::Ufunc(_) | AOp::Cast => {
+                    let children = a.args.iter().rev();
+                    stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
+                }
+                _ => {}
+            }
+        }
+        Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map)).unwrap_or(own))
+    }
+
+    /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
+    fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View) -> Option<Space> {
+        let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
+        let AOp::Reduce(_, axes) = &r.op else { return None };
+        let arg = r.args[0];
+        let lengths = inner_lengths(&p.arena.nodes[arg].shape, axes);
+        let n = shape.len();
+        let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
+        let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
+        // the node is one value per row, or one per element of the row
+        let (dims, outer, to_node) = if free.is_empty() {
+            let dims: Shape = shape.iter().chain(&lengths).copied().collect();
+            let v = widen(&View::identity(shape), lengths.len(), &dims);
+            (dims, n, v)
+        } else {
+            let row: Shape = free.iter().map(|d| shape[*d]).collect();
+            if row != lengths {
+                return None;
+            }
+            let order: SmallVec<[usize; 6]> = (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
+            let dims: Shape = order.iter().map(|d| shape[*d]).collect();
+            let mut v = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
+            for (k, d) in order.iter().enumerate() {
+                v.coef[d * n + k] = 1;
+            }
+            (dims, n - free.len(), v)
+        };
+        let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
+        let order = to_arg.apply(&p.stored_strides(arg), 0).0;
+        let nearest = (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
+        let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
+        let length: usize = lengths.iter().product();
+        let row = lanes == Lanes::Inner && length <= p.caps.max_row;
+        if !free.is_empty() && !row {
+            return None;
+        }
+        Some(Space { outer, dims, map: to_node, order, lanes, row, matmul: None })
+    }
+}
+
+/// Lengths of reduced axes as a kernel's inner dimensions: those of length 1 do not count, but one must be left.
+fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
+    let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
+    if lengths.is_empty() { smallvec![1] } else { lengths }
+}
+
+/// The same map from a space with `more` dimensions at its end.
+fn widen(map: &View, more: usize, dims: &[usize]) -> View {
+    let (n, m) = (map.shape.len(), map.offset.len());
+    let mut out = View { shape: dims.into(), offset: map.offset.clone(), coef: smallvec![0; m * (n + more)] };
+    for j in 0..m {
+        out.coef[j * (n + more)..j * (n + more) + n].copy_from_slice(&map.coef[j * n..(j + 1) * n]);
+    }
+    out
+}
+
+/// From the map to a reduction's result, the map to its operand: kept axes follow it, reduced ones are the inner
+/// dimensions (those of length 1 stay at 0).
+fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
+    let (n, ndim) = (map.shape.len(), shape.len());
+    let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };
+    for (j, d) in kept_axes(ndim, axes).into_iter().enumerate() {
+        out.offset[d] = map.offset[j];
+        out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[j * n..(j + 1) * n]);
+    }
+    for (k, d) in axes.iter().filter(|d| shape[**d] != 1).enumerate() {
+        out.coef[d * n + outer + k] = 1;
+    }
+    out
+}
+
+/// A kernel in the making; dimensions are not ordered or collapsed yet.
+pub(super) struct Draft {
+    pub kind: KernelKind,
+    pub outer: Shape,
+    pub inner: Shape,
+    pub loads: Vec<Load>,
+    pub values: Vec<Value>,
+    pub stores: Vec<Store>,
+    pub order: Strides,
+    /// Nodes whose values the kernel computes.
+    pub computes: Vec<usize>,
+    pub name: &'static str,
+    pub location: &'static Location<'static>,
+}
+
+struct Lowering<'a> {
+    p: &'a Planner<'a>,
+    space: &'a Space,
+    owner: usize,
+    draft: Draft,
+    memo: HashMap<usize, SmallVec<[(View, usize); 1]>>,
+    /// For each value, whether a reduction is below it.
+    reduced: Vec<bool>,
+}
+
+/// A node that has to be stored before this kernel can be made.
+type Lowered<T> = std::result::Result<T, usize>;
+
+impl Draft {
+    /// The kernel that computes `node` into `to`; or the node that must be stored first.
+    pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
+        let n = &p.arena.nodes[node];
+        let inner: Shape = space.dims[space.outer..].into();
+        let draft = Draft {
+            kind: KernelKind::Elementwise,
+            outer: space.dims[..space.outer].into(),
+            inner,
+            loads: vec![],
+            values: vec![],
+            stores: vec![],
+            order: space.order.clone(),
+            computes: vec![],
+            name: p.arena.nodes[owner].op.name(),
+            location: n.location,
+        };
+        let mut l = Lowering { p, space, owner, draft, memo: HashMap::new(), reduced: vec![] };
+        if let Some(m) = space.matmul {
+            l.dot(m)?;
+        }
+        // whether the node itself is at the inner level
+        let columns = space.outer..space.dims.len();
+        let width = space.dims.len();
+        let inside = (0..space.map.offset.len()).any(|j| columns.clone().any(|k| space.map.coef[j * width + k] != 0));
+        let mut value = l.lower(node, &space.map, inside)?;
+        if inside && !l.draft.values[value].inner {
+            value = l.spread(value);
+        }
+        let (mut strides, offset) = space.map.apply(&to.strides, to.offset);
+        if !inside {
+            strides.truncate(space.outer);
+        }
+        l.draft.stores.push(Store { strides, offset, value, ..to });
+        let chained = |v: &Value| matches!(v.op, Op::Reduce(_, a) if l.reduced[a]);
+        l.draft.kind = match space.matmul {
+            Some(_) => KernelKind::Matmul,
+            None if l.draft.inner.is_empty() => KernelKind::Elementwise,
+            None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
+            None => KernelKind::Reduce(space.lanes),
+        };
+        Ok(l.draft)
+    }
+}
+
+impl Lowering<'_> {
+    fn push(&mut self, op: Op, dtype: DType, inner: bool, reduced: bool) -> usize {
+        self.draft.values.push(Value { op, dtype, inner });
+        self.reduced.push(reduced);
+        self.draft.values.len() - 1
+    }
+
+    fn row(&mut self, row: &'static Ufunc, args: &[usize], dtype: DType) -> usize {
+        let inner = args.iter().any(|a| self.draft.values[*a].inner);
+        let reduced = args.iter().any(|a| self.reduced[*a]);
+        self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
+    }
+
+    /// An outer value at the inner level.
+    fn spread(&mut self, value: usize) -> usize {
+        let dtype = self.draft.values[value].dtype;
+        let reduced = self.reduced[value];
+        self.push(Op::Ufunc(&arithmetic::positive, smallvec![value]), dtype, true, reduced)
+    }
+
+    fn round(&mut self, value: usize) -> usize {
+        let Value { dtype, inner, .. } = self.draft.values[value];
+        let exact = matches!(self.draft.values[value].op, Op::Load(_) | Op::Gather { .. } | Op::Round(_) | Op::Scalar(_));
+        let reduced = self.reduced[value];
+        if exact { value } else { self.push(Op::Round(value), dtype, inner, reduced) }
+    }
+
+    /// Whether strides over the space change along the inner dimensions.
+    fn is_inner(&self, strides: &[isize]) -> bool {
+        self.space.matmul.is_none()
+            && (self.space.outer..self.space.dims.len()).any(|d| strides[d] != 0 && self.space.dims[d] != 1)
+    }
+
+    /// A load of a stored node, or of a view of one.
+    fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
+        let mut map = map.clone();
+        while let AOp::View(v) = &self.p.arena.nodes[node].op
+            && (!self.p.stored[node] || node == self.owner)
+        {
+            map = map.after(v);
+            node = self.p.arena.nodes[node].args[0];
+        }
+        let (strides, offset) = map.apply(&self.p.stored_strides(node), 0);
+        (self.p.buffer(node), strides, offset)
+    }
+
+    fn add_load(&mut self, (buffer, strides, offset): (BufferRef, Strides, isize), dtype: DType) -> usize {
+        let load = Load { buffer, dtype, strides, offset };
+        self.draft.loads.iter().position(|l| *l == load).unwrap_or_else(|| {
+            self.draft.loads.push(load);
+            self.draft.loads.len() - 1
+        })
+    }
+
+    /// The product that a matmul kernel starts with.
+    fn dot(&mut self, node: usize) -> Lowered<()> {
+        let (n, dims) = (&self.p.arena.nodes[node], self.space.dims.len());
+        let (row, col, k) = (dims - 3, dims - 2, dims - 1);
+        for (i, a) in n.args.iter().enumerate() {
+            let shape = &self.p.arena.nodes[*a].shape;
+            let batch = shape.len() - 2;
+            let mut map = View { shape: self.space.dims.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * dims] };
+            for d in 0..batch {
+                if shape[d] != 1 {
+                    map.coef[d * dims + (row - batch + d)] = 1;
+                }
+            }
+            let (first, second) = if i == 0 { (row, k) } else { (k, col) };
+            map.coef[batch * dims + first] = 1;
+            map.coef[(batch + 1) * dims + second] = 1;
+            let place = self.resolve(*a, &map);
+            let dtype = self.p.arena.nodes[*a].dtype;
+            // both operands have a load of their own, even when they are the same
+            self.draft.loads.push(Load { buffer: place.0, dtype, strides: place.1, offset: place.2 });
+        }
+        self.draft.computes.push(node);
+        let dtype = n.dtype;
+        let v = self.push(Op::Dot, dtype, false, true);
+        let identity = widen(&View::identity(&n.shape), 1, &self.space.dims);
+        self.memo.entry(node).or_default().push((identity, v));
+        Ok(())
+    }
+
+    fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
+        let known = self.memo.get(&node).and_then(|l| l.iter().find(|(m, _)| m == map));
+        if let Some((_, v)) = known {
+            return Ok(*v);
+        }
+        let v = self.lower_new(node, map, inside)?;
+        self.memo.entry(node).or_default().push((map.clone(), v));
+        Ok(v)
+    }
+
+    fn lower_new(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
+        let p = self.p;
+        let n = &p.arena.nodes[node];
+        if p.stored[node] && node != self.owner || matches!(n.op, AOp::Input { .. }) {
+            let place = self.resolve(node, map);
+            let inner = self.is_inner(&place.1);
+            let load = self.add_load(place, n.dtype);
+            return Ok(self.push(Op::Load(load), n.dtype, inner, false));
+        }
+        match &n.op {
+            AOp::Scalar(slot) => Ok(self.push(Op::Scalar(*slot), n.dtype, false, false)),
+            AOp::Iota(axis) => {
+                let (strides, offset) = map.apply(&unit(n.shape.len(), *axis), 0);
+                let inner = self.is_inner(&strides);
+                Ok(self.push(Op::Index { strides, offset: offset as i64 }, n.dtype, inner, false))
+            }
+            AOp::Philox { word, slots } => {
+                let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
+                let inner = self.is_inner(&strides);
+                self.draft.computes.push(node);
+                let index = self.push(Op::Index { strides, offset: offset as i64 }, DType::U32, inner, false);
+                Ok(self.push(Op::Philox { index, word: *word, slots: *slots }, DType::U32, inner, false))
+            }
+            AOp::Ufunc(row) => {
+                let row: &'static Ufunc = row;
+                let mut args: SmallVec<[usize; 3]> = smallvec![];
+                for a in &n.args {
+                    let m = broadcast_map(map, &p.arena.nodes[*a].shape, &n.shape);
+                    let mut v = self.lower(*a, &m, inside)?;
+                    if row.rounds_first && self.draft.values[v].dtype.is_half() {
+                        v = self.round(v);
+                    }
+                    args.push(v);
+                }
+                self.draft.computes.push(node);
+                let v = self.row(row, &args, n.dtype);
+                Ok(if n.dtype.is_narrow_integer() && !row.closed { self.round(v) } else { v })
+            }
+            AOp::Cast => {
+                let mut v = self.lower(n.args[0], map, inside)?;
+                let from = self.draft.values[v].dtype;
+                if from.is_half() && !n.dtype.is_float() {
+                    v = self.round(v);
+                }
+                self.draft.computes.push(node);
+                let (inner, reduced) = (self.draft.values[v].inner, self.reduced[v]);
+                Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
+            }
+            AOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
+            AOp::Take(axis, mode) => {
+                let (indices, source) = (n.args[0], n.args[1]);
+                let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
+                let k = map.shape.len();
+                let index_map = View {
+                    shape: map.shape.clone(),
+                    offset: map.offset[*axis..*axis + i.shape.len()].into(),
+                    coef: map.coef[*axis * k..(*axis + i.shape.len()) * k].into(),
+                };
+                let index = self.lower(indices, &index_map, inside)?;
+                let mut base = View { shape: map.shape.clone(), offset: smallvec![0; s.shape.len()], coef: smallvec![0; s.shape.len() * k] };
+                for d in (0..s.shape.len()).filter(|d| d != axis) {
+                    let from = if d < *axis { d } else { d - 1 + i.shape.len() };
+                    base.offset[d] = map.offset[from];
+                    base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
+                }
+                // the step along the axis: how far its unit vector is from the origin
+                let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
+                let stride = point(unit(s.shape.len(), *axis)) - point(smallvec![0; s.shape.len()]);
+                let place = self.resolve(source, &base);
+                let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
+                // a gather's load is its own: its place alone is no element
+                self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
+                let load = self.draft.loads.len() - 1;
+                self.draft.computes.push(node);
+                (self.draft.name, self.draft.location) = ("take", n.location);
+                let op = Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode };
+                let reduced = self.reduced[index];
+                Ok(self.push(op, n.dtype, inner, reduced))
+            }
+            AOp::Reduce(fold, axes) => {
+                let arg = n.args[0];
+                let (k, outer) = (map.shape.len(), self.space.outer);
+                let rows = map.offset.len();
+                let depends = |d: usize| (0..rows).any(|j| map.coef[j * k + d] != 0);
+                let dims = &self.space.dims;
+                let fits = self.space.matmul.is_none()
+                    && dims.len() > outer
+                    && inner_lengths(&p.arena.nodes[arg].shape, axes)[..] == dims[outer..]
+                    && (outer..k).all(|d| !depends(d))
+                    && (0..outer).all(|d| dims[d] <= 1 || depends(d))
+                    && (!inside || self.space.row);
+                if !fits {
+                    return Err(node);
+                }
+                let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
+                let mut v = self.lower(arg, &m, true)?;
+                if self.reduced[v] && !self.space.row {
+                    // the reduction below fits this space but must be finished before this one starts
+                    return Err(node);
+                }
+                if !self.draft.values[v].inner {
+                    v = self.spread(v);
+                }
+                self.draft.computes.push(node);
+                Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))
+            }
+            AOp::Input { .. } | AOp::Reshape | AOp::Matmul | AOp::Concat(_) => Err(node),
+        }
+    }
+}
+
+fn unit(n: usize, axis: usize) -> Strides {
+    let mut s: Strides = smallvec![0; n];
+    s[axis] = 1;
+    s
+}

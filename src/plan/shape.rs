@@ -1,0 +1,456 @@
+//! The loop nest of a kernel: the order of its dimensions, their collapse, the split of long reductions into partial
+//! ones, and the windows of arrays that are larger than a binding.
+
+use super::fuse::{Planner, moves_raw};
+use super::lower::Draft;
+use crate::dtype::{Compute, DType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
+use crate::layout::{Shape, Strides, c_strides, span};
+use crate::ufunc::arithmetic;
+use smallvec::{SmallVec, smallvec};
+use std::cmp::Reverse;
+
+/// The kernels of a draft, ready to run.
+pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<Vec<Kernel>> {
+    move_raw(&mut draft);
+    order(&mut draft);
+    let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
+    let mut kernel = Kernel {
+        kind,
+        outer,
+        inner,
+        loads: draft.loads,
+        values: draft.values,
+        stores: draft.stores,
+        windows: vec![],
+        name: draft.name,
+        location: draft.location,
+    };
+    collapse(&mut kernel);
+    // partial results are temporaries numbered after the nodes, apart for each node and pass
+    let first = p.arena.nodes.len() + node * 64;
+    let mut kernels = split(kernel, p.caps.max_reduce, first);
+    for k in &mut kernels {
+        windows(p, k)?;
+    }
+    Ok(kernels)
+}
+
+/// A kernel that only moves values moves their bits, so that a NaN keeps its payload.
+fn move_raw(draft: &mut Draft) {
+    let moves = |v: &Value| match &v.op {
+        Op::Load(_) | Op::Gather { .. } => true,
+        Op::Ufunc(row, _) => matches!(row.name, "select" | "positive"),
+        _ => !moves_raw(v.dtype),
+    };
+    if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
+        return;
+    }
+    // a choice by a float's value, or any other use of it, is no move
+    let uses_float = draft.values.iter().any(|v| match &v.op {
+        Op::Ufunc(row, args) => !moves_raw(v.dtype) && args.iter().any(|a| moves_raw(draft.values[*a].dtype)) || row.rounds_first,
+        Op::Cast(a) | Op::Round(a) => moves_raw(draft.values[*a].dtype),
+        _ => false,
+    });
+    if uses_float {
+        return;
+    }
+    // 64-bit floats stay: a device may have them without 64-bit integers
+    let raw = |d: &mut DType| {
+        if moves_raw(*d) && *d != DType::F64 {
+            *d = d.raw();
+        }
+    };
+    draft.values.iter_mut().for_each(|v| raw(&mut v.dtype));
+    draft.loads.iter_mut().for_each(|l| raw(&mut l.dtype));
+    draft.stores.iter_mut().for_each(|s| raw(&mut s.dtype));
+}
+
+/// All stride vectors of a kernel: loads, stores and indices. Those of outer stores are shorter.
+fn stride_vectors<'a>(
+    loads: &'a mut [Load],
+    stores: &'a mut [Store],
+    values: &'a mut [Value],
+) -> impl Iterator<Item = &'a mut Strides> {
+    let indices = values.iter_mut().filter_map(|v| match &mut v.op {
+        Op::Index { strides, .. } => Some(strides),
+        _ => None,
+    });
+    loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
+}
+
+/// Puts the dimensions in the order in which memory is walked.
+fn order(draft: &mut Draft) {
+    let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
+    let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
+        let mut dims: SmallVec<[usize; 6]> = range.collect();
+        dims.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
+        dims
+    };
+    let store = draft.stores[0].strides.clone();
+    let positions = draft.values.iter().any(|v| matches!(v.op, Op::Reduce(Fold::ArgMin | Fold::ArgMax, _)));
+    let outer = match draft.kind {
+        KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
+        KernelKind::Reduce(_) => by(&draft.order, 0..o),
+        KernelKind::Matmul => (0..o).collect(),
+    };
+    // a position is counted in C order
+    let inner = match draft.kind {
+        KernelKind::Matmul => (o..n).collect(),
+        _ if positions => (o..n).collect(),
+        _ => by(&draft.order, o..n),
+    };
+    let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();
+    let dims: Shape = draft.outer.iter().chain(&draft.inner).copied().collect();
+    draft.outer = outer.iter().map(|d| dims[*d]).collect();
+    draft.inner = inner.iter().map(|d| dims[*d]).collect();
+    for s in stride_vectors(&mut draft.loads, &mut draft.stores, &mut draft.values) {
+        *s = permutation.iter().filter_map(|d| s.get(*d).copied()).collect();
+    }
+}
+
+/// Drops dimensions of length 1 and merges neighbours that all operands walk as one.
+fn collapse(k: &mut Kernel) {
+    let o = k.outer.len();
+    // m and n of a matmul stay as they are
+    let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };
+    let mut dims: Vec<usize> = k.outer.iter().chain(&k.inner).copied().collect();
+    let mut outer = o;
+    let mut d = dims.len();
+    while d > 0 {
+        d -= 1;
+        if fixed.contains(&d) || k.kind == KernelKind::Matmul && d >= o {
+            continue;
+        }
+        let last_inner = d >= outer && dims.len() - outer == 1;
+        let vectors = || k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
+            k.values.iter().filter_map(|v| match &v.op {
+                Op::Index { strides, .. } => Some(strides),
+                _ => None,
+            }),
+        );
+        let gone = if dims[d] == 1 && !last_inner {
+            true
+        } else if d + 1 < dims.len() && d + 1 != outer && !fixed.contains(&(d + 1)) {
+            // the merged dimension takes the place of the second
+            let merges = vectors().all(|s| s.len() <= d + 1 || s[d] == s[d + 1] * dims[d + 1] as isize);
+            if merges {
+                dims[d + 1] *= dims[d];
+            }
+            merges
+        } else {
+            false
+        };
+        if gone {
+            dims.remove(d);
+            outer -= (d < outer) as usize;
+            for s in stride_vectors(&mut k.loads, &mut k.stores, &mut k.values) {
+                if d < s.len() {
+                    s.remove(d);
+                }
+            }
+        }
+    }
+    k.outer = dims[..outer].into();
+    k.inner = dims[outer..].into();
+}
+
+/// The extents that a store's strides range over.
+pub(super) fn store_extents(k: &Kernel, s: &Store) -> Shape {
+    k.outer.iter().chain(&k.inner).copied().take(s.strides.len()).collect()
+}
+
+/// Splits a reduction that is longer than one kernel takes: partial results over chunks, then a reduction of those.
+fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
+    let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
+    let limit = most[lanes as usize].max(2);
+    if k.inner_size() <= limit {
+        return vec![k];
+    }
+    let o = k.outer.len();
+    // whole leading dimensions go outside until a part of the next one fits
+    let mut moved = 0;
+    let rest = |moved: usize| k.inner[moved + 1..].iter().product::<usize>();
+    while rest(moved) > limit {
+        moved += 1;
+    }
+    let along = k.inner[moved];
+    let chunk = (limit / rest(moved).max(1)).clamp(1, along);
+    let chunks = along.div_ceil(chunk);
+    let outside: usize = k.inner[..moved].iter().product();
+    let total = outside * chunks;
+
+    // the values that the reductions need, and what is stored of each
+    let mut needed = vec![false; k.values.len()];
+    for (i, v) in k.values.iter().enumerate().rev() {
+        if needed[i] || matches!(v.op, Op::Reduce(..)) {
+            for a in operands(&v.op) {
+                needed[a] = true;
+            }
+        }
+    }
+    let reductions: Vec<usize> = (0..k.values.len()).filter(|i| matches!(k.values[*i].op, Op::Reduce(..))).collect();
+
+    // first pass, over [outer.., moved.., chunks] × [chunk, rest..]; a shorter last chunk has a kernel of its own
+    let mut kernels = Vec::new();
+    let whole = along / chunk;
+    let mut partials: Vec<Vec<(BufferRef, DType)>> = vec![];
+    for (first, count, length) in [(0, whole, chunk), (whole, chunks - whole, along - whole * chunk)] {
+        if count == 0 || length == 0 {
+            continue;
+        }
+        let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
+        pass.outer.extend(k.inner[..moved].iter().copied());
+        pass.outer.push(count);
+        pass.inner = std::iter::once(length).chain(k.inner[moved + 1..].iter().copied()).collect();
+        let spread = |s: &Strides, offset: isize| -> (Strides, isize) {
+            let mut out: Strides = s[..o + moved].into();
+            out.push(s[o + moved] * chunk as isize);
+            out.extend(s[o + moved..].iter().copied());
+            (out, offset + s[o + moved] * (first * chunk) as isize)
+        };
+        pass.loads = (k.loads.iter())
+            .map(|l| {
+                let (strides, offset) = spread(&l.strides, l.offset);
+                Load { strides, offset, ..l.clone() }
+            })
+            .collect();
+        let mut number = vec![usize::MAX; k.values.len()];
+        // a chunk's place among all partial results: outer-lane reductions keep outer fastest
+        let place = |pass: &Kernel| -> (Strides, isize) {
+            let chunk_dims: Shape = k.inner[..moved].iter().copied().chain([chunks]).collect();
+            let (c, n) = (c_strides(&chunk_dims), k.outer_size() as isize);
+            let outer = c_strides(&k.outer);
+            let mut s: Strides = smallvec![];
+            match lanes {
+                Lanes::Inner => {
+                    s.extend(outer.iter().map(|x| x * total as isize));
+                    s.extend(c);
+                    (s, first as isize)
+                }
+                Lanes::Outer => {
+                    s.extend(outer);
+                    s.extend(c.iter().map(|x| x * n));
+                    let _ = pass;
+                    (s, first as isize * n)
+                }
+            }
+        };
+        for (i, v) in k.values.iter().enumerate() {
+            if !needed[i] || matches!(v.op, Op::Reduce(..)) {
+                continue;
+            }
+            let mut v = v.clone();
+            if let Op::Index { strides, offset } = &mut v.op {
+                let (s, at) = spread(strides, *offset as isize);
+                (*strides, *offset) = (s, at as i64);
+            }
+            renumber(&mut v.op, &number);
+            pass.values.push(v);
+            number[i] = pass.values.len() - 1;
+        }
+        let mut stored = vec![];
+        for r in &reductions {
+            let Op::Reduce(fold, arg) = k.values[*r].op else { continue };
+            let arg = number[arg];
+            // half-precision partial results are not rounded
+            let wide = |d: DType| if d.is_half() { DType::F32 } else { d };
+            let mut parts = vec![];
+            let mut keep = |pass: &mut Kernel, value: usize| {
+                let dtype = pass.values[value].dtype;
+                let buffer = BufferRef::Temp(temp + stored.iter().map(Vec::len).sum::<usize>() + parts.len());
+                let (strides, offset) = place(pass);
+                pass.stores.push(Store { buffer, dtype, strides, offset, value });
+                parts.push((buffer, dtype));
+            };
+            match fold {
+                Fold::Ufunc(_) => {
+                    let dtype = wide(k.values[*r].dtype);
+                    pass.values.push(Value { op: Op::Reduce(fold, arg), dtype, inner: false });
+                    let v = pass.values.len() - 1;
+                    keep(&mut pass, v);
+                }
+                Fold::ArgMin | Fold::ArgMax => {
+                    let row = if matches!(fold, Fold::ArgMin) { &arithmetic::minimum } else { &arithmetic::maximum };
+                    let dtype = wide(pass.values[arg].dtype);
+                    pass.values.push(Value { op: Op::Reduce(Fold::Ufunc(row), arg), dtype, inner: false });
+                    let best = pass.values.len() - 1;
+                    pass.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
+                    let within = pass.values.len() - 1;
+                    // the first position of the chunk in the whole reduction
+                    let steps = c_strides(&k.inner);
+                    let mut strides: Strides = smallvec![0; o];
+                    strides.extend(steps[..moved].iter().copied());
+                    strides.push(steps[moved] * chunk as isize);
+                    strides.extend(std::iter::repeat_n(0, pass.inner.len()));
+                    let offset = steps[moved] as i64 * (first * chunk) as i64;
+                    pass.values.push(Value { op: Op::Index { strides, offset }, dtype: DType::I32, inner: false });
+                    let base = pass.values.len() - 1;
+                    let op = Op::Ufunc(&arithmetic::add, smallvec![base, within]);
+                    pass.values.push(Value { op, dtype: DType::I32, inner: false });
+                    let at = pass.values.len() - 1;
+                    keep(&mut pass, best);
+                    keep(&mut pass, at);
+                }
+            }
+            stored.push(parts);
+        }
+        pass.loads = used_loads(&mut pass.values, &pass.loads);
+        partials = stored;
+        kernels.push(pass);
+    }
+
+    // second pass, over the partial results; everything else is its epilogue
+    let mut last = Kernel { inner: smallvec![total], loads: vec![], values: vec![], windows: vec![], ..k.clone() };
+    let outer = c_strides(&k.outer);
+    let (inner_stride, outer_scale) = match lanes {
+        Lanes::Inner => (1, total as isize),
+        Lanes::Outer => (k.outer_size() as isize, 1),
+    };
+    let mut strides: Strides = outer.iter().map(|x| x * outer_scale).collect();
+    strides.push(inner_stride);
+    for l in &k.loads {
+        let mut s: Strides = l.strides[..o].into();
+        s.push(0);
+        last.loads.push(Load { strides: s, ..l.clone() });
+    }
+    let mut number = vec![usize::MAX; k.values.len()];
+    for (i, v) in k.values.iter().enumerate() {
+        if v.inner {
+            continue;
+        }
+        let mut v = v.clone();
+        if let Op::Reduce(fold, _) = v.op {
+            let parts = &partials[reductions.iter().position(|r| *r == i).unwrap_or(0)];
+            let mut load = |last: &mut Kernel, part: usize, strides: Strides| {
+                last.loads.push(Load { buffer: parts[part].0, dtype: parts[part].1, strides, offset: 0 });
+                last.loads.len() - 1
+            };
+            let l = load(&mut last, 0, strides.clone());
+            last.values.push(Value { op: Op::Load(l), dtype: parts[0].1, inner: true });
+            let arg = last.values.len() - 1;
+            match fold {
+                Fold::Ufunc(_) => v.op = Op::Reduce(fold, arg),
+                Fold::ArgMin | Fold::ArgMax => {
+                    last.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
+                    let index = last.values.len() - 1;
+                    let mut s = strides.clone();
+                    s[o] = 0;
+                    let load = load(&mut last, 1, s);
+                    let mode = crate::kernel::IndexMode::Clip;
+                    v.op = Op::Gather { load, index, stride: inner_stride, extent: total, mode };
+                }
+            }
+        } else {
+            if let Op::Index { strides, .. } = &mut v.op {
+                strides.truncate(o);
+                strides.push(0);
+            }
+            renumber(&mut v.op, &number);
+        }
+        last.values.push(v);
+        number[i] = last.values.len() - 1;
+    }
+    for s in &mut last.stores {
+        s.value = number[s.value];
+    }
+    last.loads = used_loads(&mut last.values, &last.loads);
+    kernels.iter_mut().for_each(collapse);
+    collapse(&mut last);
+    kernels.extend(split(last, most, temp + 16));
+    kernels
+}
+
+/// The values that an operation reads.
+fn operands(op: &Op) -> SmallVec<[usize; 3]> {
+    match op {
+        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => smallvec![],
+        Op::Ufunc(_, args) => args.clone(),
+        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => smallvec![*a],
+        Op::Gather { index, .. } | Op::Philox { index, .. } => smallvec![*index],
+    }
+}
+
+fn renumber(op: &mut Op, number: &[usize]) {
+    match op {
+        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
+        Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number[*a]),
+        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number[*a],
+        Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number[*index],
+    }
+}
+
+/// Only the loads that values use, renumbered.
+fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
+    let mut out = vec![];
+    let mut number = vec![usize::MAX; loads.len()];
+    for v in values {
+        let (Op::Load(n) | Op::Gather { load: n, .. }) = &mut v.op else { continue };
+        if number[*n] == usize::MAX {
+            number[*n] = out.len();
+            out.push(loads[*n].clone());
+        }
+        *n = number[*n];
+    }
+    out
+}
+
+/// Cuts the outer space until each operand of each part fits a binding.
+fn windows(p: &Planner<'_>, k: &mut Kernel) -> Result<()> {
+    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
+    let mut todo = vec![whole];
+    while let Some(w) = todo.pop() {
+        let too_large = oversized(p, k, &w);
+        let Some((what, bytes)) = too_large else {
+            k.windows.push(w);
+            continue;
+        };
+        // halve the longest of the leading dimensions that can be cut
+        let fixed = if k.kind == KernelKind::Matmul { 2 } else { 0 };
+        let Some(d) = (0..w.shape.len().saturating_sub(fixed)).find(|d| w.shape[*d] > 1) else {
+            let (most, name) = (p.caps.max_binding, &p.caps.name);
+            let detail = format!("{what} spans {bytes} bytes; one kernel on {name} can reach {most}");
+            return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, k.location));
+        };
+        let (mut a, mut b) = (w.clone(), w);
+        // halves on a multiple of four, so that packed words are not shared
+        let half = a.shape[d].div_ceil(2);
+        let half = if half >= 4 { half.next_multiple_of(4) } else { half };
+        a.shape[d] = half.min(b.shape[d] - 1);
+        b.start[d] += a.shape[d];
+        b.shape[d] -= a.shape[d];
+        todo.push(b);
+        todo.push(a);
+    }
+    Ok(())
+}
+
+/// An operand of a window that is larger than a binding, with the bytes that it spans.
+fn oversized(p: &Planner<'_>, k: &Kernel, w: &Window) -> Option<(BufferRef, u64)> {
+    let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
+    let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
+    // room for the alignment of the binding's start
+    let limit = p.caps.max_binding.saturating_sub(512);
+    let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
+        // offsets are at run time; what counts is how far apart the elements are
+        let reach: u64 = extents
+            .iter()
+            .zip(strides)
+            .map(|(n, s)| (n.saturating_sub(1) as u64).saturating_mul(s.unsigned_abs() as u64))
+            .fold(more, u64::saturating_add);
+        reach.saturating_add(1).saturating_mul(dtype.size() as u64)
+    };
+    let gathered = |l: usize| {
+        k.values.iter().find_map(|v| match v.op {
+            Op::Gather { load, stride, extent, .. } if load == l => {
+                Some((extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64))
+            }
+            _ => None,
+        })
+    };
+    let loads = k.loads.iter().enumerate().map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0))));
+    let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0)));
+    let largest = loads.chain(stores).max_by_key(|(_, b)| *b)?;
+    (largest.1 > limit || indices > p.caps.max_indices as u128).then_some(largest)
+}

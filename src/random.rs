@@ -1,0 +1,208 @@
+//! Floor 9: random numbers: lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+//! 1, 2, 3", SC 2011), keyed by seed and stream and counted by element, so that every device draws the same.
+
+use crate::array::Array;
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Expr, Kind, Operand, carry, cast, ufunc};
+use crate::layout::{IntoShape, Shape, shape_arg};
+use crate::ufunc::{Ufunc, arithmetic, float, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// A source of random numbers. Each call takes the next stream; evaluating one expression twice gives the same
+/// numbers, and so does another device.
+///
+/// ```
+/// use cupric::Rng;
+/// let mut rng = Rng::new(42);
+/// let u = rng.uniform([1000]);
+/// let mean = u.mean(..).item::<f32>()?;
+/// assert!((0.4..0.6).contains(&mean));
+/// assert_eq!(u.to_vec::<f32>()?, u.to_vec::<f32>()?);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rng {
+    seed: u64,
+    stream: u32,
+}
+
+fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// An integer constant as u32, whatever its size.
+fn word_constant(v: u32, at: Loc) -> Expr {
+    Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U32, at)
+}
+
+impl Rng {
+    /// A source for a seed.
+    pub fn new(seed: u64) -> Rng {
+        Rng { seed, stream: 0 }
+    }
+
+    /// A source of its own, independent of this one from here on.
+    pub fn split(&mut self) -> Rng {
+        let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
+        Rng { seed: words[0] as u64 | (words[1] as u64) << 32, stream: 0 }
+    }
+
+    fn next(&mut self) -> u32 {
+        let stream = self.stream;
+        self.stream = self.stream.wrapping_add(1);
+        stream
+    }
+
+    /// Draws from words of the stream, for a shape whose elements 32 bits can count.
+    fn draw(
+        &mut self,
+        op: &'static str,
+        shape: impl IntoShape,
+        at: Loc,
+        make: impl FnOnce(&dyn Fn(u8) -> Expr) -> Result<Expr>,
+    ) -> Expr {
+        let (seed, stream) = (self.seed, self.next());
+        carry(at, || {
+            let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
+            let n: usize = shape.iter().product();
+            if n > u32::MAX as usize {
+                let detail = format!("{n} elements; one stream counts 2^32");
+                return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+            }
+            make(&|word| Expr::node(Kind::Philox { word, seed, stream }, shape.clone(), DType::U32, 0, at))
+        })
+    }
+
+    /// f32 uniform in [0, 1): the upper 24 bits of a word times 2^-24.
+    #[track_caller]
+    pub fn uniform(&mut self, shape: impl IntoShape) -> Expr {
+        let at = Location::caller();
+        self.draw("uniform", shape, at, |word| Ok(unit(word(0), 0, at)))
+    }
+
+    /// f32 normal with mean 0 and deviation 1, by Box and Muller's transform of two words.
+    #[track_caller]
+    pub fn normal(&mut self, shape: impl IntoShape) -> Expr {
+        let at = Location::caller();
+        self.draw("normal", shape, at, |word| {
+            // (0, 1], so that the logarithm is finite
+            let u = unit(word(0), 1, at);
+            let log = ufunc(&float::log, smallvec![u.into_arg()], at);
+            let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
+            let turn = binary(&arithmetic::multiply, unit(word(1), 0, at), std::f64::consts::TAU, at);
+            Ok(binary(&arithmetic::multiply, radius, ufunc(&float::cos, smallvec![turn.into_arg()], at), at))
+        })
+    }
+
+    /// i32 uniform in `low..high`: the upper word of a 32-bit draw times the width.
+    ///
+    /// ```
+    /// let dice = cupric::Rng::new(1).integers(1, 7, [100]);
+    /// assert_eq!(dice.min(..).item::<i32>()?, 1);
+    /// assert_eq!(dice.max(..).item::<i32>()?, 6);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn integers(&mut self, low: i32, high: i32, shape: impl IntoShape) -> Expr {
+        let at = Location::caller();
+        self.draw("integers", shape, at, |word| {
+            if low >= high {
+                return Err(Error::new(ErrorKind::Argument, "integers", format!("{low}..{high} is empty"), at));
+            }
+            let width = high.wrapping_sub(low) as u32;
+            let above = mul_high(word(0), width, at);
+            Ok(binary(&arithmetic::add, cast(above, DType::I32, at), low, at))
+        })
+    }
+
+    /// bool, true with probability `p`.
+    #[track_caller]
+    pub fn bernoulli(&mut self, p: f64, shape: impl IntoShape) -> Expr {
+        let at = Location::caller();
+        self.draw("bernoulli", shape, at, |word| {
+            if !(0.0..=1.0).contains(&p) {
+                return Err(Error::new(ErrorKind::Argument, "bernoulli", format!("{p} is no probability"), at));
+            }
+            Ok(binary(&logic::less, unit(word(0), 0, at), p, at))
+        })
+    }
+
+    /// The numbers `0..n` in random order, as an i32 array on the CPU: Fisher and Yates over the same generator.
+    ///
+    /// # Errors
+    /// More numbers than i32 has.
+    ///
+    /// ```
+    /// let p = cupric::Rng::new(0).permutation(5)?;
+    /// let mut v = p.to_vec::<i32>()?;
+    /// v.sort();
+    /// assert_eq!(v, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn permutation(&mut self, n: usize) -> Result<Array> {
+        let at = Location::caller();
+        let Ok(count) = i32::try_from(n) else {
+            return Err(Error::new(ErrorKind::LimitExceeded, "permutation", format!("{n} numbers do not fit i32"), at));
+        };
+        let stream = self.next();
+        let key = [self.seed as u32, (self.seed >> 32) as u32];
+        let mut order: Vec<i32> = (0..count).collect();
+        for i in (1..n).rev() {
+            let word = philox([i as u32, 0, stream, 0], key)[0];
+            let j = ((word as u64 * (i as u64 + 1)) >> 32) as usize;
+            order.swap(i, j);
+        }
+        Ok(Array::adopt(order, &[n], at))
+    }
+}
+
+/// A word as (w >> 8 + plus) · 2^-24: exact in f32.
+fn unit(word: Expr, plus: u32, at: Loc) -> Expr {
+    let top = binary(&logic::bitwise_right_shift, word, word_constant(8, at), at);
+    let top = if plus == 0 { top } else { binary(&arithmetic::add, top, word_constant(plus, at), at) };
+    binary(&arithmetic::multiply, cast(top, DType::F32, at), 2f64.powi(-24), at)
+}
+
+/// The upper 32 bits of a 64-bit product, by halves of 16 bits: a GPU need not have 64-bit integers.
+fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
+    let low_half = |e: &Expr| binary(&logic::bitwise_and, e, word_constant(0xffff, at), at);
+    let high_half = |e: &Expr| binary(&logic::bitwise_right_shift, e, word_constant(16, at), at);
+    let times = |e: &Expr, k: u32| binary(&arithmetic::multiply, e, word_constant(k, at), at);
+    let plus = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
+    let (a, b) = (high_half(&word), low_half(&word));
+    let (c, d) = (by >> 16, by & 0xffff);
+    let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
+    let middle = plus(plus(high_half(&bd), low_half(&ad)), low_half(&bc));
+    plus(plus(times(&a, c), high_half(&ad)), plus(high_half(&bc), high_half(&middle)))
+}
+
+/// Philox4x32-10 on the host.
+fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let (p, q) = (0xD251_1F53u64 * c[0] as u64, 0xCD9E_8D57u64 * c[2] as u64);
+        c = [(q >> 32) as u32 ^ c[1] ^ k[0], q as u32, (p >> 32) as u32 ^ c[3] ^ k[1], p as u32];
+        k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
+    }
+    c
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::philox;
+
+    #[test]
+    fn philox_gives_the_published_vectors() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([!0; 4], [!0; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+}
