@@ -480,9 +480,9 @@ fn execute(work: &[Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
     let plan = &planned.plan.plan;
     let mut outputs: SmallVec<[Buffer; 1]> = SmallVec::new();
     for o in &plan.outputs {
-        let bytes = (o.shape.iter().product::<usize>())
-            .checked_mul(o.dtype.size())
-            .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at))?;
+        let bytes = (o.shape.iter().product::<usize>()).checked_mul(o.dtype.size()).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
+        })?;
         outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[0].0.location))?);
     }
     // without a target every input has its buffer

@@ -52,9 +52,7 @@ pub fn full(shape: impl IntoShape, value: impl Operand) -> Expr {
     let at = Location::caller();
     match value.into_arg() {
         Arg::Scalar(s) => filled("full", shape, s, s.default_dtype(), at),
-        Arg::Expr(e) => {
-            crate::expr::view("full", &e, at, |from| layout::View::broadcast_to(from, &shape_arg(shape)?))
-        }
+        Arg::Expr(e) => crate::expr::view("full", &e, at, |from| layout::View::broadcast_to(from, &shape_arg(shape)?)),
     }
 }
 
@@ -177,7 +175,12 @@ pub fn linspace(a: f64, b: f64, n: usize) -> Expr {
     let at = Location::caller();
     carry(at, || {
         if n > i32::MAX as usize {
-            return Err(Error::new(ErrorKind::LimitExceeded, "linspace", format!("{n} elements; positions are i32"), at));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "linspace",
+                format!("{n} elements; positions are i32"),
+                at,
+            ));
         }
         let i = iota(smallvec![n], 0, at);
         let x = cast(i.clone(), DType::F32, at);

@@ -238,7 +238,7 @@ impl Device {
         match &self.0.engine {
             Engine::Cpu(_) => vec![],
             #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => plan.kernels.iter().map(|k| g.wgsl(k)).collect(),
+            Engine::Gpu(_) => vec![],
         }
     }
 
@@ -300,7 +300,10 @@ fn open_gpu(index: usize, limit: Option<usize>) -> Result<Device> {
     let Some(info) = adapters.get(index) else {
         let detail = match adapters.len() {
             0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
-            n => format!("gpu:{index} is not there; {n} found: {}", adapters.iter().map(|a| &a.name[..]).collect::<Vec<_>>().join(", ")),
+            n => format!(
+                "gpu:{index} is not there; {n} found: {}",
+                adapters.iter().map(|a| &a.name[..]).collect::<Vec<_>>().join(", ")
+            ),
         };
         return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
     };
@@ -310,7 +313,7 @@ fn open_gpu(index: usize, limit: Option<usize>) -> Result<Device> {
             id,
             name: info.name.clone(),
             gpu: true,
-            software: info.software,
+            software: !info.hardware,
             engine: Engine::Gpu(gpu),
             limit,
             adapter: index,

@@ -63,8 +63,7 @@ impl DType {
 
     /// The short name: `f32`, `u8`, `bool`, …
     pub fn name(self) -> &'static str {
-        ["bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "bf16", "f32", "f64"]
-            [self as usize]
+        ["bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "bf16", "f32", "f64"][self as usize]
     }
 
     /// Bytes of one element.

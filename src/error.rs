@@ -73,12 +73,7 @@ impl Error {
         detail: impl Into<String>,
         location: impl Into<Option<&'static Location<'static>>>,
     ) -> Error {
-        Error(Arc::new(Inner {
-            kind,
-            operation: operation.into(),
-            detail: detail.into(),
-            location: location.into(),
-        }))
+        Error(Arc::new(Inner { kind, operation: operation.into(), detail: detail.into(), location: location.into() }))
     }
 
     /// What went wrong.

@@ -49,7 +49,11 @@ pub(crate) enum Kind {
     /// The index along an axis, as i32.
     Iota(usize),
     /// Word `word` of the random block of the element's row-major index, as u32.
-    Philox { word: u8, seed: u64, stream: u32 },
+    Philox {
+        word: u8,
+        seed: u64,
+        stream: u32,
+    },
     /// A row of the table; operands have the dtypes that its class asks for, and broadcast.
     Ufunc(&'static Ufunc, SmallVec<[Expr; 3]>),
     /// `astype`.
@@ -62,7 +66,12 @@ pub(crate) enum Kind {
     /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
     Matmul(Expr, Expr),
     /// Elements of the second along an axis, at the positions of the first (i32 or i64); its axes take that axis' place.
-    Take { indices: Expr, source: Expr, axis: usize, mode: IndexMode },
+    Take {
+        indices: Expr,
+        source: Expr,
+        axis: usize,
+        mode: IndexMode,
+    },
     Concat(usize, Vec<Expr>),
     Failed(Error),
 }

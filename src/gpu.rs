@@ -49,6 +49,12 @@ impl Gpu {
         Ok(Gpu { shared: pollster::block_on(device::open(id, adapter_index, limit, Some(shrink)))? })
     }
 
+    /// For tests: takes the device away, as a driver's reset would.
+    #[cfg(test)]
+    pub fn destroy_for_test(&self) {
+        self.shared.device.destroy();
+    }
+
     /// What the device's arithmetic does; found out at the first call.
     pub fn numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.shared.numerics.get() {
@@ -206,7 +212,12 @@ impl Gpu {
 }
 
 /// Appends `len` bytes of a buffer, as they are after all work enqueued so far, and looks for a gather's bad index.
-async fn read(shared: &Arc<Shared>, source: Option<(&wgpu::Buffer, usize)>, len: usize, out: &mut Vec<u8>) -> Result<()> {
+async fn read(
+    shared: &Arc<Shared>,
+    source: Option<(&wgpu::Buffer, usize)>,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     // copies are of whole words
     let (start, skip) = source.map_or((0, 0), |(_, offset)| (offset / 4 * 4, offset % 4));
     let span = (skip + len).next_multiple_of(4) as u64;

@@ -195,15 +195,27 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         }
         let n = shape[axis];
         if n > i32::MAX as usize {
-            return Err(Error::new(ErrorKind::LimitExceeded, "take", format!("axis {axis} of length {n} has positions beyond i32"), at));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "take",
+                format!("axis {axis} of length {n} has positions beyond i32"),
+                at,
+            ));
         }
         let wanted: usize = indices.0.shape.iter().product();
         if n == 0 && wanted != 0 {
-            return Err(Error::new(ErrorKind::Index, "take", format!("{wanted} positions of axis {axis} of {shape:?}, which is empty"), at));
+            return Err(Error::new(
+                ErrorKind::Index,
+                "take",
+                format!("{wanted} positions of axis {axis} of {shape:?}, which is empty"),
+                at,
+            ));
         }
         // 32 bits hold every position; what lies beyond them stays out of range
         let narrow = |e: Expr| match dtype {
-            DType::I64 => ufunc(&arithmetic::clip, smallvec![e.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at),
+            DType::I64 => {
+                ufunc(&arithmetic::clip, smallvec![e.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
+            }
             DType::U32 | DType::U64 => ufunc(&arithmetic::minimum, smallvec![e.into_arg(), i32::MAX.into_arg()], at),
             _ => e,
         };

@@ -12,9 +12,11 @@ use crate::dtype::{Compute, DType};
 use crate::layout::{Shape, Strides};
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
+use std::sync::OnceLock;
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -208,6 +210,31 @@ pub(crate) struct Plan {
     pub temps: Vec<usize>,
     pub outputs: Vec<Output>,
     pub kernels: Vec<Kernel>,
+    /// What a backend made of the plan when it first ran it.
+    pub prepared: Prepared,
+}
+
+/// A backend's own form of a plan, kept with it so that it is made once. A copy of a plan starts without it.
+#[derive(Default)]
+pub(crate) struct Prepared(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Prepared {
+    /// The form made before, or the one that `make` makes now.
+    pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.0.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+}
+
+impl Clone for Prepared {
+    fn clone(&self) -> Prepared {
+        Prepared::default()
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "prepared" } else { "not prepared" })
+    }
 }
 
 impl Kernel {
@@ -327,7 +354,11 @@ impl fmt::Display for Kernel {
                 Op::Round(a) => format!("round(v{a})"),
                 Op::Gather { load, index, stride, extent, mode } => {
                     let l = &self.loads[*load];
-                    format!("gather {} {} + {stride} · v{index} of {extent}, {mode:?}", l.buffer, place(&l.strides, l.offset))
+                    format!(
+                        "gather {} {} + {stride} · v{index} of {extent}, {mode:?}",
+                        l.buffer,
+                        place(&l.strides, l.offset)
+                    )
                 }
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),

@@ -434,7 +434,8 @@ impl View {
         if order.len() != shape.len() {
             return fault(ErrorKind::Axis, format!("axes {axes:?} are not a permutation of {} axes", shape.len()));
         }
-        let axes: Axes = axes.iter().map(|a| if *a < 0 { (*a + shape.len() as isize) as usize } else { *a as usize }).collect();
+        let axes: Axes =
+            axes.iter().map(|a| if *a < 0 { (*a + shape.len() as isize) as usize } else { *a as usize }).collect();
         let mut v = View::zero(axes.iter().map(|a| shape[*a]).collect(), shape.len());
         for (k, &j) in axes.iter().enumerate() {
             v.set(j, k, 1);

@@ -2,32 +2,37 @@
 #![allow(dead_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
-mod error;
-mod math;
-mod dtype;
-mod layout;
-mod simd;
-mod ufunc;
-mod buffer;
-mod expr;
-mod kernel;
+mod array;
 mod backend;
-mod plan;
+mod buffer;
 mod cpu;
+mod create;
+mod device;
+mod dtype;
+mod error;
+mod expr;
+mod fmt;
 #[cfg(feature = "gpu")]
 mod gpu;
-mod device;
-mod array;
-mod ops;
 mod index;
-mod create;
-mod random;
-mod fmt;
 mod io;
+mod kernel;
+mod layout;
+mod math;
+mod ops;
+mod plan;
+mod random;
+mod simd;
+#[doc(hidden)]
+pub mod testing;
+mod ufunc;
 
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
 pub use backend::{MemoryInfo, Stats};
-pub use create::{Elements, Literal, LiteralArray, arange, empty, empty_like, eye, full, full_like, linspace, literal, ones, ones_like, zeros, zeros_like};
+pub use create::{
+    Elements, Literal, LiteralArray, arange, empty, empty_like, eye, full, full_like, linspace, literal, ones,
+    ones_like, zeros, zeros_like,
+};
 pub use device::Device;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};

@@ -205,6 +205,10 @@ fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
     cast(e, like.0.dtype.float(), at)
 }
 
+fn gone(axes: &AxesArg) -> AxesArg {
+    AxesArg { keep: false, ..axes.clone() }
+}
+
 fn kept(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: true, ..axes.clone() }
 }
@@ -215,17 +219,35 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 
 fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
-    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &x, axes, at);
-    binary(&arithmetic::divide, sum, count(&x, axes) as f64, at)
+    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &x, &gone(axes), at);
+    // axes come back last, so that a mean with and without them is one node
+    expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
+}
+
+/// Reduced axes back with length 1, where they are kept.
+fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    if !axes.keep {
+        return e;
+    }
+    let mut shape = from.0.shape.clone();
+    axes.resolve(shape.len()).unwrap_or_default().iter().for_each(|d| shape[*d] = 1);
+    view("keep", &e, at, |s| Ok(View::reshape(s, &shape).unwrap_or_else(|| View::identity(s))))
 }
 
 fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let x = wide(e, at);
     // two passes: the deviations from the mean, not the difference of two large sums
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
-    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &unary(&arithmetic::square, deviation, at), axes, at);
+    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &unary(&arithmetic::square, deviation, at), &gone(axes), at);
     let degrees = (count(&x, axes) as f64 - correction).max(0.0);
     binary(&arithmetic::divide, sum, degrees, at)
+}
+
+/// Variance, or its root for `std`.
+fn spread(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let var = var_at(op, e, axes, correction, at);
+    let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
+    expanded(narrow(out, e, at), e, axes, at)
 }
 
 fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
@@ -291,9 +313,9 @@ reductions! {
     /// Mean along axes, in f32 or wider; NaN of nothing. Integers give f32.
     mean |e, axes, at| narrow(mean_at("mean", e, axes, at), e, at);
     /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
-    var |e, axes, at| narrow(var_at("var", e, axes, 0.0, at), e, at);
+    var |e, axes, at| spread("var", e, axes, 0.0, at);
     /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
-    std |e, axes, at| narrow(unary(&float::sqrt, var_at("std", e, axes, 0.0, at), at), e, at);
+    std |e, axes, at| spread("std", e, axes, 0.0, at);
     /// Whether any element along axes is true (not 0); false of nothing.
     any |e, axes, at| reduce("any", Fold::Ufunc(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Whether all elements along axes are true (not 0); true of nothing.
@@ -377,7 +399,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
-            Ok(narrow(var_at("var", &e, &axes, correction, at), &e, at))
+            Ok(spread("var", &e, &axes, correction, at))
         })
     }
 
@@ -389,7 +411,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
-            Ok(narrow(unary(&float::sqrt, var_at("std", &e, &axes, correction, at), at), &e, at))
+            Ok(spread("std", &e, &axes, correction, at))
         })
     }
 
@@ -550,9 +572,17 @@ fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
         let mut total = 0usize;
         for p in &parts {
             let mut other = p.0.shape.clone();
-            if other.len() != shape.len() || { other[axis] = shape[axis]; other != shape } {
+            if other.len() != shape.len() || {
+                other[axis] = shape[axis];
+                other != shape
+            } {
                 let (a, b) = (first.0.shape.as_slice(), p.0.shape.as_slice());
-                return Err(Error::new(ErrorKind::Shape, op, format!("shapes {a:?} and {b:?} differ beside axis {axis}"), at));
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    op,
+                    format!("shapes {a:?} and {b:?} differ beside axis {axis}"),
+                    at,
+                ));
             }
             dtype = dtype.promote(p.0.dtype).ok_or_else(|| {
                 let detail = format!("dtypes {dtype} and {} have no common type; use astype", p.0.dtype);

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Where a write goes: the plan's first output is this layout of an existing buffer.
 pub(crate) struct Target<'a> {
@@ -83,6 +83,12 @@ fn insert(cache: &mut Cache, limit: usize, hash: u64, key: &[u64], plan: &Arc<Ca
     cache.entry(hash).or_default().push((key.into(), plan.clone()));
 }
 
+/// Whether `CUPRIC_DEBUG` asks for plans; read once.
+fn prints_plans() -> bool {
+    static ASKED: OnceLock<bool> = OnceLock::new();
+    *ASKED.get_or_init(|| std::env::var("CUPRIC_DEBUG").is_ok_and(|v| v.contains("plan")))
+}
+
 /// Plans the evaluation of `roots` on a device, or finds the plan made before.
 pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, device: u32) -> Result<Planned> {
     let graph = graph::Walk::new(roots, target.as_ref(), device)?;
@@ -108,7 +114,7 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
             plan
         }
     };
-    if std::env::var_os("CUPRIC_DEBUG").is_some_and(|v| v.to_string_lossy().contains("plan")) {
+    if prints_plans() {
         eprint!("{}", plan.plan);
     }
     let (inputs, scalars) = graph.bindings();

@@ -191,7 +191,6 @@ fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     c
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::philox;

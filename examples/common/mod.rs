@@ -293,6 +293,16 @@ impl Progress {
         }
     }
 
+    /// Prints a line on stdout, above the bar.
+    pub fn say(&mut self, line: impl Display) {
+        if self.mode == Mode::Bar {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            // the bar comes back with the next step
+            self.drawn = None;
+        }
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
     fn draw(&mut self, note: &dyn Display) {
         let last = self.done == self.total;
         if !last

@@ -1,6 +1,7 @@
 //! Elementwise kernels: tiles over the outer space, and how work is shared between threads.
 
-use super::program::{Bound, Goal, Level, Order, Program, compile, internal};
+use super::compile::compile;
+use super::program::{Bound, Goal, Level, Order, Program, internal};
 use super::tile::{Frame, TILE, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Load, Op, Store};
@@ -70,6 +71,9 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     if kernel.values.iter().any(|v| v.inner) {
         return Err(internal(kernel, "an inner value in an elementwise kernel"));
     }
+    if let Some(done) = super::small::run(kernel, bound) {
+        return done;
+    }
     let turned;
     let mut kernel = kernel;
     let transposes = match transposed_axis(kernel) {
@@ -98,7 +102,7 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
         level = Level { rows: BLOCK[0].min(a), cols: BLOCK[1].min(b), fixed: b.is_multiple_of(BLOCK[1]) };
         tiles = rows / a * down * across;
     } else if cols >= TILE / 4 || rows == 1 {
-        let tile = std::env::var("TL").map_or(TILE, |v| v.parse().unwrap());
+        let tile = TILE;
         let per_row = cols.div_ceil(tile);
         // pieces of nearly equal length, in whole cache lines
         let each = cols.div_ceil(per_row).next_multiple_of(64).min(tile);

@@ -100,13 +100,27 @@ impl FoldSpec {
     }
 }
 
+/// Level `i` starts with vector `i + 1`.
+const FIRST: [u8; 64] = {
+    let mut levels = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        levels[i] = i as u8 + 1;
+        i += 1;
+    }
+    levels
+};
+
 /// A reduction under way.
 pub(super) struct Folder {
     spec: FoldSpec,
     width: usize,
-    /// The current block, then a vector for each level of the counter.
-    current: *mut u8,
-    levels: [*mut u8; 64],
+    /// The vectors of the state.
+    state: *mut u8,
+    vector: usize,
+    /// Which of them is the current block, and which that of each level of the counter.
+    current: u8,
+    levels: [u8; 64],
     /// Whole blocks so far.
     blocks: usize,
     /// Elements of the current block so far.
@@ -123,14 +137,27 @@ impl Folder {
         // SAFETY: inside the spec's bytes.
         unsafe {
             let state = arena.add(spec.at);
-            let mut levels = [std::ptr::null_mut(); 64];
-            if spec.tree.is_some() {
-                for (i, level) in levels[..spec.levels()].iter_mut().enumerate() {
-                    *level = state.add((i + 1) * spec.vector());
-                }
+            Folder {
+                spec,
+                width,
+                state,
+                vector: spec.vector(),
+                current: 0,
+                levels: FIRST,
+                blocks: 0,
+                filled: 0,
+                left: n,
             }
-            Folder { spec, width, current: state, levels, blocks: 0, filled: 0, left: n }
         }
+    }
+
+    /// The vector of the current block.
+    fn here(&self) -> *mut u8 {
+        self.state.wrapping_add(self.current as usize * self.vector)
+    }
+
+    fn level(&self, i: usize) -> *mut u8 {
+        self.state.wrapping_add(self.levels[i] as usize * self.vector)
     }
 
     /// Starts again, for `n` elements.
@@ -149,13 +176,13 @@ impl Folder {
             };
             while rows > 0 {
                 if self.filled == 0 && self.left < lanes {
-                    strided::fill(size, tree.identity, self.current, lanes * w);
+                    strided::fill(size, tree.identity, self.here(), lanes * w);
                 }
                 if self.filled == 0 && w == 1 && lanes == LANES && rows >= SERIAL * LANES {
                     // the usual case of long rows: a whole block at once
                     let one = LANES * size;
-                    std::ptr::copy_nonoverlapping(data, self.current, one);
-                    (tree.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.current);
+                    std::ptr::copy_nonoverlapping(data, self.here(), one);
+                    (tree.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.here());
                     self.filled = SERIAL * LANES;
                     self.left -= SERIAL * LANES;
                     rows -= SERIAL * LANES;
@@ -163,7 +190,7 @@ impl Folder {
                 } else {
                     let lane = self.filled % lanes;
                     let take = rows.min(lanes - lane);
-                    let (n, to) = (take * w, self.current.add(lane * w * size));
+                    let (n, to) = (take * w, self.here().add(lane * w * size));
                     if self.filled < lanes {
                         std::ptr::copy_nonoverlapping(data, to, n * size);
                     } else {
@@ -189,7 +216,7 @@ impl Folder {
         let mut level = 0;
         while self.blocks >> level & 1 == 1 {
             // SAFETY: two vectors of the state, apart from each other.
-            unsafe { (tree.accumulate)(n, self.current, self.current, self.current, self.levels[level]) };
+            unsafe { (tree.accumulate)(n, self.here(), self.here(), self.here(), self.level(level)) };
             std::mem::swap(&mut self.current, &mut self.levels[level]);
             level += 1;
         }
@@ -205,7 +232,7 @@ impl Folder {
         // SAFETY: as above.
         unsafe {
             if self.spec.tree.is_some() {
-                std::ptr::copy_nonoverlapping(partial, self.current, self.spec.vector());
+                std::ptr::copy_nonoverlapping(partial, self.here(), self.spec.vector());
                 self.left = self.left.max(1);
                 self.push();
             } else {
@@ -219,7 +246,7 @@ impl Folder {
     pub unsafe fn collapse(&mut self) -> *const u8 {
         // SAFETY: vectors of the state.
         unsafe {
-            let Some(tree) = self.spec.tree else { return self.current };
+            let Some(tree) = self.spec.tree else { return self.state };
             if self.filled > 0 {
                 self.push();
             }
@@ -231,14 +258,14 @@ impl Folder {
                 }
                 if self.blocks >> level & 1 == 1 {
                     if found {
-                        (tree.accumulate)(n, self.current, self.current, self.current, self.levels[level]);
+                        (tree.accumulate)(n, self.here(), self.here(), self.here(), self.level(level));
                     }
                     std::mem::swap(&mut self.current, &mut self.levels[level]);
                     found = true;
                 }
             }
             self.blocks = 0;
-            self.current
+            self.here()
         }
     }
 
@@ -258,17 +285,17 @@ impl Folder {
             self.collapse();
             let mut half = self.spec.lanes / 2;
             while half > 0 {
-                let upper = self.current.add(half * w * size);
-                (tree.accumulate)(half * w, upper, upper, upper, self.current);
+                let upper = self.here().add(half * w * size);
+                (tree.accumulate)(half * w, upper, upper, upper, self.here());
                 half /= 2;
             }
-            std::ptr::copy_nonoverlapping(self.current, out, w * size);
+            std::ptr::copy_nonoverlapping(self.here(), out, w * size);
         }
     }
 
     /// Positions of the best elements, after the elements themselves.
     fn positions(&self) -> *mut i32 {
-        self.current.wrapping_add((self.spec.width * 8).next_multiple_of(64)) as *mut i32
+        self.state.wrapping_add((self.spec.width * 8).next_multiple_of(64)) as *mut i32
     }
 
     // SAFETY: as `feed`.
@@ -278,11 +305,19 @@ impl Folder {
                 // SAFETY: the data is of this type, the state has room for `width` elements and positions.
                 unsafe {
                     let all = std::slice::from_raw_parts(data as *const $t, rows * self.width);
-                    let best = std::slice::from_raw_parts_mut(self.current as *mut $t, self.width);
+                    let best = std::slice::from_raw_parts_mut(self.state as *mut $t, self.width);
                     let positions = std::slice::from_raw_parts_mut(self.positions(), self.width);
                     let first = self.blocks == 0;
                     if self.width == 1 {
-                        arg_long(all, at, first, self.largest_of_tile(all.as_ptr() as *const u8, rows), self.spec.largest, best, positions)
+                        arg_long(
+                            all,
+                            at,
+                            first,
+                            self.largest_of_tile(all.as_ptr() as *const u8, rows),
+                            self.spec.largest,
+                            best,
+                            positions,
+                        )
                     } else {
                         arg_columns(all, at, first, self.spec.largest, best, positions)
                     }
@@ -339,7 +374,7 @@ impl Folder {
                     let after = partial.add((self.spec.width * 8).next_multiple_of(64));
                     for c in 0..self.width {
                         let (x, i) = (*(partial as *const $t).add(c), *(after as *const i32).add(c));
-                        let best = (self.current as *mut $t).add(c);
+                        let best = (self.state as *mut $t).add(c);
                         if self.blocks == 0 || better(x, *best, self.spec.largest) {
                             *best = x;
                             *self.positions().add(c) = i;
@@ -375,7 +410,14 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
 }
 
 /// Row by row over several columns.
-fn arg_columns<T: PartialOrd + Copy>(all: &[T], at: usize, first: bool, largest: bool, best: &mut [T], positions: &mut [i32]) {
+fn arg_columns<T: PartialOrd + Copy>(
+    all: &[T],
+    at: usize,
+    first: bool,
+    largest: bool,
+    best: &mut [T],
+    positions: &mut [i32],
+) {
     for (r, row) in all.chunks_exact(best.len()).enumerate() {
         if first && r == 0 {
             best.copy_from_slice(row);
@@ -391,7 +433,15 @@ fn arg_columns<T: PartialOrd + Copy>(all: &[T], at: usize, first: bool, largest:
 }
 
 /// One column. If the tile's extreme is known (as bits), a tile without news is not looked through.
-fn arg_long<T: PartialOrd + Copy>(all: &[T], at: usize, first: bool, extreme: Option<u64>, largest: bool, best: &mut [T], positions: &mut [i32]) {
+fn arg_long<T: PartialOrd + Copy>(
+    all: &[T],
+    at: usize,
+    first: bool,
+    extreme: Option<u64>,
+    largest: bool,
+    best: &mut [T],
+    positions: &mut [i32],
+) {
     let mut from = 0;
     if first {
         (best[0], positions[0]) = (all[0], at as i32);

@@ -35,7 +35,9 @@ struct Sizes<'a> {
 
 pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     let rank = kernel.outer.len();
-    let (Some(Value { op: Op::Dot, dtype, .. }), true, [a, b, ..]) = (kernel.values.first(), rank >= 2, &kernel.loads[..]) else {
+    let (Some(Value { op: Op::Dot, dtype, .. }), true, [a, b, ..]) =
+        (kernel.values.first(), rank >= 2, &kernel.loads[..])
+    else {
         return Err(internal(kernel, "a matmul without a product of two loads"));
     };
     if kernel.outer_size() == 0 {
@@ -44,7 +46,8 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     let (batch, mn) = kernel.outer.split_at(rank - 2);
     let sizes = Sizes { batch, m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
     let Bindings { inputs, outputs, scalars } = bound.bindings;
-    let mut own = Bound { bindings: Bindings { inputs, outputs, scalars }, temps: bound.temps.clone(), pool: bound.pool };
+    let mut own =
+        Bound { bindings: Bindings { inputs, outputs, scalars }, temps: bound.temps.clone(), pool: bound.pool };
     let ours = matches!(sizes.compute, Compute::F32 | Compute::F64);
     // loads[0] has no columns, loads[1] no rows
     let a = operand(kernel, &mut own, a, &sizes, rank - 1, false)?;
@@ -99,7 +102,14 @@ fn storage(compute: Compute) -> DType {
 }
 
 /// An operand in the compute type: where it lies, or a converted copy. `absent` is the axis that it does not have.
-fn operand(kernel: &Kernel, bound: &mut Bound<'_>, load: &Load, sizes: &Sizes<'_>, absent: usize, rows: bool) -> Result<Matrix> {
+fn operand(
+    kernel: &Kernel,
+    bound: &mut Bound<'_>,
+    load: &Load,
+    sizes: &Sizes<'_>,
+    absent: usize,
+    rows: bool,
+) -> Result<Matrix> {
     let rank = kernel.outer.len();
     if load.strides.len() < rank + kernel.inner.len() {
         return Err(internal(kernel, "too few strides"));
@@ -108,7 +118,8 @@ fn operand(kernel: &Kernel, bound: &mut Bound<'_>, load: &Load, sizes: &Sizes<'_
     // over batch axes, the operand's own axis, k
     let own = if absent == rank - 2 { rank - 1 } else { rank - 2 };
     let mut dims: Shape = sizes.batch.iter().copied().chain([kernel.outer[own], sizes.k]).collect();
-    let mut strides: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], inner.step.unwrap_or(0)]).collect();
+    let mut strides: Strides =
+        load.strides[..rank - 2].iter().copied().chain([load.strides[own], inner.step.unwrap_or(0)]).collect();
     let memory = bound.memory(kernel, load.buffer)?;
     let wanted = storage(sizes.compute);
     // B by rows of n
@@ -213,7 +224,11 @@ fn multiply(sizes: &Sizes<'_>, a: &Matrix, b: &Matrix, c: &Matrix) {
             false => (a.strides[rank], 0, c.strides[rank]),
         };
         let (pa, pb, pc) = (at(a, &xa, ca), at(b, &xb, cb), at(c, &xc, cc));
-        if along_n { n = len as usize } else { m = len as usize }
+        if along_n {
+            n = len as usize
+        } else {
+            m = len as usize
+        }
         let (ma, ka) = (a.strides[rank], a.strides[rank + 1]);
         let (nb, kb) = (b.strides[rank], b.strides[rank + 1]);
         let (mc, nc) = (c.strides[rank], c.strides[rank + 1]);
@@ -276,10 +291,25 @@ impl One {
         // SAFETY: the caller's promise.
         unsafe {
             gemm::gemm(
-                self.m, self.n, self.k, c, self.nc, self.mc, false,
-                self.a as *const T, self.ka, self.ma,
-                self.b as *const T, self.nb, self.kb,
-                zero, one, false, false, false, parallelism,
+                self.m,
+                self.n,
+                self.k,
+                c,
+                self.nc,
+                self.mc,
+                false,
+                self.a as *const T,
+                self.ka,
+                self.ma,
+                self.b as *const T,
+                self.nb,
+                self.kb,
+                zero,
+                one,
+                false,
+                false,
+                false,
+                parallelism,
             );
         }
     }

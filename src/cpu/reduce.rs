@@ -2,7 +2,8 @@
 
 use super::elementwise::{has_checks, out_of_memory, share, verdict, weight};
 use super::fold::{FoldSpec, Folder};
-use super::program::{Bound, Goal, Level, Order, Program, compile};
+use super::compile::compile;
+use super::program::{Bound, Goal, Level, Order, Program};
 use super::strided;
 use super::tile::{Frame, TILE, Tile};
 use crate::error::Result;
@@ -61,7 +62,7 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
                 // what is kept of the rows should stay in L2
                 ((2 * TILE).max(1 << 16) / n.max(1)).clamp(16, if n < SHORT { (TILE / n.max(1)).max(16) } else { 512 })
             } else {
-                (outer / (4 * threads)).clamp(TILE / 4, TILE)
+                outer.div_ceil(outer.div_ceil(TILE))
             };
             let each = each.next_multiple_of(16).min(outer);
             let rows = (TILE / each).clamp(1, n.max(1));
@@ -145,7 +146,11 @@ impl Job<'_> {
     fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
         let width = self.width(block);
         // SAFETY: the program has reserved the state.
-        self.program.passes[pass].feeds.iter().map(|f| unsafe { Folder::new(f.spec, frame.slot(0), width, self.n) }).collect()
+        self.program.passes[pass]
+            .feeds
+            .iter()
+            .map(|f| unsafe { Folder::new(f.spec, frame.slot(0), width, self.n) })
+            .collect()
     }
 
     /// Rows to go through one after the other: all of a block at once, if they are columns.
@@ -203,7 +208,15 @@ impl Job<'_> {
     /// Goes along a part of the inner space, for one row of a block or for all of them as columns.
     // SAFETY: the frame is this program's; the block's outer values of this phase are there; no other task writes what
     // this one reads or writes.
-    unsafe fn walk(&self, frame: &mut Frame, p: usize, block: Tile, row: usize, part: Range<usize>, folders: &mut Folders) {
+    unsafe fn walk(
+        &self,
+        frame: &mut Frame,
+        p: usize,
+        block: Tile,
+        row: usize,
+        part: Range<usize>,
+        folders: &mut Folders,
+    ) {
         let (program, pass) = (&self.program, &self.program.passes[p]);
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;

@@ -1,6 +1,9 @@
 //! Moving blocks of elements between layouts: gathers, scatters, transpositions. Elements are plain words of 1, 2, 4
 //! or 8 bytes.
 
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Isa, isa};
+
 /// A block of elements in memory: its first element, and the steps between rows and columns, in elements.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
@@ -102,22 +105,87 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
 /// `d[r * ds + c] = s[r + c * ss]`: both sides run along a unit step, in different directions.
 // SAFETY: as `copy`.
 unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    let (mut r, nrb, ncb) = (0, nr / SIDE * SIDE, nc / SIDE * SIDE);
+    // SAFETY: the caller's promise; `isa` has found the features.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if size_of::<T>() == 4 && isa() != Isa::Portable {
+            return transpose_avx2(s as *const f32, ss, d as *mut f32, ds, nr, nc);
+        }
+        squares(s, ss, d, ds, nr, nc, |s, d| block(s, ss, d, ds));
+    }
+}
+
+/// Whole squares by `square`, the rest one by one.
+// SAFETY: as `copy`.
+#[inline(always)]
+unsafe fn squares<T: Copy>(
+    s: *const T,
+    ss: isize,
+    d: *mut T,
+    ds: isize,
+    nr: usize,
+    nc: usize,
+    square: impl Fn(*const T, *mut T),
+) {
+    let (nrb, ncb) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
     // SAFETY: every index is below `nr` and `nc`.
     unsafe {
-        while r < nrb {
-            let mut c = 0;
-            while c < ncb {
-                block(s.offset(r as isize + c as isize * ss), ss, d.offset(r as isize * ds + c as isize), ds);
-                c += SIDE;
+        // the side with the longer steps is in memory, the other in scratch: memory is gone through in order
+        if ss.unsigned_abs() > ds.unsigned_abs() {
+            for c in (0..ncb as isize).step_by(SIDE) {
+                for r in (0..nrb as isize).step_by(SIDE) {
+                    square(s.offset(r + c * ss), d.offset(r * ds + c));
+                }
             }
-            r += SIDE;
+        } else {
+            for r in (0..nrb as isize).step_by(SIDE) {
+                for c in (0..ncb as isize).step_by(SIDE) {
+                    square(s.offset(r + c * ss), d.offset(r * ds + c));
+                }
+            }
         }
-        for c in 0..nc as isize {
-            let from = if c < ncb as isize { nrb } else { 0 };
-            for r in from as isize..nr as isize {
+        for r in 0..nr as isize {
+            let from = if r < nrb as isize { ncb } else { 0 };
+            for c in from as isize..nc as isize {
                 *d.offset(r * ds + c) = *s.offset(r + c * ss);
             }
+        }
+    }
+}
+
+// SAFETY: as `transpose`, with AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: usize, nc: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { squares(s, ss, d, ds, nr, nc, |s, d| block_avx2(s, ss, d, ds)) }
+}
+
+/// An 8 × 8 square of 4-byte words: pairs of half columns, then three rounds of shuffles. Twice as fast as what the
+/// compiler makes of [`block`].
+// SAFETY: as `block`, with AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
+    use std::arch::x86_64::*;
+    // SAFETY: eight words at each of eight columns and rows. The words are only moved.
+    unsafe {
+        // columns c and c + 4, rows 0..4 and 4..8
+        let pair = |c: isize, r: isize| {
+            let low = _mm_loadu_ps(s.offset(c * ss + r));
+            let high = _mm_loadu_ps(s.offset((c + 4) * ss + r));
+            _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1)
+        };
+        for r in [0, 4] {
+            let (c0, c1, c2, c3) = (pair(0, r), pair(1, r), pair(2, r), pair(3, r));
+            let (a, b) = (_mm256_unpacklo_ps(c0, c1), _mm256_unpackhi_ps(c0, c1));
+            let (e, f) = (_mm256_unpacklo_ps(c2, c3), _mm256_unpackhi_ps(c2, c3));
+            let d = d.offset(r * ds);
+            _mm256_storeu_ps(d, _mm256_shuffle_ps(a, e, 0x44));
+            _mm256_storeu_ps(d.offset(ds), _mm256_shuffle_ps(a, e, 0xee));
+            _mm256_storeu_ps(d.offset(2 * ds), _mm256_shuffle_ps(b, f, 0x44));
+            _mm256_storeu_ps(d.offset(3 * ds), _mm256_shuffle_ps(b, f, 0xee));
         }
     }
 }
@@ -132,6 +200,7 @@ unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize)
         for (c, column) in x.iter_mut().enumerate() {
             *column = (s.offset(c as isize * ss) as *const [T; SIDE]).read_unaligned();
         }
+        #[allow(clippy::needless_range_loop)]
         for r in 0..SIDE {
             let mut row = [T::default(); SIDE];
             for c in 0..SIDE {

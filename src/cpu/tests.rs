@@ -30,7 +30,14 @@ fn call(name: &str, args: &[usize]) -> Op {
 }
 
 #[track_caller]
-fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize], loads: Vec<Load>, values: Vec<Value>, stores: Vec<Store>) -> Kernel {
+fn kernel(
+    kind: KernelKind,
+    outer: &[usize],
+    inner: &[usize],
+    loads: Vec<Load>,
+    values: Vec<Value>,
+    stores: Vec<Store>,
+) -> Kernel {
     Kernel {
         kind,
         outer: outer.into(),
@@ -45,7 +52,14 @@ fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize], loads: Vec<Load>, 
 }
 
 fn plan(kernel: Kernel) -> Plan {
-    Plan { inputs: vec![], scalars: vec![], temps: vec![], outputs: vec![], kernels: vec![kernel] }
+    Plan {
+        inputs: vec![],
+        scalars: vec![],
+        temps: vec![],
+        outputs: vec![],
+        kernels: vec![kernel],
+        prepared: Default::default(),
+    }
 }
 
 /// Runs a kernel over adopted inputs into a new output of `n` elements.
@@ -53,7 +67,7 @@ fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result
     let cpu = Cpu::new(0, None);
     let inputs: Vec<_> = inputs.iter().map(|v| (cpu.adopt(v.clone()), 0)).collect();
     let out = cpu.allocate(n * R::DTYPE.size())?;
-    cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: &[out.clone()], scalars: &[2.5f32.to_bits() as u64] })?;
+    cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: std::slice::from_ref(&out), scalars: &[2.5f32.to_bits() as u64] })?;
     Ok(R::from_bytes(&pollster::block_on(cpu.download(&out, 0, n * R::DTYPE.size()))?))
 }
 
@@ -176,7 +190,14 @@ fn casts() {
     let x = vec![-1.5f32, 0.0, 300.7, 1e20, f32::NAN, -0.0, 65519.9, 1e-9];
     fn cast<T: Element, R: Element>(x: &[T]) -> Vec<R> {
         let values = vec![value(Op::Load(0), T::DTYPE), value(Op::Cast(0), R::DTYPE)];
-        let k = kernel(KernelKind::Elementwise, &[x.len()], &[], vec![load(0, T::DTYPE, &[1], 0)], values, vec![store(0, R::DTYPE, &[1], 1)]);
+        let k = kernel(
+            KernelKind::Elementwise,
+            &[x.len()],
+            &[],
+            vec![load(0, T::DTYPE, &[1], 0)],
+            values,
+            vec![store(0, R::DTYPE, &[1], 1)],
+        );
         run(k, &[x.to_vec()], x.len()).unwrap()
     }
     assert_eq!(cast::<f32, u8>(&x), x.iter().map(|v| *v as u8).collect::<Vec<_>>());
@@ -192,7 +213,10 @@ fn casts() {
     assert_eq!(cast::<f64, half::f16>(&[1.0 + 2f64.powi(-11) + 2f64.powi(-40)])[0].to_f64(), 1.0 + 2f64.powi(-10));
     assert_eq!(cast::<bool, f64>(&[true, false]), [1.0, 0.0]);
     assert_eq!(cast::<u8, i8>(&[255, 1]), [-1, 1]);
-    assert_eq!(cast::<half::f16, half::bf16>(&[half::f16::from_f32(1.0 / 3.0)]), [half::bf16::from_f32(half::f16::from_f32(1.0 / 3.0).to_f32())]);
+    assert_eq!(
+        cast::<half::f16, half::bf16>(&[half::f16::from_f32(1.0 / 3.0)]),
+        [half::bf16::from_f32(half::f16::from_f32(1.0 / 3.0).to_f32())]
+    );
 }
 
 /// The tree as the contract has it, one element after the other.
@@ -228,9 +252,23 @@ fn lanes_of(n: usize) -> usize {
 
 #[test]
 fn reductions_follow_the_tree() {
-    for (outer, n) in [(1, 1), (1, 5000), (1, 700_001), (3, 100), (50, 100), (40, 33), (20, 511), (20, 600), (30, 2048), (7, 70_000), (300, 3000)] {
+    for (outer, n) in [
+        (1, 1),
+        (1, 5000),
+        (1, 700_001),
+        (3, 100),
+        (50, 100),
+        (40, 33),
+        (20, 511),
+        (20, 600),
+        (30, 2048),
+        (7, 70_000),
+        (300, 3000),
+    ] {
         let x = noise(outer * n);
-        for (lanes, fortran) in [(Lanes::Inner, false), (Lanes::Inner, true), (Lanes::Outer, true), (Lanes::Outer, false)] {
+        for (lanes, fortran) in
+            [(Lanes::Inner, false), (Lanes::Inner, true), (Lanes::Outer, true), (Lanes::Outer, false)]
+        {
             let strides: [isize; 2] = if fortran { [1, outer as isize] } else { [n as isize, 1] };
             let make = || {
                 kernel(
@@ -250,7 +288,8 @@ fn reductions_follow_the_tree() {
             let l = if lanes == Lanes::Outer { 1 } else { lanes_of(n) };
             let want: Vec<f32> = (0..outer)
                 .map(|o| {
-                    let row: Vec<f32> = (0..n).map(|i| x[o * strides[0] as usize + i * strides[1] as usize].powi(2)).collect();
+                    let row: Vec<f32> =
+                        (0..n).map(|i| x[o * strides[0] as usize + i * strides[1] as usize].powi(2)).collect();
                     tree(&row, l, |a, b| a + b, -0.0).sqrt()
                 })
                 .collect();
@@ -366,10 +405,7 @@ fn gathers() {
             &[4],
             &[],
             vec![load(0, I32, &[1], 0), load(1, I32, &[0], 0)],
-            vec![
-                value(Op::Load(0), I32),
-                value(Op::Gather { load: 1, index: 0, stride: 2, extent: 3, mode }, I32),
-            ],
+            vec![value(Op::Load(0), I32), value(Op::Gather { load: 1, index: 0, stride: 2, extent: 3, mode }, I32)],
             vec![store(0, I32, &[1], 1)],
         )
     };
@@ -385,7 +421,15 @@ fn gathers() {
 
 #[test]
 fn matmuls() {
-    for (batch, m, n, k) in [(1, 3, 4, 5), (2, 1, 70, 300), (1, 300, 1, 400), (3, 64, 33, 17), (1, 130, 140, 150), (2, 3, 4, 0), (1, 2000, 1, 300)] {
+    for (batch, m, n, k) in [
+        (1, 3, 4, 5),
+        (2, 1, 70, 300),
+        (1, 300, 1, 400),
+        (3, 64, 33, 17),
+        (1, 130, 140, 150),
+        (2, 3, 4, 0),
+        (1, 2000, 1, 300),
+    ] {
         for case in 0..4 {
             let (a, b) = (noise(batch * m * k), noise(k * n));
             let (mi, ni, ki) = (m as isize, n as isize, k as isize);

@@ -250,7 +250,8 @@ impl Frame {
                                         strided::fill(p.size, 0, raw.add((at + i) * p.size), 1);
                                         continue;
                                     };
-                                    let from = p.ptr.offset((start + i as isize * cs + k as isize * stride) * p.size as isize);
+                                    let from =
+                                        p.ptr.offset((start + i as isize * cs + k as isize * stride) * p.size as isize);
                                     let word = strided::read(p.size, from);
                                     strided::fill(p.size, word, raw.add((at + i) * p.size), 1);
                                 }

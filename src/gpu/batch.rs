@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// Dispatches of one submission.
+/// Dispatches after which a batch may be submitted, if the device has too little to do.
 const BATCH: usize = 64;
+/// Dispatches after which it is submitted anyway.
+const LONG_BATCH: usize = 1024;
 /// Submissions that may be under way before the host waits.
 const AHEAD: u64 = 64;
 /// Bytes of parameters of one batch.
@@ -375,6 +377,18 @@ impl Batch {
         }
     }
 
+    /// Whether the open batch should go to the device: while that is busy, a longer batch costs less.
+    fn is_due(&self, shared: &Shared) -> bool {
+        if self.dispatches == 0 || !self.dispatches.is_multiple_of(BATCH) {
+            return false;
+        }
+        if self.dispatches >= LONG_BATCH {
+            return true;
+        }
+        shared.poll_once();
+        self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= shared.eager
+    }
+
     /// Records one dispatch.
     pub fn record(
         &mut self,
@@ -384,7 +398,7 @@ impl Batch {
         params: &[u32],
         groups: [u32; 3],
     ) -> Result<()> {
-        if self.dispatches == BATCH || self.params.len() + params.len() * 4 > RING {
+        if self.is_due(shared) || self.params.len() + params.len() * 4 > RING {
             self.submit(shared)?;
         }
         let buffers = self.group(shared, pipeline, bound)?;

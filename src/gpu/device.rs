@@ -65,6 +65,9 @@ pub(super) struct Shared {
     pub batch: Mutex<Batch>,
     pub counters: Counters,
     pub limit: Option<u64>,
+    /// Submissions under way up to which another one is made early. A software driver waits in the submission for the
+    /// one before.
+    pub eager: u64,
     /// Submissions that have finished.
     pub completed: Arc<AtomicU64>,
     pub numerics: OnceLock<super::Numerics>,
@@ -173,9 +176,8 @@ pub(super) async fn open(
         return Err(fail(ErrorKind::DeviceNotFound, format!("there is no GPU number {adapter_index}")));
     };
     let info = adapter.get_info();
-    let features = adapter.features()
-        - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
-        - wgpu::Features::all_experimental_mask();
+    let features =
+        adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     let limits = adapter.limits();
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("cupric"),
@@ -219,6 +221,7 @@ pub(super) async fn open(
         batch: Mutex::new(batch),
         counters: Counters::default(),
         limit: limit.map(|l| l as u64),
+        eager: if info.device_type == wgpu::DeviceType::Cpu { 0 } else { 2 },
         completed: Arc::default(),
         numerics: OnceLock::new(),
         late,
@@ -281,7 +284,8 @@ impl Shared {
     pub fn poll_for(&self, submission: &wgpu::SubmissionIndex, slice: Duration) {
         let _guard = lock(&self.poller);
         // a time-out is what the caller's own clock is for
-        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(slice) });
+        let _ =
+            self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(slice) });
     }
 
     /// Waits for all that was submitted, without a limit of its own errors.

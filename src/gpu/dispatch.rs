@@ -207,8 +207,7 @@ impl Shared {
         for o in operands {
             let large = o.raw.size > self.max_binding;
             let span = large.then_some((o.span.0 * o.size, o.span.1 * o.size + o.size));
-            let known =
-                places.iter().position(|p| p.raw.id == o.raw.id && p.words == o.words && p.span == span);
+            let known = places.iter().position(|p| p.raw.id == o.raw.id && p.words == o.words && p.span == span);
             let slot = match known {
                 Some(slot) => slot,
                 None => {
@@ -220,7 +219,8 @@ impl Shared {
                         }
                     };
                     if len > self.max_binding {
-                        let detail = format!("an operand of {len} bytes; {} binds {}", self.caps.name, self.max_binding);
+                        let detail =
+                            format!("an operand of {len} bytes; {} binds {}", self.caps.name, self.max_binding);
                         return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location));
                     }
                     places.push(Place { raw: o.raw, words: o.words, offset, len, access: Access::Read, span });
@@ -378,7 +378,8 @@ impl Shared {
         }
         for (v, column) in &form.indices {
             if let Op::Index { strides, offset } = &kernel.values[*v].op {
-                let start: i64 = window.start.iter().zip(strides).map(|(i, s)| (*i as i64).wrapping_mul(*s as i64)).sum();
+                let start: i64 =
+                    window.start.iter().zip(strides).map(|(i, s)| (*i as i64).wrapping_mul(*s as i64)).sum();
                 let wide = kernel.values[*v].dtype.size() == 8;
                 let mut put = |at: usize, bits: i64| {
                     p[at] = bits as u32;
@@ -406,9 +407,8 @@ fn matrix(shape: &[usize]) -> (usize, usize) {
 
 /// Whether each word of a packed store can belong to one invocation.
 fn owns(kernel: &Kernel, value: usize, window: &Window, o: &Operand<'_>, per: i64) -> bool {
-    let whole = |shape: &[usize], strides: &[isize]| {
-        shape.iter().zip(strides).all(|(n, s)| *n == 1 || *s as i64 % per == 0)
-    };
+    let whole =
+        |shape: &[usize], strides: &[isize]| shape.iter().zip(strides).all(|(n, s)| *n == 1 || *s as i64 % per == 0);
     let axes = window.shape.len();
     if o.offset % per != 0 {
         return false;

@@ -3,6 +3,7 @@
 
 mod access;
 mod body;
+mod fold;
 mod library;
 
 pub(crate) use access::{packing, words};
@@ -159,9 +160,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
         }
         KernelKind::Row => {
             let Variant { lanes, held, units, .. } = variant;
-            bindings.push_str(&format!(
-                "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst UNITS = {units}u;\n"
-            ));
+            bindings.push_str(&format!("const LANES = {lanes}u;\nconst HELD = {held}u;\nconst UNITS = {units}u;\n"));
             (ROW, vec![("passes", body.row()?)])
         }
         KernelKind::Matmul => {
@@ -243,7 +242,10 @@ fn shared(kernel: &Kernel, form: &Form, variant: &Variant) -> String {
         add("u32");
     }
     // two of u32 and u64: argmin exchanges a key and a position
-    types.iter().map(|t| format!("var<workgroup> s_{t}: array<{t}, 256>;\nvar<workgroup> p_{t}: array<{t}, 256>;\n")).collect()
+    types
+        .iter()
+        .map(|t| format!("var<workgroup> s_{t}: array<{t}, 256>;\nvar<workgroup> p_{t}: array<{t}, 256>;\n"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -97,24 +97,11 @@ pub(crate) fn lerp(a: f64, b: f64, t: f64) -> f64 {
 }
 
 /// 2/π·2^b less its multiples of 4, b = 0, 27, 54 and 81, in three parts.
-const TURN_HI: [f64; 4] = [
-    0.6366197727620602,
-    -0.552946051582694,
-    1.2910009510815144,
-    -1.313905093818903,
-];
-const TURN_MID: [f64; 4] = [
-    -3.9447882200366324e-10,
-    3.054809009916948e-10,
-    1.3865150867709009e-09,
-    -1.4592781601152627e-09,
-];
-const TURN_LO: [f64; 4] = [
-    -3.260751408868143e-19,
-    -7.799845648143895e-20,
-    -4.641286873209999e-19,
-    2.801978957814423e-19,
-];
+const TURN_HI: [f64; 4] = [0.6366197727620602, -0.552946051582694, 1.2910009510815144, -1.313905093818903];
+const TURN_MID: [f64; 4] =
+    [-3.9447882200366324e-10, 3.054809009916948e-10, 1.3865150867709009e-09, -1.4592781601152627e-09];
+const TURN_LO: [f64; 4] =
+    [-3.260751408868143e-19, -7.799845648143895e-20, -4.641286873209999e-19, 2.801978957814423e-19];
 
 /// `(f, q)` with x·2/π = q + f modulo 4, |f| <= 1/2, for x of at most 24 significant bits; the low
 /// two bits of q count.
@@ -133,10 +120,7 @@ pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     let mid = pick(band, TURN_MID);
     let l = x.mul_add(mid, f) + ROUND;
     let f = x.mul_add(mid, f - (l - ROUND));
-    (
-        x.mul_add(pick(band, TURN_LO), f),
-        (k.to_bits() as u32).wrapping_add(l.to_bits() as u32),
-    )
+    (x.mul_add(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
 }
 
 /// One of four constants, without a table in memory.

@@ -5,7 +5,7 @@
 //! tells which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
-use super::graph::{AOp, ANode, Arena};
+use super::graph::{ANode, AOp, Arena};
 use super::lower::{Draft, Space};
 use super::shape;
 use crate::dtype::{Compute, DType};
@@ -26,6 +26,8 @@ pub(super) struct Planner<'a> {
     /// Nodes that must be in memory.
     pub stored: Vec<bool>,
     pub uses: Vec<u32>,
+    /// A node that uses it, the last one.
+    consumer: Vec<usize>,
 }
 
 /// The kernels of one node that is stored.
@@ -59,7 +61,9 @@ fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
             _ => match &n.op {
-                AOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => "a WGSL function for this type",
+                AOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => {
+                    "a WGSL function for this type"
+                }
                 _ => continue,
             },
         };
@@ -87,10 +91,18 @@ fn cost(n: &ANode) -> u32 {
 impl<'a> Planner<'a> {
     fn new(arena: &'a Arena, caps: &'a Caps) -> Planner<'a> {
         let n = arena.nodes.len();
-        let mut p = Planner { arena, caps, strides: Vec::with_capacity(n), stored: vec![false; n], uses: vec![0; n] };
-        for node in &arena.nodes {
+        let mut p = Planner {
+            arena,
+            caps,
+            strides: Vec::with_capacity(n),
+            stored: vec![false; n],
+            uses: vec![0; n],
+            consumer: vec![usize::MAX; n],
+        };
+        for (i, node) in arena.nodes.iter().enumerate() {
             for a in &node.args {
                 p.uses[*a] += 1;
+                p.consumer[*a] = i;
             }
             let s = p.natural_strides(node);
             p.strides.push(s);
@@ -183,8 +195,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
-            let mut fused: SmallVec<[usize; 3]> =
-                args.iter().copied().filter(|a| !self.stored[*a]).collect();
+            let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(|a| !self.stored[*a]).collect();
             loop {
                 values.clear();
                 loads.clear();
@@ -306,9 +317,30 @@ impl<'a> Planner<'a> {
                     return Ok(());
                 }
                 // a reduction that does not fit this kernel's space gets its own
-                Err(store) => self.stored[store] = true,
+                Err(store) => {
+                    let store = self.with_epilogue(store, owner);
+                    self.stored[store] = true;
+                }
             }
         }
+    }
+
+    /// What is computed from a reduction alone and has as few elements belongs to the reduction's kernel, not to the
+    /// one that broadcasts it: the last such node is the one to store.
+    fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
+        let size = |n: usize| self.arena.nodes[n].shape.iter().product::<usize>();
+        let mut node = reduction;
+        while self.uses[node] == 1 {
+            let next = self.consumer[node];
+            let n = &self.arena.nodes[next];
+            let simple = matches!(n.op, AOp::Ufunc(_) | AOp::Cast) && size(next) == size(reduction);
+            let alone = n.args.iter().all(|a| *a == node || matches!(self.arena.nodes[*a].op, AOp::Scalar(_)));
+            if next == owner || !simple || !alone {
+                break;
+            }
+            node = next;
+        }
+        node
     }
 
     /// Marks costly nodes that several kernels compute; whether there was one.
@@ -327,7 +359,8 @@ impl<'a> Planner<'a> {
         for i in 0..self.arena.nodes.len() {
             if by.contains_key(&i) {
                 let n = &self.arena.nodes[i];
-                let below: u32 = n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight.get(a).copied().unwrap_or(0)).sum();
+                let below: u32 =
+                    n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight.get(a).copied().unwrap_or(0)).sum();
                 weight.insert(i, (cost(n) + below).min(1 << 20));
             }
         }
@@ -357,7 +390,9 @@ impl<'a> Planner<'a> {
                     .iter()
                     .flat_map(|k| k.stores.iter().map(move |s| (k, s)))
                     .filter(|(_, s)| s.buffer == r)
-                    .map(|(k, s)| layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1 * s.dtype.size())
+                    .map(|(k, s)| {
+                        layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1 * s.dtype.size()
+                    })
                     .max()
                     .unwrap_or(0),
                 BufferRef::Temp(n) => {
@@ -411,13 +446,19 @@ impl<'a> Planner<'a> {
         let outputs = (self.arena.roots.iter().enumerate())
             .map(|(i, r)| {
                 let n = &self.arena.nodes[*r];
-                let strides = if i == 0 && let Some(t) = target { t.strides.clone() } else { self.stored_strides(*r) };
+                let strides = if i == 0
+                    && let Some(t) = target
+                {
+                    t.strides.clone()
+                } else {
+                    self.stored_strides(*r)
+                };
                 Output { dtype: n.dtype, shape: n.shape.clone(), strides }
             })
             .collect();
         let in_place = self.in_place(&kernels);
         let scalars = self.arena.scalars.clone();
-        Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels }, in_place))
+        Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels, prepared: Default::default() }, in_place))
     }
 
     /// Whether the target may be written while it is read: it is stored by the last kernel only, element by element
@@ -446,7 +487,9 @@ impl<'a> Planner<'a> {
                 plain(last)
                     && !gathers(i)
                     && last.stores.iter().all(|s| {
-                        s.strides == l.strides && s.offset == l.offset + offset as isize && s.dtype.size() == l.dtype.size()
+                        s.strides == l.strides
+                            && s.offset == l.offset + offset as isize
+                            && s.dtype.size() == l.dtype.size()
                     })
             }
         })
@@ -467,7 +510,8 @@ pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]
 pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     let n = map.shape.len();
     let shift = to.len() - shape.len();
-    let mut out = View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
+    let mut out =
+        View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
     for d in 0..shape.len() {
         if shape[d] != 1 {
             out.offset[d] = map.offset[d + shift];

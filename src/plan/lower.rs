@@ -92,7 +92,8 @@ impl Space {
             if row != lengths {
                 return None;
             }
-            let order: SmallVec<[usize; 6]> = (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
+            let order: SmallVec<[usize; 6]> =
+                (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
             let dims: Shape = order.iter().map(|d| shape[*d]).collect();
             let mut v = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
             for (k, d) in order.iter().enumerate() {
@@ -102,7 +103,8 @@ impl Space {
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let order = to_arg.apply(&p.stored_strides(arg), 0).0;
-        let nearest = (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
+        let nearest =
+            (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
         let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
         let length: usize = lengths.iter().product();
         let row = lanes == Lanes::Inner && length <= p.caps.max_row;
@@ -239,7 +241,8 @@ impl Lowering<'_> {
 
     fn round(&mut self, value: usize) -> usize {
         let Value { dtype, inner, .. } = self.draft.values[value];
-        let exact = matches!(self.draft.values[value].op, Op::Load(_) | Op::Gather { .. } | Op::Round(_) | Op::Scalar(_));
+        let exact =
+            matches!(self.draft.values[value].op, Op::Load(_) | Op::Gather { .. } | Op::Round(_) | Op::Scalar(_));
         let reduced = self.reduced[value];
         if exact { value } else { self.push(Op::Round(value), dtype, inner, reduced) }
     }
@@ -278,7 +281,11 @@ impl Lowering<'_> {
         for (i, a) in n.args.iter().enumerate() {
             let shape = &self.p.arena.nodes[*a].shape;
             let batch = shape.len() - 2;
-            let mut map = View { shape: self.space.dims.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * dims] };
+            let mut map = View {
+                shape: self.space.dims.clone(),
+                offset: smallvec![0; shape.len()],
+                coef: smallvec![0; shape.len() * dims],
+            };
             for d in 0..batch {
                 if shape[d] != 1 {
                     map.coef[d * dims + (row - batch + d)] = 1;
@@ -369,7 +376,11 @@ impl Lowering<'_> {
                     coef: map.coef[*axis * k..(*axis + i.shape.len()) * k].into(),
                 };
                 let index = self.lower(indices, &index_map, inside)?;
-                let mut base = View { shape: map.shape.clone(), offset: smallvec![0; s.shape.len()], coef: smallvec![0; s.shape.len() * k] };
+                let mut base = View {
+                    shape: map.shape.clone(),
+                    offset: smallvec![0; s.shape.len()],
+                    coef: smallvec![0; s.shape.len() * k],
+                };
                 for d in (0..s.shape.len()).filter(|d| d != axis) {
                     let from = if d < *axis { d } else { d - 1 + i.shape.len() };
                     base.offset[d] = map.offset[from];

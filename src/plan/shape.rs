@@ -49,7 +49,9 @@ fn move_raw(draft: &mut Draft) {
     }
     // a choice by a float's value, or any other use of it, is no move
     let uses_float = draft.values.iter().any(|v| match &v.op {
-        Op::Ufunc(row, args) => !moves_raw(v.dtype) && args.iter().any(|a| moves_raw(draft.values[*a].dtype)) || row.rounds_first,
+        Op::Ufunc(row, args) => {
+            !moves_raw(v.dtype) && args.iter().any(|a| moves_raw(draft.values[*a].dtype)) || row.rounds_first
+        }
         Op::Cast(a) | Op::Round(a) => moves_raw(draft.values[*a].dtype),
         _ => false,
     });
@@ -124,12 +126,14 @@ fn collapse(k: &mut Kernel) {
             continue;
         }
         let last_inner = d >= outer && dims.len() - outer == 1;
-        let vectors = || k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
-            k.values.iter().filter_map(|v| match &v.op {
-                Op::Index { strides, .. } => Some(strides),
-                _ => None,
-            }),
-        );
+        let vectors = || {
+            k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
+                k.values.iter().filter_map(|v| match &v.op {
+                    Op::Index { strides, .. } => Some(strides),
+                    _ => None,
+                }),
+            )
+        };
         let gone = if dims[d] == 1 && !last_inner {
             true
         } else if d + 1 < dims.len() && d + 1 != outer && !fixed.contains(&(d + 1)) {
@@ -449,7 +453,8 @@ fn oversized(p: &Planner<'_>, k: &Kernel, w: &Window) -> Option<(BufferRef, u64)
             _ => None,
         })
     };
-    let loads = k.loads.iter().enumerate().map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0))));
+    let loads =
+        k.loads.iter().enumerate().map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0))));
     let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0)));
     let largest = loads.chain(stores).max_by_key(|(_, b)| *b)?;
     (largest.1 > limit || indices > p.caps.max_indices as u128).then_some(largest)

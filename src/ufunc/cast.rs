@@ -158,8 +158,12 @@ saturate! {
 }
 
 macro_rules! unary {
-    ($from:ty, $to:ty) => { Loops::unary::<$from, $from, $from, $to, K>() };
-    ($from:ty, $to:ty, $k:ty) => { Loops::unary::<$from, $from, $from, $to, $k>() };
+    ($from:ty, $to:ty) => {
+        Loops::unary::<$from, $from, $from, $to, K>()
+    };
+    ($from:ty, $to:ty, $k:ty) => {
+        Loops::unary::<$from, $from, $from, $to, $k>()
+    };
 }
 
 /// The loop from stored elements of `dtype` to its compute type; `None` where they are the same bits.

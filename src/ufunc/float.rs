@@ -220,21 +220,47 @@ pub(crate) mod exact {
         match (x.is_nan(), y.is_nan()) {
             (true, _) => x,
             (_, true) => y,
-            _ if x == 0.0 && y == 0.0 => if x.is_sign_negative() { x } else { y },
-            _ => if x < y { x } else { y },
+            _ if x == 0.0 && y == 0.0 => {
+                if x.is_sign_negative() {
+                    x
+                } else {
+                    y
+                }
+            }
+            _ => {
+                if x < y {
+                    x
+                } else {
+                    y
+                }
+            }
         }
     }
     pub fn maximum(x: f64, y: f64) -> f64 {
         -minimum(-x, -y)
     }
     pub fn fmin(x: f64, y: f64) -> f64 {
-        if x.is_nan() { y } else if y.is_nan() { x } else { minimum(x, y) }
+        if x.is_nan() {
+            y
+        } else if y.is_nan() {
+            x
+        } else {
+            minimum(x, y)
+        }
     }
     pub fn fmax(x: f64, y: f64) -> f64 {
         -fmin(-x, -y)
     }
     pub fn sign(x: f64) -> f64 {
-        if x.is_nan() { x } else if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 }
+        if x.is_nan() {
+            x
+        } else if x > 0.0 {
+            1.0
+        } else if x < 0.0 {
+            -1.0
+        } else {
+            0.0
+        }
     }
     /// NumPy's `divmod`: the remainder takes the divisor's sign, a zero too.
     pub fn remainder(x: f64, y: f64) -> f64 {

@@ -6,7 +6,7 @@ use std::time::Instant;
 /// The median of some runs, in ms, on outputs that are allocated anew each time.
 fn time(name: &str, cpu: &Cpu, k: Kernel, inputs: &[(Buffer, usize)], bytes: &[usize]) {
     let p = plan(k);
-    let mut times: Vec<f64> = (0..9)
+    let mut times: Vec<f64> = (0..21)
         .map(|_| {
             let start = Instant::now();
             let out: Vec<Buffer> = bytes.iter().map(|b| cpu.allocate(*b).unwrap()).collect();
@@ -29,6 +29,28 @@ fn bench() {
     let only = std::env::var("ONLY").unwrap_or_default();
     let n = 10_000_000usize;
     let inputs: Vec<(Buffer, usize)> = (0..2).map(|_| (cpu.adopt(noise(n)), 0)).collect();
+    if "read limit".contains(&only) {
+        use rayon::prelude::*;
+        let v = noise(n);
+        let mut best = f64::MAX;
+        for _ in 0..9 {
+            let t = Instant::now();
+            let f = row("add").reduce.as_ref().unwrap().fold[crate::dtype::Compute::F32 as usize].unwrap().get();
+            let s: f32 = v
+                .par_chunks(n / 8)
+                .map(|c| {
+                    let mut l = [0f32; 128];
+                    let p = c.as_ptr() as *const u8;
+                    // SAFETY: whole lanes of the chunk.
+                    unsafe { f(c.len() / 128 * 128, p, p, p, l.as_mut_ptr() as *mut u8) };
+                    l[5]
+                })
+                .sum();
+            std::hint::black_box(s);
+            best = best.min(t.elapsed().as_secs_f64() * 1e3);
+        }
+        println!("read limit {best:.3} ms ");
+    }
     let flat = |values: Vec<Value>| {
         let last = values.len() - 1;
         let loads = vec![load(0, F32, &[1], 0), load(1, F32, &[1], 0)];
@@ -42,7 +64,13 @@ fn bench() {
         }
     };
     run("a + b", flat(vec![x(), y(), value(call("add", &[0, 1]), F32)]), 4 * n);
-    let axpb = vec![x(), constant(2.5), value(call("multiply", &[0, 1]), F32), constant(1.2), value(call("add", &[2, 3]), F32)];
+    let axpb = vec![
+        x(),
+        constant(2.5),
+        value(call("multiply", &[0, 1]), F32),
+        constant(1.2),
+        value(call("add", &[2, 3]), F32),
+    ];
     run("2.5 x + 1.2", flat(axpb), 4 * n);
     let hypot = vec![
         x(),
@@ -60,13 +88,26 @@ fn bench() {
         chain.push(value(call(["add", "multiply", "maximum", "subtract"][i % 4], &[i + 1, i % 2]), F32));
     }
     run("20 operations", flat(chain), 4 * n);
-    let sum = |name: &str, values: Vec<Value>, outer: &[usize], inner_dims: &[usize], strides: &[isize], lanes, fold: Fold| {
+    let sum = |name: &str,
+               values: Vec<Value>,
+               outer: &[usize],
+               inner_dims: &[usize],
+               strides: &[isize],
+               lanes,
+               fold: Fold| {
         let mut values = values;
         let last = values.len();
         values.push(value(Op::Reduce(fold, last - 1), F32));
         let loads = vec![load(0, F32, strides, 0), load(1, F32, strides, 0)];
         let out = outer.iter().product::<usize>();
-        let k = kernel(KernelKind::Reduce(lanes), outer, inner_dims, loads, values, vec![store(0, F32, &c_strides(outer), last)]);
+        let k = kernel(
+            KernelKind::Reduce(lanes),
+            outer,
+            inner_dims,
+            loads,
+            values,
+            vec![store(0, F32, &c_strides(outer), last)],
+        );
         run(name, k, 4 * out);
     };
     let ix = || inner(Op::Load(0), F32);
@@ -74,7 +115,8 @@ fn bench() {
     sum("sum", vec![ix()], &[], &[n], &[1], Lanes::Inner, add());
     sum("max", vec![ix()], &[], &[n], &[1], Lanes::Inner, Fold::Ufunc(row("maximum")));
     sum("argmax", vec![ix()], &[], &[n], &[1], Lanes::Inner, Fold::ArgMax);
-    let d = vec![ix(), inner(Op::Load(1), F32), inner(call("subtract", &[0, 1]), F32), inner(call("square", &[2]), F32)];
+    let d =
+        vec![ix(), inner(Op::Load(1), F32), inner(call("subtract", &[0, 1]), F32), inner(call("square", &[2]), F32)];
     sum("sum (a-b)²", d, &[], &[n], &[1], Lanes::Inner, add());
     for w in [3usize, 10, 64, 256, 500, 1000, 5000] {
         let rows = n / w;
@@ -91,6 +133,7 @@ fn bench() {
         kernel(KernelKind::Elementwise, &[s, s], &[], loads, vec![x()], vec![store(0, F32, &[s as isize, 1], 0)])
     };
     run("transposed copy 3000²", transpose(3000), 36_000_000);
+    run("transposed copy 2048²", transpose(2048), 16_777_216);
     let column = kernel(
         KernelKind::Elementwise,
         &[n / 10, 10],

@@ -71,7 +71,17 @@ fn bits(dtype: DType, v: &str) -> String {
 /// The statements of store number `number`, of value `v` to element `at`. An owned store also needs the number of the
 /// element within the owner's run (`unit`) and a condition that holds at the last element there is (`last`).
 #[allow(clippy::too_many_arguments)]
-pub(super) fn store(number: usize, slot: usize, kind: Slot, how: How, dtype: DType, v: &str, at: &str, unit: &str, last: &str) -> String {
+pub(super) fn store(
+    number: usize,
+    slot: usize,
+    kind: Slot,
+    how: How,
+    dtype: DType,
+    v: &str,
+    at: &str,
+    unit: &str,
+    last: &str,
+) -> String {
     let bits = bits(dtype, v);
     let shift = packing(dtype);
     let width = 32u32 >> shift;

@@ -1,24 +1,25 @@
 //! The statements of a kernel: offsets, values, stores, and the order in which a kernel kind runs them.
 
-use super::{Form, HEADER, How, Variant, access, key_type, shared_type, word};
-use crate::dtype::{Compute, DType};
+use super::{Form, HEADER, How, Variant, access, word};
+use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{Fold, IndexMode, Kernel, Op};
+use crate::kernel::{IndexMode, Kernel, Op};
 use crate::ufunc::Ufunc;
 use std::collections::HashMap;
 use std::fmt::Write;
 
-type Fallible<T> = Result<T, Fault>;
+pub(super) type Fallible<T> = Result<T, Fault>;
 
 /// Writes a line; a String takes everything.
 macro_rules! line {
     ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
 }
+pub(super) use line;
 
 pub(super) struct Body<'a> {
-    kernel: &'a Kernel,
-    form: &'a Form,
-    variant: &'a Variant,
+    pub(super) kernel: &'a Kernel,
+    pub(super) form: &'a Form,
+    pub(super) variant: &'a Variant,
     /// Philox results in scope, by index value and scalars.
     philox: HashMap<(usize, [usize; 3]), usize>,
 }
@@ -62,7 +63,11 @@ impl<'a> Body<'a> {
             let start = match from {
                 Some(p) => format!("{p}{c}"),
                 None if self.is_wide(c) => {
-                    format!("bitcast<i64>(cp_u64({}, {}))", word(self.form.offsets + c), word(self.form.offsets + c + 1))
+                    format!(
+                        "bitcast<i64>(cp_u64({}, {}))",
+                        word(self.form.offsets + c),
+                        word(self.form.offsets + c + 1)
+                    )
                 }
                 None => word(self.form.offsets + c),
             };
@@ -78,7 +83,8 @@ impl<'a> Body<'a> {
         let add = |out: &mut String, i: &str| {
             for &c in columns {
                 if self.is_wide(c) {
-                    let stride = format!("bitcast<i64>(cp_u64({}, {}))", Self::stride("at", c), Self::stride("at", c + 1));
+                    let stride =
+                        format!("bitcast<i64>(cp_u64({}, {}))", Self::stride("at", c), Self::stride("at", c + 1));
                     line!(out, "{prefix}{c} = {prefix}{c} + i64({i}) * {stride};");
                 } else {
                     line!(out, "{prefix}{c} = {prefix}{c} + {i} * {};", Self::stride("at", c));
@@ -87,7 +93,10 @@ impl<'a> Body<'a> {
         };
         line!(out, "{{ var rest = {index};\nvar at = {row};");
         line!(out, "for (var axis = 1u; axis < {rank}; axis = axis + 1u) {{");
-        line!(out, "let extent = params[at].x;\nlet whole = rest / extent;\nlet i = rest - whole * extent;\nrest = whole;");
+        line!(
+            out,
+            "let extent = params[at].x;\nlet whole = rest / extent;\nlet i = rest - whole * extent;\nrest = whole;"
+        );
         add(out, "i");
         line!(out, "at = at + {}u; }}", self.form.row);
         add(out, "rest");
@@ -95,21 +104,21 @@ impl<'a> Body<'a> {
     }
 
     /// Offsets of all columns at the outer level, as `q…`.
-    fn outer_offsets(&self, out: &mut String) {
+    pub(super) fn outer_offsets(&self, out: &mut String) {
         let columns: Vec<usize> = self.columns(|_| true, |_| true);
         self.declare(out, "q", None, &columns);
         self.decompose(out, "q", "index", "params[0].z", &format!("{}u", self.form.table), &columns);
     }
 
     /// Offsets of some columns at the inner level, as `o…`.
-    fn inner_offsets(&self, out: &mut String, index: &str, columns: &[usize]) {
+    pub(super) fn inner_offsets(&self, out: &mut String, index: &str, columns: &[usize]) {
         self.declare(out, "o", Some("q"), columns);
         let row = format!("{}u + params[0].z * {}u", self.form.table, self.form.row);
         self.decompose(out, "o", index, "params[0].w", &row, columns);
     }
 
     /// The columns of values and stores that pass the tests, without doubles.
-    fn columns(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
+    pub(super) fn columns(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut columns: Vec<usize> =
             (0..self.kernel.values.len()).filter(|v| value(*v)).filter_map(|v| self.value_column(v)).collect();
         columns.extend((0..self.kernel.stores.len()).filter(|s| store(*s)).map(|s| self.store_column(s)));
@@ -125,7 +134,7 @@ impl<'a> Body<'a> {
     }
 
     /// A row's text for operands of a compute type.
-    fn ufunc(row: &Ufunc, compute: Compute, args: &[&str]) -> Fallible<String> {
+    pub(super) fn ufunc(row: &Ufunc, compute: Compute, args: &[&str]) -> Fallible<String> {
         let Some(text) = row.wgsl[compute as usize] else {
             let detail = format!("{} of {} on a GPU", row.name, compute.name());
             return Err(Fault::new(ErrorKind::Unsupported, detail));
@@ -176,7 +185,8 @@ impl<'a> Body<'a> {
             Op::Cast(a) => access::cast(self.kernel.values[*a].dtype, v.dtype, &format!("v{a}")),
             Op::Round(a) => access::round(v.dtype, &format!("v{a}")),
             Op::Gather { load: n, index, mode, .. } => {
-                let at = HEADER + 2 * (self.form.scalars.len() + self.form.gathers.iter().position(|g| *g == i).unwrap_or(0));
+                let at = HEADER
+                    + 2 * (self.form.scalars.len() + self.form.gathers.iter().position(|g| *g == i).unwrap_or(0));
                 let (stride, extent) = (word(at), word(at + 1));
                 let index_type = kind(*index);
                 line!(out, "{}", gather_index(i, *index, index_type, *mode, &extent));
@@ -196,10 +206,7 @@ impl<'a> Body<'a> {
                             _ => format!("cp_lo64({name})"),
                         };
                         let [lo, hi, stream] = slots.map(|n| self.scalar(n).0);
-                        line!(
-                            out,
-                            "let x{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));"
-                        );
+                        line!(out, "let x{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));");
                         self.philox.insert((*index, *slots), i);
                         i
                     }
@@ -213,7 +220,7 @@ impl<'a> Body<'a> {
     }
 
     /// Values `which`, in a scope of their own.
-    fn values(&mut self, out: &mut String, which: impl Fn(usize) -> bool) -> Fallible<()> {
+    pub(super) fn values(&mut self, out: &mut String, which: impl Fn(usize) -> bool) -> Fallible<()> {
         self.philox.clear();
         for i in 0..self.kernel.values.len() {
             if which(i) {
@@ -223,7 +230,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn stores(&self, out: &mut String, inner: bool, unit: &str, last: &str) {
+    pub(super) fn stores(&self, out: &mut String, inner: bool, unit: &str, last: &str) {
         if self.form.checks {
             line!(out, "if ok {{");
         }
@@ -232,7 +239,17 @@ impl<'a> Body<'a> {
                 let (slot, how) = self.variant.stores[n];
                 let at = format!("{}{}", if inner { "o" } else { "q" }, self.store_column(n));
                 let value = format!("v{}", s.value);
-                out.push_str(&access::store(n, slot as usize, self.variant.slots[slot as usize], how, s.dtype, &value, &at, unit, last));
+                out.push_str(&access::store(
+                    n,
+                    slot as usize,
+                    self.variant.slots[slot as usize],
+                    how,
+                    s.dtype,
+                    &value,
+                    &at,
+                    unit,
+                    last,
+                ));
             }
         }
         if self.form.checks {
@@ -240,7 +257,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    fn declare_ok(&self, out: &mut String) {
+    pub(super) fn declare_ok(&self, out: &mut String) {
         if self.form.checks {
             line!(out, "var ok = true;");
         }
@@ -276,9 +293,10 @@ impl<'a> Body<'a> {
         line!(batch, "let stride_n = {};", Self::stride(&format!("{table}u"), 1));
 
         let mut fetch = String::new();
-        for (n, name, tile, stride, limit) in
-            [(0usize, "a", "row_first + a_row * 4u", "stride_m", "m"), (1, "b", "col_first + b_col * 4u", "stride_n", "n")]
-        {
+        for (n, name, tile, stride, limit) in [
+            (0usize, "a", "row_first + a_row * 4u", "stride_m", "m"),
+            (1, "b", "col_first + b_col * 4u", "stride_n", "n"),
+        ] {
             line!(fetch, "let k{name} = k_first + {name}_k;\nif k{name} < k {{");
             line!(fetch, "var o{n} = q{n};");
             let inner = format!("{table}u + params[0].z * {row}u");
@@ -289,7 +307,12 @@ impl<'a> Body<'a> {
             let wanted = self.kernel.values[0].dtype;
             for (e, c) in ["x", "y", "z", "w"].iter().enumerate() {
                 line!(fetch, "if first + {e}u < {limit} {{\nlet place = o{n} + (first + {e}u) * {stride};");
-                line!(fetch, "let raw: {} = {};", dtype.compute().name(), access::load(slot, self.variant.slots[slot], dtype, "place"));
+                line!(
+                    fetch,
+                    "let raw: {} = {};",
+                    dtype.compute().name(),
+                    access::load(slot, self.variant.slots[slot], dtype, "place")
+                );
                 let value = match dtype.compute() == wanted.compute() {
                     true => "raw".to_string(),
                     false => access::cast(dtype, wanted, "raw"),
@@ -309,261 +332,6 @@ impl<'a> Body<'a> {
         // a lane's four columns of a row are neighbours
         self.stores(&mut element, false, "(e % 4u)", "col + 1u == n");
         Ok([batch, fetch, element])
-    }
-
-    // --- reductions ---
-
-    /// How many reductions lie one after another on the way to each value.
-    fn levels(&self) -> Vec<usize> {
-        let mut levels: Vec<usize> = Vec::with_capacity(self.kernel.values.len());
-        for v in &self.kernel.values {
-            let of = |a: &usize| levels[*a];
-            let level = match &v.op {
-                Op::Ufunc(_, args) => args.iter().map(of).max().unwrap_or(0),
-                Op::Cast(a) | Op::Round(a) => of(a),
-                Op::Gather { index, .. } | Op::Philox { index, .. } => of(index),
-                Op::Reduce(_, a) => of(a) + 1,
-                _ => 0,
-            };
-            levels.push(level);
-        }
-        levels
-    }
-
-    fn reductions(&self) -> impl Iterator<Item = (usize, Fold, usize)> + use<'_> {
-        let values = self.kernel.values.iter().enumerate();
-        values.filter_map(|(i, v)| if let Op::Reduce(fold, a) = v.op { Some((i, fold, a)) } else { None })
-    }
-
-    /// Whether a fold's order matters so much that a lane adds in a cascade.
-    fn cascades(&self, fold: Fold, arg: usize) -> Option<&'static Ufunc> {
-        match fold {
-            Fold::Ufunc(row) if self.kernel.values[arg].dtype.is_float() && !row.closed => Some(row),
-            _ => None,
-        }
-    }
-
-    /// Declares the accumulators of reduction `i`.
-    fn accumulator(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
-        match fold {
-            Fold::Ufunc(row) => {
-                let compute = self.kernel.values[arg].compute();
-                let Some(reduction) = row.reduce else {
-                    return Err(Fault::new(ErrorKind::Internal, format!("{} has no neutral element", row.name)));
-                };
-                let neutral = access::constant(reduction.identity.bits(compute), compute);
-                let levels = if self.cascades(fold, arg).is_some() { 4 } else { 1 };
-                line!(out, "let neutral{i}: {} = {neutral};", compute.name());
-                for l in 0..levels {
-                    line!(out, "var a{i}_{l} = neutral{i};");
-                }
-            }
-            _ => {
-                line!(out, "var a{i}_0 = {}(0);\nvar n{i} = 0xffffffffu;", key_type(self.kernel.values[arg].dtype));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the value of inner index `j` into the accumulator; `step` counts the lane's elements from 1.
-    fn accumulate(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
-        let Fold::Ufunc(row) = fold else {
-            let v = &self.kernel.values[arg];
-            line!(out, "let key{i} = {};", sort_key(v.dtype, &format!("v{arg}"), matches!(fold, Fold::ArgMin)));
-            line!(out, "if key{i} > a{i}_0 || (key{i} == a{i}_0 && j < n{i}) {{ a{i}_0 = key{i}; n{i} = j; }}");
-            return Ok(());
-        };
-        let compute = self.kernel.values[arg].compute();
-        line!(out, "a{i}_0 = {};", Self::ufunc(row, compute, &[&format!("a{i}_0"), &format!("v{arg}")])?);
-        if self.cascades(fold, arg).is_some() {
-            // every four of a level make one of the next: at most four terms are added one after another
-            for (l, mask) in [(0, 3), (1, 15), (2, 63)] {
-                let sum = Self::ufunc(row, compute, &[&format!("a{i}_{}", l + 1), &format!("a{i}_{l}")])?;
-                line!(out, "if (step & {mask}u) == 0u {{\na{i}_{} = {sum};\na{i}_{l} = neutral{i};", l + 1);
-            }
-            out.push_str("}}}\n");
-        }
-        Ok(())
-    }
-
-    /// Combines the lanes: declares `v{i}`.
-    fn combine(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
-        let lanes = self.variant.lanes;
-        let Fold::Ufunc(row) = fold else {
-            let key = key_type(self.kernel.values[arg].dtype);
-            let (s, p) = (format!("s_{key}"), "p_u32");
-            if lanes > 1 {
-                line!(out, "{s}[lane] = a{i}_0;\n{p}[lane] = n{i};\nworkgroupBarrier();");
-                line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{\nif place < half {{", lanes / 2);
-                line!(out, "let k = {s}[lane + half];\nlet at = {p}[lane + half];");
-                line!(out, "if k > {s}[lane] || (k == {s}[lane] && at < {p}[lane]) {{ {s}[lane] = k; {p}[lane] = at; }}");
-                line!(out, "}}\nworkgroupBarrier();\n}}\nlet v{i} = bitcast<i32>({p}[lane - place]);\nworkgroupBarrier();");
-            } else {
-                line!(out, "let v{i} = bitcast<i32>(n{i});");
-            }
-            return Ok(());
-        };
-        let compute = self.kernel.values[arg].compute();
-        let mut total = format!("a{i}_0");
-        if self.cascades(fold, arg).is_some() {
-            for l in 1..4 {
-                line!(out, "let t{i}_{l} = {};", Self::ufunc(row, compute, &[&format!("a{i}_{l}"), &total])?);
-                total = format!("t{i}_{l}");
-            }
-        }
-        if lanes == 1 {
-            line!(out, "let v{i}: {} = {total};", compute.name());
-            return Ok(());
-        }
-        let s = format!("s_{}", shared_type(compute));
-        let (put, get) = match compute {
-            Compute::Bool => ("select(0u, 1u, {})", " != 0u"),
-            _ => ("{}", ""),
-        };
-        line!(out, "{s}[lane] = {};\nworkgroupBarrier();", put.replace("{}", &total));
-        line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{\nif place < half {{", lanes / 2);
-        line!(out, "let a = {s}[lane]{get};\nlet b = {s}[lane + half]{get};\nlet c = {};", Self::ufunc(row, compute, &["a", "b"])?);
-        line!(out, "{s}[lane] = {};\n}}\nworkgroupBarrier();\n}}", put.replace("{}", "c"));
-        line!(out, "let v{i}: {} = {s}[lane - place]{get};\nworkgroupBarrier();", compute.name());
-        Ok(())
-    }
-
-    /// Makes `ok` the same on all lanes of an outer index.
-    fn combine_ok(&self, out: &mut String) {
-        let lanes = self.variant.lanes;
-        if !self.form.checks || lanes == 1 {
-            return;
-        }
-        line!(out, "s_u32[lane] = select(0u, 1u, ok);\nworkgroupBarrier();");
-        line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{", lanes / 2);
-        line!(out, "if place < half {{ s_u32[lane] = s_u32[lane] & s_u32[lane + half]; }}\nworkgroupBarrier();\n}}");
-        line!(out, "ok = s_u32[lane - place] != 0u;\nworkgroupBarrier();");
-    }
-
-    /// A reduce kernel: what comes before the loop over `inner`, in it, after it, and in the first lane.
-    pub fn reduce(&mut self) -> Fallible<[String; 4]> {
-        let levels = self.levels();
-        let inner: Vec<bool> = self.kernel.values.iter().map(|v| v.inner).collect();
-        let all: Vec<_> = self.reductions().collect();
-        let (mut before, mut element, mut combine, mut after) = Default::default();
-        self.declare_ok(&mut before);
-        self.outer_offsets(&mut before);
-        self.values(&mut before, |i| !inner[i] && levels[i] == 0)?;
-        let columns = self.columns(|v| inner[v], |_| false);
-        self.inner_offsets(&mut element, "j", &columns);
-        self.values(&mut element, |i| inner[i])?;
-        for r in all {
-            self.accumulator(&mut before, r)?;
-            self.accumulate(&mut element, r)?;
-            self.combine(&mut combine, r)?;
-        }
-        self.combine_ok(&mut combine);
-        self.values(&mut after, |i| !inner[i] && levels[i] > 0)?;
-        self.stores(&mut after, false, "0u", "true");
-        Ok([before, element, combine, after])
-    }
-
-    /// In which pass each inner value of a row kernel is computed: in the first that needs it.
-    fn passes(&self, levels: &[usize]) -> Vec<usize> {
-        let values = &self.kernel.values;
-        let last = levels.iter().copied().max().unwrap_or(0);
-        let mut pass = vec![last; values.len()];
-        for i in (0..values.len()).rev() {
-            let p = pass[i];
-            let mut need = |a: usize, p: usize| pass[a] = pass[a].min(p);
-            match &values[i].op {
-                Op::Reduce(_, a) => need(*a, levels[i] - 1),
-                _ if !values[i].inner => {}
-                Op::Ufunc(_, args) => args.iter().for_each(|a| need(*a, p)),
-                Op::Cast(a) | Op::Round(a) => need(*a, p),
-                Op::Gather { index, .. } | Op::Philox { index, .. } => need(*index, p),
-                _ => {}
-            }
-        }
-        pass
-    }
-
-    /// All of a row kernel.
-    pub fn row(&mut self) -> Fallible<String> {
-        let levels = self.levels();
-        let pass = self.passes(&levels);
-        let kernel = self.kernel;
-        let values = &kernel.values;
-        let last = levels.iter().copied().max().unwrap_or(0);
-        let operands = |i: usize| -> Vec<usize> {
-            match &values[i].op {
-                Op::Ufunc(_, args) => args.to_vec(),
-                Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => vec![*a],
-                Op::Gather { index, .. } | Op::Philox { index, .. } => vec![*index],
-                _ => Vec::new(),
-            }
-        };
-        let stored = |v: usize| kernel.stores.iter().any(|s| s.value == v);
-        // what an inner value computed in an earlier pass is needed for in pass p
-        let needed = |v: usize, p: usize| -> bool {
-            let by = |i: usize| match values[i].op {
-                Op::Reduce(..) => levels[i] - 1 == p,
-                _ => values[i].inner && pass[i] == p,
-            };
-            (v + 1..values.len()).any(|i| by(i) && operands(i).contains(&v)) || (p == last && stored(v))
-        };
-        let kept = |v: usize| values[v].inner && (pass[v] + 1..=last).any(|p| needed(v, p));
-
-        let mut out = String::new();
-        self.declare_ok(&mut out);
-        self.outer_offsets(&mut out);
-        for (v, value) in values.iter().enumerate() {
-            if kept(v) {
-                line!(out, "var r{v}: array<{}, HELD>;", value.compute().name());
-            }
-        }
-        for p in 0..=last {
-            self.values(&mut out, |i| !values[i].inner && levels[i] == p)?;
-            let reductions: Vec<_> = self.reductions().filter(|r| levels[r.0] == p + 1).collect();
-            for r in &reductions {
-                self.accumulator(&mut out, *r)?;
-            }
-            let stores = p == last && kernel.stores.iter().any(|s| values[s.value].inner);
-            if p == last {
-                self.combine_ok(&mut out);
-                out.push_str(&self.words());
-            }
-            if reductions.is_empty() && !stores {
-                continue;
-            }
-            line!(out, "for (var held = 0u; held < HELD; held = held + 1u) {{\nlet j = inner_index(place, held);");
-            line!(out, "if j < inner {{\nlet step = held + 1u;");
-            for v in 0..values.len() {
-                if values[v].inner && pass[v] < p && needed(v, p) {
-                    line!(out, "let v{v} = r{v}[held];");
-                }
-            }
-            let columns =
-                self.columns(|v| values[v].inner && pass[v] == p, |s| stores && values[kernel.stores[s].value].inner);
-            self.inner_offsets(&mut out, "j", &columns);
-            self.values(&mut out, |v| values[v].inner && pass[v] == p)?;
-            for v in 0..values.len() {
-                if pass[v] == p && kept(v) {
-                    line!(out, "r{v}[held] = v{v};");
-                }
-            }
-            for r in &reductions {
-                self.accumulate(&mut out, *r)?;
-            }
-            if stores {
-                line!(out, "if wanted < count {{");
-                self.stores(&mut out, true, "held", "j + 1u == inner");
-                line!(out, "}}");
-            }
-            line!(out, "}}\n}}");
-            for r in &reductions {
-                self.combine(&mut out, *r)?;
-            }
-        }
-        line!(out, "if place == 0u && wanted < count {{");
-        self.stores(&mut out, false, "0u", "true");
-        line!(out, "}}");
-        Ok(out)
     }
 }
 
@@ -611,22 +379,3 @@ fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, exten
         }
     }
 }
-
-/// An unsigned key whose largest is what argmax (or argmin) looks for; a NaN has the largest of all.
-fn sort_key(dtype: DType, v: &str, smallest: bool) -> String {
-    match (dtype.compute(), smallest) {
-        (Compute::Bool, false) => format!("select(0u, 1u, {v})"),
-        (Compute::Bool, true) => format!("select(1u, 0u, {v})"),
-        (Compute::U32 | Compute::U64, false) => v.to_string(),
-        (Compute::U32 | Compute::U64, true) => format!("~{v}"),
-        (Compute::I32, false) => format!("(bitcast<u32>({v}) ^ 0x80000000u)"),
-        (Compute::I32, true) => format!("(bitcast<u32>({v}) ^ 0x7fffffffu)"),
-        (Compute::I64, false) => format!("(bitcast<u64>({v}) ^ 0x8000000000000000lu)"),
-        (Compute::I64, true) => format!("(bitcast<u64>({v}) ^ 0x7ffffffffffffffflu)"),
-        (Compute::F32, false) => format!("m_sort_key({v})"),
-        (Compute::F32, true) => format!("select(~m_sort_key({v}), 0xffffffffu, m_isnan({v}))"),
-        (Compute::F64, false) => format!("d_sort_key({v})"),
-        (Compute::F64, true) => format!("select(~d_sort_key({v}), ~u64(0), d_isnan({v}))"),
-    }
-}
-

@@ -40,7 +40,11 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
         }
         if let Some((start, name, function)) = open {
             let text = line.trim_end();
-            let done = if function { line.starts_with('}') || text.ends_with('}') && start == at } else { text.ends_with(';') };
+            let done = if function {
+                line.starts_with('}') || text.ends_with('}') && start == at
+            } else {
+                text.ends_with(';')
+            };
             if done {
                 out.push((name, &file[start..end]));
                 open = None;

@@ -11,7 +11,8 @@ fn validate(name: &str, text: &str) {
         Ok(module) => module,
         Err(e) => panic!("{name}: {}\n{text}", e.emit_to_string(text)),
     };
-    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
     if let Err(e) = validator.validate(&module) {
         panic!("{name}: {}\n{text}", e.emit_to_string(text));
     }
@@ -45,7 +46,13 @@ fn load(k: &mut Kernel, dtype: DType, inner: bool) -> usize {
 
 fn store(k: &mut Kernel, value: usize) {
     let dtype = k.values[value].dtype;
-    k.stores.push(Store { buffer: BufferRef::Output(k.stores.len()), dtype, strides: smallvec![0; 4], offset: 0, value });
+    k.stores.push(Store {
+        buffer: BufferRef::Output(k.stores.len()),
+        dtype,
+        strides: smallvec![0; 4],
+        offset: 0,
+        value,
+    });
 }
 
 /// A variant with a binding an operand.
@@ -70,8 +77,7 @@ fn check(name: &str, k: &Kernel, how: How, lanes: u32) {
 }
 
 /// A dtype that computes in each type.
-const COMPUTE: [DType; 7] =
-    [DType::Bool, DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64];
+const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DType::U64, DType::F32, DType::F64];
 
 #[test]
 fn shader_files_are_valid_as_they_stand() {
@@ -146,7 +152,8 @@ fn every_fold_is_valid() {
 #[test]
 fn other_operations_are_valid() {
     for dtype in COMPUTE {
-        for bits in [0, 1, u64::MAX, 1 << 63, 0x8000_0000, 0x7fc0_0000, 0x3f80_0000, 0x4048_f5c3, 0x7ff0_0000_0000_0000] {
+        for bits in [0, 1, u64::MAX, 1 << 63, 0x8000_0000, 0x7fc0_0000, 0x3f80_0000, 0x4048_f5c3, 0x7ff0_0000_0000_0000]
+        {
             let mut k = kernel(KernelKind::Elementwise);
             let c = push(&mut k, Op::Constant(bits), dtype, false);
             let s = push(&mut k, Op::Scalar(3), dtype, false);

@@ -139,11 +139,7 @@ fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let a = at_most(z.abs(), 800.0);
     let (p, low, k) = exp_sum(-a, 0.0);
     // Below 2^-1022 the summand no longer matters.
-    let s = power(if a > 708.0 {
-        0u64.wrapping_sub(1023)
-    } else {
-        k
-    });
+    let s = power(if a > 708.0 { 0u64.wrapping_sub(1023) } else { k });
     let e = p * s;
     let d = 1.0 + e;
     let (n, n_low) = product(x, (p, low));

@@ -29,11 +29,7 @@ const SPLIT: u64 = 0x3fe6_a09e_667f_3bcd;
 #[inline(always)]
 pub(super) fn split(x: f64) -> (f64, f64) {
     let small = x < f64::MIN_POSITIVE;
-    let x = if small {
-        x * 18_014_398_509_481_984.0
-    } else {
-        x
-    };
+    let x = if small { x * 18_014_398_509_481_984.0 } else { x };
     let i = x.to_bits().wrapping_sub(SPLIT);
     let e = (((i >> 32) as i32) >> 20) as f64;
     let m = f64::from_bits((i & 0x000f_ffff_ffff_ffff).wrapping_add(SPLIT));
@@ -45,13 +41,8 @@ pub(super) fn split(x: f64) -> (f64, f64) {
 fn specials(x: f64, r: f64) -> f64 {
     let b = x.to_bits();
     // +inf and NaN stay, and a set sign makes NaN.
-    let other =
-        f64::from_bits(b | ((((b >> 32) as i32) >> 31) as i64 as u64 & 0x7ff8_0000_0000_0000));
-    let r = if b.wrapping_sub(1) < 0x7fef_ffff_ffff_ffff {
-        r
-    } else {
-        other
-    };
+    let other = f64::from_bits(b | ((((b >> 32) as i32) >> 31) as i64 as u64 & 0x7ff8_0000_0000_0000));
+    let r = if b.wrapping_sub(1) < 0x7fef_ffff_ffff_ffff { r } else { other };
     if b << 1 == 0 { f64::NEG_INFINITY } else { r }
 }
 
@@ -103,10 +94,7 @@ pub(crate) fn log2(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn log10(x: f64) -> f64 {
     let (f, e) = split(x);
-    specials(
-        x,
-        scaled(e * LOG10_2_HI, e * LOG10_2_LO, f, LOG10_E, LOG10_E_LO),
-    )
+    specials(x, scaled(e * LOG10_2_HI, e * LOG10_2_LO, f, LOG10_E, LOG10_E_LO))
 }
 
 /// ln(1 + x) without cancellation near 0.

@@ -65,20 +65,12 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     let t = if t > 1030.0 { 1030.0 } else { t };
     let (p, k) = pow2_sum(t, t_low);
     let r = scale(p, k);
-    let r = if a == 1.0 {
-        if y.is_nan() { y } else { 1.0 }
-    } else {
-        r
-    };
+    let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
     // The sign of an odd power, and NaN for a broken power of a negative number.
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());
     let r = if odd { r.copysign(x) } else { r };
-    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole {
-        f64::NAN
-    } else {
-        r
-    };
+    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole { f64::NAN } else { r };
     if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
 }

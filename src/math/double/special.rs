@@ -137,11 +137,7 @@ fn erfc_large(t: f64) -> f64 {
     let (p, p_low, k) = exp_sum(-z, -low);
     let d = t + 2.0;
     let g = poly((t - 2.0) / d, ERFCX);
-    let d_low = if t < 2.0 {
-        (2.0 - d) + t
-    } else {
-        (t - d) + 2.0
-    };
+    let d_low = if t < 2.0 { (2.0 - d) + t } else { (t - d) + 2.0 };
     scale(quotient(product(g, (p, p_low)), (d, d_low)), k)
 }
 
@@ -174,11 +170,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     let (p, p_low, k) = exp_sum(-0.5 * z, -0.5 * low);
     let d = t + 5.0;
     let g = poly((t - 5.0) / d, MILLS);
-    let d_low = if t < 5.0 {
-        (5.0 - d) + t
-    } else {
-        (t - d) + 5.0
-    };
+    let d_low = if t < 5.0 { (5.0 - d) + t } else { (t - d) + 5.0 };
     // |x|·Φ(-|x|)
     let n = product(t, product(g, (p, p_low)));
     let tail = scale(quotient(n, (d, d_low)), k);
@@ -193,18 +185,10 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();
     let w = -log((1.0 - a) * (1.0 + a));
     let v = w.sqrt();
-    let far = if w < 16.0 {
-        poly(v - 3.2, ERFINV_TAIL)
-    } else {
-        poly(v - 5.0, ERFINV_FAR)
-    };
+    let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
     // erf y - a, close to its last bit
-    let error = if a > 0.85 {
-        (1.0 - a) - erfc_large(y)
-    } else {
-        y.mul_add(poly(y * y, ERF), y - a)
-    };
+    let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.mul_add(poly(y * y, ERF), y - a) };
     // √π/2
     let u = error * 0.886_226_925_452_758 * exp(y * y);
     let r = y - u / y.mul_add(u, 1.0);
@@ -230,11 +214,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     ];
     let a = x.abs();
     let small = a < f64::MIN_POSITIVE;
-    let v = if small {
-        a * 18_014_398_509_481_984.0
-    } else {
-        a
-    };
+    let v = if small { a * 18_014_398_509_481_984.0 } else { a };
     let t = f64::from_bits((((v.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let t = t * poly((t * t) * (t / v), P);
     // 23 bits, so that t² is exact
@@ -242,12 +222,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     let r = v / (t * t);
     let t = t.mul_add((r - t) / (t + t + r), t);
     let t = if small { t * (1.0 / 262_144.0) } else { t };
-    (if (a > 0.0) & (a < f64::INFINITY) {
-        t
-    } else {
-        a
-    })
-    .copysign(x)
+    (if (a > 0.0) & (a < f64::INFINITY) { t } else { a }).copysign(x)
 }
 
 /// √(x² + y²), scaled where the squares would leave the range.
@@ -262,9 +237,5 @@ pub(crate) fn hypot(x: f64, y: f64) -> f64 {
     let b = if small { super::power(-600) } else { b };
     let (p, q) = (u * s, v * s);
     let r = p.mul_add(p, q * q).sqrt() * b;
-    if (u == f64::INFINITY) | (v == f64::INFINITY) {
-        f64::INFINITY
-    } else {
-        r
-    }
+    if (u == f64::INFINITY) | (v == f64::INFINITY) { f64::INFINITY } else { r }
 }

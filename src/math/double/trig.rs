@@ -105,21 +105,13 @@ pub(crate) fn cos_near(x: f64) -> f64 {
 /// sin x.
 #[inline(always)]
 pub(crate) fn sin(x: f64) -> f64 {
-    if x.abs() <= NEAR {
-        sin_near(x)
-    } else {
-        libm::sin(x)
-    }
+    if x.abs() <= NEAR { sin_near(x) } else { libm::sin(x) }
 }
 
 /// cos x.
 #[inline(always)]
 pub(crate) fn cos(x: f64) -> f64 {
-    if x.abs() <= NEAR {
-        cos_near(x)
-    } else {
-        libm::cos(x)
-    }
+    if x.abs() <= NEAR { cos_near(x) } else { libm::cos(x) }
 }
 
 /// tan x where |x| <= `NEAR`, the same bits as [`tan`] and free of branches.
@@ -136,11 +128,7 @@ pub(crate) fn tan_near(x: f64) -> f64 {
 /// tan x.
 #[inline(always)]
 pub(crate) fn tan(x: f64) -> f64 {
-    if x.abs() <= NEAR {
-        tan_near(x)
-    } else {
-        libm::tan(x)
-    }
+    if x.abs() <= NEAR { tan_near(x) } else { libm::tan(x) }
 }
 
 /// asin x.
@@ -164,11 +152,7 @@ fn angle(n: f64, d: f64) -> f64 {
     let t = if turned { (q - 1.0) / (q + 1.0) } else { q };
     let z = t * t;
     let p = (t * z).mul_add(poly(z, ATAN), t);
-    if turned {
-        FRAC_PI_4 + (p + 0.5 * PIO2_MID)
-    } else {
-        p
-    }
+    if turned { FRAC_PI_4 + (p + 0.5 * PIO2_MID) } else { p }
 }
 
 /// atan x.
@@ -189,17 +173,9 @@ pub(crate) fn atan2(y: f64, x: f64) -> f64 {
     // 0/0 and ∞/∞
     let same = n == d;
     let none = n + d == 0.0;
-    let n = if same {
-        if none { 0.0 } else { 1.0 }
-    } else {
-        n
-    };
+    let n = if same { if none { 0.0 } else { 1.0 } } else { n };
     let r = angle(n, if same { 1.0 } else { d });
     let r = if steep { FRAC_PI_2 - (r - PIO2_MID) } else { r };
-    let r = if x.is_sign_negative() {
-        PI - (r - 2.0 * PIO2_MID)
-    } else {
-        r
-    };
+    let r = if x.is_sign_negative() { PI - (r - 2.0 * PIO2_MID) } else { r };
     r.copysign(y)
 }

@@ -6,16 +6,8 @@ use super::poly;
 const LN2_HI: f32 = 0.693_359_375;
 const LN2_LO: f32 = -2.121_944_4e-4;
 /// ln(1 + f) = f - f²/2 + f³·p(f), 2/3 <= 1 + f <= 4/3: 2^-27.3.
-const LOG: [f32; 8] = [
-    0.333_332_15,
-    -0.249_997_85,
-    0.200_104_74,
-    -0.166_811_32,
-    0.140_045_29,
-    -0.121_742_69,
-    0.139_926_72,
-    -0.129_412_8,
-];
+const LOG: [f32; 8] =
+    [0.333_332_15, -0.249_997_85, 0.200_104_74, -0.166_811_32, 0.140_045_29, -0.121_742_69, 0.139_926_72, -0.129_412_8];
 /// log2(1 + f) = f·log2(e) + f²·q(f): 2^-27.4.
 const LOG2: [f32; 9] = [
     -0.721_347_5,
@@ -61,11 +53,7 @@ fn specials(x: f32, r: f32) -> f32 {
     // +inf and NaN stay, and a set sign makes NaN. Comparisons of floats would become a dozen tests
     // of classes here.
     let other = f32::from_bits(b | (((b as i32) >> 31) as u32 & 0x7fc0_0000));
-    let r = if b.wrapping_sub(1) < 0x7f7f_ffff {
-        r
-    } else {
-        other
-    };
+    let r = if b.wrapping_sub(1) < 0x7f7f_ffff { r } else { other };
     if b << 1 == 0 { f32::NEG_INFINITY } else { r }
 }
 
@@ -101,10 +89,7 @@ pub(crate) fn log10(x: f32) -> f32 {
     // log10(e) and log10(2) in two parts each, the first of log10(2) of few bits
     let t = f.mul_add(LOG10_E_LO, f * f * poly(f, LOG10));
     let t = e.mul_add(LOG10_2_LO, t);
-    specials(
-        x,
-        add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t),
-    )
+    specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
 }
 
 /// e + f·c + t, where |e| is 0 or above |f·c| and both far above |t|, rounded nearly once.

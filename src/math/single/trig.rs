@@ -20,13 +20,7 @@ const TAN: [f64; 8] = [
     0.002_051_177_837_005_233,
 ];
 /// asin r = r + r³·a(r²), |r| <= 1/2: 2^-27.6.
-const ASIN: [f32; 5] = [
-    0.166_667_52,
-    0.074_953_094,
-    0.045_469_33,
-    0.024_182_865,
-    0.042_163_275,
-];
+const ASIN: [f32; 5] = [0.166_667_52, 0.074_953_094, 0.045_469_33, 0.024_182_865, 0.042_163_275];
 /// atan r = r + r³·a(r²), |r| <= 1: 2^-28.5.
 const ATAN: [f32; 9] = [
     -0.333_333,
@@ -68,11 +62,7 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     let (f, far) = quarter_turns(x as f64);
     let wide = (f * std::f64::consts::FRAC_PI_2) as f32;
     let near = x.abs() <= NEAR;
-    (
-        if near { r } else { wide },
-        if near { low } else { 0.0 },
-        if near { q } else { far },
-    )
+    (if near { r } else { wide }, if near { low } else { 0.0 }, if near { q } else { far })
 }
 
 /// The sine of q quarter turns and r + low.

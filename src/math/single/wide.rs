@@ -97,21 +97,13 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let t = if t < -160.0 { -160.0 } else { t };
     let t = if t > 140.0 { 140.0 } else { t };
     let r = exp2(t) as f32;
-    let r = if a == 1.0 {
-        if y.is_nan() { y } else { 1.0 }
-    } else {
-        r
-    };
+    let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
     // The sign of an odd power, and NaN for a broken power of a negative number.
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());
     let r = if odd { r.copysign(x) } else { r };
-    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole {
-        f32::NAN
-    } else {
-        r
-    };
+    let r = if (x < 0.0) & (a < f64::INFINITY) & !whole { f32::NAN } else { r };
     if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
 }
 
@@ -137,11 +129,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
 pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     let (u, v) = (x as f64, y as f64);
     let r = u.mul_add(u, v * v).sqrt() as f32;
-    if (x.abs() == f32::INFINITY) | (y.abs() == f32::INFINITY) {
-        f32::INFINITY
-    } else {
-        r
-    }
+    if (x.abs() == f32::INFINITY) | (y.abs() == f32::INFINITY) { f32::INFINITY } else { r }
 }
 
 /// asinh x.
@@ -185,11 +173,7 @@ pub(crate) fn cbrt(x: f32) -> f32 {
     let t = t * (a + a + r) / (a + r + r);
     let r = t * t * t;
     let t = t * (a + a + r) / (a + r + r);
-    let t = if (a > 0.0) & (a < f64::INFINITY) {
-        t
-    } else {
-        a
-    };
+    let t = if (a > 0.0) & (a < f64::INFINITY) { t } else { a };
     (t as f32).copysign(x)
 }
 
@@ -212,11 +196,7 @@ pub(crate) fn lgamma(x: f32) -> f32 {
     // a·(a + 1)…(a + 7) = (b + 12)·(b + 10)·(b + 6)·b with b = a·(a + 7)
     let b = a * (a + 7.0);
     let low = a < 8.0;
-    let product = if low {
-        (b + 12.0) * (b + 10.0) * ((b + 6.0) * b)
-    } else {
-        1.0
-    };
+    let product = if low { (b + 12.0) * (b + 10.0) * ((b + 6.0) * b) } else { 1.0 };
     let z = if low { a + 8.0 } else { a };
     let w = 1.0 / z;
     // ln √(2π)
@@ -225,11 +205,7 @@ pub(crate) fn lgamma(x: f32) -> f32 {
     let f = a - a.round_ties_even();
     let sine = (f * poly(f * f, SIN_PI)).abs();
     let below = x < 0.0;
-    let l = double::log(if below {
-        product * PI / (a * sine)
-    } else {
-        product
-    });
+    let l = double::log(if below { product * PI / (a * sine) } else { product });
     let r = if below { l - stirling } else { stirling - l };
     let r = if (x == 1.0) | (x == 2.0) { 0.0 } else { r };
     (if a < f64::INFINITY { r } else { a * a }) as f32

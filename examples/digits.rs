@@ -1,0 +1,268 @@
+//! Trains a classifier on handwritten digits: a network of two layers whose gradients are written out by hand.
+//!
+//! ```text
+//! cargo run --release --example digits -- --device best --dtype f32
+//! ```
+//!
+//! The data stays on the device. A training step is one `eval_all` for the loss and the gradients and a few writes in
+//! place for the weights; the host reads back three numbers an epoch.
+
+mod common;
+
+use common::{Args, Progress, plot};
+use cupric::{Array, DType, Device, Expr, Rng, arange, eval_all, full, s, select, stack, zeros, zeros_like};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.npy");
+const PIXELS: usize = 64;
+const HIDDEN: usize = 128;
+const DIGITS: usize = 10;
+const LEARNING_RATE: f64 = 0.004;
+
+fn main() -> ExitCode {
+    let args = Args::new("digits", "Trains a small neural network on handwritten digits.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .option("dtype", "f32|f16", "of the forward and the backward pass [f32]")
+        .option("epochs", "N", "passes over the training images [30]")
+        .option("batch", "N", "images a step [32]")
+        .option("seed", "N", "of every random draw [0]")
+        .option("data", "FILE", "a .npy file, u8, 64 pixels and a label a row [the digits in examples/data]")
+        .option("plot", "FILE", "where to draw the loss [digits-loss.png]")
+        .flag("quiet", "no progress bar")
+        .parse();
+    let positive = |name, default| match args.get(name, default) {
+        0 => args.wrong(format!("--{name} takes a number above 0")),
+        n => n,
+    };
+    let options = Options {
+        device: args.get("device", "best".to_string()),
+        dtype: if args.choice("dtype", "f32") == "f16" { DType::F16 } else { DType::F32 },
+        epochs: positive("epochs", 30),
+        batch: positive("batch", 32),
+        seed: args.get("seed", 0),
+        data: args.get("data", PathBuf::from(DATA)),
+        plot: args.get("plot", PathBuf::from("digits-loss.png")),
+        quiet: args.has("quiet"),
+    };
+    common::finish("digits", run(&options))
+}
+
+struct Options {
+    device: String,
+    dtype: DType,
+    epochs: usize,
+    batch: usize,
+    seed: u64,
+    data: PathBuf,
+    plot: PathBuf,
+    quiet: bool,
+}
+
+fn run(options: &Options) -> Result<()> {
+    let device: Device = options.device.parse()?;
+    let mut rng = Rng::new(options.seed);
+    let data = Digits::load(options, &device, &mut rng)?;
+    let mut net = Network::new(options.dtype, &device, &mut rng)?;
+    let (images, tests) = (data.train_y.shape()[0], data.test_y.shape()[0]);
+    let batch = options.batch.min(images);
+    let steps = images.div_ceil(batch).saturating_mul(options.epochs);
+    println!("{device}: {images} images to train on, {tests} to test, {steps} steps");
+
+    let mut progress = Progress::new("training", steps, options.quiet);
+    let (mut losses, mut accuracy, mut step) = (vec![], 0.0, 0);
+    let started = Instant::now();
+    for epoch in 1..=options.epochs {
+        // one gather shuffles the images; the batches are then views, which cost nothing
+        let order = rng.permutation(images)?.to_device(&device)?;
+        let shuffled = eval_all([&data.train_x.take(&order, 0), &data.train_y.take(&order, 0)])?;
+        let mut total = zeros((), DType::F32).to_device(&device)?;
+        for from in (0..images).step_by(batch) {
+            let rows = s![from..from + batch]; // the end clamps: the last batch may be smaller
+            let rate = LEARNING_RATE * (1.0 - step as f64 / steps as f64);
+            step += 1;
+            let loss = net.train(&shuffled[0].slice(&rows), &shuffled[1].slice(&rows), step, rate)?;
+            total.update(|t| t + &loss)?;
+            progress.step("");
+        }
+        // everything above was only enqueued; this waits for it
+        let report = [&total / images, net.accuracy(&data), net.scale.clone().into()];
+        let report = stack(report, 0).to_vec::<f32>()?;
+        let [loss, correct, scale] = report[..] else { return Err("three numbers were expected".into()) };
+        accuracy = correct;
+        losses.push(f64::from(loss));
+        let scaled = if net.dtype == DType::F16 { format!("  loss scale {scale:.0}") } else { String::new() };
+        progress.say(format_args!("epoch {epoch:3}  loss {loss:.6}  test accuracy {accuracy:.4}{scaled}"));
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    drop(progress);
+
+    plot::line_chart(&options.plot, "Handwritten digits", "epoch", "loss", &[("training loss", &losses)])?;
+    println!("the loss is drawn in {}", options.plot.display());
+    let device = if device.is_gpu() { "gpu" } else { "cpu" };
+    let (dtype, epochs) = (options.dtype, options.epochs);
+    println!("device={device} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}");
+    Ok(())
+}
+
+/// The images, standardized, and which digit each one is; four fifths to train, one to test.
+struct Digits {
+    train_x: Array,
+    /// One row an image: 1 in the column of its digit.
+    train_y: Array,
+    test_x: Array,
+    /// The digits themselves.
+    test_y: Array,
+}
+
+impl Digits {
+    fn load(options: &Options, device: &Device, rng: &mut Rng) -> Result<Digits> {
+        let raw = Array::from_npy(&options.data)?;
+        check(&raw, &options.data)?;
+        let images = raw.shape()[0];
+        let order = rng.permutation(images)?.to_device(device)?;
+        let raw = raw.to_device(device)?.take(&order, 0).eval()?;
+        let split = images * 4 / 5;
+        let pixels = [raw.slice(s![..split, ..PIXELS]), raw.slice(s![split.., ..PIXELS])];
+        let digits = [raw.slice(s![..split, PIXELS]), raw.slice(s![split.., PIXELS])];
+
+        // the test images take no part in the statistics
+        let (mean, spread) = (pixels[0].mean(0).eval()?, pixels[0].std(0).eval()?);
+        // some pixels are always blank: nothing is divided by a spread of zero, or of rounding
+        let spread = select(spread.greater(1e-3), &spread, 1.0).eval()?;
+        let standard = |x: &Expr| ((x - &mean) / &spread).astype(options.dtype).eval();
+        Ok(Digits {
+            train_x: standard(&pixels[0])?,
+            train_y: digits[0].expand_dims(1).equal(arange(0, DIGITS, 1)).astype(DType::F32).eval()?,
+            test_x: standard(&pixels[1])?,
+            test_y: digits[1].astype(DType::I32).eval()?,
+        })
+    }
+}
+
+/// The file must be what the network was made for; its own form was checked when it was read.
+fn check(raw: &Array, path: &Path) -> Result<()> {
+    let (shape, dtype) = (raw.shape(), raw.dtype());
+    let problem = match shape {
+        [images, columns] if *images >= 10 && *columns == PIXELS + 1 && dtype == DType::U8 => {
+            match raw.slice(s![.., PIXELS]).max(..).item::<u8>()? {
+                digit if usize::from(digit) < DIGITS => return Ok(()),
+                digit => format!("{digit} is no digit"),
+            }
+        }
+        _ => format!("takes u8 of shape (at least 10, {}), not {dtype} of shape {shape:?}", PIXELS + 1),
+    };
+    Err(format!("{}: {problem}", path.display()).into())
+}
+
+/// A weight or a bias, with the running means of its gradient and of its square that Adam keeps; all f32.
+struct Parameter {
+    value: Array,
+    mean: Array,
+    square: Array,
+}
+
+impl Parameter {
+    fn new(value: Expr, device: &Device) -> Result<Parameter> {
+        // the values are drawn on the device itself
+        let value = value.to_device(device)?;
+        let (mean, square) = (zeros_like(&value).eval()?, zeros_like(&value).eval()?);
+        Ok(Parameter { value, mean, square })
+    }
+
+    /// A step of Adam (Kingma and Ba, 2015), written over the old values: it allocates nothing.
+    fn descend(&mut self, gradient: &Expr, step: i32, rate: f64) -> Result<()> {
+        let (b1, b2) = (0.9, 0.999);
+        // the means start at zero, and would be too small at first
+        let rate = rate * (1.0 - f64::powi(b2, step)).sqrt() / (1.0 - f64::powi(b1, step));
+        self.mean.update(|m| m * b1 + gradient * (1.0 - b1))?;
+        self.square.update(|v| v * b2 + gradient.square() * (1.0 - b2))?;
+        self.value.update(|w| w - &self.mean * rate / (self.square.sqrt() + 1e-8))?;
+        Ok(())
+    }
+}
+
+/// 64 pixels, 128 hidden units with relu, 10 digits.
+struct Network {
+    /// Weights and biases of the first layer, then of the second.
+    parameters: [Parameter; 4],
+    /// Of the two passes. The parameters, the softmax and the loss are f32 in any case.
+    dtype: DType,
+    /// What the gradients are multiplied by on their way back, so that f16 does not flush small ones to zero.
+    scale: Array,
+}
+
+impl Network {
+    fn new(dtype: DType, device: &Device, rng: &mut Rng) -> Result<Network> {
+        // He's start: relu halves the variance, the factor 2 restores it
+        let mut weights = |n: usize, m: usize| rng.normal([n, m]) * (2.0 / n as f64).sqrt();
+        let parameters = [
+            Parameter::new(weights(PIXELS, HIDDEN), device)?,
+            Parameter::new(zeros([HIDDEN], DType::F32), device)?,
+            Parameter::new(weights(HIDDEN, DIGITS), device)?,
+            Parameter::new(zeros([DIGITS], DType::F32), device)?,
+        ];
+        let scale = if dtype == DType::F16 { 32768.0 } else { 1.0 };
+        Ok(Network { parameters, dtype, scale: full((), scale).to_device(device)? })
+    }
+
+    /// The hidden layer, and a score for each digit (its softmax is the probability).
+    fn forward(&self, x: &Expr) -> (Expr, Expr) {
+        let [w1, b1, w2, b2] = self.parameters.each_ref().map(|p| p.value.astype(self.dtype));
+        let hidden = (x.matmul(w1) + b1).relu();
+        let scores = hidden.matmul(w2) + b2;
+        (hidden, scores.astype(DType::F32))
+    }
+
+    /// The loss summed over a batch, then the scaled gradients of its mean, one for each parameter.
+    fn gradients(&self, x: &Expr, y: &Expr) -> Result<Vec<Array>> {
+        let (hidden, scores) = self.forward(x);
+        let log_p = scores.log_softmax(-1);
+        let loss = -(&log_p * y).sum(..);
+
+        // backwards: cross-entropy of softmax has the gradient p - y
+        let batch = y.shape()?[0];
+        let d_scores = ((log_p.exp() - y) * (&self.scale / batch)).astype(self.dtype);
+        let d_w2 = hidden.t().matmul(&d_scores);
+        let d_b2 = d_scores.sum(0);
+        // through the second layer, and through relu where it let the forward pass through
+        let w2 = self.parameters[2].value.astype(self.dtype);
+        let d_hidden = select(hidden.greater(0.0), d_scores.matmul(w2.t()), 0.0);
+        let d_w1 = x.t().matmul(&d_hidden);
+        let d_b1 = d_hidden.sum(0);
+        // together, since they share nearly everything
+        Ok(eval_all([&loss, &d_w1, &d_b1, &d_w2, &d_b2])?)
+    }
+
+    /// One step of the training; gives the loss summed over the batch.
+    fn train(&mut self, x: &Expr, y: &Expr, step: usize, rate: f64) -> Result<Array> {
+        let mut results = self.gradients(x, y)?.into_iter();
+        let loss = results.next().ok_or("no loss")?;
+        let gradients: Vec<Array> = results.collect();
+        if self.dtype == DType::F32 {
+            for (parameter, g) in self.parameters.iter_mut().zip(&gradients) {
+                parameter.descend(g, step as i32, rate)?;
+            }
+            return Ok(loss);
+        }
+        // f16 ends at 65,504: where a gradient went beyond, the step counts as one with gradient zero and the scale is
+        // halved; else it grows a little. The device decides, the host need not wait.
+        let finite = gradients.iter().map(|g| g.isfinite().all(..)).reduce(|a, b| a.logical_and(b));
+        let finite = finite.ok_or("no gradients")?.eval()?;
+        for (parameter, g) in self.parameters.iter_mut().zip(&gradients) {
+            let g = select(&finite, g.astype(DType::F32) / &self.scale, 0.0);
+            parameter.descend(&g, step as i32, rate)?;
+        }
+        self.scale.update(|s| select(&finite, s * 1.001, s * 0.5))?;
+        Ok(loss)
+    }
+
+    /// The part of the test images whose digit gets the highest score.
+    fn accuracy(&self, data: &Digits) -> Expr {
+        let (_, scores) = self.forward(&data.test_x);
+        scores.argmax(-1).equal(&data.test_y).mean(..)
+    }
+}

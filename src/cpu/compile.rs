@@ -1,0 +1,592 @@
+//! Makes a program of a kernel: aliases, phases, registers, and what a pass keeps for the next.
+
+// values are numbers that index several tables at once
+#![allow(clippy::needless_range_loop)]
+
+use super::convert;
+use super::fold::FoldSpec;
+use super::program::{
+    Bound, Dst, Feed, Fill, Goal, Level, Order, PAGE, Pass, Place, Program, Run, Spread, Step, Write, internal, locate,
+};
+use super::strided::Axis;
+use crate::dtype::{Compute, DType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Op};
+use crate::layout::Shape;
+use crate::ufunc::{Class, cast};
+use smallvec::SmallVec;
+use std::sync::Mutex;
+
+struct Compiler<'a, 'b> {
+    bound: &'b Bound<'b>,
+    program: Program<'a>,
+    /// The value that a value is the same bits as.
+    root: SmallVec<[u8; 16]>,
+    phase: SmallVec<[u8; 16]>,
+    /// Sets of values, as bits.
+    kept: u128,
+    keeps: SmallVec<[(usize, usize); 2]>,
+    free: SmallVec<[(usize, usize); 8]>,
+    filled: [u128; 2],
+}
+
+/// Compiles a kernel for tiles of these sizes.
+pub(super) fn compile<'a>(
+    kernel: &'a Kernel,
+    bound: &Bound<'_>,
+    order: Order,
+    outer: Level,
+    inner: Level,
+    goal: Goal,
+) -> Result<Program<'a>> {
+    let count = kernel.values.len();
+    if count > 128 {
+        return Err(internal(kernel, format!("{count} values")));
+    }
+    let mut c = Compiler {
+        bound,
+        program: Program {
+            kernel,
+            order,
+            goal,
+            outer,
+            inner,
+            places: SmallVec::new(),
+            steps: SmallVec::new(),
+            fills: SmallVec::new(),
+            stages: SmallVec::new(),
+            passes: SmallVec::new(),
+            writes: SmallVec::new(),
+            arena: 0,
+            bad: Mutex::new(None),
+        },
+        root: SmallVec::new(),
+        phase: SmallVec::new(),
+        kept: 0,
+        keeps: SmallVec::new(),
+        free: SmallVec::new(),
+        filled: [0; 2],
+    };
+    c.analyse()?;
+    c.emit()?;
+    Ok(c.program)
+}
+
+/// The operands of an operation.
+fn operands(op: &Op) -> SmallVec<[usize; 3]> {
+    match op {
+        Op::Ufunc(_, args) => args.clone(),
+        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
+        Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
+        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
+    }
+}
+
+impl<'a> Compiler<'a, '_> {
+    /// Aliases and phases: how many reductions lie below a value.
+    fn analyse(&mut self) -> Result<()> {
+        let kernel = self.program.kernel;
+        for (v, value) in kernel.values.iter().enumerate() {
+            let mut phase = 0;
+            for a in operands(&value.op) {
+                if a >= v {
+                    return Err(internal(kernel, format!("value {v} reads value {a}")));
+                }
+                phase = phase.max(self.phase[a]);
+            }
+            if let Op::Reduce(..) = value.op {
+                phase += 1;
+            }
+            self.phase.push(phase);
+            let same = match &value.op {
+                Op::Cast(a) if convert::cast(kernel.values[*a].dtype, value.dtype).is_empty() => Some(*a),
+                Op::Round(a) if cast::round(value.dtype).is_none() => Some(*a),
+                _ => None,
+            };
+            // an outer value seen from the inner level is a value of its own
+            let same = same.filter(|a| kernel.values[*a].inner == value.inner);
+            self.root.push(same.map_or(v as u8, |a| self.root[a]));
+        }
+        Ok(())
+    }
+
+    fn root(&self, v: usize) -> usize {
+        self.root[v] as usize
+    }
+
+    fn is_uniform(&self, v: usize) -> bool {
+        let kernel = self.program.kernel;
+        let value = &kernel.values[v];
+        match value.op {
+            Op::Scalar(_) | Op::Constant(_) => true,
+            Op::Load(n) => kernel.loads.get(n).is_some_and(|l| {
+                let (rows, cols) = self.axes(&l.strides, value.inner);
+                rows.is_still() && cols.is_still()
+            }),
+            _ => false,
+        }
+    }
+
+    /// All values below `roots` at a level, the roots included. `leaves` are not looked behind.
+    fn below(&self, mut set: u128, inner: bool, leaves: u128) -> u128 {
+        let values = &self.program.kernel.values;
+        for v in (0..values.len()).rev() {
+            if set >> v & 1 == 1 && leaves >> v & 1 == 0 && values[v].inner == inner && self.root(v) == v {
+                if let Op::Reduce(..) = values[v].op {
+                    continue;
+                }
+                for a in operands(&values[v].op) {
+                    set |= 1 << self.root(a);
+                }
+            }
+        }
+        set
+    }
+
+    fn emit(&mut self) -> Result<()> {
+        let kernel = self.program.kernel;
+        let values = &kernel.values;
+        // what the program is for
+        let sinks: SmallVec<[usize; 4]> = match self.program.goal {
+            Goal::Stores => kernel.stores.iter().map(|s| s.value).collect(),
+            Goal::Checks => {
+                let is_check = |v: &usize| matches!(values[*v].op, Op::Gather { mode, extent, .. } if mode == IndexMode::Check || extent == 0);
+                (0..values.len()).filter(is_check).collect()
+            }
+        };
+        let mut needed = 0u128;
+        for &v in &sinks {
+            if v >= values.len() {
+                return Err(internal(kernel, format!("a store of value {v}")));
+            }
+            needed |= 1 << self.root(v);
+        }
+        let inner_sinks =
+            (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
+        // everything needed at any level
+        let mut last_phase = 0;
+        for v in (0..values.len()).rev() {
+            if needed >> v & 1 == 1 {
+                last_phase = last_phase.max(self.phase[v]);
+                for a in operands(&values[v].op) {
+                    needed |= 1 << self.root(a);
+                }
+            }
+        }
+        let passes = last_phase as usize + (inner_sinks != 0) as usize;
+        // what each pass computes; what a later pass needs again and is not a mere load is kept
+        let mut sets: SmallVec<[u128; 4]> = SmallVec::new();
+        let mut made = 0u128;
+        for p in 0..passes {
+            let mut roots = if p + 1 == passes { inner_sinks } else { 0 };
+            for v in 0..values.len() {
+                if let Op::Reduce(_, a) = &values[v].op
+                    && needed >> v & 1 == 1
+                    && self.phase[v] as usize == p + 1
+                {
+                    roots |= 1 << self.root(*a);
+                }
+            }
+            let set = self.below(roots, true, made);
+            self.kept |= set & made;
+            for v in 0..values.len() {
+                let cheap = matches!(values[v].op, Op::Load(_) | Op::Index { .. } | Op::Scalar(_) | Op::Constant(_));
+                if set >> v & 1 == 1 && values[v].inner && !cheap {
+                    made |= 1 << v;
+                }
+            }
+            sets.push(set);
+        }
+        let mut done = 0u128;
+        for p in 0..=passes {
+            // the outer values of this phase; the last stage takes the rest
+            let from = self.program.steps.len();
+            let flat = self.program.order == Order::Flat;
+            let mut last = [u8::MAX; 128];
+            if flat {
+                self.last_uses(needed, false, &mut last);
+                for &s in &sinks {
+                    last[self.root(s)] = u8::MAX;
+                }
+            }
+            for v in 0..values.len() {
+                let due = needed >> v & 1 == 1 && !values[v].inner && (self.phase[v] as usize == p || p == passes);
+                if due && done >> v & 1 == 0 && self.root(v) == v {
+                    done |= 1 << v;
+                    if matches!(values[v].op, Op::Reduce(..)) {
+                        continue;
+                    }
+                    self.step(v, false, None)?;
+                    if flat {
+                        self.release(v, &last);
+                    }
+                }
+            }
+            let to = self.program.steps.len();
+            self.program.stages.push(from..to);
+            if p < passes {
+                self.pass(p, sets[p], needed, if p + 1 == passes { inner_sinks } else { 0 })?;
+            }
+        }
+        if self.program.goal == Goal::Stores {
+            self.writes()?;
+        }
+        Ok(())
+    }
+
+    /// The last value that reads each value's register.
+    fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
+        let values = &self.program.kernel.values;
+        for v in 0..values.len() {
+            if set >> v & 1 == 1 && values[v].inner == inner {
+                for a in operands(&values[v].op) {
+                    last[self.root(a)] = v as u8;
+                }
+            }
+        }
+    }
+
+    /// Gives back the registers whose last reader was `v`.
+    fn release(&mut self, v: usize, last: &[u8; 128]) {
+        let kernel = self.program.kernel;
+        let level = self.level(kernel.values[v].inner);
+        let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
+        for a in operands(&kernel.values[v].op) {
+            let a = self.root(a);
+            if last[a] as usize != v || seen.contains(&a) || kernel.values[a].inner != kernel.values[v].inner {
+                continue;
+            }
+            seen.push(a);
+            let slot = self.program.steps.iter().rev().find(|s| s.id == a).map(|s| (s.dst, s.compute.size()));
+            if let Some((Dst::Slot(at), size)) = slot
+                && at != usize::MAX
+            {
+                self.free.push((slot_bytes(level.size() * size), at));
+            }
+        }
+    }
+
+    fn pass(&mut self, p: usize, set: u128, needed: u128, sinks: u128) -> Result<()> {
+        let kernel = self.program.kernel;
+        let values = &kernel.values;
+        let mut pass = Pass::default();
+        // reductions read their operands at the end of the tile, stores too
+        let mut last = [u8::MAX; 128];
+        self.last_uses(set, true, &mut last);
+        for v in 0..values.len() {
+            if let Op::Reduce(fold, a) = &values[v].op
+                && needed >> v & 1 == 1
+                && self.phase[v] as usize == p + 1
+            {
+                last[self.root(*a)] = u8::MAX;
+                let arg = self.seen(self.root(*a), true);
+                let spec = self.fold(fold, values[*a].compute())?;
+                let size = values[v].compute().size();
+                let slot = self.alloc(self.program.outer.size() * size);
+                pass.feeds.push(Feed { arg, id: v, slot, spec });
+            }
+        }
+        for v in 0..values.len() {
+            if sinks >> v & 1 == 1 {
+                last[v] = u8::MAX;
+            }
+        }
+        // outer values as the inner level sees them
+        for v in 0..values.len() {
+            if set >> v & 1 == 1 && !values[v].inner {
+                if self.is_uniform(v) {
+                    self.fill(v, true)?;
+                } else {
+                    let size = values[v].compute().size();
+                    let slot = self.alloc(self.program.inner.size() * size);
+                    pass.spreads.push(Spread { from: v, to: self.seen(v, true), slot, size });
+                }
+            }
+        }
+        let from = self.program.steps.len();
+        for v in 0..values.len() {
+            if set >> v & 1 == 0 || !values[v].inner || self.root(v) != v {
+                continue;
+            }
+            if self.kept >> v & 1 == 1 {
+                if let Some(&(_, at)) = self.keeps.iter().find(|k| k.0 == v) {
+                    let compute = values[v].compute();
+                    self.push(Step {
+                        run: Run::Recall,
+                        dst: Dst::Keep(at),
+                        id: v,
+                        args: [0; 3],
+                        compute,
+                        operand: compute,
+                    });
+                    continue;
+                }
+                let row =
+                    kernel.inner_size() * if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
+                let at = self.alloc(row * values[v].compute().size());
+                self.keeps.push((v, at));
+                self.step(v, true, Some(Dst::Keep(at)))?;
+            } else {
+                self.step(v, true, None)?;
+            }
+            self.release(v, &last);
+        }
+        pass.steps = from..self.program.steps.len();
+        // slots of this pass may be used again by the next, but not by what outlives it
+        self.free.clear();
+        self.program.passes.push(pass);
+        Ok(())
+    }
+
+    fn fold(&mut self, fold: &Fold, compute: Compute) -> Result<FoldSpec> {
+        let kernel = self.program.kernel;
+        let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
+        let Some(mut spec) = FoldSpec::new(fold, compute, kernel.kind, kernel.inner_size(), width) else {
+            return Err(internal(kernel, format!("no reduction {} of {}", fold.name(), compute.name())));
+        };
+        spec.at = self.alloc(spec.bytes());
+        Ok(spec)
+    }
+
+    /// The id under which a value is seen from a level.
+    fn seen(&self, v: usize, inner: bool) -> usize {
+        let values = &self.program.kernel.values;
+        if inner && !values[v].inner { values.len() + v } else { v }
+    }
+
+    fn level(&self, inner: bool) -> Level {
+        if inner { self.program.inner } else { self.program.outer }
+    }
+
+    /// Scratch in the arena, aligned to a cache line.
+    fn alloc(&mut self, bytes: usize) -> usize {
+        let bytes = slot_bytes(bytes);
+        if let Some(i) = self.free.iter().position(|f| f.0 == bytes) {
+            return self.free.swap_remove(i).1;
+        }
+        let at = self.program.arena;
+        self.program.arena += bytes;
+        at
+    }
+
+    fn push(&mut self, step: Step) {
+        self.program.steps.push(step);
+    }
+
+    fn axes(&self, strides: &'a [isize], inner: bool) -> (Axis<'a>, Axis<'a>) {
+        let kernel = self.program.kernel;
+        let (outer, o) = (&kernel.outer[..], kernel.outer.len());
+        let of_outer = || Axis::new(outer, &strides[..o]);
+        let of_inner = || Axis::new(&kernel.inner, &strides[o..]);
+        match (self.program.order, inner) {
+            (Order::Flat, _) => {
+                let split = o.saturating_sub(1);
+                (Axis::new(&outer[..split], &strides[..split]), Axis::new(&outer[split..], &strides[split..o]))
+            }
+            (_, false) => (Axis::new(&[], &[]), of_outer()),
+            (Order::Rows, true) => (of_outer(), of_inner()),
+            (Order::Cols, true) => (of_inner(), of_outer()),
+        }
+    }
+
+    /// Binds a place, after a look that all of it lies in its buffer.
+    fn place(
+        &mut self,
+        buffer: BufferRef,
+        dtype: DType,
+        strides: &'a [isize],
+        offset: isize,
+        inner: bool,
+        reach: isize,
+    ) -> Result<usize> {
+        let kernel = self.program.kernel;
+        let rank = kernel.outer.len() + if inner { kernel.inner.len() } else { 0 };
+        let memory = self.bound.memory(kernel, buffer)?;
+        if strides.len() < rank {
+            return Err(internal(kernel, format!("{buffer} has {} strides for {rank} axes", strides.len())));
+        }
+        let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
+        let ptr = locate(kernel, memory, dtype, &dims, strides, offset)?;
+        if reach != 0 {
+            locate(kernel, memory, dtype, &dims, strides, offset.saturating_add(reach))?;
+        }
+        let (rows, cols) = self.axes(strides, inner);
+        self.program.places.push(Place { ptr, size: dtype.size(), convert: None, rows, cols });
+        Ok(self.program.places.len() - 1)
+    }
+
+    fn load(&mut self, n: usize, inner: bool, reach: isize) -> Result<usize> {
+        let kernel = self.program.kernel;
+        let Some(load) = kernel.loads.get(n) else {
+            return Err(internal(kernel, format!("no load {n}")));
+        };
+        let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach)?;
+        self.program.places[at].convert = cast::widen(load.dtype).map(|l| l.get());
+        Ok(at)
+    }
+
+    fn scalar(&self, n: usize) -> Result<u64> {
+        let kernel = self.program.kernel;
+        self.bound.bindings.scalars.get(n).copied().ok_or_else(|| internal(kernel, format!("no scalar {n}")))
+    }
+
+    /// A register of equal elements for the whole run.
+    fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
+        let values = &self.program.kernel.values;
+        let id = self.seen(v, seen_from_inner);
+        if self.filled[seen_from_inner as usize] >> v & 1 == 1 {
+            return Ok(());
+        }
+        self.filled[seen_from_inner as usize] |= 1 << v;
+        let value = match values[v].op {
+            Op::Scalar(n) => Ok(self.scalar(n)?),
+            Op::Constant(bits) => Ok(bits),
+            Op::Load(n) => Err(self.load(n, values[v].inner, 0)?),
+            _ => return Err(internal(self.program.kernel, "a fill of a computed value")),
+        };
+        let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
+        // never given back: it lives for the run
+        let slot = self.program.arena;
+        self.program.arena += slot_bytes(size * count);
+        self.program.fills.push(Fill { id, slot, count, size, value });
+        Ok(())
+    }
+
+    /// Emits the steps of one value.
+    fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
+        let kernel = self.program.kernel;
+        let value = &kernel.values[v];
+        if self.is_uniform(v) {
+            return self.fill(v, inner);
+        }
+        let level = self.level(inner);
+        let compute = value.compute();
+        let args_of = |c: &Self, list: &[usize]| -> [usize; 3] {
+            let first = list.first().map_or(0, |a| c.seen(c.root(*a), inner));
+            let at = |i: usize| list.get(i).map_or(first, |a| c.seen(c.root(*a), inner));
+            [first, at(1), at(2)]
+        };
+        let mut operand = compute;
+        let (run, args) = match &value.op {
+            Op::Load(n) => {
+                let place = self.load(*n, inner, 0)?;
+                let bound = &self.program.places[place];
+                if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
+                    // read where it lies: no register
+                    self.push(Step {
+                        run: Run::Load(place),
+                        dst: Dst::Slot(usize::MAX),
+                        id: v,
+                        args: [0; 3],
+                        compute,
+                        operand,
+                    });
+                    return Ok(());
+                }
+                (Run::Load(place), [0; 3])
+            }
+            Op::Ufunc(row, list) => {
+                let by = if row.class == Class::Select { list.get(1) } else { list.first() };
+                let by = by.map_or(compute, |a| kernel.values[*a].compute());
+                let Some(loops) = row.loops[by as usize].filter(|_| list.len() == row.arity) else {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        row.name,
+                        format!("not for {} on the CPU", by.name()),
+                        kernel.location,
+                    ));
+                };
+                (Run::Call(loops.get()), args_of(self, list))
+            }
+            Op::Cast(a) => {
+                let chain = convert::cast(kernel.values[*a].dtype, value.dtype);
+                let mut args = args_of(self, &[*a]);
+                // all but the last conversion go through registers of their own, which are as good as the value
+                let middle = chain.len().saturating_sub(1);
+                for link in &chain[..middle] {
+                    let slot = self.alloc(level.size() * 8);
+                    self.push(Step { run: Run::Call(link.get()), dst: Dst::Slot(slot), id: v, args, compute, operand });
+                    args = [v; 3];
+                }
+                match chain.last() {
+                    Some(link) => (Run::Call(link.get()), args),
+                    None => (Run::Call(convert::copy(compute).get()), args),
+                }
+            }
+            Op::Round(a) => {
+                let link = cast::round(value.dtype).unwrap_or(convert::copy(compute));
+                (Run::Call(link.get()), args_of(self, &[*a]))
+            }
+            Op::Index { strides, offset } => {
+                let (rows, cols) = self.axes(strides, inner);
+                let place = Place { ptr: std::ptr::null_mut(), size: 0, convert: None, rows, cols };
+                self.program.places.push(place);
+                (Run::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
+            }
+            Op::Gather { load, index, stride, extent, mode } => {
+                operand = kernel.values[*index].compute();
+                let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
+                let reach = if kernel.outer_size() == 0 { 0 } else { reach };
+                let place = self.load(*load, inner, reach)?;
+                (Run::Gather { place, stride: *stride, extent: *extent, mode: *mode }, args_of(self, &[*index]))
+            }
+            Op::Philox { index, word, slots } => {
+                operand = kernel.values[*index].compute();
+                let key = [self.scalar(slots[0])? as u32, self.scalar(slots[1])? as u32, self.scalar(slots[2])? as u32];
+                (Run::Philox { word: *word, key }, args_of(self, &[*index]))
+            }
+            Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
+                // a matmul's product is where its executor has put it
+                return Ok(());
+            }
+        };
+        let dst = match keep {
+            Some(dst) => dst,
+            None => Dst::Slot(self.alloc(level.size() * compute.size())),
+        };
+        self.push(Step { run, dst, id: v, args, compute, operand });
+        Ok(())
+    }
+
+    fn writes(&mut self) -> Result<()> {
+        let kernel = self.program.kernel;
+        let mut taken = 0u128;
+        for store in &kernel.stores {
+            let (v, inner) = (self.root(store.value), kernel.values[store.value].inner);
+            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0)?;
+            let narrow = cast::narrow(store.dtype).map(|l| l.get());
+            self.program.places[place].convert = narrow;
+            // loops want an output that shares no byte with what they read
+            let memory = self.bound.memory(kernel, store.buffer)?;
+            let mut alone = true;
+            for l in &kernel.loads {
+                alone &= !memory.overlaps(&self.bound.memory(kernel, l.buffer)?);
+            }
+            let dense = self.program.places[place].always_dense(self.level(inner));
+            let mut direct = false;
+            if narrow.is_none() && alone && dense && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
+                // within the last stage or pass only: a register of an earlier one is read later
+                let range = match inner {
+                    true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
+                    false => self.program.stages.last().map_or(0..0, |s| s.clone()),
+                };
+                if let Some(step) = self.program.steps[range].iter_mut().rev().find(|s| s.id == v)
+                    && !matches!(step.run, Run::Load(_) | Run::Recall)
+                    && matches!(step.dst, Dst::Slot(_))
+                {
+                    step.dst = Dst::Out(place);
+                    direct = true;
+                    taken |= 1 << v;
+                }
+            }
+            self.program.writes.push(Write { place, id: self.seen(v, inner), inner, direct });
+        }
+        Ok(())
+    }
+}
+
+/// Room for `bytes`. Registers of a page or so start at pages, as pooled buffers do: a store that lies a few lines
+/// behind a later load, modulo a page, would hold that load up.
+fn slot_bytes(bytes: usize) -> usize {
+    bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
+}

@@ -1,0 +1,129 @@
+//! What the tests in `tests/` need and nobody else: the table of functions as plain data, and a function by its name.
+
+use crate::dtype::DType;
+use crate::expr::{Expr, Operand, ufunc};
+use crate::ufunc::{Bound, Class, Ufunc, arithmetic, float, logic, special};
+use std::panic::Location;
+
+/// The exact function of floats; operands that a function does not have are ignored.
+pub type Exact = fn(f64, f64, f64) -> f64;
+/// The exact function of integers before it wraps; the last argument is the width in bits.
+pub type ExactInt = fn(i128, i128, i128, u32) -> i128;
+
+/// One row of the table of elementwise functions.
+#[derive(Clone, Copy)]
+pub struct Row(&'static Ufunc, &'static str);
+
+impl Row {
+    /// The function's name.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// The table's file that it stands in.
+    pub fn family(&self) -> &'static str {
+        self.1
+    }
+
+    /// How many operands it takes.
+    pub fn arity(&self) -> usize {
+        self.0.arity
+    }
+
+    /// Which types it takes and gives, by name.
+    pub fn class(&self) -> String {
+        format!("{:?}", self.0.class)
+    }
+
+    /// Whether it keeps the bits of a NaN.
+    pub fn keeps_nan(&self) -> bool {
+        matches!(self.0.name, "positive" | "select")
+    }
+
+    /// The type to which operands of a type are cast first.
+    pub fn operand(&self, dtype: DType) -> DType {
+        self.0.class.operand(dtype)
+    }
+
+    /// The type of the result for operands of a type.
+    pub fn result(&self, dtype: DType) -> DType {
+        self.0.class.result(dtype)
+    }
+
+    /// Whether operands of this type are taken, on a GPU that has the type or on the CPU.
+    pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
+        let compute = self.operand(dtype).compute();
+        let fits = match self.0.class {
+            Class::FloatOnly => dtype.is_float(),
+            Class::Integer => !dtype.is_float(),
+            // every type has a truth; the contract speaks of bool
+            Class::Logical => dtype == DType::Bool,
+            Class::Float | Class::Numeric | Class::Compare | Class::Test | Class::Select => true,
+        };
+        fits && if gpu { self.0.on_gpu(compute) } else { self.0.on_cpu(compute) }
+    }
+
+    /// Whether it turns integers into f32 first, so that a few of them stand for all.
+    pub fn floats_integers(&self) -> bool {
+        matches!(self.0.class, Class::Float | Class::Test)
+    }
+
+    /// The exact function of floats.
+    pub fn exact(&self) -> Option<Exact> {
+        self.0.exact
+    }
+
+    /// The exact function of integers and bool.
+    pub fn exact_int(&self) -> Option<ExactInt> {
+        self.0.exact_int
+    }
+
+    /// Where the function is interesting.
+    pub fn domain(&self) -> [f64; 2] {
+        self.0.domain
+    }
+
+    /// The table's error bound, as the contract spells bounds.
+    pub fn bound(&self, dtype: DType, gpu: bool) -> String {
+        let result = self.result(dtype);
+        if !result.is_float() {
+            return "0".into();
+        }
+        let column = match (result, gpu) {
+            (DType::F64, _) => 2,
+            (DType::F32, true) => 1,
+            (DType::F32, false) => 0,
+            _ => 3,
+        };
+        match self.0.bounds[column] {
+            Bound::Ulp(u) if u <= 0.5 => "0".into(),
+            Bound::Ulp(u) => format!("{u}"),
+            Bound::UlpOr(u, a) => format!("{u}+{a:e}"),
+            Bound::UlpOrScaled(u, a) => format!("max:{u}:{a:e}"),
+            Bound::UlpOfLargest(u) => format!("large:{u}"),
+            Bound::Lgamma(u, a) => format!("lgamma:{u}:{a:e}"),
+        }
+    }
+
+    /// The function of operands.
+    #[track_caller]
+    pub fn apply(&self, operands: &[Expr]) -> Expr {
+        ufunc(self.0, operands.iter().map(Operand::into_arg).collect(), Location::caller())
+    }
+}
+
+/// Every row of the table.
+pub fn rows() -> Vec<Row> {
+    let family = |rows: &'static [&'static Ufunc], name| rows.iter().map(move |r| Row(r, name));
+    family(arithmetic::ROWS, "arithmetic")
+        .chain(family(float::ROWS, "float"))
+        .chain(family(special::ROWS, "special"))
+        .chain(family(logic::ROWS, "logic"))
+        .chain(std::iter::once(Row(&logic::SELECT, "logic")))
+        .collect()
+}
+
+/// The row of a name.
+pub fn row(name: &str) -> Option<Row> {
+    rows().into_iter().find(|r| r.name() == name)
+}

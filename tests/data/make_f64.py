@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Writes f64.txt, the golden values of the f64 functions: pip install mpmath && ./make_f64.py > f64.txt
+
+A line `# name arity` begins a function; after it, one point a line: the operands, the correctly rounded result (all as
+16 hex digits) and, in 256ths of a ULP, what the exact result is above that.
+"""
+import math
+import random
+import struct
+
+import mpmath
+from mpmath import mp, mpf
+
+mp.prec = 400
+# sin(1e300) and tanh(1e-300) need their thousand digits
+DEEP = 2400
+POINTS = 200
+
+
+def bits(x):
+    return struct.unpack("<Q", struct.pack("<d", x))[0]
+
+
+def double(b):
+    return struct.unpack("<d", struct.pack("<Q", b))[0]
+
+
+def rounded(y):
+    """The nearest f64 and the rest in 256ths of its ULP; None beyond f64."""
+    if y == 0:
+        return 0.0, 0
+    e = max(int(mpmath.floor(mpmath.log(abs(y), 2))), -1022) - 52
+    # the estimate of the exponent may be one off at a power of two
+    if abs(y) < mpf(2) ** (e + 52) and e > -1074:
+        e -= 1
+    q = y / mpf(2) ** e
+    n = int(mpmath.nint(q))
+    try:
+        r = math.ldexp(n, e)
+    except OverflowError:
+        return None
+    return r, int(mpmath.nint((q - n) * 256))
+
+
+def spread(lo, hi, rng):
+    """Numbers of a domain: evenly, by magnitude, and near its ends."""
+    points = [lo + (hi - lo) * rng.random() for _ in range(POINTS // 2)]
+    top = max(abs(lo), abs(hi))
+    while len(points) < POINTS - 10:
+        x = math.copysign(top * 2.0 ** (-60 * rng.random() ** 2), rng.choice([lo, hi]) if lo * hi < 0 else lo + hi)
+        if lo <= x <= hi:
+            points.append(x)
+    points += [1.0, 0.5, 2.0, -1.0, -0.5, 1e-300, -1e-300, 1e-310, 5e-324, -5e-324]
+    return [x for x in points if lo <= x <= hi]
+
+
+def near(c, count, rng):
+    """Numbers around a value where a function turns or cancels."""
+    return [c * (1 + rng.choice([-1, 1]) * 2.0 ** -rng.uniform(1, 52)) for _ in range(count)]
+
+
+def sigmoid(x):
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def phi(x):
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def erfinv(a):
+    if abs(a) < mpf(2) ** -200:
+        return a * mpmath.sqrt(mp.pi) / 2
+    y = mpmath.erfinv(mpf(float(a))) if abs(a) < 0.9 else None
+    if y is None:
+        # from the tail: erfc(y) = 1 - |a|
+        t = 1 - abs(a)
+        y = mpmath.sqrt(-mpmath.log(t * mpmath.sqrt(mp.pi)))
+        for _ in range(60):
+            y = y + (mpmath.erfc(y) - t) * mpmath.sqrt(mp.pi) / 2 * mpmath.exp(y * y)
+        y = y if a > 0 else -y
+    # one more step of Newton's at this precision
+    for _ in range(4):
+        y = y - (mpmath.erf(y) - a) * mpmath.sqrt(mp.pi) / 2 * mpmath.exp(y * y)
+    return y
+
+
+def loggamma(x):
+    return mpmath.log(abs(mpmath.gamma(x))) if abs(x) < 200 else mpmath.re(mpmath.loggamma(x))
+
+
+def floor_divide(x, y):
+    return mpmath.floor(x / y)
+
+
+def logaddexp(x, y):
+    m = max(x, y)
+    return m + mpmath.log1p(mpmath.exp(-abs(x - y)))
+
+
+def real(f):
+    return lambda x: f(x)
+
+
+# name: (function, domain, values of interest)
+UNARY = {
+    "exp": (mpmath.exp, (-745.0, 709.7), [1.0]),
+    "exp2": (lambda x: mpmath.power(2, x), (-1074.0, 1023.9), [1.0]),
+    "expm1": (mpmath.expm1, (-40.0, 709.7), [0.5, -0.5, 1e-8]),
+    "log": (mpmath.log, (0.0, 1e308), [1.0]),
+    "log2": (lambda x: mpmath.log(x) / mpmath.log(2), (0.0, 1e308), [1.0]),
+    "log10": (lambda x: mpmath.log(x) / mpmath.log(10), (0.0, 1e308), [1.0]),
+    "log1p": (mpmath.log1p, (-1.0, 1e300), [-0.5, 0.4, 1e-8]),
+    "rsqrt": (lambda x: 1 / mpmath.sqrt(x), (0.0, 1e308), [1.0]),
+    "cbrt": (lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)), (-1e308, 1e308), [1.0, -8.0]),
+    "sin": (mpmath.sin, (-1e5, 1e5), [math.pi, 2 * math.pi, 1e22, 1e300, 6381956970095103 * 2.0**797]),
+    "cos": (mpmath.cos, (-1e5, 1e5), [math.pi / 2, 3 * math.pi / 2, 1e22, 1e300, 6381956970095103 * 2.0**797]),
+    "tan": (mpmath.tan, (-1e5, 1e5), [math.pi / 2, math.pi, math.pi / 4, 1e22, 1e300]),
+    "asin": (mpmath.asin, (-1.0, 1.0), [0.5, -0.5]),
+    "acos": (mpmath.acos, (-1.0, 1.0), [0.5, -0.5]),
+    "atan": (mpmath.atan, (-1e5, 1e5), [1.0, 0.4375, 2.4]),
+    "sinh": (mpmath.sinh, (-710.0, 710.0), [0.5, 1.0, 20.0]),
+    "cosh": (mpmath.cosh, (-710.0, 710.0), [0.5, 1.0, 20.0]),
+    "tanh": (mpmath.tanh, (-20.0, 20.0), [0.5, 0.1]),
+    "asinh": (mpmath.asinh, (-1e300, 1e300), [1.0, 0.5, -1.0]),
+    "acosh": (mpmath.acosh, (1.0, 1e300), [1.0, 1.5, 2.0]),
+    "atanh": (mpmath.atanh, (-1.0, 1.0), [0.5, -0.5]),
+    "deg2rad": (lambda x: x * mp.pi / 180, (-1e3, 1e3), [180.0]),
+    "rad2deg": (lambda x: x * 180 / mp.pi, (-1e3, 1e3), [math.pi]),
+    "erf": (mpmath.erf, (-6.0, 6.0), [0.5, 1.0]),
+    "erfc": (mpmath.erfc, (-6.0, 26.5), [0.5, 1.0, 2.0]),
+    "erfinv": (erfinv, (-1.0, 1.0), [0.5, 0.9]),
+    "lgamma": (loggamma, (-30.0, 1e3), [1.0, 2.0, 3.0, -2.5, -3.2]),
+    "sigmoid": (sigmoid, (-745.0, 40.0), [1.0, -30.0]),
+    "softplus": (lambda x: mpmath.log1p(mpmath.exp(x)), (-745.0, 745.0), [1.0, -1.0, 30.0]),
+    "silu": (lambda x: x * sigmoid(x), (-745.0, 745.0), [-1.278]),
+    "gelu": (lambda x: x * phi(x), (-38.0, 40.0), [-0.75, 1.0]),
+    "gelu_tanh": (
+        lambda x: x * sigmoid(2 * mpmath.sqrt(2 / mp.pi) * (x + mpf(0.044715) * x**3)),
+        (-20.0, 20.0),
+        [-0.75, 1.0],
+    ),
+}
+
+BINARY = {
+    "atan2": (mpmath.atan2, (-1e3, 1e3), (-1e3, 1e3)),
+    "hypot": (mpmath.hypot, (-1e3, 1e3), (-1e3, 1e3)),
+    "logaddexp": (logaddexp, (-80.0, 80.0), (-80.0, 80.0)),
+    "pow": (mpmath.power, (0.0, 1e3), (-90.0, 90.0)),
+    "floor_divide": (floor_divide, (-1e3, 1e3), (-1e3, 1e3)),
+}
+
+
+def line(args, y):
+    r = rounded(y)
+    if r is None:
+        return None
+    return " ".join(f"{bits(v):016x}" for v in (*args, r[0])) + f" {r[1]}"
+
+
+def emit(name, arity, function, points):
+    print(f"# {name} {arity}")
+    seen = set()
+    for args in points:
+        if args in seen:
+            continue
+        seen.add(args)
+        # what cancels or reduces needs digits as far as the operands reach
+        deep = max(abs(math.frexp(a)[1]) for a in args) > 150
+        mp.prec = DEEP if deep else 400
+        try:
+            y = function(*map(mpf, args))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            continue
+        if isinstance(y, mpmath.mpc) or not mpmath.isfinite(y) or y == 0:
+            continue
+        text = line(args, y)
+        if text:
+            print(text)
+
+
+def main():
+    for name, (function, (lo, hi), interest) in UNARY.items():
+        rng = random.Random(name)
+        points = spread(lo, hi, rng)
+        if hi > 1e9:
+            # all magnitudes
+            points += [2.0 ** rng.uniform(-1000, 1000) for _ in range(50)]
+        for c in interest:
+            points += near(c, 12, rng)
+        points = [x for x in points if x != 0 and (lo <= x <= hi or name in ("sin", "cos", "tan"))]
+        emit(name, 1, function, [(x,) for x in points])
+    for name, (function, a, b) in BINARY.items():
+        rng = random.Random(name)
+        points = []
+        for _ in range(POINTS):
+            x, y = rng.uniform(*a), rng.uniform(*b)
+            kind = rng.random()
+            if name == "pow":
+                if kind < 0.3:
+                    x = 2.0 ** rng.uniform(-1000, 1000)
+                    y = rng.uniform(-1, 1) * 1000 / max(abs(math.log2(x)), 1)
+                elif kind < 0.5:
+                    x = 1 + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(1, 50)
+                    y = rng.uniform(-700, 700) / abs(math.log(x)) if x != 1 else y
+                elif kind < 0.6:
+                    x, y = -x, float(round(y))
+            elif name == "logaddexp":
+                if kind < 0.2:
+                    y = x + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(0, 40)
+                elif kind < 0.3:
+                    x, y = x * 1e3, y * 1e3
+            elif kind < 0.4:
+                x, y = x * 2.0 ** rng.uniform(-60, 60), y * 2.0 ** rng.uniform(-60, 60)
+            elif kind < 0.5 and name != "floor_divide":
+                scale = 2.0 ** rng.choice([-1000, 1000])
+                x, y = x * scale, y * scale
+            elif kind < 0.6 and name == "floor_divide":
+                x = y * rng.randrange(1, 1 << 30)
+            points.append((x, y))
+        emit(name, 2, function, points)
+    rng = random.Random("lerp")
+    points = [(rng.uniform(-10, 10), rng.uniform(-10, 10), rng.uniform(-2, 3)) for _ in range(POINTS)]
+    emit("lerp", 3, lambda a, b, t: a + t * (b - a), points)
+
+
+main()

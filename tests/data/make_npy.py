@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Writes npy.txt: .npy files as NumPy makes them, for tests/files.rs.
+
+    python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_npy.py
+
+A line is: name, dtype, shape ("-" for 0-d), the file in hex, its elements in C order and little endian in hex.
+Every file is read back by NumPy before it is written down, so NumPy holds each of them to be right.
+"""
+import io
+import pathlib
+
+import numpy as np
+
+DTYPES = {"bool": "b1", "u8": "u1", "i8": "i1", "u16": "u2", "i16": "i2", "u32": "u4", "i32": "i4", "u64": "u8",
+          "i64": "i8", "f16": "f2", "f32": "f4", "f64": "f8"}
+rng = np.random.default_rng(1)
+lines = []
+
+
+def random(code, shape):
+    """Random bits, so that NaN payloads, subnormals and extremes are among them."""
+    size = int(np.prod(shape, dtype=int))
+    if code == "b1":
+        return rng.integers(0, 2, size).astype(bool).reshape(shape)
+    return np.frombuffer(rng.bytes(size * np.dtype(code).itemsize), "<" + code).reshape(shape)
+
+
+def record(name, dtype, file, array):
+    back = np.load(io.BytesIO(file))
+    little = array.astype(array.dtype.newbyteorder("<"))
+    assert back.shape == array.shape and back.astype(little.dtype).tobytes() == little.tobytes(), name
+    shape = ",".join(map(str, array.shape)) or "-"
+    lines.append(" ".join([name, dtype, shape, file.hex(), little.tobytes().hex() or "-"]))
+
+
+def file_of(array, version):
+    out = io.BytesIO()
+    np.lib.format.write_array(out, array, version=version)
+    return out.getvalue()
+
+
+def by_hand(version, header, data):
+    width = 2 if version == 1 else 4
+    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(width, "little") + header.encode() + data
+
+
+# every dtype × order of axes × version × byte order
+for dtype, code in DTYPES.items():
+    for version in (1, 2, 3):
+        for order in "CF":
+            for end in "<>|=":
+                # |f4 is the machine's order to NumPy, which never writes it
+                a = np.asarray(random(code, (2, 3)), (end if end in "<>" else "<") + code, order=order)
+                file = file_of(a, (version, 0))
+                if end in "|=":
+                    file = file.replace(a.dtype.str.encode(), (end + code).encode(), 1)
+                record(f"{dtype}_{order}_v{version}_{ {'<': 'little', '>': 'big', '|': 'none', '=': 'native'}[end]}",
+                       dtype, file, a)
+
+# shapes, as np.save writes them
+for shape in [(), (0,), (1,), (7,), (3, 0, 2), (5, 1, 2), (1, 1, 1), (2, 2, 2, 2), (1,) * 20 + (3,), (2, 3, 4),
+              (1,) * 64, (123456, 0), (70,)]:
+    for order in "CF":
+        a = np.asarray(random("f4", shape), order=order)
+        out = io.BytesIO()
+        np.save(out, a)
+        record(f"shape_{order}_{'x'.join(map(str, shape))[:20]}", "f32", out.getvalue(), a)
+
+# headers that other programs write
+a = np.arange(6, dtype="<i2").reshape(2, 3)
+for name, version, header in [
+    ("double_quotes", 1, '{"descr": "<i2", "fortran_order": False, "shape": (2, 3)}\n'),
+    ("other_order", 1, "{'shape': (2, 3), 'descr': '<i2', 'fortran_order': False}\n"),
+    ("no_spaces", 1, "{'shape':(2,3),'descr':'<i2','fortran_order':False,}"),
+    ("more_spaces", 2, "{ 'descr' :\t'<i2' , 'fortran_order' :\n False , 'shape' : ( 2 , 3 , ) , }   \n"),
+    ("python_2", 1, "{'descr': '<i2', 'fortran_order': False, 'shape': (2L, 3L), }   \n"),
+    ("no_padding", 3, "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3), }\n"),
+]:
+    record(f"header_{name}", "i16", by_hand(version, header, a.tobytes()), a)
+# longer than version 1.0 could say (NumPy itself stops at 10,000 unless asked)
+big = by_hand(2, "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3), }".ljust(9000) + "\n", a.tobytes())
+record("header_9001_bytes", "i16", big, a)
+
+pathlib.Path(__file__).with_name("npy.txt").write_text("\n".join(lines) + "\n")
+print(len(lines), "files with NumPy", np.__version__)
