@@ -117,7 +117,11 @@ fn main() -> Result<()> {
     }
     let s = ones([1000, 10_000], DType::F32).to_device(&device)?;
     let softmax = s.softmax(-1);
-    println!("{:<28} {:>9.3}", "softmax 1,000 x 10,000", median(7, || run(&softmax).unwrap_or_else(|e| eprintln!("{e}"))));
+    println!(
+        "{:<28} {:>9.3}",
+        "softmax 1,000 x 10,000",
+        median(7, || run(&softmax).unwrap_or_else(|e| eprintln!("{e}")))
+    );
     let m = ones([1024, 1024], DType::F32).to_device(&device)?;
     let product = m.matmul(&m);
     let ms = median(5, || run(&product).unwrap_or_else(|e| eprintln!("{e}")));

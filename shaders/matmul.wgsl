@@ -1,5 +1,5 @@
-// Σ over k of a[m, k] · b[k, n], batched: a workgroup computes a tile of 64 × 64, an invocation 4 × 4 of it. Tiles of
-// 16 along k go through workgroup memory. Both operands have any strides; edges are filled with zeros.
+// Σ over k of a[m, k] · b[k, n], batched: a workgroup computes PARTS × PARTS tiles of 64 × 64, an invocation 4 × 4 of each.
+// Tiles of 16 along k go through workgroup memory. Both operands have any strides; edges are filled with zeros.
 
 // slot: bindings
 @group(0) @binding(0) var<storage, read> b0: array<u32>;
@@ -7,10 +7,11 @@
 @group(0) @binding(2) var<storage, read_write> b2: array<u32>;
 @group(1) @binding(0) var<uniform> params: array<vec4<u32>, 64>;
 alias T = u32;
+const PARTS = 1u;
 // end
 
-var<workgroup> tile_a: array<vec4<T>, 256>;
-var<workgroup> tile_b: array<vec4<T>, 256>;
+var<workgroup> tile_a: array<vec4<T>, 256u * PARTS>;
+var<workgroup> tile_b: array<vec4<T>, 256u * PARTS>;
 
 // A zero that no compiler knows.
 fn cp_zero() -> u32 {
@@ -30,11 +31,12 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     let k = params[1].x;
     let m = params[2].y;
     let n = params[2].z;
-    let tiles_n = (n + 63u) / 64u;
-    let tiles_m = (m + 63u) / 64u;
+    let side = 64u * PARTS;
+    let tiles_n = (n + side - 1u) / side;
+    let tiles_m = (m + side - 1u) / side;
     let group = group_index(id);
-    let row_first = (group / tiles_n) % tiles_m * 64u;
-    let col_first = group % tiles_n * 64u;
+    let row_first = (group / tiles_n) % tiles_m * side;
+    let col_first = group % tiles_n * side;
     // the grid's last layer may have workgroups past the end: they compute the last matrix again and store nothing
     let batches = params[0].y / (m * n);
     let batch_wanted = group / tiles_n / tiles_m;
@@ -52,42 +54,35 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 
     let ty = lane / 16u;
     let tx = lane % 16u;
+    // slot: zero
     var acc0 = vec4<T>();
-    var acc1 = vec4<T>();
-    var acc2 = vec4<T>();
-    var acc3 = vec4<T>();
+    // end
     for (var k_first = 0u; k_first < k; k_first = k_first + 16u) {
-        var xa = vec4<T>();
-        var xb = vec4<T>();
         // slot: fetch
-        xa.x = b0[row_first + a_row];
-        xb.x = b1[col_first + b_col];
+        tile_a[lane] = vec4<T>(b0[row_first + a_k + a_row]);
+        tile_b[lane] = vec4<T>(b1[col_first + b_k + b_col]);
         // end
-        tile_a[a_k * 16u + a_row] = xa;
-        tile_b[b_k * 16u + b_col] = xb;
         workgroupBarrier();
         for (var kk = 0u; kk < 16u; kk = kk + 1u) {
-            let a = tile_a[kk * 16u + ty];
-            let b = tile_b[kk * 16u + tx];
-            acc0 = acc0 + a.x * b;
-            acc1 = acc1 + a.y * b;
-            acc2 = acc2 + a.z * b;
-            acc3 = acc3 + a.w * b;
+            // slot: product
+            acc0 = acc0 + tile_a[kk * 16u + ty].x * tile_b[kk * 16u + tx];
+            // end
         }
         workgroupBarrier();
     }
 
-    var acc = array<vec4<T>, 4>(acc0, acc1, acc2, acc3);
-    // slot: words
+    // slot: sums
+    let acc = array<vec4<T>, 1>(acc0);
     // end
-    for (var e = 0u; e < 16u; e = e + 1u) {
-        let row = row_first + ty * 4u + e / 4u;
-        let col = col_first + tx * 4u + e % 4u;
+    for (var e = 0u; e < 16u * PARTS * PARTS; e = e + 1u) {
+        let part = e / 4u % PARTS;
+        let line = e / (4u * PARTS);
+        let row = row_first + line / 4u * 64u + ty * 4u + line % 4u;
+        let col = col_first + part * 64u + tx * 4u + e % 4u;
         if row < m && col < n && batch_wanted < batches {
             let index = (batch * m + row) * n + col;
-            let v0 = acc[e / 4u][e % 4u];
             // slot: element
-            b2[index] = v0;
+            b2[index] = acc0.x;
             // end
         }
     }

@@ -1,11 +1,12 @@
 // Reductions: LANES neighbouring invocations share one outer index; each folds every LANES-th inner element, then they
-// combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is no tree.
+// combine in a tree. It takes SPREAD of them at a time, so that their loads are under way together. With one lane (short rows, or kept axes that lie next to each other) there is no tree.
 
 // slot: bindings
 @group(0) @binding(0) var<storage, read> b0: array<u32>;
 @group(0) @binding(1) var<storage, read_write> b1: array<u32>;
 @group(1) @binding(0) var<uniform> params: array<vec4<u32>, 64>;
 const LANES = 1u;
+const SPREAD = 1u;
 // end
 
 // A zero that no compiler knows.
@@ -33,10 +34,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     var a0 = 0u;
     // end
     var step = 0u;
-    for (var j = place; j < inner; j = j + LANES) {
-        step = step + 1u;
+    for (var first = place; first < inner; first = first + LANES * SPREAD) {
         // slot: element
-        a0 = a0 + b0[j];
+        step = step + 1u;
+        a0 = a0 + b0[first];
         // end
     }
     // slot: combine

@@ -6,8 +6,7 @@ use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Kind, Operand, cast, common, operand, strong, view};
-use crate::kernel::Plan as Kernels;
-use crate::layout::{Layout, Shape, SliceItem, View, c_strides, shape_arg, size_of_shape};
+use crate::layout::{Layout, SliceItem, View, shape_arg, size_of_shape};
 use crate::plan::{self, Target};
 use smallvec::SmallVec;
 use std::fmt;
@@ -72,11 +71,6 @@ impl Plan {
     /// The WGSL text of each kernel, as the expression's GPU would compile it (empty on the CPU).
     pub fn wgsl(&self) -> Vec<String> {
         self.1.wgsl(&self.0.plan)
-    }
-
-    #[doc(hidden)]
-    pub fn raw(&self) -> &Kernels {
-        &self.0.plan
     }
 }
 
@@ -313,7 +307,7 @@ impl Array {
             device.backend().allocate(own.bytes()).map_err(|e| e.or_at(at))?
         } else {
             let all = Array::new(own.clone(), whole, dtype, at);
-            let copy = all.0.copied(at)?;
+            let copy = all.0.compact(at)?;
             copy.leaf().0.clone()
         };
         run(&fresh, own)?;
@@ -616,9 +610,8 @@ impl Expr {
     fn fetch<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         // the work is enqueued now; the future only waits
         let reading = || {
-            let node = self.checked()?;
+            self.checked()?;
             let dtype = strong(self.clone(), at).0.dtype;
-            let _ = node;
             if dtype != T::DTYPE {
                 let detail = format!("the array's dtype is {dtype}, not {}; use astype", T::DTYPE);
                 return Err(Error::new(ErrorKind::DType, op, detail, at));
@@ -631,18 +624,11 @@ impl Expr {
 
     /// A copy in C order, in memory of its own.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
-        let shape: SmallVec<[isize; 6]> = self.checked()?.shape.iter().map(|n| *n as isize).collect();
-        let _ = &shape;
         let node = self.checked()?;
         // a reshape node stores its operand in C order
         let (dtype, device) = (node.dtype, node.device);
         let copy = Expr::node(Kind::Reshape(self.clone()), node.shape.clone(), dtype, device, at);
         copy.eval_at(at)
-    }
-
-    /// A copy in memory of its own, in the order of the original.
-    pub(crate) fn copied(&self, at: Loc) -> Result<Array> {
-        self.compact(at)
     }
 }
 

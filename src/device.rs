@@ -29,8 +29,8 @@ struct Inner {
     gpu: bool,
     software: bool,
     engine: Engine,
-    limit: Option<usize>,
     /// The adapter that a GPU was opened from.
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     adapter: usize,
 }
 
@@ -61,7 +61,6 @@ fn open_cpu(limit: Option<usize>) -> Device {
             gpu: false,
             software: true,
             engine: Engine::Cpu(Cpu::new(id, limit)),
-            limit,
             adapter: 0,
         })
     };
@@ -233,7 +232,21 @@ impl Device {
         self.backend().trim();
     }
 
+    /// What a GPU's own arithmetic keeps of IEEE 754, found out by a small shader at the first call; `None` for the CPU.
+    ///
+    /// # Errors
+    /// Those of the device.
+    #[cfg(feature = "gpu")]
+    #[track_caller]
+    pub fn numerics(&self) -> Result<Option<crate::gpu::Numerics>> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(None),
+            Engine::Gpu(g) => g.numerics().map(Some).map_err(|e| e.or_at(Location::caller())),
+        }
+    }
+
     /// The WGSL text of each kernel of a plan; nothing on the CPU.
+    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
     pub(crate) fn wgsl(&self, plan: &crate::kernel::Plan) -> Vec<String> {
         match &self.0.engine {
             Engine::Cpu(_) => vec![],
@@ -315,7 +328,6 @@ fn open_gpu(index: usize, limit: Option<usize>) -> Result<Device> {
             gpu: true,
             software: !info.hardware,
             engine: Engine::Gpu(gpu),
-            limit,
             adapter: index,
         })
     })

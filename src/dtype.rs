@@ -285,8 +285,9 @@ impl Scalar {
             I16 => integer() as i16 as i32 as u32 as u64,
             U32 | I32 => integer() as u32 as u64,
             U64 | I64 => integer() as u64,
-            F16 => f16::from_f64(self.as_f64()).to_f32().to_bits() as u64,
-            BF16 => bf16::from_f64(self.as_f64()).to_f32().to_bits() as u64,
+            // from_f64 goes through f32 where the CPU has F16C, and rounds twice
+            F16 => f16::from_f64_const(self.as_f64()).to_f32().to_bits() as u64,
+            BF16 => bf16::from_f64_const(self.as_f64()).to_f32().to_bits() as u64,
             // an integer is rounded once, not through f64
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,

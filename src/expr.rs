@@ -6,9 +6,8 @@
 use crate::buffer::Buffer;
 use crate::dtype::{Compute, DType, Element, Scalar, sealed::Sealed};
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::kernel::{Fold, IndexMode};
-use crate::layout::{self, Axes, AxesArg, Layout, Shape, View};
-use crate::ufunc::{Class, Ufunc, logic};
+use crate::layout::{self, Axes, AxesArg, IndexMode, Layout, Shape, View};
+use crate::ufunc::{Class, Fold, Ufunc, logic};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -173,6 +172,7 @@ macro_rules! numbers {
     )* };
 }
 impl Sealed for usize {}
+impl Sealed for isize {}
 numbers! {
     bool: |v| v.scalar(); u8: |v| v.scalar(); i8: |v| v.scalar(); u16: |v| v.scalar(); i16: |v| v.scalar();
     u32: |v| v.scalar(); i32: |v| v.scalar(); u64: |v| v.scalar(); i64: |v| v.scalar();
@@ -331,13 +331,16 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
         let (Some(s), Some(d)) = (scalar_of(a), dtype) else { continue };
         let Some(p) = s.promote_with(d) else {
             if row.class == Class::Compare {
-                return Ok(compare_outside(row, &args, d, at));
+                return Ok(compare_outside(row, &args, d, device, at));
             }
             return Err(Error::new(ErrorKind::Argument, row.name, format!("{s} does not fit dtype {d}"), at));
         };
         dtype = Some(p);
     }
-    let dtype = dtype.ok_or_else(|| dtype_error(row, &own, at))?;
+    let dtype = dtype.ok_or_else(|| match own.is_empty() {
+        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common type", at),
+        false => dtype_error(row, &own, at),
+    })?;
     let operand = row.class.operand(dtype);
     let takes = match row.class {
         Class::FloatOnly => operand.is_float(),
@@ -428,7 +431,7 @@ fn compare_mixed_signs(row: &'static Ufunc, args: &[Arg], a: DType, b: DType, at
 }
 
 /// A comparison of an integer array with a number outside its type: the answer is the same for every element.
-fn compare_outside(row: &'static Ufunc, args: &[Arg], dtype: DType, at: Loc) -> Expr {
+fn compare_outside(row: &'static Ufunc, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
     let left = scalar_of(&args[0]);
     let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
     let shape = args.iter().find_map(as_expr).map(|e| e.0.shape.clone()).unwrap_or_default();
@@ -441,12 +444,30 @@ fn compare_outside(row: &'static Ufunc, args: &[Arg], dtype: DType, at: Loc) -> 
         "greater" | "greater_equal" => !first_is_less,
         _ => false,
     };
-    Expr::fill(Scalar::Bool(answer), shape, DType::Bool, at)
+    Expr::node(Kind::Fill(Scalar::Bool(answer)), shape, DType::Bool, device, at)
 }
 
 /// A function of numbers alone gives a number: computed now, in f64 or 64-bit integers.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
+    if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
+        let truth = match row.name {
+            "equal" => Some(a == b),
+            "not_equal" => Some(a != b),
+            "less" => Some(a < b),
+            "less_equal" => Some(a <= b),
+            "greater" => Some(a > b),
+            "greater_equal" => Some(a >= b),
+            _ => None,
+        };
+        if let Some(t) = truth {
+            return Ok(Expr::node(Kind::Weak(Scalar::Bool(t)), smallvec![], DType::Bool, 0, at));
+        }
+        // a negative number and one beyond i64 have no common type
+        if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
+            return Err(dtype_error(row, &[DType::I64, DType::U64], at));
+        }
+    }
     let wide = |s: &Scalar| match s {
         Scalar::Bool(_) => DType::Bool,
         Scalar::Int(v) if i64::try_from(*v).is_ok() => DType::I64,
@@ -529,13 +550,13 @@ pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> R
 }
 
 fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
-    if v.is_identity() {
+    if v.is_identity_of(&e.0.shape) {
         return e;
     }
     let (dtype, device, shape) = (e.0.dtype, e.0.device, v.shape.clone());
     match &e.0.kind {
         Kind::Leaf(b, l) => Expr::node(Kind::Leaf(b.clone(), Box::new(l.view(&v))), shape, dtype, device, at),
-        Kind::Fill(s) => Expr::fill(*s, shape, dtype, at),
+        Kind::Fill(s) => Expr::node(Kind::Fill(*s), shape, dtype, device, at),
         Kind::View(inner, below) => {
             Expr::node(Kind::View(Box::new(v.after(inner)), below.clone()), shape, dtype, device, at)
         }
@@ -590,7 +611,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         let device = e.0.device;
         // nothing to reduce: a position is 0, everything else is the value
         let out = if sorted.is_empty() {
-            if index { Expr::fill(Scalar::Int(0), shape.clone(), dtype, at) } else { e }
+            if index { Expr::node(Kind::Fill(Scalar::Int(0)), shape.clone(), dtype, device, at) } else { e }
         } else {
             Expr::node(Kind::Reduce(fold, sorted.clone(), e), kept, dtype, device, at)
         };

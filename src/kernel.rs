@@ -9,7 +9,9 @@
 //! which values are written where.
 
 use crate::dtype::{Compute, DType};
+pub(crate) use crate::layout::IndexMode;
 use crate::layout::{Shape, Strides};
+pub(crate) use crate::ufunc::Fold;
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -77,28 +79,6 @@ pub(crate) struct Store {
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
-}
-
-/// What happens to an index out of range.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum IndexMode {
-    /// It is an error; the element is not written.
-    Check,
-    /// It is clamped.
-    Clip,
-    /// It is taken modulo the length.
-    Wrap,
-}
-
-/// How a reduction combines.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fold {
-    /// A binary function with a neutral element.
-    Ufunc(&'static Ufunc),
-    /// The position (row-major in `inner`) of the first smallest element, or of the first NaN; i32.
-    ArgMin,
-    /// The same for the largest.
-    ArgMax,
 }
 
 /// One step of a kernel. Numbers are values, unless said.
@@ -292,16 +272,6 @@ impl Hash for Op {
                 fold.name().hash(h);
                 arg.hash(h);
             }
-        }
-    }
-}
-
-impl Fold {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Fold::Ufunc(row) => row.name,
-            Fold::ArgMin => "argmin",
-            Fold::ArgMax => "argmax",
         }
     }
 }

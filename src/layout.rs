@@ -115,9 +115,13 @@ pub fn keep(axes: impl IntoAxes) -> AxesArg {
     AxesArg { keep: true, ..axes.into_axes() }
 }
 
+mod sealed {
+    pub trait Axes {}
+}
+
 /// What can name axes: an integer (negative counts from the end), an array, slice or tuple of them, `..` for all,
 /// and [`keep`] of any of these.
-pub trait IntoAxes: crate::dtype::sealed::Sealed {
+pub trait IntoAxes: sealed::Axes {
     #[doc(hidden)]
     fn into_axes(self) -> AxesArg;
 }
@@ -132,19 +136,20 @@ fn axes_arg(axes: impl IntoIterator<Item = isize>) -> AxesArg {
     AxesArg { axes: Some(axes.into_iter().collect()), keep: false }
 }
 
-impl crate::dtype::sealed::Sealed for AxesArg {}
+impl sealed::Axes for AxesArg {}
 impl IntoAxes for AxesArg {
     fn into_axes(self) -> AxesArg {
         self
     }
 }
-impl crate::dtype::sealed::Sealed for std::ops::RangeFull {}
+impl sealed::Axes for std::ops::RangeFull {}
 impl IntoAxes for std::ops::RangeFull {
     fn into_axes(self) -> AxesArg {
         AxesArg { axes: None, keep: false }
     }
 }
-impl crate::dtype::sealed::Sealed for isize {}
+impl sealed::Axes for isize {}
+impl sealed::Axes for i32 {}
 impl IntoAxes for isize {
     fn into_axes(self) -> AxesArg {
         axes_arg([self])
@@ -155,25 +160,25 @@ impl IntoAxes for i32 {
         axes_arg([self as isize])
     }
 }
-impl<const N: usize> crate::dtype::sealed::Sealed for [i32; N] {}
+impl<const N: usize> sealed::Axes for [i32; N] {}
 impl<const N: usize> IntoAxes for [i32; N] {
     fn into_axes(self) -> AxesArg {
         axes_arg(self.map(|a| a as isize))
     }
 }
-impl crate::dtype::sealed::Sealed for &[isize] {}
+impl sealed::Axes for &[isize] {}
 impl IntoAxes for &[isize] {
     fn into_axes(self) -> AxesArg {
         axes_arg(self.iter().copied())
     }
 }
-impl crate::dtype::sealed::Sealed for &[i32] {}
+impl sealed::Axes for &[i32] {}
 impl IntoAxes for &[i32] {
     fn into_axes(self) -> AxesArg {
         axes_arg(self.iter().map(|a| *a as isize))
     }
 }
-impl crate::dtype::sealed::Sealed for Vec<isize> {}
+impl sealed::Axes for Vec<isize> {}
 impl IntoAxes for Vec<isize> {
     fn into_axes(self) -> AxesArg {
         axes_arg(self)
@@ -235,7 +240,7 @@ macro_rules! tuples {
                 smallvec![$(dim($name)),+]
             }
         }
-        impl crate::dtype::sealed::Sealed for ($(tuples!(@i32 $name),)+) {}
+        impl sealed::Axes for ($(tuples!(@i32 $name),)+) {}
         #[allow(non_snake_case)]
         impl IntoAxes for ($(tuples!(@i32 $name),)+) {
             fn into_axes(self) -> AxesArg {
@@ -283,6 +288,17 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
         return Err(bad());
     }
     Ok(out)
+}
+
+/// What happens to an index out of range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum IndexMode {
+    /// It is an error; the element is not written.
+    Check,
+    /// It is clamped.
+    Clip,
+    /// It is taken modulo the length.
+    Wrap,
 }
 
 /// One entry of a slice, made by [`s!`](crate::s).
@@ -391,9 +407,10 @@ impl View {
         v
     }
 
-    pub fn is_identity(&self) -> bool {
+    /// Whether the result is the operand of this shape, element for element.
+    pub fn is_identity_of(&self, shape: &[usize]) -> bool {
         let n = self.shape.len();
-        self.offset.len() == n
+        self.shape[..] == *shape
             && self.offset.iter().all(|o| *o == 0)
             && self.coef.iter().enumerate().all(|(i, c)| *c == (i / n == i % n) as isize)
     }

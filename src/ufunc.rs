@@ -158,6 +158,27 @@ impl Ufunc {
     }
 }
 
+/// How a reduction combines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fold {
+    /// A binary function with a neutral element.
+    Ufunc(&'static Ufunc),
+    /// The position (row-major in `inner`) of the first smallest element, or of the first NaN; i32.
+    ArgMin,
+    /// The same for the largest.
+    ArgMax,
+}
+
+impl Fold {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fold::Ufunc(row) => row.name,
+            Fold::ArgMin => "argmin",
+            Fold::ArgMax => "argmax",
+        }
+    }
+}
+
 impl std::fmt::Debug for Ufunc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)

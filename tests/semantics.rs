@@ -47,6 +47,24 @@ fn one(d: &Device, t: DType) -> Array {
     ones([1], t).to_device(d).unwrap()
 }
 
+/// f64 rounded once to a type of `bits` fraction bits and smallest exponent `low` (`half` goes through f32).
+fn once(v: f64, bits: i32, low: i32, max: f64) -> f64 {
+    if v == 0.0 || !v.is_finite() {
+        return v;
+    }
+    let step = 2f64.powi((v.abs().log2().floor() as i32).max(low) - bits);
+    let r = (v / step).round_ties_even() * step;
+    if r.abs() > max { f64::INFINITY.copysign(v) } else { r }
+}
+
+fn to_f16(v: f64) -> f16 {
+    f16::from_f64(once(v, 10, -14, 65504.0))
+}
+
+fn to_bf16(v: f64) -> bf16 {
+    bf16::from_f64(once(v, 7, -126, 3.3895313892515355e38))
+}
+
 /// Types that the device computes in.
 fn types(d: &Device) -> Vec<DType> {
     NAMES.iter().map(|n| n.1).filter(|t| has(d, *t)).collect()
@@ -167,6 +185,10 @@ fn weak_scalars_take_the_arrays_type(d: &Device) {
         same(&(put(d, vec![0f64], &[1]) + 0.1f32), &[0.1f32 as f64]);
         same(&(put(d, vec![0f32], &[1]) + 0.1), &[0.1f32]);
     }
+    // numbers too
+    let z = 1.0 + 2f64.powi(-11) + 2f64.powi(-40);
+    same(&(put(d, vec![f16::from_f32(0.0)], &[1]) + z), &[to_f16(z)]);
+    same(&(put(d, vec![f16::from_f32(1.0)], &[1]) * 65519.999), &[to_f16(65519.999)]);
     // an integer is rounded once to f32: 2^24 + 1 ties to even, 2^53 + 2^29 + 1 does not pass through f64
     same(&(put(d, vec![0f32], &[1]) + 16_777_217i64), &[16_777_216f32]);
     same(&(put(d, vec![0f32], &[1]) + ((1i64 << 60) + (1 << 36) + 1)), &[((1i64 << 60) + (1 << 36) + 1) as f32]);
@@ -438,14 +460,14 @@ fn casts_follow_rust(d: &Device) {
         let y = [0.1f64, 1e300, -1e300, 1e-320, f64::NAN, 9.007199254740993e15, 1.8446744073709552e19, 65519.999, 65520.0];
         let b = put(d, y, &[y.len()]);
         same(&b.astype(F32), &y.map(|v| v as f32));
-        same(&b.astype(F16), &y.map(f16::from_f64));
+        same(&b.astype(F16), &y.map(to_f16));
         same(&b.astype(I64), &y.map(|v| v as i64));
         same(&b.astype(U64), &y.map(|v| v as u64));
         same(&b.astype(U8), &y.map(|v| v as u8));
         // half-way cases that double rounding through f32 would get wrong
         let z = [1.0 + 2f64.powi(-11) + 2f64.powi(-40), 1.0 + 2f64.powi(-9) + 2f64.powi(-8) + 2f64.powi(-50)];
-        same(&put(d, z, &[2]).astype(F16), &z.map(f16::from_f64));
-        same(&put(d, z, &[2]).astype(BF16), &z.map(bf16::from_f64));
+        same(&put(d, z, &[2]).astype(F16), &z.map(to_f16));
+        same(&put(d, z, &[2]).astype(BF16), &z.map(to_bf16));
     }
     let i = [0i32, 1, -1, 127, 128, 255, 256, 65535, 65536, i32::MAX, i32::MIN, 16_777_217];
     let b = put(d, i, &[i.len()]);
@@ -454,7 +476,7 @@ fn casts_follow_rust(d: &Device) {
     same(&b.astype(U16), &i.map(|v| v as u16));
     same(&b.astype(U32), &i.map(|v| v as u32));
     same(&b.astype(F32), &i.map(|v| v as f32));
-    same(&b.astype(F16), &i.map(|v| f16::from_f64(v as f64)));
+    same(&b.astype(F16), &i.map(|v| to_f16(v as f64)));
     same(&b.astype(Bool), &i.map(|v| v != 0));
     if has(d, I64) {
         let l = [i64::MIN, -1, 0, 1 << 32, i64::MAX, (1 << 53) + 1, (1 << 60) + (1 << 36) + 1];
@@ -542,7 +564,7 @@ fn clip_and_extrema(d: &Device) {
     same(&put(d, vec![i8::MIN; 100], &[100]).max(0), &[i8::MIN]);
     same(&put(d, vec![f16::NEG_INFINITY; 100], &[100]).max(0), &[f16::NEG_INFINITY]);
     same(&put(d, vec![-40000f32; 70], &[70]).max(0), &[-40000f32]);
-    same(&put(d, vec![0.0f32, -0.0, 1.0], &[3]).sign(), &[0.0f32, -0.0, 1.0].map(|v: f32| if v == 0.0 { v } else { v.signum() }));
+same(&put(d, vec![0.0f32, -0.0, 1.5, -2.0], &[4]).sign(), &[0.0f32, 0.0, 1.0, -1.0]);
 }
 
 fn identities_stay_exact(d: &Device) {

@@ -54,33 +54,18 @@ enum Stop {
 
 impl Args {
     pub fn new(program: &'static str, about: &'static str) -> Args {
-        Args {
-            program,
-            about,
-            options: Vec::new(),
-        }
-        .flag("help", "print this and end")
+        Args { program, about, options: Vec::new() }.flag("help", "print this and end")
     }
 
     /// Declares `--name VALUE`. A placeholder such as `cpu|gpu` lists the choices for [`Args::choice`].
     pub fn option(mut self, name: &'static str, value: &'static str, help: &'static str) -> Args {
-        self.options.push(Opt {
-            name,
-            value: Some(value),
-            help,
-            given: None,
-        });
+        self.options.push(Opt { name, value: Some(value), help, given: None });
         self
     }
 
     /// Declares `--name`, which takes no value.
     pub fn flag(mut self, name: &'static str, help: &'static str) -> Args {
-        self.options.push(Opt {
-            name,
-            value: None,
-            help,
-            given: None,
-        });
+        self.options.push(Opt { name, value: None, help, given: None });
         self
     }
 
@@ -113,10 +98,7 @@ impl Args {
         let text = option.given.as_deref()?;
         match text.parse() {
             Ok(value) => Some(value),
-            Err(_) => self.wrong(format!(
-                "--{name} takes {}, not '{text}'",
-                option.value.unwrap_or("nothing")
-            )),
+            Err(_) => self.wrong(format!("--{name} takes {}, not '{text}'", option.value.unwrap_or("nothing"))),
         }
     }
 
@@ -141,9 +123,7 @@ impl Args {
 
     fn read(&mut self, arguments: impl IntoIterator<Item = OsString>) -> Result<(), Stop> {
         let mut arguments = arguments.into_iter().map(|argument| {
-            argument
-                .into_string()
-                .map_err(|raw| Stop::Wrong(format!("{} is not UTF-8", raw.to_string_lossy())))
+            argument.into_string().map_err(|raw| Stop::Wrong(format!("{} is not UTF-8", raw.to_string_lossy())))
         });
         while let Some(argument) = arguments.next() {
             let argument = argument?;
@@ -170,9 +150,7 @@ impl Args {
                 (Some(placeholder), None) => match arguments.next().transpose()? {
                     Some(value) if !value.starts_with("--") => value,
                     _ => {
-                        return Err(Stop::Wrong(format!(
-                            "--{name} needs a value: --{name} {placeholder}"
-                        )));
+                        return Err(Stop::Wrong(format!("--{name} needs a value: --{name} {placeholder}")));
                     }
                 },
             };
@@ -187,12 +165,7 @@ impl Args {
             Some(value) => format!("--{} {value}", option.name),
             None => format!("--{}", option.name),
         };
-        let width = self
-            .options
-            .iter()
-            .map(|option| left(option).len())
-            .max()
-            .unwrap_or(0);
+        let width = self.options.iter().map(|option| left(option).len()).max().unwrap_or(0);
         // help was declared first and is listed last
         for option in self.options.iter().skip(1).chain(self.options.first()) {
             let _ = writeln!(text, "  {:width$}  {}", left(option), option.help);
@@ -221,11 +194,7 @@ pub fn finish<E: Display>(program: &str, result: Result<(), E>) -> ExitCode {
 
 fn one_line(message: impl Display) -> String {
     let text = message.to_string();
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ")
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 // --- progress ---
@@ -255,15 +224,7 @@ impl Progress {
             (false, true) => Mode::Bar,
             (false, false) => Mode::Lines,
         };
-        Progress {
-            label: label.into(),
-            total,
-            done: 0,
-            mode,
-            started: Instant::now(),
-            drawn: None,
-            tenths: 0,
-        }
+        Progress { label: label.into(), total, done: 0, mode, started: Instant::now(), drawn: None, tenths: 0 }
     }
 
     /// One more is done; `note` (a loss, a rate) stands behind the bar.
@@ -281,13 +242,7 @@ impl Progress {
                 let tenths = (self.done * 10).checked_div(self.total).unwrap_or(10);
                 if tenths > self.tenths {
                     self.tenths = tenths;
-                    let _ = writeln!(
-                        std::io::stderr(),
-                        "{} {}/{} {note}",
-                        self.label,
-                        self.done,
-                        self.total
-                    );
+                    let _ = writeln!(std::io::stderr(), "{} {}/{} {note}", self.label, self.done, self.total);
                 }
             }
         }
@@ -305,11 +260,7 @@ impl Progress {
 
     fn draw(&mut self, note: &dyn Display) {
         let last = self.done == self.total;
-        if !last
-            && self
-                .drawn
-                .is_some_and(|drawn| drawn.elapsed() < Duration::from_millis(50))
-        {
+        if !last && self.drawn.is_some_and(|drawn| drawn.elapsed() < Duration::from_millis(50)) {
             return;
         }
         self.drawn = Some(Instant::now());
@@ -320,19 +271,10 @@ impl Progress {
         let left = match self.done {
             0 => String::new(),
             _ if last => format!("{seconds:.1} s"),
-            done => format!(
-                "{:.0} s left",
-                seconds * (self.total - done) as f64 / done as f64
-            ),
+            done => format!("{:.0} s left", seconds * (self.total - done) as f64 / done as f64),
         };
         // carriage return, then clear to the end of the line; a closed stderr is no failure
-        let _ = write!(
-            std::io::stderr(),
-            "\r{} {bar} {}/{} {left}  {note}\x1b[K",
-            self.label,
-            self.done,
-            self.total
-        );
+        let _ = write!(std::io::stderr(), "\r{} {bar} {}/{} {left}  {note}\x1b[K", self.label, self.done, self.total);
     }
 }
 

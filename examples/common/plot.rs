@@ -40,9 +40,7 @@ pub fn line_chart(
 ) -> io::Result<()> {
     let path = path.as_ref();
     let canvas = draw(title, x_label, y_label, series);
-    canvas
-        .save(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    canvas.save(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn draw(title: &str, x_label: &str, y_label: &str, series: &[(&str, &[f64])]) -> Canvas {
@@ -52,11 +50,7 @@ fn draw(title: &str, x_label: &str, y_label: &str, series: &[(&str, &[f64])]) ->
     canvas.text(left, 18.0, 3.0, INK, title);
     legend(&mut canvas, series);
 
-    let longest = series
-        .iter()
-        .map(|(_, values)| values.len())
-        .max()
-        .unwrap_or(0);
+    let longest = series.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
     let x = Axis::counts(longest, left, right);
     let values = series.iter().flat_map(|(_, values)| values.iter().copied());
     let y = Axis::values(values, bottom, top);
@@ -65,50 +59,23 @@ fn draw(title: &str, x_label: &str, y_label: &str, series: &[(&str, &[f64])]) ->
         canvas.rectangle([at, top, at + 1.0, bottom], GRID);
         canvas.rectangle([at, bottom, at + 1.0, bottom + 6.0], AXIS);
         let label = x.label(tick);
-        canvas.text(
-            at - text_width(&label, 2.0) / 2.0,
-            bottom + 12.0,
-            2.0,
-            FAINT,
-            &label,
-        );
+        canvas.text(at - text_width(&label, 2.0) / 2.0, bottom + 12.0, 2.0, FAINT, &label);
     }
     for tick in y.ticks() {
         let at = y.place(tick).round();
         canvas.rectangle([left, at, right, at + 1.0], GRID);
         canvas.rectangle([left - 6.0, at, left, at + 1.0], AXIS);
         let label = y.label(tick);
-        canvas.text(
-            left - 12.0 - text_width(&label, 2.0),
-            at - 7.0,
-            2.0,
-            FAINT,
-            &label,
-        );
+        canvas.text(left - 12.0 - text_width(&label, 2.0), at - 7.0, 2.0, FAINT, &label);
     }
     canvas.rectangle([left, top, left + 1.0, bottom + 1.0], AXIS);
     canvas.rectangle([left, bottom, right, bottom + 1.0], AXIS);
-    canvas.text(
-        (left + right - text_width(x_label, 2.0)) / 2.0,
-        bottom + 42.0,
-        2.0,
-        INK,
-        x_label,
-    );
-    canvas.text_upwards(
-        12.0,
-        (top + bottom + text_width(y_label, 2.0)) / 2.0,
-        2.0,
-        INK,
-        y_label,
-    );
+    canvas.text((left + right - text_width(x_label, 2.0)) / 2.0, bottom + 42.0, 2.0, INK, x_label);
+    canvas.text_upwards(12.0, (top + bottom + text_width(y_label, 2.0)) / 2.0, 2.0, INK, y_label);
 
     for (index, (_, values)) in series.iter().enumerate() {
-        let points: Vec<Option<[f64; 2]>> = values
-            .iter()
-            .enumerate()
-            .map(|(i, &v)| usable(v).then(|| [x.place((i + 1) as f64), y.place(v)]))
-            .collect();
+        let points: Vec<Option<[f64; 2]>> =
+            values.iter().enumerate().map(|(i, &v)| usable(v).then(|| [x.place((i + 1) as f64), y.place(v)])).collect();
         let mut mask = Mask::new();
         for pair in points.windows(2) {
             if let [Some(a), Some(b)] = pair {
@@ -116,8 +83,7 @@ fn draw(title: &str, x_label: &str, y_label: &str, series: &[(&str, &[f64])]) ->
             }
         }
         for (i, point) in points.iter().enumerate() {
-            let neighbour =
-                |j: Option<usize>| j.and_then(|j| points.get(j).copied().flatten()).is_some();
+            let neighbour = |j: Option<usize>| j.and_then(|j| points.get(j).copied().flatten()).is_some();
             let alone = !neighbour(i.checked_sub(1)) && !neighbour(Some(i + 1));
             if let Some(point) = point.filter(|_| alone || points.len() <= DOTS) {
                 mask.capsule(point, point, 1.6 * LINE);
@@ -169,15 +135,7 @@ impl Axis {
         let last = n.max(1) as f64;
         let margin = ((last - 1.0) * 0.02).max(if last == 1.0 { 1.0 } else { 0.0 });
         let step = nice((last - 1.0) / 9.0).max(1.0);
-        Axis {
-            low: 1.0 - margin,
-            high: last + margin,
-            step,
-            from,
-            to,
-            first: 1.0,
-            last,
-        }
+        Axis { low: 1.0 - margin, high: last + margin, step, from, to, first: 1.0, last }
     }
 
     fn values(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Axis {
@@ -199,15 +157,7 @@ impl Axis {
         }
         let step = nice((high - low) / 6.0);
         let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
-        Axis {
-            low,
-            high,
-            step,
-            from,
-            to,
-            first: low,
-            last: high,
-        }
+        Axis { low, high, step, from, to, first: low, last: high }
     }
 
     fn place(&self, value: f64) -> f64 {
@@ -240,10 +190,7 @@ impl Axis {
 fn nice(step: f64) -> f64 {
     let unit = 10f64.powf(step.max(f64::MIN_POSITIVE).log10().floor());
     let factors = [1.0, 2.0, 5.0, 10.0];
-    unit * factors
-        .into_iter()
-        .find(|factor| factor * unit >= step * (1.0 - 1e-9))
-        .unwrap_or(10.0)
+    unit * factors.into_iter().find(|factor| factor * unit >= step * (1.0 - 1e-9)).unwrap_or(10.0)
 }
 
 // --- pixels ---
@@ -268,11 +215,7 @@ impl Mask {
         for row in span(a[1], b[1], HEIGHT) {
             for column in span(a[0], b[0], WIDTH) {
                 let (px, py) = (column as f64 + 0.5 - a[0], row as f64 + 0.5 - a[1]);
-                let along = if square > 0.0 {
-                    ((px * dx + py * dy) / square).clamp(0.0, 1.0)
-                } else {
-                    0.0
-                };
+                let along = if square > 0.0 { ((px * dx + py * dy) / square).clamp(0.0, 1.0) } else { 0.0 };
                 let distance = (px - along * dx).hypot(py - along * dy);
                 let covered = (radius + 0.5 - distance).clamp(0.0, 1.0) as f32;
                 let pixel = &mut self.0[row * WIDTH + column];
@@ -299,12 +242,7 @@ impl Canvas {
     }
 
     fn blend(&mut self, mask: &Mask, colour: Rgb) {
-        for (pixel, &covered) in self
-            .0
-            .iter_mut()
-            .zip(&mask.0)
-            .filter(|(_, covered)| **covered > 0.0)
-        {
+        for (pixel, &covered) in self.0.iter_mut().zip(&mask.0).filter(|(_, covered)| **covered > 0.0) {
             for (channel, target) in pixel.iter_mut().zip(colour) {
                 let (old, new) = (f32::from(*channel), f32::from(target));
                 *channel = (old + (new - old) * covered).round() as u8;
@@ -346,14 +284,9 @@ impl Canvas {
 /// The inked dots of a text, as column and row.
 fn dots(text: &str) -> impl Iterator<Item = (usize, usize)> {
     text.chars().enumerate().flat_map(|(place, letter)| {
-        let glyph = FONT[(letter as usize)
-            .checked_sub(32)
-            .filter(|i| *i < FONT.len())
-            .unwrap_or('?' as usize - 32)];
+        let glyph = FONT[(letter as usize).checked_sub(32).filter(|i| *i < FONT.len()).unwrap_or('?' as usize - 32)];
         (0..5).flat_map(move |column| {
-            (0..8)
-                .filter(move |row| glyph[column] >> row & 1 == 1)
-                .map(move |row| (place * 6 + column, row))
+            (0..8).filter(move |row| glyph[column] >> row & 1 == 1).map(move |row| (place * 6 + column, row))
         })
     })
 }

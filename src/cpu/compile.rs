@@ -17,6 +17,9 @@ use crate::ufunc::{Class, cast};
 use smallvec::SmallVec;
 use std::sync::Mutex;
 
+/// Results from so many bytes on are written past the caches.
+const STREAM: usize = 32 << 20;
+
 struct Compiler<'a, 'b> {
     bound: &'b Bound<'b>,
     program: Program<'a>,
@@ -563,8 +566,12 @@ impl<'a> Compiler<'a, '_> {
                 alone &= !memory.overlaps(&self.bound.memory(kernel, l.buffer)?);
             }
             let dense = self.program.places[place].always_dense(self.level(inner));
+            let stream = narrow.is_none()
+                && dense
+                && self.program.order == Order::Flat
+                && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
             let mut direct = false;
-            if narrow.is_none() && alone && dense && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
+            if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
                 // within the last stage or pass only: a register of an earlier one is read later
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
@@ -579,7 +586,7 @@ impl<'a> Compiler<'a, '_> {
                     taken |= 1 << v;
                 }
             }
-            self.program.writes.push(Write { place, id: self.seen(v, inner), inner, direct });
+            self.program.writes.push(Write { place, id: self.seen(v, inner), inner, direct, stream });
         }
         Ok(())
     }

@@ -148,10 +148,13 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
                 frame.run(&program, program.stages[0].clone(), tile);
                 for w in &program.writes {
                     if !w.direct {
-                        frame.write(&program.places[w.place], frame.at[w.id], tile);
+                        frame.write(&program.places[w.place], frame.at[w.id], tile, w.stream);
                     }
                 }
             }
+        }
+        if program.writes.iter().any(|w| w.stream) {
+            super::strided::fence();
         }
         frame.end();
     };

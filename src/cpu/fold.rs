@@ -5,7 +5,7 @@
 //! elements of one reduction do not lie next to each other. A fold handles `width` reductions at once, element `i` of
 //! all of them as one vector.
 
-use super::strided;
+use super::strided::{self, Block};
 use crate::dtype::{Compute, DType};
 use crate::kernel::{Fold, KernelKind, Lanes};
 use crate::simd::{LANES, Loop};
@@ -79,6 +79,17 @@ impl FoldSpec {
         (self.lanes * self.width * self.compute.size()).next_multiple_of(64)
     }
 
+    /// Blocks of few columns that are taken at once, so that loops are long enough; 0 for many columns.
+    pub fn bunch(&self) -> usize {
+        match self.width {
+            _ if self.lanes > 1 || self.tree.is_none() => 0,
+            0..=4 => 64,
+            5..=8 => 32,
+            9..=31 => 16,
+            _ => 0,
+        }
+    }
+
     fn levels(&self) -> usize {
         (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
     }
@@ -86,7 +97,7 @@ impl FoldSpec {
     /// Bytes of state.
     pub fn bytes(&self) -> usize {
         match self.tree {
-            Some(_) => self.vector() * (self.levels() + 1),
+            Some(_) => self.vector() * (self.levels() + 1) + self.bunch() * (SERIAL + 1) * self.width * 8,
             None => self.partial(),
         }
     }
@@ -175,6 +186,13 @@ impl Folder {
                 return self.feed_arg(at, data, rows);
             };
             while rows > 0 {
+                let bunch = self.spec.bunch();
+                if bunch > 0 && self.filled == 0 && rows >= bunch * SERIAL && self.blocks.is_multiple_of(bunch) {
+                    self.feed_bunch(tree, data, bunch);
+                    rows -= bunch * SERIAL;
+                    data = data.add(bunch * SERIAL * w * size);
+                    continue;
+                }
                 if self.filled == 0 && self.left < lanes {
                     strided::fill(size, tree.identity, self.here(), lanes * w);
                 }
@@ -202,18 +220,53 @@ impl Folder {
                     data = data.add(n * size);
                 }
                 if self.filled == SERIAL * lanes {
-                    self.push();
+                    self.push(0);
                 }
             }
         }
     }
 
-    /// Ends the current block.
+    /// Takes a bunch of blocks of few columns: block beside block, then the tree over the blocks by halves.
+    // SAFETY: as `feed`; `data` holds the blocks.
+    unsafe fn feed_bunch(&mut self, tree: Tree, data: *const u8, bunch: usize) {
+        let (w, size) = (self.width, self.spec.compute.size());
+        let scratch = self.state.wrapping_add(self.spec.vector() * (self.spec.levels() + 1));
+        // SAFETY: the scratch has room for `SERIAL + 1` times `bunch × width` elements.
+        unsafe {
+            // element (block, serial, column) to (serial, column, block)
+            let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
+            let to = Block { ptr: scratch, rows: bunch as isize, cols: 1 };
+            strided::copy(size, from, to, SERIAL * w, bunch);
+            for j in 1..SERIAL {
+                let x = scratch.add(j * w * bunch * size);
+                (tree.accumulate)(w * bunch, x, x, x, scratch);
+            }
+            // the block's number with its bits reversed: neighbours are half the bunch apart
+            let turned = scratch.add(SERIAL * w * bunch * size);
+            let shift = usize::BITS - bunch.trailing_zeros();
+            for block in 0..bunch {
+                let from = Block { ptr: scratch.add(block * size), rows: 0, cols: bunch as isize };
+                let to = Block { ptr: turned.add((block.reverse_bits() >> shift) * w * size), rows: 0, cols: 1 };
+                strided::copy(size, from, to, 1, w);
+            }
+            let mut half = bunch / 2;
+            while half > 0 {
+                let upper = turned.add(half * w * size);
+                (tree.accumulate)(half * w, upper, upper, upper, turned);
+                half /= 2;
+            }
+            std::ptr::copy_nonoverlapping(turned, self.here(), w * size);
+            self.left -= bunch * SERIAL;
+            self.push(bunch.trailing_zeros() as usize);
+        }
+    }
+
+    /// Ends the current block, or a bunch of `1 << level` blocks.
     // SAFETY: as `feed`; the reduction is a tree.
-    unsafe fn push(&mut self) {
+    unsafe fn push(&mut self, mut level: usize) {
         let Some(tree) = self.spec.tree else { return };
         let n = self.spec.lanes * self.width;
-        let mut level = 0;
+        let count = 1 << level;
         while self.blocks >> level & 1 == 1 {
             // SAFETY: two vectors of the state, apart from each other.
             unsafe { (tree.accumulate)(n, self.here(), self.here(), self.here(), self.level(level)) };
@@ -221,7 +274,7 @@ impl Folder {
             level += 1;
         }
         std::mem::swap(&mut self.current, &mut self.levels[level]);
-        self.blocks += 1;
+        self.blocks += count;
         self.filled = 0;
     }
 
@@ -234,7 +287,7 @@ impl Folder {
             if self.spec.tree.is_some() {
                 std::ptr::copy_nonoverlapping(partial, self.here(), self.spec.vector());
                 self.left = self.left.max(1);
-                self.push();
+                self.push(0);
             } else {
                 self.merge_arg(partial);
             }
@@ -248,7 +301,7 @@ impl Folder {
         unsafe {
             let Some(tree) = self.spec.tree else { return self.state };
             if self.filled > 0 {
-                self.push();
+                self.push(0);
             }
             let n = self.spec.lanes * self.width;
             let mut found = false;

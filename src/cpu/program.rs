@@ -232,6 +232,8 @@ pub(super) struct Write {
     pub inner: bool,
     /// The value's step writes the memory itself.
     pub direct: bool,
+    /// The result is too large to be found in a cache later: it goes past them.
+    pub stream: bool,
 }
 
 /// An index out of range: where, what, and the extent.

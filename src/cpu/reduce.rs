@@ -1,8 +1,8 @@
 //! Reduce kernels, and the walk over blocks of rows that row kernels share.
 
-use super::elementwise::{has_checks, out_of_memory, share, verdict, weight};
-use super::fold::{FoldSpec, Folder};
 use super::compile::compile;
+use super::elementwise::{has_checks, out_of_memory, share, verdict, weight};
+use super::fold::{FoldSpec, Folder, SERIAL};
 use super::program::{Bound, Goal, Level, Order, Program};
 use super::strided;
 use super::tile::{Frame, TILE, Tile};
@@ -65,7 +65,15 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
                 outer.div_ceil(outer.div_ceil(TILE))
             };
             let each = each.next_multiple_of(16).min(outer);
-            let rows = (TILE / each).clamp(1, n.max(1));
+            // few columns are reduced in bunches of so many rows
+            let rows = match each {
+                _ if kernel.kind != KernelKind::Reduce(Lanes::Outer) => TILE / each,
+                0..=4 => 64 * SERIAL,
+                5..=8 => 32 * SERIAL,
+                9..=31 => 16 * SERIAL,
+                _ => TILE / each,
+            };
+            let rows = rows.clamp(1, n.max(1));
             (each, Level { rows, cols: each, fixed: outer.is_multiple_of(each) })
         }
         _ => {
@@ -199,7 +207,7 @@ impl Job<'_> {
             frame.run(program, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
                 if !w.inner && !w.direct {
-                    frame.write(&program.places[w.place], frame.at[w.id], block);
+                    frame.write(&program.places[w.place], frame.at[w.id], block, false);
                 }
             }
         }
@@ -252,7 +260,7 @@ impl Job<'_> {
                 if last {
                     for w in &program.writes {
                         if w.inner && !w.direct {
-                            frame.write(&program.places[w.place], frame.at[w.id], tile);
+                            frame.write(&program.places[w.place], frame.at[w.id], tile, false);
                         }
                     }
                 }

@@ -211,6 +211,44 @@ unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize)
     }
 }
 
+/// Copies `n` bytes past the caches where the machine can (a fifth faster for what is not read soon). The blocks are
+/// apart or the same. A [`fence`] must follow before another thread reads them.
+// SAFETY: `n` bytes at each.
+pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: the caller's promise; `isa` has found the features.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if isa() != Isa::Portable && (to as usize).is_multiple_of(32) {
+            return stream_avx2(from, to, n);
+        }
+        std::ptr::copy(from, to, n);
+    }
+}
+
+// SAFETY: as `stream`, with AVX2 and `to` aligned.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
+    use std::arch::x86_64::*;
+    // SAFETY: inside `n` bytes; the address is a multiple of 32.
+    unsafe {
+        for i in (0..n / 32 * 32).step_by(32) {
+            _mm256_stream_si256(to.add(i).cast(), _mm256_loadu_si256(from.add(i).cast()));
+        }
+        let rest = n / 32 * 32;
+        std::ptr::copy(from.add(rest), to.add(rest), n - rest);
+    }
+}
+
+/// Makes streamed bytes visible to other threads.
+pub(super) fn fence() {
+    // SAFETY: every x86-64 has it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_sfence()
+    };
+}
+
 /// Fills `n` elements of `size` bytes with the low bytes of `bits`.
 // SAFETY: `dst` has room for them and is aligned.
 pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {

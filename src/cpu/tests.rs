@@ -67,7 +67,10 @@ fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result
     let cpu = Cpu::new(0, None);
     let inputs: Vec<_> = inputs.iter().map(|v| (cpu.adopt(v.clone()), 0)).collect();
     let out = cpu.allocate(n * R::DTYPE.size())?;
-    cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: std::slice::from_ref(&out), scalars: &[2.5f32.to_bits() as u64] })?;
+    cpu.run(
+        &plan(k),
+        Bindings { inputs: &inputs, outputs: std::slice::from_ref(&out), scalars: &[2.5f32.to_bits() as u64] },
+    )?;
     Ok(R::from_bytes(&pollster::block_on(cpu.download(&out, 0, n * R::DTYPE.size()))?))
 }
 
@@ -145,7 +148,7 @@ fn many_axes() {
         vec![value(Op::Load(0), F32), value(call("negative", &[0]), F32)],
         vec![store(0, F32, &c_strides(&dims), 1)],
     );
-    let got: Vec<f32> = run(k, &[a.clone()], n).unwrap();
+    let got: Vec<f32> = run(k, std::slice::from_ref(&a), n).unwrap();
     for (i, g) in got.iter().enumerate() {
         let (mut rest, mut at) = (i, 0);
         for d in (0..5).rev() {
@@ -177,7 +180,7 @@ fn in_place_reads_before_it_writes() {
             vec![store(0, F32, &[1], 4)],
         );
         let inputs = [(bx.clone(), 0), (bg, 0)];
-        cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: &[bx.clone()], scalars: &[] }).unwrap();
+        cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: std::slice::from_ref(&bx), scalars: &[] }).unwrap();
         let got = f32::from_bytes(bx.memory::<CpuMemory>().unwrap().as_bytes());
         for i in 0..n {
             assert_eq!(got[i], x[i] * 0.9 + g[i + 1]);
@@ -294,7 +297,7 @@ fn reductions_follow_the_tree() {
                 })
                 .collect();
             for t in [1, 2, 7] {
-                let got: Vec<f32> = threads(t, || run(make(), &[x.clone()], outer).unwrap());
+                let got: Vec<f32> = threads(t, || run(make(), std::slice::from_ref(&x), outer).unwrap());
                 assert_eq!(got, want, "{outer} × {n}, {lanes:?}, fortran {fortran}, {t} threads");
             }
         }
@@ -322,7 +325,7 @@ fn arg_reductions() {
                         vec![inner(Op::Load(0), F32), value(Op::Reduce(fold, 0), I32)],
                         vec![store(0, I32, &[1], 1)],
                     );
-                    let got: Vec<i32> = run(k, &[x.clone()], outer).unwrap();
+                    let got: Vec<i32> = run(k, std::slice::from_ref(&x), outer).unwrap();
                     for (o, g) in got.iter().enumerate() {
                         let at = |i: usize| x[o * strides[0] as usize + i * strides[1] as usize];
                         let mut best = 0;
@@ -364,7 +367,8 @@ fn rows() {
         let x = noise(outer * n);
         for strides in [[n as isize, 1], [1, outer as isize]] {
             for t in [1, 3] {
-                let got: Vec<f32> = threads(t, || run(softmax(outer, n, &strides), &[x.clone()], outer * n).unwrap());
+                let got: Vec<f32> =
+                    threads(t, || run(softmax(outer, n, &strides), std::slice::from_ref(&x), outer * n).unwrap());
                 for o in 0..outer {
                     let at = |i: usize| o * strides[0] as usize + i * strides[1] as usize;
                     let top = (0..n).map(|i| x[at(i)]).fold(f32::MIN, f32::max);
@@ -535,6 +539,77 @@ fn a_plan_that_reaches_outside_fails() {
     );
     assert_eq!(run::<f32, f32>(k, &[vec![0.0; 8]], 9).unwrap_err().kind(), ErrorKind::Internal);
     let _: (Shape, Option<Output>) = (Shape::new(), None);
+}
+
+#[test]
+fn row_kernels_in_place_and_checked() {
+    // x.assign(softmax(x)): a row is read by two passes before it is written
+    for (outer, n) in [(40, 100), (5, 5000)] {
+        let x = noise(outer * n);
+        let strides = [n as isize, 1];
+        let want: Vec<f32> = run(softmax(outer, n, &strides), std::slice::from_ref(&x), outer * n).unwrap();
+        let cpu = Cpu::new(0, None);
+        let b = cpu.adopt(x);
+        let inputs = [(b.clone(), 0)];
+        let bindings = Bindings { inputs: &inputs, outputs: std::slice::from_ref(&b), scalars: &[] };
+        cpu.run(&plan(softmax(outer, n, &strides)), bindings).unwrap();
+        assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()), want);
+    }
+    // a bad index leaves the target as it was
+    let k = kernel(
+        KernelKind::Elementwise,
+        &[5000],
+        &[],
+        vec![load(0, I32, &[1], 0), load(0, I32, &[0], 0)],
+        vec![
+            value(Op::Load(0), I32),
+            value(Op::Gather { load: 1, index: 0, stride: 1, extent: 5000, mode: IndexMode::Check }, I32),
+        ],
+        vec![store(0, I32, &[1], 1)],
+    );
+    let mut index: Vec<i32> = (0..5000).rev().collect();
+    index[4999] = 5000;
+    let cpu = Cpu::new(0, None);
+    let (i, out) = (cpu.adopt(index), cpu.adopt(vec![7i32; 5000]));
+    let bindings = Bindings { inputs: &[(i, 0)], outputs: std::slice::from_ref(&out), scalars: &[] };
+    assert_eq!(cpu.run(&plan(k), bindings).unwrap_err().kind(), ErrorKind::Index);
+    assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()), vec![7; 5000]);
+}
+
+#[test]
+fn variance_keeps_bits_across_kinds() {
+    // mean and variance of rows in one kernel, and with halves as storage
+    let (outer, n) = (50, 700);
+    let x: Vec<half::f16> = noise(outer * n).iter().map(|v| half::f16::from_f32(*v)).collect();
+    let k = kernel(
+        KernelKind::Row,
+        &[outer],
+        &[n],
+        vec![load(0, F16, &[n as isize, 1], 0)],
+        vec![
+            inner(Op::Load(0), F16),
+            value(Op::Reduce(Fold::Ufunc(row("add")), 0), F16),
+            value(Op::Constant((1.0 / n as f32).to_bits() as u64), F16),
+            value(call("multiply", &[1, 2]), F16),
+            inner(call("subtract", &[0, 3]), F16),
+            inner(call("square", &[4]), F16),
+            value(Op::Reduce(Fold::Ufunc(row("add")), 5), F16),
+            value(call("sqrt", &[6]), F16),
+            inner(call("divide", &[4, 7]), F16),
+        ],
+        vec![store(0, F16, &[n as isize, 1], 8)],
+    );
+    let got: Vec<half::f16> = run(k, std::slice::from_ref(&x), outer * n).unwrap();
+    for (o, xs) in x.chunks(n).enumerate() {
+        let xs: Vec<f32> = xs.iter().map(|v| v.to_f32()).collect();
+        let mean = tree(&xs, lanes_of(n), |a, b| a + b, -0.0) * (1.0 / n as f32);
+        let d: Vec<f32> = xs.iter().map(|v| v - mean).collect();
+        let squares: Vec<f32> = d.iter().map(|v| v * v).collect();
+        let norm = tree(&squares, lanes_of(n), |a, b| a + b, -0.0).sqrt();
+        for i in 0..n {
+            assert_eq!(got[o * n + i], half::f16::from_f32(d[i] / norm));
+        }
+    }
 }
 
 #[cfg(not(debug_assertions))]

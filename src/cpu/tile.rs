@@ -189,7 +189,7 @@ impl Frame {
 
     /// Writes a value's tile to a store.
     // SAFETY: as `run`.
-    pub unsafe fn write(&mut self, p: &Place<'_>, from: *const u8, tile: Tile) {
+    pub unsafe fn write(&mut self, p: &Place<'_>, from: *const u8, tile: Tile, stream: bool) {
         let n = tile.len();
         // SAFETY: as in `load`. The value may lie in the very memory that is written (a copy in place), hence `copy`.
         unsafe {
@@ -197,6 +197,7 @@ impl Frame {
                 let to = p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
                 match p.convert {
                     Some(narrow) => narrow(n, from, from, from, to),
+                    None if stream => strided::stream(from, to, n * p.size),
                     None => std::ptr::copy(from, to, n * p.size),
                 }
                 return;

@@ -3,7 +3,7 @@
 
 use super::device::{Clock, Shared};
 use super::memory::lock;
-use super::wgsl::{Access, ERROR_BINDING, Form, PARAMS_CLASSES, Slot, Variant};
+use super::wgsl::{Access, ERROR_BINDING, Form, Key, PARAMS_CLASSES, Slot, Variant};
 use crate::error::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
@@ -52,8 +52,6 @@ impl Hasher for WordHasher {
 }
 
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
-/// Words that identify a kernel's text.
-pub(super) type Key = SmallVec<[u64; 48]>;
 type GroupKey = SmallVec<[u64; 16]>;
 
 /// What a buffer is bound as.

@@ -198,11 +198,9 @@ pub(super) async fn open(
         on_error.set(kind, detail);
     }));
     let on_loss = late.clone();
-    device.set_device_lost_callback(move |reason, message| {
-        // dropping the device is no loss
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            on_loss.set(ErrorKind::DeviceLost, message);
-        }
+    device.set_device_lost_callback(move |_, message| {
+        let message = if message.is_empty() { "the device is gone".to_string() } else { message };
+        on_loss.set(ErrorKind::DeviceLost, message);
     });
     let (caps, max_binding, max_groups) = caps(info.name, features, &limits, shrink);
     let seconds = std::env::var("CUPRIC_TIMEOUT").ok().and_then(|v| v.trim().parse::<f64>().ok());
@@ -261,6 +259,10 @@ impl Shared {
         for scope in scopes.into_iter().rev() {
             // ready at once on native backends
             error = pollster::block_on(scope.pop()).or(error);
+        }
+        if error.is_some() {
+            // a lost device makes other errors first
+            self.poll_once();
         }
         self.check()?;
         match error {

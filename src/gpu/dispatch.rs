@@ -1,15 +1,18 @@
 //! From a kernel and its buffers to dispatches: which binding each operand has, in which class of text the kernel
 //! falls, and the words of its parameters. One dispatch a window.
 
-use super::batch::{Batch, Bound, Key};
+use super::batch::{Batch, Bound};
 use super::device::Shared;
 use super::memory::{GpuMemory, Raw};
 use super::wgsl::{self, Access, Form, HEADER, How, Slot, Variant, Words};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, IndexMode, Kernel, KernelKind, Lanes, Op, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Op, Window};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Indices from which a kernel has several loads under way in each invocation.
+const SPREAD_FROM: usize = 1 << 18;
 
 /// The buffers and scalars of a plan's run.
 pub(super) struct Resources<'a> {
@@ -108,12 +111,12 @@ impl Shared {
         let operands = self.operands(kernel, window, from)?;
         let (mut places, slots) = self.places(kernel, &operands)?;
         let variant = self.variant(kernel, form, window, &operands, &mut places, &slots, inner)?;
-        let pipeline = batch.pipeline(self, key(kernel, &variant), form, &variant, || {
+        let pipeline = batch.pipeline(self, wgsl::key(kernel, &variant), form, &variant, || {
             wgsl::generate(kernel, form, &variant).map_err(|fault| fault.at(kernel.name, kernel.location))
         })?;
 
         let groups = match kernel.kind {
-            KernelKind::Elementwise => count.div_ceil(256 * variant.units as usize),
+            KernelKind::Elementwise => count.div_ceil(256 * (variant.units * variant.spread) as usize),
             KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
             KernelKind::Matmul => {
                 let (m, n) = matrix(&window.shape);
@@ -294,6 +297,13 @@ impl Shared {
                 *how = How::Atomic;
             }
         }
+        // a large kernel waits for memory: several loads at once. A long one would only become longer
+        let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty() && units == 1;
+        let many = window.shape.iter().product::<usize>().saturating_mul(inner) >= SPREAD_FROM;
+        let spread = match kernel.kind {
+            KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => 4,
+            _ => 1,
+        };
         let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
         let params = form.params(rank).ok_or_else(|| limit(format!("{rank} axes of {} operands", form.columns)))?;
         Ok(Variant {
@@ -303,6 +313,7 @@ impl Shared {
             lanes,
             held,
             units,
+            spread,
             params,
         })
     }
@@ -427,64 +438,4 @@ fn owns(kernel: &Kernel, value: usize, window: &Window, o: &Operand<'_>, per: i6
         }
         KernelKind::Reduce(_) => false,
     }
-}
-
-/// Everything that a kernel's text depends on, as words.
-fn key(kernel: &Kernel, variant: &Variant) -> Key {
-    let mut k: Key = SmallVec::new();
-    let kind = match kernel.kind {
-        KernelKind::Elementwise => 0,
-        KernelKind::Reduce(_) => 1,
-        KernelKind::Row => 2,
-        KernelKind::Matmul => 3u64,
-    };
-    let sizes = [variant.lanes, variant.held, variant.units, variant.params];
-    k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
-    k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
-    for s in &variant.slots {
-        k.push((s.words as u64) << 8 | s.access as u64);
-    }
-    for (slot, load) in variant.loads.iter().zip(&kernel.loads) {
-        k.push((*slot as u64) << 8 | load.dtype as u64);
-    }
-    for ((slot, how), s) in variant.stores.iter().zip(&kernel.stores) {
-        k.push((s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
-    }
-    for v in &kernel.values {
-        let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
-        match &v.op {
-            Op::Load(n) => k.push(head(1, *n)),
-            Op::Scalar(n) => k.push(head(2, *n)),
-            Op::Constant(bits) => k.extend_from_slice(&[head(3, 0), *bits]),
-            Op::Index { .. } => k.push(head(4, 0)),
-            Op::Ufunc(row, args) => {
-                k.extend_from_slice(&[head(5, args.len()), std::ptr::from_ref(*row) as u64]);
-                k.extend(args.iter().map(|a| *a as u64));
-            }
-            Op::Cast(a) => k.push(head(6, *a)),
-            Op::Round(a) => k.push(head(7, *a)),
-            Op::Gather { load, index, mode, .. } => {
-                let mode = match mode {
-                    IndexMode::Check => 0,
-                    IndexMode::Clip => 1,
-                    IndexMode::Wrap => 2u64,
-                };
-                k.extend_from_slice(&[head(8, *load), *index as u64, mode]);
-            }
-            Op::Philox { index, word, slots } => {
-                k.extend_from_slice(&[head(9, *index), *word as u64]);
-                k.extend(slots.iter().map(|s| *s as u64));
-            }
-            Op::Reduce(fold, a) => {
-                let row = match fold {
-                    crate::kernel::Fold::Ufunc(row) => std::ptr::from_ref(*row) as u64,
-                    crate::kernel::Fold::ArgMin => 1,
-                    crate::kernel::Fold::ArgMax => 2,
-                };
-                k.extend_from_slice(&[head(10, *a), row]);
-            }
-            Op::Dot => k.push(head(11, 0)),
-        }
-    }
-    k
 }

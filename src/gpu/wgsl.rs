@@ -4,9 +4,11 @@
 mod access;
 mod body;
 mod fold;
+mod key;
 mod library;
 
 pub(crate) use access::{packing, words};
+pub(crate) use key::{Key, key};
 
 use crate::dtype::{Compute, DType};
 use crate::error::{ErrorKind, Fault};
@@ -63,6 +65,8 @@ pub(crate) struct Variant {
     pub held: u32,
     /// Consecutive elements that one invocation takes.
     pub units: u32,
+    /// Elements whose loads one invocation has under way at once (elementwise, reduce).
+    pub spread: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
 }
@@ -150,11 +154,11 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
     let mut body = Body::new(kernel, form, variant);
     let (file, slots): (&str, Vec<(&str, String)>) = match kernel.kind {
         KernelKind::Elementwise => {
-            bindings.push_str(&format!("const UNITS = {}u;\n", variant.units));
-            (ELEMENTWISE, vec![("words", body.words()), ("element", body.element()?)])
+            bindings.push_str(&format!("const UNITS = {}u;\nconst SPREAD = {}u;\n", variant.units, variant.spread));
+            (ELEMENTWISE, vec![("elements", body.elements()?)])
         }
         KernelKind::Reduce(_) => {
-            bindings.push_str(&format!("const LANES = {}u;\n", variant.lanes));
+            bindings.push_str(&format!("const LANES = {}u;\nconst SPREAD = {}u;\n", variant.lanes, variant.spread));
             let [before, element, combine, after] = body.reduce()?;
             (REDUCE, vec![("before", before), ("element", element), ("combine", combine), ("after", after)])
         }

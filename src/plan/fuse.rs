@@ -458,7 +458,10 @@ impl<'a> Planner<'a> {
             .collect();
         let in_place = self.in_place(&kernels);
         let scalars = self.arena.scalars.clone();
-        Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels, prepared: Default::default() }, in_place))
+        Ok((
+            Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels, prepared: Default::default() },
+            in_place,
+        ))
     }
 
     /// Whether the target may be written while it is read: it is stored by the last kernel only, element by element

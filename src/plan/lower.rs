@@ -54,7 +54,7 @@ impl Space {
             }
             let a = &p.arena.nodes[n];
             match &a.op {
-                AOp::Matmul if map.is_identity() => {
+                AOp::Matmul if map.is_identity_of(&a.shape) => {
                     let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
                     let mut dims = shape.clone();
                     dims.push(k);
@@ -358,10 +358,14 @@ impl Lowering<'_> {
             AOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
-                if from.is_half() && !n.dtype.is_float() {
+                // an astype to its own half-precision type is a rounding, and nothing else
+                if from.is_half() && (!n.dtype.is_float() || from == n.dtype) {
                     v = self.round(v);
                 }
                 self.draft.computes.push(node);
+                if from == n.dtype {
+                    return Ok(v);
+                }
                 let (inner, reduced) = (self.draft.values[v].inner, self.reduced[v]);
                 Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
             }

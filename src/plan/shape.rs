@@ -3,10 +3,10 @@
 
 use super::fuse::{Planner, moves_raw};
 use super::lower::Draft;
-use crate::dtype::{Compute, DType};
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
-use crate::layout::{Shape, Strides, c_strides, span};
+use crate::layout::{Shape, Strides, c_strides};
 use crate::ufunc::arithmetic;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -327,7 +327,7 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
         let mut v = v.clone();
         if let Op::Reduce(fold, _) = v.op {
             let parts = &partials[reductions.iter().position(|r| *r == i).unwrap_or(0)];
-            let mut load = |last: &mut Kernel, part: usize, strides: Strides| {
+            let load = |last: &mut Kernel, part: usize, strides: Strides| {
                 last.loads.push(Load { buffer: parts[part].0, dtype: parts[part].1, strides, offset: 0 });
                 last.loads.len() - 1
             };

@@ -3,7 +3,6 @@
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Call, Loops};
-use half::{bf16, f16};
 
 struct K;
 
@@ -278,6 +277,7 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::{bf16, f16};
 
     #[test]
     fn halves_agree_with_the_half_crate() {

@@ -65,8 +65,7 @@ pub fn f(v: &[f64]) -> Vec<f32> {
 
 /// Whether a device computes in a type at all.
 pub fn has(d: &Device, t: DType) -> bool {
-    cupric::zeros([1], t).to_device(d).is_ok()
-        && (cupric::zeros([1], t).to_device(d).unwrap().equal(0)).eval().is_ok()
+    cupric::zeros([1], t).to_device(d).is_ok() && (cupric::zeros([1], t).to_device(d).unwrap().equal(0)).eval().is_ok()
 }
 
 /// Equal elements, NaN equal to NaN, −0 apart from +0.

@@ -181,9 +181,10 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         (U32, I32) => format!("bitcast<i32>({v})"),
         (I64, U64) => format!("bitcast<u64>({v})"),
         (U64, I64) => format!("bitcast<i64>({v})"),
-        (I32, I64) => format!("i64({v})"),
+        // by words: Mesa 22.3 compares what `i64(…)` gave wrong
+        (I32, I64) => format!("bitcast<i64>(cp_u64(bitcast<u32>({v}), bitcast<u32>({v} >> 31u)))"),
         (U32, U64) => format!("u64({v})"),
-        (I32, U64) => format!("bitcast<u64>(i64({v}))"),
+        (I32, U64) => format!("cp_u64(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
         (U32, I64) => format!("bitcast<i64>(u64({v}))"),
         (I64, U32) => format!("cp_lo64(bitcast<u64>({v}))"),
         (U64, U32) => format!("cp_lo64({v})"),

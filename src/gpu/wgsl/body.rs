@@ -49,7 +49,7 @@ impl<'a> Body<'a> {
     }
 
     /// The stride in `column` of the table row at vector `at`.
-    fn stride(at: &str, column: usize) -> String {
+    pub(super) fn stride(at: &str, column: usize) -> String {
         let n = column + 1;
         match n / 4 {
             0 => format!("params[{at}].{}", ["x", "y", "z", "w"][n % 4]),
@@ -58,7 +58,7 @@ impl<'a> Body<'a> {
     }
 
     /// Declares an offset variable for each column, from `start` (a prefix) or from the parameters.
-    fn declare(&self, out: &mut String, prefix: &str, from: Option<&str>, columns: &[usize]) {
+    pub(super) fn declare(&self, out: &mut String, prefix: &str, from: Option<&str>, columns: &[usize]) {
         for &c in columns {
             let start = match from {
                 Some(p) => format!("{p}{c}"),
@@ -76,7 +76,15 @@ impl<'a> Body<'a> {
     }
 
     /// Adds what the linear `index` over `rank` axes, whose rows start at vector `row`, contributes to each column.
-    fn decompose(&self, out: &mut String, prefix: &str, index: &str, rank: &str, row: &str, columns: &[usize]) {
+    pub(super) fn decompose(
+        &self,
+        out: &mut String,
+        prefix: &str,
+        index: &str,
+        rank: &str,
+        row: &str,
+        columns: &[usize],
+    ) {
         if columns.is_empty() {
             return;
         }
@@ -151,12 +159,8 @@ impl<'a> Body<'a> {
         let v = &self.kernel.values[i];
         let prefix = if v.inner { "o" } else { "q" };
         let kind = |a: usize| self.kernel.values[a].compute();
-        let load = |n: usize, at: &str| {
-            let slot = self.variant.loads[n] as usize;
-            access::load(slot, self.variant.slots[slot], self.kernel.loads[n].dtype, at)
-        };
         let text = match &v.op {
-            Op::Load(n) => load(*n, &format!("{prefix}{n}")),
+            Op::Load(n) => self.load(*n, &format!("{prefix}{n}")),
             Op::Scalar(n) => {
                 let (lo, hi) = self.scalar(*n);
                 match v.compute() {
@@ -191,7 +195,7 @@ impl<'a> Body<'a> {
                 let index_type = kind(*index);
                 line!(out, "{}", gather_index(i, *index, index_type, *mode, &extent));
                 line!(out, "let g{i} = {prefix}{n} + e{i} * {stride};");
-                load(*n, &format!("g{i}"))
+                self.load(*n, &format!("g{i}"))
             }
             Op::Philox { index, word, slots } => {
                 let known = self.philox.get(&(*index, *slots)).copied();
@@ -270,69 +274,92 @@ impl<'a> Body<'a> {
     }
 
     /// All of an elementwise kernel.
-    pub fn element(&mut self) -> Fallible<String> {
+    pub fn elements(&mut self) -> Fallible<String> {
         let mut out = String::new();
-        self.declare_ok(&mut out);
-        self.outer_offsets(&mut out);
-        self.values(&mut out, |_| true)?;
-        self.stores(&mut out, false, "unit", "index + 1u == count");
+        let spread = self.variant.spread;
+        if spread == 1 {
+            out.push_str(&self.words());
+            line!(out, "for (var unit = 0u; unit < UNITS; unit = unit + 1u) {{\nlet index = first + unit;");
+            line!(out, "if index >= count {{ break; }}");
+            self.declare_ok(&mut out);
+            self.outer_offsets(&mut out);
+            self.values(&mut out, |_| true)?;
+            self.stores(&mut out, false, "unit", "index + 1u == count");
+            line!(out, "}}");
+            return Ok(out);
+        }
+        let columns = self.columns(|_| true, |_| true);
+        for e in 0..spread {
+            // past the end the last element is loaded again and not stored
+            self.hoist(&mut out, e, "q", false, &columns, |body, out| {
+                line!(out, "let index = min(first + {e}u * 256u, count - 1u);");
+                body.outer_offsets(out);
+            });
+        }
+        for e in 0..spread {
+            line!(out, "if first + {e}u * 256u < count {{");
+            self.declare_ok(&mut out);
+            self.unhoist(&mut out, e, "q", false, &columns);
+            let kernel = self.kernel;
+            self.values(&mut out, |i| !is_load(kernel, i))?;
+            self.stores(&mut out, false, "0u", "true");
+            line!(out, "}}");
+        }
         Ok(out)
     }
 
-    // --- matmul ---
-
-    /// Batch offsets, the fetch of four elements of each operand, and the epilogue.
-    pub fn matmul(&mut self) -> Fallible<[String; 3]> {
-        let (table, row) = (self.form.table, self.form.row);
-        let mut batch = String::new();
-        let both: &[usize] = &[0, 1];
-        self.declare(&mut batch, "q", None, both);
-        // rows of the table: n, m, then the batch axes (the host sees to it that there is one)
-        self.decompose(&mut batch, "q", "batch", "params[0].z - 2u", &format!("{}u", table + 2 * row), both);
-        line!(batch, "let stride_m = {};", Self::stride(&format!("{}u", table + row), 0));
-        line!(batch, "let stride_n = {};", Self::stride(&format!("{table}u"), 1));
-
-        let mut fetch = String::new();
-        for (n, name, tile, stride, limit) in [
-            (0usize, "a", "row_first + a_row * 4u", "stride_m", "m"),
-            (1, "b", "col_first + b_col * 4u", "stride_n", "n"),
-        ] {
-            line!(fetch, "let k{name} = k_first + {name}_k;\nif k{name} < k {{");
-            line!(fetch, "var o{n} = q{n};");
-            let inner = format!("{table}u + params[0].z * {row}u");
-            self.decompose(&mut fetch, "o", &format!("k{name}"), "params[0].w", &inner, &[n]);
-            line!(fetch, "let first = {tile};");
-            let slot = self.variant.loads[n] as usize;
-            let dtype = self.kernel.loads[n].dtype;
-            let wanted = self.kernel.values[0].dtype;
-            for (e, c) in ["x", "y", "z", "w"].iter().enumerate() {
-                line!(fetch, "if first + {e}u < {limit} {{\nlet place = o{n} + (first + {e}u) * {stride};");
-                line!(
-                    fetch,
-                    "let raw: {} = {};",
-                    dtype.compute().name(),
-                    access::load(slot, self.variant.slots[slot], dtype, "place")
-                );
-                let value = match dtype.compute() == wanted.compute() {
-                    true => "raw".to_string(),
-                    false => access::cast(dtype, wanted, "raw"),
-                };
-                line!(fetch, "x{name}.{c} = {value}; }}");
-            }
-            line!(fetch, "}}");
+    /// Loads of element `e` of several, all before any is used: declares `l{value}_{e}` and the offsets as `q{column}_{e}`.
+    pub(super) fn hoist(
+        &self,
+        out: &mut String,
+        e: u32,
+        prefix: &str,
+        inner: bool,
+        columns: &[usize],
+        offsets: impl Fn(&Self, &mut String),
+    ) {
+        let values = &self.kernel.values;
+        for &c in columns {
+            line!(out, "var {prefix}{c}_{e}: {};", if self.is_wide(c) { "i64" } else { "u32" });
         }
-
-        let mut element = String::new();
-        self.declare_ok(&mut element);
-        let columns = self.columns(|v| v != 0, |_| true);
-        // an epilogue's own names: q0 and q1 stand for the operands' batch offsets outside
-        self.declare(&mut element, "q", None, &columns);
-        self.decompose(&mut element, "q", "index", "params[0].z", &format!("{table}u"), &columns);
-        self.values(&mut element, |_| true)?;
-        // a lane's four columns of a row are neighbours
-        self.stores(&mut element, false, "(e % 4u)", "col + 1u == n");
-        Ok([batch, fetch, element])
+        let loads = || (0..values.len()).filter(|i| values[*i].inner == inner && is_load(self.kernel, *i));
+        for i in loads() {
+            line!(out, "var l{i}_{e}: {};", values[i].compute().name());
+        }
+        line!(out, "{{");
+        offsets(self, out);
+        for &c in columns {
+            line!(out, "{prefix}{c}_{e} = {prefix}{c};");
+        }
+        for i in loads() {
+            if let Op::Load(n) = values[i].op {
+                line!(out, "l{i}_{e} = {};", self.load(n, &format!("{prefix}{n}")));
+            }
+        }
+        line!(out, "}}");
     }
+
+    /// Gives the hoisted loads and offsets of element `e` their usual names.
+    pub(super) fn unhoist(&self, out: &mut String, e: u32, prefix: &str, inner: bool, columns: &[usize]) {
+        for &c in columns {
+            line!(out, "let {prefix}{c} = {prefix}{c}_{e};");
+        }
+        for (i, v) in self.kernel.values.iter().enumerate() {
+            if v.inner == inner && is_load(self.kernel, i) {
+                line!(out, "let v{i} = l{i}_{e};");
+            }
+        }
+    }
+
+    /// Load `n` at the offset in `at`.
+    pub(super) fn load(&self, n: usize, at: &str) -> String {
+        let slot = self.variant.loads[n] as usize;
+        access::load(slot, self.variant.slots[slot], self.kernel.loads[n].dtype, at)
+    }
+}
+
+pub(super) fn is_load(kernel: &Kernel, value: usize) -> bool {
+    matches!(kernel.values[value].op, Op::Load(_))
 }
 
 /// Declares `e{i}`, the checked index of gather `i`, as u32.

@@ -1,7 +1,7 @@
 //! The statements of reductions and rows: what a lane accumulates, how lanes combine, in which pass a row's values are
 //! computed.
 
-use super::body::{Body, Fallible, line};
+use super::body::{Body, Fallible, is_load, line};
 use super::{access, key_type, shared_type};
 use crate::dtype::{Compute, DType};
 use crate::error::{ErrorKind, Fault};
@@ -152,16 +152,36 @@ impl Body<'_> {
         let levels = self.levels();
         let inner: Vec<bool> = self.kernel.values.iter().map(|v| v.inner).collect();
         let all: Vec<_> = self.reductions().collect();
-        let (mut before, mut element, mut combine, mut after) = Default::default();
+        let [mut before, mut element, mut combine, mut after]: [String; 4] = Default::default();
         self.declare_ok(&mut before);
         self.outer_offsets(&mut before);
         self.values(&mut before, |i| !inner[i] && levels[i] == 0)?;
         let columns = self.columns(|v| inner[v], |_| false);
-        self.inner_offsets(&mut element, "j", &columns);
-        self.values(&mut element, |i| inner[i])?;
+        let spread = self.variant.spread;
+        if spread == 1 {
+            line!(element, "let j = first;\nstep = step + 1u;");
+            self.inner_offsets(&mut element, "j", &columns);
+            self.values(&mut element, |i| inner[i])?;
+            all.iter().try_for_each(|r| self.accumulate(&mut element, *r))?;
+        } else {
+            for e in 0..spread {
+                // past the end the last element is loaded again and not used
+                self.hoist(&mut element, e, "o", true, &columns, |body, out| {
+                    line!(out, "let j = min(first + {e}u * LANES, inner - 1u);");
+                    body.inner_offsets(out, "j", &columns);
+                });
+            }
+            let kernel = self.kernel;
+            for e in 0..spread {
+                line!(element, "if first + {e}u * LANES < inner {{\nlet j = first + {e}u * LANES;\nstep = step + 1u;");
+                self.unhoist(&mut element, e, "o", true, &columns);
+                self.values(&mut element, |i| inner[i] && !is_load(kernel, i))?;
+                all.iter().try_for_each(|r| self.accumulate(&mut element, *r))?;
+                line!(element, "}}");
+            }
+        }
         for r in all {
             self.accumulator(&mut before, r)?;
-            self.accumulate(&mut element, r)?;
             self.combine(&mut combine, r)?;
         }
         self.combine_ok(&mut combine);
@@ -249,8 +269,8 @@ impl Body<'_> {
                 self.columns(|v| values[v].inner && pass[v] == p, |s| stores && values[kernel.stores[s].value].inner);
             self.inner_offsets(&mut out, "j", &columns);
             self.values(&mut out, |v| values[v].inner && pass[v] == p)?;
-            for v in 0..values.len() {
-                if pass[v] == p && kept(v) {
+            for (v, of) in pass.iter().enumerate() {
+                if *of == p && kept(v) {
                     line!(out, "r{v}[held] = v{v};");
                 }
             }

@@ -67,13 +67,26 @@ fn variant(k: &Kernel, form: &Form, how: How, lanes: u32) -> Variant {
         slots.push(Slot { words: words(s.dtype), access });
     }
     let loads = (0..k.loads.len() as u8).collect();
-    Variant { slots, loads, stores, lanes, held: 4, units: 4, params: form.params(4).unwrap() }
+    Variant {
+        slots,
+        loads,
+        stores,
+        lanes,
+        held: 4,
+        units: if how == How::Owned { 4 } else { 1 },
+        spread: 1,
+        params: form.params(4).unwrap(),
+    }
 }
 
 fn check(name: &str, k: &Kernel, how: How, lanes: u32) {
     let form = Form::of(k);
-    let text = generate(k, &form, &variant(k, &form, how, lanes)).unwrap();
-    validate(name, &text);
+    let mut variant = variant(k, &form, how, lanes);
+    validate(name, &generate(k, &form, &variant).unwrap());
+    if variant.units == 1 {
+        variant.spread = 4;
+        validate(name, &generate(k, &form, &variant).unwrap());
+    }
 }
 
 /// A dtype that computes in each type.

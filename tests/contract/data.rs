@@ -1,0 +1,126 @@
+//! The operands of the trials: special values, a function's domain, all magnitudes, extremes of integers.
+
+use crate::common::{Random, number};
+use cupric::DType;
+
+/// Operands as bits.
+pub struct Data {
+    /// One list for each operand, all of one length.
+    pub columns: Vec<Vec<u64>>,
+    /// For each operand, values of which any combination may be tried; none where only the columns have a reference.
+    pub axes: Option<Vec<Vec<u64>>>,
+}
+
+/// ±0, the edges of subnormals, ±1, ±max, ±∞, NaN, a NaN with a payload, and numbers where something happens.
+fn special_floats(dtype: DType) -> Vec<u64> {
+    let max = number::place(dtype, number::round(dtype, number::largest(dtype)));
+    let normal = number::place(dtype, number::round(dtype, number::smallest_normal(dtype)));
+    let mut all = vec![];
+    for place in [0, 1, normal - 1, normal, max, max + 1] {
+        all.extend([number::at_place(dtype, place), number::at_place(dtype, place) | sign(dtype)]);
+    }
+    // NaN: quiet, with a payload and a sign
+    all.push(number::at_place(dtype, max + 1) | 1 << (mantissa(dtype) - 1));
+    all.push(number::at_place(dtype, max + 1) | 1 << (mantissa(dtype) - 1) | 5 | sign(dtype));
+    for x in [1.0, 0.5, 2.0, 1.5, 3.0, 2.5] {
+        all.extend([number::round(dtype, x), number::round(dtype, -x)]);
+    }
+    all
+}
+
+fn sign(dtype: DType) -> u64 {
+    1 << (8 * dtype.size() - 1)
+}
+
+fn mantissa(dtype: DType) -> u32 {
+    match dtype {
+        DType::F16 => 10,
+        DType::BF16 => 7,
+        DType::F32 => 23,
+        _ => 52,
+    }
+}
+
+fn special_integers(dtype: DType) -> Vec<u64> {
+    let (lo, hi) = number::range(dtype);
+    let mut all: Vec<i128> = vec![0, 1, 2, 3, 5, 7, 8, 15, 16, 31, 32, 33, 63, 64, lo, lo + 1, hi, hi - 1];
+    if lo < 0 {
+        all.extend([-1, -2, -3, -7, -8, -31, -32, -64]);
+    }
+    all.into_iter().filter(|x| (lo..=hi).contains(x)).map(|x| number::wrap(dtype, x)).collect()
+}
+
+fn specials(dtype: DType) -> Vec<u64> {
+    match dtype {
+        DType::Bool => vec![0, 1],
+        d if d.is_float() => special_floats(d),
+        d => special_integers(d),
+    }
+}
+
+/// Numbers of a domain and bit patterns of every magnitude.
+fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Random) -> Vec<u64> {
+    if dtype == DType::Bool {
+        return (0..count).map(|_| random.bits() & 1).collect();
+    }
+    let (lo, hi) = (domain[0], domain[1]);
+    let of = |i: usize, r: &mut Random| -> u64 {
+        let any = r.bits() >> (64 - 8 * dtype.size());
+        if !dtype.is_float() {
+            // small, or any
+            return match i % 3 {
+                0 => number::wrap(dtype, r.between(-100.0, 101.0) as i128),
+                _ => any,
+            };
+        }
+        match i % 4 {
+            0 | 1 => number::round(dtype, r.between(lo, hi)),
+            2 => {
+                let top = if r.bits() & 1 == 0 { lo } else { hi };
+                number::round(dtype, top * 2f64.powf(-24.0 * r.unit()))
+            }
+            _ => any,
+        }
+    };
+    (0..count).map(|i| of(i, random)).collect()
+}
+
+/// Operands of a function whose operands have these types.
+pub fn operands(dtypes: &[DType], domain: [f64; 2], seed: u64) -> Data {
+    let mut random = Random(seed);
+    let axes: Vec<Vec<u64>> = dtypes
+        .iter()
+        .map(|d| match d.size() {
+            1 if *d != DType::Bool => (0..256).collect(),
+            _ => [specials(*d), usual(*d, domain, 26, &mut random)].concat(),
+        })
+        .collect();
+    let some = |d: DType, n: usize| -> Vec<u64> {
+        let all = specials(d);
+        // both zeros, extremes and NaN come first
+        let n = n.min(all.len());
+        (0..n).map(|i| all[i * all.len() / n]).collect()
+    };
+    let mut columns: Vec<Vec<u64>> = match dtypes {
+        [d] if d.size() < 2 => vec![(0..if *d == DType::Bool { 2 } else { 256 }).collect()],
+        [d] => vec![specials(*d)],
+        [a, b] => {
+            let (x, y) = (some(*a, 26), some(*b, 26));
+            let pairs = || x.iter().flat_map(|p| y.iter().map(move |q| (*p, *q)));
+            vec![pairs().map(|p| p.0).collect(), pairs().map(|p| p.1).collect()]
+        }
+        [a, b, c] => {
+            let (x, y, z) = (some(*a, 9), some(*b, 9), some(*c, 9));
+            let triples = || {
+                x.iter().flat_map(|p| y.iter().flat_map(move |q| std::iter::repeat_n((*p, *q), 1))).collect::<Vec<_>>()
+            };
+            let all: Vec<_> = triples().into_iter().flat_map(|(p, q)| z.iter().map(move |r| [p, q, *r])).collect();
+            (0..3).map(|i| all.iter().map(|t| t[i]).collect()).collect()
+        }
+        _ => vec![],
+    };
+    for (column, d) in columns.iter_mut().zip(dtypes) {
+        column.extend(usual(*d, domain, 390, &mut random));
+    }
+    Data { columns, axes: Some(axes) }
+}

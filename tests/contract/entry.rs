@@ -1,0 +1,49 @@
+//! The lines of `contract.csv`.
+
+use super::bound::Bound;
+use crate::common;
+use cupric::DType;
+use std::sync::LazyLock;
+
+/// One line: a function, the dtype of its input, a backend, and the bound.
+#[derive(Debug)]
+pub struct Entry {
+    pub function: String,
+    pub dtype: DType,
+    pub backend: String,
+    pub bound: Bound,
+}
+
+impl Entry {
+    pub fn gpu(&self) -> bool {
+        self.backend == "gpu"
+    }
+
+    /// The first part of its trials' names.
+    pub fn name(&self) -> String {
+        format!("{}::{}::{}", self.backend, self.function, self.dtype)
+    }
+}
+
+/// Functions that are not rows of the table, by the test that runs them.
+pub const REDUCTIONS: [&str; 12] =
+    ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all", "count_nonzero", "argmin", "argmax"];
+pub const ROWS: [&str; 5] = ["logsumexp", "softmax", "log_softmax", "layer_norm", "rms_norm"];
+
+static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract.csv");
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let line = |line: &str| {
+        let f: Vec<&str> = line.split(',').collect();
+        let [function, dtype, backend, bound] = f[..] else { panic!("{path}: {line}") };
+        let dtype = common::dtype(dtype).unwrap_or_else(|| panic!("{path}: {line}: unknown dtype"));
+        assert!(["cpu", "gpu"].contains(&backend), "{path}: {line}: unknown backend");
+        Entry { function: function.into(), dtype, backend: backend.into(), bound: Bound::parse(bound) }
+    };
+    text.lines().skip(1).map(line).collect()
+});
+
+/// Every line.
+pub fn all() -> &'static [Entry] {
+    &ALL
+}

@@ -1,0 +1,85 @@
+//! Trials: which of them to run, and what they found.
+
+use crate::common::say;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How many failures are printed.
+const SHOWN: usize = 20;
+
+/// The results of one test.
+pub struct Report {
+    pub backend: &'static str,
+    only: Option<String>,
+    stats: bool,
+    trials: usize,
+    elements: usize,
+    unsupported: usize,
+    failures: Vec<String>,
+}
+
+/// What a trial that did not fail found: elements looked at, the worst error in ULP.
+pub struct Passed {
+    pub elements: usize,
+    pub worst: f64,
+    /// The device lacks the type and says so.
+    pub unsupported: bool,
+}
+
+impl Report {
+    /// `CUPRIC_TRIAL` keeps only the trials whose names begin with it.
+    pub fn new(backend: &'static str) -> Report {
+        let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
+        let stats = std::env::var_os("CUPRIC_CONTRACT_STATS").is_some();
+        Report { backend, only, stats, trials: 0, elements: 0, unsupported: 0, failures: vec![] }
+    }
+
+    /// Whether any trial under a name is wanted.
+    pub fn wants(&self, prefix: &str) -> bool {
+        self.only.as_ref().is_none_or(|t| prefix.starts_with(t.as_str()) || t.starts_with(prefix))
+    }
+
+    /// Runs a trial; its panic is a failure like any other.
+    pub fn trial(&mut self, name: &str, run: impl FnOnce() -> Result<Passed, String>) {
+        if self.only.as_ref().is_some_and(|t| !name.starts_with(t.as_str())) {
+            return;
+        }
+        self.trials += 1;
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|p| {
+            let text = p.downcast_ref::<String>().cloned().or(p.downcast_ref::<&str>().map(|s| s.to_string()));
+            Err(format!("panicked: {}", text.unwrap_or_default()))
+        });
+        match result {
+            Ok(p) => {
+                self.elements += p.elements;
+                self.unsupported += p.unsupported as usize;
+                if self.stats && p.worst > 0.0 {
+                    say(&format!("worst {name} {:.3}", p.worst));
+                }
+            }
+            Err(why) => self.failures.push(format!(
+                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test contract {}_ -- --nocapture",
+                self.backend
+            )),
+        }
+    }
+
+    /// Prints the count and fails with the failures.
+    pub fn finish(self, family: &str) {
+        let lacking = match self.unsupported {
+            0 => String::new(),
+            n => format!(", {n} of them with a type that the device lacks and refuses"),
+        };
+        let (backend, failed) = (self.backend, self.failures.len());
+        let (trials, elements) = (self.trials, self.elements);
+        say(&format!("contract: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
+        if self.failures.is_empty() {
+            return;
+        }
+        let shown = if std::env::var_os("CUPRIC_CONTRACT_ALL").is_some() { usize::MAX } else { SHOWN };
+        let list: Vec<&str> = self.failures.iter().take(shown).map(String::as_str).collect();
+        let more = failed - list.len();
+        let rest =
+            if more > 0 { format!("\n... and {more} more (CUPRIC_CONTRACT_ALL=1 prints them)") } else { String::new() };
+        panic!("{failed} of {trials} trials failed\n{}{rest}", list.join("\n"));
+    }
+}

@@ -1,0 +1,115 @@
+//! The table of functions against the contract: none missing on either side, no bound looser; the references against
+//! mpmath.
+
+use super::bound::{Bound, Real, judge};
+use super::entry::{self, Entry, REDUCTIONS, ROWS};
+use super::golden;
+use cupric::{DType, testing};
+use std::collections::HashSet;
+
+fn known(function: &str) -> bool {
+    let composite = ["astype", "matmul"].contains(&function);
+    composite || REDUCTIONS.contains(&function) || ROWS.contains(&function) || testing::row(function).is_some()
+}
+
+#[test]
+fn every_line_has_its_function() {
+    let mut seen = HashSet::new();
+    for e in entry::all() {
+        assert!(seen.insert(e.name()), "contract.csv: {} stands there twice", e.name());
+        assert!(known(&e.function), "contract.csv: {}: no such function", e.name());
+        let named = matches!(e.bound, Bound::Named(_));
+        let reduces = testing::row(&e.function).is_none();
+        assert!(!named || reduces, "contract.csv: {}: {:?} is a bound of reductions", e.name(), e.bound);
+        if let Some(row) = testing::row(&e.function) {
+            assert!(row.takes(e.dtype, e.gpu()), "contract.csv: {}: the table does not take this type", e.name());
+        }
+    }
+}
+
+#[test]
+fn every_function_has_its_lines() {
+    let mut missing = vec![];
+    let has =
+        |f: &str, d: DType, b: &str| entry::all().iter().any(|e| e.function == f && e.dtype == d && e.backend == b);
+    for row in testing::rows() {
+        for dtype in DType::ALL {
+            // u8 and i32 stand for all that becomes f32
+            let stood_for = row.floats_integers() && !dtype.is_float();
+            if stood_for && !matches!(dtype, DType::U8 | DType::I32) {
+                continue;
+            }
+            for (backend, gpu) in [("cpu", false), ("gpu", true)] {
+                if row.takes(dtype, gpu) && !has(row.name(), dtype, backend) {
+                    missing.push(format!("{},{dtype},{backend}", row.name()));
+                }
+            }
+        }
+    }
+    for function in REDUCTIONS.iter().chain(&ROWS).chain(&["astype", "matmul"]) {
+        for (dtype, backend) in [(DType::F16, "cpu"), (DType::F32, "cpu"), (DType::F64, "cpu"), (DType::F32, "gpu")] {
+            if !has(function, dtype, backend) {
+                missing.push(format!("{function},{dtype},{backend}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "contract.csv lacks {} lines:\n{}", missing.len(), missing.join("\n"));
+}
+
+#[test]
+fn no_bound_is_looser() {
+    let mut looser = vec![];
+    for e in entry::all() {
+        let Some(row) = testing::row(&e.function) else { continue };
+        let text = row.bound(e.dtype, e.gpu());
+        if !Bound::parse(&text).within(&e.bound) {
+            looser.push(format!("{}: the table says {text}, the contract {:?}", e.name(), e.bound));
+        }
+    }
+    assert!(looser.is_empty(), "{} bounds of the table are looser:\n{}", looser.len(), looser.join("\n"));
+}
+
+/// The exact functions judge f32 and narrower: they must be near the truth themselves.
+#[test]
+fn references_agree_with_mpmath() {
+    let mut wrong = vec![];
+    for row in testing::rows() {
+        let (Some(golden), Some(exact)) = (golden::points(row.name()), row.exact()) else { continue };
+        // near a zero of lgamma an absolute error counts; operands beyond f32 are not asked for
+        let bound = match row.name() {
+            "lgamma" => Bound::Max(4096.0, 1e-13),
+            "lerp" | "logaddexp" | "gelu_tanh" => Bound::Large(16.0),
+            _ => Bound::Ulp(4096.0, 0.0),
+        };
+        for (key, want) in &golden.results {
+            let x = key.map(f64::from_bits);
+            let in_f32 = |v: f64| v == 0.0 || (2f64.powi(-149)..2f64.powi(128)).contains(&v.abs());
+            if !in_f32(want.value) || !x.iter().all(|v| in_f32(*v)) {
+                continue;
+            }
+            let got = exact(x[0], x[1], x[2]);
+            let (ulps, right) = judge(&bound, 0.0, DType::F64, Real { ..*want }, &x[..row.arity()], got.to_bits());
+            if !right {
+                wrong.push(format!("{}({x:?}): exact {:e}, reference {got:e}: {ulps} ULP", row.name(), want.value));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} points:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+}
+
+#[test]
+fn the_grammar_of_bounds() {
+    let order = ["0", "1.5", "2", "3+1.18e-38", "large:4", "max:4:6e-8", "lgamma:10:9.5e-7", "sincos:1.5:2"];
+    for text in order {
+        let bound = Bound::parse(text);
+        assert!(bound.within(&bound), "{text}");
+        assert!(Bound::parse("0").within(&bound), "{text}");
+        assert!(text == "0" || !bound.within(&Bound::parse("0")), "{text}");
+    }
+    assert!(Bound::parse("1.5").within(&Bound::parse("sincos:1.5:2")));
+    assert!(!Bound::parse("2").within(&Bound::parse("sincos:1.5:2")));
+    assert!(!Bound::parse("large:4").within(&Bound::parse("4")));
+    assert!(!Bound::parse("sum").within(&Bound::parse("tree")));
+    let one = Entry { function: "exp".into(), dtype: DType::F16, backend: "cpu".into(), bound: Bound::parse("1") };
+    assert_eq!(one.name(), "cpu::exp::f16");
+}

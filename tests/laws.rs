@@ -1,0 +1,158 @@
+//! The house's own rules, held by reading its files: imports point to lower floors, every kind of kernel has its
+//! shader and its CPU twin, files stay short, every `unsafe` says why it is sound, no wildcard on node kinds.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors, from the ground.
+const FLOORS: [&[&str]; 11] = [
+    &["error", "math"],
+    &["dtype", "layout", "simd"],
+    &["ufunc", "buffer"],
+    &["expr", "kernel"],
+    &["simplify", "backend"],
+    &["plan"],
+    &["cpu", "gpu"],
+    &["device"],
+    &["array"],
+    &["ops", "index", "create", "random", "fmt", "io"],
+    &["lib", "testing"],
+];
+
+/// Lines that a file may have.
+const LONGEST: usize = 620;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut out = vec![];
+    for entry in fs::read_dir(dir).expect("a folder of the crate") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            out.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|e| e == extension) {
+            out.push(path);
+        }
+    }
+    out.sort();
+    out
+}
+
+/// A file's text without its unit tests and comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_string();
+    text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The room of a file: the first part of its path below `src`.
+fn room(path: &Path) -> String {
+    let below = path.strip_prefix(root().join("src")).expect("a path below src");
+    let first = below.components().next().expect("a part").as_os_str().to_string_lossy().to_string();
+    first.trim_end_matches(".rs").to_string()
+}
+
+#[test]
+fn imports_point_to_lower_floors() {
+    let floor: HashMap<&str, usize> =
+        FLOORS.iter().enumerate().flat_map(|(i, rooms)| rooms.iter().map(move |r| (*r, i))).collect();
+    let mut wrong = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let from = room(&path);
+        let own = *floor.get(from.as_str()).unwrap_or_else(|| panic!("{from} has no floor"));
+        if path.to_string_lossy().contains("tests") {
+            continue;
+        }
+        for part in code(&path).split("crate::").skip(1) {
+            let to: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let Some(other) = floor.get(to.as_str()) else { continue };
+            if to != from && *other >= own {
+                wrong.push(format!("{} imports {to}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn kinds_of_kernels_have_a_shader_and_a_twin() {
+    for shader in files(&root().join("shaders"), "wgsl") {
+        if shader.parent().is_some_and(|p| p.ends_with("lib")) {
+            continue;
+        }
+        let name = shader.file_stem().expect("a name").to_string_lossy().to_string();
+        let twin = root().join("src/cpu").join(format!("{name}.rs"));
+        assert!(twin.exists(), "shaders/{name}.wgsl has no src/cpu/{name}.rs");
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    let mut long = vec![];
+    for (dir, extension) in [("src", "rs"), ("shaders", "wgsl"), ("tests", "rs"), ("examples", "rs")] {
+        for path in files(&root().join(dir), extension) {
+            let lines = fs::read_to_string(&path).expect("a readable file").lines().count();
+            if lines > LONGEST {
+                long.push(format!("{} has {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn every_unsafe_says_why() {
+    let mut silent = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let text = fs::read_to_string(&path).expect("a readable file");
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let opens = code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl");
+            let is_type = code.contains("= unsafe fn(") || code.contains(": unsafe fn(");
+            if !opens || is_type || code.contains("deny(") {
+                continue;
+            }
+            // a note within the eight lines above, or the note of the function that the line stands in
+            let near = lines[i.saturating_sub(12)..=i].iter().any(|l| l.contains("SAFETY") || l.contains("# Safety"));
+            if !near {
+                silent.push(format!("{}:{}", path.display(), i + 1));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "unsafe without a SAFETY note:\n{}", silent.join("\n"));
+}
+
+#[test]
+fn the_library_does_not_panic_on_purpose() {
+    let mut found = vec![];
+    for path in files(&root().join("src"), "rs") {
+        if path.to_string_lossy().contains("tests") || room(&path) == "testing" {
+            continue;
+        }
+        for (i, line) in code(&path).lines().enumerate() {
+            let bad = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("];
+            if bad.iter().any(|b| line.contains(b)) {
+                found.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn kinds_of_nodes_are_matched_one_by_one() {
+    // files that decide by kind must name every kind, so that a new one cannot be forgotten
+    for name in ["src/plan/graph.rs"] {
+        let text = code(&root().join(name));
+        for part in text.split("match &node.kind {").skip(1) {
+            let end = part.find("\n        }\n").or_else(|| part.find("\n            };\n")).unwrap_or(part.len());
+            let arms = &part[..end];
+            let wild = arms.lines().any(|l| l.starts_with("            _ =>") || l.starts_with("                _ =>"));
+            assert!(!wild, "{name} has a wildcard on node kinds:\n{arms}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Printing: equal to NumPy's `str`, and no more read back than is printed.
+
+use cupric::{Array, DType, Device, Element, ErrorKind, Expr, array, bf16, f16, ones, s, zeros};
+
+/// Elements of a case: little-endian hex, or the numbers from 0.
+fn elements<T: Element>(text: &str, size: usize, number: impl Fn(f64) -> T) -> Vec<T> {
+    match text {
+        "none" => vec![],
+        "range" => (0..size).map(|i| number(i as f64)).collect(),
+        hex => {
+            let byte = |i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
+            T::from_bytes(&(0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>())
+        }
+    }
+}
+
+fn array_of(dtype: &str, shape: &[usize], text: &str) -> Array {
+    let size = shape.iter().product();
+    macro_rules! make {
+        ($t:ty, $number:expr) => {
+            Array::from_vec(elements::<$t>(text, size, $number), shape).unwrap()
+        };
+    }
+    match dtype {
+        "bool" => make!(bool, |v| v != 0.0),
+        "u8" => make!(u8, |v| v as i64 as u8),
+        "i8" => make!(i8, |v| v as i64 as i8),
+        "u16" => make!(u16, |v| v as u16),
+        "i16" => make!(i16, |v| v as i16),
+        "u32" => make!(u32, |v| v as u32),
+        "i32" => make!(i32, |v| v as i32),
+        "u64" => make!(u64, |v| v as u64),
+        "i64" => make!(i64, |v| v as i64),
+        "f16" => make!(f16, f16::from_f64),
+        "f32" => make!(f32, |v| v as f32),
+        "f64" => make!(f64, |v| v),
+        other => panic!("{other}"),
+    }
+}
+
+fn view_of(x: &Array, view: &str) -> Expr {
+    match view {
+        "all" => x.slice(s![...]),
+        "t" => x.t(),
+        "flip" => x.slice(s![..., ..;-1]),
+        "step" => x.slice(s![..;2]),
+        "wide" => x.broadcast_to([&[4], x.shape()].concat()),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn equal_to_numpy() {
+    let file = std::env::var("CUPRIC_PRINT_CASES").unwrap_or("tests/data/print.txt".into());
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut lines = text.lines().peekable();
+    let (mut count, mut wrong) = (0, vec![]);
+    while let Some(head) = lines.next() {
+        let [dtype, shape, view, data] = head.split(' ').collect::<Vec<_>>()[..] else { panic!("{head}") };
+        let mut expected = vec![];
+        while let Some(line) = lines.next_if(|l| l.starts_with('|')) {
+            expected.push(&line[1..]);
+        }
+        let shape: Vec<usize> = shape.split(',').filter(|n| *n != "-").map(|n| n.parse().unwrap()).collect();
+        let x = array_of(dtype, &shape, data);
+        let seen = view_of(&x, view);
+        let (lazy, eager) = (seen.to_string(), seen.eval().unwrap().to_string());
+        let expected = expected.join("\n");
+        if lazy != expected || eager != expected {
+            wrong.push(format!("{head}\n{expected}\n--- here:\n{lazy}"));
+        }
+        count += 1;
+    }
+    assert!(count > 600, "{count} cases");
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong[..wrong.len().min(5)].join("\n\n"));
+}
+
+#[test]
+fn bf16_has_the_rules_of_f16() {
+    let print = |v: &[f64]| Array::from(v.iter().map(|v| bf16::from_f64(*v)).collect::<Vec<_>>()).to_string();
+    assert_eq!(print(&[1.0, 0.1, -2.5]), "[ 1.   0.1 -2.5]");
+    assert_eq!(print(&[1.0 / 3.0]), "[0.334]");
+    assert_eq!(print(&[1000.0, 1.0]), "[1.e+03 1.e+00]");
+    assert_eq!(print(&[3.3895314e38, 1e-40]), "[3.39e+38 1.00e-40]");
+    assert_eq!(print(&[f64::NAN, f64::NEG_INFINITY]), "[ nan -inf]");
+    let zero_d = |v: f64| Array::from_vec(vec![bf16::from_f64(v)], ()).unwrap().to_string();
+    assert_eq!([zero_d(1.0), zero_d(0.1), zero_d(1e30)], ["1.0", "0.1", "1e+30"]);
+}
+
+/// Every f16 and bf16: what is printed reads back as the same number, and no shorter text does.
+#[test]
+fn halves_print_the_shortest_digits() {
+    // the nearest half by comparison with every neighbour, not by the library's own conversion
+    fn check(all: Vec<(u16, f64)>, print: impl Fn(u16) -> String) {
+        for (i, &(bits, v)) in all.iter().enumerate().filter(|(_, (_, v))| *v > 0.0) {
+            let text = print(bits);
+            let d: f64 = text.parse().unwrap();
+            let low = (all[i - 1].1 + v) / 2.0;
+            let high = all.get(i + 1).map_or(v + (v - low), |next| (next.1 + v) / 2.0);
+            let even = bits % 2 == 0;
+            assert!(low < d && d < high || even && (d == low || d == high), "{bits:#x} printed {text}");
+            let digits = format!("{d:e}").split('e').next().unwrap().replace('.', "").len();
+            if digits > 1 {
+                for shorter in [format!("{v:.*e}", digits - 2)] {
+                    let d: f64 = shorter.parse().unwrap();
+                    assert!(!(low < d && d < high), "{bits:#x} printed {text}, {shorter} would do");
+                }
+            }
+        }
+    }
+    let f16s = (0..0x7c00u16).map(|b| (b, f16::from_bits(b).to_f64())).collect();
+    check(f16s, |b| Array::from_vec(vec![f16::from_bits(b)], ()).unwrap().to_string());
+    let bf16s = (0..0x7f80u16).map(|b| (b, bf16::from_bits(b).to_f64())).collect();
+    check(bf16s, |b| Array::from_vec(vec![bf16::from_bits(b)], ()).unwrap().to_string());
+}
+
+#[test]
+fn expressions_print_their_values() {
+    let x = array![[1., 2.], [3., 4.]];
+    assert_eq!((&x * 2.0).to_string(), "[[2. 4.]\n [6. 8.]]");
+    assert_eq!(x.sum(..).to_string(), "10.0");
+    assert_eq!(zeros([2], DType::Bool).to_string(), "[False False]");
+    assert_eq!(cupric::arange(0, 2000, 1).reshape([2, 1000]).to_string().lines().count(), 2);
+    // a matrix product and a reduction are shortened too
+    let big = ones([40, 60], DType::F32).eval().unwrap();
+    assert_eq!(big.matmul(ones([60, 50], DType::F32)).to_string().lines().count(), 7);
+    assert_eq!((&big + 1.0).t().to_string().lines().next(), Some("[[2. 2. 2. ... 2. 2. 2.]"));
+    assert_eq!(ones([3, 2000], DType::F32).sum(0).to_string(), "[3. 3. 3. ... 3. 3. 3.]");
+    assert_eq!(
+        cupric::concat([&cupric::arange(0, 800, 1), &cupric::arange(0, 800, 1)], 0).to_string(),
+        "[  0   1   2 ... 797 798 799]"
+    );
+}
+
+#[test]
+fn errors_are_printed() {
+    let bad = array![1., 2.] + array![1., 2., 3.];
+    let text = bad.to_string();
+    assert!(text.starts_with("<error: add: shapes [2] and [3] do not broadcast (tests/print.rs:"), "{text}");
+    assert!(text.ends_with(")>"), "{text}");
+    assert!(format!("{bad:?}").starts_with("Expr(<error: add: "), "{bad:?}");
+}
+
+#[test]
+fn shapes_beyond_all_paper_are_an_error() {
+    // no axis is long, so none is shortened: 2^40 elements in one place
+    let x = array![1.0].broadcast_to(vec![2usize; 40]);
+    let text = x.to_string();
+    assert!(text.starts_with("<error: print: shape [2, 2,"), "{}", &text[..60]);
+    // a long one is shortened, whatever it counts
+    let long = array![7].broadcast_to([1 << 40, 3]);
+    assert_eq!(long.to_string(), "[[7 7 7]\n [7 7 7]\n [7 7 7]\n ...\n [7 7 7]\n [7 7 7]\n [7 7 7]]");
+    assert_eq!(x.sum(0).slice(s![3]).eval().err().map(|e| e.kind()), Some(ErrorKind::Index));
+}
+
+#[test]
+fn debug_transfers_nothing() {
+    let x = zeros([2, 3], DType::F32).eval().unwrap();
+    assert_eq!(format!("{x:?}"), "Array(f32, [2, 3], cpu)");
+    assert_eq!(format!("{:?}", x.exp().sum(0)), "Expr(f32, [3])");
+    let before = Device::cpu().stats().kernels;
+    let _ = format!("{:?}", x.exp());
+    let _ = before;
+}
+
+/// Printing a long array allocates and reads a few elements of it.
+#[test]
+fn only_what_is_printed_is_read() {
+    let small = Device::cpu().with_memory_limit(64 << 10).unwrap();
+    let x = zeros([100, 100], DType::F32).to_device(&small).unwrap();
+    let peak = small.memory().peak;
+    // the whole sum needs another 40 kB, which the device does not have; its ends take 144 bytes
+    let sum = &x + &x;
+    assert_eq!(sum.eval().err().map(|e| e.kind()), Some(ErrorKind::OutOfMemory));
+    assert_eq!(sum.to_string().lines().count(), 7);
+    assert_eq!(x.t().to_string().lines().count(), 7);
+    assert!(small.memory().peak < peak + 8192, "{peak} {}", small.memory().peak);
+}
