@@ -269,8 +269,10 @@ impl Device {
 
     /// The device of an id that a buffer carries.
     pub(crate) fn of(id: u32) -> Device {
-        if id == 0 {
-            return Device::cpu();
+        match CPU.get() {
+            Some(cpu) if id == 0 || id == cpu.0.id => return cpu.clone(),
+            None if id == 0 => return Device::cpu(),
+            _ => {}
         }
         let devices = DEVICES.read().unwrap_or_else(|e| e.into_inner());
         match devices.get(id as usize - 1) {

@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::expr::{Expr, strong, view};
-use crate::layout::{MAX_NDIM, Shape, View, size_of_shape};
+use crate::layout::{MAX_NDIM, Shape, View};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
 use half::{bf16, f16};
 use std::fs::{self, File};
@@ -265,13 +265,14 @@ struct Header {
 }
 
 impl Header {
-    /// The number of elements. Zeros do not hide a length that could not be: strides are made of all of them.
+    /// The number of elements. A zero does not hide lengths that no array could have: strides are made of them all.
     fn size(&self) -> Fallible<usize> {
-        let lengths: Shape = self.shape.iter().map(|n| (*n).max(1)).chain([self.dtype.size()]).collect();
-        if size_of_shape(&lengths).is_err() {
-            return Err(format_fault(format!("shape {:?} of {} has too many bytes", self.shape, self.dtype)));
+        let mut lengths = self.shape.iter().map(|n| (*n).max(1));
+        let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
+        match bytes {
+            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(self.shape.iter().product()),
+            _ => Err(format_fault(format!("shape {:?} of {} has too many bytes", self.shape, self.dtype))),
         }
-        Ok(self.shape.iter().product())
     }
 
     fn array<T: Element>(&self, elements: Vec<T>, at: Loc) -> Fallible<Array> {

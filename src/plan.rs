@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::expr::Expr;
 use crate::kernel::{Caps, Plan};
 use crate::layout::Layout;
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -29,8 +30,8 @@ pub(crate) struct Target<'a> {
 pub(crate) struct Planned {
     pub plan: Arc<Cached>,
     /// One per plan input, with its offset; `None` where it is the target's own buffer.
-    pub inputs: Vec<(Option<Buffer>, usize)>,
-    pub scalars: Vec<u64>,
+    pub inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
+    pub scalars: SmallVec<[u64; 4]>,
 }
 
 /// A plan as the cache keeps it.

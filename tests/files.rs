@@ -544,7 +544,7 @@ fn headers_that_are_no_dictionary() {
         (format!("{{{d}, 'fortran_order': true, {s}}}"), "True or False"),
         (format!("{{{d}, 'fortran_order': Truest, {s}}}"), "where '}'"),
         (format!("{{{d}, 'fortran_order': 'False', {s}}}"), "True or False"),
-        (format!("{{'descr': '<f4, {f}, {s}}}"), "where"),
+        (format!("{{'descr': '<f4, {f}, {s}}}"), "dtype \"<f4, \" is not"),
         (format!("{{'descr': '\\x3cf4', {f}, {s}}}"), "without escapes"),
         (format!("{{'descr': u'<f4', {f}, {s}}}"), "where a string"),
         (format!("{{descr: '<f4', {f}, {s}}}"), "where a string"),

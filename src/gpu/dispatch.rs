@@ -14,6 +14,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Indices from which a kernel has several loads under way in each invocation.
 const SPREAD_FROM: usize = 1 << 18;
 
+/// Tiles of 128 × 128 from which a product is made of those.
+const LARGE_TILES: usize = 128;
+
 /// The buffers and scalars of a plan's run.
 pub(super) struct Resources<'a> {
     pub inputs: &'a [(Buffer, usize)],
@@ -120,7 +123,8 @@ impl Shared {
             KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
             KernelKind::Matmul => {
                 let (m, n) = matrix(&window.shape);
-                count / (m * n) * m.div_ceil(64) * n.div_ceil(64)
+                let side = 64 * variant.spread as usize;
+                count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
             }
         };
         let mut params = self.params(kernel, form, window, &operands, &places, &slots, from, (count, inner))?;
@@ -302,6 +306,12 @@ impl Shared {
         let many = window.shape.iter().product::<usize>().saturating_mul(inner) >= SPREAD_FROM;
         let spread = match kernel.kind {
             KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => 4,
+            // a larger tile reads less, if there are enough of them; two of 8-byte types do not fit workgroup memory
+            KernelKind::Matmul if kernel.values.first().is_some_and(|v| v.compute().size() == 4) => {
+                let (m, n) = matrix(&window.shape);
+                let tiles = window.shape.iter().product::<usize>() / (m * n).max(1) * (m / 128) * (n / 128);
+                if tiles >= LARGE_TILES { 2 } else { 1 }
+            }
             _ => 1,
         };
         let rank = window.shape.len().max(3) + kernel.inner.len().max(1);

@@ -6,6 +6,7 @@ mod body;
 mod fold;
 mod key;
 mod library;
+mod product;
 
 pub(crate) use access::{packing, words};
 pub(crate) use key::{Key, key};
@@ -65,7 +66,7 @@ pub(crate) struct Variant {
     pub held: u32,
     /// Consecutive elements that one invocation takes.
     pub units: u32,
-    /// Elements whose loads one invocation has under way at once (elementwise, reduce).
+    /// Elements whose loads one invocation has under way at once (elementwise, reduce); tiles along a side (matmul).
     pub spread: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
@@ -172,9 +173,8 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
             if compute == Compute::Bool {
                 return Err(Fault::new(ErrorKind::Unsupported, "a product of bool matrices on a GPU"));
             }
-            bindings.push_str(&format!("alias T = {};\n", compute.name()));
-            let [batch, fetch, element] = body.matmul()?;
-            (MATMUL, vec![("batch", batch), ("fetch", fetch), ("words", body.words()), ("element", element)])
+            bindings.push_str(&format!("alias T = {};\nconst PARTS = {}u;\n", compute.name(), variant.spread));
+            (MATMUL, body.matmul()?)
         }
     };
     bindings.push_str(&shared(kernel, form, variant));

@@ -105,11 +105,11 @@ impl Seen {
 
 /// The walk over an expression.
 pub(super) struct Walk<'a> {
-    key: Vec<u64>,
-    nodes: Vec<&'a Node>,
+    key: SmallVec<[u64; 96]>,
+    nodes: SmallVec<[&'a Node; 8]>,
     /// Operand numbers of all nodes, one after another; where each node's begin.
-    args: Vec<u32>,
-    starts: Vec<u32>,
+    args: SmallVec<[u32; 16]>,
+    starts: SmallVec<[u32; 8]>,
     inputs: SmallVec<[(&'a Buffer, &'a crate::layout::Layout); 4]>,
     input_of: SmallVec<[u32; 8]>,
     aliased: SmallVec<[Option<usize>; 4]>,
@@ -121,10 +121,10 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, device: u32) -> Result<Walk<'a>> {
         let mut w = Walk {
-            key: Vec::with_capacity(64),
-            nodes: Vec::with_capacity(8),
-            args: Vec::with_capacity(8),
-            starts: Vec::with_capacity(8),
+            key: SmallVec::new(),
+            nodes: SmallVec::new(),
+            args: SmallVec::new(),
+            starts: SmallVec::new(),
             inputs: SmallVec::new(),
             input_of: SmallVec::new(),
             aliased: SmallVec::new(),
@@ -271,7 +271,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
-    pub fn bindings(&self) -> (Vec<(Option<Buffer>, usize)>, Vec<u64>) {
+    pub fn bindings(&self) -> (SmallVec<[(Option<Buffer>, usize); 4]>, SmallVec<[u64; 4]>) {
         let bind = |((b, l), alias): ((&&Buffer, &&crate::layout::Layout), &Option<usize>)| {
             (alias.is_none().then(|| (*b).clone()), l.offset)
         };

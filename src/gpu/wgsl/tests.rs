@@ -83,8 +83,8 @@ fn check(name: &str, k: &Kernel, how: How, lanes: u32) {
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     validate(name, &generate(k, &form, &variant).unwrap());
-    if variant.units == 1 {
-        variant.spread = 4;
+    if variant.units == 1 || k.kind == KernelKind::Matmul {
+        variant.spread = if k.kind == KernelKind::Matmul { 2 } else { 4 };
         validate(name, &generate(k, &form, &variant).unwrap());
     }
 }

@@ -1,0 +1,247 @@
+//! Writes: in place where nothing else holds the memory, else into a buffer of the array's own.
+
+use super::{Array, Loc};
+use crate::backend::Bindings;
+use crate::buffer::Buffer;
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Arg, Expr, Kind, Operand, cast, common, operand, strong, view};
+use crate::layout::{Layout, SliceItem, View};
+use crate::plan::{self, Target};
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::sync::Arc;
+
+impl Array {
+    /// Replaces the content (NumPy's `out=`): in place where nothing else holds the memory, and then without an
+    /// allocation.
+    ///
+    /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
+    ///
+    /// # Errors
+    /// The expression's own; a shape that does not broadcast; a cast that is not `same_kind`.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let mut x = array![1., 2., 3.];
+    /// let g = array![10., 10., 10.];
+    /// x.assign(&x * 0.5 + &g)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [10.5, 11., 11.5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn assign(&mut self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        self.write(None, operand(value, at), "assign", at)
+    }
+
+    /// Replaces the content by a function of it.
+    ///
+    /// # Errors
+    /// As [`Array::assign`].
+    ///
+    /// ```
+    /// let mut x = cupric::array![1., 2.];
+    /// x.update(|x| x * x + 1.0)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [2., 5.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn update(&mut self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
+        let at = Location::caller();
+        let value = f(&self.0);
+        self.write(None, strong(value, at), "update", at)
+    }
+
+    /// Sets every element to a number.
+    ///
+    /// # Errors
+    /// A number that does not fit the dtype.
+    #[track_caller]
+    pub fn fill(&mut self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        let value = fit(value, self.dtype(), at)?;
+        self.write(None, value, "fill", at)
+    }
+
+    /// Writes a part (`x[1:3] = e`).
+    ///
+    /// # Errors
+    /// As [`Array::assign`], and those of the slice.
+    ///
+    /// ```
+    /// use cupric::{array, s};
+    /// let mut x = array![[1., 2.], [3., 4.]];
+    /// x.set(s![.., 0], array![9., 8.])?;
+    /// assert_eq!(x.to_vec::<f32>()?, [9., 2., 8., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn set(&mut self, items: impl AsRef<[SliceItem]>, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        self.part(items.as_ref(), at).write(operand(value, at), "set", at)
+    }
+
+    /// A part to write to: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`.
+    #[track_caller]
+    pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
+        self.part(items.as_ref(), Location::caller())
+    }
+
+    fn part(&mut self, items: &[SliceItem], at: Loc) -> SliceMut<'_> {
+        let view = View::slice(self.shape(), items).map_err(|f| f.at("slice_mut", at));
+        SliceMut { array: self, view }
+    }
+
+    /// Writes an expression into the array or a part of it.
+    fn write(&mut self, part: Option<View>, value: Expr, op: &'static str, at: Loc) -> Result<()> {
+        let mut target = match &part {
+            Some(v) => self.leaf().1.view(v),
+            None => self.leaf().1.clone(),
+        };
+        let dtype = self.dtype();
+        let id = self.0.0.device;
+        let value = prepared(value, &target.shape, dtype, op, at)?;
+        common(op, [&self.0, &value].into_iter(), at)?;
+        if target.shape.contains(&0) {
+            return Ok(());
+        }
+        if self.leaf().1.may_overlap_itself() {
+            // elements that share a place get places of their own
+            *self = self.0.compact(at)?;
+            target = match &part {
+                Some(v) => self.leaf().1.view(v),
+                None => self.leaf().1.clone(),
+            };
+        }
+        let device = Device::of(id);
+        // a target that a reshaped value cannot be written through takes a copy of the value
+        let value = match &value.0.kind {
+            Kind::Reshape(_) if !target.is_c_contiguous() => value.eval_at(at)?.0,
+            _ => value,
+        };
+        let planned = {
+            let target = Target { buffer: self.leaf().0, layout: &target };
+            plan::plan(&[&value], Some(target), device.backend().caps(), id)?
+        };
+        drop(value);
+        let run = |output: &Buffer, own: &Buffer| -> Result<()> {
+            let inputs: SmallVec<[(Buffer, usize); 4]> =
+                planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
+            let outputs = std::slice::from_ref(output);
+            let bindings = Bindings { inputs: &inputs, outputs, scalars: &planned.scalars };
+            device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
+        };
+        let alone = match Arc::get_mut(&mut self.0.0) {
+            Some(node) => match &mut node.kind {
+                Kind::Leaf(b, _) => b.is_unique(),
+                _ => false,
+            },
+            None => false,
+        };
+        let (own, layout) = self.leaf();
+        if alone && planned.plan.in_place {
+            return run(own, own);
+        }
+        // the new value in a buffer of its own, under the same layout
+        let whole = Layout::c(&[own.bytes() / dtype.size()]);
+        let everything = part.is_none() && target.size() == whole.size();
+        let fresh = if everything {
+            device.backend().allocate(own.bytes()).map_err(|e| e.or_at(at))?
+        } else {
+            let all = Array::new(own.clone(), whole, dtype, at);
+            let copy = all.0.compact(at)?;
+            copy.leaf().0.clone()
+        };
+        run(&fresh, own)?;
+        *self = Array::new(fresh, layout.clone(), dtype, at);
+        Ok(())
+    }
+}
+
+/// A number as a value of a dtype, if it fits.
+fn fit(value: impl Operand, dtype: DType, at: Loc) -> Result<Expr> {
+    match value.into_arg() {
+        Arg::Expr(e) => Ok(e),
+        Arg::Scalar(s) => match s.promote_with(dtype) {
+            Some(d) if d.casts_same_kind(dtype) || dtype == DType::Bool => {
+                Ok(Expr::fill(s, SmallVec::new(), dtype, at))
+            }
+            _ => Err(Error::new(ErrorKind::Argument, "fill", format!("{s} does not fit dtype {dtype}"), at)),
+        },
+    }
+}
+
+/// A value as it is written: cast and broadcast to the target.
+fn prepared(value: Expr, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
+    let node = value.checked()?;
+    // a number takes the target's dtype; anything else is cast as same_kind allows
+    let number = match node.kind {
+        Kind::Fill(s) if node.shape.is_empty() => Some(s),
+        _ => None,
+    };
+    let value = match number {
+        Some(s) if s.promote_with(dtype).is_some_and(|d| d.casts_same_kind(dtype)) => {
+            Expr::fill(s, SmallVec::new(), dtype, at)
+        }
+        _ => {
+            if !node.dtype.casts_same_kind(dtype) {
+                let detail = format!("a value of dtype {} is not written to {dtype}; use astype", node.dtype);
+                return Err(Error::new(ErrorKind::DType, op, detail, at));
+            }
+            cast(value, dtype, at)
+        }
+    };
+    let v = view(op, &value, at, |from| View::broadcast_to(from, shape));
+    v.checked()?;
+    Ok(v)
+}
+
+/// A part of an array to write to; carries the error of its slice until then.
+#[must_use = "a mutable view does nothing until it is written to"]
+pub struct SliceMut<'a> {
+    array: &'a mut Array,
+    view: Result<View>,
+}
+
+impl SliceMut<'_> {
+    /// Writes an expression, as [`Array::assign`].
+    ///
+    /// # Errors
+    /// Those of the slice and of [`Array::assign`].
+    #[track_caller]
+    pub fn assign(self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        self.write(operand(value, at), "assign", at)
+    }
+
+    /// Replaces the part by a function of it.
+    ///
+    /// # Errors
+    /// Those of the slice and of [`Array::assign`].
+    #[track_caller]
+    pub fn update(self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
+        let at = Location::caller();
+        let v = self.view.clone()?;
+        let part = view("slice_mut", &self.array.0, at, |_| Ok(v));
+        let value = f(&part);
+        drop(part);
+        self.write(strong(value, at), "update", at)
+    }
+
+    /// Sets every element of the part to a number.
+    ///
+    /// # Errors
+    /// Those of the slice; a number that does not fit the dtype.
+    #[track_caller]
+    pub fn fill(self, value: impl Operand) -> Result<()> {
+        let at = Location::caller();
+        let value = fit(value, self.array.dtype(), at)?;
+        self.write(value, "fill", at)
+    }
+
+    fn write(self, value: Expr, op: &'static str, at: Loc) -> Result<()> {
+        self.array.write(Some(self.view?), value, op, at)
+    }
+}

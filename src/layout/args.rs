@@ -1,0 +1,303 @@
+//! What callers write for axes, shapes and slices.
+
+use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
+use crate::error::{ErrorKind, Fault};
+use smallvec::{SmallVec, smallvec};
+
+/// Axes of an operation: some, or all; and whether a reduction keeps them with length 1.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AxesArg {
+    pub(crate) axes: Option<SmallVec<[isize; 6]>>,
+    pub(crate) keep: bool,
+}
+
+impl AxesArg {
+    /// Sorted, unique axes of an array of `ndim` axes.
+    pub(crate) fn resolve(&self, ndim: usize) -> Fallible<Axes> {
+        let Some(given) = &self.axes else { return Ok((0..ndim).collect()) };
+        let mut out = Axes::new();
+        for &axis in given {
+            let axis = normalize_axis(axis, ndim)?;
+            if out.contains(&axis) {
+                return fault(ErrorKind::Axis, format!("axis {axis} is named twice"));
+            }
+            out.push(axis);
+        }
+        out.sort_unstable();
+        Ok(out)
+    }
+}
+
+/// Axes, kept with length 1 in the result of a reduction.
+///
+/// ```
+/// use cupric::{keep, array};
+/// let x = array![[1., 5.], [7., 2.]];
+/// assert_eq!(x.max(keep(-1)).shape()?, [2, 1]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+pub fn keep(axes: impl IntoAxes) -> AxesArg {
+    AxesArg { keep: true, ..axes.into_axes() }
+}
+
+mod sealed {
+    pub trait Axes {}
+}
+
+/// What can name axes: an integer (negative counts from the end), an array, slice or tuple of them, `..` for all,
+/// and [`keep`] of any of these.
+pub trait IntoAxes: sealed::Axes {
+    #[doc(hidden)]
+    fn into_axes(self) -> AxesArg;
+}
+
+/// What can be a shape: an integer, an array, slice, `Vec` or tuple of integers. In `reshape` one of them may be −1.
+pub trait IntoShape {
+    #[doc(hidden)]
+    fn into_shape(self) -> SmallVec<[isize; 6]>;
+}
+
+fn axes_arg(axes: impl IntoIterator<Item = isize>) -> AxesArg {
+    AxesArg { axes: Some(axes.into_iter().collect()), keep: false }
+}
+
+impl sealed::Axes for AxesArg {}
+impl IntoAxes for AxesArg {
+    fn into_axes(self) -> AxesArg {
+        self
+    }
+}
+impl sealed::Axes for std::ops::RangeFull {}
+impl IntoAxes for std::ops::RangeFull {
+    fn into_axes(self) -> AxesArg {
+        AxesArg { axes: None, keep: false }
+    }
+}
+impl sealed::Axes for isize {}
+impl sealed::Axes for i32 {}
+impl IntoAxes for isize {
+    fn into_axes(self) -> AxesArg {
+        axes_arg([self])
+    }
+}
+impl IntoAxes for i32 {
+    fn into_axes(self) -> AxesArg {
+        axes_arg([self as isize])
+    }
+}
+impl<const N: usize> sealed::Axes for [i32; N] {}
+impl<const N: usize> IntoAxes for [i32; N] {
+    fn into_axes(self) -> AxesArg {
+        axes_arg(self.map(|a| a as isize))
+    }
+}
+impl sealed::Axes for &[isize] {}
+impl IntoAxes for &[isize] {
+    fn into_axes(self) -> AxesArg {
+        axes_arg(self.iter().copied())
+    }
+}
+impl sealed::Axes for &[i32] {}
+impl IntoAxes for &[i32] {
+    fn into_axes(self) -> AxesArg {
+        axes_arg(self.iter().map(|a| *a as isize))
+    }
+}
+impl sealed::Axes for Vec<isize> {}
+impl IntoAxes for Vec<isize> {
+    fn into_axes(self) -> AxesArg {
+        axes_arg(self)
+    }
+}
+
+fn dim(n: usize) -> isize {
+    // a length beyond isize::MAX cannot exist; saturating makes it "too many elements"
+    isize::try_from(n).unwrap_or(isize::MAX)
+}
+
+impl IntoShape for usize {
+    fn into_shape(self) -> SmallVec<[isize; 6]> {
+        smallvec![dim(self)]
+    }
+}
+impl IntoShape for i32 {
+    fn into_shape(self) -> SmallVec<[isize; 6]> {
+        smallvec![self as isize]
+    }
+}
+impl IntoShape for () {
+    fn into_shape(self) -> SmallVec<[isize; 6]> {
+        smallvec![]
+    }
+}
+macro_rules! shapes {
+    ($($t:ty: |$n:ident| $e:expr;)*) => { $(
+        impl<const N: usize> IntoShape for [$t; N] {
+            fn into_shape(self) -> SmallVec<[isize; 6]> {
+                self.iter().map(|&$n| $e).collect()
+            }
+        }
+        impl<const N: usize> IntoShape for &[$t; N] {
+            fn into_shape(self) -> SmallVec<[isize; 6]> {
+                self.iter().map(|&$n| $e).collect()
+            }
+        }
+        impl IntoShape for &[$t] {
+            fn into_shape(self) -> SmallVec<[isize; 6]> {
+                self.iter().map(|&$n| $e).collect()
+            }
+        }
+        impl IntoShape for Vec<$t> {
+            fn into_shape(self) -> SmallVec<[isize; 6]> {
+                self.iter().map(|&$n| $e).collect()
+            }
+        }
+    )* };
+}
+shapes! { usize: |n| dim(n); i32: |n| n as isize; isize: |n| n; }
+
+macro_rules! tuples {
+    ($($($name:ident)+;)*) => { $(
+        #[allow(non_snake_case)]
+        impl IntoShape for ($(tuples!(@usize $name),)+) {
+            fn into_shape(self) -> SmallVec<[isize; 6]> {
+                let ($($name,)+) = self;
+                smallvec![$(dim($name)),+]
+            }
+        }
+        impl sealed::Axes for ($(tuples!(@i32 $name),)+) {}
+        #[allow(non_snake_case)]
+        impl IntoAxes for ($(tuples!(@i32 $name),)+) {
+            fn into_axes(self) -> AxesArg {
+                let ($($name,)+) = self;
+                axes_arg([$($name as isize),+])
+            }
+        }
+    )* };
+    (@usize $n:ident) => { usize };
+    (@i32 $n:ident) => { i32 };
+}
+tuples! { A; A B; A B C; A B C D; A B C D E; A B C D E F; }
+
+/// A shape given by a caller, without −1.
+pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
+    let given = shape.into_shape();
+    if given.iter().any(|n| *n < 0) {
+        return fault(ErrorKind::Shape, format!("a length in {given:?} is negative"));
+    }
+    let shape: Shape = given.iter().map(|n| *n as usize).collect();
+    size_of_shape(&shape)?;
+    Ok(shape)
+}
+
+/// The shape that `reshape` asks for: one −1 stands for what is left.
+pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
+    let size = size_of_shape(from)?;
+    let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
+    if given.iter().any(|n| *n < -1) || given.iter().filter(|n| **n == -1).count() > 1 {
+        return Err(bad());
+    }
+    let known: Shape = given.iter().filter(|n| **n >= 0).map(|n| *n as usize).collect();
+    let known_size = size_of_shape(&known)?;
+    let mut out = Shape::new();
+    for &n in given {
+        if n >= 0 {
+            out.push(n as usize);
+        } else if known_size == 0 || size % known_size != 0 {
+            return Err(bad());
+        } else {
+            out.push(size / known_size);
+        }
+    }
+    if size_of_shape(&out)? != size {
+        return Err(bad());
+    }
+    Ok(out)
+}
+
+/// What happens to an index out of range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum IndexMode {
+    /// It is an error; the element is not written.
+    Check,
+    /// It is clamped.
+    Clip,
+    /// It is taken modulo the length.
+    Wrap,
+}
+
+/// One entry of a slice, made by [`s!`](crate::s).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum SliceItem {
+    /// One position; the axis goes away. Negative counts from the end.
+    Index(isize),
+    /// A range; out-of-range bounds clamp, the step may be negative.
+    Range {
+        /// First position, or the natural end for the direction.
+        start: Option<isize>,
+        /// One past the last position, or the natural end for the direction.
+        end: Option<isize>,
+        /// The step, not 0.
+        step: isize,
+    },
+    /// As many whole axes as are left (NumPy's `...`).
+    Ellipsis,
+    /// A new axis of length 1.
+    NewAxis,
+}
+
+/// In a slice: a new axis of length 1.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct NewAxis;
+
+impl From<NewAxis> for SliceItem {
+    fn from(_: NewAxis) -> Self {
+        SliceItem::NewAxis
+    }
+}
+impl From<std::ops::RangeFull> for SliceItem {
+    fn from(_: std::ops::RangeFull) -> Self {
+        SliceItem::Range { start: None, end: None, step: 1 }
+    }
+}
+macro_rules! slice_items {
+    ($($t:ty)*) => { $(
+        impl From<$t> for SliceItem {
+            fn from(i: $t) -> Self {
+                SliceItem::Index(saturate(i as i128))
+            }
+        }
+        impl From<std::ops::Range<$t>> for SliceItem {
+            fn from(r: std::ops::Range<$t>) -> Self {
+                SliceItem::Range { start: Some(saturate(r.start as i128)), end: Some(saturate(r.end as i128)), step: 1 }
+            }
+        }
+        impl From<std::ops::RangeFrom<$t>> for SliceItem {
+            fn from(r: std::ops::RangeFrom<$t>) -> Self {
+                SliceItem::Range { start: Some(saturate(r.start as i128)), end: None, step: 1 }
+            }
+        }
+        impl From<std::ops::RangeTo<$t>> for SliceItem {
+            fn from(r: std::ops::RangeTo<$t>) -> Self {
+                SliceItem::Range { start: None, end: Some(saturate(r.end as i128)), step: 1 }
+            }
+        }
+    )* };
+}
+slice_items! { isize usize i32 i64 }
+
+fn saturate(i: i128) -> isize {
+    i.clamp(isize::MIN as i128, isize::MAX as i128) as isize
+}
+
+impl SliceItem {
+    /// The same range with a step; an error for anything but a range is left to the slice itself.
+    #[doc(hidden)]
+    pub fn stepped(self, by: isize) -> SliceItem {
+        match self {
+            SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
+            // a step on an index makes no sense: step 0 is refused when the slice is taken
+            _ => SliceItem::Range { start: None, end: None, step: 0 },
+        }
+    }
+}

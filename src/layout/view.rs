@@ -1,0 +1,283 @@
+//! Views as affine maps: slices, permutations, broadcasts, flips, diagonals, windows, splits.
+
+use super::{Axes, AxesArg, Fallible, Shape, SliceItem, Strides, fault, normalize_axis, size_of_shape};
+use crate::error::{ErrorKind, Fault};
+use smallvec::{SmallVec, smallvec};
+
+/// An affine map from a result's index to its operand's: `operand[j] = offset[j] + Σ_k coef[j][k] · result[k]`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct View {
+    /// The result's shape.
+    pub shape: Shape,
+    /// One per operand axis.
+    pub offset: Strides,
+    /// Row-major, operand axes × result axes.
+    pub coef: SmallVec<[isize; 16]>,
+}
+
+impl View {
+    fn zero(shape: Shape, operand_ndim: usize) -> View {
+        let coef = smallvec![0; operand_ndim * shape.len()];
+        View { shape, offset: smallvec![0; operand_ndim], coef }
+    }
+
+    fn set(&mut self, operand_axis: usize, result_axis: usize, c: isize) {
+        let n = self.shape.len();
+        self.coef[operand_axis * n + result_axis] = c;
+    }
+
+    pub fn identity(shape: &[usize]) -> View {
+        let mut v = View::zero(shape.into(), shape.len());
+        for d in 0..shape.len() {
+            v.set(d, d, 1);
+        }
+        v
+    }
+
+    /// Whether the result is the operand of this shape, element for element.
+    pub fn is_identity_of(&self, shape: &[usize]) -> bool {
+        let n = self.shape.len();
+        self.shape[..] == *shape
+            && self.offset.iter().all(|o| *o == 0)
+            && self.coef.iter().enumerate().all(|(i, c)| *c == (i / n == i % n) as isize)
+    }
+
+    /// The map that applies `inner` to the operand first, then `self` to its result.
+    pub fn after(&self, inner: &View) -> View {
+        let (n, mid, m) = (self.shape.len(), inner.shape.len(), inner.offset.len());
+        let mut out = View::zero(self.shape.clone(), m);
+        for j in 0..m {
+            out.offset[j] = inner.offset[j];
+            for i in 0..mid {
+                let c = inner.coef[j * mid + i];
+                out.offset[j] += c * self.offset[i];
+                for k in 0..n {
+                    out.coef[j * n + k] += c * self.coef[i * n + k];
+                }
+            }
+        }
+        out
+    }
+
+    /// Strides and offset over the result of an operand stored with `strides` and `offset`.
+    pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
+        let n = self.shape.len();
+        let mut out: Strides = smallvec![0; n];
+        let mut base = offset;
+        for (j, s) in strides.iter().enumerate() {
+            base += self.offset[j] * s;
+            for k in 0..n {
+                out[k] += self.coef[j * n + k] * s;
+            }
+        }
+        (out, base)
+    }
+
+    pub fn permute(shape: &[usize], axes: &[isize]) -> Fallible<View> {
+        let order = AxesArg { axes: Some(axes.into()), keep: false }.resolve(shape.len())?;
+        if order.len() != shape.len() {
+            return fault(ErrorKind::Axis, format!("axes {axes:?} are not a permutation of {} axes", shape.len()));
+        }
+        let axes: Axes =
+            axes.iter().map(|a| if *a < 0 { (*a + shape.len() as isize) as usize } else { *a as usize }).collect();
+        let mut v = View::zero(axes.iter().map(|a| shape[*a]).collect(), shape.len());
+        for (k, &j) in axes.iter().enumerate() {
+            v.set(j, k, 1);
+        }
+        Ok(v)
+    }
+
+    pub fn broadcast_to(shape: &[usize], to: &[usize]) -> Fallible<View> {
+        let no = || Fault::new(ErrorKind::Shape, format!("shape {shape:?} does not broadcast to {to:?}"));
+        size_of_shape(to)?;
+        if to.len() < shape.len() {
+            return Err(no());
+        }
+        let shift = to.len() - shape.len();
+        let mut v = View::zero(to.into(), shape.len());
+        for d in 0..shape.len() {
+            if shape[d] == to[d + shift] {
+                v.set(d, d + shift, if shape[d] == 1 { 0 } else { 1 });
+            } else if shape[d] != 1 {
+                return Err(no());
+            }
+        }
+        Ok(v)
+    }
+
+    pub fn flip(shape: &[usize], axes: &[usize]) -> View {
+        let mut v = View::identity(shape);
+        for &d in axes {
+            v.offset[d] = shape[d] as isize - 1;
+            v.set(d, d, -1);
+            if shape[d] == 0 {
+                v.offset[d] = 0;
+            }
+        }
+        v
+    }
+
+    pub fn expand(shape: &[usize], axis: isize) -> Fallible<View> {
+        let axis = normalize_axis(axis, shape.len() + 1)?;
+        let mut out: Shape = shape.into();
+        out.insert(axis, 1);
+        let mut v = View::zero(out, shape.len());
+        for d in 0..shape.len() {
+            v.set(d, d + (d >= axis) as usize, 1);
+        }
+        Ok(v)
+    }
+
+    /// Without the named axes, at position 0 of each.
+    pub fn drop_axes(shape: &[usize], axes: &[usize]) -> View {
+        let left: Axes = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
+        let mut v = View::zero(left.iter().map(|d| shape[*d]).collect(), shape.len());
+        for (k, &d) in left.iter().enumerate() {
+            v.set(d, k, 1);
+        }
+        v
+    }
+
+    pub fn squeeze(shape: &[usize], axes: &[usize]) -> Fallible<View> {
+        if let Some(d) = axes.iter().find(|d| shape[**d] != 1) {
+            return fault(ErrorKind::Shape, format!("axis {d} of {shape:?} has length {}, not 1", shape[*d]));
+        }
+        Ok(View::drop_axes(shape, axes))
+    }
+
+    /// The diagonal of two axes, as the last axis of the result.
+    pub fn diagonal(shape: &[usize], offset: isize, axis1: isize, axis2: isize) -> Fallible<View> {
+        let (a, b) = (normalize_axis(axis1, shape.len())?, normalize_axis(axis2, shape.len())?);
+        if a == b {
+            return fault(ErrorKind::Axis, format!("axis {a} is named twice"));
+        }
+        let (rows, cols) = (shape[a] as isize, shape[b] as isize);
+        let (r0, c0) = if offset >= 0 { (0, offset) } else { (offset.saturating_neg(), 0) };
+        let n = (rows.saturating_sub(r0)).min(cols.saturating_sub(c0)).max(0);
+        let left: Axes = (0..shape.len()).filter(|d| *d != a && *d != b).collect();
+        let mut out: Shape = left.iter().map(|d| shape[*d]).collect();
+        out.push(n as usize);
+        let last = left.len();
+        let mut v = View::zero(out, shape.len());
+        for (k, &d) in left.iter().enumerate() {
+            v.set(d, k, 1);
+        }
+        if n > 0 {
+            (v.offset[a], v.offset[b]) = (r0, c0);
+        }
+        v.set(a, last, 1);
+        v.set(b, last, 1);
+        Ok(v)
+    }
+
+    /// Windows of `window` elements along `axis`: the axis counts windows, a new last axis the place inside one.
+    pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
+        let d = normalize_axis(axis, shape.len())?;
+        if window == 0 || window > shape[d] {
+            return fault(ErrorKind::Argument, format!("a window of {window} does not fit axis {d} of {shape:?}"));
+        }
+        let mut out: Shape = shape.into();
+        out[d] = shape[d] - window + 1;
+        out.push(window);
+        let mut v = View::zero(out, shape.len());
+        for j in 0..shape.len() {
+            v.set(j, j, 1);
+        }
+        v.set(d, shape.len(), 1);
+        Ok(v)
+    }
+
+    pub fn slice(shape: &[usize], items: &[SliceItem]) -> Fallible<View> {
+        let used = items.iter().filter(|i| matches!(i, SliceItem::Index(_) | SliceItem::Range { .. })).count();
+        if used > shape.len() {
+            return fault(ErrorKind::Index, format!("{used} indices for {} axes", shape.len()));
+        }
+        if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
+            return fault(ErrorKind::Index, "more than one `...`");
+        }
+        // (operand axis, first position, step, length), or a new axis
+        let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];
+        let mut offset: Strides = smallvec![0; shape.len()];
+        let mut axis = 0;
+        let whole = |axis: &mut usize, count: usize, out: &mut SmallVec<[(Option<usize>, isize, usize); 6]>| {
+            for _ in 0..count {
+                out.push((Some(*axis), 1, shape[*axis]));
+                *axis += 1;
+            }
+        };
+        for item in items {
+            match *item {
+                SliceItem::NewAxis => out.push((None, 0, 1)),
+                SliceItem::Ellipsis => whole(&mut axis, shape.len() - used, &mut out),
+                SliceItem::Index(i) => {
+                    let n = shape[axis] as isize;
+                    let at = if i < 0 { i.saturating_add(n) } else { i };
+                    if at < 0 || at >= n {
+                        return fault(
+                            ErrorKind::Index,
+                            format!("index {i} is out of range for axis {axis} of {shape:?}"),
+                        );
+                    }
+                    offset[axis] = at;
+                    axis += 1;
+                }
+                SliceItem::Range { start, end, step } => {
+                    if step == 0 {
+                        return fault(ErrorKind::Argument, "a slice needs a range with a step other than 0");
+                    }
+                    let n = shape[axis] as isize;
+                    let (lo, hi) = if step > 0 { (0, n) } else { (-1, n - 1) };
+                    let bound = |b: isize| (if b < 0 { b.saturating_add(n) } else { b }).clamp(lo, hi);
+                    let first = start.map_or(if step > 0 { lo } else { hi }, bound);
+                    let last = end.map_or(if step > 0 { hi } else { lo }, bound);
+                    let span = if step > 0 { last - first } else { first - last };
+                    let len = if span > 0 { (span - 1) as usize / step.unsigned_abs() + 1 } else { 0 };
+                    offset[axis] = if len > 0 { first } else { 0 };
+                    // with at most one element the step is never taken
+                    out.push((Some(axis), if len > 1 { step } else { 1 }, len));
+                    axis += 1;
+                }
+            }
+        }
+        let rest = shape.len() - axis;
+        whole(&mut axis, rest, &mut out);
+        let mut v = View::zero(out.iter().map(|o| o.2).collect(), shape.len());
+        size_of_shape(&v.shape)?;
+        v.offset = offset;
+        for (k, (d, step, _)) in out.iter().enumerate() {
+            if let Some(d) = d {
+                v.set(*d, k, *step);
+            }
+        }
+        Ok(v)
+    }
+
+    /// A reshape that only splits axes and adds or drops axes of length 1; `None` for one that merges.
+    pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
+        if from.contains(&0) {
+            return Some(View::zero(to.into(), from.len()));
+        }
+        let mut v = View::zero(to.into(), from.len());
+        let mut k = 0;
+        for (j, &n) in from.iter().enumerate() {
+            if n == 1 {
+                continue;
+            }
+            let start = k;
+            let mut product = 1;
+            while product < n {
+                product *= *to.get(k)?;
+                k += 1;
+            }
+            if product != n {
+                return None;
+            }
+            let mut step = 1;
+            for d in (start..k).rev() {
+                v.set(j, d, step);
+                step *= to[d] as isize;
+            }
+        }
+        to[k..].iter().all(|n| *n == 1).then_some(v)
+    }
+}
