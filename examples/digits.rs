@@ -72,7 +72,7 @@ fn run(options: &Options) -> Result<()> {
     let (images, tests) = (data.train_y.shape()[0], data.test_y.shape()[0]);
     let batch = options.batch.min(images);
     let steps = images.div_ceil(batch).saturating_mul(options.epochs);
-    println!("{device}: {images} images to train on, {tests} to test, {steps} steps");
+    common::say(format_args!("{device}: {images} images to train on, {tests} to test, {steps} steps"))?;
 
     let mut progress = Progress::new("training", steps, options.quiet);
     let (mut losses, mut accuracy, mut step) = (vec![], 0.0, 0);
@@ -91,7 +91,7 @@ fn run(options: &Options) -> Result<()> {
             step += 1;
             let loss = net.train(&x.slice(&rows), &y.slice(&rows), step, rate)?;
             total.update(|t| t + &loss)?;
-            progress.step("");
+            progress.step(format_args!("epoch {epoch}"));
         }
         // everything above was only enqueued; this waits for it
         let report = [&total / images, net.accuracy(&data), net.scale.clone().into()];
@@ -100,16 +100,18 @@ fn run(options: &Options) -> Result<()> {
         accuracy = correct;
         losses.push(f64::from(loss));
         let scaled = if net.dtype == DType::F16 { format!("  loss scale {scale:.0}") } else { String::new() };
-        progress.say(format_args!("epoch {epoch:3}  loss {loss:.6}  test accuracy {accuracy:.4}{scaled}"));
+        progress.say(format_args!("epoch {epoch:3}  loss {loss:.6}  test accuracy {accuracy:.4}{scaled}"))?;
     }
     let seconds = started.elapsed().as_secs_f64();
     drop(progress);
 
     plot::line_chart(&options.plot, "Handwritten digits", "epoch", "loss", &[("training loss", &losses)])?;
-    println!("the loss is drawn in {}", options.plot.display());
+    common::say(format_args!("the loss is drawn in {}", options.plot.display()))?;
     let device = if device.is_gpu() { "gpu" } else { "cpu" };
     let (dtype, epochs) = (options.dtype, options.epochs);
-    println!("device={device} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}");
+    common::say(format_args!(
+        "device={device} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"
+    ))?;
     Ok(())
 }
 
@@ -158,7 +160,7 @@ fn check(raw: &Array, path: &Path) -> Result<()> {
                 digit => format!("{digit} is no digit"),
             }
         }
-        _ => format!("takes u8 of shape (at least 10, {}), not {dtype} of shape {shape:?}", PIXELS + 1),
+        _ => format!("digits are u8 of shape [10 or more, {}], not {dtype} of shape {shape:?}", PIXELS + 1),
     };
     Err(format!("{}: {problem}", path.display()).into())
 }

@@ -63,9 +63,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         tile_b[lane] = vec4<T>(b1[col_first + b_k + b_col]);
         // end
         workgroupBarrier();
-        for (var kk = 0u; kk < 16u; kk = kk + 1u) {
+        for (var k_tile = 0u; k_tile < 16u; k_tile = k_tile + 4u) {
             // slot: product
-            acc0 = acc0 + tile_a[kk * 16u + ty].x * tile_b[kk * 16u + tx];
+            for (var kk = k_tile; kk < k_tile + 4u; kk = kk + 1u) {
+                acc0 = acc0 + tile_a[kk * 16u + ty].x * tile_b[kk * 16u + tx];
+            }
             // end
         }
         workgroupBarrier();

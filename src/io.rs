@@ -1,15 +1,18 @@
 //! Floor 9: files. NumPy's `.npy`: read with limits, so that a hostile file costs no more memory than it has bytes;
 //! written as `numpy.save` writes it, byte for byte.
 //!
-//! A file is a magic string, a version, the length of the header, the header (a Python dictionary literal), the data.
+//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), the data.
+
+mod header;
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::expr::{Expr, strong, view};
-use crate::layout::{MAX_NDIM, Shape, View};
+use crate::layout::{Shape, View};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
 use half::{bf16, f16};
+use header::{Header, MAGIC, format_fault};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::panic::Location;
@@ -19,13 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// The longest header that is read; NumPy's are 118 bytes.
 const MAX_HEADER: u64 = 1 << 20;
-/// NumPy starts the data at a multiple of this.
-const ALIGN: usize = 64;
-/// NumPy leaves room for the first length to grow to as many digits, so that a file can be appended to.
-const GROWTH_DIGITS: usize = 21;
 
 impl Array {
     /// Reads an array from a NumPy `.npy` file, onto the CPU.
@@ -128,10 +126,6 @@ impl Expr {
     }
 }
 
-fn format_fault(detail: impl Into<String>) -> Fault {
-    Fault::new(ErrorKind::Format, detail)
-}
-
 fn io_fault(e: io::Error) -> Fault {
     Fault::new(ErrorKind::Io, e.to_string())
 }
@@ -151,7 +145,7 @@ fn read(mut source: impl Read, length: u64, at: Loc) -> Fallible<Array> {
     }
     let mut text = vec![0; claim(&mut left, header_length, "the header")?];
     fill(&mut source, &mut text)?;
-    let header = Parser { rest: &text, python2: version < 3 }.header()?;
+    let header = Header::parse(&text, version)?;
     drop(text);
     let size = header.size()?;
     // the product fits: the size was checked in bytes
@@ -241,7 +235,7 @@ impl<R: Read> Load<R> {
 
     fn numbers<T: Element + Pod>(mut self, header: &Header) -> Fallible<Array> {
         let elements = self.elements::<T>()?;
-        header.array(elements, self.at)
+        shaped(elements, header, self.at)
     }
 
     /// A bool with another byte than 0 and 1 is undefined behaviour, so it must not come into being.
@@ -251,231 +245,21 @@ impl<R: Read> Load<R> {
             return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
         }
         // in place: the standard library reuses the memory of a Vec of the same element size
-        header.array(bytes.into_iter().map(|b| b != 0).collect::<Vec<bool>>(), self.at)
+        shaped(bytes.into_iter().map(|b| b != 0).collect::<Vec<bool>>(), header, self.at)
     }
 }
 
-/// What the header says.
-struct Header {
-    dtype: DType,
-    /// The bytes of an element are in the other order than this machine's.
-    swap: bool,
-    fortran: bool,
-    shape: Shape,
-}
-
-impl Header {
-    /// The number of elements. A zero does not hide lengths that no array could have: strides are made of them all.
-    fn size(&self) -> Fallible<usize> {
-        let mut lengths = self.shape.iter().map(|n| (*n).max(1));
-        let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
-        match bytes {
-            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(self.shape.iter().product()),
-            _ => Err(format_fault(format!("shape {:?} of {} has too many bytes", self.shape, self.dtype))),
-        }
+/// Elements in the order of the file, as the array that its header describes.
+fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Array> {
+    if !header.fortran {
+        return Ok(Array::adopt(elements, &header.shape, at));
     }
-
-    fn array<T: Element>(&self, elements: Vec<T>, at: Loc) -> Fallible<Array> {
-        if !self.fortran {
-            return Ok(Array::adopt(elements, &self.shape, at));
-        }
-        // Fortran order is C order with the axes reversed
-        let reversed: Shape = self.shape.iter().rev().copied().collect();
-        let axes: Vec<isize> = (0..reversed.len() as isize).rev().collect();
-        let stored = Array::adopt(elements, &reversed, at);
-        let array = view("from_npy", &stored, at, |shape| View::permute(shape, &axes)).eval_at(at);
-        array.map_err(|e| Fault::new(e.kind(), e.to_string()))
-    }
-}
-
-// --- the header's Python literal ---
-
-/// A parser of the one kind of dictionary that there is in a header: three keys in any order, values of three forms.
-struct Parser<'a> {
-    rest: &'a [u8],
-    /// Python 2 wrote long integers as `3L`.
-    python2: bool,
-}
-
-impl Parser<'_> {
-    fn header(mut self) -> Fallible<Header> {
-        let (mut descr, mut fortran, mut shape) = (None, None, None);
-        self.expect(b'{')?;
-        while !self.take(b'}') {
-            let key = self.string()?;
-            self.expect(b':')?;
-            let new = match key {
-                b"descr" => descr.replace(self.descr()?).is_none(),
-                b"fortran_order" => fortran.replace(self.boolean()?).is_none(),
-                b"shape" => shape.replace(self.shape()?).is_none(),
-                _ => return Err(self.wrong(&format!("the unknown key {}", printable(key)))),
-            };
-            if !new {
-                return Err(self.wrong(&format!("the key {} twice", printable(key))));
-            }
-            if !self.take(b',') {
-                self.expect(b'}')?;
-                break;
-            }
-        }
-        self.skip_space();
-        if !self.rest.is_empty() {
-            return Err(self.wrong("more after the dictionary"));
-        }
-        match (descr, fortran, shape) {
-            (Some((dtype, swap)), Some(fortran), Some(shape)) => Ok(Header { dtype, swap, fortran, shape }),
-            (descr, fortran, _) => {
-                let missing = match (descr, fortran) {
-                    (None, _) => "descr",
-                    (_, None) => "fortran_order",
-                    _ => "shape",
-                };
-                Err(self.wrong(&format!("no key {missing}")))
-            }
-        }
-    }
-
-    fn wrong(&self, what: &str) -> Fault {
-        format_fault(format!("the header has {what}"))
-    }
-
-    fn skip_space(&mut self) {
-        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
-    }
-
-    /// Skips blank space, then `byte` if it is next.
-    fn take(&mut self, byte: u8) -> bool {
-        self.skip_space();
-        match self.rest {
-            [b, rest @ ..] if *b == byte => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn expect(&mut self, byte: u8) -> Fallible<()> {
-        if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
-    }
-
-    /// What is there where something else should be.
-    fn found(&self, wanted: &str) -> Fault {
-        match self.rest {
-            [] => self.wrong(&format!("its end where {wanted} should be")),
-            rest => self.wrong(&format!("{} where {wanted} should be", printable(rest))),
-        }
-    }
-}
-
-impl<'a> Parser<'a> {
-    /// A string in either kind of quotes, without escapes.
-    fn string(&mut self) -> Fallible<&'a [u8]> {
-        self.skip_space();
-        let [quote @ (b'\'' | b'"'), rest @ ..] = self.rest else { return Err(self.found("a string")) };
-        let rest: &'a [u8] = rest;
-        match rest.iter().position(|b| b == quote || matches!(b, b'\\' | b'\n')) {
-            Some(end) if rest[end] == *quote => {
-                self.rest = &rest[end + 1..];
-                Ok(&rest[..end])
-            }
-            _ => Err(self.found("a string without escapes")),
-        }
-    }
-
-    fn boolean(&mut self) -> Fallible<bool> {
-        self.skip_space();
-        for (word, value) in [(&b"True"[..], true), (b"False", false)] {
-            if let Some(rest) = self.rest.strip_prefix(word) {
-                self.rest = rest;
-                return Ok(value);
-            }
-        }
-        Err(self.found("True or False"))
-    }
-
-    /// A tuple of lengths: `()`, `(3,)`, `(3, 4)`.
-    fn shape(&mut self) -> Fallible<Shape> {
-        let mut shape = Shape::new();
-        self.expect(b'(')?;
-        while !self.take(b')') {
-            if shape.len() == MAX_NDIM {
-                return Err(self.wrong(&format!("more than {MAX_NDIM} axes")));
-            }
-            shape.push(self.length()?);
-            if !self.take(b',') {
-                // to Python (3) is a number
-                if shape.len() == 1 {
-                    return Err(self.found("','"));
-                }
-                self.expect(b')')?;
-                break;
-            }
-        }
-        Ok(shape)
-    }
-
-    fn length(&mut self) -> Fallible<usize> {
-        self.skip_space();
-        if self.rest.starts_with(b"-") {
-            return Err(self.found("a length that is not negative"));
-        }
-        let end = self.rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(self.rest.len());
-        let (digits, rest) = self.rest.split_at(end);
-        if digits.is_empty() || digits.len() > 1 && digits[0] == b'0' {
-            return Err(self.found("a length"));
-        }
-        let value = digits.iter().try_fold(0usize, |n, d| n.checked_mul(10)?.checked_add((d - b'0') as usize));
-        let length = value.filter(|n| isize::try_from(*n).is_ok()).ok_or_else(|| self.found("a length below 2^63"))?;
-        self.rest = match rest {
-            [b'L', rest @ ..] if self.python2 => rest,
-            _ => rest,
-        };
-        Ok(length)
-    }
-
-    /// A type such as `<f4`, and whether its bytes are in the other order than this machine's.
-    fn descr(&mut self) -> Fallible<(DType, bool)> {
-        self.skip_space();
-        let unsupported = |name: &[u8]| {
-            let name = printable(name);
-            format_fault(format!("dtype {name} is not supported; known are b1, i1 to i8, u1 to u8, f2, f4 and f8"))
-        };
-        if let [b'[' | b'(', ..] = self.rest {
-            return Err(unsupported(self.rest));
-        }
-        let name = self.string()?;
-        let dtype = match name {
-            [b'<' | b'>' | b'|' | b'=', code @ ..] => match code {
-                b"b1" => DType::Bool,
-                b"u1" => DType::U8,
-                b"i1" => DType::I8,
-                b"u2" => DType::U16,
-                b"i2" => DType::I16,
-                b"u4" => DType::U32,
-                b"i4" => DType::I32,
-                b"u8" => DType::U64,
-                b"i8" => DType::I64,
-                b"f2" => DType::F16,
-                b"f4" => DType::F32,
-                b"f8" => DType::F64,
-                _ => return Err(unsupported(name)),
-            },
-            _ => return Err(unsupported(name)),
-        };
-        // to NumPy | and = are this machine's order
-        let other = if cfg!(target_endian = "little") { b'>' } else { b'<' };
-        Ok((dtype, dtype.size() > 1 && name[0] == other))
-    }
-}
-
-/// The start of what a file holds, for a message: whatever the bytes are, one line of ASCII.
-fn printable(bytes: &[u8]) -> String {
-    let start = &bytes[..bytes.len().min(40)];
-    let dots = if start.len() < bytes.len() { "…" } else { "" };
-    format!("\"{}{dots}\"", start.escape_ascii())
+    // Fortran order is C order with the axes reversed
+    let reversed: Shape = header.shape.iter().rev().copied().collect();
+    let axes: Vec<isize> = (0..reversed.len() as isize).rev().collect();
+    let stored = Array::adopt(elements, &reversed, at);
+    let array = view("from_npy", &stored, at, |shape| View::permute(shape, &axes)).eval_at(at);
+    array.map_err(|e| Fault::new(e.kind(), e.to_string()))
 }
 
 // --- writing ---
@@ -498,10 +282,11 @@ impl<T: Element> Data for Vec<T> {
 }
 
 impl Content {
+    #[track_caller]
     fn of(expr: &Expr, op: &'static str, at: Loc) -> Result<Content> {
         let expr = &strong(expr.clone(), at);
         let dtype = expr.dtype()?;
-        let Some(descr) = descr_of(dtype) else {
+        let Some(descr) = header::descr_of(dtype) else {
             let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
             return Err(Error::new(ErrorKind::DType, op, detail, at));
         };
@@ -521,45 +306,8 @@ impl Content {
             DType::F32 => Box::new(array.to_vec::<f32>()?),
             DType::F64 => Box::new(array.to_vec::<f64>()?),
         };
-        Ok(Content { header: header_text(&descr, array.shape()), data })
+        Ok(Content { header: header::text(&descr, array.shape()), data })
     }
-}
-
-/// NumPy's name of a type in this machine's byte order.
-fn descr_of(dtype: DType) -> Option<String> {
-    let kind = match dtype {
-        DType::Bool => 'b',
-        DType::BF16 => return None,
-        d if d.is_float() => 'f',
-        d if d.is_unsigned_integer() => 'u',
-        _ => 'i',
-    };
-    let order = match dtype.size() {
-        1 => '|',
-        _ if cfg!(target_endian = "little") => '<',
-        _ => '>',
-    };
-    Some(format!("{order}{kind}{}", dtype.size()))
-}
-
-/// All before the data. 64 axes of 20 digits stay far below the 64 KiB of version 1.0.
-fn header_text(descr: &str, shape: &[usize]) -> Vec<u8> {
-    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
-    let comma = if shape.len() == 1 { "," } else { "" };
-    let tuple = lengths.join(", ") + comma;
-    let growth = lengths.first().map_or(0, |n| GROWTH_DIGITS.saturating_sub(n.len()));
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({tuple}), }}{:growth$}", "");
-    let preamble = MAGIC.len() + 4;
-    // NumPy pads by 1 to 64, never by 0
-    let length = (preamble + text.len() + 1) / ALIGN * ALIGN + ALIGN - preamble;
-    let mut bytes = Vec::with_capacity(preamble + length);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&[1, 0]);
-    bytes.extend_from_slice(&(length as u16).to_le_bytes());
-    bytes.extend_from_slice(text.as_bytes());
-    bytes.resize(preamble + length - 1, b' ');
-    bytes.push(b'\n');
-    bytes
 }
 
 /// Writes a file under another name, then gives it the right one.
@@ -572,7 +320,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::
         return write(&mut File::options().write(true).open(path)?);
     }
     let (temporary, mut file) = create_beside(path)?;
-    let mut whole = || {
+    let whole = || {
         // what was private stays private
         if let Some(old) = old {
             file.set_permissions(old.permissions())?;

@@ -10,8 +10,19 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
-pub(crate) trait Call<A, B, C, R> {
+pub(crate) trait Call<A: Copy, B, C, R> {
     fn call(a: A, b: B, c: C) -> R;
+    /// Whether there is a cheaper function for some operands, [`Call::near`], with the same results.
+    const HAS_NEAR: bool = false;
+    /// Whether the cheaper function serves.
+    #[inline(always)]
+    fn is_near(_: A) -> bool {
+        false
+    }
+    #[inline(always)]
+    fn near(a: A, b: B, c: C) -> R {
+        Self::call(a, b, c)
+    }
 }
 
 /// Virtual lanes of a fold: the same on every instruction set, so that sums have the same bits on all.
@@ -148,6 +159,13 @@ forms! {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
         // operands that a function ignores are any value of their type
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
+        // one far operand sends the whole run the long way: a choice per element would not vectorise
+        if F::HAS_NEAR && a.iter().fold(true, |near, x| near & F::is_near(*x)) {
+            for i in 0..n {
+                out[i] = F::near(a[i], b, c);
+            }
+            return;
+        }
         for i in 0..n {
             out[i] = F::call(a[i], b, c);
         }

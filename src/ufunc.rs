@@ -199,6 +199,21 @@ macro_rules! loops {
             $crate::simd::Loops::$form::<$t, $t, $t, $r, K>()
         })
     };
+    (@near $t:ty, ($x:ident), $e:expr, $limit:expr, $near:expr) => {
+        Some(const {
+            struct K;
+            impl $crate::simd::Call<$t, $t, $t, $t> for K {
+                #[inline(always)]
+                fn call($x: $t, _: $t, _: $t) -> $t { $e }
+                const HAS_NEAR: bool = true;
+                #[inline(always)]
+                fn is_near(x: $t) -> bool { x.abs() <= $limit }
+                #[inline(always)]
+                fn near($x: $t, _: $t, _: $t) -> $t { $near }
+            }
+            $crate::simd::Loops::unary::<$t, $t, $t, $t, K>()
+        })
+    };
     (@impl $t:ty, $r:ty, ($x:ident), $e:expr) => {
         impl $crate::simd::Call<$t, $t, $t, $r> for K {
             #[inline(always)]
@@ -229,7 +244,7 @@ pub(crate) use loops;
 /// Writes the rows of one family as statics, from the table that `methods!` (in `ops.rs`) reads too.
 ///
 /// A row is `name(operands): Class { … }` with, in this order and each where it has it: `f` the f32 and f64
-/// functions, `ft` the same giving bool (as u8), `i` the function of i32, u32, i64 and u64, `it` giving bool, `b` of
+/// functions, `fnear` the same with cheaper ones below limits, `ft` the same giving bool (as u8), `i` the function of i32, u32, i64 and u64, `it` giving bool, `b` of
 /// bool (as u8); `wf wd wi wb` the WGSL text for f32, f64, integers, bool; `exact`, `exact_int` (with `w`, the
 /// width); `domain`; `bound` (f32 CPU, f32 GPU, f64 CPU, half CPU); `reduce` the neutral element; flags.
 macro_rules! define {
@@ -237,6 +252,7 @@ macro_rules! define {
         $(#[doc = $doc:literal])+
         $name:ident $args:tt : $class:ident {
             $(f: [$f32:expr, $f64:expr],)?
+            $(fnear: [$n32:expr, $n64:expr; $g32:expr, $g64:expr; $l32:expr, $l64:expr],)?
             $(ft: [$ft32:expr, $ft64:expr],)?
             $(i: $i:expr,)?
             $(it: $it:expr,)?
@@ -263,8 +279,8 @@ macro_rules! define {
                 use $crate::ufunc::{Bound::*, Class, loops};
                 // loops that are only named in a branch not taken are not compiled
                 const REDUCES: bool = $crate::ufunc::define!(@present $($identity)?);
-                let mut fold = [None; Compute::COUNT];
-                let mut accumulate = [None; Compute::COUNT];
+                let mut fold: [Option<$crate::simd::Loops>; Compute::COUNT] = [None; Compute::COUNT];
+                let mut accumulate = fold;
                 let mut row = $crate::ufunc::Ufunc {
                     name: stringify!($name),
                     doc: concat!($($doc, " "),+),
@@ -290,6 +306,10 @@ macro_rules! define {
                         fold[Compute::F64 as usize] = loops!(@call fold f64, f64, $args, $f64);
                         accumulate[Compute::F64 as usize] = loops!(@call accumulate f64, f64, $args, $f64);
                     }
+                )?
+                $(
+                    row.loops[Compute::F32 as usize] = loops!(@near f32, $args, $n32, $l32, $g32);
+                    row.loops[Compute::F64 as usize] = loops!(@near f64, $args, $n64, $l64, $g64);
                 )?
                 $(
                     row.loops[Compute::F32 as usize] = loops!(f32, u8, $args, $ft32);

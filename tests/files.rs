@@ -343,9 +343,10 @@ fn flipped_bits() {
     let (mut accepted, mut typed) = (0, 0);
     for _ in 0..5000 {
         let mut file = all[random(all.len())].file.clone();
+        // in the part of the header that says something, or anywhere
+        let part = if random(2) == 0 { file.len().min(90) } else { file.len() };
         for _ in 0..1 + random(3) {
-            // the part that says something, not its padding
-            let i = random(file.len().min(90));
+            let i = random(part);
             file[i] ^= 1 << random(8);
         }
         match read(&file) {
@@ -570,6 +571,26 @@ fn bools_that_are_none() {
     assert_eq!(read(&raw(1, header, &[0, 1, 1, 0])).unwrap().to_vec::<bool>().unwrap(), [false, true, true, false]);
     for byte in 2..=255u8 {
         refused(&raw(1, header, &[1, 0, byte, 1]), &format!("bool element 2 is the byte {byte}"));
+    }
+}
+
+/// Larger than what is allowed on top: one copy of the data is all that there is, whatever has to be done with it.
+#[test]
+fn large_files_cost_their_own_size() {
+    let size = 1 << 22;
+    let header =
+        |descr: &str, n: usize| format!("{{'descr': '{descr}', 'fortran_order': True, 'shape': ({n}, 2), }}\n");
+    for (descr, bytes) in [("|b1", 1), ("|u1", 1), (">u2", 2), ("<f4", 4), (">f8", 8)] {
+        let file = raw(1, header(descr, size / bytes / 2).as_bytes(), &vec![1; size]);
+        let before = NOW.get();
+        PEAK.set(before);
+        let x = Array::from_npy_bytes(&file).unwrap();
+        let used = PEAK.get() - before;
+        assert!(used < size as isize + (1 << 16), "{descr}: {used} bytes for {size}");
+        assert_eq!(x.size() * bytes, size);
+    }
+    for n in [size / 8 + 1, usize::MAX / 64] {
+        refused(&raw(1, header("<f4", n).as_bytes(), &vec![1; size]), "bytes of data");
     }
 }
 

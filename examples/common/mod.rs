@@ -20,7 +20,7 @@ pub mod plot;
 
 use std::ffi::OsString;
 use std::fmt::{Display, Write as _};
-use std::io::{IsTerminal, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -192,6 +192,16 @@ pub fn finish<E: Display>(program: &str, result: Result<(), E>) -> ExitCode {
     }
 }
 
+/// Prints a line on stdout. A reader who has gone (`| head`) is no error, and no panic as with `println!`.
+pub fn say(line: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(io::Error::new(error.kind(), format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn one_line(message: impl Display) -> String {
     let text = message.to_string();
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
@@ -248,14 +258,14 @@ impl Progress {
         }
     }
 
-    /// Prints a line on stdout, above the bar.
-    pub fn say(&mut self, line: impl Display) {
+    /// As [`say`], above the bar.
+    pub fn say(&mut self, line: impl Display) -> io::Result<()> {
         if self.mode == Mode::Bar {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            let _ = write!(io::stderr(), "\r\x1b[K");
             // the bar comes back with the next step
             self.drawn = None;
         }
-        let _ = writeln!(std::io::stdout(), "{line}");
+        say(line)
     }
 
     fn draw(&mut self, note: &dyn Display) {

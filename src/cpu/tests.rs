@@ -611,6 +611,3 @@ fn variance_keeps_bits_across_kinds() {
         }
     }
 }
-
-#[cfg(not(debug_assertions))]
-mod bench;

@@ -85,13 +85,17 @@ pub(crate) struct Shrink {
     pub max_groups: u32,
 }
 
-fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // the default flags clamp buffers below 4 GiB and slow every call
-    if !cfg!(debug_assertions) {
-        descriptor.flags = wgpu::InstanceFlags::empty();
-    }
-    wgpu::Instance::new(descriptor)
+/// One for the process: making it loads and asks every driver.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    INSTANCE.get_or_init(|| {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        // the default flags clamp buffers below 4 GiB and slow every call
+        if !cfg!(debug_assertions) {
+            descriptor.flags = wgpu::InstanceFlags::empty();
+        }
+        wgpu::Instance::new(descriptor)
+    })
 }
 
 /// Adapters, hardware first, in an order that does not change between calls.

@@ -119,7 +119,7 @@ impl Shared {
         })?;
 
         let groups = match kernel.kind {
-            KernelKind::Elementwise => count.div_ceil(256 * (variant.units * variant.spread) as usize),
+            KernelKind::Elementwise => count.div_ceil(256 * (variant.units * variant.apart()) as usize),
             KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
             KernelKind::Matmul => {
                 let (m, n) = matrix(&window.shape);
@@ -302,10 +302,13 @@ impl Shared {
             }
         }
         // a large kernel waits for memory: several loads at once. A long one would only become longer
-        let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty() && units == 1;
+        let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty();
         let many = window.shape.iter().product::<usize>().saturating_mul(inner) >= SPREAD_FROM;
         let spread = match kernel.kind {
-            KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => 4,
+            KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => {
+                units = if units > 1 { 4 } else { 1 };
+                4
+            }
             // a larger tile reads less, if there are enough of them; two of 8-byte types do not fit workgroup memory
             KernelKind::Matmul if kernel.values.first().is_some_and(|v| v.compute().size() == 4) => {
                 let (m, n) = matrix(&window.shape);

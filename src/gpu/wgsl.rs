@@ -72,6 +72,13 @@ pub(crate) struct Variant {
     pub params: u32,
 }
 
+impl Variant {
+    /// How many elements a workgroup's width apart an elementwise invocation takes.
+    pub fn apart(&self) -> u32 {
+        if self.units > 1 { 1 } else { self.spread }
+    }
+}
+
 /// Words before the data of a kernel's own: zero, count, ranks of outer and inner; inner size, grid x, grid y, first
 /// group; error id, m, n, flags.
 pub(crate) const HEADER: usize = 12;
@@ -155,7 +162,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
     let mut body = Body::new(kernel, form, variant);
     let (file, slots): (&str, Vec<(&str, String)>) = match kernel.kind {
         KernelKind::Elementwise => {
-            bindings.push_str(&format!("const UNITS = {}u;\nconst SPREAD = {}u;\n", variant.units, variant.spread));
+            bindings.push_str(&format!("const UNITS = {}u;\nconst SPREAD = {}u;\n", variant.units, variant.apart()));
             (ELEMENTWISE, vec![("elements", body.elements()?)])
         }
         KernelKind::Reduce(_) => {

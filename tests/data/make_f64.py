@@ -39,6 +39,8 @@ def rounded(y):
         r = math.ldexp(n, e)
     except OverflowError:
         return None
+    if r == 0 and y < 0:
+        r = -0.0
     return r, int(mpmath.nint((q - n) * 256))
 
 

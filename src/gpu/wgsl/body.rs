@@ -289,20 +289,23 @@ impl<'a> Body<'a> {
             return Ok(out);
         }
         let columns = self.columns(|_| true, |_| true);
+        // neighbours where a word needs one owner, else elements that the workgroup reads in order
+        let apart = if self.variant.units > 1 { 1 } else { 256 };
+        out.push_str(&self.words());
         for e in 0..spread {
             // past the end the last element is loaded again and not stored
             self.hoist(&mut out, e, "q", false, &columns, |body, out| {
-                line!(out, "let index = min(first + {e}u * 256u, count - 1u);");
+                line!(out, "let index = min(first + {}u, count - 1u);", e * apart);
                 body.outer_offsets(out);
             });
         }
         for e in 0..spread {
-            line!(out, "if first + {e}u * 256u < count {{");
+            line!(out, "if first + {}u < count {{", e * apart);
             self.declare_ok(&mut out);
             self.unhoist(&mut out, e, "q", false, &columns);
             let kernel = self.kernel;
             self.values(&mut out, |i| !is_load(kernel, i))?;
-            self.stores(&mut out, false, "0u", "true");
+            self.stores(&mut out, false, &format!("{e}u"), &format!("first + {}u == count", e * apart + 1));
             line!(out, "}}");
         }
         Ok(out)

@@ -25,18 +25,29 @@ impl Body<'_> {
 
         // sums are named by the part and line of a, and by the part of b
         let (mut zero, mut product, mut names) = (String::new(), String::new(), Vec::new());
-        for p in 0..parts {
-            line!(product, "let a{p} = tile_a[(kk * {parts}u + {p}u) * 16u + ty];");
-            line!(product, "let b{p} = tile_b[(kk * {parts}u + {p}u) * 16u + tx];");
-        }
         for a in 0..parts {
-            for (i, c) in COMPONENTS.iter().enumerate() {
+            for i in 0..COMPONENTS.len() {
                 for b in 0..parts {
                     line!(zero, "var s{a}_{i}_{b} = vec4<T>();");
-                    line!(product, "s{a}_{i}_{b} = s{a}_{i}_{b} + a{a}.{c} * b{b};");
                     names.push(format!("s{a}_{i}_{b}"));
                 }
             }
+        }
+        // unrolled by four here: drivers often leave a loop as it is, and all sixteen take long to compile
+        for step in 0..4 {
+            line!(product, "{{ let kk = k_tile + {step}u;");
+            for p in 0..parts {
+                line!(product, "let a{p} = tile_a[(kk * {parts}u + {p}u) * 16u + ty];");
+                line!(product, "let b{p} = tile_b[(kk * {parts}u + {p}u) * 16u + tx];");
+            }
+            for a in 0..parts {
+                for (i, c) in COMPONENTS.iter().enumerate() {
+                    for b in 0..parts {
+                        line!(product, "s{a}_{i}_{b} = s{a}_{i}_{b} + a{a}.{c} * b{b};");
+                    }
+                }
+            }
+            line!(product, "}}");
         }
         let mut sums = format!("var acc = array<vec4<T>, {}>({});\n", names.len(), names.join(", "));
         sums.push_str(&self.words());

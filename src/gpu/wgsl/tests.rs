@@ -83,7 +83,7 @@ fn check(name: &str, k: &Kernel, how: How, lanes: u32) {
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     validate(name, &generate(k, &form, &variant).unwrap());
-    if variant.units == 1 || k.kind == KernelKind::Matmul {
+    if k.kind != KernelKind::Row {
         variant.spread = if k.kind == KernelKind::Matmul { 2 } else { 4 };
         validate(name, &generate(k, &form, &variant).unwrap());
     }

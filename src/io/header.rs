@@ -1,0 +1,268 @@
+//! The header of a `.npy` file: a Python dictionary literal that says dtype, order and shape.
+
+use crate::dtype::DType;
+use crate::error::{ErrorKind, Fault, Result};
+use crate::layout::{MAX_NDIM, Shape};
+
+type Fallible<T> = Result<T, Fault>;
+
+pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// NumPy starts the data at a multiple of this.
+const ALIGN: usize = 64;
+/// NumPy leaves room for the first length to grow to as many digits, so that a file can be appended to.
+const GROWTH_DIGITS: usize = 21;
+
+pub fn format_fault(detail: impl Into<String>) -> Fault {
+    Fault::new(ErrorKind::Format, detail)
+}
+
+/// What the header says.
+pub struct Header {
+    pub dtype: DType,
+    /// The bytes of an element are in the other order than this machine's.
+    pub swap: bool,
+    pub fortran: bool,
+    pub shape: Shape,
+}
+
+impl Header {
+    /// Reads a header of a file of format version `version`.
+    pub fn parse(text: &[u8], version: u8) -> Fallible<Header> {
+        Parser { rest: text, python2: version < 3 }.header()
+    }
+
+    /// The number of elements. A zero does not hide lengths that no array could have: strides are made of them all.
+    pub fn size(&self) -> Fallible<usize> {
+        let mut lengths = self.shape.iter().map(|n| (*n).max(1));
+        let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
+        match bytes {
+            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(self.shape.iter().product()),
+            _ => Err(format_fault(format!("shape {:?} of {} has too many bytes", self.shape, self.dtype))),
+        }
+    }
+}
+
+/// A parser of the one kind of dictionary that there is in a header: three keys in any order, values of three forms.
+struct Parser<'a> {
+    rest: &'a [u8],
+    /// Python 2 wrote long integers as `3L`.
+    python2: bool,
+}
+
+impl Parser<'_> {
+    fn header(mut self) -> Fallible<Header> {
+        let (mut descr, mut fortran, mut shape) = (None, None, None);
+        self.need(b'{')?;
+        while !self.take(b'}') {
+            let key = self.string()?;
+            self.need(b':')?;
+            let new = match key {
+                b"descr" => descr.replace(self.descr()?).is_none(),
+                b"fortran_order" => fortran.replace(self.boolean()?).is_none(),
+                b"shape" => shape.replace(self.shape()?).is_none(),
+                _ => return Err(self.wrong(&format!("the unknown key {}", printable(key)))),
+            };
+            if !new {
+                return Err(self.wrong(&format!("the key {} twice", printable(key))));
+            }
+            if !self.take(b',') {
+                self.need(b'}')?;
+                break;
+            }
+        }
+        self.skip_space();
+        if !self.rest.is_empty() {
+            return Err(self.wrong("more after the dictionary"));
+        }
+        match (descr, fortran, shape) {
+            (Some((dtype, swap)), Some(fortran), Some(shape)) => Ok(Header { dtype, swap, fortran, shape }),
+            (descr, fortran, _) => {
+                let missing = match (descr, fortran) {
+                    (None, _) => "descr",
+                    (_, None) => "fortran_order",
+                    _ => "shape",
+                };
+                Err(self.wrong(&format!("no key {missing}")))
+            }
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Fault {
+        format_fault(format!("the header has {what}"))
+    }
+
+    fn skip_space(&mut self) {
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    /// Skips blank space, then `byte` if it is next.
+    fn take(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        match self.rest {
+            [b, rest @ ..] if *b == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn need(&mut self, byte: u8) -> Fallible<()> {
+        if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
+    }
+
+    /// What is there where something else should be.
+    fn found(&self, wanted: &str) -> Fault {
+        match self.rest {
+            [] => self.wrong(&format!("its end where {wanted} should be")),
+            rest => self.wrong(&format!("{} where {wanted} should be", printable(rest))),
+        }
+    }
+}
+
+impl<'a> Parser<'a> {
+    /// A string in either kind of quotes, without escapes.
+    fn string(&mut self) -> Fallible<&'a [u8]> {
+        self.skip_space();
+        let [quote @ (b'\'' | b'"'), rest @ ..] = self.rest else { return Err(self.found("a string")) };
+        let rest: &'a [u8] = rest;
+        match rest.iter().position(|b| b == quote || matches!(b, b'\\' | b'\n')) {
+            Some(end) if rest[end] == *quote => {
+                self.rest = &rest[end + 1..];
+                Ok(&rest[..end])
+            }
+            _ => Err(self.found("a string without escapes")),
+        }
+    }
+
+    fn boolean(&mut self) -> Fallible<bool> {
+        self.skip_space();
+        for (word, value) in [(&b"True"[..], true), (b"False", false)] {
+            if let Some(rest) = self.rest.strip_prefix(word) {
+                self.rest = rest;
+                return Ok(value);
+            }
+        }
+        Err(self.found("True or False"))
+    }
+
+    /// A tuple of lengths: `()`, `(3,)`, `(3, 4)`.
+    fn shape(&mut self) -> Fallible<Shape> {
+        let mut shape = Shape::new();
+        self.need(b'(')?;
+        while !self.take(b')') {
+            if shape.len() == MAX_NDIM {
+                return Err(self.wrong(&format!("more than {MAX_NDIM} axes")));
+            }
+            shape.push(self.length()?);
+            if !self.take(b',') {
+                // to Python (3) is a number
+                if shape.len() == 1 {
+                    return Err(self.found("','"));
+                }
+                self.need(b')')?;
+                break;
+            }
+        }
+        Ok(shape)
+    }
+
+    fn length(&mut self) -> Fallible<usize> {
+        self.skip_space();
+        if self.rest.starts_with(b"-") {
+            return Err(self.found("a length that is not negative"));
+        }
+        let end = self.rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(self.rest.len());
+        let (digits, rest) = self.rest.split_at(end);
+        if digits.is_empty() || digits.len() > 1 && digits[0] == b'0' {
+            return Err(self.found("a length"));
+        }
+        let value = digits.iter().try_fold(0usize, |n, d| n.checked_mul(10)?.checked_add((d - b'0') as usize));
+        let length = value.filter(|n| isize::try_from(*n).is_ok()).ok_or_else(|| self.found("a length below 2^63"))?;
+        self.rest = match rest {
+            [b'L', rest @ ..] if self.python2 => rest,
+            _ => rest,
+        };
+        Ok(length)
+    }
+
+    /// A type such as `<f4`, and whether its bytes are in the other order than this machine's.
+    fn descr(&mut self) -> Fallible<(DType, bool)> {
+        self.skip_space();
+        let unsupported = |name: &[u8]| {
+            let name = printable(name);
+            format_fault(format!("dtype {name} is not supported; known are b1, i1 to i8, u1 to u8, f2, f4 and f8"))
+        };
+        if let [b'[' | b'(', ..] = self.rest {
+            return Err(unsupported(self.rest));
+        }
+        let name = self.string()?;
+        let dtype = match name {
+            [b'<' | b'>' | b'|' | b'=', code @ ..] => match code {
+                b"b1" => DType::Bool,
+                b"u1" => DType::U8,
+                b"i1" => DType::I8,
+                b"u2" => DType::U16,
+                b"i2" => DType::I16,
+                b"u4" => DType::U32,
+                b"i4" => DType::I32,
+                b"u8" => DType::U64,
+                b"i8" => DType::I64,
+                b"f2" => DType::F16,
+                b"f4" => DType::F32,
+                b"f8" => DType::F64,
+                _ => return Err(unsupported(name)),
+            },
+            _ => return Err(unsupported(name)),
+        };
+        // to NumPy | and = are this machine's order
+        let other = if cfg!(target_endian = "little") { b'>' } else { b'<' };
+        Ok((dtype, dtype.size() > 1 && name[0] == other))
+    }
+}
+
+/// The start of what a file holds, for a message: whatever the bytes are, one line of ASCII.
+fn printable(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(40)];
+    let dots = if start.len() < bytes.len() { "…" } else { "" };
+    format!("\"{}{dots}\"", start.escape_ascii())
+}
+
+/// NumPy's name of a type in this machine's byte order.
+pub fn descr_of(dtype: DType) -> Option<String> {
+    let kind = match dtype {
+        DType::Bool => 'b',
+        DType::BF16 => return None,
+        d if d.is_float() => 'f',
+        d if d.is_unsigned_integer() => 'u',
+        _ => 'i',
+    };
+    let order = match dtype.size() {
+        1 => '|',
+        _ if cfg!(target_endian = "little") => '<',
+        _ => '>',
+    };
+    Some(format!("{order}{kind}{}", dtype.size()))
+}
+
+/// All before the data. 64 axes of 20 digits stay far below the 64 KiB of version 1.0.
+pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let tuple = lengths.join(", ") + comma;
+    let growth = lengths.first().map_or(0, |n| GROWTH_DIGITS.saturating_sub(n.len()));
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({tuple}), }}{:growth$}", "");
+    let preamble = MAGIC.len() + 4;
+    // NumPy pads by 1 to 64, never by 0
+    let length = (preamble + text.len() + 1) / ALIGN * ALIGN + ALIGN - preamble;
+    let mut bytes = Vec::with_capacity(preamble + length);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[1, 0]);
+    bytes.extend_from_slice(&(length as u16).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.resize(preamble + length - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
