@@ -71,6 +71,16 @@ impl Cpu {
         }
     }
 
+    /// For tests: the same device with the planner's limits of a small GPU, so that small arrays take the long ways.
+    pub fn shrunk(id: u32) -> Cpu {
+        let mut cpu = Cpu::new(id, None);
+        cpu.caps.max_bindings = 6;
+        cpu.caps.max_values = 24;
+        cpu.caps.max_row = 32;
+        cpu.caps.max_reduce = [64, 16];
+        cpu
+    }
+
     /// A buffer of memory that the caller already holds, without a copy.
     pub fn adopt<T: Element>(&self, v: Vec<T>) -> Buffer {
         Buffer::new(self.pool.adopt(v))

@@ -40,6 +40,9 @@ enum Engine {
     Gpu(Gpu),
 }
 
+/// The caller's line, where it is known.
+type At = Option<&'static Location<'static>>;
+
 /// All devices ever opened; a device's id is its place + 1. They live as long as the process, so that an array's
 /// device can always be found.
 static DEVICES: RwLock<Vec<Device>> = RwLock::new(Vec::new());
@@ -68,6 +71,25 @@ fn open_cpu(limit: Option<usize>) -> Device {
     register(open).unwrap_or_else(|_| Device::cpu())
 }
 
+/// For tests: a device whose limits are tight, so that small arrays need windows, split reductions and small kernels.
+pub(crate) fn shrunk_cpu() -> Result<Device> {
+    register(|id| {
+        let engine = Engine::Cpu(Cpu::shrunk(id));
+        Ok(Inner { id, name: "shrunk cpu".into(), gpu: false, software: true, engine, adapter: 0 })
+    })
+}
+
+/// The same on the first GPU.
+#[cfg(feature = "gpu")]
+pub(crate) fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
+    let first = Device::gpu()?;
+    register(|id| {
+        let gpu = Gpu::open_shrunk(id, first.0.adapter, None, crate::gpu::Shrink { max_binding, max_groups })?;
+        let name = format!("shrunk {}", first.0.name);
+        Ok(Inner { id, name, gpu: true, software: first.0.software, engine: Engine::Gpu(gpu), adapter: first.0.adapter })
+    })
+}
+
 impl Device {
     /// The CPU.
     pub fn cpu() -> Device {
@@ -80,7 +102,7 @@ impl Device {
     /// [`ErrorKind::DeviceNotFound`] where there is none.
     #[track_caller]
     pub fn gpu() -> Result<Device> {
-        Device::gpu_at(0, Location::caller())
+        Device::gpu_at(0, Some(Location::caller()))
     }
 
     /// As [`Device::gpu`], for code that must not block.
@@ -90,13 +112,12 @@ impl Device {
     #[track_caller]
     pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
         let at = Location::caller();
-        async move { Device::gpu_at(0, at) }
+        async move { Device::gpu_at(0, Some(at)) }
     }
 
     /// All GPUs, hardware first, software drivers after them. One that cannot be opened is left out.
     pub fn gpus() -> Vec<Device> {
-        let at = Location::caller();
-        (0..gpu_count()).filter_map(|i| Device::gpu_at(i, at).ok()).collect()
+        (0..gpu_count()).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
     }
 
     /// A hardware GPU if there is one, else the CPU. The environment variable `CUPRIC_DEVICE=cpu|gpu|gpu:N`
@@ -109,21 +130,20 @@ impl Device {
         let at = Location::caller();
         match std::env::var("CUPRIC_DEVICE") {
             Ok(name) if name == "best" => Ok(Device::hardware()),
-            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", at),
+            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", Some(at)),
             _ => Ok(Device::hardware()),
         }
     }
 
     fn hardware() -> Device {
-        let at = Location::caller();
         // adapters are sorted, so only the first can be a hardware one
-        match Device::gpu_at(0, at) {
+        match Device::gpu_at(0, None) {
             Ok(d) if !d.is_software() => d,
             _ => Device::cpu(),
         }
     }
 
-    fn named(name: &str, op: &str, at: &'static Location<'static>) -> Result<Device> {
+    fn named(name: &str, op: &str, at: At) -> Result<Device> {
         match name {
             "cpu" => Ok(Device::cpu()),
             "gpu" => Device::gpu_at(0, at),
@@ -141,7 +161,7 @@ impl Device {
     }
 
     #[cfg(feature = "gpu")]
-    fn gpu_at(index: usize, at: &'static Location<'static>) -> Result<Device> {
+    fn gpu_at(index: usize, at: At) -> Result<Device> {
         use std::collections::HashMap;
         use std::sync::Mutex;
         // one device per adapter; the lock makes two threads open it once
@@ -150,13 +170,16 @@ impl Device {
         if let Some(d) = open.get_or_insert_default().get(&index) {
             return Ok(d.clone());
         }
-        let device = open_gpu(index, None).map_err(|e| e.or_at(at))?;
+        let device = open_gpu(index, None).map_err(|e| match at {
+            Some(at) => e.or_at(at),
+            None => e,
+        })?;
         open.get_or_insert_default().insert(index, device.clone());
         Ok(device)
     }
 
     #[cfg(not(feature = "gpu"))]
-    fn gpu_at(_: usize, at: &'static Location<'static>) -> Result<Device> {
+    fn gpu_at(_: usize, at: At) -> Result<Device> {
         Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", "cupric was built without its feature `gpu`", at))
     }
 
@@ -340,7 +363,8 @@ impl FromStr for Device {
 
     /// `cpu`, `gpu`, `gpu:N` or `best`.
     fn from_str(name: &str) -> Result<Device> {
-        Device::named(name, "Device", Location::caller())
+        // `parse` hides the caller's line
+        Device::named(name, "Device", None)
     }
 }
 

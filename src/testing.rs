@@ -1,5 +1,9 @@
 //! What the tests in `tests/` need and nobody else: the table of functions as plain data, and a function by its name.
 
+mod plans;
+
+pub use plans::*;
+
 use crate::dtype::DType;
 use crate::expr::{Expr, Operand, ufunc};
 use crate::ufunc::{Bound, Class, Ufunc, arithmetic, float, logic, special};

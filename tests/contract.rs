@@ -8,20 +8,28 @@ mod bound;
 mod common;
 #[path = "contract/data.rs"]
 mod data;
+#[path = "contract/dd.rs"]
+mod dd;
 #[path = "contract/elementwise.rs"]
 mod elementwise;
 #[path = "contract/entry.rs"]
 mod entry;
 #[path = "contract/golden.rs"]
 mod golden;
+#[path = "contract/halves.rs"]
+mod halves;
 #[path = "contract/layouts.rs"]
 mod layouts;
+#[path = "contract/matmul.rs"]
+mod matmul;
+#[path = "contract/reduce.rs"]
+mod reduce;
 #[path = "contract/report.rs"]
 mod report;
 #[path = "contract/table.rs"]
 mod table;
 
-use cupric::{Device, testing};
+use cupric::{DType, Device, testing};
 use report::Report;
 use std::sync::Mutex;
 
@@ -67,27 +75,58 @@ fn astype(backend: &'static str) {
     on(backend, run, "astype");
 }
 
-#[test]
-fn cpu_arithmetic() {
-    family("cpu", "arithmetic");
+fn reductions(backend: &'static str, functions: &'static [&'static str], family: &str) {
+    let run = |report: &mut Report, device: &Device| {
+        for entry in entry::all().iter().filter(|e| e.backend == backend) {
+            if functions.contains(&entry.function.as_str()) {
+                reduce::run(report, entry, device);
+            }
+        }
+    };
+    on(backend, run, family);
 }
 
-#[test]
-fn cpu_float() {
-    family("cpu", "float");
+fn matmul(backend: &'static str) {
+    let run = |report: &mut Report, device: &Device| {
+        for entry in entry::all().iter().filter(|e| e.backend == backend && e.function == "matmul") {
+            matmul::run(report, entry, device);
+        }
+    };
+    on(backend, run, "matmul");
 }
 
-#[test]
-fn cpu_special() {
-    family("cpu", "special");
+fn exhaustive(backend: &'static str, dtype: DType) {
+    on(backend, |report, device| halves::run(report, device, dtype), &format!("all of {dtype}"));
 }
 
-#[test]
-fn cpu_logic() {
-    family("cpu", "logic");
+/// Each backend's tests, by the same functions.
+macro_rules! tests {
+    ($($backend:ident { $($name:ident: $test:expr;)* })*) => { $(
+        mod $backend {
+            use super::*;
+            const BACKEND: &str = stringify!($backend);
+            $(
+                #[test]
+                fn $name() {
+                    $test(BACKEND);
+                }
+            )*
+        }
+    )* };
+    ($($name:ident: $test:expr;)*) => {
+        tests! { cpu { $($name: $test;)* } gpu { $($name: $test;)* } }
+    };
 }
 
-#[test]
-fn cpu_astype() {
-    astype("cpu");
+tests! {
+    arithmetic: |b| family(b, "arithmetic");
+    float: |b| family(b, "float");
+    special: |b| family(b, "special");
+    logic: |b| family(b, "logic");
+    conversions: astype;
+    reductions_of_numbers: |b| reductions(b, &entry::REDUCTIONS, "reductions");
+    functions_of_rows: |b| reductions(b, &entry::ROWS, "rows");
+    matrix_products: matmul;
+    all_of_f16: |b| exhaustive(b, DType::F16);
+    all_of_bf16: |b| exhaustive(b, DType::BF16);
 }

@@ -159,8 +159,9 @@ impl Batch {
         self.serial
     }
 
-    pub fn last_submission(&self) -> Option<wgpu::SubmissionIndex> {
-        self.last.clone()
+    /// The last submission, and how many there were.
+    pub fn submissions(&self) -> (Option<wgpu::SubmissionIndex>, u64) {
+        (self.last.clone(), self.submitted)
     }
 
     /// Forgets bind groups, and so the buffers that they hold.

@@ -294,18 +294,13 @@ impl Shared {
             self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(slice) });
     }
 
-    /// Waits for all that was submitted, without a limit of its own errors.
+    /// Waits until all that was submitted is done, or nothing more comes of it.
     pub fn settle(&self) {
-        let last = lock(&self.batch).last_submission();
-        if let Some(last) = last {
-            let clock = Clock::new(self);
-            let before = self.completed.load(Relaxed);
-            while self.completed.load(Relaxed) == before && !clock.expired(self) {
-                self.poll_for(&last, Duration::from_millis(2));
-                if self.check().is_err() {
-                    return;
-                }
-            }
+        let (last, submitted) = lock(&self.batch).submissions();
+        let Some(last) = last else { return };
+        let clock = Clock::new(self);
+        while self.completed.load(Relaxed) < submitted && !clock.expired(self) && self.check().is_ok() {
+            self.poll_for(&last, Duration::from_millis(2));
         }
     }
 

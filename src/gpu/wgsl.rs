@@ -82,7 +82,7 @@ impl Variant {
 /// Words before the data of a kernel's own: zero, count, ranks of outer and inner; inner size, grid x, grid y, first
 /// group; error id, m, n, flags.
 pub(crate) const HEADER: usize = 12;
-/// Index of word with the rank of outer; and so on.
+/// Lengths of the parameters, in vectors, that texts are made for.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
 /// Binding of the error word, in the group of the buffers.
 pub(crate) const ERROR_BINDING: u32 = 31;

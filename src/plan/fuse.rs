@@ -325,8 +325,17 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is computed from a reduction alone and has as few elements belongs to the reduction's kernel, not to the
-    /// one that broadcasts it: the last such node is the one to store.
+    /// A number, or in memory.
+    fn is_at_hand(&self, node: usize) -> bool {
+        match self.arena.nodes[node].op {
+            AOp::Scalar(_) | AOp::Input { .. } => true,
+            AOp::View(_) => self.is_at_hand(self.arena.nodes[node].args[0]),
+            _ => self.stored[node],
+        }
+    }
+
+    /// What is computed from a reduction or a product alone and has as few elements belongs to its kernel, not to the
+    /// one that reads it: the last such node is the one to store.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| self.arena.nodes[n].shape.iter().product::<usize>();
         let mut node = reduction;
@@ -334,7 +343,7 @@ impl<'a> Planner<'a> {
             let next = self.consumer[node];
             let n = &self.arena.nodes[next];
             let simple = matches!(n.op, AOp::Ufunc(_) | AOp::Cast) && size(next) == size(reduction);
-            let alone = n.args.iter().all(|a| *a == node || matches!(self.arena.nodes[*a].op, AOp::Scalar(_)));
+            let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a));
             if next == owner || !simple || !alone {
                 break;
             }

@@ -57,7 +57,7 @@ impl Report {
                 }
             }
             Err(why) => self.failures.push(format!(
-                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test contract {}_ -- --nocapture",
+                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test contract {}::",
                 self.backend
             )),
         }

@@ -1,0 +1,73 @@
+//! Devices with tight limits, and plans for devices that are not there.
+
+use crate::device::{self, Device};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::Expr;
+use crate::kernel::Caps;
+use crate::plan;
+
+/// A CPU with the planner's limits of a small GPU.
+///
+/// # Errors
+/// None that a test meets.
+pub fn shrunk_cpu() -> Result<Device> {
+    device::shrunk_cpu()
+}
+
+/// The first GPU with bindings of `max_binding` bytes and a grid of `max_groups` a dimension.
+///
+/// # Errors
+/// No GPU.
+#[cfg(feature = "gpu")]
+pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
+    device::shrunk_gpu(max_binding, max_groups)
+}
+
+/// The limits that plans are tested for: the CPU, a card, and the least that WebGPU promises.
+pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
+
+fn named(name: &str) -> Option<Caps> {
+    let card = Caps {
+        name: name.to_string(),
+        gpu: true,
+        int64: true,
+        float64: true,
+        max_binding: (1 << 31) - 256,
+        max_buffer: 1 << 35,
+        max_bindings: 14,
+        max_values: 256,
+        max_row: 16_384,
+        max_reduce: [4096, 256],
+        max_indices: 1 << 31,
+        packs_words: true,
+    };
+    match name {
+        "cpu" => Some(Device::cpu().backend().caps().clone()),
+        "card" => Some(card),
+        "weak" => Some(Caps {
+            int64: false,
+            float64: false,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_bindings: 6,
+            ..card
+        }),
+        _ => None,
+    }
+}
+
+/// The plan of an expression of device-less or CPU arrays for a device of these limits, as text; and the WGSL of its
+/// kernels, which need no device either.
+///
+/// # Errors
+/// Those of planning.
+pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> {
+    let caps = named(caps).ok_or_else(|| Error::new(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
+    expression.checked()?;
+    // numbers beyond those of real devices keep these plans apart in the cache
+    let id = u32::MAX - caps.max_bindings as u32;
+    let planned = plan::plan(&[expression], None, &caps, id)?;
+    let plan = &planned.plan.plan;
+    let wgsl = vec![];
+    Ok((plan.to_string(), wgsl))
+}

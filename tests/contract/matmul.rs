@@ -1,0 +1,132 @@
+//! Trials of the matrix product.
+
+use super::bound::Real;
+use super::dd::Dd;
+use super::entry::Entry;
+use super::report::{Passed, Report};
+use crate::common::{self, Random, number};
+use cupric::{DType, Device, Expr, s};
+
+/// Shapes of one product, and how its operands lie.
+struct Case {
+    layout: &'static str,
+    m: usize,
+    k: usize,
+    n: usize,
+}
+
+const CASES: [Case; 17] = [
+    Case { layout: "contiguous", m: 48, k: 64, n: 80 },
+    Case { layout: "contiguous", m: 8, k: 1000, n: 8 },
+    Case { layout: "transposed", m: 33, k: 65, n: 37 },
+    Case { layout: "transposed", m: 64, k: 32, n: 16 },
+    Case { layout: "negative", m: 21, k: 34, n: 19 },
+    Case { layout: "broadcast", m: 20, k: 31, n: 12 },
+    Case { layout: "batch", m: 9, k: 17, n: 11 },
+    Case { layout: "scalar", m: 1, k: 1, n: 1 },
+    Case { layout: "vector", m: 1, k: 257, n: 1 },
+    Case { layout: "empty", m: 3, k: 0, n: 4 },
+    Case { layout: "empty", m: 0, k: 5, n: 4 },
+    Case { layout: "empty", m: 3, k: 5, n: 0 },
+    Case { layout: "odd", m: 1, k: 3, n: 5 },
+    Case { layout: "odd", m: 127, k: 1, n: 129 },
+    Case { layout: "odd", m: 5, k: 1025, n: 3 },
+    Case { layout: "odd", m: 1, k: 63, n: 255 },
+    Case { layout: "odd", m: 65, k: 33, n: 1 },
+];
+
+fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Result<Passed, String> {
+    let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
+    let batch = if case.layout == "batch" { 3 } else { 1 };
+    let mut draw = |count: usize| -> Vec<u64> { (0..count).map(|_| number::round(d, random.normal())).collect() };
+    let (a, b) = (draw(batch * m * k), draw(k * n));
+    let make = |bits: &[u64], shape: &[usize]| -> Result<Expr, cupric::Error> {
+        Ok(common::array(d, bits, shape, device)?.into())
+    };
+    // element (i, j) of a matrix, stored with its axes exchanged or reversed
+    let turned = |v: &[u64], r: usize, c: usize| -> Vec<u64> { (0..r * c).map(|i| v[i % r * c + i / r]).collect() };
+    let (mut left, mut right) = (a.clone(), b.clone());
+    let built = || -> Result<(Expr, Expr), cupric::Error> {
+        Ok(match case.layout {
+            "transposed" => (make(&turned(&a, m, k), &[k, m])?.t(), make(&turned(&b, k, n), &[n, k])?.t()),
+            "negative" => {
+                let back: Vec<u64> = a.iter().rev().copied().collect();
+                let spaced: Vec<u64> = b.iter().flat_map(|x| [*x, 0x3c00]).collect();
+                (make(&back, &[m, k])?.slice(s![..;-1, ..;-1]), make(&spaced, &[k, 2 * n])?.slice(s![.., ..;2]))
+            }
+            "broadcast" => {
+                // one row for all rows on the left, one column for all columns on the right
+                left = (0..m * k).map(|i| a[i % k]).collect();
+                right = (0..k * n).map(|i| b[i / n * n]).collect();
+                let columns: Vec<u64> = (0..k).map(|i| b[i * n]).collect();
+                (make(&a[..k], &[1, k])?.broadcast_to([m, k]), make(&columns, &[k, 1])?.broadcast_to([k, n]))
+            }
+            "batch" => (make(&a, &[3, m, k])?, make(&b, &[k, n])?),
+            "vector" => (make(&a, &[k])?, make(&b, &[k])?),
+            _ => (make(&a, &[m, k])?, make(&b, &[k, n])?),
+        })
+    };
+    let what = format!("[{m}, {k}] x [{k}, {n}]");
+    let mut build = built;
+    let refused = |e: &cupric::Error| {
+        entry.gpu() && d == DType::F64 && e.kind() == cupric::ErrorKind::Unsupported
+    };
+    let none = Passed { elements: 0, worst: 0.0, unsupported: true };
+    let product = build().and_then(|(x, y)| x.matmul(&y).eval());
+    drop(build);
+    let product = match product {
+        Ok(p) => p,
+        Err(e) if refused(&e) => return Ok(none),
+        Err(e) => return Err(format!("{what}: {e}")),
+    };
+    let shape: &[usize] = match case.layout {
+        "batch" => &[3, m, n],
+        "vector" => &[],
+        _ => &[m, n],
+    };
+    if product.shape() != shape || product.dtype() != d {
+        return Err(format!("{what}: {} {:?}, not {d} {shape:?}", product.dtype(), product.shape()));
+    }
+    let actual = common::read(&product).map_err(|e| format!("{what}: {e}"))?;
+    let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+    let mut worst = 0f64;
+    for (at, got) in actual.iter().enumerate() {
+        let (row, column) = (at / n, at % n);
+        let (mut sum, mut size) = (Dd::from(0.0), 0.0);
+        for i in 0..k {
+            let (x, y) = (number::real(d, left[row * k + i]), number::real(d, right[i * n + column]));
+            sum = sum + Dd::from(x) * y.into();
+            size += (x * y).abs();
+        }
+        let want = Real { value: sum.hi, rest: sum.lo };
+        let ulp = number::ulp(d, want.value);
+        let by_data = (k as f64 / 2.0 + 16.0) * u * size;
+        let allowed = if matches!(d, DType::F16 | DType::BF16) { by_data + ulp } else { by_data.max(ulp) };
+        let error = (number::real(d, *got) - want.value - want.rest).abs();
+        worst = worst.max(error / allowed);
+        // a NaN is no small error
+        if error.is_nan() || error > allowed {
+            let row: Vec<String> = (0..k.min(4)).map(|i| number::show(d, left[row * k + i])).collect();
+            return Err(format!(
+                "{what}: element {at} (row begins {}): expected {}, got {}: {:.3} ULP, error {error:e}, bound {allowed:e}",
+                row.join(", "),
+                number::show(d, number::round(d, want.value)),
+                number::show(d, *got),
+                error / ulp,
+            ));
+        }
+    }
+    Ok(Passed { elements: actual.len(), worst, unsupported: false })
+}
+
+/// The trials of one line.
+pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
+    if !report.wants(&entry.name()) {
+        return;
+    }
+    for (i, case) in CASES.iter().enumerate() {
+        let mut random = Random(97 * (i as u64 + 1));
+        let name = format!("{}::{}_{}x{}x{}", entry.name(), case.layout, case.m, case.k, case.n);
+        report.trial(&name, || check(case, entry, device, &mut random));
+    }
+}

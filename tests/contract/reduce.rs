@@ -1,0 +1,445 @@
+//! Trials of reductions and of the functions of rows (softmax and its like).
+
+use super::bound::{Bound, Real};
+use super::data::Data;
+use super::dd::Dd;
+use super::entry::{Entry, ROWS};
+use super::layouts::{Case, LAYOUTS, cases};
+use super::report::{Passed, Report};
+use crate::common::{self, Random, number};
+use cupric::{AxesArg, DType, Device, ErrorKind, Expr, IntoAxes};
+
+/// What layer_norm and rms_norm add, exact in every type.
+const EPSILON: f64 = 1.0 / 131072.0;
+
+/// The right result of one element.
+enum Want {
+    Bits(u64),
+    /// The value, and how far a result may be from it.
+    Near(Real, f64),
+}
+
+struct Trial<'a> {
+    entry: &'a Entry,
+    result: DType,
+}
+
+fn result_type(function: &str, d: DType) -> DType {
+    match function {
+        "any" | "all" => DType::Bool,
+        "count_nonzero" | "argmin" | "argmax" => DType::I32,
+        "min" | "max" => d,
+        "sum" | "prod" => match d {
+            DType::Bool | DType::I8 | DType::I16 => DType::I32,
+            DType::U8 | DType::U16 => DType::U32,
+            d => d,
+        },
+        _ if d.is_float() => d,
+        _ => DType::F32,
+    }
+}
+
+impl Trial<'_> {
+    fn apply(&self, x: &Expr, axes: AxesArg) -> Expr {
+        match self.entry.function.as_str() {
+            "sum" => x.sum(axes),
+            "prod" => x.prod(axes),
+            "min" => x.min(axes),
+            "max" => x.max(axes),
+            "mean" => x.mean(axes),
+            "var" => x.var(axes),
+            "std" => x.std(axes),
+            "any" => x.any(axes),
+            "all" => x.all(axes),
+            "count_nonzero" => x.count_nonzero(axes),
+            "argmin" => x.argmin(axes),
+            "argmax" => x.argmax(axes),
+            "logsumexp" => x.logsumexp(axes),
+            "softmax" => x.softmax(axes),
+            "log_softmax" => x.log_softmax(axes),
+            "layer_norm" => x.layer_norm(axes, EPSILON),
+            "rms_norm" => x.rms_norm(axes, EPSILON),
+            other => panic!("{other} is no reduction"),
+        }
+    }
+
+    /// Whether the result has the shape of the operand.
+    fn keeps_shape(&self) -> bool {
+        let f = self.entry.function.as_str();
+        ROWS.contains(&f) && f != "logsumexp"
+    }
+
+    /// The right results of the elements that are reduced together.
+    fn want(&self, bits: &[u64]) -> Vec<Want> {
+        let (d, f) = (self.entry.dtype, self.entry.function.as_str());
+        match f {
+            "sum" | "prod" if !d.is_float() => {
+                let ints = bits.iter().map(|b| number::integer(d, *b));
+                let x = if f == "sum" { ints.sum() } else { ints.fold(1i128, i128::wrapping_mul) };
+                return vec![Want::Bits(number::wrap(self.result, x))];
+            }
+            "any" | "all" | "count_nonzero" => {
+                let truth = |b: &&u64| {
+                    if d.is_float() { number::real(d, **b) != 0.0 } else { number::integer(d, **b) != 0 }
+                };
+                let n = bits.iter().filter(truth).count();
+                return vec![Want::Bits(match f {
+                    "any" => (n > 0) as u64,
+                    "all" => (n == bits.len()) as u64,
+                    _ => n as u64,
+                })];
+            }
+            "min" | "max" | "argmin" | "argmax" => {
+                let sign = if f.ends_with("max") { -1.0 } else { 1.0 };
+                let less = |a: u64, b: u64| {
+                    if !d.is_float() {
+                        let (a, b) = (number::integer(d, a), number::integer(d, b));
+                        return if sign < 0.0 { a > b } else { a < b };
+                    }
+                    let (a, b) = (sign * number::real(d, a), sign * number::real(d, b));
+                    // the first NaN wins; the position of a zero does not depend on its sign
+                    let tie = a == 0.0 && b == 0.0 && !f.starts_with("arg");
+                    !b.is_nan() && (a.is_nan() || a < b || tie && a.is_sign_negative() && b.is_sign_positive())
+                };
+                let mut best = 0;
+                (1..bits.len()).for_each(|i| if less(bits[i], bits[best]) { best = i });
+                return vec![Want::Bits(if f.starts_with("arg") { best as u64 } else { bits[best] })];
+            }
+            _ => {}
+        }
+        let seen = |b: &u64| match d.is_float() {
+            true => number::real(d, *b),
+            false => number::real(DType::F32, number::round_integer(DType::F32, number::integer(d, *b))),
+        };
+        let x: Vec<f64> = bits.iter().map(seen).collect();
+        let (want, errors) = self.floats(&x);
+        let g = self.entry.gpu();
+        let near = |(w, error): (Real, f64)| {
+            let ulp = number::ulp(self.result, w.value);
+            let half = matches!(self.result, DType::F16 | DType::BF16);
+            let allowed = if half { error + ulp } else { error.max(ulp) };
+            Want::Near(w, allowed + if g { 2f64.powi(-126) } else { 0.0 })
+        };
+        want.into_iter().zip(errors).map(near).collect()
+    }
+
+    /// Results and bounds by CONTRACT.md.
+    fn floats(&self, x: &[f64]) -> (Vec<Real>, Vec<f64>) {
+        let u = if self.result == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        let g = if self.entry.gpu() { 2.0 } else { 1.0 };
+        let (n, l) = (x.len() as f64, (x.len().max(1) as f64).log2().ceil());
+        let t = (l + 16.0) * u;
+        let real = |d: Dd| Real { value: d.hi, rest: d.lo };
+        let one = |d: Dd, e: f64| (vec![real(d)], vec![e]);
+        let only = |v: f64| (vec![v.into()], vec![0.0]);
+        let every = |f: &dyn Fn(f64) -> f64| (x.iter().map(|x| f(*x).into()).collect(), vec![0.0; x.len()]);
+        let sum = |f: &dyn Fn(f64) -> Dd| x.iter().fold(Dd::from(0.0), |s, x| s + f(*x));
+        let finite = x.iter().all(|x| x.is_finite());
+        let max = x.iter().fold(f64::NEG_INFINITY, |m, x| if m.is_nan() || x.is_nan() { f64::NAN } else { m.max(*x) });
+        let absolute = sum(&|x| x.abs().into()).hi;
+        let mean = sum(&|x| x.into()) / n.into();
+        let var = sum(&|x| (Dd::from(x) - mean) * (Dd::from(x) - mean)) / n.into();
+        match self.entry.function.as_str() {
+            "sum" if finite => one(sum(&|x| x.into()), t * absolute),
+            "sum" => only(x.iter().sum()),
+            "prod" if finite => {
+                let p = x.iter().fold(Dd::from(1.0), |p, x| p * (*x).into());
+                one(p, g * (n + 16.0) * u * p.hi.abs())
+            }
+            "prod" => only(x.iter().product()),
+            "mean" if finite && n > 0.0 => one(mean, t * absolute / n),
+            "mean" => only(x.iter().sum::<f64>() / n),
+            "var" if finite && n > 0.0 => one(var, 2.0 * t * var.hi),
+            "std" if finite && n > 0.0 => one(var.sqrt(), 2.0 * t * var.sqrt().hi),
+            "var" | "std" => only(f64::NAN),
+            "logsumexp" if max.is_finite() => {
+                let r = sum(&|x| (Dd::from(x) - max.into()).exp()).ln() + max.into();
+                one(r, g * ((2.0 * l + 24.0) * u + 4.0 * u * r.hi.abs().max(max.abs())))
+            }
+            "logsumexp" => only(max),
+            "softmax" | "log_softmax" if !max.is_finite() => every(&|_| f64::NAN),
+            "softmax" => {
+                let total = sum(&|x| (Dd::from(x) - max.into()).exp());
+                let y = |x: &f64| (Dd::from(*x) - max.into()).exp() / total;
+                let bound = |x: &f64| match y(x).hi {
+                    0.0 => 0.0,
+                    r => g * ((8.0 + max - x) * u + t) * r,
+                };
+                (x.iter().map(|x| real(y(x))).collect(), x.iter().map(bound).collect())
+            }
+            "log_softmax" => {
+                let log = sum(&|x| (Dd::from(x) - max.into()).exp()).ln();
+                let y = |x: &f64| match x.is_finite() {
+                    true => real(Dd::from(*x) - max.into() - log),
+                    false => (*x).into(),
+                };
+                let bound = |x: &f64| g * (4.0 * l + 32.0 + 2.0 * (max - x)) * u;
+                (x.iter().map(y).collect(), x.iter().map(bound).collect())
+            }
+            "layer_norm" if finite => {
+                let s = (var + EPSILON.into()).sqrt();
+                let y = |x: &f64| (Dd::from(*x) - mean) / s;
+                let bound = |x: &f64| {
+                    let y = y(x).hi.abs();
+                    g * (t * (absolute / n / s.hi + 2.0 * y) + 4.0 * u * (y + y))
+                };
+                (x.iter().map(|x| real(y(x))).collect(), x.iter().map(bound).collect())
+            }
+            "layer_norm" => every(&|_| f64::NAN),
+            "rms_norm" if finite => {
+                let s = (sum(&|x| Dd::from(x) * x.into()) / n.into() + EPSILON.into()).sqrt();
+                let y = |x: &f64| Dd::from(*x) / s;
+                let bound = |x: &f64| g * (t + 8.0 * u) * y(x).hi.abs();
+                (x.iter().map(|x| real(y(x))).collect(), x.iter().map(bound).collect())
+            }
+            "rms_norm" if x.iter().any(|x| x.is_nan()) => every(&|_| f64::NAN),
+            "rms_norm" => every(&|x| if x.is_infinite() { f64::NAN } else { 0.0 }),
+            other => panic!("{other} has no reference"),
+        }
+    }
+
+    fn right(&self, want: &Want, got: u64) -> bool {
+        let (w, allowed) = match want {
+            Want::Bits(b) => return *b == got || number::is_nan(self.result, *b) && number::is_nan(self.result, got),
+            Want::Near(w, allowed) => (w, *allowed),
+        };
+        let got = number::real(self.result, got);
+        if w.value.is_nan() || got.is_nan() || w.value.is_infinite() || got.is_infinite() {
+            return w.value.is_nan() && got.is_nan() || w.value == got;
+        }
+        ((got - w.value) - w.rest).abs() <= allowed
+    }
+
+    fn check(&self, cases: &[Case], data: &str) -> Result<Passed, String> {
+        let mut passed = Passed { elements: 0, worst: 0.0, unsupported: false };
+        for case in cases {
+            for axes in axes_of(&case.shape) {
+                // special values would only make every column NaN
+                if data == "special" && axes.axes.as_deref() != Some(&[-1]) {
+                    continue;
+                }
+                let many = axes.axes.as_ref().is_some_and(|a| a.len() > 1);
+                if many && self.entry.function.starts_with("arg") {
+                    continue;
+                }
+                match self.one(case, &axes)? {
+                    Some((n, worst)) => {
+                        passed.elements += n;
+                        passed.worst = passed.worst.max(worst);
+                    }
+                    None => passed.unsupported = true,
+                }
+            }
+        }
+        Ok(passed)
+    }
+
+    /// One evaluation: elements and the worst share of a bound; none where the device lacks the type.
+    fn one(&self, case: &Case, axes: &Along) -> Result<Option<(usize, f64)>, String> {
+        let (shape, along) = (&case.shape, describe(axes));
+        let (groups, mut wanted_shape) = groups(shape, axes);
+        if self.keeps_shape() {
+            wanted_shape = shape.clone();
+        }
+        let positions = ["min", "max", "argmin", "argmax"].contains(&self.entry.function.as_str());
+        let nothing = positions && groups.iter().any(Vec::is_empty);
+        let result = self.apply(&case.operands[0], axes.into()).eval();
+        let result = match result {
+            Ok(_) if nothing => return Err(format!("{along} of {shape:?}: a result of nothing, not an error")),
+            Err(e) if nothing && e.kind() == ErrorKind::Shape => return Ok(Some((0, 0.0))),
+            Err(e) if self.refusable(&e) => return Ok(None),
+            Err(e) => return Err(format!("{along} of {shape:?}: {e}")),
+            Ok(r) => r,
+        };
+        if result.shape() != wanted_shape || result.dtype() != self.result {
+            let (s, d) = (result.shape(), result.dtype());
+            return Err(format!("{along} of {shape:?}: {d} {s:?}, not {} {wanted_shape:?}", self.result));
+        }
+        let actual = common::read(&result).map_err(|e| format!("{along} of {shape:?}: {e}"))?;
+        let mut worst = 0f64;
+        for (g, group) in groups.iter().enumerate() {
+            let bits: Vec<u64> = group.iter().map(|k| case.values[0][*k]).collect();
+            for (i, want) in self.want(&bits).iter().enumerate() {
+                let at = if self.keeps_shape() { group[i] } else { g };
+                let got = actual[at];
+                if let Want::Near(w, allowed) = want
+                    && w.value.is_finite()
+                    && *allowed > 0.0
+                {
+                    worst = worst.max((number::real(self.result, got) - w.value - w.rest).abs() / allowed);
+                }
+                if !self.right(want, got) {
+                    return Err(self.report(&bits, &along, shape, at, want, got, i));
+                }
+            }
+        }
+        Ok(Some((actual.len(), worst)))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn report(&self, x: &[u64], along: &str, shape: &[usize], at: usize, want: &Want, got: u64, i: usize) -> String {
+        let d = self.entry.dtype;
+        let some: Vec<String> = x.iter().take(6).map(|b| number::show(d, *b)).collect();
+        let some = format!("{}{}", some.join(", "), if x.len() > 6 { ", .." } else { "" });
+        let (expected, by) = match want {
+            Want::Bits(b) => (number::show(self.result, *b), String::new()),
+            Want::Near(w, allowed) => {
+                let error = (number::real(self.result, got) - w.value - w.rest).abs();
+                let ulps = error / number::ulp(self.result, w.value);
+                let shown = number::show(self.result, number::round(self.result, w.value));
+                (shown, format!(": {ulps:.3} ULP, error {error:e}, bound {allowed:e} ({:?})", self.entry.bound))
+            }
+        };
+        let (n, got, here) = (x.len(), number::show(self.result, got), x.get(i).map_or(String::new(), |b| number::show(d, *b)));
+        format!("{along} of {shape:?}, result {at} from {n} elements ({some}), there {here}: expected {expected}, got {got}{by}")
+    }
+
+    fn refusable(&self, e: &cupric::Error) -> bool {
+        let wide = matches!(self.entry.dtype, DType::I64 | DType::U64 | DType::F64);
+        self.entry.gpu() && wide && e.kind() == ErrorKind::Unsupported
+    }
+}
+
+/// Axes as the public API takes them: a list or all, kept or not.
+#[derive(Clone)]
+struct Along {
+    axes: Option<Vec<isize>>,
+    keep: bool,
+}
+
+impl From<&Along> for AxesArg {
+    fn from(a: &Along) -> AxesArg {
+        match (&a.axes, a.keep) {
+            (None, false) => (..).into_axes(),
+            (None, true) => cupric::keep(..).into_axes(),
+            (Some(list), false) => list.as_slice().into_axes(),
+            (Some(list), true) => cupric::keep(list.as_slice()).into_axes(),
+        }
+    }
+}
+
+fn describe(axes: &Along) -> String {
+    let list = axes.axes.as_ref().map_or("all axes".into(), |a| format!("axes {:?}", a.as_slice()));
+    format!("{list}{}", if axes.keep { " kept" } else { "" })
+}
+
+/// The axes that are tried on a shape.
+fn axes_of(shape: &[usize]) -> Vec<Along> {
+    let along = |axes: &[isize]| Along { axes: Some(axes.to_vec()), keep: false };
+    let kept = |axes: &[isize]| Along { axes: Some(axes.to_vec()), keep: true };
+    let all = Along { axes: None, keep: false };
+    match shape.len() {
+        0 => vec![all],
+        1 => vec![along(&[0]), all],
+        2 => vec![along(&[-1]), along(&[0]), all, kept(&[-1])],
+        _ => vec![along(&[-1]), along(&[1]), along(&[0, 2]), kept(&[0, 1])],
+    }
+}
+
+/// The flat indices that are reduced together, in C order, and the shape of the results.
+fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
+    let n = shape.len() as isize;
+    let list: Option<Vec<isize>> = axes.axes.as_ref().map(|a| a.iter().map(|d| (d + n) % n.max(1)).collect());
+    let gone = |d: usize| list.as_ref().is_none_or(|l| l.contains(&(d as isize)));
+    let kept: Vec<usize> = (0..shape.len()).filter(|d| !gone(*d)).collect();
+    let mut all = vec![vec![]; kept.iter().map(|d| shape[*d]).product()];
+    for k in 0..shape.iter().product() {
+        let index = |d: usize| k / shape[d + 1..].iter().product::<usize>() % shape[d];
+        all[kept.iter().fold(0, |g, d| g * shape[*d] + index(*d))].push(k);
+    }
+    let ones = (0..shape.len()).map(|d| if gone(d) { 1 } else { shape[d] });
+    (all, if axes.keep { ones.collect() } else { kept.iter().map(|d| shape[*d]).collect() })
+}
+
+/// Elements whose reductions stay finite; `special` ones hold ∞, NaN and zeros, a few in each run of 53.
+fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
+    let d = entry.dtype;
+    let mut random = Random(entry.name().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
+    let f = entry.function.as_str();
+    let spread = matches!(f, "var" | "std");
+    (0..n)
+        .map(|i| {
+            if !d.is_float() {
+                let mixed = ["any", "all", "count_nonzero"].contains(&f) && i / 53 % 3 > 0;
+                return match (f, i % 5) {
+                    _ if mixed => (i / 53 % 3 == 1) as u64,
+                    ("mean" | "var" | "std" | "logsumexp", _) => number::wrap(d, random.between(0.0, 101.0) as i128),
+                    (_, 0..3) => number::wrap(d, random.between(-4.0, 5.0) as i128),
+                    _ if d == DType::Bool => random.bits() & 1,
+                    _ => random.bits() >> (64 - 8 * d.size()),
+                };
+            }
+            if kind == "special" && i % 53 % 17 == 5 {
+                let all = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.0, -0.0, f64::NEG_INFINITY, -0.0];
+                // one kind of a special value in most rows, all of them in the last
+                let row = i / 53;
+                return number::round(d, if row % 8 == 7 { all[i % 7] } else { all[row % 8 % 7] });
+            }
+            if kind == "special" && i / 53 % 11 == 10 {
+                return number::round(d, [f64::NEG_INFINITY, 0.0, -0.0][i / 53 / 11 % 3]);
+            }
+            let z = random.normal();
+            let x = match f {
+                "prod" => (0.01 * z).exp() * if random.bits() & 1 == 0 { 1.0 } else { -1.0 },
+                // a mean of ten thousand times the spread, where the type can say it
+                _ if spread && matches!(d, DType::F32 | DType::F64) && i % 2 == 0 => 1e4 + z,
+                _ if spread && matches!(d, DType::F32 | DType::F64) => 1e4 - z,
+                _ if spread => 100.0 + 10.0 * z,
+                "any" | "all" | "count_nonzero" => if i / 53 % 3 == 1 { z } else { (random.bits() & 1) as f64 },
+                _ if ROWS.contains(&f) => 4.0 * z,
+                _ => z,
+            };
+            number::round(d, x)
+        })
+        .collect()
+}
+
+/// The trials of one line.
+pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
+    let name = entry.name();
+    if !report.wants(&name) {
+        return;
+    }
+    let trial = Trial { entry, result: result_type(&entry.function, entry.dtype) };
+    let exact = entry.bound == Bound::Exact;
+    assert!(exact || matches!(entry.bound, Bound::Named(_)), "{name}: {:?}", entry.bound);
+    let data = Data { columns: vec![elements(entry, "usual", 37 * 53)], axes: None };
+    for layout in LAYOUTS {
+        report.trial(&format!("{name}::{layout}"), || {
+            let cases = match cases(layout, &[entry.dtype], &data, device) {
+                Ok(mut c) => {
+                    if layout == "contiguous" {
+                        // a matrix, and three axes
+                        let case = &c[0];
+                        let shaped = |shape: &[usize]| {
+                            let e = case.operands[0].reshape(shape.iter().map(|n| *n as isize).collect::<Vec<_>>());
+                            Case { operands: vec![e], shape: shape.to_vec(), values: case.values.clone() }
+                        };
+                        c = vec![shaped(&[37, 53]), shaped(&[37, 1, 53])];
+                    }
+                    c
+                }
+                Err(e) if trial.refusable(&e) => return Ok(Passed { elements: 0, worst: 0.0, unsupported: true }),
+                Err(e) => return Err(format!("the operands: {e}")),
+            };
+            trial.check(&cases, "usual")
+        });
+    }
+    let shaped = |kind: &'static str, shape: [usize; 2]| {
+        let values = elements(entry, kind, shape[0] * shape[1]);
+        let made = common::array(entry.dtype, &values, &shape, device);
+        move |trial: &Trial| match made {
+            Ok(a) => trial.check(&[Case { operands: vec![a.into()], shape: shape.to_vec(), values: vec![values] }], kind),
+            Err(e) if trial.refusable(&e) => Ok(Passed { elements: 0, worst: 0.0, unsupported: true }),
+            Err(e) => Err(format!("the operands: {e}")),
+        }
+    };
+    if entry.dtype.is_float() {
+        let special = shaped("special", [37, 53]);
+        report.trial(&format!("{name}::special"), || special(&trial));
+    }
+    if !device.is_gpu() {
+        let large = shaped("usual", [3, 20_011]);
+        report.trial(&format!("{name}::large"), || large(&trial));
+    }
+}
