@@ -151,15 +151,14 @@ impl Backend for Gpu {
             if lock(&shared.batch).unread_errors {
                 return read(&shared, None, 0, &mut Vec::new()).await;
             }
-            let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
-            let submission = {
+            // an empty submission also carries pending uploads
+            let last = {
                 let mut batch = lock(&shared.batch);
-                // an empty submission also carries pending uploads
-                batch.submit_with(&shared, |_| {})?
+                batch.submit_with(&shared, |_| {})?;
+                batch.submitted()
             };
-            let signal = done.clone();
-            shared.queue.on_submitted_work_done(move || signal.store(true, Relaxed));
-            device::wait(shared, submission, "synchronize", move || done.load(Relaxed).then_some(())).await
+            let completed = shared.completed.clone();
+            device::wait(shared, "synchronize", move || (completed.load(Relaxed) >= last).then_some(())).await
         })
     }
 
@@ -222,11 +221,11 @@ async fn read(
     let (start, skip) = source.map_or((0, 0), |(_, offset)| (offset / 4 * 4, offset % 4));
     let span = (skip + len).next_multiple_of(4) as u64;
     let staging = shared.staging(span + 16)?;
-    let (submission, errors) = {
+    let errors = {
         let mut batch = lock(&shared.batch);
         let errors = std::mem::take(&mut batch.unread_errors);
         let word = batch.errors.clone();
-        let submission = batch.submit_with(shared, |encoder| {
+        batch.submit_with(shared, |encoder| {
             if let Some((buffer, _)) = source
                 && len > 0
             {
@@ -237,7 +236,7 @@ async fn read(
                 encoder.clear_buffer(&word, 0, None);
             }
         })?;
-        (submission, errors)
+        errors
     };
     let mapped: Arc<OnceLock<bool>> = Arc::default();
     let signal = mapped.clone();
@@ -246,7 +245,7 @@ async fn read(
             let _ = signal.set(result.is_ok());
         });
     })?;
-    let fine = device::wait(shared.clone(), submission, "download", move || mapped.get().copied()).await?;
+    let fine = device::wait(shared.clone(), "download", move || mapped.get().copied()).await?;
     shared.check()?;
     let fail = |detail: &str| Error::new(ErrorKind::Internal, "download", detail, None);
     if !fine {

@@ -12,7 +12,7 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::Instant;
 
 /// Dispatches after which a batch may be submitted, if the device has too little to do.
 const BATCH: usize = 64;
@@ -101,7 +101,6 @@ pub(super) struct Batch {
     /// The number of the open batch.
     serial: u64,
     submitted: u64,
-    last: Option<wgpu::SubmissionIndex>,
     params: Vec<u8>,
     rings: Vec<Ring>,
     ring: usize,
@@ -133,7 +132,6 @@ impl Batch {
             dispatches: 0,
             serial: 1,
             submitted: 0,
-            last: None,
             params: Vec::with_capacity(RING),
             rings: Vec::new(),
             ring: 0,
@@ -159,9 +157,9 @@ impl Batch {
         self.serial
     }
 
-    /// The last submission, and how many there were.
-    pub fn submissions(&self) -> (Option<wgpu::SubmissionIndex>, u64) {
-        (self.last.clone(), self.submitted)
+    /// How many submissions there were.
+    pub fn submitted(&self) -> u64 {
+        self.submitted
     }
 
     /// Forgets bind groups, and so the buffers that they hold.
@@ -430,15 +428,11 @@ impl Batch {
         if self.dispatches == 0 {
             return Ok(());
         }
-        self.submit_with(shared, |_| {}).map(drop)
+        self.submit_with(shared, |_| {})
     }
 
     /// Submits what is open, and copies after it.
-    pub fn submit_with(
-        &mut self,
-        shared: &Shared,
-        copies: impl FnOnce(&mut wgpu::CommandEncoder),
-    ) -> Result<wgpu::SubmissionIndex> {
+    pub fn submit_with(&mut self, shared: &Shared, copies: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<()> {
         self.pass = None;
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
@@ -452,12 +446,11 @@ impl Batch {
                 shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None })
             });
             copies(&mut encoder);
-            let index = shared.queue.submit([encoder.finish()]);
+            shared.queue.submit([encoder.finish()]);
             let completed = shared.completed.clone();
             shared.queue.on_submitted_work_done(move || {
                 completed.fetch_add(1, Relaxed);
             });
-            index
         });
         if !params.is_empty() {
             self.ring = (self.ring + 1) % RINGS;
@@ -466,20 +459,21 @@ impl Batch {
         self.params.clear();
         self.dispatches = 0;
         self.serial += 1;
-        let index = submitted?;
+        // counted even if it failed: its callback comes all the same
         self.submitted += 1;
-        self.last = Some(index.clone());
+        submitted?;
         shared.poll_once();
         // a host that runs far ahead would pile up memory
-        let clock = Clock::new(shared);
-        while self.submitted.saturating_sub(shared.completed.load(Relaxed)) > AHEAD {
-            shared.poll_for(&index, Duration::from_millis(1));
+        let (clock, since) = (Clock::new(shared), Instant::now());
+        let caught_up = || self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= AHEAD;
+        while !caught_up() {
+            shared.poll_until(since, caught_up);
             shared.check()?;
             if clock.expired(shared) {
                 return Err(shared.timed_out("submit"));
             }
         }
-        Ok(index)
+        Ok(())
     }
 }
 

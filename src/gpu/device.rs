@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
+/// How long a waiting thread polls before it lets others in: a runtime's thread is not held longer.
+const SLICE: Duration = Duration::from_millis(2);
+/// How long a wait polls without sleeping; short work is done by then.
+const EAGER: Duration = Duration::from_micros(100);
+const LONGEST_NAP: Duration = Duration::from_micros(500);
+
 /// A GPU that could be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct AdapterInfo {
@@ -286,21 +292,32 @@ impl Shared {
         }
     }
 
-    /// Waits for a submission for at most `slice`; one thread at a time.
-    pub fn poll_for(&self, submission: &wgpu::SubmissionIndex, slice: Duration) {
-        let _guard = lock(&self.poller);
-        // a time-out is what the caller's own clock is for
-        let _ =
-            self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(slice) });
+    /// Polls until `done`, for a moment at most: eagerly at first, then with naps that grow with the time since
+    /// `since`. Not by a wait with a time-out, which panics in wgpu 30.0.1 when another thread submits meanwhile.
+    pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        loop {
+            {
+                let _guard = lock(&self.poller);
+                let _ = self.device.poll(wgpu::PollType::Poll);
+            }
+            if done() || start.elapsed() >= SLICE {
+                return;
+            }
+            match since.elapsed() {
+                waited if waited < EAGER => std::thread::yield_now(),
+                waited => std::thread::sleep((waited / 8).min(LONGEST_NAP)),
+            }
+        }
     }
 
     /// Waits until all that was submitted is done, or nothing more comes of it.
     pub fn settle(&self) {
-        let (last, submitted) = lock(&self.batch).submissions();
-        let Some(last) = last else { return };
-        let clock = Clock::new(self);
-        while self.completed.load(Relaxed) < submitted && !clock.expired(self) && self.check().is_ok() {
-            self.poll_for(&last, Duration::from_millis(2));
+        let submitted = lock(&self.batch).submitted();
+        let (clock, since) = (Clock::new(self), Instant::now());
+        let done = || self.completed.load(Relaxed) >= submitted;
+        while !done() && !clock.expired(self) && self.check().is_ok() {
+            self.poll_until(since, done);
         }
     }
 
@@ -335,18 +352,20 @@ impl Clock {
 /// thread is not held, and a blocking caller does not spin.
 pub(super) fn wait<T>(
     shared: Arc<Shared>,
-    submission: wgpu::SubmissionIndex,
     operation: &'static str,
     mut ready: impl FnMut() -> Option<T> + Send,
 ) -> impl Future<Output = Result<T>> + Send {
-    let clock = Clock::new(&shared);
+    let (clock, since) = (Clock::new(&shared), Instant::now());
     std::future::poll_fn(move |context| {
         use std::task::Poll;
-        if let Some(value) = ready() {
-            return Poll::Ready(Ok(value));
+        let mut value = ready();
+        if value.is_none() {
+            shared.poll_until(since, || {
+                value = ready();
+                value.is_some()
+            });
         }
-        shared.poll_for(&submission, Duration::from_millis(2));
-        if let Some(value) = ready() {
+        if let Some(value) = value {
             return Poll::Ready(Ok(value));
         }
         if let Err(error) = shared.check() {
