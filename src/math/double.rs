@@ -90,10 +90,10 @@ pub(crate) fn nextafter(x: f64, y: f64) -> f64 {
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
 
-/// From `a` to `b` as `t` goes from 0 to 1, exact at both ends.
+/// a + t·(b − a).
 #[inline(always)]
 pub(crate) fn lerp(a: f64, b: f64, t: f64) -> f64 {
-    t.mul_add(b, (-t).mul_add(a, a))
+    t.mul_add(b - a, a)
 }
 
 /// 2/π·2^b less its multiples of 4, b = 0, 27, 54 and 81, in three parts.

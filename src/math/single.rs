@@ -92,8 +92,8 @@ pub(crate) fn nextafter(x: f32, y: f32) -> f32 {
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
 
-/// From `a` to `b` as `t` goes from 0 to 1, exact at both ends.
+/// a + t·(b − a), in f64, where nothing overflows or cancels.
 #[inline(always)]
 pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
-    t.mul_add(b, (-t).mul_add(a, a))
+    (t as f64).mul_add(b as f64 - a as f64, a as f64) as f32
 }

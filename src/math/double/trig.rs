@@ -149,10 +149,15 @@ fn angle(n: f64, d: f64) -> f64 {
     // Above tan(π/8) turned back by π/4.
     let q = n / d;
     let turned = q > 0.414_213_562_373_095_03;
-    let t = if turned { (q - 1.0) / (q + 1.0) } else { q };
+    let sum = q + 1.0;
+    let back = (q - 1.0) / sum;
+    // what the sum and the quotient lost
+    let lost = ((-back).mul_add(sum, q - 1.0) - back * (q - (sum - 1.0))) / sum;
+    let t = if turned { back } else { q };
     let z = t * t;
     let p = (t * z).mul_add(poly(z, ATAN), t);
-    if turned { FRAC_PI_4 + (p + 0.5 * PIO2_MID) } else { p }
+    // d atan = dt/(1 + t²)
+    if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.mul_add(z - 1.0, 1.0))) } else { p }
 }
 
 /// atan x.
