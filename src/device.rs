@@ -86,7 +86,14 @@ pub(crate) fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
     register(|id| {
         let gpu = Gpu::open_shrunk(id, first.0.adapter, None, crate::gpu::Shrink { max_binding, max_groups })?;
         let name = format!("shrunk {}", first.0.name);
-        Ok(Inner { id, name, gpu: true, software: first.0.software, engine: Engine::Gpu(gpu), adapter: first.0.adapter })
+        Ok(Inner {
+            id,
+            name,
+            gpu: true,
+            software: first.0.software,
+            engine: Engine::Gpu(gpu),
+            adapter: first.0.adapter,
+        })
     })
 }
 
@@ -274,7 +281,10 @@ impl Device {
         match &self.0.engine {
             Engine::Cpu(_) => vec![],
             #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => vec![],
+            Engine::Gpu(_) => {
+                let text = |k| crate::gpu::preview(k).unwrap_or_else(|e| format!("// {e}"));
+                plan.kernels.iter().map(text).collect()
+            }
         }
     }
 

@@ -6,10 +6,12 @@ mod device;
 mod dispatch;
 mod memory;
 mod numerics;
+mod variant;
 mod wgsl;
 
 pub(crate) use device::{AdapterInfo, Shrink};
 pub use numerics::Numerics;
+pub(crate) use variant::preview;
 
 use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
 use crate::buffer::Buffer;

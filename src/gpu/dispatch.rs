@@ -4,18 +4,13 @@
 use super::batch::{Batch, Bound};
 use super::device::Shared;
 use super::memory::{GpuMemory, Raw};
-use super::wgsl::{self, Access, Form, HEADER, How, Slot, Variant, Words};
+use super::variant::{classify, matrix};
+use super::wgsl::{self, Access, Form, HEADER, Slot, Words};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Op, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// Indices from which a kernel has several loads under way in each invocation.
-const SPREAD_FROM: usize = 1 << 18;
-
-/// Tiles of 128 × 128 from which a product is made of those.
-const LARGE_TILES: usize = 128;
 
 /// The buffers and scalars of a plan's run.
 pub(super) struct Resources<'a> {
@@ -64,20 +59,6 @@ fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&
     raw.ok_or_else(|| internal(kernel, format!("{r} is not a buffer of this device")))
 }
 
-/// Whether strides are those of a C-ordered whole.
-fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {
-    let mut step = 1isize;
-    for (n, s) in shape.iter().zip(strides).rev() {
-        if *n != 1 {
-            if *s != step {
-                return false;
-            }
-            step *= *n as isize;
-        }
-    }
-    true
-}
-
 impl Shared {
     /// Records a kernel's dispatches.
     pub(super) fn record(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
@@ -113,7 +94,13 @@ impl Shared {
         }
         let operands = self.operands(kernel, window, from)?;
         let (mut places, slots) = self.places(kernel, &operands)?;
-        let variant = self.variant(kernel, form, window, &operands, &mut places, &slots, inner)?;
+        let mut kinds: SmallVec<[Slot; 8]> = places.iter().map(|p| Slot { words: p.words, access: p.access }).collect();
+        let stores: SmallVec<[(&[isize], i64); 2]> =
+            operands[kernel.loads.len()..].iter().map(|o| (o.strides, o.offset)).collect();
+        let variant = classify(kernel, form, window, &stores, &slots, &mut kinds)?;
+        for (p, kind) in places.iter_mut().zip(&kinds) {
+            p.access = kind.access;
+        }
         let pipeline = batch.pipeline(self, wgsl::key(kernel, &variant), form, &variant, || {
             wgsl::generate(kernel, form, &variant).map_err(|fault| fault.at(kernel.name, kernel.location))
         })?;
@@ -253,85 +240,6 @@ impl Shared {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn variant(
-        &self,
-        kernel: &Kernel,
-        form: &Form,
-        window: &Window,
-        operands: &[Operand<'_>],
-        places: &mut [Place<'_>],
-        slots: &[usize],
-        inner: usize,
-    ) -> Result<Variant> {
-        let limit = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location);
-        let (lanes, held) = match kernel.kind {
-            KernelKind::Reduce(Lanes::Inner) if inner > 512 => (256, 1),
-            KernelKind::Reduce(Lanes::Inner) if inner > 8 => (32, 1),
-            KernelKind::Row => match inner {
-                0..=128 => (32, 4),
-                129..=1024 => (256, 4),
-                1025..=4096 => (256, 16),
-                4097..=16384 => (256, 64),
-                _ => return Err(limit(format!("a row of {inner} elements"))),
-            },
-            _ => (1, 1),
-        };
-        let n = kernel.loads.len();
-        let mut units = 1;
-        let mut stores: SmallVec<[(u8, How); 2]> = SmallVec::new();
-        for (i, s) in kernel.stores.iter().enumerate() {
-            let shift = wgsl::packing(s.dtype);
-            let how = match shift {
-                0 => How::Direct,
-                _ if form.checks => How::Atomic,
-                _ if owns(kernel, s.value, window, &operands[n + i], 1 << shift) => {
-                    units = units.max(1 << shift);
-                    How::Owned
-                }
-                _ => How::Atomic,
-            };
-            if how == How::Atomic {
-                places[slots[n + i]].access = Access::Atomic;
-            }
-            stores.push((slots[n + i] as u8, how));
-        }
-        for (slot, how) in &mut stores {
-            // a word collected by its owner cannot go into a binding whose words are merged
-            if *how == How::Owned && places[*slot as usize].access == Access::Atomic {
-                *how = How::Atomic;
-            }
-        }
-        // a large kernel waits for memory: several loads at once. A long one would only become longer
-        let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty();
-        let many = window.shape.iter().product::<usize>().saturating_mul(inner) >= SPREAD_FROM;
-        let spread = match kernel.kind {
-            KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => {
-                units = if units > 1 { 4 } else { 1 };
-                4
-            }
-            // a larger tile reads less, if there are enough of them; two of 8-byte types do not fit workgroup memory
-            KernelKind::Matmul if kernel.values.first().is_some_and(|v| v.compute().size() == 4) => {
-                let (m, n) = matrix(&window.shape);
-                let tiles = window.shape.iter().product::<usize>() / (m * n).max(1) * (m / 128) * (n / 128);
-                if tiles >= LARGE_TILES { 2 } else { 1 }
-            }
-            _ => 1,
-        };
-        let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
-        let params = form.params(rank).ok_or_else(|| limit(format!("{rank} axes of {} operands", form.columns)))?;
-        Ok(Variant {
-            slots: places.iter().map(|p| Slot { words: p.words, access: p.access }).collect(),
-            loads: slots[..n].iter().map(|s| *s as u8).collect(),
-            stores,
-            lanes,
-            held,
-            units,
-            spread,
-            params,
-        })
-    }
-
-    #[allow(clippy::too_many_arguments)]
     fn params(
         &self,
         kernel: &Kernel,
@@ -418,37 +326,5 @@ impl Shared {
             }
         }
         Ok(p)
-    }
-}
-
-/// The last two axes.
-fn matrix(shape: &[usize]) -> (usize, usize) {
-    match shape {
-        [.., m, n] => (*m, *n),
-        _ => (1, 1),
-    }
-}
-
-/// Whether each word of a packed store can belong to one invocation.
-fn owns(kernel: &Kernel, value: usize, window: &Window, o: &Operand<'_>, per: i64) -> bool {
-    let whole =
-        |shape: &[usize], strides: &[isize]| shape.iter().zip(strides).all(|(n, s)| *n == 1 || *s as i64 % per == 0);
-    let axes = window.shape.len();
-    if o.offset % per != 0 {
-        return false;
-    }
-    match kernel.kind {
-        KernelKind::Elementwise => is_contiguous(&window.shape, o.strides),
-        KernelKind::Row => {
-            let (outer, inner) = o.strides.split_at(axes.min(o.strides.len()));
-            kernel.values[value].inner && whole(&window.shape, outer) && is_contiguous(&kernel.inner, inner)
-        }
-        // four neighbours of a row are one invocation's
-        KernelKind::Matmul => {
-            axes >= 1
-                && (o.strides[axes - 1] == 1 || window.shape[axes - 1] == 1)
-                && whole(&window.shape[..axes - 1], &o.strides[..axes - 1])
-        }
-        KernelKind::Reduce(_) => false,
     }
 }

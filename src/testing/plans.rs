@@ -68,6 +68,12 @@ pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> 
     let id = u32::MAX - caps.max_bindings as u32;
     let planned = plan::plan(&[expression], None, &caps, id)?;
     let plan = &planned.plan.plan;
+    #[cfg(feature = "gpu")]
+    let wgsl = match caps.gpu {
+        true => plan.kernels.iter().map(crate::gpu::preview).collect::<Result<Vec<_>>>()?,
+        false => vec![],
+    };
+    #[cfg(not(feature = "gpu"))]
     let wgsl = vec![];
     Ok((plan.to_string(), wgsl))
 }

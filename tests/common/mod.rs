@@ -19,7 +19,8 @@ pub fn gpu(tests: usize) -> Option<Device> {
         Err(e) => {
             let required = std::env::var("CUPRIC_REQUIRE_GPU").is_ok_and(|v| v == "1");
             assert!(!required, "CUPRIC_REQUIRE_GPU=1, but there is no GPU: {e}");
-            say(&format!("gpu tests left out: {tests} (no Vulkan driver)"));
+            let why = if cfg!(feature = "gpu") { "no Vulkan driver" } else { "built without the feature gpu" };
+            say(&format!("gpu tests left out: {tests} ({why})"));
             None
         }
     }

@@ -124,3 +124,44 @@ pub fn operands(dtypes: &[DType], domain: [f64; 2], seed: u64) -> Data {
     }
     Data { columns, axes: Some(axes) }
 }
+
+/// What `astype` may get wrong: numbers beside the middle of two narrower ones, and the edges of integer types.
+pub fn conversions(dtype: DType) -> Vec<u64> {
+    let mut all = vec![];
+    if dtype.is_float() {
+        for (bits, scales) in [(8, [-130, -3, 0, 20, 100]), (11, [-20, -14, 0, 3, 15]), (24, [-140, -20, 0, 7, 100])] {
+            for scale in scales {
+                for odd in [1.0, 2.0, 3.0] {
+                    // 1.0…01 in one bit more than the type has, and a little off
+                    let middle = (2f64.powi(bits) + odd) * 2f64.powi(scale - bits);
+                    for off in [0.0, 2f64.powi(-13), -2f64.powi(-13), 2f64.powi(-27), -2f64.powi(-27), 2f64.powi(-50)] {
+                        all.extend([number::round(dtype, middle * (1.0 + off)), number::round(dtype, -middle * (1.0 + off))]);
+                    }
+                }
+            }
+        }
+        for integer in DType::ALL.into_iter().filter(|d| d.is_integer()) {
+            let (lo, hi) = number::range(integer);
+            for edge in [lo as f64, hi as f64] {
+                for off in [-1.5, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5] {
+                    all.push(number::round(dtype, edge + off));
+                }
+                let place = number::place(dtype, number::round(dtype, edge));
+                all.extend([number::at_place(dtype, place - 1), number::at_place(dtype, place + 1)]);
+            }
+        }
+    } else if dtype != DType::Bool {
+        let (lo, hi) = number::range(dtype);
+        for bits in [8, 11, 24, 53] {
+            for scale in 0..10 {
+                for odd in [1i128, 2, 3] {
+                    let middle = ((1i128 << bits) + odd) << (scale * 5);
+                    all.extend([-1, 0, 1].map(|off| middle + off));
+                    all.extend([-1, 0, 1].map(|off| -middle + off));
+                }
+            }
+        }
+        return all.into_iter().filter(|x| (lo..=hi).contains(x)).map(|x| number::wrap(dtype, x)).collect();
+    }
+    all
+}

@@ -178,7 +178,11 @@ impl Trial<'_> {
             }
             return Data { columns, axes: None };
         }
-        data::operands(&self.dtypes, domain, seed)
+        let mut data = data::operands(&self.dtypes, domain, seed);
+        if self.row.is_none() {
+            data.columns[0].extend(data::conversions(self.entry.dtype));
+        }
+        data
     }
 
     fn run(&self, case: &Case, device: &Device, first: bool) -> Result<(Vec<u64>, Vec<usize>, u64)> {

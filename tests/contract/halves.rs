@@ -37,7 +37,8 @@ fn check(entry: &Entry, row: Row, device: &Device) -> Result<Passed, String> {
             wrong += 1;
             if first.is_none() || steps > worst {
                 let (x, got) = (number::show(d, *bits), number::show(result, *got));
-                let want = number::show(result, if result.is_float() { number::round(result, want) } else { want as u64 });
+                let want =
+                    number::show(result, if result.is_float() { number::round(result, want) } else { want as u64 });
                 first = Some(format!("f({x}): expected {want}, got {got}"));
             }
         }

@@ -68,9 +68,7 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
     };
     let what = format!("[{m}, {k}] x [{k}, {n}]");
     let mut build = built;
-    let refused = |e: &cupric::Error| {
-        entry.gpu() && d == DType::F64 && e.kind() == cupric::ErrorKind::Unsupported
-    };
+    let refused = |e: &cupric::Error| entry.gpu() && d == DType::F64 && e.kind() == cupric::ErrorKind::Unsupported;
     let none = Passed { elements: 0, worst: 0.0, unsupported: true };
     let product = build().and_then(|(x, y)| x.matmul(&y).eval());
     drop(build);

@@ -102,7 +102,11 @@ impl Trial<'_> {
                     !b.is_nan() && (a.is_nan() || a < b || tie && a.is_sign_negative() && b.is_sign_positive())
                 };
                 let mut best = 0;
-                (1..bits.len()).for_each(|i| if less(bits[i], bits[best]) { best = i });
+                (1..bits.len()).for_each(|i| {
+                    if less(bits[i], bits[best]) {
+                        best = i
+                    }
+                });
                 return vec![Want::Bits(if f.starts_with("arg") { best as u64 } else { bits[best] })];
             }
             _ => {}
@@ -137,6 +141,8 @@ impl Trial<'_> {
         let finite = x.iter().all(|x| x.is_finite());
         let max = x.iter().fold(f64::NEG_INFINITY, |m, x| if m.is_nan() || x.is_nan() { f64::NAN } else { m.max(*x) });
         let absolute = sum(&|x| x.abs().into()).hi;
+        // exp(x − max), where −∞ leaves nothing
+        let power = |x: f64| if x == f64::NEG_INFINITY { 0.0.into() } else { (Dd::from(x) - max.into()).exp() };
         let mean = sum(&|x| x.into()) / n.into();
         let var = sum(&|x| (Dd::from(x) - mean) * (Dd::from(x) - mean)) / n.into();
         match self.entry.function.as_str() {
@@ -153,14 +159,14 @@ impl Trial<'_> {
             "std" if finite && n > 0.0 => one(var.sqrt(), 2.0 * t * var.sqrt().hi),
             "var" | "std" => only(f64::NAN),
             "logsumexp" if max.is_finite() => {
-                let r = sum(&|x| (Dd::from(x) - max.into()).exp()).ln() + max.into();
+                let r = sum(&power).ln() + max.into();
                 one(r, g * ((2.0 * l + 24.0) * u + 4.0 * u * r.hi.abs().max(max.abs())))
             }
             "logsumexp" => only(max),
             "softmax" | "log_softmax" if !max.is_finite() => every(&|_| f64::NAN),
             "softmax" => {
-                let total = sum(&|x| (Dd::from(x) - max.into()).exp());
-                let y = |x: &f64| (Dd::from(*x) - max.into()).exp() / total;
+                let total = sum(&power);
+                let y = |x: &f64| power(*x) / total;
                 let bound = |x: &f64| match y(x).hi {
                     0.0 => 0.0,
                     r => g * ((8.0 + max - x) * u + t) * r,
@@ -168,7 +174,7 @@ impl Trial<'_> {
                 (x.iter().map(|x| real(y(x))).collect(), x.iter().map(bound).collect())
             }
             "log_softmax" => {
-                let log = sum(&|x| (Dd::from(x) - max.into()).exp()).ln();
+                let log = sum(&power).ln();
                 let y = |x: &f64| match x.is_finite() {
                     true => real(Dd::from(*x) - max.into() - log),
                     false => (*x).into(),
@@ -290,8 +296,11 @@ impl Trial<'_> {
                 (shown, format!(": {ulps:.3} ULP, error {error:e}, bound {allowed:e} ({:?})", self.entry.bound))
             }
         };
-        let (n, got, here) = (x.len(), number::show(self.result, got), x.get(i).map_or(String::new(), |b| number::show(d, *b)));
-        format!("{along} of {shape:?}, result {at} from {n} elements ({some}), there {here}: expected {expected}, got {got}{by}")
+        let (n, got, here) =
+            (x.len(), number::show(self.result, got), x.get(i).map_or(String::new(), |b| number::show(d, *b)));
+        format!(
+            "{along} of {shape:?}, result {at} from {n} elements ({some}), there {here}: expected {expected}, got {got}{by}"
+        )
     }
 
     fn refusable(&self, e: &cupric::Error) -> bool {
@@ -385,7 +394,13 @@ fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                 _ if spread && matches!(d, DType::F32 | DType::F64) && i % 2 == 0 => 1e4 + z,
                 _ if spread && matches!(d, DType::F32 | DType::F64) => 1e4 - z,
                 _ if spread => 100.0 + 10.0 * z,
-                "any" | "all" | "count_nonzero" => if i / 53 % 3 == 1 { z } else { (random.bits() & 1) as f64 },
+                "any" | "all" | "count_nonzero" => {
+                    if i / 53 % 3 == 1 {
+                        z
+                    } else {
+                        (random.bits() & 1) as f64
+                    }
+                }
                 _ if ROWS.contains(&f) => 4.0 * z,
                 _ => z,
             };
@@ -429,7 +444,9 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         let values = elements(entry, kind, shape[0] * shape[1]);
         let made = common::array(entry.dtype, &values, &shape, device);
         move |trial: &Trial| match made {
-            Ok(a) => trial.check(&[Case { operands: vec![a.into()], shape: shape.to_vec(), values: vec![values] }], kind),
+            Ok(a) => {
+                trial.check(&[Case { operands: vec![a.into()], shape: shape.to_vec(), values: vec![values] }], kind)
+            }
             Err(e) if trial.refusable(&e) => Ok(Passed { elements: 0, worst: 0.0, unsupported: true }),
             Err(e) => Err(format!("the operands: {e}")),
         }

@@ -1,0 +1,227 @@
+//! Elementwise functions of operands: the result's type, numbers without a type, casts.
+
+use super::{Arg, Expr, Kind, Loc, carry, cast, common};
+use crate::dtype::{Compute, DType, Scalar};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{self, Shape};
+use crate::ufunc::{Class, Ufunc, logic};
+use smallvec::{SmallVec, smallvec};
+
+/// An elementwise function of operands.
+pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
+    carry(at, || build_ufunc(row, args, at))
+}
+
+fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
+    let list: Vec<_> = dtypes.iter().map(|d| d.name()).collect();
+    let detail = match row.name {
+        _ if dtypes.len() > 1 && dtypes.iter().any(|d| *d != dtypes[0]) => {
+            format!("dtypes {} have no common type for it; use astype", list.join(" and "))
+        }
+        _ => format!("dtype {} is not supported", list[0]),
+    };
+    Error::new(ErrorKind::DType, row.name, detail, at)
+}
+
+fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result<Expr> {
+    let device = common(row.name, args.iter().filter_map(as_expr), at)?;
+    if args.iter().all(|a| as_expr(a).is_none()) {
+        return fold_scalars(row, &args, at);
+    }
+    // the operands whose types are promoted: select's condition has its own
+    let first = (row.class == Class::Select) as usize;
+    let own: SmallVec<[DType; 3]> = args[first..].iter().filter_map(as_expr).map(|e| e.0.dtype).collect();
+    let mut dtype = match own.split_first() {
+        Some((d, rest)) => rest.iter().try_fold(*d, |a, b| a.promote(*b)),
+        None => {
+            // select of two numbers: the type of an array of them
+            let d = |i: usize| scalar_of(&args[i]).map(Scalar::default_dtype);
+            d(1).and_then(|a| a.promote(d(2)?))
+        }
+    };
+    if row.class == Class::Compare && own.len() == 2 {
+        if let Some(e) = compare_mixed_signs(row, &args, own[0], own[1], at) {
+            return Ok(e);
+        }
+    }
+    for a in &args[first..] {
+        let (Some(s), Some(d)) = (scalar_of(a), dtype) else { continue };
+        let Some(p) = s.promote_with(d) else {
+            if row.class == Class::Compare {
+                return Ok(compare_outside(row, &args, d, device, at));
+            }
+            return Err(Error::new(ErrorKind::Argument, row.name, format!("{s} does not fit dtype {d}"), at));
+        };
+        dtype = Some(p);
+    }
+    let dtype = dtype.ok_or_else(|| match own.is_empty() {
+        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common type", at),
+        false => dtype_error(row, &own, at),
+    })?;
+    let operand = row.class.operand(dtype);
+    let takes = match row.class {
+        Class::FloatOnly => operand.is_float(),
+        Class::Select => true,
+        _ => row.on_cpu(operand.compute()),
+    };
+    if !takes {
+        return Err(dtype_error(row, if own.is_empty() { &[DType::Bool] } else { &own }, at));
+    }
+    if row.name == "pow"
+        && operand.is_integer()
+        && let Some(Scalar::Int(n)) = scalar_of(&args[1])
+        && n < 0
+    {
+        return Err(Error::new(
+            ErrorKind::Argument,
+            row.name,
+            format!("{dtype} to the negative power {n}; use astype to a float type first"),
+            at,
+        ));
+    }
+    let row = match (row.half, operand) {
+        (Some(h), DType::F16) => h[0],
+        (Some(h), DType::BF16) => h[1],
+        _ => row,
+    };
+    let mut shape: Option<Shape> = None;
+    for e in args.iter().filter_map(as_expr) {
+        shape = Some(match shape {
+            None => e.0.shape.clone(),
+            Some(s) if s == e.0.shape => s,
+            Some(s) => layout::broadcast(&s, &e.0.shape).map_err(|f| f.at(row.name, at))?,
+        });
+    }
+    let operands = args.into_iter().enumerate().map(|(i, a)| {
+        let to = if i < first { DType::Bool } else { operand };
+        match a {
+            Arg::Expr(e) => cast(e, to, at),
+            Arg::Scalar(s) => Expr::fill(s, smallvec![], to, at),
+        }
+    });
+    let kind = Kind::Ufunc(row, operands.collect());
+    Ok(Expr::node(kind, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+}
+
+fn as_expr(a: &Arg) -> Option<&Expr> {
+    match a {
+        Arg::Expr(e) => Some(e),
+        Arg::Scalar(_) => None,
+    }
+}
+
+fn scalar_of(a: &Arg) -> Option<Scalar> {
+    match a {
+        Arg::Expr(_) => None,
+        Arg::Scalar(s) => Some(*s),
+    }
+}
+
+/// A comparison of a signed with an unsigned type that no common type of the device may hold: by sign first.
+fn compare_mixed_signs(row: &'static Ufunc, args: &[Arg], a: DType, b: DType, at: Loc) -> Option<Expr> {
+    let (Arg::Expr(x), Arg::Expr(y)) = (&args[0], &args[1]) else { return None };
+    let swapped = a.is_unsigned_integer() && b.is_signed_integer();
+    if !(swapped || a.is_signed_integer() && b.is_unsigned_integer()) {
+        return None;
+    }
+    let (signed, unsigned) = if swapped { (b, a) } else { (a, b) };
+    if unsigned.size() < 4 || signed.size() > unsigned.size() {
+        return None;
+    }
+    let s = if swapped { y } else { x };
+    let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
+    let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at));
+    let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
+    // what the comparison says of a negative number and any unsigned one
+    let if_negative = match row.name {
+        "not_equal" => true,
+        "less" | "less_equal" => !swapped,
+        "greater" | "greater_equal" => swapped,
+        _ => false,
+    };
+    Some(if if_negative {
+        ufunc(&logic::logical_or, smallvec![Arg::Expr(negative), Arg::Expr(compared)], at)
+    } else {
+        let positive = ufunc(&logic::logical_not, smallvec![Arg::Expr(negative)], at);
+        ufunc(&logic::logical_and, smallvec![Arg::Expr(positive), Arg::Expr(compared)], at)
+    })
+}
+
+/// A comparison of an integer array with a number outside its type: the answer is the same for every element.
+fn compare_outside(row: &'static Ufunc, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
+    let left = scalar_of(&args[0]);
+    let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
+    let shape = args.iter().find_map(as_expr).map(|e| e.0.shape.clone()).unwrap_or_default();
+    // the array is below the number, or above it
+    let below = number > dtype.integer_range().1;
+    let first_is_less = below == left.is_none();
+    let answer = match row.name {
+        "not_equal" => true,
+        "less" | "less_equal" => first_is_less,
+        "greater" | "greater_equal" => !first_is_less,
+        _ => false,
+    };
+    Expr::node(Kind::Fill(Scalar::Bool(answer)), shape, DType::Bool, device, at)
+}
+
+/// A function of numbers alone gives a number: computed now, in f64 or 64-bit integers.
+fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
+    let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
+    if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
+        let truth = match row.name {
+            "equal" => Some(a == b),
+            "not_equal" => Some(a != b),
+            "less" => Some(a < b),
+            "less_equal" => Some(a <= b),
+            "greater" => Some(a > b),
+            "greater_equal" => Some(a >= b),
+            _ => None,
+        };
+        if let Some(t) = truth {
+            return Ok(Expr::node(Kind::Weak(Scalar::Bool(t)), smallvec![], DType::Bool, 0, at));
+        }
+        // a negative number and one beyond i64 have no common type
+        if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
+            return Err(dtype_error(row, &[DType::I64, DType::U64], at));
+        }
+    }
+    let wide = |s: &Scalar| match s {
+        Scalar::Bool(_) => DType::Bool,
+        Scalar::Int(v) if i64::try_from(*v).is_ok() => DType::I64,
+        Scalar::Int(_) => DType::U64,
+        Scalar::Float(_) => DType::F64,
+    };
+    let first = (row.class == Class::Select) as usize;
+    let dtype = scalars[first..].iter().map(wide).reduce(|a, b| match (a, b) {
+        (a, b) if a == b => a,
+        (DType::F64, _) | (_, DType::F64) => DType::F64,
+        (DType::U64, _) | (_, DType::U64) => DType::U64,
+        _ => DType::I64,
+    });
+    let mut dtype = dtype.unwrap_or(DType::F64);
+    if matches!(row.class, Class::Float | Class::FloatOnly) {
+        dtype = DType::F64;
+    }
+    if row.class == Class::Logical {
+        dtype = DType::Bool;
+    }
+    let compute = dtype.compute();
+    let Some(loops) = row.loops[compute as usize] else { return Err(dtype_error(row, &[dtype], at)) };
+    if row.name == "pow" && dtype != DType::F64 && scalars[1].as_i128() < 0 {
+        return Err(Error::new(ErrorKind::Argument, row.name, "an integer to a negative power", at));
+    }
+    let mut bits = [0u64; 4];
+    for (i, s) in scalars.iter().enumerate() {
+        bits[i] = s.bits(if i < first { DType::Bool } else { dtype });
+    }
+    let p = |i: usize| bits[i..].as_ptr() as *const u8;
+    let mut out = [0u64; 1];
+    // SAFETY: each pointer leads to one aligned element of at least the compute type's size; out is apart.
+    unsafe { loops.get()(1, p(0), p(1), p(2), out.as_mut_ptr() as *mut u8) };
+    let result = match row.class.result(dtype) {
+        DType::Bool => Compute::Bool,
+        _ => compute,
+    };
+    let value = Scalar::from_bits(out[0], result);
+    Ok(Expr::node(Kind::Weak(value), smallvec![], value.default_dtype(), 0, at))
+}
