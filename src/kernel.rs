@@ -14,11 +14,9 @@ use crate::layout::{Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
-use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
-use std::sync::OnceLock;
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -88,7 +86,8 @@ pub(crate) enum Op {
     Load(usize),
     /// Run-time scalar `n` of the plan, already in the value's compute type.
     Scalar(usize),
-    /// Bits of the value's compute type.
+    /// Bits of the value's compute type. The planner binds numbers at run time; tests write kernels with these.
+    #[cfg_attr(not(test), allow(dead_code))]
     Constant(u64),
     /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
     Index { strides: Strides, offset: i64 },
@@ -190,31 +189,6 @@ pub(crate) struct Plan {
     pub temps: Vec<usize>,
     pub outputs: Vec<Output>,
     pub kernels: Vec<Kernel>,
-    /// What a backend made of the plan when it first ran it.
-    pub prepared: Prepared,
-}
-
-/// A backend's own form of a plan, kept with it so that it is made once. A copy of a plan starts without it.
-#[derive(Default)]
-pub(crate) struct Prepared(OnceLock<Box<dyn Any + Send + Sync>>);
-
-impl Prepared {
-    /// The form made before, or the one that `make` makes now.
-    pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        self.0.get_or_init(|| Box::new(make())).downcast_ref()
-    }
-}
-
-impl Clone for Prepared {
-    fn clone(&self) -> Prepared {
-        Prepared::default()
-    }
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.get().is_some() { "prepared" } else { "not prepared" })
-    }
 }
 
 impl Kernel {
@@ -360,6 +334,16 @@ impl fmt::Display for Plan {
             if d == 1 { "" } else { "es" },
             self.temps.len(),
         )?;
+        for (i, dtype) in self.inputs.iter().enumerate() {
+            write!(f, "{}in{i} {dtype}", if i == 0 { "  inputs: " } else { ", " })?;
+        }
+        for (i, dtype) in self.scalars.iter().enumerate() {
+            let first = if self.inputs.is_empty() { "  scalars: " } else { "; scalars: " };
+            write!(f, "{}s{i} {dtype}", if i == 0 { first } else { ", " })?;
+        }
+        if !(self.inputs.is_empty() && self.scalars.is_empty()) {
+            writeln!(f)?;
+        }
         for (i, kernel) in self.kernels.iter().enumerate() {
             write!(f, "  {i}: {kernel}")?;
         }

@@ -134,11 +134,6 @@ impl Layout {
         true
     }
 
-    /// First and one past the last element that the layout touches.
-    pub fn span(&self) -> (usize, usize) {
-        span(&self.shape, &self.strides, self.offset)
-    }
-
     /// Whether two indices can share an element (broadcast axes, sliding windows). May say yes where they do not.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) {

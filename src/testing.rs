@@ -24,6 +24,11 @@ impl Row {
         self.0.name
     }
 
+    /// What it computes, in a line or two.
+    pub fn doc(&self) -> &'static str {
+        self.0.doc
+    }
+
     /// The table's file that it stands in.
     pub fn family(&self) -> &'static str {
         self.1

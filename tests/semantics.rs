@@ -207,7 +207,7 @@ fn expressions_of_numbers_stay_weak(d: &Device) {
     same(&less(-1i64, u64::MAX), &[true]);
     same(&less(u64::MAX, -1i64), &[false]);
     same(&equal(-1i64, u64::MAX), &[false]);
-    same(&minimum(-1i64, u64::MAX).less(0), &[true]);
+    assert!(minimum(-1i64, u64::MAX).eval().is_err(), "no common type, as between arrays");
     same(&divide(1, 2), &[0.5f32]);
     same(&floor_divide(-7, 2), &[-4i32]);
     same(&select(true, 1, 2), &[1i32]);
@@ -517,7 +517,7 @@ fn where_half_precision_rounds(d: &Device) {
     same(&(&big + 100.0).isfinite(), &[false]);
     same(&(&big + 10.0).isinf(), &[false]);
     same(&(&x + 1.0).argmax(..), &[0i32]);
-    same(&concat([&(&x + 1.0).slice(s![0;1]).reshape([1]), &(&x * 1.0).slice(s![..1])], 0).argmax(..), &[0i32]);
+    same(&concat([&(&x + 1.0).slice(s![0]).reshape([1]), &(&x * 1.0).slice(s![..1])], 0).argmax(..), &[0i32]);
     let t = put(d, vec![h(2048.0), h(2048.0)], &[2]) + put(d, vec![h(0.0), h(1.0)], &[2]);
     same(&t.argmax(..), &[0i32]);
     let b = put(d, vec![bf16::from_f32(256.0)], &[1]);

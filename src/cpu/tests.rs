@@ -52,14 +52,7 @@ fn kernel(
 }
 
 fn plan(kernel: Kernel) -> Plan {
-    Plan {
-        inputs: vec![],
-        scalars: vec![],
-        temps: vec![],
-        outputs: vec![],
-        kernels: vec![kernel],
-        prepared: Default::default(),
-    }
+    Plan { inputs: vec![], scalars: vec![], temps: vec![], outputs: vec![], kernels: vec![kernel] }
 }
 
 /// Runs a kernel over adopted inputs into a new output of `n` elements.

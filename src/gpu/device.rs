@@ -18,12 +18,9 @@ const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// A GPU that could be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct AdapterInfo {
-    /// Its number in the list.
-    pub index: usize,
     pub name: String,
     /// A GPU, not a driver that computes on the CPU.
     pub hardware: bool,
-    pub backend: &'static str,
 }
 
 /// Counters, see [`crate::backend::Stats`].
@@ -123,24 +120,14 @@ fn rank(info: &wgpu::AdapterInfo) -> (u8, String, u32, u32) {
     (class, info.device_pci_bus_id.clone(), info.vendor, info.device)
 }
 
-fn backend_name(backend: wgpu::Backend) -> &'static str {
-    match backend {
-        wgpu::Backend::Vulkan => "Vulkan",
-        wgpu::Backend::Metal => "Metal",
-        wgpu::Backend::Dx12 => "DX12",
-        wgpu::Backend::Gl => "GL",
-        _ => "WebGPU",
-    }
-}
-
 pub(super) async fn adapters() -> Vec<AdapterInfo> {
     let list = enumerate().await;
-    let describe = |(index, adapter): (usize, &wgpu::Adapter)| {
+    let describe = |adapter: &wgpu::Adapter| {
         let info = adapter.get_info();
         let hardware = info.device_type != wgpu::DeviceType::Cpu;
-        AdapterInfo { index, name: info.name, hardware, backend: backend_name(info.backend) }
+        AdapterInfo { name: info.name, hardware }
     };
-    list.iter().enumerate().map(describe).collect()
+    list.iter().map(describe).collect()
 }
 
 /// What the planner may count on.

@@ -32,7 +32,6 @@ pub(super) struct Planner<'a> {
 
 /// The kernels of one node that is stored.
 struct Stage {
-    node: usize,
     kernels: Vec<Kernel>,
     /// Nodes whose values the kernels compute.
     computes: Vec<usize>,
@@ -262,7 +261,7 @@ impl<'a> Planner<'a> {
             None => self.buffer(node),
         };
         let to = Store { buffer, dtype: self.arena.nodes[node].dtype, strides, offset: offset as isize, value: 0 };
-        let mut stage = Stage { node, kernels: vec![], computes: vec![] };
+        let mut stage = Stage { kernels: vec![], computes: vec![] };
         let n = &self.arena.nodes[node];
         match &n.op {
             AOp::Concat(axis) => {
@@ -467,10 +466,7 @@ impl<'a> Planner<'a> {
             .collect();
         let in_place = self.in_place(&kernels);
         let scalars = self.arena.scalars.clone();
-        Ok((
-            Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels, prepared: Default::default() },
-            in_place,
-        ))
+        Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels }, in_place))
     }
 
     /// Whether the target may be written while it is read: it is stored by the last kernel only, element by element

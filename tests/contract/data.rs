@@ -135,7 +135,10 @@ pub fn conversions(dtype: DType) -> Vec<u64> {
                     // 1.0…01 in one bit more than the type has, and a little off
                     let middle = (2f64.powi(bits) + odd) * 2f64.powi(scale - bits);
                     for off in [0.0, 2f64.powi(-13), -2f64.powi(-13), 2f64.powi(-27), -2f64.powi(-27), 2f64.powi(-50)] {
-                        all.extend([number::round(dtype, middle * (1.0 + off)), number::round(dtype, -middle * (1.0 + off))]);
+                        all.extend([
+                            number::round(dtype, middle * (1.0 + off)),
+                            number::round(dtype, -middle * (1.0 + off)),
+                        ]);
                     }
                 }
             }
@@ -152,16 +155,17 @@ pub fn conversions(dtype: DType) -> Vec<u64> {
         }
     } else if dtype != DType::Bool {
         let (lo, hi) = number::range(dtype);
+        let mut wide = vec![];
         for bits in [8, 11, 24, 53] {
             for scale in 0..10 {
                 for odd in [1i128, 2, 3] {
                     let middle = ((1i128 << bits) + odd) << (scale * 5);
-                    all.extend([-1, 0, 1].map(|off| middle + off));
-                    all.extend([-1, 0, 1].map(|off| -middle + off));
+                    wide.extend([-1, 0, 1].map(|off| middle + off));
+                    wide.extend([-1, 0, 1].map(|off| -middle + off));
                 }
             }
         }
-        return all.into_iter().filter(|x| (lo..=hi).contains(x)).map(|x| number::wrap(dtype, x)).collect();
+        return wide.into_iter().filter(|x| (lo..=hi).contains(x)).map(|x| number::wrap(dtype, x)).collect();
     }
     all
 }
