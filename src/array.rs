@@ -59,7 +59,7 @@ pub struct Plan(Arc<plan::Cached>, Device);
 impl Plan {
     /// Kernels that would run.
     pub fn kernels(&self) -> usize {
-        self.0.plan.kernels.len()
+        self.0.plan.kernel_count()
     }
 
     /// Dispatches: one a kernel, but where an array is larger than one binding.

@@ -166,6 +166,8 @@ pub(crate) struct Kernel {
     pub stores: Vec<Store>,
     /// Together they cover `outer`; one, but where an operand spans more than a binding.
     pub windows: Vec<Window>,
+    /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
+    pub continues: bool,
     /// The operation that the kernel ends in, and where the caller wrote it: for errors, not part of the key.
     pub name: &'static str,
     pub location: &'static Location<'static>,
@@ -222,6 +224,11 @@ impl Kernel {
 }
 
 impl Plan {
+    /// Kernels, each with all its passes.
+    pub fn kernel_count(&self) -> usize {
+        self.kernels.iter().filter(|k| !k.continues).count()
+    }
+
     /// Dispatches of all kernels.
     pub fn dispatches(&self) -> usize {
         self.kernels.iter().map(|k| k.windows.len()).sum()
@@ -275,7 +282,8 @@ impl fmt::Display for Kernel {
         if !self.inner.is_empty() {
             write!(f, " × {:?}", self.inner.as_slice())?;
         }
-        writeln!(f, "  {n} dispatch{}, reads {read} B, writes {written} B", if n == 1 { "" } else { "es" })?;
+        let pass = if self.continues { ", a further pass" } else { "" };
+        writeln!(f, "  {n} dispatch{}{pass}, reads {read} B, writes {written} B", if n == 1 { "" } else { "es" })?;
         let place = |strides: &Strides, offset: isize| {
             let mut s = format!("{:?}", strides.as_slice());
             if offset != 0 {
@@ -325,7 +333,7 @@ impl fmt::Display for Kernel {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (k, d) = (self.kernels.len(), self.dispatches());
+        let (k, d) = (self.kernel_count(), self.dispatches());
         let (read, written) = self.kernels.iter().map(Kernel::bytes).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         writeln!(
             f,
@@ -344,8 +352,13 @@ impl fmt::Display for Plan {
         if !(self.inputs.is_empty() && self.scalars.is_empty()) {
             writeln!(f)?;
         }
-        for (i, kernel) in self.kernels.iter().enumerate() {
-            write!(f, "  {i}: {kernel}")?;
+        let mut i = 0;
+        for kernel in &self.kernels {
+            match kernel.continues {
+                true => write!(f, "     {kernel}")?,
+                false => write!(f, "  {i}: {kernel}")?,
+            }
+            i += !kernel.continues as usize;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What the example programs share: arguments, a progress bar, an orderly end, and charts ([`plot`]). Nothing of the library.
+//! What the example programs share: arguments, a progress bar, an orderly end, charts ([`plot`]) and pictures ([`picture`]). Nothing
+//! of the library.
 //!
 //! ```ignore
 //! mod common;
@@ -16,6 +17,7 @@
 //! ```
 #![allow(dead_code, reason = "each example uses a part")]
 
+pub mod picture;
 pub mod plot;
 
 use std::ffi::OsString;
@@ -113,6 +115,24 @@ impl Args {
             Some(choice) => choice,
             None => self.wrong(format!("--{name} takes {choices}, not '{text}'")),
         }
+    }
+
+    /// The option's value, or `default` if it was not given; 0 is wrong.
+    pub fn positive(&self, name: &str, default: usize) -> usize {
+        match self.get(name, default) {
+            0 => self.wrong(format!("--{name} takes a number above 0")),
+            n => n,
+        }
+    }
+
+    /// The name in `--device`, or `best`. What no device can be called is wrong; one that is not there is found out later.
+    pub fn device(&self) -> String {
+        let name: String = self.get("device", "best".into());
+        let numbered = |n: &str| n.parse::<usize>().is_ok();
+        if matches!(&*name, "cpu" | "gpu" | "best") || name.strip_prefix("gpu:").is_some_and(numbered) {
+            return name;
+        }
+        self.wrong(format!("--device takes {}, not '{name}'", self.find("device").value.unwrap_or("a device")))
     }
 
     /// Ends the program as for any wrong argument: one line on stderr, status 2.

@@ -12,7 +12,7 @@ const LINE: f64 = 2.6;
 /// Up to so many points are marked with a dot.
 const DOTS: usize = 40;
 
-type Rgb = [u8; 3];
+pub type Rgb = [u8; 3];
 const PAPER: Rgb = [255, 255, 255];
 const PANEL: Rgb = [247, 249, 252];
 const GRID: Rgb = [222, 227, 235];
@@ -282,7 +282,7 @@ impl Canvas {
 // --- letters ---
 
 /// The inked dots of a text, as column and row.
-fn dots(text: &str) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn dots(text: &str) -> impl Iterator<Item = (usize, usize)> {
     text.chars().enumerate().flat_map(|(place, letter)| {
         let glyph = FONT[(letter as usize).checked_sub(32).filter(|i| *i < FONT.len()).unwrap_or('?' as usize - 32)];
         (0..5).flat_map(move |column| {
@@ -291,7 +291,7 @@ fn dots(text: &str) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-fn text_width(text: &str, scale: f64) -> f64 {
+pub(super) fn text_width(text: &str, scale: f64) -> f64 {
     (text.chars().count() * 6).saturating_sub(1) as f64 * scale
 }
 

@@ -174,6 +174,7 @@ fn operand(
         ],
         stores: vec![Store { buffer: temp, dtype: wanted, strides: to, offset: 0, value: 1 }],
         windows: vec![window],
+        continues: false,
         name: kernel.name,
         location: kernel.location,
     };

@@ -46,6 +46,7 @@ fn kernel(
         values,
         stores,
         windows: vec![Window { start: smallvec![0; outer.len()], shape: outer.into() }],
+        continues: false,
         name: "test",
         location: std::panic::Location::caller(),
     }

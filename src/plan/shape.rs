@@ -24,6 +24,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
         values: draft.values,
         stores: draft.stores,
         windows: vec![],
+        continues: false,
         name: draft.name,
         location: draft.location,
     };
@@ -31,7 +32,8 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
     let mut kernels = split(kernel, p.caps.max_reduce, first);
-    for k in &mut kernels {
+    for (i, k) in kernels.iter_mut().enumerate() {
+        k.continues = i > 0;
         windows(p, k)?;
     }
     Ok(kernels)
@@ -180,7 +182,9 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
         moved += 1;
     }
     let along = k.inner[moved];
-    let chunk = (limit / rest(moved).max(1)).clamp(1, along);
+    let longest = (limit / rest(moved).max(1)).clamp(1, along);
+    // a length that leaves no shorter last chunk, if there is one that is not much smaller
+    let chunk = (longest.div_ceil(2)..=longest).rev().find(|c| along % c == 0).unwrap_or(longest);
     let chunks = along.div_ceil(chunk);
     let outside: usize = k.inner[..moved].iter().product();
     let total = outside * chunks;

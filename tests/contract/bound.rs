@@ -128,3 +128,28 @@ pub fn judge(bound: &Bound, floor: f64, dtype: DType, exact: Real, operands: &[f
     };
     (ulps, ulps <= u || close || error <= floor)
 }
+
+#[test]
+fn one_step_too_far_is_seen() {
+    let check = |text: &str, d: DType, exact: f64, steps: i64| {
+        let right = number::round(d, exact);
+        let got = number::at_place(d, number::place(d, right) + steps);
+        judge(&Bound::parse(text), 0.0, d, exact.into(), &[1.0], got).1
+    };
+    for d in [DType::F16, DType::BF16, DType::F32, DType::F64] {
+        for exact in [1.0, 1.5, -3.0, number::smallest_normal(d), number::largest(d) * 0.75] {
+            assert!(check("0", d, exact, 0) && !check("0", d, exact, 1) && !check("0", d, exact, -1), "{d} {exact:e}");
+            assert!(check("1", d, exact, 1) && !check("1", d, exact, 2), "{d} {exact:e}");
+            assert!(check("large:2", d, exact, 2) || exact.abs() < 1.0, "{d} {exact:e}");
+        }
+        // past the largest number comes infinity, and only there
+        assert!(check("1", d, number::largest(d), 1), "{d}");
+        assert!(!check("1", d, number::largest(d) * 0.5, i64::from(d != DType::F64) << 20 | 4), "{d}");
+        let nan = number::round(d, f64::NAN);
+        let zero = |exact: f64, got: u64| judge(&Bound::parse("0"), 0.0, d, exact.into(), &[0.0], got).1;
+        assert!(zero(f64::NAN, nan) && !zero(0.0, nan) && !zero(f64::NAN, 0));
+        assert!(zero(-0.0, number::round(d, -0.0)) && !zero(-0.0, 0));
+        assert!(zero(f64::INFINITY, number::round(d, f64::INFINITY)));
+        assert!(!zero(f64::INFINITY, number::round(d, number::largest(d))));
+    }
+}

@@ -27,6 +27,7 @@ fn kernel(kind: KernelKind) -> Kernel {
         values: Vec::new(),
         stores: Vec::new(),
         windows: Vec::new(),
+        continues: false,
         name: "test",
         location: Location::caller(),
     }

@@ -1,0 +1,247 @@
+//! The machine's limits, measured in the same run and at the same size as each row: how fast bytes can be copied and read
+//! (the best of plain and streaming stores on one and on all threads), and how fast multiply-adds can run.
+
+use crate::timing::{Clock, Samples};
+use crate::work::Case;
+use cupric::{Array, DType, Device, Result, ones};
+use std::collections::HashMap;
+use std::hint::black_box;
+
+/// The size at which the report's summary states the rates: arrays of 40 MB.
+const SUMMARY: f64 = 40e6;
+const MULTIPLY_ADDS: usize = 1 << 15;
+
+/// What is measured, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    Copy,
+    Read,
+    /// Multiply-adds in f32 or f64.
+    Fma32,
+    Fma64,
+}
+
+/// One way to measure; the best of them is the limit.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    kind: Kind,
+    threads: bool,
+    streaming: bool,
+}
+
+/// A way at a size, ready to be timed beside a row.
+pub struct Probe {
+    way: Way,
+    words: usize,
+    clock: Clock,
+    amount: f64,
+}
+
+/// The host's limits and the memory that they are measured in.
+#[derive(Default)]
+pub struct Host {
+    from: Vec<u64>,
+    to: Vec<u64>,
+    best: HashMap<(Kind, usize), Way>,
+}
+
+impl Host {
+    /// The quickest way at a size, found once.
+    pub fn probe(&mut self, kind: Kind, bytes: f64) -> Probe {
+        let words = match kind {
+            Kind::Copy => (bytes / 16.0) as usize,
+            Kind::Read => (bytes / 8.0) as usize,
+            Kind::Fma32 | Kind::Fma64 => 0,
+        };
+        if self.from.len() < words {
+            self.from.resize(words, 0x3f80_0000_3f80_0000);
+        }
+        if kind == Kind::Copy && self.to.len() < words {
+            self.to.resize(words, 1);
+        }
+        if let Some(way) = self.best.get(&(kind, words)) {
+            let mut probe = Probe::new(*way, words);
+            probe.calibrate(self);
+            return probe;
+        }
+        let mut found: Option<(f64, Probe)> = None;
+        for way in ways(kind) {
+            let mut probe = Probe::new(way, words);
+            probe.calibrate(self);
+            let mut samples = Samples::default();
+            (0..2).for_each(|_| probe.sample(self, &mut samples));
+            let ms = samples.median();
+            if found.as_ref().is_none_or(|(best, _)| ms / probe.amount < best / found_amount(&found)) {
+                found = Some((ms, probe));
+            }
+        }
+        // every kind has a way
+        let probe = found.map_or_else(|| Probe::new(ways(kind)[0], words), |(_, probe)| probe);
+        self.best.insert((kind, words), probe.way);
+        probe
+    }
+
+    /// The rate at the summary's size in bytes or operations a second.
+    pub fn rate(&mut self, kind: Kind) -> f64 {
+        let mut probe = self.probe(kind, if kind == Kind::Copy { 2.0 * SUMMARY } else { SUMMARY });
+        let mut samples = Samples::default();
+        (0..4).for_each(|_| probe.sample(self, &mut samples));
+        probe.rate(&samples)
+    }
+}
+
+fn found_amount(found: &Option<(f64, Probe)>) -> f64 {
+    found.as_ref().map_or(1.0, |(_, probe)| probe.amount)
+}
+
+fn ways(kind: Kind) -> Vec<Way> {
+    let way = |threads, streaming| Way { kind, threads, streaming };
+    match kind {
+        Kind::Copy => vec![way(false, false), way(true, false), way(false, true), way(true, true)],
+        Kind::Read => vec![way(false, false), way(true, false)],
+        Kind::Fma32 | Kind::Fma64 => vec![way(true, false)],
+    }
+}
+
+impl Probe {
+    fn new(way: Way, words: usize) -> Probe {
+        let threads = rayon::current_num_threads() as f64;
+        let amount = match way.kind {
+            Kind::Copy => 16.0 * words as f64,
+            Kind::Read => 8.0 * words as f64,
+            Kind::Fma32 => threads * crate::simd::fma_f32_ops(MULTIPLY_ADDS),
+            Kind::Fma64 => threads * crate::simd::fma_f64_ops(MULTIPLY_ADDS),
+        };
+        Probe { way, words, clock: Clock::default(), amount }
+    }
+
+    fn once(&self, host: &mut Host) {
+        let from = &host.from[..self.words];
+        match self.way {
+            Way { kind: Kind::Copy, threads, streaming } => {
+                let copy = if streaming { crate::simd::copy_streaming } else { <[u64]>::copy_from_slice };
+                let to = &mut host.to[..self.words];
+                if !threads {
+                    return copy(black_box(to), from);
+                }
+                let chunk = self.words.div_ceil(rayon::current_num_threads()).max(1);
+                rayon::scope(|s| {
+                    for (from, to) in from.chunks(chunk).zip(to.chunks_mut(chunk)) {
+                        s.spawn(move |_| copy(to, from));
+                    }
+                });
+            }
+            Way { kind: Kind::Read, threads: false, .. } => {
+                black_box(crate::simd::read(black_box(from)));
+            }
+            Way { kind: Kind::Read, .. } => {
+                let chunk = self.words.div_ceil(rayon::current_num_threads()).max(1);
+                rayon::scope(|s| {
+                    for from in from.chunks(chunk) {
+                        s.spawn(move |_| {
+                            black_box(crate::simd::read(from));
+                        });
+                    }
+                });
+            }
+            Way { kind: Kind::Fma32, .. } => {
+                rayon::broadcast(|_| black_box(crate::simd::fma_f32(MULTIPLY_ADDS)));
+            }
+            Way { kind: Kind::Fma64, .. } => {
+                rayon::broadcast(|_| black_box(crate::simd::fma_f64(MULTIPLY_ADDS)));
+            }
+        }
+    }
+
+    fn calibrate(&mut self, host: &mut Host) {
+        let mut clock = Clock::default();
+        clock.calibrate(|| self.once(host));
+        self.clock = clock;
+    }
+
+    /// Another few samples.
+    pub fn sample(&self, host: &mut Host, into: &mut Samples) {
+        self.clock.sample(into, || self.once(host));
+    }
+
+    /// Bytes or operations a second. A busy machine only ever slows a loop of multiply-adds, so the best counts there.
+    pub fn rate(&self, samples: &Samples) -> f64 {
+        let ms = match self.way.kind {
+            Kind::Copy | Kind::Read => samples.median(),
+            Kind::Fma32 | Kind::Fma64 => samples.min(),
+        };
+        self.amount / ms * 1e3
+    }
+}
+
+/// A GPU's limits, through the library's own plain kernels: the harness has no other way to the device.
+#[derive(Default)]
+pub struct Gpu {
+    copies: HashMap<usize, f64>,
+    fma: Option<f64>,
+}
+
+impl Gpu {
+    /// Bytes a second of a copy that moves so many bytes, read and written.
+    pub fn copy(&mut self, device: &Device, bytes: f64) -> Result<f64> {
+        let n = (bytes / 8.0).max(1.0) as usize;
+        if let Some(rate) = self.copies.get(&n) {
+            return Ok(*rate);
+        }
+        let from = ones([n], DType::F32).to_device(device)?;
+        let mut to = ones([n], DType::F32).to_device(device)?;
+        let ms = best(device, || to.assign(-&*from))?;
+        let rate = 8.0 * n as f64 / ms * 1e3;
+        self.copies.insert(n, rate);
+        Ok(rate)
+    }
+
+    pub fn summary(&mut self, device: &Device) -> Result<[f64; 2]> {
+        // far beyond any cache
+        Ok([self.copy(device, 20.0 * SUMMARY)?, self.fma(device)?])
+    }
+
+    /// Operations a second of a long chain of multiply-adds.
+    pub fn fma(&mut self, device: &Device) -> Result<f64> {
+        const LENGTH: usize = 256;
+        const N: usize = 1 << 22;
+        if let Some(rate) = self.fma {
+            return Ok(rate);
+        }
+        let x = ones([N], DType::F32).to_device(device)?;
+        let y = (&x * 0.5).eval()?;
+        let chain = || (0..LENGTH).fold((*x).clone(), |acc, _| acc * &*y + &*x);
+        let ms = best(device, || chain().eval().map(|_: Array| ()))?;
+        let rate = 2.0 * (LENGTH * N) as f64 / ms * 1e3;
+        self.fma = Some(rate);
+        Ok(rate)
+    }
+}
+
+/// The quickest of several samples, in milliseconds.
+fn best(device: &Device, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
+    f()?;
+    device.synchronize()?;
+    let mut clock = Clock::default();
+    let mut failed = Ok(());
+    let mut round = |n: usize| {
+        let run = |_| f();
+        if let Err(e) = (0..n).try_for_each(run).and_then(|()| device.synchronize()) {
+            failed = Err(e);
+        }
+    };
+    clock.calibrate_rounds(&mut round);
+    let mut samples = Samples::default();
+    (0..3).for_each(|_| clock.sample_rounds(&mut samples, &mut round));
+    failed.map(|()| samples.min())
+}
+
+/// Which rates limit a case on the host: of bytes, of operations.
+pub fn kinds(case: &Case<'_>) -> (Option<Kind>, Option<Kind>) {
+    if case.work.unlimited {
+        return (None, None);
+    }
+    let bytes = if case.work.reads { Kind::Read } else { Kind::Copy };
+    let fma = if case.work.dtype == DType::F64 { Kind::Fma64 } else { Kind::Fma32 };
+    ((case.bytes() > 0.0).then_some(bytes), (case.flops() > 0.0).then_some(fma))
+}

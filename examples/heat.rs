@@ -1,0 +1,128 @@
+//! Heat spreads through a copper plate around walls that insulate: the flow between neighbours is a difference of two views
+//! shifted by a cell, and is written into both of them in place.
+//!
+//! ```text
+//! cargo run --release --example heat
+//! ```
+
+mod common;
+
+use common::picture::{FIRE, Picture, palette};
+use common::{Args, Progress, say};
+use cupric::{Array, DType, Device, Expr, arange, eval_all, hypot, s, select};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+/// The plate's side in metres, and how fast copper evens out heat, in m²/s.
+const SIDE: f64 = 0.1;
+const DIFFUSIVITY: f64 = 1.11e-4;
+/// A step moves this part of a difference between neighbours; above 1/4 it would swing instead of settling.
+const RATE: f64 = 0.24;
+
+struct Options {
+    device: String,
+    size: usize,
+    steps: usize,
+    frames: usize,
+    out: PathBuf,
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::new("heat", "Heat spreads through a copper plate around walls that insulate.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .option("size", "N", "cells along a side [192]")
+        .option("steps", "N", "in time [8000]")
+        .option("frames", "N", "pictures, ever further apart [8]")
+        .option("out", "FILE", "where to put the pictures [heat.png]")
+        .flag("quiet", "no progress bar")
+        .parse();
+    let options = Options {
+        device: args.device(),
+        size: args.positive("size", 192),
+        steps: args.positive("steps", 8000),
+        frames: args.positive("frames", 8),
+        out: args.get("out", "heat.png".into()),
+        quiet: args.has("quiet"),
+    };
+    common::finish("heat", run(&options))
+}
+
+fn run(options: &Options) -> Result<()> {
+    let device: Device = options.device.parse()?;
+    let n = options.size;
+    let (mut heat, wall) = plate(n, &device)?;
+    // how well heat flows to the cell below and to the one on the right: not at all where one of the two is a wall
+    let free = select(&wall, 0.0, RATE).eval()?;
+    let to_below = cupric::minimum(free.slice(s![..-1, ..]), free.slice(s![1.., ..])).eval()?;
+    let to_right = cupric::minimum(free.slice(s![.., ..-1]), free.slice(s![.., 1..])).eval()?;
+    let seconds = |step: usize| step as f64 * RATE * (SIDE / n as f64).powi(2) / DIFFUSIVITY;
+    let (steps, last) = (options.steps, options.frames.max(2) - 1);
+    // heat gets twice as far in four times the time
+    let shown = |frame: usize| (steps as f64 * (frame as f64 / last as f64).powi(2)).round() as usize;
+    say(format_args!("{device}: {n} × {n} cells, {steps} steps, {:.2} s of heat", seconds(steps)))?;
+
+    let (total, energy) = (heat.sum(..).eval()?, heat.square().sum(..).eval()?);
+    let mut progress = Progress::new("steps", steps, options.quiet);
+    let (mut frames, started) = (vec![], Instant::now());
+    for step in 0..=steps {
+        while frames.len() < options.frames && shown(frames.len()) == step {
+            frames.push((format!("{:.2} s", seconds(step)), draw(&heat, &wall)?));
+        }
+        if step == steps {
+            break;
+        }
+        let down = (heat.slice(s![..-1, ..]) - heat.slice(s![1.., ..])) * &to_below;
+        let right = (heat.slice(s![.., ..-1]) - heat.slice(s![.., 1..])) * &to_right;
+        // both flows are computed before anything moves
+        let flows = eval_all([&down, &right])?;
+        drop((down, right));
+        // what leaves a cell arrives at its neighbour, so no heat is lost
+        heat.slice_mut(s![..-1, ..]).update(|from| from - &flows[0])?;
+        heat.slice_mut(s![1.., ..]).update(|to| to + &flows[0])?;
+        heat.slice_mut(s![.., ..-1]).update(|from| from - &flows[1])?;
+        heat.slice_mut(s![.., 1..]).update(|to| to + &flows[1])?;
+        progress.step(format_args!("{:.2} s of heat", seconds(step + 1)));
+    }
+    device.synchronize()?;
+    drop(progress);
+    let took = started.elapsed().as_secs_f64();
+
+    Picture::sheet(&frames, 4).save(&options.out)?;
+    let change = (heat.sum(..) / &total - 1.0).item::<f32>()?;
+    let left = (heat.square().sum(..) / &energy).item::<f32>()?;
+    say(format_args!("total heat {:.3}, changed by {change:.1e} of it", total.item::<f32>()?))?;
+    say(format_args!("sum of squares {:.3}, of which {left:.4} is left", energy.item::<f32>()?))?;
+    say(format_args!(
+        "{took:.2} s, {:.0} steps a second; the pictures are in {}",
+        steps as f64 / took,
+        options.out.display()
+    ))?;
+    Ok(())
+}
+
+/// A cold plate with two hot spots, and where it has walls.
+fn plate(n: usize, device: &Device) -> Result<(Array, Array)> {
+    let along = (arange(0, n as i64, 1).astype(DType::F32) + 0.5) / n;
+    let (x, y) = (along.clone(), along.expand_dims(1));
+    let disc = |cx: f64, cy: f64, r: f64| hypot(&x - cx, &y - cy).less(r);
+    let heat = select(disc(0.25, 0.3, 0.13), 1.0, select(disc(0.75, 0.78, 0.07), 0.8, 0.0));
+    let within = |v: &Expr, from: f64, to: f64| v.greater(from) & v.less(to);
+    // one wall with a gap, and a ring that opens to the left
+    let upright = within(&x, 0.49, 0.51) & !within(&y, 0.44, 0.52);
+    let ring = disc(0.75, 0.25, 0.17) & !disc(0.75, 0.25, 0.15) & !(x.less(0.75) & within(&y, 0.21, 0.29));
+    Ok((heat.to_device(device)?, (upright | ring).to_device(device)?))
+}
+
+/// Each cell looks up its colour on the device; only bytes come back.
+fn draw(heat: &Array, wall: &Array) -> Result<Picture> {
+    let n = heat.shape()[0];
+    let colours = Array::from_vec(palette(&FIRE, 256), [256, 3])?.to_device(&heat.device())?;
+    // the root shows little heat better
+    let rgb = colours.take((heat.clip(0.0, 1.0).sqrt() * 255.0).astype(DType::I32), 0);
+    let rgb = select(wall.expand_dims(-1), 128.0, rgb).round().astype(DType::U8);
+    Ok(Picture::from_rgb(n, n, rgb.to_vec::<u8>()?))
+}

@@ -1,0 +1,104 @@
+//! Shows what the library makes of an expression: the kernels it would run, and on a GPU their shaders.
+//!
+//! ```text
+//! cargo run --release --example show_plan -- --expr softmax --device gpu
+//! ```
+
+mod common;
+
+use common::{Args, say};
+use cupric::{DType, Device, Expr, Rng, arange, maximum, zeros};
+use std::process::ExitCode;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+/// What the expressions are made of; nothing of it is computed.
+struct Inputs {
+    /// `rows` × `columns`
+    x: Expr,
+    /// As x.
+    y: Expr,
+    /// `columns` × `columns`
+    weights: Expr,
+    /// `columns`
+    bias: Expr,
+    /// Every second row of x, backwards.
+    picks: Expr,
+}
+
+type Make = fn(&Inputs) -> Expr;
+
+const EXPRESSIONS: [(&str, &str, Make); 10] = [
+    ("chain", "(x * 2.5 + y).sin().exp() - 1.0", |i| (&i.x * 2.5 + &i.y).sin().exp() - 1.0),
+    ("standardize", "(x - x.mean(0)) / (x.std(0) + 1e-6)", |i| (&i.x - i.x.mean(0)) / (i.x.std(0) + 1e-6)),
+    ("softmax", "x.softmax(-1)", |i| i.x.softmax(-1)),
+    ("layer_norm", "x.layer_norm(-1, 1e-5) * bias", |i| i.x.layer_norm(-1, 1e-5) * &i.bias),
+    ("variance", "x.var(..)", |i| i.x.var(..)),
+    ("distance", "(x - y).square().sum(-1).sqrt()", |i| (&i.x - &i.y).square().sum(-1).sqrt()),
+    ("matmul_bias_relu", "maximum(x.matmul(weights) + bias, 0.0)", |i| maximum(i.x.matmul(&i.weights) + &i.bias, 0.0)),
+    ("transpose_sum", "x.t().sum(0)", |i| i.x.t().sum(0)),
+    ("take", "x.take(picks, 0) * 0.5", |i| i.x.take(&i.picks, 0) * 0.5),
+    ("random", "x + Rng::new(0).normal(shape)", |i| {
+        &i.x + i.x.shape().map_or(zeros((), DType::F32), |s| Rng::new(0).normal(s))
+    }),
+];
+
+fn main() -> ExitCode {
+    let args = Args::new("show_plan", "Shows the plan of an expression: its kernels, and on a GPU their WGSL.")
+        .option("expr", "NAME", "which expression; --list names them [softmax]")
+        .option("rows", "N", "of its operands [1000]")
+        .option("columns", "N", "of its operands [512]")
+        .option("dtype", "f32|f16|i32", "of its operands [f32]")
+        .option("device", "cpu|gpu|gpu:N|best", "whose plan [best]")
+        .flag("list", "name the expressions and end")
+        .parse();
+    if args.has("list") {
+        let lines = EXPRESSIONS.map(|(name, formula, _)| format!("{name:18}{formula}"));
+        return common::finish("show_plan", say(lines.join("\n")));
+    }
+    let name: String = args.get("expr", "softmax".into());
+    let Some((_, formula, make)) = EXPRESSIONS.iter().find(|(known, ..)| *known == name) else {
+        args.wrong(format!("--expr takes {}, not '{name}'", EXPRESSIONS.map(|e| e.0).join("|")))
+    };
+    let dtype = match args.choice("dtype", "f32") {
+        "f16" => DType::F16,
+        "i32" => DType::I32,
+        _ => DType::F32,
+    };
+    let shape = [args.positive("rows", 1000), args.positive("columns", 512)];
+    common::finish("show_plan", run(formula, *make, shape, dtype, &args.device()))
+}
+
+fn run(formula: &str, make: Make, [rows, columns]: [usize; 2], dtype: DType, device: &str) -> Result<()> {
+    let device: Device = device.parse()?;
+    // a plan depends on the operands' shapes, types and memory order, never on their values
+    let blank = |shape: &[usize]| Ok::<Expr, cupric::Error>(zeros(shape, dtype).to_device(&device)?.into());
+    let inputs = Inputs {
+        x: blank(&[rows, columns])?,
+        y: blank(&[rows, columns])?,
+        weights: blank(&[columns, columns])?,
+        bias: blank(&[columns])?,
+        picks: arange(rows as i64 - 1, -1, -2).to_device(&device)?.into(),
+    };
+    let expression = make(&inputs);
+    say(format_args!(
+        "{formula}\nx: {dtype} {rows} × {columns}, the result: {} {:?}",
+        expression.dtype()?,
+        expression.shape()?
+    ))?;
+
+    // no kernel runs: this is what `eval` would do
+    let plan = expression.plan()?;
+    let (read, written) = plan.bytes();
+    say(format_args!("\non {device}: {} kernels in {} dispatches", plan.kernels(), plan.dispatches()))?;
+    say(format_args!("{:.3} MB read, {:.3} MB written\n\n{plan}", read as f64 / 1e6, written as f64 / 1e6))?;
+
+    let shaders = plan.wgsl();
+    if shaders.is_empty() {
+        return Ok(say("The CPU runs these kernels as they are; with --device gpu their WGSL is shown here.")?);
+    }
+    for (number, shader) in shaders.iter().enumerate() {
+        say(format_args!("// --- kernel {number} ---\n\n{}", shader.trim_end()))?;
+    }
+    Ok(())
+}
