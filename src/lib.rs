@@ -63,7 +63,7 @@
 //! | 6 | `gpu/` | `wgsl.rs` kernel to text; `batch.rs` submission; `memory.rs` the pool | a change in WGSL text; a leak in the GPU pool |
 //! | 7 | `device.rs` | the registry of devices | a new backend |
 //! | 8 | `array.rs` | Array, `eval`, transfers, writes | in place or not |
-//! | 9 | `ops.rs` | operators, methods from the table, reductions, softmax, matmul, joins | **a new reduction or composite** |
+//! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` the rest | **a new reduction or composite** |
 //! | 9 | `index.rs`, `create.rs`, `random.rs`, `fmt.rs`, `io.rs` | slicing and `take`; creation; Philox; printing; `.npy` | |
 //!
 //! `shaders/` holds the WGSL: one file a kind of kernel, with slots that the generator fills, and `shaders/lib/`.

@@ -2,8 +2,9 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that consumes them; `lower.rs` writes one kernel's values; `shape.rs` orders and collapses its
-//! dimensions, splits long reductions and cuts windows. Plans are cached by their whole key.
+//! dimensions, splits long reductions and cuts windows; `buffers.rs` places temporaries. Plans are cached by their whole key.
 
+mod buffers;
 mod fuse;
 mod graph;
 mod lower;
@@ -30,7 +31,7 @@ pub(crate) struct Target<'a> {
 pub(crate) struct Planned {
     pub plan: Arc<Cached>,
     /// One per plan input, with its offset; `None` where it is the target's own buffer.
-    pub inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
+    pub inputs: graph::Inputs,
     pub scalars: SmallVec<[u64; 4]>,
 }
 

@@ -118,6 +118,9 @@ pub(crate) struct Reduction {
     pub accumulate: [Option<Loops>; Compute::COUNT],
 }
 
+/// An exact function of integers; the last argument is the type's width in bits.
+pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
+
 /// One row of the table.
 pub(crate) struct Ufunc {
     pub name: &'static str,
@@ -132,7 +135,7 @@ pub(crate) struct Ufunc {
     /// The exact function of floats, in f64 and without `crate::math`.
     pub exact: Option<fn(f64, f64, f64) -> f64>,
     /// The exact function of integers and bool before it wraps; the last argument is the type's width in bits.
-    pub exact_int: Option<fn(i128, i128, i128, u32) -> i128>,
+    pub exact_int: Option<ExactInt>,
     /// Where the function is interesting.
     pub domain: [f64; 2],
     /// f32 on the CPU, f32 on a GPU, f64 on the CPU, f16 and bf16 on the CPU.

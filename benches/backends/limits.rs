@@ -164,6 +164,10 @@ impl Probe {
         self.clock.sample(into, || self.once(host));
     }
 
+    pub fn counts_operations(&self) -> bool {
+        matches!(self.way.kind, Kind::Fma32 | Kind::Fma64)
+    }
+
     /// Bytes or operations a second. A busy machine only ever slows a loop of multiply-adds, so the best counts there.
     pub fn rate(&self, samples: &Samples) -> f64 {
         let ms = match self.way.kind {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// A sample lasts about so long.
 const SAMPLE: f64 = 2.0;
 /// Once round the table, a row may take so many milliseconds for each contestant.
-const BUDGET: f64 = 250.0;
+pub const BUDGET: f64 = 250.0;
 const MOST_ROUNDS: usize = 7;
 /// What takes longer the first time is timed once.
 pub const SLOW: f64 = 2000.0;

@@ -39,10 +39,11 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             d(1).and_then(|a| a.promote(d(2)?))
         }
     };
-    if row.class == Class::Compare && own.len() == 2 {
-        if let Some(e) = compare_mixed_signs(row, &args, own[0], own[1], at) {
-            return Ok(e);
-        }
+    if row.class == Class::Compare
+        && own.len() == 2
+        && let Some(e) = compare_mixed_signs(row, &args, own[0], own[1], at)
+    {
+        return Ok(e);
     }
     for a in &args[first..] {
         let (Some(s), Some(d)) = (scalar_of(a), dtype) else { continue };

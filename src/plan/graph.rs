@@ -76,6 +76,9 @@ pub(super) struct Arena {
     pub scalars: Vec<DType>,
 }
 
+/// The buffer and offset of each input; no buffer where it is the target's.
+pub(super) type Inputs = SmallVec<[(Option<Buffer>, usize); 4]>;
+
 /// Which node a pointer is: a list for small graphs, a map for large ones.
 #[derive(Default)]
 struct Seen {
@@ -271,7 +274,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
-    pub fn bindings(&self) -> (SmallVec<[(Option<Buffer>, usize); 4]>, SmallVec<[u64; 4]>) {
+    pub fn bindings(&self) -> (Inputs, SmallVec<[u64; 4]>) {
         let bind = |((b, l), alias): ((&&Buffer, &&crate::layout::Layout), &Option<usize>)| {
             (alias.is_none().then(|| (*b).clone()), l.offset)
         };

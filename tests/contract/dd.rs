@@ -8,7 +8,7 @@ pub struct Dd {
     pub lo: f64,
 }
 
-const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319046813846299558e-17 };
+const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.3190468138462996e-17 };
 
 fn two_sum(a: f64, b: f64) -> Dd {
     let s = a + b;

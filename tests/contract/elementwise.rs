@@ -324,7 +324,8 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
         };
         let name = if row.is_none() { format!("{name}::to_{result}") } else { name.clone() };
         let trial = Trial { entry, row, dtypes, operand, result };
-        let seed = name.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b as u64));
+        let seed =
+            format!("{}{result}", entry.topic()).bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b as u64));
         let data = trial.data(seed);
         let mut compiles = Compiles::default();
         for layout in LAYOUTS {

@@ -19,6 +19,11 @@ impl Entry {
         self.backend == "gpu"
     }
 
+    /// What both backends try with the same operands.
+    pub fn topic(&self) -> String {
+        format!("{}::{}", self.function, self.dtype)
+    }
+
     /// The first part of its trials' names.
     pub fn name(&self) -> String {
         format!("{}::{}::{}", self.backend, self.function, self.dtype)

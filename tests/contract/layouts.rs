@@ -60,10 +60,10 @@ pub fn cases(layout: &str, dtypes: &[DType], data: &Data, device: &Device) -> Re
                 let other = |k: usize| values[i][(k * 7 + 3) % (r * c)];
                 let (rows, columns) = ([1, 1, 3][i], [2, 1, 1][i]);
                 let mut stored: Vec<u64> = (0..r * rows * c * columns).map(other).collect();
-                for k in 0..r * c {
+                for (k, value) in values[i].iter().enumerate() {
                     // index −1 − step·j along both axes
                     let (a, b) = (r * rows - 1 - rows * (k / c), c * columns - 1 - columns * (k % c));
-                    stored[a * c * columns + b] = values[i][k];
+                    stored[a * c * columns + b] = *value;
                 }
                 let stored = make(i, &stored, &[r * rows, c * columns])?;
                 Ok(stored.slice(s![..;-(rows as isize), ..;-(columns as isize)]))
@@ -111,7 +111,7 @@ pub fn cases(layout: &str, dtypes: &[DType], data: &Data, device: &Device) -> Re
         }
         _ => {
             let lengths: &[usize] = if device.is_gpu() {
-                &[1, 33, 1025]
+                &[1, 3, 33, 1025]
             } else {
                 &[1, 2, 3, 31, 33, 63, 65, 127, 129, 255, 257, 1023, 1025]
             };

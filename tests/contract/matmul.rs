@@ -35,43 +35,46 @@ const CASES: [Case; 17] = [
     Case { layout: "odd", m: 65, k: 33, n: 1 },
 ];
 
+/// The matrices a and b, stored as the layout says.
+fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Result<(Expr, Expr), cupric::Error> {
+    let (m, k, n) = (case.m, case.k, case.n);
+    let make = |bits: &[u64], shape: &[usize]| -> Result<Expr, cupric::Error> {
+        Ok(common::array(d, bits, shape, device)?.into())
+    };
+    // a matrix stored with its axes exchanged
+    let turned = |v: &[u64], r: usize, c: usize| -> Vec<u64> { (0..r * c).map(|i| v[i % r * c + i / r]).collect() };
+    Ok(match case.layout {
+        "transposed" => (make(&turned(a, m, k), &[k, m])?.t(), make(&turned(b, k, n), &[n, k])?.t()),
+        "negative" => {
+            let back: Vec<u64> = a.iter().rev().copied().collect();
+            let spaced: Vec<u64> = b.iter().flat_map(|x| [*x, 0x3c00]).collect();
+            (make(&back, &[m, k])?.slice(s![..;-1, ..;-1]), make(&spaced, &[k, 2 * n])?.slice(s![.., ..;2]))
+        }
+        "broadcast" => {
+            let column: Vec<u64> = (0..k).map(|i| b[i * n]).collect();
+            (make(&a[..k], &[1, k])?.broadcast_to([m, k]), make(&column, &[k, 1])?.broadcast_to([k, n]))
+        }
+        "batch" => (make(a, &[3, m, k])?, make(b, &[k, n])?),
+        "vector" => (make(a, &[k])?, make(b, &[k])?),
+        _ => (make(a, &[m, k])?, make(b, &[k, n])?),
+    })
+}
+
 fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Result<Passed, String> {
     let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
     let batch = if case.layout == "batch" { 3 } else { 1 };
     let mut draw = |count: usize| -> Vec<u64> { (0..count).map(|_| number::round(d, random.normal())).collect() };
     let (a, b) = (draw(batch * m * k), draw(k * n));
-    let make = |bits: &[u64], shape: &[usize]| -> Result<Expr, cupric::Error> {
-        Ok(common::array(d, bits, shape, device)?.into())
-    };
-    // element (i, j) of a matrix, stored with its axes exchanged or reversed
-    let turned = |v: &[u64], r: usize, c: usize| -> Vec<u64> { (0..r * c).map(|i| v[i % r * c + i / r]).collect() };
     let (mut left, mut right) = (a.clone(), b.clone());
-    let built = || -> Result<(Expr, Expr), cupric::Error> {
-        Ok(match case.layout {
-            "transposed" => (make(&turned(&a, m, k), &[k, m])?.t(), make(&turned(&b, k, n), &[n, k])?.t()),
-            "negative" => {
-                let back: Vec<u64> = a.iter().rev().copied().collect();
-                let spaced: Vec<u64> = b.iter().flat_map(|x| [*x, 0x3c00]).collect();
-                (make(&back, &[m, k])?.slice(s![..;-1, ..;-1]), make(&spaced, &[k, 2 * n])?.slice(s![.., ..;2]))
-            }
-            "broadcast" => {
-                // one row for all rows on the left, one column for all columns on the right
-                left = (0..m * k).map(|i| a[i % k]).collect();
-                right = (0..k * n).map(|i| b[i / n * n]).collect();
-                let columns: Vec<u64> = (0..k).map(|i| b[i * n]).collect();
-                (make(&a[..k], &[1, k])?.broadcast_to([m, k]), make(&columns, &[k, 1])?.broadcast_to([k, n]))
-            }
-            "batch" => (make(&a, &[3, m, k])?, make(&b, &[k, n])?),
-            "vector" => (make(&a, &[k])?, make(&b, &[k])?),
-            _ => (make(&a, &[m, k])?, make(&b, &[k, n])?),
-        })
-    };
+    if case.layout == "broadcast" {
+        // one row for all rows on the left, one column for all columns on the right
+        left = (0..m * k).map(|i| a[i % k]).collect();
+        right = (0..k * n).map(|i| b[i / n * n]).collect();
+    }
     let what = format!("[{m}, {k}] x [{k}, {n}]");
-    let mut build = built;
     let refused = |e: &cupric::Error| entry.gpu() && d == DType::F64 && e.kind() == cupric::ErrorKind::Unsupported;
     let none = Passed { elements: 0, worst: 0.0, unsupported: true };
-    let product = build().and_then(|(x, y)| x.matmul(&y).eval());
-    drop(build);
+    let product = operands(case, d, &a, &b, device).and_then(|(x, y)| x.matmul(&y).eval());
     let product = match product {
         Ok(p) => p,
         Err(e) if refused(&e) => return Ok(none),

@@ -363,7 +363,7 @@ fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
 /// Elements whose reductions stay finite; `special` ones hold ∞, NaN and zeros, a few in each run of 53.
 fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
     let d = entry.dtype;
-    let mut random = Random(entry.name().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
+    let mut random = Random(entry.topic().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
     let f = entry.function.as_str();
     let spread = matches!(f, "var" | "std");
     (0..n)
@@ -401,7 +401,8 @@ fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                         (random.bits() & 1) as f64
                     }
                 }
-                _ if ROWS.contains(&f) => 4.0 * z,
+                // some runs lie where exp overflows
+                _ if ROWS.contains(&f) => 4.0 * z + if i / 53 % 5 == 4 { 900.0 } else { 0.0 },
                 _ => z,
             };
             number::round(d, x)

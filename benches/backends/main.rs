@@ -1,0 +1,293 @@
+//! `cargo bench --bench backends`: a table of workloads on every device, beside the machine's limits and other libraries.
+//!
+//! `table.rs` and `programs.rs` say what runs; a new row is one entry there. `measure.rs` times a row, the limits
+//! (`limits.rs`) and the peers (`peers.rs`) in turn. `report.rs`, `save.rs` and `html.rs` show what came out.
+//! Run without cargo's `--bench` (as `cargo test --benches` does) it runs each row once, small, and times nothing.
+
+#[path = "../../examples/common/mod.rs"]
+mod common;
+mod html;
+mod limits;
+mod machine;
+mod measure;
+mod peers;
+mod programs;
+mod report;
+mod save;
+mod simd;
+mod table;
+mod timing;
+mod ulp;
+mod work;
+
+use common::{Args, Progress, say};
+use cupric::Device;
+use measure::{Bench, Record, Target};
+use peers::Worker;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use work::{Case, Work};
+
+const ABOUT: &str = "Times cupric on every device, beside the machine's limits and other libraries.
+
+A row shows the median of several runs, half the distance between the quartiles, bytes or operations a second, and the
+share of the limit that was measured in the same run at the same size: bytes that must move over the rate of copying or
+reading, or operations over the peak of multiply-adds. A time is wall clock, a GPU's with the wait for its end (after a
+batch of calls where one is shorter than 2 ms); the library gives no GPU timestamps yet, so none are shown. A GPU's
+limits are those of the library's own copy and multiply-add kernels.";
+
+struct Options {
+    filter: Vec<String>,
+    quick: bool,
+    sizes: Vec<usize>,
+    json: Option<PathBuf>,
+    html: Option<PathBuf>,
+    save: Option<PathBuf>,
+    compare: Option<(String, Value)>,
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::new("backends", ABOUT)
+        .option("filter", "TEXT,…", "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'")
+        .flag("quick", "24 rows, under a minute on the CPU")
+        .option("devices", "LIST", "cpu, gpu, gpu:N, or all [cpu and hardware GPUs]")
+        .option("sizes", "N,…", "lengths for the rows of one axis, in place of their own")
+        .option("json", "FILE", "write the report as JSON")
+        .option("html", "FILE", "write the report as one HTML file")
+        .option("save", "NAME", "keep the report in target/cupric-bench")
+        .option("compare", "NAME", "show what changed since a kept report")
+        .option("python", "PATH", "beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy of an interpreter")
+        .flag("rust-peers", "beside ndarray and candle (builds benches/peers)")
+        .flag("list", "show the rows and end")
+        .flag("test", "run each row once, small, and time nothing")
+        .flag("quiet", "no progress bar")
+        .flag("bench", "what cargo passes; changes nothing")
+        .parse();
+    common::finish("backends", start(&args))
+}
+
+/// Checks everything that can be wrong before the long run.
+fn start(args: &Args) -> Result<(), String> {
+    let table = table::table();
+    let list = |name: &str| {
+        let text: String = args.get(name, String::new());
+        text.split(',').map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty()).collect::<Vec<_>>()
+    };
+    let size = |t: &String| match t.replace('_', "").parse() {
+        Ok(n) if n > 0 => n,
+        _ => args.wrong(format!("--sizes takes lengths such as 1000,1000000, not '{t}'")),
+    };
+    let name = |option: &str| {
+        let name: Option<String> = args.try_get(option);
+        if let Some(n) = name.as_ref().filter(|n| !n.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))) {
+            args.wrong(format!("--{option} takes a name of letters, digits, '-', '_' and '.', not '{n}'"));
+        }
+        name
+    };
+    let mut options = Options {
+        filter: list("filter"),
+        quick: args.has("quick"),
+        sizes: list("sizes").iter().map(size).collect(),
+        json: args.try_get("json"),
+        html: args.try_get("html"),
+        save: name("save").map(|n| save::kept(&n)),
+        compare: None,
+        quiet: args.has("quiet"),
+    };
+    let compare = name("compare");
+    let names = list("devices");
+    if let Some(wrong) = names.iter().find(|n| !is_device(n)) {
+        args.wrong(format!("--devices takes cpu, gpu, gpu:N or all, not '{wrong}'"));
+    }
+    let mut cases = choose(&table, &options);
+    if cases.is_empty() {
+        args.wrong(format!("no row matches --filter '{}'; --list shows them", options.filter.join(",")));
+    }
+    if args.has("list") {
+        return show(&cases);
+    }
+    let targets = open(&names)?;
+    if args.has("test") || !args.has("bench") {
+        return test(&mut cases, &targets);
+    }
+    if let Some(name) = compare {
+        let report = save::read(&save::kept(&name))?;
+        options.compare = Some((name, report));
+    }
+    if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    [&options.json, &options.html, &options.save].into_iter().flatten().try_for_each(|p| save::check_writable(p))?;
+    let mut bench = Bench { patience: if options.quick { 1.0 } else { 2.0 }, ..Bench::default() };
+    if let Some(path) = args.try_get::<PathBuf>("python") {
+        let worker = Worker::python(&path)?;
+        if worker.peers.is_empty() {
+            eprintln!("backends: {} has none of NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy", path.display());
+        }
+        bench.workers.push(worker);
+    }
+    if args.has("rust-peers") {
+        bench.workers.push(Worker::rust()?);
+    }
+    run(&options, &cases, &targets, &mut bench)
+}
+
+fn is_device(name: &str) -> bool {
+    let number = |n: &str| n.parse::<usize>().is_ok();
+    matches!(name, "cpu" | "gpu" | "all") || name.strip_prefix("gpu:").is_some_and(number)
+}
+
+/// The rows that the options ask for.
+fn choose<'a>(table: &'a [Work], options: &Options) -> Vec<Case<'a>> {
+    let quick = |case: &Case<'_>| !options.quick || table::is_quick(case, !options.sizes.is_empty());
+    let wanted = |case: &Case<'_>| {
+        let label = format!("{} {}", case.label(), case.work.text).to_lowercase();
+        let all_words = |text: &String| text.split_whitespace().all(|word| label.contains(word));
+        options.filter.is_empty() || options.filter.iter().any(all_words)
+    };
+    table.iter().flat_map(|w| w.cases(&options.sizes)).filter(|c| quick(c) && wanted(c)).collect()
+}
+
+fn show(cases: &[Case<'_>]) -> Result<(), String> {
+    let line = |c: &Case<'_>| {
+        let (bytes, flops) = (c.bytes() / 1e6, c.flops() / 1e9);
+        let quick = if table::is_quick(c, false) { "quick" } else { "" };
+        let label = c.label();
+        format!("{label:<36} {:<30} {bytes:>10.3} MB {flops:>9.3} GFLOP  {quick}", c.work.text)
+    };
+    cases.iter().try_for_each(|c| say(line(c).trim_end())).map_err(|e| e.to_string())
+}
+
+/// The devices asked for, or the CPU and every hardware GPU.
+fn open(names: &[String]) -> Result<Vec<Target>, String> {
+    let gpus = || Device::gpus().into_iter().enumerate().map(|(i, d)| Target { name: format!("gpu:{i}"), device: d });
+    let cpu = || Target { name: "cpu".into(), device: Device::cpu() };
+    if names.is_empty() {
+        return Ok(std::iter::once(cpu()).chain(gpus().filter(|t| !t.device.is_software())).collect());
+    }
+    let mut targets: Vec<Target> = vec![];
+    for name in names {
+        let found: Vec<Target> = match &name[..] {
+            "cpu" => vec![cpu()],
+            "all" => std::iter::once(cpu()).chain(gpus()).collect(),
+            _ => {
+                let name = if name == "gpu" { "gpu:0" } else { name };
+                vec![Target { name: name.into(), device: name.parse().map_err(|e: cupric::Error| e.to_string())? }]
+            }
+        };
+        targets.extend(found);
+    }
+    // the first of each name
+    let mut seen = vec![];
+    targets.retain(|t| !seen.contains(&t.name) && (seen.push(t.name.clone()), true).1);
+    Ok(targets)
+}
+
+/// Each row once, small: whether it runs, and whether the devices agree.
+fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
+    let mut done: Vec<String> = vec![];
+    for case in cases {
+        case.shape.iter_mut().for_each(|n| *n = (*n).min(64));
+        if done.contains(&case.label()) {
+            continue;
+        }
+        done.push(case.label());
+        let mut reference = None;
+        for target in targets {
+            let run = || {
+                let results = case.build(&target.device)?()?;
+                let ulp = reference.as_ref().map_or(Ok(None), |r: &Vec<_>| ulp::largest(r, &results))?;
+                target.device.synchronize()?;
+                Ok((results, ulp))
+            };
+            let (results, ulp) = run().map_err(|e: cupric::Error| format!("{} on {}: {e}", case.label(), target.name))?;
+            let apart = ulp.map_or(String::new(), |u| format!(", {u} ULP from {}", targets[0].name));
+            say(format_args!("{} on {}: ok{apart}", case.label(), target.name)).map_err(|e| e.to_string())?;
+            reference.get_or_insert(results);
+        }
+    }
+    Ok(())
+}
+
+fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Bench) -> Result<(), String> {
+    let print = |line: String| say(line).map_err(|e| e.to_string());
+    let devices: Vec<(String, String)> = targets.iter().map(|t| (t.name.clone(), t.device.name().into())).collect();
+    let mut limits = Map::new();
+    let machine = machine::machine(&devices);
+    print(format!(
+        "{}, {} threads; {}",
+        machine["cpu"].as_str().unwrap_or(""),
+        machine["threads"],
+        devices.iter().map(|(k, v)| if k == v { k.clone() } else { format!("{k} {v}") }).collect::<Vec<_>>().join(", ")
+    ))?;
+    for target in targets {
+        let found = limits_of(target, bench).map_err(|e| format!("{}: {e}", target.name))?;
+        let text = |key: &str| found[key].as_f64().map_or("—".into(), report::figure);
+        print(format!(
+            "limits of {}: copy {} GB/s, read {} GB/s, multiply-add {} GFLOP/s",
+            target.name,
+            text("copy_gbps"),
+            text("read_gbps"),
+            text("fma_gflops")
+        ))?;
+        limits.insert(target.name.clone(), found);
+    }
+    let peers: Vec<String> = bench.workers.iter().flat_map(|w| w.peers.iter().map(|p| p.0.clone())).collect();
+    let table = report::Table::new(peers, targets.len() > 1);
+    print(format!("\n{}", table.head()))?;
+
+    let mut progress = Progress::new("rows", cases.len() * targets.len(), options.quiet);
+    let mut records: Vec<Record> = vec![];
+    for case in cases {
+        let mut reference = None;
+        for target in targets {
+            progress.set(records.len(), format_args!("{} on {}", case.label(), target.name));
+            let record = bench.measure(case, target, &mut reference);
+            target.device.trim();
+            progress.say(table.row(&record)).map_err(|e| e.to_string())?;
+            records.push(record);
+        }
+    }
+    progress.set(records.len(), "");
+    drop(progress);
+    for note in report::notes(&records) {
+        print(note)?;
+    }
+    if let Some((name, old)) = &options.compare {
+        print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
+    }
+
+    let rows: Vec<Value> = records.iter().map(save::row).collect();
+    let versions = machine::versions(bench.workers.iter().flat_map(|w| &w.peers));
+    let commit = machine::commit();
+    let report =
+        json!({"machine": machine, "versions": versions, "commit": commit, "limits": limits, "rows": rows});
+    let text = || serde_json::to_string_pretty(&report).map_err(|e| e.to_string());
+    for path in [&options.json, &options.save].into_iter().flatten() {
+        save::write(path, &(text()? + "\n"))?;
+        print(format!("written: {}", path.display()))?;
+    }
+    if let Some(path) = &options.html {
+        save::write(path, &html::page(&report))?;
+        print(format!("written: {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
+    use limits::Kind;
+    let giga = 1e-9;
+    if target.device.is_gpu() {
+        let gpu = bench.gpus.entry(target.name.clone()).or_default();
+        let [copy, fma] = gpu.summary(&target.device)?;
+        // a GPU's reads are held to its copy rate, as the handbook does
+        return Ok(json!({"copy_gbps": copy * giga, "read_gbps": null, "fma_gflops": fma * giga}));
+    }
+    let mut rate = |kind| bench.host.rate(kind) * giga;
+    Ok(json!({
+        "copy_gbps": rate(Kind::Copy), "read_gbps": rate(Kind::Read),
+        "fma_gflops": rate(Kind::Fma32), "fma_gflops_f64": rate(Kind::Fma64),
+    }))
+}

@@ -1,0 +1,248 @@
+//! The peers: long-lived processes that are told a row as a line of JSON and answer with times. `benches/python/peers.py`
+//! speaks for the Python modules of an interpreter, the package `benches/peers` for Rust crates.
+//!
+//! Requests are `hello`, `row` (what to do), and for one peer `setup` (its arrays, its compiler), `first` (one timed
+//! call), `time` (another few samples).
+
+use crate::timing::{BUDGET, ENDLESS, SLOW, Samples};
+use crate::work::Case;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// For importing modules, making arrays and compiling.
+const PATIENCE: f64 = 180_000.0;
+
+/// A peer's time on a row.
+#[derive(Clone, Debug)]
+pub enum Time {
+    Samples(Samples),
+    /// Over ten seconds.
+    Endless,
+    /// The peer lacks the operation.
+    Lacking,
+    /// It failed.
+    Failed(String),
+}
+
+impl Time {
+    pub fn ms(&self) -> Option<f64> {
+        match self {
+            Time::Samples(s) if !s.is_empty() => Some(s.median()),
+            _ => None,
+        }
+    }
+}
+
+/// A peer on a row.
+pub struct Timed {
+    pub name: String,
+    pub time: Time,
+    /// Milliseconds that its samples took.
+    spent: f64,
+}
+
+impl Timed {
+    fn new(name: &str, time: Time) -> Timed {
+        Timed { name: name.into(), time, spent: 0.0 }
+    }
+
+    pub fn lost(&mut self) {
+        self.time = Time::Failed("the process has ended".into());
+    }
+}
+
+/// A process that speaks for some peers.
+pub struct Worker {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    live: Option<Live>,
+    /// Names and versions.
+    pub peers: Vec<(String, String)>,
+}
+
+struct Live {
+    child: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // it may be in the middle of a long call
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+enum Answer {
+    Json(Value),
+    Late,
+    Gone,
+}
+
+impl Worker {
+    /// The Python modules of an interpreter, or of a virtual environment's folder.
+    pub fn python(path: &Path) -> Result<Worker, String> {
+        let inside = ["bin/python", "Scripts/python.exe"].map(|p| path.join(p));
+        let program = match inside.iter().find(|p| path.is_dir() && p.is_file()) {
+            Some(p) => p.clone(),
+            None => path.to_path_buf(),
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/peers.py");
+        Worker::start(program, vec!["-u".into(), script.into()])
+    }
+
+    /// The crates of `benches/peers`, built now.
+    pub fn rust() -> Result<Worker, String> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/Cargo.toml");
+        let target = crate::save::target().join("peers");
+        eprintln!("building benches/peers");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(&cargo);
+        build.args(["build", "--quiet", "--release", "--manifest-path"]).arg(&manifest).arg("--target-dir").arg(&target);
+        match build.status() {
+            Ok(status) if status.success() => {}
+            Ok(_) => return Err("benches/peers does not build".into()),
+            Err(e) => return Err(format!("{}: {e}", cargo.to_string_lossy())),
+        }
+        let name = format!("cupric-peers{}", std::env::consts::EXE_SUFFIX);
+        Worker::start(target.join("release").join(name), vec![])
+    }
+
+    fn start(program: PathBuf, arguments: Vec<OsString>) -> Result<Worker, String> {
+        let mut worker = Worker { program, arguments, live: None, peers: vec![] };
+        worker.spawn()?;
+        match worker.ask(&json!({"op": "hello"}), PATIENCE) {
+            Answer::Json(v) => {
+                let list = v["peers"].as_object().into_iter().flatten();
+                worker.peers = list.map(|(k, v)| (k.clone(), v.as_str().unwrap_or("").to_string())).collect();
+                Ok(worker)
+            }
+            _ => Err(format!("{} does not answer as a Python interpreter would", worker.program.display())),
+        }
+    }
+
+    fn spawn(&mut self) -> Result<(), String> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(format!("{}: no pipes", self.program.display()));
+        };
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                let Ok(line) = line else { return };
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        self.live = Some(Live { child, input, lines });
+        Ok(())
+    }
+
+    /// Sends a line and waits for the answer. A process that is late or gone is ended.
+    fn ask(&mut self, request: &Value, patience: f64) -> Answer {
+        let Some(live) = &mut self.live else { return Answer::Gone };
+        let sent = writeln!(live.input, "{request}").and_then(|()| live.input.flush());
+        let answer = match sent {
+            Err(_) => Answer::Gone,
+            Ok(()) => match live.lines.recv_timeout(Duration::from_secs_f64(patience / 1e3)) {
+                Ok(line) => serde_json::from_str(&line).map_or(Answer::Gone, Answer::Json),
+                Err(RecvTimeoutError::Timeout) => Answer::Late,
+                Err(RecvTimeoutError::Disconnected) => Answer::Gone,
+            },
+        };
+        if !matches!(answer, Answer::Json(_)) {
+            self.live = None;
+        }
+        answer
+    }
+
+    /// A process that knows the row.
+    fn ready(&mut self, row: &Value) -> bool {
+        if self.live.is_none() && self.spawn().is_err() {
+            return false;
+        }
+        matches!(self.ask(row, PATIENCE), Answer::Json(_))
+    }
+
+    /// Makes the peers ready for a row and runs each of them once.
+    pub fn prepare(&mut self, case: &Case<'_>, device: &str) -> Vec<Timed> {
+        let mut row = case.to_json();
+        row["op"] = json!("row");
+        row["device"] = json!(device);
+        let names: Vec<String> = self.peers.iter().map(|(name, _)| name.clone()).collect();
+        let mut peers: Vec<Timed> = names.iter().map(|n| Timed::new(n, Time::Lacking)).collect();
+        if !self.ready(&row) {
+            peers.iter_mut().for_each(Timed::lost);
+            return peers;
+        }
+        for i in 0..peers.len() {
+            peers[i].time = self.first(&names[i]);
+            if self.live.is_some() || !self.ready(&row) {
+                continue;
+            }
+            // the process that ended had the other peers' arrays
+            for other in peers[..i].iter_mut().filter(|p| matches!(p.time, Time::Samples(_))) {
+                if !matches!(self.first(&other.name), Time::Samples(_)) {
+                    other.lost();
+                }
+            }
+        }
+        peers
+    }
+
+    fn first(&mut self, peer: &str) -> Time {
+        match self.ask(&json!({"op": "setup", "peer": peer}), PATIENCE) {
+            Answer::Json(v) if v["error"].is_string() => return failed(&v),
+            Answer::Json(v) if v["ok"] == json!(false) => return Time::Lacking,
+            Answer::Json(_) => {}
+            Answer::Late => return Time::Failed("not ready after three minutes".into()),
+            Answer::Gone => return Time::Failed("the process has ended".into()),
+        }
+        match self.ask(&json!({"op": "first", "peer": peer}), ENDLESS) {
+            Answer::Json(v) => match v["ms"].as_f64() {
+                Some(ms) => {
+                    let mut samples = Samples::default();
+                    if ms > SLOW {
+                        samples.push(ms);
+                    }
+                    Time::Samples(samples)
+                }
+                None => failed(&v),
+            },
+            Answer::Late => Time::Endless,
+            Answer::Gone => Time::Failed("the process has ended".into()),
+        }
+    }
+
+    /// Another few samples of a peer. One that was timed at its slow first run is left alone, and so is one that has had
+    /// its share of the time.
+    pub fn sample(&mut self, peer: &mut Timed) {
+        let Time::Samples(samples) = &mut peer.time else { return };
+        if samples.len() == 1 || peer.spent > 2.0 * BUDGET {
+            return;
+        }
+        let start = Instant::now();
+        match self.ask(&json!({"op": "time", "peer": peer.name}), PATIENCE) {
+            Answer::Json(v) => match v["ms"].as_array() {
+                Some(ms) => ms.iter().filter_map(Value::as_f64).for_each(|ms| samples.push(ms)),
+                None => peer.time = failed(&v),
+            },
+            _ => peer.lost(),
+        }
+        peer.spent += start.elapsed().as_secs_f64() * 1e3;
+    }
+}
+
+fn failed(answer: &Value) -> Time {
+    let text = answer["error"].as_str().unwrap_or("no time");
+    Time::Failed(text.lines().next().unwrap_or("").chars().take(200).collect())
+}

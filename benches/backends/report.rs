@@ -1,0 +1,113 @@
+//! The printed table: one line a row and device, aligned, as each comes in.
+
+use crate::measure::Record;
+use crate::peers::Time;
+use crate::timing;
+use crate::work::shape_text;
+
+/// Widths of the columns before the peers'.
+const WIDTHS: [usize; 8] = [27, 6, 13, 7, 10, 7, 14, 7];
+const HEADS: [&str; 8] = ["work", "dtype", "shape", "device", "median", "spread", "rate", "limit"];
+
+/// Prints records under one heading.
+pub struct Table {
+    peers: Vec<String>,
+    /// Whether results of several devices are compared.
+    compared: bool,
+}
+
+impl Table {
+    pub fn new(peers: Vec<String>, compared: bool) -> Table {
+        Table { peers, compared }
+    }
+
+    pub fn head(&self) -> String {
+        let mut cells: Vec<String> = HEADS.iter().map(|h| h.to_string()).collect();
+        cells.extend(self.peers.iter().cloned());
+        if self.compared {
+            cells.push("ULP".into());
+        }
+        let line = self.line(&cells);
+        format!("{line}\n{}", "─".repeat(line.chars().count()))
+    }
+
+    pub fn row(&self, r: &Record) -> String {
+        let mut cells = vec![r.text.clone(), r.dtype.clone(), shape_text(&r.shape), r.device.clone()];
+        if let Some(error) = &r.error {
+            return format!("{}  {error}", self.line(&cells).trim_end());
+        }
+        let rate = match (r.computes(), r.rate()) {
+            _ if r.bytes + r.flops == 0.0 || r.ms().is_nan() => "—".into(),
+            (true, rate) => format!("{} GFLOP/s", figure(rate)),
+            (false, rate) => format!("{} GB/s", figure(rate)),
+        };
+        let share = r.fraction().map_or("—".into(), |f| format!("{f:.2}{}", if r.too_good() { " !" } else { "  " }));
+        let spread = if r.samples.len() > 1 { format!("±{:.0} %", 100.0 * r.samples.spread()) } else { "once".into() };
+        cells.extend([timing::text(r.ms()), spread, rate, share]);
+        let peer = |name: &String| match r.peers.iter().find(|p| p.name == *name).map(|p| &p.time) {
+            Some(Time::Endless) => ">10 s".into(),
+            Some(time) => time.ms().map_or("—".into(), |ms| ratio(ms / r.ms())),
+            None => "—".into(),
+        };
+        cells.extend(self.peers.iter().map(peer));
+        if self.compared {
+            cells.push(r.ulp.map_or("—".into(), ulp_text));
+        }
+        self.line(&cells)
+    }
+
+    fn line(&self, cells: &[String]) -> String {
+        let width = |i: usize| WIDTHS.get(i).copied().unwrap_or(9);
+        let cell = |(i, c): (usize, &String)| {
+            let pad = " ".repeat(width(i).saturating_sub(c.chars().count()));
+            // words to the left, numbers to the right
+            if i < 4 { format!("{c}{pad}") } else { format!("{pad}{c}") }
+        };
+        cells.iter().enumerate().map(cell).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What the marks mean, and what went wrong.
+pub fn notes(records: &[Record]) -> Vec<String> {
+    let mut notes = vec![];
+    if records.iter().any(Record::too_good) {
+        notes.push("! above 1.1 of its limit: the limit is wrong".into());
+    }
+    if records.iter().any(|r| !r.peers.is_empty()) {
+        notes.push("a peer's figure is its time over ours: above 1 it is slower; — it lacks the operation".into());
+    }
+    let mut seen = vec![];
+    for record in records {
+        for peer in &record.peers {
+            if let Time::Failed(why) = &peer.time {
+                let note = format!("{} failed at {} {}: {why}", peer.name, record.work, record.dtype);
+                if !seen.contains(&note) {
+                    seen.push(note);
+                }
+            }
+        }
+    }
+    notes.extend(seen);
+    notes
+}
+
+/// Three digits.
+pub fn figure(x: f64) -> String {
+    match x {
+        x if x >= 100.0 => format!("{x:.0}"),
+        x if x >= 10.0 => format!("{x:.1}"),
+        x => format!("{x:.2}"),
+    }
+}
+
+fn ratio(x: f64) -> String {
+    format!("{}×", figure(x))
+}
+
+fn ulp_text(x: f64) -> String {
+    match x {
+        x if x.is_infinite() => "NaN".into(),
+        x if x < 1e6 => format!("{x:.0}"),
+        x => format!("{x:.0e}"),
+    }
+}

@@ -1,0 +1,116 @@
+//! Reports as JSON: written to a file, kept under a name, and compared with an earlier run.
+
+use crate::measure::Record;
+use crate::peers::Time;
+use crate::report::figure;
+use crate::timing;
+use crate::work::shape_text;
+use serde_json::{Map, Value, json};
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+/// A change of less is noise.
+const NOISE: f64 = 1.1;
+
+/// Cargo's target folder: the harness lies in `target/release/deps`.
+pub fn target() -> PathBuf {
+    let exe = std::env::current_exe().ok();
+    let found = exe.as_deref().and_then(|exe| exe.ancestors().nth(3)).map(Path::to_path_buf);
+    found.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
+}
+
+/// Where `--save NAME` keeps a run.
+pub fn kept(name: &str) -> PathBuf {
+    target().join("cupric-bench").join(format!("{name}.json"))
+}
+
+/// Fails now rather than after a long run.
+pub fn check_writable(path: &Path) -> Result<(), String> {
+    let existed = path.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map_err(|e| format!("{}: {e}", path.display()))?;
+    if !existed {
+        let _ = fs::remove_file(path);
+    }
+    Ok(())
+}
+
+pub fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+pub fn read(path: &Path) -> Result<Value, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let report: Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    if report["rows"].is_array() { Ok(report) } else { Err(format!("{}: not a report", path.display())) }
+}
+
+/// A row of the report; `limit_ms` and `fraction` are null where the row has no limit.
+pub fn row(r: &Record) -> Value {
+    let mut peers = Map::new();
+    for peer in &r.peers {
+        let value = match (&peer.time, peer.time.ms()) {
+            (Time::Endless, _) => json!({"ms": null, "ratio": null, "over_ms": timing::ENDLESS}),
+            (_, Some(ms)) => json!({"ms": ms, "ratio": ms / r.ms()}),
+            _ => continue,
+        };
+        peers.insert(peer.name.clone(), value);
+    }
+    // infinity (a NaN against a number) is no JSON
+    let ulp = r.ulp.map(|u| if u.is_finite() { json!(u) } else { json!("NaN") });
+    let mut row = json!({
+        "work": r.work, "text": r.text, "dtype": r.dtype, "shape": r.shape, "device": r.device,
+        "ms": r.ms(), "ms_min": r.samples.min(), "ms_max": r.samples.max(), "spread": r.samples.spread(),
+        "bytes": r.bytes, "flops": r.flops, "limit_ms": r.limit_ms, "fraction": r.fraction(),
+        "ulp": ulp, "peers": peers,
+    });
+    if let Some(error) = &r.error {
+        row["error"] = json!(error);
+    }
+    row
+}
+
+/// What became slower and what faster since an earlier report.
+pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
+    let mut changes: Vec<(f64, String)> = vec![];
+    let (mut same, mut alone) = (0, 0);
+    let empty = vec![];
+    let rows = old["rows"].as_array().unwrap_or(&empty);
+    for r in new.iter().filter(|r| r.error.is_none()) {
+        let matches = |o: &&Value| {
+            o["work"] == json!(r.work)
+                && o["dtype"] == json!(r.dtype)
+                && o["shape"] == json!(r.shape)
+                && o["device"] == json!(r.device)
+        };
+        let Some((then, earlier)) = rows.iter().find(matches).and_then(|o| Some((o["ms"].as_f64()?, o))) else {
+            alone += 1;
+            continue;
+        };
+        let times = r.ms() / then;
+        // beside the limit as it was then, where there is one: the machine itself drifts
+        let drift = match (earlier["limit_ms"].as_f64(), r.limit_ms) {
+            (Some(then), Some(now)) if then > 0.0 => now / then,
+            _ => 1.0,
+        };
+        let change = times / drift;
+        if !(change > NOISE || change < 1.0 / NOISE) || !(times > NOISE || times < 1.0 / NOISE) {
+            same += 1;
+            continue;
+        }
+        let label = format!("{} {} {} on {}", r.text, r.dtype, shape_text(&r.shape), r.device);
+        let word = if change > 1.0 { "slower" } else { "faster" };
+        let factor = figure(if change > 1.0 { change } else { 1.0 / change });
+        let (then, now) = (timing::text(then), timing::text(r.ms()));
+        let limit = if drift == 1.0 { String::new() } else { format!(", the machine's limit ×{}", figure(drift)) };
+        changes.push((change, format!("{label}: {factor}× {word}, {then} then, {now} now{limit}")));
+    }
+    changes.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let slower = changes.iter().filter(|c| c.0 > 1.0).count();
+    let faster = changes.len() - slower;
+    let commit = old["commit"].as_str().unwrap_or("an unknown commit");
+    let mut lines =
+        vec![format!("Compared with {name} ({commit}): {slower} slower, {faster} faster, {same} as before, {alone} new")];
+    lines.extend(changes.into_iter().map(|(_, line)| format!("  {line}")));
+    lines
+}

@@ -1,0 +1,282 @@
+//! Reductions over axes, and what is made of them: means, spreads, softmax, norms.
+
+use super::Loc;
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind};
+use crate::expr::{Expr, Kind, Operand, carry, cast, reduce, strong, ufunc, view};
+use crate::kernel::Fold;
+use crate::layout::{AxesArg, IntoAxes, View};
+use crate::ufunc::{Ufunc, arithmetic, float, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg()], at)
+}
+
+/// The number of elements along axes, after the checks that the reduction itself makes.
+fn count(e: &Expr, axes: &AxesArg) -> usize {
+    let shape = &e.0.shape;
+    axes.resolve(shape.len()).map_or(0, |a| a.iter().map(|d| shape[*d]).product())
+}
+
+/// Floats of at least 32 bits: what means and spreads work in.
+fn wide(e: &Expr, at: Loc) -> Expr {
+    let e = strong(e.clone(), at);
+    let to = match e.0.dtype {
+        d if d.is_half() => DType::F32,
+        d => d.float(),
+    };
+    cast(e, to, at)
+}
+
+/// Back to the dtype in which a float function of `like` gives its result.
+fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
+    cast(e, like.0.dtype.float(), at)
+}
+
+fn gone(axes: &AxesArg) -> AxesArg {
+    AxesArg { keep: false, ..axes.clone() }
+}
+
+fn kept(axes: &AxesArg) -> AxesArg {
+    AxesArg { keep: true, ..axes.clone() }
+}
+
+fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    reduce("sum", Fold::Ufunc(&arithmetic::add), e, axes, at)
+}
+
+fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let x = wide(e, at);
+    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &x, &gone(axes), at);
+    // axes come back last, so that a mean with and without them is one node
+    expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
+}
+
+/// Reduced axes back with length 1, where they are kept.
+fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    if !axes.keep {
+        return e;
+    }
+    let mut shape = from.0.shape.clone();
+    axes.resolve(shape.len()).unwrap_or_default().iter().for_each(|d| shape[*d] = 1);
+    view("keep", &e, at, |s| Ok(View::reshape(s, &shape).unwrap_or_else(|| View::identity(s))))
+}
+
+fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let x = wide(e, at);
+    // two passes: the deviations from the mean, not the difference of two large sums
+    let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
+    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &unary(&arithmetic::square, deviation, at), &gone(axes), at);
+    let degrees = (count(&x, axes) as f64 - correction).max(0.0);
+    binary(&arithmetic::divide, sum, degrees, at)
+}
+
+/// Variance, or its root for `std`.
+fn spread(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let var = var_at(op, e, axes, correction, at);
+    let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
+    expanded(narrow(out, e, at), e, axes, at)
+}
+
+fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let x = wide(e, at);
+    if count(&x, axes) == 0 {
+        // log(0) for each result
+        let zero = sum_at(&x, axes, at);
+        return unary(&float::log, zero, at);
+    }
+    let max = reduce(op, Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+    // an infinite maximum is not subtracted: ∞ − ∞ is no number
+    let finite = unary(&logic::isfinite, &max, at);
+    let shift = ufunc(&logic::SELECT, smallvec![finite.into_arg(), (&max).into_arg(), 0.0.into_arg()], at);
+    let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
+    let out = binary(&arithmetic::add, unary(&float::log, sum, at), shift, at);
+    if axes.keep { out } else { drop_axes(&out, axes, at) }
+}
+
+/// Without axes that a reduction kept.
+fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
+}
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
+        impl Expr { $(
+            $(#[$doc])+
+            #[track_caller]
+            pub fn $name(&self, axes: impl IntoAxes) -> Expr {
+                let $at = Location::caller();
+                carry($at, || {
+                    self.checked()?;
+                    let ($e, $axes) = (&strong(self.clone(), $at), &axes.into_axes());
+                    $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
+                    Ok($body)
+                })
+            }
+        )* }
+    };
+}
+
+reductions! {
+    /// Sum along axes; 0 of nothing. Narrow integers and bool give i32 or u32; f16 and bf16 accumulate in f32.
+    ///
+    /// ```
+    /// use cupric::{array, keep};
+    /// let x = array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.sum(0).to_vec::<f32>()?, [4., 6.]);
+    /// assert_eq!(x.sum(..).item::<f32>()?, 10.);
+    /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    sum |e, axes, at| sum_at(&cast(e.clone(), e.0.dtype.sum(), at), axes, at);
+    /// Product along axes; 1 of nothing. Types as for [`Expr::sum`].
+    prod |e, axes, at| {
+        let x = cast(e.clone(), e.0.dtype.sum(), at);
+        reduce("prod", Fold::Ufunc(&arithmetic::multiply), &x, axes, at)
+    };
+    /// Smallest element along axes; NaN if there is one; an error for nothing.
+    min |e, axes, at| reduce("min", Fold::Ufunc(&arithmetic::minimum), e, axes, at);
+    /// Largest element along axes; NaN if there is one; an error for nothing.
+    max |e, axes, at| reduce("max", Fold::Ufunc(&arithmetic::maximum), e, axes, at);
+    /// Mean along axes, in f32 or wider; NaN of nothing. Integers give f32.
+    mean |e, axes, at| narrow(mean_at("mean", e, axes, at), e, at);
+    /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
+    var |e, axes, at| spread("var", e, axes, 0.0, at);
+    /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
+    std |e, axes, at| spread("std", e, axes, 0.0, at);
+    /// Whether any element along axes is true (not 0); false of nothing.
+    any |e, axes, at| reduce("any", Fold::Ufunc(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
+    /// Whether all elements along axes are true (not 0); true of nothing.
+    all |e, axes, at| reduce("all", Fold::Ufunc(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
+    /// How many elements along axes are true (not 0), as i32.
+    count_nonzero |e, axes, at| {
+        let n = count(e, axes);
+        if n > i32::MAX as usize {
+            let detail = format!("a count of up to {n} does not fit i32");
+            return Err(Error::new(ErrorKind::LimitExceeded, "count_nonzero", detail, at));
+        }
+        let truth = cast(e.clone(), DType::Bool, at);
+        reduce("count_nonzero", Fold::Ufunc(&arithmetic::add), &cast(truth, DType::I32, at), axes, at)
+    };
+    /// log(Σ exp(x)) along axes without overflow; −∞ of nothing.
+    logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);
+    /// exp(x) / Σ exp(x) along axes, without overflow.
+    ///
+    /// ```
+    /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
+    /// assert_eq!(p.to_vec::<f32>()?, [0.25; 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    softmax |e, axes, at| {
+        let x = wide(e, at);
+        if count(&x, axes) == 0 {
+            return Ok(narrow(x, e, at));
+        }
+        let max = reduce("softmax", Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+        let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
+        narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
+    };
+    /// log(softmax(x)) along axes, exact where softmax underflows.
+    log_softmax |e, axes, at| {
+        let x = wide(e, at);
+        if count(&x, axes) == 0 {
+            return Ok(narrow(x, e, at));
+        }
+        let max = reduce("log_softmax", Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+        let shifted = binary(&arithmetic::subtract, &x, max, at);
+        let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
+        narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
+    };
+    /// Position of the smallest element along one axis, or in C order with `..`; the first of ties, the first NaN.
+    argmin |e, axes, at| position("argmin", Fold::ArgMin, e, axes, at)?;
+    /// Position of the largest element along one axis, or in C order with `..`; the first of ties, the first NaN.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1., 5.], [7., 2.]];
+    /// assert_eq!(x.argmax(-1).to_vec::<i32>()?, [1, 0]);
+    /// assert_eq!(x.argmax(..).item::<i32>()?, 2);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    argmax |e, axes, at| position("argmax", Fold::ArgMax, e, axes, at)?;
+}
+
+fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {
+    if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
+        return Err(Error::new(ErrorKind::Axis, op, "takes one axis, or `..` for all", at));
+    }
+    // half-precision values compare after rounding to their own width
+    let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
+    Ok(reduce(op, fold, &e, axes, at))
+}
+
+/// A half-precision expression rounded to its own dtype: an explicit `astype`, which no rewrite removes.
+pub(super) fn rounded(e: &Expr, at: Loc) -> Expr {
+    match &e.0.kind {
+        Kind::Leaf(..) => e.clone(),
+        _ => Expr::node(Kind::Cast(e.clone()), e.0.shape.clone(), e.0.dtype, e.0.device, at),
+    }
+}
+
+impl Expr {
+    /// Variance along axes: the sum of squared deviations over n − `correction`.
+    #[track_caller]
+    pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), axes.into_axes());
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
+            Ok(spread("var", &e, &axes, correction, at))
+        })
+    }
+
+    /// Standard deviation along axes: the root of [`Expr::var_corrected`].
+    #[track_caller]
+    pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), axes.into_axes());
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
+            Ok(spread("std", &e, &axes, correction, at))
+        })
+    }
+
+    /// (x − mean) / sqrt(var + eps) along axes.
+    #[track_caller]
+    pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("layer_norm", at))?;
+            let x = wide(&e, at);
+            let deviation = binary(&arithmetic::subtract, &x, mean_at("layer_norm", &x, &axes, at), at);
+            let var = mean_at("layer_norm", &unary(&arithmetic::square, &deviation, at), &axes, at);
+            let spread = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, deviation, spread, at), &e, at))
+        })
+    }
+
+    /// x / sqrt(mean(x²) + eps) along axes.
+    #[track_caller]
+    pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let (e, axes) = (strong(self.clone(), at), kept(&axes.into_axes()));
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("rms_norm", at))?;
+            let x = wide(&e, at);
+            let mean = mean_at("rms_norm", &unary(&arithmetic::square, &x, at), &axes, at);
+            let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, x, root, at), &e, at))
+        })
+    }
+}
