@@ -64,34 +64,35 @@ impl Host {
             probe.calibrate(self);
             return probe;
         }
-        let mut found: Option<(f64, Probe)> = None;
-        for way in ways(kind) {
-            let mut probe = Probe::new(way, words);
-            probe.calibrate(self);
-            let mut samples = Samples::default();
-            (0..2).for_each(|_| probe.sample(self, &mut samples));
-            let ms = samples.median();
-            if found.as_ref().is_none_or(|(best, _)| ms / probe.amount < best / found_amount(&found)) {
-                found = Some((ms, probe));
+        // several ways mean a choice; they all do the same amount
+        let mut ways = ways(kind);
+        let first = ways.remove(0);
+        let (mut best, mut ms) = self.try_way(first, words);
+        for way in ways {
+            let (probe, other) = self.try_way(way, words);
+            if other < ms {
+                (best, ms) = (probe, other);
             }
         }
-        // every kind has a way
-        let probe = found.map_or_else(|| Probe::new(ways(kind)[0], words), |(_, probe)| probe);
-        self.best.insert((kind, words), probe.way);
-        probe
+        self.best.insert((kind, words), best.way);
+        best
+    }
+
+    fn try_way(&mut self, way: Way, words: usize) -> (Probe, f64) {
+        let mut probe = Probe::new(way, words);
+        probe.calibrate(self);
+        let mut samples = Samples::default();
+        (0..2).for_each(|_| probe.sample(self, &mut samples));
+        (probe, samples.median())
     }
 
     /// The rate at the summary's size in bytes or operations a second.
     pub fn rate(&mut self, kind: Kind) -> f64 {
-        let mut probe = self.probe(kind, if kind == Kind::Copy { 2.0 * SUMMARY } else { SUMMARY });
+        let probe = self.probe(kind, if kind == Kind::Copy { 2.0 * SUMMARY } else { SUMMARY });
         let mut samples = Samples::default();
         (0..4).for_each(|_| probe.sample(self, &mut samples));
         probe.rate(&samples)
     }
-}
-
-fn found_amount(found: &Option<(f64, Probe)>) -> f64 {
-    found.as_ref().map_or(1.0, |(_, probe)| probe.amount)
 }
 
 fn ways(kind: Kind) -> Vec<Way> {

@@ -21,7 +21,8 @@ fn field(file: &str, name: &str) -> Option<String> {
 
 /// Processor, cores, memory, system, devices.
 pub fn machine(devices: &[(String, String)]) -> Value {
-    let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| line("sysctl", &["-n", "machdep.cpu.brand_string"]));
+    let cpu =
+        field("/proc/cpuinfo", "model name").unwrap_or_else(|| line("sysctl", &["-n", "machdep.cpu.brand_string"]));
     let cpu = if cpu.is_empty() { std::env::consts::ARCH.to_string() } else { cpu };
     let kib = field("/proc/meminfo", "MemTotal").and_then(|m| m.split(' ').next()?.parse::<f64>().ok());
     let bytes = kib.map(|k| k * 1024.0).or_else(|| line("sysctl", &["-n", "hw.memsize"]).parse().ok());

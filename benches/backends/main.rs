@@ -50,7 +50,11 @@ struct Options {
 
 fn main() -> ExitCode {
     let args = Args::new("backends", ABOUT)
-        .option("filter", "TEXT,…", "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'")
+        .option(
+            "filter",
+            "TEXT,…",
+            "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'",
+        )
         .flag("quick", "24 rows, under a minute on the CPU")
         .option("devices", "LIST", "cpu, gpu, gpu:N, or all [cpu and hardware GPUs]")
         .option("sizes", "N,…", "lengths for the rows of one axis, in place of their own")
@@ -202,7 +206,8 @@ fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
                 target.device.synchronize()?;
                 Ok((results, ulp))
             };
-            let (results, ulp) = run().map_err(|e: cupric::Error| format!("{} on {}: {e}", case.label(), target.name))?;
+            let (results, ulp) =
+                run().map_err(|e: cupric::Error| format!("{} on {}: {e}", case.label(), target.name))?;
             let apart = ulp.map_or(String::new(), |u| format!(", {u} ULP from {}", targets[0].name));
             say(format_args!("{} on {}: ok{apart}", case.label(), target.name)).map_err(|e| e.to_string())?;
             reference.get_or_insert(results);
@@ -262,8 +267,7 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
     let rows: Vec<Value> = records.iter().map(save::row).collect();
     let versions = machine::versions(bench.workers.iter().flat_map(|w| &w.peers));
     let commit = machine::commit();
-    let report =
-        json!({"machine": machine, "versions": versions, "commit": commit, "limits": limits, "rows": rows});
+    let report = json!({"machine": machine, "versions": versions, "commit": commit, "limits": limits, "rows": rows});
     let text = || serde_json::to_string_pretty(&report).map_err(|e| e.to_string());
     for path in [&options.json, &options.save].into_iter().flatten() {
         save::write(path, &(text()? + "\n"))?;

@@ -93,7 +93,13 @@ impl Bench {
         record
     }
 
-    fn fill(&mut self, case: &Case<'_>, t: &Target, reference: &mut Option<Vec<Array>>, out: &mut Record) -> Result<()> {
+    fn fill(
+        &mut self,
+        case: &Case<'_>,
+        t: &Target,
+        reference: &mut Option<Vec<Array>>,
+        out: &mut Record,
+    ) -> Result<()> {
         let device = &t.device;
         let mut run = case.build(device)?;
         device.synchronize()?;

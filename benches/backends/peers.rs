@@ -104,7 +104,11 @@ impl Worker {
         eprintln!("building benches/peers");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(&cargo);
-        build.args(["build", "--quiet", "--release", "--manifest-path"]).arg(&manifest).arg("--target-dir").arg(&target);
+        build
+            .args(["build", "--quiet", "--release", "--manifest-path"])
+            .arg(&manifest)
+            .arg("--target-dir")
+            .arg(&target);
         match build.status() {
             Ok(status) if status.success() => {}
             Ok(_) => return Err("benches/peers does not build".into()),

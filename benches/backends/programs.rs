@@ -138,7 +138,7 @@ fn digits(p: Vec<Array>, device: &Device, dtype: DType) -> Result<Run> {
         for from in (0..IMAGES).step_by(BATCH) {
             step += 1;
             let rows = s![from..from + BATCH];
-            train(&x.slice(&rows), &y.slice(&rows), &mut state, step, dtype)?;
+            train(&x.slice(rows), &y.slice(rows), &mut state, step, dtype)?;
         }
         Ok(state.iter().map(|[_, _, p]| p.clone()).collect())
     }))
@@ -160,4 +160,3 @@ fn train(x: &Expr, y: &Expr, state: &mut [[Array; 3]], step: i32, dtype: DType) 
     }
     Ok(())
 }
-

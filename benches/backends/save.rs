@@ -94,7 +94,8 @@ pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
             _ => 1.0,
         };
         let change = times / drift;
-        if !(change > NOISE || change < 1.0 / NOISE) || !(times > NOISE || times < 1.0 / NOISE) {
+        let noise = 1.0 / NOISE..=NOISE;
+        if noise.contains(&change) || noise.contains(&times) {
             same += 1;
             continue;
         }
@@ -109,8 +110,9 @@ pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
     let slower = changes.iter().filter(|c| c.0 > 1.0).count();
     let faster = changes.len() - slower;
     let commit = old["commit"].as_str().unwrap_or("an unknown commit");
-    let mut lines =
-        vec![format!("Compared with {name} ({commit}): {slower} slower, {faster} faster, {same} as before, {alone} new")];
+    let mut lines = vec![format!(
+        "Compared with {name} ({commit}): {slower} slower, {faster} faster, {same} as before, {alone} new"
+    )];
     lines.extend(changes.into_iter().map(|(_, line)| format!("  {line}")));
     lines
 }

@@ -109,12 +109,7 @@ pub fn table() -> Vec<Work> {
 fn elementwise() -> Vec<Work> {
     let chain = "FNabs(".repeat(5) + "a" + &" * 0.9 - 0.3) + 0.1".repeat(5);
     vec![
-        work("add", "a + b", F32, SWEEP)
-            .flat()
-            .takes("a b")
-            .moves(3.0)
-            .run(|x| &x[0] + &x[1])
-            .python(EVERY, "a + b"),
+        work("add", "a + b", F32, SWEEP).flat().takes("a b").moves(3.0).run(|x| &x[0] + &x[1]).python(EVERY, "a + b"),
         work("add_into", "a + b into an array", F32, TEN_MILLION)
             .flat()
             .takes("a b o")

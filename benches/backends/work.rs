@@ -9,6 +9,8 @@ pub type Run = Box<dyn FnMut() -> Result<Vec<Array>>>;
 /// A length that scales with the shape: elements, bytes or operations.
 type Count = fn(&[usize]) -> f64;
 
+type Bytes = Box<dyn Fn(&[usize]) -> f64>;
+type Make = Box<dyn Fn(&[usize]) -> Input>;
 type Build = Box<dyn Fn(Vec<Array>, &[usize], &Device) -> Result<Run>>;
 
 /// What an input holds. Each device gets the same numbers.
@@ -46,9 +48,9 @@ pub struct Work {
     pub reads: bool,
     /// Without a limit: too small for bytes or operations to count.
     pub unlimited: bool,
-    bytes: Box<dyn Fn(&[usize]) -> f64>,
+    bytes: Bytes,
     flops: Count,
-    inputs: Vec<Box<dyn Fn(&[usize]) -> Input>>,
+    inputs: Vec<Make>,
     build: Build,
     /// Names of Python modules and the text of a function's body for them.
     pub python: Vec<(&'static str, String)>,

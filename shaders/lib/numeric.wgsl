@@ -323,8 +323,13 @@ fn m_rsqrt(x: f32) -> f32 {
 }
 
 // a + t (b - a)
+// Large ends are scaled, so that their difference does not overflow.
 fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
-    return a + t * (b - a);
+    let large = max(abs(a), abs(b)) > 1e37;
+    let k = select(1.0, 0.125, large);
+    let back = select(1.0, 8.0, large);
+    let d = b * k - a * k;
+    return (a * k + t * d) * back;
 }
 
 // |mx 2^ex| mod |my 2^ey| for 24-bit significands, ex >= ey: long division, eight bits a step, all below 2^32.

@@ -122,3 +122,19 @@ fn i32_to_f32(v: i32) -> f32 {
     let r = u32_to_f32(select(u, 0u - u, neg));
     return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
 }
+
+// Toward zero, with the last bit set if anything was lost: a second rounding to fewer bits then rounds as one would.
+fn u32_to_f32_odd(v: u32) -> f32 {
+    let up = countLeadingZeros(v | 1u);
+    let n = v << up;
+    let lost = select(0u, 1u, (n & 0xffu) != 0u);
+    let r = ((n >> 8u) | lost) + ((157u - up) << 23u);
+    return bitcast<f32>(select(r, 0u, v == 0u));
+}
+
+fn i32_to_f32_odd(v: i32) -> f32 {
+    let u = bitcast<u32>(v);
+    let neg = v < 0;
+    let r = u32_to_f32_odd(select(u, 0u - u, neg));
+    return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
+}

@@ -523,3 +523,35 @@ fn f64_to_f32(x: f64) -> f32 {
     let nan = 0x7fc00000u;
     return bitcast<f32>(sign | select(zero, nan ^ cp_zero(), d_isnan(x)));
 }
+
+// As u32_to_f32_odd.
+fn u64_to_f32_odd(v: u64) -> f32 {
+    let up = cp_clz64(v);
+    let n = v << (up & 63u);
+    let lost = select(0u, 1u, (n & 0xfffffffffflu) != 0lu);
+    let r = ((cp_hi64(n) >> 8u) | lost) + ((189u - up) << 23u);
+    return bitcast<f32>(select(r, 0u, v == 0lu));
+}
+
+fn i64_to_f32_odd(v: i64) -> f32 {
+    let neg = v < 0li;
+    let r = u64_to_f32_odd(bitcast<u64>(abs_i64(v)));
+    return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
+}
+
+fn f64_to_f32_odd(x: f64) -> f32 {
+    let mag = d_mag(x);
+    let e = i32(cp_hi64(mag) >> 20u);
+    let sign = cp_hi64(d_sgn(x));
+    let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
+    // the low 29 bits go, and one more for each step below the normal range
+    let s = u32(clamp(29 + max(897 - e, 0), 29, 55));
+    let q = m >> s;
+    let rest = m - (q << s);
+    let r = u32(q) | select(0u, 1u, rest != 0lu);
+    let bits = r + (u32(max(e - 897, 0)) << 23u);
+    let inf = select(bits, 0x7f800000u, e > 1150 || bits > 0x7f800000u);
+    let zero = select(inf, 0u, e < 870);
+    let nan = 0x7fc00000u;
+    return bitcast<f32>(sign | select(zero, nan ^ cp_zero(), d_isnan(x)));
+}

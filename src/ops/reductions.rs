@@ -72,7 +72,12 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     let x = wide(e, at);
     // two passes: the deviations from the mean, not the difference of two large sums
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
-    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &unary(&arithmetic::square, deviation, at), &gone(axes), at);
+    let total = |x: &Expr| reduce(op, Fold::Ufunc(&arithmetic::add), x, &gone(axes), at);
+    let squares = total(&unary(&arithmetic::square, &deviation, at));
+    // a rounded mean leaves deviations that do not sum to 0: what that adds is taken off (Chan, Golub, LeVeque 1983)
+    let left = unary(&arithmetic::square, total(&deviation), at);
+    let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
+    let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
     let degrees = (count(&x, axes) as f64 - correction).max(0.0);
     binary(&arithmetic::divide, sum, degrees, at)
 }

@@ -40,7 +40,7 @@ macro_rules! rows {
                 f: [single::floor_divide(x, y), double::floor_divide(x, y)], i: x.floor_div(y),
                 wf: "m_floor_divide({a}, {b})", wi: "idiv_{T}({a}, {b})",
                 exact: super::float::exact::floor_divide(x, y), exact_int(w): int::floor_div(x, y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)],
+                domain: [-1e3, 1e3], bound: [Ulp(2.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
             }
             /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
             remainder(x, y): Numeric {

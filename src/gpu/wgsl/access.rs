@@ -190,6 +190,8 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         (U64, U32) => format!("cp_lo64({v})"),
         (I64, I32) => format!("bitcast<i32>(cp_lo64(bitcast<u64>({v})))"),
         (U64, I32) => format!("bitcast<i32>(cp_lo64({v}))"),
+        // a half is rounded once: what comes between is exact or odd
+        _ if to.is_half() => format!("{}_to_{}_odd({v})", f.name(), t.name()),
         _ => format!("{}_to_{}({v})", f.name(), t.name()),
     };
     match to == from {
