@@ -9,7 +9,7 @@ mod common;
 
 use common::picture::{FIRE, Picture, palette};
 use common::{Args, Progress, say};
-use cupric::{Array, DType, Device, Expr, arange, eval_all, hypot, s, select};
+use cupric::{Array, DType, Device, Expr, arange, eval_all, hypot, minimum, s, select};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,15 +22,6 @@ const DIFFUSIVITY: f64 = 1.11e-4;
 /// A step moves this part of a difference between neighbours; above 1/4 it would swing instead of settling.
 const RATE: f64 = 0.24;
 
-struct Options {
-    device: String,
-    size: usize,
-    steps: usize,
-    frames: usize,
-    out: PathBuf,
-    quiet: bool,
-}
-
 fn main() -> ExitCode {
     let args = Args::new("heat", "Heat spreads through a copper plate around walls that insulate.")
         .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
@@ -40,36 +31,28 @@ fn main() -> ExitCode {
         .option("out", "FILE", "where to put the pictures [heat.png]")
         .flag("quiet", "no progress bar")
         .parse();
-    let options = Options {
-        device: args.device(),
-        size: args.positive("size", 192),
-        steps: args.positive("steps", 8000),
-        frames: args.positive("frames", 8),
-        out: args.get("out", "heat.png".into()),
-        quiet: args.has("quiet"),
-    };
-    common::finish("heat", run(&options))
+    common::finish("heat", run(&args))
 }
 
-fn run(options: &Options) -> Result<()> {
-    let device: Device = options.device.parse()?;
-    let n = options.size;
+fn run(args: &Args) -> Result<()> {
+    let (n, steps) = (args.positive("size", 192), args.positive("steps", 8000));
+    let (count, out) = (args.positive("frames", 8), args.get("out", PathBuf::from("heat.png")));
+    let device: Device = args.device().parse()?;
     let (mut heat, wall) = plate(n, &device)?;
     // how well heat flows to the cell below and to the one on the right: not at all where one of the two is a wall
     let free = select(&wall, 0.0, RATE).eval()?;
-    let to_below = cupric::minimum(free.slice(s![..-1, ..]), free.slice(s![1.., ..])).eval()?;
-    let to_right = cupric::minimum(free.slice(s![.., ..-1]), free.slice(s![.., 1..])).eval()?;
+    let to_below = minimum(free.slice(s![..-1, ..]), free.slice(s![1.., ..])).eval()?;
+    let to_right = minimum(free.slice(s![.., ..-1]), free.slice(s![.., 1..])).eval()?;
     let seconds = |step: usize| step as f64 * RATE * (SIDE / n as f64).powi(2) / DIFFUSIVITY;
-    let (steps, last) = (options.steps, options.frames.max(2) - 1);
     // heat gets twice as far in four times the time
-    let shown = |frame: usize| (steps as f64 * (frame as f64 / last as f64).powi(2)).round() as usize;
+    let shown = |frame: usize| (steps as f64 * (frame as f64 / (count.max(2) - 1) as f64).powi(2)).round() as usize;
     say(format_args!("{device}: {n} × {n} cells, {steps} steps, {:.2} s of heat", seconds(steps)))?;
 
     let (total, energy) = (heat.sum(..).eval()?, heat.square().sum(..).eval()?);
-    let mut progress = Progress::new("steps", steps, options.quiet);
+    let mut progress = Progress::new("steps", steps, args.has("quiet"));
     let (mut frames, started) = (vec![], Instant::now());
     for step in 0..=steps {
-        while frames.len() < options.frames && shown(frames.len()) == step {
+        while frames.len() < count && shown(frames.len()) == step {
             frames.push((format!("{:.2} s", seconds(step)), draw(&heat, &wall)?));
         }
         if step == steps {
@@ -91,22 +74,19 @@ fn run(options: &Options) -> Result<()> {
     drop(progress);
     let took = started.elapsed().as_secs_f64();
 
-    Picture::sheet(&frames, 4).save(&options.out)?;
+    Picture::sheet(&frames, 4).save(&out)?;
     let change = (heat.sum(..) / &total - 1.0).item::<f32>()?;
     let left = (heat.square().sum(..) / &energy).item::<f32>()?;
     say(format_args!("total heat {:.3}, changed by {change:.1e} of it", total.item::<f32>()?))?;
     say(format_args!("sum of squares {:.3}, of which {left:.4} is left", energy.item::<f32>()?))?;
-    say(format_args!(
-        "{took:.2} s, {:.0} steps a second; the pictures are in {}",
-        steps as f64 / took,
-        options.out.display()
-    ))?;
+    say(format_args!("{took:.2} s, {:.0} steps a second", steps as f64 / took))?;
+    say(format_args!("the pictures are in {}", out.display()))?;
     Ok(())
 }
 
 /// A cold plate with two hot spots, and where it has walls.
 fn plate(n: usize, device: &Device) -> Result<(Array, Array)> {
-    let along = (arange(0, n as i64, 1).astype(DType::F32) + 0.5) / n;
+    let along = (arange(0, n, 1).astype(DType::F32) + 0.5) / n;
     let (x, y) = (along.clone(), along.expand_dims(1));
     let disc = |cx: f64, cy: f64, r: f64| hypot(&x - cx, &y - cy).less(r);
     let heat = select(disc(0.25, 0.3, 0.13), 1.0, select(disc(0.75, 0.78, 0.07), 0.8, 0.0));

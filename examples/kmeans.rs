@@ -17,16 +17,6 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/china.png");
 
-struct Options {
-    device: String,
-    photo: PathBuf,
-    colours: usize,
-    iterations: usize,
-    seed: u64,
-    out: PathBuf,
-    quiet: bool,
-}
-
 fn main() -> ExitCode {
     let args = Args::new("kmeans", "Paints a photograph with a few colours, found by k-means.")
         .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
@@ -37,47 +27,40 @@ fn main() -> ExitCode {
         .option("out", "FILE", "where to put the picture [kmeans.png]")
         .flag("quiet", "no progress bar")
         .parse();
-    let options = Options {
-        device: args.device(),
-        photo: args.get("photo", PHOTO.into()),
-        colours: args.positive("colours", 12),
-        iterations: args.positive("iterations", 40),
-        seed: args.get("seed", 0),
-        out: args.get("out", "kmeans.png".into()),
-        quiet: args.has("quiet"),
-    };
-    common::finish("kmeans", run(&options))
+    common::finish("kmeans", run(&args))
 }
 
-fn run(options: &Options) -> Result<()> {
-    let device: Device = options.device.parse()?;
-    let photo = Picture::open(&options.photo)?;
-    let (pixels, k) = (photo.width * photo.height, options.colours);
+fn run(args: &Args) -> Result<()> {
+    let (k, iterations) = (args.positive("colours", 12), args.positive("iterations", 40));
+    let (seed, out) = (args.get("seed", 0), args.get("out", PathBuf::from("kmeans.png")));
+    let file = args.get("photo", PathBuf::from(PHOTO));
+    let device: Device = args.device().parse()?;
+    let photo = Picture::open(&file)?;
+    let pixels = photo.width * photo.height;
     if k > pixels {
-        return Err(format!("{k} colours are more than the {pixels} pixels of {}", options.photo.display()).into());
+        return Err(format!("{k} colours are more than the {pixels} pixels of {}", file.display()).into());
     }
     say(format_args!("{device}: {} × {} pixels, {k} colours", photo.width, photo.height))?;
 
-    // one row a pixel, from 0 to 1; it starts from the colours of k of them
-    let bytes = Array::from_slice(&photo.rgb, [pixels, 3])?.to_device(&device)?;
-    let x = (&bytes.astype(DType::F32) / 255.0).eval()?;
-    let start = Rng::new(options.seed).permutation(pixels)?.slice(s![..k]).to_device(&device)?;
+    // one row a pixel; it starts from the colours of k of them
+    let x = Array::from_slice(&photo.rgb, [pixels, 3])?.to_device(&device)?.astype(DType::F32).eval()?;
+    let start = Rng::new(seed).permutation(pixels)?.slice(s![..k]).to_device(&device)?;
     let mut centres = x.take(start, 0).eval()?;
 
-    let mut progress = Progress::new("iterations", options.iterations, options.quiet);
+    let mut progress = Progress::new("iterations", iterations, args.has("quiet"));
     let (started, mut last) = (Instant::now(), f32::INFINITY);
-    for iteration in 1..=options.iterations {
+    for iteration in 1..=iterations {
         let (loss, nearest) = assign(&x, &centres)?;
         // row i of the one-hot matrix is 1 in the column of pixel i's colour, so a product with it sums a colour's pixels
-        let one_hot = nearest.expand_dims(1).equal(arange(0, k as i64, 1)).astype(DType::F32).eval()?;
+        let one_hot = nearest.expand_dims(1).equal(arange(0, k, 1)).astype(DType::F32).eval()?;
         let count = one_hot.sum(0).expand_dims(1);
         let mean = one_hot.t().matmul(&x) / &count;
         // a colour that no pixel chose stays where it is
         centres.update(|c| select(count.greater(0), mean, c))?;
 
         let loss = loss.item::<f32>()?;
-        progress.step(format_args!("loss {loss:.6}"));
-        progress.say(format_args!("iteration {iteration:3}  loss {loss:.8}"))?;
+        progress.say(format_args!("iteration {iteration:3}  loss {loss:.3}"))?;
+        progress.step("");
         if loss == last {
             break;
         }
@@ -86,16 +69,16 @@ fn run(options: &Options) -> Result<()> {
     drop(progress);
 
     let (loss, nearest) = assign(&x, &centres)?;
-    let colours = (&centres * 255.0).round().astype(DType::U8).eval()?;
+    let colours = centres.round().astype(DType::U8).eval()?;
     let painted = Picture::from_rgb(photo.width, photo.height, colours.take(&nearest, 0).to_vec::<u8>()?);
-    let share = nearest.expand_dims(1).equal(arange(0, k as i64, 1)).mean(0).to_vec::<f32>()?;
-    sheet(photo, painted, &colours.to_vec::<u8>()?, &share).save(&options.out)?;
-    say(format_args!("loss {:.8}, {:.2} s", loss.item::<f32>()?, started.elapsed().as_secs_f64()))?;
-    say(format_args!("the picture is in {}", options.out.display()))?;
+    let share = nearest.expand_dims(1).equal(arange(0, k, 1)).mean(0).to_vec::<f32>()?;
+    sheet(photo, painted, &colours.to_vec::<u8>()?, &share).save(&out)?;
+    say(format_args!("loss {:.3}, {:.2} s", loss.item::<f32>()?, started.elapsed().as_secs_f64()))?;
+    say(format_args!("the picture is in {}", out.display()))?;
     Ok(())
 }
 
-/// The mean squared distance of the pixels from their colours, and which colour is nearest to each pixel.
+/// The mean squared distance of the pixels from their colours, in steps of 1/255, and which colour is nearest to each pixel.
 fn assign(x: &Array, centres: &Array) -> Result<(Array, Array)> {
     // |x - c|² = |x|² - 2 x·c + |c|², and the first term is the same for every colour
     let score = (centres.square().sum(-1) - x.matmul(centres.t()) * 2.0).eval()?;

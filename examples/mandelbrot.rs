@@ -20,61 +20,43 @@ const FUSED: usize = 10;
 /// |z|² from which on a point is gone; far out, so that the colours are smooth.
 const FAR: f64 = 65536.0;
 
-struct Options {
-    device: String,
-    size: [usize; 2],
-    centre: [f64; 2],
-    span: f64,
-    steps: usize,
-    samples: usize,
-    out: PathBuf,
-    quiet: bool,
-}
-
 fn main() -> ExitCode {
     let args = Args::new("mandelbrot", "Draws the Mandelbrot set.")
         .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
         .option("width", "N", "in pixels [900]")
         .option("height", "N", "in pixels [600]")
-        .option("x", "X", "of the centre [-0.745]")
-        .option("y", "Y", "of the centre [0.113]")
-        .option("span", "S", "width of what is seen [0.025]")
-        .option("steps", "N", "after which a point counts as inside [600]")
+        .option("x", "X", "of the centre [-0.7463]")
+        .option("y", "Y", "of the centre [0.1102]")
+        .option("span", "S", "width of what is seen [0.005]")
+        .option("steps", "N", "after which a point counts as inside [1000]")
         .option("samples", "N", "across and down a pixel [2]")
         .option("out", "FILE", "where to put the picture [mandelbrot.png]")
         .flag("quiet", "no progress bar")
         .parse();
-    let options = Options {
-        device: args.device(),
-        size: [args.positive("width", 900), args.positive("height", 600)],
-        centre: [args.get("x", -0.745), args.get("y", 0.113)],
-        span: args.get("span", 0.025),
-        steps: args.positive("steps", 600),
-        samples: args.positive("samples", 2),
-        out: args.get("out", "mandelbrot.png".into()),
-        quiet: args.has("quiet"),
-    };
-    common::finish("mandelbrot", run(&options))
+    common::finish("mandelbrot", run(&args))
 }
 
-fn run(options: &Options) -> Result<()> {
-    let device: Device = options.device.parse()?;
-    let ([width, height], samples) = (options.size, options.samples);
-    let [columns, rows] = [width * samples, height * samples];
-    let rounds = options.steps.div_ceil(FUSED);
-    say(format_args!("{device}: {columns} × {rows} points, {} steps in {rounds} kernels", rounds * FUSED))?;
+fn run(args: &Args) -> Result<()> {
+    let (width, height) = (args.positive("width", 900), args.positive("height", 600));
+    let samples = args.positive("samples", 2);
+    let (x, y, span) = (args.get("x", -0.7463), args.get("y", 0.1102), args.get("span", 0.005));
+    let (steps, out) = (args.positive("steps", 1000), args.get("out", PathBuf::from("mandelbrot.png")));
+    let device: Device = args.device().parse()?;
+    let [columns, rows] = [width, height].map(|n| n.saturating_mul(samples));
+    let rounds = steps.div_ceil(FUSED);
+    say(format_args!("{device}: {columns} × {rows} points, {rounds} kernels of {FUSED} steps"))?;
 
     // a row of real parts and a column of imaginary ones; they become a plane where they meet
-    let pixel = options.span / columns as f64;
+    let pixel = span / columns as f64;
     let along = |n: usize, centre: f64, step: f64| {
-        (arange(0, n as i64, 1).astype(DType::F32) - (n as f64 - 1.0) / 2.0) * step + centre
+        (arange(0, n, 1).astype(DType::F32) - (n as f64 - 1.0) / 2.0) * step + centre
     };
-    let cx = along(columns, options.centre[0], pixel).to_device(&device)?;
-    let cy = along(rows, options.centre[1], -pixel).expand_dims(1).to_device(&device)?;
+    let cx = along(columns, x, pixel).to_device(&device)?;
+    let cy = along(rows, y, -pixel).expand_dims(1).to_device(&device)?;
     let zero = zeros([rows, columns], DType::F32).to_device(&device)?;
     let mut z = [zero.clone(), zero.clone(), zero];
 
-    let mut progress = Progress::new("rounds", rounds, options.quiet);
+    let mut progress = Progress::new("rounds", rounds, args.has("quiet"));
     let started = Instant::now();
     for _ in 0..rounds {
         let [mut x, mut y, mut count] = z.each_ref().map(|a| Expr::from(a.clone()));
@@ -97,25 +79,22 @@ fn run(options: &Options) -> Result<()> {
     let inside = (x.square() + y.square()).less(FAR);
     // how far beyond the border a point got says which part of its last step was needed
     let smooth = count - ((x.square() + y.square()).log2() / FAR.log2()).log2();
-    Picture::from_rgb(width, height, colours(&smooth, &inside, options)?).save(&options.out)?;
-    say(format_args!(
-        "inside {:.4} of the picture, mean count {:.3}",
-        inside.mean(..).item::<f32>()?,
-        count.mean(..).item::<f32>()?
-    ))?;
-    say(format_args!("{:.2} s; the picture is in {}", started.elapsed().as_secs_f64(), options.out.display()))?;
+    let points = colours(&smooth, &inside, &device)?;
+    // of each pixel's points the mean
+    let pixels = points.reshape([height, samples, width, samples, 3]).mean((1, 3)).round().astype(DType::U8);
+    Picture::from_rgb(width, height, pixels.to_vec::<u8>()?).save(&out)?;
+    let (inside, count) = (inside.mean(..).item::<f32>()?, count.mean(..).item::<f32>()?);
+    say(format_args!("{inside:.4} of the points are inside; {count:.3} steps on average"))?;
+    say(format_args!("{:.2} s; the picture is in {}", started.elapsed().as_secs_f64(), out.display()))?;
     Ok(())
 }
 
-/// A colour for each point, on the device, and of each pixel's points the mean.
-fn colours(smooth: &Expr, inside: &Expr, options: &Options) -> Result<Vec<u8>> {
+/// A colour for each point, looked up on the device.
+fn colours(smooth: &Expr, inside: &Expr, device: &Device) -> Result<Expr> {
     const COLOURS: usize = 2048;
-    let ([width, height], samples) = (options.size, options.samples);
-    let map = Array::from_vec(palette(&OCEAN, COLOURS), [COLOURS, 3])?.to_device(&inside.eval()?.device())?;
+    let map = Array::from_vec(palette(&OCEAN, COLOURS), [COLOURS, 3])?.to_device(device)?;
     // the first steps make the broad bands; the root of the count spreads them evenly
     let turn = smooth.clip(0.0, 1e6).sqrt() / 6.0;
-    let index = ((&turn - turn.floor()) * COLOURS as f64).astype(DType::I32);
-    let rgb = select(inside.expand_dims(-1), 0.0, map.take_clip(index, 0));
-    let rgb = rgb.reshape([height, samples, width, samples, 3]).mean((1, 3));
-    Ok(rgb.round().astype(DType::U8).to_vec::<u8>()?)
+    let index = ((&turn - turn.floor()) * COLOURS).astype(DType::I32);
+    Ok(select(inside.expand_dims(-1), 0.0, map.take_clip(index, 0)))
 }

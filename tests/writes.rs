@@ -442,12 +442,12 @@ fn casts_are_same_kind(d: &Device) {
     f.assign(put(d, vec![16_777_217i32, 1], &[2])).unwrap();
     same(&f, &[16_777_216f32, 1.0]);
     // a 0-d array is no number: its dtype counts, and its value has been rounded to it
-    let z = zeros([], F16).to_device(d).unwrap();
+    let z = zeros((), F16).to_device(d).unwrap();
     f.assign(full_like(&z, 0.1)).unwrap();
     same(&f, &[f16::from_f64(0.1).to_f32(); 2]);
     let mut u = put(d, vec![7u8; 2], &[2]);
-    assert!(u.assign(zeros([], F32)).is_err(), "a float array of no axes into u8");
-    assert!(u.assign(full([], 1)).is_err(), "an i32 array of no axes into u8");
+    assert!(u.assign(zeros((), F32)).is_err(), "a float array of no axes into u8");
+    assert!(u.assign(full((), 1)).is_err(), "an i32 array of no axes into u8");
 }
 
 fn a_failed_write_changes_nothing(d: &Device) {

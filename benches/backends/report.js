@@ -1,0 +1,302 @@
+// Draws the report that stands before it as `report`. Text goes in by textContent only.
+
+const rows = report.rows.filter(r => !r.error && r.ms > 0);
+const failed = report.rows.filter(r => r.error);
+const devices = [...new Set(report.rows.map(r => r.device))];
+const peerNames = [...new Set(rows.flatMap(r => Object.keys(r.peers)))];
+const colour = i => `var(--c${i % 8})`;
+const $ = selector => document.querySelector(selector);
+
+// --- text ---
+
+const figure = x => x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2);
+const time = ms => ms < 1e-3 ? `${(ms * 1e6).toFixed(0)} ns` : ms < 1 ? `${figure(ms * 1e3)} µs`
+  : ms < 1e3 ? `${figure(ms)} ms` : `${figure(ms / 1e3)} s`;
+const count = n => n >= 1e6 && n % 1e6 === 0 ? `${n / 1e6}M` : n > 1e4 && n % 1e3 === 0 ? `${n / 1e3}k` : `${n}`;
+const shape = r => r.shape.map(count).join("×");
+const size = r => r.shape.reduce((a, b) => a * b, 1);
+const title = r => r.text.startsWith(r.dtype) || r.dtype === "f32" ? r.text : `${r.dtype} ${r.text}`;
+const computes = r => r.flops > 4 * r.bytes;
+const amount = r => (computes(r) ? r.flops : r.bytes) / 1e6;
+const rate = r => amount(r) / r.ms;
+const unit = r => computes(r) ? "GFLOP/s" : "GB/s";
+
+// --- elements ---
+
+function add(parent, name, attributes = {}, text) {
+  const svg = parent.namespaceURI.endsWith("svg") || name === "svg";
+  const e = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  if (text !== undefined) e.textContent = text;
+  parent.append(e);
+  return e;
+}
+
+function picture(parent, width, height, label) {
+  return add(parent, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+}
+
+function legend(parent, entries) {
+  for (const [name, c] of entries) {
+    const item = add(parent, "span");
+    add(item, "i", { style: `background:${c}` });
+    item.append(name);
+  }
+}
+
+function hide(id) {
+  $(`#${id}`).hidden = true;
+}
+
+// Lines along a logarithmic axis: powers of ten within a range.
+function decades(low, high) {
+  const out = [];
+  for (let e = Math.ceil(Math.log10(low) - 1e-9); e <= Math.log10(high) + 1e-9; e++) out.push(10 ** e);
+  return out;
+}
+
+const log = (low, high, from, to) => x =>
+  from + (Math.log(x) - Math.log(low)) / (Math.log(high) - Math.log(low) || 1) * (to - from);
+
+const short = n => n >= 1e9 ? `${n / 1e9}G` : n >= 1e6 ? `${n / 1e6}M` : n >= 1e3 ? `${n / 1e3}k` : `${+n.toPrecision(2)}`;
+
+// --- head ---
+
+function head() {
+  const m = report.machine;
+  const names = Object.entries(m.devices).filter(([k, v]) => k !== v).map(([k, v]) => `${k} ${v}`);
+  $("#machine").textContent = [m.cpu, `${m.threads} threads`, m.memory_gib && `${m.memory_gib} GiB`, m.os, ...names]
+    .filter(Boolean).join(" · ");
+  $("#versions").textContent = [...Object.entries(report.versions).map(([k, v]) => v.startsWith(k) ? v : `${k} ${v}`),
+    report.commit && `commit ${report.commit}`].filter(Boolean).join(" · ");
+  for (const [device, l] of Object.entries(report.limits)) {
+    const card = add($("#limits"), "div", { class: "card" });
+    add(card, "h3", {}, `Limits of ${device}`);
+    const list = add(card, "dl");
+    for (const [key, name, u] of [["copy_gbps", "copy", "GB/s"], ["read_gbps", "read", "GB/s"],
+      ["fma_gflops", "multiply-add", "GFLOP/s"], ["fma_gflops_f64", "in f64", "GFLOP/s"]]) {
+      if (l[key] == null) continue;
+      const pair = add(list, "div");
+      add(pair, "dt", {}, name);
+      add(pair, "dd", {}, `${figure(l[key])} ${u}`);
+    }
+  }
+}
+
+// --- shares of the limit ---
+
+function shares() {
+  const bars = rows.filter(r => r.fraction != null);
+  if (!bars.length) return hide("shares");
+  const chart = $("#shares .chart");
+  legend(add(chart, "div", { class: "legend" }), devices.map((d, i) => [d, colour(i)]));
+  const left = 210, width = 640, step = 18, top = 16, full = Math.max(1.1, ...bars.map(r => Math.min(r.fraction, 1.5)));
+  const svg = picture(chart, width, top + step * bars.length + 4, "share of the limit of each row");
+  const x = f => left + f / full * (width - left - 40);
+  for (const f of [0, .25, .5, .75, 1]) {
+    add(svg, "line", { x1: x(f), x2: x(f), y1: top - 4, y2: top + step * bars.length, class: f === 1 ? "limit" : "axis" });
+    add(svg, "text", { x: x(f), y: 9, "text-anchor": "middle" }, f);
+  }
+  bars.forEach((r, i) => {
+    const y = top + step * i;
+    add(svg, "text", { x: left - 6, y: y + 11, "text-anchor": "end", class: "ink" }, `${title(r)}, ${shape(r)}`.slice(0, 40));
+    const end = x(Math.min(r.fraction, full));
+    const bar = add(svg, "rect", { x: left, y: y + 2, width: Math.max(1, end - left), height: step - 5, rx: 2,
+      fill: colour(devices.indexOf(r.device)) });
+    add(bar, "title", {}, `${title(r)} ${shape(r)} on ${r.device}: ${time(r.ms)}, limit ${time(r.limit_ms)}`);
+    add(svg, "text", { x: end + 4, y: y + 11 }, r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : ""));
+  });
+}
+
+// --- size against speed ---
+
+// Rows of one work and dtype, by size, for each device.
+function sweeps() {
+  const groups = new Map();
+  for (const r of rows) {
+    const key = `${r.work} ${r.dtype} ${r.shape.length}`;
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(r);
+  }
+  const several = g => new Set(g.map(size)).size > 1;
+  return [...groups.values()].filter(several).map(g => g.sort((a, b) => size(a) - size(b)));
+}
+
+function path(points) {
+  return points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+}
+
+function sizes() {
+  const groups = sweeps();
+  if (!groups.length) return hide("sizes");
+  for (const group of groups) {
+    const card = add($("#sizes .grid"), "div", { class: "card" });
+    add(card, "h3", {}, `${title(group[0])}, ${unit(group[group.length - 1])}`);
+    legend(add(card, "div", { class: "legend" }), devices.map((d, i) => [d, colour(i)]));
+    // one unit for the whole plot, whatever the small sizes would have
+    const by = group[group.length - 1];
+    const what = r => (computes(by) ? r.flops : r.bytes) / 1e6;
+    const limits = group.filter(r => r.limit_ms > 0);
+    const values = [...group.map(r => what(r) / r.ms), ...limits.map(r => what(r) / r.limit_ms)];
+    const [low, high] = [Math.min(...values) / 1.3, Math.max(...values) * 1.3];
+    const svg = picture(card, 340, 220, `${title(by)}: size against ${unit(by)}`);
+    const x = log(size(group[0]), size(by), 42, 330), y = log(low, high, 192, 8);
+    const ticks = decades(low, high);
+    for (const v of ticks.length > 1 ? ticks : [low * 1.3, high / 1.3]) {
+      add(svg, "line", { x1: 38, x2: 330, y1: y(v), y2: y(v), class: "axis" });
+      add(svg, "text", { x: 34, y: y(v) + 4, "text-anchor": "end" }, short(v));
+    }
+    const marks = by.shape.length > 1 ? [...new Set(group.map(size))] : decades(size(group[0]), size(by));
+    for (const v of marks) {
+      const name = by.shape.length > 1 ? shape(group.find(r => size(r) === v)) : short(v);
+      add(svg, "text", { x: x(v), y: 210, "text-anchor": x(v) > 300 ? "end" : "middle" }, name);
+    }
+    devices.forEach((d, i) => {
+      const own = group.filter(r => r.device === d), bounds = limits.filter(r => r.device === d);
+      const points = own.map(r => [x(size(r)), y(what(r) / r.ms)]);
+      const dashed = bounds.map(r => [x(size(r)), y(what(r) / r.limit_ms)]);
+      add(svg, "path", { d: path(dashed), fill: "none", stroke: colour(i), "stroke-width": 1.5, "stroke-dasharray": "5 4", opacity: .8 });
+      add(svg, "path", { d: path(points), fill: "none", stroke: colour(i), "stroke-width": 2.2 });
+      own.forEach((r, k) => {
+        const dot = add(svg, "circle", { cx: points[k][0], cy: points[k][1], r: 3.6, fill: colour(i) });
+        add(dot, "title", {}, `${shape(r)} on ${d}: ${figure(what(r) / r.ms)} ${unit(by)}, ${time(r.ms)}`);
+      });
+    });
+  }
+}
+
+// --- crossover ---
+
+// The size from which on `a` takes longer than `b`, by interpolation; 0 from the first size on, Infinity for never.
+function crossing(a, b) {
+  const pairs = a.map(r => [r, b.find(o => size(o) === size(r))]).filter(p => p[1])
+    .map(([r, o]) => [Math.log(size(r)), Math.log(r.ms / o.ms)]);
+  for (let i = pairs.length - 1; i >= 0; i--) {
+    if (pairs[i][1] > 0) continue;
+    if (i === pairs.length - 1) return Infinity;
+    const [[x0, y0], [x1, y1]] = [pairs[i], pairs[i + 1]];
+    return Math.exp(x0 + (x1 - x0) * -y0 / (y1 - y0));
+  }
+  return pairs.length ? 0 : NaN;
+}
+
+function crossover() {
+  const gpus = devices.filter(d => d !== "cpu");
+  const groups = sweeps();
+  if (!gpus.length || !devices.includes("cpu") || !groups.length) {
+    $("#crossover .hint").textContent =
+      "Only one device, or one size of each operation, was measured: this needs a CPU, a GPU and several sizes.";
+    $("#crossover .chart").hidden = true;
+    return;
+  }
+  $("#crossover .hint").textContent = "The band is where the GPU is quicker than the CPU; its left end is the crossover.";
+  const chart = $("#crossover .chart");
+  const lines = groups.flatMap(g => gpus.map(d => [g, d]));
+  const left = 210, width = 640, step = 24, top = 22;
+  const all = groups.flat().map(size), [low, high] = [Math.min(...all), Math.max(...all)];
+  const svg = picture(chart, width, top + step * lines.length, "sizes from which a GPU is ahead");
+  const x = log(low, high, left, width - 20);
+  for (const v of decades(low, high)) {
+    add(svg, "line", { x1: x(v), x2: x(v), y1: top - 6, y2: top + step * lines.length, class: "axis" });
+    add(svg, "text", { x: x(v), y: 10, "text-anchor": "middle" }, short(v));
+  }
+  lines.forEach(([g, d], i) => {
+    const y = top + step * i, from = crossing(g.filter(r => r.device === "cpu"), g.filter(r => r.device === d));
+    const [first, last] = [size(g[0]), size(g[g.length - 1])];
+    add(svg, "text", { x: left - 8, y: y + 12, "text-anchor": "end", class: "ink" }, gpus.length > 1 ? `${title(g[0])}, ${d}` : title(g[0]));
+    add(svg, "line", { x1: x(first), x2: x(last), y1: y + 8, y2: y + 8, class: "axis", "stroke-width": 3 });
+    if (!(from <= last)) {
+      add(svg, "text", { x: x(last), y: y + 4, "text-anchor": "end" }, "the CPU at every size");
+      return;
+    }
+    const start = x(Math.max(from, first));
+    add(svg, "line", { x1: start, x2: x(last), y1: y + 8, y2: y + 8, stroke: colour(devices.indexOf(d)), "stroke-width": 7 });
+    add(svg, "text", { x: start - 5, y: y + 12, "text-anchor": "end" }, from <= first ? "" : short(+from.toPrecision(2)));
+  });
+}
+
+// --- beside the peers ---
+
+function peers() {
+  const shown = rows.filter(r => Object.keys(r.peers).length);
+  if (!shown.length) return hide("peers");
+  legend($("#peers .legend"), [["cupric", colour(0)], ...peerNames.map((p, i) => [p, colour(i + 1)])]);
+  for (const r of shown) {
+    const card = add($("#peers .grid"), "div", { class: "card" });
+    add(card, "h3", {}, `${title(r)}, ${shape(r)}${devices.length > 1 ? `, ${r.device}` : ""}`);
+    const bars = [["cupric", r.ms, 0], ...peerNames.filter(p => r.peers[p]).map(p => [p, r.peers[p].ms, peerNames.indexOf(p) + 1])];
+    const longest = Math.max(...bars.map(b => b[1] ?? Infinity));
+    const full = Math.min(longest, 8 * r.ms), step = 21;
+    const svg = picture(card, 340, step * bars.length + 2, `times of ${title(r)}`);
+    const x = ms => 62 + Math.min(1, ms / full) * 180;
+    bars.forEach(([name, ms, i], k) => {
+      const y = step * k;
+      add(svg, "text", { x: 56, y: y + 14, "text-anchor": "end", class: "ink" }, name);
+      add(svg, "rect", { x: 62, y: y + 3, width: Math.max(1.5, x(ms ?? Infinity) - 62), height: step - 7, rx: 2, fill: colour(i),
+        opacity: ms === null || ms > full * 1.001 ? .55 : 1 });
+      const factor = i === 0 ? "" : ms === null ? "" : `  ${figure(ms / r.ms)}×`;
+      add(svg, "text", { x: x(ms ?? Infinity) + 5, y: y + 14 }, (ms === null ? ">10 s" : time(ms)) + factor);
+    });
+    if (r.limit_ms) add(svg, "line", { x1: x(r.limit_ms), x2: x(r.limit_ms), y1: 0, y2: step * bars.length, class: "limit" });
+  }
+}
+
+// --- the table ---
+
+const columns = [
+  ["work", r => title(r), "text"], ["dtype", r => r.dtype, "text"], ["shape", r => size(r), "text", shape],
+  ["device", r => r.device, "text"], ["median", r => r.ms, "", r => time(r.ms)],
+  ["min", r => r.ms_min, "", r => time(r.ms_min)], ["max", r => r.ms_max, "", r => time(r.ms_max)],
+  ["rate", rate, "", r => amount(r) ? `${figure(rate(r))} ${unit(r)}` : "—"],
+  ["limit", r => r.limit_ms, "", r => r.limit_ms ? time(r.limit_ms) : "—"],
+  ["share", r => r.fraction, "", r => r.fraction == null ? "—" : r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : "")],
+  ...peerNames.map(p => [p, r => r.peers[p] && (r.peers[p].ratio ?? Infinity), "peer",
+    r => !r.peers[p] ? "—" : r.peers[p].ratio == null ? ">10 s" : `${figure(r.peers[p].ratio)}×`]),
+  ...(devices.length > 1 ? [["ULP", r => r.ulp, "", r => r.ulp ?? "—"]] : []),
+];
+let sorted = { by: -1, up: true };
+
+function body() {
+  const words = $("#search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const match = r => words.every(w => `${title(r)} ${r.work} ${r.dtype} ${shape(r)} ${r.device}`.toLowerCase().includes(w));
+  const list = rows.filter(match);
+  if (sorted.by >= 0) {
+    const key = columns[sorted.by][1], sign = sorted.up ? 1 : -1;
+    // what is missing goes last either way
+    list.sort((a, b) => {
+      const [u, v] = [key(a), key(b)];
+      if (u == null || v == null) return (u == null) - (v == null);
+      return sign * (u < v ? -1 : u > v ? 1 : 0);
+    });
+  }
+  const tbody = $("#rows tbody");
+  tbody.replaceChildren();
+  for (const r of list) {
+    const tr = add(tbody, "tr");
+    for (const [, key, kind, text] of columns) {
+      const value = key(r);
+      const side = kind !== "peer" || value == null ? kind : value >= 1 ? "ahead" : "behind";
+      add(tr, "td", { class: side }, text ? text(r) : value);
+    }
+  }
+  for (const r of failed) {
+    const tr = add(tbody, "tr");
+    add(tr, "td", { class: "text", colspan: columns.length }, `${title(r)} ${shape(r)} on ${r.device}: ${r.error}`);
+  }
+}
+
+function table() {
+  const tr = add($("#rows thead"), "tr");
+  columns.forEach(([name, , kind], i) => {
+    const th = add(tr, "th", { class: kind, scope: "col" });
+    add(th, "button", { type: "button" }, name).addEventListener("click", () => {
+      sorted = { by: i, up: sorted.by === i ? !sorted.up : true };
+      [...tr.children].forEach((c, k) => k === i ? c.setAttribute("aria-sort", sorted.up ? "ascending" : "descending") : c.removeAttribute("aria-sort"));
+      body();
+    });
+  });
+  $("#search").addEventListener("input", body);
+  body();
+}
+
+[head, shares, sizes, crossover, peers, table].forEach(f => f());

@@ -1,0 +1,219 @@
+//! Plans: how many kernels, how many bytes, and the text itself.
+//!
+//! The texts are files under `tests/snapshots`; `CUPRIC_BLESS=1 cargo test --test plans` writes them anew.
+
+mod support;
+use cupric::DType::*;
+use cupric::*;
+use std::path::Path;
+use support::*;
+
+fn cpu() -> Device {
+    Device::cpu()
+}
+
+fn filled(shape: &[usize]) -> Array {
+    put(&cpu(), noise(1, shape.iter().product()), shape)
+}
+
+#[track_caller]
+fn kernels(e: &Expr, want: usize) {
+    let p = e.plan().unwrap();
+    assert_eq!(p.kernels(), want, "{p}");
+    assert_eq!(p.dispatches(), want, "{p}");
+}
+
+#[track_caller]
+fn bytes(e: &Expr, read: u64, written: u64) {
+    let p = e.plan().unwrap();
+    assert_eq!(p.bytes(), (read, written), "{p}");
+}
+
+#[test]
+fn elementwise_chains_are_one_kernel() {
+    let x = filled(&[100, 50]);
+    let e = &x * 2.5 + 1.2;
+    kernels(&e, 1);
+    bytes(&e, 20_000, 20_000);
+    kernels(&((&x * &x + &x).exp().tanh() - x.sqrt()), 1);
+    bytes(&((&x * &x + &x).exp().tanh() - x.sqrt()), 20_000, 20_000);
+    let row = filled(&[50]);
+    bytes(&((&x + &row) * &row), 20_200, 20_000);
+    kernels(&x.less(0).astype(F16), 1);
+    bytes(&x.less(0), 20_000, 5_000);
+    bytes(&x.astype(F16), 20_000, 10_000);
+    kernels(&(x.slice(s![1..]) - x.slice(s![..-1])), 1);
+    kernels(&(x.t() + 1.0).slice(s![..;2]), 1);
+    bytes(&(&x + 1.0).slice(s![..10]), 2_000, 2_000);
+    kernels(&(arange(0, 100, 1) * 2 + 1), 1);
+    bytes(&(arange(0, 100, 1) * 2 + 1), 0, 400);
+    kernels(&Rng::new(0).uniform([10]), 1);
+    bytes(&Rng::new(0).normal([10]), 0, 40);
+    kernels(&(&x + Rng::new(0).bernoulli(0.5, [100, 50])), 1);
+}
+
+#[test]
+fn reductions_take_their_prologue() {
+    let (a, b) = (filled(&[100, 50]), put(&cpu(), noise(2, 5000), &[100, 50]));
+    let e = (&a - &b).square().mean(..);
+    kernels(&e, 1);
+    bytes(&e, 40_000, 4);
+    kernels(&a.sum(0), 1);
+    kernels(&a.sum(1), 1);
+    kernels(&a.sum(..), 1);
+    kernels(&(&a * 2.0).max(0), 1);
+    kernels(&a.argmax(1), 1);
+    kernels(&a.t().sum(0), 1);
+    kernels(&(a.sum(1) * 2.0 + 1.0).sqrt(), 1);
+    kernels(&a.mean(1), 1);
+    kernels(&a.slice(s![..;2]).sum(1), 1);
+    kernels(&a.less(0).sum(0), 1);
+    kernels(&a.count_nonzero(..), 1);
+    bytes(&a.sum(0), 20_000, 200);
+    bytes(&a.sum(1), 20_000, 400);
+}
+
+#[test]
+fn standardised_columns_are_at_most_three_kernels() {
+    let x = filled(&[1000, 30]);
+    let e = (&x - x.mean(0)) / x.std(0);
+    let p = e.plan().unwrap();
+    assert!(p.kernels() <= 3, "{p}");
+}
+
+#[test]
+fn chains_over_rows_are_one_row_kernel() {
+    let x = filled(&[100, 50]);
+    for (name, e) in [
+        ("softmax", x.softmax(-1)), ("log_softmax", x.log_softmax(-1)), ("layer_norm", x.layer_norm(-1, 1e-5)), ("rms_norm", x.rms_norm(-1, 1e-5)),
+        ("logsumexp", x.logsumexp(-1)), ("standardise", (&x - x.mean(keep(1))) / x.std(keep(1))), ("var", x.var(1)),
+        ("softmax of a chain", (&x * 2.0 + 1.0).softmax(-1) * 3.0),
+    ] {
+        let p = e.plan().unwrap();
+        assert_eq!(p.kernels(), 1, "{name}: {p}");
+        assert!(p.to_string().contains("row"), "{name}: {p}");
+        assert_eq!(p.bytes().0, 20_000, "{name} reads each element once: {p}");
+    }
+}
+
+#[test]
+fn products_take_their_epilogue() {
+    let (x, w, b) = (filled(&[64, 32]), filled(&[32, 16]), filled(&[16]));
+    kernels(&x.matmul(&w), 1);
+    kernels(&(x.matmul(&w) + &b).relu(), 1);
+    kernels(&(x.matmul(&w) + &b).gelu().astype(F16), 1);
+    kernels(&(x.matmul(w.t().t()) * 2.0), 1);
+    kernels(&x.t().matmul(&x), 1);
+    kernels(&(x.matmul(&w) + x.slice(s![.., ..16])), 1);
+    // a chain of products: one kernel each
+    kernels(&((x.matmul(&w) + &b).relu()).matmul(w.t()), 2);
+}
+
+#[test]
+fn equal_parts_are_computed_once() {
+    let x = filled(&[100, 50]);
+    let e = x.sum(0) + x.sum(0);
+    kernels(&e, 1);
+    bytes(&e, 20_000, 200);
+    let p = (x.matmul(x.t()) + x.matmul(x.t())).plan().unwrap();
+    assert_eq!(p.to_string().matches("dot(").count(), 1, "{p}");
+    let p = ((&x + 1.0) * (&x + 1.0)).plan().unwrap();
+    assert_eq!(p.to_string().matches("add(").count(), 1, "{p}");
+    assert_eq!(p.to_string().matches("load ").count(), 1, "{p}");
+    let p = (x.exp() * x.exp() + x.exp()).plan().unwrap();
+    assert_eq!(p.to_string().matches("exp(").count(), 1, "{p}");
+}
+
+#[test]
+fn numbers_are_bindings() {
+    let x = filled(&[100, 50]);
+    let text = |e: Expr| e.plan().unwrap().to_string();
+    assert_eq!(text(&x * 2.5 + 1.2), text(&x * 7.5 + 3.25));
+    assert_eq!(text(&x * f64::NAN + 1e30), text(&x * 0.5 + 1.5));
+    assert_eq!(text(x.clip(-1.0, 1.0)), text(x.clip(-7.0, 3.0)));
+    assert_eq!(text(x.slice(s![10..20]) * 2.0), text(x.slice(s![50..60]) * 3.0));
+    assert_eq!(text(x.slice(s![3]).sum(0)), text(x.slice(s![4]).sum(0)));
+    let other = put(&cpu(), noise(9, 5000), &[100, 50]);
+    assert_eq!(text(&x * 2.5 + 1.2), text(&other * 2.5 + 1.2));
+    assert_eq!(text(Rng::new(1).uniform([10])), text(Rng::new(2).uniform([10])));
+    assert_ne!(text(&x * 2.5 + 1.2), text(&x * 2.5 + 2.5), "which numbers are equal is in the plan");
+    // a plan read twice is the same plan
+    let e = (&x - x.mean(0)).exp().sum(1);
+    assert_eq!(text(e.clone()), text(e));
+}
+
+#[test]
+fn a_plan_does_not_run() {
+    let d = cpu().with_memory_limit(1 << 30).unwrap();
+    let x = put(&d, noise(1, 1000), &[1000]);
+    let before = d.stats();
+    let p = (&x + 1.0).sum(..).plan().unwrap();
+    assert!(p.wgsl().is_empty());
+    assert_eq!(d.stats(), before);
+    assert!(format!("{p:?}").starts_with("plan: "));
+}
+
+#[test]
+fn many_inputs_and_long_chains_split_sensibly() {
+    let all: Vec<Array> = (0..100).map(|i| put(&cpu(), noise(i, 10), &[10])).collect();
+    let mut e = &all[0] + 0.0;
+    for a in &all[1..] {
+        e = e + a;
+    }
+    let p = e.plan().unwrap();
+    assert!(p.kernels() <= 10, "{p}");
+    let mut e = &all[0] * 1.5;
+    for _ in 0..10_000 {
+        e = e + 1.0;
+    }
+    let p = e.plan().unwrap();
+    assert!(p.kernels() <= 300, "{} kernels", p.kernels());
+}
+
+#[test]
+fn snapshots() {
+    let x = filled(&[8, 6]);
+    let y = put(&cpu(), noise(2, 48), &[8, 6]);
+    let row = filled(&[6]);
+    let (w, i) = (filled(&[6, 4]), put(&cpu(), vec![1i32, -1, 0], &[3]));
+    let h = x.astype(F16).eval().unwrap();
+    let u = put(&cpu(), (0..48).collect::<Vec<u8>>(), &[8, 6]);
+    let list: Vec<(&str, Expr)> = vec![
+        ("scale_and_shift", &x * 2.5 + 1.2),
+        ("broadcast_row", (&x + &row) * &row),
+        ("transposed", x.t() + y.t()),
+        ("transposed_and_not", x.reshape([6, 8]) + y.t()),
+        ("mean_of_squares", (&x - &y).square().mean(..)),
+        ("column_sums", x.sum(0)),
+        ("row_sums", x.sum(1)),
+        ("standardised_columns", (&x - x.mean(0)) / x.std(0)),
+        ("softmax", x.softmax(-1)),
+        ("layer_norm", x.layer_norm(-1, 1e-5)),
+        ("dense_layer", (x.matmul(&w) + w.slice(s![0])).relu()),
+        ("gather", x.take(&i, 0) * 2.0),
+        ("joined", concat([&x + 1.0, (&y * 2.0).slice(s![..2])], 0)),
+        ("half", (&h * 2.0 + 1.0).greater(&h)),
+        ("narrow_integers", floor_divide(&u + 200, 3)),
+        ("uniform", Rng::new(1).uniform([4, 3])),
+        ("argmax_of_a_slice", x.slice(s![..;2, ..;-1]).argmax(1)),
+        ("reshaped", x.t().reshape([48]) + 1.0),
+        ("windows", x.sliding_windows(3, 0).sum(-1)),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let bless = std::env::var_os("CUPRIC_BLESS").is_some_and(|v| v == "1");
+    let mut wrong = vec![];
+    for (name, e) in list {
+        let text = e.plan().unwrap().to_string();
+        let file = folder.join(format!("{name}.plan"));
+        if bless {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&file, &text).unwrap();
+            continue;
+        }
+        let known = std::fs::read_to_string(&file).unwrap_or_default();
+        if known != text {
+            wrong.push(format!("{name}:\n--- {}\n{known}+++ now\n{text}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} plans changed; CUPRIC_BLESS=1 accepts them\n{}", wrong.len(), wrong.join("\n"));
+}
