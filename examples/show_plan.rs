@@ -38,9 +38,7 @@ const EXPRESSIONS: [(&str, &str, Make); 10] = [
     ("matmul_bias_relu", "maximum(x.matmul(weights) + bias, 0.0)", |i| maximum(i.x.matmul(&i.weights) + &i.bias, 0.0)),
     ("transpose_sum", "x.t().sum(0)", |i| i.x.t().sum(0)),
     ("take", "x.take(picks, 0) * 0.5", |i| i.x.take(&i.picks, 0) * 0.5),
-    ("random", "x + Rng::new(0).normal(shape)", |i| {
-        &i.x + i.x.shape().map_or(zeros((), DType::F32), |s| Rng::new(0).normal(s))
-    }),
+    ("noise", "x + Rng::new(0).normal([columns])", |i| &i.x + Rng::new(0).normal(i.bias.shape().unwrap_or(&[1]))),
 ];
 
 fn main() -> ExitCode {
@@ -81,11 +79,8 @@ fn run(formula: &str, make: Make, [rows, columns]: [usize; 2], dtype: DType, dev
         picks: (rows as i64 - arange(1, rows + 1, 2)).to_device(&device)?.into(),
     };
     let expression = make(&inputs);
-    say(format_args!(
-        "{formula}\nx: {dtype} {rows} × {columns}, the result: {} {:?}",
-        expression.dtype()?,
-        expression.shape()?
-    ))?;
+    let (gives, lengths) = (expression.dtype()?, expression.shape()?);
+    say(format_args!("{formula}\nx: {dtype} {rows} × {columns}, the result: {gives} {lengths:?}"))?;
 
     // no kernel of it has run, nor does one now: this is what `eval` would do
     let plan = expression.plan()?;

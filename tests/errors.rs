@@ -306,7 +306,7 @@ fn absurd_arguments_do_not_panic(d: &Device) {
                         ask(&x.sum(&[a, b][..]));
                         ask(&x.permute_dims(&[a, b][..]));
                         ask(&x.reshape([a, b]));
-                        ask(&arange(a, b, 1 << 62));
+                        ask(&arange(a, b, 1isize << 62));
                     });
                 }
             }

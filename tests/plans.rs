@@ -85,8 +85,13 @@ fn standardised_columns_are_at_most_three_kernels() {
 fn chains_over_rows_are_one_row_kernel() {
     let x = filled(&[100, 50]);
     for (name, e) in [
-        ("softmax", x.softmax(-1)), ("log_softmax", x.log_softmax(-1)), ("layer_norm", x.layer_norm(-1, 1e-5)), ("rms_norm", x.rms_norm(-1, 1e-5)),
-        ("logsumexp", x.logsumexp(-1)), ("standardise", (&x - x.mean(keep(1))) / x.std(keep(1))), ("var", x.var(1)),
+        ("softmax", x.softmax(-1)),
+        ("log_softmax", x.log_softmax(-1)),
+        ("layer_norm", x.layer_norm(-1, 1e-5)),
+        ("rms_norm", x.rms_norm(-1, 1e-5)),
+        ("logsumexp", x.logsumexp(-1)),
+        ("standardise", (&x - x.mean(keep(1))) / x.std(keep(1))),
+        ("var", x.var(1)),
         ("softmax of a chain", (&x * 2.0 + 1.0).softmax(-1) * 3.0),
     ] {
         let p = e.plan().unwrap();

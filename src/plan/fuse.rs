@@ -10,7 +10,7 @@ use super::lower::{Draft, Space};
 use super::shape;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Caps, Kernel, Plan, Store};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use crate::ufunc::Class;
 use smallvec::{SmallVec, smallvec};
@@ -307,12 +307,22 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
+        let mut rows = true;
         loop {
-            let space = Space::find(self, node, owner)?;
+            let space = Space::find(self, node, owner, rows)?;
             match Draft::build(self, node, owner, &space, to.clone()) {
                 Ok(draft) => {
-                    stage.computes.extend(&draft.computes);
-                    stage.kernels.extend(shape::finish(self, draft, node)?);
+                    let computes = draft.computes.clone();
+                    let is_row = draft.kind == KernelKind::Row;
+                    match shape::finish(self, draft, node) {
+                        // a row that spans more than a binding cannot be cut, but its steps can
+                        Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
+                            rows = false;
+                            continue;
+                        }
+                        kernels => stage.kernels.extend(kernels?),
+                    }
+                    stage.computes.extend(computes);
                     return Ok(());
                 }
                 // a reduction that does not fit this kernel's space gets its own

@@ -31,8 +31,9 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// The space for the kernel of `node`: that of a matmul or of a reduction that it ends in, or its own.
-    pub fn find(p: &Planner<'_>, node: usize, owner: usize) -> Result<Space> {
+    /// The space for the kernel of `node`: that of a matmul or of a reduction that it ends in, or its own. `rows` allows
+    /// row kernels.
+    pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
         let own = Space {
@@ -70,11 +71,11 @@ impl Space {
                 _ => {}
             }
         }
-        Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map)).unwrap_or(own))
+        Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
     /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
-    fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View) -> Option<Space> {
+    fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let AOp::Reduce(_, axes) = &r.op else { return None };
         let arg = r.args[0];
@@ -107,7 +108,7 @@ impl Space {
             (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
         let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
         let length: usize = lengths.iter().product();
-        let row = lanes == Lanes::Inner && length <= p.caps.max_row;
+        let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
         if !free.is_empty() && !row {
             return None;
         }

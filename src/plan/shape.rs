@@ -31,12 +31,21 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     collapse(&mut kernel);
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
-    let mut kernels = split(kernel, p.caps.max_reduce, first);
-    for (i, k) in kernels.iter_mut().enumerate() {
-        k.continues = i > 0;
-        windows(p, k)?;
+    let mut chunk = None;
+    loop {
+        let mut kernels = split(kernel.clone(), p.caps.max_reduce, chunk, first);
+        let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
+            k.continues = i > 0;
+            windows(p, k)
+        });
+        let length = chunk.unwrap_or(kernel.inner_size());
+        match fit {
+            Ok(()) => return Ok(kernels),
+            // the elements of one result lie further apart than a binding reaches: fewer of them at a time
+            Err(_) if matches!(kernel.kind, KernelKind::Reduce(_)) && length > 1 => chunk = Some(length.div_ceil(4)),
+            Err(e) => return Err(e),
+        }
     }
-    Ok(kernels)
 }
 
 /// A kernel that only moves values moves their bits, so that a NaN keeps its payload.
@@ -168,11 +177,16 @@ pub(super) fn store_extents(k: &Kernel, s: &Store) -> Shape {
 }
 
 /// Splits a reduction that is longer than one kernel takes: partial results over chunks, then a reduction of those.
-fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
-    let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
-    let limit = most[lanes as usize].max(2);
+/// `chunk` is the most elements of a chunk where memory and not the kernel is the limit.
+fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<Kernel> {
+    let KernelKind::Reduce(mut lanes) = k.kind else { return vec![k] };
+    let limit = chunk.unwrap_or(most[lanes as usize].max(2));
     if k.inner_size() <= limit {
         return vec![k];
+    }
+    if chunk.is_some() {
+        // the partial results of one result lie side by side, so that the next pass can be cut anywhere
+        lanes = Lanes::Inner;
     }
     let o = k.outer.len();
     // whole leading dimensions go outside until a part of the next one fits
@@ -226,7 +240,7 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
             .collect();
         let mut number = vec![usize::MAX; k.values.len()];
         // a chunk's place among all partial results: outer-lane reductions keep outer fastest
-        let place = |pass: &Kernel| -> (Strides, isize) {
+        let place = || -> (Strides, isize) {
             let chunk_dims: Shape = k.inner[..moved].iter().copied().chain([chunks]).collect();
             let (c, n) = (c_strides(&chunk_dims), k.outer_size() as isize);
             let outer = c_strides(&k.outer);
@@ -240,7 +254,6 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
                 Lanes::Outer => {
                     s.extend(outer);
                     s.extend(c.iter().map(|x| x * n));
-                    let _ = pass;
                     (s, first as isize * n)
                 }
             }
@@ -268,7 +281,7 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
             let mut keep = |pass: &mut Kernel, value: usize| {
                 let dtype = pass.values[value].dtype;
                 let buffer = BufferRef::Temp(temp + stored.iter().map(Vec::len).sum::<usize>() + parts.len());
-                let (strides, offset) = place(pass);
+                let (strides, offset) = place();
                 pass.stores.push(Store { buffer, dtype, strides, offset, value });
                 parts.push((buffer, dtype));
             };
@@ -310,7 +323,9 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
     }
 
     // second pass, over the partial results; everything else is its epilogue
-    let mut last = Kernel { inner: smallvec![total], loads: vec![], values: vec![], windows: vec![], ..k.clone() };
+    let kind = KernelKind::Reduce(lanes);
+    let mut last =
+        Kernel { kind, inner: smallvec![total], loads: vec![], values: vec![], windows: vec![], ..k.clone() };
     let outer = c_strides(&k.outer);
     let (inner_stride, outer_scale) = match lanes {
         Lanes::Inner => (1, total as isize),
@@ -366,7 +381,7 @@ fn split(k: Kernel, most: [usize; 2], temp: usize) -> Vec<Kernel> {
     last.loads = used_loads(&mut last.values, &last.loads);
     kernels.iter_mut().for_each(collapse);
     collapse(&mut last);
-    kernels.extend(split(last, most, temp + 16));
+    kernels.extend(split(last, most, None, temp + 16));
     kernels
 }
 

@@ -1,0 +1,169 @@
+//! The Rust peers of `cargo bench --bench backends -- --rust-peers`: reads requests as lines of JSON on the standard
+//! input and answers each with a line, as `benches/python/peers.py` does; see there for what is asked.
+//!
+//! A row that a crate lacks has no entry in its table, and shows a dash in the report.
+
+mod arrays;
+mod tensors;
+
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{self, BufRead, Write};
+use std::time::Instant;
+
+/// One repetition.
+type Run = Box<dyn FnMut()>;
+type Error = Box<dyn std::error::Error>;
+
+/// Seconds that a sample lasts.
+const SAMPLE: f64 = 2e-3;
+
+/// What is to be done.
+struct Row {
+    work: String,
+    dtype: String,
+    shape: Vec<usize>,
+    inputs: Vec<Input>,
+}
+
+/// An input as the harness describes it.
+struct Input {
+    dtype: String,
+    shape: Vec<usize>,
+    fill: String,
+    low: f64,
+    high: f64,
+}
+
+impl Input {
+    fn floats(&self) -> Vec<f32> {
+        let mut state = 1u64;
+        let n = self.shape.iter().product();
+        let mut next = || {
+            // the upper bits of a linear congruence: good enough to time with
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 40) as f64 / (1u64 << 24) as f64 * (self.high - self.low) + self.low
+        };
+        (0..n).map(|_| next() as f32).collect()
+    }
+
+    /// Indices: a permutation that jumps about, or numbers below a bound.
+    fn indices(&self) -> Vec<usize> {
+        let n: usize = self.shape.iter().product();
+        let (count, step) = if self.fill == "below" { (self.high as usize, 7919) } else { (n, coprime(n)) };
+        (0..n).map(|i| i * step % count.max(1)).collect()
+    }
+}
+
+/// A step of about 0.6 n that shares no divisor with n.
+fn coprime(n: usize) -> usize {
+    let divisor = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    (n * 618 / 1000..).find(|s| divisor(*s, n) == 1).unwrap_or(1)
+}
+
+fn row(request: &Value) -> Row {
+    let text = |v: &Value| v.as_str().unwrap_or("").to_string();
+    let numbers = |v: &Value| -> Vec<usize> {
+        v.as_array().into_iter().flatten().filter_map(|n| Some(n.as_u64()? as usize)).collect()
+    };
+    let input = |v: &Value| Input {
+        dtype: text(&v["dtype"]),
+        shape: numbers(&v["shape"]),
+        fill: text(&v["fill"]),
+        low: v["low"].as_f64().unwrap_or(0.0),
+        high: v["high"].as_f64().unwrap_or(1.0),
+    };
+    Row {
+        work: text(&request["work"]),
+        dtype: text(&request["dtype"]),
+        shape: numbers(&request["shape"]),
+        inputs: request["inputs"].as_array().into_iter().flatten().map(input).collect(),
+    }
+}
+
+struct Peer {
+    run: Run,
+    batch: Option<usize>,
+}
+
+impl Peer {
+    /// Seconds a repetition.
+    fn repeat(&mut self, n: usize) -> f64 {
+        let start = Instant::now();
+        (0..n).for_each(|_| (self.run)());
+        start.elapsed().as_secs_f64() / n as f64
+    }
+
+    fn batch(&mut self) -> usize {
+        if let Some(batch) = self.batch {
+            return batch;
+        }
+        let mut batch = 1;
+        loop {
+            let wanted = (SAMPLE / self.repeat(batch).max(1e-9)).ceil().max(1.0) as usize;
+            if wanted <= 2 * batch {
+                return *self.batch.insert(wanted);
+            }
+            batch = wanted.min(16 * batch);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Answers {
+    row: Option<Row>,
+    cpu: bool,
+    peers: HashMap<String, Peer>,
+}
+
+impl Answers {
+    fn answer(&mut self, request: &Value) -> Result<Value, Error> {
+        let name = request["peer"].as_str().unwrap_or("");
+        let peer = self.peers.get_mut(name).ok_or("not set up");
+        Ok(match request["op"].as_str().unwrap_or("") {
+            "hello" => json!({"peers": {"ndarray": "0.17", "candle": "0.11"}}),
+            "row" => {
+                self.peers.clear();
+                self.cpu = request["device"] == json!("cpu");
+                self.row = Some(row(request));
+                json!({})
+            }
+            "setup" => {
+                let row = self.row.as_ref().filter(|_| self.cpu);
+                let run = match (row, name) {
+                    (Some(row), "ndarray") => arrays::run(row)?,
+                    (Some(row), "candle") => tensors::run(row)?,
+                    _ => None,
+                };
+                let found = run.is_some();
+                self.peers.extend(run.map(|run| (name.to_string(), Peer { run, batch: None })));
+                json!({"ok": found})
+            }
+            "first" => json!({"ms": peer?.repeat(1) * 1e3}),
+            "time" => {
+                let peer = peer?;
+                let batch = peer.batch();
+                peer.repeat(1);
+                json!({"ms": [peer.repeat(batch) * 1e3, peer.repeat(batch) * 1e3]})
+            }
+            other => return Err(format!("no request '{other}'").into()),
+        })
+    }
+}
+
+fn main() -> Result<(), Error> {
+    let mut answers = Answers::default();
+    for line in io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let answer = answers.answer(&request).unwrap_or_else(|e| json!({"error": e.to_string()}));
+        let mut out = io::stdout().lock();
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
