@@ -343,6 +343,21 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Computed from reductions over the same axes of operands of the same shape as `reduction`: those run in its
+    /// kernel. Looks a few steps down.
+    fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
+        let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
+        match (&n.op, &r.op) {
+            (AOp::Reduce(_, a), AOp::Reduce(_, b)) => {
+                a == b && self.arena.nodes[n.args[0]].shape == self.arena.nodes[r.args[0]].shape
+            }
+            (AOp::Ufunc(_) | AOp::Cast, _) if steps > 0 && n.shape == r.shape => {
+                n.args.iter().all(|a| self.is_at_hand(*a) || self.is_beside(*a, reduction, steps - 1))
+            }
+            _ => false,
+        }
+    }
+
     /// What is computed from a reduction or a product alone and has as few elements belongs to its kernel, not to the
     /// one that reads it: the last such node is the one to store.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
@@ -352,7 +367,7 @@ impl<'a> Planner<'a> {
             let next = self.consumer[node];
             let n = &self.arena.nodes[next];
             let simple = matches!(n.op, AOp::Ufunc(_) | AOp::Cast) && size(next) == size(reduction);
-            let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a));
+            let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8));
             if next == owner || !simple || !alone {
                 break;
             }
