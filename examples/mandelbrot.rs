@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         .option("x", "X", "of the centre [-0.7463]")
         .option("y", "Y", "of the centre [0.1102]")
         .option("span", "S", "width of what is seen [0.005]")
-        .option("steps", "N", "after which a point counts as inside [1000]")
+        .option("steps", "N", "after which a point counts as inside [600]")
         .option("samples", "N", "across and down a pixel [2]")
         .option("out", "FILE", "where to put the picture [mandelbrot.png]")
         .flag("quiet", "no progress bar")
@@ -40,7 +40,7 @@ fn run(args: &Args) -> Result<()> {
     let (width, height) = (args.positive("width", 900), args.positive("height", 600));
     let samples = args.positive("samples", 2);
     let (x, y, span) = (args.get("x", -0.7463), args.get("y", 0.1102), args.get("span", 0.005));
-    let (steps, out) = (args.positive("steps", 1000), args.get("out", PathBuf::from("mandelbrot.png")));
+    let (steps, out) = (args.positive("steps", 600), args.get("out", PathBuf::from("mandelbrot.png")));
     let device: Device = args.device().parse()?;
     let [columns, rows] = [width, height].map(|n| n.saturating_mul(samples));
     let rounds = steps.div_ceil(FUSED);

@@ -11,7 +11,7 @@ use crate::buffer::Buffer;
 use crate::dtype::{DType, Element, Scalar, sealed::Sealed};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::layout::{self, Axes, AxesArg, IndexMode, Layout, Shape, View};
-use crate::ufunc::{Fold, Ufunc};
+use crate::ufunc::{Fold, Identity, Ufunc};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -394,6 +394,19 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         }
         let dtype = if index { DType::I32 } else { e.0.dtype };
         let device = e.0.device;
+        // no elements: the neutral element everywhere, and no kernel
+        if n == 0
+            && !kept.contains(&0)
+            && let Fold::Ufunc(row) = fold
+            && let Some(r) = row.reduce
+        {
+            let one = matches!(r.identity, Identity::One);
+            let full: Shape = match axes.keep {
+                true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
+                false => kept,
+            };
+            return Ok(Expr::node(Kind::Fill(Scalar::Int(one as i128)), full, dtype, device, at));
+        }
         // nothing to reduce: a position is 0, everything else is the value
         let out = if sorted.is_empty() {
             if index { Expr::node(Kind::Fill(Scalar::Int(0)), shape.clone(), dtype, device, at) } else { e }

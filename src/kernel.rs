@@ -204,7 +204,7 @@ impl Kernel {
     }
 
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
-    /// elements once.
+    /// elements once, gathered elements once for each index.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
@@ -212,7 +212,14 @@ impl Kernel {
         };
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
-        for l in &self.loads {
+        for (i, l) in self.loads.iter().enumerate() {
+            // a gather reads an element for each of its indices
+            let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
+            if let Some(v) = self.values.iter().find(gathers) {
+                let indices = self.outer_size() * if v.inner { self.inner_size() } else { 1 };
+                read += indices as u64 * l.dtype.size() as u64;
+                continue;
+            }
             if !seen.contains(&(l.buffer, &l.strides, l.offset)) {
                 seen.push((l.buffer, &l.strides, l.offset));
                 read += touched(&l.strides) * l.dtype.size() as u64;

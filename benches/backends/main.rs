@@ -147,7 +147,9 @@ fn is_device(name: &str) -> bool {
 fn choose<'a>(table: &'a [Work], options: &Options) -> Vec<Case<'a>> {
     let quick = |case: &Case<'_>| !options.quick || table::is_quick(case, !options.sizes.is_empty());
     let wanted = |case: &Case<'_>| {
-        let label = format!("{} {}", case.label(), case.work.text).to_lowercase();
+        // `10M` and `10000000` both find a row
+        let digits: Vec<String> = case.shape.iter().map(usize::to_string).collect();
+        let label = format!("{} {} {}", case.label(), case.work.text, digits.join("x")).to_lowercase();
         let all_words = |text: &String| text.split_whitespace().all(|word| label.contains(word));
         options.filter.is_empty() || options.filter.iter().any(all_words)
     };

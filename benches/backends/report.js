@@ -32,6 +32,14 @@ function add(parent, name, attributes = {}, text) {
   return e;
 }
 
+// A wide chart is drawn as wide as the page, so that its text is as large as any: its width, and that of the names.
+function room(chart) {
+  const width = Math.max(280, Math.min(820, chart.clientWidth - 32));
+  return [width, Math.min(220, .42 * width)];
+}
+
+const fit = (name, left) => name.length > left / 6.2 ? `${name.slice(0, left / 6.2 - 1)}…` : name;
+
 function picture(parent, width, height, label) {
   return add(parent, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
 }
@@ -90,8 +98,9 @@ function shares() {
   if (!bars.length) return hide("shares");
   const chart = $("#shares .chart");
   legend(add(chart, "div", { class: "legend" }), devices.map((d, i) => [d, colour(i)]));
-  const left = 210, width = 640, step = 18, top = 16, full = Math.max(1.1, ...bars.map(r => Math.min(r.fraction, 1.5)));
+  const [width, left] = room(chart), step = 18, top = 16, full = Math.max(1.1, ...bars.map(r => Math.min(r.fraction, 1.5)));
   const svg = picture(chart, width, top + step * bars.length + 4, "share of the limit of each row");
+  svg.style.maxWidth = `${width}px`;
   const x = f => left + f / full * (width - left - 40);
   for (const f of [0, .25, .5, .75, 1]) {
     add(svg, "line", { x1: x(f), x2: x(f), y1: top - 4, y2: top + step * bars.length, class: f === 1 ? "limit" : "axis" });
@@ -99,7 +108,7 @@ function shares() {
   }
   bars.forEach((r, i) => {
     const y = top + step * i;
-    add(svg, "text", { x: left - 6, y: y + 11, "text-anchor": "end", class: "ink" }, `${title(r)}, ${shape(r)}`.slice(0, 40));
+    add(svg, "text", { x: left - 6, y: y + 11, "text-anchor": "end", class: "ink" }, fit(`${title(r)}, ${shape(r)}`, left));
     const end = x(Math.min(r.fraction, full));
     const bar = add(svg, "rect", { x: left, y: y + 2, width: Math.max(1, end - left), height: step - 5, rx: 2,
       fill: colour(devices.indexOf(r.device)) });
@@ -110,10 +119,10 @@ function shares() {
 
 // --- size against speed ---
 
-// Rows of one work and dtype, by size, for each device.
+// Rows of one work and dtype, by size, for each device. Only lengths and squares are sizes; other shapes are different work.
 function sweeps() {
   const groups = new Map();
-  for (const r of rows) {
+  for (const r of rows.filter(r => r.shape.every(n => n === r.shape[0]))) {
     const key = `${r.work} ${r.dtype} ${r.shape.length}`;
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(r);
@@ -192,9 +201,10 @@ function crossover() {
   $("#crossover .hint").textContent = "The band is where the GPU is quicker than the CPU; its left end is the crossover.";
   const chart = $("#crossover .chart");
   const lines = groups.flatMap(g => gpus.map(d => [g, d]));
-  const left = 210, width = 640, step = 24, top = 22;
+  const [width, left] = room(chart), step = 24, top = 22;
   const all = groups.flat().map(size), [low, high] = [Math.min(...all), Math.max(...all)];
   const svg = picture(chart, width, top + step * lines.length, "sizes from which a GPU is ahead");
+  svg.style.maxWidth = `${width}px`;
   const x = log(low, high, left, width - 20);
   for (const v of decades(low, high)) {
     add(svg, "line", { x1: x(v), x2: x(v), y1: top - 6, y2: top + step * lines.length, class: "axis" });
@@ -203,7 +213,8 @@ function crossover() {
   lines.forEach(([g, d], i) => {
     const y = top + step * i, from = crossing(g.filter(r => r.device === "cpu"), g.filter(r => r.device === d));
     const [first, last] = [size(g[0]), size(g[g.length - 1])];
-    add(svg, "text", { x: left - 8, y: y + 12, "text-anchor": "end", class: "ink" }, gpus.length > 1 ? `${title(g[0])}, ${d}` : title(g[0]));
+    add(svg, "text", { x: left - 8, y: y + 12, "text-anchor": "end", class: "ink" }, 
+      fit(gpus.length > 1 ? `${title(g[0])}, ${d}` : title(g[0]), left));
     add(svg, "line", { x1: x(first), x2: x(last), y1: y + 8, y2: y + 8, class: "axis", "stroke-width": 3 });
     if (!(from <= last)) {
       add(svg, "text", { x: x(last), y: y + 4, "text-anchor": "end" }, "the CPU at every size");
@@ -247,7 +258,7 @@ const columns = [
   ["work", r => title(r), "text"], ["dtype", r => r.dtype, "text"], ["shape", r => size(r), "text", shape],
   ["device", r => r.device, "text"], ["median", r => r.ms, "", r => time(r.ms)],
   ["min", r => r.ms_min, "", r => time(r.ms_min)], ["max", r => r.ms_max, "", r => time(r.ms_max)],
-  ["rate", rate, "", r => amount(r) ? `${figure(rate(r))} ${unit(r)}` : "—"],
+  ["rate", rate, "", r => r.bytes < 1e3 ? "—" : `${figure(rate(r))} ${unit(r)}`],
   ["limit", r => r.limit_ms, "", r => r.limit_ms ? time(r.limit_ms) : "—"],
   ["share", r => r.fraction, "", r => r.fraction == null ? "—" : r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : "")],
   ...peerNames.map(p => [p, r => r.peers[p] && (r.peers[p].ratio ?? Infinity), "peer",

@@ -6,7 +6,7 @@ use crate::timing;
 use crate::work::shape_text;
 
 /// Widths of the columns before the peers'.
-const WIDTHS: [usize; 8] = [27, 6, 13, 7, 10, 7, 14, 7];
+const WIDTHS: [usize; 8] = [30, 6, 13, 7, 10, 7, 14, 7];
 const HEADS: [&str; 8] = ["work", "dtype", "shape", "device", "median", "spread", "rate", "limit"];
 
 /// Prints records under one heading.
@@ -37,7 +37,7 @@ impl Table {
             return format!("{}  {error}", self.line(&cells).trim_end());
         }
         let rate = match (r.computes(), r.rate()) {
-            _ if r.bytes + r.flops == 0.0 || r.ms().is_nan() => "—".into(),
+            _ if r.bytes + r.flops == 0.0 || r.bytes < 1e3 => "—".into(),
             (true, rate) => format!("{} GFLOP/s", figure(rate)),
             (false, rate) => format!("{} GB/s", figure(rate)),
         };

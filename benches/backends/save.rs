@@ -94,14 +94,15 @@ pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
             _ => 1.0,
         };
         let change = times / drift;
-        let noise = 1.0 / NOISE..=NOISE;
-        if noise.contains(&change) || noise.contains(&times) {
+        // both must say so: the time itself, and the time beside the limit
+        let slower = times.min(change) > NOISE;
+        if !slower && times.max(change) > 1.0 / NOISE {
             same += 1;
             continue;
         }
         let label = format!("{} {} {} on {}", r.text, r.dtype, shape_text(&r.shape), r.device);
-        let word = if change > 1.0 { "slower" } else { "faster" };
-        let factor = figure(if change > 1.0 { change } else { 1.0 / change });
+        let word = if slower { "slower" } else { "faster" };
+        let factor = figure(if slower { change } else { 1.0 / change });
         let (then, now) = (timing::text(then), timing::text(r.ms()));
         let limit = if drift == 1.0 { String::new() } else { format!(", the machine's limit ×{}", figure(drift)) };
         changes.push((change, format!("{label}: {factor}× {word}, {then} then, {now} now{limit}")));

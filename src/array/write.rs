@@ -6,7 +6,7 @@ use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, Kind, Operand, cast, common, operand, strong, view};
+use crate::expr::{Arg, Expr, Kind, Operand, cast, common, view};
 use crate::layout::{Layout, SliceItem, View};
 use crate::plan::{self, Target};
 use smallvec::SmallVec;
@@ -33,7 +33,7 @@ impl Array {
     #[track_caller]
     pub fn assign(&mut self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
-        self.write(None, operand(value, at), "assign", at)
+        self.write(None, value.into_arg(), "assign", at)
     }
 
     /// Replaces the content by a function of it.
@@ -51,7 +51,7 @@ impl Array {
     pub fn update(&mut self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
         let at = Location::caller();
         let value = f(&self.0);
-        self.write(None, strong(value, at), "update", at)
+        self.write(None, value.into_arg(), "update", at)
     }
 
     /// Sets every element to a number.
@@ -61,8 +61,7 @@ impl Array {
     #[track_caller]
     pub fn fill(&mut self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
-        let value = fit(value, self.dtype(), at)?;
-        self.write(None, value, "fill", at)
+        self.write(None, value.into_arg(), "fill", at)
     }
 
     /// Writes a part (`x[1:3] = e`).
@@ -80,7 +79,7 @@ impl Array {
     #[track_caller]
     pub fn set(&mut self, items: impl AsRef<[SliceItem]>, value: impl Operand) -> Result<()> {
         let at = Location::caller();
-        self.part(items.as_ref(), at).write(operand(value, at), "set", at)
+        self.part(items.as_ref(), at).write(value.into_arg(), "set", at)
     }
 
     /// A part to write to: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`.
@@ -95,7 +94,7 @@ impl Array {
     }
 
     /// Writes an expression into the array or a part of it.
-    fn write(&mut self, part: Option<View>, value: Expr, op: &'static str, at: Loc) -> Result<()> {
+    fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let mut target = match &part {
             Some(v) => self.leaf().1.view(v),
             None => self.leaf().1.clone(),
@@ -160,37 +159,20 @@ impl Array {
     }
 }
 
-/// A number as a value of a dtype, if it fits.
-fn fit(value: impl Operand, dtype: DType, at: Loc) -> Result<Expr> {
-    match value.into_arg() {
-        Arg::Expr(e) => Ok(e),
+/// A value as it is written: cast and broadcast to the target. A number takes the target's dtype, if it fits.
+fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
+    let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
-            Some(d) if d.casts_same_kind(dtype) || dtype == DType::Bool => {
-                Ok(Expr::fill(s, SmallVec::new(), dtype, at))
-            }
-            _ => Err(Error::new(ErrorKind::Argument, "fill", format!("{s} does not fit dtype {dtype}"), at)),
+            Some(d) if d.casts_same_kind(dtype) => Expr::fill(s, SmallVec::new(), dtype, at),
+            _ => return Err(Error::new(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at)),
         },
-    }
-}
-
-/// A value as it is written: cast and broadcast to the target.
-fn prepared(value: Expr, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
-    let node = value.checked()?;
-    // a number takes the target's dtype; anything else is cast as same_kind allows
-    let number = match node.kind {
-        Kind::Fill(s) if node.shape.is_empty() => Some(s),
-        _ => None,
-    };
-    let value = match number {
-        Some(s) if s.promote_with(dtype).is_some_and(|d| d.casts_same_kind(dtype)) => {
-            Expr::fill(s, SmallVec::new(), dtype, at)
-        }
-        _ => {
-            if !node.dtype.casts_same_kind(dtype) {
-                let detail = format!("a value of dtype {} is not written to {dtype}; use astype", node.dtype);
+        Arg::Expr(e) => {
+            let from = e.checked()?.dtype;
+            if !from.casts_same_kind(dtype) {
+                let detail = format!("a value of dtype {from} is not written to {dtype}; use astype");
                 return Err(Error::new(ErrorKind::DType, op, detail, at));
             }
-            cast(value, dtype, at)
+            cast(e, dtype, at)
         }
     };
     let v = view(op, &value, at, |from| View::broadcast_to(from, shape));
@@ -213,7 +195,7 @@ impl SliceMut<'_> {
     #[track_caller]
     pub fn assign(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
-        self.write(operand(value, at), "assign", at)
+        self.write(value.into_arg(), "assign", at)
     }
 
     /// Replaces the part by a function of it.
@@ -227,7 +209,7 @@ impl SliceMut<'_> {
         let part = view("slice_mut", &self.array.0, at, |_| Ok(v));
         let value = f(&part);
         drop(part);
-        self.write(strong(value, at), "update", at)
+        self.write(value.into_arg(), "update", at)
     }
 
     /// Sets every element of the part to a number.
@@ -237,11 +219,10 @@ impl SliceMut<'_> {
     #[track_caller]
     pub fn fill(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
-        let value = fit(value, self.array.dtype(), at)?;
-        self.write(value, "fill", at)
+        self.write(value.into_arg(), "fill", at)
     }
 
-    fn write(self, value: Expr, op: &'static str, at: Loc) -> Result<()> {
+    fn write(self, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         self.array.write(Some(self.view?), value, op, at)
     }
 }

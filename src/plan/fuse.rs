@@ -271,7 +271,8 @@ impl<'a> Planner<'a> {
                     let mut part = to.clone();
                     part.offset += at * part.strides[axis];
                     at += self.arena.nodes[a].shape[axis] as isize;
-                    self.kernels(a, a, part, &mut stage)?;
+                    // a part that is stored anyway is copied from its buffer
+                    self.kernels(a, node, part, &mut stage)?;
                 }
             }
             AOp::Reshape => {
@@ -328,7 +329,10 @@ impl<'a> Planner<'a> {
                 // a reduction that does not fit this kernel's space gets its own
                 Err(store) => {
                     let store = self.with_epilogue(store, owner);
-                    self.stored[store] = true;
+                    if std::mem::replace(&mut self.stored[store], true) {
+                        let detail = "the planner makes no progress";
+                        return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
+                    }
                 }
             }
         }

@@ -198,7 +198,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
     let along = k.inner[moved];
     let longest = (limit / rest(moved).max(1)).clamp(1, along);
     // a length that leaves no shorter last chunk, if there is one that is not much smaller
-    let chunk = (longest.div_ceil(2)..=longest).rev().find(|c| along.is_multiple_of(*c)).unwrap_or(longest);
+    let chunk = (longest.div_ceil(2)..=longest).rev().take(4096).find(|c| along.is_multiple_of(*c)).unwrap_or(longest);
     let chunks = along.div_ceil(chunk);
     let outside: usize = k.inner[..moved].iter().product();
     let total = outside * chunks;

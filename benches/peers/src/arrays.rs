@@ -29,9 +29,8 @@ fn array<D: Dimension>(row: &Row, i: usize) -> Result<Array<f32, D>, Error> {
 
 pub fn run(row: &Row) -> Result<Option<Run>, Error> {
     if row.work == "matmul" && row.dtype == "f64" {
-        let (a, b) = (array(row, 0)?, array(row, 1)?);
-        let (a, b): (Array2<f64>, Array2<f64>) =
-            (Array2::<f32>::mapv(&a, f64::from), Array2::<f32>::mapv(&b, f64::from));
+        let (a, b): (Array2<f32>, Array2<f32>) = (array(row, 0)?, array(row, 1)?);
+        let (a, b) = (a.mapv(f64::from), b.mapv(f64::from));
         return Ok(repeat(move || a.dot(&b)));
     }
     if row.dtype != "f32" {
