@@ -80,13 +80,13 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.plan.fmt(f)
+        fmt::Display::fmt(&self.0.plan, f)
     }
 }
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.plan.fmt(f)
+        fmt::Display::fmt(&self.0.plan, f)
     }
 }
 

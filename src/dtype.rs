@@ -285,9 +285,8 @@ impl Scalar {
             I16 => integer() as i16 as i32 as u32 as u64,
             U32 | I32 => integer() as u32 as u64,
             U64 | I64 => integer() as u64,
-            // from_f64 goes through f32 where the CPU has F16C, and rounds twice
-            F16 => f16::from_f64_const(self.as_f64()).to_f32().to_bits() as u64,
-            BF16 => bf16::from_f64_const(self.as_f64()).to_f32().to_bits() as u64,
+            F16 => f16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
+            BF16 => bf16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
             // an integer is rounded once, not through f64
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,
@@ -295,6 +294,25 @@ impl Scalar {
             },
             F64 => self.as_f64().to_bits(),
         }
+    }
+
+    /// The number as f32, toward zero with the last bit set where it is not exact: a second rounding to fewer bits is
+    /// then as good as one.
+    fn odd_f32(self) -> f32 {
+        let (near, exact, beyond) = match self {
+            Scalar::Int(v) => {
+                let f = v as f32;
+                (f, f as i128 == v, (f as i128).unsigned_abs() > v.unsigned_abs())
+            }
+            _ => {
+                let (v, f) = (self.as_f64(), self.as_f64() as f32);
+                (f, f as f64 == v || v.is_nan(), (f as f64).abs() > v.abs())
+            }
+        };
+        if exact {
+            return near;
+        }
+        f32::from_bits((near.to_bits() - beyond as u32) | 1)
     }
 
     /// The number behind bits made by [`Scalar::bits`].

@@ -863,6 +863,36 @@ fn long_sums_are_within_the_bound(d: &Device) {
     }
 }
 
+fn sums_do_not_depend_on_fusion(d: &Device) {
+    // a GPU driver may contract a product and a sum; here nothing can be contracted
+    let a = put(d, noise(1, 40 * 33 * 6), &[40, 33, 6]);
+    type View = fn(&Expr) -> Expr;
+    let views: [View; 10] = [
+        |x| x.t(),
+        |x| x.slice(s![..;-1, 3.., ..;2]),
+        |x| x.slice(s![.., 1..2]).broadcast_to([40, 33, 6]),
+        |x| x.slice(s![0]).broadcast_to([4, 33, 6]),
+        |x| x.slice(s![.., .., 0]).expand_dims(2).broadcast_to([40, 33, 5]),
+        |x| x.permute_dims([1, 0, 2]),
+        |x| x.slice(s![.., 0]).sliding_windows(7, 0),
+        |x| x.reshape([33, 40, 6]),
+        |x| x.t().reshape([40, 33, 6]),
+        |x| x.flip(..).slice(s![..1]),
+    ];
+    for (n, view) in views.iter().enumerate() {
+        let fused = |x: &Expr| view(&(x.abs() - 0.5));
+        let stored = (a.abs() - 0.5).eval().unwrap();
+        let dense = fused(&a).eval().unwrap();
+        for axes in [&[0isize][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 2], &[0, 1, 2]] {
+            let want = fused(&a).sum(axes).to_vec::<f32>().unwrap();
+            println!("view {n}, axes {axes:?}");
+            same(&view(&stored).sum(axes), &want);
+            same(&view(&stored).eval().unwrap().sum(axes), &want);
+            same(&dense.sum(axes), &want);
+        }
+    }
+}
+
 fn spread_with_a_large_mean(d: &Device) {
     for n in [2usize, 17, 1000, 2049, 100_000, 1_000_000] {
         let v: Vec<f32> = noise(n as u64 + 1, n).iter().map(|x| x + 1e4).collect();

@@ -231,14 +231,11 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
     ))?;
     for target in targets {
         let found = limits_of(target, bench).map_err(|e| format!("{}: {e}", target.name))?;
-        let text = |key: &str| found[key].as_f64().map_or("—".into(), report::figure);
-        print(format!(
-            "limits of {}: copy {} GB/s, read {} GB/s, multiply-add {} GFLOP/s",
-            target.name,
-            text("copy_gbps"),
-            text("read_gbps"),
-            text("fma_gflops")
-        ))?;
+        let known = |(key, unit): (&str, &str)| Some(format!("{} {unit}", report::figure(found[key].as_f64()?)));
+        let parts =
+            [("copy_gbps", "GB/s copied"), ("read_gbps", "GB/s read"), ("fma_gflops", "GFLOP/s of multiply-adds")];
+        let text: Vec<String> = parts.into_iter().filter_map(known).collect();
+        print(format!("limits of {}: {}", target.name, text.join(", ")))?;
         limits.insert(target.name.clone(), found);
     }
     let peers: Vec<String> = bench.workers.iter().flat_map(|w| w.peers.iter().map(|p| p.0.clone())).collect();

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// From here on allocations come from the pool, below from the system's allocator.
 const POOLED: usize = 64 << 10;
+/// Blocks of at least this size are held against what the system has left.
+const CHECKED: usize = 64 << 20;
 /// Huge pages need this alignment.
 const HUGE: usize = 2 << 20;
 /// Up to here a buffer's bytes stand beside its header, in one allocation.
@@ -158,6 +160,13 @@ impl Pool {
             self.cached.fetch_sub(size, Relaxed);
             return Some((ptr, size));
         }
+        if size >= CHECKED && available().is_some_and(|a| size > a) {
+            // what the pool keeps may be enough
+            self.trim();
+            if available().is_some_and(|a| size > a) {
+                return None;
+            }
+        }
         let ptr = self.system(size).or_else(|| {
             self.trim();
             self.system(size)
@@ -208,6 +217,15 @@ impl Pool {
     pub fn allocations(&self) -> (u64, u64) {
         (self.allocations.load(Relaxed), self.driver_allocations.load(Relaxed))
     }
+}
+
+/// Bytes that the system can give without taking them from somebody, where it says so. It would promise more and
+/// kill a process that uses it.
+fn available() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 impl Drop for Pool {
