@@ -118,9 +118,12 @@ impl Layout {
     }
 
     pub fn view(&self, view: &View) -> Layout {
+        if view.shape.contains(&0) {
+            // no element: nothing may be reached by a stride either
+            return Layout::c(&view.shape);
+        }
         let (strides, offset) = view.apply(&self.strides, self.offset as isize);
-        let empty = view.shape.contains(&0);
-        Layout { shape: view.shape.clone(), strides, offset: if empty { 0 } else { offset.max(0) as usize } }
+        Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
     pub fn is_c_contiguous(&self) -> bool {

@@ -181,7 +181,15 @@ impl<'a> Body<'a> {
                 }
             }
             Op::Ufunc(row, args) => {
-                let names: Vec<String> = args.iter().map(|a| format!("v{a}")).collect();
+                let mut names: Vec<String> = args.iter().map(|a| format!("v{a}")).collect();
+                // a compiler would make 0 of x − x, also for NaN and ∞
+                if row.name == "subtract" && args[0] == args[1] {
+                    match self.kernel.values[args[1]].compute() {
+                        Compute::F32 => names[1] = format!("cp_block({})", names[1]),
+                        Compute::F64 => names[1] = format!("bitcast<f64>(bitcast<u64>({}) ^ u64(cp_zero()))", names[1]),
+                        _ => {}
+                    }
+                }
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let typed = if row.class == crate::ufunc::Class::Select { 1 } else { 0 };
                 Self::ufunc(row, kind(args[typed]), &names)?
