@@ -9,7 +9,7 @@ use super::graph::AOp;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::{BufferRef, KernelKind, Lanes, Load, Op, Store, Value};
-use crate::layout::{Shape, Strides, View, c_strides};
+use crate::layout::{Layout, Shape, Strides, View, c_strides, common_order};
 use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
@@ -103,7 +103,10 @@ impl Space {
             (dims, n - free.len(), v)
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
-        let order = to_arg.apply(&p.stored_strides(arg), 0).0;
+        // as the operand would be stored, whether it is or not: steps and broadcast axes do not count
+        let a = &p.arena.nodes[arg].shape;
+        let dense = Layout::ordered(a, &common_order(a, std::iter::once(&p.strides[arg][..]))).strides;
+        let order = to_arg.apply(&dense, 0).0;
         let nearest =
             (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
         let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };

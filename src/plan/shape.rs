@@ -419,6 +419,9 @@ fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     out
 }
 
+/// The most dispatches of one kernel.
+const MAX_WINDOWS: usize = 1 << 16;
+
 /// Cuts the outer space until each operand of each part fits a binding.
 fn windows(p: &Planner<'_>, k: &mut Kernel) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
@@ -426,6 +429,10 @@ fn windows(p: &Planner<'_>, k: &mut Kernel) -> Result<()> {
     while let Some(w) = todo.pop() {
         let too_large = oversized(p, k, &w);
         let Some((what, bytes)) = too_large else {
+            if k.windows.len() >= MAX_WINDOWS {
+                let detail = format!("{} elements need more than {MAX_WINDOWS} dispatches", k.outer_size());
+                return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, k.location));
+            }
             k.windows.push(w);
             continue;
         };
