@@ -286,6 +286,8 @@ fn absurd_shapes_do_not_panic(d: &Device) {
 }
 
 fn absurd_arguments_do_not_panic(d: &Device) {
+    // what a GPU finds out late must not come out in another test
+    let d = &own(d);
     let ends = [0isize, 1, -1, 2, -2, 3, -3, 4, -4, 5, 100, -100, isize::MAX, isize::MIN, isize::MAX - 1, isize::MIN + 1];
     let arrays = [put(d, vec![1f32; 12], &[3, 4]), put(d, vec![1f32], &[]), put::<f32>(d, vec![], &[0, 3]), put(d, vec![1f32; 24], &[2, 3, 4])];
     for x in &arrays {
@@ -383,13 +385,14 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
         for (name, f) in &unary {
             calm(&format!("{name} of {t}"), || {
                 let r = f(&x).eval();
-                if let Err(e) = &r { assert!(matches!(e.kind(), ErrorKind::DType), "{name} of {t}: {e:?}") }
+                if let Err(e) = &r { assert!(matches!(e.kind(), ErrorKind::DType | ErrorKind::Unsupported), "{name} of {t}: {e:?}") }
                 if t == F32 { assert!(r.is_ok() || *name == "bitwise_invert", "{name} of {t}") }
                 ask(&f(&(&*x * 1)));
             });
         }
         for u in DType::ALL {
-            if !has(d, u) { continue }
+            // on a GPU each pair is a pipeline: the contract suite has the others
+            if !has(d, u) || d.is_gpu() && t != u { continue }
             let y = ones([2], u).to_device(d).unwrap();
             for (name, f) in &binary {
                 calm(&format!("{name} of {t} and {u}"), || {

@@ -112,7 +112,9 @@ fn division_gives_a_float(d: &Device) {
         for e in [one(d, a).exp(), one(d, a).mean(..), one(d, a).var(..), one(d, a).std(..), one(d, a).softmax(0)] {
             assert_eq!(e.dtype().unwrap(), want, "{a}");
             let v = e.astype(F32).eval();
-            assert!(v.is_ok(), "{a}: {v:?}");
+            // f64 has no exp on a GPU, and says so
+            let lacks = d.is_gpu() && a == F64 && v.as_ref().is_err_and(|e| e.kind() == ErrorKind::Unsupported);
+            assert!(v.is_ok() || lacks, "{a}: {v:?}");
         }
     }
 }
@@ -611,7 +613,7 @@ fn nextafter_steps_in_its_own_type(d: &Device) {
     same(&nextafter(put(d, vec![1f32, 0.0], &[2]), 2.0), &[f32::from_bits(0x3f80_0001), f32::from_bits(1)]);
     same(&nextafter(put(d, vec![f16::from_f32(1.0)], &[1]), 2.0), &[f16::from_bits(0x3c01)]);
     same(&nextafter(put(d, vec![bf16::from_f32(1.0)], &[1]), 0.0), &[bf16::from_bits(0x3f7f)]);
-    if has(d, F64) {
+    if !d.is_gpu() {
         same(&nextafter(put(d, vec![1f64], &[1]), 2.0), &[f64::from_bits(1f64.to_bits() + 1)]);
     }
     assert!(nextafter(put(d, vec![1i32], &[1]), 2).eval().is_err());
@@ -1093,6 +1095,8 @@ fn products_over_batches(d: &Device) {
 }
 
 fn takes(d: &Device) {
+    // what a GPU finds out late must not come out in another test
+    let d = &own(d);
     let x = put(d, (0..24).collect::<Vec<i32>>(), &[2, 3, 4]);
     let h = Host { shape: vec![2, 3, 4], data: (0..24).collect::<Vec<i32>>() };
     let i = put(d, vec![2i32, 0, -1, -3], &[2, 2]);

@@ -306,7 +306,7 @@ fn views_of_narrow_types_at_odd_places(d: &Device) {
             let t: Vec<bool> = (0..n).map(|v| v % 3 == 1).collect();
             same(&put(d, t.clone(), &[n]).slice([item]), &pick.iter().map(|i| t[*i]).collect::<Vec<_>>());
             same(&!put(d, t.clone(), &[n]).slice([item]), &pick.iter().map(|i| !t[*i]).collect::<Vec<_>>());
-            let s: Vec<i16> = (0..n as i16).map(|v| v * -999).collect();
+            let s: Vec<i16> = (0..n as i16).map(|v| v.wrapping_mul(-999)).collect();
             same(&put(d, s.clone(), &[n]).slice([item]).sum(..), &[pick.iter().map(|i| s[*i] as i32).sum::<i32>()]);
         }
     }

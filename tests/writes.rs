@@ -189,7 +189,7 @@ fn overlap_fuzz(d: &Device) {
             let reversed: Vec<usize> = shape.iter().rev().copied().collect();
             x = x.t().reshape([n]).eval().unwrap().reshape(reversed).permute_dims(back).eval().unwrap();
         }
-        let mut part = |dice: &mut Dice, lens: Option<&[usize]>| -> (Vec<SliceItem>, Vec<(usize, isize, usize)>) {
+        let part = |dice: &mut Dice, lens: Option<&[usize]>| -> (Vec<SliceItem>, Vec<(usize, isize, usize)>) {
             (0..nd).map(|a| {
                 let len = lens.map_or_else(|| 1 + dice.below(shape[a]), |l| l[a]);
                 let most = if len > 1 { (shape[a] - 1) / (len - 1) } else { 1 };

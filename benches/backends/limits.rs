@@ -169,10 +169,11 @@ impl Probe {
         matches!(self.way.kind, Kind::Fma32 | Kind::Fma64)
     }
 
-    /// Bytes or operations a second. A busy machine only ever slows a loop of multiply-adds, so the best counts there.
+    /// Bytes or operations a second. Others on the machine only ever slow a limit; a loop of multiply-adds has no luck
+    /// either, so its best counts.
     pub fn rate(&self, samples: &Samples) -> f64 {
         let ms = match self.way.kind {
-            Kind::Copy | Kind::Read => samples.median(),
+            Kind::Copy | Kind::Read => samples.undisturbed(),
             Kind::Fma32 | Kind::Fma64 => samples.min(),
         };
         self.amount / ms * 1e3

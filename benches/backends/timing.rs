@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// A sample lasts about so long.
 const SAMPLE: f64 = 2.0;
+/// So long each has the machine for itself before a sample.
+const WARM: f64 = 4.0;
 /// Once round the table, a row may take so many milliseconds for each contestant.
 pub const BUDGET: f64 = 250.0;
 const MOST_ROUNDS: usize = 7;
@@ -49,6 +51,11 @@ impl Samples {
         self.quantile(0.5)
     }
 
+    /// The lower quartile: what a machine gives when it is left alone, without the luck of the very best.
+    pub fn undisturbed(&self) -> f64 {
+        self.quantile(0.25)
+    }
+
     pub fn min(&self) -> f64 {
         self.quantile(0.0)
     }
@@ -63,7 +70,7 @@ impl Samples {
     }
 }
 
-/// Times repetitions in batches: one call that does not count, then two batches that do.
+/// Times repetitions in batches: a warm-up that does not count, then two batches that do.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// Repetitions in a sample.
@@ -110,8 +117,8 @@ impl Clock {
     }
 
     pub fn sample_rounds(&self, into: &mut Samples, f: &mut impl FnMut(usize)) {
-        // the others' arrays go out of the caches, one's own come back
-        f(1);
+        // the others' arrays go out of the caches, one's own come back: not all of them at once
+        f((WARM / self.ms.max(1e-9)).ceil().clamp(1.0, 2.0 * self.batch as f64) as usize);
         for _ in 0..2 {
             into.push(time(|| f(self.batch)) / self.batch as f64);
         }

@@ -4,7 +4,7 @@
     row                  a piece of work: inputs, and a text for each peer that can do it
     setup {peer}         its arrays, its function, compiled where it compiles; {"ok": false} if it lacks the operation
     first {peer}         one timed call, in milliseconds
-    time {peer}          one call that does not count, then two timed batches
+    time {peer}          a warm-up that does not count, then two timed batches
 
 A text is an expression or the body of a function of the inputs. `nojit:` before it keeps JAX from compiling it,
 `make:` means that it gives the function itself, `out:NAME:` (numexpr) where the result goes.
@@ -22,6 +22,7 @@ ANSWERS = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 SAMPLE_S = 2e-3
+WARM_S = 4e-3
 MODULES = {
     "numpy": "numpy",
     "torch": "torch",
@@ -84,7 +85,7 @@ class Peer:
         values = arrays(xp)
         text = row["texts"][name]
         self.run = self.function(xp, text, values)
-        self.batch = 1
+        self.batch, self.once = None, 0.0
 
     # --- each module's arrays ---
 
@@ -180,9 +181,10 @@ class Peer:
         return (time.perf_counter() - start) / n
 
     def calibrate(self):
+        self.batch = 1
         while True:
-            once = self.repeat(self.batch)
-            wanted = max(1, int(SAMPLE_S / max(once, 1e-9)) + 1)
+            self.once = max(self.repeat(self.batch), 1e-9)
+            wanted = max(1, int(SAMPLE_S / self.once) + 1)
             if wanted <= 2 * self.batch:
                 self.batch = wanted
                 return
@@ -223,10 +225,9 @@ class Answers:
 
     def time(self, request):
         peer = self.peers[request["peer"]]
-        if peer.batch == 1 and not hasattr(peer, "calibrated"):
+        if peer.batch is None:
             peer.calibrate()
-            peer.calibrated = True
-        peer.repeat(1)
+        peer.repeat(max(1, min(2 * peer.batch, int(WARM_S / peer.once) + 1)))
         return {"ms": [peer.repeat(peer.batch) * 1e3 for _ in range(2)]}
 
 

@@ -17,6 +17,8 @@ type Error = Box<dyn std::error::Error>;
 
 /// Seconds that a sample lasts.
 const SAMPLE: f64 = 2e-3;
+/// Seconds of warm-up before it.
+const WARM: f64 = 4e-3;
 
 /// What is to be done.
 struct Row {
@@ -88,7 +90,8 @@ fn row(request: &Value) -> Row {
 
 struct Peer {
     run: Run,
-    batch: Option<usize>,
+    /// Repetitions in a warm-up and in a sample.
+    batch: Option<[usize; 2]>,
 }
 
 impl Peer {
@@ -99,15 +102,17 @@ impl Peer {
         start.elapsed().as_secs_f64() / n as f64
     }
 
-    fn batch(&mut self) -> usize {
+    fn batch(&mut self) -> [usize; 2] {
         if let Some(batch) = self.batch {
             return batch;
         }
         let mut batch = 1;
         loop {
-            let wanted = (SAMPLE / self.repeat(batch).max(1e-9)).ceil().max(1.0) as usize;
+            let once = self.repeat(batch).max(1e-9);
+            let wanted = (SAMPLE / once).ceil().max(1.0) as usize;
             if wanted <= 2 * batch {
-                return *self.batch.insert(wanted);
+                let warm = (WARM / once).ceil() as usize;
+                return *self.batch.insert([warm.clamp(1, 2 * wanted), wanted]);
             }
             batch = wanted.min(16 * batch);
         }
@@ -147,8 +152,8 @@ impl Answers {
             "first" => json!({"ms": peer?.repeat(1) * 1e3}),
             "time" => {
                 let peer = peer?;
-                let batch = peer.batch();
-                peer.repeat(1);
+                let [warm, batch] = peer.batch();
+                peer.repeat(warm);
                 json!({"ms": [peer.repeat(batch) * 1e3, peer.repeat(batch) * 1e3]})
             }
             other => return Err(format!("no request '{other}'").into()),
