@@ -16,7 +16,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     move_raw(&mut draft);
     order(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
-    let mut kernel = Kernel {
+    let kernel = Kernel {
         kind,
         outer,
         inner,
@@ -28,13 +28,14 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
         name: draft.name,
         location: draft.location,
     };
-    collapse(&mut kernel);
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
     let mut chunk = None;
     loop {
         let mut kernels = split(kernel.clone(), p.caps.max_reduce, chunk, first);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
+            // after the split: where a reduction is split must not depend on strides
+            collapse(k);
             k.continues = i > 0;
             windows(p, k)
         });
@@ -379,8 +380,6 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
         s.value = number[s.value];
     }
     last.loads = used_loads(&mut last.values, &last.loads);
-    kernels.iter_mut().for_each(collapse);
-    collapse(&mut last);
     kernels.extend(split(last, most, None, temp + 16));
     kernels
 }
