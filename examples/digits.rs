@@ -89,7 +89,7 @@ fn run(options: &Options) -> Result<()> {
             let rows = s![from..from + batch];
             let rate = LEARNING_RATE * (1.0 - step as f64 / steps as f64);
             step += 1;
-            let loss = net.train(&x.slice(&rows), &y.slice(&rows), step, rate)?;
+            let loss = net.train(&x.slice(rows), &y.slice(rows), step, rate)?;
             total.update(|t| t + &loss)?;
             progress.step(format_args!("epoch {epoch}"));
         }

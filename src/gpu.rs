@@ -51,12 +51,6 @@ impl Gpu {
         Ok(Gpu { shared: pollster::block_on(device::open(id, adapter_index, limit, Some(shrink)))? })
     }
 
-    /// For tests: takes the device away, as a driver's reset would.
-    #[cfg(test)]
-    pub fn destroy_for_test(&self) {
-        self.shared.device.destroy();
-    }
-
     /// What the device's arithmetic does; found out at the first call.
     pub fn numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.shared.numerics.get() {

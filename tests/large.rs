@@ -7,12 +7,12 @@ use cupric::{Array, DType, Device, ErrorKind, Expr, Result, Rng, arange, ones, s
 
 /// Devices with tight limits: a CPU, and a GPU with bindings of 64 KiB and 4 groups a dimension.
 fn tight() -> Result<Vec<Device>> {
-    let mut all = vec![shrunk_cpu()?];
-    #[cfg(feature = "gpu")]
-    if support::gpu(3).is_some() {
-        all.push(cupric::testing::shrunk_gpu(64 << 10, 4)?);
-    }
-    Ok(all)
+    let gpu: Option<Device> = match support::gpu(3) {
+        #[cfg(feature = "gpu")]
+        Some(_) => Some(cupric::testing::shrunk_gpu(64 << 10, 4)?),
+        _ => None,
+    };
+    Ok([shrunk_cpu()?].into_iter().chain(gpu).collect())
 }
 
 /// Whether an expression gives the same numbers on the CPU and on a device, within `relative`.
@@ -79,7 +79,7 @@ fn what_cannot_fit_is_an_error() -> Result<()> {
 
 #[test]
 fn arrays_larger_than_a_binding_of_the_driver() -> Result<()> {
-    if !support::gpu(3).is_some() {
+    if support::gpu(3).is_none() {
         return Ok(());
     }
     // 160 MB; the software driver binds 128 MiB
