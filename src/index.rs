@@ -22,7 +22,12 @@ use std::panic::Location;
 /// ```
 #[macro_export]
 macro_rules! s {
-    (@items [$($done:expr),*]) => { [$($done),*] as [$crate::SliceItem; _] };
+    (@items [$($done:expr),*]) => {{
+        // NumPy's 3:0:-2 is not a mistake
+        #[allow(clippy::reversed_empty_ranges)]
+        let items: [$crate::SliceItem; _] = [$($done),*];
+        items
+    }};
     (@items [$($done:expr),*] ...) => { $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis]) };
     (@items [$($done:expr),*] ..., $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)

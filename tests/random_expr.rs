@@ -744,7 +744,7 @@ fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
                 _ => !x,
             }
         }
-        Op::Binary(op, a, b) => binary(op, (&e[*a]).clone(), (&e[*b]).clone()),
+        Op::Binary(op, a, b) => binary(op, e[*a].clone(), e[*b].clone()),
         Op::Scalar(op, a, s) => {
             if is_float(t) {
                 binary(op, e[*a].clone(), *s)
@@ -898,7 +898,8 @@ fn propose(d: &mut Dice, all: &[(Spec, Value)], types: &[DType]) -> Option<Spec>
                 return None;
             }
             if d.one_in(5) {
-                return spec(Op::Binary(*d.of(&COMPARE), a, b), shape, Bool);
+                let op = COMPARE[d.below(COMPARE.len())];
+                return spec(Op::Binary(op, a, b), shape, Bool);
             }
             let t = t.promote(tb)?;
             let op = if is_float(t) {
@@ -1016,7 +1017,7 @@ fn propose(d: &mut Dice, all: &[(Spec, Value)], types: &[DType]) -> Option<Spec>
                 return spec(Op::Reshape(a), vec![0, 1 + d.below(4)], t);
             }
             while left > 1 && shape.len() < 4 {
-                let divisors: Vec<usize> = (1..=left).filter(|k| left % k == 0).collect();
+                let divisors: Vec<usize> = (1..=left).filter(|k| left.is_multiple_of(*k)).collect();
                 let k = *d.of(&divisors);
                 shape.push(k);
                 left /= k;
