@@ -2,6 +2,8 @@
 //! where they failed.
 #![allow(dead_code)]
 
+pub mod stage;
+
 use cupric::{Array, DType, Device, Element, Expr};
 use std::fmt::Debug;
 use std::io::Write;

@@ -1,0 +1,42 @@
+//! The lines of the table of stages that `tests/run` prints at its end.
+
+use cupric::Device;
+use std::io::Write;
+use std::time::Instant;
+
+/// One test's part of a stage; its line is written when it goes.
+pub struct Stage {
+    number: u32,
+    name: &'static str,
+    device: Device,
+    compiles: u64,
+    started: Instant,
+    trials: u64,
+}
+
+impl Stage {
+    /// Begins a part of a stage of the regime on a device, whose compiled pipelines it counts.
+    pub fn new(number: u32, name: &'static str, device: &Device) -> Stage {
+        let compiles = device.stats().compiles;
+        Stage { number, name, device: device.clone(), compiles, started: Instant::now(), trials: 0 }
+    }
+
+    /// Counts trials.
+    pub fn count(&mut self, trials: usize) {
+        self.trials += trials as u64;
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let Some(path) = std::env::var_os("CUPRIC_STAGES") else { return };
+        let device = if self.device.is_gpu() { "gpu" } else { "cpu" };
+        let pipelines = self.device.stats().compiles - self.compiles;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let line = format!("{}\t{}\t{device}\t{}\t{pipelines}\t{seconds:.2}\n", self.number, self.name, self.trials);
+        // one write, so that lines of tests that run at the same time do not mix
+        if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}
