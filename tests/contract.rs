@@ -26,6 +26,8 @@ mod matmul;
 mod reduce;
 #[path = "contract/report.rs"]
 mod report;
+#[path = "contract/rules.rs"]
+mod rules;
 #[path = "contract/table.rs"]
 mod table;
 

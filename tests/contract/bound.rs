@@ -80,6 +80,16 @@ impl Bound {
             Bound::Lgamma(u, a) => (*u, if -11.0 < x && x < -2.0 { *a } else { 0.0 }),
         }
     }
+
+    /// The share of what the bound allows that an absolute error takes; `ulp` is that of the exact result.
+    pub fn share(&self, error: f64, exact: f64, operands: &[f64], dtype: DType, ulp: f64, floor: f64) -> f64 {
+        if error == 0.0 || *self == Bound::Exact {
+            return 0.0;
+        }
+        let (u, a) = self.limits(exact, operands, dtype);
+        let allowed = if matches!(self, Bound::Ulp(..)) { u * ulp + a } else { a.max(u * ulp) };
+        error / allowed.max(floor)
+    }
 }
 
 /// The exact result: a number, and what it leaves out of a number that no f64 holds.

@@ -6,6 +6,7 @@ use super::entry::Entry;
 use super::golden;
 use super::layouts::{Case, LAYOUTS, cases};
 use super::report::{Passed, Report};
+use super::rules;
 use crate::common::{self, number};
 use cupric::testing::Row;
 use cupric::{DType, Device, ErrorKind, Expr, Result};
@@ -26,22 +27,6 @@ struct Trial<'a> {
     operand: DType,
     result: DType,
 }
-
-/// Selections: a GPU gives their bits, whatever it does to subnormals elsewhere.
-const SELECTIONS: [&str; 12] = [
-    "positive",
-    "negative",
-    "abs",
-    "copysign",
-    "minimum",
-    "maximum",
-    "fmin",
-    "fmax",
-    "clip",
-    "relu",
-    "nextafter",
-    "select",
-];
 
 impl Trial<'_> {
     /// An operand as the function sees it: integers of float functions are f32.
@@ -69,7 +54,7 @@ impl Trial<'_> {
             return Want::Bits(bits[0]);
         }
         if row.name() == "nextafter" {
-            return nextafter(self.entry.dtype, bits);
+            return Want::Bits(rules::nextafter(self.entry.dtype, bits[0], bits[1]));
         }
         if self.operand.is_float() {
             if self.entry.dtype == DType::F64
@@ -108,12 +93,7 @@ impl Trial<'_> {
         let (ulps, mut right) = judge(&self.bound, floor, self.result, real, x, actual);
         // a zero has the sign that IEEE 754 gives it
         let got = number::real(self.result, actual);
-        let free = match self.entry.function.as_str() {
-            "lerp" | "logaddexp" => true,
-            // at −∞, which no standard speaks of
-            "silu" | "gelu" | "gelu_tanh" => gpu,
-            _ => false,
-        };
+        let free = rules::any_zero(&self.entry.function, gpu);
         if real.value == 0.0 && got == 0.0 && !free && real.value.is_sign_negative() != got.is_sign_negative() {
             right = false;
         }
@@ -124,23 +104,8 @@ impl Trial<'_> {
     fn flushed(&self, bits: [u64; 3], actual: u64) -> bool {
         let d = self.entry.dtype;
         let applies = self.entry.gpu() && d.is_float() && self.result.is_float() && d != DType::F16;
-        let Some(row) = self.row.filter(|r| applies && !SELECTIONS.contains(&r.name())) else { return false };
-        let tiny = number::round(d, number::smallest_normal(d));
-        let negative = |b: u64| number::at_place(d, -number::place(d, b).abs());
-        let stands_for = |b: u64| -> Vec<u64> {
-            let place = number::place(d, b).unsigned_abs();
-            if place > 0 && place < tiny {
-                return vec![b, 0, 1 << (8 * d.size() - 1), tiny, negative(tiny)];
-            }
-            vec![b]
-        };
-        let options = bits.map(stands_for);
-        if options.iter().all(|o| o.len() == 1) {
-            return false;
-        }
-        let all = options[0].iter().flat_map(|a| options[1].iter().map(move |b| (*a, *b)));
-        let mut all = all.flat_map(|(a, b)| options[2].iter().map(move |c| [a, b, *c]));
-        all.any(|b| {
+        let Some(row) = self.row.filter(|r| applies && !rules::SELECTIONS.contains(&r.name())) else { return false };
+        rules::flushed(d, bits).into_iter().any(|b| {
             let x = b.map(|b| self.seen(b));
             match self.exact(row, x) {
                 Want::Near(r) => {
@@ -270,20 +235,6 @@ impl Trial<'_> {
 struct Compiles {
     seen: bool,
     later: u64,
-}
-
-/// The next number toward another, on the ladder of the type's numbers.
-fn nextafter(dtype: DType, bits: [u64; 3]) -> Want {
-    let (x, y) = (number::real(dtype, bits[0]), number::real(dtype, bits[1]));
-    let sign = 1u64 << (8 * dtype.size() - 1);
-    Want::Bits(match (number::place(dtype, bits[0]), number::place(dtype, bits[1])) {
-        _ if x.is_nan() => bits[0],
-        _ if y.is_nan() => bits[1],
-        (a, b) if a == b => bits[1],
-        (0, b) => 1 | if b < 0 { sign } else { 0 },
-        // a step to zero keeps the sign
-        (a, b) => number::at_place(dtype, if b > a { a + 1 } else { a - 1 }) | bits[0] & sign,
-    })
 }
 
 /// `astype`: floats saturate to integers, NaN gives 0, anything but 0 is true; everything else is rounded once.
