@@ -1,3 +1,5 @@
+//! Stage 3: every pair of 8-bit operands through every function (`sweep/bytes.rs`).
+//!
 //! Stage 4: f32 bit patterns from all over the type through every function of one operand, random pairs and triples
 //! through the others; the CPU and the GPU against one reference in f64.
 //!
@@ -6,7 +8,10 @@
 
 #[path = "contract/bound.rs"]
 mod bound;
+#[path = "sweep/bytes.rs"]
+mod bytes;
 mod common;
+#[allow(dead_code)]
 #[path = "contract/entry.rs"]
 mod entry;
 #[path = "sweep/judge.rs"]
@@ -184,4 +189,38 @@ fn every_function_of_more_operands() {
     stages.iter_mut().for_each(|s| s.count(all.len()));
     let what = format!("{TUPLES} random operands from phase {phase}");
     finish(&all, &devices, &what, &format!("CUPRIC_PHASE={phase} cargo test --release --test sweep more_operands"));
+}
+
+#[test]
+fn all_8_bit_operands_on_the_cpu() {
+    bytes::run(&Device::cpu());
+}
+
+#[test]
+fn all_8_bit_operands_on_the_gpu() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(device) = common::gpu(1) {
+        bytes::run(&device);
+    }
+}
+
+/// Operands at which a function was once beyond its bound.
+#[test]
+fn once_wrong() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    let devices = devices();
+    let cases: [(&str, &[u32]); 3] = [
+        // an argument beyond 131,072 lost the low part of its reduction on the CPU
+        ("sin", &[0x6a51366d]),
+        ("cos", &[0x70a14633]),
+        // t·(b − a) overflowed on the GPU where a + t·(b − a) does not
+        ("lerp", &[0xfca309da, 0xbdbdb501, 0x424a336e]),
+    ];
+    for (name, operands) in cases {
+        let mut all = functions(&devices, |arity| arity == operands.len());
+        all.retain(|f| f.row.name() == name);
+        let columns: Vec<Vec<u32>> = operands.iter().map(|b| vec![*b; 5]).collect();
+        chunk(&mut all, &devices, &columns).unwrap_or_else(|e| panic!("{name}: {e}"));
+        finish(&all, &devices, &format!("{name} where it was once wrong"), "cargo test --release --test sweep once");
+    }
 }

@@ -61,3 +61,23 @@ pub fn nextafter(dtype: DType, x: u64, y: u64) -> u64 {
         (a, b) => number::at_place(dtype, if b > a { a + 1 } else { a - 1 }) | x & sign,
     }
 }
+
+/// `astype`: floats saturate to integers, NaN gives 0, anything but 0 is true; everything else is rounded once.
+pub fn convert(from: DType, to: DType, bits: u64) -> u64 {
+    if from == to {
+        return bits;
+    }
+    if !from.is_float() {
+        let x = number::integer(from, bits);
+        return if to.is_float() { number::round_integer(to, x) } else { number::wrap(to, x) };
+    }
+    let x = number::real(from, bits);
+    if to == DType::Bool {
+        return (x != 0.0) as u64;
+    }
+    if to.is_float() {
+        return number::round(to, x);
+    }
+    let (lo, hi) = number::range(to);
+    number::wrap(to, (x as i128).clamp(lo, hi))
+}
