@@ -81,14 +81,17 @@ impl Bound {
         }
     }
 
-    /// The share of what the bound allows that an absolute error takes; `ulp` is that of the exact result.
-    pub fn share(&self, error: f64, exact: f64, operands: &[f64], dtype: DType, ulp: f64, floor: f64) -> f64 {
-        if error == 0.0 || *self == Bound::Exact {
+    /// The share of what the bound allows that an error takes: absolute, and in ULP (steps for f16 and bf16). `unit` is the ULP.
+    pub fn share(&self, error: [f64; 2], exact: f64, operands: &[f64], dtype: DType, unit: f64, floor: f64) -> f64 {
+        let [error, ulps] = error;
+        if ulps == 0.0 || *self == Bound::Exact {
             return 0.0;
         }
         let (u, a) = self.limits(exact, operands, dtype);
-        let allowed = if matches!(self, Bound::Ulp(..)) { u * ulp + a } else { a.max(u * ulp) };
-        error / allowed.max(floor)
+        let both = matches!(self, Bound::Ulp(..)) && a > 0.0;
+        // an alternative that does not apply divides by zero
+        let bound = if both { error / (u * unit + a) } else { (ulps / u).min(error / a) };
+        bound.min(error / floor)
     }
 }
 

@@ -5,6 +5,7 @@ use super::data::{self, Data};
 use super::entry::Entry;
 use super::golden;
 use super::layouts::{Case, LAYOUTS, cases};
+use super::page::{self, Figure};
 use super::report::{Passed, Report};
 use super::rules;
 use crate::common::{self, number};
@@ -168,7 +169,7 @@ impl Trial<'_> {
     }
 
     fn check(&self, layout: &str, data: &Data, device: &Device, compiles: &mut Compiles) -> Result<Passed, String> {
-        let mut passed = Passed { elements: 0, worst: 0.0, unsupported: false };
+        let mut passed = Passed::default();
         let mut wrong = 0;
         let mut worst: Option<(f64, String)> = None;
         let cases = match cases(layout, &self.dtypes, data, device) {
@@ -196,7 +197,11 @@ impl Trial<'_> {
                 let want = self.want(bits);
                 let (ulps, right) = self.judge(&want, bits, *got);
                 if right || self.flushed(bits, *got) {
-                    passed.worst = passed.worst.max(if ulps.is_finite() { ulps } else { 0.0 });
+                    let share = if right { self.share(&want, bits, *got, ulps) } else { 0.0 };
+                    if share > passed.worst.share {
+                        let at = self.operands(bits);
+                        passed.worst = Figure { share, ulps: Some(ulps), at, of: String::new() };
+                    }
                     continue;
                 }
                 wrong += 1;
@@ -218,15 +223,30 @@ impl Trial<'_> {
         self.entry.gpu() && has && e.kind() == ErrorKind::Unsupported
     }
 
+    fn operands(&self, bits: [u64; 3]) -> String {
+        let each: Vec<String> = self.dtypes.iter().zip(bits).map(|(d, b)| number::show(*d, b)).collect();
+        each.join(", ")
+    }
+
+    /// The share of the bound that a right result takes.
+    fn share(&self, want: &Want, bits: [u64; 3], got: u64, ulps: f64) -> f64 {
+        let Want::Near(real) = want else { return 0.0 };
+        let x = bits.map(|b| self.seen(b));
+        let unit = number::ulp(self.result, real.value);
+        let error = ((number::real(self.result, got) - real.value) - real.rest).abs();
+        let floor = if self.entry.gpu() { 2f64.powi(-126) } else { 0.0 };
+        let share = self.bound.share([error, ulps], real.value, &x[..self.dtypes.len()], self.result, unit, floor);
+        if share.is_finite() { share } else { 0.0 }
+    }
+
     fn describe(&self, shape: &[usize], k: usize, bits: [u64; 3], want: &Want, got: u64, ulps: f64) -> String {
-        let inputs: Vec<String> = self.dtypes.iter().zip(bits).map(|(d, b)| number::show(*d, b)).collect();
         let expected = match want {
             Want::Bits(b) => number::show(self.result, *b),
             Want::Near(r) => {
                 format!("{} ({:e} exactly)", number::show(self.result, number::round(self.result, r.value)), r.value)
             }
         };
-        let (inputs, got) = (inputs.join(", "), number::show(self.result, got));
+        let (inputs, got) = (self.operands(bits), number::show(self.result, got));
         format!(
             "f({inputs}) at {k} of {shape:?}: expected {expected}, got {got}: {ulps:.3} ULP, bound {:?}",
             self.bound
@@ -248,6 +268,11 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
         return;
     }
     let dtype = entry.dtype;
+    let half = matches!(dtype, DType::F16 | DType::BF16);
+    // these are measured over far more operands
+    if row.is_some_and(|r| half && r.arity() == 1) || page::swept(entry) {
+        report.others.insert(name.clone());
+    }
     let targets: Vec<DType> = match row {
         Some(r) => vec![r.result(dtype)],
         None => DType::ALL.to_vec(),
@@ -273,7 +298,7 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
         }
         if device.is_gpu() {
             report.trial(&format!("{name}::pipelines"), || match compiles.later {
-                0 => Ok(Passed { elements: 0, worst: 0.0, unsupported: false }),
+                0 => Ok(Passed::default()),
                 n => Err(format!("{n} pipelines were compiled after the first: a layout became shader text")),
             });
         }

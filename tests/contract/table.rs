@@ -4,6 +4,7 @@
 use super::bound::{Bound, Real, judge};
 use super::entry::{self, Entry, REDUCTIONS, ROWS};
 use super::golden;
+use super::page;
 use crate::common::say;
 use cupric::{DType, testing};
 use std::collections::HashSet;
@@ -137,6 +138,30 @@ fn references_agree_with_mpmath() {
     assert!(wrong.is_empty(), "{} points:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
 }
 
+/// The page's figures are of the run that wrote it: they are not compared, but none is beyond its bound.
+#[test]
+fn the_accuracy_page_is_whole() {
+    let page = page::lines();
+    let mut wrong = vec![];
+    for e in entry::all().iter().filter(|e| page::has_floats(e)) {
+        match page.get(&e.name()) {
+            None => wrong.push(format!("{}: no line", e.name())),
+            Some(line) if line.bound != e.text => wrong.push(format!("{}: bound {}", e.name(), line.bound)),
+            Some(line) if !(0.0..=1.0).contains(&line.share) => wrong.push(format!("{}: {}", e.name(), line.share)),
+            Some(line) => {
+                let plain = e.text.parse::<f64>().unwrap_or(f64::INFINITY);
+                // on a GPU an error below the smallest normal number is allowed, however many ULP it is
+                if !e.gpu() && line.ulps.is_some_and(|u| u > plain) {
+                    wrong.push(format!("{}: {:?} ULP", e.name(), line.ulps));
+                }
+            }
+        }
+    }
+    let lines = entry::all().iter().filter(|e| page::has_floats(e)).count();
+    assert!(page.len() == lines, "{} lines on the page, {lines} in the contract", page.len());
+    assert!(wrong.is_empty(), "CUPRIC_BLESS=1 writes them:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_grammar_of_bounds() {
     let order = ["0", "1.5", "2", "3+1.18e-38", "large:4", "max:4:6e-8", "lgamma:10:9.5e-7", "sincos:1.5:2"];
@@ -150,6 +175,12 @@ fn the_grammar_of_bounds() {
     assert!(!Bound::parse("2").within(&Bound::parse("sincos:1.5:2")));
     assert!(!Bound::parse("large:4").within(&Bound::parse("4")));
     assert!(!Bound::parse("sum").within(&Bound::parse("tree")));
-    let one = Entry { function: "exp".into(), dtype: DType::F16, backend: "cpu".into(), bound: Bound::parse("1") };
+    let one = Entry {
+        function: "exp".into(),
+        dtype: DType::F16,
+        backend: "cpu".into(),
+        bound: Bound::parse("1"),
+        text: "1".into(),
+    };
     assert_eq!(one.name(), "cpu::exp::f16");
 }

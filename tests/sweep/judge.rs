@@ -2,6 +2,7 @@
 
 use crate::bound::{Bound, judge};
 use crate::common::number;
+use crate::page::Figure;
 use crate::rules;
 use cupric::DType;
 use cupric::testing::{Exact, Row};
@@ -18,7 +19,6 @@ pub struct Found {
     pub share: f64,
     pub ulps: f64,
     pub at: [u32; 3],
-    pub got: u32,
 }
 
 impl Found {
@@ -98,12 +98,12 @@ impl Judge {
         let ordinary = want.abs() <= f32::MAX as f64 && want != 0.0 && y.is_finite();
         let unit = ulp(want);
         let error = (y as f64 - want).abs();
-        let share = self.bound.share(error, want, &x[..self.row.arity()], DType::F32, unit, self.floor);
+        let share = self.bound.share([error, error / unit], want, &x[..self.row.arity()], DType::F32, unit, self.floor);
         if !ordinary || share.is_nan() || share > 1.0 {
             return self.slow(at, want, got, found);
         }
         if share > found.share {
-            *found = Found { share, ulps: error / unit, at, got, ..std::mem::take(found) };
+            *found = Found { share, ulps: error / unit, at, ..std::mem::take(found) };
         }
     }
 
@@ -162,13 +162,10 @@ impl Judge {
         }
     }
 
-    /// The worst result in a line.
-    pub fn describe(&self, found: &Found) -> String {
-        if found.share == 0.0 {
-            return "exact".into();
-        }
-        let operands: Vec<String> =
-            found.at.iter().take(self.row.arity()).map(|b| number::show(DType::F32, *b as u64)).collect();
-        format!("{:.3} of the bound, {:.3} ULP at {}", found.share, found.ulps, operands.join(", "))
+    /// The worst result.
+    pub fn figure(&self, found: &Found, of: &str) -> Figure {
+        let operands = found.at.iter().take(self.row.arity()).map(|b| number::show(DType::F32, *b as u64));
+        let at = operands.collect::<Vec<_>>().join(", ");
+        Figure { share: found.share, ulps: Some(found.ulps), at, of: of.into() }
     }
 }
