@@ -22,6 +22,8 @@ mod halves;
 mod layouts;
 #[path = "contract/matmul.rs"]
 mod matmul;
+#[path = "contract/others.rs"]
+mod others;
 #[path = "contract/page.rs"]
 mod page;
 #[path = "contract/reduce.rs"]
@@ -92,6 +94,17 @@ fn reductions(backend: &'static str, functions: &'static [&'static str], family:
     on(backend, run, family);
 }
 
+fn others(backend: &'static str) {
+    let run = |report: &mut Report, device: &Device| {
+        for entry in entry::all().iter().filter(|e| e.backend == backend) {
+            if entry::OTHERS.contains(&entry.function.as_str()) {
+                others::run(report, entry, device);
+            }
+        }
+    };
+    on(backend, run, "gathers, joins and generators");
+}
+
 fn matmul(backend: &'static str) {
     let run = |report: &mut Report, device: &Device| {
         for entry in entry::all().iter().filter(|e| e.backend == backend && e.function == "matmul") {
@@ -133,6 +146,7 @@ tests! {
     reductions_of_numbers: |b| reductions(b, &entry::REDUCTIONS, "reductions");
     functions_of_rows: |b| reductions(b, &entry::ROWS, "rows");
     matrix_products: matmul;
+    gathers_joins_and_generators: others;
     all_of_f16: |b| exhaustive(b, DType::F16);
     all_of_bf16: |b| exhaustive(b, DType::BF16);
 }
