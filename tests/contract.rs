@@ -39,6 +39,7 @@ mod table;
 
 use cupric::{DType, Device, testing};
 use report::Report;
+use stage::Stage;
 use std::sync::Mutex;
 
 /// The GPU's counters are those of one test at a time.
@@ -54,10 +55,15 @@ fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &s
     };
     let _guard = device.is_gpu().then(|| ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner()));
     let mut report = Report::new(backend);
+    // the exhaustive tests write lines of their own
+    let mut stage = (!family.starts_with("all of")).then(|| Stage::new(6, "contract: functions in 7 layouts", &device));
     let before = device.stats().compiles;
     test(&mut report, &device);
     if device.is_gpu() {
         common::say(&format!("contract: gpu {family}: {} pipelines", device.stats().compiles - before));
+    }
+    if let Some(stage) = &mut stage {
+        stage.count(report.trials());
     }
     report.finish(family, &device);
 }

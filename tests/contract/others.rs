@@ -133,7 +133,7 @@ fn generator(entry: &Entry, which: usize) -> (Expr, Vec<f64>, Vec<f64>) {
         "integers" => {
             let (lo, hi) = [(-3, 4), (i32::MIN, i32::MAX), (0, 1_000_000_007)][which];
             let width = (hi as i64 - lo as i64) as u64;
-            let want = words(stream).map(|w| (lo as i64 + (w[0] as u64 * width >> 32) as i64) as f64).collect();
+            let want = words(stream).map(|w| (lo as i64 + ((w[0] as u64 * width) >> 32) as i64) as f64).collect();
             (rng.integers(lo, hi, [N]), want, none)
         }
         "bernoulli" => {

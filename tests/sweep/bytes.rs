@@ -140,11 +140,11 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     if dtype == DType::F32 {
         // computed in f32: within the contract's bounds of f32, at every operand
         let text = row.bound(DType::F32, device.is_gpu());
-        let judge = Judge::new(*row, Bound::parse(&text), device.is_gpu());
+        let judge = Judge::new(*row, DType::F32, Bound::parse(&text), device.is_gpu());
         let float = |k: usize| (0..n).map(|i| (integer(k, i) as f32).to_bits()).collect::<Vec<u32>>();
         let floats: Vec<Vec<u32>> = (0..types.len()).map(float).collect();
         let got: Vec<u32> = got.iter().map(|b| *b as u32).collect();
-        let found: Found = judge.all(&floats, 0, &reference(row, &floats), &got);
+        let found: Found = judge.all(&floats, 0, &reference(row, DType::F32, &floats), &got);
         return found.first.map_or(Ok(n), |text| Err(format!("{} of {n} wrong: {text}", found.wrong)));
     }
     let mut wrong = (0, String::new());
