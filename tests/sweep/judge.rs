@@ -120,7 +120,7 @@ impl Judge {
             _ => want as u32,
         };
         let nan = number::is_nan(self.result, want as u64) && number::is_nan(self.result, got as u64);
-        if want != got && !(nan && !self.row.keeps_nan()) {
+        if want != got && (!nan || self.row.keeps_nan()) {
             self.wrong(at, want as u64, got, f64::INFINITY, found);
         }
     }
