@@ -136,13 +136,13 @@ macro_rules! rows {
         logaddexp(x, y): Float {
             f: [single::logaddexp(x, y), double::logaddexp(x, y)], wf: "m_logaddexp({a}, {b})",
             exact: exact::logaddexp(x, y),
-            domain: [-80.0, 80.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), Ulp(1.0)],
+            domain: [-80.0, 80.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), UlpOfLargest(1.0)],
         }
         /// a + t · (b − a).
         lerp(a, b, t): Float {
             f: [single::lerp(a, b, t), double::lerp(a, b, t)], wf: "m_lerp({a}, {b}, {c})",
             exact: exact::lerp(a, b, t),
-            domain: [-10.0, 10.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), Ulp(1.0)],
+            domain: [-10.0, 10.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), UlpOfLargest(1.0)],
         }
         /// The magnitude of the first with the sign of the second.
         copysign(x, y): Float {
