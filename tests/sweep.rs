@@ -161,7 +161,7 @@ fn finish(functions: &[Function], devices: &[Device], what: &str, again: &str) {
 }
 
 fn devices() -> Vec<Device> {
-    std::iter::once(Device::cpu()).chain(common::gpu(2)).collect()
+    std::iter::once(Device::cpu()).chain(common::gpu(1)).collect()
 }
 
 /// The line of the table of stages: the backends take turns, so that their time is one.
