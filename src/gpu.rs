@@ -4,6 +4,7 @@
 mod batch;
 mod device;
 mod dispatch;
+mod exit;
 mod memory;
 mod numerics;
 mod variant;

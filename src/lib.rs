@@ -64,7 +64,7 @@
 //! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the text around and inside `shaders/*.wgsl` (`access.rs` loads and stores, `body.rs` statements, `library.rs` what is taken of `shaders/lib/`); `dispatch.rs` kernel to dispatches; `batch.rs` submission; `memory.rs` the pool; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
 //! | 7 | `device.rs` | the registry of devices | a new backend |
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
-//! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new composite: a method there**; a new fold: `Fold` in `kernel.rs`, and its line in `cpu/fold.rs` and `gpu/wgsl/reduce.rs` |
+//! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
 //! | 9 | `index.rs` | `slice` and the other views, `take` | |
 //! | 9 | `create.rs` | zeros, arange, `array!`, … | |
 //! | 9 | `random.rs` | the generators | |

@@ -204,7 +204,8 @@ pub(super) async fn open(
     let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
     let debug = std::env::var("CUPRIC_DEBUG").unwrap_or_default();
     let batch = Batch::new(&device, &limits);
-    Ok(Arc::new(Shared {
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    let shared = Arc::new(Shared {
         id,
         caps,
         max_groups,
@@ -216,14 +217,18 @@ pub(super) async fn open(
         batch: Mutex::new(batch),
         counters: Counters::default(),
         limit: limit.map(|l| l as u64),
-        eager: if info.device_type == wgpu::DeviceType::Cpu { 0 } else { 2 },
+        eager: if software { 0 } else { 2 },
         completed: Arc::default(),
         numerics: OnceLock::new(),
         late,
         poller: Mutex::new(()),
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
         debug_wgsl: debug.split(',').any(|w| w.trim() == "wgsl"),
-    }))
+    });
+    if software {
+        super::exit::wait_for(&shared);
+    }
+    Ok(shared)
 }
 
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
