@@ -1,7 +1,10 @@
-//! What the tests in `tests/` need and nobody else: the table of functions as plain data, and a function by its name.
+//! What the tests in `tests/` need and nobody else: the table of functions as plain data, a function by its
+//! name, and the scalar interpreter of expressions.
 
+mod interpret;
 mod plans;
 
+pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;
 
 use crate::dtype::DType;
