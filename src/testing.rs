@@ -1,7 +1,9 @@
 //! What the tests in `tests/` need and nobody else: the table of functions as plain data, and a function by its name.
 
+mod faults;
 mod plans;
 
+pub use faults::*;
 pub use plans::*;
 
 use crate::dtype::DType;
