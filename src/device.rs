@@ -1,6 +1,6 @@
 //! Floor 7: the registry of devices, and the only place that knows which backends there are.
 
-use crate::backend::{Backend, MemoryInfo, Stats};
+use crate::backend::{Backend, Faults, MemoryInfo, Stats};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
@@ -297,6 +297,33 @@ impl Device {
             Engine::Cpu(c) => c,
             #[cfg(feature = "gpu")]
             Engine::Gpu(g) => g,
+        }
+    }
+
+    /// Faults that tests plan.
+    pub(crate) fn faults(&self) -> &Faults {
+        match &self.0.engine {
+            Engine::Cpu(c) => c.faults(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.faults(),
+        }
+    }
+
+    /// For tests: as good as new but for its pipelines.
+    pub(crate) fn heal(&self) {
+        match &self.0.engine {
+            Engine::Cpu(_) => self.trim(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.heal(),
+        }
+    }
+
+    /// For tests: a GPU's connection ends, as when a driver resets it.
+    pub(crate) fn destroy(&self) {
+        match &self.0.engine {
+            Engine::Cpu(_) => {}
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.destroy(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The CPU's memory: a pool that keeps the pages that the process has touched, since touching fresh ones costs five
 //! times what a kernel does.
 
+use crate::backend::{Faults, POISON};
 use crate::buffer::Memory;
 use crate::error::{Error, ErrorKind, Result};
 use std::alloc::{Layout, alloc, dealloc};
@@ -32,6 +33,7 @@ pub(crate) struct Pool {
     peak: AtomicUsize,
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
+    pub faults: Faults,
 }
 
 /// A block of the system's allocator that nobody uses.
@@ -83,6 +85,7 @@ impl Pool {
             peak: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
+            faults: Faults::new(),
         })
     }
 
@@ -93,6 +96,7 @@ impl Pool {
 
     /// A buffer of at least `bytes` bytes.
     pub fn allocate(self: &Arc<Pool>, bytes: usize) -> Result<CpuMemory> {
+        self.fault("allocate")?;
         self.count(bytes, self.limit)?;
         self.allocations.fetch_add(1, Relaxed);
         let place = if bytes <= INLINE {
@@ -106,7 +110,21 @@ impl Pool {
                 }
             }
         };
-        Ok(CpuMemory { place, bytes, pool: self.clone() })
+        let memory = CpuMemory { place, bytes, pool: self.clone() };
+        if self.faults.poisons() {
+            // SAFETY: the block holds that many bytes and has no other user yet.
+            unsafe { memory.ptr().write_bytes(POISON, bytes) };
+        }
+        Ok(memory)
+    }
+
+    /// The failure that a test planned for this call, if any.
+    #[inline]
+    pub fn fault(&self, site: &'static str) -> Result<()> {
+        match self.faults.hit(site) {
+            None => Ok(()),
+            Some(kind) => Err(Error::new(kind, site, "a fault planned by a test", None)),
+        }
     }
 
     /// Takes over memory that the caller already holds; counted, never refused.

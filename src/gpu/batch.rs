@@ -198,7 +198,9 @@ impl Batch {
         }
         let class = PARAMS_CLASSES.iter().position(|c| *c == variant.params).unwrap_or(0);
         let layout = self.layout(shared, form, variant, class)?;
+        let refused = shared.faults.hit("shader").is_some();
         let pipeline = shared.scoped("compile", || {
+            let text = if refused { "a text that is no shader" } else { text };
             let source = wgpu::ShaderSource::Wgsl(text.into());
             let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
             // SAFETY: the text comes from our generator. Every index is below the extents that the planner proved to
@@ -248,7 +250,7 @@ impl Batch {
         if form.checks {
             entries.push(entry(ERROR_BINDING, false));
         }
-        let (group, pipeline) = shared.scoped("compile", || {
+        let (group, pipeline) = shared.scoped("layout", || {
             let device = &shared.device;
             let group =
                 device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
@@ -278,7 +280,7 @@ impl Batch {
             },
             count: None,
         };
-        let layout = shared.scoped("compile", || {
+        let layout = shared.scoped("layout", || {
             let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] };
             shared.device.create_bind_group_layout(&descriptor)
         })?;
@@ -306,7 +308,7 @@ impl Batch {
             return Ok(group.clone());
         }
         let layout = self.params_layout(shared, class)?;
-        let group = shared.scoped("compile", || {
+        let group = shared.scoped("bind", || {
             shared.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &layout,
@@ -347,7 +349,7 @@ impl Batch {
         if pipeline.checks {
             entries.push(wgpu::BindGroupEntry { binding: ERROR_BINDING, resource: errors.as_entire_binding() });
         }
-        let group = shared.scoped("compile", || {
+        let group = shared.scoped("bind", || {
             let layout = &pipeline.layout.group;
             shared.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
         })?;
@@ -436,6 +438,7 @@ impl Batch {
         self.pass = None;
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
+        let mut called_back = false;
         let submitted = shared.scoped("submit", || {
             if let Some(ring) = self.rings.get(self.ring)
                 && !params.is_empty()
@@ -451,6 +454,7 @@ impl Batch {
             shared.queue.on_submitted_work_done(move || {
                 completed.fetch_add(1, Relaxed);
             });
+            called_back = true;
         });
         if !params.is_empty() {
             self.ring = (self.ring + 1) % RINGS;
@@ -460,8 +464,12 @@ impl Batch {
         self.dispatches = 0;
         self.serial += 1;
         // counted even if it failed: its callback comes all the same
-        self.submitted += 1;
-        submitted?;
+        self.submitted += called_back as u64;
+        if let Err(error) = submitted {
+            // arrays that the batch was to compute have been handed out: nothing of the device may be read again
+            shared.fail(&error);
+            return Err(error);
+        }
         shared.poll_once();
         // a host that runs far ahead would pile up memory
         let (clock, since) = (Clock::new(shared), Instant::now());

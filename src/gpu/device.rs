@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::memory::{Pool, lock};
+use crate::backend::Faults;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Caps;
 use std::future::Future;
@@ -51,6 +52,11 @@ impl Late {
         }
         self.any.store(true, Relaxed);
     }
+
+    fn clear(&self) {
+        *lock(&self.error) = None;
+        self.any.store(false, Relaxed);
+    }
 }
 
 /// Everything behind an open device; buffers and futures hold it.
@@ -74,6 +80,7 @@ pub(super) struct Shared {
     /// Submissions that have finished.
     pub completed: Arc<AtomicU64>,
     pub numerics: OnceLock<super::Numerics>,
+    pub faults: Faults,
     late: Arc<Late>,
     /// wgpu 30.0.1 may panic when two threads poll.
     poller: Mutex<()>,
@@ -220,6 +227,7 @@ pub(super) async fn open(
         eager: if software { 0 } else { 2 },
         completed: Arc::default(),
         numerics: OnceLock::new(),
+        faults: Faults::new(),
         late,
         poller: Mutex::new(()),
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
@@ -253,11 +261,13 @@ impl Shared {
     }
 
     /// Runs something that creates or submits, and turns the errors that it raises into one of ours.
-    pub fn scoped<T>(&self, operation: &str, f: impl FnOnce() -> T) -> Result<T> {
+    pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
         let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
-        let value = f();
-        let mut error = None;
+        let (value, mut error) = match self.faults.hit(operation) {
+            None => (Some(f()), None),
+            Some(kind) => (None, self.raise(kind)),
+        };
         for scope in scopes.into_iter().rev() {
             // ready at once on native backends
             error = pollster::block_on(scope.pop()).or(error);
@@ -267,13 +277,40 @@ impl Shared {
             self.poll_once();
         }
         self.check()?;
-        match error {
-            None => Ok(value),
-            Some(e) => {
-                let (kind, detail) = describe(&e);
-                Err(Error::new(kind, operation, format!("{}: {detail}", self.caps.name), None))
+        let (kind, detail) = match (value, error) {
+            (Some(value), None) => return Ok(value),
+            (_, Some(e)) => describe(&e),
+            (None, None) => (ErrorKind::Internal, "a fault planned by a test".to_string()),
+        };
+        Err(Error::new(kind, operation, format!("{}: {detail}", self.caps.name), None))
+    }
+
+    /// A fault that a test planned: a call that wgpu refuses, the loss of the device, or what wgpu would say.
+    #[cold]
+    fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
+        match kind {
+            ErrorKind::OutOfMemory => {
+                let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+                return Some(wgpu::Error::OutOfMemory { source });
+            }
+            ErrorKind::DeviceLost => self.late.set(kind, "a loss planned by a test".to_string()),
+            _ => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+                let (label, mapped_at_creation) = (Some("refused"), false);
+                drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
             }
         }
+        None
+    }
+
+    /// Makes an error the device's last word: work that was taken for done is lost.
+    pub fn fail(&self, error: &Error) {
+        self.late.set(error.kind(), error.detail().to_string());
+    }
+
+    /// For tests: forgets losses that were only planned.
+    pub fn heal(&self) {
+        self.late.clear();
     }
 
     /// Lets the driver clean up and call back, unless another thread is at it.
