@@ -126,6 +126,15 @@ impl Row {
     }
 }
 
+/// The instruction set that the CPU's loops use.
+pub fn instruction_set() -> &'static str {
+    match crate::simd::isa() {
+        crate::simd::Isa::Portable => "portable",
+        crate::simd::Isa::Avx2 => "avx2",
+        crate::simd::Isa::Avx512 => "avx512",
+    }
+}
+
 /// Every row of the table.
 pub fn rows() -> Vec<Row> {
     let family = |rows: &'static [&'static Ufunc], name| rows.iter().map(move |r| Row(r, name));

@@ -22,10 +22,16 @@ mod halves;
 mod layouts;
 #[path = "contract/matmul.rs"]
 mod matmul;
+#[path = "contract/page.rs"]
+mod page;
 #[path = "contract/reduce.rs"]
 mod reduce;
 #[path = "contract/report.rs"]
 mod report;
+#[path = "contract/rules.rs"]
+mod rules;
+#[path = "support/stage.rs"]
+mod stage;
 #[path = "contract/table.rs"]
 mod table;
 
@@ -51,7 +57,7 @@ fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &s
     if device.is_gpu() {
         common::say(&format!("contract: gpu {family}: {} pipelines", device.stats().compiles - before));
     }
-    report.finish(family);
+    report.finish(family, &device);
 }
 
 /// The elementwise functions of one file of the table.

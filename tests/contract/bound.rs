@@ -80,6 +80,19 @@ impl Bound {
             Bound::Lgamma(u, a) => (*u, if -11.0 < x && x < -2.0 { *a } else { 0.0 }),
         }
     }
+
+    /// The share of what the bound allows that an error takes: absolute, and in ULP (steps for f16 and bf16). `unit` is the ULP.
+    pub fn share(&self, error: [f64; 2], exact: f64, operands: &[f64], dtype: DType, unit: f64, floor: f64) -> f64 {
+        let [error, ulps] = error;
+        if ulps == 0.0 || *self == Bound::Exact {
+            return 0.0;
+        }
+        let (u, a) = self.limits(exact, operands, dtype);
+        let both = matches!(self, Bound::Ulp(..)) && a > 0.0;
+        // an alternative that does not apply divides by zero
+        let bound = if both { error / (u * unit + a) } else { (ulps / u).min(error / a) };
+        bound.min(error / floor)
+    }
 }
 
 /// The exact result: a number, and what it leaves out of a number that no f64 holds.

@@ -5,7 +5,9 @@ use super::data::{self, Data};
 use super::entry::Entry;
 use super::golden;
 use super::layouts::{Case, LAYOUTS, cases};
+use super::page::{self, Figure};
 use super::report::{Passed, Report};
+use super::rules;
 use crate::common::{self, number};
 use cupric::testing::Row;
 use cupric::{DType, Device, ErrorKind, Expr, Result};
@@ -27,22 +29,6 @@ struct Trial<'a> {
     result: DType,
 }
 
-/// Selections: a GPU gives their bits, whatever it does to subnormals elsewhere.
-const SELECTIONS: [&str; 12] = [
-    "positive",
-    "negative",
-    "abs",
-    "copysign",
-    "minimum",
-    "maximum",
-    "fmin",
-    "fmax",
-    "clip",
-    "relu",
-    "nextafter",
-    "select",
-];
-
 impl Trial<'_> {
     /// An operand as the function sees it: integers of float functions are f32.
     fn seen(&self, bits: u64) -> f64 {
@@ -61,7 +47,7 @@ impl Trial<'_> {
     }
 
     fn want(&self, bits: [u64; 3]) -> Want {
-        let Some(row) = self.row else { return Want::Bits(convert(self.entry.dtype, self.result, bits[0])) };
+        let Some(row) = self.row else { return Want::Bits(rules::convert(self.entry.dtype, self.result, bits[0])) };
         if row.name() == "select" {
             return Want::Bits(if bits[0] & 0xff != 0 { bits[1] } else { bits[2] });
         }
@@ -69,7 +55,7 @@ impl Trial<'_> {
             return Want::Bits(bits[0]);
         }
         if row.name() == "nextafter" {
-            return nextafter(self.entry.dtype, bits);
+            return Want::Bits(rules::nextafter(self.entry.dtype, bits[0], bits[1]));
         }
         if self.operand.is_float() {
             if self.entry.dtype == DType::F64
@@ -108,12 +94,7 @@ impl Trial<'_> {
         let (ulps, mut right) = judge(&self.bound, floor, self.result, real, x, actual);
         // a zero has the sign that IEEE 754 gives it
         let got = number::real(self.result, actual);
-        let free = match self.entry.function.as_str() {
-            "lerp" | "logaddexp" => true,
-            // at −∞, which no standard speaks of
-            "silu" | "gelu" | "gelu_tanh" => gpu,
-            _ => false,
-        };
+        let free = rules::any_zero(&self.entry.function, gpu);
         if real.value == 0.0 && got == 0.0 && !free && real.value.is_sign_negative() != got.is_sign_negative() {
             right = false;
         }
@@ -124,23 +105,8 @@ impl Trial<'_> {
     fn flushed(&self, bits: [u64; 3], actual: u64) -> bool {
         let d = self.entry.dtype;
         let applies = self.entry.gpu() && d.is_float() && self.result.is_float() && d != DType::F16;
-        let Some(row) = self.row.filter(|r| applies && !SELECTIONS.contains(&r.name())) else { return false };
-        let tiny = number::round(d, number::smallest_normal(d));
-        let negative = |b: u64| number::at_place(d, -number::place(d, b).abs());
-        let stands_for = |b: u64| -> Vec<u64> {
-            let place = number::place(d, b).unsigned_abs();
-            if place > 0 && place < tiny {
-                return vec![b, 0, 1 << (8 * d.size() - 1), tiny, negative(tiny)];
-            }
-            vec![b]
-        };
-        let options = bits.map(stands_for);
-        if options.iter().all(|o| o.len() == 1) {
-            return false;
-        }
-        let all = options[0].iter().flat_map(|a| options[1].iter().map(move |b| (*a, *b)));
-        let mut all = all.flat_map(|(a, b)| options[2].iter().map(move |c| [a, b, *c]));
-        all.any(|b| {
+        let Some(row) = self.row.filter(|r| applies && !rules::SELECTIONS.contains(&r.name())) else { return false };
+        rules::flushed(d, bits).into_iter().any(|b| {
             let x = b.map(|b| self.seen(b));
             match self.exact(row, x) {
                 Want::Near(r) => {
@@ -164,7 +130,6 @@ impl Trial<'_> {
         let domain = self.row.map_or([-1e3, 1e3], |r| r.domain());
         if self.operand == DType::F64
             && let Some(row) = self.row
-            && !exact_bound
             && let Some(golden) = golden::points(row.name())
         {
             // special operands have special results, for which the table's own reference is good enough
@@ -174,6 +139,11 @@ impl Trial<'_> {
             };
             let given = data::operands(&self.dtypes, domain, seed);
             let mut columns = golden.columns.clone();
+            if exact_bound {
+                // f64 itself computes these exactly and rounds once: other operands have a reference too
+                columns.iter_mut().zip(&given.columns).for_each(|(c, g)| c.extend(g));
+                return Data { columns, axes: given.axes };
+            }
             for k in 0..given.columns[0].len() {
                 let at: Vec<u64> = given.columns.iter().map(|c| c[k]).collect();
                 if at.iter().all(|b| special(b) || at.len() > 1 && f64::from_bits(*b).abs() == 1.0)
@@ -199,7 +169,7 @@ impl Trial<'_> {
     }
 
     fn check(&self, layout: &str, data: &Data, device: &Device, compiles: &mut Compiles) -> Result<Passed, String> {
-        let mut passed = Passed { elements: 0, worst: 0.0, unsupported: false };
+        let mut passed = Passed::default();
         let mut wrong = 0;
         let mut worst: Option<(f64, String)> = None;
         let cases = match cases(layout, &self.dtypes, data, device) {
@@ -227,7 +197,11 @@ impl Trial<'_> {
                 let want = self.want(bits);
                 let (ulps, right) = self.judge(&want, bits, *got);
                 if right || self.flushed(bits, *got) {
-                    passed.worst = passed.worst.max(if ulps.is_finite() { ulps } else { 0.0 });
+                    let share = if right { self.share(&want, bits, *got, ulps) } else { 0.0 };
+                    if share > passed.worst.share {
+                        let at = self.operands(bits);
+                        passed.worst = Figure { share, ulps: Some(ulps), at, of: String::new() };
+                    }
                     continue;
                 }
                 wrong += 1;
@@ -249,15 +223,30 @@ impl Trial<'_> {
         self.entry.gpu() && has && e.kind() == ErrorKind::Unsupported
     }
 
+    fn operands(&self, bits: [u64; 3]) -> String {
+        let each: Vec<String> = self.dtypes.iter().zip(bits).map(|(d, b)| number::show(*d, b)).collect();
+        each.join(", ")
+    }
+
+    /// The share of the bound that a right result takes.
+    fn share(&self, want: &Want, bits: [u64; 3], got: u64, ulps: f64) -> f64 {
+        let Want::Near(real) = want else { return 0.0 };
+        let x = bits.map(|b| self.seen(b));
+        let unit = number::ulp(self.result, real.value);
+        let error = ((number::real(self.result, got) - real.value) - real.rest).abs();
+        let floor = if self.entry.gpu() { 2f64.powi(-126) } else { 0.0 };
+        let share = self.bound.share([error, ulps], real.value, &x[..self.dtypes.len()], self.result, unit, floor);
+        if share.is_finite() { share } else { 0.0 }
+    }
+
     fn describe(&self, shape: &[usize], k: usize, bits: [u64; 3], want: &Want, got: u64, ulps: f64) -> String {
-        let inputs: Vec<String> = self.dtypes.iter().zip(bits).map(|(d, b)| number::show(*d, b)).collect();
         let expected = match want {
             Want::Bits(b) => number::show(self.result, *b),
             Want::Near(r) => {
                 format!("{} ({:e} exactly)", number::show(self.result, number::round(self.result, r.value)), r.value)
             }
         };
-        let (inputs, got) = (inputs.join(", "), number::show(self.result, got));
+        let (inputs, got) = (self.operands(bits), number::show(self.result, got));
         format!(
             "f({inputs}) at {k} of {shape:?}: expected {expected}, got {got}: {ulps:.3} ULP, bound {:?}",
             self.bound
@@ -272,40 +261,6 @@ struct Compiles {
     later: u64,
 }
 
-/// The next number toward another, on the ladder of the type's numbers.
-fn nextafter(dtype: DType, bits: [u64; 3]) -> Want {
-    let (x, y) = (number::real(dtype, bits[0]), number::real(dtype, bits[1]));
-    let sign = 1u64 << (8 * dtype.size() - 1);
-    Want::Bits(match (number::place(dtype, bits[0]), number::place(dtype, bits[1])) {
-        _ if x.is_nan() => bits[0],
-        _ if y.is_nan() => bits[1],
-        (a, b) if a == b => bits[1],
-        (0, b) => 1 | if b < 0 { sign } else { 0 },
-        // a step to zero keeps the sign
-        (a, b) => number::at_place(dtype, if b > a { a + 1 } else { a - 1 }) | bits[0] & sign,
-    })
-}
-
-/// `astype`: floats saturate to integers, NaN gives 0, anything but 0 is true; everything else is rounded once.
-fn convert(from: DType, to: DType, bits: u64) -> u64 {
-    if from == to {
-        return bits;
-    }
-    if !from.is_float() {
-        let x = number::integer(from, bits);
-        return if to.is_float() { number::round_integer(to, x) } else { number::wrap(to, x) };
-    }
-    let x = number::real(from, bits);
-    if to == DType::Bool {
-        return (x != 0.0) as u64;
-    }
-    if to.is_float() {
-        return number::round(to, x);
-    }
-    let (lo, hi) = number::range(to);
-    number::wrap(to, (x as i128).clamp(lo, hi))
-}
-
 /// The trials of one line.
 pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device) {
     let name = entry.name();
@@ -313,6 +268,11 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
         return;
     }
     let dtype = entry.dtype;
+    let half = matches!(dtype, DType::F16 | DType::BF16);
+    // these are measured over far more operands
+    if row.is_some_and(|r| half && r.arity() == 1) || page::swept(entry) {
+        report.others.insert(name.clone());
+    }
     let targets: Vec<DType> = match row {
         Some(r) => vec![r.result(dtype)],
         None => DType::ALL.to_vec(),
@@ -338,7 +298,7 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
         }
         if device.is_gpu() {
             report.trial(&format!("{name}::pipelines"), || match compiles.later {
-                0 => Ok(Passed { elements: 0, worst: 0.0, unsupported: false }),
+                0 => Ok(Passed::default()),
                 n => Err(format!("{n} pipelines were compiled after the first: a layout became shader text")),
             });
         }

@@ -12,6 +12,8 @@ pub struct Entry {
     pub dtype: DType,
     pub backend: String,
     pub bound: Bound,
+    /// The bound as the file spells it.
+    pub text: String,
 }
 
 impl Entry {
@@ -43,7 +45,13 @@ static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         let [function, dtype, backend, bound] = f[..] else { panic!("{path}: {line}") };
         let dtype = common::dtype(dtype).unwrap_or_else(|| panic!("{path}: {line}: unknown dtype"));
         assert!(["cpu", "gpu"].contains(&backend), "{path}: {line}: unknown backend");
-        Entry { function: function.into(), dtype, backend: backend.into(), bound: Bound::parse(bound) }
+        Entry {
+            function: function.into(),
+            dtype,
+            backend: backend.into(),
+            bound: Bound::parse(bound),
+            text: bound.into(),
+        }
     };
     text.lines().skip(1).map(line).collect()
 });

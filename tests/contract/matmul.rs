@@ -3,6 +3,7 @@
 use super::bound::Real;
 use super::dd::Dd;
 use super::entry::Entry;
+use super::page::Figure;
 use super::report::{Passed, Report};
 use crate::common::{self, Random, number};
 use cupric::{DType, Device, Expr, s};
@@ -73,7 +74,7 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
     }
     let what = format!("[{m}, {k}] x [{k}, {n}]");
     let refused = |e: &cupric::Error| entry.gpu() && d == DType::F64 && e.kind() == cupric::ErrorKind::Unsupported;
-    let none = Passed { elements: 0, worst: 0.0, unsupported: true };
+    let none = Passed { unsupported: true, ..Passed::default() };
     let product = operands(case, d, &a, &b, device).and_then(|(x, y)| x.matmul(&y).eval());
     let product = match product {
         Ok(p) => p,
@@ -90,7 +91,7 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
     }
     let actual = common::read(&product).map_err(|e| format!("{what}: {e}"))?;
     let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-    let mut worst = 0f64;
+    let mut worst = Figure::default();
     for (at, got) in actual.iter().enumerate() {
         let (row, column) = (at / n, at % n);
         let (mut sum, mut size) = (Dd::from(0.0), 0.0);
@@ -104,7 +105,10 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         let by_data = (k as f64 / 2.0 + 16.0) * u * size;
         let allowed = if matches!(d, DType::F16 | DType::BF16) { by_data + ulp } else { by_data.max(ulp) };
         let error = (number::real(d, *got) - want.value - want.rest).abs();
-        worst = worst.max(error / allowed);
+        if error / allowed > worst.share {
+            let at = format!("element {at} of {what}, {}", case.layout);
+            worst = Figure { share: error / allowed, at, ..Figure::default() };
+        }
         // a NaN is no small error
         if error.is_nan() || error > allowed {
             let row: Vec<String> = (0..k.min(4)).map(|i| number::show(d, left[row * k + i])).collect();

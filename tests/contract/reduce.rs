@@ -5,6 +5,7 @@ use super::data::Data;
 use super::dd::Dd;
 use super::entry::{Entry, ROWS};
 use super::layouts::{Case, LAYOUTS, cases};
+use super::page::Figure;
 use super::report::{Passed, Report};
 use crate::common::{self, Random, number};
 use cupric::{AxesArg, DType, Device, ErrorKind, Expr, IntoAxes};
@@ -217,7 +218,7 @@ impl Trial<'_> {
     }
 
     fn check(&self, cases: &[Case], data: &str) -> Result<Passed, String> {
-        let mut passed = Passed { elements: 0, worst: 0.0, unsupported: false };
+        let mut passed = Passed::default();
         for case in cases {
             for axes in axes_of(&case.shape) {
                 // special values would only make every column NaN
@@ -231,7 +232,9 @@ impl Trial<'_> {
                 match self.one(case, &axes)? {
                     Some((n, worst)) => {
                         passed.elements += n;
-                        passed.worst = passed.worst.max(worst);
+                        if worst.worse(&passed.worst) {
+                            passed.worst = worst;
+                        }
                     }
                     None => passed.unsupported = true,
                 }
@@ -241,7 +244,7 @@ impl Trial<'_> {
     }
 
     /// One evaluation: elements and the worst share of a bound; none where the device lacks the type.
-    fn one(&self, case: &Case, axes: &Along) -> Result<Option<(usize, f64)>, String> {
+    fn one(&self, case: &Case, axes: &Along) -> Result<Option<(usize, Figure)>, String> {
         let (shape, along) = (&case.shape, describe(axes));
         let (groups, mut wanted_shape) = groups(shape, axes);
         if self.keeps_shape() {
@@ -252,7 +255,7 @@ impl Trial<'_> {
         let result = self.apply(&case.operands[0], axes.into()).eval();
         let result = match result {
             Ok(_) if nothing => return Err(format!("{along} of {shape:?}: a result of nothing, not an error")),
-            Err(e) if nothing && e.kind() == ErrorKind::Shape => return Ok(Some((0, 0.0))),
+            Err(e) if nothing && e.kind() == ErrorKind::Shape => return Ok(Some((0, Figure::default()))),
             Err(e) if self.refusable(&e) => return Ok(None),
             Err(e) => return Err(format!("{along} of {shape:?}: {e}")),
             Ok(r) => r,
@@ -262,7 +265,7 @@ impl Trial<'_> {
             return Err(format!("{along} of {shape:?}: {d} {s:?}, not {} {wanted_shape:?}", self.result));
         }
         let actual = common::read(&result).map_err(|e| format!("{along} of {shape:?}: {e}"))?;
-        let mut worst = 0f64;
+        let mut worst = Figure::default();
         for (g, group) in groups.iter().enumerate() {
             let bits: Vec<u64> = group.iter().map(|k| case.values[0][*k]).collect();
             for (i, want) in self.want(&bits).iter().enumerate() {
@@ -272,7 +275,11 @@ impl Trial<'_> {
                     && w.value.is_finite()
                     && *allowed > 0.0
                 {
-                    worst = worst.max((number::real(self.result, got) - w.value - w.rest).abs() / allowed);
+                    let share = (number::real(self.result, got) - w.value - w.rest).abs() / allowed;
+                    if share > worst.share {
+                        let at = format!("result {at} along {along} of {shape:?}");
+                        worst = Figure { share, at, ..Figure::default() };
+                    }
                 }
                 if !self.right(want, got) {
                     return Err(self.report(&bits, &along, shape, at, want, got, i));
@@ -435,7 +442,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
                     }
                     c
                 }
-                Err(e) if trial.refusable(&e) => return Ok(Passed { elements: 0, worst: 0.0, unsupported: true }),
+                Err(e) if trial.refusable(&e) => return Ok(Passed { unsupported: true, ..Passed::default() }),
                 Err(e) => return Err(format!("the operands: {e}")),
             };
             trial.check(&cases, "usual")
@@ -448,7 +455,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
             Ok(a) => {
                 trial.check(&[Case { operands: vec![a.into()], shape: shape.to_vec(), values: vec![values] }], kind)
             }
-            Err(e) if trial.refusable(&e) => Ok(Passed { elements: 0, worst: 0.0, unsupported: true }),
+            Err(e) if trial.refusable(&e) => Ok(Passed { unsupported: true, ..Passed::default() }),
             Err(e) => Err(format!("the operands: {e}")),
         }
     };

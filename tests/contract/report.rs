@@ -1,6 +1,9 @@
 //! Trials: which of them to run, and what they found.
 
+use super::page::{self, Figure};
 use crate::common::say;
+use cupric::Device;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many failures are printed.
@@ -15,12 +18,17 @@ pub struct Report {
     elements: usize,
     unsupported: usize,
     failures: Vec<String>,
+    /// By entry, with the number of elements.
+    figures: HashMap<String, (Figure, usize)>,
+    /// Entries whose lines of the accuracy page another test writes.
+    pub others: HashSet<String>,
 }
 
-/// What a trial that did not fail found: elements looked at, the worst error in ULP.
+/// What a trial that did not fail found: elements looked at, the worst error.
+#[derive(Default)]
 pub struct Passed {
     pub elements: usize,
-    pub worst: f64,
+    pub worst: Figure,
     /// The device lacks the type and says so.
     pub unsupported: bool,
 }
@@ -30,7 +38,17 @@ impl Report {
     pub fn new(backend: &'static str) -> Report {
         let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
         let stats = std::env::var_os("CUPRIC_CONTRACT_STATS").is_some();
-        Report { backend, only, stats, trials: 0, elements: 0, unsupported: 0, failures: vec![] }
+        Report {
+            backend,
+            only,
+            stats,
+            trials: 0,
+            elements: 0,
+            unsupported: 0,
+            failures: vec![],
+            figures: HashMap::new(),
+            others: HashSet::new(),
+        }
     }
 
     /// Whether any trial under a name is wanted.
@@ -52,8 +70,15 @@ impl Report {
             Ok(p) => {
                 self.elements += p.elements;
                 self.unsupported += p.unsupported as usize;
-                if self.stats && p.worst > 0.0 {
-                    say(&format!("worst {name} {:.3}", p.worst));
+                if self.stats && p.worst.share > 0.0 {
+                    let (ulps, at) = (p.worst.ulps.unwrap_or(f64::NAN), &p.worst.at);
+                    say(&format!("worst {name} {:.3} of the bound, {ulps:.3} ULP at {at}", p.worst.share));
+                }
+                let entry = name.splitn(4, "::").take(3).collect::<Vec<_>>().join("::");
+                let known = self.figures.entry(entry).or_default();
+                known.1 += p.elements;
+                if p.worst.worse(&known.0) || !p.worst.of.is_empty() {
+                    known.0 = p.worst;
                 }
             }
             Err(why) => self.failures.push(format!(
@@ -64,7 +89,7 @@ impl Report {
     }
 
     /// Prints the count and fails with the failures.
-    pub fn finish(self, family: &str) {
+    pub fn finish(self, family: &str, device: &Device) {
         let lacking = match self.unsupported {
             0 => String::new(),
             n => format!(", {n} of them with a type that the device lacks and refuses"),
@@ -73,6 +98,15 @@ impl Report {
         let (trials, elements) = (self.trials, self.elements);
         say(&format!("contract: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
         if self.failures.is_empty() {
+            let of = |(f, n): &(Figure, usize)| Figure {
+                of: if f.of.is_empty() { format!("{n} elements") } else { f.of.clone() },
+                ..f.clone()
+            };
+            // a part of the trials has no say
+            if self.only.is_none() {
+                let mine = self.figures.iter().filter(|(name, _)| !self.others.contains(*name));
+                page::bless(device, &mine.map(|(k, v)| (k.clone(), of(v))).collect());
+            }
             return;
         }
         let shown = if std::env::var_os("CUPRIC_CONTRACT_ALL").is_some() { usize::MAX } else { SHOWN };

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Writes f64.txt, the golden values of the f64 functions: pip install mpmath && ./make_f64.py > f64.txt
 
-A line `# name arity` begins a function; after it, one point a line: the operands, the correctly rounded result (all as
-16 hex digits) and, in 256ths of a ULP, what the exact result is above that.
+A line `# name arity` begins a function; after it, 714 points, one a line: the operands, the correctly rounded result
+(all as 16 hex digits) and, in 256ths of a ULP, what the exact result is above that. A third of the operands are any
+f32, so that the same points judge the references that judge f32. What only moves or compares bits (abs, minimum,
+nextafter, equal, …) has no points.
 """
+import itertools
 import math
 import random
 import struct
@@ -15,6 +18,8 @@ mp.prec = 400
 # sin(1e300) and tanh(1e-300) need their thousand digits
 DEEP = 2400
 POINTS = 200
+# of each function
+COUNT = 714
 
 
 def bits(x):
@@ -90,6 +95,10 @@ def loggamma(x):
     return mpmath.log(abs(mpmath.gamma(x))) if abs(x) < 200 else mpmath.re(mpmath.loggamma(x))
 
 
+def remainder(x, y):
+    return x - mpmath.floor(x / y) * y
+
+
 def floor_divide(x, y):
     return mpmath.floor(x / y)
 
@@ -99,12 +108,32 @@ def logaddexp(x, y):
     return m + mpmath.log1p(mpmath.exp(-abs(x - y)))
 
 
-def real(f):
-    return lambda x: f(x)
+def floor(x):
+    return mpmath.floor(x)
+
+
+def half_even(x):
+    n = mpmath.floor(x)
+    rest = x - n
+    up = rest > 0.5 or rest == 0.5 and int(n) % 2 == 1
+    return n + 1 if up else n
+
+
+def fmod(x, y):
+    q = abs(x) / abs(y)
+    r = abs(x) - mpmath.floor(q) * abs(y)
+    return r if x > 0 else -r
 
 
 # name: (function, domain, values of interest)
 UNARY = {
+    "sqrt": (mpmath.sqrt, (0.0, 1e308), [1.0]),
+    "reciprocal": (lambda x: 1 / x, (-1e308, 1e308), [1.0]),
+    "square": (lambda x: x * x, (-1e154, 1e154), [1.0]),
+    "floor": (floor, (-1e17, 1e17), [1.0, -1.0, 2.5, 2.0**52]),
+    "ceil": (lambda x: -floor(-x), (-1e17, 1e17), [1.0, -1.0, 2.5, 2.0**52]),
+    "trunc": (lambda x: floor(x) if x > 0 else -floor(-x), (-1e17, 1e17), [1.0, -1.0, 2.5, 2.0**52]),
+    "round": (half_even, (-1e17, 1e17), [0.5, 1.5, -2.5, 2.0**52 + 0.5]),
     "exp": (mpmath.exp, (-745.0, 709.7), [1.0]),
     "exp2": (lambda x: mpmath.power(2, x), (-1074.0, 1023.9), [1.0]),
     "expm1": (mpmath.expm1, (-40.0, 709.7), [0.5, -0.5, 1e-8]),
@@ -144,6 +173,12 @@ UNARY = {
 }
 
 BINARY = {
+    "add": (lambda x, y: x + y, (-1e3, 1e3), (-1e3, 1e3)),
+    "subtract": (lambda x, y: x - y, (-1e3, 1e3), (-1e3, 1e3)),
+    "multiply": (lambda x, y: x * y, (-1e3, 1e3), (-1e3, 1e3)),
+    "divide": (lambda x, y: x / y, (-1e3, 1e3), (-1e3, 1e3)),
+    "remainder": (remainder, (-1e3, 1e3), (-1e3, 1e3)),
+    "fmod": (fmod, (-1e3, 1e3), (-1e3, 1e3)),
     "atan2": (mpmath.atan2, (-1e3, 1e3), (-1e3, 1e3)),
     "hypot": (mpmath.hypot, (-1e3, 1e3), (-1e3, 1e3)),
     "logaddexp": (logaddexp, (-80.0, 80.0), (-80.0, 80.0)),
@@ -159,11 +194,16 @@ def line(args, y):
     return " ".join(f"{bits(v):016x}" for v in (*args, r[0])) + f" {r[1]}"
 
 
+def any_f32(rng):
+    return struct.unpack("<f", struct.pack("<I", rng.getrandbits(32)))[0]
+
+
 def emit(name, arity, function, points):
+    """Takes points until there are enough."""
     print(f"# {name} {arity}")
     seen = set()
     for args in points:
-        if args in seen:
+        if args in seen or not all(map(math.isfinite, args)):
             continue
         seen.add(args)
         # what cancels or reduces needs digits as far as the operands reach
@@ -178,51 +218,88 @@ def emit(name, arity, function, points):
         text = line(args, y)
         if text:
             print(text)
+            COUNTS[name] = COUNTS.get(name, 0) + 1
+            if COUNTS[name] == COUNT:
+                return
+
+
+COUNTS = {}
+
+
+def unary(name, lo, hi, interest):
+    rng = random.Random(name)
+    points = spread(lo, hi, rng)
+    if hi > 1e9:
+        # all magnitudes
+        points += [2.0 ** rng.uniform(-1000, 1000) for _ in range(50)]
+    for c in interest:
+        points += near(c, 12, rng)
+    inside = lambda x: x != 0 and (lo <= x <= hi or name in ("sin", "cos", "tan"))
+    yield from filter(inside, points)
+    # then any f32, the domain evenly, and the domain by magnitude, in turns
+    lowest = 2.0**-60 if name in ("floor", "ceil", "trunc", "round") else 2.0**-1000
+    for turn in itertools.count():
+        x = any_f32(rng)
+        if turn % 3 == 1:
+            x = rng.uniform(lo, hi)
+        elif turn % 3 == 2:
+            top = max(abs(lo), abs(hi))
+            x = math.copysign(top * (lowest / top) ** (rng.random() ** 2), rng.uniform(lo, hi))
+        # no f32 is dear: what lies outside is drawn again
+        while turn % 3 == 0 and not (math.isfinite(x) and inside(x)):
+            x = any_f32(rng)
+        if inside(x):
+            yield x
+
+
+def binary(name, a, b):
+    rng = random.Random(name)
+    for turn in itertools.count():
+        x, y = rng.uniform(*a), rng.uniform(*b)
+        kind = rng.random()
+        if turn >= POINTS and turn % 3 == 0:
+            # f32 operands of the same kinds
+            x, y = (struct.unpack("<f", struct.pack("<f", v))[0] for v in (x, y))
+            if turn % 2 and name != "pow":
+                x = any_f32(rng)
+                y = x * 2.0 ** rng.randrange(-20, 20) if math.isfinite(x) else y
+        elif name == "pow":
+            if kind < 0.3:
+                x = 2.0 ** rng.uniform(-1000, 1000)
+                y = rng.uniform(-1, 1) * 1000 / max(abs(math.log2(x)), 1)
+            elif kind < 0.5:
+                x = 1 + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(1, 50)
+                y = rng.uniform(-700, 700) / abs(math.log(x)) if x != 1 else y
+            elif kind < 0.6:
+                x, y = -x, float(round(y))
+        elif name == "logaddexp":
+            if kind < 0.2:
+                y = x + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(0, 40)
+            elif kind < 0.3:
+                x, y = x * 1e3, y * 1e3
+        elif kind < 0.4:
+            x, y = x * 2.0 ** rng.uniform(-60, 60), y * 2.0 ** rng.uniform(-60, 60)
+        elif kind < 0.5 and name != "floor_divide":
+            scale = 2.0 ** rng.choice([-1000, 1000])
+            x, y = x * scale, y * scale
+        elif kind < 0.6 and name == "floor_divide":
+            x = y * rng.randrange(1, 1 << 30)
+        if y != 0:
+            yield x, y
+
+
+def ternary():
+    rng = random.Random("lerp")
+    while True:
+        yield rng.uniform(-10, 10), rng.uniform(-10, 10), rng.uniform(-2, 3)
 
 
 def main():
     for name, (function, (lo, hi), interest) in UNARY.items():
-        rng = random.Random(name)
-        points = spread(lo, hi, rng)
-        if hi > 1e9:
-            # all magnitudes
-            points += [2.0 ** rng.uniform(-1000, 1000) for _ in range(50)]
-        for c in interest:
-            points += near(c, 12, rng)
-        points = [x for x in points if x != 0 and (lo <= x <= hi or name in ("sin", "cos", "tan"))]
-        emit(name, 1, function, [(x,) for x in points])
+        emit(name, 1, function, ((x,) for x in unary(name, lo, hi, interest)))
     for name, (function, a, b) in BINARY.items():
-        rng = random.Random(name)
-        points = []
-        for _ in range(POINTS):
-            x, y = rng.uniform(*a), rng.uniform(*b)
-            kind = rng.random()
-            if name == "pow":
-                if kind < 0.3:
-                    x = 2.0 ** rng.uniform(-1000, 1000)
-                    y = rng.uniform(-1, 1) * 1000 / max(abs(math.log2(x)), 1)
-                elif kind < 0.5:
-                    x = 1 + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(1, 50)
-                    y = rng.uniform(-700, 700) / abs(math.log(x)) if x != 1 else y
-                elif kind < 0.6:
-                    x, y = -x, float(round(y))
-            elif name == "logaddexp":
-                if kind < 0.2:
-                    y = x + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(0, 40)
-                elif kind < 0.3:
-                    x, y = x * 1e3, y * 1e3
-            elif kind < 0.4:
-                x, y = x * 2.0 ** rng.uniform(-60, 60), y * 2.0 ** rng.uniform(-60, 60)
-            elif kind < 0.5 and name != "floor_divide":
-                scale = 2.0 ** rng.choice([-1000, 1000])
-                x, y = x * scale, y * scale
-            elif kind < 0.6 and name == "floor_divide":
-                x = y * rng.randrange(1, 1 << 30)
-            points.append((x, y))
-        emit(name, 2, function, points)
-    rng = random.Random("lerp")
-    points = [(rng.uniform(-10, 10), rng.uniform(-10, 10), rng.uniform(-2, 3)) for _ in range(POINTS)]
-    emit("lerp", 3, lambda a, b, t: a + t * (b - a), points)
+        emit(name, 2, function, binary(name, a, b))
+    emit("lerp", 3, lambda a, b, t: a + t * (b - a), ternary())
 
 
 main()

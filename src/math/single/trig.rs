@@ -60,9 +60,11 @@ fn reduce_near(x: f32) -> (f32, f32, u32) {
 fn reduce(x: f32) -> (f32, f32, u32) {
     let (r, low, q) = reduce_near(x);
     let (f, far) = quarter_turns(x as f64);
-    let wide = (f * std::f64::consts::FRAC_PI_2) as f32;
+    let wide = f * std::f64::consts::FRAC_PI_2;
     let near = x.abs() <= NEAR;
-    (if near { r } else { wide }, if near { low } else { 0.0 }, if near { q } else { far })
+    // what the first f32 leaves out counts where sin or cos is near 1/4
+    let rest = (wide - wide as f32 as f64) as f32;
+    (if near { r } else { wide as f32 }, if near { low } else { rest }, if near { q } else { far })
 }
 
 /// The sine of q quarter turns and r + low.

@@ -1,0 +1,236 @@
+//! Stage 3: every pair of 8-bit operands through every function (`sweep/bytes.rs`).
+//!
+//! Stage 4: f32 bit patterns from all over the type through every function of one operand, random pairs and triples
+//! through the others; the CPU and the GPU against one reference in f64.
+//!
+//! A run takes every 257th pattern from a phase that changes with the day and is printed: `CUPRIC_PHASE=30` repeats a
+//! run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32.
+
+#[path = "contract/bound.rs"]
+mod bound;
+#[path = "sweep/bytes.rs"]
+mod bytes;
+mod common;
+#[allow(dead_code)]
+#[path = "contract/entry.rs"]
+mod entry;
+#[path = "sweep/judge.rs"]
+mod judge;
+#[allow(dead_code)]
+#[path = "contract/page.rs"]
+mod page;
+#[path = "contract/rules.rs"]
+mod rules;
+#[path = "sweep/samples.rs"]
+mod samples;
+#[path = "support/stage.rs"]
+mod stage;
+
+use bound::Bound;
+use common::say;
+use cupric::testing::{self, Row};
+use cupric::{Array, DType, Device, Result};
+use judge::{Found, Judge};
+use rayon::prelude::*;
+use stage::Stage;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Every so many bit patterns.
+const STRIDE: u64 = 257;
+/// Patterns that are computed together: 16 MiB.
+const CHUNK: usize = 1 << 22;
+/// Operands of each function of two or three.
+const TUPLES: usize = 1 << 20;
+
+/// Both tests use all cores and one GPU.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A function of f32 with what it is held to, by backend.
+struct Function {
+    row: Row,
+    judges: Vec<Judge>,
+    found: Vec<Found>,
+}
+
+/// The contract's f32 functions with so many operands, on the devices that are there.
+fn functions(devices: &[Device], wanted: impl Fn(usize) -> bool) -> Vec<Function> {
+    let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
+    let mut all = vec![];
+    for row in testing::rows() {
+        // `select` copies bits, which the layouts' trials compare
+        let skipped = !wanted(row.arity()) || !row.takes(DType::F32, false) || row.name() == "select";
+        if skipped || only.as_ref().is_some_and(|o| row.name() != o.as_str()) {
+            continue;
+        }
+        let judge = |d: &Device| {
+            let backend = if d.is_gpu() { "gpu" } else { "cpu" };
+            let entry = entry::all()
+                .iter()
+                .find(|e| e.function == row.name() && e.dtype == DType::F32 && e.backend == backend)
+                .unwrap_or_else(|| panic!("contract.csv lacks {},f32,{backend}", row.name()));
+            // the table may promise more than the contract asks, and is held to it
+            let promised = Bound::parse(&row.bound(DType::F32, d.is_gpu()));
+            let bound = if promised.within(&entry.bound) { promised } else { entry.bound.clone() };
+            Judge::new(row, bound, d.is_gpu())
+        };
+        let judges: Vec<Judge> = devices.iter().map(judge).collect();
+        let found = vec![Found::default(); judges.len()];
+        all.push(Function { row, judges, found });
+    }
+    all
+}
+
+/// Operands as arrays on a device.
+fn arrays(columns: &[Vec<u32>], device: &Device) -> Result<Vec<Array>> {
+    let array = |c: &Vec<u32>| {
+        let numbers: Vec<f32> = c.iter().map(|b| f32::from_bits(*b)).collect();
+        Array::from_vec(numbers, [c.len()])?.to_device(device)
+    };
+    columns.iter().map(array).collect()
+}
+
+/// What a device makes of operands, as bits.
+fn results(row: &Row, operands: &[Array]) -> Result<Vec<u32>> {
+    let operands: Vec<_> = operands.iter().take(row.arity()).map(|a| a.clone().into()).collect();
+    let result = row.apply(&operands).eval()?;
+    if result.dtype() == DType::Bool {
+        return Ok(result.to_vec::<bool>()?.into_iter().map(u32::from).collect());
+    }
+    Ok(result.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect())
+}
+
+/// Puts one chunk of operands through every function on every device.
+fn chunk(functions: &mut [Function], devices: &[Device], columns: &[Vec<u32>]) -> Result<()> {
+    let operands: Vec<Vec<Array>> = devices.iter().map(|d| arrays(columns, d)).collect::<Result<_>>()?;
+    for f in functions {
+        let exact = judge::reference(&f.row, columns);
+        for (k, judge) in f.judges.iter().enumerate() {
+            let got = results(&f.row, &operands[k])?;
+            assert_eq!(got.len(), exact.len(), "{}: the number of results", f.row.name());
+            let part = |(i, (want, got)): (usize, (&[f64], &[u32]))| judge.all(columns, i * 4096, want, got);
+            let found = exact.par_chunks(4096).zip(got.par_chunks(4096)).enumerate().map(part);
+            f.found[k] = found.reduce(Found::default, Found::or).or(std::mem::take(&mut f.found[k]));
+        }
+    }
+    Ok(())
+}
+
+/// Every function's figures, and a panic that names those that are wrong.
+fn finish(functions: &[Function], devices: &[Device], what: &str, again: &str) {
+    let stats = std::env::var_os("CUPRIC_CONTRACT_STATS").is_some();
+    let mut failures = vec![];
+    let mut figures = vec![HashMap::new(); devices.len()];
+    for f in functions {
+        for (k, (judge, found)) in f.judges.iter().zip(&f.found).enumerate() {
+            let name = format!("{}::{}::f32", if judge.gpu { "gpu" } else { "cpu" }, f.row.name());
+            let figure = judge.figure(found, what);
+            if stats {
+                say(&format!("worst {name} {:.3} of the bound, {:.3} ULP at {}", found.share, found.ulps, figure.at));
+            }
+            figures[k].insert(name.clone(), figure);
+            if let Some(text) = &found.first {
+                failures.push(format!("{name}: {} of {} wrong: {text}", found.wrong, found.elements));
+            }
+        }
+    }
+    let elements: u64 = functions.iter().flat_map(|f| &f.found).map(|f| f.elements).sum();
+    say(&format!(
+        "sweep: {what}: {} functions × {} backends, {elements} elements, {} failed",
+        functions.len(),
+        devices.len(),
+        failures.len()
+    ));
+    assert!(!functions.is_empty(), "no function of that name");
+    assert!(failures.is_empty(), "{}\nagain: {again}", failures.join("\n"));
+    // a few functions or operands have no say
+    if elements > 1 << 24 && std::env::var_os("CUPRIC_TRIAL").is_none() {
+        devices.iter().zip(&figures).for_each(|(d, f)| page::bless(d, f));
+    }
+}
+
+fn devices() -> Vec<Device> {
+    std::iter::once(Device::cpu()).chain(common::gpu(2)).collect()
+}
+
+/// The line of the table of stages: the backends take turns, so that their time is one.
+fn stage(devices: &[Device], name: &'static str) -> Stage {
+    Stage::new(4, name, devices.last().expect("the CPU"))
+}
+
+#[test]
+fn every_function_of_one_operand() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    let devices = devices();
+    let mut stage = stage(&devices, "f32 sweep, CPU and GPU");
+    let mut all = functions(&devices, |arity| arity == 1);
+    let full = std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1");
+    let phase = samples::phase(STRIDE);
+    let (first, stride) = if full { (0, 1) } else { (phase, STRIDE) };
+    let started = Instant::now();
+    let count = ((1u64 << 32) - first).div_ceil(stride);
+    let mut done = 0;
+    while done < count {
+        let n = (count - done).min(CHUNK as u64);
+        let patterns: Vec<u32> = (done..done + n).map(|k| (first + k * stride) as u32).collect();
+        chunk(&mut all, &devices, &[patterns]).unwrap_or_else(|e| panic!("phase {phase}: {e}"));
+        done += n;
+        if full && done % (64 * CHUNK as u64) == 0 {
+            say(&format!("sweep: {done} of {count} patterns after {} s", started.elapsed().as_secs()));
+        }
+    }
+    stage.count(all.len() * devices.len());
+    let what = if full { "all 2^32 patterns".into() } else { format!("{count} patterns from phase {phase}") };
+    finish(&all, &devices, &what, &format!("CUPRIC_PHASE={phase} cargo test --release --test sweep one_operand"));
+}
+
+#[test]
+fn every_function_of_more_operands() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    let devices = devices();
+    let mut stage = stage(&devices, "f32 pairs and triples, CPU and GPU");
+    let mut all = functions(&devices, |arity| arity > 1);
+    let phase = samples::phase(STRIDE);
+    for f in &mut all {
+        let columns = samples::tuples(&f.row, phase, TUPLES);
+        chunk(std::slice::from_mut(f), &devices, &columns).unwrap_or_else(|e| panic!("phase {phase}: {e}"));
+    }
+    stage.count(all.len() * devices.len());
+    let what = format!("{TUPLES} random operands from phase {phase}");
+    finish(&all, &devices, &what, &format!("CUPRIC_PHASE={phase} cargo test --release --test sweep more_operands"));
+}
+
+#[test]
+fn all_8_bit_operands_on_the_cpu() {
+    bytes::run(&Device::cpu());
+}
+
+#[test]
+fn all_8_bit_operands_on_the_gpu() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(device) = common::gpu(1) {
+        bytes::run(&device);
+    }
+}
+
+/// Operands at which a function was once beyond its bound.
+#[test]
+fn once_wrong() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    let devices = devices();
+    let cases: [(&str, &[u32]); 3] = [
+        // an argument beyond 131,072 lost the low part of its reduction on the CPU
+        ("sin", &[0x6a51366d]),
+        ("cos", &[0x70a14633]),
+        // t·(b − a) overflowed on the GPU where a + t·(b − a) does not
+        ("lerp", &[0xfca309da, 0xbdbdb501, 0x424a336e]),
+    ];
+    for (name, operands) in cases {
+        let mut all = functions(&devices, |arity| arity == operands.len());
+        all.retain(|f| f.row.name() == name);
+        let columns: Vec<Vec<u32>> = operands.iter().map(|b| vec![*b; 5]).collect();
+        chunk(&mut all, &devices, &columns).unwrap_or_else(|e| panic!("{name}: {e}"));
+        finish(&all, &devices, &format!("{name} where it was once wrong"), "cargo test --release --test sweep once");
+    }
+}

@@ -1,0 +1,171 @@
+//! One judge for a function on a backend: is each result right, and which is the worst?
+
+use crate::bound::{Bound, judge};
+use crate::common::number;
+use crate::page::Figure;
+use crate::rules;
+use cupric::DType;
+use cupric::testing::{Exact, Row};
+use rayon::prelude::*;
+
+/// What a sweep found.
+#[derive(Clone, Default)]
+pub struct Found {
+    pub elements: u64,
+    pub wrong: u64,
+    /// The first wrong one, in words.
+    pub first: Option<String>,
+    /// The largest share of its bound that a right result took, with its error in ULP, operands and bits.
+    pub share: f64,
+    pub ulps: f64,
+    pub at: [u32; 3],
+}
+
+impl Found {
+    /// Both, whatever their order: of equals the one with the smaller operand.
+    pub fn or(self, other: Found) -> Found {
+        let (elements, wrong) = (self.elements + other.elements, self.wrong + other.wrong);
+        let (mut a, b) = if (self.share, other.at) >= (other.share, self.at) { (self, other) } else { (other, self) };
+        a.first = a.first.take().or(b.first);
+        Found { elements, wrong, ..a }
+    }
+}
+
+/// A function, its bound and its backend.
+pub struct Judge {
+    row: Row,
+    pub bound: Bound,
+    pub gpu: bool,
+    exact: Option<Exact>,
+    result: DType,
+    any_zero: bool,
+    selects: bool,
+    floor: f64,
+}
+
+/// The exact results in f64, which both backends are compared with; `nextafter` has none.
+pub fn reference(row: &Row, columns: &[Vec<u32>]) -> Vec<f64> {
+    let n = columns[0].len();
+    let Some(exact) = row.exact() else { return vec![0.0; n] };
+    let real = |k: usize, i: usize| columns.get(k).map_or(0.0, |c| f32::from_bits(c[i]) as f64);
+    (0..n).into_par_iter().map(|i| exact(real(0, i), real(1, i), real(2, i))).collect()
+}
+
+/// The spacing of f32 at a number.
+fn ulp(x: f64) -> f64 {
+    let e = (x.to_bits() >> 52 & 0x7ff).clamp(1023 - 126, 1023 + 127);
+    f64::from_bits((e - 23) << 52)
+}
+
+impl Judge {
+    pub fn new(row: Row, bound: Bound, gpu: bool) -> Judge {
+        Judge {
+            exact: row.exact(),
+            result: row.result(DType::F32),
+            any_zero: rules::any_zero(row.name(), gpu),
+            selects: rules::SELECTIONS.contains(&row.name()),
+            floor: if gpu { 2f64.powi(-126) } else { 0.0 },
+            row,
+            bound,
+            gpu,
+        }
+    }
+
+    /// Results from `start` on.
+    pub fn all(&self, columns: &[Vec<u32>], start: usize, exact: &[f64], got: &[u32]) -> Found {
+        let mut found = Found { elements: got.len() as u64, ..Found::default() };
+        for (i, (want, got)) in exact.iter().zip(got).enumerate() {
+            let at = |k: usize| columns.get(k).map_or(0, |c| c[start + i]);
+            self.one([at(0), at(1), at(2)], *want, *got, &mut found);
+        }
+        found
+    }
+
+    fn one(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
+        if self.row.exact().is_none() || self.row.keeps_nan() || self.result == DType::Bool {
+            return self.bits(at, want, got, found);
+        }
+        let y = f32::from_bits(got);
+        if self.bound == Bound::Exact {
+            // the f64 holds the exact result, or rounds it where no f32 lies near
+            let right = (want as f32).to_bits() == got || want.is_nan() && y.is_nan();
+            return if right {
+            } else {
+                self.slow(at, want, got, found)
+            };
+        }
+        let x = at.map(|b| f32::from_bits(b) as f64);
+        let ordinary = want.abs() <= f32::MAX as f64 && want != 0.0 && y.is_finite();
+        let unit = ulp(want);
+        let error = (y as f64 - want).abs();
+        let share = self.bound.share([error, error / unit], want, &x[..self.row.arity()], DType::F32, unit, self.floor);
+        if !ordinary || share.is_nan() || share > 1.0 {
+            return self.slow(at, want, got, found);
+        }
+        if share > found.share {
+            *found = Found { share, ulps: error / unit, at, ..std::mem::take(found) };
+        }
+    }
+
+    /// Results that are compared as bits.
+    fn bits(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
+        let want = match self.row.name() {
+            "nextafter" => rules::nextafter(DType::F32, at[0] as u64, at[1] as u64) as u32,
+            "positive" => at[0],
+            _ => want as u32,
+        };
+        let nan = self.result.is_float() && f32::from_bits(want).is_nan() && f32::from_bits(got).is_nan();
+        if want != got && !(nan && !self.row.keeps_nan()) {
+            self.wrong(at, want as u64, got, f64::INFINITY, found);
+        }
+    }
+
+    /// What is not plainly right: by the contract's own rules.
+    fn slow(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
+        let bits = at.map(u64::from);
+        let zero = |want: f64| {
+            let y = f32::from_bits(got);
+            self.any_zero || want != 0.0 || y != 0.0 || want.is_sign_negative() == y.is_sign_negative()
+        };
+        let judged = |bits: [u64; 3], want: f64| {
+            let x = bits.map(|b| number::real(DType::F32, b));
+            judge(&self.bound, self.floor, DType::F32, want.into(), &x[..self.row.arity()], got as u64)
+        };
+        let (ulps, right) = judged(bits, want);
+        if right && zero(want) {
+            return;
+        }
+        if self.gpu
+            && !self.selects
+            && let Some(exact) = self.exact
+        {
+            let stands = |b: [u64; 3]| {
+                let x = b.map(|b| number::real(DType::F32, b));
+                judged(b, exact(x[0], x[1], x[2])).1
+            };
+            if rules::flushed(DType::F32, bits).into_iter().any(stands) {
+                return;
+            }
+        }
+        self.wrong(at, number::round(DType::F32, want), got, ulps, found);
+    }
+
+    fn wrong(&self, at: [u32; 3], want: u64, got: u32, ulps: f64, found: &mut Found) {
+        found.wrong += 1;
+        if found.first.is_none() {
+            let operands: Vec<String> =
+                at.iter().take(self.row.arity()).map(|b| number::show(DType::F32, *b as u64)).collect();
+            let (want, got) = (number::show(self.result, want), number::show(self.result, got as u64));
+            let operands = operands.join(", ");
+            let bound = &self.bound;
+            found.first = Some(format!("f({operands}): expected {want}, got {got}: {ulps:.3} ULP, bound {bound:?}"));
+        }
+    }
+
+    /// The worst result.
+    pub fn figure(&self, found: &Found, of: &str) -> Figure {
+        let operands = found.at.iter().take(self.row.arity()).map(|b| number::show(DType::F32, *b as u64));
+        let at = operands.collect::<Vec<_>>().join(", ");
+        Figure { share: found.share, ulps: Some(found.ulps), at, of: of.into() }
+    }
+}
