@@ -7,7 +7,7 @@ use crate::work::shape_text;
 
 /// Widths of the columns before the peers'.
 const WIDTHS: [usize; 9] = [30, 6, 13, 7, 10, 7, 9, 14, 7];
-const HEADS: [&str; 9] = ["work", "dtype", "shape", "device", "median", "spread", "GPU", "rate", "limit"];
+const HEADS: [&str; 9] = ["work", "dtype", "shape", "device", "median", "spread", "GPU", "rate", "share"];
 /// Which of them is there only if a GPU is.
 const GPU: usize = 6;
 
