@@ -7,6 +7,7 @@ mod dispatch;
 mod exit;
 mod memory;
 mod numerics;
+mod timer;
 mod variant;
 mod wgsl;
 
@@ -23,6 +24,7 @@ use dispatch::Resources;
 use memory::{GpuMemory, Raw, lock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Bytes read back or written in one piece; more would need as much staging memory again.
 const PIECE: usize = 64 << 20;
@@ -75,6 +77,18 @@ impl Gpu {
         }
         let found = numerics::probe(&self.shared)?;
         Ok(*self.shared.numerics.get_or_init(|| found))
+    }
+
+    /// Runs `f` and gives the time of the kernels that it enqueued by the device's clock, where it has one.
+    pub fn timed<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
+        let Some(id) = timer::start(&self.shared)? else { return Ok((f()?, None)) };
+        match f() {
+            Ok(value) => Ok((value, pollster::block_on(timer::stop(&self.shared, id))?)),
+            Err(error) => {
+                timer::drop_timer(&self.shared, id);
+                Err(error)
+            }
+        }
     }
 }
 

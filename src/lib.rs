@@ -16,6 +16,9 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
+//! The [`guide`] goes on from here: [for NumPy and CuPy users](guide::numpy), [laziness](guide::laziness), [views and
+//! writes](guide::views), [accuracy](guide::accuracy), [devices](guide::devices).
+//!
 //! # The pipeline
 //!
 //! ```text
@@ -129,6 +132,7 @@ mod expr;
 mod fmt;
 #[cfg(feature = "gpu")]
 mod gpu;
+pub mod guide;
 mod index;
 mod io;
 mod kernel;
@@ -158,6 +162,11 @@ pub use half::{bf16, f16};
 pub use layout::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
 pub use ops::*;
 pub use random::Rng;
+
+/// The README's examples run as tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 /// e
 pub const E: f64 = std::f64::consts::E;

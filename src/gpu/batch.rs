@@ -3,6 +3,7 @@
 
 use super::device::{Clock, Shared};
 use super::memory::lock;
+use super::timer::Timer;
 use super::wgsl::{Access, ERROR_BINDING, Form, Key, PARAMS_CLASSES, Slot, Variant};
 use crate::error::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
@@ -114,6 +115,8 @@ pub(super) struct Batch {
     pub errors: wgpu::Buffer,
     /// Whether a gather ran since that was last read.
     pub unread_errors: bool,
+    /// Set while somebody wants to know how long kernels take.
+    pub timer: Option<Timer>,
     error_id: u32,
     checked: VecDeque<(u32, &'static str, &'static Location<'static>)>,
 }
@@ -143,6 +146,7 @@ impl Batch {
             groups: Map::default(),
             errors,
             unread_errors: false,
+            timer: None,
             error_id: 0,
             checked: VecDeque::new(),
         }
@@ -410,7 +414,9 @@ impl Batch {
             None => {
                 let descriptor = wgpu::CommandEncoderDescriptor { label: None };
                 let mut encoder = shared.device.create_command_encoder(&descriptor);
-                let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+                let timestamp_writes = self.timer.as_mut().and_then(Timer::next_pass);
+                let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                let pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
                 self.encoder = Some(encoder);
                 self.pass.insert(pass)
             }
