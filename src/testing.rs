@@ -70,9 +70,9 @@ impl Row {
         let fits = match self.0.class {
             Class::FloatOnly => dtype.is_float(),
             Class::Integer => !dtype.is_float(),
-            // every type has a truth; the contract speaks of bool
-            Class::Logical => dtype == DType::Bool,
             Class::Float | Class::Numeric | Class::Compare | Class::Test | Class::Select => true,
+            // every type has a truth
+            Class::Logical => true,
         };
         fits && if gpu { self.0.on_gpu(compute) } else { self.0.on_cpu(compute) }
     }

@@ -22,6 +22,8 @@ mod halves;
 mod layouts;
 #[path = "contract/matmul.rs"]
 mod matmul;
+#[path = "contract/others.rs"]
+mod others;
 #[path = "contract/page.rs"]
 mod page;
 #[path = "contract/reduce.rs"]
@@ -37,6 +39,7 @@ mod table;
 
 use cupric::{DType, Device, testing};
 use report::Report;
+use stage::Stage;
 use std::sync::Mutex;
 
 /// The GPU's counters are those of one test at a time.
@@ -52,10 +55,15 @@ fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &s
     };
     let _guard = device.is_gpu().then(|| ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner()));
     let mut report = Report::new(backend);
+    // the exhaustive tests write lines of their own
+    let mut stage = (!family.starts_with("all of")).then(|| Stage::new(6, "contract: functions in 7 layouts", &device));
     let before = device.stats().compiles;
     test(&mut report, &device);
     if device.is_gpu() {
         common::say(&format!("contract: gpu {family}: {} pipelines", device.stats().compiles - before));
+    }
+    if let Some(stage) = &mut stage {
+        stage.count(report.trials());
     }
     report.finish(family, &device);
 }
@@ -90,6 +98,17 @@ fn reductions(backend: &'static str, functions: &'static [&'static str], family:
         }
     };
     on(backend, run, family);
+}
+
+fn others(backend: &'static str) {
+    let run = |report: &mut Report, device: &Device| {
+        for entry in entry::all().iter().filter(|e| e.backend == backend) {
+            if entry::OTHERS.contains(&entry.function.as_str()) {
+                others::run(report, entry, device);
+            }
+        }
+    };
+    on(backend, run, "gathers, joins and generators");
 }
 
 fn matmul(backend: &'static str) {
@@ -133,6 +152,7 @@ tests! {
     reductions_of_numbers: |b| reductions(b, &entry::REDUCTIONS, "reductions");
     functions_of_rows: |b| reductions(b, &entry::ROWS, "rows");
     matrix_products: matmul;
+    gathers_joins_and_generators: others;
     all_of_f16: |b| exhaustive(b, DType::F16);
     all_of_bf16: |b| exhaustive(b, DType::BF16);
 }

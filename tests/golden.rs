@@ -253,7 +253,7 @@ fn reduction(
     for (word, got) in words.iter().zip(got) {
         if !t.is_float() {
             if bits(t, word) != got {
-                return Err(format!("{}", number::show(t, got)));
+                return Err(number::show(t, got));
             }
             continue;
         }

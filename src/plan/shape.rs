@@ -53,17 +53,20 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
 /// A kernel that only moves values moves their bits, so that a NaN keeps its payload.
 fn move_raw(draft: &mut Draft) {
     let moves = |v: &Value| match &v.op {
+        // the arithmetic of indices and conditions
+        _ if !moves_raw(v.dtype) => true,
         Op::Load(_) | Op::Gather { .. } => true,
         Op::Ufunc(row, _) => matches!(row.name, "select" | "positive"),
-        _ => !moves_raw(v.dtype),
+        _ => false,
     };
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
         return;
     }
     // a choice by a float's value, or any other use of it, is no move
     let uses_float = draft.values.iter().any(|v| match &v.op {
+        // comparisons of the indices of a gather are none
         Op::Ufunc(row, args) => {
-            !moves_raw(v.dtype) && args.iter().any(|a| moves_raw(draft.values[*a].dtype)) || row.rounds_first
+            (!moves_raw(v.dtype) || row.rounds_first) && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
         }
         Op::Cast(a) | Op::Round(a) => moves_raw(draft.values[*a].dtype),
         _ => false,

@@ -78,22 +78,25 @@ macro_rules! rows {
             }
             /// Whether both are true (not 0).
             logical_and(x, y): Logical {
-                b: x & y, wb: "{a} && {b}", exact_int(w): x & y,
+                b: x & y, wb: "{a} && {b}",
+                exact: (x != 0.0 && y != 0.0) as u8 as f64, exact_int(w): (x != 0 && y != 0) as i128,
                 domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: One,
             }
             /// Whether either is true (not 0).
             logical_or(x, y): Logical {
-                b: x | y, wb: "{a} || {b}", exact_int(w): x | y,
+                b: x | y, wb: "{a} || {b}",
+                exact: (x != 0.0 || y != 0.0) as u8 as f64, exact_int(w): (x != 0 || y != 0) as i128,
                 domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: Zero,
             }
             /// Whether exactly one is true (not 0).
             logical_xor(x, y): Logical {
-                b: x ^ y, wb: "{a} != {b}", exact_int(w): x ^ y,
+                b: x ^ y, wb: "{a} != {b}",
+                exact: ((x != 0.0) != (y != 0.0)) as u8 as f64, exact_int(w): ((x != 0) != (y != 0)) as i128,
                 domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
             }
             /// Whether the element is 0.
             logical_not(x): Logical {
-                b: x ^ 1, wb: "!{a}", exact_int(w): x ^ 1,
+                b: x ^ 1, wb: "!{a}", exact: (x == 0.0) as u8 as f64, exact_int(w): (x == 0) as i128,
                 domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
             }
             /// And of each bit.

@@ -36,6 +36,9 @@ impl Entry {
 pub const REDUCTIONS: [&str; 12] =
     ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all", "count_nonzero", "argmin", "argmax"];
 pub const ROWS: [&str; 5] = ["logsumexp", "softmax", "log_softmax", "layer_norm", "rms_norm"];
+/// Gathers, joins and generators; the dtype of a generator is that of its result.
+pub const OTHERS: [&str; 9] =
+    ["take", "concat", "stack", "arange", "linspace", "uniform", "normal", "integers", "bernoulli"];
 
 static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract.csv");

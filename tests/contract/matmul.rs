@@ -64,7 +64,15 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
 fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Result<Passed, String> {
     let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
     let batch = if case.layout == "batch" { 3 } else { 1 };
-    let mut draw = |count: usize| -> Vec<u64> { (0..count).map(|_| number::round(d, random.normal())).collect() };
+    let result = super::reduce::result_type("sum", d);
+    let mut draw = |count: usize| -> Vec<u64> {
+        let mut one = || match d {
+            DType::Bool => random.bits() & 1,
+            d if d.is_float() => number::round(d, random.normal()),
+            d => random.bits() >> (64 - 8 * d.size()),
+        };
+        (0..count).map(|_| one()).collect()
+    };
     let (a, b) = (draw(batch * m * k), draw(k * n));
     let (mut left, mut right) = (a.clone(), b.clone());
     if case.layout == "broadcast" {
@@ -73,7 +81,7 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         right = (0..k * n).map(|i| b[i / n * n]).collect();
     }
     let what = format!("[{m}, {k}] x [{k}, {n}]");
-    let refused = |e: &cupric::Error| entry.gpu() && d == DType::F64 && e.kind() == cupric::ErrorKind::Unsupported;
+    let refused = |e: &cupric::Error| entry.gpu() && d.size() == 8 && e.kind() == cupric::ErrorKind::Unsupported;
     let none = Passed { unsupported: true, ..Passed::default() };
     let product = operands(case, d, &a, &b, device).and_then(|(x, y)| x.matmul(&y).eval());
     let product = match product {
@@ -86,14 +94,24 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         "vector" => &[],
         _ => &[m, n],
     };
-    if product.shape() != shape || product.dtype() != d {
-        return Err(format!("{what}: {} {:?}, not {d} {shape:?}", product.dtype(), product.shape()));
+    if product.shape() != shape || product.dtype() != result {
+        return Err(format!("{what}: {} {:?}, not {result} {shape:?}", product.dtype(), product.shape()));
     }
     let actual = common::read(&product).map_err(|e| format!("{what}: {e}"))?;
     let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
     let mut worst = Figure::default();
     for (at, got) in actual.iter().enumerate() {
         let (row, column) = (at / n, at % n);
+        if !d.is_float() {
+            // exact, and wraps at the result's width
+            let product = |i: usize| number::integer(d, left[row * k + i]) * number::integer(d, right[i * n + column]);
+            let want = number::wrap(result, (0..k).map(product).fold(0, i128::wrapping_add));
+            if want != *got {
+                let [want, got] = [want, *got].map(|b| number::show(result, b));
+                return Err(format!("{what}: element {at}: expected {want}, got {got}"));
+            }
+            continue;
+        }
         let (mut sum, mut size) = (Dd::from(0.0), 0.0);
         for i in 0..k {
             let (x, y) = (number::real(d, left[row * k + i]), number::real(d, right[i * n + column]));

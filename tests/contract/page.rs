@@ -2,7 +2,7 @@
 //! found. With `CUPRIC_BLESS=1` each test writes the lines that it measured.
 
 use super::entry::{self, Entry};
-use cupric::{Device, testing};
+use cupric::{DType, Device, testing};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -76,8 +76,11 @@ pub fn has_floats(entry: &Entry) -> bool {
 
 /// Whether the tests of `sweep.rs`, and not those of `contract.rs`, measure an entry.
 pub fn swept(entry: &Entry) -> bool {
-    let f32 = entry.dtype == cupric::DType::F32;
-    f32 && testing::row(&entry.function).is_some_and(|r| r.name() != "select")
+    let swept = |r: testing::Row| {
+        let half = matches!(entry.dtype, DType::F16 | DType::BF16) && r.arity() > 1;
+        r.name() != "select" && (half || entry.dtype == DType::F32)
+    };
+    testing::row(&entry.function).is_some_and(swept)
 }
 
 /// What a device computes with.

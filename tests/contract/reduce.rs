@@ -25,7 +25,7 @@ struct Trial<'a> {
     result: DType,
 }
 
-fn result_type(function: &str, d: DType) -> DType {
+pub fn result_type(function: &str, d: DType) -> DType {
     match function {
         "any" | "all" => DType::Bool,
         "count_nonzero" | "argmin" | "argmax" => DType::I32,

@@ -51,6 +51,11 @@ impl Report {
         }
     }
 
+    /// How many trials have run.
+    pub fn trials(&self) -> usize {
+        self.trials
+    }
+
     /// Whether any trial under a name is wanted.
     pub fn wants(&self, prefix: &str) -> bool {
         self.only.as_ref().is_none_or(|t| prefix.starts_with(t.as_str()) || t.starts_with(prefix))

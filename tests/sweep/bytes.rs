@@ -108,11 +108,6 @@ fn rule(name: &str, d: DType, x: i64, y: i64, z: i64) -> Option<i64> {
     })
 }
 
-/// Whether the table has the function for the type; logic takes the truth of every type.
-fn takes(row: &Row, d: DType, gpu: bool) -> bool {
-    row.takes(d, gpu) || row.class() == "Logical"
-}
-
 fn show(types: &[DType], columns: &[Vec<u64>], i: usize) -> String {
     let each: Vec<String> = types.iter().zip(columns).map(|(d, c)| number::show(*d, c[i])).collect();
     each.join(", ")
@@ -129,7 +124,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     // what the operands are cast to first
     let joint = types[1..].iter().fold(types[0], |a, b| if a == *b { a } else { DType::I16 });
     let joint = if name == "select" { types[1] } else { joint };
-    if !types.iter().all(|d| takes(row, *d, device.is_gpu())) {
+    if !types.iter().all(|d| row.takes(*d, device.is_gpu())) {
         return match result.eval() {
             Ok(_) => Err("a result, where the type has no such function".into()),
             Err(e) if e.kind() == ErrorKind::DType => Ok(1),
@@ -145,11 +140,11 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     if dtype == DType::F32 {
         // computed in f32: within the contract's bounds of f32, at every operand
         let text = row.bound(DType::F32, device.is_gpu());
-        let judge = Judge::new(*row, Bound::parse(&text), device.is_gpu());
+        let judge = Judge::new(*row, DType::F32, Bound::parse(&text), device.is_gpu());
         let float = |k: usize| (0..n).map(|i| (integer(k, i) as f32).to_bits()).collect::<Vec<u32>>();
         let floats: Vec<Vec<u32>> = (0..types.len()).map(float).collect();
         let got: Vec<u32> = got.iter().map(|b| *b as u32).collect();
-        let found: Found = judge.all(&floats, 0, &reference(row, &floats), &got);
+        let found: Found = judge.all(&floats, 0, &reference(row, DType::F32, &floats), &got);
         return found.first.map_or(Ok(n), |text| Err(format!("{} of {n} wrong: {text}", found.wrong)));
     }
     let mut wrong = (0, String::new());
@@ -159,8 +154,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
         let want = number::wrap(dtype, want as i128);
         // the table's own reference is held to the same rules
         let exact = row.exact_int().map(|f| f(x as i128, y as i128, z as i128, number::width(joint)));
-        let logical = row.class() == "Logical";
-        if exact.is_some_and(|e| !logical && number::wrap(dtype, e) != want) {
+        if exact.is_some_and(|e| number::wrap(dtype, e) != want) {
             return Err(format!("exact_int({}) is {exact:?}", show(types, &columns, i)));
         }
         if want != *got {

@@ -31,9 +31,10 @@ impl Found {
     }
 }
 
-/// A function, its bound and its backend.
+/// A function of a type, its bound and its backend.
 pub struct Judge {
     row: Row,
+    dtype: DType,
     pub bound: Bound,
     pub gpu: bool,
     exact: Option<Exact>,
@@ -44,10 +45,10 @@ pub struct Judge {
 }
 
 /// The exact results in f64, which both backends are compared with; `nextafter` has none.
-pub fn reference(row: &Row, columns: &[Vec<u32>]) -> Vec<f64> {
+pub fn reference(row: &Row, dtype: DType, columns: &[Vec<u32>]) -> Vec<f64> {
     let n = columns[0].len();
     let Some(exact) = row.exact() else { return vec![0.0; n] };
-    let real = |k: usize, i: usize| columns.get(k).map_or(0.0, |c| f32::from_bits(c[i]) as f64);
+    let real = |k: usize, i: usize| columns.get(k).map_or(0.0, |c| number::real(dtype, c[i] as u64));
     (0..n).into_par_iter().map(|i| exact(real(0, i), real(1, i), real(2, i))).collect()
 }
 
@@ -58,10 +59,11 @@ fn ulp(x: f64) -> f64 {
 }
 
 impl Judge {
-    pub fn new(row: Row, bound: Bound, gpu: bool) -> Judge {
+    pub fn new(row: Row, dtype: DType, bound: Bound, gpu: bool) -> Judge {
         Judge {
             exact: row.exact(),
-            result: row.result(DType::F32),
+            dtype,
+            result: row.result(dtype),
             any_zero: rules::any_zero(row.name(), gpu),
             selects: rules::SELECTIONS.contains(&row.name()),
             floor: if gpu { 2f64.powi(-126) } else { 0.0 },
@@ -84,6 +86,9 @@ impl Judge {
     fn one(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
         if self.row.exact().is_none() || self.row.keeps_nan() || self.result == DType::Bool {
             return self.bits(at, want, got, found);
+        }
+        if self.dtype != DType::F32 {
+            return self.slow(at, want, got, found);
         }
         let y = f32::from_bits(got);
         if self.bound == Bound::Exact {
@@ -110,12 +115,12 @@ impl Judge {
     /// Results that are compared as bits.
     fn bits(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
         let want = match self.row.name() {
-            "nextafter" => rules::nextafter(DType::F32, at[0] as u64, at[1] as u64) as u32,
+            "nextafter" => rules::nextafter(self.dtype, at[0] as u64, at[1] as u64) as u32,
             "positive" => at[0],
             _ => want as u32,
         };
-        let nan = self.result.is_float() && f32::from_bits(want).is_nan() && f32::from_bits(got).is_nan();
-        if want != got && !(nan && !self.row.keeps_nan()) {
+        let nan = number::is_nan(self.result, want as u64) && number::is_nan(self.result, got as u64);
+        if want != got && (!nan || self.row.keeps_nan()) {
             self.wrong(at, want as u64, got, f64::INFINITY, found);
         }
     }
@@ -124,15 +129,20 @@ impl Judge {
     fn slow(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
         let bits = at.map(u64::from);
         let zero = |want: f64| {
-            let y = f32::from_bits(got);
+            let y = number::real(self.result, got as u64);
             self.any_zero || want != 0.0 || y != 0.0 || want.is_sign_negative() == y.is_sign_negative()
         };
         let judged = |bits: [u64; 3], want: f64| {
-            let x = bits.map(|b| number::real(DType::F32, b));
-            judge(&self.bound, self.floor, DType::F32, want.into(), &x[..self.row.arity()], got as u64)
+            let x = bits.map(|b| number::real(self.dtype, b));
+            judge(&self.bound, self.floor, self.result, want.into(), &x[..self.row.arity()], got as u64)
         };
         let (ulps, right) = judged(bits, want);
         if right && zero(want) {
+            let share =
+                if ulps.is_finite() && self.dtype != DType::F32 { self.share(bits, want, got, ulps) } else { 0.0 };
+            if share > found.share {
+                *found = Found { share, ulps, at, ..std::mem::take(found) };
+            }
             return;
         }
         if self.gpu
@@ -140,21 +150,30 @@ impl Judge {
             && let Some(exact) = self.exact
         {
             let stands = |b: [u64; 3]| {
-                let x = b.map(|b| number::real(DType::F32, b));
+                let x = b.map(|b| number::real(self.dtype, b));
                 judged(b, exact(x[0], x[1], x[2])).1
             };
-            if rules::flushed(DType::F32, bits).into_iter().any(stands) {
+            if rules::flushed(self.dtype, bits).into_iter().any(stands) {
                 return;
             }
         }
-        self.wrong(at, number::round(DType::F32, want), got, ulps, found);
+        self.wrong(at, number::round(self.result, want), got, ulps, found);
+    }
+
+    /// The share of its bound that a right result takes.
+    fn share(&self, bits: [u64; 3], want: f64, got: u32, ulps: f64) -> f64 {
+        let x = bits.map(|b| number::real(self.dtype, b));
+        let error = (number::real(self.result, got as u64) - want).abs();
+        let unit = number::ulp(self.result, want);
+        let share = self.bound.share([error, ulps], want, &x[..self.row.arity()], self.result, unit, self.floor);
+        if share.is_finite() { share } else { 0.0 }
     }
 
     fn wrong(&self, at: [u32; 3], want: u64, got: u32, ulps: f64, found: &mut Found) {
         found.wrong += 1;
         if found.first.is_none() {
             let operands: Vec<String> =
-                at.iter().take(self.row.arity()).map(|b| number::show(DType::F32, *b as u64)).collect();
+                at.iter().take(self.row.arity()).map(|b| number::show(self.dtype, *b as u64)).collect();
             let (want, got) = (number::show(self.result, want), number::show(self.result, got as u64));
             let operands = operands.join(", ");
             let bound = &self.bound;
@@ -164,7 +183,7 @@ impl Judge {
 
     /// The worst result.
     pub fn figure(&self, found: &Found, of: &str) -> Figure {
-        let operands = found.at.iter().take(self.row.arity()).map(|b| number::show(DType::F32, *b as u64));
+        let operands = found.at.iter().take(self.row.arity()).map(|b| number::show(self.dtype, *b as u64));
         let at = operands.collect::<Vec<_>>().join(", ");
         Figure { share: found.share, ulps: Some(found.ulps), at, of: of.into() }
     }

@@ -1,6 +1,7 @@
 //! Which operands a run takes.
 
-use crate::common::Random;
+use crate::common::{Random, number};
+use cupric::DType;
 use cupric::testing::Row;
 use std::time::SystemTime;
 
@@ -16,27 +17,29 @@ pub fn phase(stride: u64) -> u64 {
 }
 
 /// Operands of a function of two or three: any bits, a function's domain, neighbours in magnitude, equal ones.
-pub fn tuples(row: &Row, phase: u64, n: usize) -> Vec<Vec<u32>> {
+pub fn tuples(row: &Row, dtype: DType, phase: u64, n: usize) -> Vec<Vec<u32>> {
     let name = row.name().bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b as u64));
     let mut random = Random(name.wrapping_add(phase << 32));
     let [lo, hi] = row.domain();
+    let near = |x: f64| number::round(dtype, x) as u32;
+    let mask = u32::MAX >> (32 - 8 * dtype.size());
     let mut columns = vec![Vec::with_capacity(n); row.arity()];
     for i in 0..n {
-        let mut first = 0f32;
+        let mut first = 0u32;
         for (k, column) in columns.iter_mut().enumerate() {
-            let any = (random.bits() >> 32) as u32;
+            let any = (random.bits() >> 32) as u32 & mask;
             let sign = if any & 1 == 0 { 1.0 } else { -1.0 };
             let bits = match i % 8 {
                 0..3 => any,
-                3..5 => (random.between(lo, hi) as f32).to_bits(),
+                3..5 => near(random.between(lo, hi)),
                 // small numbers, whose results are many
-                5 => ((random.between(-40.0, 40.0) * 0.5f64.powf(random.between(0.0, 24.0))) as f32).to_bits(),
+                5 => near(random.between(-40.0, 40.0) * 0.5f64.powf(random.between(0.0, 24.0))),
                 _ if k == 0 => any,
-                6 => ((first as f64 * sign * 2f64.powf(random.between(-30.0, 30.0))) as f32).to_bits(),
+                6 => near(number::real(dtype, first as u64) * sign * 2f64.powf(random.between(-30.0, 30.0))),
                 // a few numbers away
-                _ => first.to_bits().wrapping_add((any % 9).wrapping_sub(4)),
+                _ => first.wrapping_add((any % 9).wrapping_sub(4)) & mask,
             };
-            first = if k == 0 { f32::from_bits(bits) } else { first };
+            first = if k == 0 { bits } else { first };
             column.push(bits);
         }
     }

@@ -57,8 +57,13 @@ pub(crate) fn erfc(x: f32) -> f32 {
     let z = t * t;
     let low = t.mul_add(t, -z);
     let (p, k) = exp_parts_sum(-z, -low);
-    let i = 1.0 / (t + 2.0);
-    let r = scale(p * i * poly((t - 2.0) * i, ERFCX), k);
+    let d = t + 2.0;
+    let i = 1.0 / d;
+    let v = p * poly((t - 2.0) * i, ERFCX);
+    // v / (t + 2), corrected by its own remainder and by what d leaves out
+    let q = v * i;
+    let rest = (-q).mul_add(d, v) - q * (t - (d - 2.0));
+    let r = scale(rest.mul_add(i, q), k);
     let r = if x < 0.0 { 2.0 - r } else { r };
     let small = (-x).mul_add(poly(z, ERF), 1.0 - x);
     if a < 0.875 { small } else { r }
