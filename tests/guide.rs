@@ -274,3 +274,20 @@ fn the_support_matrix_is_that_of_the_table() {
     }
     holds("src/guide/support.md", table.trim_start());
 }
+
+#[test]
+fn the_tour_is_that_of_the_readme() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let read = |file| fs::read_to_string(root.join(file)).expect("a readable file");
+    let (readme, example) = (read("README.md"), read("examples/tour.rs"));
+    let tour = readme.split("```rust").nth(1).and_then(|t| t.split("```").next()).expect("a tour");
+    let statements = tour.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
+    let mut count = 0;
+    // the device is an option there, and an error is no panic
+    for line in statements.filter(|l| (l.starts_with("let ") || l.starts_with("w.")) && !l.contains("Device::best")) {
+        let line = line.split(".eval().unwrap_err()").next().unwrap_or(line).trim_start_matches("let e = (&w");
+        assert!(example.contains(line), "examples/tour.rs lacks {line}");
+        count += 1;
+    }
+    assert!(count > 10, "{count} statements");
+}

@@ -43,12 +43,16 @@ pub(super) fn verdict(program: &Program<'_>) -> Result<()> {
     let bad = program.bad.lock().map_or(None, |b| *b);
     match bad {
         None => Ok(()),
-        Some((_, index, extent)) => Err(Error::new(
-            ErrorKind::Index,
-            program.kernel.name,
-            format!("index {index} is out of range for an axis of length {extent}"),
-            program.kernel.location,
-        )),
+        Some((_, index, extent)) => {
+            // one that counts from the end has had the length added
+            let index = if index < 0 { index - extent as i128 } else { index };
+            Err(Error::new(
+                ErrorKind::Index,
+                program.kernel.name,
+                format!("index {index} is out of range for an axis of length {extent}"),
+                program.kernel.location,
+            ))
+        }
     }
 }
 

@@ -235,26 +235,19 @@ impl Frame {
                 Run::Gather { place, stride, extent, mode } => {
                     let index = self.at[step.args[0]] as *const u8;
                     let p = &program.places[place];
-                    let check = program.goal == Goal::Checks;
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
+                    let indices = Indices { at: index, compute: step.operand, stride, extent, mode };
                     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
                         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                             for r in 0..rn {
                                 let at = (rd + r) * tile.nc + cd;
-                                let start = ro + co + r as isize * rs;
-                                for i in 0..cn {
-                                    let want = index_value(step.operand, index, at + i);
-                                    let Some(k) = resolve(want, extent, mode) else {
-                                        if check {
-                                            report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent);
-                                        }
-                                        strided::fill(p.size, 0, raw.add((at + i) * p.size), 1);
-                                        continue;
-                                    };
-                                    let from =
-                                        p.ptr.offset((start + i as isize * cs + k as isize * stride) * p.size as isize);
-                                    let word = strided::read(p.size, from);
-                                    strided::fill(p.size, word, raw.add((at + i) * p.size), 1);
+                                let from = p.ptr.offset((ro + co + r as isize * rs) * p.size as isize);
+                                let src = Block { ptr: from, rows: 0, cols: cs };
+                                let bad = indices.take(p.size, src, raw.add(at * p.size), at, cn);
+                                if program.goal == Goal::Checks
+                                    && let Some((i, want)) = bad
+                                {
+                                    report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent);
                                 }
                             }
                         });
@@ -319,6 +312,74 @@ unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -> i128 {
             Compute::I64 => *(index as *const i64).add(i) as i128,
             Compute::U64 => *(index as *const u64).add(i) as i128,
             _ => *index.add(i * compute.size()) as i128,
+        }
+    }
+}
+
+/// The indices of a gather, and what they mean.
+struct Indices {
+    at: *const u8,
+    compute: Compute,
+    stride: isize,
+    extent: usize,
+    mode: IndexMode,
+}
+
+impl Indices {
+    /// Copies `n` elements, each at its index counted from where `src` stands; gives the first that is out of range, in
+    /// whose place there are zeros.
+    // SAFETY: there are indices up to `at + n`; what they mean lies in memory, and `to` has room.
+    unsafe fn take(&self, size: usize, src: Block, to: *mut u8, at: usize, n: usize) -> Option<(usize, i128)> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
+            let mut bad = None;
+            if n > 1 && self.is_one(at, n) {
+                // a piece of a row, as it is
+                let want = index_value(self.compute, self.at, at);
+                match resolve(want, self.extent, self.mode) {
+                    Some(k) => {
+                        let (src, dst) = (Block { ptr: place(k), ..src }, Block { ptr: to, rows: 0, cols: 1 });
+                        strided::copy(size, src, dst, 1, n);
+                    }
+                    None => {
+                        bad = Some((0, want));
+                        strided::fill(size, 0, to, n);
+                    }
+                }
+                return bad;
+            }
+            for i in 0..n {
+                let want = index_value(self.compute, self.at, at + i);
+                let word = match resolve(want, self.extent, self.mode) {
+                    Some(k) => strided::read(size, place(k).offset(i as isize * src.cols * size as isize)),
+                    None => {
+                        bad = bad.or(Some((i, want)));
+                        0
+                    }
+                };
+                strided::fill(size, word, to.add(i * size), 1);
+            }
+            bad
+        }
+    }
+
+    /// Whether `n` indices from `at` on are the same one.
+    // SAFETY: there are so many, and at least two.
+    unsafe fn is_one(&self, at: usize, n: usize) -> bool {
+        // SAFETY: the caller's promise. Where indices differ, the first two mostly do.
+        unsafe {
+            match self.compute.size() {
+                4 => {
+                    let all = std::slice::from_raw_parts((self.at as *const u32).add(at), n);
+                    all[1] == all[0] && all.iter().fold(0, |d, x| d | (x ^ all[0])) == 0
+                }
+                8 => {
+                    let all = std::slice::from_raw_parts((self.at as *const u64).add(at), n);
+                    all[1] == all[0] && all.iter().fold(0, |d, x| d | (x ^ all[0])) == 0
+                }
+                _ => false,
+            }
         }
     }
 }
