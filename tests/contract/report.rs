@@ -57,10 +57,16 @@ impl Report {
                 }
             }
             Err(why) => self.failures.push(format!(
-                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test contract {}::",
+                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test {} {}::",
+                env!("CARGO_CRATE_NAME"),
                 self.backend
             )),
         }
+    }
+
+    /// How many trials ran.
+    pub fn trials(&self) -> usize {
+        self.trials
     }
 
     /// Prints the count and fails with the failures.
@@ -70,8 +76,9 @@ impl Report {
             n => format!(", {n} of them with a type that the device lacks and refuses"),
         };
         let (backend, failed) = (self.backend, self.failures.len());
-        let (trials, elements) = (self.trials, self.elements);
-        say(&format!("contract: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
+        let (trials, elements) = (self.trials(), self.elements);
+        let suite = env!("CARGO_CRATE_NAME");
+        say(&format!("{suite}: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
         if self.failures.is_empty() {
             return;
         }

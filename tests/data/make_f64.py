@@ -56,6 +56,11 @@ def spread(lo, hi, rng):
     return [x for x in points if lo <= x <= hi]
 
 
+# what stage 5 of the tests tries: edges of the type, and numbers where something happens
+SPECIAL = [5e-324, -2.225073858507201e-308, 2.2250738585072014e-308, 1.0, -1.0, 0.5, 1.5, -2.5]
+SPECIAL += [1.7976931348623157e308, -1.7976931348623157e308]
+
+
 def near(c, count, rng):
     """Numbers around a value where a function turns or cancels."""
     return [c * (1 + rng.choice([-1, 1]) * 2.0 ** -rng.uniform(1, 52)) for _ in range(count)]
@@ -190,6 +195,7 @@ def main():
         for c in interest:
             points += near(c, 12, rng)
         points = [x for x in points if x != 0 and (lo <= x <= hi or name in ("sin", "cos", "tan"))]
+        points += SPECIAL
         emit(name, 1, function, [(x,) for x in points])
     for name, (function, a, b) in BINARY.items():
         rng = random.Random(name)
@@ -219,6 +225,8 @@ def main():
             elif kind < 0.6 and name == "floor_divide":
                 x = y * rng.randrange(1, 1 << 30)
             points.append((x, y))
+        if name != "floor_divide":
+            points += [(x, y) for x in SPECIAL for y in SPECIAL]
         emit(name, 2, function, points)
     rng = random.Random("lerp")
     points = [(rng.uniform(-10, 10), rng.uniform(-10, 10), rng.uniform(-2, 3)) for _ in range(POINTS)]
