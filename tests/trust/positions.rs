@@ -9,7 +9,7 @@ use cupric::{DType, Device, Expr, s};
 const POSITIONS: [(&str, usize, usize); 4] = [("first", 0, 35), ("inside", 21, 35), ("tail", 34, 35), ("alone", 0, 1)];
 
 /// On a GPU that many special values are in arrays of their own for a position; another run of them for each trial.
-const OWN: usize = 64;
+const OWN: usize = 256;
 
 /// ±0, subnormals, ±1, ±max, ±∞, NaN, a NaN with a payload and a sign; the edges of integers and of their widths.
 fn specials(d: DType) -> [u64; 16] {
