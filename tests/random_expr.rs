@@ -43,7 +43,10 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let full = std::env::var("CUPRIC_FULL").is_ok_and(|v| v == "1");
     let usual = if d.is_gpu() { count[1] * if full { 20 } else { 3 } / 3 } else { count[0] };
     let count = number("CUPRIC_RANDOM").map_or(usual, |n| n as usize);
-    if let Some(seed) = number("CUPRIC_SEED").filter(|s| (base..base + 1_000_000).contains(s)) {
+    if let Some(seed) = number("CUPRIC_SEED") {
+        if !(base..base + 1_000_000).contains(&seed) {
+            return;
+        }
         let p = generate(seed, types, d, 40);
         println!("{}\n{p}", p.code());
         run(&p, d, true, &format!("seed {seed}")).unwrap_or_else(|e| panic!("{e}"));

@@ -107,16 +107,13 @@ fn order(draft: &mut Draft) {
         dims
     };
     let store = draft.stores[0].strides.clone();
-    let positions = draft.values.iter().any(|v| matches!(v.op, Op::Reduce(Fold::ArgMin | Fold::ArgMax, _)));
     let outer = match draft.kind {
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
         KernelKind::Reduce(_) => by(&draft.order, 0..o),
         KernelKind::Matmul => (0..o).collect(),
     };
-    // a position is counted in C order
     let inner = match draft.kind {
         KernelKind::Matmul => (o..n).collect(),
-        _ if positions => (o..n).collect(),
         _ => by(&draft.order, o..n),
     };
     let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();

@@ -440,12 +440,16 @@ impl Interpreter {
                     if p.is_unknown() || q.is_unknown() {
                         return Real::unknown();
                     }
-                    let error = if p.error + q.error == 0.0 {
-                        0.0
-                    } else {
-                        p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error
-                    };
-                    Real { value: p.value * q.value, error }
+                    let value = p.value * q.value;
+                    let mut error = 0.0;
+                    if p.error + q.error > 0.0 {
+                        error = p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error;
+                    }
+                    // f64 holds the product of two f32, but not of two f64
+                    if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
+                        error += number::spacing(dtype, value);
+                    }
+                    Real { value, error }
                 })
                 .collect();
             // the sum begins at +0

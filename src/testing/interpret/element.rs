@@ -19,19 +19,21 @@ pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i1
     Some(wrap(result, row.exact_int?(v[0], v[1], v[2], width(operand))))
 }
 
-/// All combinations of the ends of inexact operands.
+/// All combinations of the ends of inexact operands, and of 0 where it lies between them: there are the poles.
 fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
-    for k in 0..1 << x.len() {
-        let mut v = [0.0; 3];
-        let mut new = true;
-        for (i, x) in x.iter().enumerate() {
-            let high = k >> i & 1 == 1;
-            // an exact operand has one end
-            new &= !high || x.error > 0.0;
-            v[i] = if high { x.high() } else { x.low() };
-        }
-        if new {
-            see(v);
+    let mut ends = [[0.0; 3]; 3];
+    let mut count = [1; 3];
+    for (i, x) in x.iter().enumerate() {
+        ends[i] = [x.low(), x.high(), 0.0];
+        count[i] = match x.error > 0.0 {
+            true if x.low() <= 0.0 && x.high() >= 0.0 => 3,
+            true => 2,
+            false => 1,
+        };
+    }
+    for i in 0..count[0] {
+        for j in 0..count[1] {
+            (0..count[2]).for_each(|k| see([ends[0][i], ends[1][j], ends[2][k]]));
         }
     }
 }
@@ -41,6 +43,10 @@ pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     let f = row.exact?;
     let mut v = [0.0; 3];
     v.iter_mut().zip(x).for_each(|(v, x)| *v = x.value);
+    // a NaN has no sign that anyone promises
+    if row.name == "signbit" && v[0].is_nan() {
+        return None;
+    }
     if x.iter().all(|x| x.error == 0.0) {
         return Some(f(v[0], v[1], v[2]) != 0.0);
     }
@@ -98,7 +104,14 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
     let mut operands = [Real::exact(0.0); 3];
     operands.iter_mut().zip(x).for_each(|(o, x)| *o = *x);
     let operands = &mut operands[..x.len()];
+    if row.name == "copysign" && x[1].value.is_nan() {
+        return Real::unknown();
+    }
     if rules.gpu && !selects {
+        // a driver may simplify x − x and the like as if there were no infinities
+        if operands.iter().any(|x| !x.value.is_finite()) {
+            return Real::unknown();
+        }
         // a driver may flush subnormals
         for x in operands.iter_mut().filter(|x| x.value != 0.0 && x.value.abs() < tiny) {
             x.error += tiny;
