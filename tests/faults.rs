@@ -329,6 +329,13 @@ fn a_device_that_is_really_gone() {
         let lost = own(&d);
         let mut a = vec![];
         SCRIPT[..at].iter().for_each(|step| step(&lost, &mut a).unwrap());
+        if at % 2 == 1 {
+            // with work under way
+            let busy = zeros([1 << 20], F32).to_device(&lost).unwrap();
+            a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
+            lost.synchronize().unwrap();
+            a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
+        }
         testing::destroy(&lost);
         let started = Instant::now();
         let mut ends = vec![];
