@@ -391,6 +391,12 @@ impl Batch {
         self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= shared.eager
     }
 
+    /// Makes what [`Batch::record`] may fail to make.
+    pub fn prepare(&mut self, shared: &Shared, pipeline: &Pipeline, bound: &[Bound<'_>]) -> Result<()> {
+        self.group(shared, pipeline, bound)?;
+        self.params_group(shared, pipeline.class).map(drop)
+    }
+
     /// Records one dispatch.
     pub fn record(
         &mut self,
