@@ -320,6 +320,43 @@ fn every_pipeline_fails_once() {
 
 #[cfg(feature = "gpu")]
 #[test]
+fn a_write_in_several_dispatches_is_whole() {
+    if gpu(1).is_none() {
+        return;
+    }
+    let d = testing::shrunk_gpu(64 << 10, 4).unwrap();
+    let mut stage = Stage::new(10, "fault injection: windows", &d);
+    let old: Vec<i32> = (0..50_001).collect();
+    let writes: [fn(&mut Array) -> Result<()>; 3] =
+        [|x| x.update(|x| x * 2 + 1), |x| x.fill(7), |x| x.set(s![5..;2], x.slice(s![5..;2]) + 3)];
+    for write in writes {
+        let mut x = put(&d, old.clone(), &[50_001]);
+        write(&mut x).unwrap();
+        let new = x.to_vec::<i32>().unwrap();
+        for kind in [ErrorKind::OutOfMemory, ErrorKind::Internal] {
+            for nth in 1.. {
+                heal(&d);
+                let mut x = put(&d, old.clone(), &[50_001]);
+                let (end, calls, failed) =
+                    with_fault(&d, Fault { site: None, nth, onwards: false, kind }, || write(&mut x));
+                if failed == 0 {
+                    assert!(nth > 3, "{calls:?}");
+                    break;
+                }
+                assert_eq!(end.unwrap_err().kind(), kind);
+                match x.to_vec::<i32>() {
+                    Ok(now) => assert!(now == old || now == new, "call {nth} as {kind:?}: written in part"),
+                    Err(e) => assert!(e.kind() == kind && d.synchronize().is_err(), "call {nth}: {e}"),
+                }
+                stage.count(1);
+            }
+        }
+    }
+    heal(&d);
+}
+
+#[cfg(feature = "gpu")]
+#[test]
 fn a_device_that_is_really_gone() {
     let Some(d) = gpu(1) else { return };
     let kept = put(&d, noise(9, 1000), &[1000]);
@@ -329,6 +366,13 @@ fn a_device_that_is_really_gone() {
         let lost = own(&d);
         let mut a = vec![];
         SCRIPT[..at].iter().for_each(|step| step(&lost, &mut a).unwrap());
+        if at % 2 == 1 {
+            // with work under way
+            let busy = zeros([1 << 20], F32).to_device(&lost).unwrap();
+            a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
+            lost.synchronize().unwrap();
+            a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
+        }
         testing::destroy(&lost);
         let started = Instant::now();
         let mut ends = vec![];

@@ -203,10 +203,10 @@ fn line<T: Small>(d: &Device, stage: &mut Stage) {
             assert_eq!(got, want, "{} from {start} of {n}", T::DTYPE);
         }
         // two numbers side by side, each by its own write
-        for i in 0..n.min(40) {
+        for (i, wanted) in want.iter_mut().enumerate().take(40) {
             let to = put(d, vec![T::from(i as i64 % 2)], &[]);
             x.slice_mut(s![i]).assign(to).unwrap();
-            want[i] = i as i64 % 2;
+            *wanted = i as i64 % 2;
         }
         let got: Vec<i64> = x.to_vec::<T>().unwrap().into_iter().map(T::to).collect();
         assert_eq!(got, want, "{} one by one of {n}", T::DTYPE);

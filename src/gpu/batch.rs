@@ -111,6 +111,8 @@ pub(super) struct Batch {
     by_key: Map<Key, Arc<Pipeline>>,
     by_text: HashMap<String, Arc<Pipeline>>,
     groups: Map<GroupKey, wgpu::BindGroup>,
+    /// What tests fill memory with.
+    pattern: Option<wgpu::Buffer>,
     /// Where a gather notes that an index was out of range.
     pub errors: wgpu::Buffer,
     /// Whether a gather ran since that was last read.
@@ -144,6 +146,7 @@ impl Batch {
             by_key: Map::default(),
             by_text: HashMap::new(),
             groups: Map::default(),
+            pattern: None,
             errors,
             unread_errors: false,
             timer: None,
@@ -392,6 +395,12 @@ impl Batch {
         self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= shared.eager
     }
 
+    /// Makes what [`Batch::record`] may fail to make.
+    pub fn prepare(&mut self, shared: &Shared, pipeline: &Pipeline, bound: &[Bound<'_>]) -> Result<()> {
+        self.group(shared, pipeline, bound)?;
+        self.params_group(shared, pipeline.class).map(drop)
+    }
+
     /// Records one dispatch.
     pub fn record(
         &mut self,
@@ -413,11 +422,10 @@ impl Batch {
             Some(pass) => pass,
             None => {
                 let descriptor = wgpu::CommandEncoderDescriptor { label: None };
-                let mut encoder = shared.device.create_command_encoder(&descriptor);
+                let encoder = self.encoder.get_or_insert_with(|| shared.device.create_command_encoder(&descriptor));
                 let timestamp_writes = self.timer.as_mut().and_then(Timer::next_pass);
                 let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
                 let pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
-                self.encoder = Some(encoder);
                 self.pass.insert(pass)
             }
         };
@@ -428,6 +436,30 @@ impl Batch {
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
         shared.counters.kernels.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// For tests: fills a buffer with a byte, after what is recorded and before what comes.
+    pub fn fill(&mut self, shared: &Shared, buffer: &wgpu::Buffer, byte: u8) -> Result<()> {
+        const PIECE: u64 = 1 << 20;
+        let pattern = match &self.pattern {
+            Some(pattern) => pattern,
+            None => self.pattern.insert(shared.scoped("pattern", || {
+                let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+                let descriptor =
+                    wgpu::BufferDescriptor { label: Some("pattern"), size: PIECE, usage, mapped_at_creation: false };
+                let pattern = shared.device.create_buffer(&descriptor);
+                shared.queue.write_buffer(&pattern, 0, &vec![byte; PIECE as usize]);
+                pattern
+            })?),
+        };
+        self.pass = None;
+        let descriptor = wgpu::CommandEncoderDescriptor { label: None };
+        let encoder = self.encoder.get_or_insert_with(|| shared.device.create_command_encoder(&descriptor));
+        for at in (0..buffer.size()).step_by(PIECE as usize) {
+            encoder.copy_buffer_to_buffer(pattern, 0, buffer, at, PIECE.min(buffer.size() - at));
+        }
+        self.dispatches += 1;
         Ok(())
     }
 

@@ -15,6 +15,8 @@ const SLICE: Duration = Duration::from_millis(2);
 /// How long a wait polls without sleeping; short work is done by then.
 const EAGER: Duration = Duration::from_micros(100);
 const LONGEST_NAP: Duration = Duration::from_micros(500);
+/// How long an error waits for the word that the device is lost.
+const DRAIN: Duration = Duration::from_millis(200);
 
 /// A GPU that could be opened.
 #[derive(Clone, Debug)]
@@ -273,8 +275,7 @@ impl Shared {
             error = pollster::block_on(scope.pop()).or(error);
         }
         if error.is_some() {
-            // a lost device makes other errors first
-            self.poll_once();
+            self.drain();
         }
         self.check()?;
         let (kind, detail) = match (value, error) {
@@ -318,6 +319,21 @@ impl Shared {
         match self.poller.try_lock() {
             Ok(_guard) => drop(self.device.poll(wgpu::PollType::Poll)),
             Err(TryLockError::Poisoned(_)) | Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// After an error: a lost device makes other errors first, and says that it is lost when its queue is empty.
+    fn drain(&self) {
+        let start = Instant::now();
+        while start.elapsed() < DRAIN && !self.late.any.load(Relaxed) {
+            let polled = {
+                let _guard = lock(&self.poller);
+                self.device.poll(wgpu::PollType::Poll)
+            };
+            match polled {
+                Ok(status) if !status.is_queue_empty() => std::thread::sleep(LONGEST_NAP),
+                _ => return,
+            }
         }
     }
 

@@ -142,12 +142,9 @@ impl Shared {
     /// Fills a buffer that nobody has read yet.
     #[cold]
     fn poison(&self, raw: &Raw) -> Result<()> {
-        // who had the buffer before may still be in the open batch
-        self.flush_use(raw.batch.load(Relaxed))?;
-        let piece = vec![POISON; raw.size.min(1 << 20) as usize];
-        for at in (0..raw.size).step_by(piece.len()) {
-            self.queue.write_buffer(&raw.buffer, at, &piece[..piece.len().min((raw.size - at) as usize)]);
-        }
+        let mut batch = lock(&self.batch);
+        batch.fill(self, &raw.buffer, POISON)?;
+        raw.batch.store(batch.serial(), Relaxed);
         Ok(())
     }
 
