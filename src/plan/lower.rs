@@ -9,7 +9,7 @@ use super::graph::AOp;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::{BufferRef, KernelKind, Lanes, Load, Op, Store, Value};
-use crate::layout::{Layout, Shape, Strides, View, c_strides, common_order};
+use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
@@ -110,7 +110,7 @@ impl Space {
         let nearest =
             (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
         let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
-        let length: usize = lengths.iter().product();
+        let length = layout::product(&lengths);
         let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
         if !free.is_empty() && !row {
             return None;
