@@ -92,7 +92,7 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0277
 //! let x = cupric::array![1., 2.];
 //! let lr: f32 = 0.1;
 //! let y = lr * &x; // write `&x * lr`
@@ -101,12 +101,12 @@
 //! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`) and no `+=` (use
 //! `update`), because none of them could report an error:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0368
 //! let mut x = cupric::array![1., 2.];
 //! x += 1.0;
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0369
 //! let x = cupric::array![1., 2.];
 //! let same = x == x;
 //! ```

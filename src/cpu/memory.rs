@@ -59,7 +59,7 @@ fn layout(size: usize) -> Option<Layout> {
 }
 
 /// Asks for huge pages: touching them costs less. Nothing depends on the answer.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn advise_huge(ptr: NonNull<u8>, size: usize) {
     // the C library that `std` links
     unsafe extern "C" {
@@ -70,7 +70,7 @@ fn advise_huge(ptr: NonNull<u8>, size: usize) {
     unsafe { madvise(ptr.as_ptr().cast(), size / HUGE * HUGE, MADV_HUGEPAGE) };
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 fn advise_huge(_: NonNull<u8>, _: usize) {}
 
 impl Pool {
@@ -110,6 +110,11 @@ impl Pool {
                 }
             }
         };
+        // what was refused was never in use
+        let used = self.used.load(Relaxed);
+        if used > self.peak.load(Relaxed) {
+            self.peak.fetch_max(used, Relaxed);
+        }
         let memory = CpuMemory { place, bytes, pool: self.clone() };
         if self.faults.poisons() {
             // SAFETY: the block holds that many bytes and has no other user yet.
@@ -150,9 +155,6 @@ impl Pool {
             if used + self.cached.load(Relaxed) > limit {
                 self.trim();
             }
-        }
-        if used > self.peak.load(Relaxed) {
-            self.peak.fetch_max(used, Relaxed);
         }
         Ok(())
     }
@@ -348,6 +350,8 @@ mod tests {
         let v = pool.adopt(vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
         drop(v);
-        assert!(Pool::new(0, "cpu", None).allocate(usize::MAX).is_err());
+        let pool = Pool::new(0, "cpu", None);
+        assert!(pool.allocate(usize::MAX).is_err() && pool.allocate(1 << 60).is_err());
+        assert_eq!(pool.info(), (0, 0, 0, None));
     }
 }

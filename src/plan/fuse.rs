@@ -295,10 +295,11 @@ impl<'a> Planner<'a> {
         match &n.op {
             AOp::Concat(axis) => {
                 let (args, axis) = (n.args.clone(), *axis);
-                let mut at = 0;
+                let mut at = 0isize;
                 for a in args {
                     let mut part = to.clone();
-                    part.offset += at * part.strides[axis];
+                    // an empty part may lie anywhere
+                    part.offset = part.offset.saturating_add(at.saturating_mul(part.strides[axis]));
                     at += self.arena.nodes[a].shape[axis] as isize;
                     // a part that is stored anyway is copied from its buffer
                     self.kernels(a, node, part, &mut stage)?;
@@ -394,7 +395,7 @@ impl<'a> Planner<'a> {
     /// What is computed from a reduction or a product alone and has as few elements belongs to its kernel, not to the
     /// one that reads it: the last such node is the one to store.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
-        let size = |n: usize| self.arena.nodes[n].shape.iter().product::<usize>();
+        let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;
         while self.uses[node] == 1 {
             let next = self.consumer[node];

@@ -9,7 +9,7 @@ use super::graph::AOp;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::{BufferRef, Fold, KernelKind, Lanes, Load, Op, Store, Value};
-use crate::layout::{Layout, Shape, Strides, View, c_strides, common_order};
+use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -109,7 +109,7 @@ impl Space {
             // a position is counted in C order
             order[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
-        let length: usize = lengths.iter().product();
+        let length = layout::product(&lengths);
         let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
         if !free.is_empty() && !row {
             return None;

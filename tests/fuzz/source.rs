@@ -1,4 +1,6 @@
 //! Bytes as a source of choices: any bytes are some choices, so that a fuzzer may change them as it likes.
+// each target uses some of it
+#![allow(dead_code)]
 
 /// Choices, made by bytes; when they are used up, each is the first.
 pub struct Source<'a>(&'a [u8]);
