@@ -16,6 +16,20 @@ pub fn phase(stride: u64) -> u64 {
     }
 }
 
+/// A last operand at which a function of these first ones cancels or leaves its type, if it has one.
+fn critical(function: &str, x: &[f64], choice: u64) -> Option<f64> {
+    let y = match (function, x) {
+        ("add", [a]) => -a,
+        // e^x + e^y = 1
+        ("logaddexp", [a]) => (-a.exp()).ln_1p(),
+        ("lerp", [a, b]) => a / (a - b),
+        // the largest number, the smallest normal one, the smallest of f32 and f16
+        ("pow", [a]) => [128.0, -126.0, -149.0, 16.0, -14.0, -24.0][choice as usize % 6] / a.abs().log2(),
+        _ => return None,
+    };
+    y.is_finite().then_some(y)
+}
+
 /// Operands of a function of two or three: any bits, a function's domain, neighbours in magnitude, equal ones.
 pub fn tuples(row: &Row, dtype: DType, phase: u64, n: usize) -> Vec<Vec<u32>> {
     let name = row.name().bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b as u64));
@@ -26,6 +40,7 @@ pub fn tuples(row: &Row, dtype: DType, phase: u64, n: usize) -> Vec<Vec<u32>> {
     let mut columns = vec![Vec::with_capacity(n); row.arity()];
     for i in 0..n {
         let mut first = 0u32;
+        let mut before = vec![];
         for (k, column) in columns.iter_mut().enumerate() {
             let any = (random.bits() >> 32) as u32 & mask;
             let sign = if any & 1 == 0 { 1.0 } else { -1.0 };
@@ -34,12 +49,16 @@ pub fn tuples(row: &Row, dtype: DType, phase: u64, n: usize) -> Vec<Vec<u32>> {
                 3..5 => near(random.between(lo, hi)),
                 // small numbers, whose results are many
                 5 => near(random.between(-40.0, 40.0) * 0.5f64.powf(random.between(0.0, 24.0))),
+                7 if i % 16 == 15 && any & 2 == 0 && k < row.arity() - 1 => near(random.between(lo, hi)),
                 _ if k == 0 => any,
                 6 => near(number::real(dtype, first as u64) * sign * 2f64.powf(random.between(-30.0, 30.0))),
                 // a few numbers away
                 _ => first.wrapping_add((any % 9).wrapping_sub(4)) & mask,
             };
+            let last = if i % 16 == 15 && k > 0 { critical(row.name(), &before, random.bits() >> 60) } else { None };
+            let bits = last.map_or(bits, |y| near(y).wrapping_add((any % 9).wrapping_sub(4)) & mask);
             first = if k == 0 { bits } else { first };
+            before.push(number::real(dtype, bits as u64));
             column.push(bits);
         }
     }
