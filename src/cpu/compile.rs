@@ -72,11 +72,27 @@ pub(super) fn compile<'a>(
     };
     c.analyse()?;
     c.emit()?;
-    Ok(c.program)
+    let mut program = c.program;
+    if goal == Goal::Checks {
+        leave_unread(&mut program);
+    }
+    Ok(program)
+}
+
+/// Where only indices are looked at, what nobody reads need not be fetched.
+fn leave_unread(program: &mut Program<'_>) {
+    let feeds =
+        program.passes.iter().flat_map(|p| p.feeds.iter().map(|f| f.arg).chain(p.spreads.iter().map(|s| s.from)));
+    let read: Vec<usize> = program.steps.iter().flat_map(|s| s.args).chain(feeds).collect();
+    for step in &mut program.steps {
+        if let Run::Gather { reads, .. } = &mut step.run {
+            *reads = read.contains(&step.id) || !matches!(step.dst, Dst::Slot(_));
+        }
+    }
 }
 
 /// The operands of an operation.
-fn operands(op: &Op) -> SmallVec<[usize; 3]> {
+pub(super) fn operands(op: &Op) -> SmallVec<[usize; 3]> {
     match op {
         Op::Ufunc(_, args) => args.clone(),
         Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
@@ -531,7 +547,10 @@ impl<'a> Compiler<'a, '_> {
                 let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
                 let reach = if kernel.outer_size() == 0 { 0 } else { reach };
                 let place = self.load(*load, inner, reach)?;
-                (Run::Gather { place, stride: *stride, extent: *extent, mode: *mode }, args_of(self, &[*index]))
+                (
+                    Run::Gather { place, stride: *stride, extent: *extent, mode: *mode, reads: true },
+                    args_of(self, &[*index]),
+                )
             }
             Op::Philox { index, word, slots } => {
                 operand = kernel.values[*index].compute();

@@ -170,6 +170,8 @@ pub(super) enum Run {
         stride: isize,
         extent: usize,
         mode: IndexMode,
+        /// Whether the elements are wanted, and not only a verdict on the indices.
+        reads: bool,
     },
     Philox {
         word: u8,
