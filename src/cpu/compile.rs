@@ -74,21 +74,9 @@ pub(super) fn compile<'a>(
     c.emit()?;
     let mut program = c.program;
     if goal == Goal::Checks {
-        leave_unread(&mut program);
+        program.leave_unread();
     }
     Ok(program)
-}
-
-/// Where only indices are looked at, what nobody reads need not be fetched.
-fn leave_unread(program: &mut Program<'_>) {
-    let feeds =
-        program.passes.iter().flat_map(|p| p.feeds.iter().map(|f| f.arg).chain(p.spreads.iter().map(|s| s.from)));
-    let read: Vec<usize> = program.steps.iter().flat_map(|s| s.args).chain(feeds).collect();
-    for step in &mut program.steps {
-        if let Run::Gather { reads, .. } = &mut step.run {
-            *reads = read.contains(&step.id) || !matches!(step.dst, Dst::Slot(_));
-        }
-    }
 }
 
 /// The operands of an operation.
@@ -209,7 +197,10 @@ impl<'a> Compiler<'a, '_> {
             let set = self.below(roots, true, made);
             self.kept |= set & made;
             for v in 0..values.len() {
-                let cheap = matches!(values[v].op, Op::Load(_) | Op::Index { .. } | Op::Scalar(_) | Op::Constant(_));
+                let cheap = match values[v].op {
+                    Op::Load(load) => !self.turns(load),
+                    _ => matches!(values[v].op, Op::Index { .. } | Op::Scalar(_) | Op::Constant(_)),
+                };
                 if set >> v & 1 == 1 && values[v].inner && !cheap {
                     made |= 1 << v;
                 }
@@ -251,6 +242,12 @@ impl<'a> Compiler<'a, '_> {
             self.writes()?;
         }
         Ok(())
+    }
+
+    /// Whether a load's rows become columns, which costs more than to keep them.
+    fn turns(&self, load: usize) -> bool {
+        let strides = self.program.kernel.loads.get(load).map(|l| &l.strides);
+        self.program.order == Order::Cols && strides.is_some_and(|s| !matches!(self.axes(s, true).1.step, Some(0 | 1)))
     }
 
     /// The last value that reads each value's register.

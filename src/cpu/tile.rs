@@ -151,7 +151,13 @@ impl Frame {
                     }
                     Run::Load(place) => {
                         let p = &program.places[place];
-                        self.at[step.id] = self.load(p, to, tile);
+                        let mut at = self.load(p, to, tile);
+                        if let (Dst::Keep(_), true) = (step.dst, at != to) {
+                            // what is kept is found in its own place
+                            std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
+                            at = to;
+                        }
+                        self.at[step.id] = at;
                     }
                     Run::Recall => self.at[step.id] = to,
                     _ => {
