@@ -66,6 +66,26 @@ fn rows_columns_and_repeats(d: &Device) {
     }
 }
 
+fn indices_of_indices_and_tables_of_them(d: &Device) {
+    let x = put(d, (0..640).map(|v| v as f32).collect::<Vec<_>>(), &[10, 64]);
+    let i = put(d, vec![3, 9, -2, 0, 7], &[5]);
+    let j = put(d, vec![4, 1, 1, 2], &[4]);
+    let rows = |k: &[i32]| -> Vec<f32> { k.iter().flat_map(|r| (r * 64..r * 64 + 64).map(|v| v as f32)).collect() };
+    same(&x.take(i.take(&j, 0), 0), &rows(&[7, 9, 9, 8]));
+    let table = put(d, vec![0, 1, 2, 9, 8, -3], &[2, 3]);
+    let got = x.take(&table, 0);
+    assert_eq!(got.shape().unwrap(), [2, 3, 64]);
+    same(&got, &rows(&[0, 1, 2, 9, 8, 7]));
+    // each element of a row by an index of its own, and doubled
+    let column = x.take(&table, 1) * 2.0;
+    let want: Vec<f32> = (0..10).flat_map(|r| [0, 1, 2, 9, 8, 61].map(|c| 2.0 * (r * 64 + c) as f32)).collect();
+    same(&column, &want);
+    for bad in [x.take(i.take(put(d, vec![5], &[1]), 0), 0), x.take(i.take(&j, 0) + 1, 0)] {
+        let error = bad.eval().and_then(|_| d.synchronize()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Index);
+    }
+}
+
 fn the_first_bad_index_is_named(d: &Device) {
     let x = put(d, vec![1f32; 64 * 10], &[10, 64]);
     for (list, bad) in [(vec![1, 2, 12, 3, 99], 12), (vec![0, 0, -11, 10], -11), (vec![10; 5], 10)] {
