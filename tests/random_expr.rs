@@ -37,7 +37,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())
 }
 
-/// Programs from seeds. On a GPU a step alone costs a pipeline: one program in eight is also run node by node.
+/// Programs from seeds. On a GPU a step alone costs a pipeline: one program in four is also run node by node.
 fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let mut stage = Stage::new(7, "random expressions", d);
     let full = std::env::var("CUPRIC_FULL").is_ok_and(|v| v == "1");
@@ -55,9 +55,9 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let mut failures = vec![];
     let (mut nodes, mut wide, mut refused, mut total) = (0, 0, 0, Seen::default());
     for (ran, seed) in (base..base + count as u64).enumerate() {
-        let most = if d.is_gpu() && ran % 4 > 0 { 10 } else { 40 };
+        let most = if d.is_gpu() && ran % 2 > 0 { 16 } else { 40 };
         let p = generate(seed, types, d, most);
-        let steps = !d.is_gpu() || ran % 8 == 0;
+        let steps = !d.is_gpu() || ran % 4 == 0;
         wide += (p.nodes.iter().filter(|s| s.args.is_empty()).count() > 8) as usize;
         stage.count(1);
         match run(&p, d, steps, &format!("seed {seed}")) {
@@ -86,7 +86,7 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
 
 on_devices! {
 
-fn what_failed_once(d: &Device) {
+fn corpus_of_what_failed_once(d: &Device) {
     let mut stage = Stage::new(7, "random expressions", d);
     let text = include_str!("data/expressions.txt");
     let mut failures = vec![];

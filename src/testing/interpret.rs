@@ -452,9 +452,12 @@ impl Interpreter {
                     Real { value, error }
                 })
                 .collect();
-            // the sum begins at +0
-            let r = self.total(dtype, &products, k as f64 / 2.0 + 16.0);
-            Real { value: r.value + 0.0, ..r }
+            // a sum of zeros begins with the first or with +0
+            if products.iter().all(|p| p.value == 0.0 && p.error == 0.0) {
+                let sure = products.iter().all(|p| p.value.is_sign_positive());
+                return Real { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
+            }
+            self.total(dtype, &products, k as f64 / 2.0 + 16.0)
         };
         Elements::Floats((0..size).map(one).collect())
     }

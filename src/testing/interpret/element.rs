@@ -99,7 +99,8 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
         (_, false) => 0,
     };
     let selects = row.bounds[column] == Bound::Ulp(0.0);
-    let rounds_well = matches!(row.bounds[column], Bound::Ulp(u) if u <= 0.5) && !(rules.gpu && !selects);
+    let rounds_well = selects || !rules.gpu && matches!(row.bounds[column], Bound::Ulp(u) if u <= 0.5);
+    let basic = matches!(row.bounds[column], Bound::Ulp(u) if u <= 1.0);
     let tiny = smallest_normal(dtype);
     let mut operands = [Real::exact(0.0); 3];
     operands.iter_mut().zip(x).for_each(|(o, x)| *o = *x);
@@ -129,7 +130,7 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
         // between its ends a smooth function may go a little further
-        if !rounds_well && !selects {
+        if !selects && !basic {
             spread *= 2.0;
         }
         let period = matches!(row.name, "remainder" | "fmod" | "floor_divide");
@@ -159,8 +160,7 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
             false => Real { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
         };
     }
-    // what either neighbour of the result could be, the result itself is where it needs no rounding
-    let basic = matches!(row.bounds[column], Bound::Ulp(u) if u <= 1.0);
+    // a neighbour of the result is allowed, but a result that needs no rounding has none
     if rules.gpu && basic && spread == 0.0 && nearest(dtype, r) == r && (r == 0.0 || r.abs() >= tiny) {
         return Real::exact(r);
     }

@@ -176,13 +176,14 @@ impl Real {
             return self;
         }
         let (low, middle, high) = (nearest(dtype, self.low()), nearest(dtype, self.value), nearest(dtype, self.high()));
-        if low == high {
+        if low == high && low.is_sign_negative() == high.is_sign_negative() {
             return Real::exact(middle);
         }
         if low.is_infinite() || high.is_infinite() {
             return Real::unknown();
         }
-        Real { value: middle, error: (high - middle).max(middle - low) }
+        // a zero of unknown sign is no exact one
+        Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
     /// Rounded to a type, or not.
