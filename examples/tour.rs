@@ -1,45 +1,52 @@
-//! A tour of the library in forty lines: `cargo run --release --example tour`.
+//! The README's tour, printed: `cargo run --release --example tour`.
 
-use cupric::{Device, Result, Rng, array, s};
+mod common;
 
-fn main() -> Result<()> {
-    // where the work is done: a hardware GPU if there is one, else the CPU (CUPRIC_DEVICE=cpu|gpu|gpu:1 decides instead)
-    let device = Device::best()?;
-    println!("on {device}");
+use common::{Args, say};
+use cupric::{DType, Device, Rng, array, eval_all, keep, s, select};
+use std::process::ExitCode;
 
-    // arrays are made on the CPU and cross only when told to
-    let x = array![[1., 2., 3.], [4., 5., 6.]].to_device(&device)?;
+fn main() -> ExitCode {
+    let args = Args::new("tour", "The README's tour of the library, printed.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .parse();
+    common::finish("tour", tour(&args.device()))
+}
 
-    // an operation gives an expression: nothing has run yet, and nothing can fail here
-    let y = (&x * 2.5 + 1.2).sqrt();
-    // all of it is one kernel, which the plan shows
-    println!("{}", y.plan()?);
-    // what runs it can fail, and gives a Result
-    println!("y = {:?}", y.to_vec::<f32>()?);
+fn tour(device: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let device: Device = device.parse()?;
+    say(format_args!("on {device}"))?;
 
-    // axes count from either end; a softmax over rows reads each row once
-    let p = x.softmax(-1).eval()?;
-    println!("softmax in {} kernel(s): {:?}", x.softmax(-1).plan()?.kernels(), p.to_vec::<f32>()?);
-    println!("its rows sum to {:?}, the mean is {}", p.sum(-1).to_vec::<f32>()?, p.mean(..).item::<f32>()?);
+    // random numbers are the same on every device; an expression is computed where it is told to
+    let x = Rng::new(0).normal([1000, 64]).to_device(&device)?;
+    // shapes broadcast as NumPy's; all of it is three kernels
+    let z = ((&x - x.mean(0)) / (x.std(0) + 1e-6)).eval()?;
+    say(format_args!("standardized: {z}"))?;
 
-    // slices and transposes are views: no element is copied
-    println!("every second column, backwards: {:?}", x.slice(s![.., ..;-2]).to_vec::<f32>()?);
-    println!("x · xᵀ = {:?}", x.matmul(x.t()).to_vec::<f32>()?);
+    // an Expr: nothing has run, and the plan shows what would
+    let e = (&z - z.max(keep(-1))).exp();
+    let softmax = &e / e.sum(keep(-1));
+    say(softmax.plan()?)?;
+    // one kernel, which reads each row once
+    let p = softmax.eval()?;
 
-    // writes happen in place where nobody else holds the memory, and never show in another array
-    let mut w = x.eval()?;
-    w.update(|w| w * 0.5)?;
-    w.set(s![.., 0], 9.0)?;
-    println!("w = {:?}, x = {:?}", w.to_vec::<f32>()?, x.to_vec::<f32>()?);
+    // work that several results share is done once
+    let (best, sure) = (p.argmax(-1), p.max(-1).mean(..));
+    let both = eval_all([&best, &sure])?;
+    // views cost nothing; printing reads back what it prints
+    say(format_args!("the first five: {}, sure by {}", both[0].slice(s![..5]), both[1]))?;
 
-    // random numbers are the same on every device
-    let mut rng = Rng::new(42);
-    let noise = rng.normal([1000]).to_device(&device)?;
-    println!("1000 normals: mean {:.3}, deviation {:.3}", noise.mean(..).item::<f32>()?, noise.std(..).item::<f32>()?);
+    // a strided view becomes an array of its own; writes happen in place where nothing else holds the memory
+    let mut w = p.slice(s![..8, ..;2]).eval()?;
+    w.update(|w| w * 0.9 + 0.1)?;
+    // NumPy's w[0, :] = 1
+    w.set(s![0, ..], 1.0)?;
+    let half = select(w.greater(0.5), &w, 0.0).astype(DType::F16);
+    say(format_args!("in f16: {}", half.matmul(half.t()).sum(..).item::<cupric::f16>()?))?;
 
     // an error is carried to where the expression is run, and names the line that made it
-    if let Err(error) = (&x + array![1., 2.].to_device(&device)?).eval() {
-        println!("{error}");
+    if let Err(error) = (&w + array![1., 2., 3.]).eval() {
+        say(error)?;
     }
     Ok(())
 }

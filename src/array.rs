@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, Kind, Operand, common, strong, view};
-use crate::layout::{Layout, View, shape_arg, size_of_shape};
+use crate::layout::{self, Layout, View, shape_arg, size_of_shape};
 use crate::plan;
 use smallvec::SmallVec;
 use std::fmt;
@@ -69,7 +69,7 @@ impl Plan {
 
     /// Bytes read and written: each element of each operand once.
     pub fn bytes(&self) -> (u64, u64) {
-        self.0.plan.kernels.iter().map(|k| k.bytes()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+        self.0.plan.bytes()
     }
 
     /// The WGSL text of each kernel, as the expression's GPU would compile it (empty on the CPU).
@@ -247,7 +247,7 @@ fn execute(work: &[Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
     let plan = &planned.plan.plan;
     let mut outputs: SmallVec<[Buffer; 1]> = SmallVec::new();
     for o in &plan.outputs {
-        let bytes = (o.shape.iter().product::<usize>()).checked_mul(o.dtype.size()).ok_or_else(|| {
+        let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
         outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[0].0.location))?);

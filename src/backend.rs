@@ -1,8 +1,11 @@
 //! Floor 4: what a device must do. `cpu` and `gpu` implement it and know nothing of each other.
 
+mod faults;
+
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::kernel::{Caps, Plan};
+pub(crate) use faults::{Faults, POISON, Planned};
 use std::future::Future;
 use std::pin::Pin;
 

@@ -24,7 +24,7 @@ mod small;
 mod strided;
 mod tile;
 
-use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
+use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result};
@@ -86,6 +86,11 @@ impl Cpu {
         Buffer::new(self.pool.adopt(v))
     }
 
+    /// Faults that tests plan.
+    pub fn faults(&self) -> &Faults {
+        &self.pool.faults
+    }
+
     /// A buffer's memory, after a look that the range lies in it.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
@@ -110,6 +115,7 @@ impl Backend for Cpu {
     }
 
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
+        self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
         // SAFETY: the range lies in the buffer; it has no other user yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.ptr().add(offset), bytes.len()) };
@@ -119,11 +125,13 @@ impl Backend for Cpu {
 
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
         self.bytes_out.fetch_add(len as u64, Relaxed);
-        let result = self.range("download", buffer, offset, len).map(|m| m.as_bytes()[offset..offset + len].to_vec());
+        let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, len));
+        let result = range.map(|m| m.as_bytes()[offset..offset + len].to_vec());
         Box::pin(std::future::ready(result))
     }
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        self.pool.fault("run")?;
         let mut bound = Bound { bindings, temps: SmallVec::new(), pool: &self.pool };
         for bytes in &plan.temps {
             bound.temps.push(self.allocate(*bytes)?);
@@ -141,7 +149,7 @@ impl Backend for Cpu {
     }
 
     fn synchronize(&self) -> Pending<()> {
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(self.pool.fault("synchronize")))
     }
 
     fn report(&self) -> (Stats, MemoryInfo) {

@@ -1,6 +1,6 @@
 //! Floor 7: the registry of devices, and the only place that knows which backends there are.
 
-use crate::backend::{Backend, MemoryInfo, Stats};
+use crate::backend::{Backend, Faults, MemoryInfo, Stats};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
@@ -10,6 +10,7 @@ use std::fmt;
 use std::panic::Location;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
 
 /// Where arrays live and kernels run: the CPU, or a GPU.
 ///
@@ -247,6 +248,34 @@ impl Device {
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }
 
+    /// Runs `f` and waits for its end; gives its result, and how long the device was at the kernels enqueued meanwhile
+    /// (by any thread), by its own clock. No time on the CPU, on a GPU without timestamps, and where timings overlap
+    /// or more than 512 batches ran.
+    ///
+    /// ```
+    /// use cupric::{DType, Device, ones};
+    /// let device = Device::best()?;
+    /// let x = ones([1000], DType::F32).to_device(&device)?;
+    /// let (y, time) = device.time_kernels(|| x.exp().eval())?;
+    /// assert_eq!(y.shape(), [1000]);
+    /// assert!(device.is_gpu() || time.is_none());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// That of `f`, and those of [`Device::synchronize`].
+    #[track_caller]
+    pub fn time_kernels<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
+        let at = Location::caller();
+        let timed = match &self.0.engine {
+            Engine::Cpu(_) => f().map(|value| (value, None)),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.timed(f),
+        };
+        let timed = timed.map_err(|e| e.or_at(at))?;
+        self.synchronize().map(|()| timed)
+    }
+
     /// Bytes in use, cached, and at the peak.
     pub fn memory(&self) -> MemoryInfo {
         self.backend().report().1
@@ -297,6 +326,33 @@ impl Device {
             Engine::Cpu(c) => c,
             #[cfg(feature = "gpu")]
             Engine::Gpu(g) => g,
+        }
+    }
+
+    /// Faults that tests plan.
+    pub(crate) fn faults(&self) -> &Faults {
+        match &self.0.engine {
+            Engine::Cpu(c) => c.faults(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.faults(),
+        }
+    }
+
+    /// For tests: as good as new but for its pipelines.
+    pub(crate) fn heal(&self) {
+        match &self.0.engine {
+            Engine::Cpu(_) => self.trim(),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.heal(),
+        }
+    }
+
+    /// For tests: a GPU's connection ends, as when a driver resets it.
+    pub(crate) fn destroy(&self) {
+        match &self.0.engine {
+            Engine::Cpu(_) => {}
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.destroy(),
         }
     }
 

@@ -86,6 +86,12 @@ impl Error {
         &self.0.operation
     }
 
+    /// The facts.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The caller's file and line, where there is one.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.0.location

@@ -236,7 +236,7 @@ impl Expr {
     /// # Errors
     /// The error that the expression carries.
     pub fn size(&self) -> Result<usize> {
-        Ok(self.checked()?.shape.iter().product())
+        Ok(layout::product(&self.checked()?.shape))
     }
 
     /// The element type.
@@ -378,7 +378,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         let e = strong(e.clone(), at);
         let shape = e.0.shape.clone();
         let sorted = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
-        let n: usize = sorted.iter().map(|d| shape[*d]).product();
+        let n = layout::product(sorted.iter().map(|d| &shape[*d]));
         let kept: Shape = (0..shape.len()).filter(|d| !sorted.contains(d)).map(|d| shape[d]).collect();
         let no_identity = match fold {
             Fold::Ufunc(row) => matches!(row.name, "minimum" | "maximum"),

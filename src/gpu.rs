@@ -4,8 +4,10 @@
 mod batch;
 mod device;
 mod dispatch;
+mod exit;
 mod memory;
 mod numerics;
+mod timer;
 mod variant;
 mod wgsl;
 
@@ -13,7 +15,7 @@ pub(crate) use device::{AdapterInfo, Shrink};
 pub use numerics::Numerics;
 pub(crate) use variant::preview;
 
-use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
+use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, Plan};
@@ -22,6 +24,7 @@ use dispatch::Resources;
 use memory::{GpuMemory, Raw, lock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Bytes read back or written in one piece; more would need as much staging memory again.
 const PIECE: usize = 64 << 20;
@@ -51,6 +54,22 @@ impl Gpu {
         Ok(Gpu { shared: pollster::block_on(device::open(id, adapter_index, limit, Some(shrink)))? })
     }
 
+    /// Faults that tests plan.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// For tests: forgets planned losses, and what is kept for reuse but pipelines.
+    pub fn heal(&self) {
+        self.shared.heal();
+        self.shared.trim();
+    }
+
+    /// For tests: the device is gone from now on.
+    pub fn destroy(&self) {
+        self.shared.device.destroy();
+    }
+
     /// What the device's arithmetic does; found out at the first call.
     pub fn numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.shared.numerics.get() {
@@ -58,6 +77,18 @@ impl Gpu {
         }
         let found = numerics::probe(&self.shared)?;
         Ok(*self.shared.numerics.get_or_init(|| found))
+    }
+
+    /// Runs `f` and gives the time of the kernels that it enqueued by the device's clock, where it has one.
+    pub fn timed<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
+        let Some(id) = timer::start(&self.shared)? else { return Ok((f()?, None)) };
+        match f() {
+            Ok(value) => Ok((value, pollster::block_on(timer::stop(&self.shared, id))?)),
+            Err(error) => {
+                timer::drop_timer(&self.shared, id);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -154,7 +185,10 @@ impl Backend for Gpu {
                 batch.submitted()
             };
             let completed = shared.completed.clone();
-            device::wait(shared, "synchronize", move || (completed.load(Relaxed) >= last).then_some(())).await
+            let done = move || (completed.load(Relaxed) >= last).then_some(());
+            device::wait(shared.clone(), "synchronize", done).await?;
+            // work on a lost device is "done" too
+            shared.check()
         })
     }
 
@@ -217,11 +251,11 @@ async fn read(
     let (start, skip) = source.map_or((0, 0), |(_, offset)| (offset / 4 * 4, offset % 4));
     let span = (skip + len).next_multiple_of(4) as u64;
     let staging = shared.staging(span + 16)?;
-    let errors = {
+    let (errors, submitted) = {
         let mut batch = lock(&shared.batch);
         let errors = std::mem::take(&mut batch.unread_errors);
         let word = batch.errors.clone();
-        batch.submit_with(shared, |encoder| {
+        let submitted = batch.submit_with(shared, |encoder| {
             if let Some((buffer, _)) = source
                 && len > 0
             {
@@ -231,25 +265,35 @@ async fn read(
                 encoder.copy_buffer_to_buffer(&word, 0, &staging, span, 16);
                 encoder.clear_buffer(&word, 0, None);
             }
-        })?;
-        errors
+        });
+        (errors, submitted)
     };
+    let lost = |error: Error| {
+        // a bad index may have been noted in what cannot be read
+        if errors {
+            shared.fail(&error);
+        }
+        error
+    };
+    submitted.map_err(lost)?;
     let mapped: Arc<OnceLock<bool>> = Arc::default();
     let signal = mapped.clone();
-    shared.scoped("download", || {
+    let requested = shared.scoped("download", || {
         staging.map_async(wgpu::MapMode::Read, 0..span + 16, move |result| {
             let _ = signal.set(result.is_ok());
         });
-    })?;
-    let fine = device::wait(shared.clone(), "download", move || mapped.get().copied()).await?;
+    });
+    requested.map_err(lost)?;
+    let waiting = device::wait(shared.clone(), "download", move || mapped.get().copied());
+    let fine = waiting.await.map_err(lost)?;
     shared.check()?;
     let fail = |detail: &str| Error::new(ErrorKind::Internal, "download", detail, None);
     if !fine {
-        return Err(fail("the driver did not map the buffer"));
+        return Err(lost(fail("the driver did not map the buffer")));
     }
     let mut bad = 0;
     {
-        let view = staging.get_mapped_range(0..span + 16).map_err(|e| fail(&e.to_string()))?;
+        let view = staging.get_mapped_range(0..span + 16).map_err(|e| lost(fail(&e.to_string())))?;
         out.extend_from_slice(&view[skip..skip + len]);
         if errors {
             let word = &view[span as usize..span as usize + 4];

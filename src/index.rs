@@ -208,7 +208,7 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
                 at,
             ));
         }
-        let wanted: usize = indices.0.shape.iter().product();
+        let wanted = layout::product(&indices.0.shape);
         if n == 0 && wanted != 0 {
             return Err(Error::new(
                 ErrorKind::Index,

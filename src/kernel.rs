@@ -10,7 +10,7 @@
 
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
-use crate::layout::{Shape, Strides};
+use crate::layout::{self, Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
@@ -196,11 +196,11 @@ pub(crate) struct Plan {
 impl Kernel {
     /// Indices of the kernel's space.
     pub fn outer_size(&self) -> usize {
-        self.outer.iter().product()
+        layout::product(&self.outer)
     }
 
     pub fn inner_size(&self) -> usize {
-        self.inner.iter().product()
+        layout::product(&self.inner)
     }
 
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
@@ -208,24 +208,26 @@ impl Kernel {
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
-            extents().zip(strides).filter(|(_, s)| **s != 0).map(|(n, _)| *n as u64).product()
+            extents().zip(strides).filter(|(_, s)| **s != 0).fold(1, |all, (n, _)| all.saturating_mul(*n as u64))
         };
+        // a plan of more bytes than there are numbers for can be printed, but not run
+        let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
         for (i, l) in self.loads.iter().enumerate() {
             // a gather reads an element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
-                let indices = self.outer_size() * if v.inner { self.inner_size() } else { 1 };
-                read += indices as u64 * l.dtype.size() as u64;
+                let indices = self.outer_size().saturating_mul(if v.inner { self.inner_size() } else { 1 });
+                read = add(read, indices as u64, l.dtype);
                 continue;
             }
             if !seen.contains(&(l.buffer, &l.strides, l.offset)) {
                 seen.push((l.buffer, &l.strides, l.offset));
-                read += touched(&l.strides) * l.dtype.size() as u64;
+                read = add(read, touched(&l.strides), l.dtype);
             }
         }
-        let written = self.stores.iter().map(|s| touched(&s.strides) * s.dtype.size() as u64).sum();
+        let written = self.stores.iter().fold(0, |sum, s| add(sum, touched(&s.strides), s.dtype));
         (read, written)
     }
 }
@@ -234,6 +236,12 @@ impl Plan {
     /// Kernels, each with all its passes.
     pub fn kernel_count(&self) -> usize {
         self.kernels.iter().filter(|k| !k.continues).count()
+    }
+
+    /// Bytes read and written by all kernels.
+    pub fn bytes(&self) -> (u64, u64) {
+        let both = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
+        self.kernels.iter().map(Kernel::bytes).fold((0, 0), both)
     }
 
     /// Dispatches of all kernels.
@@ -341,7 +349,7 @@ impl fmt::Display for Kernel {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (k, d) = (self.kernel_count(), self.dispatches());
-        let (read, written) = self.kernels.iter().map(Kernel::bytes).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let (read, written) = self.bytes();
         writeln!(
             f,
             "plan: {k} kernel{}, {d} dispatch{}, reads {read} B, writes {written} B, {} temporaries",

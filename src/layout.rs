@@ -49,6 +49,11 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     Ok(size)
 }
 
+/// The product of lengths. Only beside a 0 can lengths be so large that it would not fit, and then it is 0.
+pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
+    lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
+}
+
 /// Row-major strides of a shape.
 pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     let mut strides: Strides = smallvec![0; shape.len()];
@@ -108,13 +113,13 @@ impl Layout {
         let mut step = 1isize;
         for &d in order.iter().rev() {
             strides[d] = step;
-            step *= shape[d].max(1) as isize;
+            step = step.saturating_mul(shape[d].max(1) as isize);
         }
         Layout { strides, shape: shape.into(), offset: 0 }
     }
 
     pub fn size(&self) -> usize {
-        self.shape.iter().product()
+        product(&self.shape)
     }
 
     pub fn view(&self, view: &View) -> Layout {
@@ -132,7 +137,7 @@ impl Layout {
             if self.shape[d] != 1 && self.strides[d] != step {
                 return self.shape.contains(&0);
             }
-            step *= self.shape[d].max(1) as isize;
+            step = step.saturating_mul(self.shape[d].max(1) as isize);
         }
         true
     }
@@ -268,6 +273,18 @@ mod tests {
         assert_eq!(len(at(5, 5, 1)), 0);
         assert!(View::slice(&[10], &[SliceItem::Index(10)]).is_err());
         assert!(View::slice(&[10], &[at(0, 1, 0)]).is_err());
+    }
+
+    #[test]
+    fn places_beyond_32_bits() {
+        let far = 1usize << 33;
+        let last = SliceItem::Index(-1);
+        let steps = SliceItem::Range { start: Some(far as isize - 1), end: None, step: -(1 << 32) };
+        let l = Layout::c(&[4, far]).view(&View::slice(&[4, far], &[last, steps]).unwrap());
+        assert_eq!((&l.shape[..], &l.strides[..], l.offset), (&[2][..], &[-(1isize << 32)][..], 4 * far - 1));
+        assert_eq!(span(&l.shape, &l.strides, l.offset), (4 * far - 1 - (1 << 32), 4 * far));
+        assert_eq!(l.reshape(&[1, 2, 1]).unwrap().strides[1], -(1 << 32));
+        assert!(!l.may_overlap_itself());
     }
 
     #[test]

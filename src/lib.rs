@@ -16,6 +16,9 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
+//! The [`guide`] goes on from here: [for NumPy and CuPy users](guide::numpy), [laziness](guide::laziness), [views and
+//! writes](guide::views), [accuracy](guide::accuracy), [devices](guide::devices).
+//!
 //! # The pipeline
 //!
 //! ```text
@@ -26,8 +29,8 @@
 //!   fit makes it carry an [`Error`] with the caller's line, which `eval` returns. So a formula has no `?` inside.
 //! * [`Array`]: an Expr that is known to be computed. Every operation is a method of Expr, and an Array derefs to one.
 //! * Plan: what the planner makes of an expression and a device's limits: kernels as plain data, which
-//!   [`Expr::plan`] prints. Everything is decided there: promotion, broadcasting, collapsed dimensions, fusion,
-//!   windows over arrays larger than a binding.
+//!   [`Expr::plan`] prints. Everything about how it runs is decided there: what fuses, in which order dimensions are
+//!   walked and which collapse, index widths, windows over arrays larger than a binding.
 //! * Backend: runs kernels. The CPU and the GPU know the kernel data and nothing of each other.
 //!
 //! # The rules
@@ -49,24 +52,32 @@
 //! | floor | file | what lives there | go there for |
 //! |---|---|---|---|
 //! | 0 | `error.rs` | [`Error`], [`ErrorKind`] | the caller's line in a message |
-//! | 0 | `math/` | scalar exp, log, sin, … for f32 and f64, free of branches | an error of a function on the CPU |
-//! | 1 | `dtype.rs` | [`DType`], [`Element`], [`Scalar`], promotion | a wrong result type |
-//! | 1 | `layout.rs` | shapes, strides, views; all size arithmetic | a slice or reshape that shows the wrong element |
+//! | 0 | `math/` | scalar functions free of branches: `single/` f32 (`narrow.rs`: f16 and bf16 as f32 values; `wide.rs`: by way of f64), `double/` f64 | an error of a function on the CPU |
+//! | 1 | `dtype.rs` | [`DType`], [`Element`], [`Scalar`], the promotion table | a wrong result type |
+//! | 1 | `layout.rs` | shapes, strides, views (`layout/view.rs`), arguments (`layout/args.rs`); all size arithmetic | a slice or reshape that shows the wrong element |
 //! | 1 | `simd.rs` | a scalar function as a loop for each instruction set | |
-//! | 2 | `ufunc/` | the table of elementwise functions | **a new function: one row** |
+//! | 2 | `ufunc/` | the table of elementwise functions: arithmetic, `float.rs` (exp to atan2), `special.rs` (erf to gelu), logic, casts | **a new function: one row**, and functions of its own in `math/` and `shaders/lib/` where a formula is not enough |
 //! | 2 | `buffer.rs` | the handle on memory | |
-//! | 3 | `expr.rs` | the DAG, operands, inference of shapes and dtypes | a new kind of node; deep graphs |
+//! | 3 | `expr.rs` | the DAG, operands; `expr/build.rs` the nodes, inference of shapes and dtypes | a new kind of node; deep graphs |
 //! | 3 | `kernel.rs` | Plan, Kernel, Caps as data, and their printed form | what a backend is given |
 //! | 4 | `backend.rs` | the trait of a device | |
-//! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows | why two operations did not fuse; a wrong stride after dimensions were collapsed; the plan cache (`plan.rs`) |
-//! | 6 | `cpu/` | one file a kind of kernel; `memory.rs` the pool | |
-//! | 6 | `gpu/` | `wgsl.rs` kernel to text; `batch.rs` submission; `memory.rs` the pool | a change in WGSL text; a leak in the GPU pool |
+//! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
+//! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
+//! | 6 | `cpu/` | `compile.rs` kernel to `program.rs`, which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool | f16 at a store; a slow kernel |
+//! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the text around and inside `shaders/*.wgsl` (`access.rs` loads and stores, `body.rs` statements, `library.rs` what is taken of `shaders/lib/`); `dispatch.rs` kernel to dispatches; `batch.rs` submission; `memory.rs` the pool; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
 //! | 7 | `device.rs` | the registry of devices | a new backend |
-//! | 8 | `array.rs` | Array, `eval`, transfers, writes | in place or not |
-//! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` the rest | **a new reduction or composite** |
-//! | 9 | `index.rs`, `create.rs`, `random.rs`, `fmt.rs`, `io.rs` | slicing and `take`; creation; Philox; printing; `.npy` | |
+//! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
+//! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
+//! | 9 | `index.rs` | `slice` and the other views, `take` | |
+//! | 9 | `create.rs` | zeros, arange, `array!`, … | |
+//! | 9 | `random.rs` | the generators | |
+//! | 9 | `fmt.rs` | printing of arrays | |
+//! | 9 | `io.rs`, `io/header.rs` | `.npy` | |
+//! | 9 | `testing.rs` | what the tests need and nobody else | |
 //!
-//! `shaders/` holds the WGSL: one file a kind of kernel, with slots that the generator fills, and `shaders/lib/`.
+//! `shaders/` holds the WGSL: one complete file a kind of kernel, with slots that `gpu/wgsl/` fills; `shaders/lib/` the
+//! functions, by the same families as `math/` (`bits.wgsl`: comparisons and rounding on bits; `wide.wgsl`: i64, u64,
+//! f64; `pack.wgsl`: narrow types in words); `numerics.wgsl` the probe.
 //!
 //! # Numbers in formulas
 //!
@@ -81,7 +92,7 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0277
 //! let x = cupric::array![1., 2.];
 //! let lr: f32 = 0.1;
 //! let y = lr * &x; // write `&x * lr`
@@ -90,12 +101,12 @@
 //! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`) and no `+=` (use
 //! `update`), because none of them could report an error:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0368
 //! let mut x = cupric::array![1., 2.];
 //! x += 1.0;
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0369
 //! let x = cupric::array![1., 2.];
 //! let same = x == x;
 //! ```
@@ -121,6 +132,7 @@ mod expr;
 mod fmt;
 #[cfg(feature = "gpu")]
 mod gpu;
+pub mod guide;
 mod index;
 mod io;
 mod kernel;
@@ -150,6 +162,11 @@ pub use half::{bf16, f16};
 pub use layout::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
 pub use ops::*;
 pub use random::Rng;
+
+/// The README's examples run as tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 /// e
 pub const E: f64 = std::f64::consts::E;

@@ -10,9 +10,11 @@ mod graph;
 mod lower;
 mod shape;
 
+pub(crate) use fuse::Stored;
+
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::expr::Expr;
+use crate::expr::{Expr, Kind, Node};
 use crate::kernel::{Caps, Plan};
 use crate::layout::Layout;
 use smallvec::SmallVec;
@@ -121,4 +123,20 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
     }
     let (inputs, scalars) = graph.bindings();
     Ok(Planned { plan, inputs, scalars })
+}
+
+/// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to
+/// know of a plan, since f16 and bf16 are rounded there.
+pub(crate) fn stored(roots: &[&Expr], caps: &Caps, device: u32) -> Result<HashMap<*const Node, Stored>> {
+    // as in an evaluation, a view of a product or of joined parts is a view of its result
+    let below = |e: &&Expr| match &e.0.kind {
+        Kind::View(_, b) if matches!(b.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => b.clone(),
+        _ => (*e).clone(),
+    };
+    let roots: Vec<Expr> = roots.iter().map(below).collect();
+    let walk = graph::Walk::new(&roots.iter().collect::<Vec<_>>(), None, device)?;
+    let (arena, numbers) = walk.numbered();
+    let stored = fuse::stored(&arena, caps)?;
+    let pointer = |(n, number): (&Node, usize)| Some((std::ptr::from_ref(n), stored[number]?));
+    Ok(numbers.into_iter().filter_map(pointer).collect())
 }

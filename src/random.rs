@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Kind, Operand, carry, cast, ufunc};
-use crate::layout::{IntoShape, Shape, shape_arg};
+use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -68,7 +68,7 @@ impl Rng {
         let (seed, stream) = (self.seed, self.next());
         carry(at, || {
             let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
-            let n: usize = shape.iter().product();
+            let n = layout::product(&shape);
             if n > u32::MAX as usize {
                 let detail = format!("{n} elements; one stream counts 2^32");
                 return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
@@ -151,7 +151,12 @@ impl Rng {
         };
         let stream = self.next();
         let key = [self.seed as u32, (self.seed >> 32) as u32];
-        let mut order: Vec<i32> = (0..count).collect();
+        let mut order: Vec<i32> = Vec::new();
+        if order.try_reserve_exact(n).is_err() {
+            let detail = format!("no memory for {n} numbers");
+            return Err(Error::new(ErrorKind::OutOfMemory, "permutation", detail, at));
+        }
+        order.extend(0..count);
         for i in (1..n).rev() {
             let word = philox([i as u32, 0, stream, 0], key)[0];
             let j = ((word as u64 * (i as u64 + 1)) >> 32) as usize;

@@ -1,7 +1,12 @@
-//! What the tests in `tests/` need and nobody else: the table of functions as plain data, and a function by its name.
+//! What the tests in `tests/` need and nobody else: the table of functions as plain data, a function by its
+//! name, and the scalar interpreter of expressions.
 
+mod faults;
+mod interpret;
 mod plans;
 
+pub use faults::*;
+pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;
 
 use crate::dtype::DType;

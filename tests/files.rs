@@ -1,57 +1,43 @@
 //! .npy files: as NumPy makes them, as it reads them, and as nobody should make them.
 
+#[path = "fuzz/memory.rs"]
+mod memory;
+mod support;
+
 use cupric::{Array, DType, Element, Error, ErrorKind, Result, array, bf16, f16, s, zeros};
-use std::alloc::{GlobalAlloc, Layout, System};
+use memory::peak;
 use std::cell::Cell;
 use std::path::PathBuf;
+use support::stage::Stage;
 
 // --- tools ---
 
-/// Counts what each thread has allocated, now and at most.
-struct Counting;
-
 thread_local! {
-    static NOW: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
+    /// How many files this test has read from memory.
+    static READ: Cell<usize> = const { Cell::new(0) };
 }
 
-fn count(bytes: isize) {
-    // a thread that is ending has no counters any more
-    let _ = NOW.try_with(|now| {
-        now.set(now.get() + bytes);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
-    });
-}
+/// Counts the files of a test of hostile ones.
+struct Hostile(Stage);
 
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that System asks for.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as above.
-        unsafe { System.dealloc(p, layout) }
+impl Hostile {
+    fn new() -> Hostile {
+        READ.set(0);
+        Hostile(Stage::new(13, "malformed files", &cupric::Device::cpu()))
     }
 }
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.0.count(READ.get());
+    }
+}
 
 /// Reads bytes as the tests of hostile files do: whatever comes out, no more memory than the file and 1 MiB.
 fn read(bytes: &[u8]) -> Result<Array> {
-    let before = NOW.get();
-    PEAK.set(before);
-    let result = Array::from_npy_bytes(bytes);
-    let used = PEAK.get() - before;
-    assert!(used <= bytes.len() as isize + (1 << 20), "{used} bytes allocated for {}", bytes.len());
+    READ.set(READ.get() + 1);
+    let (result, used) = peak(|| Array::from_npy_bytes(bytes));
+    assert!(used <= bytes.len() + (1 << 20), "{used} bytes allocated for {}", bytes.len());
     if let Ok(x) = &result {
         let size = data_of(x).len();
         assert!(size <= bytes.len(), "{x:?} from {} bytes", bytes.len());
@@ -310,6 +296,7 @@ fn a_failed_write_leaves_the_old_file() {
 
 #[test]
 fn cut_off_at_every_byte() {
+    let _hostile = Hostile::new();
     let all = golden();
     for name in ["f32_C_v1_little", "i16_F_v2_big", "bool_C_v3_none", "shape_C_", "shape_C_3x0x2", "header_python_2"] {
         let g = all.iter().find(|g| g.name == name).unwrap();
@@ -322,6 +309,7 @@ fn cut_off_at_every_byte() {
 
 #[test]
 fn longer_than_the_header_says() {
+    let _hostile = Hostile::new();
     for g in golden().iter().step_by(7) {
         for more in [&[0u8][..], &[0; 64], &g.file] {
             refused(&[&g.file, more].concat(), "bytes of data");
@@ -331,6 +319,7 @@ fn longer_than_the_header_says() {
 
 #[test]
 fn flipped_bits() {
+    let _hostile = Hostile::new();
     let all = golden();
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = move |n: usize| {
@@ -363,6 +352,7 @@ fn flipped_bits() {
 /// Random bytes in place of a header's own: the parser sees much of what it must refuse.
 #[test]
 fn scrambled_headers() {
+    let _hostile = Hostile::new();
     let words = ["{", "}", "(", ")", ",", ":", "'", "\"", "'descr'", "'<f4'", "'shape'", "'fortran_order'", "True"];
     let words = [&words[..], &["False", "2", "3", "-1", "0", "L", " ", "\n", "\\", "[", "]", "é", "\0", "99999999999"]];
     let words = words.concat();
@@ -381,6 +371,7 @@ fn scrambled_headers() {
 
 #[test]
 fn magic_and_versions() {
+    let _hostile = Hostile::new();
     let good = array![1.0].to_npy_bytes().unwrap();
     for i in 0..6 {
         let mut file = good.clone();
@@ -398,6 +389,7 @@ fn magic_and_versions() {
 
 #[test]
 fn lying_header_lengths() {
+    let _hostile = Hostile::new();
     let good = array![1.0, 2.0].to_npy_bytes().unwrap();
     for length in [0u16, 1, 10, 50, 117, 119, 126, 127, 1000, u16::MAX] {
         let mut file = good.clone();
@@ -420,6 +412,7 @@ fn lying_header_lengths() {
 
 #[test]
 fn lying_shapes() {
+    let _hostile = Hostile::new();
     for shape in [
         "(5,)",
         "(7,)",
@@ -498,6 +491,7 @@ fn lying_shapes() {
 
 #[test]
 fn dtypes_that_are_not_taken() {
+    let _hostile = Hostile::new();
     for descr in [
         "|O", "<U5", "|S7", "<c8", "<c16", "|V2", "<V2", "<M8[ns]", "<m8", "<f16", "<f3", "<f1", "<i3", "<i16", "<u0",
         "<b2", "<b4", "f4", "float32", "?", "", "<", "f", "<F4", "!f4", "<f", "<f44", "<f4 ", " <f4", "<f4,<f4",
@@ -519,6 +513,7 @@ fn dtypes_that_are_not_taken() {
 
 #[test]
 fn headers_that_are_no_dictionary() {
+    let _hostile = Hostile::new();
     let (d, f, s) = ("'descr': '<f4'", "'fortran_order': False", "'shape': (6,)");
     for (header, fact) in [
         ("".into(), "its end where '{'"),
@@ -567,6 +562,7 @@ fn headers_that_are_no_dictionary() {
 
 #[test]
 fn bools_that_are_none() {
+    let _hostile = Hostile::new();
     let header = b"{'descr': '|b1', 'fortran_order': False, 'shape': (4,), }\n";
     assert_eq!(read(&raw(1, header, &[0, 1, 1, 0])).unwrap().to_vec::<bool>().unwrap(), [false, true, true, false]);
     for byte in 2..=255u8 {
@@ -582,11 +578,8 @@ fn large_files_cost_their_own_size() {
         |descr: &str, n: usize| format!("{{'descr': '{descr}', 'fortran_order': True, 'shape': ({n}, 2), }}\n");
     for (descr, bytes) in [("|b1", 1), ("|u1", 1), (">u2", 2), ("<f4", 4), (">f8", 8)] {
         let file = raw(1, header(descr, size / bytes / 2).as_bytes(), &vec![1; size]);
-        let before = NOW.get();
-        PEAK.set(before);
-        let x = Array::from_npy_bytes(&file).unwrap();
-        let used = PEAK.get() - before;
-        assert!(used < size as isize + (1 << 16), "{descr}: {used} bytes for {size}");
+        let (x, used) = peak(|| Array::from_npy_bytes(&file).unwrap());
+        assert!(used < size + (1 << 16), "{descr}: {used} bytes for {size}");
         assert_eq!(x.size() * bytes, size);
     }
     for n in [size / 8 + 1, usize::MAX / 64] {
@@ -597,6 +590,7 @@ fn large_files_cost_their_own_size() {
 /// Data at any address: nothing is cast in place.
 #[test]
 fn misaligned_bases() {
+    let _hostile = Hostile::new();
     let g = golden().into_iter().find(|g| g.name == "f64_C_v1_little").unwrap();
     for shift in 0..16 {
         let moved = [&vec![0; shift][..], &g.file].concat();

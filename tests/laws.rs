@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 11] = [
     &["device"],
     &["array"],
     &["ops", "index", "create", "random", "fmt", "io"],
-    &["lib", "testing"],
+    &["lib", "testing", "guide"],
 ];
 
 /// Lines that a file may have.

@@ -1316,6 +1316,8 @@ fn results_keep_the_order_of_their_operands(d: &Device) {
 }
 
 fn million_node_chain(d: &Device) {
+    let mut stage = support::stage::Stage::new(17, "deep graphs", d);
+    stage.count(5);
     let d = d.clone();
     let run = move || {
         let x = put(&d, vec![0i32, 1], &[2]);

@@ -26,6 +26,8 @@ pub struct Record {
     pub shape: Vec<usize>,
     pub device: String,
     pub samples: Samples,
+    /// A GPU's time at the kernels by its own clock, where it has one.
+    pub gpu: Samples,
     pub bytes: f64,
     pub flops: f64,
     pub limit_ms: Option<f64>,
@@ -38,6 +40,11 @@ pub struct Record {
 impl Record {
     pub fn ms(&self) -> f64 {
         self.samples.median()
+    }
+
+    /// By the GPU's own clock.
+    pub fn gpu_ms(&self) -> Option<f64> {
+        (!self.gpu.is_empty()).then(|| self.gpu.median())
     }
 
     pub fn fraction(&self) -> Option<f64> {
@@ -80,6 +87,7 @@ impl Bench {
             shape: case.shape.clone(),
             device: target.name.clone(),
             samples: Samples::default(),
+            gpu: Samples::default(),
             bytes: case.bytes(),
             flops: case.flops(),
             limit_ms: None,
@@ -138,6 +146,12 @@ impl Bench {
         for _ in 0..rounds {
             if out.samples.len() != 1 {
                 clock.sample_rounds(&mut out.samples, &mut rounds_of);
+            }
+            // apart from the samples by wall clock: reading the GPU's clock takes time too
+            if device.is_gpu()
+                && let (_, Some(time)) = device.time_kernels(|| Ok(rounds_of(clock.batch)))?
+            {
+                out.gpu.push(time.as_secs_f64() * 1e3 / clock.batch as f64);
             }
             for (probe, samples) in &mut probes {
                 probe.sample(&mut self.host, samples);

@@ -34,8 +34,8 @@ function add(parent, name, attributes = {}, text) {
 
 // A wide chart is drawn as wide as the page, so that its text is as large as any: its width, and that of the names.
 function room(chart) {
-  const width = Math.max(280, Math.min(820, chart.clientWidth - 32));
-  return [width, Math.min(220, .42 * width)];
+  const width = Math.max(280, Math.min(1160, chart.clientWidth - 32));
+  return [width, Math.min(260, .42 * width)];
 }
 
 const fit = (name, left) => name.length > left / 6.2 ? `${name.slice(0, left / 6.2 - 1)}…` : name;
@@ -91,30 +91,69 @@ function head() {
   }
 }
 
+// --- in a few figures ---
+
+const median = list => {
+  const sorted = [...list].sort((a, b) => a - b), middle = sorted.length / 2;
+  return sorted.length % 2 ? sorted[middle - .5] : (sorted[middle - 1] + sorted[middle]) / 2;
+};
+
+function tile(value, text) {
+  const div = add($("#summary"), "div", { class: "tile" });
+  add(div, "b", {}, value);
+  add(div, "span", {}, text);
+}
+
+function summary() {
+  for (const d of devices) {
+    const shares = rows.filter(r => r.device === d && r.fraction != null).map(r => r.fraction);
+    if (shares.length) tile(median(shares).toFixed(2), `of the limit on ${d}, median of ${shares.length} rows`);
+  }
+  for (const p of peerNames) {
+    const ratios = rows.map(r => r.peers[p]?.ratio).filter(x => x > 0);
+    if (!ratios.length) continue;
+    const mean = Math.exp(ratios.map(Math.log).reduce((a, b) => a + b, 0) / ratios.length);
+    tile(`${figure(mean)}×`, `${p}'s time over ours, geometric mean of ${ratios.length} rows`);
+  }
+}
+
 // --- shares of the limit ---
 
 function shares() {
-  const bars = rows.filter(r => r.fraction != null);
-  if (!bars.length) return hide("shares");
+  const groups = new Map();
+  for (const r of rows.filter(r => r.fraction != null)) {
+    const key = `${r.work} ${r.dtype} ${r.shape}`;
+    groups.set(key, [...(groups.get(key) ?? []), r]);
+  }
+  if (!groups.size) return hide("shares");
   const chart = $("#shares .chart");
-  legend(add(chart, "div", { class: "legend" }), devices.map((d, i) => [d, colour(i)]));
-  const [width, left] = room(chart), step = 18, top = 16, full = Math.max(1.1, ...bars.map(r => Math.min(r.fraction, 1.5)));
-  const svg = picture(chart, width, top + step * bars.length + 4, "share of the limit of each row");
+  if (devices.length > 1) legend(add(chart, "div", { class: "legend" }), devices.map((d, i) => [d, colour(i)]));
+  const all = [...groups.values()], bar = devices.length > 1 ? 10 : 13, gap = 7, top = 18;
+  const height = all.reduce((h, g) => h + g.length * bar + gap, top);
+  const full = Math.max(1.1, ...all.flat().map(r => Math.min(r.fraction, 1.5)));
+  const [width, left] = room(chart);
+  const svg = picture(chart, width, height, "share of the limit of each row");
   svg.style.maxWidth = `${width}px`;
   const x = f => left + f / full * (width - left - 40);
   for (const f of [0, .25, .5, .75, 1]) {
-    add(svg, "line", { x1: x(f), x2: x(f), y1: top - 4, y2: top + step * bars.length, class: f === 1 ? "limit" : "axis" });
+    add(svg, "line", { x1: x(f), x2: x(f), y1: top - 5, y2: height, class: f === 1 ? "limit" : "axis" });
     add(svg, "text", { x: x(f), y: 9, "text-anchor": "middle" }, f);
   }
-  bars.forEach((r, i) => {
-    const y = top + step * i;
-    add(svg, "text", { x: left - 6, y: y + 11, "text-anchor": "end", class: "ink" }, fit(`${title(r)}, ${shape(r)}`, left));
-    const end = x(Math.min(r.fraction, full));
-    const bar = add(svg, "rect", { x: left, y: y + 2, width: Math.max(1, end - left), height: step - 5, rx: 2,
-      fill: colour(devices.indexOf(r.device)) });
-    add(bar, "title", {}, `${title(r)} ${shape(r)} on ${r.device}: ${time(r.ms)}, limit ${time(r.limit_ms)}`);
-    add(svg, "text", { x: end + 4, y: y + 11 }, r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : ""));
-  });
+  let y = top;
+  for (const group of all) {
+    const [r] = group;
+    add(svg, "text", { x: left - 8, y: y + group.length * bar / 2 + 4, "text-anchor": "end", class: "ink" },
+      fit(`${title(r)}, ${shape(r)}`, left));
+    for (const r of group) {
+      const end = x(Math.min(r.fraction, full));
+      const rect = add(svg, "rect", { x: left, y: y + 1, width: Math.max(1, end - left), height: bar - 2, rx: 2,
+        fill: colour(devices.indexOf(r.device)) });
+      add(rect, "title", {}, `${title(r)} ${shape(r)} on ${r.device}: ${time(r.ms)}, limit ${time(r.limit_ms)}`);
+      add(svg, "text", { x: end + 5, y: y + bar / 2 + 4, class: "halo" }, r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : ""));
+      y += bar;
+    }
+    y += gap;
+  }
 }
 
 // --- size against speed ---
@@ -190,39 +229,44 @@ function crossing(a, b) {
 }
 
 function crossover() {
-  const gpus = devices.filter(d => d !== "cpu");
-  const groups = sweeps();
-  if (!gpus.length || !devices.includes("cpu") || !groups.length) {
+  const gpus = devices.filter(d => d !== "cpu"), groups = sweeps();
+  const lines = groups.flatMap(g => gpus.map(d => {
+    const [a, b] = ["cpu", d].map(name => g.filter(r => r.device === name));
+    const points = a.map(r => [r, b.find(o => size(o) === size(r))]).filter(p => p[1]).map(([r, o]) => [size(r), r.ms / o.ms]);
+    const name = gpus.length > 1 ? `${title(g[0])}, ${d}` : title(g[0]);
+    return { name, points, from: crossing(a, b), last: size(g[g.length - 1]) };
+  })).filter(l => l.points.length > 1);
+  if (!lines.length) {
     $("#crossover .hint").textContent =
       "Only one device, or one size of each operation, was measured: this needs a CPU, a GPU and several sizes.";
     $("#crossover .chart").hidden = true;
     return;
   }
-  $("#crossover .hint").textContent = "The band is where the GPU is quicker than the CPU; its left end is the crossover.";
-  const chart = $("#crossover .chart");
-  const lines = groups.flatMap(g => gpus.map(d => [g, d]));
-  const [width, left] = room(chart), step = 24, top = 22;
-  const all = groups.flat().map(size), [low, high] = [Math.min(...all), Math.max(...all)];
-  const svg = picture(chart, width, top + step * lines.length, "sizes from which a GPU is ahead");
+  const chart = $("#crossover .chart"), [width] = room(chart), height = Math.min(340, 150 + width / 5), left = 48;
+  const sizes = lines.flatMap(l => l.points.map(p => p[0])), times = lines.flatMap(l => l.points.map(p => p[1]));
+  // what a line's name says of it
+  const verdict = l => l.from === 0 ? "the GPU at every size" : l.from <= l.last ? `from ${short(+l.from.toPrecision(2))}` : "the CPU at every size";
+  legend(add(chart, "div", { class: "legend" }), lines.map((l, i) => [`${l.name}: ${verdict(l)}`, colour(i)]));
+  const svg = picture(chart, width, height, "how many times quicker the GPU is, by size");
   svg.style.maxWidth = `${width}px`;
-  const x = log(low, high, left, width - 20);
+  const [low, high] = [Math.min(.5, ...times) / 1.2, Math.max(2, ...times) * 1.2];
+  const x = log(Math.min(...sizes), Math.max(...sizes), left, width - 16), y = log(low, high, height - 24, 8);
   for (const v of decades(low, high)) {
-    add(svg, "line", { x1: x(v), x2: x(v), y1: top - 6, y2: top + step * lines.length, class: "axis" });
-    add(svg, "text", { x: x(v), y: 10, "text-anchor": "middle" }, short(v));
+    add(svg, "line", { x1: left - 4, x2: width - 16, y1: y(v), y2: y(v), class: v === 1 ? "limit" : "axis" });
+    add(svg, "text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, `${short(v)}×`);
   }
-  lines.forEach(([g, d], i) => {
-    const y = top + step * i, from = crossing(g.filter(r => r.device === "cpu"), g.filter(r => r.device === d));
-    const [first, last] = [size(g[0]), size(g[g.length - 1])];
-    add(svg, "text", { x: left - 8, y: y + 12, "text-anchor": "end", class: "ink" }, 
-      fit(gpus.length > 1 ? `${title(g[0])}, ${d}` : title(g[0]), left));
-    add(svg, "line", { x1: x(first), x2: x(last), y1: y + 8, y2: y + 8, class: "axis", "stroke-width": 3 });
-    if (!(from <= last)) {
-      add(svg, "text", { x: x(last), y: y + 4, "text-anchor": "end" }, "the CPU at every size");
-      return;
+  for (const v of decades(Math.min(...sizes), Math.max(...sizes))) {
+    add(svg, "text", { x: x(v), y: height - 6, "text-anchor": x(v) > width - 40 ? "end" : "middle" }, short(v));
+  }
+  lines.forEach((l, i) => {
+    add(svg, "path", { d: path(l.points.map(([n, t]) => [x(n), y(t)])), fill: "none", stroke: colour(i), "stroke-width": 2.2 });
+    for (const [n, t] of l.points) {
+      const dot = add(svg, "circle", { cx: x(n), cy: y(t), r: 3.2, fill: colour(i) });
+      add(dot, "title", {}, `${l.name}, ${short(n)}: ${figure(t)}×`);
     }
-    const start = x(Math.max(from, first));
-    add(svg, "line", { x1: start, x2: x(last), y1: y + 8, y2: y + 8, stroke: colour(devices.indexOf(d)), "stroke-width": 7 });
-    add(svg, "text", { x: start - 5, y: y + 12, "text-anchor": "end" }, from <= first ? "" : short(+from.toPrecision(2)));
+    if (l.from > 0 && l.from <= l.last) {
+      add(svg, "circle", { cx: x(l.from), cy: y(1), r: 6, fill: "none", stroke: colour(i), "stroke-width": 2.5 });
+    }
   });
 }
 
@@ -257,13 +301,14 @@ function peers() {
 const columns = [
   ["work", r => title(r), "text"], ["dtype", r => r.dtype, "text"], ["shape", r => size(r), "text", shape],
   ["device", r => r.device, "text"], ["median", r => r.ms, "", r => time(r.ms)],
+  ...(rows.some(r => r.ms_gpu > 0) ? [["by GPU clock", r => r.ms_gpu, "", r => r.ms_gpu > 0 ? time(r.ms_gpu) : "—"]] : []),
   ["min", r => r.ms_min, "", r => time(r.ms_min)], ["max", r => r.ms_max, "", r => time(r.ms_max)],
   ["rate", rate, "", r => r.bytes < 1e3 ? "—" : `${figure(rate(r))} ${unit(r)}`],
   ["limit", r => r.limit_ms, "", r => r.limit_ms ? time(r.limit_ms) : "—"],
   ["share", r => r.fraction, "", r => r.fraction == null ? "—" : r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : "")],
   ...peerNames.map(p => [p, r => r.peers[p] && (r.peers[p].ratio ?? Infinity), "peer",
     r => !r.peers[p] ? "—" : r.peers[p].ratio == null ? ">10 s" : `${figure(r.peers[p].ratio)}×`]),
-  ...(devices.length > 1 ? [["ULP", r => r.ulp, "", r => r.ulp ?? "—"]] : []),
+  ...(devices.length > 1 ? [["ULP", r => r.ulp, "", r => r.ulp == null ? "—" : r.ulp >= 1e6 ? r.ulp.toExponential(0) : r.ulp]] : []),
 ];
 let sorted = { by: -1, up: true };
 
@@ -310,4 +355,4 @@ function table() {
   body();
 }
 
-[head, shares, sizes, crossover, peers, table].forEach(f => f());
+[head, summary, shares, sizes, crossover, peers, table].forEach(f => f());

@@ -6,19 +6,23 @@ use crate::timing;
 use crate::work::shape_text;
 
 /// Widths of the columns before the peers'.
-const WIDTHS: [usize; 8] = [30, 6, 13, 7, 10, 7, 14, 7];
-const HEADS: [&str; 8] = ["work", "dtype", "shape", "device", "median", "spread", "rate", "limit"];
+const WIDTHS: [usize; 9] = [30, 6, 13, 7, 10, 7, 9, 14, 7];
+const HEADS: [&str; 9] = ["work", "dtype", "shape", "device", "median", "spread", "GPU", "rate", "share"];
+/// Which of them is there only if a GPU is.
+const GPU: usize = 6;
 
 /// Prints records under one heading.
 pub struct Table {
     peers: Vec<String>,
+    /// Whether a GPU is among the devices.
+    gpu: bool,
     /// Whether results of several devices are compared.
     compared: bool,
 }
 
 impl Table {
-    pub fn new(peers: Vec<String>, compared: bool) -> Table {
-        Table { peers, compared }
+    pub fn new(peers: Vec<String>, gpu: bool, compared: bool) -> Table {
+        Table { peers, gpu, compared }
     }
 
     pub fn head(&self) -> String {
@@ -43,7 +47,8 @@ impl Table {
         };
         let share = r.fraction().map_or("—".into(), |f| format!("{f:.2}{}", if r.too_good() { " !" } else { "  " }));
         let spread = if r.samples.len() > 1 { format!("±{:.0} %", 100.0 * r.samples.spread()) } else { "once".into() };
-        cells.extend([timing::text(r.ms()), spread, rate, share]);
+        let gpu = r.gpu_ms().map_or("—".into(), timing::text);
+        cells.extend([timing::text(r.ms()), spread, gpu, rate, share]);
         let peer = |name: &String| match r.peers.iter().find(|p| p.name == *name).map(|p| &p.time) {
             Some(Time::Endless) => ">10 s".into(),
             Some(time) => time.ms().map_or("—".into(), |ms| ratio(ms / r.ms())),
@@ -63,7 +68,8 @@ impl Table {
             // words to the left, numbers to the right
             if i < 4 { format!("{c}{pad}") } else { format!("{pad}{c}") }
         };
-        cells.iter().enumerate().map(cell).collect::<Vec<_>>().join(" ")
+        let shown = |(i, _): &(usize, &String)| self.gpu || *i != GPU;
+        cells.iter().enumerate().filter(shown).map(cell).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -61,6 +61,7 @@ pub fn row(r: &Record) -> Value {
     let mut row = json!({
         "work": r.work, "text": r.text, "dtype": r.dtype, "shape": r.shape, "device": r.device,
         "ms": r.ms(), "ms_min": r.samples.min(), "ms_max": r.samples.max(), "spread": r.samples.spread(),
+        "ms_gpu": r.gpu_ms(),
         "bytes": r.bytes as u64, "flops": r.flops as u64, "limit_ms": r.limit_ms, "fraction": r.fraction(),
         "ulp": ulp, "peers": peers,
     });

@@ -1,5 +1,5 @@
 // 64-bit integers and f64, for devices that have them (SHADER_INT64, SHADER_F64). The rules are those of integer.wgsl
-// and numeric.wgsl.
+// and bits.wgsl.
 
 // Floor division; x // 0 = 0, MIN // -1 = MIN.
 fn idiv_i64(a: i64, b: i64) -> i64 {

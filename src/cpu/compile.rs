@@ -72,11 +72,15 @@ pub(super) fn compile<'a>(
     };
     c.analyse()?;
     c.emit()?;
-    Ok(c.program)
+    let mut program = c.program;
+    if goal == Goal::Checks {
+        program.leave_unread();
+    }
+    Ok(program)
 }
 
 /// The operands of an operation.
-fn operands(op: &Op) -> SmallVec<[usize; 3]> {
+pub(super) fn operands(op: &Op) -> SmallVec<[usize; 3]> {
     match op {
         Op::Ufunc(_, args) => args.clone(),
         Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
@@ -193,7 +197,10 @@ impl<'a> Compiler<'a, '_> {
             let set = self.below(roots, true, made);
             self.kept |= set & made;
             for v in 0..values.len() {
-                let cheap = matches!(values[v].op, Op::Load(_) | Op::Index { .. } | Op::Scalar(_) | Op::Constant(_));
+                let cheap = match values[v].op {
+                    Op::Load(load) => !self.turns(load),
+                    _ => matches!(values[v].op, Op::Index { .. } | Op::Scalar(_) | Op::Constant(_)),
+                };
                 if set >> v & 1 == 1 && values[v].inner && !cheap {
                     made |= 1 << v;
                 }
@@ -235,6 +242,12 @@ impl<'a> Compiler<'a, '_> {
             self.writes()?;
         }
         Ok(())
+    }
+
+    /// Whether a load's rows become columns, which costs more than to keep them.
+    fn turns(&self, load: usize) -> bool {
+        let strides = self.program.kernel.loads.get(load).map(|l| &l.strides);
+        self.program.order == Order::Cols && strides.is_some_and(|s| !matches!(self.axes(s, true).1.step, Some(0 | 1)))
     }
 
     /// The last value that reads each value's register.
@@ -531,7 +544,10 @@ impl<'a> Compiler<'a, '_> {
                 let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
                 let reach = if kernel.outer_size() == 0 { 0 } else { reach };
                 let place = self.load(*load, inner, reach)?;
-                (Run::Gather { place, stride: *stride, extent: *extent, mode: *mode }, args_of(self, &[*index]))
+                (
+                    Run::Gather { place, stride: *stride, extent: *extent, mode: *mode, reads: true },
+                    args_of(self, &[*index]),
+                )
             }
             Op::Philox { index, word, slots } => {
                 operand = kernel.values[*index].compute();

@@ -1,6 +1,6 @@
 //! Elementwise kernels: tiles over the outer space, and how work is shared between threads.
 
-use super::compile::compile;
+use super::compile::{compile, operands};
 use super::program::{Bound, Goal, Level, Order, Program, internal};
 use super::tile::{Frame, TILE, Tile};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,12 +43,16 @@ pub(super) fn verdict(program: &Program<'_>) -> Result<()> {
     let bad = program.bad.lock().map_or(None, |b| *b);
     match bad {
         None => Ok(()),
-        Some((_, index, extent)) => Err(Error::new(
-            ErrorKind::Index,
-            program.kernel.name,
-            format!("index {index} is out of range for an axis of length {extent}"),
-            program.kernel.location,
-        )),
+        Some((_, index, extent)) => {
+            // one that counts from the end has had the length added
+            let index = if index < 0 { index - extent as i128 } else { index };
+            Err(Error::new(
+                ErrorKind::Index,
+                program.kernel.name,
+                format!("index {index} is out of range for an axis of length {extent}"),
+                program.kernel.location,
+            ))
+        }
     }
 }
 
@@ -85,7 +89,7 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
         None => false,
     };
     if has_checks(kernel) {
-        execute(kernel, bound, Goal::Checks, transposes)?;
+        execute(&without_repeats(kernel), bound, Goal::Checks, false)?;
     }
     execute(kernel, bound, Goal::Stores, transposes)
 }
@@ -169,6 +173,36 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
         return Err(out_of_memory(kernel));
     }
     verdict(&program)
+}
+
+/// The kernel with length 1 along axes on which no index depends, for a look at the indices alone.
+fn without_repeats(kernel: &Kernel) -> Kernel {
+    let mut checked = kernel.clone();
+    if kernel.values.len() > 128 {
+        // more than a program has
+        return checked;
+    }
+    checked.outer.iter_mut().enumerate().for_each(|(axis, n)| {
+        let still = |strides: &Strides| strides[axis] == 0;
+        // values that an index is made of
+        let mut looked = 0u128;
+        let repeats = kernel.values.iter().enumerate().rev().all(|(v, value)| {
+            let is_read = looked >> v & 1 == 1;
+            if is_read || matches!(value.op, Op::Gather { .. }) {
+                operands(&value.op).iter().for_each(|a| looked |= 1 << a);
+            }
+            !is_read
+                || match &value.op {
+                    Op::Load(load) | Op::Gather { load, .. } => still(&kernel.loads[*load].strides),
+                    Op::Index { strides, .. } => still(strides),
+                    _ => true,
+                }
+        });
+        if repeats {
+            *n = 1;
+        }
+    });
+    checked
 }
 
 /// An axis along which some operand is contiguous while it is not along the last, so that rectangles of both axes use

@@ -1,6 +1,7 @@
 //! The CPU's memory: a pool that keeps the pages that the process has touched, since touching fresh ones costs five
 //! times what a kernel does.
 
+use crate::backend::{Faults, POISON};
 use crate::buffer::Memory;
 use crate::error::{Error, ErrorKind, Result};
 use std::alloc::{Layout, alloc, dealloc};
@@ -32,6 +33,7 @@ pub(crate) struct Pool {
     peak: AtomicUsize,
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
+    pub faults: Faults,
 }
 
 /// A block of the system's allocator that nobody uses.
@@ -57,7 +59,7 @@ fn layout(size: usize) -> Option<Layout> {
 }
 
 /// Asks for huge pages: touching them costs less. Nothing depends on the answer.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn advise_huge(ptr: NonNull<u8>, size: usize) {
     // the C library that `std` links
     unsafe extern "C" {
@@ -68,7 +70,7 @@ fn advise_huge(ptr: NonNull<u8>, size: usize) {
     unsafe { madvise(ptr.as_ptr().cast(), size / HUGE * HUGE, MADV_HUGEPAGE) };
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 fn advise_huge(_: NonNull<u8>, _: usize) {}
 
 impl Pool {
@@ -83,6 +85,7 @@ impl Pool {
             peak: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
+            faults: Faults::new(),
         })
     }
 
@@ -93,6 +96,7 @@ impl Pool {
 
     /// A buffer of at least `bytes` bytes.
     pub fn allocate(self: &Arc<Pool>, bytes: usize) -> Result<CpuMemory> {
+        self.fault("allocate")?;
         self.count(bytes, self.limit)?;
         self.allocations.fetch_add(1, Relaxed);
         let place = if bytes <= INLINE {
@@ -106,7 +110,26 @@ impl Pool {
                 }
             }
         };
-        Ok(CpuMemory { place, bytes, pool: self.clone() })
+        // what was refused was never in use
+        let used = self.used.load(Relaxed);
+        if used > self.peak.load(Relaxed) {
+            self.peak.fetch_max(used, Relaxed);
+        }
+        let memory = CpuMemory { place, bytes, pool: self.clone() };
+        if self.faults.poisons() {
+            // SAFETY: the block holds that many bytes and has no other user yet.
+            unsafe { memory.ptr().write_bytes(POISON, bytes) };
+        }
+        Ok(memory)
+    }
+
+    /// The failure that a test planned for this call, if any.
+    #[inline]
+    pub fn fault(&self, site: &'static str) -> Result<()> {
+        match self.faults.hit(site) {
+            None => Ok(()),
+            Some(kind) => Err(Error::new(kind, site, "a fault planned by a test", None)),
+        }
     }
 
     /// Takes over memory that the caller already holds; counted, never refused.
@@ -132,9 +155,6 @@ impl Pool {
             if used + self.cached.load(Relaxed) > limit {
                 self.trim();
             }
-        }
-        if used > self.peak.load(Relaxed) {
-            self.peak.fetch_max(used, Relaxed);
         }
         Ok(())
     }
@@ -330,6 +350,8 @@ mod tests {
         let v = pool.adopt(vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
         drop(v);
-        assert!(Pool::new(0, "cpu", None).allocate(usize::MAX).is_err());
+        let pool = Pool::new(0, "cpu", None);
+        assert!(pool.allocate(usize::MAX).is_err() && pool.allocate(1 << 60).is_err());
+        assert_eq!(pool.info(), (0, 0, 0, None));
     }
 }

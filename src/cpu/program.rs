@@ -170,6 +170,8 @@ pub(super) enum Run {
         stride: isize,
         extent: usize,
         mode: IndexMode,
+        /// Whether the elements are wanted, and not only a verdict on the indices.
+        reads: bool,
     },
     Philox {
         word: u8,
@@ -263,3 +265,17 @@ unsafe impl Sync for Program<'_> {}
 
 /// Addresses that are equal modulo this many bytes look the same to a CPU's store buffer.
 pub(super) const PAGE: usize = 4096;
+
+impl Program<'_> {
+    /// Where only indices are looked at, what nobody reads need not be fetched.
+    pub fn leave_unread(&mut self) {
+        let feeds =
+            self.passes.iter().flat_map(|p| p.feeds.iter().map(|f| f.arg).chain(p.spreads.iter().map(|s| s.from)));
+        let read: Vec<usize> = self.steps.iter().flat_map(|s| s.args).chain(feeds).collect();
+        for step in &mut self.steps {
+            if let Run::Gather { reads, .. } = &mut step.run {
+                *reads = read.contains(&step.id) || !matches!(step.dst, Dst::Slot(_));
+            }
+        }
+    }
+}

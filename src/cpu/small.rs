@@ -22,8 +22,8 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Option<Result<()>> {
     let &[n] = &kernel.outer[..] else { return None };
     let count = kernel.values.len();
     // 8 bytes for each element of each value, in whole cache lines
-    let room = (n * 8).next_multiple_of(64);
-    if n == 0 || count > VALUES || room * count > BYTES {
+    let room = n.checked_mul(8)?.checked_next_multiple_of(64)?;
+    if n == 0 || count > VALUES || room.saturating_mul(count) > BYTES {
         return None;
     }
     let mut scratch = Scratch(MaybeUninit::uninit());

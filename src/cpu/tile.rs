@@ -12,6 +12,11 @@ use std::ptr::NonNull;
 /// Elements of a tile.
 pub(super) const TILE: usize = 2048;
 
+/// Rows ahead of the one that is copied whose lines a gather asks for.
+const AHEAD: usize = 8;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// A rectangle of a level's index space, and its place in what is kept of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
@@ -146,7 +151,13 @@ impl Frame {
                     }
                     Run::Load(place) => {
                         let p = &program.places[place];
-                        self.at[step.id] = self.load(p, to, tile);
+                        let mut at = self.load(p, to, tile);
+                        if let (Dst::Keep(_), true) = (step.dst, at != to) {
+                            // what is kept is found in its own place
+                            std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
+                            at = to;
+                        }
+                        self.at[step.id] = at;
                     }
                     Run::Recall => self.at[step.id] = to,
                     _ => {
@@ -232,34 +243,35 @@ impl Frame {
                         });
                     });
                 }
-                Run::Gather { place, stride, extent, mode } => {
+                Run::Gather { place, stride, extent, mode, reads } => {
                     let index = self.at[step.args[0]] as *const u8;
                     let p = &program.places[place];
-                    let check = program.goal == Goal::Checks;
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
+                    let indices = Indices { at: index, compute: step.operand, stride, extent, mode };
                     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
                         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+                            let at = |r: usize| (rd + r) * tile.nc + cd;
+                            let from = |r: usize| p.ptr.offset((ro + co + r as isize * rs) * p.size as isize);
+                            let announce = |r: usize| {
+                                if reads && cs == 1 && r < rn {
+                                    indices.announce(p.size, from(r), at(r), cn);
+                                }
+                            };
+                            (0..AHEAD).for_each(announce);
                             for r in 0..rn {
-                                let at = (rd + r) * tile.nc + cd;
-                                let start = ro + co + r as isize * rs;
-                                for i in 0..cn {
-                                    let want = index_value(step.operand, index, at + i);
-                                    let Some(k) = resolve(want, extent, mode) else {
-                                        if check {
-                                            report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent);
-                                        }
-                                        strided::fill(p.size, 0, raw.add((at + i) * p.size), 1);
-                                        continue;
-                                    };
-                                    let from =
-                                        p.ptr.offset((start + i as isize * cs + k as isize * stride) * p.size as isize);
-                                    let word = strided::read(p.size, from);
-                                    strided::fill(p.size, word, raw.add((at + i) * p.size), 1);
+                                announce(r + AHEAD);
+                                let (at, src) = (at(r), Block { ptr: from(r), rows: 0, cols: cs });
+                                let into = reads.then(|| raw.add(at * p.size));
+                                let bad = indices.take(p.size, src, into, at, cn);
+                                if program.goal == Goal::Checks
+                                    && let Some((i, want)) = bad
+                                {
+                                    report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent);
                                 }
                             }
                         });
                     });
-                    if let Some(widen) = p.convert {
+                    if let (true, Some(widen)) = (reads, p.convert) {
                         widen(tile.len(), raw, raw, raw, to);
                     }
                 }
@@ -319,6 +331,85 @@ unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -> i128 {
             Compute::I64 => *(index as *const i64).add(i) as i128,
             Compute::U64 => *(index as *const u64).add(i) as i128,
             _ => *index.add(i * compute.size()) as i128,
+        }
+    }
+}
+
+/// The indices of a gather, and what they mean.
+struct Indices {
+    at: *const u8,
+    compute: Compute,
+    stride: isize,
+    extent: usize,
+    mode: IndexMode,
+}
+
+impl Indices {
+    /// Copies `n` elements, each at its index counted from where `src` stands, if there is somewhere to copy them to;
+    /// gives the first that is out of range, in whose place there are zeros.
+    // SAFETY: there are indices up to `at + n`; what they mean lies in memory, and `to` has room.
+    unsafe fn take(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> Option<(usize, i128)> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
+            // one index for all: a piece of a row, as it is
+            let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
+            let mut bad = None;
+            for i in (0..n).step_by(each) {
+                let want = index_value(self.compute, self.at, at + i);
+                let found = resolve(want, self.extent, self.mode);
+                if found.is_none() {
+                    bad = bad.or(Some((i, want)));
+                }
+                let Some(to) = to.map(|to| to.add(i * size)) else { continue };
+                match found.map(|k| place(k).offset(i as isize * src.cols * size as isize)) {
+                    Some(from) if each == 1 => strided::fill(size, strided::read(size, from), to, 1),
+                    Some(from) => {
+                        let (src, dst) = (Block { ptr: from, ..src }, Block { ptr: to, rows: 0, cols: 1 });
+                        strided::copy(size, src, dst, 1, each);
+                    }
+                    None => strided::fill(size, 0, to, each),
+                }
+            }
+            bad
+        }
+    }
+
+    /// Asks memory for the first lines of a piece of a row that will be copied soon: rows at random are far apart, and
+    /// the processor does not look that far ahead by itself.
+    // SAFETY: there is an index `at`.
+    #[inline(always)]
+    unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the caller's promise; an address that is asked for need not be there.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let Some(k) = resolve(index_value(self.compute, self.at, at), self.extent, self.mode) else { return };
+            let first = from.wrapping_offset(k as isize * self.stride * size as isize);
+            for line in 0..(n * size / LINE).min(8) {
+                _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE) as *const i8);
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (size, from, at, n);
+    }
+
+    /// Whether `n` indices from `at` on are the same one.
+    // SAFETY: there are so many, and at least two.
+    unsafe fn is_one(&self, at: usize, n: usize) -> bool {
+        // SAFETY: the caller's promise. Where indices differ, the first two mostly do.
+        unsafe {
+            match self.compute.size() {
+                4 => {
+                    let all = std::slice::from_raw_parts((self.at as *const u32).add(at), n);
+                    all[1] == all[0] && all.iter().fold(0, |d, x| d | (x ^ all[0])) == 0
+                }
+                8 => {
+                    let all = std::slice::from_raw_parts((self.at as *const u64).add(at), n);
+                    all[1] == all[0] && all.iter().fold(0, |d, x| d | (x ^ all[0])) == 0
+                }
+                _ => false,
+            }
         }
     }
 }

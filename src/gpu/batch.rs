@@ -3,6 +3,7 @@
 
 use super::device::{Clock, Shared};
 use super::memory::lock;
+use super::timer::Timer;
 use super::wgsl::{Access, ERROR_BINDING, Form, Key, PARAMS_CLASSES, Slot, Variant};
 use crate::error::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
@@ -110,10 +111,14 @@ pub(super) struct Batch {
     by_key: Map<Key, Arc<Pipeline>>,
     by_text: HashMap<String, Arc<Pipeline>>,
     groups: Map<GroupKey, wgpu::BindGroup>,
+    /// What tests fill memory with.
+    pattern: Option<wgpu::Buffer>,
     /// Where a gather notes that an index was out of range.
     pub errors: wgpu::Buffer,
     /// Whether a gather ran since that was last read.
     pub unread_errors: bool,
+    /// Set while somebody wants to know how long kernels take.
+    pub timer: Option<Timer>,
     error_id: u32,
     checked: VecDeque<(u32, &'static str, &'static Location<'static>)>,
 }
@@ -141,8 +146,10 @@ impl Batch {
             by_key: Map::default(),
             by_text: HashMap::new(),
             groups: Map::default(),
+            pattern: None,
             errors,
             unread_errors: false,
+            timer: None,
             error_id: 0,
             checked: VecDeque::new(),
         }
@@ -198,7 +205,9 @@ impl Batch {
         }
         let class = PARAMS_CLASSES.iter().position(|c| *c == variant.params).unwrap_or(0);
         let layout = self.layout(shared, form, variant, class)?;
+        let refused = shared.faults.hit("shader").is_some();
         let pipeline = shared.scoped("compile", || {
+            let text = if refused { "a text that is no shader" } else { text };
             let source = wgpu::ShaderSource::Wgsl(text.into());
             let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
             // SAFETY: the text comes from our generator. Every index is below the extents that the planner proved to
@@ -248,7 +257,7 @@ impl Batch {
         if form.checks {
             entries.push(entry(ERROR_BINDING, false));
         }
-        let (group, pipeline) = shared.scoped("compile", || {
+        let (group, pipeline) = shared.scoped("layout", || {
             let device = &shared.device;
             let group =
                 device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
@@ -278,7 +287,7 @@ impl Batch {
             },
             count: None,
         };
-        let layout = shared.scoped("compile", || {
+        let layout = shared.scoped("layout", || {
             let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] };
             shared.device.create_bind_group_layout(&descriptor)
         })?;
@@ -306,7 +315,7 @@ impl Batch {
             return Ok(group.clone());
         }
         let layout = self.params_layout(shared, class)?;
-        let group = shared.scoped("compile", || {
+        let group = shared.scoped("bind", || {
             shared.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &layout,
@@ -347,7 +356,7 @@ impl Batch {
         if pipeline.checks {
             entries.push(wgpu::BindGroupEntry { binding: ERROR_BINDING, resource: errors.as_entire_binding() });
         }
-        let group = shared.scoped("compile", || {
+        let group = shared.scoped("bind", || {
             let layout = &pipeline.layout.group;
             shared.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
         })?;
@@ -386,6 +395,12 @@ impl Batch {
         self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= shared.eager
     }
 
+    /// Makes what [`Batch::record`] may fail to make.
+    pub fn prepare(&mut self, shared: &Shared, pipeline: &Pipeline, bound: &[Bound<'_>]) -> Result<()> {
+        self.group(shared, pipeline, bound)?;
+        self.params_group(shared, pipeline.class).map(drop)
+    }
+
     /// Records one dispatch.
     pub fn record(
         &mut self,
@@ -407,9 +422,10 @@ impl Batch {
             Some(pass) => pass,
             None => {
                 let descriptor = wgpu::CommandEncoderDescriptor { label: None };
-                let mut encoder = shared.device.create_command_encoder(&descriptor);
-                let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
-                self.encoder = Some(encoder);
+                let encoder = self.encoder.get_or_insert_with(|| shared.device.create_command_encoder(&descriptor));
+                let timestamp_writes = self.timer.as_mut().and_then(Timer::next_pass);
+                let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                let pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
                 self.pass.insert(pass)
             }
         };
@@ -420,6 +436,30 @@ impl Batch {
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
         shared.counters.kernels.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// For tests: fills a buffer with a byte, after what is recorded and before what comes.
+    pub fn fill(&mut self, shared: &Shared, buffer: &wgpu::Buffer, byte: u8) -> Result<()> {
+        const PIECE: u64 = 1 << 20;
+        let pattern = match &self.pattern {
+            Some(pattern) => pattern,
+            None => self.pattern.insert(shared.scoped("pattern", || {
+                let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+                let descriptor =
+                    wgpu::BufferDescriptor { label: Some("pattern"), size: PIECE, usage, mapped_at_creation: false };
+                let pattern = shared.device.create_buffer(&descriptor);
+                shared.queue.write_buffer(&pattern, 0, &vec![byte; PIECE as usize]);
+                pattern
+            })?),
+        };
+        self.pass = None;
+        let descriptor = wgpu::CommandEncoderDescriptor { label: None };
+        let encoder = self.encoder.get_or_insert_with(|| shared.device.create_command_encoder(&descriptor));
+        for at in (0..buffer.size()).step_by(PIECE as usize) {
+            encoder.copy_buffer_to_buffer(pattern, 0, buffer, at, PIECE.min(buffer.size() - at));
+        }
+        self.dispatches += 1;
         Ok(())
     }
 
@@ -436,6 +476,7 @@ impl Batch {
         self.pass = None;
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
+        let mut called_back = false;
         let submitted = shared.scoped("submit", || {
             if let Some(ring) = self.rings.get(self.ring)
                 && !params.is_empty()
@@ -451,6 +492,7 @@ impl Batch {
             shared.queue.on_submitted_work_done(move || {
                 completed.fetch_add(1, Relaxed);
             });
+            called_back = true;
         });
         if !params.is_empty() {
             self.ring = (self.ring + 1) % RINGS;
@@ -460,8 +502,12 @@ impl Batch {
         self.dispatches = 0;
         self.serial += 1;
         // counted even if it failed: its callback comes all the same
-        self.submitted += 1;
-        submitted?;
+        self.submitted += called_back as u64;
+        if let Err(error) = submitted {
+            // arrays that the batch was to compute have been handed out: nothing of the device may be read again
+            shared.fail(&error);
+            return Err(error);
+        }
         shared.poll_once();
         // a host that runs far ahead would pile up memory
         let (clock, since) = (Clock::new(shared), Instant::now());

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::memory::{Pool, lock};
+use crate::backend::Faults;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Caps;
 use std::future::Future;
@@ -14,6 +15,8 @@ const SLICE: Duration = Duration::from_millis(2);
 /// How long a wait polls without sleeping; short work is done by then.
 const EAGER: Duration = Duration::from_micros(100);
 const LONGEST_NAP: Duration = Duration::from_micros(500);
+/// How long an error waits for the word that the device is lost.
+const DRAIN: Duration = Duration::from_millis(200);
 
 /// A GPU that could be opened.
 #[derive(Clone, Debug)]
@@ -51,6 +54,11 @@ impl Late {
         }
         self.any.store(true, Relaxed);
     }
+
+    fn clear(&self) {
+        *lock(&self.error) = None;
+        self.any.store(false, Relaxed);
+    }
 }
 
 /// Everything behind an open device; buffers and futures hold it.
@@ -74,6 +82,7 @@ pub(super) struct Shared {
     /// Submissions that have finished.
     pub completed: Arc<AtomicU64>,
     pub numerics: OnceLock<super::Numerics>,
+    pub faults: Faults,
     late: Arc<Late>,
     /// wgpu 30.0.1 may panic when two threads poll.
     poller: Mutex<()>,
@@ -204,7 +213,8 @@ pub(super) async fn open(
     let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
     let debug = std::env::var("CUPRIC_DEBUG").unwrap_or_default();
     let batch = Batch::new(&device, &limits);
-    Ok(Arc::new(Shared {
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    let shared = Arc::new(Shared {
         id,
         caps,
         max_groups,
@@ -216,14 +226,19 @@ pub(super) async fn open(
         batch: Mutex::new(batch),
         counters: Counters::default(),
         limit: limit.map(|l| l as u64),
-        eager: if info.device_type == wgpu::DeviceType::Cpu { 0 } else { 2 },
+        eager: if software { 0 } else { 2 },
         completed: Arc::default(),
         numerics: OnceLock::new(),
+        faults: Faults::new(),
         late,
         poller: Mutex::new(()),
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
         debug_wgsl: debug.split(',').any(|w| w.trim() == "wgsl"),
-    }))
+    });
+    if software {
+        super::exit::wait_for(&shared);
+    }
+    Ok(shared)
 }
 
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
@@ -248,27 +263,55 @@ impl Shared {
     }
 
     /// Runs something that creates or submits, and turns the errors that it raises into one of ours.
-    pub fn scoped<T>(&self, operation: &str, f: impl FnOnce() -> T) -> Result<T> {
+    pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
         let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
-        let value = f();
-        let mut error = None;
+        let (value, mut error) = match self.faults.hit(operation) {
+            None => (Some(f()), None),
+            Some(kind) => (None, self.raise(kind)),
+        };
         for scope in scopes.into_iter().rev() {
             // ready at once on native backends
             error = pollster::block_on(scope.pop()).or(error);
         }
         if error.is_some() {
-            // a lost device makes other errors first
-            self.poll_once();
+            self.drain();
         }
         self.check()?;
-        match error {
-            None => Ok(value),
-            Some(e) => {
-                let (kind, detail) = describe(&e);
-                Err(Error::new(kind, operation, format!("{}: {detail}", self.caps.name), None))
+        let (kind, detail) = match (value, error) {
+            (Some(value), None) => return Ok(value),
+            (_, Some(e)) => describe(&e),
+            (None, None) => (ErrorKind::Internal, "a fault planned by a test".to_string()),
+        };
+        Err(Error::new(kind, operation, format!("{}: {detail}", self.caps.name), None))
+    }
+
+    /// A fault that a test planned: a call that wgpu refuses, the loss of the device, or what wgpu would say.
+    #[cold]
+    fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
+        match kind {
+            ErrorKind::OutOfMemory => {
+                let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+                return Some(wgpu::Error::OutOfMemory { source });
+            }
+            ErrorKind::DeviceLost => self.late.set(kind, "a loss planned by a test".to_string()),
+            _ => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+                let (label, mapped_at_creation) = (Some("refused"), false);
+                drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
             }
         }
+        None
+    }
+
+    /// Makes an error the device's last word: work that was taken for done is lost.
+    pub fn fail(&self, error: &Error) {
+        self.late.set(error.kind(), error.detail().to_string());
+    }
+
+    /// For tests: forgets losses that were only planned.
+    pub fn heal(&self) {
+        self.late.clear();
     }
 
     /// Lets the driver clean up and call back, unless another thread is at it.
@@ -276,6 +319,21 @@ impl Shared {
         match self.poller.try_lock() {
             Ok(_guard) => drop(self.device.poll(wgpu::PollType::Poll)),
             Err(TryLockError::Poisoned(_)) | Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// After an error: a lost device makes other errors first, and says that it is lost when its queue is empty.
+    fn drain(&self) {
+        let start = Instant::now();
+        while start.elapsed() < DRAIN && !self.late.any.load(Relaxed) {
+            let polled = {
+                let _guard = lock(&self.poller);
+                self.device.poll(wgpu::PollType::Poll)
+            };
+            match polled {
+                Ok(status) if !status.is_queue_empty() => std::thread::sleep(LONGEST_NAP),
+                _ => return,
+            }
         }
     }
 

@@ -68,10 +68,13 @@ impl Shared {
         let form = Form::of(kernel);
         if kernel.windows.is_empty() {
             let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer.clone() };
-            return self.record_window(batch, kernel, &form, &whole, from);
+            return self.record_window(batch, kernel, &form, &whole, from, false);
         }
-        for window in &kernel.windows {
-            self.record_window(batch, kernel, &form, window, from)?;
+        // what may fail comes before the first dispatch, so that a write in place is done whole or not at all
+        for dry in [true, false] {
+            for window in &kernel.windows {
+                self.record_window(batch, kernel, &form, window, from, dry)?;
+            }
         }
         Ok(())
     }
@@ -83,6 +86,7 @@ impl Shared {
         form: &Form,
         window: &Window,
         from: &Resources<'_>,
+        dry: bool,
     ) -> Result<()> {
         let count: usize = window.shape.iter().product();
         if count == 0 {
@@ -105,6 +109,13 @@ impl Shared {
             wgsl::generate(kernel, form, &variant).map_err(|fault| fault.at(kernel.name, kernel.location))
         })?;
 
+        let mut bound: SmallVec<[Bound<'_>; 8]> = SmallVec::new();
+        for p in &places {
+            bound.push(Bound { buffer: &p.raw.buffer, id: p.raw.id, offset: p.offset, len: p.len });
+        }
+        if dry {
+            return batch.prepare(self, &pipeline, &bound);
+        }
         let groups = match kernel.kind {
             KernelKind::Elementwise => count.div_ceil(256 * (variant.units * variant.apart()) as usize),
             KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
@@ -117,10 +128,6 @@ impl Shared {
         let mut params = self.params(kernel, form, window, &operands, &places, &slots, from, (count, inner))?;
         if form.checks {
             params[8] = batch.next_error_id(kernel.name, kernel.location);
-        }
-        let mut bound: SmallVec<[Bound<'_>; 8]> = SmallVec::new();
-        for p in &places {
-            bound.push(Bound { buffer: &p.raw.buffer, id: p.raw.id, offset: p.offset, len: p.len });
         }
         // a grid has three dimensions; what does not fit takes another dispatch
         let max = self.max_groups as u64;

@@ -1,6 +1,7 @@
 //! Buffers: the handle's memory, the pool of buffers that are free, and staging buffers for reading back.
 
 use super::device::Shared;
+use crate::backend::POISON;
 use crate::buffer::{Buffer, Memory};
 use crate::error::{Error, ErrorKind, Result};
 use std::any::Any;
@@ -128,11 +129,23 @@ impl Shared {
                 })?
             }
         };
+        if self.faults.poisons() {
+            self.poison(&raw)?;
+        }
         self.counters.allocations.fetch_add(1, Relaxed);
         let mut pool = lock(&self.pool);
         pool.used += size;
         pool.peak = pool.peak.max(pool.used);
         Ok(Buffer::new(GpuMemory { raw: Some(raw), bytes, shared: self.clone() }))
+    }
+
+    /// Fills a buffer that nobody has read yet.
+    #[cold]
+    fn poison(&self, raw: &Raw) -> Result<()> {
+        let mut batch = lock(&self.batch);
+        batch.fill(self, &raw.buffer, POISON)?;
+        raw.batch.store(batch.serial(), Relaxed);
+        Ok(())
     }
 
     fn create(&self, size: u64) -> Result<Raw> {
@@ -164,7 +177,7 @@ impl Shared {
         let pooled = lock(&self.pool).staging.get_mut(&size).and_then(Vec::pop);
         match pooled {
             Some(buffer) => Ok(buffer),
-            None => self.scoped("download", || {
+            None => self.scoped("staging", || {
                 let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
                 self.device.create_buffer(&wgpu::BufferDescriptor {
                     label: None,

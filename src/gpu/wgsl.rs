@@ -3,10 +3,10 @@
 
 mod access;
 mod body;
-mod fold;
 mod key;
 mod library;
-mod product;
+mod matmul;
+mod reduce;
 
 pub(crate) use access::{packing, words};
 pub(crate) use key::{Key, key};

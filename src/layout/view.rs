@@ -121,6 +121,7 @@ impl View {
         let axis = normalize_axis(axis, shape.len() + 1)?;
         let mut out: Shape = shape.into();
         out.insert(axis, 1);
+        size_of_shape(&out)?;
         let mut v = View::zero(out, shape.len());
         for d in 0..shape.len() {
             v.set(d, d + (d >= axis) as usize, 1);
@@ -179,6 +180,7 @@ impl View {
         let mut out: Shape = shape.into();
         out[d] = shape[d] - window + 1;
         out.push(window);
+        size_of_shape(&out)?;
         let mut v = View::zero(out, shape.len());
         for j in 0..shape.len() {
             v.set(j, j, 1);

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::expr::{Expr, Kind, Operand, carry, cast, reduce, strong, ufunc, view};
 use crate::kernel::Fold;
-use crate::layout::{AxesArg, IntoAxes, View};
+use crate::layout::{self, AxesArg, IntoAxes, View};
 use crate::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -21,7 +21,7 @@ fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
 /// The number of elements along axes, after the checks that the reduction itself makes.
 fn count(e: &Expr, axes: &AxesArg) -> usize {
     let shape = &e.0.shape;
-    axes.resolve(shape.len()).map_or(0, |a| a.iter().map(|d| shape[*d]).product())
+    axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
 }
 
 /// Floats of at least 32 bits: what means and spreads work in.

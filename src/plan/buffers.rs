@@ -26,7 +26,8 @@ impl Planner<'_> {
                     .unwrap_or(0),
                 BufferRef::Temp(n) => {
                     let n = &self.arena.nodes[n];
-                    n.shape.iter().product::<usize>() * n.dtype.size()
+                    // what does not fit any memory is refused where it is allocated
+                    layout::product(&n.shape).saturating_mul(n.dtype.size())
                 }
                 BufferRef::Input(_) | BufferRef::Output(_) => 0,
             }

@@ -32,6 +32,7 @@ pub(super) struct Planner<'a> {
 
 /// The kernels of one node that is stored.
 struct Stage {
+    node: usize,
     kernels: Vec<Kernel>,
     /// Nodes whose values the kernels compute.
     computes: Vec<usize>,
@@ -40,17 +41,33 @@ struct Stage {
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool)> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(&arena, caps);
-    let mut stages = planner.stages(target)?;
-    for _ in 0..4 {
-        if !planner.store_shared(&stages) {
-            break;
-        }
-        stages = planner.stages(target)?;
-    }
+    let mut stages = planner.all_stages(target)?;
     // operands come before their consumers
     stages.reverse();
     let kernels = stages.into_iter().flat_map(|s| s.kernels).collect();
     planner.finish(kernels, target)
+}
+
+/// Who reads a stored value instead of computing it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stored {
+    Always,
+    /// Another kernel computes it too.
+    ForSome,
+}
+
+/// For each node of the arena, whether its value is stored.
+pub(super) fn stored(arena: &Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
+    check_types(arena, caps)?;
+    let mut planner = Planner::new(arena, caps);
+    let stages = planner.all_stages(None)?;
+    let again = |n: usize| stages.iter().any(|s| s.node != n && s.computes.contains(&n));
+    let one = |n: usize| match planner.stored[n] {
+        true if again(n) => Some(Stored::ForSome),
+        true => Some(Stored::Always),
+        false => None,
+    };
+    Ok((0..arena.nodes.len()).map(one).collect())
 }
 
 /// Types and functions that the device does not have.
@@ -225,7 +242,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The kernels of all stored nodes, results first.
+    /// The kernels of all stored nodes, results first; what several would compute at a cost is stored.
+    fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
+        let mut stages = self.stages(target)?;
+        for _ in 0..4 {
+            if !self.store_shared(&stages) {
+                break;
+            }
+            stages = self.stages(target)?;
+        }
+        Ok(stages)
+    }
+
+    /// The kernels of the nodes that are stored so far.
     fn stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         let mut wanted: BTreeSet<usize> = self.arena.roots.iter().copied().collect();
         let mut stages = Vec::new();
@@ -261,15 +290,16 @@ impl<'a> Planner<'a> {
             None => self.buffer(node),
         };
         let to = Store { buffer, dtype: self.arena.nodes[node].dtype, strides, offset: offset as isize, value: 0 };
-        let mut stage = Stage { kernels: vec![], computes: vec![] };
+        let mut stage = Stage { node, kernels: vec![], computes: vec![] };
         let n = &self.arena.nodes[node];
         match &n.op {
             AOp::Concat(axis) => {
                 let (args, axis) = (n.args.clone(), *axis);
-                let mut at = 0;
+                let mut at = 0isize;
                 for a in args {
                     let mut part = to.clone();
-                    part.offset += at * part.strides[axis];
+                    // an empty part may lie anywhere
+                    part.offset = part.offset.saturating_add(at.saturating_mul(part.strides[axis]));
                     at += self.arena.nodes[a].shape[axis] as isize;
                     // a part that is stored anyway is copied from its buffer
                     self.kernels(a, node, part, &mut stage)?;
@@ -365,7 +395,7 @@ impl<'a> Planner<'a> {
     /// What is computed from a reduction or a product alone and has as few elements belongs to its kernel, not to the
     /// one that reads it: the last such node is the one to store.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
-        let size = |n: usize| self.arena.nodes[n].shape.iter().product::<usize>();
+        let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;
         while self.uses[node] == 1 {
             let next = self.consumer[node];

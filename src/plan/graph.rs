@@ -284,6 +284,11 @@ impl<'a> Walk<'a> {
 
     /// The planner's arena: equal nodes become one.
     pub fn arena(&self) -> Arena {
+        self.numbered().0
+    }
+
+    /// The expression's nodes, each with its number in the arena.
+    pub fn numbered(&self) -> (Arena, Vec<(&'a Node, usize)>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, SmallVec<[usize; 1]>> = HashMap::new();
         let mut arena = Arena {
@@ -342,7 +347,7 @@ impl<'a> Walk<'a> {
                 arena.roots.push(node);
             }
         }
-        arena
+        (arena, self.nodes.iter().copied().zip(number).collect())
     }
 }
 

@@ -8,10 +8,11 @@ use super::fuse::{Planner, broadcast_map, kept_axes};
 use super::graph::AOp;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::kernel::{BufferRef, KernelKind, Lanes, Load, Op, Store, Value};
-use crate::layout::{Layout, Shape, Strides, View, c_strides, common_order};
+use crate::kernel::{BufferRef, Fold, KernelKind, Lanes, Load, Op, Store, Value};
+use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 
@@ -77,7 +78,7 @@ impl Space {
     /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
-        let AOp::Reduce(_, axes) = &r.op else { return None };
+        let AOp::Reduce(fold, axes) = &r.op else { return None };
         let arg = r.args[0];
         let lengths = inner_lengths(&p.arena.nodes[arg].shape, axes);
         let n = shape.len();
@@ -103,20 +104,36 @@ impl Space {
             (dims, n - free.len(), v)
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
-        // as the operand would be stored, whether it is or not: steps and broadcast axes do not count
-        let a = &p.arena.nodes[arg].shape;
-        let dense = Layout::ordered(a, &common_order(a, std::iter::once(&p.strides[arg][..]))).strides;
-        let order = to_arg.apply(&dense, 0).0;
-        let nearest =
-            (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
-        let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
-        let length: usize = lengths.iter().product();
+        let (mut order, lanes) = tree(p, arg, &to_arg, outer);
+        if matches!(fold, Fold::ArgMin | Fold::ArgMax) {
+            // a position is counted in C order
+            order[outer..].copy_from_slice(&c_strides(&dims[outer..]));
+        }
+        let length = layout::product(&lengths);
         let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
         if !free.is_empty() && !row {
             return None;
         }
         Some(Space { outer, dims, map: to_node, order, lanes, row, matmul: None })
     }
+}
+
+/// In which order a reduction walks its operand: strides over the space, and whether lanes lie along the inner or the
+/// outer dimensions. As the operand would be stored, whether it is or not: steps and broadcast axes do not count.
+fn tree(p: &Planner<'_>, arg: usize, to_arg: &View, outer: usize) -> (Strides, Lanes) {
+    let (a, dims) = (&p.arena.nodes[arg].shape, &to_arg.shape);
+    let dense = Layout::ordered(a, &common_order(a, std::iter::once(&p.strides[arg][..]))).strides;
+    let order = to_arg.apply(&dense, 0).0;
+    let nearest = (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
+    let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
+    (order, lanes)
+}
+
+/// The inner dimensions, farthest first.
+fn inner_order(order: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
+    let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
+    inner.sort_by_key(|d| (Reverse(order[*d].unsigned_abs()), *d));
+    inner
 }
 
 /// Lengths of reduced axes as a kernel's inner dimensions: those of length 1 do not count, but one must be left.
@@ -424,6 +441,19 @@ impl Lowering<'_> {
                     return Err(node);
                 }
                 let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
+                // the result must not depend on what else is in the kernel: its own order, or a kernel of its own
+                let walk = |order: &[isize]| inner_order(order, outer, dims);
+                let (own, lanes) = tree(p, arg, &m, outer);
+                let fits = match fold {
+                    Fold::ArgMin | Fold::ArgMax => walk(&c_strides(dims)) == walk(&self.space.order),
+                    Fold::Ufunc(row) if n.dtype.is_float() && matches!(row.name, "add" | "multiply") => {
+                        lanes == self.space.lanes && walk(&own) == walk(&self.space.order)
+                    }
+                    Fold::Ufunc(_) => true,
+                };
+                if !fits {
+                    return Err(node);
+                }
                 let mut v = self.lower(arg, &m, true)?;
                 if self.reduced[v] && !self.space.row {
                     // the reduction below fits this space but must be finished before this one starts

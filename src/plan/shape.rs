@@ -32,18 +32,19 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     let first = p.arena.nodes.len() + node * 64;
     let mut chunk = None;
     loop {
+        let length = chunk.unwrap_or(kernel.inner_size());
+        // the elements of one result may lie further apart than a binding reaches: fewer of them at a time
+        let splits = matches!(kernel.kind, KernelKind::Reduce(_)) && length > 1;
         let mut kernels = split(kernel.clone(), p.caps.max_reduce, chunk, first);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
             // after the split: where a reduction is split must not depend on strides
             collapse(k);
             k.continues = i > 0;
-            windows(p, k)
+            windows(p, k, splits)
         });
-        let length = chunk.unwrap_or(kernel.inner_size());
         match fit {
             Ok(()) => return Ok(kernels),
-            // the elements of one result lie further apart than a binding reaches: fewer of them at a time
-            Err(_) if matches!(kernel.kind, KernelKind::Reduce(_)) && length > 1 => chunk = Some(length.div_ceil(4)),
+            Err(_) if splits => chunk = Some(length.div_ceil(4)),
             Err(e) => return Err(e),
         }
     }
@@ -106,16 +107,13 @@ fn order(draft: &mut Draft) {
         dims
     };
     let store = draft.stores[0].strides.clone();
-    let positions = draft.values.iter().any(|v| matches!(v.op, Op::Reduce(Fold::ArgMin | Fold::ArgMax, _)));
     let outer = match draft.kind {
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
         KernelKind::Reduce(_) => by(&draft.order, 0..o),
         KernelKind::Matmul => (0..o).collect(),
     };
-    // a position is counted in C order
     let inner = match draft.kind {
         KernelKind::Matmul => (o..n).collect(),
-        _ if positions => (o..n).collect(),
         _ => by(&draft.order, o..n),
     };
     let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();
@@ -424,23 +422,29 @@ fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
 /// The most dispatches of one kernel.
 const MAX_WINDOWS: usize = 1 << 16;
 
-/// Cuts the outer space until each operand of each part fits a binding.
-fn windows(p: &Planner<'_>, k: &mut Kernel) -> Result<()> {
+/// Cuts the outer space until each operand of each part fits a binding. `splits`: a kernel that can be split instead
+/// takes no more windows than there are bindings' worth of memory, by and large.
+fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
+    let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
+    let grids = k.outer_size() as u64 / p.caps.max_indices.max(1);
+    let most = if splits { (8 + 8 * (bindings + grids) as usize).min(MAX_WINDOWS) } else { MAX_WINDOWS };
     let mut todo = vec![whole];
     while let Some(w) = todo.pop() {
         let too_large = oversized(p, k, &w);
-        let Some((what, bytes)) = too_large else {
-            if k.windows.len() >= MAX_WINDOWS {
-                let detail = format!("{} elements need more than {MAX_WINDOWS} dispatches", k.outer_size());
+        let Some((what, bytes, strides)) = too_large else {
+            if k.windows.len() >= most {
+                let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, k.location));
             }
             k.windows.push(w);
             continue;
         };
-        // halve the longest of the leading dimensions that can be cut
+        // halve the dimension along which the operand reaches furthest: others would be cut to single elements in vain
         let fixed = if k.kind == KernelKind::Matmul { 2 } else { 0 };
-        let Some(d) = (0..w.shape.len().saturating_sub(fixed)).find(|d| w.shape[*d] > 1) else {
+        let reach = |d: &usize| (w.shape[*d] as u64 - 1).saturating_mul(strides[*d].unsigned_abs() as u64);
+        let cuttable = (0..w.shape.len().saturating_sub(fixed)).filter(|d| w.shape[*d] > 1);
+        let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
             let (most, name) = (p.caps.max_binding, &p.caps.name);
             let detail = format!("{what} spans {bytes} bytes; one kernel on {name} can reach {most}");
             return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, k.location));
@@ -458,8 +462,8 @@ fn windows(p: &Planner<'_>, k: &mut Kernel) -> Result<()> {
     Ok(())
 }
 
-/// An operand of a window that is larger than a binding, with the bytes that it spans.
-fn oversized(p: &Planner<'_>, k: &Kernel, w: &Window) -> Option<(BufferRef, u64)> {
+/// An operand of a window that is larger than a binding, with the bytes that it spans and its strides.
+fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
     // room for the alignment of the binding's start
@@ -481,9 +485,12 @@ fn oversized(p: &Planner<'_>, k: &Kernel, w: &Window) -> Option<(BufferRef, u64)
             _ => None,
         })
     };
-    let loads =
-        k.loads.iter().enumerate().map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0))));
-    let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0)));
-    let largest = loads.chain(stores).max_by_key(|(_, b)| *b)?;
+    let loads = k
+        .loads
+        .iter()
+        .enumerate()
+        .map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0)), &l.strides));
+    let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0), &s.strides));
+    let largest = loads.chain(stores).max_by_key(|l| l.1)?;
     (largest.1 > limit || indices > p.caps.max_indices as u128).then_some(largest)
 }

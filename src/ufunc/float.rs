@@ -305,6 +305,11 @@ pub(crate) mod exact {
         x.max(y) + (-(x - y).abs()).exp().ln_1p()
     }
     pub fn lerp(a: f64, b: f64, t: f64) -> f64 {
-        a + t * (b - a)
+        let y = a + t * (b - a);
+        if y.is_finite() || !(a.is_finite() && b.is_finite() && t.is_finite()) {
+            return y;
+        }
+        // a step that overflows need not end beyond the largest number
+        (a / 4.0 + t * (b / 4.0 - a / 4.0)) * 4.0
     }
 }

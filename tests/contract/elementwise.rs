@@ -13,23 +13,51 @@ use cupric::testing::Row;
 use cupric::{DType, Device, ErrorKind, Expr, Result};
 
 /// What a result must be.
-enum Want {
+pub enum Want {
     Bits(u64),
     Near(Real),
 }
 
 /// A function with its types and its reference.
-struct Trial<'a> {
-    entry: &'a Entry,
+pub struct Trial<'a> {
+    pub entry: &'a Entry,
     row: Option<Row>,
     bound: Bound,
     /// Of the operands as stored, and as the function sees them.
-    dtypes: Vec<DType>,
+    pub dtypes: Vec<DType>,
     operand: DType,
     result: DType,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// For one type of result.
+    pub fn new(entry: &'a Entry, row: Option<Row>, result: DType) -> Trial<'a> {
+        let dtype = entry.dtype;
+        // the table may promise more than the contract asks, and is held to it
+        let promised =
+            row.filter(|_| !entry.gpu() || dtype == DType::F32).map(|r| Bound::parse(&r.bound(dtype, entry.gpu())));
+        let bound = promised.filter(|b| b.within(&entry.bound)).unwrap_or(entry.bound.clone());
+        let (dtypes, operand) = match row {
+            Some(r) if r.name() == "select" => (vec![DType::Bool, dtype, dtype], dtype),
+            Some(r) => (vec![dtype; r.arity()], r.operand(dtype)),
+            None => (vec![dtype], dtype),
+        };
+        Trial { entry, row, bound, dtypes, operand, result }
+    }
+
+    /// The first part of the names of its trials.
+    pub fn name(&self) -> String {
+        match self.row {
+            Some(_) => self.entry.name(),
+            None => format!("{}::to_{}", self.entry.name(), self.result),
+        }
+    }
+
+    /// The same on both backends.
+    pub fn seed(&self) -> u64 {
+        seed(&format!("{}{}", self.entry.topic(), self.result))
+    }
+
     /// An operand as the function sees it: integers of float functions are f32.
     fn seen(&self, bits: u64) -> f64 {
         let dtype = self.entry.dtype;
@@ -46,7 +74,7 @@ impl Trial<'_> {
         }
     }
 
-    fn want(&self, bits: [u64; 3]) -> Want {
+    pub fn want(&self, bits: [u64; 3]) -> Want {
         let Some(row) = self.row else { return Want::Bits(rules::convert(self.entry.dtype, self.result, bits[0])) };
         if row.name() == "select" {
             return Want::Bits(if bits[0] & 0xff != 0 { bits[1] } else { bits[2] });
@@ -119,14 +147,14 @@ impl Trial<'_> {
         })
     }
 
-    fn apply(&self, operands: &[Expr]) -> Expr {
+    pub fn apply(&self, operands: &[Expr]) -> Expr {
         match self.row {
             Some(row) => row.apply(operands),
             None => operands[0].astype(self.result),
         }
     }
 
-    fn data(&self, seed: u64) -> Data {
+    pub fn data(&self, seed: u64) -> Data {
         let exact_bound = self.bound == Bound::Exact;
         let domain = self.row.map_or([-1e3, 1e3], |r| r.domain());
         if self.operand == DType::F64
@@ -169,16 +197,33 @@ impl Trial<'_> {
         Ok((common::read(&result)?, result.shape().to_vec(), compiled))
     }
 
+    /// What is wrong with an element, and its error in ULP; or the error of a right one.
+    pub fn element(&self, bits: [u64; 3], got: u64, shape: &[usize], k: usize) -> Result<Figure, (f64, String)> {
+        let want = self.want(bits);
+        let (ulps, right) = self.judge(&want, bits, got);
+        if !right && !self.flushed(bits, got) {
+            return Err((ulps, self.describe(shape, k, bits, &want, got, ulps)));
+        }
+        match if right { self.share(&want, bits, got, ulps) } else { 0.0 } {
+            0.0 => Ok(Figure::default()),
+            share => Ok(Figure { share, ulps: Some(ulps), ..Figure::default() }),
+        }
+    }
+
     fn check(&self, layout: &str, data: &Data, device: &Device, compiles: &mut Compiles) -> Result<Passed, String> {
+        match cases(layout, &self.dtypes, data, device) {
+            Ok(c) => self.check_cases(&c, device, compiles),
+            Err(e) if self.refusable(&e) => Ok(Passed { unsupported: true, ..Passed::default() }),
+            Err(e) => Err(format!("the operands: {e}")),
+        }
+    }
+
+    /// Runs cases and judges every element.
+    pub fn check_cases(&self, cases: &[Case], device: &Device, compiles: &mut Compiles) -> Result<Passed, String> {
         let mut passed = Passed::default();
         let mut wrong = 0;
         let mut worst: Option<(f64, String)> = None;
-        let cases = match cases(layout, &self.dtypes, data, device) {
-            Ok(c) => c,
-            Err(e) if self.refusable(&e) => return Ok(Passed { unsupported: true, ..passed }),
-            Err(e) => return Err(format!("the operands: {e}")),
-        };
-        for case in &cases {
+        for case in cases {
             let (actual, shape, compiled) = match self.run(case, device, !compiles.seen) {
                 Ok(r) => r,
                 Err(e) if self.refusable(&e) => return Ok(Passed { unsupported: true, ..passed }),
@@ -195,19 +240,17 @@ impl Trial<'_> {
             for (k, got) in actual.iter().enumerate() {
                 let mut bits = [0; 3];
                 bits.iter_mut().zip(&case.values).for_each(|(b, v)| *b = v[k]);
-                let want = self.want(bits);
-                let (ulps, right) = self.judge(&want, bits, *got);
-                if right || self.flushed(bits, *got) {
-                    let share = if right { self.share(&want, bits, *got, ulps) } else { 0.0 };
-                    if share > passed.worst.share {
-                        let at = self.operands(bits);
-                        passed.worst = Figure { share, ulps: Some(ulps), at, of: String::new() };
+                match self.element(bits, *got, &case.shape, k) {
+                    Ok(figure) if figure.share > passed.worst.share => {
+                        passed.worst = Figure { at: self.operands(bits), ..figure };
                     }
-                    continue;
-                }
-                wrong += 1;
-                if worst.as_ref().is_none_or(|w| ulps > w.0) {
-                    worst = Some((ulps, self.describe(&case.shape, k, bits, &want, *got, ulps)));
+                    Ok(_) => {}
+                    Err((ulps, text)) => {
+                        wrong += 1;
+                        if worst.as_ref().is_none_or(|w| ulps > w.0) {
+                            worst = Some((ulps, text));
+                        }
+                    }
                 }
             }
         }
@@ -218,7 +261,7 @@ impl Trial<'_> {
     }
 
     /// An adapter may lack 64-bit types, and then says so.
-    fn refusable(&self, e: &cupric::Error) -> bool {
+    pub fn refusable(&self, e: &cupric::Error) -> bool {
         let wide = |d: &DType| matches!(d, DType::I64 | DType::U64 | DType::F64);
         let has = self.dtypes.iter().any(wide) || wide(&self.result);
         self.entry.gpu() && has && e.kind() == ErrorKind::Unsupported
@@ -257,9 +300,14 @@ impl Trial<'_> {
 
 /// Pipelines made after the first evaluation of a function and dtype.
 #[derive(Default)]
-struct Compiles {
+pub struct Compiles {
     seen: bool,
     later: u64,
+}
+
+/// A seed from a text.
+fn seed(text: &str) -> u64 {
+    text.bytes().fold(7, |h: u64, b| h.wrapping_mul(31).wrapping_add(b as u64))
 }
 
 /// The trials of one line.
@@ -278,21 +326,9 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
         Some(r) => vec![r.result(dtype)],
         None => DType::ALL.to_vec(),
     };
-    // the table may promise more than the contract asks, and is held to it
-    let promised =
-        row.filter(|_| !entry.gpu() || dtype == DType::F32).map(|r| Bound::parse(&r.bound(dtype, entry.gpu())));
-    let bound = promised.filter(|b| b.within(&entry.bound)).unwrap_or(entry.bound.clone());
     for result in targets {
-        let (dtypes, operand) = match row {
-            Some(r) if r.name() == "select" => (vec![DType::Bool, dtype, dtype], dtype),
-            Some(r) => (vec![dtype; r.arity()], r.operand(dtype)),
-            None => (vec![dtype], dtype),
-        };
-        let name = if row.is_none() { format!("{name}::to_{result}") } else { name.clone() };
-        let trial = Trial { entry, row, bound: bound.clone(), dtypes, operand, result };
-        let seed =
-            format!("{}{result}", entry.topic()).bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b as u64));
-        let data = trial.data(seed);
+        let trial = Trial::new(entry, row, result);
+        let (name, data) = (trial.name(), trial.data(trial.seed()));
         let mut compiles = Compiles::default();
         for layout in LAYOUTS {
             report.trial(&format!("{name}::{layout}"), || trial.check(layout, &data, device, &mut compiles));

@@ -20,7 +20,7 @@ enum Want {
     Near(Real, f64),
 }
 
-struct Trial<'a> {
+pub struct Trial<'a> {
     entry: &'a Entry,
     result: DType,
 }
@@ -40,7 +40,11 @@ pub fn result_type(function: &str, d: DType) -> DType {
     }
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    pub fn new(entry: &'a Entry) -> Trial<'a> {
+        Trial { entry, result: result_type(&entry.function, entry.dtype) }
+    }
+
     fn apply(&self, x: &Expr, axes: AxesArg) -> Expr {
         match self.entry.function.as_str() {
             "sum" => x.sum(axes),
@@ -217,7 +221,8 @@ impl Trial<'_> {
         ((got - w.value) - w.rest).abs() <= allowed
     }
 
-    fn check(&self, cases: &[Case], data: &str) -> Result<Passed, String> {
+    /// Runs the cases along several axes.
+    pub fn check(&self, cases: &[Case], data: &str) -> Result<Passed, String> {
         let mut passed = Passed::default();
         for case in cases {
             for axes in axes_of(&case.shape) {
@@ -310,7 +315,7 @@ impl Trial<'_> {
         )
     }
 
-    fn refusable(&self, e: &cupric::Error) -> bool {
+    pub fn refusable(&self, e: &cupric::Error) -> bool {
         let wide = matches!(self.entry.dtype, DType::I64 | DType::U64 | DType::F64);
         self.entry.gpu() && wide && e.kind() == ErrorKind::Unsupported
     }
@@ -368,7 +373,7 @@ fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
 }
 
 /// Elements whose reductions stay finite; `special` ones hold ∞, NaN and zeros, a few in each run of 53.
-fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
+pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
     let d = entry.dtype;
     let mut random = Random(entry.topic().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
     let f = entry.function.as_str();
@@ -423,7 +428,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     if !report.wants(&name) {
         return;
     }
-    let trial = Trial { entry, result: result_type(&entry.function, entry.dtype) };
+    let trial = Trial::new(entry);
     let exact = entry.bound == Bound::Exact;
     assert!(exact || matches!(entry.bound, Bound::Named(_)), "{name}: {:?}", entry.bound);
     let data = Data { columns: vec![elements(entry, "usual", 37 * 53)], axes: None };

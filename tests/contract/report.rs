@@ -51,11 +51,6 @@ impl Report {
         }
     }
 
-    /// How many trials have run.
-    pub fn trials(&self) -> usize {
-        self.trials
-    }
-
     /// Whether any trial under a name is wanted.
     pub fn wants(&self, prefix: &str) -> bool {
         self.only.as_ref().is_none_or(|t| prefix.starts_with(t.as_str()) || t.starts_with(prefix))
@@ -87,10 +82,16 @@ impl Report {
                 }
             }
             Err(why) => self.failures.push(format!(
-                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test contract {}::",
+                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test {} {}::",
+                env!("CARGO_CRATE_NAME"),
                 self.backend
             )),
         }
+    }
+
+    /// How many trials ran.
+    pub fn trials(&self) -> usize {
+        self.trials
     }
 
     /// Prints the count and fails with the failures.
@@ -100,15 +101,16 @@ impl Report {
             n => format!(", {n} of them with a type that the device lacks and refuses"),
         };
         let (backend, failed) = (self.backend, self.failures.len());
-        let (trials, elements) = (self.trials, self.elements);
-        say(&format!("contract: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
+        let (trials, elements) = (self.trials(), self.elements);
+        let suite = env!("CARGO_CRATE_NAME");
+        say(&format!("{suite}: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
         if self.failures.is_empty() {
             let of = |(f, n): &(Figure, usize)| Figure {
                 of: if f.of.is_empty() { format!("{n} elements") } else { f.of.clone() },
                 ..f.clone()
             };
-            // a part of the trials has no say
-            if self.only.is_none() {
+            // a part of the trials has no say, nor have other suites' few operands
+            if self.only.is_none() && suite == "contract" {
                 let mine = self.figures.iter().filter(|(name, _)| !self.others.contains(*name));
                 page::bless(device, &mine.map(|(k, v)| (k.clone(), of(v))).collect());
             }

@@ -50,6 +50,11 @@ pub fn gpu(tests: usize) -> Option<Device> {
     }
 }
 
+/// How many of `n` random trials to run: `CUPRIC_TENTH=1` asks for a tenth of them, where each one is slow (sanitizers).
+pub fn scaled(n: usize) -> usize {
+    if std::env::var_os("CUPRIC_TENTH").is_some_and(|v| v == "1") { n.div_ceil(10) } else { n }
+}
+
 /// A device of its own on the CPU or the same GPU: its counters belong to one test.
 pub fn own(d: &Device) -> Device {
     d.with_memory_limit(4 << 30).unwrap()

@@ -30,7 +30,8 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let Some(path) = std::env::var_os("CUPRIC_STAGES") else { return };
-        let device = if self.device.is_gpu() { "gpu" } else { "cpu" };
+        let gpu = || std::env::var("CUPRIC_STAGE_DEVICE").unwrap_or_else(|_| "gpu".into());
+        let device = if self.device.is_gpu() { gpu() } else { "cpu".into() };
         let pipelines = self.device.stats().compiles - self.compiles;
         let seconds = self.started.elapsed().as_secs_f64();
         let line = format!("{}\t{}\t{device}\t{}\t{pipelines}\t{seconds:.2}\n", self.number, self.name, self.trials);

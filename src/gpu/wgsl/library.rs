@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 const FILES: [&str; 7] = [
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
-    include_str!("../../../shaders/lib/numeric.wgsl"),
+    include_str!("../../../shaders/lib/bits.wgsl"),
     include_str!("../../../shaders/lib/wide.wgsl"),
     include_str!("../../../shaders/lib/exp.wgsl"),
     include_str!("../../../shaders/lib/trig.wgsl"),

@@ -110,7 +110,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
     let e = (i as i32) >> 23;
     // 1 + f = (1 + x)·2^-e with one rounding; 4·2^-e is normal even for e = 128.
-    let s = f32::from_bits((129 - e as u32) << 23);
+    let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
     // What that rounding lost, over 1 + f.

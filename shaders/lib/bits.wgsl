@@ -326,7 +326,8 @@ fn m_rsqrt(x: f32) -> f32 {
 // Large ends are scaled, so that their difference does not overflow.
 fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
     // neither the difference nor the product may overflow where the result does not
-    let large = max(max(abs(a), abs(b)), abs(t * (b - a))) > 1e37;
+    // (apart: where the difference overflows and t is flushed to 0, the product is NaN)
+    let large = max(abs(a), abs(b)) > 1e37 || abs(t * (b - a)) > 1e37;
     let k = select(1.0, 0.125, large);
     let back = select(1.0, 8.0, large);
     let d = b * k - a * k;

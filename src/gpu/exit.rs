@@ -1,0 +1,43 @@
+//! The end of the process. A software driver compiles a shader when it first runs; it must not do so while the process
+//! takes its compiler away (llvmpipe ends in a segmentation fault).
+
+use super::device::Shared;
+use super::memory::lock;
+use std::ffi::c_int;
+use std::sync::{Arc, Mutex, Once, Weak};
+
+static OPEN: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+unsafe extern "C" {
+    // of the C library that std links
+    fn atexit(function: extern "C" fn()) -> c_int;
+}
+
+/// Lets the process end only when a software driver's device has nothing to do.
+pub(super) fn wait_for(shared: &Arc<Shared>) {
+    {
+        let mut open = lock(&OPEN);
+        open.retain(|device| device.strong_count() > 0);
+        open.push(Arc::downgrade(shared));
+    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // functions run in reverse order: the driver must have loaded its compiler, which registers its own
+        if let Ok(found) = super::numerics::probe(shared) {
+            let _ = shared.numerics.set(found);
+        }
+        // SAFETY: a C function with its signature, and a callback that does not unwind; it may be called by the
+        // thread that ends the process at any time, and uses nothing but this module's static.
+        unsafe { atexit(settle) };
+    });
+}
+
+extern "C" fn settle() {
+    let all: Vec<Arc<Shared>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
+    for device in &all {
+        // unwinding must not leave a function that C has called
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.settle()));
+    }
+    // dropping the last handle of a device here would run the driver's code again
+    std::mem::forget(all);
+}

@@ -1,0 +1,229 @@
+//! One element: a row of the table, a conversion.
+
+use super::Rules;
+use super::number::{Real, largest, nearest, nearest_to_integer, saturate, smallest_normal, spacing, width, wrap};
+use crate::dtype::DType;
+use crate::ufunc::{Bound, Ufunc};
+
+/// The type that an element type computes in.
+fn wide(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// A row of integers (or bool).
+pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i128>]) -> Option<i128> {
+    let mut v = [0; 3];
+    for (v, x) in v.iter_mut().zip(x) {
+        *v = (*x)?;
+    }
+    Some(wrap(result, row.exact_int?(v[0], v[1], v[2], width(operand))))
+}
+
+/// All combinations of the ends of inexact operands, and of 0 where it lies between them: there are the poles.
+fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
+    let mut ends = [[0.0; 3]; 3];
+    let mut count = [1; 3];
+    for (i, x) in x.iter().enumerate() {
+        ends[i] = [x.low(), x.high(), 0.0];
+        count[i] = match x.error > 0.0 {
+            true if x.low() <= 0.0 && x.high() >= 0.0 => 3,
+            true => 2,
+            false => 1,
+        };
+    }
+    for i in 0..count[0] {
+        for j in 0..count[1] {
+            (0..count[2]).for_each(|k| see([ends[0][i], ends[1][j], ends[2][k]]));
+        }
+    }
+}
+
+/// A row that asks something of floats; none where the errors leave it open.
+pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
+    let f = row.exact?;
+    let mut v = [0.0; 3];
+    v.iter_mut().zip(x).for_each(|(v, x)| *v = x.value);
+    // a NaN has no sign that anyone promises
+    if row.name == "signbit" && v[0].is_nan() {
+        return None;
+    }
+    if x.iter().all(|x| x.error == 0.0) {
+        return Some(f(v[0], v[1], v[2]) != 0.0);
+    }
+    if x.iter().any(|x| x.is_unknown()) {
+        return None;
+    }
+    if matches!(row.name, "equal" | "not_equal") {
+        let apart = x[0].low() > x[1].high() || x[0].high() < x[1].low();
+        return apart.then_some(row.name == "not_equal");
+    }
+    let answer = f(v[0], v[1], v[2]) != 0.0;
+    let mut same = true;
+    corners(x, |c| same &= (f(c[0], c[1], c[2]) != 0.0) == answer);
+    same.then_some(answer)
+}
+
+/// The row's bound as an absolute error, for a result of at most this magnitude.
+fn allowance(row: &Ufunc, dtype: DType, rules: Rules, result: f64, x: &[f64]) -> f64 {
+    let ulp = spacing(dtype, result);
+    let bound = row.bounds[match (dtype, rules.gpu) {
+        (DType::F64, _) => 2,
+        (_, true) => 1,
+        (_, false) => 0,
+    }];
+    let first = x.first().copied().unwrap_or(0.0);
+    match bound {
+        // the tables of sine and cosine end at 1e5
+        Bound::Ulp(u) if matches!(row.name, "sin" | "cos") && first.abs() > 1e5 => u.max(2.0) * ulp,
+        Bound::Ulp(u) => u * ulp,
+        Bound::UlpOr(u, a) => u * ulp + a,
+        Bound::UlpOrScaled(u, a) => (u * ulp).max(a * first.abs().max(1.0)),
+        Bound::UlpOfLargest(u) => u * spacing(dtype, x.iter().fold(result.abs(), |m, x| m.max(x.abs()))),
+        Bound::Lgamma(u, a) => (u * ulp).max(if -11.0 < first && first < -2.0 { a } else { 0.0 }),
+    }
+}
+
+/// A row of floats.
+pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real {
+    if row.name.starts_with("nextafter") {
+        return next_after(dtype, x[0], x[1]);
+    }
+    let Some(f) = row.exact else { return Real::unknown() };
+    if x.iter().any(|x| x.is_unknown()) {
+        return Real::unknown();
+    }
+    let dtype = wide(dtype);
+    let column = match (dtype, rules.gpu) {
+        (DType::F64, _) => 2,
+        (_, true) => 1,
+        (_, false) => 0,
+    };
+    let selects = row.bounds[column] == Bound::Ulp(0.0);
+    let rounds_well = selects || !rules.gpu && matches!(row.bounds[column], Bound::Ulp(u) if u <= 0.5);
+    let basic = matches!(row.bounds[column], Bound::Ulp(u) if u <= 1.0);
+    let tiny = smallest_normal(dtype);
+    let mut operands = [Real::exact(0.0); 3];
+    operands.iter_mut().zip(x).for_each(|(o, x)| *o = *x);
+    let operands = &mut operands[..x.len()];
+    if row.name == "copysign" && x[1].value.is_nan() {
+        return Real::unknown();
+    }
+    if rules.gpu && !selects {
+        // a driver may simplify x − x and the like as if there were no infinities
+        if operands.iter().any(|x| !x.value.is_finite()) {
+            return Real::unknown();
+        }
+        // a driver may flush subnormals
+        for x in operands.iter_mut().filter(|x| x.value != 0.0 && x.value.abs() < tiny) {
+            x.error += tiny;
+        }
+    }
+    let mut v = [0.0; 3];
+    v.iter_mut().zip(&*operands).for_each(|(v, x)| *v = x.value);
+    let r = f(v[0], v[1], v[2]);
+    let inexact = operands.iter().any(|x| x.error > 0.0);
+    let mut spread = 0f64;
+    if inexact {
+        corners(operands, |c| {
+            let y = f(c[0], c[1], c[2]);
+            let off = if y == r || y.is_nan() && r.is_nan() { 0.0 } else { (y - r).abs() };
+            spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
+        });
+        // between its ends a smooth function may go a little further
+        if !selects && !basic {
+            spread *= 2.0;
+        }
+        let period = matches!(row.name, "remainder" | "fmod" | "floor_divide");
+        if !spread.is_finite() || period && operands[0].error + operands[1].error > v[1].abs() / 4.0 {
+            return Real::unknown();
+        }
+    }
+    if !r.is_finite() {
+        return if spread == 0.0 { Real::exact(r) } else { Real::unknown() };
+    }
+    if selects {
+        return Real { value: r, error: spread };
+    }
+    let magnitude = r.abs() + spread;
+    let mut allowed = allowance(row, dtype, rules, magnitude, &v[..x.len()]);
+    if magnitude + allowed > largest(dtype) {
+        let sure = r.abs() - spread - allowed > largest(dtype) + spacing(dtype, f64::MAX);
+        let rounded = nearest(dtype, r);
+        return match spread == 0.0 && rounds_well || sure {
+            true => Real::exact(rounded),
+            false => Real::unknown(),
+        };
+    }
+    if rounds_well {
+        return match spread == 0.0 {
+            true => Real::exact(nearest(dtype, r)),
+            false => Real { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
+        };
+    }
+    // a neighbour of the result is allowed, but a result that needs no rounding has none
+    if rules.gpu && basic && spread == 0.0 && nearest(dtype, r) == r && (r == 0.0 || r.abs() >= tiny) {
+        return Real::exact(r);
+    }
+    if rules.gpu {
+        allowed = allowed.max(spacing(dtype, magnitude)) + tiny;
+    }
+    // the reference is no better than f64
+    let reference = if dtype == DType::F64 { 4.0 } else { 2f64.powi(6) };
+    Real { value: r, error: spread + allowed + reference * spacing(DType::F64, magnitude) }
+}
+
+/// The next number of the type from the first toward the second.
+fn next_after(dtype: DType, x: Real, y: Real) -> Real {
+    if x.is_unknown() || y.is_unknown() {
+        return Real::unknown();
+    }
+    let step = 2.0 * spacing(dtype, x.value);
+    if x.error > 0.0 || y.error > 0.0 {
+        return Real { value: x.value, error: x.error + step };
+    }
+    let (x, y) = (x.value, y.value);
+    if x.is_nan() || y.is_nan() {
+        return Real::exact(f64::NAN);
+    }
+    if x == y {
+        return Real::exact(y);
+    }
+    let smallest = spacing(dtype, 0.0);
+    if x == 0.0 {
+        return Real::exact(smallest.copysign(y));
+    }
+    if x.is_infinite() {
+        return Real::exact(largest(dtype).copysign(x));
+    }
+    // a step down from a power of two is half as long
+    let away = (y > x) == (x > 0.0);
+    let unit = spacing(dtype, x);
+    let below = x.abs() - unit / 2.0;
+    let halved = spacing(dtype, below) < unit;
+    let next = match (away, halved) {
+        (true, _) => x.abs() + unit,
+        (false, true) => below,
+        (false, false) => x.abs() - unit,
+    };
+    Real::exact(if next > largest(dtype) { f64::INFINITY } else { next }.copysign(x))
+}
+
+/// A float as an integer or bool; none where the error leaves it open.
+pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
+    if x.is_unknown() {
+        return None;
+    }
+    if to == DType::Bool {
+        return match x.error == 0.0 {
+            true => Some((x.value != 0.0) as i128),
+            false => (x.value.abs() > x.error).then_some(1),
+        };
+    }
+    let (low, high) = (saturate(to, x.low()), saturate(to, x.high()));
+    (low == high).then_some(low)
+}
+
+/// An integer as a float.
+pub(super) fn to_float(x: Option<i128>, to: DType) -> Real {
+    x.map_or(Real::unknown(), |x| Real::exact(nearest_to_integer(to, x)))
+}

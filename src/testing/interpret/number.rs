@@ -1,0 +1,206 @@
+//! Numbers apart from the library's own: rounding to an element type, spacing, wrapping, and a float with a bound.
+
+use crate::dtype::{DType, Scalar};
+
+/// A float: an evaluation is at most `error` away from `value`. An infinite error says nothing about it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Real {
+    /// What the formula gives, with the roundings that are certain.
+    pub value: f64,
+    /// How far off an evaluation may be.
+    pub error: f64,
+}
+
+/// Significant bits, smallest and largest exponent of a float type.
+fn format(dtype: DType) -> (i32, i32, i32) {
+    match dtype {
+        DType::F16 => (11, -14, 15),
+        DType::BF16 => (8, -126, 127),
+        DType::F64 => (53, -1022, 1023),
+        _ => (24, -126, 127),
+    }
+}
+
+fn power(n: i32) -> f64 {
+    if n < -1022 { 2f64.powi(n + 64) * 2f64.powi(-64) } else { 2f64.powi(n) }
+}
+
+fn exponent(x: f64) -> i32 {
+    (x.to_bits() >> 52 & 0x7ff) as i32 - 1023
+}
+
+/// The distance between neighbours of a float type at a number, never less than its smallest subnormal.
+pub(super) fn spacing(dtype: DType, x: f64) -> f64 {
+    let (bits, low, high) = format(dtype);
+    power(exponent(x).clamp(low, high) - bits + 1)
+}
+
+/// The largest finite number of a float type.
+pub(super) fn largest(dtype: DType) -> f64 {
+    let (bits, _, high) = format(dtype);
+    (2.0 - 2f64.powi(1 - bits)) * 2f64.powi(high)
+}
+
+/// The smallest normal number of a float type.
+pub(super) fn smallest_normal(dtype: DType) -> f64 {
+    2f64.powi(format(dtype).1)
+}
+
+/// The nearest number of a float type, ties to even.
+pub(super) fn nearest(dtype: DType, x: f64) -> f64 {
+    match dtype {
+        DType::F64 => x,
+        _ if x == 0.0 || !x.is_finite() => x,
+        DType::F32 => x as f32 as f64,
+        _ => {
+            let unit = spacing(dtype, x);
+            let rounded = (x / unit).round_ties_even() * unit;
+            if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
+        }
+    }
+}
+
+/// The number of a float type nearest to an integer, rounded once.
+pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
+    match dtype {
+        DType::F32 => x as f32 as f64,
+        _ => {
+            let near = x as f64;
+            if dtype == DType::F64 || near as i128 == x {
+                return nearest(dtype, near);
+            }
+            // rounded to odd, it keeps what the second rounding needs
+            let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
+            nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
+        }
+    }
+}
+
+/// Bits of an integer; 1 for bool.
+pub(super) fn width(dtype: DType) -> u32 {
+    if dtype == DType::Bool { 1 } else { dtype.size() as u32 * 8 }
+}
+
+/// An integer wrapped to a type; bool: anything but 0 is true.
+pub(super) fn wrap(dtype: DType, x: i128) -> i128 {
+    let w = width(dtype);
+    match dtype {
+        DType::Bool => (x != 0) as i128,
+        d if d.is_unsigned_integer() => x & ((1 << w) - 1),
+        _ => x << (128 - w) >> (128 - w),
+    }
+}
+
+/// Truncated and saturated, as Rust's `as`; NaN gives 0.
+pub(super) fn saturate(dtype: DType, x: f64) -> i128 {
+    let (low, high) = match (dtype, width(dtype)) {
+        (d, w) if d.is_unsigned_integer() => (0, (1 << w) - 1),
+        (_, w) => (-(1i128 << (w - 1)), (1i128 << (w - 1)) - 1),
+    };
+    (x as i128).clamp(low, high)
+}
+
+/// The element in little-endian bytes: an integer or a float.
+pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
+    let word = bytes.iter().rev().fold(0u64, |w, b| w << 8 | *b as u64);
+    match dtype {
+        DType::F64 => (0, f64::from_bits(word)),
+        DType::F32 => (0, f32::from_bits(word as u32) as f64),
+        DType::BF16 => (0, f32::from_bits((word as u32) << 16) as f64),
+        DType::F16 => {
+            let (e, m) = ((word >> 10 & 31) as i32, (word & 1023) as f64);
+            let x = match e {
+                0 => m * 2f64.powi(-24),
+                31 if m == 0.0 => f64::INFINITY,
+                31 => f64::NAN,
+                _ => (m + 1024.0) * 2f64.powi(e - 25),
+            };
+            (0, if word >> 15 == 1 { -x } else { x })
+        }
+        _ => (wrap(dtype, word as i128), 0.0),
+    }
+}
+
+/// A Rust number as an element of an integer type.
+pub(super) fn scalar_integer(s: Scalar, dtype: DType) -> i128 {
+    match s {
+        Scalar::Bool(v) => v as i128,
+        Scalar::Int(v) => wrap(dtype, v),
+        Scalar::Float(v) if dtype == DType::Bool => (v != 0.0) as i128,
+        Scalar::Float(v) => saturate(dtype, v),
+    }
+}
+
+/// A Rust number as an element of a float type.
+pub(super) fn scalar_real(s: Scalar, dtype: DType) -> f64 {
+    match s {
+        Scalar::Bool(v) => v as i128 as f64,
+        Scalar::Int(v) => nearest_to_integer(dtype, v),
+        Scalar::Float(v) => nearest(dtype, v),
+    }
+}
+
+impl Real {
+    /// A number without an error.
+    pub fn exact(value: f64) -> Real {
+        Real { value, error: 0.0 }
+    }
+
+    /// A number of which nothing is known.
+    pub fn unknown() -> Real {
+        Real { value: f64::NAN, error: f64::INFINITY }
+    }
+
+    /// Whether nothing is known of it.
+    pub fn is_unknown(self) -> bool {
+        self.error == f64::INFINITY
+    }
+
+    /// Whether an evaluation may give this number.
+    pub fn allows(self, got: f64) -> bool {
+        let equal = got == self.value || got.is_nan() && self.value.is_nan();
+        self.is_unknown() || equal || (got - self.value).abs() <= self.error
+    }
+
+    pub(super) fn low(self) -> f64 {
+        self.value - self.error
+    }
+
+    pub(super) fn high(self) -> f64 {
+        self.value + self.error
+    }
+
+    /// Rounded to a type. What lies between two numbers has one nearest number, or the error grows.
+    pub(super) fn rounded(self, dtype: DType) -> Real {
+        if self.is_unknown() || !self.value.is_finite() {
+            return self;
+        }
+        let (low, middle, high) = (nearest(dtype, self.low()), nearest(dtype, self.value), nearest(dtype, self.high()));
+        if low == high && low.is_sign_negative() == high.is_sign_negative() {
+            return Real::exact(middle);
+        }
+        if low.is_infinite() || high.is_infinite() {
+            return Real::unknown();
+        }
+        // a zero of unknown sign is no exact one
+        Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
+    }
+
+    /// Rounded to a type, or not.
+    pub(super) fn perhaps_rounded(self, dtype: DType) -> Real {
+        let r = self.rounded(dtype);
+        if r.is_unknown() || self.is_unknown() || !self.value.is_finite() {
+            return if self.value == r.value || self.value.is_nan() { self } else { Real::unknown() };
+        }
+        Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
+    }
+
+    /// One of two.
+    pub(super) fn either(self, other: Real) -> Real {
+        if self.allows(other.value) && other.error == 0.0 {
+            return self;
+        }
+        let error = (other.value - self.value).abs() + other.error;
+        if error.is_nan() { Real::unknown() } else { Real { value: self.value, error: error.max(self.error) } }
+    }
+}

@@ -1,0 +1,209 @@
+//! Kernels: any expression, planned for a GPU of any limits, becomes WGSL that naga validates with no more features
+//! than those limits say, or is refused with a typed error.
+
+use super::source::Source;
+use cupric::testing::{Limits, Row, plan_within, rows};
+use cupric::{Array, DType, ErrorKind, Expr, Rng, concat, keep, s, zeros};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+
+const DTYPES: [DType; 13] = [
+    DType::F32,
+    DType::I32,
+    DType::F16,
+    DType::Bool,
+    DType::U8,
+    DType::U32,
+    DType::BF16,
+    DType::I8,
+    DType::U16,
+    DType::I16,
+    DType::I64,
+    DType::U64,
+    DType::F64,
+];
+const SHAPES: [&[usize]; 12] = [
+    &[8, 6],
+    &[6],
+    &[],
+    &[1, 6],
+    &[8, 1],
+    &[48],
+    &[2, 4, 6],
+    &[3, 1, 5, 2],
+    &[0, 6],
+    &[40, 50],
+    &[1000],
+    &[2, 2, 2, 2, 2, 2],
+];
+
+/// Stored arrays are the same ones again and again: a plan sees their layouts only.
+fn stored(shape: &'static [usize], dtype: DType) -> Array {
+    thread_local! { static ARRAYS: RefCell<HashMap<(&'static [usize], DType), Array>> = RefCell::default() }
+    ARRAYS.with_borrow_mut(|all| {
+        all.entry((shape, dtype)).or_insert_with(|| zeros(shape, dtype).eval().expect("zeros")).clone()
+    })
+}
+
+fn table() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(rows)
+}
+
+fn limits(s: &mut Source) -> Limits {
+    let int64 = s.below(4) > 0;
+    Limits {
+        int64,
+        float64: int64 && s.below(4) > 0,
+        max_binding: s.of(&[(1 << 31) - 256, 1 << 16, (1 << 27) - 256, 1 << 12, 1 << 20]),
+        max_buffer: s.of(&[1 << 35, 1 << 28, 1 << 16]),
+        max_bindings: s.of(&[7, 14, 5, 6, 9]),
+        max_values: s.of(&[256, 24, 64]),
+        max_row: s.of(&[16_384, 32, 256]),
+        max_reduce: s.of(&[[4096, 256], [64, 16], [512, 512]]),
+        max_indices: s.of(&[1 << 31, 65_535 * 256, 1024, 1 << 16]),
+    }
+}
+
+fn leaf(s: &mut Source) -> Expr {
+    let (shape, dtype) = (s.of(&SHAPES), s.of(&DTYPES));
+    match s.below(8) {
+        0 => Rng::new(s.byte() as u64).uniform(shape),
+        1 => cupric::arange(0, 48, 1).reshape(if s.one_in(2) { &[8, 6][..] } else { &[48][..] }).astype(dtype),
+        2 => zeros(shape, dtype),
+        _ => (*stored(shape, dtype)).clone(),
+    }
+}
+
+/// The next node over those that there are. It may be an error, which everything above carries.
+fn node(s: &mut Source, all: &[Expr]) -> Expr {
+    let pick = |s: &mut Source| all[all.len() - 1 - s.below(all.len().min(6))].clone();
+    let e = pick(s);
+    let axis = |s: &mut Source| -1 - s.below(e.ndim().unwrap_or(0).max(1)) as i32;
+    match s.below(24) {
+        0..=8 => {
+            let row = s.of(table());
+            let mut operands = vec![e];
+            while operands.len() < row.arity() {
+                // operands of one dtype, so that more of them fit
+                let dtype = operands[0].dtype().unwrap_or(DType::F32);
+                let next = pick(s);
+                operands.push(if s.below(4) > 0 { next.astype(dtype) } else { next });
+            }
+            row.apply(&operands)
+        }
+        9 => e.astype(s.of(&DTYPES)),
+        10 => match s.below(4) {
+            0 => e * s.between(-4, 4) as i64,
+            1 => e + 0.5,
+            2 => e - f64::NAN,
+            _ => e.maximum(f32::INFINITY),
+        },
+        11 => e.t(),
+        12 => match s.below(5) {
+            0 => e.slice(s![..;2]),
+            1 => e.slice(s![..., ..;-1]),
+            2 => e.slice(s![..., 1..]),
+            3 => e.slice(s![0]),
+            _ => e.slice(s![..., 0]),
+        },
+        13 => e.reshape([-1]),
+        14 => match s.below(3) {
+            0 => e.broadcast_to(&[8, 6][..]),
+            1 => e.expand_dims(axis(s) as isize).broadcast_to(&[3, 8, 6][..]),
+            _ => e.broadcast_to(&[1 << 20, 8, 6][..]),
+        },
+        15 => e.sliding_windows(1 + s.below(4), axis(s) as isize),
+        16 => e.flip(axis(s)),
+        17..=19 => {
+            let axes = match s.below(4) {
+                0 => keep(..),
+                1 => keep(axis(s)),
+                2 => cupric::IntoAxes::into_axes(axis(s)),
+                _ => cupric::IntoAxes::into_axes(..),
+            };
+            match s.below(15) {
+                0 => e.sum(axes),
+                1 => e.prod(axes),
+                2 => e.min(axes),
+                3 => e.max(axes),
+                4 => e.argmin(axes),
+                5 => e.argmax(axes),
+                6 => e.mean(axes),
+                7 => e.var(axes),
+                8 => e.any(axes),
+                9 => e.all(axes),
+                10 => e.count_nonzero(axes),
+                11 => e.logsumexp(axes),
+                12 => e.softmax(axes),
+                13 => e.layer_norm(axes, 1e-5),
+                _ => e.rms_norm(axes, 1e-5),
+            }
+        }
+        20 => {
+            let other = pick(s);
+            if s.one_in(2) { e.matmul(other.t()) } else { e.matmul(other) }
+        }
+        21 => {
+            let indices = pick(s).astype(s.of(&[DType::I32, DType::U8, DType::I64, DType::U32]));
+            let axis = axis(s) as isize;
+            match s.below(3) {
+                0 => e.take(indices, axis),
+                1 => e.take_clip(indices, axis),
+                _ => e.take_wrap(indices, axis),
+            }
+        }
+        22 => concat([&e, &pick(s)], axis(s) as isize),
+        _ => leaf(s),
+    }
+}
+
+/// Whether naga takes a text; each is asked about once.
+fn validate(text: &str, limits: &Limits) {
+    thread_local! { static KNOWN: RefCell<HashSet<u64>> = RefCell::default() }
+    let mut hasher = DefaultHasher::new();
+    (text, limits.int64, limits.float64).hash(&mut hasher);
+    if !KNOWN.with_borrow_mut(|known| known.insert(hasher.finish())) {
+        return;
+    }
+    let module = match naga::front::wgsl::parse_str(text) {
+        Ok(module) => module,
+        Err(e) => panic!("{}\n{text}", e.emit_to_string(text)),
+    };
+    let mut features = Capabilities::empty();
+    features.set(Capabilities::SHADER_INT64, limits.int64);
+    features.set(Capabilities::FLOAT64, limits.float64);
+    if let Err(e) = Validator::new(ValidationFlags::all(), features).validate(&module) {
+        panic!("{e:?}\n{text}");
+    }
+}
+
+pub fn run(bytes: &[u8]) {
+    let s = &mut Source::new(bytes);
+    let limits = limits(s);
+    let mut all = vec![leaf(s)];
+    for _ in 0..20 {
+        if s.is_empty() {
+            break;
+        }
+        let next = node(s, &all);
+        // what failed stays out, or nothing would be left soon
+        match next.shape() {
+            Ok(_) => all.push(next),
+            Err(e) => assert_ne!(e.kind(), ErrorKind::Internal, "{e}"),
+        }
+    }
+    match plan_within(&all[all.len() - 1], &limits) {
+        Ok((plan, texts)) => {
+            assert!(!plan.is_empty());
+            texts.iter().for_each(|text| validate(text, &limits));
+        }
+        Err(e) => {
+            let refused = matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::LimitExceeded);
+            assert!(refused, "{e:?} with {limits:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The tables of the guide (`src/guide`) are what these tests say. `CUPRIC_BLESS=1 cargo test --test guide` writes them
+//! anew.
+//!
+//! Of NumPy beside cupric, each pair of lines stands here once: ours runs, and gives what NumPy gave
+//! (`tests/data/guide.txt`, written by `make_guide.py`, which reads NumPy's lines from this file).
+
+use cupric::testing::{Row, rows};
+use cupric::*;
+use std::fs;
+use std::path::PathBuf;
+
+const LINES: &str = include_str!("guide.rs");
+const EXPECTED: &str = include_str!("data/guide.txt");
+
+/// What a line of ours gives: a shape, and elements unless they are random.
+trait Seen {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)>;
+}
+
+impl Seen for Expr {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        Ok((self.shape()?.to_vec(), self.astype(DType::F64).to_vec()?))
+    }
+}
+
+impl Seen for Array {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        (**self).seen()
+    }
+}
+
+impl Seen for f32 {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        Ok((vec![], vec![f64::from(*self)]))
+    }
+}
+
+impl Seen for bool {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        Ok((vec![], vec![f64::from(*self)]))
+    }
+}
+
+impl Seen for Vec<f32> {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        Ok((vec![self.len()], self.iter().map(|x| f64::from(*x)).collect()))
+    }
+}
+
+impl Seen for &[usize] {
+    fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)> {
+        Ok((vec![self.len()], self.iter().map(|x| *x as f64).collect()))
+    }
+}
+
+/// Holds a line of ours to NumPy's result.
+fn check(numpy: &str, ours: &dyn Seen) -> Result<()> {
+    let line = EXPECTED.lines().find(|l| l.split('\t').next() == Some(numpy));
+    let line = line.unwrap_or_else(|| panic!("{numpy}: not in guide.txt; run tests/data/make_guide.py"));
+    let mut fields = line.split('\t').skip(1);
+    let mut numbers = || -> Vec<f64> {
+        let words = fields.next().expect("a field").split_whitespace();
+        words.map(|w| w.parse().expect("a number")).collect()
+    };
+    let (shape, want) = (numbers(), numbers());
+    let (got_shape, got) = ours.seen()?;
+    assert_eq!(got_shape.iter().map(|n| *n as f64).collect::<Vec<_>>(), shape, "{numpy}: shape");
+    for (g, w) in got.iter().zip(&want) {
+        let near = (g - w).abs() <= 1e-5 * w.abs().max(1e-3) || g == w || g.is_nan() && w.is_nan();
+        assert!(near, "{numpy}: {got:?} instead of {want:?}");
+    }
+    assert!(want.is_empty() || got.len() == want.len(), "{numpy}: {got:?} instead of {want:?}");
+    Ok(())
+}
+
+/// NumPy's expression and ours.
+macro_rules! same {
+    ($numpy:literal, $ours:expr) => {
+        check($numpy, &$ours)?
+    };
+}
+
+/// Statements that write to a variable, which is then looked at.
+macro_rules! write {
+    ($x:ident, $numpy:literal, $ours:expr) => {{
+        let mut $x = $x.clone();
+        $ours;
+        check($numpy, &$x)?
+    }};
+}
+
+#[test]
+#[rustfmt::skip]
+fn numpy_and_cupric_side_by_side() -> Result<()> {
+    // the same in make_guide.py
+    let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
+    let y = array![[1., 2., 3., 4.], [5., 6., 7., 8.], [9., 10., 11., 12.]];
+    let v = array![4., 1., 3., 2.];
+    let n = array![7, -3, 5, 2];
+    let i = array![2, 0, 1];
+    let m = x.greater(2.0).eval()?;
+
+    // ## Making arrays
+    same!("np.array([[1, 2], [3, 4]], dtype=np.float32)", array![[1., 2.], [3., 4.]]);
+    same!("np.zeros((2, 3), dtype=np.float32)", zeros([2, 3], DType::F32));
+    same!("np.ones_like(x)", ones_like(&x));
+    same!("np.full((2, 3), 7.0)", full([2, 3], 7.0));
+    same!("np.arange(0, 10, 3)", arange(0, 10, 3));
+    same!("np.linspace(0, 1, 5)", linspace(0.0, 1.0, 5));
+    same!("np.eye(3)", eye(3, DType::F32));
+    same!("np.asarray(list_of_floats).reshape(2, 3)", Array::from_vec(vec![1f32, 2., 3., 4., 5., 6.], [2, 3])?);
+    same!("np.random.default_rng(0).normal(size=(2, 3))", Rng::new(0).normal([2, 3]));
+    same!("np.random.default_rng(0).random((2, 3))", Rng::new(0).uniform([2, 3]));
+
+    // ## Looking at them
+    same!("x.shape", x.shape());
+    same!("x.astype(np.float16)", x.astype(DType::F16));
+    same!("x.ravel().tolist()", x.to_vec::<f32>()?);
+    same!("x.sum().item()", x.sum(..).item::<f32>()?);
+    same!("x.copy()", x.clone());
+
+    // ## Arithmetic
+    same!("x + y", &x + &y);
+    same!("1 / x", 1.0 / &x);
+    same!("x ** 2", x.pow(2));
+    same!("x // 2", x.floor_divide(2));
+    same!("x % 2", &x % 2);
+    same!("-x", -&x);
+    same!("np.exp(x)", x.exp());
+    same!("np.arctan2(x, y)", x.atan2(&y));
+    same!("np.maximum(x, y)", maximum(&x, &y));
+    same!("np.clip(x, 1, 2)", x.clip(1.0, 2.0));
+    same!("np.where(x > 2, x, 0)", select(x.greater(2.0), &x, 0.0));
+    same!("n << 2", &n << 2);
+
+    // ## Comparing
+    same!("x > 2", x.greater(2.0));
+    same!("(x > 1) & (x < 3)", x.greater(1.0) & x.less(3.0));
+    same!("~m", !&m);
+    same!("x == y", x.equal(&y));
+    same!("np.array_equal(x, y)", array_equal(&x, &y)?);
+    same!("np.isnan(x)", x.isnan());
+
+    // ## Slices and shapes: views, as in NumPy
+    same!("x[1]", x.slice(s![1]));
+    same!("x[1:, ::2]", x.slice(s![1.., ..;2]));
+    same!("x[:, ::-1]", x.slice(s![.., ..;-1]));
+    same!("x[..., -1]", x.slice(s![..., -1]));
+    same!("x[:, np.newaxis]", x.slice(s![.., NewAxis]));
+    same!("x.T", x.t());
+    same!("np.transpose(x.reshape(3, 2, 2), (2, 0, 1))", x.reshape([3, 2, 2]).permute_dims([2, 0, 1]));
+    same!("x.reshape(2, -1)", x.reshape([2, -1]));
+    same!("np.squeeze(x[:, :1])", x.slice(s![.., ..1]).squeeze(..));
+    same!("np.expand_dims(v, 1)", v.expand_dims(1));
+    same!("np.broadcast_to(v, (3, 4))", v.broadcast_to([3, 4]));
+    same!("np.flip(x, 0)", x.flip(0));
+    same!("np.diagonal(x)", x.diagonal(0));
+    same!("np.lib.stride_tricks.sliding_window_view(v, 2)", v.sliding_windows(2, 0));
+
+    // ## Picking and joining
+    same!("np.take(x, i, axis=0)", x.take(&i, 0));
+    same!("x[i]", x.take(&i, 0));
+    same!("np.take(v, n, mode='wrap')", v.take_wrap(&n, 0));
+    same!("np.concatenate((x, y), axis=0)", concat([&x, &y], 0));
+    same!("np.stack((x, y), axis=-1)", stack([&x, &y], -1));
+
+    // ## Reductions
+    same!("x.sum()", x.sum(..));
+    same!("x.mean(axis=0)", x.mean(0));
+    same!("x.max(axis=-1, keepdims=True)", x.max(keep(-1)));
+    same!("x.sum(axis=(0, 1))", x.sum((0, 1)));
+    same!("x.std(axis=0, ddof=1)", x.std_corrected(0, 1.0));
+    same!("x.argmax(axis=1)", x.argmax(1));
+    same!("x.argmin()", x.argmin(..));
+    same!("np.count_nonzero(m)", m.count_nonzero(..));
+    same!("m.any(axis=0)", m.any(0));
+    same!("np.logaddexp.reduce(x, axis=1)", x.logsumexp(1));
+    same!("scipy.special.softmax(x, axis=1)", x.softmax(1));
+
+    // ## Products
+    same!("x @ y.T", x.matmul(y.t()));
+    same!("np.dot(v, v)", v.matmul(&v));
+    same!("np.matmul(x, v)", matmul(&x, &v));
+
+    // ## Writing
+    write!(x, "x[...] = 0", x.fill(0.0)?);
+    write!(x, "x[0] = v", x.set(s![0], &v)?);
+    write!(x, "x[:, 1:3] = 7", x.set(s![.., 1..3], 7.0)?);
+    write!(x, "x += 1", x.update(|x| x + 1.0)?);
+    write!(x, "x[:, ::2] *= 10", x.slice_mut(s![.., ..;2]).update(|p| p * 10.0)?);
+    write!(x, "np.add(y, 1, out=x)", x.assign(&y + 1.0)?);
+    write!(x, "x[x > 2] = 0", x.update(|x| select(x.greater(2.0), 0.0, x))?);
+    Ok(())
+}
+
+/// The text between the markers of a table is the table; with `CUPRIC_BLESS` it becomes so.
+fn holds(file: &str, table: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let [begin, end] = ["<!-- begin: written by tests/guide.rs -->\n\n", "\n<!-- end -->"];
+    let (head, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{file} has no table's beginning"));
+    let (old, tail) = rest.split_once(end).unwrap_or_else(|| panic!("{file} has no table's end"));
+    if old == table {
+        return;
+    }
+    if std::env::var_os("CUPRIC_BLESS").is_some_and(|v| v == "1") {
+        return fs::write(&path, format!("{head}{begin}{table}{end}{tail}")).expect("a writable file");
+    }
+    panic!("{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --test guide writes it");
+}
+
+#[test]
+fn the_numpy_chapter_shows_these_lines() {
+    let mut table = String::new();
+    // a bar would end a cell, even within code
+    let cell = |code: &str| format!("`{}`", code.replace('|', "\\|"));
+    for line in LINES.lines().map(str::trim) {
+        if let Some(title) = line.strip_prefix("// ## ") {
+            table += &format!("\n### {title}\n\n| NumPy, CuPy | cupric |\n|---|---|\n");
+        }
+        let Some(pair) = line.strip_prefix("same!(\"").or(line.strip_prefix("write!(x, \"")) else { continue };
+        let (numpy, ours) = pair.split_once("\", ").expect("two parts");
+        let ours = ours.strip_suffix(");").expect("an end of the line");
+        table += &format!("| {} | {} |\n", cell(numpy), cell(ours));
+    }
+    holds("src/guide/numpy.md", table.trim_start());
+}
+
+/// Columns of the support matrix: types that each function treats alike.
+const GROUPS: [(&str, &[DType]); 5] = {
+    use DType::*;
+    [
+        ("bool", &[Bool]),
+        ("8 to 32 bits", &[U8, I8, U16, I16, U32, I32]),
+        ("i64 u64", &[I64, U64]),
+        ("f16 bf16 f32", &[F16, BF16, F32]),
+        ("f64", &[F64]),
+    ]
+};
+
+/// Where a function takes the types of a group.
+fn support(row: &Row, group: &[DType]) -> &'static str {
+    let on = |gpu| {
+        let first = row.takes(group[0], gpu);
+        assert!(group.iter().all(|d| row.takes(*d, gpu) == first), "{}: {group:?} differ", row.name());
+        first
+    };
+    match (on(false), on(true)) {
+        (true, true) => "both",
+        (true, false) => "CPU",
+        (false, true) => "GPU",
+        (false, false) => "–",
+    }
+}
+
+#[test]
+fn the_support_matrix_is_that_of_the_table() {
+    let mut table = String::new();
+    let mut family = "";
+    for row in rows().iter().filter(|r| !r.name().ends_with("f16")) {
+        if row.family() != family {
+            family = row.family();
+            let heads: String = GROUPS.map(|g| format!(" {} |", g.0)).concat();
+            let rule = "---|".repeat(GROUPS.len());
+            table += &format!("\n### {family}\n\n| function |{heads} gives |\n|---|{rule}---|\n");
+        }
+        let cells: String = GROUPS.map(|g| format!(" {} |", support(row, g.1))).concat();
+        let gives = match row.class().as_str() {
+            "Compare" | "Test" | "Logical" => "bool",
+            "Float" => "the float type; of integers f32",
+            _ => "the operands' type",
+        };
+        table += &format!("| `{}` |{cells} {gives} |\n", row.name());
+    }
+    holds("src/guide/support.md", table.trim_start());
+}
+
+#[test]
+fn the_tour_is_that_of_the_readme() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let read = |file| fs::read_to_string(root.join(file)).expect("a readable file");
+    let (readme, example) = (read("README.md"), read("examples/tour.rs"));
+    let tour = readme.split("```rust").nth(1).and_then(|t| t.split("```").next()).expect("a tour");
+    let statements = tour.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
+    let mut count = 0;
+    // the device is an option there, and an error is no panic
+    for line in statements.filter(|l| (l.starts_with("let ") || l.starts_with("w.")) && !l.contains("Device::best")) {
+        let line = line.split(".eval().unwrap_err()").next().unwrap_or(line).trim_start_matches("let e = (&w");
+        assert!(example.contains(line), "examples/tour.rs lacks {line}");
+        count += 1;
+    }
+    assert!(count > 10, "{count} statements");
+}

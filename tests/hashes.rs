@@ -1,0 +1,318 @@
+//! The same bits always: 20 times over, in pools of 1, 2, 3 and 8 threads, with each instruction set of the machine, and
+//! on every machine: `tests/data/hashes.txt` holds a hash of each result on the CPU. Products of floats, which promise
+//! that only for one machine, are not among them. `CUPRIC_BLESS=1` writes the file anew, which is right only for a
+//! change that means to change results.
+
+mod support;
+use cupric::DType::*;
+use cupric::testing::rows;
+use cupric::*;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Once;
+use support::stage::Stage;
+use support::*;
+
+/// FNV-1a over the elements, all NaNs alike.
+struct Hash(u64);
+
+impl Hash {
+    fn word(&mut self, w: u64) {
+        for b in w.to_le_bytes() {
+            self.0 = (self.0 ^ b as u64).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    fn add(&mut self, e: &Expr) {
+        fn words<T: Element>(h: &mut Hash, e: &Expr) {
+            e.to_vec::<T>().unwrap_or_else(|e| panic!("{e}")).into_iter().for_each(|x| h.word(canonical(x)));
+        }
+        let shape = e.shape().unwrap_or_else(|e| panic!("{e}"));
+        self.word(shape.len() as u64);
+        shape.iter().for_each(|n| self.word(*n as u64));
+        match e.dtype().unwrap() {
+            Bool => words::<bool>(self, e),
+            U8 => words::<u8>(self, e),
+            I8 => words::<i8>(self, e),
+            U16 => words::<u16>(self, e),
+            I16 => words::<i16>(self, e),
+            U32 => words::<u32>(self, e),
+            I32 => words::<i32>(self, e),
+            U64 => words::<u64>(self, e),
+            I64 => words::<i64>(self, e),
+            F16 => words::<f16>(self, e),
+            BF16 => words::<bf16>(self, e),
+            F32 => words::<f32>(self, e),
+            F64 => words::<f64>(self, e),
+        }
+    }
+}
+
+fn hash(list: impl IntoIterator<Item = Expr>) -> u64 {
+    let mut h = Hash(0xcbf2_9ce4_8422_2325);
+    list.into_iter().for_each(|e| h.add(&e));
+    h.0
+}
+
+/// `n` elements of a type within a function's domain, special values among the floats; made without the library, and
+/// without anything that rounds differently elsewhere.
+fn data(t: DType, [low, high]: [f64; 2], n: usize, seed: u64) -> Array {
+    let mut dice = Dice::new(seed);
+    let (low, high) = (low.max(-1e30), high.min(1e30));
+    let special = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-40, 0.5, 2.0, 1e30, -3.5];
+    let mut float = || {
+        let (u, pick) = (dice.unit(), dice.below(40));
+        if pick < special.len() { special[pick] } else { low + (high - low) * u }
+    };
+    macro_rules! floats {
+        ($t:ty, $from:expr) => {{
+            let make: fn(f64) -> $t = $from;
+            Array::from_vec((0..n).map(|_| make(float())).collect::<Vec<$t>>(), [n])
+        }};
+    }
+    let mut dice = Dice::new(seed);
+    macro_rules! integers {
+        ($t:ty) => {
+            // all sizes of numbers
+            Array::from_vec((0..n).map(|_| (dice.next() >> dice.below(64)) as $t).collect::<Vec<$t>>(), [n])
+        };
+    }
+    match t {
+        Bool => Array::from_vec((0..n).map(|_| dice.one_in(2)).collect::<Vec<bool>>(), [n]),
+        U8 => integers!(u8),
+        I8 => integers!(i8),
+        U16 => integers!(u16),
+        I16 => integers!(i16),
+        U32 => integers!(u32),
+        I32 => integers!(i32),
+        U64 => integers!(u64),
+        I64 => integers!(i64),
+        F16 => floats!(f16, f16::from_f64),
+        BF16 => floats!(bf16, bf16::from_f64),
+        F32 => floats!(f32, |v| v as f32),
+        F64 => floats!(f64, |v| v),
+    }
+    .unwrap()
+}
+
+/// A length with a ragged end, long enough for several tiles.
+const N: usize = 20_011;
+
+fn elementwise(out: &mut BTreeMap<String, u64>) {
+    for row in rows() {
+        let types = DType::ALL.into_iter().filter(|t| row.takes(*t, false));
+        let results = types.map(|t| {
+            let n = if t == F32 || t == F64 { N } else { 3001 };
+            let operands: Vec<Expr> = (0..row.arity() as u64)
+                .map(|k| {
+                    let first = k == 0 && row.arity() == 3 && row.name() == "select";
+                    (*data(if first { Bool } else { t }, row.domain(), n, 10 * k + t.size() as u64)).clone()
+                })
+                .collect();
+            row.apply(&operands)
+        });
+        out.insert(format!("row {}", row.name()), hash(results.collect::<Vec<_>>()));
+    }
+}
+
+type Reduction = (&'static str, fn(&Expr, Option<isize>) -> Expr, bool);
+
+macro_rules! reductions {
+    ($($name:ident $floats:literal),* $(,)?) => {
+        [$((stringify!($name), (|e: &Expr, axis: Option<isize>| match axis {
+            Some(a) => e.$name(a),
+            None => e.$name(..),
+        }) as fn(&Expr, Option<isize>) -> Expr, $floats)),*]
+    };
+}
+
+fn folds(out: &mut BTreeMap<String, u64>) {
+    let all: [Reduction; 15] = reductions![
+        sum false, prod false, min false, max false, any false, all false, count_nonzero false, argmin false,
+        argmax false, mean true, var true, std true, logsumexp true, softmax true, log_softmax true,
+    ];
+    for (name, f, floats) in all {
+        for t in [F32, F64, F16, BF16, I32, U8, I64, Bool] {
+            if floats && !t.is_float() || matches!(name, "min" | "max" | "argmin" | "argmax") && t == Bool {
+                continue;
+            }
+            let x = data(t, [-2.0, 2.0], 157 * 301, 5).reshape([157, 301]).eval().unwrap();
+            let x =
+                if t.is_float() && name != "argmax" { select(x.isfinite(), &*x, zeros_like(&x)) } else { (*x).clone() };
+            let x = x.eval().unwrap();
+            let deep = x.slice(s![..150]).reshape([5, 30, 301]);
+            let list = [
+                f(&x, None),
+                f(&x, Some(0)),
+                f(&x, Some(1)),
+                f(&x.t(), Some(0)),
+                f(&x.slice(s![..;-2, 3..;3]), None),
+                f(&deep, Some(1)),
+                f(&x.slice(s![7]), Some(0)),
+            ];
+            out.insert(format!("{name} {t}"), hash(list));
+        }
+    }
+}
+
+fn others(out: &mut BTreeMap<String, u64>) {
+    for from in DType::ALL {
+        let x = data(from, [-300.0, 300.0], 5003, 3);
+        out.insert(format!("casts of {from}"), hash(DType::ALL.map(|to| x.astype(to))));
+    }
+    let x = data(F32, [-4.0, 4.0], 120 * 77, 8).reshape([120, 77]).eval().unwrap();
+    let x = select(x.isfinite(), &*x, zeros_like(&x)).eval().unwrap();
+    let w = x.slice(s![0]);
+    let e = (&x - x.max(keep(-1))).exp();
+    let mut put = |name: &str, list: Vec<Expr>| out.insert(name.to_string(), hash(list));
+    put("softmax by hand", vec![&e / e.sum(keep(-1))]);
+    put("standardise", vec![(&x - x.mean(0)) / (x.std(0) + 1e-6), (&x - x.mean(keep(1))) / x.std(keep(1))]);
+    put("norms", vec![x.layer_norm(-1, 1e-5), x.rms_norm(-1, 1e-5), x.t().layer_norm(0, 1e-5)]);
+    put("long chain", vec![(0..40).fold(&x * 1.0, |e, i| (e * 0.9 + &w).sin() - i as f64 * 0.01)]);
+    put("mean square", vec![(&x - &w).square().mean(..), (&x * &w).sum(1), (&x + &w).abs().max(0)]);
+    put("half chain", vec![(x.astype(F16) * 0.5 + x.astype(F16).exp()).sum(0), x.astype(BF16).tanh() * 3.0]);
+    put("joins", vec![concat([&x, &(&x * 2.0)], 0), stack([&x, &-&x], 1)]);
+    put("views", vec![x.t(), x.flip(..), x.slice(s![..;-3, 2..;5]), x.sliding_windows(5, 1) * 1.0, x.diagonal(3)]);
+    let at = Array::from([3i32, 0, 119, 3, 64]);
+    put("gathers", vec![x.take(&at, 0) * 2.0, x.take_wrap(&at, 1), x.take_clip(&at, 1)]);
+    put("ranges", vec![arange(0, 5000, 1) * 3, arange(0.0, 7.0, 0.1), linspace(-1.0, 1.0, 777), eye(9, F64)]);
+    put(
+        "long sums",
+        vec![{
+            let long = data(F32, [-1.0, 1.0], 300_007, 9);
+            select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
+        }],
+    );
+    for t in [I32, U32, I64, U8] {
+        let (a, b) =
+            (data(t, [0.0; 2], 70 * 130, 1).reshape([70, 130]), data(t, [0.0; 2], 130 * 41, 2).reshape([130, 41]));
+        put(&format!("product {t}"), vec![a.matmul(&b)]);
+    }
+    put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001])]);
+    put("random integers", vec![Rng::new(7).integers(-5, 100, [5001])]);
+    put("random uniforms", vec![Rng::new(1 << 40).uniform([5001])]);
+    put("random normals", vec![Rng::new(9).normal([5001])]);
+    put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001])]);
+    put("random order", vec![(*Rng::new(9).permutation(501).unwrap()).clone()]);
+    let mut split = Rng::new(3);
+    put("random split", vec![split.split().uniform([100]), split.split().uniform([100]), split.uniform([100])]);
+}
+
+fn all() -> BTreeMap<String, u64> {
+    let mut out = BTreeMap::new();
+    elementwise(&mut out);
+    folds(&mut out);
+    others(&mut out);
+    out
+}
+
+fn differences(what: &str, got: &BTreeMap<String, u64>, want: &BTreeMap<String, u64>) {
+    let wrong: Vec<&String> = got.keys().chain(want.keys()).filter(|k| got.get(*k) != want.get(*k)).collect();
+    assert!(wrong.is_empty(), "{what}: {} of {} differ: {wrong:?}", wrong.len(), want.len());
+}
+
+fn file() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/hashes.txt")
+}
+
+/// What the file says; first it is written, where that is asked for.
+fn known() -> BTreeMap<String, u64> {
+    static BLESSED: Once = Once::new();
+    BLESSED.call_once(|| {
+        if std::env::var_os("CUPRIC_BLESS").is_some() {
+            let text: String = all().iter().map(|(k, h)| format!("{k} {h:016x}\n")).collect();
+            std::fs::write(file(), text).unwrap();
+        }
+    });
+    let text = std::fs::read_to_string(file()).unwrap_or_default();
+    let line = |l: &str| l.rsplit_once(' ').map(|(k, h)| (k.to_string(), u64::from_str_radix(h, 16).unwrap()));
+    text.lines().filter_map(line).collect()
+}
+
+#[test]
+fn golden_hashes() {
+    let mut stage = Stage::new(16, "determinism: golden hashes", &Device::cpu());
+    let got = all();
+    assert!(got.len() >= 200, "{} hashes", got.len());
+    differences("the golden hashes", &got, &known());
+    stage.count(got.len());
+}
+
+#[test]
+fn pools_of_any_size() {
+    let mut stage = Stage::new(16, "determinism: threads", &Device::cpu());
+    let want = known();
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let got = pool.install(all);
+        differences(&format!("{threads} threads"), &got, &want);
+        stage.count(got.len());
+    }
+}
+
+#[test]
+fn every_instruction_set() {
+    let mut stage = Stage::new(16, "determinism: instruction sets", &Device::cpu());
+    let hashes = known().len();
+    // the set is chosen once in a process
+    for isa in ["portable", "avx2"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "golden_hashes"])
+            .env("CUPRIC_ISA", isa)
+            .env_remove("CUPRIC_BLESS")
+            .env_remove("CUPRIC_STAGES")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{isa}:\n{said}");
+        stage.count(hashes);
+    }
+}
+
+/// Fewer kinds, each a pipeline on a GPU.
+fn few(d: &Device) -> Vec<Expr> {
+    let x = put(d, noise(1, 300 * 257), &[300, 257]);
+    let h = put(d, noise(2, 5001).into_iter().map(f16::from_f32).collect::<Vec<_>>(), &[5001]);
+    let n = put(d, (0..4001).map(|i| i * 7919 % 10_007).collect::<Vec<i32>>(), &[4001]);
+    vec![
+        (&x * 3.0).sin() + &x,
+        x.sum(..),
+        x.sum(0),
+        x.mean(1),
+        x.var(..),
+        x.softmax(-1),
+        x.layer_norm(-1, 1e-5),
+        x.matmul(x.t()),
+        x.argmax(0),
+        x.logsumexp(..),
+        &h * 0.5 + &h.flip(0),
+        h.sum(..),
+        n.sum(..),
+        n.slice(s![..;-3]) * 5,
+        x.t().reshape([300 * 257]),
+        Rng::new(3).normal([3000]).to_device(d).unwrap().sum(..),
+    ]
+}
+
+on_devices! {
+
+fn twenty_repeats(d: &Device) {
+    let d = own(d);
+    let mut stage = Stage::new(16, "determinism: repeats", &d);
+    let forms = few(&d);
+    let once = |e: &Expr| hash([e.clone()]);
+    let want: Vec<u64> = forms.iter().map(once).collect();
+    for r in 0..20 {
+        // other neighbours in the batch, other memory, operands at other places
+        let held: Vec<Array> = forms.iter().skip(r % 7).step_by(2).map(|e| e.eval().unwrap()).collect();
+        let again = if r % 4 == 0 { few(&d) } else { forms.clone() };
+        for (i, e) in again.iter().enumerate() {
+            assert_eq!(once(e), want[i], "form {i}, repeat {r}");
+        }
+        drop(held);
+        if r % 5 == 0 { d.trim() }
+        stage.count(forms.len());
+    }
+}
+}

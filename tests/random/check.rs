@@ -1,0 +1,236 @@
+//! What must hold of a program: the interpreter's bounds, fused and unfused; and the search for a smaller one.
+
+use super::program::{Given, Program, Spec, build};
+use crate::support::canonical;
+use cupric::DType::{self, *};
+use cupric::testing::{Elements, Interpreted, Interpreter};
+use cupric::*;
+use std::result::Result;
+
+/// What a check saw.
+#[derive(Clone, Copy, Default)]
+pub struct Seen {
+    /// Results compared to the bit with those of an evaluation step by step.
+    pub to_the_bit: usize,
+    /// Results with f16 or bf16 below them.
+    pub halves: usize,
+    /// Refused by a device that lacks a type.
+    pub refused: bool,
+}
+
+pub fn bits(e: &Expr) -> cupric::Result<Vec<u64>> {
+    fn of<T: Element>(e: &Expr) -> cupric::Result<Vec<u64>> {
+        Ok(e.to_vec::<T>()?.into_iter().map(canonical).collect())
+    }
+    match e.dtype()? {
+        Bool => of::<bool>(e),
+        U8 => of::<u8>(e),
+        I8 => of::<i8>(e),
+        U16 => of::<u16>(e),
+        I16 => of::<i16>(e),
+        U32 => of::<u32>(e),
+        I32 => of::<i32>(e),
+        U64 => of::<u64>(e),
+        I64 => of::<i64>(e),
+        F16 => of::<f16>(e),
+        BF16 => of::<bf16>(e),
+        F32 => of::<f32>(e),
+        F64 => of::<f64>(e),
+    }
+}
+
+fn real(t: DType, bits: u64) -> f64 {
+    match t {
+        _ if bits == u64::MAX => f64::NAN,
+        F16 => f16::from_bits(bits as u16).to_f64(),
+        BF16 => bf16::from_bits(bits as u16).to_f64(),
+        F32 => f32::from_bits(bits as u32) as f64,
+        _ => f64::from_bits(bits),
+    }
+}
+
+/// The first element that the interpreter does not allow.
+fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
+    let got = bits(e).map_err(|e| e.to_string())?;
+    let size = want.shape.iter().product::<usize>();
+    if got.len() != size || e.dtype().ok() != Some(want.dtype) {
+        return Err(format!("{} elements of {:?}, not {size} of {}", got.len(), e.dtype(), want.dtype));
+    }
+    let t = want.dtype;
+    match &want.elements {
+        Elements::Integers(v) => {
+            let mask = u64::MAX >> (64 - 8 * t.size());
+            for (i, (g, w)) in got.iter().zip(v).enumerate() {
+                if let Some(w) = w
+                    && *g != *w as u64 & mask
+                {
+                    return Err(format!("element {i} of {size} is {g:#x}, not {w} ({t})"));
+                }
+            }
+        }
+        Elements::Floats(v) => {
+            for (i, (g, w)) in got.iter().zip(v).enumerate() {
+                let x = real(t, *g);
+                if !w.allows(x) {
+                    let (value, error) = (w.value, w.error);
+                    return Err(format!("element {i} of {size} is {x:e} ({g:#x}), not {value:e} ± {error:e} ({t})"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lazy(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
+    let mut all: Vec<Expr> = vec![];
+    for (i, s) in p.nodes.iter().enumerate() {
+        let e = build(s, &all, d);
+        match (e.shape(), e.dtype()) {
+            (Ok(shape), Ok(t)) if shape == s.shape && t == s.dtype => {}
+            other => return Err(format!("node {i}: {other:?}, expected {:?} {}", s.shape, s.dtype)),
+        }
+        all.push(e);
+    }
+    Ok(all)
+}
+
+/// Whether an f16 or bf16 value is below each node.
+fn halves(p: &Program) -> Vec<bool> {
+    let mut out: Vec<bool> = vec![];
+    for s in &p.nodes {
+        out.push(matches!(s.dtype, F16 | BF16) || s.operands().any(|o| out[o]));
+    }
+    out
+}
+
+/// What is wrong with a program, if anything. `steps`: evaluated node by node too.
+pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
+    let mut seen = Seen::default();
+    let all = lazy(p, d)?;
+    let roots: Vec<&Expr> = p.roots.iter().map(|r| &all[*r]).collect();
+    let fused = match eval_all(roots.iter().copied()) {
+        // f64 functions that WGSL has not: the only thing a GPU may refuse
+        Err(e) if d.is_gpu() && e.kind() == ErrorKind::Unsupported && e.to_string().contains("f64") => {
+            return Ok(Seen { refused: true, ..seen });
+        }
+        other => other.map_err(|e| format!("eval_all: {e}"))?,
+    };
+    let mut meaning = Interpreter::planned(&roots).map_err(|e| format!("the plan: {e}"))?;
+    for (n, r) in p.roots.iter().enumerate() {
+        let want = meaning.interpret(roots[n]).map_err(|e| format!("interpreter: {e}"))?;
+        compare(&fused[n], &want).map_err(|m| format!("node {r}, fused: {m}"))?;
+    }
+    if steps {
+        let halves = halves(p);
+        let unfused = node_by_node(p, d)?;
+        let by_kernel =
+            if p.roots.iter().any(|r| halves[*r]) && !d.is_gpu() { kernel_by_kernel(p, &all, d)? } else { None };
+        for (n, r) in p.roots.iter().enumerate() {
+            seen.halves += halves[*r] as usize;
+            let other = match halves[*r] {
+                true => by_kernel.as_ref().map(|k| &k[*r]),
+                false => Some(&unfused[*r]),
+            };
+            let Some(other) = other.filter(|_| !d.is_gpu()) else { continue };
+            let (f, s) = (bits(&fused[n]).map_err(|e| e.to_string())?, bits(other).map_err(|e| e.to_string())?);
+            if let Some(i) = f.iter().zip(&s).position(|(a, b)| a != b) {
+                let t = p.nodes[*r].dtype;
+                return Err(format!("node {r} of {t}: fused and unfused differ at {i}: {:#x} and {:#x}", f[i], s[i]));
+            }
+            seen.to_the_bit += 1;
+        }
+    }
+    Ok(seen)
+}
+
+/// Each node on its own over stored operands, within the interpreter's bounds for that one step.
+fn node_by_node(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
+    let mut steps: Vec<Expr> = vec![];
+    for (i, s) in p.nodes.iter().enumerate() {
+        let e = build(s, &steps, d);
+        let got = e.eval().map_err(|e| format!("node {i}: {e}"))?;
+        let want = testing::interpret(&e).map_err(|e| format!("node {i}: interpreter: {e}"))?;
+        compare(&got, &want).map_err(|m| format!("node {i}, alone: {m}"))?;
+        steps.push((*got).clone());
+    }
+    Ok(steps)
+}
+
+/// What the plan stores, each on its own: with f16 and bf16 rounded at the same places. None where a value is stored
+/// for some readers only, or where a part alone would be cut elsewhere.
+fn kernel_by_kernel(p: &Program, all: &[Expr], d: &Device) -> Result<Option<Vec<Expr>>, String> {
+    let roots: Vec<&Expr> = p.roots.iter().map(|r| &all[*r]).collect();
+    let whole = Interpreter::planned(&roots).map_err(|e| format!("the plan: {e}"))?;
+    let mut parts: Vec<Expr> = vec![];
+    for (i, s) in p.nodes.iter().enumerate() {
+        let e = build(s, &parts, d);
+        let stored = p.roots.contains(&i) || whole.is_stored(&all[i]) == Some(true);
+        if whole.is_stored(&all[i]) == Some(false) {
+            return Ok(None);
+        }
+        if !stored {
+            parts.push(e);
+            continue;
+        }
+        let part = Interpreter::planned(&[&e]).map_err(|e| format!("the plan: {e}"))?;
+        if part.rounds_below(&e) {
+            return Ok(None);
+        }
+        parts.push((*e.eval().map_err(|e| format!("node {i}: {e}"))?).clone());
+    }
+    Ok(Some(parts))
+}
+
+/// A panic is a failure like any other.
+pub fn quiet<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|p| {
+        let text = p.downcast_ref::<String>().cloned().or(p.downcast_ref::<&str>().map(|s| s.to_string()));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// A smaller program that still fails, and why: one result, no node that it does not need, leaves for operations.
+pub fn shrink(p: &Program, why: String, d: &Device) -> (Program, String) {
+    let fails = |q: &Program| quiet(|| check(q, d, true)).err();
+    let (mut best, mut why) = (p.clone(), why);
+    for r in 0..p.nodes.len() {
+        let q = Program { nodes: p.nodes[..=r].to_vec(), roots: vec![r] }.trimmed();
+        if let Some(w) = fails(&q) {
+            (best, why) = (q, w);
+            break;
+        }
+    }
+    let mut i = 0;
+    while i < best.nodes.len() {
+        let node = &best.nodes[i];
+        // an operand in its place, or a leaf
+        let mut trials: Vec<Program> = vec![];
+        if !node.args.is_empty() && !best.roots.contains(&i) {
+            for o in node.operands().filter(|o| {
+                let below = &best.nodes[*o];
+                below.shape == node.shape && below.dtype == node.dtype
+            }) {
+                let mut q = best.clone();
+                for s in &mut q.nodes {
+                    for a in s.args.iter_mut().filter(|a| **a == Given::Node(i)) {
+                        *a = Given::Node(o);
+                    }
+                }
+                trials.push(q);
+            }
+            let mut q = best.clone();
+            let (shape, dtype) = (node.shape.clone(), node.dtype);
+            q.nodes[i] = Spec { op: "leaf".into(), args: vec![], numbers: vec![i as i64], shape, dtype };
+            trials.push(q);
+        }
+        let found = trials.into_iter().map(|q| q.trimmed()).find_map(|q| fails(&q).map(|w| (q, w)));
+        match found {
+            Some((q, w)) => {
+                (best, why) = (q, w);
+                i = 0;
+            }
+            None => i += 1,
+        }
+    }
+    (best, why)
+}

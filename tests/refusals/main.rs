@@ -1,0 +1,256 @@
+//! Every public function that can fail has a call that fails, with the error it must give; which functions these are
+//! is read from the sources. And programs that must not compile.
+
+mod programs;
+mod public;
+#[path = "../support/mod.rs"]
+mod support;
+
+use cupric::DType::*;
+use cupric::*;
+use std::future::Future;
+use support::{put, stage::Stage};
+
+type Case = (&'static str, ErrorKind, Error);
+
+/// A 3 × 4 array on a device.
+fn matrix(d: &Device) -> Array {
+    put(d, vec![1f32; 12], &[3, 4])
+}
+
+fn error(e: Expr) -> Error {
+    e.eval().map(|_| ()).expect_err("it should be refused")
+}
+
+fn wait<T>(f: impl Future<Output = T>) -> T {
+    futures::executor::block_on(f)
+}
+
+/// Functions that give an expression, which carries the error.
+fn expressions(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let x = matrix(d);
+    let failed = &x + put(d, vec![1f32; 5], &[5]);
+    let huge = [1usize << 40, 1 << 40];
+    let wide = put(d, vec![1f32], &[1, 1]).broadcast_to([1usize << 40, 1 << 20]);
+    let rng = || Rng::new(1);
+    vec![
+        ("zeros", K::LimitExceeded, error(zeros(huge, F32))),
+        ("ones", K::LimitExceeded, error(ones(huge, F32))),
+        ("empty", K::LimitExceeded, error(empty(huge, F32))),
+        ("full", K::LimitExceeded, error(full(huge, 1.0))),
+        ("zeros_like", K::Shape, error(zeros_like(&failed))),
+        ("ones_like", K::Shape, error(ones_like(&failed))),
+        ("empty_like", K::Shape, error(empty_like(&failed))),
+        ("full_like", K::Argument, error(full_like(&x.astype(U8), 300))),
+        ("arange", K::Argument, error(arange(0, 10, 0))),
+        ("linspace", K::LimitExceeded, error(linspace(0.0, 1.0, 1 << 40))),
+        ("eye", K::LimitExceeded, error(eye(1 << 40, F32))),
+        ("Expr::slice", K::Index, error(x.slice(s![3]))),
+        ("Expr::t", K::Shape, error(failed.t())),
+        ("Expr::permute_dims", K::Axis, error(x.permute_dims([0, 2]))),
+        ("Expr::matrix_transpose", K::Shape, error(x.slice(s![0]).matrix_transpose())),
+        ("Expr::reshape", K::Shape, error(x.reshape([5, -1]))),
+        ("Expr::expand_dims", K::Axis, error(x.expand_dims(4))),
+        ("Expr::squeeze", K::Shape, error(x.squeeze(0))),
+        ("Expr::broadcast_to", K::Shape, error(x.broadcast_to([4, 3]))),
+        ("Expr::flip", K::Axis, error(x.flip(2))),
+        ("Expr::diagonal", K::Axis, error(x.slice(s![0]).diagonal(0))),
+        ("Expr::sliding_windows", K::Argument, error(x.sliding_windows(5, 1))),
+        ("Expr::sliding_windows", K::LimitExceeded, error(wide.sliding_windows(1 << 20, 0))),
+        ("Expr::take", K::DType, error(x.take(&x, 0))),
+        ("Expr::take_clip", K::DType, error(x.take_clip(0.5, 0))),
+        ("Expr::take_wrap", K::Axis, error(x.take_wrap(0, 2))),
+        ("select", K::Shape, error(select(x.less(0), &x, put(d, vec![1f32; 5], &[5])))),
+        ("Expr::astype", K::Shape, error(failed.astype(I32))),
+        ("Expr::matmul", K::Shape, error(x.matmul(&x))),
+        ("matmul", K::Shape, error(matmul(&x, 2.0))),
+        ("concat", K::Shape, error(concat([&*x, &x.t()], 0))),
+        ("stack", K::Shape, error(stack([&*x, &x.t()], 0))),
+        ("Expr::var_corrected", K::Axis, error(x.var_corrected(2, 1.0))),
+        ("Expr::std_corrected", K::Axis, error(x.std_corrected(-3, 1.0))),
+        ("Expr::layer_norm", K::Axis, error(x.layer_norm(2, 1e-5))),
+        ("Expr::rms_norm", K::Axis, error(x.rms_norm(2, 1e-5))),
+        ("Rng::uniform", K::LimitExceeded, error(rng().uniform([1 << 20, 1 << 20]))),
+        ("Rng::normal", K::LimitExceeded, error(rng().normal([1 << 20, 1 << 20]))),
+        ("Rng::integers", K::Argument, error(rng().integers(3, 3, [2]))),
+        ("Rng::bernoulli", K::Argument, error(rng().bernoulli(1.5, [2]))),
+    ]
+}
+
+/// Methods that the macro `reductions!` writes.
+fn reductions(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let x = matrix(d);
+    let none = put::<f32>(d, vec![], &[0, 3]);
+    vec![
+        ("Expr::sum", K::Axis, error(x.sum(2))),
+        ("Expr::prod", K::Axis, error(x.prod([0, 0]))),
+        ("Expr::min", K::Shape, error(none.min(0))),
+        ("Expr::max", K::Shape, error(none.max(..))),
+        ("Expr::mean", K::Axis, error(x.mean(-3))),
+        ("Expr::var", K::Axis, error(x.var(2))),
+        ("Expr::std", K::Axis, error(x.std(2))),
+        ("Expr::any", K::Axis, error(x.any(2))),
+        ("Expr::all", K::Axis, error(x.all(2))),
+        ("Expr::count_nonzero", K::Axis, error(x.count_nonzero(2))),
+        ("Expr::logsumexp", K::Axis, error(x.logsumexp(2))),
+        ("Expr::softmax", K::Axis, error(x.softmax(2))),
+        ("Expr::log_softmax", K::Axis, error(x.log_softmax(2))),
+        ("Expr::argmin", K::Shape, error(none.argmin(0))),
+        ("Expr::argmax", K::Axis, error(x.argmax([0, 1]))),
+    ]
+}
+
+/// Functions that give a `Result` themselves.
+fn results(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let mut x = matrix(d);
+    let failed = &x + put(d, vec![1f32; 5], &[5]);
+    let five = || put(d, vec![1f32; 5], &[5]);
+    let dir = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id()));
+    let missing = dir.join("none.npy");
+    let half = || put(d, vec![f16::ONE], &[1]);
+    // a part that must be stored and has 2^64 bytes
+    let stored = (&put(d, vec![1f32; 2], &[2]) + 1.0).broadcast_to([1usize << 61, 2]).reshape([1usize << 62]).max(..);
+    // a generator that is asked for more than the limit
+    let small = d.with_memory_limit(1 << 20).expect("a device of its own");
+    vec![
+        ("Array::from_vec", K::Shape, Array::from_vec(vec![1, 2, 3], [2, 2]).unwrap_err()),
+        ("Array::from_slice", K::Shape, Array::from_slice(&[1, 2, 3], [2, 2]).unwrap_err()),
+        ("Array::from_npy", K::Io, Array::from_npy(&missing).unwrap_err()),
+        ("Array::from_npy_bytes", K::Format, Array::from_npy_bytes(b"no array").unwrap_err()),
+        ("eval_all", K::Shape, eval_all([&*x, &failed]).unwrap_err()),
+        ("array_equal", K::Shape, array_equal(&x, &failed).unwrap_err()),
+        ("Expr::eval", K::Shape, failed.eval().unwrap_err()),
+        ("Expr::plan", K::Shape, failed.plan().unwrap_err()),
+        ("Expr::to_device", K::OutOfMemory, zeros([1 << 20], F32).to_device(&small).unwrap_err()),
+        ("Expr::eval", if d.is_gpu() { K::LimitExceeded } else { K::OutOfMemory }, error(stored)),
+        ("Expr::to_vec", K::DType, x.to_vec::<i32>().unwrap_err()),
+        ("Expr::to_vec_async", K::DType, wait(x.to_vec_async::<i32>()).unwrap_err()),
+        ("Expr::item", K::Shape, x.item::<f32>().unwrap_err()),
+        ("Expr::item_async", K::Shape, wait(x.item_async::<f32>()).unwrap_err()),
+        ("Expr::to_npy", K::Io, x.to_npy(&missing).unwrap_err()),
+        ("Expr::to_npy_bytes", K::DType, x.astype(BF16).to_npy_bytes().unwrap_err()),
+        ("Expr::shape", K::Shape, failed.shape().unwrap_err()),
+        ("Expr::ndim", K::Shape, failed.ndim().unwrap_err()),
+        ("Expr::size", K::Shape, failed.size().unwrap_err()),
+        ("Expr::dtype", K::Shape, failed.dtype().unwrap_err()),
+        ("Array::assign", K::Shape, x.assign(five()).unwrap_err()),
+        ("Array::update", K::Shape, x.update(|x| x.t()).unwrap_err()),
+        ("Array::fill", K::Argument, put(d, vec![1u8], &[1]).fill(300).unwrap_err()),
+        ("Array::set", K::Index, x.set(s![3], 1.0).unwrap_err()),
+        (
+            "SliceMut::assign",
+            K::DType,
+            half().astype(I32).eval().unwrap().slice_mut(s![..]).assign(half()).unwrap_err(),
+        ),
+        ("SliceMut::update", K::Shape, x.slice_mut(s![..2]).update(|x| x.t()).unwrap_err()),
+        ("SliceMut::fill", K::Index, x.slice_mut(s![.., 4]).fill(1.0).unwrap_err()),
+        ("Rng::permutation", K::LimitExceeded, Rng::new(0).permutation(1 << 32).unwrap_err()),
+    ]
+}
+
+/// What a GPU finds out late is the error of the next wait.
+fn waits(d: &Device) -> Vec<Case> {
+    let late = |d: &Device| {
+        let _ = matrix(d).take(put(d, vec![7], &[1]), 0).eval();
+    };
+    let d = support::own(d);
+    late(&d);
+    let first = d.synchronize().unwrap_err();
+    late(&d);
+    let second = wait(d.synchronize_async()).unwrap_err();
+    vec![("Device::synchronize", ErrorKind::Index, first), ("Device::synchronize_async", ErrorKind::Index, second)]
+}
+
+/// Not here: a CPU never makes anybody wait, ...
+const WAITS: [&str; 2] = ["Device::synchronize", "Device::synchronize_async"];
+/// ... these need a process of their own, below, ...
+const SEARCHES: [&str; 3] = ["Device::gpu", "Device::gpu_async", "Device::best"];
+/// ... and these fail only as a driver does: stage 10 makes one fail.
+const OPENS: [&str; 2] = ["Device::with_memory_limit", "Device::numerics"];
+
+/// Every row of the table refuses what does not fit: shapes, and an operand that carries an error.
+fn rows(d: &Device) -> Vec<String> {
+    let x = matrix(d);
+    let five = put(d, vec![1f32; 5], &[5]);
+    let failed = x.reshape([5, 5]);
+    let mut names = vec![];
+    for row in testing::rows() {
+        let good = |n| vec![x.astype(if row.class() == "Integer" { I32 } else { F32 }); n];
+        for at in 0..row.arity() {
+            let mut operands = good(row.arity());
+            operands[at] = failed.clone();
+            let e = error(row.apply(&operands));
+            assert_eq!((e.kind(), e.operation()), (ErrorKind::Shape, "reshape"), "{}: {e}", row.name());
+            if row.arity() > 1 {
+                operands[at] = five.astype(if row.class() == "Integer" { I32 } else { F32 });
+                let e = error(row.apply(&operands));
+                assert_eq!((e.kind(), e.operation()), (ErrorKind::Shape, row.name()), "{e}");
+            }
+        }
+        names.push(row.name().to_string());
+    }
+    names
+}
+
+fn refused(d: &Device) {
+    let mut stage = Stage::new(1, "refusals", d);
+    let mut cases = [expressions(d), reductions(d), results(d)].concat();
+    if d.is_gpu() {
+        cases.extend(waits(d));
+    }
+    for (name, kind, e) in &cases {
+        assert_eq!(e.kind(), *kind, "{name}: {e}");
+        assert!(!e.to_string().is_empty() && e.location().is_some(), "{name}: {e:?}");
+    }
+    let rows = rows(d);
+    let known = |name: &str| {
+        let method = name.strip_prefix("Expr::").unwrap_or(name);
+        let elsewhere = SEARCHES.contains(&name) || OPENS.contains(&name) || !d.is_gpu() && WAITS.contains(&name);
+        cases.iter().any(|c| c.0 == name) || rows.iter().any(|r| r == method) || elsewhere
+    };
+    let missing: Vec<String> = public::fallible().into_iter().filter(|name| !known(name)).collect();
+    assert!(missing.is_empty(), "no call here fails in {missing:?}");
+    stage.count(cases.len() + rows.len());
+}
+
+#[test]
+fn every_fallible_function_has_a_call_that_fails_on_the_cpu() {
+    refused(&Device::cpu());
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn every_fallible_function_has_a_call_that_fails_on_the_gpu() {
+    if let Some(d) = support::gpu(1) {
+        refused(&d);
+    }
+}
+
+/// A process in which no device but the CPU is there, whatever the machine has.
+#[cfg(not(any(target_os = "macos", windows)))]
+#[test]
+fn devices_that_are_not_there() {
+    const CHILD: &str = "CUPRIC_TEST_WITHOUT_GPU";
+    if std::env::var_os(CHILD).is_none() {
+        let program = std::env::current_exe().expect("this program");
+        let run = |wanted: &str| {
+            let mut child = std::process::Command::new(&program);
+            child.args(["--exact", "devices_that_are_not_there"]).env(CHILD, "1").env("CUPRIC_DEVICE", wanted);
+            for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+                child.env(name, "/nonexistent/driver.json");
+            }
+            let output = child.output().expect("a child");
+            assert!(output.status.success(), "{wanted}: {}", String::from_utf8_lossy(&output.stdout));
+        };
+        ["gpu", "gpu:7", "gpu:x", "tpu"].iter().for_each(|wanted| run(wanted));
+        return;
+    }
+    let found = [Device::best(), Device::gpu(), wait(Device::gpu_async())];
+    for (name, device) in ["Device::best", "Device::gpu", "Device::gpu_async"].iter().zip(found) {
+        assert_eq!(device.expect_err(name).kind(), ErrorKind::DeviceNotFound, "{name}");
+    }
+    assert!(Device::gpus().is_empty());
+}

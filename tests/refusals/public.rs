@@ -1,0 +1,80 @@
+//! The public functions that can fail, as the sources spell them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files whose items `lib.rs` makes public.
+const FILES: [&str; 12] = [
+    "array.rs",
+    "array/write.rs",
+    "create.rs",
+    "device.rs",
+    "expr.rs",
+    "index.rs",
+    "io.rs",
+    "ops.rs",
+    "ops/reductions.rs",
+    "random.rs",
+    "dtype.rs",
+    "layout/args.rs",
+];
+
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_string();
+    text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The names in a block of lines `name …` that a macro turns into functions.
+fn of_macro(text: &str, opens: &str, names: impl Fn(&str) -> Option<&str>, out: &mut Vec<String>, prefix: &str) {
+    let Some(at) = text.find(&format!("\n{opens} {{\n")) else { return };
+    let block = &text[at + opens.len() + 3..];
+    let block = &block[..block.find("\n}\n").unwrap_or(block.len())];
+    for line in block.lines().filter(|l| l.starts_with("    ") && !l.starts_with("     ")) {
+        if let Some(name) = names(line.trim()) {
+            out.push(format!("{prefix}{name}"));
+        }
+    }
+}
+
+/// `Type::method` or `function` of everything public that gives a `Result`, or an `Expr`, which may carry an error.
+pub fn fallible() -> Vec<String> {
+    let mut out = vec![];
+    for file in FILES {
+        let text = code(&root().join("src").join(file));
+        let mut owner = String::new();
+        let mut rest = text.as_str();
+        while let Some(end) = rest.find('\n') {
+            let line = &rest[..end];
+            if let Some(of) = line.strip_prefix("impl ") {
+                let name: String = of.chars().take_while(|c| c.is_alphanumeric()).collect();
+                owner = if of.contains(" for ") { String::new() } else { format!("{name}::") };
+            } else if line == "}" {
+                owner.clear();
+            }
+            if let Some(at) = line.find("pub fn ")
+                && !line[at + 7..].starts_with('$')
+            {
+                let name: String = line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let signature: String = rest[at..].chars().take_while(|c| !matches!(c, '{' | ';')).collect();
+                let gives = signature.rsplit_once("->").map_or("", |s| s.1).trim();
+                // what a caller's closure gives is the caller's
+                let fails =
+                    ["Result<", "Expr", "Array", "impl Future<Output = Result<"].iter().any(|t| gives.starts_with(t));
+                if fails && gives != "Array" {
+                    out.push(format!("{owner}{name}"));
+                }
+            }
+            rest = &rest[end + 1..];
+        }
+        of_macro(&text, "reductions!", |l| l.split_once(" |").map(|p| p.0), &mut out, "Expr::");
+        of_macro(&text, "like!", |l| l.split_once(' ').map(|p| p.0), &mut out, "");
+    }
+    assert!(out.len() > 80, "{} functions found: {out:?}", out.len());
+    out.extend(cupric::testing::rows().iter().map(|r| r.name().to_string()));
+    out
+}
