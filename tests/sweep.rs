@@ -161,7 +161,8 @@ fn finish(functions: &[Function], devices: &[Device], what: &str, again: &str) {
 }
 
 fn devices() -> Vec<Device> {
-    std::iter::once(Device::cpu()).chain(common::gpu(1)).collect()
+    let gpu = if cfg!(feature = "gpu") { common::gpu(1) } else { None };
+    std::iter::once(Device::cpu()).chain(gpu).collect()
 }
 
 /// The line of the table of stages: the backends take turns, so that their time is one.
@@ -222,6 +223,7 @@ fn all_8_bit_operands_on_the_cpu() {
     bytes::run(&Device::cpu());
 }
 
+#[cfg(feature = "gpu")]
 #[test]
 fn all_8_bit_operands_on_the_gpu() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
