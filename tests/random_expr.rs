@@ -56,7 +56,13 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let (mut nodes, mut wide, mut refused, mut total) = (0, 0, 0, Seen::default());
     for (ran, seed) in (base..base + count as u64).enumerate() {
         let most = if d.is_gpu() && ran % 2 > 0 { 16 } else { 40 };
-        let p = generate(seed, types, d, most);
+        let p = match quiet(|| Ok(generate(seed, types, d, most))) {
+            Ok(p) => p,
+            Err(e) => {
+                failures.push(format!("seed {seed}: while it was made: {e}"));
+                continue;
+            }
+        };
         let steps = !d.is_gpu() || ran % 4 == 0;
         wide += (p.nodes.iter().filter(|s| s.args.is_empty()).count() > 8) as usize;
         stage.count(1);

@@ -104,7 +104,7 @@ impl Space {
             (dims, n - free.len(), v)
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
-        let (mut order, lanes) = tree(p, arg, &to_arg, outer);
+        let (mut order, lanes) = tree(p, arg, axes, &to_arg);
         if matches!(fold, Fold::ArgMin | Fold::ArgMax) {
             // a position is counted in C order
             order[outer..].copy_from_slice(&c_strides(&dims[outer..]));
@@ -119,14 +119,15 @@ impl Space {
 }
 
 /// In which order a reduction walks its operand: strides over the space, and whether lanes lie along the inner or the
-/// outer dimensions. As the operand would be stored, whether it is or not: steps and broadcast axes do not count.
-fn tree(p: &Planner<'_>, arg: usize, to_arg: &View, outer: usize) -> (Strides, Lanes) {
-    let (a, dims) = (&p.arena.nodes[arg].shape, &to_arg.shape);
-    let dense = Layout::ordered(a, &common_order(a, std::iter::once(&p.strides[arg][..]))).strides;
-    let order = to_arg.apply(&dense, 0).0;
-    let nearest = (0..dims.len()).filter(|d| dims[*d] > 1).min_by_key(|d| (order[*d].unsigned_abs(), dims.len() - d));
-    let lanes = if nearest.is_none_or(|d| d >= outer) { Lanes::Inner } else { Lanes::Outer };
-    (order, lanes)
+/// outer dimensions. As the operand would be stored, whether it is or not, and whole, whatever is read of the result:
+/// steps, broadcast axes and views do not count.
+fn tree(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
+    let shape = &p.arena.nodes[arg].shape;
+    let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
+    let long = (0..shape.len()).filter(|d| shape[*d] > 1);
+    let nearest = long.min_by_key(|d| (dense[*d].unsigned_abs(), shape.len() - d));
+    let lanes = if nearest.is_none_or(|d| axes.contains(&d)) { Lanes::Inner } else { Lanes::Outer };
+    (to_arg.apply(&dense, 0).0, lanes)
 }
 
 /// The inner dimensions, farthest first.
@@ -443,7 +444,7 @@ impl Lowering<'_> {
                 let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
                 // the result must not depend on what else is in the kernel: its own order, or a kernel of its own
                 let walk = |order: &[isize]| inner_order(order, outer, dims);
-                let (own, lanes) = tree(p, arg, &m, outer);
+                let (own, lanes) = tree(p, arg, axes, &m);
                 let fits = match fold {
                     Fold::ArgMin | Fold::ArgMax => walk(&c_strides(dims)) == walk(&self.space.order),
                     Fold::Ufunc(row) if n.dtype.is_float() && matches!(row.name, "add" | "multiply") => {

@@ -376,11 +376,12 @@ impl Interpreter {
         let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         // multiples of one number that are small beside it are summed without an error
         let grain = list.iter().filter(|x| x.value != 0.0).map(|x| grain(x.value)).fold(f64::INFINITY, f64::min);
-        let flushed = self.rules.gpu && grain < number::smallest_normal(dtype);
-        if error == 0.0 && (size == 0.0 || !flushed && size <= grain / unit) {
+        let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { number::spacing(dtype, 0.0) };
+        if error == 0.0 && (size == 0.0 || grain >= tiny && size <= grain / unit) {
             return Real::exact(sum);
         }
-        let tiny = if self.rules.gpu { list.len() as f64 * number::smallest_normal(dtype) } else { 0.0 };
+        // products may be too small for the type
+        let tiny = list.len() as f64 * tiny;
         let reference = list.len() as f64 * 2f64.powi(-53) * size;
         Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
     }

@@ -133,8 +133,18 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
         if !selects && !basic {
             spread *= 2.0;
         }
-        let period = matches!(row.name, "remainder" | "fmod" | "floor_divide");
-        if !spread.is_finite() || period && operands[0].error + operands[1].error > v[1].abs() / 4.0 {
+        // what happens between the ends
+        let hidden = match row.name {
+            "remainder" | "fmod" | "floor_divide" => operands[0].error + operands[1].error > v[1].abs() / 4.0,
+            "sin" | "cos" | "tan" => operands[0].error > 0.5,
+            // a pole at 0 and at each negative integer
+            "lgamma" => {
+                let (low, high) = (operands[0].low(), operands[0].high());
+                low <= 0.0 && (low.floor() != high.floor() || low == low.floor())
+            }
+            _ => false,
+        };
+        if !spread.is_finite() || hidden {
             return Real::unknown();
         }
     }
