@@ -57,7 +57,7 @@
 //! | 2 | `buffer.rs` | the handle on memory | |
 //! | 3 | `expr.rs` | the DAG, operands, inference of shapes and dtypes | a new kind of node; deep graphs |
 //! | 3 | `kernel.rs` | Plan, Kernel, Caps as data, and their printed form | what a backend is given |
-//! | 4 | `backend.rs` | the trait of a device | |
+//! | 4 | `backend.rs` | the trait of a device; `backend/faults.rs` the faults that tests plan | |
 //! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows | why two operations did not fuse; a wrong stride after dimensions were collapsed; the plan cache (`plan.rs`) |
 //! | 6 | `cpu/` | one file a kind of kernel; `memory.rs` the pool | |
 //! | 6 | `gpu/` | `wgsl.rs` kernel to text; `batch.rs` submission; `memory.rs` the pool | a change in WGSL text; a leak in the GPU pool |
@@ -104,7 +104,7 @@
 //!
 //! `CUPRIC_DEVICE=cpu|gpu|gpu:N` decides [`Device::best`]. `CUPRIC_DEBUG=plan,wgsl` prints plans and shaders as they
 //! run. `CUPRIC_TIMEOUT` is how many seconds a wait may see no progress (10). `CUPRIC_ISA=portable|avx2` keeps the CPU
-//! from using more.
+//! from using more. `CUPRIC_POISON=1` fills memory with a pattern before it is handed out, for tests.
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
