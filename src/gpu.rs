@@ -286,6 +286,9 @@ async fn read(
     requested.map_err(lost)?;
     let waiting = device::wait(shared.clone(), "download", move || mapped.get().copied());
     let fine = waiting.await.map_err(lost)?;
+    if !fine {
+        shared.drain();
+    }
     shared.check()?;
     let fail = |detail: &str| Error::new(ErrorKind::Internal, "download", detail, None);
     if !fine {

@@ -60,7 +60,7 @@
 //! | 2 | `buffer.rs` | the handle on memory | |
 //! | 3 | `expr.rs` | the DAG, operands; `expr/build.rs` the nodes, inference of shapes and dtypes | a new kind of node; deep graphs |
 //! | 3 | `kernel.rs` | Plan, Kernel, Caps as data, and their printed form | what a backend is given |
-//! | 4 | `backend.rs` | the trait of a device | |
+//! | 4 | `backend.rs` | the trait of a device; `backend/faults.rs` the faults that tests plan | |
 //! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
 //! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
 //! | 6 | `cpu/` | `compile.rs` kernel to `program.rs`, which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool | f16 at a store; a slow kernel |
@@ -115,7 +115,7 @@
 //!
 //! `CUPRIC_DEVICE=cpu|gpu|gpu:N` decides [`Device::best`]. `CUPRIC_DEBUG=plan,wgsl` prints plans and shaders as they
 //! run. `CUPRIC_TIMEOUT` is how many seconds a wait may see no progress (10). `CUPRIC_ISA=portable|avx2` keeps the CPU
-//! from using more.
+//! from using more. `CUPRIC_POISON=1` fills memory with a pattern before it is handed out, for tests.
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]

@@ -398,6 +398,39 @@ fn a_device_that_is_really_gone() {
     }
 }
 
+#[cfg(feature = "gpu")]
+#[test]
+fn a_device_goes_while_threads_wait() {
+    let Some(d) = gpu(1) else { return };
+    let mut stage = Stage::new(10, "fault injection: destroyed devices", &d);
+    for round in 0..10u64 {
+        let lost = own(&d);
+        let x = put(&lost, noise(1, 1 << 18), &[1 << 18]);
+        let e = (0..8).fold(&*x * 1.0, |e, _| e.exp().log1p());
+        let want = e.sum(..).item::<f32>().unwrap();
+        std::thread::scope(|s| {
+            let work = || -> Result<()> {
+                loop {
+                    let got = e.sum(..).item::<f32>()?;
+                    assert_eq!(got, want, "a result of a device that is going");
+                }
+            };
+            let threads: Vec<_> = (0..3).map(|_| s.spawn(work)).collect();
+            std::thread::sleep(Duration::from_millis(7 * round));
+            testing::destroy(&lost);
+            let started = Instant::now();
+            for t in threads {
+                let e = t.join().expect("no panic").unwrap_err();
+                assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
+            }
+            assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        });
+        drop((x, e));
+        assert_eq!(lost.memory().used, 0);
+        stage.count(1);
+    }
+}
+
 /// An array with an element that no index gave, and another array.
 #[cfg(feature = "gpu")]
 fn with_a_bad_index(d: &Device) -> Vec<Array> {

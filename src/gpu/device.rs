@@ -17,6 +17,8 @@ const EAGER: Duration = Duration::from_micros(100);
 const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// How long an error waits for the word that the device is lost.
 const DRAIN: Duration = Duration::from_millis(200);
+/// … and from when the queue is empty.
+const GRACE: Duration = Duration::from_millis(5);
 
 /// A GPU that could be opened.
 #[derive(Clone, Debug)]
@@ -323,17 +325,18 @@ impl Shared {
     }
 
     /// After an error: a lost device makes other errors first, and says that it is lost when its queue is empty.
-    fn drain(&self) {
-        let start = Instant::now();
-        while start.elapsed() < DRAIN && !self.late.any.load(Relaxed) {
+    pub fn drain(&self) {
+        let mut end = Instant::now() + DRAIN;
+        while Instant::now() < end && !self.late.any.load(Relaxed) {
             let polled = {
                 let _guard = lock(&self.poller);
                 self.device.poll(wgpu::PollType::Poll)
             };
-            match polled {
-                Ok(status) if !status.is_queue_empty() => std::thread::sleep(LONGEST_NAP),
-                _ => return,
+            if !polled.is_ok_and(|status| !status.is_queue_empty()) {
+                // another thread may be about to say it
+                end = end.min(Instant::now() + GRACE);
             }
+            std::thread::sleep(LONGEST_NAP);
         }
     }
 
