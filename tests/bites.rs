@@ -66,6 +66,20 @@ fn a_nan_reaches_minimum_and_maximum(d: &Device) {
     same(&y.max(..), &f(&[f64::NAN]));
 }
 
+fn reductions_start_at_nothing(d: &Device) {
+    for n in [1usize, 3, 17, 100, 1000, 5000, 100_000] {
+        let falling = put(d, (0..n).map(|i| -1.0 - (i % 1000) as f32).collect::<Vec<_>>(), &[n]);
+        same(&falling.max(..), &[-1f32]);
+        same(&(-&falling).min(..), &[1f32]);
+        same(&falling.astype(I32).max(..), &[-1i32]);
+        same(&falling.reshape([1, n]).max(1), &[-1f32]);
+        same(&falling.reshape([n, 1]).max(0), &[-1f32]);
+        same(&(-&falling).astype(I32).min(..), &[1i32]);
+        same(&(&falling / &falling).prod(..), &[1f32]);
+        same(&falling.less(0).all(..), &[true]);
+    }
+}
+
 fn blocks_in_use_are_not_handed_out(d: &Device) {
     let d = &own(d);
     let n = 100_000;
