@@ -2,7 +2,6 @@
 
 mod support;
 use cupric::*;
-use std::time::{Duration, Instant};
 use support::stage::Stage;
 
 fn ones_of(n: usize, device: &Device) -> Array {
@@ -23,6 +22,7 @@ fn a_cpu_has_no_clock_of_its_own() {
 #[cfg(feature = "gpu")]
 #[test]
 fn kernels_are_timed() {
+    use std::time::{Duration, Instant};
     let Some(d) = support::gpu(1) else { return };
     // nobody else's kernels run on it
     let d = support::own(&d);
