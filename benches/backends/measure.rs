@@ -148,10 +148,14 @@ impl Bench {
                 clock.sample_rounds(&mut out.samples, &mut rounds_of);
             }
             // apart from the samples by wall clock: reading the GPU's clock takes time too
-            if device.is_gpu()
-                && let (_, Some(time)) = device.time_kernels(|| Ok(rounds_of(clock.batch)))?
-            {
-                out.gpu.push(time.as_secs_f64() * 1e3 / clock.batch as f64);
+            if device.is_gpu() {
+                let batch = || {
+                    rounds_of(clock.batch);
+                    Ok(())
+                };
+                if let (_, Some(time)) = device.time_kernels(batch)? {
+                    out.gpu.push(time.as_secs_f64() * 1e3 / clock.batch as f64);
+                }
             }
             for (probe, samples) in &mut probes {
                 probe.sample(&mut self.host, samples);
