@@ -3,7 +3,7 @@
 //! over stored operands. On the CPU the fused result equals an unfused one to the bit (with f16 and bf16 kernel by
 //! kernel).
 //!
-//! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FULL=1` ten thousand on the GPU, `CUPRIC_SEED=n` one,
+//! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the GPU, `CUPRIC_SEED=n` one,
 //! which it prints. What failed once stands in `data/expressions.txt` and runs first.
 
 mod support;
@@ -54,6 +54,7 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     }
     let mut failures = vec![];
     let (mut nodes, mut wide, mut refused, mut total) = (0, 0, 0, Seen::default());
+    let base = base + number("CUPRIC_FROM").unwrap_or(0);
     for (ran, seed) in (base..base + count as u64).enumerate() {
         let most = if d.is_gpu() && ran % 2 > 0 { 16 } else { 40 };
         let p = match quiet(|| Ok(generate(seed, types, d, most))) {

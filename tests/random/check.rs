@@ -175,7 +175,11 @@ fn kernel_by_kernel(p: &Program, all: &[Expr], d: &Device) -> Result<Option<Vec<
     for (i, s) in p.nodes.iter().enumerate() {
         let e = build(s, &parts, d);
         let stored = p.roots.contains(&i) || whole.is_stored(&all[i]) == Some(true);
-        if whole.is_stored(&all[i]) == Some(false) {
+        // a view of a view is one view of what is below both, whether the one between is a result or not
+        let view = ["permute", "flip", "slice", "index", "expand", "broadcast", "windows", "diagonal", "reshape"];
+        let skipped =
+            stored && view.contains(&s.op.as_str()) && p.nodes[i..].iter().any(|n| n.operands().any(|o| o == i));
+        if whole.is_stored(&all[i]) == Some(false) || skipped {
             return Ok(None);
         }
         if !stored {

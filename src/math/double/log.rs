@@ -142,6 +142,8 @@ pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;
     let near = log1p(t + t.mul_add(t, 2.0 * t).sqrt());
     let far = log(x) + LN_2;
+    // far below 1 the root rounds to −t, and log1p(−1) is no NaN
+    let near = if x < 1.0 { f64::NAN } else { near };
     if x > 1e9 { far } else { near }
 }
 

@@ -135,7 +135,13 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
         }
         // what happens between the ends
         let hidden = match row.name {
-            "remainder" | "fmod" | "floor_divide" => operands[0].error + operands[1].error > v[1].abs() / 4.0,
+            "remainder" | "fmod" | "floor_divide" => {
+                let periods = (v[0] / v[1]).abs() + 1.0;
+                let moved = operands[0].error + operands[1].error * periods;
+                moved.is_nan() || moved > v[1].abs() / 4.0
+            }
+            // of a negative number only whole powers are numbers
+            "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
             "sin" | "cos" | "tan" => operands[0].error > 0.5,
             // a pole at 0 and at each negative integer
             "lgamma" => {

@@ -175,6 +175,9 @@ impl Real {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
         }
+        if self.error == 0.0 {
+            return Real::exact(nearest(dtype, self.value));
+        }
         let (low, middle, high) = (nearest(dtype, self.low()), nearest(dtype, self.value), nearest(dtype, self.high()));
         if low == high && low.is_sign_negative() == high.is_sign_negative() {
             return Real::exact(middle);
