@@ -41,7 +41,11 @@ fn number(name: &str) -> Option<u64> {
 fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let mut stage = Stage::new(7, "random expressions", d);
     let full = std::env::var("CUPRIC_FULL").is_ok_and(|v| v == "1");
-    let usual = if d.is_gpu() { count[1] * if full { 20 } else { 3 } / 3 } else { count[0] };
+    let usual = match (d.is_gpu(), full) {
+        (false, _) => count[0],
+        (true, false) => count[1],
+        (true, true) => (count[1] * 20).div_ceil(3),
+    };
     let count = number("CUPRIC_RANDOM").map_or(usual, |n| n as usize);
     if let Some(seed) = number("CUPRIC_SEED") {
         if !(base..base + 1_000_000).contains(&seed) {
