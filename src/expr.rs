@@ -400,6 +400,8 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             && let Fold::Ufunc(row) = fold
             && let Some(r) = row.reduce
         {
+            // lengths that only a 0 beside them made possible
+            layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
             let one = matches!(r.identity, Identity::One);
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),

@@ -36,12 +36,12 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
         return fault(ErrorKind::LimitExceeded, format!("{} axes; at most {MAX_NDIM}", shape.len()));
     }
     // a zero anywhere makes the array empty, whatever the other lengths would multiply to
-    if shape.contains(&0) {
+    if shape.contains(&0) && shape.iter().all(|n| isize::try_from(*n).is_ok()) {
         return Ok(0);
     }
     let mut size = 1usize;
     for &n in shape {
-        size = match size.checked_mul(n) {
+        size = match size.checked_mul(n.max(1)) {
             Some(s) if s <= isize::MAX as usize => s,
             _ => return fault(ErrorKind::LimitExceeded, format!("shape {shape:?} has too many elements")),
         };

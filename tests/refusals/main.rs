@@ -66,6 +66,7 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("Expr::matmul", K::Shape, error(x.matmul(&x))),
         ("matmul", K::Shape, error(matmul(&x, 2.0))),
         ("concat", K::Shape, error(concat([&*x, &x.t()], 0))),
+        ("concat", K::LimitExceeded, error(concat([zeros([1usize << 62, 0], F32), zeros([1usize << 62, 0], F32)], 0))),
         ("stack", K::Shape, error(stack([&*x, &x.t()], 0))),
         ("Expr::var_corrected", K::Axis, error(x.var_corrected(2, 1.0))),
         ("Expr::std_corrected", K::Axis, error(x.std_corrected(-3, 1.0))),
@@ -85,6 +86,7 @@ fn reductions(d: &Device) -> Vec<Case> {
     let none = put::<f32>(d, vec![], &[0, 3]);
     vec![
         ("Expr::sum", K::Axis, error(x.sum(2))),
+        ("Expr::sum", K::LimitExceeded, error(zeros([1usize << 32, 0, 1 << 32], F32).sum(1))),
         ("Expr::prod", K::Axis, error(x.prod([0, 0]))),
         ("Expr::min", K::Shape, error(none.min(0))),
         ("Expr::max", K::Shape, error(none.max(..))),
