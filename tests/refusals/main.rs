@@ -126,6 +126,7 @@ fn results(d: &Device) -> Vec<Case> {
         ("array_equal", K::Shape, array_equal(&x, &failed).unwrap_err()),
         ("Expr::eval", K::Shape, failed.eval().unwrap_err()),
         ("Expr::plan", K::Shape, failed.plan().unwrap_err()),
+        ("Device::time_kernels", K::Shape, d.time_kernels(|| failed.eval()).unwrap_err()),
         ("Expr::to_device", K::OutOfMemory, zeros([1 << 20], F32).to_device(&small).unwrap_err()),
         ("Expr::eval", if d.is_gpu() { K::LimitExceeded } else { K::OutOfMemory }, error(stored)),
         ("Expr::to_vec", K::DType, x.to_vec::<i32>().unwrap_err()),
