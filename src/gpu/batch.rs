@@ -119,6 +119,8 @@ pub(super) struct Batch {
     pub unread_errors: bool,
     /// Set while somebody wants to know how long kernels take.
     pub timer: Option<Timer>,
+    /// Whether the batch uses a pipeline that has never run.
+    fresh: bool,
     error_id: u32,
     checked: VecDeque<(u32, &'static str, &'static Location<'static>)>,
 }
@@ -150,6 +152,7 @@ impl Batch {
             errors,
             unread_errors: false,
             timer: None,
+            fresh: false,
             error_id: 0,
             checked: VecDeque::new(),
         }
@@ -229,6 +232,7 @@ impl Batch {
             })
         })?;
         shared.counters.compiles.fetch_add(1, Relaxed);
+        self.fresh = true;
         Ok(Pipeline { pipeline, layout, class, checks: form.checks })
     }
 
@@ -509,9 +513,11 @@ impl Batch {
             return Err(error);
         }
         shared.poll_once();
-        // a host that runs far ahead would pile up memory
+        // a host that runs far ahead would pile up memory; a software driver compiles when a pipeline first runs, and
+        // the process must not end meanwhile (see exit.rs)
+        let ahead = if std::mem::take(&mut self.fresh) && shared.software { 0 } else { AHEAD };
         let (clock, since) = (Clock::new(shared), Instant::now());
-        let caught_up = || self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= AHEAD;
+        let caught_up = || self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= ahead;
         while !caught_up() {
             shared.poll_until(since, caught_up);
             shared.check()?;

@@ -81,6 +81,8 @@ pub(super) struct Shared {
     /// Submissions under way up to which another one is made early. A software driver waits in the submission for the
     /// one before.
     pub eager: u64,
+    /// Computes on the CPU.
+    pub software: bool,
     /// Submissions that have finished.
     pub completed: Arc<AtomicU64>,
     pub numerics: OnceLock<super::Numerics>,
@@ -229,6 +231,7 @@ pub(super) async fn open(
         counters: Counters::default(),
         limit: limit.map(|l| l as u64),
         eager: if software { 0 } else { 2 },
+        software,
         completed: Arc::default(),
         numerics: OnceLock::new(),
         faults: Faults::new(),

@@ -1,5 +1,6 @@
-//! The end of the process. A software driver compiles a shader when it first runs; it must not do so while the process
-//! takes its compiler away (llvmpipe ends in a segmentation fault).
+//! The end of the process. What a software driver still runs then uses libraries that are going: a shader that it
+//! compiles ends llvmpipe in a segmentation fault. So a pipeline's first run is waited for when it is submitted
+//! (`batch.rs`), and the rest of the work here.
 
 use super::device::Shared;
 use super::memory::lock;
@@ -22,7 +23,7 @@ pub(super) fn wait_for(shared: &Arc<Shared>) {
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // functions run in reverse order: the driver must have loaded its compiler, which registers its own
+        // functions run in reverse order: the driver must have loaded what registers its own
         if let Ok(found) = super::numerics::probe(shared) {
             let _ = shared.numerics.set(found);
         }
