@@ -325,13 +325,14 @@ fn m_rsqrt(x: f32) -> f32 {
 // a + t (b - a)
 // Large ends are scaled, so that their difference does not overflow.
 fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
-    // neither the difference nor the product may overflow where the result does not
-    // (apart: where the difference overflows and t is flushed to 0, the product is NaN)
-    let large = max(abs(a), abs(b)) > 1e37 || abs(t * (b - a)) > 1e37;
-    let k = select(1.0, 0.125, large);
-    let back = select(1.0, 8.0, large);
-    let d = b * k - a * k;
-    return (a * k + t * d) * back;
+    // neither the difference nor the product may overflow where the result does not; what is scaled is large, since a
+    // small number would be flushed to 0 (times an infinite t: NaN)
+    let wide = max(abs(a), abs(b)) > 1e37;
+    let far = !wide && abs(t * (b - a)) > 1e37;
+    let k = select(1.0, 0.125, wide || far);
+    let back = select(1.0, 8.0, wide || far);
+    let d = select(b - a, b * 0.125 - a * 0.125, wide);
+    return (a * k + select(t, t * 0.125, far) * d) * back;
 }
 
 // |mx 2^ex| mod |my 2^ey| for 24-bit significands, ex >= ey: long division, eight bits a step, all below 2^32.
