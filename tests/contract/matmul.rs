@@ -104,7 +104,9 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         let (row, column) = (at / n, at % n);
         if !d.is_float() {
             // exact, and wraps at the result's width
-            let product = |i: usize| number::integer(d, left[row * k + i]) * number::integer(d, right[i * n + column]);
+            let product = |i: usize| {
+                number::integer(d, left[row * k + i]).wrapping_mul(number::integer(d, right[i * n + column]))
+            };
             let want = number::wrap(result, (0..k).map(product).fold(0, i128::wrapping_add));
             if want != *got {
                 let [want, got] = [want, *got].map(|b| number::show(result, b));
