@@ -20,13 +20,14 @@ use std::panic::Location;
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Caps {
+pub struct Caps {
     /// For messages and printed plans.
     pub name: String,
     /// WGSL or CPU loops: which functions there are.
     pub gpu: bool,
     /// i64 and u64.
     pub int64: bool,
+    /// f64.
     pub float64: bool,
     /// The most bytes that one operand of one dispatch may span.
     pub max_binding: u64,

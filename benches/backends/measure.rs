@@ -126,7 +126,7 @@ impl Bench {
                 for _ in 0..n {
                     black_box(run()?);
                 }
-                device.synchronize()
+                if case.work.enqueued { Ok(()) } else { device.synchronize() }
             };
             if failed.is_ok() {
                 failed = all();
@@ -144,7 +144,10 @@ impl Bench {
         let mut peers: Vec<Vec<Timed>> = self.workers.iter_mut().map(|w| w.prepare(case, kind)).collect();
         let mut probes = self.probes(case, device);
         for _ in 0..rounds {
-            if out.samples.len() != 1 {
+            if case.work.enqueued {
+                device.synchronize()?;
+                out.samples.push(timing::time(|| rounds_of(1)));
+            } else if out.samples.len() != 1 {
                 clock.sample_rounds(&mut out.samples, &mut rounds_of);
             }
             // apart from the samples by wall clock: reading the GPU's clock takes time too

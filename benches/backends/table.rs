@@ -6,7 +6,7 @@
 
 use crate::programs;
 use crate::work::{Case, Fill, Work, elements, work};
-use cupric::{Array, DType, DType::*, Device, Expr, Result, Rng, concat, s};
+use cupric::{Array, DType, DType::*, Device, Expr, Result, Rng, concat, eval_all, s};
 
 /// Modules whose arrays are written alike.
 const ARRAYS: &str = "numpy torch jax cupy mlx";
@@ -169,6 +169,18 @@ fn elementwise() -> Vec<Work> {
             .unlimited()
             .run(|x| &x[0] + &x[1])
             .python(ARRAYS, "a + b"),
+        work("enqueue", "1,000 small kernels, to the end of submit", F32, &[&[1_000, 8]])
+            .takes("a")
+            .moves(2.0)
+            .unlimited()
+            .enqueued()
+            .program(|x, s, _| {
+                let parts = (0..s[0]).map(|i| (x[0].slice(s![i as isize]) * 1.0).eval()).collect::<Result<Vec<_>>>()?;
+                Ok(Box::new(move || {
+                    let each: Vec<Expr> = parts.iter().map(|part| part + &parts[0]).collect();
+                    eval_all(&each)
+                }))
+            }),
         work("normal", "random normal", F32, TEN_MILLION)
             .flat()
             .moves(1.0)

@@ -85,7 +85,8 @@ impl Default for Clock {
     }
 }
 
-fn time(f: impl FnOnce()) -> f64 {
+/// Milliseconds of one call.
+pub fn time(f: impl FnOnce()) -> f64 {
     let start = Instant::now();
     f();
     start.elapsed().as_secs_f64() * 1e3

@@ -48,6 +48,8 @@ pub struct Work {
     pub reads: bool,
     /// Without a limit: too small for bytes or operations to count.
     pub unlimited: bool,
+    /// The time is the host's: what it enqueued on a GPU is not waited for.
+    pub enqueued: bool,
     bytes: Bytes,
     flops: Count,
     inputs: Vec<Make>,
@@ -67,6 +69,7 @@ pub fn work(name: &'static str, text: &'static str, dtype: DType, shapes: &[&[us
         transfer: false,
         reads: false,
         unlimited: false,
+        enqueued: false,
         bytes: Box::new(|_| 0.0),
         flops: |_| 0.0,
         inputs: vec![],
@@ -137,6 +140,11 @@ impl Work {
 
     pub fn unlimited(mut self) -> Work {
         self.unlimited = true;
+        self
+    }
+
+    pub fn enqueued(mut self) -> Work {
+        self.enqueued = true;
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::device::{self, Device};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
-use crate::kernel::Caps;
+pub use crate::kernel::Caps;
 use crate::plan;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -29,82 +29,36 @@ pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 
 fn named(name: &str) -> Option<Caps> {
-    let card = Limits::default();
     match name {
         "cpu" => Some(Device::cpu().backend().caps().clone()),
-        "card" => Some(card.caps(name)),
-        "weak" => {
-            let weak = Limits {
-                int64: false,
-                float64: false,
-                max_binding: 128 << 20,
-                max_buffer: 256 << 20,
-                max_bindings: 6,
-                ..card
-            };
-            Some(weak.caps(name))
-        }
+        "card" => Some(card(name)),
+        "weak" => Some(Caps {
+            int64: false,
+            float64: false,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_bindings: 6,
+            ..card(name)
+        }),
         _ => None,
     }
 }
 
-/// The limits of a GPU that need not be there; by default those of a card.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Limits {
-    /// i64 and u64.
-    pub int64: bool,
-    /// f64.
-    pub float64: bool,
-    /// The most bytes that one operand of one dispatch may span.
-    pub max_binding: u64,
-    /// The most bytes of one buffer.
-    pub max_buffer: u64,
-    /// Buffers bound in one dispatch, stores included.
-    pub max_bindings: usize,
-    /// Values of one kernel.
-    pub max_values: usize,
-    /// The longest row of a row kernel.
-    pub max_row: usize,
-    /// The most elements that one reduction over inner lanes, and over outer lanes, takes in one kernel.
-    pub max_reduce: [usize; 2],
-    /// The most indices of one dispatch.
-    pub max_indices: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            int64: true,
-            float64: true,
-            max_binding: (1 << 31) - 256,
-            max_buffer: 1 << 35,
-            max_bindings: 14,
-            max_values: 256,
-            max_row: 16_384,
-            max_reduce: [4096, 256],
-            max_indices: 1 << 31,
-        }
-    }
-}
-
-impl Limits {
-    fn caps(self, name: &str) -> Caps {
-        let Limits { int64, float64, max_binding, max_buffer, .. } = self;
-        let Limits { max_bindings, max_values, max_row, max_reduce, max_indices, .. } = self;
-        Caps {
-            name: name.to_string(),
-            gpu: true,
-            int64,
-            float64,
-            max_binding,
-            max_buffer,
-            max_bindings,
-            max_values,
-            max_row,
-            max_reduce,
-            max_indices,
-            packs_words: true,
-        }
+/// What a card can do; it need not be there.
+pub fn card(name: &str) -> Caps {
+    Caps {
+        name: name.to_string(),
+        gpu: true,
+        int64: true,
+        float64: true,
+        max_binding: (1 << 31) - 256,
+        max_buffer: 1 << 35,
+        max_bindings: 14,
+        max_values: 256,
+        max_row: 16_384,
+        max_reduce: [4096, 256],
+        max_indices: 1 << 31,
+        packs_words: true,
     }
 }
 
@@ -118,12 +72,12 @@ pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> 
     planned(expression, caps)
 }
 
-/// As [`plan_for`], for any limits.
+/// As [`plan_for`], for any device.
 ///
 /// # Errors
 /// Those of planning.
-pub fn plan_within(expression: &Expr, limits: &Limits) -> Result<(String, Vec<String>)> {
-    planned(expression, limits.caps("limits"))
+pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String>)> {
+    planned(expression, caps.clone())
 }
 
 fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {

@@ -1,8 +1,8 @@
-//! Kernels: any expression, planned for a GPU of any limits, becomes WGSL that naga validates with no more features
-//! than those limits say, or is refused with a typed error.
+//! Kernels: any expression, planned for any GPU, becomes WGSL that naga validates with no more features
+//! than that GPU has, or is refused with a typed error.
 
 use super::source::Source;
-use cupric::testing::{Limits, Row, plan_within, rows};
+use cupric::testing::{Caps, Row, card, plan_within, rows};
 use cupric::{Array, DType, ErrorKind, Expr, Rng, concat, keep, s, zeros};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::cell::RefCell;
@@ -53,9 +53,9 @@ fn table() -> &'static [Row] {
     ROWS.get_or_init(rows)
 }
 
-fn limits(s: &mut Source) -> Limits {
+fn caps(s: &mut Source) -> Caps {
     let int64 = s.below(4) > 0;
-    Limits {
+    Caps {
         int64,
         float64: int64 && s.below(4) > 0,
         max_binding: s.of(&[(1 << 31) - 256, 1 << 16, (1 << 27) - 256, 1 << 12, 1 << 20]),
@@ -65,6 +65,7 @@ fn limits(s: &mut Source) -> Limits {
         max_row: s.of(&[16_384, 32, 256]),
         max_reduce: s.of(&[[4096, 256], [64, 16], [512, 512]]),
         max_indices: s.of(&[1 << 31, 65_535 * 256, 1024, 1 << 16]),
+        ..card("any")
     }
 }
 
@@ -162,10 +163,10 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
 }
 
 /// Whether naga takes a text; each is asked about once.
-fn validate(text: &str, limits: &Limits) {
+fn validate(text: &str, caps: &Caps) {
     thread_local! { static KNOWN: RefCell<HashSet<u64>> = RefCell::default() }
     let mut hasher = DefaultHasher::new();
-    (text, limits.int64, limits.float64).hash(&mut hasher);
+    (text, caps.int64, caps.float64).hash(&mut hasher);
     if !KNOWN.with_borrow_mut(|known| known.insert(hasher.finish())) {
         return;
     }
@@ -174,8 +175,8 @@ fn validate(text: &str, limits: &Limits) {
         Err(e) => panic!("{}\n{text}", e.emit_to_string(text)),
     };
     let mut features = Capabilities::empty();
-    features.set(Capabilities::SHADER_INT64, limits.int64);
-    features.set(Capabilities::FLOAT64, limits.float64);
+    features.set(Capabilities::SHADER_INT64, caps.int64);
+    features.set(Capabilities::FLOAT64, caps.float64);
     if let Err(e) = Validator::new(ValidationFlags::all(), features).validate(&module) {
         panic!("{e:?}\n{text}");
     }
@@ -183,7 +184,7 @@ fn validate(text: &str, limits: &Limits) {
 
 pub fn run(bytes: &[u8]) {
     let s = &mut Source::new(bytes);
-    let limits = limits(s);
+    let caps = caps(s);
     let mut all = vec![leaf(s)];
     for _ in 0..20 {
         if s.is_empty() {
@@ -196,14 +197,14 @@ pub fn run(bytes: &[u8]) {
             Err(e) => assert_ne!(e.kind(), ErrorKind::Internal, "{e}"),
         }
     }
-    match plan_within(&all[all.len() - 1], &limits) {
+    match plan_within(&all[all.len() - 1], &caps) {
         Ok((plan, texts)) => {
             assert!(!plan.is_empty());
-            texts.iter().for_each(|text| validate(text, &limits));
+            texts.iter().for_each(|text| validate(text, &caps));
         }
         Err(e) => {
             let refused = matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::LimitExceeded);
-            assert!(refused, "{e:?} with {limits:?}");
+            assert!(refused, "{e:?} with {caps:?}");
         }
     }
 }
