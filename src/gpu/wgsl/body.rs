@@ -1,6 +1,6 @@
 //! The statements of a kernel: offsets, values, stores, and the order in which a kernel kind runs them.
 
-use super::{Form, HEADER, How, Variant, access, word};
+use super::{ERROR_SLOTS, Form, HEADER, How, Variant, access, word};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
 use crate::kernel::{IndexMode, Kernel, Op};
@@ -197,11 +197,11 @@ impl<'a> Body<'a> {
             Op::Cast(a) => access::cast(self.kernel.values[*a].dtype, v.dtype, &format!("v{a}")),
             Op::Round(a) => access::round(v.dtype, &format!("v{a}")),
             Op::Gather { load: n, index, mode, .. } => {
-                let at = HEADER
-                    + 2 * (self.form.scalars.len() + self.form.gathers.iter().position(|g| *g == i).unwrap_or(0));
+                let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
+                let at = HEADER + 2 * (self.form.scalars.len() + ordinal);
                 let (stride, extent) = (word(at), word(at + 1));
                 let index_type = kind(*index);
-                line!(out, "{}", gather_index(i, *index, index_type, *mode, &extent));
+                line!(out, "{}", gather_index(i, ordinal, *index, index_type, *mode, &extent));
                 line!(out, "let g{i} = {prefix}{n} + e{i} * {stride};");
                 self.load(*n, &format!("g{i}"))
             }
@@ -373,8 +373,8 @@ pub(super) fn is_load(kernel: &Kernel, value: usize) -> bool {
     matches!(kernel.values[value].op, Op::Load(_))
 }
 
-/// Declares `e{i}`, the checked index of gather `i`, as u32.
-fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, extent: &str) -> String {
+/// Declares `e{i}`, the checked index of gather `i`, the kernel's `ordinal`th, as u32.
+fn gather_index(i: usize, ordinal: usize, index: usize, compute: Compute, mode: IndexMode, extent: &str) -> String {
     let x = format!("v{index}");
     let (narrow, unsigned) = match compute {
         Compute::I32 => (format!("bitcast<u32>({x})"), format!("bitcast<u32>({x})")),
@@ -385,10 +385,19 @@ fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, exten
     let wide = matches!(compute, Compute::I64 | Compute::U64);
     let limit = if wide { format!("u64({extent})") } else { extent.to_string() };
     match mode {
-        IndexMode::Check => format!(
-            "let fits{i} = {unsigned} < {limit};\nif !fits{i} {{ ok = false; atomicMax(&errors[0], params[2].x); }}\n\
-             let e{i} = select(0u, {narrow}, fits{i});"
-        ),
+        IndexMode::Check => {
+            let slot = 4 * ordinal.min(ERROR_SLOTS - 1);
+            let high = match compute {
+                Compute::I32 => format!("bitcast<u32>({x} >> 31u)"),
+                Compute::I64 | Compute::U64 => format!("cp_hi64({unsigned})"),
+                _ => "0u".to_string(),
+            };
+            format!(
+                "let fits{i} = {unsigned} < {limit};\n\
+                 if !fits{i} {{ ok = false; note(params[2].x - {ordinal}u, {slot}u, {narrow}, {high}); }}\n\
+                 let e{i} = select(0u, {narrow}, fits{i});"
+            )
+        }
         IndexMode::Clip => {
             // by the sign bit: Mesa 22.3 gets a widened index compared with 0 wrong
             let below = match compute {
