@@ -206,6 +206,12 @@ impl Kernel {
         layout::product(&self.inner)
     }
 
+    /// Whether a load reads anything. Along an empty inner space it does not, wherever its strides lead.
+    pub fn reads(&self, load: usize) -> bool {
+        let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
+        self.inner_size() > 0 || self.values.iter().any(outer)
+    }
+
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
     /// elements once, gathered elements once for each index.
     pub fn bytes(&self) -> (u64, u64) {

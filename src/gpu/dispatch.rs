@@ -177,6 +177,13 @@ impl Shared {
         let mut out = SmallVec::new();
         for (n, (buffer, dtype, strides, offset, value)) in loads.chain(stores).enumerate() {
             let (raw, extra) = resolve(kernel, buffer, from)?;
+            let words = wgsl::words(dtype);
+            let (size, store) = (dtype.size() as i64, value.is_some());
+            if !store && !kernel.reads(n) {
+                // any place that is there will do: an empty operand's own may lie past the end of its buffer
+                out.push(Operand { raw, words, size, strides: strides.as_slice(), offset: 0, span: (0, 0), store });
+                continue;
+            }
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
             let offset = offset as i64 + extra + start;
             let (mut low, mut high) = (offset, offset);
@@ -184,7 +191,7 @@ impl Shared {
                 let reach = (*extent as i64 - 1).max(0) * *stride as i64;
                 if reach < 0 { low += reach } else { high += reach }
             }
-            if value.is_none() {
+            if !store {
                 for v in &kernel.values {
                     if let Op::Gather { load, stride, extent, .. } = v.op
                         && load == n
@@ -194,20 +201,11 @@ impl Shared {
                     }
                 }
             }
-            let size = dtype.size() as i64;
             if low < 0 || (high + 1) * size > raw.size as i64 {
                 let detail = format!("elements {low}..={high} of {buffer} ({} bytes)", raw.size);
                 return Err(internal(kernel, detail));
             }
-            out.push(Operand {
-                raw,
-                words: wgsl::words(dtype),
-                size,
-                strides: strides.as_slice(),
-                offset,
-                span: (low, high),
-                store: value.is_some(),
-            });
+            out.push(Operand { raw, words, size, strides: strides.as_slice(), offset, span: (low, high), store });
         }
         Ok(out)
     }

@@ -79,9 +79,13 @@ impl Variant {
     }
 }
 
-/// Words before the data of a kernel's own: zero, count, ranks of outer and inner; inner size, grid x, grid y, first
-/// group; error id, m, n, flags.
-pub(crate) const HEADER: usize = 12;
+/// Words before the data of a kernel's own: one that no shader reads, count, ranks of outer and inner; inner size, grid
+/// x, grid y, first group; error id, m, n, flags; the zero of `cp_zero`.
+///
+/// Mesa makes constants of uniforms that decide a branch or the end of a loop, and compiles a shader anew for each of
+/// their values. By a fault of version 22.3 it always takes the first word: a zero there would be known to the
+/// compiler, and every guard that is built on it would be lost.
+pub(crate) const HEADER: usize = 13;
 /// Lengths of the parameters, in vectors, that texts are made for.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
 /// Binding of the notes about indices out of range, in the group of the buffers.

@@ -489,6 +489,7 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
         .loads
         .iter()
         .enumerate()
+        .filter(|(i, _)| k.reads(*i))
         .map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0)), &l.strides));
     let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0), &s.strides));
     let largest = loads.chain(stores).max_by_key(|l| l.1)?;
