@@ -219,7 +219,13 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         }
         // 32 bits hold every position; what lies beyond them stays out of range
         let narrow = |e: Expr| match dtype {
-            DType::I64 | DType::U32 | DType::U64 if mode == IndexMode::Wrap => {
+            DType::I64 | DType::U32 | DType::U64
+                if mutant!(
+                    positions_saturate,
+                    dtype != DType::U32 && mode == IndexMode::Wrap,
+                    mode == IndexMode::Wrap
+                ) =>
+            {
                 ufunc(&arithmetic::remainder, smallvec![e.into_arg(), n.into_arg()], at)
             }
             DType::I64 => {

@@ -140,17 +140,18 @@ fn named(fault: Fault, path: &Path) -> Fault {
 fn read(mut source: impl Read, length: u64, at: Loc) -> Fallible<Array> {
     let mut left = length;
     let (version, header_length) = read_preamble(&mut source, &mut left)?;
-    if header_length > MAX_HEADER {
+    if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
         return Err(format_fault(format!("a header of {header_length} bytes; at most {MAX_HEADER} are read")));
     }
-    let mut text = vec![0; claim(&mut left, header_length, "the header")?];
+    let paid = claim(&mut left, header_length, "the header");
+    let mut text = vec![0; mutant!(header_length_believed, paid.unwrap_or(header_length as usize), paid?)];
     fill(&mut source, &mut text)?;
     let header = Header::parse(&text, version)?;
     drop(text);
     let size = header.size()?;
     // the product fits: the size was checked in bytes
     let bytes = (size * header.dtype.size()) as u64;
-    if bytes != left {
+    if mutant!(shape_believed, bytes < left, bytes != left) {
         let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
         return Err(format_fault(detail));
     }
@@ -227,7 +228,7 @@ impl<R: Read> Load<R> {
         let mut elements = try_zeroed_slice_box::<T>(self.size).map_err(no_memory)?;
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
         fill(&mut self.source, bytes)?;
-        if self.swap {
+        if mutant!(npy_order_of_bytes_ignored, false, self.swap) {
             bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
         }
         Ok(elements.into_vec())
@@ -241,7 +242,7 @@ impl<R: Read> Load<R> {
     /// A bool with another byte than 0 and 1 is undefined behaviour, so it must not come into being.
     fn bools(mut self, header: &Header) -> Fallible<Array> {
         let bytes = self.elements::<u8>()?;
-        if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1) {
+        if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > mutant!(bool_byte_believed, 127, 1)) {
             return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
         }
         // in place: the standard library reuses the memory of a Vec of the same element size

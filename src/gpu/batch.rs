@@ -342,7 +342,7 @@ impl Batch {
         let mut key: GroupKey = SmallVec::new();
         key.push(pipeline.layout.number);
         for b in bound {
-            key.extend_from_slice(&[b.id, b.offset, b.len]);
+            key.extend_from_slice(&[b.id, mutant!(bind_group_of_another_offset, 0, b.offset), b.len]);
         }
         if let Some(group) = self.groups.get(&key) {
             return Ok(group.clone());
@@ -381,7 +381,7 @@ impl Batch {
 
     /// The error behind a word that a gather noted.
     pub fn index_error(&self, id: u32) -> Error {
-        match self.checked.iter().find(|c| c.0 == id) {
+        match self.checked.iter().find(|c| mutant!(error_of_another_gather, true, c.0 == id)) {
             Some((_, name, at)) => Error::new(ErrorKind::Index, *name, "an index is out of range", *at),
             None => Error::new(ErrorKind::Index, "take", "an index is out of range", None),
         }
@@ -509,7 +509,7 @@ impl Batch {
         self.submitted += called_back as u64;
         if let Err(error) = submitted {
             // arrays that the batch was to compute have been handed out: nothing of the device may be read again
-            shared.fail(&error);
+            mutant!(lost_submission_forgotten, (), shared.fail(&error));
             return Err(error);
         }
         shared.poll_once();

@@ -386,8 +386,9 @@ fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, exten
     let limit = if wide { format!("u64({extent})") } else { extent.to_string() };
     match mode {
         IndexMode::Check => format!(
-            "let fits{i} = {unsigned} < {limit};\nif !fits{i} {{ ok = false; atomicMax(&errors[0], params[2].x); }}\n\
-             let e{i} = select(0u, {narrow}, fits{i});"
+            "let fits{i} = {}{unsigned} < {limit};\nif !fits{i} {{ ok = false; atomicMax(&errors[0], params[2].x); }}\n\
+             let e{i} = select(0u, {narrow}, fits{i});",
+            mutant!(take_unchecked_on_gpu, "true || ", "")
         ),
         IndexMode::Clip => {
             // by the sign bit: Mesa 22.3 gets a widened index compared with 0 wrong
