@@ -86,7 +86,7 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     carry(at, || {
         let node = x.checked()?;
         match value.into_arg() {
-            Arg::Scalar(s) if s.promote_with(node.dtype) == Some(node.dtype) => {
+            Arg::Scalar(s) if mutant!(error_forgotten, true, s.promote_with(node.dtype) == Some(node.dtype)) => {
                 Ok(on_device_of(x, Expr::fill(s, node.shape.clone(), node.dtype, at), at))
             }
             Arg::Scalar(s) => {

@@ -179,7 +179,7 @@ impl DType {
                     return Some(signed);
                 }
                 match unsigned {
-                    U8 => Some(I16),
+                    U8 => Some(mutant!(promotion_row, I32, I16)),
                     U16 => Some(I32),
                     U32 => Some(I64),
                     _ => None,
@@ -194,7 +194,7 @@ impl DType {
             (a, b) if a == b => true,
             (Bool, _) => true,
             (_, Bool) => false,
-            (a, b) if a.is_float() => b.is_float(),
+            (a, b) if a.is_float() => mutant!(floats_written_to_integers, true, b.is_float()),
             (a, b) if b.is_float() => a.is_integer(),
             (a, b) if a.is_signed_integer() => b.is_signed_integer(),
             (_, b) => b.is_integer(),
@@ -312,7 +312,7 @@ impl Scalar {
         if exact {
             return near;
         }
-        f32::from_bits((near.to_bits() - beyond as u32) | 1)
+        mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
     }
 
     /// The number behind bits made by [`Scalar::bits`].

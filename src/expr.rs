@@ -263,7 +263,7 @@ pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone,
         match (device, a.0.device) {
             (_, 0) => {}
             (0, d) => device = d,
-            (d, e) if d == e => {}
+            (d, e) if mutant!(operands_on_two_devices, true, d == e) => {}
             (d, e) => {
                 let name = |id| args.clone().find(|a| a.0.device == id).map_or(String::new(), device_name);
                 return Err(Error::new(

@@ -237,13 +237,15 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         }
         // 32 bits hold every position
         let i = match (dtype, mode) {
-            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap) => {
+            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
+                if mutant!(positions_saturate, dtype != DType::U32, true) =>
+            {
                 ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
             }
             (DType::I64, IndexMode::Clip) => {
                 ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
             }
-            (DType::U32 | DType::U64, IndexMode::Clip) => {
+            (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
                 ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
             }
             _ => indices,

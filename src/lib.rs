@@ -52,6 +52,7 @@
 //! | floor | file | what lives there | go there for |
 //! |---|---|---|---|
 //! | 0 | `error.rs` | [`Error`], [`ErrorKind`] | the caller's line in a message |
+//! | 0 | `mutants.rs` | the list of planted faults, and the macro that marks their places; in an ordinary build nothing | `./tests/run --mutants` |
 //! | 0 | `math/` | scalar functions free of branches: `single/` f32 (`narrow.rs`: f16 and bf16 as f32 values; `wide.rs`: by way of f64), `double/` f64 | an error of a function on the CPU |
 //! | 1 | `dtype.rs` | [`DType`], [`Element`], [`Scalar`], the promotion table | a wrong result type |
 //! | 1 | `layout.rs` | shapes, strides, views (`layout/view.rs`), arguments (`layout/args.rs`); all size arithmetic | a slice or reshape that shows the wrong element |
@@ -119,6 +120,9 @@
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
+
+#[macro_use]
+mod mutants;
 
 mod array;
 mod backend;

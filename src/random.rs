@@ -53,7 +53,7 @@ impl Rng {
 
     fn next(&mut self) -> u32 {
         let stream = self.stream;
-        self.stream = self.stream.wrapping_add(1);
+        self.stream = self.stream.wrapping_add(mutant!(random_streams_alike, 0, 1));
         stream
     }
 
@@ -90,7 +90,7 @@ impl Rng {
         let at = Location::caller();
         self.draw("normal", shape, at, |word| {
             // (0, 1], so that the logarithm is finite
-            let u = unit(word(0), 1, at);
+            let u = unit(word(0), mutant!(normal_of_zero, 0, 1), at);
             let log = ufunc(&float::log, smallvec![u.into_arg()], at);
             let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
             let turn = binary(&arithmetic::multiply, unit(word(1), 0, at), std::f64::consts::TAU, at);
@@ -159,7 +159,7 @@ impl Rng {
         order.extend(0..count);
         for i in (1..n).rev() {
             let word = philox([i as u32, 0, stream, 0], key)[0];
-            let j = ((word as u64 * (i as u64 + 1)) >> 32) as usize;
+            let j = ((word as u64 * (i as u64 + mutant!(permutation_moves_every_number, 0, 1))) >> 32) as usize;
             order.swap(i, j);
         }
         Ok(Array::adopt(order, &[n], at))
@@ -183,7 +183,10 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let (c, d) = (by >> 16, by & 0xffff);
     let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
     let middle = plus(plus(high_half(&bd), low_half(&ad)), low_half(&bc));
-    plus(plus(times(&a, c), high_half(&ad)), plus(high_half(&bc), high_half(&middle)))
+    plus(
+        plus(times(&a, c), high_half(&ad)),
+        plus(high_half(&bc), mutant!(integers_lose_a_carry, word_constant(0, at), high_half(&middle))),
+    )
 }
 
 /// Philox4x32-10 on the host.

@@ -148,8 +148,8 @@ impl Pool {
         let before = self.used.fetch_add(bytes, Relaxed);
         let used = before.saturating_add(bytes);
         if let Some(limit) = limit {
-            if used > limit {
-                self.used.fetch_sub(bytes, Relaxed);
+            if used > mutant!(limit_64_bytes_too_large, limit + 64, limit) {
+                self.used.fetch_sub(mutant!(refused_memory_stays_counted, 0, bytes), Relaxed);
                 return Err(self.out_of_memory(bytes, "the limit is reached"));
             }
             if used + self.cached.load(Relaxed) > limit {
@@ -176,7 +176,8 @@ impl Pool {
             return Some((self.system(bytes)?, bytes));
         }
         let size = class(bytes);
-        if let Some(Block(ptr)) = self.free().get_mut(&size).and_then(Vec::pop) {
+        let pop = mutant!(pool_gives_live_buffer, |v: &mut Vec<Block>| v.last().map(|b| Block(b.0)), Vec::pop);
+        if let Some(Block(ptr)) = self.free().get_mut(&size).and_then(pop) {
             self.cached.fetch_sub(size, Relaxed);
             return Some((ptr, size));
         }
@@ -207,7 +208,7 @@ impl Pool {
     fn give_back(&self, ptr: NonNull<u8>, size: usize) {
         if size >= POOLED {
             self.free().entry(size).or_default().push(Block(ptr));
-            self.cached.fetch_add(size, Relaxed);
+            self.cached.fetch_add(mutant!(cached_memory_miscounted, size + 64, size), Relaxed);
         } else if let Some(layout) = layout(size) {
             // SAFETY: `system` made the block with the same layout, and nobody uses it any more.
             unsafe { dealloc(ptr.as_ptr(), layout) };
@@ -314,7 +315,7 @@ impl Memory for CpuMemory {
 
 impl Drop for CpuMemory {
     fn drop(&mut self) {
-        self.pool.used.fetch_sub(self.bytes, Relaxed);
+        self.pool.used.fetch_sub(mutant!(leak, self.bytes / 2, self.bytes), Relaxed);
         if let Place::Block(ptr, size) = self.place {
             self.pool.give_back(ptr, size);
         }

@@ -162,7 +162,7 @@ fn caps(name: String, features: wgpu::Features, limits: &wgpu::Limits, shrink: O
         // our functions of f64 work on its bits
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         // a window starts at an aligned place at or before its first element
-        max_binding: max_binding - 256,
+        max_binding: max_binding - mutant!(max_binding_used_whole, 0, 256),
         max_buffer: limits.max_buffer_size,
         // one is the error word of gathers
         max_bindings: (limits.max_storage_buffers_per_shader_stage.min(16) as usize).saturating_sub(1),

@@ -100,7 +100,7 @@ impl Shared {
         let (pooled, over) = {
             let mut pool = lock(&self.pool);
             if let Some(limit) = self.limit
-                && pool.used + size > limit
+                && pool.used + size > mutant!(limit_64_bytes_too_large_on_gpu, limit + 64, limit)
             {
                 let detail = format!(
                     "{bytes} bytes on {}: {} bytes of the limit of {limit} are in use",

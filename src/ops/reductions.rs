@@ -78,7 +78,8 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     let left = unary(&arithmetic::square, total(&deviation), at);
     let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
     let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
-    let degrees = (count(&x, axes) as f64 - correction).max(0.0);
+    let degrees =
+        (count(&x, axes) as f64 - correction).max(mutant!(negative_degrees_of_freedom, f64::NEG_INFINITY, 0.0));
     binary(&arithmetic::divide, sum, degrees, at)
 }
 
@@ -99,7 +100,15 @@ fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let max = reduce(op, Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
     // an infinite maximum is not subtracted: ∞ − ∞ is no number
     let finite = unary(&logic::isfinite, &max, at);
-    let shift = ufunc(&logic::SELECT, smallvec![finite.into_arg(), (&max).into_arg(), 0.0.into_arg()], at);
+    let shift = ufunc(
+        &logic::SELECT,
+        smallvec![
+            finite.into_arg(),
+            (&max).into_arg(),
+            mutant!(logsumexp_of_infinities, (&max).into_arg(), 0.0.into_arg())
+        ],
+        at,
+    );
     let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
     let out = binary(&arithmetic::add, unary(&float::log, sum, at), shift, at);
     if axes.keep { out } else { drop_axes(&out, axes, at) }

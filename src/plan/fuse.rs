@@ -466,7 +466,7 @@ pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     let mut out =
         View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
     for (d, length) in shape.iter().enumerate() {
-        if *length != 1 {
+        if *length != mutant!(stride_of_length_1, 0, 1) {
             out.offset[d] = map.offset[d + shift];
             out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[(d + shift) * n..(d + shift + 1) * n]);
         }
