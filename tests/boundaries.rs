@@ -339,3 +339,50 @@ fn boundaries_of_31_and_32_bits() -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(feature = "gpu")]
+#[test]
+fn boundaries_of_windows() -> Result<()> {
+    if gpu(1).is_none() {
+        return Ok(());
+    }
+    let open = || cupric::testing::shrunk_gpu(64 << 10, 65_535);
+    // windows begin on whole words of narrow elements, so that one shader, in which a word has one owner, does for all
+    for (t, n) in [(U8, 100_001), (I8, 201_003), (F16, 60_001), (BF16, 60_003)] {
+        let device = open()?;
+        let mut stage = Stage::new(9, "boundaries: windows", &device);
+        let x = numbers(n, t)?;
+        let there = x.to_device(&device)?;
+        let before = device.stats().compiles;
+        let e = &there * 2 + 1;
+        assert!(e.plan()?.dispatches() > 1);
+        let (got, want) = (e.eval()?.to_device(&Device::cpu())?, (&x * 2 + 1).eval()?);
+        assert!(array_equal(&got, &want)?, "{t}");
+        assert_eq!(device.stats().compiles - before, 1, "shaders for {t}");
+        stage.count(1);
+    }
+    let device = open()?;
+    let mut stage = Stage::new(9, "boundaries: windows", &device);
+    // an operand that begins just below the next place where a binding may begin, and nearly fills one
+    let x = numbers(20_000, F32)?;
+    let there = x.to_device(&device)?;
+    for first in [0usize, 1, 63, 64, 127] {
+        for n in [16_384usize, 16_383, 16_380, 16_320, 16_256, 16_255] {
+            let part = there.slice(s![first..first + n]) * 2 + 1;
+            let want = (x.slice(s![first..first + n]) * 2 + 1).eval()?;
+            let got = part.eval()?.to_device(&Device::cpu())?;
+            assert!(array_equal(&got, &want)?, "{n} elements from {first}");
+            stage.count(1);
+        }
+    }
+    // a gather reaches along its axis as well: two rows that do not fit one binding together
+    let x = Array::from_vec((0..20_000).map(|i| i as f32).collect::<Vec<_>>(), [2, 10_000])?.to_device(&device)?;
+    let at = put(&device, vec![9_999i32, 0, 5], &[3]);
+    assert_eq!(x.take(&at, 1).to_vec::<f32>()?, [9_999.0, 0.0, 5.0, 19_999.0, 10_000.0, 10_005.0]);
+    // columns of nothing, further apart than a binding reaches
+    let x = zeros([10_000, 8], F32).to_device(&device)?;
+    let none = zeros([0, 1], F32).to_device(&device)?;
+    assert_eq!((x.slice(s![.., 8..]).matmul(&none) + 1.0).to_vec::<f32>()?, [1.0; 10_000]);
+    stage.count(2);
+    Ok(())
+}
