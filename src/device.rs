@@ -194,6 +194,9 @@ impl Device {
     /// Another device on the same hardware, with a budget of bytes; a breach is an
     /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix.
     ///
+    /// What arrays use and what is cached for reuse never pass the budget together, from any number of threads: cached
+    /// memory is freed first, on a GPU with a wait until it is. [`MemoryInfo`] says what counts.
+    ///
     /// # Errors
     /// What opening the device gives.
     ///

@@ -208,7 +208,7 @@ impl Backend for Gpu {
         let pool = lock(&self.shared.pool);
         let memory = MemoryInfo {
             used: pool.used as usize,
-            cached: pool.cached as usize,
+            cached: (pool.cached + pool.leaving) as usize,
             peak: pool.peak as usize,
             limit: self.shared.limit.map(|l| l as usize),
         };
