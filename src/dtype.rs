@@ -129,8 +129,17 @@ impl DType {
         if self.is_float() { self } else { F32 }
     }
 
-    /// The type of a sum or a product: narrow integers widen to 32 bits.
+    /// The type of a sum or a product: integers and bool widen to 64 bits.
     pub(crate) fn sum(self) -> DType {
+        match self {
+            Bool | I8 | I16 | I32 | I64 => I64,
+            U8 | U16 | U32 | U64 => U64,
+            other => other,
+        }
+    }
+
+    /// The type in which a matrix product of this type accumulates: the result is rounded or wrapped at the end.
+    pub(crate) fn dot(self) -> DType {
         match self {
             Bool | I8 | I16 => I32,
             U8 | U16 => U32,
