@@ -147,6 +147,12 @@ impl DType {
         }
     }
 
+    /// Whether `to` is an integer type that holds every value of this one, an integer type or bool.
+    pub(crate) fn widens_to(self, to: DType) -> bool {
+        let (from, range) = (self.integer_range(), to.integer_range());
+        !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
+    }
+
     /// Smallest and largest value of an integer type (0 and 1 for bool).
     pub(crate) fn integer_range(self) -> (i128, i128) {
         match self {

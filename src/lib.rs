@@ -69,7 +69,7 @@
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
 //! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
 //! | 9 | `index.rs` | `slice` and the other views, `take` | |
-//! | 9 | `create.rs` | zeros, arange, `array!`, … | |
+//! | 9 | `create.rs` | zeros, arange, …; `create/line.rs` ranges of floats; `create/literal.rs` `array!` | a range that is off by ULP |
 //! | 9 | `random.rs` | the generators | |
 //! | 9 | `fmt.rs` | printing of arrays | |
 //! | 9 | `io.rs`, `io/header.rs` | `.npy` | |

@@ -701,10 +701,11 @@ fn sums_over_every_set_of_axes(d: &Device) {
                 })
             };
             let sum = group(&|a, b| a + b, 0);
-            let e = x.sum(&axes[..]);
+            // 64 bits sum without wrapping, and 32 bits hold these sums
+            let e = x.sum(&axes[..]).astype(I32);
             assert_eq!(e.shape().unwrap(), out, "{perm:?} {axes:?}");
             same(&e, &sum.data);
-            let k = x.sum(keep(&axes[..]));
+            let k = x.sum(keep(&axes[..])).astype(I32);
             let kept_shape: Vec<usize> = (0..4).map(|a| if set >> a & 1 == 1 { 1 } else { h.shape[a] }).collect();
             assert_eq!(k.shape().unwrap(), kept_shape);
             same(&k, &sum.data);
@@ -714,7 +715,7 @@ fn sums_over_every_set_of_axes(d: &Device) {
             same(&x.flip(0).slice(s![..;-1]).sum(&axes[..]).astype(I32), &sum.data);
         }
         let neg = x.sum([-1, 0]);
-        same(&neg, &x.sum([0, 3]).to_vec::<i32>().unwrap());
+        same(&neg, &x.sum([0, 3]).to_vec::<i64>().unwrap());
     }
 }
 
@@ -753,8 +754,8 @@ fn positions_of_extrema(d: &Device) {
         same(&put(d, v.clone(), &[n]).argmin(0), &[0i64]);
         same(&put(d, v.clone(), &[n, 1]).argmax(0), &[(n / 2) as i64]);
         v[n - 2] = f32::NAN;
-        same(&put(d, v.clone(), &[n]).argmax(0), &[n as i32 - 2]);
-        same(&put(d, v.clone(), &[n]).argmin(..), &[n as i32 - 2]);
+        same(&put(d, v.clone(), &[n]).argmax(0), &[n as i64 - 2]);
+        same(&put(d, v.clone(), &[n]).argmin(..), &[n as i64 - 2]);
         same(&put(d, v.clone(), &[n]).max(0), &[f32::NAN]);
         v[n / 3] = f32::NAN;
         same(&put(d, v.clone(), &[n]).argmax(0), &[(n / 3) as i64]);
@@ -829,7 +830,7 @@ fn long_sums_are_within_the_bound(d: &Device) {
         let odd: f64 = v.iter().skip(1).step_by(2).map(|x| *x as f64).sum();
         near(&x.slice(s![1..;2]).sum(..), &[odd], |_| bound);
         let ints: Vec<i32> = v.iter().map(|x| (*x * 1e9) as i32).collect();
-        let want = ints.iter().fold(0i32, |a, b| a.wrapping_add(*b));
+        let want: i64 = ints.iter().map(|v| *v as i64).sum();
         same(&put(d, ints.clone(), &[n]).sum(..), &[want]);
         same(&put(d, ints.clone(), &[n]).max(..), &[*ints.iter().max().unwrap()]);
         if n <= 100_000 {
@@ -1025,7 +1026,7 @@ fn products_of_matrices(d: &Device) {
         same(&xi.matmul(&yi), &wi);
         same(&(yi.t().matmul(xi.t())).t(), &wi);
         let u = xi.astype(U8).matmul(yi.astype(U8));
-        assert_eq!(u.dtype().unwrap(), U32);
+        assert_eq!(u.dtype().unwrap(), U8);
         let h = x.astype(F16).matmul(y.astype(F16));
         assert_eq!(h.dtype().unwrap(), F16);
         near(&h, &want, |w| (k as f64) * 2f64.powi(-10) + w.abs() * 2f64.powi(-10) + 1e-6);
@@ -1040,8 +1041,11 @@ fn products_of_matrices(d: &Device) {
     for t in [Bool, I8, U8, I16, U16] {
         let x = ones([2, 300], t).to_device(d).unwrap();
         let e = x.matmul(x.t());
-        assert_eq!(e.dtype().unwrap(), if matches!(t, U8 | U16) { U32 } else { I32 });
-        assert_eq!(e.astype(F32).to_vec::<f32>().unwrap(), [300.0; 4], "{t}");
+        assert_eq!(e.dtype().unwrap(), t);
+        let want = match t { Bool => 1.0, I8 | U8 => 44.0, _ => 300.0 };
+        assert_eq!(e.astype(F32).to_vec::<f32>().unwrap(), [want; 4], "{t}");
+        let wide = x.astype(I32).matmul(x.t().astype(I32));
+        assert_eq!(wide.to_vec::<i32>().unwrap(), [300; 4], "{t}");
     }
     // infinities and NaN pass as they are
     let x = put(d, vec![f32::INFINITY, 1.0], &[1, 2]);
@@ -1378,7 +1382,7 @@ fn many_inputs(d: &Device) {
         same(&level[0], &[(n * (n - 1) / 2) as i32, n as i32]);
         let mut e = all[0].sum(..);
         for a in &all[1..] { e = e + a.sum(..); }
-        same(&e, &[(n * (n - 1) / 2 + n) as i32]);
+        same(&e, &[(n * (n - 1) / 2 + n) as i64]);
         same(&stack(all.iter(), 0).sum(0), &[(n * (n - 1) / 2) as i64, n as i64]);
         let mut e = &all[0] + 0;
         for (i, a) in all.iter().enumerate() { e = e + a * (i as i32) - (i as i32 + 1); }

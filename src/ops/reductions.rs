@@ -51,14 +51,27 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce("sum", Fold::Ufunc(&arithmetic::add), e, axes, at)
 }
 
+/// The sum of integers in 32 bits where they hold any such sum (twice the lanes, and every GPU has them), else in 64.
+fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let dtype = e.0.dtype;
+    let (least, most) = dtype.integer_range();
+    let total = most.max(-least).saturating_mul(count(e, axes) as i128);
+    let to = match dtype.is_unsigned_integer() {
+        true if total <= u32::MAX as i128 => DType::U32,
+        false if total <= i32::MAX as i128 => DType::I32,
+        _ => dtype.sum(),
+    };
+    reduce(op, Fold::Ufunc(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
+}
+
 /// The sum of integers, exact and then rounded once to f32.
 fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-    let wide = e.0.dtype.sum();
-    let sum = |x: &Expr| reduce(op, Fold::Ufunc(&arithmetic::add), x, axes, at);
-    let x = cast(e.clone(), wide, at);
     if e.0.dtype.size() < 8 {
-        return cast(sum(&x), DType::F32, at);
+        return cast(narrow_sum(op, e, axes, at), DType::F32, at);
     }
+    let wide = e.0.dtype;
+    let sum = |x: &Expr| reduce(op, Fold::Ufunc(&arithmetic::add), x, axes, at);
+    let x = e.clone();
     // by halves, of which 64 bits hold 2^31 each
     let constant = |v: u32| Expr::fill(Scalar::Int(v as i128), smallvec![], wide, at);
     let shifted = |row, x: &Expr| binary(row, x, constant(32), at);
@@ -170,7 +183,10 @@ reductions! {
     /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    sum |e, axes, at| sum_at(&cast(e.clone(), e.0.dtype.sum(), at), axes, at);
+    sum |e, axes, at| match e.0.dtype.is_float() {
+        true => sum_at(e, axes, at),
+        false => cast(narrow_sum("sum", e, axes, at), e.0.dtype.sum(), at),
+    };
     /// Product along axes; 1 of nothing. Types as for [`Expr::sum`].
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
@@ -199,10 +215,8 @@ reductions! {
     all |e, axes, at| reduce("all", Fold::Ufunc(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
     /// How many elements along axes are true (not 0), as i64.
     count_nonzero |e, axes, at| {
-        // 32 bits count what they can: twice as many lanes
-        let width = if count(e, axes) > i32::MAX as usize { DType::I64 } else { DType::I32 };
-        let truth = cast(cast(e.clone(), DType::Bool, at), width, at);
-        cast(reduce("count_nonzero", Fold::Ufunc(&arithmetic::add), &truth, axes, at), DType::I64, at)
+        let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
+        cast(count, DType::I64, at)
     };
     /// log(Σ exp(x)) along axes without overflow; −∞ of nothing.
     logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);

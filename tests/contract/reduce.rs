@@ -122,7 +122,7 @@ impl<'a> Trial<'a> {
                     return vec![Want::Near(f64::NAN.into(), 0.0)];
                 }
                 let ulp = number::ulp(self.result, mean.hi);
-                let allowed = if self.entry.gpu() { 3.0 } else { 1.0 } * ulp;
+                let allowed = if self.entry.gpu() { 3.5 } else { 1.5 } * ulp;
                 return vec![Want::Near(Real { value: mean.hi, rest: mean.lo }, allowed)];
             }
             _ => {}
