@@ -129,13 +129,28 @@ impl DType {
         if self.is_float() { self } else { F32 }
     }
 
-    /// The type of a sum or a product: narrow integers widen to 32 bits.
+    /// The type of a sum or a product: integers and bool widen to 64 bits.
     pub(crate) fn sum(self) -> DType {
+        match self {
+            Bool | I8 | I16 | I32 | I64 => I64,
+            U8 | U16 | U32 | U64 => U64,
+            other => other,
+        }
+    }
+
+    /// The type in which a matrix product of this type accumulates: the result is rounded or wrapped at the end.
+    pub(crate) fn dot(self) -> DType {
         match self {
             Bool | I8 | I16 => I32,
             U8 | U16 => U32,
             other => other,
         }
+    }
+
+    /// Whether `to` is an integer type that holds every value of this one, an integer type or bool.
+    pub(crate) fn widens_to(self, to: DType) -> bool {
+        let (from, range) = (self.integer_range(), to.integer_range());
+        !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
     }
 
     /// Smallest and largest value of an integer type (0 and 1 for bool).

@@ -5,7 +5,7 @@
 //! use cupric::{DType, Device, Rng, array, keep, s, zeros};
 //!
 //! let device = Device::best()?;                              // a hardware GPU if there is one, else the CPU
-//! let x = Rng::new(0).normal([100, 10]).to_device(&device)?; // transfers are explicit
+//! let x = Rng::new(0).normal([100, 10], DType::F32).to_device(&device)?; // transfers are explicit
 //! let z = ((&x - x.mean(0)) / (x.std(0) + 1e-6)).eval()?;    // three fused kernels, one `?`
 //! let e = (&z - z.max(keep(-1))).exp();                      // nothing has run
 //! let p = (&e / e.sum(keep(-1))).eval()?;                    // one kernel that holds a row at a time
@@ -70,7 +70,7 @@
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
 //! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
 //! | 9 | `index.rs` | `slice` and the other views, `take` | |
-//! | 9 | `create.rs` | zeros, arange, `array!`, … | |
+//! | 9 | `create.rs` | zeros, arange, …; `create/line.rs` ranges of floats; `create/literal.rs` `array!` | a range that is off by ULP |
 //! | 9 | `random.rs` | the generators | |
 //! | 9 | `fmt.rs` | printing of arrays | |
 //! | 9 | `io.rs`, `io/header.rs` | `.npy`; `io/replace.rs` how a file takes another's place | |
@@ -153,8 +153,8 @@ mod ufunc;
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
 pub use backend::{MemoryInfo, Stats};
 pub use create::{
-    Elements, Literal, LiteralArray, arange, empty, empty_like, eye, full, full_like, linspace, literal, ones,
-    ones_like, zeros, zeros_like,
+    Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, linspace, literal,
+    ones, ones_like, zeros, zeros_like,
 };
 pub use device::Device;
 pub use dtype::{DType, Element, Scalar};
