@@ -30,6 +30,8 @@ struct Compiler<'a, 'b> {
     kept: u128,
     keeps: SmallVec<[(usize, usize); 2]>,
     free: SmallVec<[(usize, usize); 8]>,
+    /// Memory that must keep its content from one tile to the next: start and length.
+    lasting: SmallVec<[(usize, usize); 4]>,
     filled: [u128; 2],
 }
 
@@ -68,10 +70,12 @@ pub(super) fn compile<'a>(
         kept: 0,
         keeps: SmallVec::new(),
         free: SmallVec::new(),
+        lasting: SmallVec::new(),
         filled: [0; 2],
     };
     c.analyse()?;
     c.emit()?;
+    c.check_registers()?;
     let mut program = c.program;
     if goal == Goal::Checks {
         program.leave_unread();
@@ -298,7 +302,7 @@ impl<'a> Compiler<'a, '_> {
                 let arg = self.seen(self.root(*a), true);
                 let spec = self.fold(fold, values[*a].compute())?;
                 let size = values[v].compute().size();
-                let slot = self.alloc(self.program.outer.size() * size);
+                let slot = self.lasting(self.program.outer.size() * size);
                 pass.feeds.push(Feed { arg, id: v, slot, spec });
             }
         }
@@ -314,7 +318,7 @@ impl<'a> Compiler<'a, '_> {
                     self.fill(v, true)?;
                 } else {
                     let size = values[v].compute().size();
-                    let slot = self.alloc(self.program.inner.size() * size);
+                    let slot = self.lasting(self.program.inner.size() * size);
                     pass.spreads.push(Spread { from: v, to: self.seen(v, true), slot, size });
                 }
             }
@@ -339,7 +343,7 @@ impl<'a> Compiler<'a, '_> {
                 }
                 let row =
                     kernel.inner_size() * if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
-                let at = self.alloc(row * values[v].compute().size());
+                let at = self.lasting(row * values[v].compute().size());
                 self.keeps.push((v, at));
                 self.step(v, true, Some(Dst::Keep(at)))?;
             } else {
@@ -360,7 +364,7 @@ impl<'a> Compiler<'a, '_> {
         let Some(mut spec) = FoldSpec::new(fold, compute, kernel.kind, kernel.inner_size(), width) else {
             return Err(internal(kernel, format!("no reduction {} of {}", fold.name(), compute.name())));
         };
-        spec.at = self.alloc(spec.bytes());
+        spec.at = self.lasting(spec.bytes());
         Ok(spec)
     }
 
@@ -374,7 +378,7 @@ impl<'a> Compiler<'a, '_> {
         if inner { self.program.inner } else { self.program.outer }
     }
 
-    /// Scratch in the arena, aligned to a cache line.
+    /// Scratch in the arena that a tile writes before it reads it, aligned to a cache line.
     fn alloc(&mut self, bytes: usize) -> usize {
         let bytes = slot_bytes(bytes);
         if let Some(i) = self.free.iter().position(|f| f.0 == bytes) {
@@ -383,6 +387,36 @@ impl<'a> Compiler<'a, '_> {
         let at = self.program.arena;
         self.program.arena += bytes;
         at
+    }
+
+    /// Memory in the arena whose content outlives a tile: never a register that was given back, because the step
+    /// that had it writes it again in the next tile.
+    fn lasting(&mut self, bytes: usize) -> usize {
+        let (at, bytes) = (self.program.arena, slot_bytes(bytes));
+        self.program.arena += bytes;
+        self.lasting.push((at, bytes));
+        at
+    }
+
+    /// Refuses a program in which a step's register lies in memory that has to outlive the tile.
+    fn check_registers(&self) -> Result<()> {
+        let p = &self.program;
+        let outer = p.stages.iter().map(|s| (s.clone(), p.outer));
+        let inner = p.passes.iter().map(|pass| (pass.steps.clone(), p.inner));
+        for (range, level) in outer.chain(inner) {
+            for step in &p.steps[range] {
+                let Dst::Slot(at) = step.dst else { continue };
+                // a load that is read where it lies has no register
+                if at == usize::MAX {
+                    continue;
+                }
+                let end = at + level.size() * step.compute.size();
+                if self.lasting.iter().any(|(from, bytes)| at < from + bytes && *from < end) {
+                    return Err(internal(p.kernel, format!("value {} has a register that is taken", step.id)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn push(&mut self, step: Step) {
@@ -461,9 +495,7 @@ impl<'a> Compiler<'a, '_> {
             _ => return Err(internal(self.program.kernel, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
-        // never given back: it lives for the run
-        let slot = self.program.arena;
-        self.program.arena += slot_bytes(size * count);
+        let slot = self.lasting(size * count);
         self.program.fills.push(Fill { id, slot, count, size, value });
         Ok(())
     }

@@ -81,10 +81,13 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
         v.inner = false;
     }
     epilogue.loads.push(Load { buffer: product, dtype: storage(sizes.compute), strides, offset: 0 });
-    // the operands are no part of it, and would count as read
-    let unused = Load { buffer: product, dtype: storage(sizes.compute), strides: c_strides(&kernel.outer), offset: 0 };
-    epilogue.loads[0] = unused.clone();
-    epilogue.loads[1] = unused;
+    // an operand that the epilogue does not read again is no part of it, and would count as read
+    for operand in 0..2 {
+        let reads = |v: &Value| matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == operand);
+        if !epilogue.values.iter().any(reads) {
+            epilogue.loads[operand] = epilogue.loads[kernel.loads.len()].clone();
+        }
+    }
     elementwise::run(&epilogue, &own)
 }
 
