@@ -216,13 +216,7 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
     let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
     for e in expressions {
         e.checked()?;
-        // a view of a product or of joined parts is a view of its result
-        let (e, v) = match &e.0.kind {
-            Kind::View(v, below) if matches!(below.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => {
-                (below, Some(&**v))
-            }
-            _ => (*e, None),
-        };
+        let (e, v) = plan::computed(e);
         if !matches!(e.0.kind, Kind::Leaf(..)) {
             work.push(strong(e.clone(), at));
             views.push(v);
@@ -246,17 +240,18 @@ fn execute(work: &[Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
     let planned = plan::plan(&roots, None, backend.caps(), device.id())?;
     let plan = &planned.plan.plan;
     let mut outputs: SmallVec<[Buffer; 1]> = SmallVec::new();
-    for o in &plan.outputs {
+    for (i, o) in plan.outputs.iter().enumerate() {
+        let first = || planned.plan.output_of.iter().position(|n| *n == i).unwrap_or(0);
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
-        outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[0].0.location))?);
+        outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?);
     }
     // without a target every input has its buffer
     let inputs: SmallVec<[(Buffer, usize); 4]> =
         planned.inputs.into_iter().filter_map(|(b, o)| Some((b?, o))).collect();
     backend
-        .run(plan, Bindings { inputs: &inputs, outputs: &outputs, scalars: &planned.scalars })
+        .run(plan, Bindings { inputs: &inputs, outputs: &outputs, scalars: &planned.scalars, lines: &planned.lines })
         .map_err(|e| e.or_at(at))?;
     let array = |i: &usize| {
         let o = &plan.outputs[*i];
@@ -297,8 +292,12 @@ impl Expr {
     #[track_caller]
     pub fn plan(&self) -> Result<Plan> {
         let device = Device::of(self.checked()?.device);
-        let e = strong(self.clone(), Location::caller());
-        let planned = plan::plan(&[&e], None, device.backend().caps(), device.id())?;
+        let e = strong(plan::computed(self).0.clone(), Location::caller());
+        let planned = match e.0.kind {
+            // what is stored is there
+            Kind::Leaf(..) => plan::plan(&[], None, device.backend().caps(), device.id())?,
+            _ => plan::plan(&[&e], None, device.backend().caps(), device.id())?,
+        };
         Ok(Plan(planned.plan, device))
     }
 

@@ -3,14 +3,18 @@
 mod faults;
 
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, Plan};
 pub(crate) use faults::{Faults, POISON, Planned};
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 
 /// A future that owns what it needs.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// Where a caller wrote an operation.
+pub(crate) type Line = &'static Location<'static>;
 
 /// What a plan runs on. Buffers are those of the backend's own device.
 pub(crate) struct Bindings<'a> {
@@ -19,14 +23,31 @@ pub(crate) struct Bindings<'a> {
     pub outputs: &'a [Buffer],
     /// Bits of the compute type of each scalar.
     pub scalars: &'a [u64],
+    /// The caller's line of each node of this evaluation, by the numbers that kernels name.
+    pub lines: &'a [Line],
+}
+
+impl Bindings<'_> {
+    /// The caller's line of a node.
+    pub fn line(&self, node: usize) -> Option<Line> {
+        self.lines.get(node).copied()
+    }
+}
+
+/// The error of an index outside its axis. An index that counts from the end has had the length added.
+pub(crate) fn index_out_of_range(index: i128, extent: usize, line: Option<Line>) -> Error {
+    let index = if index < 0 { index - extent as i128 } else { index };
+    Error::new(ErrorKind::Index, "take", format!("index {index} is out of range for an axis of length {extent}"), line)
 }
 
 /// Counters of a device since it was opened.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Kernels run (dispatches on a GPU).
+    /// Kernels run, each with all its passes: what [`Plan::kernels`](crate::Plan::kernels) counts.
     pub kernels: u64,
+    /// Dispatches of those kernels: more where a reduction has several passes, or an array does not fit one binding.
+    pub dispatches: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,
     /// Waits for the device.

@@ -41,6 +41,7 @@ pub(crate) struct Cpu {
     caps: Caps,
     pool: Arc<Pool>,
     kernels: AtomicU64,
+    dispatches: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
 }
@@ -66,6 +67,7 @@ impl Cpu {
             caps,
             pool: Pool::new(id, "cpu", limit),
             kernels: AtomicU64::new(0),
+            dispatches: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
         }
@@ -137,14 +139,16 @@ impl Backend for Cpu {
             bound.temps.push(self.allocate(*bytes)?);
         }
         for kernel in &plan.kernels {
-            match kernel.kind {
-                KernelKind::Elementwise => elementwise::run(kernel, &bound)?,
-                KernelKind::Reduce(_) => reduce::run(kernel, &bound)?,
-                KernelKind::Row => row::run(kernel, &bound)?,
-                KernelKind::Matmul => matmul::run(kernel, &bound)?,
-            }
+            let done = match kernel.kind {
+                KernelKind::Elementwise => elementwise::run(kernel, &bound),
+                KernelKind::Reduce(_) => reduce::run(kernel, &bound),
+                KernelKind::Row => row::run(kernel, &bound),
+                KernelKind::Matmul => matmul::run(kernel, &bound),
+            };
+            done.map_err(|e| e.or_at(bound.bindings.line(kernel.node)))?;
         }
-        self.kernels.fetch_add(plan.kernels.len() as u64, Relaxed);
+        self.kernels.fetch_add(plan.kernel_count() as u64, Relaxed);
+        self.dispatches.fetch_add(plan.kernels.len() as u64, Relaxed);
         Ok(())
     }
 
@@ -157,6 +161,7 @@ impl Backend for Cpu {
         let (used, cached, peak, limit) = self.pool.info();
         let stats = Stats {
             kernels: self.kernels.load(Relaxed),
+            dispatches: self.dispatches.load(Relaxed),
             allocations,
             driver_allocations,
             bytes_in: self.bytes_in.load(Relaxed),

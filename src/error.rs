@@ -98,7 +98,7 @@ impl Error {
     }
 
     /// The same error with a place, when it had none.
-    pub(crate) fn or_at(self, location: &'static Location<'static>) -> Error {
+    pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
         match self.0.location {
             Some(_) => self,
             None => Error::new(self.0.kind, self.0.operation.clone(), self.0.detail.clone(), location),

@@ -19,6 +19,7 @@ use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, Plan};
+use batch::ERROR_BYTES;
 use device::Shared;
 use dispatch::Resources;
 use memory::{GpuMemory, Raw, lock};
@@ -170,8 +171,8 @@ impl Backend for Gpu {
         self.shared.check()?;
         // a temporary goes back to the pool when the plan is recorded: what uses it next comes later in the queue
         let temps: Vec<Buffer> = plan.temps.iter().map(|bytes| self.shared.allocate(*bytes)).collect::<Result<_>>()?;
-        let Bindings { inputs, outputs, scalars } = bindings;
-        let resources = Resources { inputs, temps: &temps, outputs, scalars };
+        let Bindings { inputs, outputs, scalars, lines } = bindings;
+        let resources = Resources { inputs, temps: &temps, outputs, scalars, lines };
         let mut batch = lock(&self.shared.batch);
         plan.kernels.iter().try_for_each(|kernel| self.shared.record(&mut batch, kernel, &resources))
     }
@@ -202,6 +203,7 @@ impl Backend for Gpu {
         let c = &self.shared.counters;
         let stats = Stats {
             kernels: c.kernels.load(Relaxed),
+            dispatches: c.dispatches.load(Relaxed),
             compiles: c.compiles.load(Relaxed),
             syncs: c.syncs.load(Relaxed),
             allocations: c.allocations.load(Relaxed),
@@ -256,11 +258,11 @@ async fn read(
     // copies are of whole words
     let (start, skip) = source.map_or((0, 0), |(_, offset)| (offset / 4 * 4, offset % 4));
     let span = (skip + len).next_multiple_of(4) as u64;
-    let staging = shared.staging(span + 16)?;
+    let staging = shared.staging(span + ERROR_BYTES)?;
     let (errors, submitted) = {
         let mut batch = lock(&shared.batch);
         let errors = std::mem::take(&mut batch.unread_errors);
-        let word = batch.errors.clone();
+        let notes = batch.errors.clone();
         let submitted = batch.submit_with(shared, |encoder| {
             if let Some((buffer, _)) = source
                 && len > 0
@@ -268,8 +270,8 @@ async fn read(
                 encoder.copy_buffer_to_buffer(buffer, start as u64, &staging, 0, span);
             }
             if errors {
-                encoder.copy_buffer_to_buffer(&word, 0, &staging, span, 16);
-                encoder.clear_buffer(&word, 0, None);
+                encoder.copy_buffer_to_buffer(&notes, 0, &staging, span, ERROR_BYTES);
+                encoder.clear_buffer(&notes, 0, None);
             }
         });
         (errors, submitted)
@@ -285,7 +287,7 @@ async fn read(
     let mapped: Arc<OnceLock<bool>> = Arc::default();
     let signal = mapped.clone();
     let requested = shared.scoped("download", || {
-        staging.map_async(wgpu::MapMode::Read, 0..span + 16, move |result| {
+        staging.map_async(wgpu::MapMode::Read, 0..span + ERROR_BYTES, move |result| {
             let _ = signal.set(result.is_ok());
         });
     });
@@ -300,19 +302,15 @@ async fn read(
     if !fine {
         return Err(lost(fail("the driver did not map the buffer")));
     }
-    let mut bad = 0;
+    let mut bad = None;
     {
-        let view = staging.get_mapped_range(0..span + 16).map_err(|e| lost(fail(&e.to_string())))?;
+        let view = staging.get_mapped_range(0..span + ERROR_BYTES).map_err(|e| lost(fail(&e.to_string())))?;
         out.extend_from_slice(&view[skip..skip + len]);
         if errors {
-            let word = &view[span as usize..span as usize + 4];
-            bad = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            bad = lock(&shared.batch).index_error(&view[span as usize..]);
         }
     }
     staging.unmap();
     shared.return_staging(staging);
-    match bad {
-        0 => Ok(()),
-        id => Err(lock(&shared.batch).index_error(id)),
-    }
+    bad.map_or(Ok(()), Err)
 }

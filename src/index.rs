@@ -158,7 +158,8 @@ impl Expr {
     }
 
     /// Elements along an axis at integer positions; negative ones count from the end. An index out of range is an
-    /// error: at once on the CPU, at the next read or `synchronize` on a GPU. The axes of the indices take the place of
+    /// error that names it: at once on the CPU, at the next read or `synchronize` on a GPU (of several that one kernel
+    /// meets, any). The axes of the indices take the place of
     /// the axis: n-d indices give as many axes more.
     ///
     /// ```
@@ -173,14 +174,31 @@ impl Expr {
         take(self, operand(indices, at), axis, IndexMode::Check, at)
     }
 
-    /// As [`Expr::take`]; an index out of range takes the nearest element.
+    /// Elements along an axis at integer positions, each moved to the nearest that there is (NumPy's `mode="clip"`): a
+    /// negative one is element 0, and does not count from the end as with [`Expr::take`]. No index is out of range.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.take_clip(array![-1, 1, 9], 0).to_vec::<i32>()?, [10, 20, 30]);
+    /// assert_eq!(x.take(array![-1, 1], 0).to_vec::<i32>()?, [30, 20]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn take_clip(&self, indices: impl Operand, axis: isize) -> Expr {
         let at = Location::caller();
         take(self, operand(indices, at), axis, IndexMode::Clip, at)
     }
 
-    /// As [`Expr::take`]; an index is taken modulo the length of the axis.
+    /// Elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's `mode="wrap"`): −1
+    /// is the last element, as with [`Expr::take`], and no index is out of range.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.take_wrap(array![-1, 1, 9], 0).to_vec::<i32>()?, [30, 20, 10]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn take_wrap(&self, indices: impl Operand, axis: isize) -> Expr {
         let at = Location::caller();
@@ -217,18 +235,22 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
                 at,
             ));
         }
-        // 32 bits hold every position; what lies beyond them stays out of range
-        let narrow = |e: Expr| match dtype {
-            DType::I64 | DType::U32 | DType::U64 if mode == IndexMode::Wrap => {
-                ufunc(&arithmetic::remainder, smallvec![e.into_arg(), n.into_arg()], at)
+        // 32 bits hold every position
+        let i = match (dtype, mode) {
+            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap) => {
+                ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
             }
-            DType::I64 => {
-                ufunc(&arithmetic::clip, smallvec![e.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
+            (DType::I64, IndexMode::Clip) => {
+                ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
             }
-            DType::U32 | DType::U64 => ufunc(&arithmetic::minimum, smallvec![e.into_arg(), i32::MAX.into_arg()], at),
-            _ => e,
+            (DType::U32 | DType::U64, IndexMode::Clip) => {
+                ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
+            }
+            _ => indices,
         };
-        let i = cast(narrow(indices), DType::I32, at);
+        // an index that is checked keeps its width, so that the error names it as it was given
+        let keeps = mode == IndexMode::Check && dtype.size() >= 4;
+        let i = if keeps { i } else { cast(i, DType::I32, at) };
         let i = if mode == IndexMode::Check && dtype.is_signed_integer() {
             let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
             let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);

@@ -1,9 +1,11 @@
 //! Floor 9: files. NumPy's `.npy`: read with limits, so that a hostile file costs no more memory than it has bytes;
 //! written as `numpy.save` writes it, byte for byte.
 //!
-//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), the data.
+//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), the data. It takes the
+//! place of an old one as a whole (`io/replace.rs`).
 
 mod header;
+mod replace;
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
@@ -13,24 +15,26 @@ use crate::layout::{Shape, View};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
 use half::{bf16, f16};
 use header::{Header, MAGIC, format_fault};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::panic::Location;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
 /// The longest header that is read; NumPy's are 118 bytes.
 const MAX_HEADER: u64 = 1 << 20;
+/// Bytes that are read at first of what comes without a length.
+const FIRST: usize = 64 << 10;
 
 impl Array {
     /// Reads an array from a NumPy `.npy` file, onto the CPU.
     ///
     /// Format versions 1.0, 2.0 and 3.0, either byte order, C and Fortran order (a Fortran-ordered file becomes a
     /// view: its data is not rearranged); bool, the integers to 64 bits, and floats of 16, 32 and 64 bits.
-    /// The file must hold exactly what its header says, not a byte more or less.
+    /// The file must hold exactly what its header says, not a byte more or less. A pipe (`/dev/stdin`) is read to its
+    /// end; memory is taken as its bytes come.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] where the file cannot be read, [`ErrorKind::Format`] where its content is not such an array,
@@ -52,7 +56,9 @@ impl Array {
         let (path, at) = (path.as_ref(), Location::caller());
         let read = || {
             let file = File::open(path).map_err(io_fault)?;
-            let length = file.metadata().map_err(io_fault)?.len();
+            let about = file.metadata().map_err(io_fault)?;
+            // a pipe does not say how much will come, nor do the files that a system makes when they are read
+            let length = (about.is_file() && about.len() > 0).then_some(about.len());
             read(file, length, at)
         };
         read().map_err(|f| named(f, path).at("from_npy", at))
@@ -73,15 +79,20 @@ impl Array {
     #[track_caller]
     pub fn from_npy_bytes(bytes: &[u8]) -> Result<Array> {
         let at = Location::caller();
-        read(bytes, bytes.len() as u64, at).map_err(|f| f.at("from_npy_bytes", at))
+        read(bytes, Some(bytes.len() as u64), at).map_err(|f| f.at("from_npy_bytes", at))
     }
 }
 
 impl Expr {
     /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
     ///
-    /// The bytes are those that `numpy.save` writes. They go to a file beside `path` first, which then takes its
-    /// name: a reader sees the old content or the new, never a part.
+    /// The bytes are those that `numpy.save` writes. They go to a new file first, which takes the place of the old one
+    /// when they are on the disk: a reader, or whoever looks after a crash, finds the old content or the new, never a
+    /// part. That wait for the disk is most of the time that a small file takes. A link stays, and what it names is
+    /// written, there or not; a device or a pipe is written to as it is.
+    ///
+    /// A process that is killed leaves nothing behind on Linux. On other systems (and on file systems without nameless
+    /// files) it may leave `.cupric-*.tmp` beside the file, which the next write of that file removes.
     ///
     /// # Errors
     /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; [`ErrorKind::Io`].
@@ -99,7 +110,7 @@ impl Expr {
     pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, at) = (path.as_ref(), Location::caller());
         let content = Content::of(self, "to_npy", at)?;
-        replace(path, |file| {
+        replace::replace(path, |file| {
             file.write_all(&content.header)?;
             file.write_all(content.data.bytes())
         })
@@ -136,21 +147,23 @@ fn named(fault: Fault, path: &Path) -> Fault {
 
 // --- reading ---
 
-/// An array from `source`, which has `length` bytes. Nothing is allocated that these bytes do not pay for.
-fn read(mut source: impl Read, length: u64, at: Loc) -> Fallible<Array> {
-    let mut left = length;
-    let (version, header_length) = read_preamble(&mut source, &mut left)?;
+/// An array from `source`, which has `length` bytes, if that is known. Nothing is allocated that the bytes do not pay
+/// for: those that are there, or where nobody knows those that have come.
+fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
+    let mut source = Source { from: source, left: length };
+    let (version, header_length) = read_preamble(&mut source)?;
     if header_length > MAX_HEADER {
         return Err(format_fault(format!("a header of {header_length} bytes; at most {MAX_HEADER} are read")));
     }
-    let mut text = vec![0; claim(&mut left, header_length, "the header")?];
-    fill(&mut source, &mut text)?;
+    let text = source.take_vec(header_length, "the header")?;
     let header = Header::parse(&text, version)?;
     drop(text);
     let size = header.size()?;
     // the product fits: the size was checked in bytes
     let bytes = (size * header.dtype.size()) as u64;
-    if bytes != left {
+    if let Some(left) = source.left
+        && bytes != left
+    {
         let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
         return Err(format_fault(detail));
     }
@@ -173,10 +186,9 @@ fn read(mut source: impl Read, length: u64, at: Loc) -> Fallible<Array> {
 }
 
 /// Magic string, version, length of the header.
-fn read_preamble(source: &mut impl Read, left: &mut u64) -> Fallible<(u8, u64)> {
+fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     let mut start = [0; 8];
-    claim(left, 8, "the magic string")?;
-    fill(source, &mut start)?;
+    source.take(&mut start, "the magic string")?;
     if !start.starts_with(MAGIC) {
         return Err(format_fault("not a .npy file: it does not start with \\x93NUMPY"));
     }
@@ -187,31 +199,83 @@ fn read_preamble(source: &mut impl Read, left: &mut u64) -> Fallible<(u8, u64)> 
         _ => return Err(format_fault(format!("format version {major}.{minor}; known are 1.0, 2.0 and 3.0"))),
     };
     let mut field = [0; 4];
-    claim(left, width as u64, "the header's length")?;
-    fill(source, &mut field[..width])?;
+    source.take(&mut field[..width], "the header's length")?;
     Ok((major, u32::from_le_bytes(field) as u64))
 }
 
-/// Takes `count` of the bytes that are left; an error if there are not as many.
-fn claim(left: &mut u64, count: u64, what: &str) -> Fallible<usize> {
-    match left.checked_sub(count) {
-        Some(rest) => *left = rest,
-        None => return Err(format_fault(format!("{what} takes {count} bytes, but {left} are left: it is cut off"))),
-    }
-    usize::try_from(count).map_err(|_| format_fault(format!("{what} takes {count} bytes")))
+/// Bytes to read, and how many are left, where that is known.
+struct Source<R> {
+    from: R,
+    left: Option<u64>,
 }
 
-fn fill(source: &mut impl Read, into: &mut [u8]) -> Fallible<()> {
-    source.read_exact(into).map_err(|e| match e.kind() {
-        // its length was known: somebody shortened it in the meantime
-        io::ErrorKind::UnexpectedEof => format_fault("it ended early"),
-        _ => io_fault(e),
-    })
+impl<R: Read> Source<R> {
+    /// Takes `count` of the bytes that are left; an error if there are not as many.
+    fn claim(&mut self, count: u64, what: &str) -> Fallible<usize> {
+        if let Some(left) = &mut self.left {
+            match left.checked_sub(count) {
+                Some(rest) => *left = rest,
+                None => {
+                    let detail = format!("{what} takes {count} bytes, but {left} are left: it is cut off");
+                    return Err(format_fault(detail));
+                }
+            }
+        }
+        usize::try_from(count).map_err(|_| format_fault(format!("{what} takes {count} bytes")))
+    }
+
+    fn take(&mut self, into: &mut [u8], what: &str) -> Fallible<()> {
+        self.claim(into.len() as u64, what)?;
+        self.fill(into)
+    }
+
+    fn take_vec(&mut self, count: u64, what: &str) -> Fallible<Vec<u8>> {
+        let count = self.claim(count, what)?;
+        let mut bytes = vec![];
+        self.grow::<u8>(&mut bytes, count)?;
+        Ok(bytes)
+    }
+
+    fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
+        self.from.read_exact(into).map_err(|e| match e.kind() {
+            // its length was known: somebody shortened it in the meantime
+            io::ErrorKind::UnexpectedEof => format_fault("it ended early"),
+            _ => io_fault(e),
+        })
+    }
+
+    /// Reads `count` elements: at once where that many are there, else as many again as have come, time after time.
+    fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
+        while elements.len() < count {
+            let have = elements.len();
+            let step = match self.left {
+                Some(_) => count,
+                None => have.max(FIRST / size_of::<T>()).min(count - have),
+            };
+            elements.try_reserve_exact(step).map_err(|_| {
+                let detail = format!("no memory for {} bytes", (have + step).saturating_mul(size_of::<T>()));
+                Fault::new(ErrorKind::OutOfMemory, detail)
+            })?;
+            elements.resize(have + step, T::zeroed());
+            self.fill(bytemuck::cast_slice_mut(&mut elements[have..]))?;
+        }
+        Ok(())
+    }
+
+    /// An error where more follows.
+    fn end(&mut self) -> Fallible<()> {
+        let mut one = [0];
+        match self.from.read_exact(&mut one) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(e) => Err(io_fault(e)),
+            Ok(()) => Err(format_fault("more bytes of data follow than the header says")),
+        }
+    }
 }
 
 /// The data, once the header has said what it is.
 struct Load<R> {
-    source: R,
+    source: Source<R>,
     size: usize,
     swap: bool,
     at: Loc,
@@ -220,17 +284,27 @@ struct Load<R> {
 impl<R: Read> Load<R> {
     /// Elements are read right into the memory that the array keeps.
     fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
-        let no_memory = |()| {
-            let detail = format!("no memory for {} bytes", self.size * size_of::<T>());
-            Fault::new(ErrorKind::OutOfMemory, detail)
+        let mut elements = match self.source.left {
+            // memory that the system gives is zero already
+            Some(_) => {
+                let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
+                let zeroed = try_zeroed_slice_box::<T>(self.size);
+                let mut elements = zeroed.map_err(|()| Fault::new(ErrorKind::OutOfMemory, detail()))?.into_vec();
+                self.source.fill(bytemuck::cast_slice_mut(&mut elements))?;
+                elements
+            }
+            None => {
+                let mut elements = vec![];
+                self.source.grow::<T>(&mut elements, self.size)?;
+                self.source.end()?;
+                elements
+            }
         };
-        let mut elements = try_zeroed_slice_box::<T>(self.size).map_err(no_memory)?;
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
-        fill(&mut self.source, bytes)?;
         if self.swap {
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
             bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
         }
-        Ok(elements.into_vec())
+        Ok(elements)
     }
 
     fn numbers<T: Element + Pod>(mut self, header: &Header) -> Fallible<Array> {
@@ -307,51 +381,5 @@ impl Content {
             DType::F64 => Box::new(array.to_vec::<f64>()?),
         };
         Ok(Content { header: header::text(&descr, array.shape()), data })
-    }
-}
-
-/// Writes a file under another name, then gives it the right one.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    // a link keeps its place, its target is replaced
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let old = fs::metadata(path).ok();
-    if old.as_ref().is_some_and(|m| !m.is_file()) {
-        // a device or a pipe must not be replaced; a directory cannot be opened, which is the error to give
-        return write(&mut File::options().write(true).open(path)?);
-    }
-    let (temporary, mut file) = create_beside(path)?;
-    let whole = || {
-        // what was private stays private
-        if let Some(old) = old {
-            file.set_permissions(old.permissions())?;
-        }
-        write(&mut file)?;
-        fs::rename(&temporary, path)
-    };
-    let result = whole();
-    if result.is_err() {
-        // what is left of it is of no use; the first error is the one to tell
-        let _ = fs::remove_file(&temporary);
-    }
-    result
-}
-
-/// A new file in the directory of `path`, under a name that nobody else takes.
-fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}-{number}.tmp", std::process::id()));
-        let temporary = path.with_file_name(hidden);
-        match File::create_new(&temporary) {
-            Ok(file) => return Ok((temporary, file)),
-            // left behind by a process of the same number
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-        }
     }
 }

@@ -16,7 +16,6 @@ use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::panic::Location;
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -99,7 +98,8 @@ pub(crate) enum Op {
     /// Rounding of a compute value to the value's own dtype: f16, bf16, or wrapping of a narrow integer.
     Round(usize),
     /// `loads[load]` at its place plus `stride · index`, for an index in `0..extent` by `mode`.
-    Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode },
+    /// `node` is where the caller's line of the gather is found.
+    Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode, node: usize },
     /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
     /// `slots` are seed low, seed high, stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
@@ -169,9 +169,11 @@ pub(crate) struct Kernel {
     pub windows: Vec<Window>,
     /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
     pub continues: bool,
-    /// The operation that the kernel ends in, and where the caller wrote it: for errors, not part of the key.
+    /// The operation that the kernel ends in, for errors.
     pub name: &'static str,
-    pub location: &'static Location<'static>,
+    /// Its number among the nodes of an evaluation. A plan is shared by every place that evaluates the same structure,
+    /// so the caller's line is looked up by this number in the lines that the evaluation binds.
+    pub node: usize,
 }
 
 /// A result of a plan: C-ordered, or in the order of its operands, from the start of its buffer.
@@ -202,6 +204,12 @@ impl Kernel {
 
     pub fn inner_size(&self) -> usize {
         layout::product(&self.inner)
+    }
+
+    /// Whether a load reads anything. Along an empty inner space it does not, wherever its strides lead.
+    pub fn reads(&self, load: usize) -> bool {
+        let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
+        self.inner_size() > 0 || self.values.iter().any(outer)
     }
 
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
@@ -320,7 +328,7 @@ impl fmt::Display for Kernel {
                 Op::Ufunc(row, a) => format!("{}({})", row.name, args(a)),
                 Op::Cast(a) => format!("cast(v{a})"),
                 Op::Round(a) => format!("round(v{a})"),
-                Op::Gather { load, index, stride, extent, mode } => {
+                Op::Gather { load, index, stride, extent, mode, .. } => {
                     let l = &self.loads[*load];
                     format!(
                         "gather {} {} + {stride} · v{index} of {extent}, {mode:?}",

@@ -72,7 +72,7 @@
 //! | 9 | `create.rs` | zeros, arange, `array!`, … | |
 //! | 9 | `random.rs` | the generators | |
 //! | 9 | `fmt.rs` | printing of arrays | |
-//! | 9 | `io.rs`, `io/header.rs` | `.npy` | |
+//! | 9 | `io.rs`, `io/header.rs` | `.npy`; `io/replace.rs` how a file takes another's place | |
 //! | 9 | `testing.rs` | what the tests need and nobody else | |
 //!
 //! `shaders/` holds the WGSL: one complete file a kind of kernel, with slots that `gpu/wgsl/` fills; `shaders/lib/` the

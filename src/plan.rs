@@ -16,7 +16,7 @@ use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::expr::{Expr, Kind, Node};
 use crate::kernel::{Caps, Plan};
-use crate::layout::Layout;
+use crate::layout::{Layout, View};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -35,6 +35,8 @@ pub(crate) struct Planned {
     /// One per plan input, with its offset; `None` where it is the target's own buffer.
     pub inputs: graph::Inputs,
     pub scalars: SmallVec<[u64; 4]>,
+    /// The caller's line of each node that the plan's kernels name.
+    pub lines: graph::Lines,
 }
 
 /// A plan as the cache keeps it.
@@ -93,6 +95,17 @@ fn prints_plans() -> bool {
     *ASKED.get_or_init(|| std::env::var("CUPRIC_DEBUG").is_ok_and(|v| v.contains("plan")))
 }
 
+/// What of an expression is computed, and the view of it that the expression is: a view of a product, of joined parts or
+/// of a reshaped copy is a view of its result, which costs nothing.
+pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
+    match &e.0.kind {
+        Kind::View(v, below) if matches!(below.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => {
+            (below, Some(v))
+        }
+        _ => (e, None),
+    }
+}
+
 /// Plans the evaluation of `roots` on a device, or finds the plan made before.
 pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, device: u32) -> Result<Planned> {
     let graph = graph::Walk::new(roots, target.as_ref(), device)?;
@@ -122,19 +135,14 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
         eprint!("{}", plan.plan);
     }
     let (inputs, scalars) = graph.bindings();
-    Ok(Planned { plan, inputs, scalars })
+    Ok(Planned { plan, inputs, scalars, lines: graph.lines() })
 }
 
 /// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to
 /// know of a plan, since f16 and bf16 are rounded there.
 pub(crate) fn stored(roots: &[&Expr], caps: &Caps, device: u32) -> Result<HashMap<*const Node, Stored>> {
-    // as in an evaluation, a view of a product or of joined parts is a view of its result
-    let below = |e: &&Expr| match &e.0.kind {
-        Kind::View(_, b) if matches!(b.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => b.clone(),
-        _ => (*e).clone(),
-    };
-    let roots: Vec<Expr> = roots.iter().map(below).collect();
-    let walk = graph::Walk::new(&roots.iter().collect::<Vec<_>>(), None, device)?;
+    let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
+    let walk = graph::Walk::new(&roots, None, device)?;
     let (arena, numbers) = walk.numbered();
     let stored = fuse::stored(&arena, caps)?;
     let pointer = |(n, number): (&Node, usize)| Some((std::ptr::from_ref(n), stored[number]?));

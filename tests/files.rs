@@ -587,6 +587,42 @@ fn large_files_cost_their_own_size() {
     }
 }
 
+/// A pipe does not say how long it is: memory follows what has come, whatever the header says.
+#[cfg(unix)]
+#[test]
+fn pipes_cost_what_has_come() {
+    use std::io::Write;
+    let dir = Temporary::new("pipe");
+    let pipe = dir.file("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let through = |file: Vec<u8>| {
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || {
+            let mut to = std::fs::File::options().write(true).open(to).unwrap();
+            let _ = to.write_all(&file);
+        });
+        let result = peak(|| Array::from_npy(&pipe));
+        writer.join().unwrap();
+        result
+    };
+    let header = |n: usize| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n},), }}\n");
+    for n in [1 << 20, 1 << 30, 1 << 60] {
+        for come in [0, 100, 200_000] {
+            let (result, used) = through(raw(1, header(n).as_bytes(), &vec![0; come]));
+            let e = result.unwrap_err();
+            assert!(e.kind() == ErrorKind::Format && e.to_string().contains("it ended early"), "{e}");
+            assert!(used <= 3 * come + (1 << 18), "{used} bytes for {come} that came");
+        }
+    }
+    // a header that is said to be long
+    let (result, used) = through([&b"\x93NUMPY\x02\0\0\0\x10\0"[..], &[b' '; 50]].concat());
+    assert!(result.is_err() && used < 1 << 18, "{used}");
+    let size = 6 << 20;
+    let (x, used) = through(raw(1, header(size / 4).as_bytes(), &vec![1; size]));
+    assert_eq!(x.unwrap().size() * 4, size);
+    assert!(used <= 3 * size + (1 << 16), "{used} bytes for {size}");
+}
+
 /// Data at any address: nothing is cast in place.
 #[test]
 fn misaligned_bases() {

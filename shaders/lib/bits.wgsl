@@ -7,9 +7,10 @@ fn cp_pick(no: f32, bits: u32, c: bool) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(no), bits ^ cp_zero(), c));
 }
 
-// `x`, opaque to reassociation, fusing and folding.
+// `x`, opaque to reassociation, fusing and folding. By an addition: two exclusive ors with one zero would cancel, and
+// two ors be one, so that x and cp_block(x) were the same value again.
 fn cp_block(x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(x) ^ cp_zero());
+    return bitcast<f32>(bitcast<u32>(x) + cp_zero());
 }
 
 // `x` with its low 12 bits cleared: a product of two such is exact. Opaque as well.

@@ -211,6 +211,11 @@ fn d_sgn(x: f64) -> u64 {
     return bitcast<u64>(x) & 0x8000000000000000lu;
 }
 
+// As cp_block.
+fn d_block(x: f64) -> f64 {
+    return bitcast<f64>(bitcast<u64>(x) + u64(cp_zero()));
+}
+
 fn d_pick(no: f64, bits: u64, c: bool) -> f64 {
     return bitcast<f64>(select(bitcast<u64>(no), bits ^ u64(cp_zero()), c));
 }

@@ -129,7 +129,7 @@ impl Array {
             let inputs: SmallVec<[(Buffer, usize); 4]> =
                 planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
             let outputs = std::slice::from_ref(output);
-            let bindings = Bindings { inputs: &inputs, outputs, scalars: &planned.scalars };
+            let bindings = Bindings { inputs: &inputs, outputs, scalars: &planned.scalars, lines: &planned.lines };
             device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
         };
         let alone = match Arc::get_mut(&mut self.0.0) {

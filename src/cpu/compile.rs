@@ -541,7 +541,7 @@ impl<'a> Compiler<'a, '_> {
                         ErrorKind::Unsupported,
                         row.name,
                         format!("not for {} on the CPU", by.name()),
-                        kernel.location,
+                        None,
                     ));
                 };
                 (Run::Call(loops.get()), args_of(self, list))
@@ -571,13 +571,13 @@ impl<'a> Compiler<'a, '_> {
                 self.program.places.push(place);
                 (Run::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
             }
-            Op::Gather { load, index, stride, extent, mode } => {
+            Op::Gather { load, index, stride, extent, mode, node } => {
                 operand = kernel.values[*index].compute();
                 let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
                 let reach = if kernel.outer_size() == 0 { 0 } else { reach };
                 let place = self.load(*load, inner, reach)?;
                 (
-                    Run::Gather { place, stride: *stride, extent: *extent, mode: *mode, reads: true },
+                    Run::Gather { place, stride: *stride, extent: *extent, mode: *mode, node: *node, reads: true },
                     args_of(self, &[*index]),
                 )
             }

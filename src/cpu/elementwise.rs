@@ -1,8 +1,9 @@
 //! Elementwise kernels: tiles over the outer space, and how work is shared between threads.
 
 use super::compile::{compile, operands};
-use super::program::{Bound, Goal, Level, Order, Program, internal};
+use super::program::{BadIndex, Bound, Goal, Level, Order, Program, internal};
 use super::tile::{Frame, TILE, Tile};
+use crate::backend::index_out_of_range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Load, Op, Store};
 use crate::layout::{Shape, Strides};
@@ -29,7 +30,7 @@ pub(super) fn weight(kernel: &Kernel) -> usize {
 }
 
 pub(super) fn out_of_memory(kernel: &Kernel) -> Error {
-    Error::new(ErrorKind::OutOfMemory, kernel.name, "no memory for the kernel's scratch", kernel.location)
+    Error::new(ErrorKind::OutOfMemory, kernel.name, "no memory for the kernel's scratch", None)
 }
 
 /// Whether a kernel can meet an index out of range.
@@ -39,20 +40,11 @@ pub(super) fn has_checks(kernel: &Kernel) -> bool {
 }
 
 /// The error of a program that has met one.
-pub(super) fn verdict(program: &Program<'_>) -> Result<()> {
+pub(super) fn verdict(program: &Program<'_>, bound: &Bound<'_>) -> Result<()> {
     let bad = program.bad.lock().map_or(None, |b| *b);
     match bad {
         None => Ok(()),
-        Some((_, index, extent)) => {
-            // one that counts from the end has had the length added
-            let index = if index < 0 { index - extent as i128 } else { index };
-            Err(Error::new(
-                ErrorKind::Index,
-                program.kernel.name,
-                format!("index {index} is out of range for an axis of length {extent}"),
-                program.kernel.location,
-            ))
-        }
+        Some(BadIndex { index, extent, node, .. }) => Err(index_out_of_range(index, extent, bound.bindings.line(node))),
     }
 }
 
@@ -172,7 +164,7 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
     if failed.load(Relaxed) {
         return Err(out_of_memory(kernel));
     }
-    verdict(&program)
+    verdict(&program, bound)
 }
 
 /// The kernel with length 1 along axes on which no index depends, for a look at the indices alone.

@@ -45,9 +45,9 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     }
     let (batch, mn) = kernel.outer.split_at(rank - 2);
     let sizes = Sizes { batch, m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
-    let Bindings { inputs, outputs, scalars } = bound.bindings;
+    let Bindings { inputs, outputs, scalars, lines } = bound.bindings;
     let mut own =
-        Bound { bindings: Bindings { inputs, outputs, scalars }, temps: bound.temps.clone(), pool: bound.pool };
+        Bound { bindings: Bindings { inputs, outputs, scalars, lines }, temps: bound.temps.clone(), pool: bound.pool };
     let ours = matches!(sizes.compute, Compute::F32 | Compute::F64);
     // loads[0] has no columns, loads[1] no rows
     let a = operand(kernel, &mut own, a, &sizes, rank - 1, false)?;
@@ -179,7 +179,7 @@ fn operand(
         windows: vec![window],
         continues: false,
         name: kernel.name,
-        location: kernel.location,
+        node: kernel.node,
     };
     elementwise::run(&copy, bound)?;
     let Memory { ptr, .. } = bound.memory(kernel, temp)?;

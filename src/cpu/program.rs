@@ -38,7 +38,7 @@ impl Memory {
 }
 
 pub(super) fn internal(kernel: &Kernel, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, kernel.name, detail, kernel.location)
+    Error::new(ErrorKind::Internal, kernel.name, detail, None)
 }
 
 /// The address of element `offset`, after a look that everything the strides reach lies in the memory.
@@ -170,6 +170,8 @@ pub(super) enum Run {
         stride: isize,
         extent: usize,
         mode: IndexMode,
+        /// Where its line is found.
+        node: usize,
         /// Whether the elements are wanted, and not only a verdict on the indices.
         reads: bool,
     },
@@ -238,8 +240,16 @@ pub(super) struct Write {
     pub stream: bool,
 }
 
-/// An index out of range: where, what, and the extent.
-pub(super) type BadIndex = (usize, i128, usize);
+/// An index out of range.
+#[derive(Clone, Copy)]
+pub(super) struct BadIndex {
+    /// Where in the kernel's space.
+    pub position: usize,
+    pub index: i128,
+    pub extent: usize,
+    /// The gather's node.
+    pub node: usize,
+}
 
 pub(super) struct Program<'a> {
     pub kernel: &'a Kernel,

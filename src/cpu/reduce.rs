@@ -115,7 +115,7 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
     if failed.load(Relaxed) {
         return Err(out_of_memory(kernel));
     }
-    verdict(&job.program)
+    verdict(&job.program, bound)
 }
 
 /// Partial results, one after the other.

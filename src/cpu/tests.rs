@@ -48,7 +48,7 @@ fn kernel(
         windows: vec![Window { start: smallvec![0; outer.len()], shape: outer.into() }],
         continues: false,
         name: "test",
-        location: std::panic::Location::caller(),
+        node: 0,
     }
 }
 
@@ -63,7 +63,12 @@ fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result
     let out = cpu.allocate(n * R::DTYPE.size())?;
     cpu.run(
         &plan(k),
-        Bindings { inputs: &inputs, outputs: std::slice::from_ref(&out), scalars: &[2.5f32.to_bits() as u64] },
+        Bindings {
+            inputs: &inputs,
+            outputs: std::slice::from_ref(&out),
+            scalars: &[2.5f32.to_bits() as u64],
+            lines: &[],
+        },
     )?;
     Ok(R::from_bytes(&pollster::block_on(cpu.download(&out, 0, n * R::DTYPE.size()))?))
 }
@@ -174,7 +179,8 @@ fn in_place_reads_before_it_writes() {
             vec![store(0, F32, &[1], 4)],
         );
         let inputs = [(bx.clone(), 0), (bg, 0)];
-        cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: std::slice::from_ref(&bx), scalars: &[] }).unwrap();
+        cpu.run(&plan(k), Bindings { inputs: &inputs, outputs: std::slice::from_ref(&bx), scalars: &[], lines: &[] })
+            .unwrap();
         let got = f32::from_bytes(bx.memory::<CpuMemory>().unwrap().as_bytes());
         for i in 0..n {
             assert_eq!(got[i], x[i] * 0.9 + g[i + 1]);
@@ -403,7 +409,10 @@ fn gathers() {
             &[4],
             &[],
             vec![load(0, I32, &[1], 0), load(1, I32, &[0], 0)],
-            vec![value(Op::Load(0), I32), value(Op::Gather { load: 1, index: 0, stride: 2, extent: 3, mode }, I32)],
+            vec![
+                value(Op::Load(0), I32),
+                value(Op::Gather { load: 1, index: 0, stride: 2, extent: 3, mode, node: 0 }, I32),
+            ],
             vec![store(0, I32, &[1], 1)],
         )
     };
@@ -545,7 +554,7 @@ fn row_kernels_in_place_and_checked() {
         let cpu = Cpu::new(0, None);
         let b = cpu.adopt(x);
         let inputs = [(b.clone(), 0)];
-        let bindings = Bindings { inputs: &inputs, outputs: std::slice::from_ref(&b), scalars: &[] };
+        let bindings = Bindings { inputs: &inputs, outputs: std::slice::from_ref(&b), scalars: &[], lines: &[] };
         cpu.run(&plan(softmax(outer, n, &strides)), bindings).unwrap();
         assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()), want);
     }
@@ -557,7 +566,7 @@ fn row_kernels_in_place_and_checked() {
         vec![load(0, I32, &[1], 0), load(0, I32, &[0], 0)],
         vec![
             value(Op::Load(0), I32),
-            value(Op::Gather { load: 1, index: 0, stride: 1, extent: 5000, mode: IndexMode::Check }, I32),
+            value(Op::Gather { load: 1, index: 0, stride: 1, extent: 5000, mode: IndexMode::Check, node: 0 }, I32),
         ],
         vec![store(0, I32, &[1], 1)],
     );
@@ -565,7 +574,7 @@ fn row_kernels_in_place_and_checked() {
     index[4999] = 5000;
     let cpu = Cpu::new(0, None);
     let (i, out) = (cpu.adopt(index), cpu.adopt(vec![7i32; 5000]));
-    let bindings = Bindings { inputs: &[(i, 0)], outputs: std::slice::from_ref(&out), scalars: &[] };
+    let bindings = Bindings { inputs: &[(i, 0)], outputs: std::slice::from_ref(&out), scalars: &[], lines: &[] };
     assert_eq!(cpu.run(&plan(k), bindings).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()), vec![7; 5000]);
 }

@@ -1,6 +1,6 @@
 //! The tile interpreter: runs a program's steps over one tile, each a plain loop over values that stay in L1.
 
-use super::program::{Dst, Goal, PAGE, Place, Program, Run, Step};
+use super::program::{BadIndex, Dst, Goal, PAGE, Place, Program, Run, Step};
 use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
@@ -243,7 +243,7 @@ impl Frame {
                         });
                     });
                 }
-                Run::Gather { place, stride, extent, mode, reads } => {
+                Run::Gather { place, stride, extent, mode, node, reads } => {
                     let index = self.at[step.args[0]] as *const u8;
                     let p = &program.places[place];
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
@@ -266,7 +266,7 @@ impl Frame {
                                 if program.goal == Goal::Checks
                                     && let Some((i, want)) = bad
                                 {
-                                    report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent);
+                                    report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent, node);
                                 }
                             }
                         });
@@ -312,11 +312,11 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
 
 /// Notes an index out of range; of several, the first by position.
 #[cold]
-fn report(program: &Program<'_>, at: (usize, usize), index: i128, extent: usize) {
+fn report(program: &Program<'_>, at: (usize, usize), index: i128, extent: usize, node: usize) {
     let position = at.0.wrapping_mul(1 << 32).wrapping_add(at.1);
     let mut bad = program.bad.lock().unwrap_or_else(|e| e.into_inner());
-    if bad.is_none_or(|b| position < b.0) {
-        *bad = Some((position, index, extent));
+    if bad.is_none_or(|b| (position, node) < (b.position, b.node)) {
+        *bad = Some(BadIndex { position, index, extent, node });
     }
 }
 

@@ -4,13 +4,14 @@
 use super::device::{Clock, Shared};
 use super::memory::lock;
 use super::timer::Timer;
-use super::wgsl::{Access, ERROR_BINDING, Form, Key, PARAMS_CLASSES, Slot, Variant};
+use super::wgsl::{Access, ERROR_BINDING, ERROR_SLOTS, Form, Key, PARAMS_CLASSES, Slot, Variant};
+use crate::backend::{Line, index_out_of_range};
+use crate::dtype::Compute;
 use crate::error::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroU64;
-use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -27,8 +28,11 @@ const RING: usize = 256 << 10;
 const RINGS: usize = 4;
 /// Bind groups kept.
 const GROUPS: usize = 8192;
-/// Gathers whose place is remembered for an error.
-const REMEMBERED: usize = 4096;
+/// Gathers that are remembered for an error.
+const REMEMBERED: usize = 1 << 14;
+
+/// Bytes of the notes about indices out of range.
+pub(super) const ERROR_BYTES: u64 = 16 * ERROR_SLOTS as u64;
 
 /// A quick hash for keys of words that nobody chooses to collide.
 #[derive(Default)]
@@ -122,14 +126,25 @@ pub(super) struct Batch {
     /// Whether the batch uses a pipeline that has never run.
     fresh: bool,
     error_id: u32,
-    checked: VecDeque<(u32, &'static str, &'static Location<'static>)>,
+    checked: VecDeque<Checked>,
+}
+
+/// A gather that may meet an index out of range.
+pub(super) struct Checked {
+    /// Its id in the notes on the device; set when it is recorded.
+    pub id: u32,
+    /// Where this evaluation's caller wrote it.
+    pub line: Option<Line>,
+    /// The type of its indices.
+    pub compute: Compute,
+    pub extent: usize,
 }
 
 impl Batch {
     pub fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Batch {
         let errors = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("errors"),
-            size: 16,
+            size: ERROR_BYTES,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -368,23 +383,36 @@ impl Batch {
         Ok(group)
     }
 
-    /// An id under which the next gather notes a bad index; smaller for later ones, so that the first is kept.
-    pub fn next_error_id(&mut self, name: &'static str, location: &'static Location<'static>) -> u32 {
-        self.error_id = self.error_id.wrapping_add(1);
-        if self.checked.len() == REMEMBERED {
-            self.checked.pop_front();
+    /// The id under which the first of a kernel's gathers notes a bad index; each of the others has the next smaller
+    /// one. Ids fall, so that the largest one noted is that of the first gather.
+    pub fn next_error_id(&mut self, gathers: impl Iterator<Item = Checked>) -> u32 {
+        let first = self.error_id.wrapping_add(1);
+        for gather in gathers {
+            self.error_id = self.error_id.wrapping_add(1);
+            if self.checked.len() == REMEMBERED {
+                self.checked.pop_front();
+            }
+            self.checked.push_back(Checked { id: u32::MAX - self.error_id, ..gather });
         }
-        self.checked.push_back((u32::MAX - self.error_id, name, location));
         self.unread_errors = true;
-        u32::MAX - self.error_id
+        u32::MAX - first
     }
 
-    /// The error behind a word that a gather noted.
-    pub fn index_error(&self, id: u32) -> Error {
-        match self.checked.iter().find(|c| c.0 == id) {
-            Some((_, name, at)) => Error::new(ErrorKind::Index, *name, "an index is out of range", *at),
-            None => Error::new(ErrorKind::Index, "take", "an index is out of range", None),
+    /// The error that the notes of gathers tell of, if they do.
+    pub fn index_error(&self, notes: &[u8]) -> Option<Error> {
+        let words = |note: &[u8]| -> [u32; 3] {
+            std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|b| note[4 * i + b])))
+        };
+        let [id, low, high] = notes.chunks_exact(16).map(words).max_by_key(|w| w[0])?;
+        if id == 0 {
+            return None;
         }
+        let Some(gather) = self.checked.iter().find(|c| c.id == id) else {
+            return Some(Error::new(ErrorKind::Index, "take", "an index is out of range", None));
+        };
+        let bits = (high as u64) << 32 | low as u64;
+        let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
+        Some(index_out_of_range(index, gather.extent, gather.line))
     }
 
     /// Whether the open batch should go to the device: while that is busy, a longer batch costs less.
@@ -439,7 +467,7 @@ impl Batch {
         let [x, y, z] = groups;
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
-        shared.counters.kernels.fetch_add(1, Relaxed);
+        shared.counters.dispatches.fetch_add(1, Relaxed);
         Ok(())
     }
 

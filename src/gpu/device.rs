@@ -32,6 +32,7 @@ pub(crate) struct AdapterInfo {
 #[derive(Default)]
 pub(super) struct Counters {
     pub kernels: AtomicU64,
+    pub dispatches: AtomicU64,
     pub compiles: AtomicU64,
     pub syncs: AtomicU64,
     pub allocations: AtomicU64,

@@ -1,11 +1,12 @@
 //! From a kernel and its buffers to dispatches: which binding each operand has, in which class of text the kernel
 //! falls, and the words of its parameters. One dispatch a window.
 
-use super::batch::{Batch, Bound};
+use super::batch::{Batch, Bound, Checked};
 use super::device::Shared;
 use super::memory::{GpuMemory, Raw};
 use super::variant::{classify, matrix};
 use super::wgsl::{self, Access, Form, HEADER, Slot, Words};
+use crate::backend::Line;
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Kernel, KernelKind, Op, Window};
@@ -18,6 +19,7 @@ pub(super) struct Resources<'a> {
     pub temps: &'a [Buffer],
     pub outputs: &'a [Buffer],
     pub scalars: &'a [u64],
+    pub lines: &'a [Line],
 }
 
 /// A load or a store within one window.
@@ -46,7 +48,7 @@ struct Place<'a> {
 }
 
 fn internal(kernel: &Kernel, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, kernel.name, detail, kernel.location)
+    Error::new(ErrorKind::Internal, kernel.name, detail, None)
 }
 
 fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&'a Raw, i64)> {
@@ -62,6 +64,12 @@ fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&
 impl Shared {
     /// Records a kernel's dispatches.
     pub(super) fn record(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
+        self.record_windows(batch, kernel, from).map_err(|e| e.or_at(from.lines.get(kernel.node).copied()))?;
+        self.counters.kernels.fetch_add(!kernel.continues as u64, Relaxed);
+        Ok(())
+    }
+
+    fn record_windows(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
         if kernel.outer_size() == 0 || kernel.stores.is_empty() {
             return Ok(());
         }
@@ -106,7 +114,8 @@ impl Shared {
             p.access = kind.access;
         }
         let pipeline = batch.pipeline(self, wgsl::key(kernel, &variant), form, &variant, || {
-            wgsl::generate(kernel, form, &variant).map_err(|fault| fault.at(kernel.name, kernel.location))
+            wgsl::generate(kernel, form, &variant)
+                .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
         })?;
 
         let mut bound: SmallVec<[Bound<'_>; 8]> = SmallVec::new();
@@ -127,7 +136,14 @@ impl Shared {
         };
         let mut params = self.params(kernel, form, window, &operands, &places, &slots, from, (count, inner))?;
         if form.checks {
-            params[8] = batch.next_error_id(kernel.name, kernel.location);
+            let gathers = form.gathers.iter().filter_map(|v| match kernel.values[*v].op {
+                Op::Gather { index, extent, node, .. } => {
+                    let (line, compute) = (from.lines.get(node).copied(), kernel.values[index].compute());
+                    Some(Checked { id: 0, line, compute, extent })
+                }
+                _ => None,
+            });
+            params[8] = batch.next_error_id(gathers);
         }
         // a grid has three dimensions; what does not fit takes another dispatch
         let max = self.max_groups as u64;
@@ -161,6 +177,13 @@ impl Shared {
         let mut out = SmallVec::new();
         for (n, (buffer, dtype, strides, offset, value)) in loads.chain(stores).enumerate() {
             let (raw, extra) = resolve(kernel, buffer, from)?;
+            let words = wgsl::words(dtype);
+            let (size, store) = (dtype.size() as i64, value.is_some());
+            if !store && !kernel.reads(n) {
+                // any place that is there will do: an empty operand's own may lie past the end of its buffer
+                out.push(Operand { raw, words, size, strides: strides.as_slice(), offset: 0, span: (0, 0), store });
+                continue;
+            }
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
             let offset = offset as i64 + extra + start;
             let (mut low, mut high) = (offset, offset);
@@ -168,7 +191,7 @@ impl Shared {
                 let reach = (*extent as i64 - 1).max(0) * *stride as i64;
                 if reach < 0 { low += reach } else { high += reach }
             }
-            if value.is_none() {
+            if !store {
                 for v in &kernel.values {
                     if let Op::Gather { load, stride, extent, .. } = v.op
                         && load == n
@@ -178,20 +201,11 @@ impl Shared {
                     }
                 }
             }
-            let size = dtype.size() as i64;
             if low < 0 || (high + 1) * size > raw.size as i64 {
                 let detail = format!("elements {low}..={high} of {buffer} ({} bytes)", raw.size);
                 return Err(internal(kernel, detail));
             }
-            out.push(Operand {
-                raw,
-                words: wgsl::words(dtype),
-                size,
-                strides: strides.as_slice(),
-                offset,
-                span: (low, high),
-                store: value.is_some(),
-            });
+            out.push(Operand { raw, words, size, strides: strides.as_slice(), offset, span: (low, high), store });
         }
         Ok(out)
     }
@@ -222,7 +236,7 @@ impl Shared {
                     if len > self.max_binding {
                         let detail =
                             format!("an operand of {len} bytes; {} binds {}", self.caps.name, self.max_binding);
-                        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location));
+                        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
                     }
                     places.push(Place { raw: o.raw, words: o.words, offset, len, access: Access::Read, span });
                     places.len() - 1
@@ -235,7 +249,7 @@ impl Shared {
         }
         if places.len() > self.caps.max_bindings {
             let detail = format!("{} bindings; {} has {}", places.len(), self.caps.name, self.caps.max_bindings);
-            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location));
+            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
         // one buffer read in one binding and written in another: both must say that they write
         for i in 0..places.len() {

@@ -22,7 +22,7 @@ pub(super) fn classify(
     kinds: &mut [Slot],
 ) -> Result<Variant> {
     let inner = kernel.inner_size();
-    let limit = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, kernel.location);
+    let limit = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None);
     let (lanes, held) = match kernel.kind {
         KernelKind::Reduce(Lanes::Inner) if inner > 512 => (256, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > 8 => (32, 1),
@@ -156,5 +156,5 @@ pub(crate) fn preview(kernel: &Kernel) -> Result<String> {
     let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer.clone() };
     let window = kernel.windows.first().unwrap_or(&whole);
     let variant = classify(kernel, &form, window, &targets, &slots, &mut kinds)?;
-    wgsl::generate(kernel, &form, &variant).map_err(|fault| fault.at(kernel.name, kernel.location))
+    wgsl::generate(kernel, &form, &variant).map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
 }

@@ -79,13 +79,28 @@ impl Variant {
     }
 }
 
-/// Words before the data of a kernel's own: zero, count, ranks of outer and inner; inner size, grid x, grid y, first
-/// group; error id, m, n, flags.
-pub(crate) const HEADER: usize = 12;
+/// Words before the data of a kernel's own: one that no shader reads, count, ranks of outer and inner; inner size, grid
+/// x, grid y, first group; error id, m, n, flags; the zero of `cp_zero`.
+///
+/// Mesa makes constants of uniforms that decide a branch or the end of a loop, and compiles a shader anew for each of
+/// their values. By a fault of version 22.3 it always takes the first word: a zero there would be known to the
+/// compiler, and every guard that is built on it would be lost.
+pub(crate) const HEADER: usize = 13;
 /// Lengths of the parameters, in vectors, that texts are made for.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
-/// Binding of the error word, in the group of the buffers.
+/// Binding of the notes about indices out of range, in the group of the buffers.
 pub(crate) const ERROR_BINDING: u32 = 31;
+/// Notes, of four words each: an id, and the index in two words. Each gather of a kernel has a note of its own, so that
+/// only one invocation ever writes an index beside its id.
+pub(crate) const ERROR_SLOTS: usize = 128;
+/// Dispatches run one after another, and ids fall: a note that is there is of an earlier dispatch, or of this one.
+const NOTE: &str = "fn note(id: u32, slot: u32, low: u32, high: u32) {
+    if atomicMax(&errors[slot], id) < id {
+        atomicStore(&errors[slot + 1u], low);
+        atomicStore(&errors[slot + 2u], high);
+    }
+}
+";
 
 /// Where a kernel's data lies in the parameters.
 #[derive(Clone, Debug)]
@@ -207,7 +222,8 @@ fn bindings(form: &Form, variant: &Variant) -> String {
     }
     if form.checks {
         out.push_str(&format!(
-            "@group(0) @binding({ERROR_BINDING}) var<storage, read_write> errors: array<atomic<u32>, 4>;\n"
+            "@group(0) @binding({ERROR_BINDING}) var<storage, read_write> errors: array<atomic<u32>, {}>;\n{NOTE}",
+            4 * ERROR_SLOTS
         ));
     }
     out.push_str(&format!("@group(1) @binding(0) var<uniform> params: array<vec4<u32>, {}>;\n", variant.params));

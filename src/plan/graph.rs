@@ -24,7 +24,9 @@ pub(super) struct ANode {
     pub args: SmallVec<[usize; 3]>,
     pub shape: Shape,
     pub dtype: DType,
+    /// Where it was written, and its number in the walk, of the first of the nodes that are equal.
     pub location: &'static Location<'static>,
+    pub number: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +77,9 @@ pub(super) struct Arena {
     pub aliased: Vec<Option<usize>>,
     pub scalars: Vec<DType>,
 }
+
+/// The caller's line of each node of a walk.
+pub(super) type Lines = SmallVec<[&'static Location<'static>; 8]>;
 
 /// The buffer and offset of each input; no buffer where it is the target's.
 pub(super) type Inputs = SmallVec<[(Option<Buffer>, usize); 4]>;
@@ -266,6 +271,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// The caller's line of each node, by its number. A plan names nodes and holds no line, so that whoever evaluates
+    /// the same structure elsewhere reads errors with lines of its own.
+    pub fn lines(&self) -> Lines {
+        self.nodes.iter().map(|n| n.location).collect()
+    }
+
     /// The key and its hash.
     pub fn key(&self) -> (&[u64], u64) {
         // multiply and rotate: quick, and the whole key is compared anyway
@@ -330,7 +341,8 @@ impl<'a> Walk<'a> {
                 Kind::Take { axis, mode, .. } => AOp::Take(*axis, *mode),
                 Kind::Concat(axis, _) => AOp::Concat(*axis),
             };
-            let made = ANode { op, args, shape: node.shape.clone(), dtype: node.dtype, location: node.location };
+            let (shape, dtype, location) = (node.shape.clone(), node.dtype, node.location);
+            let made = ANode { op, args, shape, dtype, location, number: i };
             let candidates = known.entry(hasher.hash_one(made.identity())).or_default();
             let found = candidates.iter().copied().find(|n| arena.nodes[*n].identity() == made.identity());
             number.push(found.unwrap_or_else(|| {

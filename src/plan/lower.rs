@@ -14,7 +14,6 @@ use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::panic::Location;
 
 /// The index space of a kernel.
 pub(super) struct Space {
@@ -180,7 +179,8 @@ pub(super) struct Draft {
     /// Nodes whose values the kernel computes.
     pub computes: Vec<usize>,
     pub name: &'static str,
-    pub location: &'static Location<'static>,
+    /// The node of the arena that it computes.
+    pub node: usize,
 }
 
 struct Lowering<'a> {
@@ -199,7 +199,6 @@ type Lowered<T> = std::result::Result<T, usize>;
 impl Draft {
     /// The kernel that computes `node` into `to`; or the node that must be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
-        let n = &p.arena.nodes[node];
         let inner: Shape = space.dims[space.outer..].into();
         let draft = Draft {
             kind: KernelKind::Elementwise,
@@ -211,7 +210,7 @@ impl Draft {
             order: space.order.clone(),
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
-            location: n.location,
+            node,
         };
         let mut l = Lowering { p, space, owner, draft, memo: HashMap::new(), reduced: vec![] };
         if let Some(m) = space.matmul {
@@ -421,8 +420,7 @@ impl Lowering<'_> {
                 self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
                 let load = self.draft.loads.len() - 1;
                 self.draft.computes.push(node);
-                (self.draft.name, self.draft.location) = ("take", n.location);
-                let op = Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode };
+                let op = Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode, node: n.number };
                 let reduced = self.reduced[index];
                 Ok(self.push(op, n.dtype, inner, reduced))
             }

@@ -26,7 +26,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
         windows: vec![],
         continues: false,
         name: draft.name,
-        location: draft.location,
+        node: p.arena.nodes[draft.node].number,
     };
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
@@ -40,7 +40,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
             // after the split: where a reduction is split must not depend on strides
             collapse(k);
             k.continues = i > 0;
-            windows(p, k, splits)
+            windows(p, k, splits).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
         });
         match fit {
             Ok(()) => return Ok(kernels),
@@ -364,7 +364,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                     s[o] = 0;
                     let load = load(&mut last, 1, s);
                     let mode = crate::kernel::IndexMode::Clip;
-                    v.op = Op::Gather { load, index, stride: inner_stride, extent: total, mode };
+                    v.op = Op::Gather { load, index, stride: inner_stride, extent: total, mode, node: k.node };
                 }
             }
         } else {
@@ -435,7 +435,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
         let Some((what, bytes, strides)) = too_large else {
             if k.windows.len() >= most {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
-                return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, k.location));
+                return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
             }
             k.windows.push(w);
             continue;
@@ -447,7 +447,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
         let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
             let (most, name) = (p.caps.max_binding, &p.caps.name);
             let detail = format!("{what} spans {bytes} bytes; one kernel on {name} can reach {most}");
-            return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, k.location));
+            return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
         };
         let (mut a, mut b) = (w.clone(), w);
         // halves on a multiple of four, so that packed words are not shared
@@ -489,6 +489,7 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
         .loads
         .iter()
         .enumerate()
+        .filter(|(i, _)| k.reads(*i))
         .map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0)), &l.strides));
     let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0), &s.strides));
     let largest = loads.chain(stores).max_by_key(|l| l.1)?;

@@ -90,7 +90,7 @@ fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
         let next = u32::MAX - numbers.len() as u32;
         *numbers.entry(caps.clone()).or_insert(next)
     };
-    let planned = plan::plan(&[expression], None, &caps, id)?;
+    let planned = plan::plan(&[plan::computed(expression).0], None, &caps, id)?;
     let plan = &planned.plan.plan;
     #[cfg(feature = "gpu")]
     let wgsl = match caps.gpu {

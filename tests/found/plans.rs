@@ -1,1 +1,132 @@
-//! To be written.
+//! A printed plan is what runs; an index out of range is named as it was given; large graphs and costly kernels are cut.
+
+use crate::on_devices;
+use crate::support::*;
+use cupric::*;
+
+/// One expression of each kind, with its name, on a device.
+fn every_operation(d: &Device) -> Vec<(String, Expr)> {
+    let small = |shape: &[usize], seed| {
+        let n = shape.iter().product();
+        put(d, (0..n).map(|i| ((i * 7 + seed) % 5) as f32 * 0.5 + 0.25).collect::<Vec<f32>>(), shape)
+    };
+    let (x, y, w) = (small(&[6, 8], 1), small(&[6, 8], 2), small(&[8, 5], 3));
+    let i = put(d, vec![2i32, 0, -1], &[3]);
+    let mut all: Vec<(String, Expr)> = vec![];
+    for row in testing::rows() {
+        for dtype in [DType::F32, DType::I32, DType::Bool] {
+            if !row.takes(dtype, *d != Device::cpu()) {
+                continue;
+            }
+            let operand = |e: &Array| e.astype(row.operand(dtype)).eval().unwrap();
+            let mut operands: Vec<Expr> = vec![];
+            if row.class() == "Select" {
+                operands.push(x.greater(1.0).eval().unwrap().into());
+            }
+            for e in [&x, &y, &x] {
+                operands.push(operand(e).into());
+            }
+            operands.truncate(row.arity());
+            all.push((format!("{} {dtype}", row.name()), row.apply(&operands)));
+        }
+    }
+    let mut put = |name: &str, e: Expr| all.push((name.to_string(), e));
+    for (axis, name) in [(0, "columns"), (1, "rows")] {
+        put(&format!("sum of {name}"), x.sum(axis));
+        put(&format!("max of {name}"), x.max(axis));
+        put(&format!("argmin of {name}"), x.argmin(axis));
+        put(&format!("mean of {name}"), x.mean(axis));
+        put(&format!("std of {name}"), x.std(axis));
+        put(&format!("softmax of {name}"), x.softmax(axis));
+        put(&format!("logsumexp of {name}"), x.logsumexp(axis));
+        put(&format!("all of {name}"), x.less(9).all(axis));
+    }
+    put("a long sum", cupric::ones([300_000], DType::F32).to_device(d).unwrap().exp().sum(..));
+    put("a long argmax", cupric::ones([300_000], DType::F32).to_device(d).unwrap().sin().argmax(..));
+    put("long columns", cupric::ones([40_000, 7], DType::F32).to_device(d).unwrap().sum(0));
+    put("layer_norm", x.layer_norm(-1, 1e-5));
+    put("matmul", x.matmul(&w));
+    put("matmul and an epilogue", (x.matmul(&w) + w.slice(s![0])).relu());
+    put("a view of a product", x.matmul(&w).t());
+    put("a slice of a product", x.matmul(&w).slice(s![1..3, ..;2]));
+    put("a view of a product's epilogue", (x.matmul(&w) * 2.0).t());
+    put("take", x.take(&i, 0));
+    put("a view of take", x.take(&i, 1).t());
+    put("take_clip", x.take_clip(&i, 0) + 1.0);
+    put("take_wrap", x.take_wrap(&i, 0));
+    put("concat", concat([&x + 1.0, (&y * 2.0).slice(s![..2])], 0));
+    put("a view of joined parts", concat([&x + 1.0, &y * 2.0], 0).t());
+    put("a slice of joined parts", stack([&x, &y], 0).slice(s![.., 1]));
+    put("reshape", x.t().reshape([48]));
+    put("a view of a reshaped copy", x.t().reshape([4, 12]).slice(s![1..]));
+    put("a view of a reshaped product", x.matmul(&w).t().reshape([3, 10]).slice(s![..2]));
+    put("a stored array", x.clone().into());
+    put("a view of a stored array", x.slice(s![1..3]).t());
+    put("uniform", Rng::new(1).uniform([4, 3]) + &small(&[1], 1));
+    put("normal", Rng::new(1).normal([4, 3]) * &small(&[1], 1));
+    put("arange", arange(0, 6, 1).expand_dims(1) + &x);
+    put("a cast", x.astype(DType::F16));
+    put("nothing", x.slice(s![..0]).exp());
+    put("a sum of nothing", x.slice(s![..0]).sum(0));
+    all
+}
+
+on_devices! {
+
+fn what_is_printed_is_what_runs(d: &Device) {
+    let d = own(d);
+    for (name, e) in every_operation(&d) {
+        let plan = e.plan().unwrap();
+        let before = d.stats();
+        e.eval().unwrap();
+        let after = d.stats();
+        assert_eq!(plan.kernels() as u64, after.kernels - before.kernels, "{name}: {plan}");
+        assert_eq!(plan.dispatches() as u64, after.dispatches - before.dispatches, "{name}: {plan}");
+    }
+}
+
+fn an_index_is_named_as_it_was_given(d: &Device) {
+    let x = put(d, (0..30).map(|i| i as f32).collect::<Vec<_>>(), &[10, 3]);
+    let named = |indices: Expr, want: &str| {
+        let error = x.take(indices, 0).eval().and_then(|a| a.to_vec::<f32>()).unwrap_err();
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Index, "take"));
+        let text = format!("index {want} is out of range for an axis of length 10");
+        assert!(error.to_string().contains(&text), "{error}, not {text}");
+    };
+    let near = [10i64, 11, -11, -12, 1 << 20, -(1 << 20), i32::MAX as i64, i32::MIN as i64];
+    for i in near {
+        named(put(d, vec![3, i as i32, 2], &[3]).into(), &i.to_string());
+    }
+    for i in near.into_iter().chain([1 << 31, 1 << 40, -(1 << 40), (1 << 32) + 3, i64::MAX, i64::MIN]) {
+        named(put(d, vec![3, i, 2], &[3]).into(), &i.to_string());
+        // widened within the kernel
+        if i32::try_from(i).is_ok() {
+            named(put(d, vec![3, i as i32, 2], &[3]).astype(DType::I64), &i.to_string());
+        }
+    }
+    for i in [10u32, 1 << 31, u32::MAX] {
+        named(put(d, vec![3, i, 2], &[3]).into(), &i.to_string());
+    }
+    for i in [10u64, 1 << 40, 1 << 63, u64::MAX] {
+        named(put(d, vec![3, i, 2], &[3]).into(), &i.to_string());
+    }
+    for i in [-11i8, 127] {
+        named(put(d, vec![3, i, 2], &[3]).into(), &i.to_string());
+    }
+    // the good ones of every type still mean what they meant
+    for t in [DType::I8, DType::I16, DType::I32, DType::I64] {
+        let i = put(d, vec![-10i32, 9, -1, 0], &[4]).astype(t);
+        assert_eq!(x.take(&i, 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [0., 27., 27., 0.], "{t}");
+        assert_eq!(x.take(&i.eval().unwrap(), 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [0., 27., 27., 0.], "{t}");
+    }
+    for t in [DType::U8, DType::U16, DType::U32, DType::U64] {
+        let i = put(d, vec![9u32, 0], &[2]).astype(t);
+        assert_eq!(x.take(&i, 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [27., 0.], "{t}");
+    }
+    // in a reduction, and of many dispatches before the read the first
+    let bad = put(d, vec![1i64, 1 << 40], &[2]);
+    let error = x.take(&bad, 0).sum(..).eval().and_then(|a| a.to_vec::<f32>()).unwrap_err();
+    assert!(error.to_string().contains("index 1099511627776 is"), "{error}");
+}
+
+}

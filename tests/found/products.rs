@@ -1,4 +1,4 @@
-//! Products whose epilogue reads an operand again.
+//! Products whose epilogue reads an operand again, and products of matrices that are empty along an axis.
 
 use crate::{on_devices, support::*};
 use cupric::DType::*;
@@ -31,6 +31,48 @@ fn an_epilogue_reads_the_columns_of_an_operand(d: &Device) {
     assert_eq!(e.to_vec::<f32>().unwrap(), [20., 26., 30., 39.]);
     let e = a.matmul(&b) + b.slice(s![1, ..]);
     assert_eq!(e.to_vec::<f32>().unwrap(), [21., 28., 30., 40.]);
+}
+
+fn sums_of_nothing_are_zeros(d: &Device) {
+    for i in 0..27 {
+        let [m, k, n] = [i / 9, i / 3 % 3, i % 3].map(|i| [0usize, 1, 65][i]);
+        for batch in [None, Some(2), Some(0)] {
+            let lead = |r: usize, c: usize| batch.into_iter().chain([r, c]).collect::<Vec<usize>>();
+            let filled = |s: Vec<usize>| put(d, vec![1i32; s.iter().product()], &s);
+            let (a, b, bias) = (filled(lead(m, k)), filled(lead(k, n)), filled(vec![n]) * -1);
+            let count = batch.unwrap_or(1) * m * n;
+            for t in [F32, F16, I32] {
+                let [a, b, bias] = [&a, &b, &bias].map(|x| x.astype(t).eval().unwrap());
+                let what = format!("{t}: [{m}, {k}] × [{k}, {n}], batch {batch:?}");
+                let check = |e: &Expr, want: i32| {
+                    assert_eq!(e.shape().unwrap(), lead(m, n), "{what}");
+                    match e.astype(I32).eval() {
+                        Ok(e) => same(&e, &vec![want; count]),
+                        Err(e) => panic!("{what}: {e}"),
+                    }
+                };
+                let p = a.matmul(&b);
+                check(&p, k as i32);
+                check(&(&p + &bias).relu(), (k as i32 - 1).max(0));
+                check(&(&p - &bias), k as i32 + 1);
+            }
+        }
+    }
+}
+
+// The same for views: the operands' buffers are longer than what is read of them, or as long as nothing.
+fn sums_of_nothing_of_views(d: &Device) {
+    let x = put(d, vec![1f32; 300 * 70], &[300, 70]);
+    let (a, b) = (x.slice(s![.., 5..5]), x.slice(s![7..7, ..]));
+    same(&a.matmul(&b), &[0f32; 300 * 70]);
+    same(&(a.matmul(&b) + &x), &[1f32; 300 * 70]);
+    same(&b.t().matmul(a.t()), &[0f32; 300 * 70]);
+    // and reductions of nothing over many
+    same(&a.sum(1), &[0f32; 300]);
+    same(&(a.sum(1) + x.slice(s![.., 0])), &[1f32; 300]);
+    let none = zeros([0, 100_000], F32).to_device(d).unwrap();
+    same(&none.sum(0), &[0f32; 100_000]);
+    same(&((&none + 1.0).prod(0) * 2.0), &[2f32; 100_000]);
 }
 
 }

@@ -108,8 +108,8 @@ pub(super) fn store(
     }
 }
 
-/// Bits of a compute type as an expression. What WGSL forbids as a constant (NaN, infinities) or a compiler may lose
-/// (−0, subnormals) is made of run-time bits.
+/// Bits of a compute type as an expression. What WGSL forbids as a constant (NaN, infinities), what a compiler may lose
+/// (−0, subnormals) and what it takes as leave to drop an operation (±0 in a sum or product) is made of run-time bits.
 pub(super) fn constant(raw: u64, compute: Compute) -> String {
     match compute {
         Compute::Bool => (raw & 0xff != 0).to_string(),
@@ -125,18 +125,27 @@ pub(super) fn constant(raw: u64, compute: Compute) -> String {
         },
         Compute::F32 => {
             let v = f32::from_bits(raw as u32);
-            match v.is_normal() || raw as u32 == 0 {
+            match v.is_normal() {
                 true => format!("({v:?}f)"),
                 false => format!("bitcast<f32>({:#x}u ^ cp_zero())", raw as u32),
             }
         }
         Compute::F64 => {
             let v = f64::from_bits(raw);
-            match v.is_normal() || raw == 0 {
+            match v.is_normal() {
                 true => format!("({v:?}lf)"),
                 false => format!("bitcast<f64>(cp_u64({}u ^ cp_zero(), {}u))", raw as u32, raw >> 32),
             }
         }
+    }
+}
+
+/// A float that passes through an integer operation, so that no compiler sees how it was computed.
+pub(super) fn block(compute: Compute, v: &str) -> String {
+    match compute {
+        Compute::F32 => format!("cp_block({v})"),
+        Compute::F64 => format!("d_block({v})"),
+        _ => v.to_string(),
     }
 }
 

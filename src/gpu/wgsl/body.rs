@@ -1,10 +1,11 @@
 //! The statements of a kernel: offsets, values, stores, and the order in which a kernel kind runs them.
 
-use super::{Form, HEADER, How, Variant, access, word};
+use super::{ERROR_SLOTS, Form, HEADER, How, Variant, access, word};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{IndexMode, Kernel, Op};
+use crate::kernel::{Fold, IndexMode, Kernel, Op, Value};
 use crate::ufunc::Ufunc;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -20,13 +21,20 @@ pub(super) struct Body<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) form: &'a Form,
     pub(super) variant: &'a Variant,
+    /// Values that other operations must take as they are.
+    guarded: Vec<bool>,
     /// Philox results in scope, by index value and scalars.
     philox: HashMap<(usize, [usize; 3]), usize>,
 }
 
 impl<'a> Body<'a> {
     pub fn new(kernel: &'a Kernel, form: &'a Form, variant: &'a Variant) -> Body<'a> {
-        Body { kernel, form, variant, philox: HashMap::new() }
+        Body { kernel, form, variant, guarded: guarded(kernel), philox: HashMap::new() }
+    }
+
+    /// The text of value `i`, guarded where other operations take its result.
+    pub(super) fn guard(&self, i: usize, text: String) -> String {
+        if self.guarded[i] { access::block(self.kernel.values[i].compute(), &text) } else { text }
     }
 
     /// The column of a store.
@@ -181,27 +189,28 @@ impl<'a> Body<'a> {
                 }
             }
             Op::Ufunc(row, args) => {
-                let mut names: Vec<String> = args.iter().map(|a| format!("v{a}")).collect();
-                // a compiler would make 0 of x − x, also for NaN and ∞
-                if row.name == "subtract" && args[0] == args[1] {
-                    match self.kernel.values[args[1]].compute() {
-                        Compute::F32 => names[1] = format!("cp_block({})", names[1]),
-                        Compute::F64 => names[1] = format!("bitcast<f64>(bitcast<u64>({}) ^ u64(cp_zero()))", names[1]),
-                        _ => {}
-                    }
-                }
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                // a compiler would make 0 of x − x and 1 of x / x, also for NaN and ∞
+                let foldable = v.dtype.is_float() && !row.closed && !matches!(row.name, "add" | "multiply");
+                let values = &self.kernel.values;
+                let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
+                let names: SmallVec<[String; 3]> = (args.iter().enumerate())
+                    .map(|(n, a)| match foldable && again(n) {
+                        true => access::block(kind(*a), &format!("v{a}")),
+                        false => format!("v{a}"),
+                    })
+                    .collect();
+                let names: SmallVec<[&str; 3]> = names.iter().map(String::as_str).collect();
                 let typed = if row.class == crate::ufunc::Class::Select { 1 } else { 0 };
-                Self::ufunc(row, kind(args[typed]), &names)?
+                self.guard(i, Self::ufunc(row, kind(args[typed]), &names)?)
             }
             Op::Cast(a) => access::cast(self.kernel.values[*a].dtype, v.dtype, &format!("v{a}")),
             Op::Round(a) => access::round(v.dtype, &format!("v{a}")),
             Op::Gather { load: n, index, mode, .. } => {
-                let at = HEADER
-                    + 2 * (self.form.scalars.len() + self.form.gathers.iter().position(|g| *g == i).unwrap_or(0));
+                let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
+                let at = HEADER + 2 * (self.form.scalars.len() + ordinal);
                 let (stride, extent) = (word(at), word(at + 1));
                 let index_type = kind(*index);
-                line!(out, "{}", gather_index(i, *index, index_type, *mode, &extent));
+                line!(out, "{}", gather_index(i, ordinal, *index, index_type, *mode, &extent));
                 line!(out, "let g{i} = {prefix}{n} + e{i} * {stride};");
                 self.load(*n, &format!("g{i}"))
             }
@@ -369,12 +378,42 @@ impl<'a> Body<'a> {
     }
 }
 
+/// Which values are guarded: results of float operations that other values take. A compiler that saw through them would
+/// fold `(x + 1) − x` to 1, take `x·y + x·z` together, or round `x·y + z` once. What is only stored needs no guard, nor
+/// do operations that choose among their operands: those are made of integers.
+fn guarded(kernel: &Kernel) -> Vec<bool> {
+    let mut taken = vec![false; kernel.values.len()];
+    for v in &kernel.values {
+        match &v.op {
+            Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
+            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => taken[*a] = true,
+            Op::Gather { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
+        }
+    }
+    let computes = |v: &Value| match &v.op {
+        Op::Ufunc(row, _) | Op::Reduce(Fold::Ufunc(row), _) => v.dtype.is_float() && !row.closed,
+        Op::Dot => v.dtype.is_float(),
+        _ => false,
+    };
+    kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()
+}
+
+/// Whether two operands may be one value to a compiler, which also sees that `x·y` is `y·x` or `square(x)` is `x·x`.
+fn may_equal(a: &Value, b: &Value) -> bool {
+    match (&a.op, &b.op) {
+        (Op::Load(m), Op::Load(n)) => m == n,
+        (Op::Load(_), Op::Scalar(_)) | (Op::Scalar(_), Op::Load(_)) => false,
+        _ => true,
+    }
+}
+
 pub(super) fn is_load(kernel: &Kernel, value: usize) -> bool {
     matches!(kernel.values[value].op, Op::Load(_))
 }
 
-/// Declares `e{i}`, the checked index of gather `i`, as u32.
-fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, extent: &str) -> String {
+/// Declares `e{i}`, the checked index of gather `i`, the kernel's `ordinal`th, as u32.
+fn gather_index(i: usize, ordinal: usize, index: usize, compute: Compute, mode: IndexMode, extent: &str) -> String {
     let x = format!("v{index}");
     let (narrow, unsigned) = match compute {
         Compute::I32 => (format!("bitcast<u32>({x})"), format!("bitcast<u32>({x})")),
@@ -385,10 +424,19 @@ fn gather_index(i: usize, index: usize, compute: Compute, mode: IndexMode, exten
     let wide = matches!(compute, Compute::I64 | Compute::U64);
     let limit = if wide { format!("u64({extent})") } else { extent.to_string() };
     match mode {
-        IndexMode::Check => format!(
-            "let fits{i} = {unsigned} < {limit};\nif !fits{i} {{ ok = false; atomicMax(&errors[0], params[2].x); }}\n\
-             let e{i} = select(0u, {narrow}, fits{i});"
-        ),
+        IndexMode::Check => {
+            let slot = 4 * ordinal.min(ERROR_SLOTS - 1);
+            let high = match compute {
+                Compute::I32 => format!("bitcast<u32>({x} >> 31u)"),
+                Compute::I64 | Compute::U64 => format!("cp_hi64({unsigned})"),
+                _ => "0u".to_string(),
+            };
+            format!(
+                "let fits{i} = {unsigned} < {limit};\n\
+                 if !fits{i} {{ ok = false; note(params[2].x - {ordinal}u, {slot}u, {narrow}, {high}); }}\n\
+                 let e{i} = select(0u, {narrow}, fits{i});"
+            )
+        }
         IndexMode::Clip => {
             // by the sign bit: Mesa 22.3 gets a widened index compared with 0 wrong
             let below = match compute {

@@ -52,7 +52,7 @@ impl Body<'_> {
         let mut sums = format!("var acc = array<vec4<T>, {}>({});\n", names.len(), names.join(", "));
         sums.push_str(&self.words());
 
-        let mut element = String::from("let v0 = acc[e / 4u][e % 4u];\n");
+        let mut element = format!("let v0 = {};\n", self.guard(0, "acc[e / 4u][e % 4u]".to_string()));
         self.declare_ok(&mut element);
         let columns = self.columns(|v| v != 0, |_| true);
         // here q0 and q1 are the epilogue's own, not the operands' of the whole batch

@@ -115,7 +115,7 @@ impl Body<'_> {
             }
         }
         if lanes == 1 {
-            line!(out, "let v{i}: {} = {total};", compute.name());
+            line!(out, "let v{i}: {} = {};", compute.name(), self.guard(i, total));
             return Ok(());
         }
         let s = format!("s_{}", shared_type(compute));
@@ -131,7 +131,8 @@ impl Body<'_> {
             Self::ufunc(row, compute, &["a", "b"])?
         );
         line!(out, "{s}[lane] = {};\n}}\nworkgroupBarrier();\n}}", put.replace("{}", "c"));
-        line!(out, "let v{i}: {} = {s}[lane - place]{get};\nworkgroupBarrier();", compute.name());
+        let total = self.guard(i, format!("{s}[lane - place]{get}"));
+        line!(out, "let v{i}: {} = {total};\nworkgroupBarrier();", compute.name());
         Ok(())
     }
 

@@ -4,7 +4,6 @@ use super::*;
 use crate::kernel::{BufferRef, IndexMode, Lanes, Load, Store, Value};
 use crate::ufunc;
 use smallvec::smallvec;
-use std::panic::Location;
 
 fn validate(name: &str, text: &str) {
     let module = match naga::front::wgsl::parse_str(text) {
@@ -29,7 +28,7 @@ fn kernel(kind: KernelKind) -> Kernel {
         windows: Vec::new(),
         continues: false,
         name: "test",
-        location: Location::caller(),
+        node: 0,
     }
 }
 
@@ -183,7 +182,7 @@ fn other_operations_are_valid() {
                 let inner = kind != KernelKind::Elementwise;
                 let x = load(&mut k, dtype, inner);
                 load(&mut k, DType::F16, inner);
-                let g = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode };
+                let g = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode, node: 0 };
                 let g = push(&mut k, g, DType::F16, inner);
                 let v = match inner {
                     true => push(&mut k, Op::Reduce(Fold::Ufunc(&ufunc::arithmetic::add), g), DType::F32, false),

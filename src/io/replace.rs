@@ -1,0 +1,326 @@
+//! A file's content replaced as a whole. The new content goes to a file without a name where the system has such, else
+//! to one under a temporary name; it is on the disk before it takes the place of the old.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Links that are followed; more are a circle.
+const LINKS: usize = 40;
+/// Temporary names that are tried; as many writers of one file at once would be a fault.
+const NAMES: usize = 1 << 16;
+
+/// Where a path leads.
+enum Target {
+    /// A file, or the name of one to be.
+    File(PathBuf),
+    /// What has no name of its own to be replaced under: an open descriptor, a directory.
+    Other,
+}
+
+/// Gives the file at `path` the content that `write` writes. A device or a pipe is written to as it is.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let to = target(path)?;
+    let old = fs::metadata(path).ok();
+    let Target::File(to) = to else { return straight(path, old.as_ref(), write) };
+    if old.as_ref().is_some_and(|m| !m.is_file()) {
+        return straight(path, old.as_ref(), write);
+    }
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let mut new = New::beside(&to, folder)?;
+    // what was private stays private
+    if let Some(old) = &old {
+        new.file.set_permissions(old.permissions())?;
+    }
+    write(&mut new.file)?;
+    // a name on the disk without the content behind it would be the loss of both, were the power to fail
+    new.file.sync_data()?;
+    new.take_the_place_of(&to, old.is_some())?;
+    sync_folder(folder)
+}
+
+/// Writes to what must not be replaced. A directory cannot be opened, which is the error to give.
+fn straight(path: &Path, old: Option<&Metadata>, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let is_file = old.is_some_and(Metadata::is_file);
+    write(&mut File::options().write(true).truncate(is_file).open(path)?)
+}
+
+/// Follows links to the file that they name, whether it is there yet or not.
+fn target(path: &Path) -> io::Result<Target> {
+    let mut at = path.to_path_buf();
+    for _ in 0..LINKS {
+        let Some(name) = at.file_name() else { return Ok(Target::Other) };
+        let folder = at.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = fs::canonicalize(folder)?;
+        // its links lead to open files, which may have another name by now, or none
+        if cfg!(target_os = "linux") && folder.starts_with("/proc") {
+            return Ok(Target::Other);
+        }
+        let here = folder.join(name);
+        match fs::read_link(&here) {
+            Ok(next) => at = folder.join(next),
+            Err(_) => return Ok(Target::File(here)),
+        }
+    }
+    Err(io::Error::other("too many links lead to one another"))
+}
+
+/// Renaming is a change of the folder, which has to reach the disk like that of a file.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder).and_then(|f| f.sync_all()) {
+        // some systems keep no folders of their own, or let nobody open them
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A file to be.
+struct New<'a> {
+    file: File,
+    folder: &'a Path,
+    /// What its temporary names begin with: the same for every write of one file.
+    stem: String,
+    /// The name that it has now. What ends without having taken the file's own name is removed.
+    name: Option<PathBuf>,
+}
+
+impl Drop for New<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+impl<'a> New<'a> {
+    fn beside(to: &Path, folder: &'a Path) -> io::Result<New<'a>> {
+        let stem = stem(to.file_name().unwrap_or_default());
+        match nameless::create(folder) {
+            Some(file) => Ok(New { file, folder, stem, name: None }),
+            None => New::named(folder, stem),
+        }
+    }
+
+    /// Under a temporary name, where a file has to have one.
+    fn named(folder: &'a Path, stem: String) -> io::Result<New<'a>> {
+        for n in 0..NAMES {
+            let name = name(folder, &stem, n);
+            let mut made = File::create_new(&name);
+            if is_taken(&made) && is_left_behind(&name) {
+                made = File::create_new(&name);
+            }
+            match made {
+                Ok(file) if claim(&file, &name) => return Ok(New { file, folder, stem, name: Some(name) }),
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+        }
+        Err(io::Error::other("no temporary name is free"))
+    }
+
+    /// Gives the file its name.
+    fn take_the_place_of(mut self, to: &Path, replaces: bool) -> io::Result<()> {
+        if self.name.is_none() {
+            if !replaces {
+                let linked = nameless::link(&self.file, to);
+                // unless somebody made one meanwhile
+                if !is_taken(&linked) {
+                    return linked;
+                }
+            }
+            self.link()?;
+        }
+        if let Some(name) = &self.name {
+            fs::rename(name, to)?;
+        }
+        self.name = None;
+        Ok(())
+    }
+
+    /// A temporary name for a file that has none, since only a name can take another's place.
+    fn link(&mut self) -> io::Result<()> {
+        // the lock says that the name is in use; without one it stays if the process ends right now
+        let _ = self.file.try_lock();
+        for n in 0..NAMES {
+            let name = name(self.folder, &self.stem, n);
+            let mut linked = nameless::link(&self.file, &name);
+            if is_taken(&linked) && is_left_behind(&name) {
+                linked = nameless::link(&self.file, &name);
+            }
+            if !is_taken(&linked) {
+                self.name = linked.is_ok().then_some(name);
+                return linked;
+            }
+        }
+        Err(io::Error::other("no temporary name is free"))
+    }
+}
+
+/// The same for the same file, and short whatever the file's name is.
+fn stem(name: &OsStr) -> String {
+    // FNV-1a
+    let hash = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
+    let hash = name.as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, hash);
+    format!(".cupric-{hash:016x}")
+}
+
+fn name(folder: &Path, stem: &str, n: usize) -> PathBuf {
+    folder.join(format!("{stem}-{n}.tmp"))
+}
+
+/// Whether a name is somebody's already.
+fn is_taken<T>(made: &io::Result<T>) -> bool {
+    made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists)
+}
+
+/// Marks a file that was made under a temporary name as in use. `false` where another process has removed it first: it
+/// took the file for one left behind.
+fn claim(file: &File, name: &Path) -> bool {
+    match file.try_lock() {
+        Ok(()) => is_at(file, name),
+        Err(fs::TryLockError::WouldBlock) => false,
+        // where nobody can lock, nobody removes
+        Err(fs::TryLockError::Error(_)) => true,
+    }
+}
+
+/// Removes the file of a process that ended before it was done: nobody holds its lock.
+fn is_left_behind(name: &Path) -> bool {
+    if cfg!(not(unix)) {
+        // nothing tells a file that was removed and made anew
+        return false;
+    }
+    let Ok(file) = File::open(name) else { return false };
+    // the lock is held until the name is gone, so that no two processes remove it
+    file.try_lock().is_ok() && is_at(&file, name) && fs::remove_file(name).is_ok()
+}
+
+/// Whether the name still is this file's.
+#[cfg(unix)]
+fn is_at(file: &File, name: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::symlink_metadata(name)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+/// An open file keeps its name there.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
+}
+
+/// Files without a name: what a process leaves undone, however it ends, is gone with it.
+#[cfg(all(target_os = "linux", not(miri)))]
+mod nameless {
+    use std::ffi::{CString, c_char, c_int};
+    use std::fs::File;
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::Path;
+
+    // of the C library that `std` links
+    unsafe extern "C" {
+        fn linkat(from: c_int, old: *const c_char, to: c_int, new: *const c_char, flags: c_int) -> c_int;
+    }
+    const AT_FDCWD: c_int = -100;
+    const AT_SYMLINK_FOLLOW: c_int = 0x400;
+
+    /// `O_TMPFILE`, which contains `O_DIRECTORY`, where this machine's numbers are known.
+    const fn flag() -> Option<c_int> {
+        if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "riscv64")) {
+            Some(0o20_200_000)
+        } else if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+            Some(0o20_040_000)
+        } else {
+            None
+        }
+    }
+
+    fn descriptor(file: &File) -> String {
+        format!("/proc/self/fd/{}", file.as_raw_fd())
+    }
+
+    /// None where the file system has no such files, or nothing by which to name them later.
+    pub fn create(folder: &Path) -> Option<File> {
+        let file = File::options().write(true).custom_flags(flag()?).open(folder).ok()?;
+        Path::new(&descriptor(&file)).exists().then_some(file)
+    }
+
+    /// Gives the file a name that is free.
+    pub fn link(file: &File, name: &Path) -> io::Result<()> {
+        let old = CString::new(descriptor(file))?;
+        let new = CString::new(name.as_os_str().as_bytes())?;
+        // SAFETY: two strings that end in a zero byte and outlive the call.
+        match unsafe { linkat(AT_FDCWD, old.as_ptr(), AT_FDCWD, new.as_ptr(), AT_SYMLINK_FOLLOW) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+#[cfg(any(not(target_os = "linux"), miri))]
+mod nameless {
+    use std::fs::File;
+    use std::io;
+    use std::path::Path;
+
+    pub fn create(_: &Path) -> Option<File> {
+        None
+    }
+
+    pub fn link(_: &File, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, unix, not(miri)))]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// The way of file systems without nameless files.
+    #[test]
+    fn what_a_process_left_behind_is_removed_by_the_next_write() {
+        let folder = std::env::temp_dir().join(format!("cupric-replace-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let names = || {
+            let name = |e: io::Result<fs::DirEntry>| e.unwrap().file_name().into_string().unwrap();
+            let mut all: Vec<String> = fs::read_dir(&folder).unwrap().map(name).collect();
+            all.sort();
+            all
+        };
+        let to = folder.join("x.npy");
+        let (stem, first) = (|| stem(OsStr::new("x.npy")), name(&folder, &stem(OsStr::new("x.npy")), 0));
+        fs::write(&first, "left behind").unwrap();
+        let mut one = New::named(&folder, stem()).unwrap();
+        assert_eq!(one.name.as_ref(), Some(&first));
+        assert_eq!(one.file.metadata().unwrap().len(), 0);
+        // a second writer meanwhile takes another name, and leaves the first alone
+        let two = New::named(&folder, stem()).unwrap();
+        assert_eq!(two.name, Some(name(&folder, &stem(), 1)));
+        one.file.write_all(b"one").unwrap();
+        one.take_the_place_of(&to, false).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), names().len()), (b"one".to_vec(), 2));
+        drop(two);
+        assert_eq!(names(), ["x.npy"], "what fails leaves nothing");
+        // the file that took its place is no leftover, though its name was one
+        assert!(!is_at(&File::open(&to).unwrap(), &first));
+        // a nameless file meets a leftover of the other kind
+        fs::write(&first, "left behind").unwrap();
+        replace(&to, |file| file.write_all(b"two")).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), names()), (b"two".to_vec(), vec!["x.npy".to_string()]));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
