@@ -350,6 +350,15 @@ impl Device {
         }
     }
 
+    /// For tests: a GPU's driver and its version.
+    pub(crate) fn driver(&self) -> Option<String> {
+        match &self.0.engine {
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => Some(g.driver()),
+        }
+    }
+
     /// For tests: a GPU's connection ends, as when a driver resets it.
     pub(crate) fn destroy(&self) {
         match &self.0.engine {

@@ -71,6 +71,12 @@ impl Gpu {
         self.shared.device.destroy();
     }
 
+    /// For tests: the driver and its version.
+    pub fn driver(&self) -> String {
+        let info = self.shared.device.adapter_info();
+        format!("{} {}", info.driver, info.driver_info)
+    }
+
     /// What the device's arithmetic does; found out at the first call.
     pub fn numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.shared.numerics.get() {

@@ -13,6 +13,7 @@ pub use faults::*;
 pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;
 
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::expr::{Expr, Operand, ufunc};
 use crate::ufunc::{Bound, Class, Ufunc, arithmetic, float, logic, special};
@@ -137,6 +138,11 @@ pub fn instruction_set() -> &'static str {
         crate::simd::Isa::Avx2 => "avx2",
         crate::simd::Isa::Avx512 => "avx512",
     }
+}
+
+/// The driver of a GPU with its version; none on the CPU.
+pub fn driver(device: &Device) -> Option<String> {
+    device.driver()
 }
 
 /// Every row of the table.

@@ -1,13 +1,23 @@
 //! The same bits always: 20 times over, in pools of 1, 2, 3 and 8 threads, with each instruction set of the machine, and
-//! on every machine: `tests/data/hashes.txt` holds a hash of each result on the CPU. Products of floats, which promise
-//! that only for one machine, are not among them. `CUPRIC_BLESS=1` writes the file anew, which is right only for a
-//! change that means to change results.
+//! on every machine: `tests/data/hashes.txt` holds a hash of each result on the CPU, and of the 200 programs of
+//! `tests/data/programs.txt`. Products of floats promise that only for one machine; those among the programs are of
+//! multiples of 1/8 below 4, which any order and any instruction set sums exactly. All NaNs count as one: their signs
+//! and payloads are no part of the promise. `tests/data/lavapipe.txt` has the same programs on the software driver, and
+//! says which version it was; another version's bits are not compared.
+//!
+//! `CUPRIC_BLESS=1` writes the files anew, which is right only for a change that means to change results.
 
+#[path = "random/program.rs"]
+mod program;
+#[path = "hashes/programs.rs"]
+mod programs;
 mod support;
 use cupric::DType::*;
 use cupric::testing::rows;
 use cupric::*;
 use std::collections::BTreeMap;
+#[cfg(feature = "gpu")]
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
@@ -53,6 +63,11 @@ fn hash(list: impl IntoIterator<Item = Expr>) -> u64 {
     let mut h = Hash(0xcbf2_9ce4_8422_2325);
     list.into_iter().for_each(|e| h.add(&e));
     h.0
+}
+
+/// Of results that are evaluated together.
+fn together(list: &[Expr]) -> Result<u64> {
+    Ok(hash(eval_all(list)?.iter().map(|a| (**a).clone())))
 }
 
 /// `n` elements of a type within a function's domain, special values among the floats; made without the library, and
@@ -210,6 +225,10 @@ fn all() -> BTreeMap<String, u64> {
     elementwise(&mut out);
     folds(&mut out);
     others(&mut out);
+    for (name, e) in programs::all(&Device::cpu()) {
+        let hash = together(&e).unwrap_or_else(|e| panic!("{name}: {e}"));
+        out.insert(name, hash);
+    }
     out
 }
 
@@ -218,29 +237,39 @@ fn differences(what: &str, got: &BTreeMap<String, u64>, want: &BTreeMap<String, 
     assert!(wrong.is_empty(), "{what}: {} of {} differ: {wrong:?}", wrong.len(), want.len());
 }
 
-fn file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/hashes.txt")
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn blesses() -> bool {
+    std::env::var_os("CUPRIC_BLESS").is_some()
+}
+
+fn lines(hashes: &BTreeMap<String, u64>) -> String {
+    hashes.iter().map(|(k, h)| format!("{k} {h:016x}\n")).collect()
+}
+
+fn parse(text: &str) -> BTreeMap<String, u64> {
+    let line = |l: &str| l.rsplit_once(' ').map(|(k, h)| (k.to_string(), u64::from_str_radix(h, 16).unwrap()));
+    text.lines().filter(|l| !l.starts_with('#')).filter_map(line).collect()
 }
 
 /// What the file says; first it is written, where that is asked for.
 fn known() -> BTreeMap<String, u64> {
     static BLESSED: Once = Once::new();
     BLESSED.call_once(|| {
-        if std::env::var_os("CUPRIC_BLESS").is_some() {
-            let text: String = all().iter().map(|(k, h)| format!("{k} {h:016x}\n")).collect();
-            std::fs::write(file(), text).unwrap();
+        if blesses() {
+            std::fs::write(file("hashes.txt"), lines(&all())).unwrap();
         }
     });
-    let text = std::fs::read_to_string(file()).unwrap_or_default();
-    let line = |l: &str| l.rsplit_once(' ').map(|(k, h)| (k.to_string(), u64::from_str_radix(h, 16).unwrap()));
-    text.lines().filter_map(line).collect()
+    parse(&std::fs::read_to_string(file("hashes.txt")).unwrap_or_default())
 }
 
 #[test]
 fn golden_hashes() {
     let mut stage = Stage::new(16, "determinism: golden hashes", &Device::cpu());
     let got = all();
-    assert!(got.len() >= 200, "{} hashes", got.len());
+    assert!(got.len() >= 400, "{} hashes", got.len());
     differences("the golden hashes", &got, &known());
     stage.count(got.len());
 }
@@ -274,6 +303,39 @@ fn every_instruction_set() {
         assert!(run.status.success() && said.contains("1 passed"), "{isa}:\n{said}");
         stage.count(hashes);
     }
+}
+
+/// The pinned programs on the software driver whose version the file names. What needs a function that GPUs lack for
+/// f64 has no line.
+#[cfg(feature = "gpu")]
+#[test]
+fn the_software_driver() {
+    let Some(d) = gpu(1) else { return };
+    let mut stage = Stage::new(16, "determinism: golden hashes", &d);
+    let driver = testing::driver(&d).unwrap_or_default();
+    let path = file("lavapipe.txt");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let named = text.lines().next().and_then(|l| l.strip_prefix("# ")).unwrap_or("no driver");
+    if named != driver && !(blesses() && d.is_software()) {
+        // not through eprintln!, which the test harness captures
+        let _ = writeln!(std::io::stderr(), "lavapipe.txt is of {named}: not compared with {driver}");
+        return;
+    }
+    let mut got = BTreeMap::new();
+    let all = programs::all(&d);
+    for (name, e) in &all {
+        match together(e) {
+            Ok(hash) => drop(got.insert(name.clone(), hash)),
+            Err(e) if e.kind() == ErrorKind::Unsupported && e.to_string().contains("f64") => {}
+            Err(e) => panic!("{name}: {e}"),
+        }
+    }
+    if blesses() {
+        std::fs::write(&path, format!("# {driver}\n{}", lines(&got))).unwrap();
+    }
+    assert!(got.len() * 10 > all.len() * 9, "{} of {} programs run on {driver}", got.len(), all.len());
+    differences(&driver, &got, &parse(&std::fs::read_to_string(&path).unwrap_or_default()));
+    stage.count(got.len());
 }
 
 /// Fewer kinds, each a pipeline on a GPU.

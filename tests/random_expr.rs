@@ -1,7 +1,8 @@
 //! Random expressions: DAGs of 1–40 nodes with shared parts, mixed dtypes, views, reductions, products and gathers,
 //! against the scalar interpreter of expressions, which knows nothing of kernels: the whole fused, and each node alone
 //! over stored operands. On the CPU the fused result equals an unfused one to the bit (with f16 and bf16 kernel by
-//! kernel).
+//! kernel); on a GPU that computes as IEEE 754 says it equals the CPU's wherever each step is correctly rounded. Some
+//! programs aim at one kind of kernel (`random/kernels.rs`).
 //!
 //! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the GPU, `CUPRIC_SEED=n` one,
 //! which it prints. What failed once stands in `data/expressions.txt` and runs first.
@@ -12,6 +13,8 @@ mod support;
 mod check;
 #[path = "random/generate.rs"]
 mod generate;
+#[path = "random/kernels.rs"]
+mod kernels;
 #[path = "random/program.rs"]
 mod program;
 
@@ -37,8 +40,17 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())
 }
 
-/// Programs from seeds. On a GPU a step alone costs a pipeline: one program in four is also run node by node.
-fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
+/// What ran.
+struct Ran {
+    count: usize,
+    /// Programs with more leaves than a kernel takes.
+    wide: usize,
+    to_the_bit: usize,
+}
+
+/// Programs from seeds, which `make` turns into one with a number of nodes. On a GPU a step alone costs a pipeline: one
+/// program in four is also run node by node. None where one seed was asked for.
+fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> Program) -> Option<Ran> {
     let mut stage = Stage::new(7, "random expressions", d);
     let full = std::env::var("CUPRIC_FULL").is_ok_and(|v| v == "1");
     let usual = match (d.is_gpu(), full) {
@@ -49,19 +61,19 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let count = number("CUPRIC_RANDOM").map_or(usual, |n| n as usize);
     if let Some(seed) = number("CUPRIC_SEED") {
         if !(base..base + 1_000_000).contains(&seed) {
-            return;
+            return None;
         }
-        let p = generate(seed, types, d, 40);
+        let p = make(seed, 40);
         println!("{}\n{p}", p.code());
         run(&p, d, true, &format!("seed {seed}")).unwrap_or_else(|e| panic!("{e}"));
-        return;
+        return None;
     }
     let mut failures = vec![];
     let (mut nodes, mut wide, mut refused, mut total) = (0, 0, 0, Seen::default());
     let base = base + number("CUPRIC_FROM").unwrap_or(0);
     for (ran, seed) in (base..base + count as u64).enumerate() {
         let most = if d.is_gpu() && ran % 2 > 0 { 16 } else { 40 };
-        let p = match quiet(|| Ok(generate(seed, types, d, most))) {
+        let p = match quiet(|| Ok(make(seed, most))) {
             Ok(p) => p,
             Err(e) => {
                 failures.push(format!("seed {seed}: while it was made: {e}"));
@@ -90,9 +102,20 @@ fn many(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     );
     failures.sort_by_key(String::len);
     assert!(failures.is_empty(), "{} failed\n{}", failures.len(), failures.join("\n\n"));
-    assert!(count < 200 || wide > 0, "no program with many inputs");
     assert!(refused * 4 < count.max(8), "{refused} of {count} refused");
-    assert!(d.is_gpu() || total.to_the_bit * 2 > count, "too little is compared to the bit");
+    Some(Ran { count, wide, to_the_bit: total.to_the_bit })
+}
+
+/// Whole programs of any operations.
+fn of_all_kinds(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
+    let Some(ran) = many(d, base, count, |seed, most| generate(seed, types, d, most)) else { return };
+    assert!(ran.count < 200 || ran.wide > 0, "no program with many inputs");
+    assert!(d.is_gpu() || ran.to_the_bit * 2 > ran.count, "too little is compared to the bit");
+}
+
+/// What a device has of some types.
+fn there(d: &Device, types: &[DType]) -> Vec<DType> {
+    types.iter().copied().filter(|t| has(d, *t)).collect()
 }
 
 on_devices! {
@@ -118,16 +141,33 @@ fn corpus_of_what_failed_once(d: &Device) {
 }
 
 fn random_expressions_of_f32_and_integers(d: &Device) {
-    many(d, &[F32, F32, I32, I32, U32, Bool], 1_000_000, [20_000, 700]);
+    of_all_kinds(d, &[F32, F32, I32, I32, U32, Bool], 1_000_000, [16_000, 470]);
 }
 
 fn random_expressions_of_all_types(d: &Device) {
     let all: Vec<DType> = DType::ALL.into_iter().filter(|t| has(d, *t)).filter(|t| !d.is_gpu() || !matches!(t, U32 | F64)).collect();
     // on a GPU without 64-bit types u32 with a signed type has no common type; f64 has no transcendental functions
-    many(d, &all, 2_000_000, [20_000, 500]);
+    of_all_kinds(d, &all, 2_000_000, [16_000, 350]);
 }
 
 fn random_expressions_of_half_precision(d: &Device) {
-    many(d, &[F16, F16, BF16, F32, I8, U8, Bool], 3_000_000, [10_000, 300]);
+    of_all_kinds(d, &[F16, F16, BF16, F32, I8, U8, Bool], 3_000_000, [7_000, 230]);
+}
+
+fn rows_behind_every_type(d: &Device) {
+    // 64 bits are half of them: they take two registers for one
+    let types = there(d, &[F64, F64, I64, I64, U64, F64, I64, F32, F32, F16, BF16, I32, U32, I16, U16, I8, U8, Bool]);
+    many(d, 4_000_000, [3_000, 150], |seed, _| kernels::rows(seed, &types, d));
+}
+
+fn products_whose_epilogue_reads_operands(d: &Device) {
+    let types = there(d, &[F32, F32, F32, F64, F16, BF16, I32, I64, U8, I8, U32, Bool]);
+    many(d, 5_000_000, [4_000, 150], |seed, _| kernels::products(seed, &types, d));
+}
+
+fn formulas_that_algebra_would_shorten(d: &Device) {
+    let types = there(d, &[F32, F32, F32, F64, F16, BF16]);
+    let Some(ran) = many(d, 6_000_000, [4_000, 150], |seed, _| kernels::twice(seed, &types, d)) else { return };
+    assert!(ran.to_the_bit * 3 > ran.count, "too little is compared to the bit");
 }
 }

@@ -113,6 +113,42 @@ fn products(p: &Program) -> Vec<bool> {
     out
 }
 
+/// Whether a device's sums and products are those of IEEE 754, subnormals and special values too, and no product is
+/// contracted with a sum.
+pub fn keeps_ieee(d: &Device) -> bool {
+    #[cfg(feature = "gpu")]
+    if let Ok(Some(n)) = d.numerics() {
+        return n.nan && n.infinity && n.negative_zero && n.subnormals && n.rounding && n.no_contraction && n.division;
+    }
+    !d.is_gpu()
+}
+
+/// Whether each node, and all below it, has the same bits on every such device, fused or not: what moves elements,
+/// selects them, works on integers or rounds once.
+fn same_anywhere(p: &Program) -> Vec<bool> {
+    let moves = ["permute", "flip", "slice", "index", "expand", "broadcast", "reshape", "windows", "diagonal", "take"];
+    let moves = [&moves[..], &["take_clip", "take_wrap", "concat", "stack"]].concat();
+    let makes = ["leaf", "wild", "uniform", "integers", "bernoulli", "iota", "astype"];
+    let selects = ["negative", "abs", "minimum", "maximum", "fmin", "fmax", "relu", "select", "min", "max", "positive"];
+    let asks = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite"];
+    let rounds = ["add", "subtract", "multiply", "square", "floor", "ceil", "trunc"];
+    let known = [&moves[..], &makes, &selects, &asks, &rounds].concat();
+    let mut out: Vec<bool> = vec![];
+    for s in &p.nodes {
+        let op = s.op.as_str();
+        // f16 and bf16 are rounded where they are stored: only as they come
+        let whole = !matches!(s.dtype, F16 | BF16) || ["leaf", "wild"].contains(&op);
+        let once = known.contains(&op) || op == "divide" && s.dtype == F32;
+        out.push(whole && once && s.operands().all(|o| out[o]));
+    }
+    out
+}
+
+fn equal(f: &[u64], s: &[u64]) -> Result<(), String> {
+    let i = f.iter().zip(s).position(|(a, b)| a != b);
+    i.map_or(Ok(()), |i| Err(format!("at {i}: {:#x} and {:#x}", f[i], s[i])))
+}
+
 /// What is wrong with a program, if anything. `steps`: evaluated node by node too.
 pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
     let mut seen = Seen::default();
@@ -130,6 +166,18 @@ pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
         let want = meaning.interpret(roots[n]).map_err(|e| format!("interpreter: {e}"))?;
         compare(&fused[n], &want).map_err(|m| format!("node {r}, fused: {m}"))?;
     }
+    if d.is_gpu() && keeps_ieee(d) {
+        let same = same_anywhere(p);
+        let known: Vec<usize> = (0..p.roots.len()).filter(|n| same[p.roots[*n]]).collect();
+        let here = if known.is_empty() { vec![] } else { lazy(p, &Device::cpu())? };
+        for n in known {
+            let r = p.roots[n];
+            let (f, s) = (bits(&fused[n]), bits(&here[r]));
+            equal(&f.map_err(|e| e.to_string())?, &s.map_err(|e| e.to_string())?)
+                .map_err(|m| format!("node {r} of {}: the GPU and the CPU differ {m}", p.nodes[r].dtype))?;
+            seen.to_the_bit += 1;
+        }
+    }
     if steps {
         let (halves, products) = (halves(p), products(p));
         let unfused = node_by_node(p, d)?;
@@ -143,10 +191,7 @@ pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
             };
             let Some(other) = other.filter(|_| !d.is_gpu() && !products[*r]) else { continue };
             let (f, s) = (bits(&fused[n]).map_err(|e| e.to_string())?, bits(other).map_err(|e| e.to_string())?);
-            if let Some(i) = f.iter().zip(&s).position(|(a, b)| a != b) {
-                let t = p.nodes[*r].dtype;
-                return Err(format!("node {r} of {t}: fused and unfused differ at {i}: {:#x} and {:#x}", f[i], s[i]));
-            }
+            equal(&f, &s).map_err(|m| format!("node {r} of {}: fused and unfused differ {m}", p.nodes[*r].dtype))?;
             seen.to_the_bit += 1;
         }
     }

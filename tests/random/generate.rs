@@ -18,8 +18,7 @@ pub fn generate(seed: u64, types: &[DType], device: &Device, most: usize) -> Pro
     // a few are larger than a tile, a row kernel's row or a workgroup
     let large: [&[usize]; 6] = [&[4097], &[70, 129], &[3, 5000], &[1030, 17], &[20_011], &[2, 3, 1500]];
     let (shape, limit) = if d.one_in(60) { (large[d.below(6)].to_vec(), 40_000) } else { (random_shape(&mut d), 3000) };
-    let (meaning, gpu) = (Interpreter::new(device), device.is_gpu());
-    let mut made = Made { nodes: vec![], exprs: vec![], meaning, gpu, limit };
+    let mut made = Made::new(device, device.is_gpu(), limit);
     let first = made.leaf(&mut d, shape.clone(), types);
     made.accept(first);
     if d.one_in(12) {
@@ -54,8 +53,9 @@ pub fn generate(seed: u64, types: &[DType], device: &Device, most: usize) -> Pro
     Program { nodes: made.nodes, roots }
 }
 
-struct Made {
-    nodes: Vec<Spec>,
+/// A program in the making.
+pub struct Made {
+    pub nodes: Vec<Spec>,
     exprs: Vec<Expr>,
     meaning: Interpreter,
     gpu: bool,
@@ -85,8 +85,13 @@ fn sum_type(t: DType) -> DType {
 }
 
 impl Made {
+    /// Nothing yet; `meaning` is the device whose bounds decide which nodes mean something.
+    pub fn new(meaning: &Device, gpu: bool, limit: usize) -> Made {
+        Made { nodes: vec![], exprs: vec![], meaning: Interpreter::new(meaning), gpu, limit }
+    }
+
     /// Takes a node in, unless it means nothing: an element that rounding errors decide tests nothing.
-    fn accept(&mut self, spec: Spec) {
+    pub fn accept(&mut self, spec: Spec) {
         if spec.shape.iter().product::<usize>() > self.limit || spec.shape.len() > 6 {
             return;
         }
@@ -104,7 +109,7 @@ impl Made {
         }
     }
 
-    fn leaf(&self, d: &mut Dice, shape: Vec<usize>, types: &[DType]) -> Spec {
+    pub fn leaf(&self, d: &mut Dice, shape: Vec<usize>, types: &[DType]) -> Spec {
         let op = match d.below(30) {
             0 => "wild",
             1 => "uniform",
@@ -184,7 +189,7 @@ impl Made {
     }
 
     /// A function of the table, of nodes.
-    fn row(&self, row: Row, args: &[usize]) -> Option<Spec> {
+    pub fn row(&self, row: Row, args: &[usize]) -> Option<Spec> {
         let select = row.name() == "select";
         let mut shape = vec![];
         for a in args {
@@ -203,7 +208,7 @@ impl Made {
         Some(Spec { op: row.name().into(), args, numbers: vec![], shape, dtype: row.result(t) })
     }
 
-    fn binary(&self, d: &mut Dice, a: usize, b: usize) -> Option<Spec> {
+    pub fn binary(&self, d: &mut Dice, a: usize, b: usize) -> Option<Spec> {
         if d.one_in(5) {
             return self.row(testing::row(COMPARE[d.below(COMPARE.len())])?, &[a, b]);
         }
@@ -221,7 +226,7 @@ impl Made {
     }
 
     /// A function of a node and a number, on either side.
-    fn with_number(&self, d: &mut Dice, a: usize) -> Option<Spec> {
+    pub fn with_number(&self, d: &mut Dice, a: usize) -> Option<Spec> {
         let Spec { shape, dtype, .. } = self.nodes[a].clone();
         if dtype == Bool {
             return None;
@@ -360,7 +365,7 @@ impl Made {
         Some(Spec { op: op.into(), args: vec![Given::Node(a)], numbers, shape, dtype })
     }
 
-    fn product(&self, a: usize, b: usize) -> Option<Spec> {
+    pub fn product(&self, a: usize, b: usize) -> Option<Spec> {
         let (x, y) = (&self.nodes[a], &self.nodes[b]);
         let (m, n) = (x.shape.len(), y.shape.len());
         if m == 0 || n == 0 || x.shape[m - 1] != y.shape[n.saturating_sub(2)] {
