@@ -120,7 +120,7 @@ fn a_process_that_writes() {
     let Some(dir) = std::env::var_os("CUPRIC_TEST_FOLDER") else { return };
     let dir = PathBuf::from(dir);
     for i in 0.. {
-        let x = cupric::full([1 << 20], i as f32).eval().unwrap();
+        let x = cupric::full([1 << 20], i as f32, cupric::DType::F32).eval().unwrap();
         x.to_npy(dir.join("old.npy")).unwrap();
         x.to_npy(dir.join(format!("new-{i}.npy"))).unwrap();
     }
@@ -165,9 +165,11 @@ fn through(pipe: &Path, pieces: Vec<Vec<u8>>) -> cupric::Result<Array> {
 fn a_pipe_is_read_to_its_end() {
     let dir = Folder::new("pipe");
     let pipe = dir.fifo("pipe");
-    for x in
-        [array![1, 2, 3], array![[1, 2], [3, 4]].t().eval().unwrap(), cupric::arange(0, 1_000_003, 1).eval().unwrap()]
-    {
+    for x in [
+        array![1, 2, 3],
+        array![[1, 2], [3, 4]].t().eval().unwrap(),
+        cupric::arange(0, 1_000_003, 1, cupric::DType::I32).eval().unwrap(),
+    ] {
         let bytes = x.to_npy_bytes().unwrap();
         let got = through(&pipe, vec![bytes.clone()]).unwrap();
         assert_eq!((got.shape(), got.to_vec::<i32>().unwrap()), (x.shape(), x.to_vec::<i32>().unwrap()));
@@ -213,7 +215,7 @@ fn a_process_that_reads() {
 #[test]
 fn the_standard_input_is_a_file_too() {
     let dir = Folder::new("stdin");
-    let bytes = cupric::arange(0, 100_000, 1).to_npy_bytes().unwrap();
+    let bytes = cupric::arange(0, 100_000, 1, cupric::DType::I32).to_npy_bytes().unwrap();
     let mut reader = child("found::files::a_process_that_reads", &dir.0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -62,9 +62,9 @@ fn every_operation(d: &Device) -> Vec<(String, Expr)> {
     put("a view of a reshaped product", x.matmul(&w).t().reshape([3, 10]).slice(s![..2]));
     put("a stored array", x.clone().into());
     put("a view of a stored array", x.slice(s![1..3]).t());
-    put("uniform", Rng::new(1).uniform([4, 3]) + &small(&[1], 1));
-    put("normal", Rng::new(1).normal([4, 3]) * &small(&[1], 1));
-    put("arange", arange(0, 6, 1).expand_dims(1) + &x);
+    put("uniform", Rng::new(1).uniform([4, 3], DType::F32) + &small(&[1], 1));
+    put("normal", Rng::new(1).normal([4, 3], DType::F32) * &small(&[1], 1));
+    put("arange", arange(0, 6, 1, DType::I32).expand_dims(1) + &x);
     put("a cast", x.astype(DType::F16));
     put("nothing", x.slice(s![..0]).exp());
     put("a sum of nothing", x.slice(s![..0]).sum(0));

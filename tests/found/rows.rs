@@ -14,7 +14,7 @@ fn softmax_behind_a_cast_from_f64(d: &Device) {
     if !has(d, F64) {
         return;
     }
-    let x = Rng::new(3).normal([16, 200]).astype(F64).eval().unwrap().to_device(d).unwrap();
+    let x = Rng::new(3).normal([16, 200], F32).astype(F64).eval().unwrap().to_device(d).unwrap();
     let sums = (&x * 2.0).astype(F32).softmax(-1).sum(-1).to_vec::<f32>().unwrap();
     assert!(sums.iter().all(|s| (s - 1.0).abs() < 1e-5), "{sums:?}");
 }
@@ -27,7 +27,7 @@ fn every_row_function_behind_every_dtype(d: &Device) {
         }
         for rows in ROWS {
             for &n in lengths {
-                let numbers = (Rng::new(7).normal([rows, n]) * 3.0 + 8.0).clip(0.0, 100.0).astype(dtype).eval().unwrap();
+                let numbers = (Rng::new(7).normal([rows, n], F32) * 3.0 + 8.0).clip(0.0, 100.0).astype(dtype).eval().unwrap();
                 let x = numbers.to_device(d).unwrap();
                 // one kernel, with a conversion before it; and the same from a stored f32
                 let fused = ((&x - dtype_one(dtype)) / 3).astype(F32);
