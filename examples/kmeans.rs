@@ -44,7 +44,8 @@ fn run(args: &Args) -> Result<()> {
 
     // one row a pixel; it starts from the colours of k of them
     let x = Array::from_slice(&photo.rgb, [pixels, 3])?.to_device(&device)?.astype(DType::F32).eval()?;
-    let start = Rng::new(seed).permutation(pixels)?.slice(s![..k]).to_device(&device)?;
+    // i32, because not every GPU has 64-bit integers
+    let start = Rng::new(seed).permutation(pixels)?.slice(s![..k]).astype(DType::I32).to_device(&device)?;
     let mut centres = x.take(start, 0).eval()?;
 
     let mut progress = Progress::new("iterations", iterations, args.has("quiet"));
@@ -83,7 +84,7 @@ fn assign(x: &Array, centres: &Array) -> Result<(Array, Array)> {
     // |x - c|² = |x|² - 2 x·c + |c|², and the first term is the same for every colour
     let score = (centres.square().sum(-1) - x.matmul(centres.t()) * 2.0).eval()?;
     let loss = (score.min(-1) + x.square().sum(-1)).mean(..);
-    let mut both = eval_all([&loss, &score.argmin(-1)])?.into_iter();
+    let mut both = eval_all([&loss, &score.argmin(-1).astype(DType::I32)])?.into_iter();
     both.next().zip(both.next()).ok_or_else(|| "two results were expected".into())
 }
 

@@ -157,7 +157,7 @@ fn equal_but_for_dtype_are_two(d: &Device) {
 fn all_lanes_of_a_reduction_count(d: &Device) {
     for (rows, n) in [(1usize, 100_000usize), (7, 4096), (64, 1000), (300, 257)] {
         let x = put(d, (0..rows * n).map(|i| (i % 1009) as i32).collect::<Vec<_>>(), &[rows, n]);
-        let want: Vec<i32> = (0..rows).map(|r| (0..n).map(|i| ((r * n + i) % 1009) as i32).sum()).collect();
+        let want: Vec<i64> = (0..rows).map(|r| (0..n).map(|i| ((r * n + i) % 1009) as i64).sum()).collect();
         for _ in 0..5 {
             same(&x.sum(1), &want);
         }

@@ -34,6 +34,7 @@ fn forms(d: &Device) -> Vec<Expr> {
 fn bits(e: &Expr) -> Vec<u64> {
     match e.dtype().unwrap() {
         F32 => e.to_vec::<f32>().unwrap().into_iter().map(canonical).collect(),
+        I64 => e.to_vec::<i64>().unwrap().into_iter().map(canonical).collect(),
         I32 => e.to_vec::<i32>().unwrap().into_iter().map(canonical).collect(),
         t => panic!("no form has {t}"),
     }
