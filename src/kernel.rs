@@ -90,7 +90,7 @@ pub(crate) enum Op {
     #[cfg_attr(not(test), allow(dead_code))]
     Constant(u64),
     /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
-    Index { strides: Strides, offset: i64 },
+    Index { strides: Box<Strides>, offset: i64 },
     /// A row of the table; operands have the types that its class asks for.
     Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
     /// Conversion from the operand's dtype to the value's, as Rust's `as` (saturating from floats; not 0 is true).
@@ -165,7 +165,7 @@ pub(crate) struct Kernel {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    /// Together they cover `outer`; one, but where an operand spans more than a binding.
+    /// Together they cover `outer`: one, but where an operand spans more than a binding.
     pub windows: Vec<Window>,
     /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
     pub continues: bool,

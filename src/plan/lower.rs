@@ -13,7 +13,6 @@ use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order}
 use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 
 /// The index space of a kernel.
 pub(super) struct Space {
@@ -47,12 +46,13 @@ impl Space {
         };
         let loaded = |n: usize| p.stored[n] && n != owner;
         let mut stack = vec![(node, map)];
-        let mut seen = HashSet::new();
+        let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
         let mut reductions = Vec::new();
         while let Some((n, map)) = stack.pop() {
-            if loaded(n) || !seen.insert(n) {
+            if loaded(n) || seen.contains(&n) {
                 continue;
             }
+            seen.push(n);
             let a = &p.arena.nodes[n];
             match &a.op {
                 AOp::Matmul if map.is_identity_of(&a.shape) => {
@@ -188,7 +188,8 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    memo: HashMap<usize, SmallVec<[(View, usize); 1]>>,
+    /// Values by node and map. A kernel has few, and a list of them is searched faster than a table is made.
+    memo: Vec<(usize, View, usize)>,
     /// For each value, whether a reduction is below it.
     reduced: Vec<bool>,
 }
@@ -212,7 +213,7 @@ impl Draft {
             name: p.arena.nodes[owner].op.name(),
             node,
         };
-        let mut l = Lowering { p, space, owner, draft, memo: HashMap::new(), reduced: vec![] };
+        let mut l = Lowering { p, space, owner, draft, memo: vec![], reduced: vec![] };
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
@@ -324,17 +325,16 @@ impl Lowering<'_> {
         let dtype = n.dtype;
         let v = self.push(Op::Dot, dtype, false, true);
         let identity = widen(&View::identity(&n.shape), 1, &self.space.dims);
-        self.memo.entry(node).or_default().push((identity, v));
+        self.memo.push((node, identity, v));
         Ok(())
     }
 
     fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
-        let known = self.memo.get(&node).and_then(|l| l.iter().find(|(m, _)| m == map));
-        if let Some((_, v)) = known {
+        if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n == node && m == map) {
             return Ok(*v);
         }
         let v = self.lower_new(node, map, inside)?;
-        self.memo.entry(node).or_default().push((map.clone(), v));
+        self.memo.push((node, map.clone(), v));
         Ok(v)
     }
 
@@ -352,13 +352,18 @@ impl Lowering<'_> {
             AOp::Iota(axis) => {
                 let (strides, offset) = map.apply(&unit(n.shape.len(), *axis), 0);
                 let inner = self.is_inner(&strides);
-                Ok(self.push(Op::Index { strides, offset: offset as i64 }, n.dtype, inner, false))
+                Ok(self.push(Op::Index { strides: Box::new(strides), offset: offset as i64 }, n.dtype, inner, false))
             }
             AOp::Philox { word, slots } => {
                 let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
                 let inner = self.is_inner(&strides);
                 self.draft.computes.push(node);
-                let index = self.push(Op::Index { strides, offset: offset as i64 }, DType::U32, inner, false);
+                let index = self.push(
+                    Op::Index { strides: Box::new(strides), offset: offset as i64 },
+                    DType::U32,
+                    inner,
+                    false,
+                );
                 Ok(self.push(Op::Philox { index, word: *word, slots: *slots }, DType::U32, inner, false))
             }
             AOp::Ufunc(row) => {

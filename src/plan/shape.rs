@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
 /// The kernels of a draft, ready to run.
-pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<Vec<Kernel>> {
+pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<SmallVec<[Kernel; 1]>> {
     move_raw(&mut draft);
     order(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
@@ -30,11 +30,21 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     };
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
+    if !matches!(kernel.kind, KernelKind::Reduce(_)) {
+        let mut kernel = kernel;
+        collapse(&mut kernel);
+        windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
+        // a plan of many kernels is mostly these lists
+        kernel.loads.shrink_to_fit();
+        kernel.values.shrink_to_fit();
+        kernel.stores.shrink_to_fit();
+        return Ok(smallvec![kernel]);
+    }
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
         // the elements of one result may lie further apart than a binding reaches: fewer of them at a time
-        let splits = matches!(kernel.kind, KernelKind::Reduce(_)) && length > 1;
+        let splits = length > 1;
         let mut kernels = split(kernel.clone(), p.caps.max_reduce, chunk, first);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
             // after the split: where a reduction is split must not depend on strides
@@ -43,7 +53,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
             windows(p, k, splits).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
         });
         match fit {
-            Ok(()) => return Ok(kernels),
+            Ok(()) => return Ok(kernels.into()),
             Err(_) if splits => chunk = Some(length.div_ceil(4)),
             Err(e) => return Err(e),
         }
@@ -92,7 +102,7 @@ fn stride_vectors<'a>(
     values: &'a mut [Value],
 ) -> impl Iterator<Item = &'a mut Strides> {
     let indices = values.iter_mut().filter_map(|v| match &mut v.op {
-        Op::Index { strides, .. } => Some(strides),
+        Op::Index { strides, .. } => Some(&mut **strides),
         _ => None,
     });
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
@@ -142,7 +152,7 @@ fn collapse(k: &mut Kernel) {
         let vectors = || {
             k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
                 k.values.iter().filter_map(|v| match &v.op {
-                    Op::Index { strides, .. } => Some(strides),
+                    Op::Index { strides, .. } => Some(&**strides),
                     _ => None,
                 }),
             )
@@ -267,7 +277,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
             let mut v = v.clone();
             if let Op::Index { strides, offset } = &mut v.op {
                 let (s, at) = spread(strides, *offset as isize);
-                (*strides, *offset) = (s, at as i64);
+                (**strides, *offset) = (s, at as i64);
             }
             renumber(&mut v.op, &number);
             pass.values.push(v);
@@ -308,7 +318,11 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                     strides.push(steps[moved] * chunk as isize);
                     strides.extend(std::iter::repeat_n(0, pass.inner.len()));
                     let offset = steps[moved] as i64 * (first * chunk) as i64;
-                    pass.values.push(Value { op: Op::Index { strides, offset }, dtype: DType::I32, inner: false });
+                    pass.values.push(Value {
+                        op: Op::Index { strides: Box::new(strides), offset },
+                        dtype: DType::I32,
+                        inner: false,
+                    });
                     let base = pass.values.len() - 1;
                     let op = Op::Ufunc(&arithmetic::add, smallvec![base, within]);
                     pass.values.push(Value { op, dtype: DType::I32, inner: false });
@@ -437,6 +451,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
             }
+            k.windows.reserve_exact(1.max(todo.len()));
             k.windows.push(w);
             continue;
         };

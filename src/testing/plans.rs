@@ -101,3 +101,21 @@ fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
     let wgsl = vec![];
     Ok((plan.to_string(), wgsl))
 }
+/// scratch
+pub fn zz(e: &Expr) -> String {
+    let planned = plan::plan(&[e], None, Device::cpu().backend().caps(), 1).unwrap();
+    let p = &planned.plan.plan;
+    let v: usize = p.kernels.iter().map(|k| k.values.len()).sum();
+    let l: usize = p.kernels.iter().map(|k| k.loads.len()).sum();
+    let vc: usize = p.kernels.iter().map(|k| k.values.capacity()).sum();
+    let lc: usize = p.kernels.iter().map(|k| k.loads.capacity()).sum();
+    use crate::kernel::*;
+    format!(
+        "{} kernels, {v} values cap {vc} of {} B, {l} loads cap {lc} of {} B, kernel {} B, temps {}",
+        p.kernels.len(),
+        size_of::<Value>(),
+        size_of::<Load>(),
+        size_of::<Kernel>(),
+        p.temps.len()
+    )
+}
