@@ -36,6 +36,8 @@ pub struct Caps {
     pub max_bindings: usize,
     /// Values of one kernel.
     pub max_values: usize,
+    /// What compiling one kernel may cost, in additions ([`Ufunc::compile_cost`]); a kernel that would cost more is cut.
+    pub max_cost: u32,
     /// The longest row (elements of `inner`) of a row kernel.
     pub max_row: usize,
     /// The most elements that one reduction over inner lanes, and over outer lanes, takes in one kernel; longer ones
@@ -197,6 +199,16 @@ pub(crate) struct Plan {
 }
 
 impl Kernel {
+    /// What compiling it costs, in additions.
+    pub fn compile_cost(&self) -> u32 {
+        let one = |v: &Value| match &v.op {
+            Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
+            Op::Philox { .. } => 8,
+            _ => 1,
+        };
+        self.values.iter().map(one).sum()
+    }
+
     /// Indices of the kernel's space.
     pub fn outer_size(&self) -> usize {
         layout::product(&self.outer)

@@ -6,7 +6,7 @@
 //! compute is stored, and the search begins again.
 
 use super::graph::{ANode, AOp, Arena};
-use super::lower::{Draft, Space};
+use super::lower::{Draft, Scratch, Space};
 use super::shape;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +14,7 @@ use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use crate::ufunc::Class;
 use smallvec::{SmallVec, smallvec};
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 /// The planner's view of the graph.
@@ -30,12 +31,14 @@ pub(super) struct Planner<'a> {
     consumer: Vec<usize>,
     /// Which result a node is.
     outputs: HashMap<usize, usize>,
+    /// What each kernel in the making writes its lists into before they are kept.
+    pub scratch: Cell<Scratch>,
 }
 
 /// The kernels of one node that is stored.
 struct Stage {
     node: usize,
-    kernels: SmallVec<[Kernel; 1]>,
+    kernels: Vec<Kernel>,
     /// Nodes whose values the kernels compute.
     computes: Vec<u32>,
 }
@@ -107,6 +110,15 @@ fn cost(n: &ANode) -> u32 {
     }
 }
 
+/// What compiling it costs, in additions.
+fn compile_cost(arena: &Arena, n: &ANode) -> u32 {
+    match &n.op {
+        AOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
+        AOp::Philox { .. } => 8,
+        _ => 1,
+    }
+}
+
 impl<'a> Planner<'a> {
     fn new(arena: &'a Arena, caps: &'a Caps) -> Planner<'a> {
         let n = arena.nodes.len();
@@ -117,6 +129,7 @@ impl<'a> Planner<'a> {
             stored: vec![false; n],
             uses: vec![0; n],
             consumer: vec![usize::MAX; n],
+            scratch: Cell::default(),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
@@ -176,6 +189,7 @@ impl<'a> Planner<'a> {
         let n = &self.arena.nodes[node];
         match &n.op {
             AOp::Input { strides, .. } => strides.clone(),
+            _ if n.shape.len() == 1 => smallvec![1],
             _ => {
                 let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
                 Layout::ordered(&n.shape, &order).strides
@@ -194,12 +208,18 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Cuts graphs whose kernels would have too many values or operands.
+    /// Cuts graphs whose kernels would have too many values or operands, or take too long to compile.
     fn limit_sizes(&mut self) {
         let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
         type Set = Vec<u32>;
         let mut sets: Vec<Option<(Box<[u32]>, Box<[u32]>)>> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
+        // a compiler takes long over few values where they are dear
+        let costs: Vec<u32> = match self.caps.max_cost {
+            u32::MAX => vec![],
+            _ => self.arena.nodes.iter().map(|n| compile_cost(self.arena, n)).collect(),
+        };
+        let cost = |node: u32| costs.get(node as usize).copied().unwrap_or(0);
         fn unite(into: &mut Set, other: &[u32]) {
             if into.is_empty() {
                 into.extend_from_slice(other);
@@ -227,7 +247,8 @@ impl<'a> Planner<'a> {
                         unite(&mut loads, l);
                     }
                 }
-                if values.len() < most_values && loads.len() <= most_loads {
+                let cost = values.iter().fold(cost(i as u32), |all, v| all.saturating_add(cost(*v)));
+                if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
@@ -302,7 +323,7 @@ impl<'a> Planner<'a> {
             None => self.buffer(node),
         };
         let to = Store { buffer, dtype: self.arena.nodes[node].dtype, strides, offset: offset as isize, value: 0 };
-        let mut stage = Stage { node, kernels: smallvec![], computes: vec![] };
+        let mut stage = Stage { node, kernels: vec![], computes: vec![] };
         let n = &self.arena.nodes[node];
         match &n.op {
             AOp::Concat(axis) => {
@@ -363,6 +384,8 @@ impl<'a> Planner<'a> {
                             rows = false;
                             continue;
                         }
+                        // a list of its own size: there may be a million of them
+                        kernels if stage.kernels.is_empty() => stage.kernels = kernels?,
                         kernels => stage.kernels.extend(kernels?),
                     }
                     stage.computes.extend(computes);

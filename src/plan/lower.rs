@@ -45,6 +45,9 @@ impl Space {
             matmul: None,
         };
         let loaded = |n: usize| p.stored[n] && n != owner;
+        if !ends_in_loop(p, node, loaded) {
+            return Ok(own);
+        }
         let mut stack = vec![(node, map)];
         let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
         let mut reductions = Vec::new();
@@ -115,6 +118,25 @@ impl Space {
         }
         Some(Space { outer, dims, map: to_node, order, lanes, row, matmul: None })
     }
+}
+
+/// Whether a matmul or a reduction can be reached through what runs in the kernel of `node`.
+fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
+    let mut stack: SmallVec<[usize; 32]> = smallvec![node];
+    let mut seen: SmallVec<[usize; 32]> = smallvec![];
+    while let Some(n) = stack.pop() {
+        if loaded(n) || seen.contains(&n) {
+            continue;
+        }
+        seen.push(n);
+        let a = &p.arena.nodes[n];
+        match &a.op {
+            AOp::Matmul | AOp::Reduce(..) => return true,
+            AOp::View(_) | AOp::Ufunc(_) | AOp::Cast => stack.extend(a.args.iter().copied()),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// In which order a reduction walks its operand: strides over the space, and whether lanes lie along the inner or the
@@ -194,6 +216,27 @@ struct Lowering<'a> {
     reduced: Vec<bool>,
 }
 
+/// Lists that kernels in the making share, so that what is kept of each takes no more memory than it needs.
+#[derive(Default)]
+pub(super) struct Scratch {
+    loads: Vec<Load>,
+    values: Vec<Value>,
+    memo: Vec<(usize, View, usize)>,
+    reduced: Vec<bool>,
+}
+
+impl Scratch {
+    /// The lists of a draft, to keep; their memory stays here.
+    pub fn keep(p: &Planner<'_>, loads: &mut Vec<Load>, values: &mut Vec<Value>) {
+        let (all_loads, all_values) = (std::mem::take(loads), std::mem::take(values));
+        let mut scratch = p.scratch.take();
+        (scratch.loads, scratch.values) = (all_loads, all_values);
+        *loads = scratch.loads.drain(..).collect();
+        *values = scratch.values.drain(..).collect();
+        p.scratch.set(scratch);
+    }
+}
+
 /// A node that has to be stored before this kernel can be made.
 type Lowered<T> = std::result::Result<T, usize>;
 
@@ -201,19 +244,20 @@ impl Draft {
     /// The kernel that computes `node` into `to`; or the node that must be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let inner: Shape = space.dims[space.outer..].into();
+        let scratch = p.scratch.take();
         let draft = Draft {
             kind: KernelKind::Elementwise,
             outer: space.dims[..space.outer].into(),
             inner,
-            loads: vec![],
-            values: vec![],
-            stores: vec![],
+            loads: scratch.loads,
+            values: scratch.values,
+            stores: Vec::with_capacity(1),
             order: space.order.clone(),
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
             node,
         };
-        let mut l = Lowering { p, space, owner, draft, memo: vec![], reduced: vec![] };
+        let mut l = Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced };
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
@@ -237,7 +281,11 @@ impl Draft {
             None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
             None => KernelKind::Reduce(space.lanes),
         };
-        Ok(l.draft)
+        let Lowering { draft, mut memo, mut reduced, .. } = l;
+        memo.clear();
+        reduced.clear();
+        p.scratch.set(Scratch { memo, reduced, ..Scratch::default() });
+        Ok(draft)
     }
 }
 
@@ -370,8 +418,12 @@ impl Lowering<'_> {
                 let row: &'static Ufunc = row;
                 let mut args: SmallVec<[usize; 3]> = smallvec![];
                 for a in &n.args {
-                    let m = broadcast_map(map, &p.arena.nodes[*a].shape, &n.shape);
-                    let mut v = self.lower(*a, &m, inside)?;
+                    let shape = &p.arena.nodes[*a].shape;
+                    // most operands have the result's shape, and so its map
+                    let mut v = match *shape == n.shape && !shape.contains(&1) {
+                        true => self.lower(*a, map, inside)?,
+                        false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
+                    };
                     if row.rounds_first && self.draft.values[v].dtype.is_half() {
                         v = self.round(v);
                     }

@@ -2,7 +2,7 @@
 //! ones, and the windows of arrays that are larger than a binding.
 
 use super::fuse::{Planner, moves_raw};
-use super::lower::Draft;
+use super::lower::{Draft, Scratch};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
@@ -12,11 +12,12 @@ use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
 /// The kernels of a draft, ready to run.
-pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<SmallVec<[Kernel; 1]>> {
+pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
-    let kernel = Kernel {
+    Scratch::keep(p, &mut draft.loads, &mut draft.values);
+    let mut kernel = Kernel {
         kind,
         outer,
         inner,
@@ -31,14 +32,9 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<S
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
-        let mut kernel = kernel;
         collapse(&mut kernel);
         windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
-        // a plan of many kernels is mostly these lists
-        kernel.loads.shrink_to_fit();
-        kernel.values.shrink_to_fit();
-        kernel.stores.shrink_to_fit();
-        return Ok(smallvec![kernel]);
+        return Ok(vec![kernel]);
     }
     let mut chunk = None;
     loop {
@@ -53,7 +49,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<S
             windows(p, k, splits).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
         });
         match fit {
-            Ok(()) => return Ok(kernels.into()),
+            Ok(()) => return Ok(kernels),
             Err(_) if splits => chunk = Some(length.div_ceil(4)),
             Err(e) => return Err(e),
         }
