@@ -86,11 +86,11 @@ list! {
     equal_takes_without_mode, "7 random expressions", "found planted::cpu::takes", "equal takes that differ in mode alone are one";
     erfc_quotient_uncorrected, "4 f32 sweep", "sweep once_wrong", "erfc divides with a reciprocal that is not corrected";
     error_forgotten, "1 refusals", "refusals cpu", "a number that does not fit is written all the same";
-    error_of_another_gather, "10 faults", "take gpu", "a late error names the first gather of all";
+    error_of_another_gather, "10 faults", "found planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "errors the_first_error", "an error names the line of eval, not of the operation";
     far_angle_loses_its_low_part, "4 f32 sweep", "sweep once_wrong", "sin and cos of large angles reduce them to one f32";
     floats_written_to_integers, "1 refusals", "writes cpu::casts", "floats are written to an array of integers";
-    gathers_reach_left_out, "9 boundaries", "boundaries cannot", "the reach of a gather does not count in a window";
+    gathers_reach_left_out, "9 boundaries", "found planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "errors devices_by_name", "gpu:7 is the first GPU";
     half_accumulation, "2 f16", "bites half", "f16 accumulation in a sum";
     half_accumulation_on_gpu, "2 f16", "found planted::gpu::half", "partial results of f16 rounded in a split reduction on a GPU";

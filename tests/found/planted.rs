@@ -92,6 +92,31 @@ fn shaders_of_takes_are_kept_by_mode(d: &Device) {
     }
 }
 
+fn a_bad_index_names_its_own_take(d: &Device) {
+    let d = own(d);
+    let x = put(&d, vec![10i32, 20, 30], &[3]);
+    let good = put(&d, vec![2i32], &[1]);
+    let first = x.take(&good, 0).eval().unwrap();
+    let bad = put(&d, vec![0i32, 3], &[2]);
+    let (line, taken) = (line!(), x.take(&bad, 0));
+    let e = taken.to_vec::<i32>().unwrap_err();
+    assert_eq!((e.kind(), e.location().unwrap().line()), (ErrorKind::Index, line));
+    same(&first, &[30]);
+}
+
+fn windows_reach_as_far_as_their_gathers(d: &Device) {
+    // four rows begin within a binding of 64 KiB, and end beyond it
+    let d = match d.is_gpu() {
+        #[cfg(feature = "gpu")]
+        true => testing::shrunk_gpu(64 << 10, 4).unwrap(),
+        _ => testing::shrunk_cpu().unwrap(),
+    };
+    let x = put(&d, (0..40_000).collect::<Vec<i32>>(), &[8, 5000]);
+    let i = put(&d, vec![0i32, -1, 17], &[3]);
+    let want: Vec<i32> = (0..8).flat_map(|r| [0, 4999, 17].map(|c| r * 5000 + c)).collect();
+    same(&x.take(&i, 1), &want);
+}
+
 fn synchronize_reports_a_bad_index(d: &Device) {
     let d = own(d);
     let x = put(&d, vec![1i32, 2, 3], &[3]);
