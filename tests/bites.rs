@@ -1,4 +1,4 @@
-//! What no other quick test holds: each of these goes red at a fault of `tests/mutants`.
+//! What no other quick test holds: each of these goes red at a fault of `src/mutants.rs`.
 
 mod support;
 use cupric::DType::*;

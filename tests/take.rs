@@ -67,6 +67,8 @@ fn rows_columns_and_repeats(d: &Device) {
 }
 
 fn indices_of_indices_and_tables_of_them(d: &Device) {
+    // a late error goes to whoever reads next on the device
+    let d = &own(d);
     let x = put(d, (0..640).map(|v| v as f32).collect::<Vec<_>>(), &[10, 64]);
     let i = put(d, vec![3, 9, -2, 0, 7], &[5]);
     let j = put(d, vec![4, 1, 1, 2], &[4]);
@@ -87,6 +89,7 @@ fn indices_of_indices_and_tables_of_them(d: &Device) {
 }
 
 fn the_first_bad_index_is_named(d: &Device) {
+    let d = &own(d);
     let x = put(d, vec![1f32; 64 * 10], &[10, 64]);
     for (list, bad) in [(vec![1, 2, 12, 3, 99], 12), (vec![0, 0, -11, 10], -11), (vec![10; 5], 10)] {
         let i = put(d, list.clone(), &[list.len()]);
