@@ -80,7 +80,7 @@ fn run(options: &Options) -> Result<()> {
     for epoch in 1..=options.epochs {
         // one kernel shuffles the images and adds a little noise, so that the network does not learn them by heart
         let order = rng.permutation(images)?.to_device(&device)?;
-        let noise = rng.normal([images, PIXELS]) * NOISE;
+        let noise = rng.normal([images, PIXELS], DType::F32) * NOISE;
         let x = (data.train_x.take(&order, 0) + noise).astype(options.dtype).eval()?;
         let y = data.train_y.take(&order, 0).eval()?;
         let mut total = zeros((), DType::F32).to_device(&device)?;
@@ -143,7 +143,7 @@ impl Digits {
         let standard = |x: &Expr| ((x - &mean) / &spread).astype(options.dtype).eval();
         Ok(Digits {
             train_x: standard(&pixels[0])?,
-            train_y: digits[0].expand_dims(1).equal(arange(0, DIGITS, 1)).astype(DType::F32).eval()?,
+            train_y: digits[0].expand_dims(1).equal(arange(0, DIGITS, 1, DType::I32)).astype(DType::F32).eval()?,
             test_x: standard(&pixels[1])?,
             test_y: digits[1].astype(DType::I32).eval()?,
         })
@@ -205,7 +205,7 @@ struct Network {
 impl Network {
     fn new(dtype: DType, device: &Device, rng: &mut Rng) -> Result<Network> {
         // He's start: relu halves the variance, the factor 2 restores it
-        let mut weights = |n: usize, m: usize| rng.normal([n, m]) * (2.0 / n as f64).sqrt();
+        let mut weights = |n: usize, m: usize| rng.normal([n, m], DType::F32) * (2.0 / n as f64).sqrt();
         let parameters = [
             Parameter::new(weights(PIXELS, HIDDEN), device)?,
             Parameter::new(zeros([HIDDEN], DType::F32), device)?,
@@ -213,7 +213,7 @@ impl Network {
             Parameter::new(zeros([DIGITS], DType::F32), device)?,
         ];
         let scale = if dtype == DType::F16 { 32768.0 } else { 1.0 };
-        Ok(Network { parameters, dtype, scale: full((), scale).to_device(device)? })
+        Ok(Network { parameters, dtype, scale: full((), scale, DType::F32).to_device(device)? })
     }
 
     /// The hidden layer, and a score for each digit (its softmax is the probability).

@@ -42,7 +42,7 @@ fn run(args: &Args) -> Result<()> {
     for dtype in [DType::F32, DType::F16] {
         // the same draws for both; f16 is rounded from f32
         let mut rng = Rng::new(seed);
-        let x = rng.normal([batch, tokens, width]).astype(dtype).to_device(&device)?;
+        let x = rng.normal([batch, tokens, width], DType::F32).astype(dtype).to_device(&device)?;
         let block = Block::new(width, heads, dtype, &device, &mut rng)?;
         let (mut result, mut times) = (x.clone(), vec![]);
         for _ in 0..=runs {
@@ -83,7 +83,7 @@ impl Block {
     fn new(w: usize, heads: usize, dtype: DType, device: &Device, rng: &mut Rng) -> Result<Block> {
         let make = |e: Expr| e.astype(dtype).to_device(device);
         let mut layer = |n: usize, m: usize| -> Result<(Array, Array)> {
-            Ok((make(rng.normal([n, m]) / (n as f64).sqrt())?, make(rng.normal([m]) * 0.02)?))
+            Ok((make(rng.normal([n, m], DType::F32) / (n as f64).sqrt())?, make(rng.normal([m], DType::F32) * 0.02)?))
         };
         let layers = [layer(w, 3 * w)?, layer(w, w)?, layer(w, 4 * w)?, layer(4 * w, w)?];
         Ok(Block { heads, layers })
@@ -110,7 +110,7 @@ impl Block {
         let all = self.layer(0, x).reshape([batch, tokens, 3, self.heads, size]).permute_dims([2, 0, 3, 1, 4]);
         let [q, k, v] = [0, 1, 2].map(|i| all.slice(s![i]));
         let scores = q.matmul(k.matrix_transpose()) / (size as f64).sqrt();
-        let position = arange(0, tokens, 1);
+        let position = arange(0, tokens, 1, DType::I32);
         let later = position.greater(position.expand_dims(1));
         let mixed = select(later, -INF, scores).softmax(-1).matmul(v);
         let joined = mixed.permute_dims([0, 2, 1, 3]).reshape([batch, tokens, width]);

@@ -86,7 +86,7 @@ fn run(args: &Args) -> Result<()> {
 
 /// A cold plate with two hot spots, and where it has walls.
 fn plate(n: usize, device: &Device) -> Result<(Array, Array)> {
-    let along = (arange(0, n, 1).astype(DType::F32) + 0.5) / n;
+    let along = (arange(0, n, 1, DType::I32).astype(DType::F32) + 0.5) / n;
     let (x, y) = (along.clone(), along.expand_dims(1));
     let disc = |cx: f64, cy: f64, r: f64| hypot(&x - cx, &y - cy).less(r);
     let heat = select(disc(0.25, 0.3, 0.13), 1.0, select(disc(0.75, 0.78, 0.07), 0.8, 0.0));

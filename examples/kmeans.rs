@@ -52,7 +52,7 @@ fn run(args: &Args) -> Result<()> {
     for iteration in 1..=iterations {
         let (loss, nearest) = assign(&x, &centres)?;
         // row i of the one-hot matrix is 1 in the column of pixel i's colour, so a product with it sums a colour's pixels
-        let one_hot = nearest.expand_dims(1).equal(arange(0, k, 1)).astype(DType::F32).eval()?;
+        let one_hot = nearest.expand_dims(1).equal(arange(0, k, 1, DType::I32)).astype(DType::F32).eval()?;
         let count = one_hot.sum(0).expand_dims(1);
         let mean = one_hot.t().matmul(&x) / &count;
         // a colour that no pixel chose stays where it is
@@ -71,7 +71,7 @@ fn run(args: &Args) -> Result<()> {
     let (loss, nearest) = assign(&x, &centres)?;
     let colours = centres.round().astype(DType::U8).eval()?;
     let painted = Picture::from_rgb(photo.width, photo.height, colours.take(&nearest, 0).to_vec::<u8>()?);
-    let share = nearest.expand_dims(1).equal(arange(0, k, 1)).mean(0).to_vec::<f32>()?;
+    let share = nearest.expand_dims(1).equal(arange(0, k, 1, DType::I32)).mean(0).to_vec::<f32>()?;
     sheet(photo, painted, &colours.to_vec::<u8>()?, &share).save(&out)?;
     say(format_args!("loss {:.3}, {:.2} s", loss.item::<f32>()?, started.elapsed().as_secs_f64()))?;
     say(format_args!("the picture is in {}", out.display()))?;

@@ -49,7 +49,7 @@ fn run(args: &Args) -> Result<()> {
     // a row of real parts and a column of imaginary ones; they become a plane where they meet
     let pixel = span / columns as f64;
     let along = |n: usize, centre: f64, step: f64| {
-        (arange(0, n, 1).astype(DType::F32) - (n as f64 - 1.0) / 2.0) * step + centre
+        (arange(0, n, 1, DType::I32).astype(DType::F32) - (n as f64 - 1.0) / 2.0) * step + centre
     };
     let cx = along(columns, x, pixel).to_device(&device)?;
     let cy = along(rows, y, -pixel).expand_dims(1).to_device(&device)?;

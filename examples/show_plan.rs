@@ -38,7 +38,9 @@ const EXPRESSIONS: [(&str, &str, Make); 10] = [
     ("matmul_bias_relu", "maximum(x.matmul(weights) + bias, 0.0)", |i| maximum(i.x.matmul(&i.weights) + &i.bias, 0.0)),
     ("transpose_sum", "x.t().sum(0)", |i| i.x.t().sum(0)),
     ("take", "x.take(picks, 0) * 0.5", |i| i.x.take(&i.picks, 0) * 0.5),
-    ("noise", "x + Rng::new(0).normal([columns])", |i| &i.x + Rng::new(0).normal(i.bias.shape().unwrap_or(&[1]))),
+    ("noise", "x + Rng::new(0).normal([columns], DType::F32)", |i| {
+        &i.x + Rng::new(0).normal(i.bias.shape().unwrap_or(&[1]), DType::F32)
+    }),
 ];
 
 fn main() -> ExitCode {
@@ -76,7 +78,7 @@ fn run(formula: &str, make: Make, [rows, columns]: [usize; 2], dtype: DType, dev
         y: blank(&[rows, columns])?,
         weights: blank(&[columns, columns])?,
         bias: blank(&[columns])?,
-        picks: (rows as i64 - arange(1, rows + 1, 2)).to_device(&device)?.into(),
+        picks: (rows as i64 - arange(1, rows + 1, 2, DType::I32)).to_device(&device)?.into(),
     };
     let expression = make(&inputs);
     let (gives, lengths) = (expression.dtype()?, expression.shape()?);

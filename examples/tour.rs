@@ -18,7 +18,7 @@ fn tour(device: &str) -> Result<(), Box<dyn std::error::Error>> {
     say(format_args!("on {device}"))?;
 
     // random numbers are the same on every device; an expression is computed where it is told to
-    let x = Rng::new(0).normal([1000, 64]).to_device(&device)?;
+    let x = Rng::new(0).normal([1000, 64], DType::F32).to_device(&device)?;
     // shapes broadcast as NumPy's; all of it is three kernels
     let z = ((&x - x.mean(0)) / (x.std(0) + 1e-6)).eval()?;
     say(format_args!("standardized: {z}"))?;

@@ -13,7 +13,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let a = bitcast<f32>(operands[i].x);
     let b = bitcast<f32>(operands[i].y);
     let c = bitcast<f32>(operands[i].z);
-    let at = i * 10u;
+    let at = i * 11u;
     results[at] = bitcast<u32>(a);
     results[at + 1u] = bitcast<u32>(a + b);
     results[at + 2u] = bitcast<u32>(a * b);
@@ -25,4 +25,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     results[at + 7u] = bitcast<u32>((a + b) - a);
     results[at + 8u] = pack2x16float(vec2<f32>(a, 0.0)) & 0xffffu;
     results[at + 9u] = bitcast<u32>(i32(a));
+    // a compiler that takes NaN and infinities for absent gives 0
+    results[at + 10u] = bitcast<u32>(a - a);
 }

@@ -62,7 +62,11 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
-/// Bytes of a device's memory as cupric accounts for them.
+/// Bytes of a device's memory as cupric accounts for them: those of arrays and temporaries, in the sizes that were really
+/// allocated (sizes are rounded up, so that memory fits again; up to 64 bytes take 64 on the CPU, none take none).
+///
+/// Not counted are compiled kernels, the scratch of threads (some hundred KiB each), and the host's memory that a transfer
+/// to or from a GPU takes while it runs (64 MiB at most at a time).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemoryInfo {
@@ -72,7 +76,7 @@ pub struct MemoryInfo {
     pub cached: usize,
     /// The most that was in use at once.
     pub peak: usize,
-    /// The budget, where one was set.
+    /// The budget, where one was set: `used` and `cached` together never pass it.
     pub limit: Option<usize>,
 }
 

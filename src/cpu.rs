@@ -4,12 +4,13 @@
 //! | file | what it does |
 //! |---|---|
 //! | `memory.rs` | the pool |
-//! | `program.rs`, `compile.rs`, `convert.rs` | from a kernel to steps and registers |
+//! | `program.rs`, `compile.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers |
 //! | `tile.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `small.rs` | elementwise kernels over a few elements, without all that |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 
+mod arena;
 mod compile;
 mod convert;
 mod elementwise;

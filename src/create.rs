@@ -1,13 +1,18 @@
 //! Floor 9: arrays from nothing and from Rust data. Creation functions are lazy and have no device: they run where
 //! the expression that uses them runs.
 
+mod line;
+mod literal;
+
+pub use literal::{LiteralArray, all_float_literals, literal};
+
 use crate::array::Array;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, Kind, Operand, carry, cast, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{arithmetic, logic};
-use half::{bf16, f16};
+use line::Line;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -41,18 +46,35 @@ pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
-/// A number everywhere, of its default dtype: f32, i32 or bool (`.astype` for another).
+/// A number everywhere, converted to `dtype` once. An array as `value` is converted and broadcast.
 ///
 /// ```
-/// assert_eq!(cupric::full([2], 1.5).to_vec::<f32>()?, [1.5, 1.5]);
+/// use cupric::{DType, full};
+/// assert_eq!(full([2], 1.5, DType::F32).to_vec::<f32>()?, [1.5, 1.5]);
+/// assert_eq!(full([2], 0.1, DType::F64).to_vec::<f64>()?, [0.1, 0.1]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn full(shape: impl IntoShape, value: impl Operand) -> Expr {
+pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
-    match value.into_arg() {
-        Arg::Scalar(s) => filled("full", shape, s, s.default_dtype(), at),
-        Arg::Expr(e) => crate::expr::view("full", &e, at, |from| layout::View::broadcast_to(from, &shape_arg(shape)?)),
+    carry(at, || match value.into_arg() {
+        Arg::Scalar(s) => {
+            fits("full", s, dtype, at)?;
+            Ok(filled("full", shape, s, dtype, at))
+        }
+        Arg::Expr(e) => {
+            let e = cast(e, dtype, at);
+            Ok(crate::expr::view("full", &e, at, |from| layout::View::broadcast_to(from, &shape_arg(shape)?)))
+        }
+    })
+}
+
+/// An error for a number that `dtype` cannot stand for: an integer outside its range, a float in an integer type, a
+/// number that is no truth in bool.
+fn fits(op: &'static str, s: Scalar, dtype: DType, at: Loc) -> Result<()> {
+    match s.promote_with(dtype) {
+        Some(d) if mutant!(error_forgotten, true, d == dtype) => Ok(()),
+        _ => Err(Error::new(ErrorKind::Argument, op, format!("{s} does not fit dtype {dtype}"), at)),
     }
 }
 
@@ -86,12 +108,9 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     carry(at, || {
         let node = x.checked()?;
         match value.into_arg() {
-            Arg::Scalar(s) if s.promote_with(node.dtype) == Some(node.dtype) => {
-                Ok(on_device_of(x, Expr::fill(s, node.shape.clone(), node.dtype, at), at))
-            }
             Arg::Scalar(s) => {
-                let detail = format!("{s} does not fit dtype {}", node.dtype);
-                Err(Error::new(ErrorKind::Argument, "full_like", detail, at))
+                fits("full_like", s, node.dtype, at)?;
+                Ok(on_device_of(x, Expr::fill(s, node.shape.clone(), node.dtype, at), at))
             }
             Arg::Expr(e) => {
                 let e = cast(e, node.dtype, at);
@@ -118,80 +137,110 @@ fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, a
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// `start`, `start + step`, … below `stop` (above it for a negative step), of the numbers' default dtype.
+/// `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. For an integer type the three
+/// are integers and every element is in the type's range, or it is an error; a float is rounded once from its exact
+/// value.
 ///
 /// ```
-/// use cupric::arange;
-/// assert_eq!(arange(0, 10, 3).to_vec::<i32>()?, [0, 3, 6, 9]);
-/// assert_eq!(arange(1.0, 2.0, 0.5).to_vec::<f32>()?, [1., 1.5]);
+/// use cupric::{DType, arange};
+/// assert_eq!(arange(0, 10, 3, DType::I32).to_vec::<i32>()?, [0, 3, 6, 9]);
+/// assert_eq!(arange(1.0, 2.0, 0.5, DType::F64).to_vec::<f64>()?, [1., 1.5]);
+/// assert!(arange(0, 300, 1, DType::U8).eval().is_err());
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand) -> Expr {
+pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
     carry(at, || {
+        let wrong = |detail: String| Error::new(ErrorKind::Argument, "arange", detail, at);
         let number = |a: Arg| match a {
             Arg::Scalar(s) => Ok(s),
-            Arg::Expr(_) => Err(Error::new(ErrorKind::Argument, "arange", "takes Rust numbers", at)),
+            Arg::Expr(_) => Err(wrong("takes Rust numbers".into())),
         };
         let all = [number(start.into_arg())?, number(stop.into_arg())?, number(step.into_arg())?];
-        let float = all.iter().any(|s| matches!(s, Scalar::Float(_)));
-        let (n, dtype) = if float {
+        let float = all.iter().find(|s| matches!(s, Scalar::Float(_)));
+        if dtype == DType::Bool {
+            return Err(Error::new(ErrorKind::DType, "arange", "dtype bool holds no range", at));
+        }
+        if let Some(s) = float
+            && !dtype.is_float()
+        {
+            return Err(wrong(format!("{s} is a float; dtype {dtype} takes integers")));
+        }
+        let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
-            let n = ((b - a) / s).ceil();
+            // scaled, so that no difference of finite numbers overflows
+            let n = ((b * 0.25 - a * 0.25) / (s * 0.25)).ceil();
             if s == 0.0 || !n.is_finite() {
-                return Err(Error::new(ErrorKind::Argument, "arange", format!("no range from {a} to {b} by {s}"), at));
+                return Err(wrong(format!("no range from {a} to {b} by {s}")));
             }
-            (n.max(0.0) as usize, DType::F32)
+            n.max(0.0) as usize
         } else {
             let [a, b, s] = all.map(Scalar::as_i128);
             if s == 0 {
-                return Err(Error::new(ErrorKind::Argument, "arange", format!("no range from {a} to {b} by 0"), at));
+                return Err(wrong(format!("no range from {a} to {b} by 0")));
             }
             let span = if s > 0 { b - a } else { a - b };
             let n = if span > 0 { (span - 1) / s.abs() + 1 } else { 0 };
-            let wide = all.iter().map(|s| s.default_dtype()).max_by_key(|d| d.size()).unwrap_or(DType::I32);
-            (usize::try_from(n).unwrap_or(usize::MAX), if wide == DType::Bool { DType::I32 } else { wide })
+            if dtype.is_integer() && n > 0 {
+                let (low, high) = dtype.integer_range();
+                if let Some(v) = [a, a + s * (n - 1)].into_iter().find(|v| !(low..=high).contains(v)) {
+                    return Err(wrong(format!("the element {v} does not fit dtype {dtype}")));
+                }
+            }
+            usize::try_from(n).unwrap_or(usize::MAX)
         };
-        let shape: Shape = smallvec![n];
-        layout::size_of_shape(&shape).map_err(|f| f.at("arange", at))?;
-        if n > i32::MAX as usize {
-            return Err(Error::new(ErrorKind::LimitExceeded, "arange", format!("{n} elements; positions are i32"), at));
+        layout::size_of_shape(&[n]).map_err(|f| f.at("arange", at))?;
+        positions("arange", n, at)?;
+        if dtype.is_float() {
+            let [a, _, s] = all.map(Scalar::as_f64);
+            return Ok(Line::new((a, 0.0), (s, 0.0), n).expr(dtype, at));
         }
-        let i = cast(iota(shape, 0, at), dtype, at);
+        // an element that fits is right modulo the type's width, whatever the step
+        let i = cast(iota(smallvec![n], 0, at), dtype, at);
         let steps = binary(&arithmetic::multiply, i, Expr::fill(all[2], smallvec![], dtype, at), at);
         Ok(binary(&arithmetic::add, steps, Expr::fill(all[0], smallvec![], dtype, at), at))
     })
 }
 
-/// `n` numbers from `a` to `b`, both included, as f32.
+/// An error for more elements than a position counts.
+fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
+    match n > i32::MAX as usize {
+        true => Err(Error::new(ErrorKind::LimitExceeded, op, format!("{n} elements; positions are i32"), at)),
+        false => Ok(()),
+    }
+}
+
+/// `n` numbers from `a` to `b`, both included, of a float type: each is the exact value, rounded once.
 ///
 /// ```
-/// assert_eq!(cupric::linspace(0.0, 1.0, 5).to_vec::<f32>()?, [0., 0.25, 0.5, 0.75, 1.]);
+/// use cupric::{DType, linspace};
+/// assert_eq!(linspace(0.0, 1.0, 5, DType::F32).to_vec::<f32>()?, [0., 0.25, 0.5, 0.75, 1.]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn linspace(a: f64, b: f64, n: usize) -> Expr {
+pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
     let at = Location::caller();
     carry(at, || {
-        if n > i32::MAX as usize {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                "linspace",
-                format!("{n} elements; positions are i32"),
-                at,
-            ));
+        if !dtype.is_float() {
+            let detail = format!("dtype {dtype} does not hold the numbers between; use a float type and astype");
+            return Err(Error::new(ErrorKind::DType, "linspace", detail, at));
         }
-        let i = iota(smallvec![n], 0, at);
-        let x = cast(i.clone(), DType::F32, at);
-        let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
-        let line = binary(&arithmetic::add, binary(&arithmetic::multiply, x, step, at), a, at);
+        positions("linspace", n, at)?;
         if n < 2 {
-            return Ok(line);
+            return Ok(Expr::fill(Scalar::Float(a), smallvec![n], dtype, at));
         }
-        // the last is b itself, whatever rounding does
-        let last = binary(&logic::equal, i, n - 1, at);
-        Ok(ufunc(&logic::SELECT, smallvec![last.into_arg(), b.into_arg(), line.into_arg()], at))
+        let line = match a.is_finite() && b.is_finite() {
+            true => Line::between(a, b, n).expr(dtype, at),
+            false => Expr::fill(Scalar::Float(a + (b - a)), smallvec![n], dtype, at),
+        };
+        // the ends are the given numbers, whatever rounding does
+        let i = iota(smallvec![n], 0, at);
+        let end = |k: usize, value: f64, others: Expr| {
+            let here = binary(&logic::equal, &i, k, at);
+            ufunc(&logic::SELECT, smallvec![here.into_arg(), value.into_arg(), others.into_arg()], at)
+        };
+        Ok(end(n - 1, b, end(0, a, line)))
     })
 }
 
@@ -208,51 +257,11 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     carry(at, || {
         let shape: Shape = smallvec![n, n];
         layout::size_of_shape(&shape).map_err(|f| f.at("eye", at))?;
-        if n > i32::MAX as usize {
-            return Err(Error::new(ErrorKind::LimitExceeded, "eye", format!("{n} rows; positions are i32"), at));
-        }
+        positions("eye", n, at)?;
         let same = binary(&logic::equal, iota(shape.clone(), 0, at), iota(shape, 1, at), at);
         Ok(cast(same, dtype, at))
     })
 }
-
-/// Rust data that `array!` takes: numbers, and arrays of them to any depth.
-pub trait Literal: crate::dtype::sealed::Sealed {
-    /// The element type in the array: f64 literals are stored as f32.
-    type Stored: Element;
-    #[doc(hidden)]
-    fn shape(shape: &mut Vec<usize>);
-    #[doc(hidden)]
-    fn flatten(self, into: &mut Vec<Self::Stored>);
-}
-
-macro_rules! literals {
-    ($($t:ty => $s:ty;)*) => { $(
-        impl Literal for $t {
-            type Stored = $s;
-            fn shape(_: &mut Vec<usize>) {}
-            fn flatten(self, into: &mut Vec<$s>) {
-                into.push(self as $s)
-            }
-        }
-    )* };
-}
-literals! {
-    bool => bool; u8 => u8; i8 => i8; u16 => u16; i16 => i16; u32 => u32; i32 => i32; u64 => u64; i64 => i64;
-    f32 => f32; f64 => f32;
-}
-macro_rules! halves {
-    ($($t:ty)*) => { $(
-        impl Literal for $t {
-            type Stored = $t;
-            fn shape(_: &mut Vec<usize>) {}
-            fn flatten(self, into: &mut Vec<$t>) {
-                into.push(self)
-            }
-        }
-    )* };
-}
-halves! { f16 bf16 }
 
 /// Elements with their type kept, to any depth of `[..; N]`.
 pub trait Elements {
@@ -279,58 +288,6 @@ impl<T: Elements, const N: usize> Elements for [T; N] {
     fn gather(self, into: &mut Vec<T::Item>) {
         self.into_iter().for_each(|x| x.gather(into));
     }
-}
-
-/// What `array!` makes of nested literals.
-#[doc(hidden)]
-pub trait LiteralArray {
-    /// The stored element type.
-    type Stored: Element;
-    /// Appends the lengths.
-    fn lengths(shape: &mut Vec<usize>);
-    /// Appends the elements.
-    fn gather(self, into: &mut Vec<Self::Stored>);
-}
-impl<T: Literal> LiteralArray for T {
-    type Stored = T::Stored;
-    fn lengths(_: &mut Vec<usize>) {}
-    fn gather(self, into: &mut Vec<T::Stored>) {
-        self.flatten(into)
-    }
-}
-impl<T: LiteralArray, const N: usize> LiteralArray for [T; N] {
-    type Stored = T::Stored;
-    fn lengths(shape: &mut Vec<usize>) {
-        shape.push(N);
-        T::lengths(shape);
-    }
-    fn gather(self, into: &mut Vec<T::Stored>) {
-        self.into_iter().for_each(|x| x.gather(into));
-    }
-}
-
-/// An array of nested literals, on the CPU: `array![[1., 2.], [3., 4.]]`. f64 literals are stored as f32, every other
-/// type as it is.
-///
-/// ```
-/// use cupric::{DType, array};
-/// assert_eq!(array![[1., 2.], [3., 4.]].dtype(), DType::F32);
-/// assert_eq!(array![1, 2, 3].dtype(), DType::I32);
-/// assert_eq!(array![true, false].shape(), [2]);
-/// ```
-#[macro_export]
-macro_rules! array {
-    ($($items:tt)*) => { $crate::literal([$($items)*]) };
-}
-
-/// What [`array!`](crate::array) calls.
-#[doc(hidden)]
-#[track_caller]
-pub fn literal<T: LiteralArray>(items: T) -> Array {
-    let (mut shape, mut elements) = (vec![], vec![]);
-    T::lengths(&mut shape);
-    items.gather(&mut elements);
-    Array::adopt(elements, &shape, Location::caller())
 }
 
 impl<T: Elements, const N: usize> From<[T; N]> for Array {

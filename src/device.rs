@@ -146,7 +146,7 @@ impl Device {
     fn hardware() -> Device {
         // adapters are sorted, so only the first can be a hardware one
         match Device::gpu_at(0, None) {
-            Ok(d) if !d.is_software() => d,
+            Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
             _ => Device::cpu(),
         }
     }
@@ -157,7 +157,7 @@ impl Device {
             "gpu" => Device::gpu_at(0, at),
             "best" => Device::best(),
             _ => match name.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
-                Some(n) => Device::gpu_at(n, at),
+                Some(n) => Device::gpu_at(mutant!(gpu_of_any_number, n * 0, n), at),
                 None => Err(Error::new(
                     ErrorKind::DeviceNotFound,
                     op,
@@ -193,6 +193,9 @@ impl Device {
 
     /// Another device on the same hardware, with a budget of bytes; a breach is an
     /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix.
+    ///
+    /// What arrays use and what is cached for reuse never pass the budget together, from any number of threads: cached
+    /// memory is freed first, on a GPU with a wait until it is. [`MemoryInfo`] says what counts.
     ///
     /// # Errors
     /// What opening the device gives.

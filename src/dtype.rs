@@ -129,13 +129,28 @@ impl DType {
         if self.is_float() { self } else { F32 }
     }
 
-    /// The type of a sum or a product: narrow integers widen to 32 bits.
+    /// The type of a sum or a product: integers and bool widen to 64 bits.
     pub(crate) fn sum(self) -> DType {
+        match self {
+            Bool | I8 | I16 | I32 | I64 => I64,
+            U8 | U16 | U32 | U64 => U64,
+            other => other,
+        }
+    }
+
+    /// The type in which a matrix product of this type accumulates: the result is rounded or wrapped at the end.
+    pub(crate) fn dot(self) -> DType {
         match self {
             Bool | I8 | I16 => I32,
             U8 | U16 => U32,
             other => other,
         }
+    }
+
+    /// Whether `to` is an integer type that holds every value of this one, an integer type or bool.
+    pub(crate) fn widens_to(self, to: DType) -> bool {
+        let (from, range) = (self.integer_range(), to.integer_range());
+        !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
     }
 
     /// Smallest and largest value of an integer type (0 and 1 for bool).
@@ -179,7 +194,7 @@ impl DType {
                     return Some(signed);
                 }
                 match unsigned {
-                    U8 => Some(I16),
+                    U8 => Some(mutant!(promotion_row, I32, I16)),
                     U16 => Some(I32),
                     U32 => Some(I64),
                     _ => None,
@@ -194,7 +209,7 @@ impl DType {
             (a, b) if a == b => true,
             (Bool, _) => true,
             (_, Bool) => false,
-            (a, b) if a.is_float() => b.is_float(),
+            (a, b) if a.is_float() => mutant!(floats_written_to_integers, true, b.is_float()),
             (a, b) if b.is_float() => a.is_integer(),
             (a, b) if a.is_signed_integer() => b.is_signed_integer(),
             (_, b) => b.is_integer(),
@@ -312,7 +327,7 @@ impl Scalar {
         if exact {
             return near;
         }
-        f32::from_bits((near.to_bits() - beyond as u32) | 1)
+        mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
     }
 
     /// The number behind bits made by [`Scalar::bits`].

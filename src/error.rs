@@ -100,8 +100,8 @@ impl Error {
     /// The same error with a place, when it had none.
     pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
         match self.0.location {
-            Some(_) => self,
-            None => Error::new(self.0.kind, self.0.operation.clone(), self.0.detail.clone(), location),
+            Some(_) if mutant!(errors_take_the_last_line, false, true) => self,
+            _ => Error::new(self.0.kind, self.0.operation.clone(), self.0.detail.clone(), location),
         }
     }
 }

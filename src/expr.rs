@@ -263,7 +263,7 @@ pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone,
         match (device, a.0.device) {
             (_, 0) => {}
             (0, d) => device = d,
-            (d, e) if d == e => {}
+            (d, e) if mutant!(operands_on_two_devices, true, d == e) => {}
             (d, e) => {
                 let name = |id| args.clone().find(|a| a.0.device == id).map_or(String::new(), device_name);
                 return Err(Error::new(
@@ -294,13 +294,14 @@ pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     }
 }
 
-/// `astype`: nothing for the same type.
+/// `astype`: nothing for the same type, and no detour by an integer type that held every value.
 pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     if e.error().is_some() || e.0.dtype == to && !matches!(e.0.kind, Kind::Weak(_)) {
         return e;
     }
     match &e.0.kind {
         Kind::Weak(s) => Expr::fill(*s, smallvec![], to, at),
+        Kind::Cast(from) if from.0.dtype.widens_to(e.0.dtype) => cast(from.clone(), to, at),
         _ => {
             let (shape, device) = (e.0.shape.clone(), e.0.device);
             Expr::node(Kind::Cast(e), shape, to, device, at)

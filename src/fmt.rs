@@ -38,7 +38,7 @@ impl fmt::Display for Array {
     /// ```
     /// use cupric::array;
     /// assert_eq!(array![[1., 2.5], [-3., 0.]].to_string(), "[[ 1.   2.5]\n [-3.   0. ]]");
-    /// assert_eq!(cupric::arange(0, 5000, 1).eval()?.to_string(), "[   0    1    2 ... 4997 4998 4999]");
+    /// assert_eq!(cupric::arange(0, 5000, 1, DType::I32).eval()?.to_string(), "[   0    1    2 ... 4997 4998 4999]");
     /// # Ok::<(), cupric::Error>(())
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ fn text(e: &Expr) -> Result<String> {
     if shape.contains(&0) {
         return Ok("[]".into());
     }
-    let shorten = e.size()? > THRESHOLD;
+    let shorten = e.size()? > mutant!(print_shortens_1000, THRESHOLD - 1, THRESHOLD);
     let cells = cells(&shown(e, &shape, shorten)?, e.dtype()?);
     let mut page = Page { out: String::new(), shape: &shape, shorten, cells: cells.iter() };
     page.block(0, &mut String::from(" "), LINE_WIDTH);
@@ -195,7 +195,7 @@ impl Page<'_> {
                 length += 1;
             }
             // the closing bracket needs a place too; a word that is too long for any line stays where it is
-            if length + word.len() > width.saturating_sub(1) && length > indent.len() {
+            if length + word.len() > width.saturating_sub(mutant!(print_line_too_long, 0, 1)) && length > indent.len() {
                 self.out.truncate(self.out.trim_end().len());
                 self.out.push('\n');
                 self.out.push_str(indent);

@@ -127,7 +127,7 @@ impl Backend for Gpu {
         }
         self.shared.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         // kernels that are recorded but not submitted still mean the old content
-        self.shared.flush_use(raw.batch.load(Relaxed))?;
+        mutant!(upload_overtakes_kernels, (), self.shared.flush_use(raw.batch.load(Relaxed))?);
         let (head, tail) = (offset % 4, if end == buffer.bytes() { 0 } else { end % 4 });
         if head == 0 && tail == 0 {
             return self.write(raw, offset, bytes);
@@ -182,7 +182,7 @@ impl Backend for Gpu {
         Box::pin(async move {
             shared.check()?;
             shared.counters.syncs.fetch_add(1, Relaxed);
-            if lock(&shared.batch).unread_errors {
+            if mutant!(synchronize_forgets_errors, false, lock(&shared.batch).unread_errors) {
                 return read(&shared, None, 0, &mut Vec::new()).await;
             }
             // an empty submission also carries pending uploads
@@ -214,7 +214,7 @@ impl Backend for Gpu {
         let pool = lock(&self.shared.pool);
         let memory = MemoryInfo {
             used: pool.used as usize,
-            cached: pool.cached as usize,
+            cached: (pool.cached + pool.leaving) as usize,
             peak: pool.peak as usize,
             limit: self.shared.limit.map(|l| l as usize),
         };
@@ -278,7 +278,7 @@ async fn read(
     };
     let lost = |error: Error| {
         // a bad index may have been noted in what cannot be read
-        if errors {
+        if mutant!(late_error_forgotten, false, errors) {
             shared.fail(&error);
         }
         error

@@ -97,7 +97,7 @@ impl Expr {
     ///
     /// ```
     /// use cupric::arange;
-    /// assert_eq!(arange(0, 6, 1).reshape([2, -1]).shape()?, [2, 3]);
+    /// assert_eq!(arange(0, 6, 1, DType::I32).reshape([2, -1]).shape()?, [2, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
@@ -147,7 +147,7 @@ impl Expr {
     /// one.
     ///
     /// ```
-    /// let x = cupric::arange(0, 5, 1).sliding_windows(3, 0);
+    /// let x = cupric::arange(0, 5, 1, DType::I32).sliding_windows(3, 0);
     /// assert_eq!(x.to_vec::<i32>()?, [0, 1, 2, 1, 2, 3, 2, 3, 4]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
@@ -237,13 +237,15 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         }
         // 32 bits hold every position
         let i = match (dtype, mode) {
-            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap) => {
+            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
+                if mutant!(positions_saturate, dtype != DType::U32, true) =>
+            {
                 ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
             }
             (DType::I64, IndexMode::Clip) => {
                 ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
             }
-            (DType::U32 | DType::U64, IndexMode::Clip) => {
+            (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
                 ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
             }
             _ => indices,

@@ -152,17 +152,21 @@ fn named(fault: Fault, path: &Path) -> Fault {
 fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
     let mut source = Source { from: source, left: length };
     let (version, header_length) = read_preamble(&mut source)?;
-    if header_length > MAX_HEADER {
+    if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
         return Err(format_fault(format!("a header of {header_length} bytes; at most {MAX_HEADER} are read")));
     }
-    let text = source.take_vec(header_length, "the header")?;
+    let text = mutant!(
+        header_length_believed,
+        source.fill(&mut vec![0; header_length as usize]).map(|()| vec![])?,
+        source.take_vec(header_length, "the header")?
+    );
     let header = Header::parse(&text, version)?;
     drop(text);
     let size = header.size()?;
     // the product fits: the size was checked in bytes
     let bytes = (size * header.dtype.size()) as u64;
     if let Some(left) = source.left
-        && bytes != left
+        && mutant!(shape_believed, bytes < left, bytes != left)
     {
         let detail = format!("shape {:?} of {} needs {bytes} bytes of data, not {left}", header.shape, header.dtype);
         return Err(format_fault(detail));
@@ -300,7 +304,7 @@ impl<R: Read> Load<R> {
                 elements
             }
         };
-        if self.swap {
+        if mutant!(npy_order_of_bytes_ignored, false, self.swap) {
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
             bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
         }
@@ -315,7 +319,7 @@ impl<R: Read> Load<R> {
     /// A bool with another byte than 0 and 1 is undefined behaviour, so it must not come into being.
     fn bools(mut self, header: &Header) -> Fallible<Array> {
         let bytes = self.elements::<u8>()?;
-        if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1) {
+        if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > mutant!(bool_byte_believed, 127, 1)) {
             return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
         }
         // in place: the standard library reuses the memory of a Vec of the same element size

@@ -154,7 +154,7 @@ impl Layout {
         axes.sort_unstable();
         let mut reach = 0;
         for (stride, n) in axes {
-            if stride <= reach {
+            if mutant!(overlap_of_neighbours_missed, stride < reach, stride <= reach) {
                 return true;
             }
             reach += stride * (n - 1);

@@ -5,7 +5,7 @@
 //! use cupric::{DType, Device, Rng, array, keep, s, zeros};
 //!
 //! let device = Device::best()?;                              // a hardware GPU if there is one, else the CPU
-//! let x = Rng::new(0).normal([100, 10]).to_device(&device)?; // transfers are explicit
+//! let x = Rng::new(0).normal([100, 10], DType::F32).to_device(&device)?; // transfers are explicit
 //! let z = ((&x - x.mean(0)) / (x.std(0) + 1e-6)).eval()?;    // three fused kernels, one `?`
 //! let e = (&z - z.max(keep(-1))).exp();                      // nothing has run
 //! let p = (&e / e.sum(keep(-1))).eval()?;                    // one kernel that holds a row at a time
@@ -53,6 +53,7 @@
 //! | floor | file | what lives there | go there for |
 //! |---|---|---|---|
 //! | 0 | `error.rs` | [`Error`], [`ErrorKind`] | the caller's line in a message |
+//! | 0 | `mutants.rs` | the list of planted faults, and the macro that marks their places; in an ordinary build nothing | `./tests/run --mutants` |
 //! | 0 | `math/` | scalar functions free of branches: `single/` f32 (`narrow.rs`: f16 and bf16 as f32 values; `wide.rs`: by way of f64), `double/` f64 | an error of a function on the CPU |
 //! | 1 | `dtype.rs` | [`DType`], [`Element`], [`Scalar`], the promotion table | a wrong result type |
 //! | 1 | `layout.rs` | shapes, strides, views (`layout/view.rs`), arguments (`layout/args.rs`); all size arithmetic | a slice or reshape that shows the wrong element |
@@ -70,7 +71,7 @@
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
 //! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
 //! | 9 | `index.rs` | `slice` and the other views, `take` | |
-//! | 9 | `create.rs` | zeros, arange, `array!`, … | |
+//! | 9 | `create.rs` | zeros, arange, …; `create/line.rs` ranges of floats; `create/literal.rs` `array!` | a range that is off by ULP |
 //! | 9 | `random.rs` | the generators | |
 //! | 9 | `fmt.rs` | printing of arrays | |
 //! | 9 | `io.rs`, `io/header.rs` | `.npy`; `io/replace.rs` how a file takes another's place | |
@@ -121,6 +122,9 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[macro_use]
+mod mutants;
+
 mod array;
 mod backend;
 mod buffer;
@@ -150,8 +154,8 @@ mod ufunc;
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
 pub use backend::{MemoryInfo, Stats};
 pub use create::{
-    Elements, Literal, LiteralArray, arange, empty, empty_like, eye, full, full_like, linspace, literal, ones,
-    ones_like, zeros, zeros_like,
+    Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, linspace, literal,
+    ones, ones_like, zeros, zeros_like,
 };
 pub use device::Device;
 pub use dtype::{DType, Element, Scalar};

@@ -198,7 +198,7 @@ impl Expr {
     }
 
     /// Matrix product by the Array API's rules: 1-D operands are a row or a column, leading axes are a batch and
-    /// broadcast. Narrow integers and bool accumulate in 32 bits.
+    /// broadcast. The result has the promoted type, in which integers wrap: `a.astype(I32).matmul(..)` for a wider one.
     ///
     /// ```
     /// let a = cupric::array![[1., 2.], [3., 4.]];
@@ -229,10 +229,9 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
             let detail = format!("dtypes {} and {} have no common type; use astype", a.0.dtype, b.0.dtype);
             Error::new(ErrorKind::DType, "matmul", detail, at)
         })?;
-        let dtype = dtype.sum();
         let row = if a.0.shape.len() == 1 { view("matmul", &a, at, |s| View::expand(s, 0)) } else { a.clone() };
         let col = if b.0.shape.len() == 1 { view("matmul", &b, at, |s| View::expand(s, 1)) } else { b.clone() };
-        let (x, y) = (cast(row, dtype, at), cast(col, dtype, at));
+        let (x, y) = (cast(row, dtype.dot(), at), cast(col, dtype.dot(), at));
         let (xs, ys) = (&x.0.shape, &y.0.shape);
         let (xb, m, k) = (&xs[..xs.len() - 2], xs[xs.len() - 2], xs[xs.len() - 1]);
         let (yb, k2, n) = (&ys[..ys.len() - 2], ys[ys.len() - 2], ys[ys.len() - 1]);
@@ -243,7 +242,8 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
         let batch = shape.len();
         shape.extend([m, n]);
         layout::size_of_shape(&shape).map_err(|f| f.at("matmul", at))?;
-        let product = Expr::node(Kind::Matmul(x, y), shape, dtype, device, at);
+        // modulo 2^32, and so modulo every narrower width; a bool is whether there is any product
+        let product = cast(Expr::node(Kind::Matmul(x, y), shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {
             gone.push(batch);

@@ -4,7 +4,7 @@
 use crate::array::Array;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Expr, Kind, Operand, carry, cast, ufunc};
+use crate::expr::{Arg, Expr, Kind, Operand, carry, cast, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
@@ -16,9 +16,9 @@ type Loc = &'static Location<'static>;
 /// numbers, and so does another device.
 ///
 /// ```
-/// use cupric::Rng;
+/// use cupric::{DType, Rng};
 /// let mut rng = Rng::new(42);
-/// let u = rng.uniform([1000]);
+/// let u = rng.uniform([1000], DType::F32);
 /// let mean = u.mean(..).item::<f32>()?;
 /// assert!((0.4..0.6).contains(&mean));
 /// assert_eq!(u.to_vec::<f32>()?, u.to_vec::<f32>()?);
@@ -53,7 +53,7 @@ impl Rng {
 
     fn next(&mut self) -> u32 {
         let stream = self.stream;
-        self.stream = self.stream.wrapping_add(1);
+        self.stream = self.stream.wrapping_add(mutant!(random_streams_alike, 0, 1));
         stream
     }
 
@@ -77,68 +77,122 @@ impl Rng {
         })
     }
 
-    /// f32 uniform in [0, 1): the upper 24 bits of a word times 2^-24.
+    /// Uniform in [0, 1), as many bits as `dtype` has below 1: for f32 the upper 24 bits of a word times 2^-24, for f64
+    /// 53 bits of two words, for f16 11 and for bf16 8 bits.
     #[track_caller]
-    pub fn uniform(&mut self, shape: impl IntoShape) -> Expr {
+    pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();
-        self.draw("uniform", shape, at, |word| Ok(unit(word(0), 0, at)))
-    }
-
-    /// f32 normal with mean 0 and deviation 1, by Box and Muller's transform of two words.
-    #[track_caller]
-    pub fn normal(&mut self, shape: impl IntoShape) -> Expr {
-        let at = Location::caller();
-        self.draw("normal", shape, at, |word| {
-            // (0, 1], so that the logarithm is finite
-            let u = unit(word(0), 1, at);
-            let log = ufunc(&float::log, smallvec![u.into_arg()], at);
-            let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
-            let turn = binary(&arithmetic::multiply, unit(word(1), 0, at), std::f64::consts::TAU, at);
-            Ok(binary(&arithmetic::multiply, radius, ufunc(&float::cos, smallvec![turn.into_arg()], at), at))
+        self.draw("uniform", shape, at, |word| {
+            is_float("uniform", dtype, at)?;
+            Ok(unit([&|| word(0), &|| word(1)], 0, dtype, at))
         })
     }
 
-    /// i32 uniform in `low..high`: the upper word of a 32-bit draw times the width.
+    /// Normal with mean 0 and deviation 1, by Box and Muller's transform of two uniforms. f16 and bf16 are computed in
+    /// f32 and rounded at the end.
+    #[track_caller]
+    pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
+        let at = Location::caller();
+        self.draw("normal", shape, at, |word| {
+            is_float("normal", dtype, at)?;
+            let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+            // (0, 1], so that the logarithm is finite
+            let first = mutant!(normal_of_zero, 0, 1);
+            let (u, v) = match wide {
+                DType::F64 => {
+                    (unit([&|| word(0), &|| word(1)], first, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
+                }
+                _ => (unit([&|| word(0); 2], first, wide, at), unit([&|| word(1); 2], 0, wide, at)),
+            };
+            let log = ufunc(&float::log, smallvec![u.into_arg()], at);
+            let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
+            let turn = binary(&arithmetic::multiply, v, std::f64::consts::TAU, at);
+            let cos = ufunc(&float::cos, smallvec![turn.into_arg()], at);
+            Ok(cast(binary(&arithmetic::multiply, radius, cos, at), dtype, at))
+        })
+    }
+
+    /// Integers uniform in `low..high`, of an integer type that holds them: the upper word of a 32-bit draw times the
+    /// width, or of a 64-bit draw where the width needs it. Narrower types and wider ones draw the same numbers.
     ///
     /// ```
-    /// let dice = cupric::Rng::new(1).integers(1, 7, [100]);
-    /// assert_eq!(dice.min(..).item::<i32>()?, 1);
-    /// assert_eq!(dice.max(..).item::<i32>()?, 6);
+    /// use cupric::{DType, Rng};
+    /// let dice = Rng::new(1).integers(1, 7, [100], DType::U8);
+    /// assert_eq!(dice.min(..).item::<u8>()?, 1);
+    /// assert_eq!(dice.max(..).item::<u8>()?, 6);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn integers(&mut self, low: i32, high: i32, shape: impl IntoShape) -> Expr {
+    pub fn integers(&mut self, low: impl Operand, high: impl Operand, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();
+        let (low, high) = (low.into_arg(), high.into_arg());
         self.draw("integers", shape, at, |word| {
-            if low >= high {
-                return Err(Error::new(ErrorKind::Argument, "integers", format!("{low}..{high} is empty"), at));
+            let wrong = |detail: String| Error::new(ErrorKind::Argument, "integers", detail, at);
+            let integer = |a: Arg| match a {
+                Arg::Scalar(Scalar::Int(v)) => Ok(v),
+                _ => Err(wrong("the limits are Rust integers".into())),
+            };
+            let (low, high) = (integer(low)?, integer(high)?);
+            if !dtype.is_integer() {
+                let detail = format!("dtype {dtype} is no integer type; use astype");
+                return Err(Error::new(ErrorKind::DType, "integers", detail, at));
             }
-            let width = high.wrapping_sub(low) as u32;
-            let above = mul_high(word(0), width, at);
-            Ok(binary(&arithmetic::add, cast(above, DType::I32, at), low, at))
+            if low >= high {
+                return Err(wrong(format!("{low}..{high} is empty")));
+            }
+            let (least, most) = dtype.integer_range();
+            if let Some(v) = [low, high - 1].into_iter().find(|v| !(least..=most).contains(v)) {
+                return Err(wrong(format!("{v} does not fit dtype {dtype}")));
+            }
+            let width = high - low;
+            let above = match u32::try_from(width) {
+                Ok(width) => mul_high(word(0), width, at),
+                Err(_) if width == 1 << 32 => word(0),
+                Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
+            };
+            // sums wrap: what fits is right
+            Ok(binary(
+                &arithmetic::add,
+                cast(above, dtype, at),
+                Expr::fill(Scalar::Int(low), smallvec![], dtype, at),
+                at,
+            ))
         })
     }
 
-    /// bool, true with probability `p`.
+    /// 1 (or true) with probability `p`, else 0, in `dtype`: 64 random bits are compared with `p` · 2^64.
     #[track_caller]
-    pub fn bernoulli(&mut self, p: f64, shape: impl IntoShape) -> Expr {
+    pub fn bernoulli(&mut self, p: f64, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();
         self.draw("bernoulli", shape, at, |word| {
             if !(0.0..=1.0).contains(&p) {
                 return Err(Error::new(ErrorKind::Argument, "bernoulli", format!("{p} is no probability"), at));
             }
-            Ok(binary(&logic::less, unit(word(0), 0, at), p, at))
+            // the first word decides, but where it is that of p
+            let limit = p * 2f64.powi(32);
+            let (high, low) = (limit.floor(), (limit.fract() * 2f64.powi(32)) as u32);
+            if high >= 2f64.powi(32) {
+                return Ok(cast(binary(&logic::greater_equal, word(0), word_constant(0, at), at), dtype, at));
+            }
+            let high = high as u32;
+            let mut hit = binary(&logic::less, word(0), word_constant(high, at), at);
+            if low != 0 {
+                let same = binary(&logic::equal, word(0), word_constant(high, at), at);
+                let below = binary(&logic::less, word(1), word_constant(low, at), at);
+                hit = binary(&logic::logical_or, hit, binary(&logic::logical_and, same, below, at), at);
+            }
+            Ok(cast(hit, dtype, at))
         })
     }
 
-    /// The numbers `0..n` in random order, as an i32 array on the CPU: Fisher and Yates over the same generator.
+    /// The numbers `0..n` in random order, as an i64 array on the CPU: Fisher and Yates over the same generator.
     ///
     /// # Errors
-    /// More numbers than i32 has.
+    /// More numbers than 2^31 - 1, or than there is memory for.
     ///
     /// ```
     /// let p = cupric::Rng::new(0).permutation(5)?;
-    /// let mut v = p.to_vec::<i32>()?;
+    /// let mut v = p.to_vec::<i64>()?;
     /// v.sort();
     /// assert_eq!(v, [0, 1, 2, 3, 4]);
     /// # Ok::<(), cupric::Error>(())
@@ -146,31 +200,66 @@ impl Rng {
     #[track_caller]
     pub fn permutation(&mut self, n: usize) -> Result<Array> {
         let at = Location::caller();
-        let Ok(count) = i32::try_from(n) else {
-            return Err(Error::new(ErrorKind::LimitExceeded, "permutation", format!("{n} numbers do not fit i32"), at));
-        };
+        if n > i32::MAX as usize {
+            let detail = format!("{n} numbers; the generator orders 2^31 - 1");
+            return Err(Error::new(ErrorKind::LimitExceeded, "permutation", detail, at));
+        }
         let stream = self.next();
         let key = [self.seed as u32, (self.seed >> 32) as u32];
-        let mut order: Vec<i32> = Vec::new();
+        let mut order: Vec<i64> = Vec::new();
         if order.try_reserve_exact(n).is_err() {
             let detail = format!("no memory for {n} numbers");
             return Err(Error::new(ErrorKind::OutOfMemory, "permutation", detail, at));
         }
-        order.extend(0..count);
+        order.extend(0..n as i64);
         for i in (1..n).rev() {
             let word = philox([i as u32, 0, stream, 0], key)[0];
-            let j = ((word as u64 * (i as u64 + 1)) >> 32) as usize;
+            let j = ((word as u64 * (i as u64 + mutant!(permutation_moves_every_number, 0, 1))) >> 32) as usize;
             order.swap(i, j);
         }
         Ok(Array::adopt(order, &[n], at))
     }
 }
 
-/// A word as (w >> 8 + plus) · 2^-24: exact in f32.
-fn unit(word: Expr, plus: u32, at: Loc) -> Expr {
-    let top = binary(&logic::bitwise_right_shift, word, word_constant(8, at), at);
-    let top = if plus == 0 { top } else { binary(&arithmetic::add, top, word_constant(plus, at), at) };
-    binary(&arithmetic::multiply, cast(top, DType::F32, at), 2f64.powi(-24), at)
+fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
+    match dtype.is_float() {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is no float type"), at)),
+    }
+}
+
+/// The upper bits of a word, or of two for f64, as (bits + plus) · 2^-n, where n is as many as `dtype` holds exactly.
+fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr {
+    let upper = |word: Expr, n: u32| binary(&logic::bitwise_right_shift, word, word_constant(32 - n, at), at);
+    let n = match dtype {
+        DType::F16 => 11,
+        DType::BF16 => 8,
+        DType::F64 => 53,
+        _ => 24,
+    };
+    let bits = if dtype == DType::F64 {
+        let high = binary(&arithmetic::multiply, cast(upper(words[0](), 27), dtype, at), 2f64.powi(26), at);
+        let bits = binary(&arithmetic::add, high, cast(upper(words[1](), 26), dtype, at), at);
+        if plus == 0 { bits } else { binary(&arithmetic::add, bits, plus, at) }
+    } else {
+        let top = upper(words[0](), n as u32);
+        cast(if plus == 0 { top } else { binary(&arithmetic::add, top, word_constant(plus, at), at) }, dtype, at)
+    };
+    binary(&arithmetic::multiply, bits, 2f64.powi(-n), at)
+}
+
+/// The upper 64 bits of the product of a number of 64 bits, in two words, and `by`: by halves of 32 bits.
+fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
+    let constant = |v: u64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U64, at);
+    let low_half = |e: &Expr| binary(&logic::bitwise_and, e, constant(u32::MAX as u64), at);
+    let high_half = |e: &Expr| binary(&logic::bitwise_right_shift, e, constant(32), at);
+    let times = |e: &Expr, k: u64| binary(&arithmetic::multiply, e, constant(k), at);
+    let plus = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
+    let (a, b) = (cast(high, DType::U64, at), cast(low, DType::U64, at));
+    let (c, d) = (by >> 32, by & u32::MAX as u64);
+    let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
+    let middle = plus(plus(high_half(&bd), low_half(&ad)), low_half(&bc));
+    plus(plus(times(&a, c), high_half(&middle)), plus(high_half(&ad), high_half(&bc)))
 }
 
 /// The upper 32 bits of a 64-bit product, by halves of 16 bits: a GPU need not have 64-bit integers.
@@ -183,7 +272,10 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let (c, d) = (by >> 16, by & 0xffff);
     let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
     let middle = plus(plus(high_half(&bd), low_half(&ad)), low_half(&bc));
-    plus(plus(times(&a, c), high_half(&ad)), plus(high_half(&bc), high_half(&middle)))
+    plus(
+        plus(times(&a, c), high_half(&ad)),
+        plus(high_half(&bc), mutant!(integers_lose_a_carry, word_constant(0, at), high_half(&middle))),
+    )
 }
 
 /// Philox4x32-10 on the host.

@@ -176,7 +176,7 @@ forms! {
     binary, form2, <A, B, C, R>, |n, a, b, c, out| {
         let (a, b, out) = (slice::<A>(a, n), slice::<B>(b, n), slice_mut::<R>(out, n));
         let c: C = std::mem::zeroed();
-        for i in 0..n {
+        for i in 0..mutant!(loop_tail_dropped, if n > 8 { n / 8 * 8 } else { n }, n) {
             out[i] = F::call(a[i], b[i], c);
         }
     }

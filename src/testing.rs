@@ -5,6 +5,10 @@ mod faults;
 mod interpret;
 mod plans;
 
+/// The faults of `src/mutants.rs`: name, stage, test and filter, words.
+#[cfg(cupric_mutants)]
+pub const FAULTS: &[[&str; 4]] = crate::mutants::LIST;
+
 pub use faults::*;
 pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;

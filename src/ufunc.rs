@@ -85,7 +85,7 @@ impl Identity {
     /// As bits of a compute type.
     pub fn bits(self, compute: Compute) -> u64 {
         use Compute::*;
-        match (self, compute) {
+        match (mutant!(max_starts_at_0, if self == Identity::Lowest { Identity::Zero } else { self }, self), compute) {
             (Identity::Zero, F32) => (-0.0f32).to_bits() as u64,
             (Identity::Zero, F64) => (-0.0f64).to_bits(),
             (Identity::Zero, _) => 0,

@@ -45,13 +45,23 @@ fn promotion_is_the_written_table() {
 /// Partial results of a sum of f16 are kept in f32: 2048 + 63 is no f16.
 #[test]
 fn half_partial_sums_are_not_rounded() {
-    let d = testing::shrunk_cpu().unwrap();
+    let cpu = testing::shrunk_cpu().unwrap();
     for n in [1000usize, 4096, 5000] {
         let mut v = vec![f16::ONE; n];
         (v[0], v[n - 1]) = (f16::from_f32(2048.0), f16::from_f32(-2048.0));
         for rows in [1, 2] {
-            let x = put(&d, v.repeat(rows), &[rows, n]);
+            let x = put(&cpu, v.repeat(rows), &[rows, n]);
             same(&x.sum(1), &vec![f16::from_f32((n - 2) as f32); rows]);
+        }
+    }
+    // a GPU splits rows of more than 4,096 elements and columns of more than 256: 2048 + 1 is the first part's sum
+    for d in [Some(cpu), gpu(1)].into_iter().flatten() {
+        for n in [600usize, 4200, 8192, 100_000] {
+            let mut v = vec![f16::ZERO; n];
+            (v[0], v[1], v[n - 1]) = (f16::from_f32(2048.0), f16::ONE, f16::from_f32(-2048.0));
+            same(&put(&d, v.clone(), &[1, n]).sum(1), &[f16::ONE]);
+            let columns: Vec<f16> = v.iter().flat_map(|x| [*x; 3]).collect();
+            same(&put(&d, columns, &[n, 3]).sum(0), &[f16::ONE; 3]);
         }
     }
 }

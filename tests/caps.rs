@@ -2,7 +2,7 @@
 //! `tests/snapshots/caps`, and every text checked by naga. `CUPRIC_BLESS=1` writes them anew.
 
 use cupric::testing::{NAMED_CAPS, plan_for};
-use cupric::{Array, DType, Expr, Result, ones, zeros};
+use cupric::{Array, DType, ErrorKind, Expr, Result, keep, ones, zeros};
 use std::fs;
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
         ("matmul_bias_relu", (a.matmul(&b) + &bias).relu(), [1, 1, 1]),
         ("half_scale", &half * 0.5 + &half.t().t(), [1, 1, 1]),
         ("bytes", (&bytes + 1).maximum(3), [1, 1, 1]),
-        ("argmax_rows", x.argmax(-1), [1, 1, 1]),
+        ("argmax_rows", x.argmax(-1).astype(DType::I32), [1, 1, 1]),
         ("take_columns", x.take(&picks, 1) + 1.0, [1, 1, 1]),
     ]
 }
@@ -87,6 +87,30 @@ fn a_weak_device_refuses_what_it_lacks() {
     let e = plan_for(&(&x + 1), "weak").expect_err("no i64 there");
     assert!(e.to_string().contains("SHADER_INT64"), "{e}");
     assert!(plan_for(&(&x + 1), "card").is_ok());
+    // sums, positions and counts have 64 bits, and an error that names them
+    let n = ones([1 << 20], DType::I32).eval().expect("ones");
+    let bytes = ones([1000], DType::U8).eval().expect("ones");
+    let f = ones([4], DType::F32).eval().expect("ones");
+    for (e, op, dtype) in [
+        (n.sum(..), "sum", "i64"),
+        (bytes.sum(..), "sum", "u64"),
+        (n.prod(0) + 1, "prod", "i64"),
+        (f.argmax(0), "argmax", "i64"),
+        (f.argmin(..), "argmin", "i64"),
+        (n.count_nonzero(0), "sum", "i64"),
+        (n.mean(..), "sum", "i64"),
+        (n.mean(keep(0)) * 2.0, "sum", "i64"),
+    ] {
+        let e = plan_for(&e, "weak").expect_err("no i64 there");
+        let message = e.to_string();
+        assert_eq!(e.kind(), ErrorKind::Unsupported, "{message}");
+        assert!(message.starts_with(&format!("{op}: dtype {dtype} ")) && message.contains("SHADER_INT64"), "{message}");
+        assert!(message.contains("tests/caps.rs"), "{message}");
+    }
+    // what 32 bits hold needs no more
+    for e in [bytes.mean(..), bytes.sum(..).astype(DType::I32), f.argmax(0).astype(DType::U8), f.greater(0).mean(0)] {
+        assert!(plan_for(&e, "weak").is_ok(), "{:?}", plan_for(&e, "weak").err());
+    }
     // 200 MiB in one row of a product cannot be cut
     let wide = zeros([2, 26 << 20], DType::F32).broadcast_to([2, 26 << 20]);
     let tall = zeros([26 << 20, 2], DType::F32).eval().expect("zeros");

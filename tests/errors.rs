@@ -101,7 +101,7 @@ fn text_names_operation_shapes_and_line(d: &Device) {
     here(&e, "zeros: ", ErrorKind::LimitExceeded, l);
     let e = zeros([-1, 2], F32); let l = line!();
     here(&e, "zeros: ", ErrorKind::Shape, l);
-    let e = arange(0, 10, 0); let l = line!();
+    let e = arange(0, 10, 0, I32); let l = line!();
     here(&e, "arange: ", ErrorKind::Argument, l);
     let e = a.take(5.5, 0); let l = line!();
     here(&e, "take: ", ErrorKind::DType, l);
@@ -170,7 +170,7 @@ fn the_first_error_is_kept(d: &Device) {
     for e in [
         bad.exp(), &bad + 1.0, 1.0 - &bad, &bad + &worse, -&bad, bad.sum(7), bad.slice(s![99]), bad.reshape([-1, -1]), bad.t(), bad.matmul(&worse),
         bad.take(&worse, 3), concat([&bad, &worse], 4), stack([&*a, &bad], 0), select(&bad, &worse, 1), bad.astype(I32), bad.argmax(..), bad.softmax(-1),
-        a.take(&bad, 0), zeros_like(&bad), full_like(&bad, 3), full([2], &bad), bad.permute_dims([5]), bad.var(..), bad.layer_norm(0, 0.0), bad.sliding_windows(0, 0), bad.less(300),
+        a.take(&bad, 0), zeros_like(&bad), full_like(&bad, 3), full([2], &bad, I32), bad.permute_dims([5]), bad.var(..), bad.layer_norm(0, 0.0), bad.sliding_windows(0, 0), bad.less(300),
         bad.clip(0, 1), lerp(&bad, 1.0, &worse), bad.broadcast_to([1]), bad.squeeze(..), bad.flip(..), bad.diagonal(0), bad.expand_dims(99), bad.count_nonzero(..), bad.logsumexp(..),
     ] {
         let err = e.eval().unwrap_err();
@@ -203,13 +203,13 @@ fn devices_are_not_mixed(d: &Device) {
     assert!(array_equal(&a, &b).is_err());
     assert!((&a + b.to_device(d).unwrap()).eval().is_ok());
     assert!((&a + zeros([2], F32)).eval().is_ok());
-    assert_eq!((&b * 2 + arange(0, 2, 1)).eval().unwrap().device(), other);
+    assert_eq!((&b * 2 + arange(0, 2, 1, I32)).eval().unwrap().device(), other);
 }
 
 fn no_memory_is_an_error(d: &Device) {
     let small = d.with_memory_limit(1 << 20).unwrap();
     let x = zeros([1 << 16], F32).to_device(&small).unwrap();
-    for e in [(&x + 1.0).broadcast_to([100, 1 << 16]) * 1.0, (x.reshape([1 << 8, 1 << 8]).broadcast_to([64, 1 << 8, 1 << 8]) + arange(0, 64, 1).reshape([64, 1, 1]))] {
+    for e in [(&x + 1.0).broadcast_to([100, 1 << 16]) * 1.0, (x.reshape([1 << 8, 1 << 8]).broadcast_to([64, 1 << 8, 1 << 8]) + arange(0, 64, 1, I32).reshape([64, 1, 1]))] {
         let err = e.eval().unwrap_err();
         assert_eq!(err.kind(), ErrorKind::OutOfMemory, "{err}");
     }
@@ -223,7 +223,7 @@ fn no_memory_is_an_error(d: &Device) {
     let big = put(d, vec![1f32], &[1]).broadcast_to([1usize << 40]);
     assert!((&big + 1.0).eval().is_err());
     assert!(big.to_vec::<f32>().is_err());
-    assert!((big.reshape([1usize << 20, 1 << 20]).t() + arange(0, 1 << 20, 1)).reshape([-1]).eval().is_err());
+    assert!((big.reshape([1usize << 20, 1 << 20]).t() + arange(0, 1 << 20, 1, I32)).reshape([-1]).eval().is_err());
     assert_eq!(big.slice(s![(1usize << 40) - 1]).item::<f32>().unwrap(), 1.0);
     assert!(concat([&big, &big], 0).eval().is_err());
     assert!(big.argmax(0).eval().is_err());
@@ -237,7 +237,7 @@ fn absurd_shapes_do_not_panic(d: &Device) {
         for b in sizes {
             calm(&format!("creation {a} {b}"), || {
                 let look = |e: &Expr| if a.max(1).saturating_mul(b.max(1)).saturating_mul(a.max(1)) <= 1 << 12 { ask(e) } else { plan_only(e) };
-                for e in [zeros([a, b], F32), ones([a, b], U8), empty((a, b), F64), full([a, b], 1.5), zeros(a, Bool), zeros([a, b, 3, a], I8)] {
+                for e in [zeros([a, b], F32), ones([a, b], U8), empty((a, b), F64), full([a, b], 1.5, F32), zeros(a, Bool), zeros([a, b, 3, a], I8)] {
                     let _ = (e.shape(), e.size(), e.ndim(), e.dtype());
                     look(&e.t());
                     look(&e.sum(..));
@@ -256,7 +256,7 @@ fn absurd_shapes_do_not_panic(d: &Device) {
                     look(&e.matmul(e.t()));
                     look(&concat([&e, &e], 0));
                     look(&stack([&e, &e, &e, &e], 1));
-                    look(&e.take(arange(0, 2, 1), 0));
+                    look(&e.take(arange(0, 2, 1, I32), 0));
                     look(&e.take(zeros([a], I32), 1));
                     look(&e.argmax(..));
                     look(&e.argmin(0));
@@ -270,14 +270,14 @@ fn absurd_shapes_do_not_panic(d: &Device) {
                     }
                 }
                 ask(&eye(a, F32).slice(s![0..1, 0..1]));
-                ask(&linspace(0.0, 1.0, a).slice(s![0..1]));
-                ask(&arange(0, a, 1).slice(s![0..1]));
-                ask(&arange(a, b, 7).slice(s![0..1]));
+                ask(&linspace(0.0, 1.0, a, F32).slice(s![0..1]));
+                ask(&arange(0, a, 1, I32).slice(s![0..1]));
+                ask(&arange(a, b, 7, I32).slice(s![0..1]));
                 let mut rng = Rng::new(a as u64);
-                ask(&rng.uniform([a, b]).slice(s![0..1, 0..1]));
-                ask(&rng.normal(a).slice(s![0..1]));
-                ask(&rng.integers(0, 5, [b, a]).slice(s![0..1, 0..1]));
-                ask(&rng.bernoulli(0.5, [a]).slice(s![0..1]));
+                ask(&rng.uniform([a, b], F32).slice(s![0..1, 0..1]));
+                ask(&rng.normal(a, F32).slice(s![0..1]));
+                ask(&rng.integers(0, 5, [b, a], I32).slice(s![0..1, 0..1]));
+                ask(&rng.bernoulli(0.5, [a], Bool).slice(s![0..1]));
                 if a > 1 << 31 { let _ = rng.permutation(a); }
                 let _ = Array::from_vec(vec![1, 2, 3], [a, b]);
             });
@@ -300,7 +300,7 @@ fn absurd_arguments_do_not_panic(d: &Device) {
                         x.expand_dims(a), x.squeeze(a), x.flip(a), x.diagonal(a), x.sliding_windows(1, a), x.sliding_windows(a as usize, 0), x.permute_dims(&[a, 0][..]), x.permute_dims(&[a][..]),
                         x.take(array![0], a), x.take(a, 0), x.take_clip(a, 0), x.take_wrap(a, 0), concat([x, x], a), stack([x, x], a), x.reshape([a]), x.reshape([a, -1]), x.reshape([a, a]), x.broadcast_to([a]),
                         x.slice([SliceItem::Index(a)]), x.slice(s![a..]), x.slice(s![..a]), x.slice(s![..;a]), x + a, x * a, x.less(a), pow(x, a), x.astype(I32) << a, x.astype(I32) >> a, floor_divide(x.astype(U8), a), x.astype(I8) % a,
-                        full(3, a), arange(0, 3, a).slice(s![..1]), arange(a, a, 1), x.clip(a, -1), x.rms_norm(a, f64::INFINITY), x.slice(s![..;a, ..;a]).slice(s![..;a]).slice(s![..1;a]),
+                        full(3, a, I32), arange(0, 3, a, I32).slice(s![..1]), arange(a, a, 1, I32), x.clip(a, -1), x.rms_norm(a, f64::INFINITY), x.slice(s![..;a, ..;a]).slice(s![..;a]).slice(s![..1;a]),
                     ] {
                         ask(&e);
                     }
@@ -315,7 +315,7 @@ fn absurd_arguments_do_not_panic(d: &Device) {
                         ask(&x.sum(&[a, b][..]));
                         ask(&x.permute_dims(&[a, b][..]));
                         ask(&x.reshape([a, b]));
-                        ask(&arange(a, b, 1isize << 62));
+                        ask(&arange(a, b, 1isize << 62, I32));
                     });
                 }
             }
@@ -351,11 +351,11 @@ fn composed_views_do_not_overflow(d: &Device) {
         for _ in 0..5 { w = w.slice(s![..;1isize << 40]).slice(s![..;-1]); ask(&w); }
         ask(&(one.broadcast_to([1usize << 62]).sliding_windows(1 << 61, 0).slice(s![..1, ..1]) + 1.0));
         ask(&one.broadcast_to([1usize << 62]).reshape([1usize << 31, 1 << 31]).t().slice(s![-1, -1]));
-        ask(&arange(0, i32::MAX, 1).sliding_windows(1 << 30, 0).slice(s![-1, -1]));
-        ask(&Rng::new(1).uniform([1usize << 16, (1 << 16) - 1]).slice(s![-1, -2..]));
+        ask(&arange(0, i32::MAX, 1, I32).sliding_windows(1 << 30, 0).slice(s![-1, -1]));
+        ask(&Rng::new(1).uniform([1usize << 16, (1 << 16) - 1], F32).slice(s![-1, -2..]));
     });
     // the right number at the far end of what 32 bits count
-    let far = arange(0, i32::MAX, 1).sliding_windows(1 << 30, 0).slice(s![-1, -1]) + put(d, vec![0i32], &[]);
+    let far = arange(0, i32::MAX, 1, I32).sliding_windows(1 << 30, 0).slice(s![-1, -1]) + put(d, vec![0i32], &[]);
     same(&far, &[i32::MAX - 1]);
     let far = (put(d, vec![7u8], &[1]).broadcast_to([1usize << 40]).slice(s![(1usize << 40) - 3..]) + 1).eval().unwrap();
     same(&far, &[8u8; 3]);

@@ -83,7 +83,7 @@ const SCRIPT: [Step; 40] = [
         drop(held);
         Ok(())
     },
-    |d, a| keep_result(a, Rng::new(5).uniform([50, 3]).to_device(d)? * 2.0),
+    |d, a| keep_result(a, Rng::new(5).uniform([50, 3], F32).to_device(d)? * 2.0),
     |_, a| keep_result(a, stack([&a[1], &a[7]], 1).sum(1)),
     |_, a| keep_result(a, a[0].layer_norm(-1, 1e-5).sum(0)),
     |_, a| keep_result(a, a[3].bitwise_and(12).prod(..)),

@@ -10,6 +10,7 @@ mod found {
     mod limits;
     mod lines;
     mod plans;
+    mod planted;
     mod products;
     mod rows;
     mod sums;

@@ -261,6 +261,7 @@ fn reduction(
         // the bounds of CONTRACT.md for at most 48 elements on a GPU
         let unit = if t == F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         let allowed = match function {
+            "mean" if !dtype.is_float() => 4.0 * unit * want.abs(),
             "mean" => 22.0 * unit * largest,
             "var" | "std" => 44.0 * unit * want.abs(),
             "logsumexp" => 2.0 * unit * (36.0 + 4.0 * want.abs().max(largest)),

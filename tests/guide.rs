@@ -104,13 +104,13 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.array([[1, 2], [3, 4]], dtype=np.float32)", array![[1., 2.], [3., 4.]]);
     same!("np.zeros((2, 3), dtype=np.float32)", zeros([2, 3], DType::F32));
     same!("np.ones_like(x)", ones_like(&x));
-    same!("np.full((2, 3), 7.0)", full([2, 3], 7.0));
-    same!("np.arange(0, 10, 3)", arange(0, 10, 3));
-    same!("np.linspace(0, 1, 5)", linspace(0.0, 1.0, 5));
+    same!("np.full((2, 3), 7.0)", full([2, 3], 7.0, DType::F32));
+    same!("np.arange(0, 10, 3)", arange(0, 10, 3, DType::I32));
+    same!("np.linspace(0, 1, 5)", linspace(0.0, 1.0, 5, DType::F32));
     same!("np.eye(3)", eye(3, DType::F32));
     same!("np.asarray(list_of_floats).reshape(2, 3)", Array::from_vec(vec![1f32, 2., 3., 4., 5., 6.], [2, 3])?);
-    same!("np.random.default_rng(0).normal(size=(2, 3))", Rng::new(0).normal([2, 3]));
-    same!("np.random.default_rng(0).random((2, 3))", Rng::new(0).uniform([2, 3]));
+    same!("np.random.default_rng(0).normal(size=(2, 3))", Rng::new(0).normal([2, 3], DType::F32));
+    same!("np.random.default_rng(0).random((2, 3))", Rng::new(0).uniform([2, 3], DType::F32));
 
     // ## Looking at them
     same!("x.shape", x.shape());

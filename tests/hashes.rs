@@ -191,7 +191,10 @@ fn others(out: &mut BTreeMap<String, u64>) {
     put("views", vec![x.t(), x.flip(..), x.slice(s![..;-3, 2..;5]), x.sliding_windows(5, 1) * 1.0, x.diagonal(3)]);
     let at = Array::from([3i32, 0, 119, 3, 64]);
     put("gathers", vec![x.take(&at, 0) * 2.0, x.take_wrap(&at, 1), x.take_clip(&at, 1)]);
-    put("ranges", vec![arange(0, 5000, 1) * 3, arange(0.0, 7.0, 0.1), linspace(-1.0, 1.0, 777), eye(9, F64)]);
+    put(
+        "ranges",
+        vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],
+    );
     put(
         "long sums",
         vec![{
@@ -204,14 +207,17 @@ fn others(out: &mut BTreeMap<String, u64>) {
             (data(t, [0.0; 2], 70 * 130, 1).reshape([70, 130]), data(t, [0.0; 2], 130 * 41, 2).reshape([130, 41]));
         put(&format!("product {t}"), vec![a.matmul(&b)]);
     }
-    put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001])]);
-    put("random integers", vec![Rng::new(7).integers(-5, 100, [5001])]);
-    put("random uniforms", vec![Rng::new(1 << 40).uniform([5001])]);
-    put("random normals", vec![Rng::new(9).normal([5001])]);
-    put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001])]);
+    put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001], I32)]);
+    put("random integers", vec![Rng::new(7).integers(-5, 100, [5001], I32)]);
+    put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
+    put("random normals", vec![Rng::new(9).normal([5001], F32)]);
+    put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001], Bool)]);
     put("random order", vec![(*Rng::new(9).permutation(501).unwrap()).clone()]);
     let mut split = Rng::new(3);
-    put("random split", vec![split.split().uniform([100]), split.split().uniform([100]), split.uniform([100])]);
+    put(
+        "random split",
+        vec![split.split().uniform([100], F32), split.split().uniform([100], F32), split.uniform([100], F32)],
+    );
 }
 
 fn all() -> BTreeMap<String, u64> {
@@ -353,7 +359,7 @@ fn few(d: &Device) -> Vec<Expr> {
         n.sum(..),
         n.slice(s![..;-3]) * 5,
         x.t().reshape([300 * 257]),
-        Rng::new(3).normal([3000]).to_device(d).unwrap().sum(..),
+        Rng::new(3).normal([3000], F32).to_device(d).unwrap().sum(..),
     ]
 }
 

@@ -105,12 +105,12 @@ fn halves_are_rounded_where_they_are_stored(d: &Device) {
 }
 
 fn generators(d: &Device) {
-    assert_eq!(integers(&arange(3, 12, 4)), [3, 7, 11]);
+    assert_eq!(integers(&arange(3, 12, 4, I32)), [3, 7, 11]);
     let here = put(d, vec![0u32], &[]);
-    let dice = Rng::new(7).integers(-100, 100, [3, 50]) + here.astype(I32);
+    let dice = Rng::new(7).integers(-100, 100, [3, 50], I32) + here.astype(I32);
     let want: Vec<i128> = dice.to_vec::<i32>().expect("numbers").into_iter().map(i128::from).collect();
     assert_eq!(integers(&dice), want);
-    let n = Rng::new(7).normal([400]) + here.astype(F32);
+    let n = Rng::new(7).normal([400], F32) + here.astype(F32);
     let got = n.to_vec::<f32>().expect("numbers");
     assert!(reals(&n).iter().zip(&got).all(|(r, x)| r.allows(*x as f64) && r.error < 1e-4));
 }

@@ -1,13 +1,14 @@
 //! The house's own rules, held by reading its files: imports point to lower floors, every kind of kernel has its
-//! shader and its CPU twin, files stay short, every `unsafe` says why it is sound, no wildcard on node kinds.
+//! shader and its CPU twin, files stay short, every `unsafe` says why it is sound, no wildcard on node kinds, every planted
+//! fault has a place and a test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground.
 const FLOORS: [&[&str]; 11] = [
-    &["error", "math"],
+    &["mutants", "error", "math"],
     &["dtype", "layout", "simd"],
     &["ufunc", "buffer"],
     &["expr", "kernel"],
@@ -155,5 +156,51 @@ fn kinds_of_nodes_are_matched_one_by_one() {
             let wild = arms.lines().any(|l| l.starts_with("            _ =>") || l.starts_with("                _ =>"));
             assert!(!wild, "{name} has a wildcard on node kinds:\n{arms}");
         }
+    }
+}
+
+/// The rows of the list in `src/mutants.rs`: name, stage, test and filter, fault.
+fn faults() -> Vec<[String; 4]> {
+    let text = fs::read_to_string(root().join("src/mutants.rs")).expect("a readable file");
+    let rows = text.split("\nlist! {\n").nth(1).expect("the list");
+    let row = |line: &str| {
+        let (name, rest) = line.split_once(", \"").expect("a name");
+        let mut words = rest.trim_end_matches("\";").split("\", \"").map(str::to_string);
+        let mut next = || words.next().unwrap_or_else(|| panic!("{name} lacks a part"));
+        [name.trim().to_string(), next(), next(), next()]
+    };
+    rows.lines().take_while(|l| *l != "}").map(row).collect()
+}
+
+#[test]
+fn planted_faults_have_a_place_and_a_test() {
+    let listed = faults();
+    let mut placed = HashSet::new();
+    for path in files(&root().join("src"), "rs") {
+        for part in code(&path).split("mutant!(").skip(1) {
+            let name: String = part.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            placed.insert(name);
+        }
+    }
+    let names: HashSet<String> = listed.iter().map(|f| f[0].clone()).collect();
+    assert_eq!(names.len(), listed.len(), "a name is listed twice");
+    assert_eq!(names, placed, "what is listed, and what has a place");
+    for [name, stage, run, fault] in &listed {
+        let target = run.split(' ').next().unwrap_or_default();
+        let tests = root().join("tests");
+        let there = target == "lib"
+            || tests.join(format!("{target}.rs")).exists()
+            || tests.join(target).join("main.rs").exists();
+        assert!(there, "{name}: there is no test file {target}");
+        assert!(run.contains(' ') && !stage.is_empty() && !fault.is_empty(), "{name}: no filter, stage or words");
+    }
+}
+
+/// For `tests/mutants/run`: the list as it was compiled.
+#[cfg(cupric_mutants)]
+#[test]
+fn the_list_of_faults() {
+    for row in cupric::testing::FAULTS {
+        println!("fault: {}", row.join("\t"));
     }
 }

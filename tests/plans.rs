@@ -45,11 +45,11 @@ fn elementwise_chains_are_one_kernel() {
     kernels(&(x.slice(s![1..]) - x.slice(s![..-1])), 1);
     kernels(&(x.t() + 1.0).slice(s![..;2]), 1);
     bytes(&(&x + 1.0).slice(s![..10]), 2_000, 2_000);
-    kernels(&(arange(0, 100, 1) * 2 + 1), 1);
-    bytes(&(arange(0, 100, 1) * 2 + 1), 0, 400);
-    kernels(&Rng::new(0).uniform([10]), 1);
-    bytes(&Rng::new(0).normal([10]), 0, 40);
-    kernels(&(&x + Rng::new(0).bernoulli(0.5, [100, 50])), 1);
+    kernels(&(arange(0, 100, 1, I32) * 2 + 1), 1);
+    bytes(&(arange(0, 100, 1, I32) * 2 + 1), 0, 400);
+    kernels(&Rng::new(0).uniform([10], F32), 1);
+    bytes(&Rng::new(0).normal([10], F32), 0, 40);
+    kernels(&(&x + Rng::new(0).bernoulli(0.5, [100, 50], Bool)), 1);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn numbers_are_bindings() {
     assert_eq!(text(x.slice(s![3]).sum(0)), text(x.slice(s![4]).sum(0)));
     let other = put(&cpu(), noise(9, 5000), &[100, 50]);
     assert_eq!(text(&x * 2.5 + 1.2), text(&other * 2.5 + 1.2));
-    assert_eq!(text(Rng::new(1).uniform([10])), text(Rng::new(2).uniform([10])));
+    assert_eq!(text(Rng::new(1).uniform([10], F32)), text(Rng::new(2).uniform([10], F32)));
     assert_ne!(text(&x * 2.5 + 1.2), text(&x * 2.5 + 2.5), "which numbers are equal is in the plan");
     // a plan read twice is the same plan
     let e = (&x - x.mean(0)).exp().sum(1);
@@ -199,7 +199,7 @@ fn snapshots() {
         ("joined", concat([&x + 1.0, (&y * 2.0).slice(s![..2])], 0)),
         ("half", (&h * 2.0 + 1.0).greater(&h)),
         ("narrow_integers", floor_divide(&u + 200, 3)),
-        ("uniform", Rng::new(1).uniform([4, 3])),
+        ("uniform", Rng::new(1).uniform([4, 3], F32)),
         ("argmax_of_a_slice", x.slice(s![..;2, ..;-1]).argmax(1)),
         ("reshaped", x.t().reshape([48]) + 1.0),
         ("windows", x.sliding_windows(3, 0).sum(-1)),

@@ -128,13 +128,13 @@ on_devices! {
         assert_eq!(big.matmul(ones([60, 50], DType::F32)).to_string().lines().count(), 7);
         assert_eq!((&big + 1.0).t().to_string().lines().next(), Some("[[2. 2. 2. ... 2. 2. 2.]"));
         assert_eq!(ones([3, 2000], DType::F32).to_device(d).unwrap().sum(0).to_string(), "[3. 3. 3. ... 3. 3. 3.]");
-        let part = arange(0, 800, 1).to_device(d).unwrap();
+        let part = arange(0, 800, 1, DType::I32).to_device(d).unwrap();
         assert_eq!(concat([&*part, &(&part + 1)], 0).to_string(), "[  0   1   2 ... 798 799 800]");
     }
 
     fn every_narrow_type_prints_from_a_device(d: &Device) {
         for t in [DType::Bool, DType::U8, DType::I8, DType::U16, DType::I16, DType::U32, DType::I32, DType::F16, DType::BF16] {
-            let x = (arange(0, 2001, 1) % 2).astype(t).to_device(d).unwrap();
+            let x = (arange(0, 2001, 1, DType::I32) % 2).astype(t).to_device(d).unwrap();
             let text = match t {
                 DType::Bool => "[False  True False ... False  True False]",
                 t if t.is_float() => "[0. 1. 0. ... 0. 1. 0.]",

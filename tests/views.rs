@@ -22,10 +22,10 @@ fn sources(d: &Device, shape: &[usize]) -> Vec<(&'static str, Expr)> {
         }),
         ("chain", floor_divide((&x * 2 + 4) % 1_000_000_007, 2) - 2),
         ("cast", x.astype(F32).astype(I32)),
-        ("iota", arange(0, n, 1).reshape(shape) + &zero),
+        ("iota", arange(0, n, 1, I32).reshape(shape) + &zero),
         ("reshaped", (x.reshape([n]) + 0).reshape(shape)),
-        ("sum", stack([&*x, &zeros(shape, I32)], 0).sum(0)),
-        ("sum of a chain", (stack([&*x, &*x], nd as isize) * 1).sum(-1) - &x),
+        ("sum", stack([&*x, &zeros(shape, I32)], 0).sum(0).astype(I32)),
+        ("sum of a chain", (stack([&*x, &*x], nd as isize) * 1).sum(-1).astype(I32) - &x),
         ("concat", {
             match shape.first() {
                 Some(f) => concat([x.slice(s![..*f / 2]), x.slice(s![*f / 2..]) + 0], 0),
@@ -35,7 +35,7 @@ fn sources(d: &Device, shape: &[usize]) -> Vec<(&'static str, Expr)> {
         ("take", {
             match shape.first() {
                 Some(0) | None => &x + 0,
-                Some(f) => x.flip(0).take(arange(*f as i32 - 1, -1, -1) + &zero, 0),
+                Some(f) => x.flip(0).take(arange(*f as i32 - 1, -1, -1, I32) + &zero, 0),
             }
         }),
         ("select", select(x.less(7), &x, &x + 0)),
@@ -155,7 +155,7 @@ fn views_of_everything(d: &Device) {
             // read by further work, not only by a copy
             same(&(e * 3 - 1), &want.map(|v| v * 3 - 1).data);
             let total: i32 = want.data.iter().sum();
-            same(&e.sum(..), &[total]);
+            same(&e.sum(..).astype(I32), &[total]);
         };
         check(&e.t(), &h.permute(&[2, 1, 0]), "t");
         check(&e.permute_dims([1, 2, 0]), &h.permute(&[1, 2, 0]), "permute");
@@ -191,9 +191,9 @@ fn views_of_everything(d: &Device) {
         // reductions of views
         let p = h.permute(&[1, 0, 2]);
         let sum = Host::of(&[4, 5], |i| (0..3).map(|j| p.at(&[i[0], j, i[1]])).sum::<i32>());
-        check(&e.permute_dims([1, 0, 2]).sum(1), &sum, "sum of a permutation");
+        check(&e.permute_dims([1, 0, 2]).sum(1).astype(I32), &sum, "sum of a permutation");
         check(&e.slice(s![..;-1]).max(0), &Host::of(&[4, 5], |i| h.at(&[2, i[0], i[1]])), "max of a flip");
-        check(&e.sliding_windows(3, 1).sum(-1), &Host::of(&[3, 2, 5], |i| (0..3).map(|k| h.at(&[i[0], i[1] + k, i[2]])).sum()), "window sums");
+        check(&e.sliding_windows(3, 1).sum(-1).astype(I32), &Host::of(&[3, 2, 5], |i| (0..3).map(|k| h.at(&[i[0], i[1] + k, i[2]])).sum()), "window sums");
         check(&(e.t() + e.permute_dims([2, 1, 0])), &h.permute(&[2, 1, 0]).map(|v| 2 * v), "two views");
         check(&(e.slice(s![1..]) - e.slice(s![..-1])), &Host::of(&[2, 4, 5], |_| 20), "differences");
     }
@@ -203,12 +203,12 @@ fn views_of_reductions_and_products(d: &Device) {
     let x = put(d, (0..60).collect::<Vec<i32>>(), &[3, 4, 5]);
     let h = Host::of(&[3, 4, 5], |i| (i[0] * 20 + i[1] * 5 + i[2]) as i32);
     let sum = Host::of(&[3, 5], |i| (0..4).map(|k| h.at(&[i[0], k, i[1]])).sum::<i32>());
-    same(&x.sum(1).t(), &sum.permute(&[1, 0]).data);
-    same(&x.sum(1).slice(s![..;-1, 1..;2]), &Host::of(&[3, 2], |i| sum.at(&[2 - i[0], 1 + 2 * i[1]])).data);
-    same(&x.sum(1).t().reshape([15]), &sum.permute(&[1, 0]).data);
-    same(&x.sum(keep(1)).broadcast_to([3, 4, 5]), &Host::of(&[3, 4, 5], |i| sum.at(&[i[0], i[2]])).data);
-    same(&(&x - x.sum(keep(1))), &Host::of(&[3, 4, 5], |i| h.at(i) - sum.at(&[i[0], i[2]])).data);
-    same(&x.sum(1).diagonal(1), &[sum.at(&[0, 1]), sum.at(&[1, 2]), sum.at(&[2, 3])]);
+    same(&x.sum(1).t().astype(I32), &sum.permute(&[1, 0]).data);
+    same(&x.sum(1).slice(s![..;-1, 1..;2]).astype(I32), &Host::of(&[3, 2], |i| sum.at(&[2 - i[0], 1 + 2 * i[1]])).data);
+    same(&x.sum(1).t().reshape([15]).astype(I32), &sum.permute(&[1, 0]).data);
+    same(&x.sum(keep(1)).broadcast_to([3, 4, 5]).astype(I32), &Host::of(&[3, 4, 5], |i| sum.at(&[i[0], i[2]])).data);
+    same(&(&x - x.sum(keep(1))).astype(I32), &Host::of(&[3, 4, 5], |i| h.at(i) - sum.at(&[i[0], i[2]])).data);
+    same(&x.sum(1).diagonal(1).astype(I32), &[sum.at(&[0, 1]), sum.at(&[1, 2]), sum.at(&[2, 3])]);
     let m = put(d, (0..12).collect::<Vec<i32>>(), &[3, 4]);
     let p = m.matmul(m.t());
     let want = Host::of(&[3, 3], |i| (0..4).map(|k| (i[0] * 4 + k) as i32 * (i[1] * 4 + k) as i32).sum::<i32>());
@@ -217,11 +217,11 @@ fn views_of_reductions_and_products(d: &Device) {
     same(&(p.diagonal(0) * 2), &[2 * want.data[0], 2 * want.data[4], 2 * want.data[8]]);
     same(&(p.slice(s![1]) + p.slice(s![.., 1])), &Host::of(&[3], |i| 2 * want.at(&[1, i[0]])).data);
     same(&p.reshape([9]).slice(s![..;4]), &[want.data[0], want.data[4], want.data[8]]);
-    same(&p.broadcast_to([2, 3, 3]).sum(0), &want.map(|v| 2 * v).data);
+    same(&p.broadcast_to([2, 3, 3]).sum(0).astype(I32), &want.map(|v| 2 * v).data);
     same(&p.t().reshape([9]), &want.permute(&[1, 0]).data);
-    same(&(p.t() + 1).slice(s![0]).sum(..), &[want.data[0] + want.data[3] + want.data[6] + 3]);
-    same(&x.astype(F32).softmax(-1).slice(s![0, 0, ..;-1]).argmax(0), &[0i32]);
-    same(&x.argmax(2).t(), &[4i32; 12]);
+    same(&(p.t() + 1).slice(s![0]).sum(..).astype(I32), &[want.data[0] + want.data[3] + want.data[6] + 3]);
+    same(&x.astype(F32).softmax(-1).slice(s![0, 0, ..;-1]).argmax(0), &[0i64]);
+    same(&x.argmax(2).t(), &[4i64; 12]);
 }
 
 fn broadcasting_of_operands(d: &Device) {
@@ -250,7 +250,7 @@ fn broadcasting_of_operands(d: &Device) {
             same(&e, &want);
             same(&((&x * 1) + (&y - 0)), &want);
             same(&e.t(), &Host { shape: out.clone(), data: want.clone() }.permute(&(0..nd).rev().collect::<Vec<_>>()).data);
-            same(&e.sum(..), &[want.iter().sum::<i32>()]);
+            same(&e.sum(..).astype(I32), &[want.iter().sum::<i32>()]);
         }
     }
 }
@@ -307,7 +307,7 @@ fn views_of_narrow_types_at_odd_places(d: &Device) {
             same(&put(d, t.clone(), &[n]).slice([item]), &pick.iter().map(|i| t[*i]).collect::<Vec<_>>());
             same(&!put(d, t.clone(), &[n]).slice([item]), &pick.iter().map(|i| !t[*i]).collect::<Vec<_>>());
             let s: Vec<i16> = (0..n as i16).map(|v| v.wrapping_mul(-999)).collect();
-            same(&put(d, s.clone(), &[n]).slice([item]).sum(..), &[pick.iter().map(|i| s[*i] as i32).sum::<i32>()]);
+            same(&put(d, s.clone(), &[n]).slice([item]).sum(..).astype(I32), &[pick.iter().map(|i| s[*i] as i32).sum::<i32>()]);
         }
     }
 }
@@ -345,13 +345,13 @@ fn six_axes_permuted(d: &Device) {
         let axis = dice.below(6);
         let out: Vec<usize> = (0..6).filter(|a| *a != axis).map(|a| hp.shape[a]).collect();
         let sum = Host::of(&out, |i| (0..hp.shape[axis]).map(|k| { let mut j = i.to_vec(); j.insert(axis, k); hp.at(&j) }).sum::<i32>());
-        same(&v.sum(axis as i32), &sum.data);
+        same(&v.sum(axis as i32).astype(I32), &sum.data);
     }
     // many axes, most of them of length 1
     let deep = x.reshape([vec![1usize; 20], shape.to_vec(), vec![1; 20]].concat());
     assert_eq!(deep.ndim().unwrap(), 46);
     same(&(&deep + 1), &h.map(|a| a + 1).data);
-    same(&deep.t().sum(..), &[h.data.iter().sum::<i32>()]);
+    same(&deep.t().sum(..).astype(I32), &[h.data.iter().sum::<i32>()]);
     let mut sixty = vec![1usize; 64];
     sixty[63] = n;
     same(&(x.reshape(&sixty[..]) * 2), &h.map(|a| a * 2).data);

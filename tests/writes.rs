@@ -140,7 +140,7 @@ fn reading_other_positions_of_the_target(d: &Device) {
         let want = Host::of(&[n, n], |i| (0..n).fold(0i32, |a, k| a.wrapping_add(h.at(&[i[0], k]).wrapping_mul(h.at(&[k, i[1]])))));
         same(&x, &want.data);
         let mut x = new();
-        x.assign(x.take(arange(n as i32 - 1, -1, -1), 0)).unwrap();
+        x.assign(x.take(arange(n as i32 - 1, -1, -1, I32), 0)).unwrap();
         same(&x, &h.flip(&[0]).data);
         let mut x = new();
         x.assign(concat([x.slice(s![1..]), x.slice(s![..1])], 0)).unwrap();
@@ -336,11 +336,11 @@ fn parts_of_every_kind(d: &Device) {
     x.set(s![.., 2, ..], concat([&v.slice(s![..1, ..3]).t().reshape([3, 1]) , &v.slice(s![..3, ..])], 1)).unwrap();
     same(&x.slice(s![1, 2]), &[1i32, 4, 5, 6, 7]);
     let mut x = new();
-    x.assign(Rng::new(1).integers(0, 10, [3, 4, 5])).unwrap();
-    same(&x, &Rng::new(1).integers(0, 10, [3, 4, 5]).to_vec::<i32>().unwrap());
+    x.assign(Rng::new(1).integers(0, 10, [3, 4, 5], I32)).unwrap();
+    same(&x, &Rng::new(1).integers(0, 10, [3, 4, 5], I32).to_vec::<i32>().unwrap());
     let mut f = new().t().eval().unwrap();
-    f.assign(Rng::new(1).integers(0, 10, [5, 4, 3])).unwrap();
-    same(&f, &Rng::new(1).integers(0, 10, [5, 4, 3]).to_vec::<i32>().unwrap());
+    f.assign(Rng::new(1).integers(0, 10, [5, 4, 3], I32)).unwrap();
+    same(&f, &Rng::new(1).integers(0, 10, [5, 4, 3], I32).to_vec::<i32>().unwrap());
     let mut x = new();
     x.set(s![0], zeros([4, 5], I32)).unwrap();
     x.set(s![1], eye(5, I32).slice(s![1..])).unwrap();
@@ -379,7 +379,7 @@ fn the_value_broadcasts_never_the_target(d: &Device) {
     b.set(s![0, 1], 9).unwrap();
     same(&b, &[1i32, 9, 1, 2, 2, 2]);
     let mut b = put(d, vec![1i32, 2], &[2]).broadcast_to([3, 2]).eval().unwrap();
-    b.update(|b| b + arange(0, 3, 1).expand_dims(1)).unwrap();
+    b.update(|b| b + arange(0, 3, 1, I32).expand_dims(1)).unwrap();
     same(&b, &[1i32, 2, 2, 3, 3, 4]);
     let line = put(d, (0..6).collect::<Vec<i32>>(), &[6]);
     let mut w = line.sliding_windows(3, 0).eval().unwrap();
@@ -447,7 +447,7 @@ fn casts_are_same_kind(d: &Device) {
     same(&f, &[f16::from_f64(0.1).to_f32(); 2]);
     let mut u = put(d, vec![7u8; 2], &[2]);
     assert!(u.assign(zeros((), F32)).is_err(), "a float array of no axes into u8");
-    assert!(u.assign(full((), 1)).is_err(), "an i32 array of no axes into u8");
+    assert!(u.assign(full((), 1, I32)).is_err(), "an i32 array of no axes into u8");
 }
 
 fn a_failed_write_changes_nothing(d: &Device) {
@@ -493,10 +493,10 @@ fn writes_to_transposed_and_reversed_arrays(d: &Device) {
             same(&v, &want.iter().map(|v| v * 2 + 1).collect::<Vec<_>>());
             let n = v.shape()[0];
             v.slice_mut(s![..1]).fill(0).unwrap();
-            same(&v.slice(s![..1]).sum(..), &[0i32]);
+            same(&v.slice(s![..1]).sum(..), &[0i64]);
             if n > 1 { same(&v.slice(s![1..]), &want[want.len() / n..].iter().map(|v| v * 2 + 1).collect::<Vec<_>>()); }
             v.assign(v.flip(0)).unwrap();
-            if n > 1 { same(&v.slice(s![n - 1]).sum(..), &[0i32]); }
+            if n > 1 { same(&v.slice(s![n - 1]).sum(..), &[0i64]); }
             if let Some(b) = kept { same(&b, &h.data); }
         }
     }

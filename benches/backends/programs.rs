@@ -67,7 +67,7 @@ pub fn table(dtype: DType) -> Vec<Work> {
 fn kmeans(points: &Expr, centres: &Expr) -> Expr {
     // |p - c|² without |p|², which is the same for every centre
     let distance = centres.square().sum(1) - points.matmul(centres.t()) * 2.0;
-    let nearest = distance.argmin(-1).expand_dims(1).equal(arange(0, K, 1));
+    let nearest = distance.argmin(-1).expand_dims(1).equal(arange(0, K, 1, DType::I32));
     let count = nearest.count_nonzero(0).maximum(1).expand_dims(1).astype(DType::F32);
     let member = match points.dtype() {
         Ok(dtype) => nearest.astype(dtype),
@@ -97,7 +97,7 @@ fn gradients(x: &Expr, layers: &Layers, d: &Expr, w2: &Expr) -> [Expr; 4] {
 fn mlp(mut x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
     let mut p = x.split_off(2);
     let (dtype, batch) = (x[0].dtype(), s[0] as f64);
-    let target = x[1].expand_dims(1).equal(arange(0, MLP[1], 1)).astype(dtype).eval()?;
+    let target = x[1].expand_dims(1).equal(arange(0, MLP[1], 1, DType::I32)).astype(dtype).eval()?;
     Ok(Box::new(move || {
         let now: [Expr; 4] = std::array::from_fn(|i| (*p[i]).clone());
         let layers = forward(&x[0], &now);
@@ -130,7 +130,7 @@ fn digits(p: Vec<Array>, device: &Device, dtype: DType) -> Result<Run> {
     let raw = Array::from_npy(DIGITS)?.to_device(device)?;
     let x = (raw.slice(s![..IMAGES, ..NET[0]]).astype(DType::F32) / 8.0 - 1.0).astype(dtype).eval()?;
     let labels = raw.slice(s![..IMAGES, NET[0]]).expand_dims(1);
-    let y = labels.equal(arange(0, NET[2], 1)).astype(DType::F32).eval()?;
+    let y = labels.equal(arange(0, NET[2], 1, DType::I32)).astype(DType::F32).eval()?;
     let state = |p: Array| Ok([zeros_like(&p).eval()?, zeros_like(&p).eval()?, p]);
     let mut state = p.into_iter().map(state).collect::<Result<Vec<[Array; 3]>>>()?;
     let mut step = 0;

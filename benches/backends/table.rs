@@ -186,7 +186,7 @@ fn elementwise() -> Vec<Work> {
             .moves(1.0)
             .program(|_, s, device| {
                 let (s, device) = (s.to_vec(), device.clone());
-                Ok(Box::new(move || Ok(vec![Rng::new(1).normal(&s[..]).to_device(&device)?])))
+                Ok(Box::new(move || Ok(vec![Rng::new(1).normal(&s[..], DType::F32).to_device(&device)?])))
             })
             .python("numpy", "rng.standard_normal(shape, dtype=np.float32)")
             .python("torch", "xp.randn(shape, device=device)")

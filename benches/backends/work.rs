@@ -239,9 +239,11 @@ impl Input {
         let mut rng = Rng::new(seed);
         let shape = &self.shape[..];
         let array = match self.fill {
-            Fill::Uniform(low, high) => (rng.uniform(shape) * (high - low) + low).astype(self.dtype).eval()?,
+            Fill::Uniform(low, high) => {
+                (rng.uniform(shape, DType::F32) * (high - low) + low).astype(self.dtype).eval()?
+            }
             Fill::Permutation => rng.permutation(shape.iter().product())?.reshape(shape).eval()?,
-            Fill::Below(n) => rng.integers(0, n, shape).eval()?,
+            Fill::Below(n) => rng.integers(0, n, shape, DType::I32).eval()?,
         };
         array.to_device(device)
     }

@@ -106,7 +106,7 @@ impl Array {
         if target.shape.contains(&0) {
             return Ok(());
         }
-        if self.leaf().1.may_overlap_itself() {
+        if mutant!(write_to_places_that_are_one, false, self.leaf().1.may_overlap_itself()) {
             // elements that share a place get places of their own
             *self = self.0.compact(at)?;
             target = match &part {
@@ -140,7 +140,7 @@ impl Array {
             None => false,
         };
         let (own, layout) = self.leaf();
-        if alone && planned.plan.in_place {
+        if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
             return run(own, own);
         }
         // the new value in a buffer of its own, under the same layout

@@ -3,10 +3,11 @@
 // values are numbers that index several tables at once
 #![allow(clippy::needless_range_loop)]
 
+use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Bound, Dst, Feed, Fill, Goal, Level, Order, PAGE, Pass, Place, Program, Run, Spread, Step, Write, internal, locate,
+    Bound, Dst, Feed, Fill, Goal, Level, Order, Pass, Place, Program, Run, Spread, Step, Write, internal, locate,
 };
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
@@ -29,9 +30,7 @@ struct Compiler<'a, 'b> {
     /// Sets of values, as bits.
     kept: u128,
     keeps: SmallVec<[(usize, usize); 2]>,
-    free: SmallVec<[(usize, usize); 8]>,
-    /// Memory that must keep its content from one tile to the next: start and length.
-    lasting: SmallVec<[(usize, usize); 4]>,
+    arena: Arena,
     filled: [u128; 2],
 }
 
@@ -69,14 +68,14 @@ pub(super) fn compile<'a>(
         phase: SmallVec::new(),
         kept: 0,
         keeps: SmallVec::new(),
-        free: SmallVec::new(),
-        lasting: SmallVec::new(),
+        arena: Arena::default(),
         filled: [0; 2],
     };
     c.analyse()?;
     c.emit()?;
     c.check_registers()?;
     let mut program = c.program;
+    program.arena = c.arena.size;
     if goal == Goal::Checks {
         program.leave_unread();
     }
@@ -281,7 +280,7 @@ impl<'a> Compiler<'a, '_> {
             if let Some((Dst::Slot(at), size)) = slot
                 && at != usize::MAX
             {
-                self.free.push((slot_bytes(level.size() * size), at));
+                self.arena.give_back(at, level.size() * size);
             }
         }
     }
@@ -302,7 +301,7 @@ impl<'a> Compiler<'a, '_> {
                 let arg = self.seen(self.root(*a), true);
                 let spec = self.fold(fold, values[*a].compute())?;
                 let size = values[v].compute().size();
-                let slot = self.lasting(self.program.outer.size() * size);
+                let slot = self.arena.lasting(self.program.outer.size() * size);
                 pass.feeds.push(Feed { arg, id: v, slot, spec });
             }
         }
@@ -318,7 +317,7 @@ impl<'a> Compiler<'a, '_> {
                     self.fill(v, true)?;
                 } else {
                     let size = values[v].compute().size();
-                    let slot = self.lasting(self.program.inner.size() * size);
+                    let slot = self.arena.lasting(self.program.inner.size() * size);
                     pass.spreads.push(Spread { from: v, to: self.seen(v, true), slot, size });
                 }
             }
@@ -343,7 +342,8 @@ impl<'a> Compiler<'a, '_> {
                 }
                 let row =
                     kernel.inner_size() * if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
-                let at = self.lasting(row * values[v].compute().size());
+                let bytes = row * values[v].compute().size();
+                let at = mutant!(kept_in_a_register, self.arena.register(bytes), self.arena.lasting(bytes));
                 self.keeps.push((v, at));
                 self.step(v, true, Some(Dst::Keep(at)))?;
             } else {
@@ -352,8 +352,7 @@ impl<'a> Compiler<'a, '_> {
             self.release(v, &last);
         }
         pass.steps = from..self.program.steps.len();
-        // slots of this pass may be used again by the next, but not by what outlives it
-        self.free.clear();
+        self.arena.end_pass();
         self.program.passes.push(pass);
         Ok(())
     }
@@ -364,7 +363,7 @@ impl<'a> Compiler<'a, '_> {
         let Some(mut spec) = FoldSpec::new(fold, compute, kernel.kind, kernel.inner_size(), width) else {
             return Err(internal(kernel, format!("no reduction {} of {}", fold.name(), compute.name())));
         };
-        spec.at = self.lasting(spec.bytes());
+        spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
     }
 
@@ -376,26 +375,6 @@ impl<'a> Compiler<'a, '_> {
 
     fn level(&self, inner: bool) -> Level {
         if inner { self.program.inner } else { self.program.outer }
-    }
-
-    /// Scratch in the arena that a tile writes before it reads it, aligned to a cache line.
-    fn alloc(&mut self, bytes: usize) -> usize {
-        let bytes = slot_bytes(bytes);
-        if let Some(i) = self.free.iter().position(|f| f.0 == bytes) {
-            return self.free.swap_remove(i).1;
-        }
-        let at = self.program.arena;
-        self.program.arena += bytes;
-        at
-    }
-
-    /// Memory in the arena whose content outlives a tile: never a register that was given back, because the step
-    /// that had it writes it again in the next tile.
-    fn lasting(&mut self, bytes: usize) -> usize {
-        let (at, bytes) = (self.program.arena, slot_bytes(bytes));
-        self.program.arena += bytes;
-        self.lasting.push((at, bytes));
-        at
     }
 
     /// Refuses a program in which a step's register lies in memory that has to outlive the tile.
@@ -410,8 +389,7 @@ impl<'a> Compiler<'a, '_> {
                 if at == usize::MAX {
                     continue;
                 }
-                let end = at + level.size() * step.compute.size();
-                if self.lasting.iter().any(|(from, bytes)| at < from + bytes && *from < end) {
+                if self.arena.is_taken(at, level.size() * step.compute.size()) {
                     return Err(internal(p.kernel, format!("value {} has a register that is taken", step.id)));
                 }
             }
@@ -495,7 +473,7 @@ impl<'a> Compiler<'a, '_> {
             _ => return Err(internal(self.program.kernel, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
-        let slot = self.lasting(size * count);
+        let slot = self.arena.lasting(size * count);
         self.program.fills.push(Fill { id, slot, count, size, value });
         Ok(())
     }
@@ -552,7 +530,7 @@ impl<'a> Compiler<'a, '_> {
                 // all but the last conversion go through registers of their own, which are as good as the value
                 let middle = chain.len().saturating_sub(1);
                 for link in &chain[..middle] {
-                    let slot = self.alloc(level.size() * 8);
+                    let slot = self.arena.register(level.size() * 8);
                     self.push(Step { run: Run::Call(link.get()), dst: Dst::Slot(slot), id: v, args, compute, operand });
                     args = [v; 3];
                 }
@@ -593,7 +571,7 @@ impl<'a> Compiler<'a, '_> {
         };
         let dst = match keep {
             Some(dst) => dst,
-            None => Dst::Slot(self.alloc(level.size() * compute.size())),
+            None => Dst::Slot(self.arena.register(level.size() * compute.size())),
         };
         self.push(Step { run, dst, id: v, args, compute, operand });
         Ok(())
@@ -638,10 +616,4 @@ impl<'a> Compiler<'a, '_> {
         }
         Ok(())
     }
-}
-
-/// Room for `bytes`. Registers of a page or so start at pages, as pooled buffers do: a store that lies a few lines
-/// behind a later load, modulo a page, would hold that load up.
-fn slot_bytes(bytes: usize) -> usize {
-    bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

@@ -84,7 +84,7 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     // an operand that the epilogue does not read again is no part of it, and would count as read
     for operand in 0..2 {
         let reads = |v: &Value| matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == operand);
-        if !epilogue.values.iter().any(reads) {
+        if mutant!(operands_lost_to_the_epilogue, true, !epilogue.values.iter().any(reads)) {
             epilogue.loads[operand] = epilogue.loads[kernel.loads.len()].clone();
         }
     }

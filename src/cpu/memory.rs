@@ -22,14 +22,23 @@ const HUGE: usize = 2 << 20;
 /// Up to here a buffer's bytes stand beside its header, in one allocation.
 const INLINE: usize = 64;
 
+/// Why an allocation is refused.
+const LIMIT: &str = "the limit is reached";
+const SYSTEM: &str = "the system has no more";
+
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
 pub(crate) struct Pool {
     id: u32,
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
+    /// Bytes of buffers, in the sizes that were really allocated, and of what was adopted.
     used: AtomicUsize,
+    adopted: AtomicUsize,
+    /// Bytes of the blocks in `free`; changed only while that is locked.
     cached: AtomicUsize,
+    /// Where there is a limit: all bytes allocated, in use or not, or about to be. Never above the limit.
+    held: AtomicUsize,
     peak: AtomicUsize,
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
@@ -45,6 +54,22 @@ unsafe impl Send for Block {}
 fn class(bytes: usize) -> usize {
     let up = bytes.next_power_of_two();
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
+}
+
+/// Bytes that a buffer takes beside its header.
+fn inline(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { INLINE }
+}
+
+/// Takes the largest block out of the lists.
+fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
+    loop {
+        let mut last = free.last_entry()?;
+        match last.get_mut().pop() {
+            Some(block) => return Some((*last.key(), block)),
+            None => drop(last.remove()),
+        }
+    }
 }
 
 /// The layout of a block of `size` bytes: a function of the size alone, so that it is the same when it is freed.
@@ -81,7 +106,9 @@ impl Pool {
             limit,
             free: Mutex::default(),
             used: AtomicUsize::new(0),
+            adopted: AtomicUsize::new(0),
             cached: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
@@ -97,25 +124,22 @@ impl Pool {
     /// A buffer of at least `bytes` bytes.
     pub fn allocate(self: &Arc<Pool>, bytes: usize) -> Result<CpuMemory> {
         self.fault("allocate")?;
-        self.count(bytes, self.limit)?;
-        self.allocations.fetch_add(1, Relaxed);
-        let place = if bytes <= INLINE {
-            Place::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE])))
-        } else {
-            match self.block(bytes) {
-                Some((ptr, size)) => Place::Block(ptr, size),
-                None => {
-                    self.used.fetch_sub(bytes, Relaxed);
-                    return Err(self.out_of_memory(bytes, "the system has no more"));
-                }
+        let place = match bytes {
+            0..=INLINE if self.reserve(inline(bytes)) => {
+                Ok(Place::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
             }
+            0..=INLINE => Err(LIMIT),
+            _ => self.block(bytes).map(|(ptr, size)| Place::Block(ptr, size)),
         };
+        let place = place.map_err(|why| self.out_of_memory(bytes, why))?;
+        self.allocations.fetch_add(1, Relaxed);
+        let memory = CpuMemory { place, bytes, pool: self.clone() };
         // what was refused was never in use
-        let used = self.used.load(Relaxed);
+        let size = memory.size();
+        let used = self.used.fetch_add(size, Relaxed) + size;
         if used > self.peak.load(Relaxed) {
             self.peak.fetch_max(used, Relaxed);
         }
-        let memory = CpuMemory { place, bytes, pool: self.clone() };
         if self.faults.poisons() {
             // SAFETY: the block holds that many bytes and has no other user yet.
             unsafe { memory.ptr().write_bytes(POISON, bytes) };
@@ -135,6 +159,7 @@ impl Pool {
     /// Takes over memory that the caller already holds; counted, never refused.
     pub fn adopt<T: Send + Sync + 'static>(self: &Arc<Pool>, v: Vec<T>) -> CpuMemory {
         let bytes = size_of_val(v.as_slice());
+        self.adopted.fetch_add(bytes, Relaxed);
         self.used.fetch_add(bytes, Relaxed);
         self.peak.fetch_max(self.used.load(Relaxed), Relaxed);
         self.allocations.fetch_add(1, Relaxed);
@@ -143,20 +168,40 @@ impl Pool {
         CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone() }
     }
 
-    /// Adds to the bytes in use, within the limit.
-    fn count(&self, bytes: usize, limit: Option<usize>) -> Result<()> {
-        let before = self.used.fetch_add(bytes, Relaxed);
-        let used = before.saturating_add(bytes);
-        if let Some(limit) = limit {
-            if used > limit {
-                self.used.fetch_sub(bytes, Relaxed);
-                return Err(self.out_of_memory(bytes, "the limit is reached"));
-            }
-            if used + self.cached.load(Relaxed) > limit {
-                self.trim();
-            }
+    /// Takes bytes of the limit, which are given back by `release`. What is cached makes room.
+    #[inline]
+    fn reserve(&self, size: usize) -> bool {
+        match self.limit {
+            None => true,
+            Some(limit) => self.reserve_within(size, mutant!(limit_64_bytes_too_large, limit + 64, limit)),
         }
-        Ok(())
+    }
+
+    fn reserve_within(&self, size: usize, limit: usize) -> bool {
+        let more = |held: usize| held.checked_add(size).filter(|sum| *sum <= limit);
+        if self.held.fetch_update(Relaxed, Relaxed, more).is_ok() {
+            return true;
+        }
+        let mut free = self.free();
+        let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
+        if in_use.saturating_add(size) > limit {
+            // nothing is gained by giving up what is cached
+            return false;
+        }
+        while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
+            // the largest goes first, so that few go; its bytes are free before anybody else sees the lists
+            let Some((size, Block(ptr))) = largest(&mut free) else { return false };
+            self.cached.fetch_sub(size, Relaxed);
+            self.to_system(ptr, size);
+        }
+        true
+    }
+
+    /// Gives bytes of the limit back, once they are free.
+    fn release(&self, size: usize) {
+        if self.limit.is_some() {
+            self.held.fetch_sub(size, Relaxed);
+        }
     }
 
     #[cold]
@@ -167,19 +212,46 @@ impl Pool {
         Error::new(ErrorKind::OutOfMemory, "allocate", detail, None)
     }
 
-    /// A block for `bytes`, with its size.
-    fn block(&self, bytes: usize) -> Option<(NonNull<u8>, usize)> {
+    /// A block for `bytes`, with its size; or why there is none.
+    fn block(&self, bytes: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if bytes > isize::MAX as usize / 2 {
-            return None;
+            return Err(SYSTEM);
         }
-        if bytes < POOLED {
-            return Some((self.system(bytes)?, bytes));
+        let mut size = bytes;
+        if bytes >= POOLED {
+            size = class(bytes);
+            if let Some(found) = self.reuse(size).or_else(|| self.reuse(bytes)) {
+                return Ok(found);
+            }
         }
-        let size = class(bytes);
-        if let Some(Block(ptr)) = self.free().get_mut(&size).and_then(Vec::pop) {
-            self.cached.fetch_sub(size, Relaxed);
-            return Some((ptr, size));
+        if !self.reserve(size) {
+            // the last bytes of a limit are given out as they are asked for
+            size = bytes;
+            if size < POOLED || !self.reserve(size) {
+                return Err(LIMIT);
+            }
         }
+        self.fresh(size).map(|ptr| (ptr, size)).ok_or_else(|| {
+            self.release(mutant!(refused_memory_stays_counted, 0, size));
+            SYSTEM
+        })
+    }
+
+    /// A block that waits for reuse.
+    fn reuse(&self, size: usize) -> Option<(NonNull<u8>, usize)> {
+        let mut free = self.free();
+        let list = free.get_mut(&size)?;
+        let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
+        if list.is_empty() && class(size) != size {
+            // odd sizes may be many
+            free.remove(&size);
+        }
+        self.cached.fetch_sub(size, Relaxed);
+        Some((ptr, size))
+    }
+
+    /// A block of the system's, if it has one without taking it from somebody.
+    fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
             // what the pool keeps may be enough
             self.trim();
@@ -187,11 +259,10 @@ impl Pool {
                 return None;
             }
         }
-        let ptr = self.system(size).or_else(|| {
+        self.system(size).or_else(|| {
             self.trim();
             self.system(size)
-        });
-        Some((ptr?, size))
+        })
     }
 
     fn system(&self, size: usize) -> Option<NonNull<u8>> {
@@ -206,31 +277,44 @@ impl Pool {
 
     fn give_back(&self, ptr: NonNull<u8>, size: usize) {
         if size >= POOLED {
-            self.free().entry(size).or_default().push(Block(ptr));
-            self.cached.fetch_add(size, Relaxed);
-        } else if let Some(layout) = layout(size) {
+            let mut free = self.free();
+            free.entry(size).or_default().push(Block(ptr));
+            self.cached.fetch_add(mutant!(cached_memory_miscounted, size + 64, size), Relaxed);
+        } else {
+            self.to_system(ptr, size);
+        }
+    }
+
+    /// Ends a block that nobody uses.
+    fn to_system(&self, ptr: NonNull<u8>, size: usize) {
+        if let Some(layout) = layout(size) {
             // SAFETY: `system` made the block with the same layout, and nobody uses it any more.
             unsafe { dealloc(ptr.as_ptr(), layout) };
         }
+        self.release(size);
     }
 
     /// Returns unused blocks to the system.
     pub fn trim(&self) {
-        let lists = std::mem::take(&mut *self.free());
-        for (size, blocks) in lists {
+        let mut free = self.free();
+        for (size, blocks) in std::mem::take(&mut *free) {
             for Block(ptr) in blocks {
                 self.cached.fetch_sub(size, Relaxed);
-                if let Some(layout) = layout(size) {
-                    // SAFETY: as in `give_back`.
-                    unsafe { dealloc(ptr.as_ptr(), layout) };
-                }
+                self.to_system(ptr, size);
             }
         }
     }
 
     /// Bytes used, cached, peak, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        (self.used.load(Relaxed), self.cached.load(Relaxed), self.peak.load(Relaxed), self.limit)
+        // while the lists are locked nothing goes from one count to the other
+        let _free = self.free();
+        let cached = self.cached.load(Relaxed);
+        let used = match self.limit {
+            None => self.used.load(Relaxed),
+            Some(_) => self.held.load(Relaxed).saturating_sub(cached) + self.adopted.load(Relaxed),
+        };
+        (used, cached, self.peak.load(Relaxed), self.limit)
     }
 
     /// Allocations of the pool and of the system.
@@ -286,6 +370,15 @@ impl CpuMemory {
         }
     }
 
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        match self.place {
+            Place::Inline(_) => inline(self.bytes),
+            Place::Block(_, size) => size,
+            Place::Foreign(..) => self.bytes,
+        }
+    }
+
     /// The whole content, for the host. Nobody may write the buffer meanwhile.
     pub fn as_bytes(&self) -> &[u8] {
         // SAFETY: the buffer holds that many bytes, wholly written by the kernel or upload that made it; writers
@@ -314,9 +407,12 @@ impl Memory for CpuMemory {
 
 impl Drop for CpuMemory {
     fn drop(&mut self) {
-        self.pool.used.fetch_sub(self.bytes, Relaxed);
-        if let Place::Block(ptr, size) = self.place {
-            self.pool.give_back(ptr, size);
+        let size = self.size();
+        self.pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
+        match self.place {
+            Place::Inline(_) => self.pool.release(size),
+            Place::Block(ptr, size) => self.pool.give_back(ptr, size),
+            Place::Foreign(..) => drop(self.pool.adopted.fetch_sub(size, Relaxed)),
         }
     }
 }

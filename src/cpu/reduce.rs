@@ -95,7 +95,8 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
         && bytes / blocks > 256 << 10
     {
         let parts = (8 * threads).div_ceil(blocks);
-        part = unit * n.div_ceil(parts).div_ceil(unit).next_power_of_two();
+        let blocks = n.div_ceil(parts).div_ceil(unit);
+        part = unit * mutant!(tree_depends_on_threads, blocks, blocks.next_power_of_two());
     }
     let job = Job { program, outer, n, each, part };
     let parts = n.div_ceil(part).max(1);

@@ -301,7 +301,11 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     }
     let n = extent as i128;
     match mode {
-        IndexMode::Check => (0..n).contains(&index).then_some(index as usize),
+        IndexMode::Check => mutant!(
+            take_unchecked,
+            Some(index.clamp(0, n - 1) as usize),
+            (0..n).contains(&index).then_some(index as usize)
+        ),
         IndexMode::Clip => Some(index.clamp(0, n - 1) as usize),
         IndexMode::Wrap => Some(match (0..n).contains(&index) {
             true => index as usize,

@@ -357,7 +357,7 @@ impl Batch {
         let mut key: GroupKey = SmallVec::new();
         key.push(pipeline.layout.number);
         for b in bound {
-            key.extend_from_slice(&[b.id, b.offset, b.len]);
+            key.extend_from_slice(&[b.id, mutant!(bind_group_of_another_offset, 0, b.offset), b.len]);
         }
         if let Some(group) = self.groups.get(&key) {
             return Ok(group.clone());
@@ -407,7 +407,7 @@ impl Batch {
         if id == 0 {
             return None;
         }
-        let Some(gather) = self.checked.iter().find(|c| c.id == id) else {
+        let Some(gather) = self.checked.iter().find(|c| mutant!(error_of_another_gather, true, c.id == id)) else {
             return Some(Error::new(ErrorKind::Index, "take", "an index is out of range", None));
         };
         let bits = (high as u64) << 32 | low as u64;
@@ -537,7 +537,7 @@ impl Batch {
         self.submitted += called_back as u64;
         if let Err(error) = submitted {
             // arrays that the batch was to compute have been handed out: nothing of the device may be read again
-            shared.fail(&error);
+            mutant!(lost_submission_forgotten, (), shared.fail(&error));
             return Err(error);
         }
         shared.poll_once();

@@ -70,7 +70,8 @@ pub(super) struct Shared {
     pub caps: Caps,
     /// Workgroups along one dimension of a dispatch.
     pub max_groups: u32,
-    /// Bytes of one binding, which the planner's figure is a little below.
+    /// Bytes of one binding. The planner lets operands span a little less: a binding starts at an aligned place at or
+    /// before its first element.
     pub max_binding: u64,
     pub offset_alignment: u64,
     pub device: wgpu::Device,
@@ -161,8 +162,7 @@ fn caps(name: String, features: wgpu::Features, limits: &wgpu::Limits, shrink: O
         int64,
         // our functions of f64 work on its bits
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
-        // a window starts at an aligned place at or before its first element
-        max_binding: max_binding - 256,
+        max_binding,
         max_buffer: limits.max_buffer_size,
         // one is the error word of gathers
         max_bindings: (limits.max_storage_buffers_per_shader_stage.min(16) as usize).saturating_sub(1),

@@ -79,9 +79,9 @@ impl Shared {
             return self.record_window(batch, kernel, &form, &whole, from, false);
         }
         // what may fail comes before the first dispatch, so that a write in place is done whole or not at all
-        for dry in [true, false] {
+        for dry in mutant!(windows_not_prepared, &[false][..], &[true, false][..]) {
             for window in &kernel.windows {
-                self.record_window(batch, kernel, &form, window, from, dry)?;
+                self.record_window(batch, kernel, &form, window, from, *dry)?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Buffers: the handle's memory, the pool of buffers that are free, and staging buffers for reading back.
 
-use super::device::Shared;
+use super::device::{Clock, Shared};
 use crate::backend::POISON;
 use crate::buffer::{Buffer, Memory};
 use crate::error::{Error, ErrorKind, Result};
@@ -8,6 +8,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A lock that a panic elsewhere does not poison for us: what it guards is kept whole at every step.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,13 +68,17 @@ impl Drop for GpuMemory {
     }
 }
 
-/// Free buffers by size, and the account.
+/// Free buffers by size, and the account: all bytes that the driver was asked for.
 #[derive(Default)]
 pub(super) struct Pool {
     free: BTreeMap<u64, Vec<Raw>>,
     staging: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    /// Bytes of buffers, or of buffers about to be made.
     pub used: u64,
+    /// Bytes of what is kept for reuse.
     pub cached: u64,
+    /// Bytes of what is kept no longer, while the driver may not have freed it yet.
+    pub leaving: u64,
     pub peak: u64,
     next_id: u64,
 }
@@ -96,29 +101,22 @@ impl Shared {
             let detail = format!("{bytes} bytes; a buffer on {} has at most {max}", self.caps.name);
             return Err(fail(ErrorKind::LimitExceeded, detail));
         }
-        let size = size_class(bytes as u64).min(max & !3).max((bytes as u64).next_multiple_of(4));
-        let (pooled, over) = {
-            let mut pool = lock(&self.pool);
-            if let Some(limit) = self.limit
-                && pool.used + size > limit
-            {
-                let detail = format!(
-                    "{bytes} bytes on {}: {} bytes of the limit of {limit} are in use",
-                    self.caps.name, pool.used
-                );
-                return Err(fail(ErrorKind::OutOfMemory, detail));
-            }
-            let pooled = pool.take(size);
-            let over = pooled.is_none() && self.limit.is_some_and(|limit| pool.used + pool.cached + size > limit);
-            (pooled, over)
-        };
+        let exact = (bytes as u64).max(1).next_multiple_of(4);
+        let size = size_class(bytes as u64).min(max & !3).max(exact);
+        let pooled = lock(&self.pool).reuse(&[size, exact]);
         let raw = match pooled {
             Some(raw) => raw,
             None => {
-                if over {
-                    self.trim();
-                }
-                self.create(size).or_else(|error| {
+                // the last bytes of a limit are given out as they are asked for
+                let fits = [size, exact].into_iter().find(|size| self.reserve(*size));
+                let Some(size) = fits else {
+                    let used = lock(&self.pool).used;
+                    let limit = self.limit.unwrap_or(u64::MAX);
+                    let detail =
+                        format!("{bytes} bytes on {}: {used} bytes of the limit of {limit} are in use", self.caps.name);
+                    return Err(fail(ErrorKind::OutOfMemory, detail));
+                };
+                let made = self.create(size).or_else(|error| {
                     // what is cached may be what is missing
                     if error.kind() != ErrorKind::OutOfMemory || lock(&self.pool).cached == 0 {
                         return Err(error);
@@ -126,17 +124,67 @@ impl Shared {
                     self.trim();
                     self.settle();
                     self.create(size)
-                })?
+                });
+                made.inspect_err(|_| lock(&self.pool).used -= size)?
             }
         };
-        if self.faults.poisons() {
-            self.poison(&raw)?;
+        // from here on its end gives it back
+        let memory = GpuMemory { raw: Some(raw), bytes, shared: self.clone() };
+        if let (true, Some(raw)) = (self.faults.poisons(), memory.raw()) {
+            self.poison(raw)?;
         }
         self.counters.allocations.fetch_add(1, Relaxed);
         let mut pool = lock(&self.pool);
-        pool.used += size;
         pool.peak = pool.peak.max(pool.used);
-        Ok(Buffer::new(GpuMemory { raw: Some(raw), bytes, shared: self.clone() }))
+        drop(pool);
+        Ok(Buffer::new(memory))
+    }
+
+    /// Takes bytes of the limit. What is cached makes room, and is gone before they are given out.
+    fn reserve(&self, size: u64) -> bool {
+        let (clock, mut tries) = (Clock::new(self), 0);
+        loop {
+            let leaving = {
+                let mut pool = lock(&self.pool);
+                let limit = self.limit.unwrap_or(u64::MAX);
+                let limit = mutant!(limit_64_bytes_too_large_on_gpu, limit.saturating_add(64), limit);
+                if pool.used.saturating_add(size) > limit {
+                    return false;
+                }
+                if pool.used + pool.cached + pool.leaving + size <= limit {
+                    pool.used += size;
+                    return true;
+                }
+                let room = limit - pool.used - size;
+                pool.leave(room)
+            };
+            let bytes = leaving.bytes;
+            if bytes > 0 {
+                self.let_go(leaving);
+            } else {
+                // another thread's are on their way
+                tries += 1;
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            if tries > 0 && clock.expired(self) {
+                return false;
+            }
+        }
+    }
+
+    /// Frees buffers, and waits until the driver has: what runs or is recorded may still use them.
+    fn let_go(&self, leaving: Leaving) {
+        let bytes = leaving.bytes;
+        {
+            let mut batch = lock(&self.batch);
+            batch.forget_groups();
+            // an error here is the next call's
+            let _ = batch.submit(self);
+        }
+        drop(leaving);
+        self.settle();
+        self.poll_once();
+        lock(&self.pool).leaving -= bytes;
     }
 
     /// Fills a buffer that nobody has read yet.
@@ -161,20 +209,26 @@ impl Shared {
 
     /// Gives cached buffers back to the driver, and the bind groups that hold them.
     pub(super) fn trim(&self) {
-        let freed = {
-            let mut pool = lock(&self.pool);
-            pool.cached = 0;
-            (std::mem::take(&mut pool.free), std::mem::take(&mut pool.staging))
-        };
+        let freed = lock(&self.pool).leave(0);
+        if self.limit.is_some() {
+            return self.let_go(freed);
+        }
         lock(&self.batch).forget_groups();
+        let bytes = freed.bytes;
         drop(freed);
         self.poll_once();
+        lock(&self.pool).leaving -= bytes;
     }
 
     /// A mappable buffer for reading back.
     pub(super) fn staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
         let size = size_class(bytes);
-        let pooled = lock(&self.pool).staging.get_mut(&size).and_then(Vec::pop);
+        let pooled = {
+            let mut pool = lock(&self.pool);
+            let pooled = pool.staging.get_mut(&size).and_then(Vec::pop);
+            pool.cached -= pooled.as_ref().map_or(0, |_| size);
+            pooled
+        };
         match pooled {
             Some(buffer) => Ok(buffer),
             None => self.scoped("staging", || {
@@ -189,20 +243,63 @@ impl Shared {
         }
     }
 
-    /// Takes an unmapped staging buffer back; a few of each size are kept.
+    /// Takes an unmapped staging buffer back; a few of each size are kept, where the limit has room for them.
     pub(super) fn return_staging(&self, buffer: wgpu::Buffer) {
+        let size = buffer.size();
         let mut pool = lock(&self.pool);
-        let kept = pool.staging.entry(buffer.size()).or_default();
-        if kept.len() < 2 {
+        let room = self.limit.is_none_or(|limit| pool.used + pool.cached + pool.leaving + size <= limit);
+        let kept = pool.staging.entry(size).or_default();
+        if room && kept.len() < 2 {
             kept.push(buffer);
+            pool.cached += size;
         }
     }
 }
 
+/// What goes back to the driver when this is dropped.
+struct Leaving {
+    bytes: u64,
+    _buffers: Vec<Raw>,
+    _staging: Vec<wgpu::Buffer>,
+}
+
 impl Pool {
-    fn take(&mut self, size: u64) -> Option<Raw> {
-        let raw = self.free.get_mut(&size)?.pop()?;
-        self.cached -= size;
+    /// A free buffer of one of the sizes, in use from now on.
+    fn reuse(&mut self, sizes: &[u64]) -> Option<Raw> {
+        let raw = sizes.iter().find_map(|size| self.free.get_mut(size)?.pop())?;
+        self.cached -= raw.size;
+        self.used += raw.size;
         Some(raw)
+    }
+
+    /// Takes out what is cached until no more than `room` bytes are, the largest first, so that few go.
+    fn leave(&mut self, room: u64) -> Leaving {
+        let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
+        while self.cached > room {
+            let size = if let Some((size, buffer)) = largest(&mut self.staging) {
+                staging.push(buffer);
+                size
+            } else if let Some((size, raw)) = largest(&mut self.free) {
+                buffers.push(raw);
+                size
+            } else {
+                break;
+            };
+            self.cached -= size;
+            bytes += size;
+        }
+        self.leaving += bytes;
+        Leaving { bytes, _buffers: buffers, _staging: staging }
+    }
+}
+
+/// Takes one of the largest out of lists by size.
+fn largest<T>(lists: &mut BTreeMap<u64, Vec<T>>) -> Option<(u64, T)> {
+    loop {
+        let mut last = lists.last_entry()?;
+        match last.get_mut().pop() {
+            Some(found) => return Some((*last.key(), found)),
+            None => drop(last.remove()),
+        }
     }
 }

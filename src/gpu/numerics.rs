@@ -7,8 +7,9 @@ use crate::error::{Error, ErrorKind, Result};
 use half::f16;
 use std::sync::Arc;
 
-/// What a device's own f32 arithmetic keeps, as a probe found it. `true` is what IEEE 754 (or Rust) does. cupric's
-/// functions do not rely on what is `false` here.
+/// What a device's own f32 arithmetic keeps in plain shader text, as a probe found it. `true` is what IEEE 754 (or Rust)
+/// does. Neither cupric's functions nor a program's formulas rely on what is `false` here, subnormal numbers and the
+/// rounding of sums and products excepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Numerics {
@@ -20,13 +21,15 @@ pub struct Numerics {
     pub negative_zero: bool,
     /// Subnormal numbers are not flushed to 0, as operands and as results of sums and products.
     pub subnormals: bool,
-    /// `(a + b) − a` is computed as written.
+    /// `(a + b) − a` and `a − a` are computed as written. Formulas are on every device, whatever this says: kernels
+    /// guard what one operation hands to the next. They do so too where the probe finds nothing, because a compiler
+    /// decides for each kernel anew.
     pub no_folding: bool,
     /// Sums and products are rounded to nearest, ties to even.
     pub rounding: bool,
     /// `fma` rounds once.
     pub fma: bool,
-    /// `a * b + c` rounds twice.
+    /// `a * b + c` rounds twice. In formulas it always does; inside a product of matrices the device may round once.
     pub no_contraction: bool,
     /// Quotients are correctly rounded.
     pub division: bool,
@@ -39,7 +42,7 @@ pub struct Numerics {
 }
 
 /// Results of one line of operands in the shader.
-const WIDTH: usize = 10;
+const WIDTH: usize = 11;
 
 fn operands() -> Vec<[f32; 3]> {
     let tiny = f32::from_bits(0x0000_1234);
@@ -144,7 +147,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
         infinity: arithmetic(&has(f32::is_infinite)),
         negative_zero: arithmetic(&has(|x| x.to_bits() == 0x8000_0000)),
         subnormals: arithmetic(&|a, b| [a, b, a + b, a * b].iter().any(|x| x.is_subnormal())),
-        no_folding: all(&ordinary, 7, &|a, b, _| (a + b) - a),
+        no_folding: all(&ordinary, 7, &|a, b, _| (a + b) - a) && all(&|_, _| true, 10, &|a, _, _| a - a),
         rounding: all(&ordinary, 1, &|a, b, _| a + b) && all(&ordinary, 2, &|a, b, _| a * b),
         fma: all(&ordinary, 5, &f32::mul_add),
         no_contraction: all(&ordinary, 6, &|a, b, c| a * b + c),

@@ -256,7 +256,8 @@ pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({tuple}), }}{:growth$}", "");
     let preamble = MAGIC.len() + 4;
     // NumPy pads by 1 to 64, never by 0
-    let length = (preamble + text.len() + 1) / ALIGN * ALIGN + ALIGN - preamble;
+    let end = preamble + text.len() + 1;
+    let length = mutant!(npy_pads_by_none, end.next_multiple_of(ALIGN), end / ALIGN * ALIGN + ALIGN) - preamble;
     let mut bytes = Vec::with_capacity(preamble + length);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&[1, 0]);

@@ -65,7 +65,8 @@ impl View {
         let mut out: Strides = smallvec![0; n];
         let mut base = offset;
         for (j, s) in strides.iter().enumerate() {
-            base += self.offset[j] * s;
+            base +=
+                mutant!(index_in_32_bits, (self.offset[j] as i32).wrapping_mul(*s as i32) as isize, self.offset[j] * s);
             for k in 0..n {
                 out[k] += self.coef[j * n + k] * s;
             }
@@ -164,7 +165,7 @@ impl View {
             v.set(d, k, 1);
         }
         if n > 0 {
-            (v.offset[a], v.offset[b]) = (r0, c0);
+            (v.offset[a], v.offset[b]) = mutant!(diagonal_offset_turned, (c0, r0), (r0, c0));
         }
         v.set(a, last, 1);
         v.set(b, last, 1);
@@ -180,7 +181,7 @@ impl View {
         let mut out: Shape = shape.into();
         out[d] = shape[d] - window + 1;
         out.push(window);
-        size_of_shape(&out)?;
+        mutant!(windows_beyond_isize, 0, size_of_shape(&out)?);
         let mut v = View::zero(out, shape.len());
         for j in 0..shape.len() {
             v.set(j, j, 1);

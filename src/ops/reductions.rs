@@ -1,7 +1,7 @@
 //! Reductions over axes, and what is made of them: means, spreads, softmax, norms.
 
 use super::Loc;
-use crate::dtype::DType;
+use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind};
 use crate::expr::{Expr, Kind, Operand, carry, cast, reduce, strong, ufunc, view};
 use crate::kernel::Fold;
@@ -51,6 +51,50 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce("sum", Fold::Ufunc(&arithmetic::add), e, axes, at)
 }
 
+/// The sum of integers in 32 bits where they hold any such sum (twice the lanes, and every GPU has them), else in 64.
+fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let dtype = e.0.dtype;
+    let (least, most) = dtype.integer_range();
+    let total = most.max(-least).saturating_mul(count(e, axes) as i128);
+    let to = match dtype.is_unsigned_integer() {
+        true if total <= u32::MAX as i128 => DType::U32,
+        false if total <= i32::MAX as i128 => DType::I32,
+        _ => dtype.sum(),
+    };
+    reduce(op, Fold::Ufunc(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
+}
+
+/// The sum of integers, exact and then rounded once to f32.
+fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    if e.0.dtype.size() < 8 {
+        return cast(narrow_sum(op, e, axes, at), DType::F32, at);
+    }
+    let wide = e.0.dtype;
+    let sum = |x: &Expr| reduce(op, Fold::Ufunc(&arithmetic::add), x, axes, at);
+    let x = e.clone();
+    // by halves, of which 64 bits hold 2^31 each
+    let constant = |v: u32| Expr::fill(Scalar::Int(v as i128), smallvec![], wide, at);
+    let shifted = |row, x: &Expr| binary(row, x, constant(32), at);
+    let low_half = |x: &Expr| binary(&logic::bitwise_and, x, constant(u32::MAX), at);
+    let low = sum(&low_half(&x));
+    let carry = shifted(&logic::bitwise_right_shift, &low);
+    let high = binary(&arithmetic::add, sum(&shifted(&logic::bitwise_right_shift, &x)), carry, at);
+    let low = low_half(&low);
+    // a sum of up to 63 bits is one integer; of a longer one the low half only says that something is below
+    let whole = binary(&logic::bitwise_or, shifted(&logic::bitwise_left_shift, &high), &low, at);
+    let some = cast(binary(&logic::not_equal, &low, constant(0), at), wide, at);
+    let rounded = cast(binary(&logic::bitwise_or, &high, some, at), DType::F32, at);
+    let long = binary(&arithmetic::multiply, rounded, 2f64.powi(32), at);
+    let fits = binary(&logic::less, binary(&arithmetic::add, &high, constant(1 << 30), at), constant(1 << 31), at);
+    let fits = if wide == DType::I64 {
+        let above = binary(&logic::greater_equal, &high, -(1i64 << 30), at);
+        binary(&logic::logical_and, fits, above, at)
+    } else {
+        fits
+    };
+    ufunc(&logic::SELECT, smallvec![fits.into_arg(), cast(whole, DType::F32, at).into_arg(), long.into_arg()], at)
+}
+
 fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &x, &gone(axes), at);
@@ -78,7 +122,8 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     let left = unary(&arithmetic::square, total(&deviation), at);
     let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
     let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
-    let degrees = (count(&x, axes) as f64 - correction).max(0.0);
+    let degrees =
+        (count(&x, axes) as f64 - correction).max(mutant!(negative_degrees_of_freedom, f64::NEG_INFINITY, 0.0));
     binary(&arithmetic::divide, sum, degrees, at)
 }
 
@@ -99,7 +144,15 @@ fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let max = reduce(op, Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
     // an infinite maximum is not subtracted: ∞ − ∞ is no number
     let finite = unary(&logic::isfinite, &max, at);
-    let shift = ufunc(&logic::SELECT, smallvec![finite.into_arg(), (&max).into_arg(), 0.0.into_arg()], at);
+    let shift = ufunc(
+        &logic::SELECT,
+        smallvec![
+            finite.into_arg(),
+            (&max).into_arg(),
+            mutant!(logsumexp_of_infinities, (&max).into_arg(), 0.0.into_arg())
+        ],
+        at,
+    );
     let sum = sum_at(&unary(&float::exp, binary(&arithmetic::subtract, &x, &shift, at), at), &kept(axes), at);
     let out = binary(&arithmetic::add, unary(&float::log, sum, at), shift, at);
     if axes.keep { out } else { drop_axes(&out, axes, at) }
@@ -129,7 +182,7 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Sum along axes; 0 of nothing. Narrow integers and bool give i32 or u32; f16 and bf16 accumulate in f32.
+    /// Sum along axes; 0 of nothing. Integers and bool give i64, unsigned ones u64; f16 and bf16 accumulate in f32.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -139,7 +192,10 @@ reductions! {
     /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    sum |e, axes, at| sum_at(&cast(e.clone(), e.0.dtype.sum(), at), axes, at);
+    sum |e, axes, at| match e.0.dtype.is_float() {
+        true => sum_at(e, axes, at),
+        false => cast(narrow_sum("sum", e, axes, at), e.0.dtype.sum(), at),
+    };
     /// Product along axes; 1 of nothing. Types as for [`Expr::sum`].
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
@@ -149,8 +205,15 @@ reductions! {
     min |e, axes, at| reduce("min", Fold::Ufunc(&arithmetic::minimum), e, axes, at);
     /// Largest element along axes; NaN if there is one; an error for nothing.
     max |e, axes, at| reduce("max", Fold::Ufunc(&arithmetic::maximum), e, axes, at);
-    /// Mean along axes, in f32 or wider; NaN of nothing. Integers give f32.
-    mean |e, axes, at| narrow(mean_at("mean", e, axes, at), e, at);
+    /// Mean along axes, in f32 or wider; NaN of nothing. Integers and bool give f32: their exact sum, rounded once, over
+    /// their number.
+    mean |e, axes, at| {
+        if e.0.dtype.is_float() {
+            return Ok(narrow(mean_at("mean", e, axes, at), e, at));
+        }
+        let sum = exact_sum("mean", e, &gone(axes), at);
+        expanded(binary(&arithmetic::divide, sum, count(e, axes) as f64, at), e, axes, at)
+    };
     /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
     var |e, axes, at| spread("var", e, axes, 0.0, at);
     /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
@@ -159,15 +222,10 @@ reductions! {
     any |e, axes, at| reduce("any", Fold::Ufunc(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Whether all elements along axes are true (not 0); true of nothing.
     all |e, axes, at| reduce("all", Fold::Ufunc(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
-    /// How many elements along axes are true (not 0), as i32.
+    /// How many elements along axes are true (not 0), as i64.
     count_nonzero |e, axes, at| {
-        let n = count(e, axes);
-        if n > i32::MAX as usize {
-            let detail = format!("a count of up to {n} does not fit i32");
-            return Err(Error::new(ErrorKind::LimitExceeded, "count_nonzero", detail, at));
-        }
-        let truth = cast(e.clone(), DType::Bool, at);
-        reduce("count_nonzero", Fold::Ufunc(&arithmetic::add), &cast(truth, DType::I32, at), axes, at)
+        let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
+        cast(count, DType::I64, at)
     };
     /// log(Σ exp(x)) along axes without overflow; −∞ of nothing.
     logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);
@@ -198,15 +256,17 @@ reductions! {
         let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
         narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
     };
-    /// Position of the smallest element along one axis, or in C order with `..`; the first of ties, the first NaN.
+    /// Position of the smallest element along one axis, or in C order with `..`, as i64; the first of ties, the first
+    /// NaN.
     argmin |e, axes, at| position("argmin", Fold::ArgMin, e, axes, at)?;
-    /// Position of the largest element along one axis, or in C order with `..`; the first of ties, the first NaN.
+    /// Position of the largest element along one axis, or in C order with `..`, as i64; the first of ties, the first
+    /// NaN.
     ///
     /// ```
     /// use cupric::array;
     /// let x = array![[1., 5.], [7., 2.]];
-    /// assert_eq!(x.argmax(-1).to_vec::<i32>()?, [1, 0]);
-    /// assert_eq!(x.argmax(..).item::<i32>()?, 2);
+    /// assert_eq!(x.argmax(-1).to_vec::<i64>()?, [1, 0]);
+    /// assert_eq!(x.argmax(..).item::<i64>()?, 2);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     argmax |e, axes, at| position("argmax", Fold::ArgMax, e, axes, at)?;
@@ -218,7 +278,8 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
     }
     // half-precision values compare after rounding to their own width
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
-    Ok(reduce(op, fold, &e, axes, at))
+    // a kernel's positions have 32 bits
+    Ok(cast(reduce(op, fold, &e, axes, at), DType::I64, at))
 }
 
 /// A half-precision expression rounded to its own dtype: an explicit `astype`, which no rewrite removes.

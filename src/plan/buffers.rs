@@ -27,7 +27,10 @@ impl Planner<'_> {
                 BufferRef::Temp(n) => {
                     let n = &self.arena.nodes[n];
                     // what does not fit any memory is refused where it is allocated
-                    layout::product(&n.shape).saturating_mul(n.dtype.size())
+                    {
+                        let (count, size) = (layout::product(&n.shape), n.dtype.size());
+                        mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
+                    }
                 }
                 BufferRef::Input(_) | BufferRef::Output(_) => 0,
             }
@@ -66,7 +69,7 @@ impl Planner<'_> {
                         }
                     }
                 });
-                if last[&known] == i && !dead.contains(&slot) {
+                if mutant!(temporary_reused_early, last[&known] >= i, last[&known] == i) && !dead.contains(&slot) {
                     dead.push(slot);
                 }
                 *r = BufferRef::Temp(slot);
@@ -86,7 +89,7 @@ impl Planner<'_> {
                 Output { dtype: n.dtype, shape: n.shape.clone(), strides }
             })
             .collect();
-        let in_place = self.in_place(&kernels);
+        let in_place = mutant!(in_place_always, true, self.in_place(&kernels));
         let scalars = self.arena.scalars.clone();
         Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels }, in_place))
     }
@@ -117,8 +120,8 @@ impl Planner<'_> {
                 plain(last)
                     && !gathers(i)
                     && last.stores.iter().all(|s| {
-                        s.strides == l.strides
-                            && s.offset == l.offset + offset as isize
+                        let same = s.strides == l.strides && s.offset == l.offset + offset as isize;
+                        mutant!(in_place_reads_its_writes, s.strides.len() == l.strides.len(), same)
                             && s.dtype.size() == l.dtype.size()
                     })
             }

@@ -15,6 +15,7 @@ use crate::layout::{self, Axes, Layout, Strides, View};
 use crate::ufunc::Class;
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeSet, HashMap};
+use std::panic::Location;
 
 /// The planner's view of the graph.
 pub(super) struct Planner<'a> {
@@ -72,22 +73,44 @@ pub(super) fn stored(arena: &Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> 
 
 /// Types and functions that the device does not have.
 fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
-    for n in &arena.nodes {
+    for (i, n) in arena.nodes.iter().enumerate() {
         let feature = match n.dtype.compute() {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
             _ => match &n.op {
                 AOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => {
-                    "a WGSL function for this type"
+                    let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
+                    return Err(lacks(caps, n.op.name(), dtype, "a WGSL function for this type", n.location));
                 }
                 _ => continue,
             },
         };
-        let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
-        let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
-        return Err(Error::new(ErrorKind::Unsupported, n.op.name(), detail, n.location));
+        return Err(lacks(caps, asked_by(arena, i), n.dtype, feature, n.location));
     }
     Ok(())
+}
+
+fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Location<'static>) -> Error {
+    let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
+    Error::new(ErrorKind::Unsupported, op, detail, at)
+}
+
+/// The operation that a user asked for: the reduction whose operand or result a cast widens, or the node's own.
+fn asked_by(arena: &Arena, node: usize) -> &'static str {
+    let n = &arena.nodes[node];
+    let reduction = |i: usize| match &arena.nodes[i].op {
+        AOp::Reduce(fold, _) => match fold.name() {
+            "add" => Some("sum"),
+            "multiply" => Some("prod"),
+            name => Some(name),
+        },
+        _ => None,
+    };
+    let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
+    match n.op {
+        AOp::Cast => n.args.iter().copied().chain(consumers()).find_map(reduction).unwrap_or("astype"),
+        _ => reduction(node).unwrap_or(n.op.name()),
+    }
 }
 
 fn operand_compute(arena: &Arena, n: &ANode) -> Compute {
@@ -466,7 +489,7 @@ pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     let mut out =
         View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
     for (d, length) in shape.iter().enumerate() {
-        if *length != 1 {
+        if *length != mutant!(stride_of_length_1, 0, 1) {
             out.offset[d] = map.offset[d + shift];
             out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[(d + shift) * n..(d + shift + 1) * n]);
         }

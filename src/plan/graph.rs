@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
             slot_of: SmallVec::new(),
             roots: SmallVec::new(),
         };
-        w.key.push(device as u64);
+        w.key.push(mutant!(plans_shared_between_devices, 0, device as u64));
         if let Some(t) = target {
             w.key.push(1);
             w.numbers(t.layout.shape.iter().map(|n| *n as u64));
@@ -210,7 +210,9 @@ impl<'a> Walk<'a> {
             Kind::Weak(_) => 12,
             Kind::Failed(e) => return Err(e.clone()),
         };
-        self.key.push(kind | (node.dtype as u64) << 8 | (node.shape.len() as u64) << 16);
+        self.key.push(
+            kind | mutant!(plan_cache_without_dtype, 0, (node.dtype as u64) << 8) | (node.shape.len() as u64) << 16,
+        );
         self.key.extend(node.shape.iter().map(|n| *n as u64));
         let first = self.args.len();
         for child in node.children() {
@@ -234,8 +236,10 @@ impl<'a> Walk<'a> {
                 };
                 self.input_of.push(index as u32);
                 self.key.push(index as u64);
-                self.key.extend(layout.strides.iter().map(|n| *n as u64));
-                self.key.push(self.aliased[index].map_or(u64::MAX, |o| o as u64));
+                self.key.extend(layout.strides.iter().map(|n| mutant!(plan_cache_without_strides, 0, *n as u64)));
+                self.key.push(
+                    self.aliased[index].map_or(u64::MAX, |o| mutant!(plan_cache_without_alias, u64::MAX, o as u64)),
+                );
             }
             Kind::Fill(value) | Kind::Weak(value) => {
                 let slot = self.scalar(*value, node.dtype);
@@ -406,7 +410,7 @@ impl ANode {
             }
             AOp::Matmul => 9,
             AOp::Take(axis, mode) => {
-                extra.extend([*axis as u64, *mode as u64]);
+                extra.extend([*axis as u64, mutant!(equal_takes_without_mode, 0, *mode as u64)]);
                 10
             }
             AOp::Concat(axis) => {
@@ -414,6 +418,6 @@ impl ANode {
                 11
             }
         };
-        (kind, self.dtype, &self.shape, &self.args, extra)
+        (kind, mutant!(equal_nodes_without_dtype, DType::F32, self.dtype), &self.shape, &self.args, extra)
     }
 }

@@ -289,6 +289,16 @@ impl Lowering<'_> {
 
     fn add_load(&mut self, (buffer, strides, offset): (BufferRef, Strides, isize), dtype: DType) -> usize {
         let load = Load { buffer, dtype, strides, offset };
+        let load = mutant!(
+            stride_of_another_operand,
+            match self.draft.loads.first() {
+                Some(first) if first.strides.len() == load.strides.len() => {
+                    Load { strides: first.strides.clone(), ..load }
+                }
+                _ => load,
+            },
+            load
+        );
         self.draft.loads.iter().position(|l| *l == load).unwrap_or_else(|| {
             self.draft.loads.push(load);
             self.draft.loads.len() - 1
@@ -371,6 +381,9 @@ impl Lowering<'_> {
                         v = self.round(v);
                     }
                     args.push(v);
+                }
+                if mutant!(inputs_swapped, args.len() == 2 && n.dtype.is_integer(), false) {
+                    args.swap(0, 1);
                 }
                 self.draft.computes.push(node);
                 let v = self.row(row, &args, n.dtype);

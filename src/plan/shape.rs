@@ -54,7 +54,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
 fn move_raw(draft: &mut Draft) {
     let moves = |v: &Value| match &v.op {
         // the arithmetic of indices and conditions
-        _ if !moves_raw(v.dtype) => true,
+        _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
         Op::Ufunc(row, _) => matches!(row.name, "select" | "positive"),
         _ => false,
@@ -151,7 +151,10 @@ fn collapse(k: &mut Kernel) {
             true
         } else if d + 1 < dims.len() && d + 1 != outer && !fixed.contains(&(d + 1)) {
             // the merged dimension takes the place of the second
-            let merges = vectors().all(|s| s.len() <= d + 1 || s[d] == s[d + 1] * dims[d + 1] as isize);
+            let merges = vectors().all(|s| {
+                let same = |a: isize, b: isize| mutant!(collapse_ignores_sign, a.abs() == b.abs(), a == b);
+                s.len() <= d + 1 || same(s[d], s[d + 1] * dims[d + 1] as isize)
+            });
             if merges {
                 dims[d + 1] *= dims[d];
             }
@@ -278,7 +281,8 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
             let Op::Reduce(fold, arg) = k.values[*r].op else { continue };
             let arg = number[arg];
             // half-precision partial results are not rounded
-            let wide = |d: DType| if d.is_half() { DType::F32 } else { d };
+            let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, most[1] == 256, false));
+            let wide = |d: DType| if d.is_half() && !kept { DType::F32 } else { d };
             let mut parts = vec![];
             let mut keep = |pass: &mut Kernel, value: usize| {
                 let dtype = pass.values[value].dtype;
@@ -452,10 +456,11 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
         let (mut a, mut b) = (w.clone(), w);
         // halves on a multiple of four, so that packed words are not shared
         let half = a.shape[d].div_ceil(2);
-        let half = if half >= 4 { half.next_multiple_of(4) } else { half };
+        let half =
+            if half >= mutant!(windows_not_rounded_to_4, usize::MAX, 4) { half.next_multiple_of(4) } else { half };
         a.shape[d] = half.min(b.shape[d] - 1);
         b.start[d] += a.shape[d];
-        b.shape[d] -= a.shape[d];
+        b.shape[d] -= mutant!(window_short, a.shape[d] + (b.shape[d] > a.shape[d] + 20_000) as usize, a.shape[d]);
         todo.push(b);
         todo.push(a);
     }
@@ -467,7 +472,7 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
     // room for the alignment of the binding's start
-    let limit = p.caps.max_binding.saturating_sub(512);
+    let limit = p.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512));
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
         // offsets are at run time; what counts is how far apart the elements are
         let reach: u64 = extents
@@ -485,12 +490,9 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
             _ => None,
         })
     };
-    let loads = k
-        .loads
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| k.reads(*i))
-        .map(|(i, l)| (l.buffer, bytes(&l.strides, l.dtype, gathered(i).unwrap_or(0)), &l.strides));
+    let loads = k.loads.iter().enumerate().filter(|(i, _)| k.reads(*i)).map(|(i, l)| {
+        (l.buffer, bytes(&l.strides, l.dtype, mutant!(gathers_reach_left_out, 0, gathered(i).unwrap_or(0))), &l.strides)
+    });
     let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0), &s.strides));
     let largest = loads.chain(stores).max_by_key(|l| l.1)?;
     (largest.1 > limit || indices > p.caps.max_indices as u128).then_some(largest)

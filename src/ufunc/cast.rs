@@ -49,7 +49,7 @@ fn bf16_to_f32(b: u16) -> f32 {
 #[inline(always)]
 fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    let rounded = bits.wrapping_add(mutant!(bf16_ties_away, 0x8000, 0x7fff + ((bits >> 16) & 1))) >> 16;
     let value = if bits & 0x7fff_ffff > 0x7f80_0000 { (bits >> 16) | 0x40 } else { rounded };
     value as u16
 }

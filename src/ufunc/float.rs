@@ -183,7 +183,8 @@ macro_rules! order {
             let tie = <$t>::from_bits(x.to_bits() | y.to_bits());
             let less = if x < y { x } else { y };
             let picked = if x == y { tie } else { less };
-            if x != x { x } else { picked }
+            let picked = mutant!(minimum_drops_nan, if y != y { x } else { picked }, picked);
+            if x != x { mutant!(minimum_drops_nan, y, x) } else { picked }
         }
         /// NaN if either is NaN, and +0 above −0; branch-free.
         #[inline(always)]

@@ -37,7 +37,7 @@ macro_rules! signed {
                     return 0;
                 }
                 let r = self.wrapping_rem(d);
-                if r != 0 && (r < 0) != (d < 0) { r + d } else { r }
+                if r != 0 && mutant!(remainder_takes_dividends_sign, r < 0 && d < 0, (r < 0) != (d < 0)) { r + d } else { r }
             }
             #[inline(always)]
             fn trunc_mod(self, d: Self) -> Self {

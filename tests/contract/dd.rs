@@ -27,6 +27,14 @@ impl From<f64> for Dd {
     }
 }
 
+impl Dd {
+    /// An integer of at most 106 bits.
+    pub fn whole(x: i128) -> Dd {
+        let hi = x as f64;
+        quick(hi, (x - hi as i128) as f64)
+    }
+}
+
 impl Add for Dd {
     type Output = Dd;
     fn add(self, o: Dd) -> Dd {

@@ -76,7 +76,7 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
 fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Result<Passed, String> {
     let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
     let batch = if case.layout == "batch" { 3 } else { 1 };
-    let result = super::reduce::result_type("sum", d);
+    let result = d;
     let mut draw = |count: usize| -> Vec<u64> {
         let mut one = || match d {
             DType::Bool => random.bits() & 1,

@@ -1,8 +1,9 @@
 //! Trials of what is neither elementwise nor a reduction: gathers and joins, which copy bits, and generators, which
 //! have no operand (their dtype in the contract is that of the result).
 
-use super::bound::{Bound, judge};
+use super::bound::{Bound, Real, judge};
 use super::data;
+use super::dd::Dd;
 use super::entry::Entry;
 use super::layouts::{LAYOUTS, cases};
 use super::page::Figure;
@@ -117,82 +118,163 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
     Ok(passed)
 }
 
-/// The values of a generator: expression, exact value and error that is allowed, by element.
-fn generator(entry: &Entry, which: usize) -> (Expr, Vec<f64>, Vec<f64>) {
+/// A generator, and what it must give.
+fn generator(entry: &Entry, which: usize) -> (Expr, Wanted) {
     const N: usize = 20_000;
     let words = |stream: u32| (0..N as u32).map(move |i| philox(i, stream));
-    let unit = |w: u32| (w >> 8) as f64 * 2f64.powi(-24);
+    // the upper bits of the word (of the two words from `first` on for f64), as many as the type holds
+    let unit = |w: [u32; 4], first: usize| match entry.dtype {
+        DType::F16 => (w[first] >> 21) as f64 * 2f64.powi(-11),
+        DType::BF16 => (w[first] >> 24) as f64 * 2f64.powi(-8),
+        DType::F64 => ((w[first] >> 5) as f64 * 2f64.powi(26) + (w[first + 1] >> 6) as f64) * 2f64.powi(-53),
+        _ => (w[first] >> 8) as f64 * 2f64.powi(-24),
+    };
     let mut rng = Rng::new(SEED);
     // other streams than the first
-    (0..which).for_each(|_| drop(rng.uniform([1])));
+    (0..which).for_each(|_| drop(rng.uniform([1], DType::F32)));
     let stream = which as u32;
     let g = if entry.gpu() { 2.0 } else { 1.0 };
     let none = vec![0.0; N];
-    match entry.function.as_str() {
-        "uniform" => (rng.uniform([N]), words(stream).map(|w| unit(w[0])).collect(), none),
+    let (e, want, allowed): (Expr, Vec<f64>, Vec<f64>) = match entry.function.as_str() {
+        "uniform" => (rng.uniform([N], entry.dtype), words(stream).map(|w| unit(w, 0)).collect(), none),
         "integers" => {
-            let (lo, hi) = [(-3, 4), (i32::MIN, i32::MAX), (0, 1_000_000_007)][which];
-            let width = (hi as i64 - lo as i64) as u64;
-            let want = words(stream).map(|w| (lo as i64 + ((w[0] as u64 * width) >> 32) as i64) as f64).collect();
-            (rng.integers(lo, hi, [N]), want, none)
+            let (lo, hi): (i64, i64) = match entry.dtype {
+                DType::U8 => [(0, 2), (3, 200), (0, 255)][which],
+                DType::I64 => [(-3, 4), (i64::MIN, i64::MAX), (-(1 << 40), 1 << 40)][which],
+                DType::U64 => [(0, 10), (7, i64::MAX), (1 << 40, 1 << 55)][which],
+                _ => [(-3, 4), (i32::MIN as i64, i32::MAX as i64), (0, 1_000_000_007)][which],
+            };
+            let width = hi.wrapping_sub(lo) as u64;
+            let draw = |w: [u32; 4]| match width >> 32 {
+                0 => (w[0] as u64 * width) >> 32,
+                _ => ((((w[0] as u64) << 32 | w[1] as u64) as u128 * width as u128) >> 64) as u64,
+            };
+            let want = words(stream).map(|w| lo.wrapping_add(draw(w) as i64) as i128).collect();
+            return (rng.integers(lo, hi, [N], entry.dtype), Wanted::Integers(want));
         }
         "bernoulli" => {
             let p = [0.3, 0.5, 1e-3][which];
-            // p as f32 holds it
-            let want = words(stream).map(|w| f64::from(unit(w[0]) < p as f32 as f64)).collect();
-            (rng.bernoulli(p, [N]), want, none)
+            let bits = |w: [u32; 4]| (w[0] as u64) << 32 | w[1] as u64;
+            let want = words(stream).map(|w| f64::from((bits(w) as f64) < p * 2f64.powi(64))).collect();
+            (rng.bernoulli(p, [N], entry.dtype), want, none)
         }
         "normal" => {
-            let radius = |w: [u32; 4]| (-2.0 * (((w[0] >> 8) + 1) as f64 * 2f64.powi(-24)).ln()).sqrt();
-            let turn = |w: [u32; 4]| (std::f64::consts::TAU * unit(w[1])).cos();
-            let want = words(stream).map(|w| radius(w) * turn(w)).collect();
-            let allowed = words(stream).map(|w| g * 20.0 * 2f64.powi(-24) * radius(w)).collect();
-            (rng.normal([N]), want, allowed)
+            let (one, u) = match entry.dtype {
+                DType::F64 => (2f64.powi(-53), 2f64.powi(-53)),
+                _ => (2f64.powi(-24), 2f64.powi(-24)),
+            };
+            // f16 and bf16 are f32 normals, rounded
+            let part = |w: [u32; 4], second: usize| match entry.dtype {
+                DType::F64 => unit(w, 2 * second),
+                _ => (w[second] >> 8) as f64 * 2f64.powi(-24),
+            };
+            // −log(u), which for u near 1 is that of 1 − (1 − u)
+            let log = |u: f64| if u > 0.5 { (-(1.0 - u)).ln_1p() } else { u.ln() };
+            let radius = |w: [u32; 4]| (-2.0 * log(part(w, 0) + one)).sqrt();
+            let turn = |w: [u32; 4]| (std::f64::consts::TAU * part(w, 1)).cos();
+            let want: Vec<f64> = words(stream).map(|w| radius(w) * turn(w)).collect();
+            let step = |x: f64| {
+                if matches!(entry.dtype, DType::F16 | DType::BF16) { number::ulp(entry.dtype, x) } else { 0.0 }
+            };
+            let allowed = words(stream).zip(&want).map(|(w, x)| g * 20.0 * u * radius(w) + step(*x)).collect();
+            (rng.normal([N], entry.dtype), want, allowed)
         }
-        "arange" if entry.dtype == DType::I32 => {
-            let (a, step) = [(0, 1), (-7, 3), (1_000_000, -11)][which];
-            (arange(a, a + step * N as i32, step), (0..N).map(|i| (a + step * i as i32) as f64).collect(), none)
+        "arange" if !entry.dtype.is_float() => {
+            let (a, step, n): (i64, i64, usize) = match entry.dtype {
+                DType::U8 => [(0, 1, 256), (3, 7, 36), (250, -3, 84)][which],
+                DType::U64 => [(0, 1, N), (1 << 60, 1 << 44, N), (1 << 62, -11, N)][which],
+                DType::I64 => [(0, 1, N), (i64::MIN, 1 << 49, N), (i64::MAX, -(1 << 49), N)][which],
+                _ => [(0, 1, N), (-7, 3, N), (1_000_000, -11, N)][which],
+            };
+            let element = |i: usize| a as i128 + step as i128 * i as i128;
+            let stop = (element(n - 1) as i64).saturating_add(step.signum());
+            return (arange(a, stop, step, entry.dtype), Wanted::Integers((0..n).map(element).collect()));
         }
         _ => {
-            let (a, b) = [(0.0, 1.0), (-1.0, 3.0), (1e6, -1e3)][which];
-            let Bound::Large(u) = entry.bound else { panic!("{}: {:?}", entry.name(), entry.bound) };
-            let top = f64::abs(a).max(f64::abs(b));
-            let allowed = vec![u * number::ulp(DType::F32, top); N];
-            if entry.function == "linspace" {
-                let want = (0..N).map(|i| a + (b - a) * i as f64 / (N - 1) as f64).collect();
-                return (linspace(a, b, N), want, allowed);
-            }
-            let step = (b - a) / N as f64;
-            (arange(a, a + (N as f64 - 0.5) * step, step), (0..N).map(|i| a + step * i as f64).collect(), allowed)
+            let last = match entry.dtype {
+                DType::F32 => (-3e38, 3e38),
+                DType::F64 => (-1.7e308, 1.7e308),
+                _ => (100.0, -70.0),
+            };
+            let (a, b) = [(-1.0, 1.0), (1e4, -1e2), last][which];
+            // a quarter of them, so that no difference is infinite
+            let parts = |n: f64| (Dd::from(b * 0.25) - Dd::from(a * 0.25)) / n.into();
+            let (e, step) = match entry.function.as_str() {
+                "linspace" => (linspace(a, b, N, entry.dtype), parts((N - 1) as f64)),
+                _ => {
+                    let step = parts(N as f64).hi * 4.0;
+                    let stop = if which == 2 { b } else { a + (N as f64 - 0.5) * step };
+                    (arange(a, stop, step, entry.dtype), Dd::from(step * 0.25))
+                }
+            };
+            let exact = |i: usize| {
+                let quarter = Dd::from(a * 0.25) + step * (i as f64).into();
+                Real { value: quarter.hi * 4.0, rest: quarter.lo * 4.0 }
+            };
+            let n = e.size().unwrap_or(0);
+            return (e, Wanted::Floats((0..n).map(|i| (exact(i), entry.bound.clone(), 0.0)).collect()));
         }
+    };
+    let near = want.into_iter().zip(allowed).map(|(x, a)| (x.into(), Bound::Exact, a)).collect();
+    match entry.dtype.is_float() {
+        true => (e, Wanted::Floats(near)),
+        false => (e, Wanted::Integers(near.into_iter().map(|(x, ..)| x.value as i128).collect())),
     }
+}
+
+/// What a generator must give.
+enum Wanted {
+    Integers(Vec<i128>),
+    /// The exact value, how far off in the grammar of the contract, and as a distance.
+    Floats(Vec<(Real, Bound, f64)>),
 }
 
 fn generate(entry: &Entry, which: usize, device: &Device) -> Result<Passed, String> {
     let d = entry.dtype;
-    let (e, want, allowed) = generator(entry, which);
-    let result = e.to_device(device).map_err(|e| e.to_string())?;
-    if result.shape() != [want.len()] || result.dtype() != d {
-        return Err(format!("{} {:?}, not {d} [{}]", result.dtype(), result.shape(), want.len()));
+    let (e, want) = generator(entry, which);
+    let result = match e.to_device(device) {
+        Err(e) if entry.gpu() && d.size() == 8 && e.kind() == ErrorKind::Unsupported => {
+            return Ok(Passed { unsupported: true, ..Passed::default() });
+        }
+        r => r.map_err(|e| e.to_string())?,
+    };
+    let n = match &want {
+        Wanted::Integers(v) => v.len(),
+        Wanted::Floats(v) => v.len(),
+    };
+    if result.shape() != [n] || result.dtype() != d || n < 30 {
+        return Err(format!("{} {:?}, not {d} [{n}]", result.dtype(), result.shape()));
     }
     let got = common::read(&result).map_err(|e| e.to_string())?;
     let mut worst = Figure::default();
-    for (i, got) in got.iter().enumerate() {
-        if !d.is_float() {
-            if number::wrap(d, want[i] as i128) != *got {
-                return Err(format!("element {i}: expected {}, got {}", want[i], number::show(d, *got)));
+    let floats = match want {
+        Wanted::Integers(want) => {
+            for (i, (want, got)) in want.iter().zip(&got).enumerate() {
+                if number::wrap(d, *want) != *got {
+                    return Err(format!("element {i}: expected {want}, got {}", number::show(d, *got)));
+                }
             }
-            continue;
+            vec![]
         }
-        let error = (number::real(d, *got) - want[i]).abs();
-        let (ulps, right) = judge(&Bound::Exact, 0.0, d, want[i].into(), &[], *got);
-        let near = allowed[i] > 0.0 && error <= allowed[i].max(number::ulp(d, want[i]));
+        Wanted::Floats(want) => want,
+    };
+    for (i, ((want, bound, allowed), got)) in floats.iter().zip(&got).enumerate() {
+        let error = ((number::real(d, *got) - want.value) - want.rest).abs();
+        let (ulps, right) = judge(bound, 0.0, d, *want, &[], *got);
+        let allowed = if *allowed > 0.0 { allowed.max(number::ulp(d, want.value)) } else { 0.0 };
+        let near = allowed > 0.0 && error <= allowed;
         if !(right || near) {
-            let want = number::show(d, number::round(d, want[i]));
+            let want = number::show(d, number::round(d, want.value));
             let got = number::show(d, *got);
-            return Err(format!("element {i}: expected {want}, got {got}: error {error:e}, {:e} allowed", allowed[i]));
+            return Err(format!(
+                "element {i}: expected {want}, got {got}: {ulps} ULP, {allowed:e} allowed or {bound:?}"
+            ));
         }
-        let share = if allowed[i] > 0.0 { error / allowed[i].max(number::ulp(d, want[i])) } else { 0.0 };
+        let share = match bound {
+            Bound::Ulp(u, _) => ulps / u,
+            _ if allowed > 0.0 => error / allowed,
+            _ => 0.0,
+        };
         if share > worst.share {
             let at = format!("element {i} of the {which}. sequence");
             worst = Figure { share, ulps: Some(ulps), at, of: String::new() };

@@ -81,10 +81,11 @@ const NAMES: [(&str, &str); 14] = [
     ),
     ("u8 i32 f16 bf16 f32 f64", "copysign divide isfinite isinf isnan reciprocal signbit sqrt"),
     ("f16 bf16 f32 !f64", "nextafter"),
-    ("i32 f32", "arange"),
-    ("f32", "linspace normal uniform"),
-    ("i32", "integers"),
-    ("bool", "bernoulli"),
+    ("u8 i32 u64 i64 f16 bf16 f32 f64", "arange"),
+    ("f16 bf16 f32 f64", "linspace uniform"),
+    ("f16 bf16 f32 !f64", "normal"),
+    ("u8 i32 u64 i64", "integers"),
+    ("bool f32", "bernoulli"),
 ];
 
 #[test]

@@ -106,7 +106,7 @@ def broadcast():
 
 # --- reductions ---
 
-RESULT = {"bool": "i32", "i8": "i32", "i16": "i32", "u8": "u32", "u16": "u32"}
+RESULT = {"bool": "i64", "i8": "i64", "i16": "i64", "i32": "i64", "u8": "u64", "u16": "u64", "u32": "u64"}
 SHAPES = [(), (1,), (7,), (40,), (3, 5), (4, 1, 6), (2, 3, 4), (0,), (0, 3), (3, 0), (2, 0, 4), (1, 1), (2, 1, 3, 2)]
 DTYPES = ["bool", "u8", "i8", "i32", "u16", "f16", "f32", "f64", "i64"]
 FUNCTIONS = ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all", "count_nonzero", "argmin", "argmax",
@@ -152,10 +152,15 @@ def reduced(function, dtype, x, axis, keep):
     if function in ("any", "all"):
         return np.asarray(getattr(np, function)(x, axis=axis, keepdims=keep)), "bool"
     if function == "count_nonzero":
-        return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keep)), "i32"
+        return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keep)), "i64"
     if function.startswith("arg"):
-        return np.asarray(getattr(np, function)(x, axis=axis, keepdims=keep)), "i32"
+        return np.asarray(getattr(np, function)(x, axis=axis, keepdims=keep)), "i64"
     to = "f32" if integer else dtype
+    if integer and function == "mean":
+        # Python's integers do not overflow, and its quotient of two is rounded once
+        sums = np.asarray(np.sum(x.astype(object), axis=axis, keepdims=keep))
+        n = x.size // max(sums.size, 1)
+        return np.array([int(s) / n if n else math.nan for s in sums.ravel()]).reshape(sums.shape), to
     # integers are f32 first
     wide = x.astype(np.float32 if integer else x.dtype).astype(np.float64)
     run = logsumexp if function == "logsumexp" else getattr(np, function)

@@ -72,8 +72,10 @@ fn caps(s: &mut Source) -> Caps {
 fn leaf(s: &mut Source) -> Expr {
     let (shape, dtype) = (s.of(&SHAPES), s.of(&DTYPES));
     match s.below(8) {
-        0 => Rng::new(s.byte() as u64).uniform(shape),
-        1 => cupric::arange(0, 48, 1).reshape(if s.one_in(2) { &[8, 6][..] } else { &[48][..] }).astype(dtype),
+        0 => Rng::new(s.byte() as u64).uniform(shape, DType::F32),
+        1 => cupric::arange(0, 48, 1, DType::I32)
+            .reshape(if s.one_in(2) { &[8, 6][..] } else { &[48][..] })
+            .astype(dtype),
         2 => zeros(shape, dtype),
         _ => (*stored(shape, dtype)).clone(),
     }

@@ -245,9 +245,9 @@ fn compute(s: &mut Source, e: &Expr, m: &Model, other: (Expr, Model)) -> (Expr, 
         }
         3 if integer && ndim > 0 => {
             let axis = s.below(ndim);
-            // narrow integers are summed in 32 bits, unsigned ones in u32, of which there is no model here
+            // integers are summed in 64 bits, of which there is no model here
             let sum = m.fold(axis, DType::I32, |a, b| kept(a + b, DType::I32));
-            (e.astype(DType::I32).sum(axis as i32), sum)
+            (e.astype(DType::I32).sum(axis as i32).astype(DType::I32), sum)
         }
         4 if ndim > 0 && !m.shape.contains(&0) => {
             let axis = s.below(ndim);
@@ -286,7 +286,7 @@ impl World {
                 let (x, m) = &self.arrays[s.below(self.arrays.len())];
                 ((**x).clone(), m.clone())
             }
-            _ => (full([2], 7).astype(DType::I32), Model { dtype: DType::I32, shape: vec![2], data: vec![7.0; 2] }),
+            _ => (full([2], 7, DType::I32), Model { dtype: DType::I32, shape: vec![2], data: vec![7.0; 2] }),
         };
         let (mut e, mut m) = pick(s);
         for _ in 0..s.below(4) {

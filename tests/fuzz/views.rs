@@ -18,7 +18,11 @@ fn stored(n: usize) -> Array {
     thread_local! { static ARRAYS: std::cell::RefCell<Vec<Option<Array>>> = const { std::cell::RefCell::new(vec![]) } }
     ARRAYS.with_borrow_mut(|all| {
         all.resize(all.len().max(n + 1), None);
-        all[n].get_or_insert_with(|| arange(0, n as i32, 1).to_device(device()).expect("a small array")).clone()
+        all[n]
+            .get_or_insert_with(|| {
+                arange(0, n as i32, 1, cupric::DType::I32).to_device(device()).expect("a small array")
+            })
+            .clone()
     })
 }
 

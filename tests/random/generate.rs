@@ -78,9 +78,9 @@ fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 
 fn sum_type(t: DType) -> DType {
     match t {
-        Bool | I8 | I16 => I32,
-        U8 | U16 => U32,
-        t => t,
+        U8 | U16 | U32 | U64 => U64,
+        t if t.is_float() => t,
+        _ => I64,
     }
 }
 
@@ -354,7 +354,7 @@ impl Made {
         let gone = |x: usize| axes.contains(&x) && !keeps_shape;
         let shape = (0..nd).filter_map(|x| if gone(x) { keep.then_some(1) } else { Some(s[x]) }).collect();
         let dtype = match op {
-            "argmin" | "argmax" | "count_nonzero" => I32,
+            "argmin" | "argmax" | "count_nonzero" => I64,
             "any" | "all" => Bool,
             "sum" | "prod" => sum_type(t),
             "min" | "max" => t,
@@ -378,7 +378,7 @@ impl Made {
         if n > 1 {
             shape.push(y.shape[n - 1]);
         }
-        let dtype = sum_type(x.dtype.promote(y.dtype)?);
+        let dtype = x.dtype.promote(y.dtype)?;
         let args = vec![Given::Node(a), Given::Node(b)];
         Some(Spec { op: "matmul".into(), args, numbers: vec![], shape, dtype })
     }

@@ -213,15 +213,15 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
     let rng = || Rng::new(spec.numbers[0] as u64);
     match spec.op.as_str() {
         "leaf" | "wild" => leaf(spec, d),
-        "uniform" => here(rng().uniform(shape)),
-        "normal" => here(rng().normal(shape)),
-        "integers" => here(rng().integers(-7, 12, shape)),
-        "bernoulli" => here(rng().bernoulli(0.4, shape)),
+        "uniform" => here(rng().uniform(shape, DType::F32)),
+        "normal" => here(rng().normal(shape, DType::F32)),
+        "integers" => here(rng().integers(-7, 12, shape, DType::I32)),
+        "bernoulli" => here(rng().bernoulli(0.4, shape, DType::Bool)),
         "iota" => {
             let axis = spec.numbers[0] as usize;
             let mut along = vec![1; shape.len()];
             along[axis] = shape[axis];
-            here(arange(0, shape[axis] as i32, 1)).reshape(along).broadcast_to(shape)
+            here(arange(0, shape[axis] as i32, 1, DType::I32)).reshape(along).broadcast_to(shape)
         }
         "astype" => x().astype(spec.dtype),
         "permute" => x().permute_dims(spec.numbers.iter().map(|n| *n as isize).collect::<Vec<_>>()),

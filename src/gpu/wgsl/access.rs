@@ -86,6 +86,7 @@ pub(super) fn store(
     let shift = packing(dtype);
     let width = 32u32 >> shift;
     let inside = (1u32 << shift) - 1;
+    let kept = mutant!(packed_neighbours_lost, 0, inside);
     match how {
         How::Direct if kind.access == Access::Atomic => format!("atomicStore(&b{slot}[{at}], {bits});\n"),
         How::Direct => format!("b{slot}[{at}] = {bits};\n"),
@@ -102,7 +103,7 @@ pub(super) fn store(
             "w{number} = w{number} | ({bits} << (({unit} & {inside}u) * {width}u));\n\
              if ({unit} & {inside}u) == {inside}u || {last} {{\n\
              let have = ({unit} & {inside}u) + 1u;\n\
-             if have <= {inside}u {{ w{number} = w{number} | (b{slot}[{at} >> {shift}u] & (0xffffffffu << ((have & {inside}u) * {width}u))); }}\n\
+             if have <= {kept}u {{ w{number} = w{number} | (b{slot}[{at} >> {shift}u] & (0xffffffffu << ((have & {inside}u) * {width}u))); }}\n\
              b{slot}[{at} >> {shift}u] = w{number};\nw{number} = 0u; }}\n"
         ),
     }

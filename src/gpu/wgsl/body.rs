@@ -426,13 +426,14 @@ fn gather_index(i: usize, ordinal: usize, index: usize, compute: Compute, mode: 
     match mode {
         IndexMode::Check => {
             let slot = 4 * ordinal.min(ERROR_SLOTS - 1);
+            let planted = mutant!(take_unchecked_on_gpu, "true || ", "");
             let high = match compute {
                 Compute::I32 => format!("bitcast<u32>({x} >> 31u)"),
                 Compute::I64 | Compute::U64 => format!("cp_hi64({unsigned})"),
                 _ => "0u".to_string(),
             };
             format!(
-                "let fits{i} = {unsigned} < {limit};\n\
+                "let fits{i} = {planted}{unsigned} < {limit};\n\
                  if !fits{i} {{ ok = false; note(params[2].x - {ordinal}u, {slot}u, {narrow}, {high}); }}\n\
                  let e{i} = select(0u, {narrow}, fits{i});"
             )

@@ -44,7 +44,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             Op::Gather { load, index, mode, .. } => {
                 let mode = match mode {
                     IndexMode::Check => 0,
-                    IndexMode::Clip => 1,
+                    IndexMode::Clip => mutant!(shader_key_without_index_mode, 0, 1),
                     IndexMode::Wrap => 2u64,
                 };
                 k.extend_from_slice(&[head(8, *load), *index as u64, mode]);

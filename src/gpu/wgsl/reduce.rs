@@ -95,14 +95,19 @@ impl Body<'_> {
                 line!(out, "let k = {s}[lane + half];\nlet at = {p}[lane + half];");
                 line!(
                     out,
-                    "if k > {s}[lane] || (k == {s}[lane] && at < {p}[lane]) {{ {s}[lane] = k; {p}[lane] = at; }}"
+                    "if k > {s}[lane] || (k == {s}[lane] && at {} {p}[lane]) {{ {s}[lane] = k; {p}[lane] = at; }}",
+                    mutant!(argmax_last_of_ties_on_gpu, ">", "<")
                 );
                 line!(
                     out,
                     "}}\nworkgroupBarrier();\n}}\nlet v{i} = bitcast<i32>({p}[lane - place]);\nworkgroupBarrier();"
                 );
             } else {
-                line!(out, "let v{i} = bitcast<i32>(n{i});");
+                line!(
+                    out,
+                    "let v{i} = {};",
+                    mutant!(wgsl_of_the_wrong_type, format!("n{i}"), format!("bitcast<i32>(n{i})"))
+                );
             }
             return Ok(());
         };
@@ -123,7 +128,8 @@ impl Body<'_> {
             Compute::Bool => ("select(0u, 1u, {})", " != 0u"),
             _ => ("{}", ""),
         };
-        line!(out, "{s}[lane] = {};\nworkgroupBarrier();", put.replace("{}", &total));
+        let wait = mutant!(barrier_removed, "", "\nworkgroupBarrier();");
+        line!(out, "{s}[lane] = {};{wait}", put.replace("{}", &total));
         line!(out, "for (var half = {}u; half > 0u; half = half >> 1u) {{\nif place < half {{", lanes / 2);
         line!(
             out,

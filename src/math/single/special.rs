@@ -63,7 +63,7 @@ pub(crate) fn erfc(x: f32) -> f32 {
     // v / (t + 2), corrected by its own remainder and by what d leaves out
     let q = v * i;
     let rest = (-q).mul_add(d, v) - q * (t - (d - 2.0));
-    let r = scale(rest.mul_add(i, q), k);
+    let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.mul_add(i, q)), k);
     let r = if x < 0.0 { 2.0 - r } else { r };
     let small = (-x).mul_add(poly(z, ERF), 1.0 - x);
     if a < 0.875 { small } else { r }

@@ -64,7 +64,11 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     let near = x.abs() <= NEAR;
     // what the first f32 leaves out counts where sin or cos is near 1/4
     let rest = (wide - wide as f32 as f64) as f32;
-    (if near { r } else { wide as f32 }, if near { low } else { rest }, if near { q } else { far })
+    (
+        if near { r } else { wide as f32 },
+        if near { low } else { mutant!(far_angle_loses_its_low_part, 0.0, rest) },
+        if near { q } else { far },
+    )
 }
 
 /// The sine of q quarter turns and r + low.
@@ -156,6 +160,7 @@ pub(crate) fn atan(x: f32) -> f32 {
     let large = a > 1.0;
     let t = if large { 1.0 / a } else { a };
     let z = t * t;
-    let p = (t * z).mul_add(poly(z, ATAN), t);
+    let p = (t * z)
+        .mul_add(poly(z, mutant!(atan_coefficient, ATAN.map(|c| if c == ATAN[0] { -0.333_033 } else { c }), ATAN)), t);
     (if large { FRAC_PI_2 - (p - PIO2_MID) } else { p }).copysign(x)
 }

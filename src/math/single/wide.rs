@@ -115,7 +115,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let (n, d) = if steep { (u, v) } else { (v, u) };
     let t = n / d;
     // 0/0 and ∞/∞
-    let t = if n == d { 1.0 } else { t };
+    let t = if mutant!(atan2_of_infinities, n == d && d < f64::INFINITY, n == d) { 1.0 } else { t };
     let t = if n + d == 0.0 { 0.0 } else { t };
     let z = t * t;
     let r = (t * z).mul_add(poly(z, ATAN), t);

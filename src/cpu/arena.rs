@@ -1,0 +1,78 @@
+//! Where the registers of a program lie in its scratch memory.
+
+use super::program::PAGE;
+use smallvec::SmallVec;
+
+/// The scratch memory of a program in the making.
+#[derive(Default)]
+pub(super) struct Arena {
+    /// Bytes handed out so far.
+    pub size: usize,
+    /// Registers that were given back: bytes and start.
+    free: SmallVec<[(usize, usize); 8]>,
+    /// Memory that must keep its content from one tile to the next: start and bytes.
+    lasting: SmallVec<[(usize, usize); 4]>,
+}
+
+impl Arena {
+    /// A register that each tile writes before it reads it. Starts at a cache line.
+    pub fn register(&mut self, bytes: usize) -> usize {
+        let bytes = room(bytes);
+        match self.free.iter().position(|f| f.0 == bytes) {
+            Some(i) => self.free.swap_remove(i).1,
+            None => self.fresh(bytes),
+        }
+    }
+
+    /// Memory whose content outlives a tile: never a register that was given back, because the step that had it
+    /// writes it again in the next tile.
+    pub fn lasting(&mut self, bytes: usize) -> usize {
+        let at = self.fresh(room(bytes));
+        self.lasting.push((at, bytes));
+        at
+    }
+
+    fn fresh(&mut self, bytes: usize) -> usize {
+        let at = self.size;
+        self.size += bytes;
+        at
+    }
+
+    /// Gives back a register, for later steps of the same pass.
+    pub fn give_back(&mut self, at: usize, bytes: usize) {
+        self.free.push((room(bytes), at));
+    }
+
+    /// Ends a pass: what it gave back may hold what outlives it.
+    pub fn end_pass(&mut self) {
+        self.free.clear();
+    }
+
+    /// Whether a register lies in memory that outlives a tile.
+    pub fn is_taken(&self, at: usize, bytes: usize) -> bool {
+        self.lasting.iter().any(|(from, length)| at < from + length && *from < at + bytes)
+    }
+}
+
+/// Room for `bytes`. Registers of a page or so start at pages, as pooled buffers do: a store that lies a few lines
+/// behind a later load, modulo a page, would hold that load up.
+fn room(bytes: usize) -> usize {
+    bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lasting_memory_is_never_a_register() {
+        let mut arena = Arena::default();
+        let first = arena.register(100);
+        arena.give_back(first, 100);
+        let kept = arena.lasting(100);
+        assert_ne!(kept, first);
+        assert!(arena.is_taken(kept, 1) && arena.is_taken(kept + 99, 64) && !arena.is_taken(first, 100));
+        assert_eq!(arena.register(100), first);
+        assert_eq!(arena.size, 256);
+    }
+}

@@ -1,0 +1,153 @@
+//! The numbers `start + i · step` as an expression: what `arange` and `linspace` are for the float types.
+//!
+//! A sum of two terms, because one product and one sum would lose what cancels: near 0 in the middle of
+//! `linspace(-1, 1, 1001)` an f32 would be off by hundreds of ULP. Positions are counted from the element nearest to 0,
+//! so that nothing cancels; `step` is cut at a grid so coarse that all products and sums of the first term are exact;
+//! the second term is what is left. Only its last sum rounds, on every device and also where a driver contracts
+//! `a * b + c`.
+
+use super::{Loc, binary, iota};
+use crate::dtype::{DType, Scalar};
+use crate::expr::{Expr, cast};
+use crate::ufunc::{arithmetic, logic};
+use smallvec::smallvec;
+
+/// A number as the sum of two, the second below half a unit in the last place of the first.
+type Pair = (f64, f64);
+
+/// The exact sum of two numbers (Knuth's two-sum).
+fn two_sum(a: f64, b: f64) -> Pair {
+    let s = a + b;
+    let t = s - a;
+    (s, (a - (s - t)) + (b - t))
+}
+
+fn add(a: Pair, b: Pair) -> Pair {
+    let (s, e) = two_sum(a.0, b.0);
+    two_sum(s, e + (a.1 + b.1))
+}
+
+fn times(a: Pair, k: f64) -> Pair {
+    let p = a.0 * k;
+    two_sum(p, a.0.mul_add(k, -p) + a.1 * k)
+}
+
+/// x · 2^k, also where 2^k is no f64.
+fn scaled(x: f64, k: i32) -> f64 {
+    x * 2f64.powi(k / 2) * 2f64.powi(k - k / 2)
+}
+
+/// The smallest k with |x| < 2^k.
+fn exponent(x: f64) -> i32 {
+    match x.abs().to_bits() >> 52 {
+        0 if x == 0.0 => 0,
+        0 => exponent(scaled(x, 64)) - 64,
+        e => e as i32 - 1022,
+    }
+}
+
+/// The multiple of 2^k that is nearest to x.
+fn on_grid(x: f64, k: i32) -> f64 {
+    scaled(scaled(x, -k).round_ties_even(), k)
+}
+
+/// `n` numbers at equal distances.
+pub(super) struct Line {
+    start: Pair,
+    step: Pair,
+    n: usize,
+    /// What the numbers are multiplied by at the end: 2^scale.
+    scale: i32,
+}
+
+/// The bits of a position that the second product takes, where one product would be too coarse.
+const LOW: i32 = 12;
+
+impl Line {
+    /// From a start and a step, both finite.
+    pub fn new(start: Pair, step: Pair, n: usize) -> Line {
+        let far = |x: Pair| times(x, 0.25).0;
+        let last = far(start) + far(step) * n as f64;
+        let largest = far(start).abs().max(last.abs());
+        Line { start, step, n, scale: 0 }.scaled(exponent(largest) + 2)
+    }
+
+    /// From `a` to `b` in `n` elements, two or more.
+    pub fn between(a: f64, b: f64, n: usize) -> Line {
+        let top = exponent(a).max(exponent(b));
+        // halves of the scale, so that b − a does not overflow
+        let k = if (-900..900).contains(&top) { 0 } else { top };
+        let (a, b) = (scaled(a, -k), scaled(b, -k));
+        let width = two_sum(b, -a);
+        let parts = (n - 1) as f64;
+        let high = width.0 / parts;
+        let low = ((-high).mul_add(parts, width.0) + width.1) / parts;
+        Line { start: (a, 0.0), step: two_sum(high, low), n, scale: k }.scaled(top - k)
+    }
+
+    /// The same line in units in which its largest number is neither huge nor tiny; that number is below 2^top.
+    fn scaled(self, top: i32) -> Line {
+        // in the units of the result, where f32 holds every part in them
+        let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
+        let by = |x: Pair| (scaled(x.0, k), scaled(x.1, k));
+        Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
+    }
+
+    pub fn expr(self, dtype: DType, at: Loc) -> Expr {
+        // f16 and bf16 are rounded once more, at the end
+        let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        cast(self.wide(wide, at), dtype, at)
+    }
+
+    fn wide(&self, dtype: DType, at: Loc) -> Expr {
+        let bits = if dtype == DType::F64 { 53 } else { 24 };
+        let last = self.n.saturating_sub(1) as f64;
+        // the element nearest to 0; sums from there on do not cancel
+        let anchor = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, last);
+        let anchor = if anchor.is_nan() { 0.0 } else { anchor };
+        let base = add(self.start, times(self.step, anchor));
+        let end = add(self.start, times(self.step, last)).0;
+        let grid = exponent(self.start.0.abs().max(end.abs())) + 1 - bits;
+
+        let constant = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], dtype, at);
+        let integer = |v: i64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::I32, at);
+        let sum = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
+        let product = |a: &Expr, k: f64| binary(&arithmetic::multiply, a, constant(k), at);
+        // a pair's part on the grid, and the rest of it
+        let cut = |x: Pair| {
+            let high = on_grid(x.0, grid);
+            (high, (x.0 - high) + x.1)
+        };
+
+        let i = iota(smallvec![self.n], 0, at);
+        let j = match anchor as i64 {
+            0 => i,
+            k => binary(&arithmetic::subtract, i, integer(k), at),
+        };
+        let (base_high, base_low) = cut(base);
+        let line = if dtype == DType::F64 || self.n <= 1 << 18 {
+            let (high, low) = cut(self.step);
+            let j = cast(j, dtype, at);
+            let exact = sum(product(&j, high), constant(base_high));
+            sum(exact, sum(product(&j, low), constant(base_low)))
+        } else {
+            // the position in two parts, j = p · 2^LOW + q with q around 0: f32 holds both
+            let shift = |e: &Expr, k: i32| binary(&logic::bitwise_right_shift, e, integer(k as i64), at);
+            let carry = binary(&logic::bitwise_and, shift(&j, LOW - 1), integer(1), at);
+            let p = sum(shift(&j, LOW), carry);
+            let whole = binary(&logic::bitwise_left_shift, &p, integer(LOW as i64), at);
+            let q = cast(binary(&arithmetic::subtract, &j, whole, at), dtype, at);
+            let p = cast(p, dtype, at);
+            let (high, low) = cut(times(self.step, scaled(1.0, LOW)));
+            // q has at most LOW bits, so that its product with as many bits of the step is exact
+            let short = on_grid(self.step.0, exponent(self.step.0) - LOW);
+            let exact = sum(product(&p, high), constant(base_high));
+            let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
+            sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
+        };
+        // in equal factors that f32 holds, of which only the last rounds
+        let factors = (self.scale.abs() + 125) / 126;
+        let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
+        (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))
+    }
+}

@@ -1,0 +1,111 @@
+//! `array!`: which type its elements have.
+
+use super::Elements;
+use crate::array::Array;
+use std::panic::Location;
+
+/// An array of nested elements, on the CPU: `array![[1., 2.], [3., 4.]]`. If every element is a float literal without
+/// a suffix (with or without a minus), it is f32. Otherwise the elements keep the type that they have in Rust: a
+/// variable of type f64 gives f64, and so does `1.0f64`; integer literals are i32.
+///
+/// ```
+/// use cupric::{DType, array};
+/// let x = 0.1;
+/// assert_eq!(array![[1., -2.], [3., 4.]].dtype(), DType::F32);
+/// assert_eq!(array![1.0, x].dtype(), DType::F64);
+/// assert_eq!(array![1, 2, 3].dtype(), DType::I32);
+/// assert_eq!(array![true, false].shape(), [2]);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let words = cupric::array!["one", "two"]; // what an array does not hold
+/// ```
+#[macro_export]
+macro_rules! array {
+    ($($items:tt)*) => {
+        $crate::literal::<
+            {
+                // long lists of literals take longer than the lint allows
+                #[allow(long_running_const_eval)]
+                const ALL: bool = $crate::all_float_literals(stringify!($($items)*));
+                ALL
+            },
+            _,
+        >([$($items)*])
+    };
+}
+
+/// What [`array!`](crate::array) takes: elements that are all float literals, which are f32 (`true`), or others.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`array!` does not take `{Self}`",
+    label = "bool, integers up to 64 bits, f16, bf16, f32, f64 and nested `[..]` of one of them can be elements"
+)]
+pub trait LiteralArray<const FLOAT_LITERALS: bool>: Elements {}
+impl<T: Elements> LiteralArray<false> for T {}
+// the only candidate for a float literal, which makes it an f32
+impl LiteralArray<true> for f32 {}
+impl<T: LiteralArray<true>, const N: usize> LiteralArray<true> for [T; N] {}
+
+/// What [`array!`](crate::array) calls.
+#[doc(hidden)]
+#[track_caller]
+pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(items: T) -> Array {
+    let (mut shape, mut elements) = (vec![], vec![]);
+    T::lengths(&mut shape);
+    items.gather(&mut elements);
+    Array::adopt(elements, &shape, Location::caller())
+}
+
+/// Whether each element of a list, as the compiler prints its tokens, is a float literal without a suffix: digits with
+/// a point or an exponent, behind any number of minus signs, in brackets to any depth. What follows a `;` is a count.
+#[doc(hidden)]
+pub const fn all_float_literals(tokens: &str) -> bool {
+    let text = tokens.as_bytes();
+    let mut i = 0;
+    while i < text.len() {
+        match text[i] {
+            b'0'..=b'9' => {
+                let mut float = false;
+                while i < text.len() {
+                    match text[i] {
+                        b'0'..=b'9' | b'_' => {}
+                        b'.' => float = true,
+                        b'e' | b'E' => {
+                            float = true;
+                            if i + 1 < text.len() && (text[i + 1] == b'-' || text[i + 1] == b'+') {
+                                i += 1;
+                            }
+                        }
+                        // a suffix, a prefix as in 0x1e, a method call
+                        b'a'..=b'z' | b'A'..=b'Z' => return false,
+                        _ => break,
+                    }
+                    i += 1;
+                }
+                // what follows a literal: the next element, the end of a list, a count
+                while i < text.len() && text[i].is_ascii_whitespace() {
+                    i += 1;
+                }
+                if !float || i < text.len() && !matches!(text[i], b',' | b']' | b';') {
+                    return false;
+                }
+            }
+            b'[' | b']' | b',' | b'-' | b' ' | b'\n' | b'\t' | b'\r' => i += 1,
+            // a count
+            b';' => {
+                let mut depth = 0;
+                while i < text.len() && (depth > 0 || text[i] != b']') {
+                    match text[i] {
+                        b'[' | b'(' | b'{' => depth += 1,
+                        b']' | b')' | b'}' => depth -= 1,
+                        _ => {}
+                    }
+                    i += 1;
+                }
+            }
+            _ => return false,
+        }
+    }
+    true
+}

@@ -1,0 +1,156 @@
+//! Floor 0: faults that are planted to show that a test sees them. `./tests/run --mutants` builds the crate with
+//! `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
+//!
+//! A fault is one line of the list below and one `mutant!(name, planted, right)` at its place. The build with the cfg
+//! refuses a name that is not listed, and a listed name that has no place; an ordinary build compiles `right` alone.
+
+/// `right`, or `planted` where the build plants faults and `CUPRIC_MUTANT` names this one.
+#[cfg(not(cupric_mutants))]
+macro_rules! mutant {
+    ($name:ident, $planted:expr, $right:expr $(,)?) => {
+        $right
+    };
+}
+#[cfg(cupric_mutants)]
+macro_rules! mutant {
+    ($name:ident, $planted:expr, $right:expr $(,)?) => {
+        if $crate::mutants::site::$name() { $planted } else { $right }
+    };
+}
+
+#[cfg(cupric_mutants)]
+macro_rules! list {
+    ($($name:ident, $stage:literal, $run:literal, $fault:literal;)*) => {
+        #[derive(Clone, Copy)]
+        #[allow(non_camel_case_types)]
+        enum Name { $($name),* }
+
+        /// Whether a fault is planted in this process; a name without a place is dead code.
+        #[cfg_attr(feature = "gpu", deny(dead_code))]
+        #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+        pub(crate) mod site {
+            $(
+                #[inline]
+                pub(crate) fn $name() -> bool {
+                    super::planted() == super::Name::$name as u32
+                }
+            )*
+        }
+
+        /// Name, stage of the regime, test file and filter, and the fault in words.
+        pub(crate) const LIST: &[[&str; 4]] = &[$([stringify!($name), $stage, $run, $fault]),*];
+    };
+}
+
+/// The number of the planted fault. The environment is read once.
+#[cfg(cupric_mutants)]
+#[inline]
+fn planted() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    static PLANTED: AtomicU32 = AtomicU32::new(UNREAD);
+    const UNREAD: u32 = u32::MAX;
+
+    #[cold]
+    fn read() -> u32 {
+        let number = match std::env::var("CUPRIC_MUTANT") {
+            Ok(name) => LIST.iter().position(|m| m[0] == name).unwrap_or_else(|| {
+                eprintln!("CUPRIC_MUTANT={name} names no fault of src/mutants.rs");
+                std::process::exit(2)
+            }),
+            Err(_) => LIST.len(),
+        };
+        PLANTED.store(number as u32, Relaxed);
+        number as u32
+    }
+
+    match PLANTED.load(Relaxed) {
+        UNREAD => read(),
+        number => number,
+    }
+}
+
+// name, stage of the regime that must see it, test file and filter that must go red, the fault
+#[cfg(cupric_mutants)]
+list! {
+    argmax_last_of_ties_on_gpu, "6 reductions", "semantics gpu::positions", "argmax on a GPU gives the last of ties between lanes";
+    atan2_of_infinities, "5 special values", "trust cpu::special_values_of_float", "atan2 of two infinities is NaN";
+    atan_coefficient, "2 f16, bf16 unary, exhaustive", "contract cpu::all_of_f16", "a coefficient of the arc tangent is off in its fourth digit";
+    barrier_removed, "11 races", "bites gpu::all_lanes", "a barrier removed from the reduce shader";
+    bf16_ties_away, "2 f16, bf16 unary, exhaustive", "contract cpu::all_of_bf16", "ties of bf16 are rounded away from 0";
+    bind_group_of_another_offset, "9 boundaries", "boundaries tight", "the cache of bind groups is keyed without offset";
+    bool_byte_believed, "13 malformed files", "files bools", "a bool that is neither 0 nor 1";
+    cached_memory_miscounted, "12 leaks", "fuzz state", "a pool counts more as cached than it keeps";
+    collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
+    diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
+    equal_nodes_without_dtype, "7 random expressions", "bites cpu::", "nodes that differ in dtype alone are one";
+    equal_takes_without_mode, "7 random expressions", "found planted::cpu::takes", "equal takes that differ in mode alone are one";
+    erfc_quotient_uncorrected, "4 f32 sweep", "sweep once_wrong", "erfc divides with a reciprocal that is not corrected";
+    error_forgotten, "1 refusals", "refusals cpu", "a number that does not fit is written all the same";
+    error_of_another_gather, "10 faults", "take gpu::the_first_bad", "a late error names the first gather of all";
+    errors_take_the_last_line, "1 refusals", "errors place_in", "an error names the line of eval, not of the operation";
+    far_angle_loses_its_low_part, "4 f32 sweep", "sweep once_wrong", "sin and cos of large angles reduce them to one f32";
+    floats_written_to_integers, "1 refusals", "writes cpu::casts", "floats are written to an array of integers";
+    gathers_reach_left_out, "9 boundaries", "boundaries tight", "the reach of a gather does not count in a window";
+    gpu_of_any_number, "1 refusals", "errors devices_by_name", "gpu:7 is the first GPU";
+    half_accumulation, "2 f16", "bites half", "f16 accumulation in a sum";
+    half_accumulation_on_gpu, "2 f16", "found planted::gpu::half", "partial results of f16 rounded in a split reduction on a GPU";
+    half_gather_through_f32, "6 contract: functions in 7 layouts", "contract cpu::gathers", "a gather of f16 goes through f32, where a NaN loses its payload";
+    header_length_believed, "13 malformed files", "files lying", "memory for a header of any length that a file claims";
+    in_place_always, "8 overlap and in place", "overlap gpu", "a write in place while another reads";
+    in_place_reads_its_writes, "8 in place", "fuzz state", "an in-place kernel reads what it has written";
+    index_in_32_bits, "9 size boundaries", "lib layout::", "index arithmetic in 32 bits";
+    inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
+    integers_lose_a_carry, "16 random", "semantics cpu::generators", "a carry is lost in the product behind random integers";
+    kept_in_a_register, "7 random expressions", "found rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
+    late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
+    leak, "12 leaks", "fuzz state", "a buffer that is never given back";
+    limit_64_bytes_too_large, "12 leaks", "found planted::cpu::limits", "a memory limit is 64 bytes too large";
+    limit_64_bytes_too_large_on_gpu, "12 leaks", "found planted::gpu::limits", "a memory limit is 64 bytes too large on a GPU";
+    logsumexp_of_infinities, "5 special values", "semantics cpu::softmax", "logsumexp of infinities subtracts them";
+    loop_tail_dropped, "14 sequences", "fuzz state", "the tail of a vector loop dropped";
+    lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
+    max_binding_used_whole, "9 boundaries", "boundaries tight", "a binding leaves no room for the alignment of its start";
+    max_starts_at_0, "6 reductions", "bites start_at_nothing", "max starts at 0";
+    minimum_drops_nan, "5 special values", "bites cpu::", "NaN dropped by minimum";
+    negative_degrees_of_freedom, "6 reductions", "found planted::cpu::corrections", "a correction beyond the count divides by a negative number";
+    normal_of_zero, "16 random", "semantics cpu::generators", "a normal draw takes the logarithm of 0";
+    npy_order_of_bytes_ignored, "13 files", "files files_of_numpy", "the byte order of a file is ignored";
+    npy_pads_by_none, "13 files", "files written", "a header that ends at a multiple of 64 is not padded";
+    operands_lost_to_the_epilogue, "6 products", "found products::cpu", "an epilogue that reads an operand of the product reads the product";
+    operands_on_two_devices, "1 refusals", "errors devices_are_not_mixed", "operands of two devices are taken";
+    overlap_of_neighbours_missed, "14 views", "fuzz views", "windows one step apart count as apart";
+    packed_neighbours_lost, "8 overlap", "writes gpu::", "the last word of packed elements overwrites its neighbours";
+    permutation_moves_every_number, "16 random", "semantics cpu::generators", "a permutation leaves no number in its place";
+    plan_cache_without_alias, "8 in place", "overlap cpu", "a plan cache that forgets which input is the target";
+    plan_cache_without_dtype, "14 sequences", "fuzz state", "a plan cache keyed without dtype";
+    plan_cache_without_strides, "14 sequences", "fuzz state", "a plan cache keyed without strides";
+    plans_shared_between_devices, "9 boundaries", "boundaries tight", "a plan cache keyed without device";
+    pool_gives_live_buffer, "11 memory", "bites cpu::", "a pool that returns a live buffer";
+    positions_saturate, "9 indices", "found planted::cpu::positions", "u32 positions saturate before they wrap";
+    print_line_too_long, "18 printing", "print equal", "a printed line leaves no room for its bracket";
+    print_shortens_1000, "18 printing", "print equal", "an array of 1000 elements is shortened";
+    promotion_row, "7 dtypes", "bites promotion", "a promotion row changed";
+    random_streams_alike, "16 random", "semantics cpu::generators", "two draws take the same stream";
+    refused_memory_stays_counted, "12 leaks", "errors cpu::no_memory", "memory that was refused stays counted";
+    remainder_takes_dividends_sign, "3 8-bit exhaustive", "sweep all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
+    scalar_rounded_twice, "7 dtypes", "semantics cpu::where_half", "a number is rounded to f32 before f16";
+    shader_key_without_index_mode, "9 indices", "semantics gpu::takes", "shaders of take are kept without the mode";
+    shape_believed, "13 malformed files", "files lying", "memory for a shape that the data does not pay for";
+    software_counts_as_hardware, "1 refusals", "errors devices_by_name", "Device::best takes a software driver for hardware";
+    stride_of_another_operand, "14 sequences", "fuzz state", "a stride taken from the wrong operand";
+    stride_of_length_1, "14 sequences", "fuzz state", "a size-1 axis's stride used";
+    synchronize_forgets_errors, "10 faults", "faults every", "synchronize does not report a bad index";
+    take_unchecked, "9 indices", "bites cpu::", "an out-of-range take not checked";
+    take_unchecked_on_gpu, "9 indices", "bites gpu::take", "an out-of-range take not checked on a GPU";
+    temporary_of_2_to_the_64, "1 refusals", "refusals cpu", "the bytes of a temporary wrap";
+    temporary_reused_early, "7 random expressions", "bites cpu::", "a temporary is reused before its last reader has run";
+    tree_depends_on_threads, "16 determinism", "hashes pools", "the order of a sum follows the number of threads";
+    upload_overtakes_kernels, "11 threads", "threads gpu", "an upload overtakes the kernels before it";
+    wgsl_of_the_wrong_type, "14 kernels", "fuzz kernels", "a position of the wrong WGSL type";
+    window_short, "9 boundaries", "boundaries tight", "a window that ends too early";
+    windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";
+    windows_not_prepared, "10 faults", "faults a_write_in_several", "a write of several windows that stops half done";
+    windows_not_rounded_to_4, "9 boundaries", "boundaries tight", "a window starts inside a packed word";
+    write_to_places_that_are_one, "8 overlap", "writes cpu::", "a write to a broadcast array is not given places of its own";
+    write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
+}
