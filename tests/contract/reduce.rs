@@ -482,12 +482,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let exact = entry.bound == Bound::Exact;
     assert!(exact || matches!(entry.bound, Bound::Named(_)), "{name}: {:?}", entry.bound);
     let data = Data { columns: vec![elements(entry, "usual", 37 * 53)], axes: None };
-    // u8 and i32 stand for all that becomes f32 in every layout, and the others are tried as operands
-    let stands_in = !entry.dtype.is_float()
-        && trial.result == DType::F32
-        && !matches!(entry.dtype, DType::U8 | DType::I32)
-        && entry.function != "mean";
-    let layouts = match (stands_in, device.is_gpu()) {
+    let layouts = match (entry.stood_for(), device.is_gpu()) {
         (false, _) => &LAYOUTS[..],
         (true, gpu) => &LAYOUTS[..!gpu as usize],
     };
@@ -526,7 +521,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     // around tiles, blocks and workgroups; and the same behind steps in the operand's type
     let by_rows = ROWS.contains(&entry.function.as_str()) || ["mean", "var", "std"].contains(&entry.function.as_str());
     let sizes = [[16, 200], [28, 119], [65, 100], [3, 4096]];
-    for [r, c] in sizes.into_iter().take(if !by_rows || stands_in && device.is_gpu() { 0 } else { 4 }) {
+    for [r, c] in sizes.into_iter().take(if !by_rows || entry.stood_for() && device.is_gpu() { 0 } else { 4 }) {
         let tiles = shaped("tiles", [r, c]);
         report.trial(&format!("{name}::tiles_{r}x{c}"), || tiles(&trial));
     }
@@ -541,7 +536,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         let special = shaped("special", [37, 53]);
         report.trial(&format!("{name}::special"), || special(&trial));
     }
-    if !device.is_gpu() && !stands_in {
+    if !device.is_gpu() && !entry.stood_for() {
         let large = shaped("usual", [3, 20_011]);
         report.trial(&format!("{name}::large"), || large(&trial));
     }
