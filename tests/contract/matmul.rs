@@ -68,6 +68,8 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
             (make(&a[..k], &[1, k])?.broadcast_to([m, k]), make(&column, &[k, 1])?.broadcast_to([k, n]))
         }
         "batch" => (make(a, &[3, m, k])?, make(b, &[k, n])?),
+        // an axis that was added has no step
+        "again" if k == 1 => (make(a, &[m])?.expand_dims(1), make(b, &[n])?.expand_dims(0)),
         "vector" => (make(a, &[k])?, make(b, &[k])?),
         _ => (make(a, &[m, k])?, make(b, &[k, n])?),
     })
