@@ -43,7 +43,8 @@
 //! * Slices, transposes, broadcasts, windows and most reshapes are views; every kernel takes strides.
 //! * Rust numbers are weak: they take the dtype of the array that they meet. f16 and bf16 compute and accumulate in
 //!   f32; narrow integers wrap at their own width.
-//! * The same inputs give the same bits, always, on one build and device; on the CPU with any number of threads.
+//! * The same inputs give the same bits, always, on one build and device; on the CPU with any number of threads. All
+//!   NaNs count as one: their signs and payloads are unspecified where they are computed.
 //!
 //! # Where things are
 //!

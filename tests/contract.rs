@@ -37,6 +37,9 @@ mod stage;
 #[path = "contract/table.rs"]
 mod table;
 
+#[path = "contract/underflow.rs"]
+mod underflow;
+
 use cupric::{DType, Device, testing};
 use report::Report;
 use stage::Stage;

@@ -1,4 +1,4 @@
-//! Threads that share arrays and a device: each result has the bits that one thread gets.
+//! Threads that share arrays and a device: each result has the bits that one thread gets, all NaNs counting as one.
 
 mod support;
 use cupric::DType::*;

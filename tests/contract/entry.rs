@@ -21,6 +21,14 @@ impl Entry {
         self.backend == "gpu"
     }
 
+    /// Whether u8 and i32 stand for this type in every layout: a function of rows turns it into f32 first. It is tried
+    /// as an operand, and behind steps of its own.
+    pub fn stood_for(&self) -> bool {
+        let f = self.function.as_str();
+        let by_rows = ROWS.contains(&f) || ["var", "std"].contains(&f);
+        by_rows && !self.dtype.is_float() && !matches!(self.dtype, DType::U8 | DType::I32)
+    }
+
     /// What both backends try with the same operands.
     pub fn topic(&self) -> String {
         format!("{}::{}", self.function, self.dtype)

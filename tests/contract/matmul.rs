@@ -5,6 +5,7 @@ use super::dd::Dd;
 use super::entry::Entry;
 use super::page::Figure;
 use super::report::{Passed, Report};
+use super::underflow::{self, Underflow};
 use crate::common::{self, Random, number};
 use cupric::{DType, Device, Expr, s};
 
@@ -16,7 +17,7 @@ struct Case {
     n: usize,
 }
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 28] = [
     Case { layout: "contiguous", m: 48, k: 64, n: 80 },
     Case { layout: "contiguous", m: 8, k: 1000, n: 8 },
     Case { layout: "transposed", m: 33, k: 65, n: 37 },
@@ -34,6 +35,17 @@ const CASES: [Case; 17] = [
     Case { layout: "odd", m: 5, k: 1025, n: 3 },
     Case { layout: "odd", m: 1, k: 63, n: 255 },
     Case { layout: "odd", m: 65, k: 33, n: 1 },
+    Case { layout: "empty", m: 65, k: 0, n: 70 },
+    Case { layout: "empty", m: 1, k: 0, n: 65 },
+    Case { layout: "broadcast", m: 65, k: 1, n: 65 },
+    Case { layout: "again", m: 65, k: 1, n: 70 },
+    Case { layout: "again", m: 1, k: 1, n: 65 },
+    Case { layout: "again", m: 5, k: 1, n: 1 },
+    Case { layout: "again", m: 17, k: 17, n: 17 },
+    Case { layout: "subnormal", m: 9, k: 2, n: 70 },
+    Case { layout: "subnormal", m: 33, k: 17, n: 12 },
+    Case { layout: "subnormal", m: 4, k: 257, n: 5 },
+    Case { layout: "subnormal", m: 70, k: 3, n: 70 },
 ];
 
 /// The matrices a and b, stored as the layout says.
@@ -56,6 +68,8 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
             (make(&a[..k], &[1, k])?.broadcast_to([m, k]), make(&column, &[k, 1])?.broadcast_to([k, n]))
         }
         "batch" => (make(a, &[3, m, k])?, make(b, &[k, n])?),
+        // an axis that was added has no step
+        "again" if k == 1 => (make(a, &[m])?.expand_dims(1), make(b, &[n])?.expand_dims(0)),
         "vector" => (make(a, &[k])?, make(b, &[k])?),
         _ => (make(a, &[m, k])?, make(b, &[k, n])?),
     })
@@ -73,7 +87,21 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         };
         (0..count).map(|_| one()).collect()
     };
-    let (a, b) = (draw(batch * m * k), draw(k * n));
+    let (mut a, mut b) = (draw(batch * m * k), draw(k * n));
+    let tiny = case.layout == "subnormal";
+    if tiny {
+        if !d.is_float() {
+            return Ok(Passed::default());
+        }
+        // small numbers of the type by ordinary ones; one column in three is of small ones too
+        a.iter_mut().for_each(|a| *a = underflow::draw(d, random));
+        let small = |(i, b): (usize, &mut u64)| {
+            if i % n % 3 == 2 {
+                *b = underflow::draw(d, random)
+            }
+        };
+        b.iter_mut().enumerate().for_each(small);
+    }
     let (mut left, mut right) = (a.clone(), b.clone());
     if case.layout == "broadcast" {
         // one row for all rows on the left, one column for all columns on the right
@@ -83,7 +111,11 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
     let what = format!("[{m}, {k}] x [{k}, {n}]");
     let refused = |e: &cupric::Error| entry.gpu() && d.size() == 8 && e.kind() == cupric::ErrorKind::Unsupported;
     let none = Passed { unsupported: true, ..Passed::default() };
-    let product = operands(case, d, &a, &b, device).and_then(|(x, y)| x.matmul(&y).eval());
+    let again = case.layout == "again";
+    let product = operands(case, d, &a, &b, device).and_then(|(x, y)| {
+        let product = x.matmul(&y);
+        if again { product.maximum(&x).minimum(&y).eval() } else { product.eval() }
+    });
     let product = match product {
         Ok(p) => p,
         Err(e) if refused(&e) => return Ok(none),
@@ -99,6 +131,9 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
     }
     let actual = common::read(&product).map_err(|e| format!("{what}: {e}"))?;
     let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+    // products of f64 that underflow are known only in a larger scale
+    let power = if tiny && d == DType::F64 { 600 } else { 0 };
+    let (scale, underflow) = (2f64.powi(power), Underflow::of(device));
     let mut worst = Figure::default();
     for (at, got) in actual.iter().enumerate() {
         let (row, column) = (at / n, at % n);
@@ -107,24 +142,37 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
             let product = |i: usize| {
                 number::integer(d, left[row * k + i]).wrapping_mul(number::integer(d, right[i * n + column]))
             };
-            let want = number::wrap(result, (0..k).map(product).fold(0, i128::wrapping_add));
+            let mut want = number::wrap(result, (0..k).map(product).fold(0, i128::wrapping_add));
+            if again {
+                let [low, high] = beside(case, &left, &right, row, column).map(|x| number::integer(d, x));
+                want = number::wrap(result, number::integer(result, want).max(low).min(high));
+            }
             if want != *got {
                 let [want, got] = [want, *got].map(|b| number::show(result, b));
                 return Err(format!("{what}: element {at}: expected {want}, got {got}"));
             }
             continue;
         }
-        let (mut sum, mut size) = (Dd::from(0.0), 0.0);
+        let (mut sum, mut size, mut flushed) = (Dd::from(0.0), 0.0, 0.0);
         for i in 0..k {
             let (x, y) = (number::real(d, left[row * k + i]), number::real(d, right[i * n + column]));
+            flushed += underflow.operand(x) * y.abs() + underflow.operand(y) * x.abs();
+            let x = x * scale;
             sum = sum + Dd::from(x) * y.into();
             size += (x * y).abs();
         }
-        let want = Real { value: sum.hi, rest: sum.lo };
-        let ulp = number::ulp(d, want.value);
-        let by_data = (k as f64 / 2.0 + 16.0) * u * size;
+        let mut want = Real { value: sum.hi, rest: sum.lo };
+        if again {
+            let [low, high] = beside(case, &left, &right, row, column).map(|x| number::real(d, x));
+            let clamped = want.value.max(low).min(high);
+            want = if clamped == want.value { want } else { clamped.into() };
+        }
+        let ulp = number::ulp(d, want.value / scale) * scale;
+        let roundings = if underflow.flushes { 2.0 } else { 1.0 } * k as f64;
+        let lost = roundings * underflow.half(d, power) + flushed * scale;
+        let by_data = (k as f64 / 2.0 + 16.0) * u * size + lost;
         let allowed = if matches!(d, DType::F16 | DType::BF16) { by_data + ulp } else { by_data.max(ulp) };
-        let error = (number::real(d, *got) - want.value - want.rest).abs();
+        let error = (number::real(d, *got) * scale - want.value - want.rest).abs();
         if error / allowed > worst.share {
             let at = format!("element {at} of {what}, {}", case.layout);
             worst = Figure { share: error / allowed, at, ..Figure::default() };
@@ -135,13 +183,21 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
             return Err(format!(
                 "{what}: element {at} (row begins {}): expected {}, got {}: {:.3} ULP, error {error:e}, bound {allowed:e}",
                 row.join(", "),
-                number::show(d, number::round(d, want.value)),
+                number::show(d, number::round(d, want.value / scale)),
                 number::show(d, *got),
                 error / ulp,
             ));
         }
     }
     Ok(Passed { elements: actual.len(), worst, unsupported: false })
+}
+
+/// The elements of both operands that broadcast to an element of the result.
+fn beside(case: &Case, left: &[u64], right: &[u64], row: usize, column: usize) -> [u64; 2] {
+    let at = |v: &[u64], rows: usize, columns: usize| {
+        v[if rows == 1 { 0 } else { row } * columns + if columns == 1 { 0 } else { column }]
+    };
+    [at(left, case.m, case.k), at(right, case.k, case.n)]
 }
 
 /// The trials of one line.

@@ -7,6 +7,7 @@ use super::entry::{Entry, ROWS};
 use super::layouts::{Case, LAYOUTS, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
+use super::underflow::{self, Underflow};
 use crate::common::{self, Random, number};
 use cupric::{AxesArg, DType, Device, ErrorKind, Expr, IntoAxes};
 
@@ -23,6 +24,7 @@ enum Want {
 pub struct Trial<'a> {
     entry: &'a Entry,
     result: DType,
+    underflow: Underflow,
 }
 
 pub fn result_type(function: &str, d: DType) -> DType {
@@ -41,8 +43,8 @@ pub fn result_type(function: &str, d: DType) -> DType {
 }
 
 impl<'a> Trial<'a> {
-    pub fn new(entry: &'a Entry) -> Trial<'a> {
-        Trial { entry, result: result_type(&entry.function, entry.dtype) }
+    pub fn new(entry: &'a Entry, device: &Device) -> Trial<'a> {
+        Trial { entry, result: result_type(&entry.function, entry.dtype), underflow: Underflow::of(device) }
     }
 
     fn apply(&self, x: &Expr, axes: AxesArg) -> Expr {
@@ -161,18 +163,25 @@ impl<'a> Trial<'a> {
         let power = |x: f64| if x == f64::NEG_INFINITY { 0.0.into() } else { (Dd::from(x) - max.into()).exp() };
         let mean = sum(&|x| x.into()) / n.into();
         let var = sum(&|x| (Dd::from(x) - mean) * (Dd::from(x) - mean)) / n.into();
+        let h = self.underflow.half(self.result, 0);
+        // flushed operands, and results on the way
+        let flushed: f64 = x.iter().map(|x| self.underflow.operand(*x)).sum();
+        let flushed = flushed + if self.underflow.flushes { n * h } else { 0.0 };
         match self.entry.function.as_str() {
-            "sum" if finite => one(sum(&|x| x.into()), t * absolute),
+            "sum" if finite => one(sum(&|x| x.into()), t * absolute + flushed),
             "sum" => only(x.iter().sum()),
             "prod" if finite => {
                 let p = x.iter().fold(Dd::from(1.0), |p, x| p * (*x).into());
                 one(p, g * (n + 16.0) * u * p.hi.abs())
             }
             "prod" => only(x.iter().product()),
-            "mean" if finite && n > 0.0 => one(mean, t * absolute / n),
+            "mean" if finite && n > 0.0 => one(mean, (t * absolute + flushed) / n),
             "mean" => only(x.iter().sum::<f64>() / n),
             "var" if finite && n > 0.0 => one(var, 2.0 * t * var.hi),
-            "std" if finite && n > 0.0 => one(var.sqrt(), 2.0 * t * var.sqrt().hi),
+            "std" if finite && n > 0.0 => {
+                let s = var.sqrt().hi;
+                one(var.sqrt(), 2.0 * t * s + 2.0 * h / s.max((2.0 * h).sqrt()))
+            }
             "var" | "std" => only(f64::NAN),
             "logsumexp" if max.is_finite() => {
                 let r = sum(&power).ln() + max.into();
@@ -237,8 +246,8 @@ impl<'a> Trial<'a> {
         let mut passed = Passed::default();
         for case in cases {
             for axes in axes_of(&case.shape) {
-                // special values would only make every column NaN
-                if data == "special" && axes.axes.as_deref() != Some(&[-1]) {
+                // special values would only make every column NaN; others are about rows alone
+                if data != "usual" && axes.axes.as_deref() != Some(&[-1]) {
                     continue;
                 }
                 let many = axes.axes.as_ref().is_some_and(|a| a.len() > 1);
@@ -397,12 +406,17 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                 let mixed = ["any", "all", "count_nonzero"].contains(&f) && i / 53 % 3 > 0;
                 return match (f, i % 5) {
                     _ if mixed => (i / 53 % 3 == 1) as u64,
+                    _ if d == DType::Bool => random.bits() & 1,
+                    // squares of these stay finite in f32
+                    _ if ROWS.contains(&f) && d.size() == 8 => {
+                        let low = if d.is_unsigned_integer() { 0.0 } else { -1e6 };
+                        number::wrap(d, random.between(low, 1e6) as i128)
+                    }
                     // 64 bits whose sum does not fit 64 bits
                     ("mean", 0) if d.size() == 8 => random.bits() >> 1 | 1 << 62,
                     ("mean", 1) => random.bits() >> (64 - 8 * d.size()),
                     ("var" | "std" | "logsumexp", _) => number::wrap(d, random.between(0.0, 101.0) as i128),
                     (_, 0..3) => number::wrap(d, random.between(-4.0, 5.0) as i128),
-                    _ if d == DType::Bool => random.bits() & 1,
                     _ => random.bits() >> (64 - 8 * d.size()),
                 };
             }
@@ -414,6 +428,9 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
             }
             if kind == "special" && i / 53 % 11 == 10 {
                 return number::round(d, [f64::NEG_INFINITY, 0.0, -0.0][i / 53 / 11 % 3]);
+            }
+            if kind == "subnormal" {
+                return underflow::draw(d, &mut random);
             }
             let z = random.normal();
             let x = match f {
@@ -438,17 +455,38 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
         .collect()
 }
 
+/// The elements computed: steps in their own type that give back what they were given.
+fn behind(trial: &Trial, shape: [usize; 2], device: &Device) -> Result<Passed, String> {
+    let d = trial.entry.dtype;
+    let values = elements(trial.entry, "usual", shape[0] * shape[1]);
+    let computed = common::array(d, &values, &shape, device).map(|x| match d {
+        DType::Bool => x.logical_not().not_equal(true),
+        // twice and half of it are exact
+        d if d.is_float() => (&x * 0.5) * 2.0,
+        _ => (&x + 1) * 3 - &x * 2 - 3,
+    });
+    match computed {
+        Ok(e) => trial.check(&[Case { operands: vec![e], shape: shape.to_vec(), values: vec![values] }], "behind"),
+        Err(e) if trial.refusable(&e) => Ok(Passed { unsupported: true, ..Passed::default() }),
+        Err(e) => Err(format!("the operands: {e}")),
+    }
+}
+
 /// The trials of one line.
 pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {
         return;
     }
-    let trial = Trial::new(entry);
+    let trial = Trial::new(entry, device);
     let exact = entry.bound == Bound::Exact;
     assert!(exact || matches!(entry.bound, Bound::Named(_)), "{name}: {:?}", entry.bound);
     let data = Data { columns: vec![elements(entry, "usual", 37 * 53)], axes: None };
-    for layout in LAYOUTS {
+    let layouts = match (entry.stood_for(), device.is_gpu()) {
+        (false, _) => &LAYOUTS[..],
+        (true, gpu) => &LAYOUTS[..!gpu as usize],
+    };
+    for layout in layouts.iter().copied() {
         report.trial(&format!("{name}::{layout}"), || {
             let cases = match cases(layout, &[entry.dtype], &data, device) {
                 Ok(mut c) => {
@@ -480,11 +518,25 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
             Err(e) => Err(format!("the operands: {e}")),
         }
     };
+    // around tiles, blocks and workgroups; and the same behind steps in the operand's type
+    let by_rows = ROWS.contains(&entry.function.as_str()) || ["mean", "var", "std"].contains(&entry.function.as_str());
+    let sizes = [[16, 200], [28, 119], [65, 100], [3, 4096]];
+    for [r, c] in sizes.into_iter().take(if !by_rows || entry.stood_for() && device.is_gpu() { 0 } else { 4 }) {
+        let tiles = shaped("tiles", [r, c]);
+        report.trial(&format!("{name}::tiles_{r}x{c}"), || tiles(&trial));
+    }
+    for [r, c] in [[16, 200], [65, 257]].into_iter().take(if by_rows { 2 - device.is_gpu() as usize } else { 0 }) {
+        report.trial(&format!("{name}::behind_{r}x{c}"), || behind(&trial, [r, c], device));
+    }
+    if entry.dtype.is_float() && ["sum", "mean", "var", "std"].contains(&entry.function.as_str()) {
+        let subnormal = shaped("subnormal", [37, 53]);
+        report.trial(&format!("{name}::subnormal"), || subnormal(&trial));
+    }
     if entry.dtype.is_float() {
         let special = shaped("special", [37, 53]);
         report.trial(&format!("{name}::special"), || special(&trial));
     }
-    if !device.is_gpu() {
+    if !device.is_gpu() && !entry.stood_for() {
         let large = shaped("usual", [3, 20_011]);
         report.trial(&format!("{name}::large"), || large(&trial));
     }

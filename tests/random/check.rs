@@ -118,7 +118,7 @@ fn products(p: &Program) -> Vec<bool> {
 pub fn keeps_ieee(d: &Device) -> bool {
     #[cfg(feature = "gpu")]
     if let Ok(Some(n)) = d.numerics() {
-        return n.nan && n.infinity && n.negative_zero && n.subnormals && n.rounding && n.no_contraction && n.division;
+        return n.nan && n.infinity && n.negative_zero && n.subnormals && n.rounding && n.no_contraction;
     }
     !d.is_gpu()
 }
@@ -138,8 +138,7 @@ fn same_anywhere(p: &Program) -> Vec<bool> {
         let op = s.op.as_str();
         // f16 and bf16 are rounded where they are stored: only as they come
         let whole = !matches!(s.dtype, F16 | BF16) || ["leaf", "wild"].contains(&op);
-        let once = known.contains(&op) || op == "divide" && s.dtype == F32;
-        out.push(whole && once && s.operands().all(|o| out[o]));
+        out.push(whole && known.contains(&op) && s.operands().all(|o| out[o]));
     }
     out
 }

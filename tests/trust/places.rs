@@ -218,7 +218,7 @@ pub fn reduction(report: &mut Report, entry: &Entry, device: &Device) {
     if !report.wants(&name) {
         return;
     }
-    let trial = reduce::Trial::new(entry);
+    let trial = reduce::Trial::new(entry, device);
     let data = Data { columns: vec![reduce::elements(entry, "usual", 37 * 53)], axes: None };
     for (k, layout) in names() {
         report.trial(&format!("{name}::{layout}"), || match cases(k, &[entry.dtype], &data, device) {
