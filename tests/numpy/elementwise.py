@@ -128,11 +128,12 @@ def saturated(v, t):
 def settled(t, y, e, ulps_error, signed=True):
     """A result of type t near y: e is what its operands' errors make, ulps_error what the function itself may be off.
     f16 and bf16 are rounded in the end, or later."""
-    e = np.broadcast_to(np.asarray(e, np.float64) + ulps_error, np.shape(y)).copy()
     finite = np.isfinite(y)
-    e[~finite] = 0.0
+    e = np.where(finite, np.asarray(e, np.float64) + ulps_error, 0.0)
+    if not np.all(np.isfinite(e)):
+        raise Refused("nothing is known of a result")
     top = LARGEST[t]
-    size = np.abs(y).astype(np.float64)
+    size = np.where(finite, np.abs(y), 0)
     if t in HALVES:
         # a larger intermediate is finite in a register and infinite in memory
         if np.any(finite & (size + e > top)):
@@ -146,7 +147,7 @@ def settled(t, y, e, ulps_error, signed=True):
     over = finite & (size - e > top * 1.001)
     if np.any(finite & ~over & (size + e > top * 0.999)):
         raise Refused("at the edge of overflow")
-    e[over] = 0.0
+    e = np.where(over, 0.0, e)
     y = np.where(over, np.copysign(np.inf, y), y).astype(high(t))
     if not np.any(e):
         y = np.asarray(round_to(y, t))
@@ -366,6 +367,8 @@ def of_floats(op, args, t, own, device):
         raise Refused("an unsure sign of a zero")
     if op == "copysign" and (np.any(np.isnan(args[1].v)) or np.any((np.abs(args[1].v) <= args[1].error()) & (args[1].error() > 0))):
         raise Refused("an unsure sign")
+    if op == "pow" and args[1].e is not None and np.any(args[0].v <= args[0].error()):
+        raise Refused("a power of a negative number decided by rounding")
     if device == "gpu" and t != "f16":
         # a driver may flush subnormals
         for a in args:
