@@ -24,6 +24,7 @@ DIFFERENCES = {
     "half intermediates": "f16 and bf16 are rounded where they are stored, not after each step",
     "half accumulation": "sums, products and `matmul` of f16 accumulate in f32",
     "mean of integers": "the mean, variance and standard deviation of integers are f32",
+    "half power": "`pow(-∞, 0.5)` is ∞, as IEEE 754 has it",
     "diagonal": "`diagonal` is that of the last two axes",
 }
 
@@ -245,6 +246,12 @@ def fmaximum(x, y):
     return np.where(np.isnan(x), y, np.where(np.isnan(y), x, maximum(x, y)))
 
 
+def power(x, y):
+    """IEEE's: NumPy takes a single exponent of 0.5 for a square root, which differs at −∞ and −0."""
+    x, y = np.broadcast_arrays(x, y)
+    return np.power(np.stack([x, x]), np.stack([y, y]))[0]
+
+
 # takes any number, gives a float
 FLOAT = {
     "divide": lambda x, y: x / y, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
@@ -262,7 +269,7 @@ FLOAT = {
 # takes and gives the common type
 NUMERIC = {
     "add": lambda x, y: x + y, "subtract": lambda x, y: x - y, "multiply": lambda x, y: x * y,
-    "floor_divide": np.floor_divide, "remainder": np.remainder, "fmod": np.fmod, "pow": np.power, "minimum": minimum,
+    "floor_divide": np.floor_divide, "remainder": np.remainder, "fmod": np.fmod, "pow": power, "minimum": minimum,
     "maximum": maximum, "fmin": fminimum, "fmax": fmaximum, "clip": lambda x, lo, hi: minimum(maximum(x, lo), hi),
     "negative": np.negative, "positive": np.positive, "abs": np.abs, "square": np.square, "sign": np.sign,
     "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "round": np.rint, "relu": lambda x: np.maximum(x, np.zeros_like(x)),

@@ -1,6 +1,9 @@
 """Random programs from seeds: nodes of which each means something, chosen so that they meet where kernels fuse."""
 
+import math
 import random
+
+import numpy as np
 
 import elementwise
 import reference
@@ -28,6 +31,30 @@ def numbers_of(given):
 
 def operands(node, held):
     return [numbers_of(g) if isinstance(g, dict) else held[g] for g in node.get("in", [])]
+
+
+def size_of(node, args):
+    """The number of elements of a node's result, or of products that it takes, before it is computed."""
+    shapes = [a.shape for a in args if not isinstance(a, (bool, int, float))]
+    op = node["op"]
+    if op == "leaf":
+        return math.prod(node["shape"])
+    if op.startswith("take"):
+        axis = node["n"][0]
+        return math.prod(shapes[1]) * math.prod(n for k, n in enumerate(shapes[0]) if k != axis % len(shapes[0]))
+    if op == "matmul":
+        a, b = shapes
+        return math.prod(a) * math.prod(b[:-2]) * (b[-1] if len(b) > 1 else 1)
+    if op == "broadcast_to":
+        return math.prod(node["n"])
+    if op == "sliding_windows":
+        return math.prod(shapes[0]) * node["n"][0]
+    if op in elementwise.EVERY or op == "select":
+        try:
+            return math.prod(np.broadcast_shapes(*shapes))
+        except ValueError as problem:
+            raise Refused(str(problem)) from problem
+    return 0
 
 
 def values_of(program, device):
@@ -63,7 +90,10 @@ class Maker:
             node["eval"] = True
         if __import__("os").environ.get("KNOWN") and op == "matmul" and self.device == "gpu" and self.held[given[0]].shape[-1:] == (0,):  # TEMPORARY
             raise Refused("k")
-        value = evaluate(node, operands(node, self.held), self.device)
+        args = operands(node, self.held)
+        if size_of(node, args) > self.limit * (100 if op == "matmul" else 1):
+            raise Refused("too large")
+        value = evaluate(node, args, self.device)
         if value.v.size > self.limit or value.v.ndim > 6:
             raise Refused("too large")
         if self.device == "gpu" and is_float(value.t) and value.t != "f16":
@@ -152,6 +182,15 @@ class Maker:
         if kind < 19:
             return self.add("select", self.pick(), *r.sample([a, self.beside(a)], 2))
         return self.add(r.choice(["clip", "clip", "lerp"]), a, self.beside(a), self.beside(a))
+
+    def undo(self):
+        """A step and its reverse, which a compiler may not take for nothing."""
+        there, back = self.r.choice([("add", "subtract"), ("subtract", "add"), ("multiply", "divide"), ("divide", "multiply")])
+        a = self.pick()
+        b = self.beside(a)
+        e = self.add(there, *self.r.sample([a, b], 2))
+        again = self.r.choice([a, b])
+        return self.add(back, *([e, again] if not self.chance(3) else [again, e]))
 
     def cast(self):
         return self.add("astype", self.pick(), t=self.dtype())
@@ -344,6 +383,33 @@ class Maker:
         # what is written is seen through views, and the old state as it was
         return self.add(r.choice(PLAIN), w, a) if self.chance(4) else w
 
+    def twin(self):
+        """A node like one that is there but for one thing: they are not to be taken for one."""
+        r, node = self.r, dict(self.r.choice(self.nodes[-6:]))
+        op, given = node.pop("op"), node.pop("in", [])
+        node.pop("eval", None)
+        x = self.held[given[0]] if given and not isinstance(given[0], dict) else None
+        if op.startswith("take"):
+            op = r.choice(["take_clip", "take_wrap"])
+        elif op == "astype":
+            node["t"] = self.dtype()
+        elif op in reference.FOLDS:
+            op = r.choice([op, r.choice(reference.FOLDS)])
+            node.update(self.axes(x.shape, op.startswith("arg")))
+        elif op in reference.ROWS:
+            node.update(self.axes(x.shape))
+        elif op == "slice":
+            node["items"] = self.slice_items(x.shape)
+        elif op == "leaf":
+            node["seed"] += 1
+        elif "n" in node and op in ("flip", "diagonal", "expand_dims", "concat", "stack"):
+            node["n"] = [r.randrange(-2, 3)]
+        elif len(given) == 2 and op != "matmul" and op not in reference.WRITES:
+            op, given = r.choice([op, r.choice(PLAIN)]), given[::-1]
+        else:
+            raise Refused("no twin")
+        return self.add(op, *given, **node)
+
     def fitting(self, a, shape, t):
         """A value for a target: a part of the array itself in another place, or a node, or a new one."""
         if self.chance(3) and self.held[a].shape == shape:
@@ -390,8 +456,8 @@ class Maker:
             for _ in range(r.randrange(1, 4)):
                 self.leaf(shape)
 
-    FAMILIES = ([elementwise] * 18 + [cast] * 4 + [view] * 9 + [fold] * 4 + [row] * 2 + [product] * 2 + [join] * 2
-                + [take] * 2 + [write] * 4)
+    FAMILIES = ([elementwise] * 22 + [cast] * 4 + [view] * 9 + [fold] * 4 + [row] * 2 + [product] * 2 + [join] * 2
+                + [take] * 2 + [write] * 4 + [twin] * 3 + [undo] * 2)
 
     def program(self):
         try:
@@ -400,7 +466,7 @@ class Maker:
             pass
         if not self.nodes:
             self.leaf(self.shape())
-        want = len(self.nodes) + self.r.randrange(1, 22)
+        want = len(self.nodes) + self.r.randrange(1, 24)
         for _ in range(want * 3):
             if len(self.nodes) >= want:
                 break
@@ -410,6 +476,10 @@ class Maker:
                 if self.chance(6):
                     self.leaf(self.shape())
         roots = [len(self.nodes) - 1]
+        if self.device == "cpu" and self.chance(2):
+            # everything that nobody reads
+            read = {g for node in self.nodes for g in node.get("in", []) if not isinstance(g, dict)}
+            roots += [k for k in range(len(self.nodes) - 1) if k not in read and self.nodes[k]["op"] != "leaf"][-6:]
         roots += [self.r.randrange(len(self.nodes)) for _ in range(self.r.randrange(3))]
         program = {"nodes": self.nodes, "roots": roots, "together": self.chance(2)}
         moves(program)
