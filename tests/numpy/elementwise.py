@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 
 import values
-from values import HALVES, LARGEST, LONG, LONG_ERROR, NATIVE, Refused, Value, bits_of, high, is_float, is_integer
-from values import is_signed, is_unsigned, round_to, ulp
+from values import HALVES, LARGEST, LONG, LONG_ERROR, NATIVE, Refused, Value, high, is_float, is_integer
+from values import is_signed, round_to, ulp
 
 # Where the library means something else than NumPy, on purpose. Each text stands in src/guide/numpy.md; the code below
 # and in reference.py that follows it names the key.
@@ -17,7 +17,8 @@ DIFFERENCES = {
     "u64 with signed": "u64 with a signed type has no common type",
     "bool arithmetic": "`floor_divide`, `remainder`, `pow`, `sign` and the like take no bool",
     "division by zero": "an integer `// 0` and `% 0` give 0",
-    "shifts": "a shift by the width or more, or by a negative number, gives 0 (−1 for a right shift of a negative number)",
+    "shifts": "a shift by the width or more, or by a negative number, gives 0 "
+              "(−1 for a right shift of a negative number)",
     "negative power": "an integer array to a negative power gives 1/x truncated",
     "float to integer": "a float out of an integer's range saturates, and NaN gives 0",
     "signed zeros": "`minimum(-0, +0)` is −0 and `maximum(-0, +0)` is +0",
@@ -280,14 +281,20 @@ TESTS = {"isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite, "signbit
 LOGICAL = {"logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
            "logical_not": np.logical_not}
 BITS = {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
-        "bitwise_invert": np.bitwise_not, "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift}
+        "bitwise_invert": np.bitwise_not, "bitwise_left_shift": np.left_shift,
+        "bitwise_right_shift": np.right_shift}
 OF_BOOL = {"add": np.logical_or, "multiply": np.logical_and, "minimum": np.logical_and, "maximum": np.logical_or,
            "positive": lambda x: x.copy()}
 # functions that jump, and those that no common slope bounds at their turning points
 STEPS = {"floor", "ceil", "trunc", "round", "sign"}
 WAVES = {"sin", "cos"}
 # a zero's sign decides the result
-OF_ZEROS = {"divide", "reciprocal", "rsqrt", "atan2", "copysign", "pow", "lgamma", "log"}
+OF_ZEROS = {"divide", "reciprocal", "rsqrt", "atan2", "copysign", "pow", "lgamma", "log", "log2", "log10", "remainder",
+            "fmod", "floor_divide"}
+# what IEEE 754 rounds once; the first ones need no division
+EXACT = {"add", "subtract", "multiply", "square"}
+ROUNDS = EXACT | {"divide", "sqrt", "reciprocal", "remainder"}
+STEADY = set(NUMERIC) - {"pow"}
 EVERY = {**FLOAT, **NUMERIC, **COMPARE, **TESTS, **LOGICAL, **BITS}
 ARITY = {name: 2 for name in list(COMPARE) + list(BITS) + list(LOGICAL)} | {name: 1 for name in TESTS}
 ARITY |= {"bitwise_invert": 1, "logical_not": 1, "clip": 3, "lerp": 3}
@@ -344,7 +351,8 @@ def apply(op, args, device):
             if op == "signbit":
                 return Value("bool", x.v < 0 if t != "bool" else np.zeros(x.shape, bool))
             return Value("bool", np.full(x.shape, op == "isfinite"))
-        if op == "signbit" and (np.any(np.isnan(x.v)) or not x.signed and np.any(x.v == 0) or np.any(np.abs(x.v) < x.error())):
+        unsure = np.isnan(x.v) | (np.abs(x.v) < x.error()) | ((x.v == 0) & (not x.signed))
+        if op == "signbit" and np.any(unsure):
             raise Refused("an unsure sign")
         return Value("bool", TESTS[op](x.v))
     if op in BITS:
@@ -368,57 +376,70 @@ def apply(op, args, device):
 
 
 def of_floats(op, args, t, own, device):
+    """A function of floats of one type; `own` is the type that the operands had."""
     f = EVERY[op]
-    exact = all(a.e is None for a in args)
-    if op in OF_ZEROS and any(not a.signed and np.any(a.v == 0) for a in args):
-        raise Refused("an unsure sign of a zero")
-    if op == "copysign" and (np.any(np.isnan(args[1].v)) or np.any((np.abs(args[1].v) <= args[1].error()) & (args[1].error() > 0))):
-        raise Refused("an unsure sign")
-    if op == "pow" and args[1].e is not None and np.any(args[0].v <= args[0].error()):
-        raise Refused("a power of a negative number decided by rounding")
-    if device == "gpu" and t != "f16":
-        # a driver may flush subnormals
-        for a in args:
-            if np.any((a.v != 0) & (np.abs(a.v) < 2.0 ** (-1000 if t == "f64" else -120))):
-                raise Refused("subnormals on a GPU")
+    refuse_unsure(op, args, t, device)
     rule = values.bound(op, own, device)
-    if t in HALVES and rule != "0":
-        rule = values.bound(op, "f32", device)
     signed = all(a.signed for a in args) and op not in ("relu", "sign")
-    if rule == "0" and exact and t in ("f32", "f64"):
+    if rule == "0" and t in ("f32", "f64") and all(a.e is None for a in args):
         # one operation of NumPy's in the type itself, and the same bits are wanted
         native = [a.v.astype(NATIVE[t]) for a in args]
         return Value(t, np.asarray(f(*native)).astype(high(t)), None, None, signed)
+    if t in HALVES and rule != "0":
+        rule = values.bound(op, "f32", device)
     if op in ("floor_divide", "remainder", "fmod"):
         whole = np.trunc if op == "fmod" else np.floor
         spread(lambda x, y: whole(x / y), args, steps=True)
-        if not exact and op == "floor_divide" and np.any(np.abs(args[0].v / args[1].v) > 1e15):
-            raise Refused("a quotient without a fraction")
     y, e = spread(f, args, steps=op in STEPS)
-    if op in WAVES and not exact:
-        e = np.maximum(e, np.where(np.isfinite(y), args[0].error(), 0))
-    own_error = values.allowed(rule, np.abs(y).astype(np.float64) + e, [a.v for a in args], "f32" if t in HALVES else t)
-    if t in HALVES and rule not in ("0", "0.5") and (op not in NUMERIC or op == "pow") and op not in ("divide", "sqrt", "reciprocal"):
-        # 1 ULP of its own type, half of which is the rounding in the end
-        own_error = np.maximum(own_error, 0.5 * ulp(y, t))
-    if rule == "0":
-        closed = op not in ("add", "subtract", "multiply", "square", "divide", "sqrt", "reciprocal", "remainder")
-        # correctly rounded of whatever the operands are
-        own_error = 0.0 if closed else np.where(exact & values.fits(y, "f32" if t in HALVES else t), 0.0, 0.5 * ulp(np.abs(y) + e, "f32" if t in HALVES else t))
-    elif op in ("add", "subtract", "multiply", "square"):
-        # a result that needs no rounding has none, contracted or not
-        own_error = np.where(values.fits(y, "f32" if t in HALVES else t) & (e == 0), 0.0, own_error)
-    elif device == "gpu":
-        own_error = own_error + 2.0 ** -126
-    if t == "f64":
-        own_error = own_error + np.where(np.isfinite(y), np.abs(y), 0).astype(np.float64) * (0 if rule == "0" else 64 * LONG_ERROR)
-    elif rule != "0":
-        own_error = own_error + np.where(np.isfinite(y), np.abs(y), 0) * 2.0 ** -48
-    out = settled(t, y, e, np.where(np.isfinite(y), own_error, 0.0), signed)
+    if op in WAVES and args[0].e is not None:
+        e = np.maximum(e, np.where(np.isfinite(y), args[0].e, 0))
+    out = settled(t, y, e, np.where(np.isfinite(y), function_error(op, rule, y, e, args, t, device), 0.0), signed)
     if op == "floor_divide" and out.e is not None and t not in HALVES:
         # its results are whole numbers
         return Value(t, out.v, np.where(out.e < 0.5, 0.0, out.e), None, signed)
     return out
+
+
+def refuse_unsure(op, args, t, device):
+    """Operands of which one bit decides everything, and that bit is not known."""
+    inexact = [a for a in args if a.e is not None]
+    if op in OF_ZEROS:
+        if any(not a.signed and np.any(a.v == 0) for a in args):
+            raise Refused("an unsure sign of a zero")
+        if any(np.any((np.abs(a.v) <= a.e) & (a.e > 0)) for a in inexact):
+            raise Refused("a number that may be 0")
+    if op == "copysign" and np.any(np.isnan(args[1].v)):
+        raise Refused("the sign of a NaN")
+    if op == "pow" and args[1].e is not None and np.any(args[0].v <= args[0].error()):
+        raise Refused("a power of a negative number decided by rounding")
+    if op == "floor_divide" and inexact and np.any(np.abs(args[0].v / args[1].v) > 1e15):
+        raise Refused("a quotient without a fraction")
+    if device == "gpu" and t != "f16":
+        # a driver may flush subnormals
+        smallest = 2.0 ** (-1000 if t == "f64" else -120)
+        if any(np.any((a.v != 0) & (np.abs(a.v) < smallest)) for a in args):
+            raise Refused("subnormals on a GPU")
+
+
+def function_error(op, rule, y, e, args, t, device):
+    """What a function itself may be off, in its compute type: f16 and bf16 compute in f32."""
+    compute = "f32" if t in HALVES else t
+    size = np.abs(np.where(np.isfinite(y), y, 0)).astype(np.float64)
+    # a result that needs no rounding has none, contracted or not
+    representable = values.fits(y, compute) & (e == 0)
+    if rule == "0":
+        # correctly rounded, whatever the operands are
+        return np.where(representable, 0.0, 0.5 * ulp(size + e, compute)) if op in ROUNDS else 0.0
+    own = values.allowed(rule, size + e, [a.v for a in args], compute)
+    if op in EXACT:
+        own = np.where(representable, 0.0, own)
+    elif device == "gpu":
+        own = own + 2.0 ** -126
+    if t in HALVES and op not in ROUNDS and op not in STEADY:
+        # 1 ULP of its own type, half of which is the rounding in the end
+        own = np.maximum(own, 0.5 * ulp(y, t))
+    # the reference's own error
+    return own + size * (64 * LONG_ERROR if t == "f64" else 2.0 ** -48)
 
 
 def compare(op, args):

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 enum Held {
     Array(Array),
     Expr(Expr),
-    /// An array whose last use was a write.
+    /// What nobody asks for again.
     Gone,
 }
 
@@ -48,6 +48,7 @@ fn run(program: &Value, device: &Device) -> Result<Results> {
     let mut held: Vec<Held> = vec![];
     for node in list(&program["nodes"]) {
         let made = make(node, &mut held, device)?;
+        forget(node, &mut held);
         let kept = match made {
             Held::Expr(e) if node["eval"] == true => Held::Array(e.eval()?),
             other => other,
@@ -61,6 +62,11 @@ fn run(program: &Value, device: &Device) -> Result<Results> {
     };
     let bytes = |a: &Array| -> Result<Vec<u8>> { with_type!(a.dtype(), T => Ok(T::bytes(&a.to_vec::<T>()?).to_vec())) };
     arrays.iter().map(|a| Ok((a.dtype(), a.shape().to_vec(), bytes(a)?))).collect()
+}
+
+/// Lets go of the nodes that nobody asks for again.
+fn forget(node: &Value, held: &mut [Held]) {
+    list(&node["drop"]).iter().for_each(|d| held[d.as_u64().expect("a node") as usize] = Held::Gone);
 }
 
 fn list(v: &Value) -> &[Value] {
@@ -79,13 +85,15 @@ fn expr(held: &[Held], v: &Value) -> Expr {
     match &held[v.as_u64().expect("a node") as usize] {
         Held::Array(a) => (**a).clone(),
         Held::Expr(e) => e.clone(),
-        Held::Gone => panic!("a node that was moved"),
+        Held::Gone => panic!("a node that was dropped"),
     }
 }
 
 fn given(held: &[Held], v: &Value) -> Given {
     match v {
-        Value::Object(o) if o.contains_key("f") => Given::Float(o["f"].as_str().expect("text").parse().expect("a number")),
+        Value::Object(o) if o.contains_key("f") => {
+            Given::Float(o["f"].as_str().expect("text").parse().expect("a number"))
+        }
         Value::Object(o) if o.contains_key("i") => Given::Int(o["i"].as_i64().expect("an integer")),
         Value::Object(o) => Given::Bool(o["b"] == true),
         _ => Given::Expr(expr(held, v)),
@@ -209,48 +217,33 @@ fn function(op: &str, mut args: Vec<Given>) -> Expr {
     }
 }
 
-/// A new state of an array. `move` says that nobody asks for the old one: the write may then be in place.
+/// A new state of an array. Where nobody asks for the old one, nor for what the value was made of, it may be in place.
 fn write(op: &str, node: &Value, held: &mut [Held]) -> Result<Array> {
     let value = given(held, &node["in"][1]);
-    let at = node["in"][0].as_u64().expect("a node") as usize;
-    let old = match node["move"] == true {
-        true => std::mem::replace(&mut held[at], Held::Gone),
-        false => held[at].clone(),
-    };
+    let old = held[node["in"][0].as_u64().expect("a node") as usize].clone();
+    forget(node, held);
     let mut x = match old {
         Held::Array(a) => a,
         Held::Expr(e) => e.eval()?,
-        Held::Gone => panic!("a node that was moved"),
+        Held::Gone => panic!("a node that was dropped"),
     };
     let part = items(&node["items"]);
-    // the operand leaves its handle on the memory with the closure
-    let change = |x: &Expr| {
-        let with = node["with"].as_str().expect("a function");
-        function(with, vec![Given::Expr(x.clone()), value_of(&value)])
-    };
-    match (op, &value) {
-        ("update", _) => x.update(change)?,
-        ("set_update", _) => x.slice_mut(part).update(change)?,
-        ("fill", Given::Float(v)) => x.fill(*v)?,
-        ("fill", Given::Int(v)) => x.fill(*v)?,
-        ("fill", Given::Bool(v)) => x.fill(*v)?,
+    let change =
+        |x: &Expr, value| function(node["with"].as_str().expect("a function"), vec![Given::Expr(x.clone()), value]);
+    match (op, value) {
+        ("update", v) => x.update(|x| change(x, v))?,
+        ("set_update", v) => x.slice_mut(part).update(|x| change(x, v))?,
+        ("fill", Given::Float(v)) => x.fill(v)?,
+        ("fill", Given::Int(v)) => x.fill(v)?,
+        ("fill", Given::Bool(v)) => x.fill(v)?,
         ("assign", Given::Expr(e)) => x.assign(e)?,
         ("set", Given::Expr(e)) => x.set(part, e)?,
-        ("set", Given::Float(v)) => x.set(part, *v)?,
-        ("set", Given::Int(v)) => x.set(part, *v)?,
-        ("set", Given::Bool(v)) => x.set(part, *v)?,
+        ("set", Given::Float(v)) => x.set(part, v)?,
+        ("set", Given::Int(v)) => x.set(part, v)?,
+        ("set", Given::Bool(v)) => x.set(part, v)?,
         _ => panic!("{op} of that value"),
     }
     Ok(x)
-}
-
-fn value_of(g: &Given) -> Given {
-    match g {
-        Given::Expr(e) => Given::Expr(e.clone()),
-        Given::Float(v) => Given::Float(*v),
-        Given::Int(v) => Given::Int(*v),
-        Given::Bool(v) => Given::Bool(*v),
-    }
 }
 
 /// 64 bits for each element, as `values.py` makes them.

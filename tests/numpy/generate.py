@@ -8,7 +8,7 @@ import numpy as np
 import elementwise
 import reference
 import values
-from elementwise import ARITY, BITS, COMPARE, FLOAT, LOGICAL, NUMERIC, TESTS
+from elementwise import ARITY, BITS, COMPARE, FLOAT, LOGICAL, TESTS
 from reference import evaluate, items_of
 from values import INTEGERS, Refused, is_float, is_integer, is_signed
 
@@ -185,7 +185,8 @@ class Maker:
 
     def undo(self):
         """A step and its reverse, which a compiler may not take for nothing."""
-        there, back = self.r.choice([("add", "subtract"), ("subtract", "add"), ("multiply", "divide"), ("divide", "multiply")])
+        pairs = [("add", "subtract"), ("subtract", "add"), ("multiply", "divide"), ("divide", "multiply")]
+        there, back = self.r.choice(pairs)
         a = self.pick()
         b = self.beside(a)
         e = self.add(there, *self.r.sample([a, b], 2))
@@ -273,15 +274,19 @@ class Maker:
         op = self.r.choice(["sum", "sum", "sum"] + list(reference.FOLDS))
         return self.add(op, a, **self.axes(self.held[a].shape, op.startswith("arg")))
 
+    def parameter(self, op):
+        """The number that a function of rows takes: an epsilon, or a correction."""
+        if op in ("layer_norm", "rms_norm"):
+            return {"x": self.r.choice([1e-5, 0.125])}
+        return {"x": self.r.choice([0.0, 1.0])} if op in ("var", "std") else {}
+
     def row(self):
         """A function of whole rows, often of operands that a cast made, often with a step behind it."""
         a, r = self.pick(), self.r
         if self.chance(2):
             a = self.add("astype", a, t=r.choice([t for t in self.types if is_float(t)]))
         op = r.choice(reference.ROWS)
-        more = {"layer_norm": 1e-5, "rms_norm": 1e-5, "var": r.choice([0.0, 1.0]), "std": r.choice([0.0, 1.0])}
-        extra = {"x": more[op]} if op in more else {}
-        e = self.add(op, a, **self.axes(self.held[a].shape), **extra)
+        e = self.add(op, a, **self.axes(self.held[a].shape), **self.parameter(op))
         return self.add(r.choice(PLAIN), e, self.beside(e)) if self.chance(2) else e
 
     def product(self):
@@ -362,6 +367,8 @@ class Maker:
         x = self.held[a]
         if self.chance(3) and not self.nodes[a].get("eval"):
             a = self.add("astype", a, t=x.t)
+        if x.v.ndim and self.chance(3):
+            return self.overlap(a)
         op = r.choice(["set", "set", "set", "set_update", "set_update", "assign", "update", "fill"])
         more = {}
         shape = x.shape
@@ -378,16 +385,39 @@ class Maker:
         elif op in ("set", "set_update") and self.chance(2) or op == "update" and self.chance(4):
             value = self.number(x.t)
         else:
-            value = self.fitting(a, shape, x.t)
+            value = self.fitting(shape, x.t)
         w = self.add(op, a, value, **more)
         # what is written is seen through views, and the old state as it was
         return self.add(r.choice(PLAIN), w, a) if self.chance(4) else w
+
+    def overlap(self, a):
+        """An array written with what it holds in other places."""
+        r, x = self.r, self.held[a]
+        axis = r.randrange(x.v.ndim)
+        n = x.shape[axis]
+        kind = r.randrange(3)
+        if kind == 0:
+            value, op, more = self.add("flip", a, n=[axis]), "assign", {}
+        elif kind == 1 and x.v.ndim > 1 and x.shape[-1] == x.shape[-2]:
+            value, op, more = self.add("matrix_transpose", a), "assign", {}
+        else:
+            by = r.randrange(1, 4)
+            whole = [[None, None, 1] for _ in range(axis)]
+            ends = [whole + [[by, None, 1]], whole + [[None, max(n - by, 0), 1]]]
+            r.shuffle(ends)
+            if self.chance(4):
+                ends[0][-1] = [None, None, -1]
+                ends[1] = whole
+            value, op, more = self.add("slice", a, items=ends[1]), "set", {"items": ends[0]}
+        if self.chance(2):
+            value = self.add(r.choice(PLAIN[:6]), value, self.number(x.t))
+        return self.add(op, a, value, **more)
 
     def twin(self):
         """A node like one that is there but for one thing: they are not to be taken for one."""
         r, node = self.r, dict(self.r.choice(self.nodes[-6:]))
         op, given = node.pop("op"), node.pop("in", [])
-        node.pop("eval", None)
+        node = {key: node[key] for key in node if key not in ("eval", "drop")}
         x = self.held[given[0]] if given and not isinstance(given[0], dict) else None
         if op.startswith("take"):
             op = r.choice(["take_clip", "take_wrap"])
@@ -410,10 +440,8 @@ class Maker:
             raise Refused("no twin")
         return self.add(op, *given, **node)
 
-    def fitting(self, a, shape, t):
-        """A value for a target: a part of the array itself in another place, or a node, or a new one."""
-        if self.chance(3) and self.held[a].shape == shape:
-            return self.add("flip", a, n=[0]) if shape else a
+    def fitting(self, shape, t):
+        """A value for a target: a node, or a new one."""
         for _ in range(4):
             b = self.pick()
             if self.held[b].shape == shape and reference.same_kind(self.held[b].t, t):
@@ -436,8 +464,7 @@ class Maker:
                 x = self.add(r.choice(PLAIN[:6]), x, self.number(self.held[x].t))
             x = self.add("astype", x, t=r.choice([t for t in self.types if is_float(t)]))
             op = r.choice(reference.ROWS)
-            extra = {"x": 1.0 if op in ("var", "std") else 1e-5} if op in ("var", "std", "layer_norm", "rms_norm") else {}
-            self.add(op, x, axes=[-1], keep=self.chance(2), **extra)
+            self.add(op, x, axes=[-1], keep=self.chance(2), **self.parameter(op))
         elif kind == 1:
             t = self.dtype()
             a, b = self.leaf([r.choice([1, 2, 17, 65])], t), self.leaf([r.choice([1, 2, 17, 65])], t)
@@ -482,23 +509,23 @@ class Maker:
             roots += [k for k in range(len(self.nodes) - 1) if k not in read and self.nodes[k]["op"] != "leaf"][-6:]
         roots += [self.r.randrange(len(self.nodes)) for _ in range(self.r.randrange(3))]
         program = {"nodes": self.nodes, "roots": roots, "together": self.chance(2)}
-        moves(program)
+        drops(program)
         return program
 
 
-def moves(program):
-    """Marks the writes after which nobody asks for the old state: they may be in place."""
+def drops(program):
+    """Marks after each node which earlier ones nobody asks for again. A write of such an array may be in place, also
+    where the value that it writes was made of the array itself."""
     last = {}
     for k, node in enumerate(program["nodes"]):
+        node.pop("drop", None)
+        last[k] = k
         for g in node.get("in", []):
             if not isinstance(g, dict):
                 last[g] = k
-    for k, node in enumerate(program["nodes"]):
-        node.pop("move", None)
-        if node["op"] in reference.WRITES:
-            target = node["in"][0]
-            if last[target] == k and target not in program["roots"] and target not in node["in"][1:]:
-                node["move"] = True
+    for k, at in last.items():
+        if k not in program["roots"] and at > k:
+            program["nodes"][at].setdefault("drop", []).append(k)
 
 
 def generate(seed, device, types):

@@ -5,8 +5,7 @@ import numpy as np
 import elementwise
 import values
 from elementwise import cast, promote, settled
-from values import HALVES, LARGEST, LONG_ERROR, NATIVE, Refused, Value, fits, high, is_float, is_integer, is_signed
-from values import is_unsigned, ulp
+from values import HALVES, LARGEST, LONG_ERROR, NATIVE, Refused, Value, high, is_float, is_integer, is_unsigned, ulp
 
 # Whether sums and products of integers and bool are 64 bits wide, and products of matrices of their own type.
 WIDE_SUMS = False
@@ -52,7 +51,7 @@ def items_of(items):
                  for i in items)
 
 
-def view(node, shape_only):
+def view(node):
     """The function that moves elements, for a node."""
     op, n = node["op"], node.get("n", [])
     if op == "slice":
@@ -247,7 +246,8 @@ def of_rows(node, x, axes, keep, n, device):
             raise Refused("no degree of freedom")
         var = squares / degrees
         # what is left of equal elements is less than the roundings of their sum
-        floor = (T * (total(np.abs(v)) / n).astype(np.float64)) ** 2 * (n / degrees) * 4 if not exact_rows(w, axes) else 0.0
+        mean_size = (total(np.abs(v)) / n).astype(np.float64)
+        floor = 0.0 if exact_rows(w, axes) else (T * mean_size) ** 2 * (n / degrees) * 4
         if op == "var":
             return done(var, shift / degrees, 2 * T * np.abs(var).astype(np.float64) + floor)
         std = np.sqrt(var)
@@ -366,7 +366,7 @@ def same_kind(a, b):
 
 def write(node, args, device):
     """A new state of an array: the old one with a part replaced."""
-    op, x = node["op"], args[0].stored()
+    x = args[0].stored()
     items = items_of(node["items"]) if "items" in node else Ellipsis
     part = x.moved(lambda v: v[items])
     value = args[1]
@@ -414,7 +414,7 @@ def evaluate(node, args, device):
         out = cast(args[0], node["t"])
     elif op in VIEWS:
         try:
-            out = args[0].moved(view(node, False))
+            out = args[0].moved(view(node))
         except (ValueError, IndexError) as problem:
             raise Refused(str(problem)) from problem
     elif op in FOLDS or op in ROWS:

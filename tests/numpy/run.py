@@ -20,7 +20,7 @@ import numpy as np
 import elementwise
 import reference
 import values
-from generate import generate, moves, values_of
+from generate import generate, drops, values_of
 from values import Refused
 
 # how many failures are shrunk before a run ends
@@ -36,10 +36,12 @@ def text(program):
         held = [None] * len(program["nodes"])
     for k, (node, value) in enumerate(zip(program["nodes"], held)):
         given = [str(next(iter(g.values()))) if isinstance(g, dict) else f"e{g}" for g in node.get("in", [])]
-        more = [f"{key}={json.dumps(node[key])}" for key in node if key not in ("op", "in", "eval", "move")]
+        more = [f"{key}={json.dumps(node[key])}" for key in node if key not in ("op", "in", "eval", "drop")]
         what = "" if value is None else f"  // {value.t} {list(value.shape)}"
-        flags = "".join(f" .{f}" for f in ("eval", "move") if node.get(f))
-        lines.append(f"    e{k} = {node['op']}({', '.join(given + more)}){flags}{what}")
+        after = " .eval" if node.get("eval") else ""
+        if node.get("drop"):
+            after += f" (drop {', '.join(f'e{d}' for d in node['drop'])})"
+        lines.append(f"    e{k} = {node['op']}({', '.join(given + more)}){after}{what}")
     roots = ", ".join(f"e{r}" for r in program["roots"])
     return "\n".join(lines + [f"    {'eval_all' if program.get('together') else 'eval'}: {roots}"])
 
@@ -104,7 +106,7 @@ def trimmed(program):
             node["in"] = [g if isinstance(g, dict) else place[g] for g in node["in"]]
         kept.append(node)
     out = {"nodes": kept, "roots": [place[r] for r in program["roots"]], "together": program.get("together", False)}
-    moves(out)
+    drops(out)
     return out
 
 

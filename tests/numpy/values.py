@@ -1,7 +1,7 @@
 """What a program's value is: NumPy's elements, and how far a correct library may be from them.
 
-Integers and truth values are NumPy arrays of their own type and always exact. A float is computed in more digits than it
-is stored in (float64 for f16, bf16 and f32; long double for f64), beside an absolute error bound for each element.
+Integers and truth values are NumPy arrays of their own type and always exact. A float is computed in more digits than
+it is stored in (float64 for f16, bf16 and f32; long double for f64), beside an absolute error bound for each element.
 """
 
 import csv
@@ -87,7 +87,8 @@ def round_to(x, t):
 
 
 def _odd(x):
-    """Long double to f64 toward zero with the last bit set where it is not exact: a second rounding is then as good as one."""
+    """Long double to f64 toward zero, with the last bit set where it is not exact: a second rounding is then as good as
+    one."""
     y = x.astype(np.float64)
     finite = np.isfinite(y) & np.isfinite(x)
     back = np.where(finite, y, 0).astype(LONG)
@@ -116,8 +117,9 @@ def fits(x, t):
 
 
 class Value:
-    """Elements and their errors. `e` is None where every element is exact. `core` is, for f16 and bf16, the error before
-    the result is rounded to its type, which happens where it is stored. `signed` says that the sign of a zero is sure."""
+    """Elements and their errors. `e` is None where every element is exact. `core` is, for f16 and bf16, the error
+    before the result is rounded to its type, which happens where it is stored. `signed` says that the sign of a zero is
+    sure."""
 
     def __init__(self, t, v, e=None, core=None, signed=True):
         self.t, self.v, self.signed = t, np.asarray(v), signed
