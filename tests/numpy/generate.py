@@ -86,10 +86,6 @@ class Maker:
         node.update(more)
         if op != "leaf" and self.chance(7):
             node["eval"] = True
-        if __import__("os").environ.get("KNOWN") and op in ("matmul", "astype"):  # TEMPORARY
-            node["eval"] = True
-        if __import__("os").environ.get("KNOWN") and op == "matmul" and self.device == "gpu" and self.held[given[0]].shape[-1:] == (0,):  # TEMPORARY
-            raise Refused("k")
         args = operands(node, self.held)
         if size_of(node, args) > self.limit * (100 if op == "matmul" else 1):
             raise Refused("too large")
@@ -442,6 +438,10 @@ class Maker:
 
     def fitting(self, shape, t):
         """A value for a target: a node, or a new one."""
+        if len(shape) > 1 and self.chance(4):
+            # one that no strides can say
+            b = self.leaf([shape[0], math.prod(shape[1:])], t)
+            return self.add("reshape", self.add("t", b), n=list(shape))
         for _ in range(4):
             b = self.pick()
             if self.held[b].shape == shape and reference.same_kind(self.held[b].t, t):
