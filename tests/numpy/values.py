@@ -146,7 +146,7 @@ class Value:
         if self.t not in HALVES or self.e is None:
             return self
         low, top = self.ends()
-        one = low == top
+        one = (low == top) | np.isnan(self.v)
         signed = self.signed and not np.any((self.v == 0) & (self.e > 0))
         middle = np.where(one, round_to(self.v, self.t), (low + top) / 2)
         return Value(self.t, middle, np.where(one, 0.0, (top - low) / 2), None, signed)
