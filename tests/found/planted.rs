@@ -145,8 +145,8 @@ fn uploads_do_not_overtake_kernels(d: &Device) {
 fn a_normal_draw_is_finite(d: &Device) {
     // the streams 0 of these seeds draw a word below 2^8: a uniform 0, of which a logarithm would be infinite
     for (seed, at) in ZEROS {
-        assert_eq!(Rng::new(seed).uniform([at + 1]).to_device(d).unwrap().min(..).item::<f32>().unwrap(), 0.0);
-        let normal = Rng::new(seed).normal([at + 1]).to_device(d).unwrap();
+        assert_eq!(Rng::new(seed).uniform([at + 1], DType::F32).to_device(d).unwrap().min(..).item::<f32>().unwrap(), 0.0);
+        let normal = Rng::new(seed).normal([at + 1], DType::F32).to_device(d).unwrap();
         assert!(normal.isfinite().all(..).item::<bool>().unwrap(), "seed {seed}");
     }
 }
