@@ -97,6 +97,10 @@ impl Given {
     }
 }
 
+fn one_of(d: &mut Dice, names: &[&'static str]) -> &'static str {
+    names[d.below(names.len())]
+}
+
 /// A formula of `types[0]` and conversions to the other types. `folds`: a reduction or a product comes before the end.
 fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
     let mut d = Dice::new(seed);
@@ -148,9 +152,9 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
                 };
                 (Step::Number(name, a, before, name == "subtract" && d.one_in(2)), kinds[a])
             }
-            15 => (Step::Call(*d.of(&["negative", "abs", "square", "positive"]), vec![a]), kinds[a]),
-            16 => (Step::Call(*d.of(&["floor", "ceil", "trunc", "round", "sign", "sqrt"]), vec![a]), kinds[a]),
-            17 => (Step::Call(*d.of(&["minimum", "maximum", "fmin", "fmax"]), vec![a, b]), wider),
+            15 => (Step::Call(one_of(&mut d, &["negative", "abs", "square", "positive"]), vec![a]), kinds[a]),
+            16 => (Step::Call(one_of(&mut d, &["floor", "ceil", "trunc", "round", "sign", "sqrt"]), vec![a]), kinds[a]),
+            17 => (Step::Call(one_of(&mut d, &["minimum", "maximum", "fmin", "fmax"]), vec![a, b]), wider),
             18 => (Step::Quotient(a, b), wider),
             19 => {
                 let t = *d.of(types);
@@ -166,7 +170,7 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
             21 => (Step::Cast(a, I32), I32),
             22 if !integers.is_empty() => {
                 let (i, j) = (*d.of(&integers), *d.of(&integers));
-                (Step::Call(*d.of(&["add", "multiply", "bitwise_xor", "minimum"]), vec![i, j]), I32)
+                (Step::Call(one_of(&mut d, &["add", "multiply", "bitwise_xor", "minimum"]), vec![i, j]), I32)
             }
             23 if !integers.is_empty() => (Step::Cast(*d.of(&integers), types[0]), types[0]),
             _ => continue,
