@@ -38,7 +38,8 @@ impl fmt::Display for Array {
     /// ```
     /// use cupric::array;
     /// assert_eq!(array![[1., 2.5], [-3., 0.]].to_string(), "[[ 1.   2.5]\n [-3.   0. ]]");
-    /// assert_eq!(cupric::arange(0, 5000, 1, DType::I32).eval()?.to_string(), "[   0    1    2 ... 4997 4998 4999]");
+    /// let x = cupric::arange(0, 5000, 1, cupric::DType::I32).eval()?;
+    /// assert_eq!(x.to_string(), "[   0    1    2 ... 4997 4998 4999]");
     /// # Ok::<(), cupric::Error>(())
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -97,7 +97,7 @@ impl Expr {
     ///
     /// ```
     /// use cupric::arange;
-    /// assert_eq!(arange(0, 6, 1, DType::I32).reshape([2, -1]).shape()?, [2, 3]);
+    /// assert_eq!(arange(0, 6, 1, cupric::DType::I32).reshape([2, -1]).shape()?, [2, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
@@ -147,7 +147,7 @@ impl Expr {
     /// one.
     ///
     /// ```
-    /// let x = cupric::arange(0, 5, 1, DType::I32).sliding_windows(3, 0);
+    /// let x = cupric::arange(0, 5, 1, cupric::DType::I32).sliding_windows(3, 0);
     /// assert_eq!(x.to_vec::<i32>()?, [0, 1, 2, 1, 2, 3, 2, 3, 4]);
     /// # Ok::<(), cupric::Error>(())
     /// ```

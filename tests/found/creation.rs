@@ -160,6 +160,8 @@ fn generators_compute_in_their_dtype(d: &Device) {
 }
 }
 
+// more digits than an f32 has, on purpose
+#[allow(clippy::excessive_precision)]
 #[test]
 fn the_type_of_a_list() {
     let (x, y, h) = (0.1f64, 0.1f32, f16::ONE);
