@@ -37,6 +37,7 @@ pub struct Caps {
     /// Values of one kernel.
     pub max_values: usize,
     /// What compiling one kernel may cost, in additions ([`Ufunc::compile_cost`]); a kernel that would cost more is cut.
+    /// f16 and bf16 are rounded where it is, as at every store.
     pub max_cost: u32,
     /// The longest row (elements of `inner`) of a row kernel.
     pub max_row: usize,
@@ -204,7 +205,8 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            _ => 1,
+            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Dot => 1,
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
     }

@@ -235,7 +235,8 @@ impl<'a> Planner<'a> {
     fn limit_sizes(&mut self) {
         let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
         type Set = Vec<u32>;
-        let mut sets: Vec<Option<(Box<[u32]>, Box<[u32]>)>> = vec![None; self.arena.nodes.len()];
+        type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
+        let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
         // a compiler takes long over few values where they are dear
         let costs: Vec<u32> = match self.caps.max_cost {

@@ -154,8 +154,8 @@ fn kernels_are_cut_by_what_compiling_them_costs() {
     assert_eq!(costs(&chain(&x, 30, |e| e.exp())).len(), 1, "and so is one of functions that are not dear");
     assert_eq!(costs(&chain(&x, 8, |e| e.sin())).len(), 1);
     assert_eq!(costs(&Rng::new(1).normal([8], DType::F32)).len(), 1);
-    // the CPU compiles nothing
-    assert_eq!(chain(&x, 50, |e| e.sin()).plan().unwrap().kernels(), 1);
+    // the CPU compiles nothing: only the number of values counts there
+    assert_eq!(chain(&x, 40, |e| e.sin()).plan().unwrap().kernels(), 1);
     // a limit below any function leaves each one a kernel of its own
     let mut tight = card.clone();
     tight.max_cost = 1;
