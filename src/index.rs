@@ -158,7 +158,7 @@ impl Expr {
     }
 
     /// Elements along an axis at integer positions; negative ones count from the end. An index out of range is an
-    /// error: at once on the CPU, at the next read or `synchronize` on a GPU. The axes of the indices take the place of
+    /// error: at once on the CPU and in a write, else at the next read or `synchronize` on a GPU. The axes of the indices take the place of
     /// the axis: n-d indices give as many axes more.
     ///
     /// ```

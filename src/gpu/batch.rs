@@ -125,14 +125,18 @@ pub(super) struct Batch {
     checked: VecDeque<(u32, &'static str, &'static Location<'static>)>,
 }
 
+/// A place where gathers note that an index was out of range.
+pub(super) fn error_word(device: &wgpu::Device) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("errors"),
+        size: 16,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
 impl Batch {
     pub fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Batch {
-        let errors = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("errors"),
-            size: 16,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
         Batch {
             pass: None,
             encoder: None,
@@ -149,7 +153,7 @@ impl Batch {
             by_text: HashMap::new(),
             groups: Map::default(),
             pattern: None,
-            errors,
+            errors: error_word(device),
             unread_errors: false,
             timer: None,
             fresh: false,
@@ -175,6 +179,13 @@ impl Batch {
     /// Forgets bind groups, and so the buffers that they hold.
     pub fn forget_groups(&mut self) {
         self.groups.clear();
+    }
+
+    /// Has gathers note bad indices elsewhere from now on; gives back where they did.
+    pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
+        // bind groups hold the place
+        self.groups.clear();
+        std::mem::replace(&mut self.errors, errors)
     }
 
     /// The pipeline of a key, made from the text that `text` writes if it is not there yet.
