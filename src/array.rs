@@ -207,11 +207,11 @@ pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<V
     let at = Location::caller();
     let list: Vec<&Expr> = expressions.into_iter().collect();
     let device = common("eval_all", list.iter().copied(), at)?;
-    run(&list, &Device::of(device), at)
+    run(&list, &Device::of(device), at, false)
 }
 
-/// Runs expressions on a device. What is stored already is given back as it is.
-fn run(expressions: &[&Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
+/// Runs expressions on a device. What is stored already is given back as it is. With `at_once` no error is left to come.
+fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
     let mut work: SmallVec<[Expr; 1]> = SmallVec::new();
     let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
     for e in expressions {
@@ -222,7 +222,7 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
             views.push(v);
         }
     }
-    let mut results = if work.is_empty() { vec![] } else { execute(&work, device, at)? };
+    let mut results = if work.is_empty() { vec![] } else { execute(&work, device, at, at_once)? };
     let mut results = results.drain(..).zip(views);
     let finish = |e: &&Expr| match &e.0.kind {
         Kind::Leaf(..) => Some(Array((*e).clone())),
@@ -234,7 +234,7 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
     Ok(expressions.iter().filter_map(finish).collect())
 }
 
-fn execute(work: &[Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
+fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
     let backend = device.backend();
     let roots: SmallVec<[&Expr; 1]> = work.iter().collect();
     let planned = plan::plan(&roots, None, backend.caps(), device.id())?;
@@ -250,9 +250,9 @@ fn execute(work: &[Expr], device: &Device, at: Loc) -> Result<Vec<Array>> {
     // without a target every input has its buffer
     let inputs: SmallVec<[(Buffer, usize); 4]> =
         planned.inputs.into_iter().filter_map(|(b, o)| Some((b?, o))).collect();
-    backend
-        .run(plan, Bindings { inputs: &inputs, outputs: &outputs, scalars: &planned.scalars, lines: &planned.lines })
-        .map_err(|e| e.or_at(at))?;
+    let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &planned.scalars, lines: &planned.lines };
+    let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
+    done.map_err(|e| e.or_at(at))?;
     let array = |i: &usize| {
         let o = &plan.outputs[*i];
         let layout = Layout { shape: o.shape.clone(), strides: o.strides.clone(), offset: 0 };
@@ -273,7 +273,7 @@ impl Expr {
 
     pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
         let device = self.checked()?.device;
-        let mut arrays = run(&[self], &Device::of(device), at)?;
+        let mut arrays = run(&[self], &Device::of(device), at, false)?;
         arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
     }
 
@@ -310,7 +310,7 @@ impl Expr {
         let at = Location::caller();
         let node = self.checked()?;
         if node.device == 0 {
-            let mut made = run(&[self], device, at)?;
+            let mut made = run(&[self], device, at, false)?;
             return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "to_device", "no result", at));
         }
         let array = self.eval_at(at)?;

@@ -92,6 +92,10 @@ pub(crate) trait Backend: Send + Sync {
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
     /// Runs a plan, or enqueues it.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
+    /// Runs a plan whose errors are known when this returns.
+    fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        self.run(plan, bindings)
+    }
     /// Waits for all work.
     fn synchronize(&self) -> Pending<()>;
     /// Counters.

@@ -7,6 +7,7 @@
 //! | `program.rs`, `compile.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers |
 //! | `tile.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
+//! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `small.rs` | elementwise kernels over a few elements, without all that |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 
@@ -23,6 +24,7 @@ mod reduce;
 mod row;
 mod small;
 mod strided;
+mod threads;
 mod tile;
 
 use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};

@@ -172,6 +172,10 @@ impl Device {
     fn gpu_at(index: usize, at: At) -> Result<Device> {
         use std::collections::HashMap;
         use std::sync::Mutex;
+        if crate::gpu::is_inherited() {
+            let fault = crate::gpu::inherited_fault();
+            return Err(Error::new(fault.kind, "Device::gpu", fault.detail, at));
+        }
         // one device per adapter; the lock makes two threads open it once
         static OPEN: Mutex<Option<HashMap<usize, Device>>> = Mutex::new(None);
         let mut open = OPEN.lock().unwrap_or_else(|e| e.into_inner());
@@ -412,6 +416,10 @@ fn gpu_count() -> usize {
 
 #[cfg(feature = "gpu")]
 fn open_gpu(index: usize, limit: Option<usize>) -> Result<Device> {
+    if crate::gpu::is_inherited() {
+        let fault = crate::gpu::inherited_fault();
+        return Err(Error::new(fault.kind, "Device::gpu", fault.detail, None));
+    }
     let adapters = Gpu::adapters();
     let Some(info) = adapters.get(index) else {
         let detail = match adapters.len() {

@@ -11,15 +11,15 @@ mod timer;
 mod variant;
 mod wgsl;
 
-pub(crate) use device::{AdapterInfo, Shrink};
+pub(crate) use device::{AdapterInfo, Shrink, inherited_fault, is_inherited};
 pub use numerics::Numerics;
 pub(crate) use variant::preview;
 
 use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Caps, Plan};
-use batch::ERROR_BYTES;
+use crate::kernel::{BufferRef, Caps, Kernel, Plan};
+use batch::{Batch, ERROR_BYTES};
 use device::Shared;
 use dispatch::Resources;
 use memory::{GpuMemory, Raw, lock};
@@ -38,6 +38,9 @@ pub(crate) struct Gpu {
 impl Gpu {
     /// The GPUs there are, hardware first, in an order that does not change between calls.
     pub fn adapters() -> Vec<AdapterInfo> {
+        if is_inherited() {
+            return vec![];
+        }
         pollster::block_on(device::adapters())
     }
 
@@ -88,6 +91,7 @@ impl Gpu {
 
     /// Runs `f` and gives the time of the kernels that it enqueued by the device's clock, where it has one.
     pub fn timed<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
+        self.shared.check()?;
         let Some(id) = timer::start(&self.shared)? else { return Ok((f()?, None)) };
         match f() {
             Ok(value) => Ok((value, pollster::block_on(timer::stop(&self.shared, id))?)),
@@ -169,12 +173,32 @@ impl Backend for Gpu {
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.shared.check()?;
-        // a temporary goes back to the pool when the plan is recorded: what uses it next comes later in the queue
-        let temps: Vec<Buffer> = plan.temps.iter().map(|bytes| self.shared.allocate(*bytes)).collect::<Result<_>>()?;
-        let Bindings { inputs, outputs, scalars, lines } = bindings;
-        let resources = Resources { inputs, temps: &temps, outputs, scalars, lines };
-        let mut batch = lock(&self.shared.batch);
-        plan.kernels.iter().try_for_each(|kernel| self.shared.record(&mut batch, kernel, &resources))
+        let temps = self.temps(plan)?;
+        self.record(&mut lock(&self.shared.batch), plan, bindings, &temps)
+    }
+
+    fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
+        if !plan.kernels.iter().any(Kernel::checks) {
+            return self.run(plan, bindings);
+        }
+        let shared = &self.shared;
+        shared.check()?;
+        let temps = self.temps(plan)?;
+        // a place of its own for a bad index: another thread's read would take it out of the common one
+        let own = shared.scoped("allocate", || batch::error_notes(&shared.device))?;
+        {
+            let mut batch = lock(&shared.batch);
+            let unread = batch.unread_errors;
+            let common = batch.swap_errors(own.clone());
+            let recorded = self.record(&mut batch, plan, bindings, &temps);
+            batch.swap_errors(common);
+            batch.unread_errors = unread;
+            recorded?;
+        }
+        let mut notes = Vec::new();
+        pollster::block_on(read(shared, Some((&own, 0)), ERROR_BYTES as usize, &mut notes))?;
+        shared.counters.syncs.fetch_add(1, Relaxed);
+        lock(&shared.batch).index_error(&notes).map_or(Ok(()), Err)
     }
 
     fn synchronize(&self) -> Pending<()> {
@@ -222,11 +246,30 @@ impl Backend for Gpu {
     }
 
     fn trim(&self) {
-        self.shared.trim();
+        if !self.shared.is_inherited() {
+            self.shared.trim();
+        }
     }
 }
 
 impl Gpu {
+    /// A temporary goes back to the pool when the plan is recorded: what uses it next comes later in the queue.
+    fn temps(&self, plan: &Plan) -> Result<Vec<Buffer>> {
+        plan.temps.iter().map(|bytes| self.shared.allocate(*bytes)).collect()
+    }
+
+    /// Records a plan's kernels.
+    fn record(&self, batch: &mut Batch, plan: &Plan, bindings: Bindings<'_>, temps: &[Buffer]) -> Result<()> {
+        let Bindings { inputs, outputs, scalars, lines } = bindings;
+        let resources = Resources { inputs, temps, outputs, scalars, lines };
+        let stores = |k: &&Kernel| k.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
+        if plan.kernels.iter().filter(stores).count() > 1 {
+            // what may fail comes before the first kernel that writes, so that a write in place is done whole or not
+            plan.kernels.iter().try_for_each(|kernel| self.shared.prepare(batch, kernel, &resources))?;
+        }
+        plan.kernels.iter().try_for_each(|kernel| self.shared.record(batch, kernel, &resources))
+    }
+
     /// Writes bytes at an offset that is a multiple of 4; a last word that is not full is the buffer's last.
     fn write(&self, raw: &Raw, offset: usize, bytes: &[u8]) -> Result<()> {
         let whole = bytes.len() / 4 * 4;

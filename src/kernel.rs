@@ -226,6 +226,12 @@ impl Kernel {
         self.inner_size() > 0 || self.values.iter().any(outer)
     }
 
+    /// Whether it can meet an index out of range.
+    pub fn checks(&self) -> bool {
+        let checked = |mode, extent| mode == IndexMode::Check || extent == 0;
+        self.values.iter().any(|v| matches!(v.op, Op::Gather { mode, extent, .. } if checked(mode, extent)))
+    }
+
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
     /// elements once, gathered elements once for each index.
     pub fn bytes(&self) -> (u64, u64) {

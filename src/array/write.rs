@@ -1,12 +1,14 @@
-//! Writes: in place where nothing else holds the memory, else into a buffer of the array's own.
+//! Writes: in place where nothing else holds the memory, else into a buffer of the array's own. One that fails leaves
+//! the array as it was.
 
-use super::{Array, Loc};
+use super::{Array, Loc, run};
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, Kind, Operand, cast, common, view};
+use crate::kernel::{BufferRef, KernelKind, Plan as Kernels};
 use crate::layout::{Layout, SliceItem, View};
 use crate::plan::{self, Target};
 use smallvec::SmallVec;
@@ -19,8 +21,12 @@ impl Array {
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
+    /// A write that fails leaves the array as it was, on every device. So a value with a [`take`](Expr::take) in it is
+    /// computed beside the array on a GPU, and waited for; `take_clip` and `take_wrap` cannot fail, and do not wait.
+    ///
     /// # Errors
-    /// The expression's own; a shape that does not broadcast; a cast that is not `same_kind`.
+    /// The expression's own, indices out of range among them; a shape that does not broadcast; a cast that is not
+    /// `same_kind`; on a GPU, where it waits, also an error that an earlier operation left.
     ///
     /// ```
     /// use cupric::array;
@@ -117,15 +123,22 @@ impl Array {
         let device = Device::of(id);
         // a target that a reshaped value cannot be written through takes a copy of the value
         let value = match &value.0.kind {
-            Kind::Reshape(_) if !target.is_c_contiguous() => value.eval_at(at)?.0,
+            Kind::Reshape(_) if !target.is_c_contiguous() => finished(&value, &device, at)?,
             _ => value,
         };
-        let planned = {
+        let plan_of = |value: &Expr| {
             let target = Target { buffer: self.leaf().0, layout: &target };
-            plan::plan(&[&value], Some(target), device.backend().caps(), id)?
+            plan::plan(&[value], Some(target), device.backend().caps(), id)
         };
+        let mut planned = plan_of(&value)?;
+        let mut value = value;
+        if may_end_halfway(&planned.plan.plan, device.is_gpu()) {
+            // what can fail does so before the target is touched
+            value = finished(&value, &device, at)?;
+            planned = plan_of(&value)?;
+        }
         drop(value);
-        let run = |output: &Buffer, own: &Buffer| -> Result<()> {
+        let write = |output: &Buffer, own: &Buffer| -> Result<()> {
             let inputs: SmallVec<[(Buffer, usize); 4]> =
                 planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
             let outputs = std::slice::from_ref(output);
@@ -141,7 +154,7 @@ impl Array {
         };
         let (own, layout) = self.leaf();
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
-            return run(own, own);
+            return write(own, own);
         }
         // the new value in a buffer of its own, under the same layout
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
@@ -153,10 +166,28 @@ impl Array {
             let copy = all.0.compact(at)?;
             copy.leaf().0.clone()
         };
-        run(&fresh, own)?;
+        write(&fresh, own)?;
         *self = Array::new(fresh, layout.clone(), dtype, at);
         Ok(())
     }
+}
+
+/// The value in memory of its own, without errors that are still to come.
+fn finished(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
+    let mut arrays = run(&[value], device, at, true)?;
+    arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
+}
+
+/// Whether a plan may find an error when a part of its result is written already: a GPU says late that an index is out
+/// of range, and a kernel may fail that comes after one that writes.
+fn may_end_halfway(plan: &Kernels, late: bool) -> bool {
+    let mut written = late;
+    plan.kernels.iter().any(|kernel| {
+        let fails = kernel.checks() || kernel.kind == KernelKind::Matmul && !late;
+        let halfway = written && fails;
+        written |= kernel.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
+        halfway
+    })
 }
 
 /// A value as it is written: cast and broadcast to the target. A number takes the target's dtype, if it fits.

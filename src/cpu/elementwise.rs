@@ -2,6 +2,7 @@
 
 use super::compile::{compile, operands};
 use super::program::{BadIndex, Bound, Goal, Level, Order, Program, internal};
+use super::threads::threads;
 use super::tile::{Frame, TILE, Tile};
 use crate::backend::index_out_of_range;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,13 +12,13 @@ use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Work below this many bytes is not worth waking another thread.
-const ALONE: usize = 128 << 10;
+pub(super) const ALONE: usize = 128 << 10;
 /// Sides of a tile that transposes.
 const BLOCK: [usize; 2] = [32, 64];
 
 /// Calls `f` for each task; in the caller's pool where there is enough to do.
 pub(super) fn share(tasks: usize, bytes: usize, f: impl Fn(usize) + Sync + Send) {
-    if tasks <= 1 || bytes <= ALONE || rayon::current_num_threads() == 1 {
+    if tasks <= 1 || bytes <= ALONE || threads() == 1 {
         (0..tasks).for_each(f);
     } else {
         (0..tasks).into_par_iter().with_max_len(1).for_each(f);
@@ -31,12 +32,6 @@ pub(super) fn weight(kernel: &Kernel) -> usize {
 
 pub(super) fn out_of_memory(kernel: &Kernel) -> Error {
     Error::new(ErrorKind::OutOfMemory, kernel.name, "no memory for the kernel's scratch", None)
-}
-
-/// Whether a kernel can meet an index out of range.
-pub(super) fn has_checks(kernel: &Kernel) -> bool {
-    use crate::kernel::IndexMode::Check;
-    kernel.values.iter().any(|v| matches!(v.op, Op::Gather { mode, extent, .. } if mode == Check || extent == 0))
 }
 
 /// The error of a program that has met one.
@@ -80,7 +75,7 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
         }
         None => false,
     };
-    if has_checks(kernel) {
+    if kernel.checks() {
         execute(&without_repeats(kernel), bound, Goal::Checks, false)?;
     }
     execute(kernel, bound, Goal::Stores, transposes)
@@ -158,7 +153,7 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
     if bytes <= ALONE || tiles == 1 {
         body(0, tiles);
     } else {
-        let tasks = tiles.min(rayon::current_num_threads() * 8);
+        let tasks = tiles.min(threads() * 8);
         share(tasks, bytes, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
     if failed.load(Relaxed) {

@@ -4,6 +4,7 @@
 use super::elementwise::{self, share};
 use super::program::{Bound, Memory, internal, locate};
 use super::strided::Axis;
+use super::threads::threads;
 use crate::backend::Bindings;
 use crate::dtype::{Compute, DType};
 use crate::error::Result;
@@ -194,7 +195,7 @@ fn multiply(sizes: &Sizes<'_>, a: &Matrix, b: &Matrix, c: &Matrix) {
     let (xa, xb, xc) = (Axis::new(sizes.batch, &sa), Axis::new(sizes.batch, &sb), Axis::new(sizes.batch, &sc));
     let count: usize = sizes.batch.iter().product();
     let work = sizes.m.saturating_mul(sizes.n).saturating_mul(sizes.k.max(1));
-    let threads = rayon::current_num_threads();
+    let threads = threads();
     let size = sizes.compute.size() as isize;
     // pieces of the result: whole matrices, or rows or columns of one, of sizes that do not depend on threads
     let vector = sizes.m == 1 || sizes.n == 1;

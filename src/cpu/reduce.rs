@@ -1,10 +1,11 @@
 //! Reduce kernels, and the walk over blocks of rows that row kernels share.
 
 use super::compile::compile;
-use super::elementwise::{has_checks, out_of_memory, share, verdict, weight};
+use super::elementwise::{ALONE, out_of_memory, share, verdict, weight};
 use super::fold::{FoldSpec, Folder, SERIAL};
 use super::program::{Bound, Goal, Level, Order, Program};
 use super::strided;
+use super::threads::threads;
 use super::tile::{Frame, TILE, Tile};
 use crate::error::Result;
 use crate::kernel::{Kernel, KernelKind, Lanes};
@@ -19,7 +20,7 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     if kernel.outer_size() == 0 {
         return Ok(());
     }
-    if has_checks(kernel) {
+    if kernel.checks() {
         execute(kernel, bound, Goal::Checks)?;
     }
     execute(kernel, bound, Goal::Stores)
@@ -53,8 +54,8 @@ struct Job<'a> {
 fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     let order = order(kernel);
-    let threads = rayon::current_num_threads();
     let bytes = outer.saturating_mul(n.max(1)).saturating_mul(weight(kernel));
+    let threads = if bytes <= ALONE { 1 } else { threads() };
     let row = kernel.kind == KernelKind::Row;
     let (each, inner) = match order {
         Order::Cols => {

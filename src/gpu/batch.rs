@@ -140,14 +140,18 @@ pub(super) struct Checked {
     pub extent: usize,
 }
 
+/// A place where gathers note an index that is out of range.
+pub(super) fn error_notes(device: &wgpu::Device) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("errors"),
+        size: ERROR_BYTES,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
 impl Batch {
     pub fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Batch {
-        let errors = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("errors"),
-            size: ERROR_BYTES,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
         Batch {
             pass: None,
             encoder: None,
@@ -164,7 +168,7 @@ impl Batch {
             by_text: HashMap::new(),
             groups: Map::default(),
             pattern: None,
-            errors,
+            errors: error_notes(device),
             unread_errors: false,
             timer: None,
             fresh: 0,
@@ -190,6 +194,13 @@ impl Batch {
     /// Forgets bind groups, and so the buffers that they hold.
     pub fn forget_groups(&mut self) {
         self.groups.clear();
+    }
+
+    /// Has gathers note bad indices elsewhere from now on; gives back where they did.
+    pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
+        // bind groups hold the place
+        self.groups.clear();
+        std::mem::replace(&mut self.errors, errors)
     }
 
     /// The pipeline of a key, made from the text that `text` writes if it is not there yet.

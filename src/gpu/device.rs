@@ -3,10 +3,10 @@
 use super::batch::Batch;
 use super::memory::{Pool, lock};
 use crate::backend::Faults;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::Caps;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,8 @@ impl Late {
 /// Everything behind an open device; buffers and futures hold it.
 pub(super) struct Shared {
     pub id: u32,
+    /// The process that opened it.
+    process: u32,
     pub caps: Caps,
     /// Workgroups along one dimension of a dispatch.
     pub max_groups: u32,
@@ -107,10 +109,28 @@ pub(crate) struct Shrink {
     pub max_groups: u32,
 }
 
+/// The process that has loaded the drivers.
+static HOME: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the drivers were loaded by the process that this one was made from by `fork`: their threads are not here,
+/// and whoever calls them may wait for ever.
+pub(crate) fn is_inherited() -> bool {
+    let home = HOME.load(Relaxed);
+    home != 0 && home != std::process::id()
+}
+
+/// What is said of a GPU then.
+pub(crate) fn inherited_fault() -> Fault {
+    let detail = "a process made by fork cannot use the GPUs of the one that it was made from; use them there, or first \
+                  here";
+    Fault::new(ErrorKind::DeviceLost, detail)
+}
+
 /// One for the process: making it loads and asks every driver.
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
+        HOME.store(std::process::id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         // the default flags clamp buffers below 4 GiB and slow every call
         if !cfg!(debug_assertions) {
@@ -227,6 +247,7 @@ pub(super) async fn open(
     let software = info.device_type == wgpu::DeviceType::Cpu;
     let shared = Arc::new(Shared {
         id,
+        process: std::process::id(),
         caps,
         max_groups,
         max_binding,
@@ -264,8 +285,17 @@ fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
 }
 
 impl Shared {
+    /// Whether the device was opened by another process.
+    pub fn is_inherited(&self) -> bool {
+        self.process != std::process::id()
+    }
+
     /// Whether the device is still usable.
     pub fn check(&self) -> Result<()> {
+        if self.is_inherited() {
+            let Fault { kind, detail } = inherited_fault();
+            return Err(Error::new(kind, self.caps.name.clone(), detail, None));
+        }
         if !self.late.any.load(Relaxed) {
             return Ok(());
         }

@@ -64,27 +64,34 @@ fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&
 impl Shared {
     /// Records a kernel's dispatches.
     pub(super) fn record(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
-        self.record_windows(batch, kernel, from).map_err(|e| e.or_at(from.lines.get(kernel.node).copied()))?;
+        // what may fail comes before the first dispatch, so that a write in place is done whole or not at all
+        if mutant!(windows_not_prepared, false, !kernel.windows.is_empty()) {
+            self.prepare(batch, kernel, from)?;
+        }
+        self.each_window(batch, kernel, from, false)?;
         self.counters.kernels.fetch_add(!kernel.continues as u64, Relaxed);
         Ok(())
     }
 
-    fn record_windows(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
+    /// Makes all that a kernel's dispatches need.
+    pub(super) fn prepare(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>) -> Result<()> {
+        self.each_window(batch, kernel, from, true)
+    }
+
+    fn each_window(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>, dry: bool) -> Result<()> {
+        self.windows(batch, kernel, from, dry).map_err(|e| e.or_at(from.lines.get(kernel.node).copied()))
+    }
+
+    fn windows(&self, batch: &mut Batch, kernel: &Kernel, from: &Resources<'_>, dry: bool) -> Result<()> {
         if kernel.outer_size() == 0 || kernel.stores.is_empty() {
             return Ok(());
         }
         let form = Form::of(kernel);
         if kernel.windows.is_empty() {
             let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer.clone() };
-            return self.record_window(batch, kernel, &form, &whole, from, false);
+            return self.record_window(batch, kernel, &form, &whole, from, dry);
         }
-        // what may fail comes before the first dispatch, so that a write in place is done whole or not at all
-        for dry in mutant!(windows_not_prepared, &[false][..], &[true, false][..]) {
-            for window in &kernel.windows {
-                self.record_window(batch, kernel, &form, window, from, *dry)?;
-            }
-        }
-        Ok(())
+        kernel.windows.iter().try_for_each(|window| self.record_window(batch, kernel, &form, window, from, dry))
     }
 
     fn record_window(

@@ -35,7 +35,8 @@ pub(super) fn wait_for(shared: &Arc<Shared>) {
 
 extern "C" fn settle() {
     let all: Vec<Arc<Shared>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
-    for device in &all {
+    // in a process made by fork nothing runs
+    for device in all.iter().filter(|device| !device.is_inherited()) {
         // unwinding must not leave a function that C has called
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| device.settle()));
     }

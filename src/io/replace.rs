@@ -35,7 +35,7 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
     }
     write(&mut new.file)?;
     // a name on the disk without the content behind it would be the loss of both, were the power to fail
-    new.file.sync_data()?;
+    synced(new.file.sync_data())?;
     new.take_the_place_of(&to, old.is_some())?;
     sync_folder(folder)
 }
@@ -66,14 +66,22 @@ fn target(path: &Path) -> io::Result<Target> {
     Err(io::Error::other("too many links lead to one another"))
 }
 
+/// Some file systems have no disk to wait for.
+fn synced(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        done => done,
+    }
+}
+
 /// Renaming is a change of the folder, which has to reach the disk like that of a file.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder).and_then(|f| f.sync_all()) {
-        // some systems keep no folders of their own, or let nobody open them
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
-        done => done,
+    match File::open(folder) {
+        Ok(folder) => synced(folder.sync_all()),
+        // one may write where one may not look
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(e) => Err(e),
     }
 }
 
@@ -285,14 +293,14 @@ mod nameless {
     }
 }
 
-#[cfg(all(test, unix, not(miri)))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-    use std::io::Write;
-
     /// The way of file systems without nameless files.
+    #[cfg(all(unix, not(miri)))]
     #[test]
     fn what_a_process_left_behind_is_removed_by_the_next_write() {
+        use super::*;
+        use std::io::Write;
         let folder = std::env::temp_dir().join(format!("cupric-replace-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let names = || {
