@@ -181,9 +181,8 @@ macro_rules! order {
         pub(crate) fn $min(x: $t, y: $t) -> $t {
             // equal operands differ at most in the sign of 0: or-ing the bits keeps a minus
             let tie = <$t>::from_bits(x.to_bits() | y.to_bits());
-            let less = if x < y { x } else { y };
+            let less = if mutant!(minimum_drops_nan, y != y || x < y, x < y) { x } else { y };
             let picked = if x == y { tie } else { less };
-            let picked = mutant!(minimum_drops_nan, if y != y { x } else { picked }, picked);
             if x != x { mutant!(minimum_drops_nan, y, x) } else { picked }
         }
         /// NaN if either is NaN, and +0 above −0; branch-free.
