@@ -8,7 +8,7 @@ from elementwise import cast, promote, settled
 from values import HALVES, LARGEST, LONG_ERROR, NATIVE, Refused, Value, high, is_float, is_integer, is_unsigned, ulp
 
 # Whether sums and products of integers and bool are 64 bits wide, and products of matrices of their own type.
-WIDE_SUMS = False
+WIDE_SUMS = True
 
 
 def sum_type(t):

@@ -122,7 +122,13 @@ pub(super) fn float(row: &Ufunc, dtype: DType, rules: Rules, x: &[Real]) -> Real
     if inexact {
         corners(operands, |c| {
             let y = f(c[0], c[1], c[2]);
-            let off = if y == r || y.is_nan() && r.is_nan() { 0.0 } else { (y - r).abs() };
+            // an open sign of a zero stays open
+            let either_zero = y == 0.0 && r == 0.0 && y.is_sign_negative() != r.is_sign_negative();
+            let off = match either_zero {
+                true => spacing(dtype, 0.0),
+                false if y == r || y.is_nan() && r.is_nan() => 0.0,
+                false => (y - r).abs(),
+            };
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
         // between its ends a smooth function may go a little further
