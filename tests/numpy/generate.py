@@ -1,0 +1,532 @@
+"""Random programs from seeds: nodes of which each means something, chosen so that they meet where kernels fuse."""
+
+import math
+import random
+
+import numpy as np
+
+import elementwise
+import reference
+import values
+from elementwise import ARITY, BITS, COMPARE, FLOAT, LOGICAL, TESTS
+from reference import evaluate, items_of
+from values import INTEGERS, Refused, is_float, is_integer, is_signed
+
+LENGTHS = [0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 15, 16, 17, 31, 33, 64, 65]
+# rows and lengths around the sizes of tiles, blocks and workgroups
+ROWS = [1, 2, 3, 15, 16, 17, 28, 63, 64, 65]
+ROW_LENGTHS = [1, 2, 17, 31, 64, 100, 119, 127, 128, 129, 200, 255, 256, 257]
+UNARY = [n for n in FLOAT if ARITY[n] == 1]
+PLAIN = ["add", "subtract", "multiply", "add", "subtract", "multiply", "divide", "minimum", "maximum"]
+BINARY = ["floor_divide", "remainder", "fmod", "pow", "fmin", "fmax", "atan2", "hypot", "logaddexp", "copysign"]
+STEADY = ["negative", "abs", "square", "sign", "floor", "ceil", "trunc", "round", "relu", "positive"]
+
+
+def numbers_of(given):
+    """A number as it stands in a program: `{"f": "2.5"}`, `{"i": 3}`, `{"b": true}`."""
+    if "f" in given:
+        return float(given["f"])
+    return given["i"] if "i" in given else given["b"]
+
+
+def operands(node, held):
+    return [numbers_of(g) if isinstance(g, dict) else held[g] for g in node.get("in", [])]
+
+
+def size_of(node, args):
+    """The number of elements of a node's result, or of products that it takes, before it is computed."""
+    shapes = [a.shape for a in args if not isinstance(a, (bool, int, float))]
+    op = node["op"]
+    if op == "leaf":
+        return math.prod(node["shape"])
+    if op.startswith("take"):
+        axis = node["n"][0]
+        return math.prod(shapes[1]) * math.prod(n for k, n in enumerate(shapes[0]) if k != axis % len(shapes[0]))
+    if op == "matmul":
+        a, b = shapes
+        return math.prod(a) * math.prod(b[:-2]) * (b[-1] if len(b) > 1 else 1)
+    if op == "broadcast_to":
+        return math.prod(node["n"])
+    if op == "sliding_windows":
+        return math.prod(shapes[0]) * node["n"][0]
+    if op in elementwise.EVERY or op == "select":
+        try:
+            return math.prod(np.broadcast_shapes(*shapes))
+        except ValueError as problem:
+            raise Refused(str(problem)) from problem
+    return 0
+
+
+def values_of(program, device):
+    """The value of every node."""
+    held = []
+    for node in program["nodes"]:
+        held.append(evaluate(node, operands(node, held), device))
+    return held
+
+
+class Maker:
+    def __init__(self, seed, device, types):
+        self.r = random.Random(seed)
+        self.device, self.types = device, types
+        self.nodes, self.held = [], []
+        self.limit = 3000
+        if device == "gpu":
+            # one with 64 bits is a type among many, not every second one
+            self.types = [t for t in types for _ in range(1 if values.bits_of(t) == 64 else 2)]
+
+    def chance(self, one_in):
+        return self.r.randrange(one_in) == 0
+
+    def add(self, op, *given, **more):
+        """A node, if it means something; its number."""
+        node = {"op": op}
+        if given:
+            node["in"] = list(given)
+        node.update(more)
+        if op != "leaf" and self.chance(7):
+            node["eval"] = True
+        args = operands(node, self.held)
+        if size_of(node, args) > self.limit * (100 if op == "matmul" else 1):
+            raise Refused("too large")
+        value = evaluate(node, args, self.device)
+        if value.v.size > self.limit or value.v.ndim > 6:
+            raise Refused("too large")
+        if self.device == "gpu" and is_float(value.t) and value.t != "f16":
+            small = 2.0 ** (-1000 if value.t == "f64" else -120)
+            if ((value.v != 0) & (abs(value.v) < small)).any():
+                raise Refused("subnormals on a GPU")
+        self.nodes.append(node)
+        self.held.append(value)
+        return len(self.nodes) - 1
+
+    def dtype(self):
+        return self.r.choice(self.types)
+
+    def leaf(self, shape, t=None, kind=None):
+        if kind is None:
+            kind = self.r.choice(["small"] * 6 + ["wide"] * 3 + ["special"] + ["raw"] * (self.device == "cpu"))
+        return self.add("leaf", t=t or self.dtype(), shape=list(shape), seed=self.r.randrange(1 << 40), kind=kind)
+
+    def shape(self):
+        shape, size = [], 1
+        for _ in range(self.r.choice([0, 1, 1, 2, 2, 2, 3, 3, 4])):
+            n = self.r.choice(LENGTHS)
+            n = n if size * max(n, 1) <= 2000 else 1
+            shape.append(n)
+            size *= max(n, 1)
+        return shape
+
+    def pick(self):
+        """A node, rather a late one."""
+        n = len(self.nodes)
+        return self.r.randrange(n) if self.chance(3) else n - 1 - self.r.randrange(min(n, 4))
+
+    def number(self, t):
+        """A number beside an operand of a type."""
+        if t == "bool":
+            return {"b": bool(self.r.randrange(2))} if self.chance(2) else {"i": self.r.randrange(4)}
+        if is_integer(t) and not self.chance(4):
+            return {"i": self.r.randrange(-5 if is_signed(t) else 0, 10)}
+        return {"f": repr(self.r.choice([0.5, 2.0, -1.5, 0.1, 3.0, 1.0, 0.0, 1e-3, 7.25]))}
+
+    def beside(self, a):
+        """An operand for a binary function of a: a node whose shape fits, or a new one, or a number."""
+        shape, t = self.held[a].shape, self.held[a].t
+        if self.chance(4):
+            return self.number(t)
+        for _ in range(6):
+            b = self.pick()
+            other = self.held[b].shape
+            n = min(len(shape), len(other))
+            if all(x == y or 1 in (x, y) for x, y in zip(shape[len(shape) - n:], other[len(other) - n:])):
+                return b
+        part = [n if not self.chance(4) else 1 for n in shape]
+        return self.leaf(part[self.r.randrange(len(part) + 1) if self.chance(3) else 0:], t if self.chance(2) else None)
+
+    def binary(self, op):
+        a = self.pick()
+        pair = [a, self.beside(a)]
+        if self.chance(3):
+            pair.reverse()
+        return self.add(op, *pair)
+
+    # --- families ---
+
+    def elementwise(self):
+        r, kind = self.r, self.r.randrange(20)
+        if kind < 8:
+            return self.binary(r.choice(PLAIN))
+        if kind < 10:
+            return self.binary(r.choice(BINARY))
+        if kind < 13:
+            return self.add(r.choice(UNARY), self.pick())
+        if kind < 15:
+            return self.add(r.choice(STEADY), self.pick())
+        if kind < 16:
+            return self.binary(r.choice(list(COMPARE)))
+        if kind < 17:
+            op = r.choice(list(LOGICAL) + list(TESTS))
+            return self.add(op, self.pick()) if ARITY[op] == 1 else self.binary(op)
+        if kind < 18:
+            op = r.choice(list(BITS))
+            a = self.pick()
+            if is_float(self.held[a].t):
+                a = self.add("astype", a, t=r.choice(INTEGERS))
+            return self.add(op, a) if ARITY[op] == 1 else self.add(op, a, self.beside(a))
+        a = self.pick()
+        if kind < 19:
+            return self.add("select", self.pick(), *r.sample([a, self.beside(a)], 2))
+        return self.add(r.choice(["clip", "clip", "lerp"]), a, self.beside(a), self.beside(a))
+
+    def undo(self):
+        """A step and its reverse, which a compiler may not take for nothing."""
+        pairs = [("add", "subtract"), ("subtract", "add"), ("multiply", "divide"), ("divide", "multiply")]
+        there, back = self.r.choice(pairs)
+        a = self.pick()
+        b = self.beside(a)
+        e = self.add(there, *self.r.sample([a, b], 2))
+        again = self.r.choice([a, b])
+        return self.add(back, *([e, again] if not self.chance(3) else [again, e]))
+
+    def cast(self):
+        return self.add("astype", self.pick(), t=self.dtype())
+
+    def slice_items(self, shape):
+        items, r = [], self.r
+        for n in shape:
+            kind = r.randrange(8)
+            if kind < 2:
+                items.append([None, None, 1])
+            elif kind < 3 and n:
+                items.append(r.randrange(-n, n))
+            else:
+                ends = [None if self.chance(3) else r.randrange(-n - 2, n + 3) for _ in range(2)]
+                items.append(ends + [r.choice([1, 1, 2, 3, -1, -1, -2, -3])])
+        if self.chance(6):
+            items.insert(r.randrange(len(items) + 1), "new")
+        if self.chance(6):
+            whole = [k for k in range(len(items)) if items[k] == [None, None, 1]]
+            if whole:
+                items[whole[0]] = ".."
+        return items
+
+    def view(self):
+        a, r = self.pick(), self.r
+        shape = self.held[a].shape
+        nd = len(shape)
+        op = r.choice(["slice", "slice", "slice", "t", "permute_dims", "matrix_transpose", "reshape", "expand_dims",
+                       "squeeze", "broadcast_to", "broadcast_to", "flip", "diagonal", "sliding_windows"])
+        if op == "slice":
+            return self.add(op, a, items=self.slice_items(shape))
+        if op == "t":
+            return self.add(op, a)
+        if op == "matrix_transpose" and nd >= 2:
+            return self.add(op, a)
+        if op == "permute_dims":
+            return self.add(op, a, n=r.sample(range(nd), nd))
+        if op == "reshape":
+            return self.add(op, a, n=self.other_shape(self.held[a].v.size))
+        if op == "expand_dims":
+            return self.add(op, a, n=[r.randrange(-nd - 1, nd + 1)])
+        if op == "squeeze":
+            return self.add(op, a, n=[d for d in range(nd) if shape[d] == 1 and not self.chance(3)])
+        if op == "broadcast_to":
+            to = [r.choice([2, 3, 5, 17]) if n == 1 and not self.chance(3) else n for n in shape]
+            return self.add(op, a, n=[r.choice([1, 2, 3]) for _ in range(r.randrange(3))] + to)
+        if nd == 0:
+            raise Refused("no axis")
+        if op == "flip":
+            return self.add(op, a, n=[r.randrange(-nd, nd)])
+        if op == "diagonal" and nd >= 2:
+            return self.add(op, a, n=[r.randrange(-2, 3)])
+        axis = r.randrange(nd)
+        if op == "sliding_windows" and shape[axis]:
+            return self.add(op, a, n=[r.randrange(1, min(shape[axis], 5) + 1), axis])
+        raise Refused("no view")
+
+    def other_shape(self, size):
+        if size == 0:
+            return [0, 3] if self.chance(2) else [0]
+        shape, left = [], size
+        for p in (2, 3, 5, 7, 2, 2, 11):
+            if left % p == 0 and self.chance(2):
+                shape.append(p)
+                left //= p
+        shape.append(-1 if self.chance(2) else left)
+        self.r.shuffle(shape)
+        return shape[:5] if len(shape) <= 5 else [size]
+
+    def axes(self, shape, one=False):
+        nd = len(shape)
+        if nd == 0 or self.chance(5):
+            return {"axes": None, "keep": self.chance(2)}
+        count = 1 if one or self.chance(2) else self.r.randrange(1, nd + 1)
+        some = [d - nd if self.chance(2) else d for d in self.r.sample(range(nd), count)]
+        return {"axes": some, "keep": self.chance(2)}
+
+    def fold(self):
+        a = self.pick()
+        op = self.r.choice(["sum", "sum", "sum"] + list(reference.FOLDS))
+        return self.add(op, a, **self.axes(self.held[a].shape, op.startswith("arg")))
+
+    def parameter(self, op):
+        """The number that a function of rows takes: an epsilon, or a correction."""
+        if op in ("layer_norm", "rms_norm"):
+            return {"x": self.r.choice([1e-5, 0.125])}
+        return {"x": self.r.choice([0.0, 1.0])} if op in ("var", "std") else {}
+
+    def row(self):
+        """A function of whole rows, often of operands that a cast made, often with a step behind it."""
+        a, r = self.pick(), self.r
+        if self.chance(2):
+            a = self.add("astype", a, t=r.choice([t for t in self.types if is_float(t)]))
+        op = r.choice(reference.ROWS)
+        e = self.add(op, a, **self.axes(self.held[a].shape), **self.parameter(op))
+        return self.add(r.choice(PLAIN), e, self.beside(e)) if self.chance(2) else e
+
+    def product(self):
+        """A product of two nodes or with a new one; behind it often a step that reads an operand again."""
+        r, a = self.r, self.pick()
+        shape = self.held[a].shape
+        if not shape or self.chance(8):
+            m = r.choice([0, 1, 2, 17, 65])
+            a = self.leaf([m, r.choice([0, 1, 5, 65])])
+            shape = self.held[a].shape
+        k = shape[-1]
+        b = None
+        for _ in range(4):
+            c = self.pick()
+            other = self.held[c].shape
+            if other and (other[-2] if len(other) > 1 else other[0]) == k:
+                b = c
+        if b is None:
+            n = r.choice([0, 1, 3, 16, 17, 65])
+            batch = list(shape[:-2]) if self.chance(3) else [2] if self.chance(6) else []
+            t = self.held[a].t if self.chance(2) else None
+            if k == 1 and len(shape) > 1 and self.chance(2):
+                b = self.add("reshape", self.leaf([n], t), n=[1, n])
+            elif self.chance(4):
+                b = self.add("broadcast_to", self.leaf([r.choice([1, k]), 1], t), n=[k, n])
+            else:
+                b = self.leaf(batch + [k, n] if not self.chance(6) else [k], t)
+        p = self.add("matmul", a, b)
+        for _ in range(r.randrange(3)):
+            again = r.choice([a, b])
+            if self.chance(3) and len(self.held[again].shape) > 1:
+                again = self.add("slice", again, items=["..", [0, 1, 1]])
+            try:
+                p = self.add(r.choice(PLAIN), *r.sample([p, again], 2))
+            except Refused:
+                p = self.add(r.choice(PLAIN), p, self.beside(p))
+        return p
+
+    def join(self):
+        op, a = self.r.choice(["concat", "concat", "stack"]), self.pick()
+        shape = self.held[a].shape
+        if not shape and op == "concat":
+            raise Refused("no axis")
+        axis = self.r.randrange(len(shape) + (op == "stack"))
+        parts = [a]
+        for _ in range(self.r.randrange(1, 4)):
+            b = self.pick()
+            if self.held[b].shape != shape:
+                other = list(shape)
+                if op == "concat":
+                    other[axis] = self.r.choice([0, 1, 2, 5])
+                b = self.leaf(other, self.held[a].t)
+            parts.append(b)
+        self.r.shuffle(parts)
+        return self.add(op, *parts, n=[axis])
+
+    def take(self):
+        a = self.pick()
+        shape = self.held[a].shape
+        if not shape:
+            raise Refused("no axis")
+        axis = self.r.randrange(len(shape))
+        n = shape[axis]
+        t = self.r.choice([t for t in self.types if is_integer(t)])
+        i = self.leaf([self.r.choice(LENGTHS)] if self.chance(2) else self.shape()[:2], t)
+        op = self.r.choice(["take", "take_clip", "take_wrap"])
+        if op == "take" and n:
+            # into range: −n … n − 1, or from 0
+            if n > 100:
+                raise Refused("too long an axis for narrow indices")
+            i = self.add("remainder", i, {"i": n})
+            if is_signed(t) and self.chance(2):
+                i = self.add("subtract", i, {"i": n})
+        return self.add(op, a, i, n=[axis - len(shape) if self.chance(2) else axis])
+
+    def write(self):
+        a, r = self.pick(), self.r
+        x = self.held[a]
+        if self.chance(3) and not self.nodes[a].get("eval"):
+            a = self.add("astype", a, t=x.t)
+        if x.v.ndim and self.chance(3):
+            return self.overlap(a)
+        op = r.choice(["set", "set", "set", "set_update", "set_update", "assign", "update", "fill"])
+        more = {}
+        shape = x.shape
+        if op.startswith("set"):
+            more["items"] = self.slice_items(shape)
+            try:
+                shape = x.v[items_of(more["items"])].shape
+            except IndexError as problem:
+                raise Refused(str(problem)) from problem
+        if "update" in op:
+            more["with"] = r.choice(["add", "subtract", "multiply", "minimum", "bitwise_xor"])
+        if op == "fill":
+            value = self.number(x.t)
+        elif op in ("set", "set_update") and self.chance(2) or op == "update" and self.chance(4):
+            value = self.number(x.t)
+        else:
+            value = self.fitting(shape, x.t)
+        w = self.add(op, a, value, **more)
+        # what is written is seen through views, and the old state as it was
+        return self.add(r.choice(PLAIN), w, a) if self.chance(4) else w
+
+    def overlap(self, a):
+        """An array written with what it holds in other places."""
+        r, x = self.r, self.held[a]
+        axis = r.randrange(x.v.ndim)
+        n = x.shape[axis]
+        kind = r.randrange(3)
+        if kind == 0:
+            value, op, more = self.add("flip", a, n=[axis]), "assign", {}
+        elif kind == 1 and x.v.ndim > 1 and x.shape[-1] == x.shape[-2]:
+            value, op, more = self.add("matrix_transpose", a), "assign", {}
+        else:
+            by = r.randrange(1, 4)
+            whole = [[None, None, 1] for _ in range(axis)]
+            ends = [whole + [[by, None, 1]], whole + [[None, max(n - by, 0), 1]]]
+            r.shuffle(ends)
+            if self.chance(4):
+                ends[0][-1] = [None, None, -1]
+                ends[1] = whole
+            value, op, more = self.add("slice", a, items=ends[1]), "set", {"items": ends[0]}
+        if self.chance(2):
+            value = self.add(r.choice(PLAIN[:6]), value, self.number(x.t))
+        return self.add(op, a, value, **more)
+
+    def twin(self):
+        """A node like one that is there but for one thing: they are not to be taken for one."""
+        r, node = self.r, dict(self.r.choice(self.nodes[-6:]))
+        op, given = node.pop("op"), node.pop("in", [])
+        node = {key: node[key] for key in node if key not in ("eval", "drop")}
+        x = self.held[given[0]] if given and not isinstance(given[0], dict) else None
+        if op.startswith("take"):
+            op = r.choice(["take_clip", "take_wrap"])
+        elif op == "astype":
+            node["t"] = self.dtype()
+        elif op in reference.FOLDS:
+            op = r.choice([op, r.choice(reference.FOLDS)])
+            node.update(self.axes(x.shape, op.startswith("arg")))
+        elif op in reference.ROWS:
+            node.update(self.axes(x.shape))
+        elif op == "slice":
+            node["items"] = self.slice_items(x.shape)
+        elif op == "leaf":
+            node["seed"] += 1
+        elif "n" in node and op in ("flip", "diagonal", "expand_dims", "concat", "stack"):
+            node["n"] = [r.randrange(-2, 3)]
+        elif len(given) == 2 and op != "matmul" and op not in reference.WRITES:
+            op, given = r.choice([op, r.choice(PLAIN)]), given[::-1]
+        else:
+            raise Refused("no twin")
+        return self.add(op, *given, **node)
+
+    def fitting(self, shape, t):
+        """A value for a target: a node, or a new one."""
+        if len(shape) > 1 and self.chance(4):
+            # one that no strides can say
+            b = self.leaf([shape[0], math.prod(shape[1:])], t)
+            return self.add("reshape", self.add("t", b), n=list(shape))
+        for _ in range(4):
+            b = self.pick()
+            if self.held[b].shape == shape and reference.same_kind(self.held[b].t, t):
+                return b
+        return self.leaf([n if not self.chance(5) else 1 for n in shape], t)
+
+    # --- whole programs ---
+
+    def opening(self):
+        """What the program begins with: arbitrary leaves, or what rows and products are made of."""
+        r, kind = self.r, self.r.randrange(12)
+        large = 1 if self.device == "gpu" else 4
+        if kind == 0:
+            shape = [r.choice(ROWS), r.choice(ROW_LENGTHS)]
+            if self.chance(20 * large):
+                shape = r.choice([[256, 100], [256, 256], [16, 4096], [64, 4096], [20011], [3, 5000], [256, 4096]])
+            self.limit = max(self.limit, 2 * shape[0] * shape[-1])
+            x = self.leaf(shape, r.choice([t for t in self.types if values.bits_of(t) == 64] or self.types))
+            for _ in range(r.randrange(3)):
+                x = self.add(r.choice(PLAIN[:6]), x, self.number(self.held[x].t))
+            x = self.add("astype", x, t=r.choice([t for t in self.types if is_float(t)]))
+            op = r.choice(reference.ROWS)
+            self.add(op, x, axes=[-1], keep=self.chance(2), **self.parameter(op))
+        elif kind == 1:
+            t = self.dtype()
+            a, b = self.leaf([r.choice([1, 2, 17, 65])], t), self.leaf([r.choice([1, 2, 17, 65])], t)
+            a, b = self.add("expand_dims", a, n=[1]), self.add("expand_dims", b, n=[0])
+            p = self.add("matmul", a, b)
+            self.add(r.choice(PLAIN), *r.sample([p, r.choice([a, b])], 2))
+        elif kind == 2 and self.chance(4):
+            # more inputs than one kernel takes
+            t, shape = self.dtype(), self.shape()
+            parts = [self.leaf(shape, t, "small") for _ in range(r.randrange(9, 14))]
+            total = parts[0]
+            for p in parts[1:]:
+                total = self.add("add", total, p)
+        else:
+            shape = self.shape()
+            for _ in range(r.randrange(1, 4)):
+                self.leaf(shape)
+
+    FAMILIES = ([elementwise] * 22 + [cast] * 4 + [view] * 9 + [fold] * 4 + [row] * 2 + [product] * 2 + [join] * 2
+                + [take] * 2 + [write] * 4 + [twin] * 3 + [undo] * 2)
+
+    def program(self):
+        try:
+            self.opening()
+        except Refused:
+            pass
+        if not self.nodes:
+            self.leaf(self.shape())
+        want = len(self.nodes) + self.r.randrange(1, 24)
+        for _ in range(want * 3):
+            if len(self.nodes) >= want:
+                break
+            try:
+                self.r.choice(self.FAMILIES)(self)
+            except Refused:
+                if self.chance(6):
+                    self.leaf(self.shape())
+        roots = [len(self.nodes) - 1]
+        if self.device == "cpu" and self.chance(2):
+            # everything that nobody reads
+            read = {g for node in self.nodes for g in node.get("in", []) if not isinstance(g, dict)}
+            roots += [k for k in range(len(self.nodes) - 1) if k not in read and self.nodes[k]["op"] != "leaf"][-6:]
+        roots += [self.r.randrange(len(self.nodes)) for _ in range(self.r.randrange(3))]
+        program = {"nodes": self.nodes, "roots": roots, "together": self.chance(2)}
+        drops(program)
+        return program
+
+
+def drops(program):
+    """Marks after each node which earlier ones nobody asks for again. A write of such an array may be in place, also
+    where the value that it writes was made of the array itself."""
+    last = {}
+    for k, node in enumerate(program["nodes"]):
+        node.pop("drop", None)
+        last[k] = k
+        for g in node.get("in", []):
+            if not isinstance(g, dict):
+                last[g] = k
+    for k, at in last.items():
+        if k not in program["roots"] and at > k:
+            program["nodes"][at].setdefault("drop", []).append(k)
+
+
+def generate(seed, device, types):
+    return Maker(seed, device, types).program()
