@@ -7,23 +7,17 @@ import values
 from elementwise import cast, promote, settled
 from values import HALVES, LARGEST, LONG_ERROR, NATIVE, Refused, Value, high, is_float, is_integer, is_unsigned, ulp
 
-# Whether sums and products of integers and bool are 64 bits wide, and products of matrices of their own type.
-WIDE_SUMS = True
-
-
 def sum_type(t):
-    if is_float(t):
-        return t
-    if WIDE_SUMS:
-        return "u64" if is_unsigned(t) else "i64"
-    return {"bool": "i32", "i8": "i32", "i16": "i32", "u8": "u32", "u16": "u32"}.get(t, t)
+    """The type of sums and products: integers and bool have 64 bits."""
+    return t if is_float(t) else "u64" if is_unsigned(t) else "i64"
 
 
 def product_type(t):
-    return t if WIDE_SUMS else sum_type(t)
+    """The type of products of matrices: their own."""
+    return t
 
 
-POSITION = "i64" if WIDE_SUMS else "i32"
+POSITION = "i64"
 
 
 def float_type(t):
@@ -167,7 +161,7 @@ def reduce(node, x, device):
         g = 2 if device == "gpu" else 1
         own = np.where(np.isfinite(v), g * (n + 16) * half_ulp(x.t) * np.abs(v), 0).astype(np.float64)
         return settled(x.t, v, np.where(np.isfinite(v), e, 0), own, False)
-    if op == "mean" and not is_float(x.t) and WIDE_SUMS:
+    if op == "mean" and not is_float(x.t):
         # the exact sum, rounded once
         total = np.sum(x.v.astype(object) if bits(x.t) == 64 else x.v.astype(np.int64), axis=axes, keepdims=keep)
         v = np.asarray(np.asarray(total).astype(np.longdouble) / n if n else np.full(np.shape(total), np.nan))
