@@ -58,6 +58,7 @@ impl Cpu {
             max_buffer: isize::MAX as u64,
             max_bindings: 64,
             max_values: 128,
+            max_cost: u32::MAX,
             max_row: 65_536,
             max_reduce: [usize::MAX; 2],
             max_indices: u64::MAX,

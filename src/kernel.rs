@@ -36,6 +36,9 @@ pub struct Caps {
     pub max_bindings: usize,
     /// Values of one kernel.
     pub max_values: usize,
+    /// What compiling one kernel may cost, in additions ([`Ufunc::compile_cost`]); a kernel that would cost more is cut.
+    /// f16 and bf16 are rounded where it is, as at every store.
+    pub max_cost: u32,
     /// The longest row (elements of `inner`) of a row kernel.
     pub max_row: usize,
     /// The most elements that one reduction over inner lanes, and over outer lanes, takes in one kernel; longer ones
@@ -90,7 +93,7 @@ pub(crate) enum Op {
     #[cfg_attr(not(test), allow(dead_code))]
     Constant(u64),
     /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
-    Index { strides: Strides, offset: i64 },
+    Index { strides: Box<Strides>, offset: i64 },
     /// A row of the table; operands have the types that its class asks for.
     Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
     /// Conversion from the operand's dtype to the value's, as Rust's `as` (saturating from floats; not 0 is true).
@@ -165,7 +168,7 @@ pub(crate) struct Kernel {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    /// Together they cover `outer`; one, but where an operand spans more than a binding.
+    /// Together they cover `outer`: one, but where an operand spans more than a binding.
     pub windows: Vec<Window>,
     /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
     pub continues: bool,
@@ -197,6 +200,17 @@ pub(crate) struct Plan {
 }
 
 impl Kernel {
+    /// What compiling it costs, in additions.
+    pub fn compile_cost(&self) -> u32 {
+        let one = |v: &Value| match &v.op {
+            Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
+            Op::Philox { .. } => 8,
+            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Dot => 1,
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
+        };
+        self.values.iter().map(one).sum()
+    }
+
     /// Indices of the kernel's space.
     pub fn outer_size(&self) -> usize {
         layout::product(&self.outer)

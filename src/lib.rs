@@ -114,7 +114,8 @@
 //! # Environment
 //!
 //! `CUPRIC_DEVICE=cpu|gpu|gpu:N` decides [`Device::best`]. `CUPRIC_DEBUG=plan,wgsl` prints plans and shaders as they
-//! run. `CUPRIC_TIMEOUT` is how many seconds a wait may see no progress (10). `CUPRIC_ISA=portable|avx2` keeps the CPU
+//! run. `CUPRIC_TIMEOUT` is how many seconds a wait may see no progress (10); kernels that run for the first time, and
+//! may have to be compiled by the driver, have 20 more each. `CUPRIC_ISA=portable|avx2` keeps the CPU
 //! from using more. `CUPRIC_POISON=1` fills memory with a pattern before it is handed out, for tests.
 
 #![deny(missing_docs)]

@@ -119,7 +119,7 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
     let plan = match found {
         Some(plan) => plan,
         None => {
-            let arena = graph.arena();
+            let (arena, _) = graph.arena();
             let output_of = arena.output_of.clone();
             let (plan, in_place) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
             let plan = Arc::new(Cached { plan, output_of, in_place });
@@ -143,8 +143,8 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
 pub(crate) fn stored(roots: &[&Expr], caps: &Caps, device: u32) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
     let walk = graph::Walk::new(&roots, None, device)?;
-    let (arena, numbers) = walk.numbered();
+    let (arena, numbers) = walk.arena();
     let stored = fuse::stored(&arena, caps)?;
-    let pointer = |(n, number): (&Node, usize)| Some((std::ptr::from_ref(n), stored[number]?));
-    Ok(numbers.into_iter().filter_map(pointer).collect())
+    let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));
+    Ok(walk.nodes().iter().zip(numbers).filter_map(pointer).collect())
 }

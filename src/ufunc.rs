@@ -145,6 +145,8 @@ pub(crate) struct Ufunc {
     pub rounds_first: bool,
     /// Gives one of its operands or keeps a narrow integer in range: no wrap is needed after it.
     pub closed: bool,
+    /// Of floats its text on a GPU is hundreds of instructions: sine with its reduction of large arguments, for one.
+    pub dear: bool,
     /// The rows that f16 and bf16 take instead.
     pub half: Option<[&'static Ufunc; 2]>,
 }
@@ -153,6 +155,15 @@ impl Ufunc {
     /// Whether a GPU has text for this compute type.
     pub fn on_gpu(&self, compute: Compute) -> bool {
         self.wgsl[compute as usize].is_some()
+    }
+
+    /// What a driver's compiler has to do for it, in additions. A software driver takes up to a millisecond for 1.
+    pub fn compile_cost(&self, compute: Compute) -> u32 {
+        match compute {
+            Compute::F32 | Compute::F64 if self.dear => 32,
+            Compute::F32 | Compute::F64 if self.class == Class::Float => 8,
+            _ => 1,
+        }
     }
 
     /// Whether the CPU has a loop for this compute type.
@@ -300,6 +311,7 @@ macro_rules! define {
                     reduce: None,
                     rounds_first: matches!(Class::$class, Class::Compare | Class::Test | Class::Logical),
                     closed: false,
+                    dear: false,
                     half: None,
                 };
                 $(

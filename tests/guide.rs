@@ -161,6 +161,7 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.take(x, i, axis=0)", x.take(&i, 0));
     same!("x[i]", x.take(&i, 0));
     same!("np.take(v, n, mode='wrap')", v.take_wrap(&n, 0));
+    same!("np.take(v, n, mode='clip')", v.take_clip(&n, 0));
     same!("np.concatenate((x, y), axis=0)", concat([&x, &y], 0));
     same!("np.stack((x, y), axis=-1)", stack([&x, &y], -1));
 

@@ -224,7 +224,7 @@ fn turn(kernel: &Kernel, axis: usize) -> Kernel {
     turned.stores = kernel.stores.iter().map(|s| Store { strides: move_strides(&s.strides), ..s.clone() }).collect();
     for v in &mut turned.values {
         if let Op::Index { strides, .. } = &mut v.op {
-            *strides = move_strides(strides);
+            **strides = move_strides(strides);
         }
     }
     turned

@@ -519,7 +519,7 @@ fn matmuls() {
 #[test]
 fn index_and_random() {
     let values = vec![
-        value(Op::Index { strides: smallvec![10, -1], offset: 5 }, U32),
+        value(Op::Index { strides: Box::new(smallvec![10, -1]), offset: 5 }, U32),
         value(Op::Philox { index: 0, word: 1, slots: [0, 0, 0] }, U32),
     ];
     let k = kernel(KernelKind::Elementwise, &[30, 7], &[], vec![], values, vec![store(0, U32, &[7, 1], 1)]);

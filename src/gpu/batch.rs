@@ -123,8 +123,8 @@ pub(super) struct Batch {
     pub unread_errors: bool,
     /// Set while somebody wants to know how long kernels take.
     pub timer: Option<Timer>,
-    /// Whether the batch uses a pipeline that has never run.
-    fresh: bool,
+    /// Pipelines of the batch that have never run.
+    fresh: u64,
     error_id: u32,
     checked: VecDeque<Checked>,
 }
@@ -167,7 +167,7 @@ impl Batch {
             errors,
             unread_errors: false,
             timer: None,
-            fresh: false,
+            fresh: 0,
             error_id: 0,
             checked: VecDeque::new(),
         }
@@ -247,7 +247,7 @@ impl Batch {
             })
         })?;
         shared.counters.compiles.fetch_add(1, Relaxed);
-        self.fresh = true;
+        self.fresh += 1;
         Ok(Pipeline { pipeline, layout, class, checks: form.checks })
     }
 
@@ -509,6 +509,7 @@ impl Batch {
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
         let mut called_back = false;
+        let fresh = std::mem::take(&mut self.fresh);
         let submitted = shared.scoped("submit", || {
             if let Some(ring) = self.rings.get(self.ring)
                 && !params.is_empty()
@@ -519,10 +520,12 @@ impl Batch {
                 shared.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None })
             });
             copies(&mut encoder);
+            shared.first_runs.fetch_add(fresh, Relaxed);
             shared.queue.submit([encoder.finish()]);
-            let completed = shared.completed.clone();
+            let (completed, first_runs) = (shared.completed.clone(), shared.first_runs.clone());
             shared.queue.on_submitted_work_done(move || {
                 completed.fetch_add(1, Relaxed);
+                first_runs.fetch_sub(fresh, Relaxed);
             });
             called_back = true;
         });
@@ -543,7 +546,7 @@ impl Batch {
         shared.poll_once();
         // a host that runs far ahead would pile up memory; a software driver compiles when a pipeline first runs, and
         // the process must not end meanwhile (see exit.rs)
-        let ahead = if std::mem::take(&mut self.fresh) && shared.software { 0 } else { AHEAD };
+        let ahead = if fresh > 0 && shared.software { 0 } else { AHEAD };
         let (clock, since) = (Clock::new(shared), Instant::now());
         let caught_up = || self.submitted.saturating_sub(shared.completed.load(Relaxed)) <= ahead;
         while !caught_up() {

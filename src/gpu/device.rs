@@ -15,6 +15,8 @@ const SLICE: Duration = Duration::from_millis(2);
 /// How long a wait polls without sleeping; short work is done by then.
 const EAGER: Duration = Duration::from_micros(100);
 const LONGEST_NAP: Duration = Duration::from_micros(500);
+/// How long a driver may take to compile a pipeline: the planner keeps kernels to a second on an idle machine.
+const FIRST_RUN: Duration = Duration::from_secs(20);
 /// How long an error waits for the word that the device is lost.
 const DRAIN: Duration = Duration::from_millis(200);
 /// … and from when the queue is empty.
@@ -84,6 +86,8 @@ pub(super) struct Shared {
     pub eager: u64,
     /// Computes on the CPU.
     pub software: bool,
+    /// Pipelines that run for the first time in submissions under way: a driver may compile them only then.
+    pub first_runs: Arc<AtomicU64>,
     /// Submissions that have finished.
     pub completed: Arc<AtomicU64>,
     pub numerics: OnceLock<super::Numerics>,
@@ -167,6 +171,8 @@ fn caps(name: String, features: wgpu::Features, limits: &wgpu::Limits, shrink: O
         // one is the error word of gathers
         max_bindings: (limits.max_storage_buffers_per_shader_stage.min(16) as usize).saturating_sub(1),
         max_values: 256,
+        // a few tenths of a second on a software driver
+        max_cost: 256,
         max_row: 256 * 64,
         max_reduce: [256 * 16, 256],
         max_indices,
@@ -233,6 +239,7 @@ pub(super) async fn open(
         limit: limit.map(|l| l as u64),
         eager: if software { 0 } else { 2 },
         software,
+        first_runs: Arc::default(),
         completed: Arc::default(),
         numerics: OnceLock::new(),
         faults: Faults::new(),
@@ -396,7 +403,9 @@ impl Clock {
             self.seen.set(completed);
             self.since.set(Instant::now());
         }
-        self.since.get().elapsed() > shared.timeout
+        // compiling is progress that nobody reports
+        let first_runs = shared.first_runs.load(Relaxed).min(u32::MAX as u64) as u32;
+        self.since.get().elapsed() > shared.timeout.saturating_add(FIRST_RUN.saturating_mul(first_runs))
     }
 }
 

@@ -334,7 +334,7 @@ impl Shared {
         for (v, column) in &form.indices {
             if let Op::Index { strides, offset } = &kernel.values[*v].op {
                 let start: i64 =
-                    window.start.iter().zip(strides).map(|(i, s)| (*i as i64).wrapping_mul(*s as i64)).sum();
+                    window.start.iter().zip(&**strides).map(|(i, s)| (*i as i64).wrapping_mul(*s as i64)).sum();
                 let wide = kernel.values[*v].dtype.size() == 8;
                 let mut put = |at: usize, bits: i64| {
                     p[at] = bits as u32;
@@ -343,7 +343,7 @@ impl Shared {
                     }
                 };
                 put(form.offsets + column, offset.wrapping_add(start));
-                for (at, stride) in starts.iter().zip(strides) {
+                for (at, stride) in starts.iter().zip(&**strides) {
                     put(at + 1 + column, *stride as i64);
                 }
             }

@@ -7,6 +7,8 @@ use smallvec::SmallVec;
 
 /// Indices from which a kernel has several loads under way in each invocation.
 const SPREAD_FROM: usize = 1 << 18;
+/// The most that compiling such a kernel's values once may cost: its text has them four times.
+const SPREAD_COST: u32 = 64;
 
 /// Tiles of 128 × 128 from which a product is made of those.
 const LARGE_TILES: usize = 128;
@@ -61,7 +63,7 @@ pub(super) fn classify(
         }
     }
     // a large kernel waits for memory: several loads at once. A long one would only become longer
-    let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty();
+    let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty() && kernel.compile_cost() <= SPREAD_COST;
     let many = window.shape.iter().product::<usize>().saturating_mul(inner) >= SPREAD_FROM;
     let spread = match kernel.kind {
         KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => {

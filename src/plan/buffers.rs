@@ -7,71 +7,91 @@ use crate::error::Result;
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Output, Plan};
 use crate::layout::{self, Layout};
 use smallvec::{SmallVec, smallvec};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// A temporary that has no buffer yet.
+#[derive(Default)]
+struct Temp {
+    bytes: usize,
+    /// The last kernel that uses it.
+    last: usize,
+    slot: Option<usize>,
+}
+
+/// Buffers whose temporaries are dead, by size: a graph of a million nodes has many.
+#[derive(Default)]
+struct Free(BTreeMap<usize, VecDeque<usize>>);
+
+impl Free {
+    /// The buffer whose size is nearest.
+    fn take(&mut self, bytes: usize) -> Option<usize> {
+        let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
+        let above = self.0.range(bytes..).next().map(|(size, _)| *size);
+        let size = below.into_iter().chain(above).min_by_key(|size| size.abs_diff(bytes))?;
+        let slots = self.0.get_mut(&size)?;
+        let slot = slots.pop_front();
+        if slots.is_empty() {
+            self.0.remove(&size);
+        }
+        slot
+    }
+
+    fn give(&mut self, bytes: usize, slot: usize) {
+        self.0.entry(bytes).or_default().push_back(slot);
+    }
+}
 
 impl Planner<'_> {
     /// Buffers for temporaries, and the plan.
     pub(super) fn finish(&self, mut kernels: Vec<Kernel>, target: Option<&Layout>) -> Result<(Plan, bool)> {
-        let bytes = |r: BufferRef| -> usize {
-            match r {
-                // split reductions number their partial results after the nodes, with the size in the store
-                BufferRef::Temp(n) if n >= self.arena.nodes.len() => kernels
-                    .iter()
-                    .flat_map(|k| k.stores.iter().map(move |s| (k, s)))
-                    .filter(|(_, s)| s.buffer == r)
-                    .map(|(k, s)| {
-                        layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1 * s.dtype.size()
-                    })
-                    .max()
-                    .unwrap_or(0),
-                BufferRef::Temp(n) => {
-                    let n = &self.arena.nodes[n];
-                    // what does not fit any memory is refused where it is allocated
-                    layout::product(&n.shape).saturating_mul(n.dtype.size())
-                }
-                BufferRef::Input(_) | BufferRef::Output(_) => 0,
-            }
-        };
-        let mut last: HashMap<BufferRef, usize> = HashMap::new();
+        let mut known: HashMap<usize, Temp> = HashMap::new();
         for (i, k) in kernels.iter().enumerate() {
-            for r in k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)) {
-                last.insert(r, i);
+            for l in &k.loads {
+                if let BufferRef::Temp(n) = l.buffer {
+                    known.entry(n).or_default().last = i;
+                }
+            }
+            for s in &k.stores {
+                let BufferRef::Temp(n) = s.buffer else { continue };
+                let temp = known.entry(n).or_default();
+                temp.last = i;
+                temp.bytes = match self.arena.nodes.get(n) {
+                    // what does not fit any memory is refused where it is allocated
+                    Some(n) => layout::product(&n.shape).saturating_mul(n.dtype.size()),
+                    // split reductions number their partial results after the nodes, with the size in the store
+                    None => {
+                        let span = layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1;
+                        temp.bytes.max(span * s.dtype.size())
+                    }
+                };
             }
         }
-        let mut sizes: HashMap<BufferRef, usize> = HashMap::new();
-        for r in last.keys() {
-            sizes.insert(*r, bytes(*r));
-        }
-        let (mut temps, mut free): (Vec<usize>, Vec<usize>) = (vec![], vec![]);
-        let mut place: HashMap<BufferRef, usize> = HashMap::new();
+        let (mut temps, mut free): (Vec<usize>, Free) = (vec![], Free::default());
         for (i, k) in kernels.iter_mut().enumerate() {
             let mut dead: SmallVec<[usize; 4]> = smallvec![];
             let refs = k.stores.iter_mut().map(|s| &mut s.buffer).chain(k.loads.iter_mut().map(|l| &mut l.buffer));
             for r in refs {
-                let BufferRef::Temp(_) = *r else { continue };
-                let known = *r;
-                let size = sizes[&known];
-                let slot = *place.entry(known).or_insert_with(|| {
-                    // the free buffer that fits best, grown if need be
-                    let best = free.iter().enumerate().min_by_key(|(_, t)| temps[**t].abs_diff(size)).map(|(j, _)| j);
-                    match best {
-                        Some(j) => {
-                            let t = free.swap_remove(j);
-                            temps[t] = temps[t].max(size);
-                            t
-                        }
-                        None => {
-                            temps.push(size);
+                let BufferRef::Temp(n) = *r else { continue };
+                let temp = known.entry(n).or_default();
+                let slot = match temp.slot {
+                    Some(slot) => slot,
+                    None => {
+                        // the free buffer that fits best, grown if need be
+                        let slot = free.take(temp.bytes).unwrap_or_else(|| {
+                            temps.push(0);
                             temps.len() - 1
-                        }
+                        });
+                        temps[slot] = temps[slot].max(temp.bytes);
+                        temp.slot = Some(slot);
+                        slot
                     }
-                });
-                if last[&known] == i && !dead.contains(&slot) {
+                };
+                if temp.last == i && !dead.contains(&slot) {
                     dead.push(slot);
                 }
                 *r = BufferRef::Temp(slot);
             }
-            free.extend(dead);
+            dead.into_iter().for_each(|slot| free.give(temps[slot], slot));
         }
         let outputs = (self.arena.roots.iter().enumerate())
             .map(|(i, r)| {

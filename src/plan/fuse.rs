@@ -6,7 +6,7 @@
 //! compute is stored, and the search begins again.
 
 use super::graph::{ANode, AOp, Arena};
-use super::lower::{Draft, Space};
+use super::lower::{Draft, Scratch, Space};
 use super::shape;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +14,7 @@ use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use crate::ufunc::Class;
 use smallvec::{SmallVec, smallvec};
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 /// The planner's view of the graph.
@@ -28,6 +29,10 @@ pub(super) struct Planner<'a> {
     pub uses: Vec<u32>,
     /// A node that uses it, the last one.
     consumer: Vec<usize>,
+    /// Which result a node is.
+    outputs: HashMap<usize, usize>,
+    /// What each kernel in the making writes its lists into before they are kept.
+    pub scratch: Cell<Scratch>,
 }
 
 /// The kernels of one node that is stored.
@@ -35,7 +40,7 @@ struct Stage {
     node: usize,
     kernels: Vec<Kernel>,
     /// Nodes whose values the kernels compute.
-    computes: Vec<usize>,
+    computes: Vec<u32>,
 }
 
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool)> {
@@ -44,7 +49,8 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     let mut stages = planner.all_stages(target)?;
     // operands come before their consumers
     stages.reverse();
-    let kernels = stages.into_iter().flat_map(|s| s.kernels).collect();
+    let mut kernels = Vec::with_capacity(stages.iter().map(|s| s.kernels.len()).sum());
+    kernels.extend(stages.into_iter().flat_map(|s| s.kernels));
     planner.finish(kernels, target)
 }
 
@@ -61,7 +67,7 @@ pub(super) fn stored(arena: &Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> 
     check_types(arena, caps)?;
     let mut planner = Planner::new(arena, caps);
     let stages = planner.all_stages(None)?;
-    let again = |n: usize| stages.iter().any(|s| s.node != n && s.computes.contains(&n));
+    let again = |n: usize| stages.iter().any(|s| s.node != n && s.computes.contains(&(n as u32)));
     let one = |n: usize| match planner.stored[n] {
         true if again(n) => Some(Stored::ForSome),
         true => Some(Stored::Always),
@@ -104,6 +110,15 @@ fn cost(n: &ANode) -> u32 {
     }
 }
 
+/// What compiling it costs, in additions.
+fn compile_cost(arena: &Arena, n: &ANode) -> u32 {
+    match &n.op {
+        AOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
+        AOp::Philox { .. } => 8,
+        _ => 1,
+    }
+}
+
 impl<'a> Planner<'a> {
     fn new(arena: &'a Arena, caps: &'a Caps) -> Planner<'a> {
         let n = arena.nodes.len();
@@ -114,6 +129,8 @@ impl<'a> Planner<'a> {
             stored: vec![false; n],
             uses: vec![0; n],
             consumer: vec![usize::MAX; n],
+            scratch: Cell::default(),
+            outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
             for a in &node.args {
@@ -172,6 +189,7 @@ impl<'a> Planner<'a> {
         let n = &self.arena.nodes[node];
         match &n.op {
             AOp::Input { strides, .. } => strides.clone(),
+            _ if n.shape.len() == 1 => smallvec![1],
             _ => {
                 let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
                 Layout::ordered(&n.shape, &order).strides
@@ -182,57 +200,67 @@ impl<'a> Planner<'a> {
     pub fn buffer(&self, node: usize) -> BufferRef {
         match &self.arena.nodes[node].op {
             AOp::Input { index, .. } => BufferRef::Input(*index),
-            _ => match self.arena.roots.iter().position(|r| *r == node) {
-                Some(i) => BufferRef::Output(i),
+            _ => match self.outputs.get(&node) {
+                Some(i) => BufferRef::Output(*i),
                 // numbered by node until temporaries get their buffers
                 None => BufferRef::Temp(node),
             },
         }
     }
 
-    /// Cuts graphs whose kernels would have too many values or operands.
+    /// Cuts graphs whose kernels would have too many values or operands, or take too long to compile.
     fn limit_sizes(&mut self) {
         let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
         type Set = Vec<u32>;
-        let mut sets: Vec<Option<(Set, Set)>> = vec![None; self.arena.nodes.len()];
+        type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
+        let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        fn unite(into: &mut Set, other: &Set) {
+        // a compiler takes long over few values where they are dear
+        let costs: Vec<u32> = match self.caps.max_cost {
+            u32::MAX => vec![],
+            _ => self.arena.nodes.iter().map(|n| compile_cost(self.arena, n)).collect(),
+        };
+        let cost = |node: u32| costs.get(node as usize).copied().unwrap_or(0);
+        fn unite(into: &mut Set, other: &[u32]) {
             if into.is_empty() {
-                into.clone_from(other);
+                into.extend_from_slice(other);
                 return;
             }
-            into.extend(other);
+            into.extend_from_slice(other);
             into.sort_unstable();
             into.dedup();
         }
+        let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
         for i in 0..self.arena.nodes.len() {
             let args = self.arena.nodes[i].args.clone();
             if matches!(self.arena.nodes[i].op, AOp::Concat(_) | AOp::Input { .. }) {
                 continue;
             }
-            let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
             let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(|a| !self.stored[*a]).collect();
             loop {
                 values.clear();
                 loads.clear();
                 for a in &args {
                     if !fused.contains(a) {
-                        unite(&mut loads, &vec![*a as u32]);
+                        unite(&mut loads, &[*a as u32]);
                     } else if let Some((v, l)) = &sets[*a] {
                         unite(&mut values, v);
                         unite(&mut loads, l);
                     }
                 }
-                if values.len() < most_values && loads.len() <= most_loads {
+                let cost = values.iter().fold(cost(i as u32), |all, v| all.saturating_add(cost(*v)));
+                if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
+                sets[largest] = None;
                 fused.retain(|a| *a != largest);
             }
-            unite(&mut values, &vec![i as u32]);
-            sets[i] = Some((values, loads));
+            unite(&mut values, &[i as u32]);
+            // what is stored is read, and nothing below it counts
+            sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;
                 if left[*a] == 0 {
@@ -244,25 +272,31 @@ impl<'a> Planner<'a> {
 
     /// The kernels of all stored nodes, results first; what several would compute at a cost is stored.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
-        let mut stages = self.stages(target)?;
+        let mut stages = self.stages(target, vec![])?;
         for _ in 0..4 {
             if !self.store_shared(&stages) {
                 break;
             }
-            stages = self.stages(target)?;
+            stages = self.stages(target, stages)?;
         }
         Ok(stages)
     }
 
-    /// The kernels of the nodes that are stored so far.
-    fn stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
+    /// The kernels of the nodes that are stored so far. Those of `before` that compute nothing which has been stored
+    /// since are as they would be made again.
+    fn stages(&mut self, target: Option<&Layout>, mut before: Vec<Stage>) -> Result<Vec<Stage>> {
+        before.retain(|s| s.computes.iter().all(|c| *c as usize == s.node || !self.stored[*c as usize]));
+        let mut before: HashMap<usize, Stage> = before.into_iter().map(|s| (s.node, s)).collect();
         let mut wanted: BTreeSet<usize> = self.arena.roots.iter().copied().collect();
         let mut stages = Vec::new();
         while let Some(node) = wanted.pop_last() {
-            if matches!(self.arena.nodes[node].op, AOp::Input { .. }) && !self.arena.roots.contains(&node) {
+            if matches!(self.arena.nodes[node].op, AOp::Input { .. }) && !self.outputs.contains_key(&node) {
                 continue;
             }
-            let stage = self.stage(node, target.filter(|_| self.arena.roots.contains(&node)))?;
+            let stage = match before.remove(&node) {
+                Some(stage) => stage,
+                None => self.stage(node, target.filter(|_| self.outputs.contains_key(&node)))?,
+            };
             for k in &stage.kernels {
                 wanted.extend(k.loads.iter().filter_map(|l| match l.buffer {
                     BufferRef::Temp(n) if n < self.arena.nodes.len() => Some(n),
@@ -285,8 +319,8 @@ impl<'a> Planner<'a> {
 
     fn stage(&mut self, node: usize, target: Option<&Layout>) -> Result<Stage> {
         let (strides, offset) = self.destination(node, target);
-        let buffer = match self.arena.roots.iter().position(|r| *r == node) {
-            Some(i) => BufferRef::Output(i),
+        let buffer = match self.outputs.get(&node) {
+            Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
         let to = Store { buffer, dtype: self.arena.nodes[node].dtype, strides, offset: offset as isize, value: 0 };
@@ -343,7 +377,7 @@ impl<'a> Planner<'a> {
             let space = Space::find(self, node, owner, rows)?;
             match Draft::build(self, node, owner, &space, to.clone()) {
                 Ok(draft) => {
-                    let computes = draft.computes.clone();
+                    let computes: Vec<u32> = draft.computes.iter().map(|c| *c as u32).collect();
                     let is_row = draft.kind == KernelKind::Row;
                     match shape::finish(self, draft, node) {
                         // a row that spans more than a binding cannot be cut, but its steps can
@@ -351,6 +385,8 @@ impl<'a> Planner<'a> {
                             rows = false;
                             continue;
                         }
+                        // a list of its own size: there may be a million of them
+                        kernels if stage.kernels.is_empty() => stage.kernels = kernels?,
                         kernels => stage.kernels.extend(kernels?),
                     }
                     stage.computes.extend(computes);
@@ -412,36 +448,34 @@ impl<'a> Planner<'a> {
 
     /// Marks costly nodes that several kernels compute; whether there was one.
     fn store_shared(&mut self, stages: &[Stage]) -> bool {
-        let mut by: HashMap<usize, SmallVec<[usize; 2]>> = HashMap::new();
+        const NONE: u32 = u32::MAX;
+        let nodes = &self.arena.nodes;
+        // for each node a stage that computes it, and whether another one does
+        let mut by = vec![(NONE, false); nodes.len()];
         for (i, s) in stages.iter().enumerate() {
             for c in &s.computes {
-                let list = by.entry(*c).or_default();
-                if list.last() != Some(&i) {
-                    list.push(i);
-                }
+                let (first, again) = &mut by[*c as usize];
+                *again |= *first != NONE && *first != i as u32;
+                *first = i as u32;
             }
         }
         // the cost of recomputing a node with all that it fuses
-        let mut weight: HashMap<usize, u32> = HashMap::new();
-        for i in 0..self.arena.nodes.len() {
-            if by.contains_key(&i) {
-                let n = &self.arena.nodes[i];
-                let below: u32 =
-                    n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight.get(a).copied().unwrap_or(0)).sum();
-                weight.insert(i, (cost(n) + below).min(1 << 20));
+        let mut weight = vec![0u32; nodes.len()];
+        for (i, n) in nodes.iter().enumerate() {
+            if by[i].0 != NONE {
+                let below: u32 = n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight[*a]).sum();
+                weight[i] = (cost(n) + below).min(1 << 20);
             }
         }
-        let shared = |i: &usize| by.get(i).is_some_and(|s| s.len() > 1) && weight[i] >= 8;
-        let mut offenders: BTreeSet<usize> = by.keys().copied().filter(shared).collect();
+        let shared = |i: &usize| by[*i].1 && weight[*i] >= 8;
         // of a chain of them the last is enough
-        let all = offenders.clone();
-        for (i, n) in self.arena.nodes.iter().enumerate() {
-            if all.contains(&i) {
-                for a in &n.args {
-                    offenders.remove(a);
-                }
+        let mut below = vec![false; nodes.len()];
+        for i in (0..nodes.len()).filter(shared) {
+            for a in &nodes[i].args {
+                below[*a] = true;
             }
         }
+        let offenders: Vec<usize> = (0..nodes.len()).filter(shared).filter(|i| !below[*i]).collect();
         for i in &offenders {
             self.stored[*i] = true;
         }

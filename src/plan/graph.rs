@@ -4,7 +4,7 @@
 //! depends on, and nothing else. Offsets of inputs and values of scalars are bindings, not part of it (which scalars
 //! are equal is). Only a key that was not seen before is made into an arena.
 
-use super::Target;
+use super::{Identity, Target};
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
@@ -37,7 +37,7 @@ pub(super) enum AOp {
     Philox { word: u8, slots: [usize; 3] },
     Ufunc(&'static Ufunc),
     Cast,
-    View(View),
+    View(Box<View>),
     Reshape,
     Reduce(Fold, Axes),
     Matmul,
@@ -293,15 +293,15 @@ impl<'a> Walk<'a> {
         (inputs, self.scalars.iter().map(|s| s.1).collect())
     }
 
-    /// The planner's arena: equal nodes become one.
-    pub fn arena(&self) -> Arena {
-        self.numbered().0
+    /// The expression's nodes, in the order of their numbers.
+    pub fn nodes(&self) -> &[&'a Node] {
+        &self.nodes
     }
 
-    /// The expression's nodes, each with its number in the arena.
-    pub fn numbered(&self) -> (Arena, Vec<(&'a Node, usize)>) {
+    /// The planner's arena, in which equal nodes are one, and where in it each node of the walk is.
+    pub fn arena(&self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        let mut known: HashMap<u64, SmallVec<[usize; 1]>> = HashMap::new();
+        let mut known: HashMap<u64, u32, BuildHasherDefault<Identity>> = HashMap::default();
         let mut arena = Arena {
             nodes: Vec::with_capacity(self.nodes.len()),
             roots: Vec::new(),
@@ -334,7 +334,7 @@ impl<'a> Walk<'a> {
                 }
                 Kind::Ufunc(row, _) => AOp::Ufunc(row),
                 Kind::Cast(_) => AOp::Cast,
-                Kind::View(v, _) => AOp::View((**v).clone()),
+                Kind::View(v, _) => AOp::View(v.clone()),
                 Kind::Reshape(_) => AOp::Reshape,
                 Kind::Reduce(fold, axes, _) => AOp::Reduce(*fold, axes.clone()),
                 Kind::Matmul(..) => AOp::Matmul,
@@ -343,23 +343,31 @@ impl<'a> Walk<'a> {
             };
             let (shape, dtype, location) = (node.shape.clone(), node.dtype, node.location);
             let made = ANode { op, args, shape, dtype, location, number: i };
-            let candidates = known.entry(hasher.hash_one(made.identity())).or_default();
-            let found = candidates.iter().copied().find(|n| arena.nodes[*n].identity() == made.identity());
-            number.push(found.unwrap_or_else(|| {
-                arena.nodes.push(made);
-                candidates.push(arena.nodes.len() - 1);
-                arena.nodes.len() - 1
-            }));
+            let mut hash = hasher.hash_one(made.identity());
+            let found = loop {
+                match known.get(&hash) {
+                    Some(n) if arena.nodes[*n as usize].identity() == made.identity() => break *n as usize,
+                    // another node has this hash
+                    Some(_) => hash = hash.wrapping_add(1),
+                    None => {
+                        known.insert(hash, arena.nodes.len() as u32);
+                        arena.nodes.push(made);
+                        break arena.nodes.len() - 1;
+                    }
+                }
+            };
+            number.push(found);
         }
+        let mut outputs: HashMap<usize, usize> = HashMap::new();
         for r in &self.roots {
             let node = number[*r as usize];
-            let known = arena.roots.iter().position(|n| *n == node);
-            arena.output_of.push(known.unwrap_or(arena.roots.len()));
-            if known.is_none() {
+            let output = *outputs.entry(node).or_insert(arena.roots.len());
+            arena.output_of.push(output);
+            if output == arena.roots.len() {
                 arena.roots.push(node);
             }
         }
-        (arena, self.nodes.iter().copied().zip(number).collect())
+        (arena, number)
     }
 }
 

@@ -13,7 +13,6 @@ use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order}
 use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 
 /// The index space of a kernel.
 pub(super) struct Space {
@@ -46,13 +45,17 @@ impl Space {
             matmul: None,
         };
         let loaded = |n: usize| p.stored[n] && n != owner;
+        if !ends_in_loop(p, node, loaded) {
+            return Ok(own);
+        }
         let mut stack = vec![(node, map)];
-        let mut seen = HashSet::new();
+        let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
         let mut reductions = Vec::new();
         while let Some((n, map)) = stack.pop() {
-            if loaded(n) || !seen.insert(n) {
+            if loaded(n) || seen.contains(&n) {
                 continue;
             }
+            seen.push(n);
             let a = &p.arena.nodes[n];
             match &a.op {
                 AOp::Matmul if map.is_identity_of(&a.shape) => {
@@ -115,6 +118,25 @@ impl Space {
         }
         Some(Space { outer, dims, map: to_node, order, lanes, row, matmul: None })
     }
+}
+
+/// Whether a matmul or a reduction can be reached through what runs in the kernel of `node`.
+fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
+    let mut stack: SmallVec<[usize; 32]> = smallvec![node];
+    let mut seen: SmallVec<[usize; 32]> = smallvec![];
+    while let Some(n) = stack.pop() {
+        if loaded(n) || seen.contains(&n) {
+            continue;
+        }
+        seen.push(n);
+        let a = &p.arena.nodes[n];
+        match &a.op {
+            AOp::Matmul | AOp::Reduce(..) => return true,
+            AOp::View(_) | AOp::Ufunc(_) | AOp::Cast => stack.extend(a.args.iter().copied()),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// In which order a reduction walks its operand: strides over the space, and whether lanes lie along the inner or the
@@ -188,9 +210,31 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    memo: HashMap<usize, SmallVec<[(View, usize); 1]>>,
+    /// Values by node and map. A kernel has few, and a list of them is searched faster than a table is made.
+    memo: Vec<(usize, View, usize)>,
     /// For each value, whether a reduction is below it.
     reduced: Vec<bool>,
+}
+
+/// Lists that kernels in the making share, so that what is kept of each takes no more memory than it needs.
+#[derive(Default)]
+pub(super) struct Scratch {
+    loads: Vec<Load>,
+    values: Vec<Value>,
+    memo: Vec<(usize, View, usize)>,
+    reduced: Vec<bool>,
+}
+
+impl Scratch {
+    /// The lists of a draft, to keep; their memory stays here.
+    pub fn keep(p: &Planner<'_>, loads: &mut Vec<Load>, values: &mut Vec<Value>) {
+        let (all_loads, all_values) = (std::mem::take(loads), std::mem::take(values));
+        let mut scratch = p.scratch.take();
+        (scratch.loads, scratch.values) = (all_loads, all_values);
+        *loads = scratch.loads.drain(..).collect();
+        *values = scratch.values.drain(..).collect();
+        p.scratch.set(scratch);
+    }
 }
 
 /// A node that has to be stored before this kernel can be made.
@@ -200,19 +244,20 @@ impl Draft {
     /// The kernel that computes `node` into `to`; or the node that must be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let inner: Shape = space.dims[space.outer..].into();
+        let scratch = p.scratch.take();
         let draft = Draft {
             kind: KernelKind::Elementwise,
             outer: space.dims[..space.outer].into(),
             inner,
-            loads: vec![],
-            values: vec![],
-            stores: vec![],
+            loads: scratch.loads,
+            values: scratch.values,
+            stores: Vec::with_capacity(1),
             order: space.order.clone(),
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
             node,
         };
-        let mut l = Lowering { p, space, owner, draft, memo: HashMap::new(), reduced: vec![] };
+        let mut l = Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced };
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
@@ -236,7 +281,11 @@ impl Draft {
             None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
             None => KernelKind::Reduce(space.lanes),
         };
-        Ok(l.draft)
+        let Lowering { draft, mut memo, mut reduced, .. } = l;
+        memo.clear();
+        reduced.clear();
+        p.scratch.set(Scratch { memo, reduced, ..Scratch::default() });
+        Ok(draft)
     }
 }
 
@@ -324,17 +373,16 @@ impl Lowering<'_> {
         let dtype = n.dtype;
         let v = self.push(Op::Dot, dtype, false, true);
         let identity = widen(&View::identity(&n.shape), 1, &self.space.dims);
-        self.memo.entry(node).or_default().push((identity, v));
+        self.memo.push((node, identity, v));
         Ok(())
     }
 
     fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
-        let known = self.memo.get(&node).and_then(|l| l.iter().find(|(m, _)| m == map));
-        if let Some((_, v)) = known {
+        if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n == node && m == map) {
             return Ok(*v);
         }
         let v = self.lower_new(node, map, inside)?;
-        self.memo.entry(node).or_default().push((map.clone(), v));
+        self.memo.push((node, map.clone(), v));
         Ok(v)
     }
 
@@ -352,21 +400,30 @@ impl Lowering<'_> {
             AOp::Iota(axis) => {
                 let (strides, offset) = map.apply(&unit(n.shape.len(), *axis), 0);
                 let inner = self.is_inner(&strides);
-                Ok(self.push(Op::Index { strides, offset: offset as i64 }, n.dtype, inner, false))
+                Ok(self.push(Op::Index { strides: Box::new(strides), offset: offset as i64 }, n.dtype, inner, false))
             }
             AOp::Philox { word, slots } => {
                 let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
                 let inner = self.is_inner(&strides);
                 self.draft.computes.push(node);
-                let index = self.push(Op::Index { strides, offset: offset as i64 }, DType::U32, inner, false);
+                let index = self.push(
+                    Op::Index { strides: Box::new(strides), offset: offset as i64 },
+                    DType::U32,
+                    inner,
+                    false,
+                );
                 Ok(self.push(Op::Philox { index, word: *word, slots: *slots }, DType::U32, inner, false))
             }
             AOp::Ufunc(row) => {
                 let row: &'static Ufunc = row;
                 let mut args: SmallVec<[usize; 3]> = smallvec![];
                 for a in &n.args {
-                    let m = broadcast_map(map, &p.arena.nodes[*a].shape, &n.shape);
-                    let mut v = self.lower(*a, &m, inside)?;
+                    let shape = &p.arena.nodes[*a].shape;
+                    // most operands have the result's shape, and so its map
+                    let mut v = match *shape == n.shape && !shape.contains(&1) {
+                        true => self.lower(*a, map, inside)?,
+                        false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
+                    };
                     if row.rounds_first && self.draft.values[v].dtype.is_half() {
                         v = self.round(v);
                     }

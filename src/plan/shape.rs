@@ -2,7 +2,7 @@
 //! ones, and the windows of arrays that are larger than a binding.
 
 use super::fuse::{Planner, moves_raw};
-use super::lower::Draft;
+use super::lower::{Draft, Scratch};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
@@ -16,7 +16,8 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     move_raw(&mut draft);
     order(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
-    let kernel = Kernel {
+    Scratch::keep(p, &mut draft.loads, &mut draft.values);
+    let mut kernel = Kernel {
         kind,
         outer,
         inner,
@@ -30,11 +31,16 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
     };
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.arena.nodes.len() + node * 64;
+    if !matches!(kernel.kind, KernelKind::Reduce(_)) {
+        collapse(&mut kernel);
+        windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
+        return Ok(vec![kernel]);
+    }
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
         // the elements of one result may lie further apart than a binding reaches: fewer of them at a time
-        let splits = matches!(kernel.kind, KernelKind::Reduce(_)) && length > 1;
+        let splits = length > 1;
         let mut kernels = split(kernel.clone(), p.caps.max_reduce, chunk, first);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
             // after the split: where a reduction is split must not depend on strides
@@ -92,7 +98,7 @@ fn stride_vectors<'a>(
     values: &'a mut [Value],
 ) -> impl Iterator<Item = &'a mut Strides> {
     let indices = values.iter_mut().filter_map(|v| match &mut v.op {
-        Op::Index { strides, .. } => Some(strides),
+        Op::Index { strides, .. } => Some(&mut **strides),
         _ => None,
     });
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
@@ -142,7 +148,7 @@ fn collapse(k: &mut Kernel) {
         let vectors = || {
             k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
                 k.values.iter().filter_map(|v| match &v.op {
-                    Op::Index { strides, .. } => Some(strides),
+                    Op::Index { strides, .. } => Some(&**strides),
                     _ => None,
                 }),
             )
@@ -267,7 +273,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
             let mut v = v.clone();
             if let Op::Index { strides, offset } = &mut v.op {
                 let (s, at) = spread(strides, *offset as isize);
-                (*strides, *offset) = (s, at as i64);
+                (**strides, *offset) = (s, at as i64);
             }
             renumber(&mut v.op, &number);
             pass.values.push(v);
@@ -308,7 +314,11 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                     strides.push(steps[moved] * chunk as isize);
                     strides.extend(std::iter::repeat_n(0, pass.inner.len()));
                     let offset = steps[moved] as i64 * (first * chunk) as i64;
-                    pass.values.push(Value { op: Op::Index { strides, offset }, dtype: DType::I32, inner: false });
+                    pass.values.push(Value {
+                        op: Op::Index { strides: Box::new(strides), offset },
+                        dtype: DType::I32,
+                        inner: false,
+                    });
                     let base = pass.values.len() - 1;
                     let op = Op::Ufunc(&arithmetic::add, smallvec![base, within]);
                     pass.values.push(Value { op, dtype: DType::I32, inner: false });
@@ -437,6 +447,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
             }
+            k.windows.reserve_exact(1.max(todo.len()));
             k.windows.push(w);
             continue;
         };

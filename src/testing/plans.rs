@@ -4,7 +4,8 @@ use crate::device::{self, Device};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 pub use crate::kernel::Caps;
-use crate::plan;
+use crate::kernel::{Kernel, Load, Store, Value, Window};
+use crate::plan::{self, Planned};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -55,6 +56,7 @@ pub fn card(name: &str) -> Caps {
         max_buffer: 1 << 35,
         max_bindings: 14,
         max_values: 256,
+        max_cost: 256,
         max_row: 16_384,
         max_reduce: [4096, 256],
         max_indices: 1 << 31,
@@ -80,7 +82,32 @@ pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String
     planned(expression, caps.clone())
 }
 
-fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
+/// Bytes that the CPU's plan of an expression keeps.
+///
+/// # Errors
+/// Those of planning.
+pub fn plan_bytes(expression: &Expr) -> Result<usize> {
+    let planned = plan_on(expression, Device::cpu().backend().caps().clone())?;
+    let plan = &planned.plan.plan;
+    let list = |k: &Kernel| {
+        k.loads.capacity() * size_of::<Load>()
+            + k.values.capacity() * size_of::<Value>()
+            + k.stores.capacity() * size_of::<Store>()
+            + k.windows.capacity() * size_of::<Window>()
+    };
+    let kernels: usize = plan.kernels.iter().map(list).sum();
+    Ok(kernels + plan.kernels.capacity() * size_of::<Kernel>() + plan.temps.capacity() * size_of::<usize>())
+}
+
+/// What compiling each kernel of the plan for a device costs, in additions.
+///
+/// # Errors
+/// Those of planning.
+pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
+    Ok(plan_on(expression, caps.clone())?.plan.plan.kernels.iter().map(Kernel::compile_cost).collect())
+}
+
+fn plan_on(expression: &Expr, caps: Caps) -> Result<Planned> {
     static NUMBERS: Mutex<Option<HashMap<Caps, u32>>> = Mutex::new(None);
     expression.checked()?;
     // numbers beyond those of real devices keep these plans apart in the cache
@@ -90,14 +117,21 @@ fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
         let next = u32::MAX - numbers.len() as u32;
         *numbers.entry(caps.clone()).or_insert(next)
     };
-    let planned = plan::plan(&[plan::computed(expression).0], None, &caps, id)?;
+    plan::plan(&[plan::computed(expression).0], None, &caps, id)
+}
+
+fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
+    let gpu = caps.gpu;
+    let planned = plan_on(expression, caps)?;
     let plan = &planned.plan.plan;
     #[cfg(feature = "gpu")]
-    let wgsl = match caps.gpu {
+    let wgsl = match gpu {
         true => plan.kernels.iter().map(crate::gpu::preview).collect::<Result<Vec<_>>>()?,
         false => vec![],
     };
     #[cfg(not(feature = "gpu"))]
-    let wgsl = vec![];
+    let wgsl = match gpu {
+        true | false => vec![],
+    };
     Ok((plan.to_string(), wgsl))
 }

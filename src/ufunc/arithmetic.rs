@@ -40,28 +40,28 @@ macro_rules! rows {
                 f: [single::floor_divide(x, y), double::floor_divide(x, y)], i: x.floor_div(y),
                 wf: "m_floor_divide({a}, {b})", wi: "idiv_{T}({a}, {b})",
                 exact: super::float::exact::floor_divide(x, y), exact_int(w): int::floor_div(x, y),
-                domain: [-1e3, 1e3], bound: [Ulp(2.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+                domain: [-1e3, 1e3], bound: [Ulp(2.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
             }
             /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
             remainder(x, y): Numeric {
                 f: [single::remainder(x, y), double::remainder(x, y)], i: x.floor_mod(y),
                 wf: "m_remainder({a}, {b})", wi: "imod_{T}({a}, {b})",
                 exact: super::float::exact::remainder(x, y), exact_int(w): int::floor_mod(x, y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)],
+                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)], flags: [dear],
             }
             /// Remainder with the sign of the dividend, exact; integers: 0 for a divisor of 0.
             fmod(x, y): Numeric {
                 f: [single::fmod(x, y), double::fmod(x, y)], i: x.trunc_mod(y),
                 wf: "m_fmod({a}, {b})", wi: "fmod_{T}({a}, {b})",
                 exact: x % y, exact_int(w): if y == 0 { 0 } else { x % y },
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [dear, closed],
             }
             /// Power, with IEEE 754's special cases; integers wrap, and a negative exponent gives 1/x truncated.
             pow(x, y): Numeric {
                 f: [single::pow(x, y), double::pow(x, y)], i: x.power(y),
                 wf: "m_pow({a}, {b})", wi: "ipow_{T}({a}, {b})",
                 exact: super::float::exact::pow(x, y), exact_int(w): int::pow(x, y),
-                domain: [-20.0, 20.0], bound: [Ulp(2.0), Ulp(16.0), Ulp(4.0), Ulp(1.0)],
+                domain: [-20.0, 20.0], bound: [Ulp(2.0), Ulp(16.0), Ulp(4.0), Ulp(1.0)], flags: [dear],
             }
             /// The smaller; NaN if either is NaN, and −0 is smaller than +0.
             minimum(x, y): Numeric {

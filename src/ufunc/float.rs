@@ -64,18 +64,18 @@ macro_rules! rows {
         sin(x): Float {
             fnear: [single::sin(x), double::sin(x); single::sin_near(x), double::sin_near(x); single::NEAR, double::NEAR],
             wf: "m_sin({a})", exact: x.sin(),
-            domain: [-1e5, 1e5], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
+            domain: [-1e5, 1e5], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
         }
         /// Cosine of radians.
         cos(x): Float {
             fnear: [single::cos(x), double::cos(x); single::cos_near(x), double::cos_near(x); single::NEAR, double::NEAR],
             wf: "m_cos({a})", exact: x.cos(),
-            domain: [-1e5, 1e5], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
+            domain: [-1e5, 1e5], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
         }
         /// Tangent of radians.
         tan(x): Float {
             f: [single::tan(x), double::tan(x)], wf: "m_tan({a})", exact: x.tan(),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
+            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)], flags: [dear],
         }
         /// Arc sine.
         asin(x): Float {
@@ -125,7 +125,7 @@ macro_rules! rows {
         /// The angle of the point (x, y), over all four quadrants; the first operand is y.
         atan2(y, x): Float {
             f: [single::atan2(y, x), double::atan2(y, x)], wf: "m_atan2({a}, {b})", exact: y.atan2(x),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(2.0), Ulp(1.0)],
+            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
         }
         /// sqrt(x² + y²) without overflow.
         hypot(x, y): Float {

@@ -180,6 +180,7 @@ pub(crate) static SELECT: Ufunc = {
         bounds: [Bound::Ulp(0.0); 4],
         reduce: None,
         rounds_first: false,
+        dear: false,
         closed: true,
         half: None,
     }

@@ -8,7 +8,7 @@ macro_rules! rows {
         /// The error function.
         erf(x): Float {
             f: [single::erf(x), double::erf(x)], wf: "m_erf({a})", exact: libm::erf(x),
-            domain: [-5.0, 5.0], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)],
+            domain: [-5.0, 5.0], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
         }
         /// 1 − erf(x), exact in the tail.
         erfc(x): Float {
@@ -18,13 +18,13 @@ macro_rules! rows {
         /// The inverse of the error function.
         erfinv(x): Float {
             f: [single::erfinv(x), double::erfinv(x)], wf: "m_erfinv({a})", exact: exact::erfinv(x),
-            domain: [-1.0, 1.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+            domain: [-1.0, 1.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
         }
         /// log(|Γ(x)|).
         lgamma(x): Float {
             f: [single::lgamma(x), double::lgamma(x)], wf: "m_lgamma({a})", exact: libm::lgamma(x),
             domain: [-20.0, 100.0],
-            bound: [Lgamma(10.0, 9.5367431640625e-7), Lgamma(16.0, 9.5367431640625e-7), Lgamma(2.0, 1.7763568394002505e-15), Ulp(1.0)],
+            bound: [Lgamma(10.0, 9.5367431640625e-7), Lgamma(16.0, 9.5367431640625e-7), Lgamma(2.0, 1.7763568394002505e-15), Ulp(1.0)], flags: [dear],
         }
         /// 1 / (1 + exp(−x)).
         sigmoid(x): Float {

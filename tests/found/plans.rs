@@ -130,3 +130,107 @@ fn an_index_is_named_as_it_was_given(d: &Device) {
 }
 
 }
+
+/// `n` times the same function, one after the other.
+fn chain(x: &Expr, n: usize, f: impl Fn(Expr) -> Expr) -> Expr {
+    (0..n).fold(x.clone(), |e, _| f(e))
+}
+
+#[test]
+fn kernels_are_cut_by_what_compiling_them_costs() {
+    let x: Expr = put(&Device::cpu(), vec![0.5f32; 8], &[8]).into();
+    let card = testing::card("card");
+    let costs = |e: &Expr| testing::compile_costs(e, &card).unwrap();
+    for (name, e) in [
+        ("sin", chain(&x, 50, |e| e.sin())),
+        ("tan of a sum", chain(&x, 50, |e| (e + 0.5).tan())),
+        ("pow", chain(&x, 50, |e| e.pow(1.5))),
+        ("in a row kernel", chain(&x.reshape([2, 4]), 20, |e| &e.cos() - e.max(keep(-1)))),
+    ] {
+        let all = costs(&e);
+        assert!(all.len() > 2 && all.iter().all(|c| *c <= card.max_cost), "{name}: {all:?}");
+    }
+    assert_eq!(costs(&chain(&x, 50, |e| e + 0.5)).len(), 1, "a cheap chain is one kernel");
+    assert_eq!(costs(&chain(&x, 30, |e| e.exp())).len(), 1, "and so is one of functions that are not dear");
+    assert_eq!(costs(&chain(&x, 8, |e| e.sin())).len(), 1);
+    assert_eq!(costs(&Rng::new(1).normal([8])).len(), 1);
+    // the CPU compiles nothing: only the number of values counts there
+    assert_eq!(chain(&x, 40, |e| e.sin()).plan().unwrap().kernels(), 1);
+    // a limit below any function leaves each one a kernel of its own
+    let mut tight = card.clone();
+    tight.max_cost = 1;
+    assert_eq!(testing::compile_costs(&chain(&x, 5, |e| e.sin()), &tight).unwrap().len(), 5);
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn a_cut_keeps_the_bits_of_f32() {
+    let Some(d) = gpu(1) else { return };
+    let x = put(&d, (0..100).map(|i| i as f32 * 0.37 - 20.0).collect::<Vec<_>>(), &[100]);
+    let fused = chain(&x, 20, |e| e.sin());
+    assert!(fused.plan().unwrap().kernels() > 1);
+    let mut step: Array = x.clone();
+    for _ in 0..20 {
+        step = step.sin().eval().unwrap();
+    }
+    let bits = |e: &Expr| e.to_vec::<f32>().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&fused), bits(&step));
+}
+
+/// What the next test runs in a process of its own.
+#[cfg(feature = "gpu")]
+#[test]
+fn the_first_run_of_a_long_chain() {
+    let Some(d) = gpu(1) else { return };
+    if std::env::var_os("CUPRIC_TIMEOUT").is_some() {
+        let x = put(&d, vec![0.5f32; 8], &[8]);
+        let got = chain(&x, 50, |e| e.sin()).to_vec::<f32>().unwrap();
+        assert!((got[0] - got[7]).abs() == 0.0 && got[0] > 0.2, "{got:?}");
+    }
+}
+
+/// A driver that compiles 50 sines is at work, though nothing it was given is finished for a while.
+#[cfg(feature = "gpu")]
+#[test]
+fn compiling_is_progress() {
+    if gpu(1).is_none() {
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["found::plans::the_first_run_of_a_long_chain", "--exact"])
+        .env("CUPRIC_TIMEOUT", "0.5")
+        .env("MESA_SHADER_CACHE_DISABLE", "true")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// A graph of many nodes over a few elements, each used by others far away: its plan is what takes memory and time.
+#[test]
+fn a_random_graph_is_planned_in_little_memory() {
+    let n = scaled(40_000);
+    let x = put(&Device::cpu(), (1..9).map(|i| i as f32).collect::<Vec<_>>(), &[8]);
+    let mut nodes: Vec<Expr> = vec![&x * 0.5, &x + 0.25];
+    let mut seed = 1u64;
+    while nodes.len() < n {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let (a, b) = (&nodes[nodes.len() - 1], &nodes[(seed >> 33) as usize % nodes.len()]);
+        let e = if seed >> 62 & 1 == 0 { (a - b) * 0.5 } else { a.maximum(b) };
+        nodes.push(e);
+    }
+    // step by step, as if nothing were fused
+    let host: Vec<f32> = {
+        let mut all: Vec<Array> = vec![];
+        let small = 300;
+        for e in &nodes[..small] {
+            all.push(e.eval().unwrap());
+        }
+        all[small - 1].to_vec().unwrap()
+    };
+    assert_eq!(nodes[299].to_vec::<f32>().unwrap(), host);
+    let bytes = testing::plan_bytes(&nodes[n - 1]).unwrap();
+    assert!(bytes / n < 1000, "{} bytes a node", bytes / n);
+    let last = nodes[n - 1].to_vec::<f32>().unwrap();
+    assert!(last.iter().all(|v| v.is_finite()), "{last:?}");
+}

@@ -62,6 +62,7 @@ fn caps(s: &mut Source) -> Caps {
         max_buffer: s.of(&[1 << 35, 1 << 28, 1 << 16]),
         max_bindings: s.of(&[7, 14, 5, 6, 9]),
         max_values: s.of(&[256, 24, 64]),
+        max_cost: s.of(&[256, u32::MAX, 40]),
         max_row: s.of(&[16_384, 32, 256]),
         max_reduce: s.of(&[[4096, 256], [64, 16], [512, 512]]),
         max_indices: s.of(&[1 << 31, 65_535 * 256, 1024, 1 << 16]),

@@ -195,7 +195,7 @@ fn other_operations_are_valid() {
     }
     for dtype in [DType::I32, DType::U32, DType::I64] {
         let mut k = kernel(KernelKind::Elementwise);
-        let i = push(&mut k, Op::Index { strides: smallvec![1; 3], offset: 5 }, dtype, false);
+        let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, dtype, false);
         let a = push(&mut k, Op::Philox { index: i, word: 0, slots: [0, 1, 2] }, DType::U32, false);
         let b = push(&mut k, Op::Philox { index: i, word: 3, slots: [0, 1, 2] }, DType::U32, false);
         for v in [i, a, b] {
