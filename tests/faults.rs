@@ -106,6 +106,7 @@ fn bits(x: &Expr) -> Result<Vec<u64>> {
         F16 => of::<f16>(x),
         U8 => of::<u8>(x),
         I32 => of::<i32>(x),
+        I64 => of::<i64>(x),
         t => panic!("the script makes no {t}"),
     }
 }
