@@ -109,7 +109,7 @@ fn joins_that_fail_in_their_second_part(d: &Device) {
     // memory for a product that is too much
     let d = d.with_memory_limit(1_400_000).unwrap();
     let m = zeros([300, 300], DType::F32).to_device(&d).unwrap();
-    let mut x = full([600, 300], 3.0).to_device(&d).unwrap();
+    let mut x = full([600, 300], 3.0, cupric::DType::F32).to_device(&d).unwrap();
     let _most = zeros([16_000], DType::F32).to_device(&d).unwrap();
     let before = x.to_vec::<f32>().unwrap();
     match x.assign(concat([&(&m + 1.0), &(m.matmul(&m) + m.t())], 0)) {
