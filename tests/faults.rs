@@ -75,7 +75,7 @@ const SCRIPT: [Step; 40] = [
     },
     |_, a| a[9].item::<f32>().map(drop),
     |_, a| keep_result(a, a[0].less(0.1).count_nonzero(..)),
-    |_, a| a[23].item::<i32>().map(drop),
+    |_, a| a[23].item::<i64>().map(drop),
     |_, a| {
         // another handle: the write makes a copy
         let held = a[5].clone();

@@ -81,7 +81,7 @@ fn a_write_never_shows_through_another_value(d: &Device) {
     let k = x.take(put(d, vec![2i32], &[1]), 0);
     let c = concat([&*x, &*x], 0);
     x.slice_mut(s![..]).fill(0).unwrap();
-    same(&s, &[6i32]);
+    same(&s, &[6i64]);
     same(&m, &[14i32]);
     same(&k, &[3i32]);
     same(&c, &[1i32, 2, 3, 1, 2, 3]);
@@ -314,7 +314,7 @@ fn parts_of_every_kind(d: &Device) {
     let mut x = new();
     x.slice_mut(s![2, 3, 4]).update(|v| v + 1).unwrap();
     same(&x.slice(s![2, 3, 4]), &[60i32]);
-    same(&x.sum(..), &[59 * 30 + 1]);
+    same(&x.sum(..), &[59i64 * 30 + 1]);
     // a reduction, a product, a concat, a reshape, a transposed value into a part
     let mut x = new();
     x.set(s![0], put(d, h.data.clone(), &[3, 4, 5]).sum(0)).unwrap();
