@@ -8,7 +8,7 @@ use crate::backend::Bindings;
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, no_room, room};
 use crate::expr::{Arg, Expr, Kind, Operand, common, strong, view};
 use crate::layout::{self, Layout, View, shape_arg, size_of_shape};
 use crate::plan;
@@ -132,7 +132,9 @@ impl Array {
     /// As [`Array::from_vec`].
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
-        Array::from_vec(elements.to_vec(), shape)
+        let mut copy = room::<T>(elements.len(), "from_slice", Location::caller())?;
+        copy.extend_from_slice(elements);
+        Array::from_vec(copy, shape)
     }
 
     pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
@@ -250,7 +252,8 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
     // without a target every input has its buffer
     let inputs: SmallVec<[(Buffer, usize); 4]> =
         planned.inputs.into_iter().filter_map(|(b, o)| Some((b?, o))).collect();
-    let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &planned.scalars, lines: &planned.lines };
+    let (scalars, lines) = (&planned.scalars, &planned.lines);
+    let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces: false };
     let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
     done.map_err(|e| e.or_at(at))?;
     let array = |i: &usize| {
@@ -391,7 +394,10 @@ impl Expr {
             self.eval_at(at)?.read(at)
         };
         let reading = reading();
-        async move { Ok(T::from_bytes(&reading?.await?)) }
+        async move {
+            let bytes = reading?.await?;
+            T::from_bytes(&bytes).ok_or_else(|| no_room(bytes.len(), op, at))
+        }
     }
 
     /// A copy in C order, in memory of its own.

@@ -25,6 +25,8 @@ pub(crate) struct Bindings<'a> {
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation, by the numbers that kernels name.
     pub lines: &'a [Line],
+    /// Whether the outputs hold elements that must stay if the run fails.
+    pub replaces: bool,
 }
 
 impl Bindings<'_> {

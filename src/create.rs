@@ -8,7 +8,7 @@ pub use literal::{LiteralArray, all_float_literals, literal};
 
 use crate::array::Array;
 use crate::dtype::{DType, Element, Scalar};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Arg, Expr, Kind, Operand, carry, cast, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{arithmetic, logic};
@@ -321,6 +321,8 @@ impl<T: Element> TryFrom<Vec<Vec<T>>> for Array {
             return Err(Error::new(ErrorKind::Shape, "Array::try_from", detail, at));
         }
         let shape = [rows.len(), columns];
-        Ok(Array::adopt(rows.into_iter().flatten().collect(), &shape, at))
+        let mut elements = room::<T>(shape[0].saturating_mul(columns), "Array::try_from", at)?;
+        rows.into_iter().for_each(|row| elements.extend(row));
+        Ok(Array::adopt(elements, &shape, at))
     }
 }

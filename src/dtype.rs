@@ -365,9 +365,9 @@ pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + seale
     /// The elements as the bytes that an array stores.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// Elements from bytes of an array; a bool is any byte but 0.
+    /// Elements from bytes of an array; a bool is any byte but 0. None where there is no memory for them.
     #[doc(hidden)]
-    fn from_bytes(bytes: &[u8]) -> Vec<Self>;
+    fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
     /// The element as a number.
     #[doc(hidden)]
     fn scalar(self) -> Scalar;
@@ -381,8 +381,11 @@ macro_rules! elements {
             fn bytes(elements: &[Self]) -> &[u8] {
                 bytemuck::cast_slice(elements)
             }
-            fn from_bytes(bytes: &[u8]) -> Vec<Self> {
-                bytemuck::pod_collect_to_vec(&bytes[..bytes.len() / size_of::<Self>() * size_of::<Self>()])
+            fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+                let n = bytes.len() / size_of::<Self>();
+                let mut elements = bytemuck::allocation::try_zeroed_slice_box::<Self>(n).ok()?;
+                bytemuck::cast_slice_mut(&mut elements).copy_from_slice(&bytes[..n * size_of::<Self>()]);
+                Some(elements.into_vec())
             }
             fn scalar(self) -> Scalar {
                 let $v = self;
@@ -413,8 +416,11 @@ impl Element for bool {
     fn bytes(elements: &[Self]) -> &[u8] {
         bytemuck::cast_slice(elements)
     }
-    fn from_bytes(bytes: &[u8]) -> Vec<Self> {
-        bytes.iter().map(|b| *b != 0).collect()
+    fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
+        let mut elements = vec![];
+        elements.try_reserve_exact(bytes.len()).ok()?;
+        elements.extend(bytes.iter().map(|b| *b != 0));
+        Some(elements)
     }
     fn scalar(self) -> Scalar {
         Scalar::Bool(self)

@@ -141,3 +141,26 @@ impl Fault {
         Error::new(self.kind, operation, self.detail, location)
     }
 }
+
+/// There is no memory on the host for so many bytes.
+#[cold]
+pub(crate) fn no_room(
+    bytes: usize,
+    operation: &'static str,
+    at: impl Into<Option<&'static Location<'static>>>,
+) -> Error {
+    Error::new(ErrorKind::OutOfMemory, operation, format!("no memory for {bytes} bytes"), at)
+}
+
+/// An empty vector with room for `n` elements.
+pub(crate) fn room<T>(
+    n: usize,
+    operation: &'static str,
+    at: impl Into<Option<&'static Location<'static>>>,
+) -> Result<Vec<T>> {
+    let mut elements = vec![];
+    match elements.try_reserve_exact(n) {
+        Ok(()) => Ok(elements),
+        Err(_) => Err(no_room(n.saturating_mul(size_of::<T>()), operation, at)),
+    }
+}

@@ -17,7 +17,7 @@ pub(crate) use variant::preview;
 
 use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
 use crate::buffer::Buffer;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{BufferRef, Caps, Kernel, Plan};
 use batch::{Batch, ERROR_BYTES};
 use device::Shared;
@@ -155,7 +155,7 @@ impl Backend for Gpu {
         let (shared, buffer) = (self.shared.clone(), buffer.clone());
         Box::pin(async move {
             shared.check()?;
-            let mut out = Vec::with_capacity(len);
+            let mut out = room::<u8>(len, "download", None)?;
             // no bytes are a synchronization all the same: late errors come out
             loop {
                 let piece = (len - out.len()).min(PIECE);
@@ -260,7 +260,7 @@ impl Gpu {
 
     /// Records a plan's kernels.
     fn record(&self, batch: &mut Batch, plan: &Plan, bindings: Bindings<'_>, temps: &[Buffer]) -> Result<()> {
-        let Bindings { inputs, outputs, scalars, lines } = bindings;
+        let Bindings { inputs, outputs, scalars, lines, .. } = bindings;
         let resources = Resources { inputs, temps, outputs, scalars, lines };
         let stores = |k: &&Kernel| k.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
         if plan.kernels.iter().filter(stores).count() > 1 {

@@ -159,8 +159,8 @@ impl Expr {
 
     /// Elements along an axis at integer positions; negative ones count from the end. An index out of range is an
     /// error that names it: at once on the CPU and in a write, else at the next read or `synchronize` on a GPU (of several
-    /// that one kernel meets, any). The axes of the indices take the place of
-    /// the axis: n-d indices give as many axes more.
+    /// that one kernel meets, any; and without the index and the line where 16,384 gathers have followed it before the
+    /// read). The axes of the indices take the place of the axis: n-d indices give as many axes more.
     ///
     /// ```
     /// use cupric::array;

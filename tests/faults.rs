@@ -319,6 +319,69 @@ fn every_pipeline_fails_once() {
     }
 }
 
+#[test]
+fn a_write_without_scratch_is_whole() {
+    let d = own(&Device::cpu());
+    let mut stage = Stage::new(10, "fault injection: scratch", &d);
+    let old = noise(4, 30 * 20_000);
+    let other = put(&d, noise(5, 15 * 20_000), &[15, 20_000]);
+    let writes: [fn(&mut Array, &Array) -> Result<()>; 5] = [
+        |x, _| x.update(|x| x.sin() * 2.0 + 1.0),
+        |x, _| x.slice_mut(s![.., ..;2]).update(|x| x.exp() - 0.5),
+        |x, _| x.update(|x| x.softmax(-1)),
+        // later kernels want more scratch than the first
+        |x, y| x.assign(concat([y + 1.0, y.exp().layer_norm(-1, 1e-5)], 0)),
+        |x, y| x.assign(concat([y * 2.0, y - y.mean(keep(0)), y.slice(s![..0])], 0)),
+    ];
+    let (mut errors, mut second_ways) = (0, 0);
+    for (w, write) in writes.into_iter().enumerate() {
+        let mut x = put(&d, old.clone(), &[30, 20_000]);
+        write(&mut x, &other).unwrap();
+        let new = x.to_vec::<f32>().unwrap();
+        for onwards in [false, true] {
+            for nth in 1..50 {
+                // threads that have no scratch yet
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+                let mut x = put(&d, old.clone(), &[30, 20_000]);
+                let fault = Fault { site: Some("scratch"), nth, onwards, kind: ErrorKind::OutOfMemory };
+                let (end, _, failed) = pool.install(|| with_fault(&d, fault, || write(&mut x, &other)));
+                let now = x.to_vec::<f32>().unwrap();
+                match end {
+                    Ok(()) => assert!(now == new, "write {w}: wrong after {fault:?}"),
+                    Err(e) => {
+                        assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{e}");
+                        assert!(now == old, "write {w}: {fault:?} left it written in part");
+                        errors += 1;
+                    }
+                }
+                if failed == 0 {
+                    break;
+                }
+                assert!(nth < 49, "write {w}");
+                second_ways += (now == new) as usize;
+                stage.count(1);
+            }
+        }
+    }
+    println!("{errors} errors, {second_ways} second ways");
+    assert!(errors >= 10 && second_ways > 0);
+}
+
+#[test]
+fn a_sum_without_memory_for_its_parts_has_the_same_bits() {
+    let d = own(&Device::cpu());
+    let mut stage = Stage::new(10, "fault injection: scratch", &d);
+    let x = put(&d, noise(6, 1 << 21), &[2, 1 << 20]);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for e in [x.sum(..), x.sum(1), x.t().max(0), x.reshape([1 << 19, 4]).mean(0), x.argmax(1).astype(F32)] {
+        let fault = Fault { site: Some("partial results"), nth: 1, onwards: true, kind: ErrorKind::OutOfMemory };
+        let (end, _, failed) = pool.install(|| with_fault(&d, fault, || e.to_vec::<f32>()));
+        assert!(failed > 0);
+        assert_eq!(end.unwrap(), pool.install(|| e.to_vec::<f32>()).unwrap());
+        stage.count(1);
+    }
+}
+
 #[cfg(feature = "gpu")]
 #[test]
 fn a_write_in_several_dispatches_is_whole() {

@@ -9,6 +9,7 @@ mod found {
     mod folding;
     mod limits;
     mod lines;
+    mod memory;
     mod plans;
     mod planted;
     mod products;

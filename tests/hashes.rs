@@ -232,6 +232,26 @@ fn all() -> BTreeMap<String, u64> {
     out
 }
 
+#[test]
+fn pinned_programs_say_something() {
+    let all = programs::pinned();
+    let kinds = ["program f32", "program f64", "product"];
+    assert_eq!(kinds.map(|k| all.iter().filter(|p| p.name.starts_with(k)).count()), [110, 50, 40]);
+    let weak: Vec<String> = all.iter().filter_map(|p| Some(format!("{}: {}", p.name, p.weakness()?))).collect();
+    assert!(weak.is_empty(), "{} weak programs:\n{}", weak.len(), weak.join("\n"));
+    for name in ["hashes.txt", "lavapipe.txt"] {
+        let known = parse(&std::fs::read_to_string(file(name)).unwrap());
+        let mut of: BTreeMap<u64, &str> = BTreeMap::new();
+        for p in &all {
+            let Some(hash) = known.get(&p.name) else { continue };
+            if let Some(other) = of.insert(*hash, &p.name) {
+                panic!("{name}: {} and {other} have one hash", p.name);
+            }
+        }
+        assert!(of.len() * 10 > all.len() * 9, "{name} has {} of {} programs", of.len(), all.len());
+    }
+}
+
 fn differences(what: &str, got: &BTreeMap<String, u64>, want: &BTreeMap<String, u64>) {
     let wrong: Vec<&String> = got.keys().chain(want.keys()).filter(|k| got.get(*k) != want.get(*k)).collect();
     assert!(wrong.is_empty(), "{what}: {} of {} differ: {wrong:?}", wrong.len(), want.len());

@@ -11,7 +11,7 @@ fn elements<T: Element>(text: &str, size: usize, number: impl Fn(f64) -> T) -> V
         "range" => (0..size).map(|i| number(i as f64)).collect(),
         hex => {
             let byte = |i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
-            T::from_bytes(&(0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>())
+            T::from_bytes(&(0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()).unwrap()
         }
     }
 }

@@ -138,11 +138,12 @@ impl Array {
             planned = plan_of(&value)?;
         }
         drop(value);
-        let write = |output: &Buffer, own: &Buffer| -> Result<()> {
+        let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
             let inputs: SmallVec<[(Buffer, usize); 4]> =
                 planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
             let outputs = std::slice::from_ref(output);
-            let bindings = Bindings { inputs: &inputs, outputs, scalars: &planned.scalars, lines: &planned.lines };
+            let (scalars, lines) = (&planned.scalars, &planned.lines);
+            let bindings = Bindings { inputs: &inputs, outputs, scalars, lines, replaces };
             device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
         };
         let alone = match Arc::get_mut(&mut self.0.0) {
@@ -154,7 +155,7 @@ impl Array {
         };
         let (own, layout) = self.leaf();
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
-            return write(own, own);
+            return write(own, own, true);
         }
         // the new value in a buffer of its own, under the same layout
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
@@ -166,7 +167,7 @@ impl Array {
             let copy = all.0.compact(at)?;
             copy.leaf().0.clone()
         };
-        write(&fresh, own)?;
+        write(&fresh, own, false)?;
         *self = Array::new(fresh, layout.clone(), dtype, at);
         Ok(())
     }

@@ -82,6 +82,15 @@ impl Faults {
         if self.flags.load(Relaxed) & COUNTS == 0 { None } else { self.count(site) }
     }
 
+    /// The same at a site that is reached a different number of times in each run, as threads take turns: it counts only
+    /// in a plan that names it. Whether the call fails.
+    #[inline]
+    pub fn hit_alone(&self, site: &'static str) -> bool {
+        self.flags.load(Relaxed) & COUNTS != 0
+            && self.counting().planned.is_some_and(|p| p.site == Some(site))
+            && self.count(site).is_some()
+    }
+
     #[cold]
     fn count(&self, site: &'static str) -> Option<ErrorKind> {
         let mut c = self.counting();

@@ -37,7 +37,7 @@ struct Compiler<'a, 'b> {
 /// Compiles a kernel for tiles of these sizes.
 pub(super) fn compile<'a>(
     kernel: &'a Kernel,
-    bound: &Bound<'_>,
+    bound: &'a Bound<'_>,
     order: Order,
     outer: Level,
     inner: Level,
@@ -62,6 +62,7 @@ pub(super) fn compile<'a>(
             passes: SmallVec::new(),
             writes: SmallVec::new(),
             arena: 0,
+            faults: &bound.pool.faults,
             bad: Mutex::new(None),
         },
         root: SmallVec::new(),

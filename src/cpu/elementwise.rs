@@ -3,13 +3,12 @@
 use super::compile::{compile, operands};
 use super::program::{BadIndex, Bound, Goal, Level, Order, Program, internal};
 use super::threads::threads;
-use super::tile::{Frame, TILE, Tile};
+use super::tile::{Frames, TILE, Tile};
 use crate::backend::index_out_of_range;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Load, Op, Store};
 use crate::layout::{Shape, Strides};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Work below this many bytes is not worth waking another thread.
 pub(super) const ALONE: usize = 128 << 10;
@@ -62,7 +61,9 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     if kernel.values.iter().any(|v| v.inner) {
         return Err(internal(kernel, "an inner value in an elementwise kernel"));
     }
-    if let Some(done) = super::small::run(kernel, bound) {
+    if !bound.rehearses
+        && let Some(done) = super::small::run(kernel, bound)
+    {
         return done;
     }
     let turned;
@@ -124,30 +125,28 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
             Tile { r0: rest * a + r, nr: BLOCK[0].min(a - r), c0, nc: BLOCK[1].min(cols - c0), start: 0 }
         }
     };
-    let failed = AtomicBool::new(false);
+    let Some(frames) = Frames::new(&program) else { return Err(out_of_memory(kernel)) };
+    if bound.rehearses {
+        frames.end();
+        return Ok(());
+    }
     let body = |from: usize, to: usize| {
-        let Some(mut frame) = Frame::begin(&program) else {
-            return failed.store(true, Relaxed);
-        };
-        for t in from..to {
-            let tile = tile(t);
-            if tile.nc == 0 {
-                continue;
-            }
-            // SAFETY: the tiles of all tasks are apart from each other; the program was compiled for this size.
-            unsafe {
-                frame.run(&program, program.stages[0].clone(), tile);
-                for w in &program.writes {
-                    if !w.direct {
-                        frame.write(&program.places[w.place], frame.at[w.id], tile, w.stream);
+        frames.with(|frame| {
+            for tile in (from..to).map(tile).filter(|t| t.nc > 0) {
+                // SAFETY: the tiles of all tasks are apart from each other; the program was compiled for this size.
+                unsafe {
+                    frame.run(&program, program.stages[0].clone(), tile);
+                    for w in &program.writes {
+                        if !w.direct {
+                            frame.write(&program.places[w.place], frame.at[w.id], tile, w.stream);
+                        }
                     }
                 }
             }
-        }
-        if program.writes.iter().any(|w| w.stream) {
-            super::strided::fence();
-        }
-        frame.end();
+            if program.writes.iter().any(|w| w.stream) {
+                super::strided::fence();
+            }
+        })
     };
     let bytes = n.saturating_mul(weight(kernel));
     if bytes <= ALONE || tiles == 1 {
@@ -156,9 +155,7 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> 
         let tasks = tiles.min(threads() * 8);
         share(tasks, bytes, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
-    if failed.load(Relaxed) {
-        return Err(out_of_memory(kernel));
-    }
+    frames.end();
     verdict(&program, bound)
 }
 

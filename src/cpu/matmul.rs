@@ -46,9 +46,9 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     }
     let (batch, mn) = kernel.outer.split_at(rank - 2);
     let sizes = Sizes { batch, m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
-    let Bindings { inputs, outputs, scalars, lines } = bound.bindings;
-    let mut own =
-        Bound { bindings: Bindings { inputs, outputs, scalars, lines }, temps: bound.temps.clone(), pool: bound.pool };
+    let Bindings { inputs, outputs, scalars, lines, .. } = bound.bindings;
+    let bindings = Bindings { inputs, outputs, scalars, lines, replaces: false };
+    let mut own = Bound { bindings, temps: bound.temps.clone(), pool: bound.pool, rehearses: false };
     let ours = matches!(sizes.compute, Compute::F32 | Compute::F64);
     // loads[0] has no columns, loads[1] no rows
     let a = operand(kernel, &mut own, a, &sizes, rank - 1, false)?;

@@ -4,7 +4,7 @@
 use super::fold::FoldSpec;
 use super::memory::{CpuMemory, Pool};
 use super::strided::Axis;
-use crate::backend::Bindings;
+use crate::backend::{Bindings, Faults};
 use crate::buffer::Buffer;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +19,8 @@ pub(super) struct Bound<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Arc<Pool>,
+    /// Whether kernels only ask for their scratch, and write nothing.
+    pub rehearses: bool,
 }
 
 /// A buffer as memory.
@@ -266,6 +268,7 @@ pub(super) struct Program<'a> {
     pub writes: SmallVec<[Write; 2]>,
     /// Bytes of scratch.
     pub arena: usize,
+    pub faults: &'a Faults,
     /// The first index out of range.
     pub bad: Mutex<Option<BadIndex>>,
 }

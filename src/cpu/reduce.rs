@@ -2,16 +2,15 @@
 
 use super::compile::compile;
 use super::elementwise::{ALONE, out_of_memory, share, verdict, weight};
-use super::fold::{FoldSpec, Folder, SERIAL};
+use super::fold::{Folder, SERIAL};
 use super::program::{Bound, Goal, Level, Order, Program};
 use super::strided;
 use super::threads::threads;
-use super::tile::{Frame, TILE, Tile};
+use super::tile::{Frame, Frames, TILE, Tile};
 use crate::error::Result;
 use crate::kernel::{Kernel, KernelKind, Lanes};
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Rows shorter than this are reduced side by side, one to a column.
 const SHORT: usize = 512;
@@ -41,8 +40,9 @@ fn order(kernel: &Kernel) -> Order {
 }
 
 /// A kernel cut into blocks of outer indices, and those into parts of the inner space.
-struct Job<'a> {
-    program: Program<'a>,
+struct Job<'a, 'p> {
+    program: &'a Program<'p>,
+    frames: &'a Frames<'a, 'p>,
     outer: usize,
     n: usize,
     /// Outer indices of a block.
@@ -99,25 +99,37 @@ fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
         let blocks = n.div_ceil(parts).div_ceil(unit);
         part = unit * mutant!(tree_depends_on_threads, blocks, blocks.next_power_of_two());
     }
-    let job = Job { program, outer, n, each, part };
+    let mut partial: Vec<u64> = vec![];
+    if part < n {
+        let width: usize = program.passes[0].feeds.iter().map(|f| f.spec.partial()).sum();
+        let words = blocks * n.div_ceil(part) * width / 8;
+        match partial.try_reserve_exact(words) {
+            _ if program.faults.hit_alone("partial results") => part = n,
+            Ok(()) => partial.resize(words, 0),
+            // in one part no more memory is needed, and the tree is the same
+            Err(_) => part = n,
+        }
+    }
+    let Some(frames) = Frames::new(&program) else { return Err(out_of_memory(kernel)) };
+    if bound.rehearses {
+        frames.end();
+        return Ok(());
+    }
+    let job = Job { program: &program, frames: &frames, outer, n, each, part };
     let parts = n.div_ceil(part).max(1);
-    let failed = AtomicBool::new(false);
     if parts == 1 {
         // neighbouring blocks go to one task, which saves it the setup
         let tasks = blocks.min(threads * 16);
-        let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks, &failed);
+        let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
         if tasks == 1 { body(0) } else { share(tasks, bytes, body) }
     } else {
-        let width: usize = job.specs().map(|s| s.partial()).sum();
-        let mut partial = vec![0u64; blocks * parts * width / 8];
+        let width = partial.len() * 8 / (blocks * parts);
         let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
-        share(blocks * parts, bytes, |i| job.part(i / parts, i % parts, all.slot(i), &failed));
-        share(blocks, blocks * parts * width, |b| job.merge(b, parts, all.slot(b * parts), width, &failed));
+        share(blocks * parts, bytes, |i| job.part(i / parts, i % parts, all.slot(i)));
+        share(blocks, blocks * parts * width, |b| job.merge(b, parts, all.slot(b * parts), width));
     }
-    if failed.load(Relaxed) {
-        return Err(out_of_memory(kernel));
-    }
-    verdict(&job.program, bound)
+    frames.end();
+    verdict(&program, bound)
 }
 
 /// Partial results, one after the other.
@@ -137,11 +149,7 @@ impl Partial {
 
 type Folders = SmallVec<[Folder; 1]>;
 
-impl Job<'_> {
-    fn specs(&self) -> impl Iterator<Item = FoldSpec> {
-        self.program.passes.iter().flat_map(|p| p.feeds.iter().map(|f| f.spec))
-    }
-
+impl Job<'_, '_> {
     /// The tile of outer indices that is block `b`.
     fn block(&self, b: usize) -> Tile {
         let c0 = b * self.each;
@@ -168,26 +176,24 @@ impl Job<'_> {
         if self.program.order == Order::Cols { 1 } else { block.nc }
     }
 
-    fn blocks(&self, range: Range<usize>, failed: &AtomicBool) {
-        let Some(mut frame) = Frame::begin(&self.program) else {
-            return failed.store(true, Relaxed);
-        };
-        for b in range {
-            let block = self.block(b);
-            // SAFETY: blocks are apart from each other, and inside the space.
-            unsafe {
-                for p in 0..self.program.passes.len() {
-                    frame.run(&self.program, self.program.stages[p].clone(), block);
-                    let mut folders = self.folders(&frame, p, block);
-                    for row in 0..self.rows(block) {
-                        self.walk(&mut frame, p, block, row, 0..self.n, &mut folders);
-                        self.finish(&frame, p, row, &mut folders);
+    fn blocks(&self, range: Range<usize>) {
+        self.frames.with(|frame| {
+            for b in range {
+                let block = self.block(b);
+                // SAFETY: blocks are apart from each other, and inside the space.
+                unsafe {
+                    for p in 0..self.program.passes.len() {
+                        frame.run(self.program, self.program.stages[p].clone(), block);
+                        let mut folders = self.folders(frame, p, block);
+                        for row in 0..self.rows(block) {
+                            self.walk(frame, p, block, row, 0..self.n, &mut folders);
+                            self.finish(frame, p, row, &mut folders);
+                        }
                     }
+                    self.close(frame, block);
                 }
-                self.close(&mut frame, block);
             }
-        }
-        frame.end();
+        })
     }
 
     /// Takes the results of a pass to their registers.
@@ -203,7 +209,7 @@ impl Job<'_> {
     /// The last outer values, and their stores.
     // SAFETY: as `walk`.
     unsafe fn close(&self, frame: &mut Frame, block: Tile) {
-        let program = &self.program;
+        let program = self.program;
         // SAFETY: the caller's promise.
         unsafe {
             frame.run(program, program.stages[program.passes.len()].clone(), block);
@@ -227,7 +233,7 @@ impl Job<'_> {
         part: Range<usize>,
         folders: &mut Folders,
     ) {
-        let (program, pass) = (&self.program, &self.program.passes[p]);
+        let (program, pass) = (self.program, &self.program.passes[p]);
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;
         let step = if cols { program.inner.rows } else { TILE };
@@ -272,38 +278,31 @@ impl Job<'_> {
     }
 
     /// Reduces one part of a block, which is a single row or a block of columns, to a partial result.
-    fn part(&self, b: usize, part: usize, out: *mut u8, failed: &AtomicBool) {
-        let Some(mut frame) = Frame::begin(&self.program) else {
-            return failed.store(true, Relaxed);
-        };
+    fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
         let range = part * self.part..((part + 1) * self.part).min(self.n);
         // SAFETY: as in `blocks`; the slot has room for the partial results of all reductions.
-        unsafe {
+        self.frames.with(|frame| unsafe {
             let mut to = out;
-            frame.run(&self.program, self.program.stages[0].clone(), block);
-            let mut folders = self.folders(&frame, 0, block);
+            frame.run(self.program, self.program.stages[0].clone(), block);
+            let mut folders = self.folders(frame, 0, block);
             for row in 0..self.rows(block) {
-                self.walk(&mut frame, 0, block, row, range.clone(), &mut folders);
+                self.walk(frame, 0, block, row, range.clone(), &mut folders);
             }
             for (f, folder) in self.program.passes[0].feeds.iter().zip(&mut folders) {
                 std::ptr::copy_nonoverlapping(folder.collapse(), to, f.spec.partial());
                 to = to.add(f.spec.partial());
             }
-        }
-        frame.end();
+        })
     }
 
     /// Merges a block's parts.
-    fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize, failed: &AtomicBool) {
-        let Some(mut frame) = Frame::begin(&self.program) else {
-            return failed.store(true, Relaxed);
-        };
+    fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
         // SAFETY: as in `part`.
-        unsafe {
-            frame.run(&self.program, self.program.stages[0].clone(), block);
-            let mut folders = self.folders(&frame, 0, block);
+        self.frames.with(|frame| unsafe {
+            frame.run(self.program, self.program.stages[0].clone(), block);
+            let mut folders = self.folders(frame, 0, block);
             for part in 0..parts {
                 let mut at = from.add(part * width) as *const u8;
                 for (f, folder) in self.program.passes[0].feeds.iter().zip(&mut folders) {
@@ -311,9 +310,8 @@ impl Job<'_> {
                     at = at.add(f.spec.partial());
                 }
             }
-            self.finish(&frame, 0, 0, &mut folders);
-            self.close(&mut frame, block);
-        }
-        frame.end();
+            self.finish(frame, 0, 0, &mut folders);
+            self.close(frame, block);
+        })
     }
 }

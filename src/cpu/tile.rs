@@ -8,6 +8,7 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 /// Elements of a tile.
 pub(super) const TILE: usize = 2048;
@@ -38,8 +39,12 @@ pub(super) struct Frame {
     arena: NonNull<u8>,
     size: usize,
     pub at: Vec<*mut u8>,
+    /// Room for a tile of elements as they are stored.
     raw: Vec<u64>,
 }
+
+// SAFETY: a frame owns its scratch; its pointers are used by whoever holds it.
+unsafe impl Send for Frame {}
 
 impl Drop for Frame {
     fn drop(&mut self) {
@@ -58,18 +63,60 @@ thread_local! {
 /// Scratch beyond this is not kept between kernels.
 const KEPT: usize = 16 << 20;
 
+/// The frames of a kernel's tasks. One is there before the first task begins, and a task that gets none of its own
+/// waits for it: so memory is missing before anything is written, or never.
+pub(super) struct Frames<'a, 'p> {
+    program: &'a Program<'p>,
+    first: Mutex<Box<Frame>>,
+}
+
+impl<'a, 'p> Frames<'a, 'p> {
+    /// None if there is no memory for a frame.
+    pub fn new(program: &'a Program<'p>) -> Option<Frames<'a, 'p>> {
+        Some(Frames { program, first: Mutex::new(Frame::begin(program)?) })
+    }
+
+    /// Runs a task, which must not share out work of its own.
+    pub fn with(&self, task: impl FnOnce(&mut Frame)) {
+        if let Ok(mut frame) = self.first.try_lock() {
+            return task(&mut frame);
+        }
+        match Frame::begin(self.program) {
+            Some(mut frame) => {
+                task(&mut frame);
+                frame.end();
+            }
+            None => task(&mut self.first.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// Leaves the first frame to the thread's next kernel.
+    pub fn end(self) {
+        self.first.into_inner().unwrap_or_else(PoisonError::into_inner).end();
+    }
+}
+
 impl Frame {
     /// A frame for a program, with its uniform registers filled. None if there is no memory for it.
-    pub fn begin(program: &Program<'_>) -> Option<Box<Frame>> {
+    fn begin(program: &Program<'_>) -> Option<Box<Frame>> {
         let mut frame = FRAME.take().unwrap_or_else(|| {
             Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new() })
         });
         if frame.size < program.arena {
+            if program.faults.hit_alone("scratch") {
+                return None;
+            }
             let size = program.arena.next_power_of_two().max(64 << 10);
             let layout = Layout::from_size_align(size, PAGE).ok()?;
             // SAFETY: the size is not 0.
             let arena = NonNull::new(unsafe { alloc(layout) })?;
             drop(std::mem::replace(&mut *frame, Frame { arena, size, at: Vec::new(), raw: Vec::new() }));
+        }
+        if program.places.iter().any(|p| p.convert.is_some()) {
+            let room = program.outer.size().max(program.inner.size());
+            frame.raw.try_reserve_exact(room.saturating_sub(frame.raw.len())).ok()?;
+            let room = room.max(frame.raw.len());
+            frame.raw.resize(room, 0);
         }
         frame.at.clear();
         frame.at.resize(2 * program.kernel.values.len(), std::ptr::null_mut());
@@ -108,7 +155,7 @@ impl Frame {
     }
 
     /// Leaves the frame to the thread's next task.
-    pub fn end(self: Box<Frame>) {
+    fn end(self: Box<Frame>) {
         if self.size <= KEPT {
             FRAME.set(Some(self));
         }
@@ -119,12 +166,9 @@ impl Frame {
         self.arena.as_ptr().wrapping_add(at)
     }
 
-    /// Room for `n` raw elements.
+    /// Room for `n` raw elements, at most a tile.
     fn raw(&mut self, n: usize) -> *mut u8 {
-        if self.raw.len() < n {
-            self.raw.resize(n, 0);
-        }
-        self.raw.as_mut_ptr() as *mut u8
+        self.raw[..n].as_mut_ptr() as *mut u8
     }
 
     /// Runs steps over a tile.

@@ -146,8 +146,8 @@ impl Shared {
         loop {
             let leaving = {
                 let mut pool = lock(&self.pool);
-                let limit = self.limit.unwrap_or(u64::MAX);
-                let limit = mutant!(limit_64_bytes_too_large_on_gpu, limit.saturating_add(64), limit);
+                let asked = self.limit.unwrap_or(u64::MAX);
+                let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
                 if pool.used.saturating_add(size) > limit {
                     return false;
                 }

@@ -120,7 +120,7 @@ macro_rules! with_type {
 /// An array of elements given by their bits, on a device.
 pub fn array(dtype: DType, bits: &[u64], shape: &[usize], device: &Device) -> Result<Array> {
     let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes().into_iter().take(dtype.size())).collect();
-    with_type!(dtype, T => Array::from_vec(T::from_bytes(&bytes), shape)?.to_device(device))
+    with_type!(dtype, T => Array::from_vec(T::from_bytes(&bytes).unwrap(), shape)?.to_device(device))
 }
 
 /// The elements of an expression as bits, in C order.

@@ -282,8 +282,8 @@ fn leaf(node: &Value) -> Result<Array> {
     let small = |w: u64| ((w >> 40) % 19) as i64 - if t.is_signed_integer() { 9 } else { 0 };
     let raw = kind == "raw" || t.is_integer() && kind != "small";
     with_type!(t, T => {
-        let bits = |w: u64| T::from_bytes(&(w >> (64 - 8 * t.size())).to_le_bytes())[0];
-        let number = |w: u64| if t.is_float() { from_f64::<T>(float(w)) } else { T::from_bytes(&small(w).to_le_bytes())[0] };
+        let bits = |w: u64| T::from_bytes(&(w >> (64 - 8 * t.size())).to_le_bytes()).unwrap()[0];
+        let number = |w: u64| if t.is_float() { from_f64::<T>(float(w)) } else { T::from_bytes(&small(w).to_le_bytes()).unwrap()[0] };
         Array::from_vec(w.map(|w| if raw { bits(w) } else { number(w) }).collect::<Vec<T>>(), shape)
     })
 }
@@ -296,5 +296,5 @@ fn from_f64<T: Element>(x: f64) -> T {
         DType::F32 => (x as f32).to_bits() as u64,
         _ => x.to_bits(),
     };
-    T::from_bytes(&bytes.to_le_bytes())[0]
+    T::from_bytes(&bytes.to_le_bytes()).unwrap()[0]
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Error, why, the body of a function that has `x: Array` (mutable), `n: f32` and gives `cupric::Result<()>`.
-const PROGRAMS: [(&str, &str, &str); 22] = [
+const PROGRAMS: [(&str, &str, &str); 25] = [
     ("", "the control: this one must compile", "x.assign(&x * n + 1.0)?;"),
     ("E0368", "+= could not report an error", "x += 1.0;"),
     ("E0368", "nor could -=", "x -= &x.clone();"),
@@ -19,6 +19,9 @@ const PROGRAMS: [(&str, &str, &str); 22] = [
     ("E0277", "so would a u8", "let _ = 1u8 + &x;"),
     ("E0277", "text is no operand", "let _ = &x + \"1\";"),
     ("E0277", "nor is a Vec", "let _ = &x + vec![1.0];"),
+    ("E0277", "text is no element", "let _ = array![\"one\", \"two\"];"),
+    ("E0308", "elements have one type", "let _ = array![1.5, 2];"),
+    ("E0308", "rows have one length", "let _ = array![[1.0, 2.0], [3.0]];"),
     ("E0277", "an axis is no float", "let _ = x.sum(1.0);"),
     ("E0277", "no such element type", "let _ = x.to_vec::<String>()?;"),
     ("E0277", "elements are not iterated over", "for _ in &x {}"),

@@ -1,0 +1,64 @@
+//! Memory of the host that is not there: an error, never the end of the process.
+
+use crate::support::*;
+use cupric::DType::*;
+use cupric::*;
+use std::process::Command;
+
+/// Elements of 64 MiB as f32, where a process may have 700 MB.
+const N: usize = 16 << 20;
+
+/// In a process of little memory: what copies elements on the host.
+#[test]
+fn a_copy_on_the_host_without_memory_is_an_error() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    if std::env::var_os("CUPRIC_LITTLE_MEMORY").is_some() {
+        return with_little_memory();
+    }
+    let limited =
+        "ulimit -v 700000 && exec \"$0\" --exact found::memory::a_copy_on_the_host_without_memory_is_an_error";
+    let run = Command::new("sh")
+        .args(["-c", limited])
+        .arg(std::env::current_exe().unwrap())
+        .env("CUPRIC_LITTLE_MEMORY", "1")
+        .env("RAYON_NUM_THREADS", "1")
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && said.contains("1 passed"), "{:?}\n{said}\n{errors}", run.status);
+}
+
+fn with_little_memory() {
+    fn refused<T>(r: Result<T>) {
+        assert_eq!(r.err().map(|e| e.kind()), Some(ErrorKind::OutOfMemory));
+    }
+    fn until_refused<T>(f: impl Fn() -> Result<T>) -> Vec<T> {
+        let mut held = vec![];
+        while held.len() < 20 {
+            match f() {
+                Ok(v) => held.push(v),
+                Err(e) => {
+                    assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{e}");
+                    return held;
+                }
+            }
+        }
+        panic!("twenty copies fit");
+    }
+    let x = full([N], 1.5, F32).to_device(&own(&Device::cpu())).unwrap();
+    let truths = full([4 * N], true, Bool).eval().unwrap();
+    let rows = vec![vec![1u8; 2 * N]; 2];
+    // a read takes two copies, and either may be the one that is missing
+    let first = until_refused(|| x.to_vec::<f32>());
+    let second = until_refused(|| Array::from_slice(&rows[0], [2 * N]));
+    refused(truths.to_vec::<bool>());
+    refused(x.to_vec::<f32>());
+    refused(x.to_device(&own(&Device::cpu())));
+    refused(Array::try_from(rows));
+    assert!(!first.is_empty() && x.sum(..).item::<f32>().is_ok());
+    drop((first, second));
+    assert_eq!(x.to_vec::<f32>().unwrap().len(), N);
+}
