@@ -366,8 +366,8 @@ impl<'a> Walk<'a> {
         for r in &self.roots {
             let node = number[*r as usize];
             let output = *outputs.entry(node).or_insert(arena.roots.len());
-            let last = arena.roots.len().saturating_sub(1);
-            arena.output_of.push(mutant!(equal_results_take_the_last, output.max(last), output));
+            let shown = mutant!(equal_results_take_the_last, output.max(arena.roots.len().saturating_sub(1)), output);
+            arena.output_of.push(shown);
             if output == arena.roots.len() {
                 arena.roots.push(node);
             }
