@@ -90,7 +90,7 @@ list! {
     equal_results_take_the_last, "7 random expressions", "semantics cpu::several", "a result asked for twice is that before it";
     equal_takes_without_mode, "7 random expressions", "found planted::cpu::takes", "equal takes that differ in mode alone are one";
     erfc_quotient_uncorrected, "4 f32 sweep", "sweep once_wrong", "erfc divides with a reciprocal that is not corrected";
-    error_forgotten, "1 refusals", "refusals cpu", "a number that does not fit is written all the same";
+    error_forgotten, "1 refusals", "found creation::cpu::creation_computes", "a number that does not fit is written all the same";
     error_of_another_gather, "10 faults", "found planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "errors the_first_error", "an error names the line of eval, not of the operation";
     exponents_at_a_ratio_of_1000, "18 printing", "print equal", "a ratio of just 1000 prints exponents";
