@@ -170,7 +170,8 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
             // scaled, so that no difference of finite numbers overflows
-            let n = ((b * 0.25 - a * 0.25) / (s * 0.25)).ceil();
+            let scale = mutant!(long_range_overflows, 1.0, 0.25);
+            let n = ((b * scale - a * scale) / (s * scale)).ceil();
             if s == 0.0 || !n.is_finite() {
                 return Err(wrong(format!("no range from {a} to {b} by {s}")));
             }
@@ -240,7 +241,8 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
             let here = binary(&logic::equal, &i, k, at);
             ufunc(&logic::SELECT, smallvec![here.into_arg(), value.into_arg(), others.into_arg()], at)
         };
-        Ok(end(n - 1, b, end(0, a, line)))
+        let line = mutant!(line_without_its_start, line, end(0, a, line));
+        Ok(end(n - 1, b, line))
     })
 }
 

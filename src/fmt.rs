@@ -283,7 +283,10 @@ fn is_scientific(finite: &[f64], dtype: DType) -> bool {
     let sizes = || finite.iter().map(|v| v.abs()).filter(|v| *v != 0.0);
     let Some(max) = sizes().reduce(f64::max) else { return false };
     let min = sizes().fold(max, f64::min);
-    max >= scientific_from(dtype) || min < rounded(1e-4, dtype) || rounded(max / min, dtype) > 1000.0
+    let apart = rounded(max / min, dtype);
+    max >= scientific_from(dtype)
+        || min < rounded(1e-4, dtype)
+        || mutant!(exponents_at_a_ratio_of_1000, apart >= 1000.0, apart > 1000.0)
 }
 
 /// Floats share their form: with exponents or without, the point in the same column.

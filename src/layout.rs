@@ -189,7 +189,8 @@ impl Layout {
             }
             // the merged old axes must run on without a gap
             for w in old[first..=i].windows(2) {
-                if self.strides[w[0]] != self.strides[w[1]] * self.shape[w[1]] as isize {
+                let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
+                if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {
                     return None;
                 }
             }

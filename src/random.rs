@@ -48,7 +48,8 @@ impl Rng {
     /// A source of its own, independent of this one from here on.
     pub fn split(&mut self) -> Rng {
         let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
-        Rng { seed: words[0] as u64 | (words[1] as u64) << 32, stream: 0 }
+        let high = mutant!(split_by_half_a_seed, 0, words[1]);
+        Rng { seed: words[0] as u64 | (high as u64) << 32, stream: 0 }
     }
 
     fn next(&mut self) -> u32 {
@@ -176,7 +177,7 @@ impl Rng {
             }
             let high = high as u32;
             let mut hit = binary(&logic::less, word(0), word_constant(high, at), at);
-            if low != 0 {
+            if mutant!(bernoulli_by_one_word, false, low != 0) {
                 let same = binary(&logic::equal, word(0), word_constant(high, at), at);
                 let below = binary(&logic::less, word(1), word_constant(low, at), at);
                 hit = binary(&logic::logical_or, hit, binary(&logic::logical_and, same, below, at), at);

@@ -246,7 +246,8 @@ impl Folder {
             let shift = usize::BITS - bunch.trailing_zeros();
             for block in 0..bunch {
                 let from = Block { ptr: scratch.add(block * size), rows: 0, cols: bunch as isize };
-                let to = Block { ptr: turned.add((block.reverse_bits() >> shift) * w * size), rows: 0, cols: 1 };
+                let at = mutant!(blocks_of_a_bunch_in_order, block, block.reverse_bits() >> shift);
+                let to = Block { ptr: turned.add(at * w * size), rows: 0, cols: 1 };
                 strided::copy(size, from, to, 1, w);
             }
             let mut half = bunch / 2;
@@ -459,7 +460,7 @@ impl Folder {
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
     let beyond = if largest { x > best } else { x < best };
-    best == best && (beyond || x != x)
+    mutant!(nan_after_nan, true, best == best) && (beyond || x != x)
 }
 
 /// Row by row over several columns.

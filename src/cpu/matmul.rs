@@ -128,7 +128,8 @@ fn operand(
     let wanted = storage(sizes.compute);
     // B by rows of n
     let last = if absent == rank - 2 { rank - 2 } else { rank - 1 };
-    let loose = rows && sizes.k > 0 && !(strides[last] == 1 || dims[last] == 1);
+    let loose =
+        mutant!(transposed_b_read_as_rows, false, rows) && sizes.k > 0 && !(strides[last] == 1 || dims[last] == 1);
     if sizes.k == 0 || load.dtype == wanted && load.dtype != DType::Bool && inner.step.is_some() && !loose {
         let ptr = match sizes.k {
             0 => memory.ptr,
@@ -367,7 +368,7 @@ impl One {
                 for k0 in (0..self.k).step_by(K) {
                     let depth = K.min(self.k - k0);
                     for i0 in (0..self.m).step_by(ROWS) {
-                        for i in i0..(i0 + ROWS).min(self.m) {
+                        for i in i0..(i0 + ROWS).min(mutant!(integer_rows_beyond_four, self.m.max(4) / 4 * 4, self.m)) {
                             let row = std::slice::from_raw_parts_mut(c.offset(i as isize * self.mc).add(j0), width);
                             for k in k0..k0 + depth {
                                 let x = *a.offset(i as isize * self.ma + k as isize * self.ka);

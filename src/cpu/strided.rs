@@ -145,7 +145,7 @@ unsafe fn squares<T: Copy>(
             }
         }
         for r in 0..nr as isize {
-            let from = if r < nrb as isize { ncb } else { 0 };
+            let from = if r < nrb as isize { ncb } else { mutant!(transposed_corner_left, ncb, 0) };
             for c in from as isize..nc as isize {
                 *d.offset(r * ds + c) = *s.offset(r + c * ss);
             }
@@ -370,7 +370,7 @@ impl<'a> Axis<'a> {
             index[last] += count;
             // the odometer's carry
             let mut d = last;
-            while d > 0 && index[d] == self.dims[d] {
+            while d > mutant!(odometer_carries_once, last - 1, 0) && index[d] == self.dims[d] {
                 offset += self.strides[d - 1] - self.dims[d] as isize * self.strides[d];
                 index[d] = 0;
                 index[d - 1] += 1;

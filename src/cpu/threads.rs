@@ -23,7 +23,7 @@ fn has_pool() -> bool {
     }
     let here = process::id();
     let (looked, found) = SEEN.get();
-    if looked == here {
+    if mutant!(fork_not_seen, looked != 0, looked == here) {
         return found;
     }
     // a thread that has looked elsewhere has come here without its pool

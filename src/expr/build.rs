@@ -136,7 +136,7 @@ fn compare_mixed_signs(row: &'static Ufunc, args: &[Arg], a: DType, b: DType, at
     // what the comparison says of a negative number and any unsigned one
     let if_negative = match row.name {
         "not_equal" => true,
-        "less" | "less_equal" => !swapped,
+        "less" | "less_equal" => mutant!(unsigned_less_than_negative, true, !swapped),
         "greater" | "greater_equal" => swapped,
         _ => false,
     };

@@ -421,7 +421,7 @@ impl Batch {
         let Some(gather) = self.checked.iter().find(|c| mutant!(error_of_another_gather, true, c.id == id)) else {
             return Some(Error::new(ErrorKind::Index, "take", "an index is out of range", None));
         };
-        let bits = (high as u64) << 32 | low as u64;
+        let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
         Some(index_out_of_range(index, gather.extent, gather.line))
     }

@@ -162,7 +162,7 @@ impl Shared {
             let z = left.div_ceil(x * y).min(max);
             params[5] = x as u32;
             params[6] = y as u32;
-            params[7] = first as u32;
+            params[7] = mutant!(next_dispatch_starts_again, 0, first as u32);
             batch.record(self, &pipeline, &bound, &params, [x as u32, y as u32, z as u32])?;
             for p in &places {
                 p.raw.batch.store(batch.serial(), Relaxed);
@@ -347,7 +347,7 @@ impl Shared {
                         p[at + 1] = (bits >> 32) as u32;
                     }
                 };
-                put(form.offsets + column, offset.wrapping_add(start));
+                put(form.offsets + column, offset.wrapping_add(mutant!(index_without_its_window, 0, start)));
                 for (at, stride) in starts.iter().zip(&**strides) {
                     put(at + 1 + column, *stride as i64);
                 }

@@ -182,7 +182,7 @@ impl<'a> Parser<'a> {
         let value = digits.iter().try_fold(0usize, |n, d| n.checked_mul(10)?.checked_add((d - b'0') as usize));
         let length = value.filter(|n| isize::try_from(*n).is_ok()).ok_or_else(|| self.found("a length below 2^63"))?;
         self.rest = match rest {
-            [b'L', rest @ ..] if self.python2 => rest,
+            [b'L', rest @ ..] if mutant!(long_integer_of_python_3, true, self.python2) => rest,
             _ => rest,
         };
         Ok(length)

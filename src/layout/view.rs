@@ -230,7 +230,8 @@ impl View {
                     }
                     let n = shape[axis] as isize;
                     let (lo, hi) = if step > 0 { (0, n) } else { (-1, n - 1) };
-                    let bound = |b: isize| (if b < 0 { b.saturating_add(n) } else { b }).clamp(lo, hi);
+                    let least = mutant!(end_of_a_backward_slice_clamped, 0.min(hi), lo);
+                    let bound = |b: isize| (if b < 0 { b.saturating_add(n) } else { b }).clamp(least, hi);
                     let first = start.map_or(if step > 0 { lo } else { hi }, bound);
                     let last = end.map_or(if step > 0 { hi } else { lo }, bound);
                     let span = if step > 0 { last - first } else { first - last };

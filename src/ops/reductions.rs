@@ -83,7 +83,8 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     // a sum of up to 63 bits is one integer; of a longer one the low half only says that something is below
     let whole = binary(&logic::bitwise_or, shifted(&logic::bitwise_left_shift, &high), &low, at);
     let some = cast(binary(&logic::not_equal, &low, constant(0), at), wide, at);
-    let rounded = cast(binary(&logic::bitwise_or, &high, some, at), DType::F32, at);
+    let odd = mutant!(sticky_bit_of_a_long_sum, high.clone(), binary(&logic::bitwise_or, &high, some, at));
+    let rounded = cast(odd, DType::F32, at);
     let long = binary(&arithmetic::multiply, rounded, 2f64.powi(32), at);
     let fits = binary(&logic::less, binary(&arithmetic::add, &high, constant(1 << 30), at), constant(1 << 31), at);
     let fits = if wide == DType::I64 {

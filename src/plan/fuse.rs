@@ -355,8 +355,9 @@ impl<'a> Planner<'a> {
                 let mut at = 0isize;
                 for a in args {
                     let mut part = to.clone();
+                    let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
                     // an empty part may lie anywhere
-                    part.offset = part.offset.saturating_add(at.saturating_mul(part.strides[axis]));
+                    part.offset = part.offset.saturating_add(at.saturating_mul(step));
                     at += self.arena.nodes[a].shape[axis] as isize;
                     // a part that is stored anyway is copied from its buffer
                     self.kernels(a, node, part, &mut stage)?;

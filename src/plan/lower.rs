@@ -434,7 +434,9 @@ impl Lowering<'_> {
                         true => self.lower(*a, map, inside)?,
                         false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
                     };
-                    if row.rounds_first && self.draft.values[v].dtype.is_half() {
+                    if mutant!(halves_compared_unrounded, false, row.rounds_first)
+                        && self.draft.values[v].dtype.is_half()
+                    {
                         v = self.round(v);
                     }
                     args.push(v);
@@ -483,7 +485,8 @@ impl Lowering<'_> {
                 }
                 // the step along the axis: how far its unit vector is from the origin
                 let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
-                let stride = point(unit(s.shape.len(), *axis)) - point(smallvec![0; s.shape.len()]);
+                let step = point(unit(s.shape.len(), *axis)) - point(smallvec![0; s.shape.len()]);
+                let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
                 let place = self.resolve(source, &base);
                 let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
                 // a gather's load is its own: its place alone is no element

@@ -317,7 +317,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                     strides.extend(steps[..moved].iter().copied());
                     strides.push(steps[moved] * chunk as isize);
                     strides.extend(std::iter::repeat_n(0, pass.inner.len()));
-                    let offset = steps[moved] as i64 * (first * chunk) as i64;
+                    let offset = steps[moved] as i64 * mutant!(last_chunk_counts_from_0, 0, first * chunk) as i64;
                     pass.values.push(Value {
                         op: Op::Index { strides: Box::new(strides), offset },
                         dtype: DType::I32,

@@ -95,7 +95,7 @@ macro_rules! rows {
             clip(x, lo, hi): Numeric {
                 f: [super::float::minimum32(super::float::maximum32(x, lo), hi),
                     super::float::minimum64(super::float::maximum64(x, lo), hi)],
-                i: x.max(lo).min(hi),
+                i: mutant!(clip_upper_bound_first, x.min(hi).max(lo), x.max(lo).min(hi)),
                 wf: "m_min(m_max({a}, {b}), {c})", wd: "d_min(d_max({a}, {b}), {c})", wi: "min(max({a}, {b}), {c})",
                 exact: super::float::exact::minimum(super::float::exact::maximum(x, lo), hi),
                 exact_int(w): x.max(lo).min(hi),

@@ -168,6 +168,69 @@ fn the_words_of_an_array_of_bytes_have_one_owner(d: &Device) {
     }
 }
 
+fn sums_of_integers_are_rounded_once(d: &Device) {
+    // totals on a tie of f32 and one beside it, made of eight numbers: of a total rounded twice the tie would decide
+    let totals = (40..=66).flat_map(|e| {
+        let half = 1i128 << (e - 24);
+        [1i128, 3, 2].into_iter().flat_map(move |k| [-1, 0, 1].map(|beside| (1i128 << e) + k * half + beside))
+    });
+    for total in totals {
+        let parts: Vec<i128> = (0..8).map(|i| if i == 0 { total - total / 8 * 7 } else { total / 8 }).collect();
+        let want = total as f32 / 8.0;
+        if has(d, DType::U64) && parts.iter().all(|p| u64::try_from(*p).is_ok()) {
+            let x = put(d, parts.iter().map(|p| *p as u64).collect::<Vec<_>>(), &[8]);
+            same(&x.mean(..), &[want]);
+        }
+        if has(d, DType::I64) && parts.iter().all(|p| i64::try_from(*p).is_ok()) {
+            let x = put(d, parts.iter().map(|p| *p as i64).collect::<Vec<_>>(), &[8]);
+            same(&x.mean(..), &[want]);
+            same(&(-x).mean(..), &[-want]);
+        }
+    }
+}
+
+fn a_column_is_summed_as_beside_others(d: &Device) {
+    // few columns are taken in bunches of blocks, many are not: the order of the sum is one
+    for n in [1000usize, 5003, 20_000] {
+        let v: Vec<f32> = (0..n * 40).map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 * 1e-9 - 1.0).collect();
+        let x = put(d, v, &[n, 40]);
+        let many = x.sum(0).to_vec::<f32>().unwrap();
+        for w in [2usize, 3, 4, 5, 8, 9, 17, 31, 33] {
+            let few = (x.slice(s![.., ..w]) * 1.0).eval().unwrap();
+            same(&few.sum(0), &many[..w]);
+        }
+    }
+}
+
+fn a_line_ends_at_the_given_numbers(d: &Device) {
+    let ends = [0.0, -0.0, 1.0, -2.5, 0.1, 1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    for (a, b) in ends.iter().flat_map(|a| ends.map(|b| (*a, b))) {
+        for n in [1usize, 2, 3, 100] {
+            let got = linspace(a as f64, b as f64, n, DType::F32).to_device(d).unwrap();
+            same(&got.slice(s![0]), &[a]);
+            if n > 1 {
+                same(&got.slice(s![-1]), &[b]);
+            }
+        }
+    }
+}
+
+fn probabilities_are_of_64_bits(d: &Device) {
+    let n = 40;
+    // both words of each draw, less one
+    let words = Rng::new(5).integers(0u64, u64::MAX, [n], DType::U64).to_vec::<u64>().unwrap();
+    for at in 0..n {
+        let first = (words[at] >> 32) as f64;
+        for part in [2f64.powi(-20), 0.25, 0.5, 0.75, 1.0 - 2f64.powi(-20)] {
+            // the first word is that of p: the second decides
+            let p = (first + part) * 2f64.powi(-32);
+            let limit = (p * 2f64.powi(64)) as u128;
+            let want: Vec<bool> = words.iter().map(|w| (*w as u128 + 1) < limit).collect();
+            same(&Rng::new(5).bernoulli(p, [n], DType::Bool).to_device(d).unwrap(), &want);
+        }
+    }
+}
+
 }
 
 /// Seeds, and where their first uniform draw is 0.

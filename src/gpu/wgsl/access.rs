@@ -91,7 +91,7 @@ pub(super) fn store(
         How::Direct if kind.access == Access::Atomic => format!("atomicStore(&b{slot}[{at}], {bits});\n"),
         How::Direct => format!("b{slot}[{at}] = {bits};\n"),
         How::Atomic => {
-            let mask = u32::MAX >> (32 - width);
+            let mask = mutant!(old_bits_of_a_shared_word, 0, u32::MAX >> (32 - width));
             format!(
                 "{{ let shift = ({at} & {inside}u) * {width}u;\n\
                  atomicAnd(&b{slot}[{at} >> {shift}u], ~({mask}u << shift));\n\

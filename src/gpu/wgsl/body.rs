@@ -194,7 +194,7 @@ impl<'a> Body<'a> {
                 let values = &self.kernel.values;
                 let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
                 let names: SmallVec<[String; 3]> = (args.iter().enumerate())
-                    .map(|(n, a)| match foldable && again(n) {
+                    .map(|(n, a)| match mutant!(x_less_x_folded, false, foldable) && again(n) {
                         true => access::block(kind(*a), &format!("v{a}")),
                         false => format!("v{a}"),
                     })

@@ -180,7 +180,9 @@ impl Body<'_> {
             }
             let kernel = self.kernel;
             for e in 0..spread {
-                line!(element, "if first + {e}u * LANES < inner {{\nlet j = first + {e}u * LANES;\nstep = step + 1u;");
+                let below = mutant!(last_element_twice, "<=", "<");
+                line!(element, "if first + {e}u * LANES {below} inner {{\nlet j = first + {e}u * LANES;");
+                line!(element, "step = step + 1u;");
                 self.unhoist(&mut element, e, "o", true, &columns);
                 self.values(&mut element, |i| inner[i] && !is_load(kernel, i))?;
                 all.iter().try_for_each(|r| self.accumulate(&mut element, *r))?;
