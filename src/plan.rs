@@ -46,6 +46,8 @@ pub(crate) struct Cached {
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
+    /// Steps that making it took.
+    pub work: u64,
 }
 
 type Cache = HashMap<u64, Vec<(Box<[u64]>, Arc<Cached>)>, BuildHasherDefault<Identity>>;
@@ -108,8 +110,9 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
 
 /// Plans the evaluation of `roots` on a device, or finds the plan made before.
 pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, device: u32) -> Result<Planned> {
-    let graph = graph::Walk::new(roots, target.as_ref(), device)?;
+    let mut graph = graph::Walk::new(roots, target.as_ref(), device)?;
     let (key, hash) = graph.key();
+    let long = key.len() > LONGEST_KEY;
     let found = CACHE.with_borrow(|c| find(c, hash, key)).or_else(|| {
         let shared = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner());
         let found = find(shared.as_ref()?, hash, key)?;
@@ -119,11 +122,15 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
     let plan = match found {
         Some(plan) => plan,
         None => {
+            if long {
+                graph.forget_key();
+            }
             let (arena, _) = graph.arena();
             let output_of = arena.output_of.clone();
-            let (plan, in_place) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
-            let plan = Arc::new(Cached { plan, output_of, in_place });
-            if key.len() <= LONGEST_KEY {
+            let (plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+            let plan = Arc::new(Cached { plan, output_of, in_place, work });
+            if !long {
+                let (key, hash) = graph.key();
                 CACHE.with_borrow_mut(|c| insert(c, LOCAL, hash, key, &plan));
                 let mut shared = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner());
                 insert(shared.get_or_insert_default(), SHARED, hash, key, &plan);
@@ -144,7 +151,7 @@ pub(crate) fn stored(roots: &[&Expr], caps: &Caps, device: u32) -> Result<HashMa
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
     let walk = graph::Walk::new(&roots, None, device)?;
     let (arena, numbers) = walk.arena();
-    let stored = fuse::stored(&arena, caps)?;
+    let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));
     Ok(walk.nodes().iter().zip(numbers).filter_map(pointer).collect())
 }

@@ -3,6 +3,10 @@
 
 mod support;
 
+/// What a thread allocates at most.
+#[path = "fuzz/memory.rs"]
+mod memory;
+
 mod found {
     mod creation;
     mod files;

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 struct Temp {
     bytes: usize,
     /// The last kernel that uses it.
-    last: usize,
-    slot: Option<usize>,
+    last: u32,
+    slot: Option<u32>,
 }
 
 /// Buffers whose temporaries are dead, by size: a graph of a million nodes has many.
@@ -42,25 +42,43 @@ impl Free {
 }
 
 impl Planner<'_> {
+    /// The plan's results.
+    pub(super) fn results(&self, target: Option<&Layout>) -> Vec<Output> {
+        (self.arena.roots.iter().enumerate())
+            .map(|(i, r)| {
+                let n = &self.arena.nodes[*r];
+                let strides = if i == 0
+                    && let Some(t) = target
+                {
+                    t.strides.clone()
+                } else {
+                    self.stored_strides(*r)
+                };
+                Output { dtype: n.dtype, shape: n.shape.clone(), strides }
+            })
+            .collect()
+    }
+
     /// Buffers for temporaries, and the plan.
-    pub(super) fn finish(&self, mut kernels: Vec<Kernel>, target: Option<&Layout>) -> Result<(Plan, bool)> {
+    pub(super) fn finish(
+        &self,
+        mut kernels: Vec<Kernel>,
+        bytes: &HashMap<usize, usize>,
+        outputs: Vec<Output>,
+    ) -> Result<(Plan, bool)> {
         let mut known: HashMap<usize, Temp> = HashMap::new();
         for (i, k) in kernels.iter().enumerate() {
             for l in &k.loads {
                 if let BufferRef::Temp(n) = l.buffer {
-                    known.entry(n).or_default().last = i;
+                    known.entry(n).or_default().last = i as u32;
                 }
             }
             for s in &k.stores {
                 let BufferRef::Temp(n) = s.buffer else { continue };
                 let temp = known.entry(n).or_default();
-                temp.last = i;
-                temp.bytes = match self.arena.nodes.get(n) {
-                    // what does not fit any memory is refused where it is allocated
-                    Some(n) => {
-                        let (count, size) = (layout::product(&n.shape), n.dtype.size());
-                        mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
-                    }
+                temp.last = i as u32;
+                temp.bytes = match bytes.get(&n) {
+                    Some(bytes) => *bytes,
                     // split reductions number their partial results after the nodes, with the size in the store
                     None => {
                         let span = layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1;
@@ -77,7 +95,7 @@ impl Planner<'_> {
                 let BufferRef::Temp(n) = *r else { continue };
                 let temp = known.entry(n).or_default();
                 let slot = match temp.slot {
-                    Some(slot) => slot,
+                    Some(slot) => slot as usize,
                     None => {
                         // the free buffer that fits best, grown if need be
                         let slot = free.take(temp.bytes).unwrap_or_else(|| {
@@ -85,30 +103,19 @@ impl Planner<'_> {
                             temps.len() - 1
                         });
                         temps[slot] = temps[slot].max(temp.bytes);
-                        temp.slot = Some(slot);
+                        temp.slot = Some(slot as u32);
                         slot
                     }
                 };
-                if mutant!(temporary_reused_early, temp.last >= i, temp.last == i) && !dead.contains(&slot) {
+                if mutant!(temporary_reused_early, temp.last as usize >= i, temp.last as usize == i)
+                    && !dead.contains(&slot)
+                {
                     dead.push(slot);
                 }
                 *r = BufferRef::Temp(slot);
             }
             dead.into_iter().for_each(|slot| free.give(temps[slot], slot));
         }
-        let outputs = (self.arena.roots.iter().enumerate())
-            .map(|(i, r)| {
-                let n = &self.arena.nodes[*r];
-                let strides = if i == 0
-                    && let Some(t) = target
-                {
-                    t.strides.clone()
-                } else {
-                    self.stored_strides(*r)
-                };
-                Output { dtype: n.dtype, shape: n.shape.clone(), strides }
-            })
-            .collect();
         let in_place = mutant!(in_place_always, true, self.in_place(&kernels));
         let scalars = self.arena.scalars.clone();
         Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels }, in_place))

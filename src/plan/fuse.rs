@@ -15,12 +15,16 @@ use crate::layout::{self, Axes, Layout, Strides, View};
 use crate::ufunc::Class;
 use smallvec::{SmallVec, smallvec};
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::Location;
+use std::rc::Rc;
 
 /// The planner's view of the graph.
 pub(super) struct Planner<'a> {
-    pub arena: &'a Arena,
+    /// While the kernels are made, without the nodes that no further kernel reads.
+    pub arena: Rc<Arena>,
+    /// Nodes that the arena had at first: partial results are numbered from here on.
+    pub count: usize,
     pub caps: &'a Caps,
     /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
     /// order of its operands.
@@ -34,25 +38,69 @@ pub(super) struct Planner<'a> {
     outputs: HashMap<usize, usize>,
     /// What each kernel in the making writes its lists into before they are kept.
     pub scratch: Cell<Scratch>,
+    /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
+    pub loops: Vec<bool>,
+    /// Steps of the search so far: tests hold how they grow with the graph.
+    pub work: Cell<u64>,
 }
 
-/// The kernels of one node that is stored.
+/// What becomes of one node that is stored. Elementwise kernels are made when it is known which nodes are stored: until
+/// then many are made in vain, and they may be large.
 struct Stage {
-    node: usize,
+    node: u32,
+    /// The kernels, where one of them is not elementwise.
     kernels: Vec<Kernel>,
-    /// Nodes whose values the kernels compute.
-    computes: Vec<u32>,
+    /// Nodes whose values the kernels compute, then those that they read from memory.
+    nodes: Box<[u32]>,
+    computed: u32,
 }
 
-pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool)> {
+impl Stage {
+    fn computes(&self) -> &[u32] {
+        &self.nodes[..self.computed as usize]
+    }
+
+    fn reads(&self) -> &[u32] {
+        &self.nodes[self.computed as usize..]
+    }
+}
+
+/// A stage in the making.
+#[derive(Default)]
+struct Making {
+    /// Whether it is decided which nodes are stored, and all kernels are wanted.
+    decided: bool,
+    kernels: Vec<Kernel>,
+    computes: Vec<u32>,
+    reads: Vec<u32>,
+}
+
+/// The plan, whether its target may be written in place, and the steps that making it took.
+pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool, u64)> {
     check_types(&arena, caps)?;
-    let mut planner = Planner::new(&arena, caps);
-    let mut stages = planner.all_stages(target)?;
+    let mut planner = Planner::new(Rc::new(arena), caps);
+    let stages = planner.all_stages(target)?;
+    let outputs = planner.results(target);
+    let mut bytes = HashMap::with_capacity(stages.len());
+    let mut kernels = Vec::with_capacity(stages.iter().map(|s| s.kernels.len().max(1)).sum());
+    let mut making = Making { decided: true, ..Making::default() };
+    for stage in stages {
+        let node = stage.node as usize;
+        bytes.insert(node, planner.bytes(node));
+        match stage.kernels.is_empty() {
+            true => planner.stage(node, target, &mut making)?,
+            false => making.kernels = stage.kernels,
+        }
+        // results come first here, and the first of a stage's kernels last
+        kernels.extend(making.kernels.drain(..).rev());
+        making.computes.clear();
+        making.reads.clear();
+        planner.forget(node);
+    }
     // operands come before their consumers
-    stages.reverse();
-    let mut kernels = Vec::with_capacity(stages.iter().map(|s| s.kernels.len()).sum());
-    kernels.extend(stages.into_iter().flat_map(|s| s.kernels));
-    planner.finish(kernels, target)
+    kernels.reverse();
+    let (plan, in_place) = planner.finish(kernels, &bytes, outputs)?;
+    Ok((plan, in_place, planner.work.get()))
 }
 
 /// Who reads a stored value instead of computing it again.
@@ -64,17 +112,17 @@ pub(crate) enum Stored {
 }
 
 /// For each node of the arena, whether its value is stored.
-pub(super) fn stored(arena: &Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
-    check_types(arena, caps)?;
-    let mut planner = Planner::new(arena, caps);
+pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
+    check_types(&arena, caps)?;
+    let mut planner = Planner::new(Rc::new(arena), caps);
     let stages = planner.all_stages(None)?;
-    let again = |n: usize| stages.iter().any(|s| s.node != n && s.computes.contains(&(n as u32)));
+    let again = |n: usize| stages.iter().any(|s| s.node as usize != n && s.computes().contains(&(n as u32)));
     let one = |n: usize| match planner.stored[n] {
         true if again(n) => Some(Stored::ForSome),
         true => Some(Stored::Always),
         false => None,
     };
-    Ok((0..arena.nodes.len()).map(one).collect())
+    Ok((0..planner.count).map(one).collect())
 }
 
 /// Types and functions that the device does not have.
@@ -143,16 +191,19 @@ fn compile_cost(arena: &Arena, n: &ANode) -> u32 {
 }
 
 impl<'a> Planner<'a> {
-    fn new(arena: &'a Arena, caps: &'a Caps) -> Planner<'a> {
+    fn new(arena: Rc<Arena>, caps: &'a Caps) -> Planner<'a> {
         let n = arena.nodes.len();
         let mut p = Planner {
-            arena,
+            arena: arena.clone(),
+            count: n,
             caps,
             strides: Vec::with_capacity(n),
             stored: vec![false; n],
             uses: vec![0; n],
             consumer: vec![usize::MAX; n],
             scratch: Cell::default(),
+            loops: vec![false; n],
+            work: Cell::new(0),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
@@ -162,6 +213,11 @@ impl<'a> Planner<'a> {
             }
             let s = p.natural_strides(node);
             p.strides.push(s);
+            p.loops[i] = match node.op {
+                AOp::Matmul | AOp::Reduce(..) => true,
+                AOp::View(_) | AOp::Ufunc(_) | AOp::Cast => node.args.iter().any(|a| p.loops[*a]),
+                _ => false,
+            };
         }
         for r in &arena.roots {
             p.stored[*r] = true;
@@ -241,7 +297,7 @@ impl<'a> Planner<'a> {
         // a compiler takes long over few values where they are dear
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
-            _ => self.arena.nodes.iter().map(|n| compile_cost(self.arena, n)).collect(),
+            _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
         };
         let cost = |node: u32| costs.get(node as usize).copied().unwrap_or(0);
         fn unite(into: &mut Set, other: &[u32]) {
@@ -293,7 +349,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The kernels of all stored nodes, results first; what several would compute at a cost is stored.
+    /// All stored nodes, results first; what several kernels would compute at a cost is stored.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         let mut stages = self.stages(target, vec![])?;
         for _ in 0..4 {
@@ -305,31 +361,62 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// The kernels of the nodes that are stored so far. Those of `before` that compute nothing which has been stored
+    /// The nodes that are stored so far, results first. Those of `before` that compute nothing which has been stored
     /// since are as they would be made again.
-    fn stages(&mut self, target: Option<&Layout>, mut before: Vec<Stage>) -> Result<Vec<Stage>> {
-        before.retain(|s| s.computes.iter().all(|c| *c as usize == s.node || !self.stored[*c as usize]));
-        let mut before: HashMap<usize, Stage> = before.into_iter().map(|s| (s.node, s)).collect();
-        let mut wanted: BTreeSet<usize> = self.arena.roots.iter().copied().collect();
+    fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
+        let mut before = before.into_iter().peekable();
+        let mut wanted = vec![false; self.count];
+        self.arena.roots.iter().for_each(|r| wanted[*r] = true);
         let mut stages = Vec::new();
-        while let Some(node) = wanted.pop_last() {
-            if matches!(self.arena.nodes[node].op, AOp::Input { .. }) && !self.outputs.contains_key(&node) {
+        let mut making = Making::default();
+        self.took(self.count);
+        for node in (0..self.count).rev() {
+            // both lists go down, and operands come before their consumers
+            let old = before.next_if(|s| s.node as usize == node);
+            let input = matches!(self.arena.nodes[node].op, AOp::Input { .. });
+            if !wanted[node] || input && !self.outputs.contains_key(&node) {
                 continue;
             }
-            let stage = match before.remove(&node) {
+            let holds = |s: &Stage| s.computes().iter().all(|c| *c as usize == node || !self.stored[*c as usize]);
+            let stage = match old.filter(holds) {
                 Some(stage) => stage,
-                None => self.stage(node, target.filter(|_| self.outputs.contains_key(&node)))?,
+                None => {
+                    self.stage(node, target, &mut making)?;
+                    let computed = making.computes.len() as u32;
+                    making.computes.append(&mut making.reads);
+                    let nodes = making.computes.as_slice().into();
+                    making.computes.clear();
+                    Stage { node: node as u32, kernels: std::mem::take(&mut making.kernels), nodes, computed }
+                }
             };
-            for k in &stage.kernels {
-                wanted.extend(k.loads.iter().filter_map(|l| match l.buffer {
-                    BufferRef::Temp(n) if n < self.arena.nodes.len() => Some(n),
-                    _ => None,
-                }));
-            }
+            stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
         // an output read by another kernel is stored by an earlier node, so it is in order too
         Ok(stages)
+    }
+
+    /// Counts steps.
+    pub fn took(&self, steps: usize) {
+        self.work.set(self.work.get() + steps as u64);
+    }
+
+    /// Bytes of a node's result. What does not fit any memory is refused where it is allocated.
+    fn bytes(&self, node: usize) -> usize {
+        let n = &self.arena.nodes[node];
+        let (count, size) = (layout::product(&n.shape), n.dtype.size());
+        mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
+    }
+
+    /// Gives back the memory of a node whose kernels are made, and of those after it: nothing reads them any more.
+    fn forget(&mut self, node: usize) {
+        let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
+        arena.nodes.truncate(node);
+        self.strides.truncate(node);
+        if node + node / 16 + 1024 < arena.nodes.capacity() {
+            arena.nodes.shrink_to_fit();
+            self.strides.shrink_to_fit();
+        }
     }
 
     /// Where the node's result goes: strides over its own shape, and an offset.
@@ -340,15 +427,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn stage(&mut self, node: usize, target: Option<&Layout>) -> Result<Stage> {
+    fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
+        let target = target.filter(|_| self.outputs.contains_key(&node));
         let (strides, offset) = self.destination(node, target);
-        let buffer = match self.outputs.get(&node) {
-            Some(i) => BufferRef::Output(*i),
-            None => self.buffer(node),
-        };
-        let to = Store { buffer, dtype: self.arena.nodes[node].dtype, strides, offset: offset as isize, value: 0 };
-        let mut stage = Stage { node, kernels: vec![], computes: vec![] };
-        let n = &self.arena.nodes[node];
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        let to = Store { buffer: self.buffer(node), dtype: n.dtype, strides, offset: offset as isize, value: 0 };
         match &n.op {
             AOp::Concat(axis) => {
                 let (args, axis) = (n.args.clone(), *axis);
@@ -358,20 +442,20 @@ impl<'a> Planner<'a> {
                     let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
                     // an empty part may lie anywhere
                     part.offset = part.offset.saturating_add(at.saturating_mul(step));
-                    at += self.arena.nodes[a].shape[axis] as isize;
+                    at += arena.nodes[a].shape[axis] as isize;
                     // a part that is stored anyway is copied from its buffer
-                    self.kernels(a, node, part, &mut stage)?;
+                    self.kernels(a, node, part, making)?;
                 }
             }
             AOp::Reshape => {
                 // the operand, stored in C order, is the result: a target has strides of its own
                 let arg = n.args[0];
-                let shape = self.arena.nodes[arg].shape.clone();
+                let shape = arena.nodes[arg].shape.clone();
                 let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset };
                 match place.reshape(&shape) {
                     Some(l) => {
                         let part = Store { strides: l.strides, ..to };
-                        self.kernels(arg, node, part, &mut stage)?;
+                        self.kernels(arg, node, part, making)?;
                     }
                     // a target that cannot be seen in the operand's shape: its writer makes a copy first
                     None => {
@@ -384,42 +468,55 @@ impl<'a> Planner<'a> {
                     }
                 }
             }
-            _ => self.kernels(node, node, to, &mut stage)?,
+            _ => self.kernels(node, node, to, making)?,
         }
-        Ok(stage)
+        Ok(())
     }
 
     /// The kernels that compute `node` (for the stored node `owner`) into `to`.
-    fn kernels(&mut self, node: usize, owner: usize, to: Store, stage: &mut Stage) -> Result<()> {
-        let n = &self.arena.nodes[node];
+    fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
         if n.shape.contains(&0) {
             return Ok(());
         }
+        // parts that are joined stay together
+        let whole = !matches!(arena.nodes[owner].op, AOp::Concat(_));
         // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
         let mut rows = true;
         loop {
             let space = Space::find(self, node, owner, rows)?;
             match Draft::build(self, node, owner, &space, to.clone()) {
-                Ok(draft) => {
-                    let computes: Vec<u32> = draft.computes.iter().map(|c| *c as u32).collect();
+                Ok(mut draft) => {
                     let is_row = draft.kind == KernelKind::Row;
-                    match shape::finish(self, draft, node) {
-                        // a row that spans more than a binding cannot be cut, but its steps can
-                        Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
-                            rows = false;
-                            continue;
+                    let computes = std::mem::take(&mut draft.computes);
+                    let reads = making.reads.len();
+                    making.reads.extend(draft.loads.iter().filter_map(|l| match l.buffer {
+                        BufferRef::Temp(n) => Some(n as u32),
+                        BufferRef::Input(_) | BufferRef::Output(_) => None,
+                    }));
+                    if draft.kind == KernelKind::Elementwise && whole && !making.decided {
+                        draft.discard(self);
+                    } else {
+                        match shape::finish(self, draft, node) {
+                            // a row that spans more than a binding cannot be cut, but its steps can
+                            Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
+                                making.reads.truncate(reads);
+                                rows = false;
+                                continue;
+                            }
+                            // a list of its own size: there may be a million of them
+                            kernels if making.kernels.is_empty() && !making.decided => making.kernels = kernels?,
+                            kernels => making.kernels.extend(kernels?),
                         }
-                        // a list of its own size: there may be a million of them
-                        kernels if stage.kernels.is_empty() => stage.kernels = kernels?,
-                        kernels => stage.kernels.extend(kernels?),
                     }
-                    stage.computes.extend(computes);
+                    making.computes.extend(computes.iter().map(|c| *c as u32));
                     return Ok(());
                 }
                 // a reduction that does not fit this kernel's space gets its own
                 Err(store) => {
                     let store = self.with_epilogue(store, owner);
-                    if std::mem::replace(&mut self.stored[store], true) {
+                    if std::mem::replace(&mut self.stored[store], true) || making.decided {
                         let detail = "the planner makes no progress";
                         return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
                     }
@@ -473,11 +570,12 @@ impl<'a> Planner<'a> {
     /// Marks costly nodes that several kernels compute; whether there was one.
     fn store_shared(&mut self, stages: &[Stage]) -> bool {
         const NONE: u32 = u32::MAX;
-        let nodes = &self.arena.nodes;
+        let arena = self.arena.clone();
+        let nodes = &arena.nodes;
         // for each node a stage that computes it, and whether another one does
         let mut by = vec![(NONE, false); nodes.len()];
         for (i, s) in stages.iter().enumerate() {
-            for c in &s.computes {
+            for c in s.computes() {
                 let (first, again) = &mut by[*c as usize];
                 *again |= *first != NONE && *first != i as u32;
                 *first = i as u32;

@@ -288,6 +288,11 @@ impl<'a> Walk<'a> {
         (&self.key, hash)
     }
 
+    /// Gives back the memory of a key that no plan is kept under.
+    pub fn forget_key(&mut self) {
+        self.key = SmallVec::new();
+    }
+
     /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
     pub fn bindings(&self) -> (Inputs, SmallVec<[u64; 4]>) {
         let bind = |((b, l), alias): ((&&Buffer, &&crate::layout::Layout), &Option<usize>)| {

@@ -45,7 +45,7 @@ impl Space {
             matmul: None,
         };
         let loaded = |n: usize| p.stored[n] && n != owner;
-        if !ends_in_loop(p, node, loaded) {
+        if !p.loops[node] || !ends_in_loop(p, node, loaded) {
             return Ok(own);
         }
         let mut stack = vec![(node, map)];
@@ -128,6 +128,7 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
         if loaded(n) || seen.contains(&n) {
             continue;
         }
+        p.took(seen.len() + 1);
         seen.push(n);
         let a = &p.arena.nodes[n];
         match &a.op {
@@ -241,6 +242,15 @@ impl Scratch {
 type Lowered<T> = std::result::Result<T, usize>;
 
 impl Draft {
+    /// Gives back the lists of a draft that is not kept.
+    pub fn discard(self, p: &Planner<'_>) {
+        let mut scratch = p.scratch.take();
+        (scratch.loads, scratch.values) = (self.loads, self.values);
+        scratch.loads.clear();
+        scratch.values.clear();
+        p.scratch.set(scratch);
+    }
+
     /// The kernel that computes `node` into `to`; or the node that must be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let inner: Shape = space.dims[space.outer..].into();
@@ -388,6 +398,7 @@ impl Lowering<'_> {
     }
 
     fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
+        self.p.took(self.memo.len() + 1);
         if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n == node && m == map) {
             return Ok(*v);
         }

@@ -30,7 +30,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
         node: p.arena.nodes[draft.node].number,
     };
     // partial results are temporaries numbered after the nodes, apart for each node and pass
-    let first = p.arena.nodes.len() + node * 64;
+    let first = p.count + node * 64;
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
         collapse(&mut kernel);
         windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;

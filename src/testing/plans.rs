@@ -99,6 +99,14 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     Ok(kernels + plan.kernels.capacity() * size_of::<Kernel>() + plan.temps.capacity() * size_of::<usize>())
 }
 
+/// Steps that the CPU's plan of an expression took to make: nodes looked at, and values searched.
+///
+/// # Errors
+/// Those of planning.
+pub fn plan_steps(expression: &Expr) -> Result<u64> {
+    Ok(plan_on(expression, Device::cpu().backend().caps().clone())?.plan.work)
+}
+
 /// What compiling each kernel of the plan for a device costs, in additions.
 ///
 /// # Errors

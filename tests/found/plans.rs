@@ -208,31 +208,69 @@ fn compiling_is_progress() {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// A graph of many nodes over a few elements, each used by others far away: its plan is what takes memory and time.
-#[test]
-fn a_random_graph_is_planned_in_little_memory() {
-    let n = scaled(40_000);
+/// Nodes that each read two earlier ones: the one before and any (`near` is `None`), or two of the last `near`. And how
+/// many of them the last one needs.
+fn random_graph(n: usize, near: Option<usize>) -> (Vec<Expr>, usize) {
     let x = put(&Device::cpu(), (1..9).map(|i| i as f32).collect::<Vec<_>>(), &[8]);
     let mut nodes: Vec<Expr> = vec![&x * 0.5, &x + 0.25];
+    let mut reads = vec![(0, 0), (0, 0)];
     let mut seed = 1u64;
     while nodes.len() < n {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let (a, b) = (&nodes[nodes.len() - 1], &nodes[(seed >> 33) as usize % nodes.len()]);
-        let e = if seed >> 62 & 1 == 0 { (a - b) * 0.5 } else { a.maximum(b) };
-        nodes.push(e);
+        let (m, r, s) = (nodes.len(), (seed >> 40) as usize, (seed >> 20) as usize & 0xf_ffff);
+        let (i, k) = match near {
+            None => (m - 1, r % m),
+            Some(near) => (m - 1 - s % near.min(m), m - 1 - r % near.min(m)),
+        };
+        let (a, b) = (&nodes[i], &nodes[k]);
+        nodes.push(if seed >> 62 & 1 == 0 { (a - b) * 0.5 } else { a.maximum(b) });
+        reads.push((i, k));
     }
-    // step by step, as if nothing were fused
-    let host: Vec<f32> = {
-        let mut all: Vec<Array> = vec![];
-        let small = 300;
-        for e in &nodes[..small] {
-            all.push(e.eval().unwrap());
+    let mut needed = vec![false; n];
+    needed[n - 1] = true;
+    for i in (0..n).rev().filter(|i| *i > 1) {
+        if needed[i] {
+            needed[reads[i].0] = true;
+            needed[reads[i].1] = true;
         }
-        all[small - 1].to_vec().unwrap()
-    };
-    assert_eq!(nodes[299].to_vec::<f32>().unwrap(), host);
-    let bytes = testing::plan_bytes(&nodes[n - 1]).unwrap();
-    assert!(bytes / n < 1000, "{} bytes a node", bytes / n);
-    let last = nodes[n - 1].to_vec::<f32>().unwrap();
-    assert!(last.iter().all(|v| v.is_finite()), "{last:?}");
+    }
+    (nodes, needed.iter().filter(|n| **n).count())
+}
+
+/// A graph of many nodes over a few elements, each used by others far away: its plan is what takes memory and time.
+#[test]
+fn a_random_graph_is_planned_in_little_memory() {
+    let n = scaled(50_000);
+    for near in [None, Some(1000)] {
+        let (nodes, needed) = random_graph(n, near);
+        // step by step, as if nothing were fused
+        let host: Vec<f32> = {
+            let values: Vec<Array> = nodes[..300].iter().map(|e| e.eval().unwrap()).collect();
+            values[299].to_vec().unwrap()
+        };
+        assert_eq!(nodes[299].to_vec::<f32>().unwrap(), host);
+        let last = &nodes[n - 1];
+        let (kept, most) = crate::memory::peak(|| testing::plan_bytes(last).unwrap());
+        let (kept, most) = (kept / needed, most / needed);
+        println!("{near:?}: {kept} bytes a node kept, {most} at most");
+        // the planner holds little beside the plan that it makes
+        assert!(kept < 850 && most < 1100, "{kept} bytes a node, {most} at most");
+        let last = last.to_vec::<f32>().unwrap();
+        assert!(last.iter().all(|v| v.is_finite()), "{last:?}");
+    }
+}
+
+/// Ten times the nodes are ten times the steps and the memory.
+#[test]
+fn planning_is_linear_in_the_nodes() {
+    for near in [None, Some(1000)] {
+        let cost = |n: usize| {
+            let (nodes, needed) = random_graph(n, near);
+            let (steps, most) = crate::memory::peak(|| testing::plan_steps(&nodes[n - 1]).unwrap());
+            (steps as f64 / needed as f64, most as f64 / needed as f64)
+        };
+        let (small, large) = (cost(5_000), cost(50_000));
+        println!("{near:?}: {small:?} then {large:?} steps and bytes a node");
+        assert!(large.0 < small.0 * 1.3 && large.1 < small.1 * 1.3, "{small:?} then {large:?}");
+    }
 }
