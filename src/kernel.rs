@@ -36,7 +36,7 @@ pub struct Caps {
     pub max_bindings: usize,
     /// Values of one kernel.
     pub max_values: usize,
-    /// What compiling one kernel may cost, in additions ([`Ufunc::compile_cost`]); a kernel that would cost more is cut.
+    /// What compiling one kernel may cost, in additions (`Ufunc::compile_cost`); a kernel that would cost more is cut.
     /// f16 and bf16 are rounded where it is, as at every store.
     pub max_cost: u32,
     /// The longest row (elements of `inner`) of a row kernel.

@@ -56,21 +56,16 @@ fn plan(kernel: Kernel) -> Plan {
     Plan { inputs: vec![], scalars: vec![], temps: vec![], outputs: vec![], kernels: vec![kernel] }
 }
 
+fn bound<'a>(inputs: &'a [(Buffer, usize)], output: &'a Buffer, scalars: &'a [u64]) -> Bindings<'a> {
+    Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &[], replaces: false }
+}
+
 /// Runs a kernel over adopted inputs into a new output of `n` elements.
 fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result<Vec<R>> {
     let cpu = Cpu::new(0, None);
     let inputs: Vec<_> = inputs.iter().map(|v| (cpu.adopt(v.clone()), 0)).collect();
     let out = cpu.allocate(n * R::DTYPE.size())?;
-    cpu.run(
-        &plan(k),
-        Bindings {
-            inputs: &inputs,
-            outputs: std::slice::from_ref(&out),
-            scalars: &[2.5f32.to_bits() as u64],
-            lines: &[],
-            replaces: false,
-        },
-    )?;
+    cpu.run(&plan(k), bound(&inputs, &out, &[2.5f32.to_bits() as u64]))?;
     Ok(R::from_bytes(&pollster::block_on(cpu.download(&out, 0, n * R::DTYPE.size()))?).unwrap())
 }
 
@@ -180,11 +175,7 @@ fn in_place_reads_before_it_writes() {
             vec![store(0, F32, &[1], 4)],
         );
         let inputs = [(bx.clone(), 0), (bg, 0)];
-        cpu.run(
-            &plan(k),
-            Bindings { inputs: &inputs, outputs: std::slice::from_ref(&bx), scalars: &[], lines: &[], replaces: false },
-        )
-        .unwrap();
+        cpu.run(&plan(k), bound(&inputs, &bx, &[])).unwrap();
         let got = f32::from_bytes(bx.memory::<CpuMemory>().unwrap().as_bytes()).unwrap();
         for i in 0..n {
             assert_eq!(got[i], x[i] * 0.9 + g[i + 1]);
@@ -558,9 +549,7 @@ fn row_kernels_in_place_and_checked() {
         let cpu = Cpu::new(0, None);
         let b = cpu.adopt(x);
         let inputs = [(b.clone(), 0)];
-        let bindings =
-            Bindings { inputs: &inputs, outputs: std::slice::from_ref(&b), scalars: &[], lines: &[], replaces: false };
-        cpu.run(&plan(softmax(outer, n, &strides)), bindings).unwrap();
+        cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &b, &[])).unwrap();
         assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), want);
     }
     // a bad index leaves the target as it was
@@ -579,9 +568,7 @@ fn row_kernels_in_place_and_checked() {
     index[4999] = 5000;
     let cpu = Cpu::new(0, None);
     let (i, out) = (cpu.adopt(index), cpu.adopt(vec![7i32; 5000]));
-    let bindings =
-        Bindings { inputs: &[(i, 0)], outputs: std::slice::from_ref(&out), scalars: &[], lines: &[], replaces: false };
-    assert_eq!(cpu.run(&plan(k), bindings).unwrap_err().kind(), ErrorKind::Index);
+    assert_eq!(cpu.run(&plan(k), bound(&[(i, 0)], &out, &[])).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), vec![7; 5000]);
 }
 

@@ -132,6 +132,8 @@ fn a_shader_that_fails_names_the_line_of_its_caller() {
     let x = put(&d, vec![1f32, 2., 3.], &[3]);
     for _ in 0..2 {
         for second in [false, true] {
+            // the same structure, from two places
+            #[allow(clippy::if_same_then_else)]
             let (e, here) = if second { (&x * 5.0 - 0.25, line!()) } else { (&x * 5.0 - 0.25, line!()) };
             let fault = testing::Fault { site: Some("shader"), nth: 1, onwards: false, kind: ErrorKind::Internal };
             let error = testing::with_fault(&d, fault, || e.eval()).0.unwrap_err();

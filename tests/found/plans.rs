@@ -119,7 +119,7 @@ fn an_index_is_named_as_it_was_given(d: &Device) {
     for t in [DType::I8, DType::I16, DType::I32, DType::I64] {
         let i = put(d, vec![-10i32, 9, -1, 0], &[4]).astype(t);
         assert_eq!(x.take(&i, 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [0., 27., 27., 0.], "{t}");
-        assert_eq!(x.take(&i.eval().unwrap(), 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [0., 27., 27., 0.], "{t}");
+        assert_eq!(x.take(i.eval().unwrap(), 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [0., 27., 27., 0.], "{t}");
     }
     for t in [DType::U8, DType::U16, DType::U32, DType::U64] {
         let i = put(d, vec![9u32, 0], &[2]).astype(t);
