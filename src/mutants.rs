@@ -123,7 +123,7 @@ list! {
     line_without_its_start, "16 generators", "found planted::cpu::a_line_ends", "linspace does not begin with the number given";
     logsumexp_of_infinities, "5 special values", "semantics cpu::softmax", "logsumexp of infinities subtracts them";
     long_integer_of_python_3, "13 malformed files", "files lying_shapes", "a length with an L in a header of version 3";
-    long_range_overflows, "16 generators", "errors absurd_arguments", "arange of floats takes a difference that overflows";
+    long_range_overflows, "16 generators", "found planted::cpu::a_range_may", "arange of floats takes a difference that overflows";
     loop_tail_dropped, "14 sequences", "fuzz state", "the tail of a vector loop dropped";
     lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
     max_binding_used_whole, "9 boundaries", "boundaries tight", "a binding leaves no room for the alignment of its start";

@@ -215,6 +215,15 @@ fn a_line_ends_at_the_given_numbers(d: &Device) {
     }
 }
 
+fn a_range_may_be_wider_than_its_largest_number(d: &Device) {
+    if has(d, DType::F64) {
+        let x = arange(-1.5e308, 1.5e308, 1e308, DType::F64).to_device(d).unwrap();
+        same(&x, &[-1.5e308f64, -0.5e308, 0.5e308]);
+        let x = arange(1.5e308, -1.5e308, -1e308, DType::F64).to_device(d).unwrap();
+        same(&x, &[1.5e308f64, 0.5e308, -0.5e308]);
+    }
+}
+
 fn probabilities_are_of_64_bits(d: &Device) {
     let n = 40;
     // both words of each draw, less one
