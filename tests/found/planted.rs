@@ -224,6 +224,16 @@ fn a_range_may_be_wider_than_its_largest_number(d: &Device) {
     }
 }
 
+fn what_is_refused_is_not_counted(d: &Device) {
+    // a limit beyond the machine: it is the system that refuses
+    let d = d.with_memory_limit(1 << 46).unwrap();
+    let used = d.memory().used;
+    for _ in 0..3 {
+        assert!(zeros([1usize << 44], DType::U8).to_device(&d).is_err());
+        assert_eq!(d.memory().used, used);
+    }
+}
+
 fn probabilities_are_of_64_bits(d: &Device) {
     let n = 40;
     // both words of each draw, less one
