@@ -117,13 +117,13 @@ list! {
     last_chunk_counts_from_0, "6 reductions", "contract gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "semantics gpu::long_sums", "a long reduction on a GPU takes its last element twice";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
-    leak, "12 leaks", "fuzz state", "a buffer that is never given back";
+    leak, "12 leaks", "found limits::cpu", "a buffer that is never given back";
     limit_64_bytes_too_large, "12 leaks", "found planted::cpu::limits", "a memory limit is 64 bytes too large";
     limit_64_bytes_too_large_on_gpu, "12 leaks", "found planted::gpu::limits", "a memory limit is 64 bytes too large on a GPU";
     line_without_its_start, "16 generators", "found planted::cpu::a_line_ends", "linspace does not begin with the number given";
     logsumexp_of_infinities, "5 special values", "semantics cpu::softmax", "logsumexp of infinities subtracts them";
     long_integer_of_python_3, "13 malformed files", "files lying_shapes", "a length with an L in a header of version 3";
-    long_range_overflows, "16 generators", "errors absurd_arguments", "arange of floats takes a difference that overflows";
+    long_range_overflows, "16 generators", "found planted::cpu::a_range_may", "arange of floats takes a difference that overflows";
     loop_tail_dropped, "14 sequences", "fuzz state", "the tail of a vector loop dropped";
     lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
     max_binding_used_whole, "9 boundaries", "boundaries tight", "a binding leaves no room for the alignment of its start";
@@ -154,7 +154,7 @@ list! {
     print_shortens_1000, "18 printing", "print equal", "an array of 1000 elements is shortened";
     promotion_row, "7 dtypes", "bites promotion", "a promotion row changed";
     random_streams_alike, "16 random", "contract generators", "two draws take the same stream";
-    refused_memory_stays_counted, "12 leaks", "errors cpu::no_memory", "memory that was refused stays counted";
+    refused_memory_stays_counted, "12 leaks", "found planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "sweep all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
     scalar_rounded_twice, "7 dtypes", "semantics cpu::weak", "a number is rounded to f32 before f16";
     shader_key_without_index_mode, "9 indices", "found planted::gpu::shaders", "shaders of take are kept without the mode";

@@ -215,6 +215,25 @@ fn a_line_ends_at_the_given_numbers(d: &Device) {
     }
 }
 
+fn a_range_may_be_wider_than_its_largest_number(d: &Device) {
+    if has(d, DType::F64) {
+        let x = arange(-1.5e308, 1.5e308, 1e308, DType::F64).to_device(d).unwrap();
+        same(&x, &[-1.5e308f64, -0.5e308, 0.5e308]);
+        let x = arange(1.5e308, -1.5e308, -1e308, DType::F64).to_device(d).unwrap();
+        same(&x, &[1.5e308f64, 0.5e308, -0.5e308]);
+    }
+}
+
+fn what_is_refused_is_not_counted(d: &Device) {
+    // a limit beyond the machine: it is the system that refuses
+    let d = d.with_memory_limit(1 << 46).unwrap();
+    let used = d.memory().used;
+    for _ in 0..3 {
+        assert!(zeros([1usize << 44], DType::U8).to_device(&d).is_err());
+        assert_eq!(d.memory().used, used);
+    }
+}
+
 fn probabilities_are_of_64_bits(d: &Device) {
     let n = 40;
     // both words of each draw, less one
