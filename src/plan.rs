@@ -1,13 +1,15 @@
 //! Floor 5: the planner, the only decider.
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
-//! run inside a kernel that consumes them; `lower.rs` writes one kernel's values; `shape.rs` orders and collapses its
-//! dimensions, splits long reductions and cuts windows; `buffers.rs` places temporaries. Plans are cached by their whole key.
+//! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `buffers.rs` places temporaries. Plans
+//! are cached by their whole key.
 
 mod buffers;
 mod fuse;
 mod graph;
 mod lower;
+mod price;
 mod shape;
 
 pub(crate) use fuse::Stored;
