@@ -348,7 +348,7 @@ impl Made {
             7 => {
                 let y = self.push(spec("iota", vec![], vec![last as i64], &shape, I32));
                 let y = y.and_then(|y| self.push(spec("astype", nodes(&[y]), vec![], &shape, t)));
-                y.and_then(|y| of(self, d.of(&["reciprocal", "negative", "square"]), &[y]))
+                y.and_then(|y| of(self, d.of::<&str>(&["reciprocal", "negative", "square"]), &[y]))
             }
             8 => {
                 let c = self.stored(d, "leaf", &shape, Bool);
@@ -356,10 +356,10 @@ impl Made {
                 of(self, "select", &[c, x, y])
             }
             9 => of(self, "sqrt", &[x]),
-            10 => of(self, d.of(&["tanh", "floor", "abs", "relu"]), &[x]),
+            10 => of(self, d.of::<&str>(&["tanh", "floor", "abs", "relu"]), &[x]),
             11 => {
                 let y = self.stored(d, "wild", &shape, t);
-                of(self, d.of(&["add", "subtract", "multiply", "maximum"]), &[x, y])
+                of(self, d.of::<&str>(&["add", "subtract", "multiply", "maximum"]), &[x, y])
             }
             _ => self.push(spec("flip", nodes(&[x]), vec![last as i64], &shape, t)),
         };
