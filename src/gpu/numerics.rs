@@ -6,6 +6,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use half::f16;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What a device's own f32 arithmetic keeps in plain shader text, as a probe found it. `true` is what IEEE 754 (or Rust)
 /// does. Neither cupric's functions nor a program's formulas rely on what is `false` here, subnormal numbers and the
@@ -91,6 +92,12 @@ pub(super) fn probe(shared: &Arc<Shared>) -> Result<Numerics> {
     let (Some(from), Some(to)) = (raw(&input), raw(&output)) else {
         return Err(Error::new(ErrorKind::Internal, "numerics", "no buffer", None));
     };
+    // what is recorded for their memory comes before the probe
+    for buffer in [&input, &output] {
+        if let Some(raw) = buffer.memory::<GpuMemory>().and_then(|m| m.raw()) {
+            shared.flush_use(raw.batch.load(Relaxed))?;
+        }
+    }
     shared.scoped("numerics", || {
         let device = &shared.device;
         let source = wgpu::ShaderSource::Wgsl(include_str!("../../shaders/numerics.wgsl").into());

@@ -366,7 +366,12 @@ impl<'a> Planner<'a> {
         let (strides, offset) = self.destination(node, target);
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
-        let to = Store { buffer: self.buffer(node), dtype: n.dtype, strides, offset: offset as isize, value: 0 };
+        // a result that is an input is a copy of it
+        let buffer = match self.outputs.get(&node) {
+            Some(i) => BufferRef::Output(*i),
+            None => self.buffer(node),
+        };
+        let to = Store { buffer, dtype: n.dtype, strides, offset: offset as isize, value: 0 };
         match &n.op {
             AOp::Concat(axis) => {
                 let (args, axis) = (n.args.clone(), *axis);
