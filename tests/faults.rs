@@ -334,7 +334,11 @@ fn a_write_without_scratch_is_whole() {
         |x, y| x.assign(concat([y * 2.0, y - y.mean(keep(0)), y.slice(s![..0])], 0)),
     ];
     let (mut errors, mut second_ways) = (0, 0);
-    for (w, write) in writes.into_iter().enumerate() {
+    // whether a second thread asks while the first works is up to the system: once in twenty rounds it does
+    for (w, write) in writes.into_iter().enumerate().cycle().take(20 * writes.len()) {
+        if w == 0 && second_ways > 0 {
+            break;
+        }
         let mut x = put(&d, old.clone(), &[30, 20_000]);
         write(&mut x, &other).unwrap();
         let new = x.to_vec::<f32>().unwrap();
