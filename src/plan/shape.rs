@@ -451,7 +451,10 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
             }
-            k.windows.reserve_exact(1.max(todo.len()));
+            // most kernels have one window, and a graph may have a million of kernels
+            if todo.is_empty() && k.windows.is_empty() {
+                k.windows.reserve_exact(1);
+            }
             k.windows.push(w);
             continue;
         };
