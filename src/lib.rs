@@ -65,7 +65,7 @@
 //! | 4 | `backend.rs` | the trait of a device; `backend/faults.rs` the faults that tests plan | |
 //! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
 //! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `price.rs` what nodes cost; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
-//! | 6 | `cpu/` | `compile.rs` kernel to `program.rs`, which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool; `threads.rs` who shares the work | f16 at a store; a slow kernel |
+//! | 6 | `cpu/` | `compile.rs` kernel to `program.rs` (registers: `arena.rs`), which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool; `threads.rs` who shares the work | f16 at a store; a slow kernel |
 //! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the text around and inside `shaders/*.wgsl` (`access.rs` loads and stores, `body.rs` statements, `library.rs` what is taken of `shaders/lib/`); `dispatch.rs` kernel to dispatches; `batch.rs` submission; `memory.rs` the pool; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
 //! | 7 | `device.rs` | the registry of devices | a new backend |
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
