@@ -1,6 +1,6 @@
 //! Elementwise functions of operands: the result's type, numbers without a type, casts.
 
-use super::{Arg, Expr, Kind, Loc, carry, cast, common};
+use super::{Arg, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, Shape};
@@ -100,8 +100,8 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             Arg::Scalar(s) => Expr::fill(s, smallvec![], to, at),
         }
     });
-    let kind = Kind::Ufunc(row, operands.collect());
-    Ok(Expr::node(kind, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+    let (op, operands) = (NodeOp::Ufunc(row), operands.collect());
+    Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
 }
 
 fn as_expr(a: &Arg) -> Option<&Expr> {
@@ -162,7 +162,7 @@ fn compare_outside(row: &'static Ufunc, args: &[Arg], dtype: DType, device: u32,
         "greater" | "greater_equal" => !first_is_less,
         _ => false,
     };
-    Expr::node(Kind::Fill(Scalar::Bool(answer)), shape, DType::Bool, device, at)
+    Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
 /// A function of numbers alone gives a number: computed now, in f64 or 64-bit integers.
@@ -179,7 +179,7 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
             _ => None,
         };
         if let Some(t) = truth {
-            return Ok(Expr::node(Kind::Weak(Scalar::Bool(t)), smallvec![], DType::Bool, 0, at));
+            return Ok(Expr::number(Scalar::Bool(t), at));
         }
         // a negative number and one beyond i64 have no common type
         if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
@@ -223,6 +223,5 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
         DType::Bool => Compute::Bool,
         _ => compute,
     };
-    let value = Scalar::from_bits(out[0], result);
-    Ok(Expr::node(Kind::Weak(value), smallvec![], value.default_dtype(), 0, at))
+    Ok(Expr::number(Scalar::from_bits(out[0], result), at))
 }
