@@ -9,6 +9,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod cast;
 pub(crate) mod float;
 pub(crate) mod integer;
+pub(crate) mod intern;
 pub(crate) mod logic;
 pub(crate) mod special;
 
@@ -16,7 +17,7 @@ use crate::dtype::{Compute, DType};
 use crate::simd::Loops;
 
 /// What types a function takes and gives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
     /// Any number; works in and gives its float type (f32 for integers and bool).
     Float,
@@ -121,8 +122,9 @@ pub(crate) struct Reduction {
 /// An exact function of integers; the last argument is the type's width in bits.
 pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
-/// One row of the table.
+/// One row of the table. Rows are equal where their text and types are (see [`intern`]).
 pub(crate) struct Ufunc {
+    pub id: intern::RowId,
     pub name: &'static str,
     pub doc: &'static str,
     pub arity: usize,
@@ -173,7 +175,7 @@ impl Ufunc {
 }
 
 /// How a reduction combines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fold {
     /// A binary function with a neutral element.
     Ufunc(&'static Ufunc),
@@ -298,6 +300,7 @@ macro_rules! define {
                 let mut fold: [Option<$crate::simd::Loops>; Compute::COUNT] = [None; Compute::COUNT];
                 let mut accumulate = fold;
                 let mut row = $crate::ufunc::Ufunc {
+                    id: $crate::ufunc::intern::RowId::new(),
                     name: stringify!($name),
                     doc: concat!($($doc, " "),+),
                     arity: $crate::ufunc::define!(@arity $args),

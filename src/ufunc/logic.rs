@@ -168,6 +168,7 @@ pub(crate) static SELECT: Ufunc = {
     loops[Compute::U64 as usize] = bits64;
     loops[Compute::F64 as usize] = bits64;
     Ufunc {
+        id: super::intern::RowId::new(),
         name: "select",
         doc: "The second operand where the first is true, else the third.",
         arity: 3,
