@@ -112,6 +112,25 @@ pub(crate) enum Op {
     Dot,
 }
 
+impl Op {
+    /// How many of the plan's run-time scalars there must be for this operation.
+    pub fn scalars(&self) -> usize {
+        match self {
+            Op::Scalar(n) => n + 1,
+            Op::Philox { slots, .. } => slots.iter().max().map_or(0, |n| n + 1),
+            Op::Load(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Reduce(..)
+            | Op::Dot => 0,
+        }
+    }
+}
+
 /// A value of a kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
@@ -191,6 +210,12 @@ pub(crate) struct Output {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub inputs: Vec<DType>,
+    /// For each input, whether it may be the memory that the first output is written to.
+    pub aliased: Vec<bool>,
+    /// Numbers plans in the order in which they were made; a number is never given twice.
+    pub id: u64,
+    /// Whether the plan is kept for later evaluations, so that what is made for it is worth keeping.
+    pub is_kept: bool,
     /// The type of each run-time scalar.
     pub scalars: Vec<DType>,
     /// Bytes of each temporary buffer.
@@ -394,6 +419,12 @@ impl fmt::Display for Plan {
             write!(f, "{}s{i} {dtype}", if i == 0 { first } else { ", " })?;
         }
         if !(self.inputs.is_empty() && self.scalars.is_empty()) {
+            writeln!(f)?;
+        }
+        for (i, bytes) in self.temps.iter().enumerate() {
+            write!(f, "{}temp{i} {bytes} B", if i == 0 { "  temporaries: " } else { ", " })?;
+        }
+        if !self.temps.is_empty() {
             writeln!(f)?;
         }
         let mut i = 0;

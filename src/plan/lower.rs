@@ -505,7 +505,8 @@ impl Lowering<'_> {
                 self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
                 let load = self.draft.loads.len() - 1;
                 self.draft.computes.push(node);
-                let op = Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode, node: n.number as usize };
+                let op =
+                    Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode, node: n.number as usize };
                 let reduced = self.reduced[index];
                 Ok(self.push(op, n.dtype, inner, reduced))
             }
