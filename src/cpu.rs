@@ -38,6 +38,7 @@ use lru::LruCache;
 pub(crate) use memory::CpuMemory;
 use memory::Pool;
 use smallvec::SmallVec;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -79,9 +80,23 @@ type Prepared = Vec<Ready>;
 /// Kernels that are kept ready, of all plans together: about 1 KiB each.
 const KEPT_KERNELS: usize = 16_384;
 
-/// Prepared plans by the plan's number and whether the first output is memory that the plan reads.
+/// Hashes a plan's number: consecutive ones go to places of their own.
+#[derive(Default)]
+struct PlanNumber(u64);
+
+impl Hasher for PlanNumber {
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Prepared plans by twice the plan's number, and 1 more where the first output is memory that the plan reads.
 struct Cache {
-    plans: LruCache<(u64, bool), Arc<Prepared>>,
+    plans: LruCache<u64, Arc<Prepared>, BuildHasherDefault<PlanNumber>>,
     kernels: usize,
 }
 
@@ -118,7 +133,7 @@ impl Cpu {
         Cpu {
             caps,
             pool: Pool::new(id, "cpu", limit),
-            prepared: Mutex::new(Cache { plans: LruCache::unbounded(), kernels: 0 }),
+            prepared: Mutex::new(Cache { plans: LruCache::unbounded_with_hasher(Default::default()), kernels: 0 }),
             prepares: AtomicU64::new(0),
             kernels: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
@@ -159,7 +174,7 @@ impl Cpu {
                 replaces = true;
             }
         }
-        let key = (plan.id, replaces);
+        let key = plan.id << 1 | replaces as u64;
         let cache = || self.prepared.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(found) = cache().plans.get(&key) {
             return Ok(found.clone());

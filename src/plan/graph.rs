@@ -92,8 +92,13 @@ struct Key(SmallVec<[u64; 96]>);
 
 impl Hasher for Key {
     fn write(&mut self, bytes: &[u8]) {
-        let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | *byte as u64);
-        self.0.extend(bytes.chunks(8).map(word));
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.0.push(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
+        if !words.remainder().is_empty() {
+            self.0.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
+        }
     }
     fn write_u8(&mut self, n: u8) {
         self.0.push(n as u64);
@@ -213,7 +218,9 @@ impl<'a> Walk<'a> {
     fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &Seen) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
-        self.args.extend(node.args.iter().map(|child| seen.get(&*child.0).unwrap_or(0)));
+        for child in &node.args {
+            self.args.push(seen.get(&*child.0).unwrap_or(0));
+        }
         match &node.binding {
             Binding::None => {}
             Binding::Array { buffer, offset } => {
@@ -245,10 +252,16 @@ impl<'a> Walk<'a> {
         let counts = [node.shape.len(), self.args.len() - args, self.slots.len() - slots];
         let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
         self.key.write_u64(counts.iter().fold(dtype, |word, n| word << 16 | *n as u64));
-        self.key.0.extend(node.shape.iter().map(|n| *n as u64));
-        self.key.0.extend(self.args[args..].iter().map(|n| *n as u64));
-        let slot = |n: &u32| mutant!(plan_cache_without_equal_numbers, 0, *n as u64);
-        self.key.0.extend(self.slots[slots..].iter().map(slot));
+        // these lists have a few elements: to push them one by one is quicker than to extend by an iterator
+        for n in &node.shape {
+            self.key.write_usize(*n);
+        }
+        for n in &self.args[args..] {
+            self.key.write_u32(*n);
+        }
+        for n in &self.slots[slots..] {
+            self.key.write_u32(mutant!(plan_cache_without_equal_numbers, 0, *n));
+        }
         self.args_end.push(self.args.len() as u32);
         self.slots_end.push(self.slots.len() as u32);
         Ok(())
