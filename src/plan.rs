@@ -2,12 +2,14 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `buffers.rs` places temporaries. Plans
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
+//! `join.rs` joins kernels that read the same memory; `buffers.rs` places temporaries. Plans
 //! are cached by their whole key.
 
 mod buffers;
 mod fuse;
 mod graph;
+mod join;
 mod lower;
 mod price;
 mod product;

@@ -294,3 +294,40 @@ fn what_repeats_is_prepared_once() {
     }
     assert!(prepares() - before <= 3, "rows from the row above: {}", prepares() - before);
 }
+
+/// Results that are asked for together read what they share once, with the bits of each alone.
+#[test]
+fn results_of_one_space_share_a_kernel() {
+    for device in [Some(Device::cpu()), gpu(1)].into_iter().flatten() {
+        let d = own(&device);
+        let x = put(&d, noise(1, 300 * 40), &[300, 40]);
+        let y = put(&d, noise(2, 300 * 40), &[300, 40]);
+        let h = put(&d, noise(3, 300 * 40).into_iter().map(f16::from_f32).collect::<Vec<_>>(), &[300, 40]);
+        let cases: [(&str, Vec<Expr>, u64); 8] = [
+            ("two of one array", vec![&x + 1.0, &x * 2.0], 1),
+            ("three of two arrays", vec![&x + &y, (&x - &y).exp(), y.sin()], 1),
+            ("halves", vec![&h + 1.0, (&h * 3.0).tanh()], 1),
+            ("of several dtypes", vec![x.astype(I32), x.greater(0.5), x.astype(F16)], 1),
+            ("sums of one array", vec![x.sum(1), (&x * &x).sum(1), x.max(1)], 1),
+            ("of nothing in common", vec![&x + 1.0, &y * 2.0], 2),
+            ("of other shapes", vec![&x + 1.0, x.slice(s![..7]) * 2.0], 2),
+            ("one that reads the other's sum", vec![x.sum(0), &x / x.sum(0)], 2),
+        ];
+        for (name, list, want) in cases {
+            let alone: Vec<Array> = list.iter().map(|e| e.eval().unwrap()).collect();
+            let before = d.stats().kernels;
+            let together = eval_all(&list).unwrap();
+            d.synchronize().unwrap();
+            assert_eq!(d.stats().kernels - before, want, "{name} on {d:?}");
+            for (a, b) in alone.iter().zip(&together) {
+                let same = match a.dtype() {
+                    F16 => a.to_vec::<f16>().unwrap() == b.to_vec::<f16>().unwrap(),
+                    Bool => a.to_vec::<bool>().unwrap() == b.to_vec::<bool>().unwrap(),
+                    I32 => a.to_vec::<i32>().unwrap() == b.to_vec::<i32>().unwrap(),
+                    _ => a.to_vec::<f32>().unwrap() == b.to_vec::<f32>().unwrap(),
+                };
+                assert!(same, "{name} on {d:?}");
+            }
+        }
+    }
+}

@@ -63,23 +63,13 @@ pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
     Ok(program)
 }
 
-/// The operands of an operation.
-pub(super) fn operands(op: &Op) -> SmallVec<[usize; 3]> {
-    match op {
-        Op::Ufunc(_, args) => args.clone(),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
-        Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
-    }
-}
-
 impl Assigner<'_> {
     /// Aliases and phases: how many reductions lie below a value.
     fn analyse(&mut self) -> Result<()> {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
             let mut phase = 0;
-            for a in operands(&value.op) {
+            for a in value.op.operands() {
                 if a >= v {
                     return Err(internal(kernel.name, format!("value {v} reads value {a}")));
                 }
@@ -126,7 +116,7 @@ impl Assigner<'_> {
                 if let Op::Reduce(..) = values[v].op {
                     continue;
                 }
-                for a in operands(&values[v].op) {
+                for a in values[v].op.operands() {
                     set |= 1 << self.root(a);
                 }
             }
@@ -159,7 +149,7 @@ impl Assigner<'_> {
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 last_phase = last_phase.max(self.phase[v]);
-                for a in operands(&values[v].op) {
+                for a in values[v].op.operands() {
                     needed |= 1 << self.root(a);
                 }
             }
@@ -239,7 +229,7 @@ impl Assigner<'_> {
         let values = &self.kernel.values;
         for v in 0..values.len() {
             if set >> v & 1 == 1 && values[v].inner == inner {
-                for a in operands(&values[v].op) {
+                for a in values[v].op.operands() {
                     last[self.root(a)] = v as u8;
                 }
             }
@@ -251,7 +241,7 @@ impl Assigner<'_> {
         let kernel = self.kernel;
         let level = self.level(kernel.values[v].inner);
         let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
-        for a in operands(&kernel.values[v].op) {
+        for a in kernel.values[v].op.operands() {
             let a = self.root(a);
             if last[a] as usize != v || seen.contains(&a) || kernel.values[a].inner != kernel.values[v].inner {
                 continue;

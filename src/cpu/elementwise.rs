@@ -1,6 +1,6 @@
 //! Elementwise kernels: tiles over the outer space, and how work is shared between threads.
 
-use super::assign::{assign, operands};
+use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::program::{Goal, Level, Order, Program, Shape as Tiles, internal};
 use super::threads::threads;
@@ -187,7 +187,7 @@ fn without_repeats(kernel: &Kernel) -> Kernel {
         let repeats = kernel.values.iter().enumerate().rev().all(|(v, value)| {
             let is_read = looked >> v & 1 == 1;
             if is_read || matches!(value.op, Op::Gather { .. }) {
-                operands(&value.op).iter().for_each(|a| looked |= 1 << a);
+                value.op.operands().iter().for_each(|a| looked |= 1 << a);
             }
             !is_read
                 || match &value.op {

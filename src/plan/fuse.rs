@@ -6,6 +6,7 @@
 //! compute is stored, and the search begins again.
 
 use super::graph::{Arena, PlanNode};
+use super::join::join;
 use super::lower::{Draft, Scratch, Space};
 use super::price::{check_types, compile_cost, cost};
 use super::shape;
@@ -101,6 +102,10 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     }
     // operands come before their consumers
     kernels.reverse();
+    // a write has one result, and reads its target only where that is written
+    if target.is_none() {
+        kernels = join(&planner, kernels);
+    }
     let (plan, in_place) = planner.finish(kernels, &bytes, outputs)?;
     Ok((plan, in_place, planner.work.get()))
 }

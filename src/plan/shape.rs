@@ -216,7 +216,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let mut needed = vec![false; k.values.len()];
     for (i, v) in k.values.iter().enumerate().rev() {
         if needed[i] || matches!(v.op, Op::Reduce(..)) {
-            for a in operands(&v.op) {
+            for a in v.op.operands() {
                 needed[a] = true;
             }
         }
@@ -288,7 +288,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
                 let (s, at) = spread(strides, *offset as isize);
                 (**strides, *offset) = (s, at as i64);
             }
-            renumber(&mut v.op, &number);
+            v.op.map_operands(|a| number[a]);
             pass.values.push(v);
             number[i] = pass.values.len() - 1;
         }
@@ -388,7 +388,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
                 strides.truncate(o);
                 strides.push(0);
             }
-            renumber(&mut v.op, &number);
+            v.op.map_operands(|a| number[a]);
         }
         last.values.push(v);
         number[i] = last.values.len() - 1;
@@ -399,25 +399,6 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     last.loads = used_loads(&mut last.values, &last.loads);
     kernels.extend(split(p, last, None));
     kernels
-}
-
-/// The values that an operation reads.
-fn operands(op: &Op) -> SmallVec<[usize; 3]> {
-    match op {
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => smallvec![],
-        Op::Ufunc(_, args) => args.clone(),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => smallvec![*a],
-        Op::Gather { index, .. } | Op::Philox { index, .. } => smallvec![*index],
-    }
-}
-
-fn renumber(op: &mut Op, number: &[usize]) {
-    match op {
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
-        Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number[*a]),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number[*a],
-        Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number[*index],
-    }
 }
 
 /// Only the loads that values use, renumbered.
