@@ -56,7 +56,7 @@ impl Row {
 
     /// Whether it keeps the bits of a NaN.
     pub fn keeps_nan(&self) -> bool {
-        matches!(self.0.name, "positive" | "select")
+        self.0.properties.moves_bits
     }
 
     /// The type to which operands of a type are cast first.

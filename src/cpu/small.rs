@@ -83,7 +83,7 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Option<Result<()>> {
                     if args.len() != row.arity || args.iter().any(|a| *a >= v) {
                         return None;
                     }
-                    let loops = row.loops[kernel.values[by].compute() as usize]?;
+                    let loops = row.map(kernel.values[by].compute())?;
                     let get = |i: usize| args.get(i).map_or(at[first], |a| at[*a]);
                     call(loops.get(), get(0), get(1), get(2))
                 }

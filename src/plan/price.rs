@@ -4,7 +4,6 @@ use super::graph::{ANode, AOp, Arena};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Caps;
-use crate::ufunc::Class;
 use std::panic::Location;
 
 /// Types and functions that the device does not have.
@@ -35,11 +34,7 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
     let reduction = |i: usize| match &arena.nodes[i].op {
-        AOp::Reduce(fold, _) => match fold.name() {
-            "add" => Some("sum"),
-            "multiply" => Some("prod"),
-            name => Some(name),
-        },
+        AOp::Reduce(fold, _) => Some(fold.method()),
         _ => None,
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
@@ -56,8 +51,8 @@ fn operand_compute(arena: &Arena, n: &ANode) -> Compute {
 /// What an evaluation of the node costs, in simple operations.
 pub(super) fn cost(n: &ANode) -> u32 {
     match &n.op {
-        AOp::Ufunc(row) if row.class == Class::Float && row.name != "divide" => 8,
-        AOp::Ufunc(_) | AOp::Cast => 1,
+        AOp::Ufunc(row) => row.properties.cost,
+        AOp::Cast => 1,
         AOp::Take(..) | AOp::Philox { .. } => 8,
         _ => 0,
     }

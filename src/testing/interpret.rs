@@ -302,7 +302,7 @@ impl Interpreter {
         let mut gather = |k: usize| {
             for i in 0..args.len() {
                 x[i] = args[i].elements.floats()[places[i][k]];
-                if row.rounds_first && operand.is_half() {
+                if row.properties.rounds_first && operand.is_half() {
                     x[i] = x[i].rounded(operand);
                 }
             }
