@@ -63,21 +63,6 @@ impl Class {
     }
 }
 
-/// How far a result may be from the exact one.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Bound {
-    /// Units in the last place of the result.
-    Ulp(f64),
-    /// ULP, or an absolute distance.
-    UlpOr(f64, f64),
-    /// ULP, or a distance relative to `max(|x|, 1)`.
-    UlpOrScaled(f64, f64),
-    /// ULP of the larger of the result and the largest operand.
-    UlpOfLargest(f64),
-    /// ULP, or an absolute distance where −11 < x < −2.
-    Lgamma(f64, f64),
-}
-
 /// The neutral element of a reduction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Neutral {
@@ -165,6 +150,8 @@ pub(crate) struct Properties {
     pub shader_cost: u32,
     /// f16 and bf16 operands are rounded to their own width first (comparisons, tests, steps).
     pub rounds_first: bool,
+    /// Of floats the result is a number of the operands' type whatever they are, so that nothing is rounded.
+    pub never_rounds: bool,
     /// Gives the bits of one of its operands, so that a kernel that only does this need not know what they mean.
     pub moves_bits: bool,
     /// Of integers in the range of a narrow type it gives one in that range: no wrap is needed after it.
@@ -199,8 +186,6 @@ pub(crate) struct Ufunc {
     pub exact_int: Option<ExactInt>,
     /// Where the function is interesting.
     pub domain: [f64; 2],
-    /// f32 on the CPU, f32 on a GPU, f64 on the CPU, f16 and bf16 on the CPU.
-    pub bounds: [Bound; 4],
     pub reduce: Option<Reduction>,
     pub properties: Properties,
     /// The rows that f16 and bf16 take instead.
@@ -223,13 +208,13 @@ impl Ufunc {
             exact: None,
             exact_int: None,
             domain: [-1e3, 1e3],
-            bounds: [Bound::Ulp(0.0); 4],
             reduce: None,
             properties: Properties {
                 compares: None,
                 cost,
                 shader_cost: cost,
                 rounds_first: matches!(class, Class::Compare | Class::Test | Class::Logical),
+                never_rounds: false,
                 moves_bits: false,
                 keeps_range: false,
                 opaque: false,

@@ -9,6 +9,7 @@ mod number;
 mod place;
 
 pub use number::Real;
+pub(super) use number::spacing;
 
 use crate::device::Device;
 use crate::dtype::DType;
@@ -309,7 +310,8 @@ impl Interpreter {
             x
         };
         if n.dtype.is_float() {
-            let one = |k: usize| element::float(row, operand, self.rules, &gather(k)[..args.len()]);
+            let bound = element::bound(row, operand, self.rules);
+            let one = |k: usize| element::float(row, bound, operand, self.rules, &gather(k)[..args.len()]);
             Elements::Floats((0..size).map(one).collect())
         } else {
             let one = |k: usize| element::question(row, &gather(k)[..args.len()]).map(|b| b as i128);
@@ -335,6 +337,7 @@ impl Interpreter {
             });
         }
         let v = x.elements.floats();
+        let bound = element::bound(row, n.dtype, self.rules);
         let one = |g: &Vec<usize>| {
             let list: Vec<Real> = g.iter().map(|i| v[*i]).collect();
             match row.name {
@@ -342,7 +345,7 @@ impl Interpreter {
                 "multiply" => self.product(n.dtype, &list),
                 _ => list
                     .into_iter()
-                    .reduce(|a, b| element::float(row, n.dtype, self.rules, &[a, b]))
+                    .reduce(|a, b| element::float(row, bound, n.dtype, self.rules, &[a, b]))
                     .unwrap_or(Real::unknown()),
             }
         };

@@ -94,9 +94,6 @@ macro_rules! define {
         $row.exact_int = Some($crate::ufunc::define!(@exact_int $args $w $f));
     };
     (@set $row:ident $class:ident $args:tt; domain $domain:tt) => { $row.domain = $domain; };
-    (@set $row:ident $class:ident $args:tt; bound $bounds:tt) => {
-        $row.bounds = { use $crate::ufunc::Bound::*; $bounds };
-    };
     (@set $row:ident $class:ident $args:tt; reduce {
         method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident
     }) => {

@@ -13,7 +13,7 @@ macro_rules! rows {
                 wgsl_f32: "m_eq({a}, {b})", wgsl_f64: "d_eq({a}, {b})", wgsl_int: "{a} == {b}",
                 wgsl_bool: "{a} == {b}",
                 exact: { (x == y) as u8 as f64 }, exact_int: { (x == y) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], compares: Equal,
+                domain: [-3.0, 3.0], compares: Equal,
             }
             /// Whether the operands differ.
             not_equal(x, y): Compare {
@@ -22,7 +22,7 @@ macro_rules! rows {
                 wgsl_f32: "!m_eq({a}, {b})", wgsl_f64: "!d_eq({a}, {b})", wgsl_int: "{a} != {b}",
                 wgsl_bool: "{a} != {b}",
                 exact: { (x != y) as u8 as f64 }, exact_int: { (x != y) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], compares: NotEqual,
+                domain: [-3.0, 3.0], compares: NotEqual,
             }
             /// Whether the first is smaller.
             less(x, y): Compare {
@@ -30,7 +30,7 @@ macro_rules! rows {
                 wgsl_f32: "m_lt({a}, {b})", wgsl_f64: "d_lt({a}, {b})", wgsl_int: "{a} < {b}",
                 wgsl_bool: "(!{a} && {b})",
                 exact: { (x < y) as u8 as f64 }, exact_int: { (x < y) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], compares: Less,
+                domain: [-3.0, 3.0], compares: Less,
             }
             /// Whether the first is smaller or equal.
             less_equal(x, y): Compare {
@@ -39,7 +39,7 @@ macro_rules! rows {
                 wgsl_f32: "m_le({a}, {b})", wgsl_f64: "d_le({a}, {b})", wgsl_int: "{a} <= {b}",
                 wgsl_bool: "(!{a} || {b})",
                 exact: { (x <= y) as u8 as f64 }, exact_int: { (x <= y) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], compares: LessEqual,
+                domain: [-3.0, 3.0], compares: LessEqual,
             }
             /// Whether the first is larger.
             greater(x, y): Compare {
@@ -47,7 +47,7 @@ macro_rules! rows {
                 wgsl_f32: "m_lt({b}, {a})", wgsl_f64: "d_lt({b}, {a})", wgsl_int: "{a} > {b}",
                 wgsl_bool: "({a} && !{b})",
                 exact: { (x > y) as u8 as f64 }, exact_int: { (x > y) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], compares: Greater,
+                domain: [-3.0, 3.0], compares: Greater,
             }
             /// Whether the first is larger or equal.
             greater_equal(x, y): Compare {
@@ -56,7 +56,7 @@ macro_rules! rows {
                 wgsl_f32: "m_le({b}, {a})", wgsl_f64: "d_le({b}, {a})", wgsl_int: "{a} >= {b}",
                 wgsl_bool: "({a} || !{b})",
                 exact: { (x >= y) as u8 as f64 }, exact_int: { (x >= y) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], compares: GreaterEqual,
+                domain: [-3.0, 3.0], compares: GreaterEqual,
             }
             /// Whether the element is NaN.
             isnan(x): Test {
@@ -64,7 +64,7 @@ macro_rules! rows {
                 wgsl_f32: "m_isnan({a})", wgsl_f64: "d_isnan({a})", wgsl_int: "({a} != {a})",
                 wgsl_bool: "({a} && !{a})",
                 exact: { x.is_nan() as u8 as f64 }, exact_int: { 0 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [-3.0, 3.0],
             }
             /// Whether the element is +∞ or −∞.
             isinf(x): Test {
@@ -72,7 +72,7 @@ macro_rules! rows {
                 wgsl_f32: "m_isinf({a})", wgsl_f64: "d_isinf({a})", wgsl_int: "({a} != {a})",
                 wgsl_bool: "({a} && !{a})",
                 exact: { x.is_infinite() as u8 as f64 }, exact_int: { 0 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [-3.0, 3.0],
             }
             /// Whether the element is neither NaN nor infinite.
             isfinite(x): Test {
@@ -80,7 +80,7 @@ macro_rules! rows {
                 wgsl_f32: "m_isfinite({a})", wgsl_f64: "d_isfinite({a})", wgsl_int: "({a} == {a})",
                 wgsl_bool: "({a} || !{a})",
                 exact: { x.is_finite() as u8 as f64 }, exact_int: { 1 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [-3.0, 3.0],
             }
             /// Whether the sign is minus, also of −0 and of a NaN.
             signbit(x): Test {
@@ -89,64 +89,64 @@ macro_rules! rows {
                 wgsl_f32: "m_signbit({a})", wgsl_f64: "d_signbit({a})", wgsl_int: "({a} < {T}(0))",
                 wgsl_bool: "({a} && !{a})",
                 exact: { x.is_sign_negative() as u8 as f64 }, exact_int: { (x < 0) as i128 },
-                domain: [-3.0, 3.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [-3.0, 3.0],
             }
             /// Whether both are true (not 0).
             logical_and(x, y): Logical {
                 cpu_bool: { x & y }, wgsl_bool: "{a} && {b}",
                 exact: { (x != 0.0 && y != 0.0) as u8 as f64 }, exact_int: { (x != 0 && y != 0) as i128 },
-                domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [0.0, 1.0],
                 reduce: { method: all, neutral: One, empty: 1.0, order: free },
             }
             /// Whether either is true (not 0).
             logical_or(x, y): Logical {
                 cpu_bool: { x | y }, wgsl_bool: "{a} || {b}",
                 exact: { (x != 0.0 || y != 0.0) as u8 as f64 }, exact_int: { (x != 0 || y != 0) as i128 },
-                domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [0.0, 1.0],
                 reduce: { method: any, neutral: Zero, empty: 0.0, order: free },
             }
             /// Whether exactly one is true (not 0).
             logical_xor(x, y): Logical {
                 cpu_bool: { x ^ y }, wgsl_bool: "{a} != {b}",
                 exact: { ((x != 0.0) != (y != 0.0)) as u8 as f64 }, exact_int: { ((x != 0) != (y != 0)) as i128 },
-                domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [0.0, 1.0],
             }
             /// Whether the element is 0.
             logical_not(x): Logical {
                 cpu_bool: { x ^ 1 }, wgsl_bool: "!{a}",
                 exact: { (x == 0.0) as u8 as f64 }, exact_int: { (x == 0) as i128 },
-                domain: [0.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                domain: [0.0, 1.0],
             }
             /// And of each bit.
             bitwise_and(x, y): Integer {
                 cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_bool: "{a} && {b}",
-                exact_int: { x & y }, bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], is: [keeps_range],
+                exact_int: { x & y }, is: [keeps_range],
             }
             /// Or of each bit.
             bitwise_or(x, y): Integer {
                 cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_bool: "{a} || {b}",
-                exact_int: { x | y }, bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], is: [keeps_range],
+                exact_int: { x | y }, is: [keeps_range],
             }
             /// Exclusive or of each bit.
             bitwise_xor(x, y): Integer {
                 cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_bool: "{a} != {b}",
-                exact_int: { x ^ y }, bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], is: [keeps_range],
+                exact_int: { x ^ y }, is: [keeps_range],
             }
             /// Each bit inverted; bool: not.
             bitwise_invert(x): Integer {
                 cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_bool: "!{a}",
-                exact_int(w): { if w == 1 { x ^ 1 } else { !x } }, bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
             }
             /// Bits moved left; a shift by the width or more, or a negative one, gives 0. Not for bool.
             bitwise_left_shift(x, y): Integer {
                 cpu_int: { x.shift_left(y) }, wgsl_int: "shl_{T}({a}, {b})",
-                exact_int(w): { int::shift_left(x, y, w) }, bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                exact_int(w): { int::shift_left(x, y, w) },
             }
             /// Bits moved right; a shift by the width or more, or a negative one, gives 0 (−1 for a negative number).
             bitwise_right_shift(x, y): Integer {
                 cpu_int: { x.shift_right(y) }, wgsl_int: "shr_{T}({a}, {b})",
                 exact_int(w): { int::shift_right(x, y, w) },
-                bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], is: [keeps_range],
+                is: [keeps_range],
             }
         }
     };
@@ -193,7 +193,13 @@ pub(crate) static SELECT: Ufunc = {
         wgsl: [Some("select({c}, {b}, {a})"); Compute::COUNT],
         exact: Some(|c, a, b| if c != 0.0 { a } else { b }),
         exact_int: Some(|c, a, b, _| if c != 0 { a } else { b }),
-        properties: Properties { moves_bits: true, keeps_range: true, opaque: true, ..row.properties },
+        properties: Properties {
+            never_rounds: true,
+            moves_bits: true,
+            keeps_range: true,
+            opaque: true,
+            ..row.properties
+        },
         ..row
     }
 };
