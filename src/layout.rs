@@ -91,6 +91,18 @@ pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     Ok(n as usize)
 }
 
+/// Whether the elements follow each other in C order without a gap.
+pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
+    let mut step = 1isize;
+    for d in (0..shape.len()).rev() {
+        if shape[d] != 1 && strides[d] != step {
+            return shape.contains(&0);
+        }
+        step = step.saturating_mul(shape[d].max(1) as isize);
+    }
+    true
+}
+
 /// Where the elements of an array are in its buffer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
@@ -123,23 +135,21 @@ impl Layout {
     }
 
     pub fn view(&self, view: &View) -> Layout {
+        Layout::view_of(&self.strides, self.offset, view)
+    }
+
+    /// The layout of a view of elements that lie at these strides.
+    pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
             // no element: nothing may be reached by a stride either
             return Layout::c(&view.shape);
         }
-        let (strides, offset) = view.apply(&self.strides, self.offset as isize);
+        let (strides, offset) = view.apply(strides, offset as isize);
         Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
     pub fn is_c_contiguous(&self) -> bool {
-        let mut step = 1isize;
-        for d in (0..self.shape.len()).rev() {
-            if self.shape[d] != 1 && self.strides[d] != step {
-                return self.shape.contains(&0);
-            }
-            step = step.saturating_mul(self.shape[d].max(1) as isize);
-        }
-        true
+        is_c_contiguous(&self.shape, &self.strides)
     }
 
     /// Whether two indices can share an element (broadcast axes, sliding windows). May say yes where they do not.

@@ -16,7 +16,7 @@ pub(crate) use fuse::Stored;
 
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::expr::{Expr, Kind, Node};
+use crate::expr::{Expr, Node, NodeOp};
 use crate::kernel::{Caps, Plan};
 use crate::layout::{Layout, View};
 use smallvec::SmallVec;
@@ -102,8 +102,10 @@ fn prints_plans() -> bool {
 /// What of an expression is computed, and the view of it that the expression is: a view of a product, of joined parts or
 /// of a reshaped copy is a view of its result, which costs nothing.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
-    match &e.0.kind {
-        Kind::View(v, below) if matches!(below.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => {
+    match (&e.0.op, &e.0.args[..]) {
+        (NodeOp::View(v), [below])
+            if matches!(below.0.op, NodeOp::Matmul | NodeOp::Concat { .. } | NodeOp::Reshape) =>
+        {
             (below, Some(v))
         }
         _ => (e, None),

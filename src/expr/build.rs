@@ -1,6 +1,6 @@
 //! Elementwise functions of operands: the result's type, numbers without a type, casts.
 
-use super::{Arg, Expr, Kind, Loc, carry, cast, common};
+use super::{Arg, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, Shape};
@@ -99,8 +99,8 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             Arg::Scalar(s) => Expr::fill(s, smallvec![], to, at),
         }
     });
-    let kind = Kind::Ufunc(row, operands.collect());
-    Ok(Expr::node(kind, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+    let (op, operands) = (NodeOp::Ufunc(row), operands.collect());
+    Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
 }
 
 fn as_expr(a: &Arg) -> Option<&Expr> {
@@ -159,7 +159,7 @@ fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u
     let below = number > dtype.integer_range().1;
     let first_is_less = below == left.is_none();
     let answer = comparison.holds(if first_is_less { Ordering::Less } else { Ordering::Greater });
-    Expr::node(Kind::Fill(Scalar::Bool(answer)), shape, DType::Bool, device, at)
+    Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
 /// A function of numbers alone gives a number: computed now, in f64 or 64-bit integers.
@@ -167,8 +167,7 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
     if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
         if let Some(comparison) = row.properties.compares {
-            let answer = comparison.holds(a.cmp(&b));
-            return Ok(Expr::node(Kind::Weak(Scalar::Bool(answer)), smallvec![], DType::Bool, 0, at));
+            return Ok(Expr::number(Scalar::Bool(comparison.holds(a.cmp(&b))), at));
         }
         // a negative number and one beyond i64 have no common type
         if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
@@ -212,6 +211,5 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
         DType::Bool => Compute::Bool,
         _ => compute,
     };
-    let value = Scalar::from_bits(out[0], result);
-    Ok(Expr::node(Kind::Weak(value), smallvec![], value.default_dtype(), 0, at))
+    Ok(Expr::number(Scalar::from_bits(out[0], result), at))
 }

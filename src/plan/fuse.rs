@@ -5,12 +5,13 @@
 //! tells which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
-use super::graph::{ANode, AOp, Arena};
+use super::graph::{Arena, PlanNode};
 use super::lower::{Draft, Scratch, Space};
 use super::price::{check_types, compile_cost, cost};
 use super::shape;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
@@ -148,8 +149,8 @@ impl<'a> Planner<'a> {
             let s = p.natural_strides(node);
             p.strides.push(s);
             p.loops[i] = match node.op {
-                AOp::Matmul | AOp::Reduce(..) => true,
-                AOp::View(_) | AOp::Ufunc(_) | AOp::Cast => node.args.iter().any(|a| p.loops[*a]),
+                NodeOp::Matmul | NodeOp::Reduce(..) => true,
+                NodeOp::View(_) | NodeOp::Ufunc(_) | NodeOp::Cast => node.args.iter().any(|a| p.loops[*a]),
                 _ => false,
             };
         }
@@ -158,15 +159,15 @@ impl<'a> Planner<'a> {
         }
         for (i, node) in arena.nodes.iter().enumerate() {
             match &node.op {
-                AOp::Reshape => p.stored[i] = true,
-                AOp::Concat(_) => p.stored[i] = true,
-                AOp::Take(..) => p.store_operand(node.args[1]),
-                AOp::Matmul => {
+                NodeOp::Reshape => p.stored[i] = true,
+                NodeOp::Concat { .. } => p.stored[i] = true,
+                NodeOp::Take { .. } => p.store_operand(node.args[1]),
+                NodeOp::Matmul => {
                     p.store_operand(node.args[0]);
                     p.store_operand(node.args[1]);
                     p.stored[i] |= p.uses[i] > 1;
                 }
-                AOp::Input { .. } => p.stored[i] = true,
+                NodeOp::Stored(_) => p.stored[i] = true,
                 _ => {}
             }
         }
@@ -176,17 +177,17 @@ impl<'a> Planner<'a> {
 
     /// An operand that is read from memory: itself, or what it is a view of.
     fn store_operand(&mut self, mut node: usize) {
-        while let AOp::View(_) = self.arena.nodes[node].op {
+        while let NodeOp::View(_) = self.arena.nodes[node].op {
             node = self.arena.nodes[node].args[0];
         }
         self.stored[node] = true;
     }
 
-    fn natural_strides(&self, node: &ANode) -> Strides {
+    fn natural_strides(&self, node: &PlanNode) -> Strides {
         match &node.op {
-            AOp::Input { strides, .. } => strides.clone(),
-            AOp::View(v) => v.apply(&self.strides[node.args[0]], 0).0,
-            AOp::Ufunc(_) | AOp::Cast => {
+            NodeOp::Stored(strides) => strides.clone(),
+            NodeOp::View(v) => v.apply(&self.strides[node.args[0]], 0).0,
+            NodeOp::Ufunc(_) | NodeOp::Cast => {
                 let operands: SmallVec<[Strides; 3]> = (node.args.iter())
                     .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
                     .collect();
@@ -201,7 +202,7 @@ impl<'a> Planner<'a> {
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         match &n.op {
-            AOp::Input { strides, .. } => strides.clone(),
+            NodeOp::Stored(strides) => strides.clone(),
             _ if n.shape.len() == 1 => smallvec![1],
             _ => {
                 let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
@@ -212,7 +213,7 @@ impl<'a> Planner<'a> {
 
     pub fn buffer(&self, node: usize) -> BufferRef {
         match &self.arena.nodes[node].op {
-            AOp::Input { index, .. } => BufferRef::Input(*index),
+            NodeOp::Stored(_) => BufferRef::Input(self.arena.nodes[node].slots[0] as usize),
             _ => match self.outputs.get(&node) {
                 Some(i) => BufferRef::Output(*i),
                 // numbered by node until temporaries get their buffers
@@ -246,7 +247,7 @@ impl<'a> Planner<'a> {
         let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
         for i in 0..self.arena.nodes.len() {
             let args = self.arena.nodes[i].args.clone();
-            if matches!(self.arena.nodes[i].op, AOp::Concat(_) | AOp::Input { .. }) {
+            if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
                 continue;
             }
             let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(|a| !self.stored[*a]).collect();
@@ -307,7 +308,7 @@ impl<'a> Planner<'a> {
         for node in (0..self.count).rev() {
             // both lists go down, and operands come before their consumers
             let old = before.next_if(|s| s.node as usize == node);
-            let input = matches!(self.arena.nodes[node].op, AOp::Input { .. });
+            let input = matches!(self.arena.nodes[node].op, NodeOp::Stored(_));
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
                 continue;
             }
@@ -373,7 +374,7 @@ impl<'a> Planner<'a> {
         };
         let to = Store { buffer, dtype: n.dtype, strides, offset: offset as isize, value: 0 };
         match &n.op {
-            AOp::Concat(axis) => {
+            NodeOp::Concat { axis } => {
                 let (args, axis) = (n.args.clone(), *axis);
                 let mut at = 0isize;
                 for a in args {
@@ -386,7 +387,7 @@ impl<'a> Planner<'a> {
                     self.kernels(a, node, part, making)?;
                 }
             }
-            AOp::Reshape => {
+            NodeOp::Reshape => {
                 // the operand, stored in C order, is the result: a target has strides of its own
                 let arg = n.args[0];
                 let shape = arena.nodes[arg].shape.clone();
@@ -420,7 +421,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         // parts that are joined stay together
-        let whole = !matches!(arena.nodes[owner].op, AOp::Concat(_));
+        let whole = !matches!(arena.nodes[owner].op, NodeOp::Concat { .. });
         // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
         let mut rows = true;
         loop {
@@ -467,8 +468,8 @@ impl<'a> Planner<'a> {
     /// A number, or in memory.
     fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op {
-            AOp::Scalar(_) | AOp::Input { .. } => true,
-            AOp::View(_) => self.is_at_hand(self.arena.nodes[node].args[0]),
+            NodeOp::Number | NodeOp::Fill | NodeOp::Stored(_) => true,
+            NodeOp::View(_) => self.is_at_hand(self.arena.nodes[node].args[0]),
             _ => self.stored[node],
         }
     }
@@ -478,10 +479,10 @@ impl<'a> Planner<'a> {
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
-            (AOp::Reduce(_, a), AOp::Reduce(_, b)) => {
+            (NodeOp::Reduce(_, a), NodeOp::Reduce(_, b)) => {
                 a == b && self.arena.nodes[n.args[0]].shape == self.arena.nodes[r.args[0]].shape
             }
-            (AOp::Ufunc(_) | AOp::Cast, _) if steps > 0 && n.shape == r.shape => {
+            (NodeOp::Ufunc(_) | NodeOp::Cast, _) if steps > 0 && n.shape == r.shape => {
                 n.args.iter().all(|a| self.is_at_hand(*a) || self.is_beside(*a, reduction, steps - 1))
             }
             _ => false,
@@ -496,7 +497,7 @@ impl<'a> Planner<'a> {
         while self.uses[node] == 1 {
             let next = self.consumer[node];
             let n = &self.arena.nodes[next];
-            let simple = matches!(n.op, AOp::Ufunc(_) | AOp::Cast) && size(next) == size(reduction);
+            let simple = matches!(n.op, NodeOp::Ufunc(_) | NodeOp::Cast) && size(next) == size(reduction);
             let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8));
             if next == owner || !simple || !alone {
                 break;

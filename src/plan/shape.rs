@@ -27,7 +27,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
         windows: vec![],
         continues: false,
         name: draft.name,
-        node: p.arena.nodes[draft.node].number,
+        node: p.arena.nodes[draft.node].number as usize,
     };
     // partial results are temporaries numbered after the nodes, apart for each node and pass
     let first = p.count + node * 64;
