@@ -13,7 +13,7 @@ use crate::buffer::Buffer;
 use crate::dtype::{DType, Element, Scalar, sealed::Sealed};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::layout::{self, AxesArg, Layout, Shape, View};
-use crate::ufunc::{Fold, Identity};
+use crate::ufunc::Fold;
 use half::{bf16, f16};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -326,11 +326,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         let sorted = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
         let n = layout::product(sorted.iter().map(|d| &shape[*d]));
         let kept: Shape = (0..shape.len()).filter(|d| !sorted.contains(d)).map(|d| shape[d]).collect();
-        let no_identity = match fold {
-            Fold::Ufunc(row) => matches!(row.name, "minimum" | "maximum"),
-            Fold::ArgMin | Fold::ArgMax => true,
+        // what no elements give
+        let empty = match fold {
+            Fold::Ufunc(row) => row.reduce.and_then(|r| r.empty),
+            Fold::ArgMin | Fold::ArgMax => None,
         };
-        if no_identity && n == 0 && !kept.contains(&0) {
+        if empty.is_none() && n == 0 && !kept.contains(&0) {
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
             return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
@@ -340,20 +341,19 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         }
         let dtype = if index { DType::I32 } else { e.0.dtype };
         let device = e.0.device;
-        // no elements: the neutral element everywhere, and no kernel
+        // no elements: the same number everywhere, and no kernel
         if n == 0
             && !kept.contains(&0)
-            && let Fold::Ufunc(row) = fold
-            && let Some(r) = row.reduce
+            && let Some(number) = empty
         {
             // lengths that only a 0 beside them made possible
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
-            let one = matches!(r.identity, Identity::One);
+            let number = if number.is_finite() { Scalar::Int(number as i128) } else { Scalar::Float(number) };
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
                 false => kept,
             };
-            return Ok(Expr::fill_on(device, Scalar::Int(one as i128), full, dtype, at));
+            return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
         // nothing to reduce: a position is 0, everything else is the value
         let out = if sorted.is_empty() {

@@ -472,7 +472,7 @@ impl Assigner<'_> {
             Op::Ufunc(row, list) => {
                 let by = if row.class == Class::Select { list.get(1) } else { list.first() };
                 let by = by.map_or(compute, |a| kernel.values[*a].compute());
-                let Some(loops) = row.loops[by as usize].filter(|_| list.len() == row.arity) else {
+                let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
                     return Err(Error::new(
                         ErrorKind::Unsupported,
                         row.name,

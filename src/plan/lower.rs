@@ -446,7 +446,7 @@ impl Lowering<'_> {
                         true => self.lower(*a, map, inside)?,
                         false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
                     };
-                    if mutant!(halves_compared_unrounded, false, row.rounds_first)
+                    if mutant!(halves_compared_unrounded, false, row.properties.rounds_first)
                         && self.draft.values[v].dtype.is_half()
                     {
                         v = self.round(v);
@@ -458,7 +458,7 @@ impl Lowering<'_> {
                 }
                 self.draft.computes.push(node);
                 let v = self.row(row, &args, n.dtype);
-                Ok(if n.dtype.is_narrow_integer() && !row.closed { self.round(v) } else { v })
+                Ok(if n.dtype.is_narrow_integer() && !row.properties.keeps_range { self.round(v) } else { v })
             }
             NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
@@ -531,7 +531,7 @@ impl Lowering<'_> {
                 let (own, lanes) = tree(p, arg, axes, &m);
                 let fits = match fold {
                     Fold::ArgMin | Fold::ArgMax => walk(&c_strides(dims)) == walk(&self.space.order),
-                    Fold::Ufunc(row) if n.dtype.is_float() && matches!(row.name, "add" | "multiply") => {
+                    Fold::Ufunc(row) if n.dtype.is_float() && row.reduce.is_some_and(|r| !r.reorders_floats) => {
                         lanes == self.space.lanes && walk(&own) == walk(&self.space.order)
                     }
                     Fold::Ufunc(_) => true,

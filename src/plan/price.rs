@@ -5,7 +5,6 @@ use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::NodeOp;
 use crate::kernel::Caps;
-use crate::ufunc::Class;
 use std::panic::Location;
 
 /// Types and functions that the device does not have.
@@ -36,11 +35,7 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
     let reduction = |i: usize| match &arena.nodes[i].op {
-        NodeOp::Reduce(fold, _) => match fold.name() {
-            "add" => Some("sum"),
-            "multiply" => Some("prod"),
-            name => Some(name),
-        },
+        NodeOp::Reduce(fold, _) => Some(fold.method()),
         _ => None,
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
@@ -57,8 +52,8 @@ fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
 /// What an evaluation of the node costs, in simple operations.
 pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
-        NodeOp::Ufunc(row) if row.class == Class::Float && row.name != "divide" => 8,
-        NodeOp::Ufunc(_) | NodeOp::Cast => 1,
+        NodeOp::Ufunc(row) => row.properties.cost,
+        NodeOp::Cast => 1,
         NodeOp::Take { .. } | NodeOp::Philox { .. } => 8,
         _ => 0,
     }

@@ -64,7 +64,7 @@ fn move_raw(draft: &mut Draft) {
         // the arithmetic of indices and conditions
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
-        Op::Ufunc(row, _) => matches!(row.name, "select" | "positive"),
+        Op::Ufunc(row, _) => row.properties.moves_bits,
         _ => false,
     };
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
@@ -74,7 +74,8 @@ fn move_raw(draft: &mut Draft) {
     let uses_float = draft.values.iter().any(|v| match &v.op {
         // comparisons of the indices of a gather are none
         Op::Ufunc(row, args) => {
-            (!moves_raw(v.dtype) || row.rounds_first) && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
+            (!moves_raw(v.dtype) || row.properties.rounds_first)
+                && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
         }
         Op::Cast(a) | Op::Round(a) => moves_raw(draft.values[*a].dtype),
         _ => false,

@@ -9,6 +9,7 @@ mod number;
 mod place;
 
 pub use number::Real;
+pub(super) use number::spacing;
 
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
@@ -306,14 +307,15 @@ impl Interpreter {
         let mut gather = |k: usize| {
             for i in 0..args.len() {
                 x[i] = args[i].elements.floats()[places[i][k]];
-                if row.rounds_first && operand.is_half() {
+                if row.properties.rounds_first && operand.is_half() {
                     x[i] = x[i].rounded(operand);
                 }
             }
             x
         };
         if n.dtype.is_float() {
-            let one = |k: usize| element::float(row, operand, self.rules, &gather(k)[..args.len()]);
+            let bound = element::bound(row, operand, self.rules);
+            let one = |k: usize| element::float(row, bound, operand, self.rules, &gather(k)[..args.len()]);
             Elements::Floats((0..size).map(one).collect())
         } else {
             let one = |k: usize| element::question(row, &gather(k)[..args.len()]).map(|b| b as i128);
@@ -339,6 +341,7 @@ impl Interpreter {
             });
         }
         let v = x.elements.floats();
+        let bound = element::bound(row, n.dtype, self.rules);
         let one = |g: &Vec<usize>| {
             let list: Vec<Real> = g.iter().map(|i| v[*i]).collect();
             match row.name {
@@ -346,7 +349,7 @@ impl Interpreter {
                 "multiply" => self.product(n.dtype, &list),
                 _ => list
                     .into_iter()
-                    .reduce(|a, b| element::float(row, n.dtype, self.rules, &[a, b]))
+                    .reduce(|a, b| element::float(row, bound, n.dtype, self.rules, &[a, b]))
                     .unwrap_or(Real::unknown()),
             }
         };

@@ -3,7 +3,7 @@
 //! A row's address would not do: a row made at run time is freed, and another one may then lie at its address while a
 //! cache still holds the first one's plan.
 
-use super::{Class, Identity, Ufunc};
+use super::{Class, Neutral, Properties, Ufunc};
 use crate::dtype::Compute;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -20,8 +20,9 @@ struct Definition {
     /// function two addresses, or two functions one. What they compute is the name's meaning.
     on_cpu: [bool; Compute::COUNT],
     wgsl: [Option<&'static str>; Compute::COUNT],
-    identity: Option<Identity>,
-    flags: [bool; 3],
+    /// The neutral element, the bits of what no elements give, and whether the order is free.
+    reduce: Option<(Neutral, Option<u64>, bool)>,
+    properties: Properties,
     half: Option<[usize; 2]>,
 }
 
@@ -59,10 +60,10 @@ impl Ufunc {
             name: self.name,
             arity: self.arity,
             class: self.class,
-            on_cpu: self.loops.map(|l| l.is_some()),
+            on_cpu: self.forms.map(|f| f.is_some()),
             wgsl: self.wgsl,
-            identity: self.reduce.map(|r| r.identity),
-            flags: [self.rounds_first, self.closed, self.dear],
+            reduce: self.reduce.map(|r| (r.neutral, r.empty.map(f64::to_bits), r.reorders_floats)),
+            properties: self.properties,
             half,
         };
         let mut numbers = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,8 +98,9 @@ mod tests {
             crate::ufunc::define! {
                 /// One of two rows that only the address tells apart.
                 twin(x, y): Numeric {
-                    f: [x + y, x + y], wf: "{a} + {b}",
-                    domain: [-1.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: Zero,
+                    cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
+                    domain: [-1.0, 1.0],
+                    reduce: { method: twin, neutral: Zero, empty: 0.0, order: fixed },
                 }
             }
         }
@@ -106,8 +108,9 @@ mod tests {
             crate::ufunc::define! {
                 /// The other.
                 twin(x, y): Numeric {
-                    f: [x + y, x + y], wf: "{a} + {b}",
-                    domain: [-2.0, 2.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: Zero,
+                    cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
+                    domain: [-2.0, 2.0],
+                    reduce: { method: twin, neutral: Zero, empty: 0.0, order: fixed },
                 }
             }
         }
@@ -115,8 +118,9 @@ mod tests {
             crate::ufunc::define! {
                 /// A row of the same name with other text.
                 twin(x, y): Numeric {
-                    f: [x + y, x + y], wf: "{b} + {a}",
-                    domain: [-1.0, 1.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: Zero,
+                    cpu_float: [x + y, x + y], wgsl_f32: "{b} + {a}",
+                    domain: [-1.0, 1.0],
+                    reduce: { method: twin, neutral: Zero, empty: 0.0, order: fixed },
                 }
             }
         }

@@ -190,7 +190,8 @@ impl<'a> Body<'a> {
             }
             Op::Ufunc(row, args) => {
                 // a compiler would make 0 of x − x and 1 of x / x, also for NaN and ∞
-                let foldable = v.dtype.is_float() && !row.closed && !matches!(row.name, "add" | "multiply");
+                let is = &row.properties;
+                let foldable = v.dtype.is_float() && !is.opaque && !is.simplifies_exactly;
                 let values = &self.kernel.values;
                 let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
                 let names: SmallVec<[String; 3]> = (args.iter().enumerate())
@@ -392,7 +393,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         }
     }
     let computes = |v: &Value| match &v.op {
-        Op::Ufunc(row, _) | Op::Reduce(Fold::Ufunc(row), _) => v.dtype.is_float() && !row.closed,
+        Op::Ufunc(row, _) | Op::Reduce(Fold::Ufunc(row), _) => v.dtype.is_float() && !row.properties.opaque,
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };

@@ -32,10 +32,12 @@ impl Body<'_> {
         values.filter_map(|(i, v)| if let Op::Reduce(fold, a) = v.op { Some((i, fold, a)) } else { None })
     }
 
-    /// Whether a fold's order matters so much that a lane adds in a cascade.
+    /// Whether a lane adds in a cascade: where each step rounds, so that a long row of steps would lose digits.
     fn cascades(&self, fold: Fold, arg: usize) -> Option<&'static Ufunc> {
         match fold {
-            Fold::Ufunc(row) if self.kernel.values[arg].dtype.is_float() && !row.closed => Some(row),
+            Fold::Ufunc(row) if self.kernel.values[arg].dtype.is_float() => {
+                row.reduce.filter(|r| !r.reorders_floats).map(|_| row)
+            }
             _ => None,
         }
     }
@@ -48,7 +50,7 @@ impl Body<'_> {
                 let Some(reduction) = row.reduce else {
                     return Err(Fault::new(ErrorKind::Internal, format!("{} has no neutral element", row.name)));
                 };
-                let neutral = access::constant(reduction.identity.bits(compute), compute);
+                let neutral = access::constant(reduction.neutral.bits(compute), compute);
                 let levels = if self.cascades(fold, arg).is_some() { 4 } else { 1 };
                 line!(out, "let neutral{i}: {} = {neutral};", compute.name());
                 for l in 0..levels {
