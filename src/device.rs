@@ -308,8 +308,8 @@ impl Device {
     /// The device of a number that an expression carries. The expression's buffers keep it alive; one that was folded to a
     /// constant has none left, and runs on the CPU if its device is gone, as other constants do.
     pub(crate) fn of(id: u32) -> Device {
-        let (cpu, _) = cpu();
-        if id == 0 || id == cpu.id() {
+        let (cpu, own) = cpu();
+        if id == 0 || id == own.id {
             return cpu.clone();
         }
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
