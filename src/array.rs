@@ -248,7 +248,7 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result
 fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
     let backend = device.backend();
     let roots: SmallVec<[&Expr; 1]> = work.iter().collect();
-    let planned = plan::plan(&roots, None, backend.caps(), device.id())?;
+    let planned = plan::plan(&roots, None, backend.caps())?;
     let plan = &planned.plan.plan;
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
@@ -307,7 +307,7 @@ impl Expr {
         let e = strong(plan::computed(self).0.clone(), Location::caller());
         // what is stored is there
         let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
-        let planned = plan::plan(roots, None, device.backend().caps(), device.id())?;
+        let planned = plan::plan(roots, None, device.backend().caps())?;
         Ok(Plan(planned.plan, device))
     }
 

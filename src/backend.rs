@@ -5,7 +5,7 @@ mod faults;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Caps, Plan};
+use crate::kernel::{NumberedCaps, Plan};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
 pub use faults::InjectedFault;
@@ -130,7 +130,7 @@ pub(crate) trait Backend: Send + Sync {
     /// The device's number. No two devices of a process have the same, not even one after the other.
     fn id(&self) -> u32;
     /// What the planner may use; the device's name is one of them.
-    fn caps(&self) -> &Caps;
+    fn caps(&self) -> &NumberedCaps;
     /// Another device, under another number, on the same hardware, with a budget of bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
     /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified, and never readable

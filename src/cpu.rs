@@ -36,7 +36,7 @@ use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::kernel::{Caps, Plan};
+use crate::kernel::{Caps, NumberedCaps, Plan};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::Pool;
@@ -70,7 +70,7 @@ pub(crate) struct Cpu {
     this: Weak<Cpu>,
     /// The number of the device in the process.
     id: u32,
-    caps: Caps,
+    caps: NumberedCaps,
     pool: Arc<Pool>,
     prepared: PreparedPlans,
     kernels: AtomicU64,
@@ -86,7 +86,7 @@ impl Cpu {
             this: this.clone(),
             id,
             pool: Pool::new(id, &caps.name, limit),
-            caps,
+            caps: NumberedCaps::new(caps),
             prepared: PreparedPlans::default(),
             kernels: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
@@ -131,7 +131,7 @@ impl Backend for Cpu {
         self.id
     }
 
-    fn caps(&self) -> &Caps {
+    fn caps(&self) -> &NumberedCaps {
         &self.caps
     }
 
@@ -232,7 +232,7 @@ impl TestDoors for Cpu {
             max_values: 24,
             max_row: 32,
             max_reduce: [64, 16],
-            ..self.caps.clone()
+            ..Caps::clone(&self.caps)
         };
         Ok(Cpu::with(id, caps, None))
     }

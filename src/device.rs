@@ -41,15 +41,12 @@ pub struct Device(Arc<dyn Backend>);
 /// The caller's line, where it is known.
 type At = Option<&'static Location<'static>>;
 
-/// The devices that live, by number, and the last number given out. Numbers are never given out again: cached plans and
-/// expressions are told apart by them.
+/// The devices that live, by number, and the last number given out. Numbers are never given out again: the
+/// arrays of an expression are told apart by them.
 struct Registry {
     devices: HashMap<u32, Weak<dyn Backend>>,
     last: u32,
 }
-
-/// From here on numbers are those of devices that tests only imagine.
-const MOST_DEVICES: u32 = 1 << 31;
 
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
@@ -61,8 +58,8 @@ static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device> {
     let id = {
         let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
-        if registry.last >= MOST_DEVICES {
-            let detail = format!("{MOST_DEVICES} devices have been opened");
+        if registry.last == u32::MAX {
+            let detail = format!("{} devices have been opened", registry.last);
             return Err(Error::new(ErrorKind::LimitExceeded, "Device", detail, None));
         }
         registry.last += 1;

@@ -35,7 +35,7 @@ use crate::backend::{Backend, Bindings, MemoryInfo, Numerics, Pending, Provider,
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Caps, Kernel, Plan};
+use crate::kernel::{BufferRef, Kernel, NumberedCaps, Plan};
 use adapter::Shrink;
 use batch::{Batch, ERROR_BYTES, error_notes};
 use connection::{lock, wait};
@@ -95,7 +95,7 @@ impl Backend for Gpu {
         self.id
     }
 
-    fn caps(&self) -> &Caps {
+    fn caps(&self) -> &NumberedCaps {
         &self.caps
     }
 

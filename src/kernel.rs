@@ -15,6 +15,7 @@ pub(crate) use crate::ufunc::Fold;
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
+use std::sync::Mutex;
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -47,6 +48,38 @@ pub struct Caps {
     pub max_indices: u64,
     /// Stores of 8- and 16-bit types go into packed 32-bit words.
     pub packs_words: bool,
+}
+
+/// Capabilities with their number. Devices of equal capabilities share their plans: the number stands for all of them in the
+/// key of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct NumberedCaps {
+    caps: Caps,
+    number: u32,
+}
+
+impl NumberedCaps {
+    /// Gives capabilities the number that equal ones have in this process, or the next one. Numbers are never given again.
+    pub fn new(caps: Caps) -> NumberedCaps {
+        static KNOWN: Mutex<Vec<Caps>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+        let number = known.iter().position(|k| *k == caps).unwrap_or_else(|| {
+            known.push(caps.clone());
+            known.len() - 1
+        });
+        NumberedCaps { caps, number: number as u32 }
+    }
+
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl std::ops::Deref for NumberedCaps {
+    type Target = Caps;
+    fn deref(&self) -> &Caps {
+        &self.caps
+    }
 }
 
 /// Which buffer a kernel means. Numbers index the plan's tables.

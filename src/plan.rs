@@ -22,7 +22,7 @@ pub(crate) use product::passes as product_passes;
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::expr::{Expr, Node, NodeOp};
-use crate::kernel::{Caps, Plan};
+use crate::kernel::{NumberedCaps, Plan};
 use crate::layout::{Layout, View};
 use lru::LruCache;
 use smallvec::SmallVec;
@@ -154,8 +154,8 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
 }
 
 /// Plans the evaluation of `roots` on a device, or finds the plan made before.
-pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, device: u32) -> Result<Planned> {
-    let mut graph = graph::Walk::new(roots, target.as_ref(), device)?;
+pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Planned> {
+    let mut graph = graph::Walk::new(roots, target.as_ref(), caps.number())?;
     let long = graph.key().len() > LONGEST_KEY;
     let plan = match find(graph.key()) {
         Some(plan) => plan,
@@ -181,16 +181,16 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
     Ok(Planned { plan, inputs, scalars, lines: graph.lines() })
 }
 
-/// The key of a plan on a device of number 1, for tests.
+/// The key of a plan for capabilities of number 1, for tests.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
     Ok(graph::Walk::new(roots, None, 1)?.key().to_vec())
 }
 
 /// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to
 /// know of a plan, since f16 and bf16 are rounded there.
-pub(crate) fn stored(roots: &[&Expr], caps: &Caps, device: u32) -> Result<HashMap<*const Node, Stored>> {
+pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let walk = graph::Walk::new(&roots, None, device)?;
+    let walk = graph::Walk::new(&roots, None, caps.number())?;
     let (arena, numbers) = walk.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));

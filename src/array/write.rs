@@ -128,7 +128,7 @@ impl Array {
         };
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
-            plan::plan(&[value], Some(target), device.backend().caps(), id)
+            plan::plan(&[value], Some(target), device.backend().caps())
         };
         let mut planned = plan_of(&value)?;
         let mut value = value;

@@ -8,7 +8,7 @@ use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use crate::backend::Numerics;
 use crate::buffer::{Buffer, Memory};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Caps;
+use crate::kernel::NumberedCaps;
 use std::any::Any;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -22,7 +22,7 @@ pub(crate) struct Gpu {
     pub(super) id: u32,
     /// Which of the adapters it is.
     pub(super) adapter: usize,
-    pub(super) caps: Caps,
+    pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
     pub(super) connection: Arc<Connection>,
     /// Locked after `batch` where both are.
@@ -85,7 +85,7 @@ pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: 
         this: this.clone(),
         id,
         adapter,
-        caps: opened.caps,
+        caps: NumberedCaps::new(opened.caps),
         limits: opened.limits,
         connection: Arc::new(connection),
         pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),

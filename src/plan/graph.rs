@@ -149,7 +149,7 @@ const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> Walk<'a> {
-    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, device: u32) -> Result<Walk<'a>> {
+    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<Walk<'a>> {
         let mut w = Walk {
             key: Key::default(),
             nodes: SmallVec::new(),
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
             scalars: SmallVec::new(),
             roots: SmallVec::new(),
         };
-        w.key.write_u32(mutant!(plans_shared_between_devices, 0, device));
+        w.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // the target's offset is bound, as those of inputs are
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
         let mut seen = Seen::default();

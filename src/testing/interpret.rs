@@ -116,7 +116,7 @@ impl Interpreter {
     pub fn planned(roots: &[&Expr]) -> Result<Interpreter> {
         let device = roots.iter().map(|e| e.0.device).find(|d| *d != 0).unwrap_or(0);
         let device = Device::of(device);
-        let stored = plan::stored(roots, device.backend().caps(), device.id())?;
+        let stored = plan::stored(roots, device.backend().caps())?;
         let halves = Halves::Planned(stored);
         Ok(Interpreter { known: HashMap::new(), halves, rules: Rules { gpu: device.is_gpu() } })
     }

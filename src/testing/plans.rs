@@ -4,10 +4,8 @@ use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 pub use crate::kernel::Caps;
-use crate::kernel::{Kernel, Load, Store, Value, Window};
+use crate::kernel::{Kernel, Load, NumberedCaps, Store, Value, Window};
 use crate::plan::{self, Planned};
-use std::collections::HashMap;
-use std::sync::Mutex;
 
 /// A CPU with the planner's limits of a small GPU.
 ///
@@ -30,7 +28,7 @@ pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 
 fn named(name: &str) -> Option<Caps> {
     match name {
-        "cpu" => Some(Device::cpu().backend().caps().clone()),
+        "cpu" => Some(Caps::clone(Device::cpu().backend().caps())),
         "card" => Some(card(name)),
         "weak" => Some(Caps {
             int64: false,
@@ -86,7 +84,7 @@ pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String
 /// # Errors
 /// Those of planning.
 pub fn plan_bytes(expression: &Expr) -> Result<usize> {
-    let planned = plan_on(expression, Device::cpu().backend().caps().clone())?;
+    let planned = plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?;
     let plan = &planned.plan.plan;
     let list = |k: &Kernel| {
         k.loads.capacity() * size_of::<Load>()
@@ -103,7 +101,7 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
 /// # Errors
 /// Those of planning.
 pub fn plan_steps(expression: &Expr) -> Result<u64> {
-    Ok(plan_on(expression, Device::cpu().backend().caps().clone())?.plan.work)
+    Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.plan.work)
 }
 
 /// The key under which the plan of expressions that are evaluated together is kept: equal for evaluations that differ in
@@ -124,16 +122,8 @@ pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
 }
 
 fn plan_on(expression: &Expr, caps: Caps) -> Result<Planned> {
-    static NUMBERS: Mutex<Option<HashMap<Caps, u32>>> = Mutex::new(None);
     expression.checked()?;
-    // numbers beyond those of real devices keep these plans apart in the cache
-    let id = {
-        let mut numbers = NUMBERS.lock().unwrap_or_else(|e| e.into_inner());
-        let numbers = numbers.get_or_insert_default();
-        let next = u32::MAX - numbers.len() as u32;
-        *numbers.entry(caps.clone()).or_insert(next)
-    };
-    plan::plan(&[plan::computed(expression).0], None, &caps, id)
+    plan::plan(&[plan::computed(expression).0], None, &NumberedCaps::new(caps))
 }
 
 fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
