@@ -7,7 +7,7 @@ mod build;
 mod node;
 
 pub(crate) use build::ufunc;
-pub(crate) use node::{Args, Binding, Node, NodeOp};
+pub(crate) use node::{Args, Binding, Node, NodeOp, Role};
 
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Element, Scalar, sealed::Sealed};

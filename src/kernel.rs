@@ -303,6 +303,11 @@ impl Kernel {
         self.inner_size() > 0 || self.values.iter().any(outer)
     }
 
+    /// Whether it writes a result.
+    pub fn writes_output(&self) -> bool {
+        self.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)))
+    }
+
     /// Whether it can meet an index out of range.
     pub fn checks(&self) -> bool {
         let checked = |mode, extent| mode == IndexMode::Check || extent == 0;

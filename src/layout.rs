@@ -160,10 +160,6 @@ impl Layout {
         Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
-    pub fn is_c_contiguous(&self) -> bool {
-        is_c_contiguous(&self.shape, &self.strides)
-    }
-
     /// Whether two indices can share an element (broadcast axes, sliding windows). May say yes where they do not.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) {

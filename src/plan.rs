@@ -21,8 +21,8 @@ pub(crate) use product::passes as product_passes;
 
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::expr::{Expr, Node, NodeOp};
-use crate::kernel::{NumberedCaps, Plan};
+use crate::expr::{Expr, Node, NodeOp, Role};
+use crate::kernel::{Kernel, NumberedCaps, Plan};
 use crate::layout::{Layout, View};
 use lru::LruCache;
 use smallvec::SmallVec;
@@ -54,6 +54,9 @@ pub(crate) struct Cached {
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
+    /// Whether a kernel can meet an index out of range, and whether one can after a result was written.
+    pub checks: bool,
+    pub checks_after_write: bool,
     /// Steps that making it took.
     pub work: u64,
 }
@@ -144,11 +147,7 @@ fn prints_plans() -> bool {
 /// of a reshaped copy is a view of its result, which costs nothing.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
-        (NodeOp::View(v), [below])
-            if matches!(below.0.op, NodeOp::Matmul | NodeOp::Concat { .. } | NodeOp::Reshape) =>
-        {
-            (below, Some(v))
-        }
+        (NodeOp::View(v), [below]) if matches!(below.0.op.role(), Role::Product | Role::Copy) => (below, Some(v)),
         _ => (e, None),
     }
 }
@@ -167,7 +166,10 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
             let output_of = arena.output_of.clone();
             let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
             plan.is_kept = !long;
-            let plan = Arc::new(Cached { plan, output_of, in_place, work });
+            let written = plan.kernels.iter().position(Kernel::writes_output).unwrap_or(plan.kernels.len());
+            let checks = plan.kernels.iter().any(Kernel::checks);
+            let checks_after_write = plan.kernels.iter().skip(written + 1).any(Kernel::checks);
+            let plan = Arc::new(Cached { plan, output_of, in_place, checks, checks_after_write, work });
             if !long {
                 keep(graph.key(), &plan);
             }

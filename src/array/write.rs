@@ -7,8 +7,7 @@ use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Binding, Expr, NodeOp, Operand, cast, common, view};
-use crate::kernel::{BufferRef, KernelKind, Plan as Kernels};
+use crate::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::layout::{Layout, SliceItem, View};
 use crate::plan::{self, Target};
 use smallvec::SmallVec;
@@ -121,18 +120,14 @@ impl Array {
             };
         }
         let device = Device::of(id);
-        // a target that a reshaped value cannot be written through takes a copy of the value
-        let value = match matches!(value.0.op, NodeOp::Reshape) && !target.is_c_contiguous() {
-            true => finished(&value, &device, at)?,
-            false => value,
-        };
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
             plan::plan(&[value], Some(target), device.backend().caps())
         };
         let mut planned = plan_of(&value)?;
         let mut value = value;
-        if may_end_halfway(&planned.plan.plan, device.is_gpu()) {
+        // a GPU says late that an index is out of range
+        if if device.is_gpu() { planned.plan.checks } else { planned.plan.checks_after_write } {
             // what can fail does so before the target is touched
             value = finished(&value, &device, at)?;
             planned = plan_of(&value)?;
@@ -177,18 +172,6 @@ impl Array {
 fn finished(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
-}
-
-/// Whether a plan may find an error when a part of its result is written already: a GPU says late that an index is out
-/// of range, and a kernel may fail that comes after one that writes.
-fn may_end_halfway(plan: &Kernels, late: bool) -> bool {
-    let mut written = late;
-    plan.kernels.iter().any(|kernel| {
-        let fails = kernel.checks() || kernel.kind == KernelKind::Matmul && !late;
-        let halfway = written && fails;
-        written |= kernel.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
-        halfway
-    })
 }
 
 /// A value as it is written: cast and broadcast to the target. A number takes the target's dtype, if it fits.

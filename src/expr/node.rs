@@ -78,12 +78,97 @@ impl NodeOp {
         }
     }
 
+    /// How the planner treats the operation: the one place that tells it apart from others for all that does not lower it.
+    pub fn role(&self) -> Role {
+        match self {
+            NodeOp::Stored(_) => Role::Memory,
+            NodeOp::Number | NodeOp::Fill | NodeOp::Failed => Role::Constant,
+            NodeOp::Iota(_) | NodeOp::Philox { .. } => Role::Generator,
+            NodeOp::Ufunc(_) | NodeOp::Cast => Role::Elementwise,
+            NodeOp::View(_) => Role::View,
+            NodeOp::Take { .. } => Role::Gather,
+            NodeOp::Reduce(..) => Role::Reduction,
+            NodeOp::Matmul => Role::Product,
+            NodeOp::Reshape | NodeOp::Concat { .. } => Role::Copy,
+        }
+    }
+
+    /// The view of a view.
+    pub fn view(&self) -> Option<&View> {
+        match self {
+            NodeOp::View(v) => Some(v),
+            NodeOp::Stored(_)
+            | NodeOp::Number
+            | NodeOp::Fill
+            | NodeOp::Iota(_)
+            | NodeOp::Philox { .. }
+            | NodeOp::Ufunc(_)
+            | NodeOp::Cast
+            | NodeOp::Reshape
+            | NodeOp::Reduce(..)
+            | NodeOp::Matmul
+            | NodeOp::Take { .. }
+            | NodeOp::Concat { .. }
+            | NodeOp::Failed => None,
+        }
+    }
+
     /// The operation with its index mode forgotten, for a planted fault.
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
             NodeOp::Take { axis, .. } => NodeOp::Take { axis: *axis, mode: IndexMode::Clip },
             other => other.clone(),
+        }
+    }
+}
+
+/// How a node takes part in kernels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    /// Is in memory already.
+    Memory,
+    /// A number: every element is the same.
+    Constant,
+    /// Computed from an element's index.
+    Generator,
+    /// Computed element by element from operands that broadcast.
+    Elementwise,
+    /// Other indices of its operand's elements.
+    View,
+    /// Reads its second operand, which is in memory, at computed indices.
+    Gather,
+    /// Combines elements along axes: gives a kernel its inner space.
+    Reduction,
+    /// A matrix product of operands in memory: gives a kernel its inner space.
+    Product,
+    /// Always written to memory, by copies.
+    Copy,
+}
+
+impl Role {
+    /// Whether a kernel that ends in this node takes its inner space from it.
+    pub fn has_inner_space(self) -> bool {
+        matches!(self, Role::Reduction | Role::Product)
+    }
+
+    /// Whether what is below the node may run in the same kernel with its own index space.
+    pub fn is_transparent(self) -> bool {
+        matches!(self, Role::Elementwise | Role::View)
+    }
+
+    /// Whether an operand must be in memory.
+    pub fn reads_from_memory(self, operand: usize) -> bool {
+        match self {
+            Role::Product => true,
+            Role::Gather => operand == 1,
+            Role::Memory
+            | Role::Constant
+            | Role::Generator
+            | Role::Elementwise
+            | Role::View
+            | Role::Reduction
+            | Role::Copy => false,
         }
     }
 }

@@ -12,8 +12,8 @@ use super::price::{check_types, compile_cost, cost};
 use super::shape;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
+use crate::expr::{NodeOp, Role};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Load, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -156,28 +156,18 @@ impl<'a> Planner<'a> {
             }
             let s = p.natural_strides(node);
             p.strides.push(s);
-            p.loops[i] = match node.op {
-                NodeOp::Matmul | NodeOp::Reduce(..) => true,
-                NodeOp::View(_) | NodeOp::Ufunc(_) | NodeOp::Cast => node.args.iter().any(|a| p.loops[*a]),
-                _ => false,
-            };
+            let role = node.op.role();
+            p.loops[i] = role.has_inner_space() || role.is_transparent() && node.args.iter().any(|a| p.loops[*a]);
         }
         for r in &arena.roots {
             p.stored[*r] = true;
         }
         for (i, node) in arena.nodes.iter().enumerate() {
-            match &node.op {
-                NodeOp::Reshape => p.stored[i] = true,
-                NodeOp::Concat { .. } => p.stored[i] = true,
-                NodeOp::Take { .. } => p.store_operand(node.args[1]),
-                NodeOp::Matmul => {
-                    p.store_operand(node.args[0]);
-                    p.store_operand(node.args[1]);
-                    p.stored[i] |= p.uses[i] > 1;
-                }
-                NodeOp::Stored(_) => p.stored[i] = true,
-                _ => {}
+            let role = node.op.role();
+            for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
+                p.store_operand(*a);
             }
+            p.stored[i] |= matches!(role, Role::Memory | Role::Copy) || role == Role::Product && p.uses[i] > 1;
         }
         p.limit_sizes();
         p
@@ -185,48 +175,51 @@ impl<'a> Planner<'a> {
 
     /// An operand that is read from memory: itself, or what it is a view of.
     fn store_operand(&mut self, mut node: usize) {
-        while let NodeOp::View(_) = self.arena.nodes[node].op {
+        while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
         }
         self.stored[node] = true;
     }
 
     fn natural_strides(&self, node: &PlanNode) -> Strides {
-        match &node.op {
-            NodeOp::Stored(strides) => strides.clone(),
-            NodeOp::View(v) => v.apply(&self.strides[node.args[0]], 0).0,
-            NodeOp::Ufunc(_) | NodeOp::Cast => {
-                let operands: SmallVec<[Strides; 3]> = (node.args.iter())
-                    .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
-                    .collect();
-                let order = layout::common_order(&node.shape, operands.iter().map(|s| &s[..]));
-                Layout::ordered(&node.shape, &order).strides
-            }
-            _ => layout::c_strides(&node.shape),
+        if let NodeOp::Stored(strides) = &node.op {
+            return strides.clone();
         }
+        if let Some(v) = node.op.view() {
+            return v.apply(&self.strides[node.args[0]], 0).0;
+        }
+        if node.op.role() != Role::Elementwise {
+            return layout::c_strides(&node.shape);
+        }
+        let operands: SmallVec<[Strides; 3]> = (node.args.iter())
+            .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
+            .collect();
+        let order = layout::common_order(&node.shape, operands.iter().map(|s| &s[..]));
+        Layout::ordered(&node.shape, &order).strides
     }
 
     /// The dense layout that a node has when it is stored.
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
-        match &n.op {
-            NodeOp::Stored(strides) => strides.clone(),
-            _ if n.shape.len() == 1 => smallvec![1],
-            _ => {
-                let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
-                Layout::ordered(&n.shape, &order).strides
-            }
+        if let NodeOp::Stored(strides) = &n.op {
+            return strides.clone();
         }
+        if n.shape.len() == 1 {
+            return smallvec![1];
+        }
+        let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
+        Layout::ordered(&n.shape, &order).strides
     }
 
     pub fn buffer(&self, node: usize) -> BufferRef {
-        match &self.arena.nodes[node].op {
-            NodeOp::Stored(_) => BufferRef::Input(self.arena.nodes[node].slots[0] as usize),
-            _ => match self.outputs.get(&node) {
-                Some(i) => BufferRef::Output(*i),
-                // numbered by node until temporaries get their buffers
-                None => BufferRef::Temp(node),
-            },
+        let n = &self.arena.nodes[node];
+        if n.op.role() == Role::Memory {
+            return BufferRef::Input(n.slots[0] as usize);
+        }
+        match self.outputs.get(&node) {
+            Some(i) => BufferRef::Output(*i),
+            // numbered by node until temporaries get their buffers
+            None => BufferRef::Temp(node),
         }
     }
 
@@ -316,7 +309,7 @@ impl<'a> Planner<'a> {
         for node in (0..self.count).rev() {
             // both lists go down, and operands come before their consumers
             let old = before.next_if(|s| s.node as usize == node);
-            let input = matches!(self.arena.nodes[node].op, NodeOp::Stored(_));
+            let input = self.arena.nodes[node].op.role() == Role::Memory;
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
                 continue;
             }
@@ -374,43 +367,47 @@ impl<'a> Planner<'a> {
             None => self.buffer(node),
         };
         let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0 };
-        match &n.op {
-            NodeOp::Concat { axis } => {
-                let (args, axis) = (n.args.clone(), *axis);
-                let mut at = 0isize;
-                for a in args {
-                    let mut part = to.clone();
-                    let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
-                    // an empty part may lie anywhere
-                    part.offset = part.offset.saturating_add(at.saturating_mul(step));
-                    at += arena.nodes[a].shape[axis] as isize;
-                    // a part that is stored anyway is copied from its buffer
-                    self.kernels(a, node, part, making)?;
-                }
-            }
-            NodeOp::Reshape => {
-                // the operand, stored in C order, is the result: a target has strides of its own
-                let arg = n.args[0];
-                let shape = arena.nodes[arg].shape.clone();
-                let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
-                match place.reshape(&shape) {
-                    Some(l) => {
-                        let part = Store { strides: l.strides, ..to };
-                        self.kernels(arg, node, part, making)?;
-                    }
-                    // a target that cannot be seen in the operand's shape: its writer makes a copy first
-                    None => {
-                        return Err(Error::new(
-                            ErrorKind::Internal,
-                            "reshape",
-                            "a strided target was planned without a copy",
-                            n.location,
-                        ));
-                    }
-                }
-            }
-            _ => self.kernels(node, node, to, making)?,
+        if let NodeOp::Concat { axis } = n.op {
+            return self.joined(node, axis, &to, making);
         }
+        if n.op == NodeOp::Reshape {
+            return self.reshaped(node, to, making);
+        }
+        self.kernels(node, node, to, making)
+    }
+
+    /// The kernels of a `concat`: each operand is computed into its part of the result.
+    fn joined(&mut self, node: usize, axis: usize, to: &Store, making: &mut Making) -> Result<()> {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        let mut at = 0isize;
+        for a in &n.args {
+            let mut part = to.clone();
+            let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
+            // an empty part may lie anywhere
+            part.offset = part.offset.saturating_add(at.saturating_mul(step));
+            at += arena.nodes[*a].shape[axis] as isize;
+            // a part that is stored anyway is copied from its buffer
+            self.kernels(*a, node, part, making)?;
+        }
+        Ok(())
+    }
+
+    /// The kernels of a reshape: its operand, stored in C order, is the result. A target whose strides cannot say the
+    /// operand's shape is written by a copy of that.
+    fn reshaped(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        let (arg, shape) = (n.args[0], &arena.nodes[n.args[0]].shape);
+        let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
+        if let Some(l) = place.reshape(shape) {
+            return self.kernels(arg, node, Store { strides: l.strides, ..to }, making);
+        }
+        let whole = self.temp(self.bytes(node));
+        let part = Store { buffer: whole, dtype: n.dtype, strides: layout::c_strides(shape), offset: 0, value: 0 };
+        self.kernels(arg, node, part, making)?;
+        let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
+        making.kernels.extend(shape::finish(self, Draft::copy(self, node, from, to))?);
         Ok(())
     }
 
@@ -468,10 +465,12 @@ impl<'a> Planner<'a> {
 
     /// A number, or in memory.
     fn is_at_hand(&self, node: usize) -> bool {
-        match self.arena.nodes[node].op {
-            NodeOp::Number | NodeOp::Fill | NodeOp::Stored(_) => true,
-            NodeOp::View(_) => self.is_at_hand(self.arena.nodes[node].args[0]),
-            _ => self.stored[node],
+        match self.arena.nodes[node].op.role() {
+            Role::Constant | Role::Memory => true,
+            Role::View => self.is_at_hand(self.arena.nodes[node].args[0]),
+            Role::Generator | Role::Elementwise | Role::Gather | Role::Reduction | Role::Product | Role::Copy => {
+                self.stored[node]
+            }
         }
     }
 
@@ -483,7 +482,7 @@ impl<'a> Planner<'a> {
             (NodeOp::Reduce(_, a), NodeOp::Reduce(_, b)) => {
                 a == b && self.arena.nodes[n.args[0]].shape == self.arena.nodes[r.args[0]].shape
             }
-            (NodeOp::Ufunc(_) | NodeOp::Cast, _) if steps > 0 && n.shape == r.shape => {
+            (op, _) if op.role() == Role::Elementwise && steps > 0 && n.shape == r.shape => {
                 n.args.iter().all(|a| self.is_at_hand(*a) || self.is_beside(*a, reduction, steps - 1))
             }
             _ => false,
@@ -498,7 +497,7 @@ impl<'a> Planner<'a> {
         while self.uses[node] == 1 {
             let next = self.consumer[node];
             let n = &self.arena.nodes[next];
-            let simple = matches!(n.op, NodeOp::Ufunc(_) | NodeOp::Cast) && size(next) == size(reduction);
+            let simple = n.op.role() == Role::Elementwise && size(next) == size(reduction);
             let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8));
             if next == owner || !simple || !alone {
                 break;

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::layout::{Shape, Strides};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::panic::Location;
@@ -33,7 +34,7 @@ pub(super) struct PlanNode {
 impl PlanNode {
     /// What makes two nodes equal.
     fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
-        let op = mutant!(equal_takes_without_mode, self.op.without_mode(), &self.op);
+        let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
         (op, dtype, &self.shape, &self.args, &self.slots)
     }

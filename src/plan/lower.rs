@@ -7,7 +7,7 @@
 use super::fuse::{Planner, broadcast_map, kept_axes};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::expr::NodeOp;
+use crate::expr::{NodeOp, Role};
 use crate::kernel::{BufferRef, Fold, KernelKind, Lanes, Load, Op, Store, Value};
 use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::ufunc::{Ufunc, arithmetic};
@@ -57,21 +57,21 @@ impl Space {
             }
             seen.push(n);
             let a = &p.arena.nodes[n];
-            match &a.op {
-                NodeOp::Matmul if map.is_identity_of(&a.shape) => {
+            match a.op.role() {
+                Role::Product if map.is_identity_of(&a.shape) => {
                     let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
                     let mut dims = shape.clone();
                     dims.push(k);
                     let map = widen(&View::identity(shape), 1, &dims);
                     return Ok(Space { order: smallvec![0; dims.len()], dims, map, matmul: Some(n), ..own });
                 }
-                NodeOp::Reduce(..) => reductions.push((n, map)),
-                NodeOp::View(v) => stack.push((a.args[0], map.after(v))),
-                NodeOp::Ufunc(_) | NodeOp::Cast => {
+                Role::Reduction => reductions.push((n, map)),
+                Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
+                Role::Elementwise => {
                     let children = a.args.iter().rev();
                     stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
                 }
-                _ => {}
+                Role::Product | Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Copy => {}
             }
         }
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
@@ -131,10 +131,11 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
         p.took(seen.len() + 1);
         seen.push(n);
         let a = &p.arena.nodes[n];
-        match &a.op {
-            NodeOp::Matmul | NodeOp::Reduce(..) => return true,
-            NodeOp::View(_) | NodeOp::Ufunc(_) | NodeOp::Cast => stack.extend(a.args.iter().copied()),
-            _ => {}
+        if a.op.role().has_inner_space() {
+            return true;
+        }
+        if a.op.role().is_transparent() {
+            stack.extend(a.args.iter().copied());
         }
     }
     false
@@ -249,6 +250,23 @@ impl Draft {
         scratch.loads.clear();
         scratch.values.clear();
         p.scratch.set(scratch);
+    }
+
+    /// The kernel that copies a stored node from one place to another.
+    pub fn copy(p: &Planner<'_>, node: usize, from: Load, to: Store) -> Draft {
+        let n = &p.arena.nodes[node];
+        Draft {
+            kind: KernelKind::Elementwise,
+            outer: n.shape.clone(),
+            inner: smallvec![],
+            loads: vec![from],
+            values: vec![Value { op: Op::Load(0), dtype: n.dtype, inner: false }],
+            stores: vec![to],
+            order: smallvec![0; n.shape.len()],
+            computes: vec![],
+            name: n.op.name(),
+            node,
+        }
     }
 
     /// The kernel that computes `node` into `to`; or the node that must be stored first.

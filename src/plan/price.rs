@@ -13,13 +13,16 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
         let feature = match n.dtype.compute() {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
-            _ => match &n.op {
-                NodeOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => {
+            Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+                if let NodeOp::Ufunc(row) = n.op
+                    && caps.gpu
+                    && !row.on_gpu(operand_compute(arena, n))
+                {
                     let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
                     return Err(lacks(caps, n.op.name(), dtype, "a WGSL function for this type", n.location));
                 }
-                _ => continue,
-            },
+                continue;
+            }
         };
         return Err(lacks(caps, asked_by(arena, i), n.dtype, feature, n.location));
     }
@@ -34,15 +37,15 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
 /// The operation that a user asked for: the reduction whose operand or result a cast widens, or the node's own.
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
-    let reduction = |i: usize| match &arena.nodes[i].op {
-        NodeOp::Reduce(fold, _) => Some(fold.method()),
-        _ => None,
+    let reduction = |i: usize| {
+        let NodeOp::Reduce(fold, _) = &arena.nodes[i].op else { return None };
+        Some(fold.method())
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
-    match n.op {
-        NodeOp::Cast => n.args.iter().copied().chain(consumers()).find_map(reduction).unwrap_or("astype"),
-        _ => reduction(node).unwrap_or(n.op.name()),
+    if n.op == NodeOp::Cast {
+        return n.args.iter().copied().chain(consumers()).find_map(reduction).unwrap_or("astype");
     }
+    reduction(node).unwrap_or(n.op.name())
 }
 
 fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
@@ -55,7 +58,17 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
         NodeOp::Ufunc(row) => row.properties.cost,
         NodeOp::Cast => 1,
         NodeOp::Take { .. } | NodeOp::Philox { .. } => 8,
-        _ => 0,
+        // read, or free, or never computed twice
+        NodeOp::Stored(_)
+        | NodeOp::Number
+        | NodeOp::Fill
+        | NodeOp::Iota(_)
+        | NodeOp::View(_)
+        | NodeOp::Reshape
+        | NodeOp::Reduce(..)
+        | NodeOp::Matmul
+        | NodeOp::Concat { .. }
+        | NodeOp::Failed => 0,
     }
 }
 
@@ -64,6 +77,17 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
         NodeOp::Philox { .. } => 8,
-        _ => 1,
+        NodeOp::Stored(_)
+        | NodeOp::Number
+        | NodeOp::Fill
+        | NodeOp::Iota(_)
+        | NodeOp::Cast
+        | NodeOp::View(_)
+        | NodeOp::Reshape
+        | NodeOp::Reduce(..)
+        | NodeOp::Matmul
+        | NodeOp::Take { .. }
+        | NodeOp::Concat { .. }
+        | NodeOp::Failed => 1,
     }
 }

@@ -72,14 +72,14 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let mut loads = vec![];
     for v in &mut kernel.values {
         let (Op::Load(n) | Op::Gather { load: n, .. }) = &mut v.op else { continue };
-        *n = mutant!(operands_lost_to_the_epilogue, if *n < 2 { kernel.loads.len() - 1 } else { *n }, *n);
-        if number[*n] == usize::MAX {
-            number[*n] = loads.len();
-            let mut load = kernel.loads[*n].clone();
+        let operand = mutant!(operands_lost_to_the_epilogue, if *n < 2 { kernel.loads.len() - 1 } else { *n }, *n);
+        if number[operand] == usize::MAX {
+            number[operand] = loads.len();
+            let mut load = kernel.loads[operand].clone();
             load.strides.truncate(rank);
             loads.push(load);
         }
-        *n = number[*n];
+        *n = number[operand];
     }
     kernel.loads = loads;
     kernel
