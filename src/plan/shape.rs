@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides};
-use crate::ufunc::arithmetic;
+use crate::ufunc::{Gives, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
@@ -298,17 +298,16 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                 pass.stores.push(Store { buffer, dtype, strides, offset, value });
                 parts.push((buffer, dtype));
             };
-            match fold {
-                Fold::Ufunc(_) => {
+            match fold.gives {
+                Gives::Value => {
                     let dtype = wide(k.values[*r].dtype);
                     pass.values.push(Value { op: Op::Reduce(fold, arg), dtype, inner: false });
                     let v = pass.values.len() - 1;
                     keep(&mut pass, v);
                 }
-                Fold::ArgMin | Fold::ArgMax => {
-                    let row = if matches!(fold, Fold::ArgMin) { &arithmetic::minimum } else { &arithmetic::maximum };
+                Gives::Position => {
                     let dtype = wide(pass.values[arg].dtype);
-                    pass.values.push(Value { op: Op::Reduce(Fold::Ufunc(row), arg), dtype, inner: false });
+                    pass.values.push(Value { op: Op::Reduce(Fold::of(fold.row), arg), dtype, inner: false });
                     let best = pass.values.len() - 1;
                     pass.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
                     let within = pass.values.len() - 1;
@@ -370,9 +369,9 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
             let l = load(&mut last, 0, strides.clone());
             last.values.push(Value { op: Op::Load(l), dtype: parts[0].1, inner: true });
             let arg = last.values.len() - 1;
-            match fold {
-                Fold::Ufunc(_) => v.op = Op::Reduce(fold, arg),
-                Fold::ArgMin | Fold::ArgMax => {
+            match fold.gives {
+                Gives::Value => v.op = Op::Reduce(fold, arg),
+                Gives::Position => {
                     last.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
                     let index = last.values.len() - 1;
                     let mut s = strides.clone();
