@@ -250,13 +250,13 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
     let roots: SmallVec<[&Expr; 1]> = work.iter().collect();
     let planned = plan::plan(&roots, None, backend.caps(), device.id())?;
     let plan = &planned.plan.plan;
-    let mut outputs: SmallVec<[Buffer; 1]> = SmallVec::new();
+    let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
         let first = || planned.plan.output_of.iter().position(|n| *n == i).unwrap_or(0);
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
-        outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?);
+        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?, 0));
     }
     // without a target every input has its buffer
     let inputs: SmallVec<[(Buffer, usize); 4]> =
@@ -268,7 +268,7 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
     let array = |i: &usize| {
         let o = &plan.outputs[*i];
         let layout = Layout { shape: o.shape.clone(), strides: o.strides.clone(), offset: 0 };
-        Array::new(outputs[*i].clone(), layout, o.dtype, at)
+        Array::new(outputs[*i].0.clone(), layout, o.dtype, at)
     };
     Ok(planned.plan.output_of.iter().map(array).collect())
 }

@@ -20,7 +20,8 @@ pub(crate) type Line = &'static Location<'static>;
 pub(crate) struct Bindings<'a> {
     /// With the run-time offset, in elements, of element 0.
     pub inputs: &'a [(Buffer, usize)],
-    pub outputs: &'a [Buffer],
+    /// With the run-time offset, in elements, of element 0.
+    pub outputs: &'a [(Buffer, usize)],
     /// Bits of the compute type of each scalar.
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation, by the numbers that kernels name.
@@ -50,6 +51,8 @@ pub struct Stats {
     pub kernels: u64,
     /// Dispatches of those kernels: more where a reduction has several passes, or an array does not fit one binding.
     pub dispatches: u64,
+    /// Plans made ready to run: a plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on.
+    pub prepares: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,
     /// Waits for the device.

@@ -1,18 +1,20 @@
-//! Floor 6: the CPU backend. It interprets kernels as they are: tile by tile, each value of a tile by a plain loop that
-//! was compiled for the machine's instruction set, in the caller's current rayon pool.
+//! Floor 6: the CPU backend. A plan's kernels are made into programs once and kept. A run binds a program to its buffers and
+//! interprets it: tile by tile, each value of a tile by a plain loop that was compiled for the machine's instruction set,
+//! in the caller's current rayon pool.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `memory.rs` | the pool |
-//! | `program.rs`, `compile.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers |
-//! | `tile.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
+//! | `bind.rs` | a run's pointers, checked |
+//! | `tiles.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
-//! | `small.rs` | elementwise kernels over a few elements, without all that |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 
 mod arena;
-mod compile;
+mod assign;
+mod bind;
 mod convert;
 mod elementwise;
 mod fold;
@@ -22,27 +24,88 @@ mod philox;
 mod program;
 mod reduce;
 mod row;
-mod small;
 mod strided;
 mod threads;
-mod tile;
+mod tiles;
 
 use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::kernel::{Caps, KernelKind, Plan};
+use crate::kernel::{Caps, Kernel, KernelKind, Plan};
+use bind::Run;
+use lru::LruCache;
 pub(crate) use memory::CpuMemory;
 use memory::Pool;
-use program::Bound;
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// A kernel that is ready to be bound to the buffers of a run.
+enum Ready {
+    /// Over no index: nothing is to be done.
+    Nothing,
+    Elementwise(elementwise::Elementwise),
+    Reduce(reduce::Reduce),
+    Matmul(matmul::Matmul),
+}
+
+impl Ready {
+    fn new(kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
+        if kernel.outer_size() == 0 {
+            return Ok(Ready::Nothing);
+        }
+        Ok(match kernel.kind {
+            KernelKind::Elementwise => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+            KernelKind::Reduce(_) => Ready::Reduce(reduce::prepare(kernel, aliased)?),
+            KernelKind::Row => Ready::Reduce(row::prepare(kernel, aliased)?),
+            KernelKind::Matmul => Ready::Matmul(matmul::prepare(kernel)?),
+        })
+    }
+
+    fn run(&self, run: &Run<'_>) -> Result<()> {
+        match self {
+            Ready::Nothing => Ok(()),
+            Ready::Elementwise(kernel) => kernel.run(run),
+            Ready::Reduce(kernel) => kernel.run(run),
+            Ready::Matmul(kernel) => kernel.run(run),
+        }
+    }
+}
+
+/// The kernels of a plan, ready to be bound.
+type Prepared = Vec<Ready>;
+
+/// Kernels that are kept ready, of all plans together: about 1 KiB each.
+const KEPT_KERNELS: usize = 16_384;
+
+/// Hashes a plan's number: consecutive ones go to places of their own.
+#[derive(Default)]
+struct PlanNumber(u64);
+
+impl Hasher for PlanNumber {
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Prepared plans by twice the plan's number, and 1 more where the first output is memory that the plan reads.
+struct Cache {
+    plans: LruCache<u64, Arc<Prepared>, BuildHasherDefault<PlanNumber>>,
+    kernels: usize,
+}
 
 /// The CPU as a device.
 pub(crate) struct Cpu {
     caps: Caps,
     pool: Arc<Pool>,
+    prepared: Mutex<Cache>,
+    prepares: AtomicU64,
     kernels: AtomicU64,
     dispatches: AtomicU64,
     bytes_in: AtomicU64,
@@ -70,6 +133,8 @@ impl Cpu {
         Cpu {
             caps,
             pool: Pool::new(id, "cpu", limit),
+            prepared: Mutex::new(Cache { plans: LruCache::unbounded_with_hasher(Default::default()), kernels: 0 }),
+            prepares: AtomicU64::new(0),
             kernels: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -95,6 +160,42 @@ impl Cpu {
     /// Faults that tests plan.
     pub fn faults(&self) -> &Faults {
         &self.pool.faults
+    }
+
+    /// The plan's kernels, ready to be bound. An error comes with the node whose kernel it is.
+    fn prepared(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<Arc<Prepared>, (Error, usize)> {
+        let mut replaces = false;
+        for (i, input) in bindings.inputs.iter().enumerate() {
+            for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(&input.0)) {
+                if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
+                    let detail = format!("input {i} is output {o}, {:?}", output.0);
+                    return Err((Error::new(ErrorKind::Internal, "eval", detail, None), 0));
+                }
+                replaces = true;
+            }
+        }
+        let key = plan.id << 1 | replaces as u64;
+        let cache = || self.prepared.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(found) = cache().plans.get(&key) {
+            return Ok(found.clone());
+        }
+        let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
+        let ready = |kernel: &Kernel| Ready::new(kernel, aliased).map_err(|e| (e, kernel.node));
+        let prepared = Arc::new(plan.kernels.iter().map(ready).collect::<Result<Prepared, _>>()?);
+        self.prepares.fetch_add(1, Relaxed);
+        if plan.is_kept {
+            let mut cache = cache();
+            cache.kernels += prepared.len();
+            if let Some(old) = cache.plans.put(key, prepared.clone()) {
+                cache.kernels -= old.len();
+            }
+            while cache.kernels > KEPT_KERNELS
+                && let Some((_, old)) = cache.plans.pop_lru()
+            {
+                cache.kernels -= old.len();
+            }
+        }
+        Ok(prepared)
     }
 
     /// A buffer's memory, after a look that the range lies in it.
@@ -142,25 +243,18 @@ impl Backend for Cpu {
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.pool.fault("run")?;
-        let mut bound = Bound { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
+        let prepared = self.prepared(plan, &bindings).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
+        let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
         for bytes in &plan.temps {
-            bound.temps.push(self.allocate(*bytes)?);
+            run.temps.push(self.allocate(*bytes)?);
         }
         // a later kernel's scratch is there before an earlier one writes: the thread keeps the largest
         let rehearsals: &[bool] =
-            if bound.bindings.replaces && plan.kernels.len() > 1 { &[true, false] } else { &[false] };
+            if run.bindings.replaces && plan.kernels.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
-            bound.rehearses = *rehearses;
-            for kernel in &plan.kernels {
-                let done = match kernel.kind {
-                    KernelKind::Elementwise => elementwise::run(kernel, &bound),
-                    KernelKind::Reduce(_) => reduce::run(kernel, &bound),
-                    KernelKind::Row => row::run(kernel, &bound),
-                    // its operands' copies are found missing before it writes
-                    KernelKind::Matmul if *rehearses => Ok(()),
-                    KernelKind::Matmul => matmul::run(kernel, &bound),
-                };
-                done.map_err(|e| e.or_at(bound.bindings.line(kernel.node)))?;
+            run.rehearses = *rehearses;
+            for (ready, kernel) in prepared.iter().zip(&plan.kernels) {
+                ready.run(&run).map_err(|e| e.or_at(run.bindings.line(kernel.node)))?;
             }
         }
         self.kernels.fetch_add(plan.kernel_count() as u64, Relaxed);
@@ -178,6 +272,7 @@ impl Backend for Cpu {
         let stats = Stats {
             kernels: self.kernels.load(Relaxed),
             dispatches: self.dispatches.load(Relaxed),
+            prepares: self.prepares.load(Relaxed),
             allocations,
             driver_allocations,
             bytes_in: self.bytes_in.load(Relaxed),

@@ -226,6 +226,7 @@ impl Backend for Gpu {
     fn report(&self) -> (Stats, MemoryInfo) {
         let c = &self.shared.counters;
         let stats = Stats {
+            prepares: 0,
             kernels: c.kernels.load(Relaxed),
             dispatches: c.dispatches.load(Relaxed),
             compiles: c.compiles.load(Relaxed),

@@ -2,17 +2,22 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `buffers.rs` places temporaries. Plans
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
+//! `join.rs` joins kernels that read the same memory; `buffers.rs` places temporaries. Plans
 //! are cached by their whole key.
 
 mod buffers;
 mod fuse;
 mod graph;
+mod join;
 mod lower;
 mod price;
+mod product;
 mod shape;
 
 pub(crate) use fuse::Stored;
+#[cfg(test)]
+pub(crate) use product::passes as product_passes;
 
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -131,7 +136,8 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
             }
             let (arena, _) = graph.arena();
             let output_of = arena.output_of.clone();
-            let (plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+            let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+            plan.is_kept = !long;
             let plan = Arc::new(Cached { plan, output_of, in_place, work });
             if !long {
                 let (key, hash) = graph.key();
@@ -147,6 +153,11 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
     }
     let (inputs, scalars) = graph.bindings();
     Ok(Planned { plan, inputs, scalars, lines: graph.lines() })
+}
+
+/// The key of a plan on a device of number 1, for tests.
+pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
+    Ok(graph::Walk::new(roots, None, 1)?.key().0.to_vec())
 }
 
 /// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to

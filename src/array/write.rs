@@ -141,9 +141,9 @@ impl Array {
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
             let inputs: SmallVec<[(Buffer, usize); 4]> =
                 planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
-            let outputs = std::slice::from_ref(output);
+            let outputs = [(output.clone(), target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
-            let bindings = Bindings { inputs: &inputs, outputs, scalars, lines, replaces };
+            let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
             device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
         };
         let alone = match Arc::get_mut(&mut self.0.0) {

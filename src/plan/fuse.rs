@@ -6,6 +6,7 @@
 //! compute is stored, and the search begins again.
 
 use super::graph::{Arena, PlanNode};
+use super::join::join;
 use super::lower::{Draft, Scratch, Space};
 use super::price::{check_types, compile_cost, cost};
 use super::shape;
@@ -15,7 +16,7 @@ use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -23,8 +24,10 @@ use std::rc::Rc;
 pub(super) struct Planner<'a> {
     /// While the kernels are made, without the nodes that no further kernel reads.
     pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first: partial results are numbered from here on.
+    /// Nodes that the arena had at first: further temporaries are numbered from here on.
     pub count: usize,
+    /// Bytes of each temporary that is no stored node's.
+    pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
     /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
     /// order of its operands.
@@ -99,6 +102,10 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     }
     // operands come before their consumers
     kernels.reverse();
+    // a write has one result, and reads its target only where that is written
+    if target.is_none() {
+        kernels = join(&planner, kernels);
+    }
     let (plan, in_place) = planner.finish(kernels, &bytes, outputs)?;
     Ok((plan, in_place, planner.work.get()))
 }
@@ -131,6 +138,7 @@ impl<'a> Planner<'a> {
         let mut p = Planner {
             arena: arena.clone(),
             count: n,
+            temps: RefCell::default(),
             caps,
             strides: Vec::with_capacity(n),
             stored: vec![false; n],
@@ -354,17 +362,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Where the node's result goes: strides over its own shape, and an offset.
-    fn destination(&self, node: usize, target: Option<&Layout>) -> (Strides, usize) {
-        match target {
-            Some(t) => (t.strides.clone(), t.offset),
-            None => (self.stored_strides(node), 0),
-        }
-    }
-
     fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
         let target = target.filter(|_| self.outputs.contains_key(&node));
-        let (strides, offset) = self.destination(node, target);
+        // where in its buffer a target begins is bound when the plan runs
+        let strides = target.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         // a result that is an input is a copy of it
@@ -372,7 +373,7 @@ impl<'a> Planner<'a> {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
-        let to = Store { buffer, dtype: n.dtype, strides, offset: offset as isize, value: 0 };
+        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0 };
         match &n.op {
             NodeOp::Concat { axis } => {
                 let (args, axis) = (n.args.clone(), *axis);
@@ -391,7 +392,7 @@ impl<'a> Planner<'a> {
                 // the operand, stored in C order, is the result: a target has strides of its own
                 let arg = n.args[0];
                 let shape = arena.nodes[arg].shape.clone();
-                let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset };
+                let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
                 match place.reshape(&shape) {
                     Some(l) => {
                         let part = Store { strides: l.strides, ..to };
@@ -438,7 +439,7 @@ impl<'a> Planner<'a> {
                     if draft.kind == KernelKind::Elementwise && whole && !making.decided {
                         draft.discard(self);
                     } else {
-                        match shape::finish(self, draft, node) {
+                        match shape::finish(self, draft) {
                             // a row that spans more than a binding cannot be cut, but its steps can
                             Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);

@@ -20,8 +20,9 @@ use std::panic::Location;
 pub(super) struct PlanNode {
     pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
-    /// What is bound to it: the number of an input, of a run-time scalar, or of the three scalars of a generator.
-    pub slots: Slots,
+    /// What is bound to it: the number of an input, of a run-time scalar, or of the three scalars of a generator; 0 where
+    /// there is none.
+    pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
     /// Its number in the walk, and where it was written: of the first of the nodes that are equal.
@@ -38,9 +39,6 @@ impl PlanNode {
     }
 }
 
-/// Numbers of inputs or run-time scalars.
-type Slots = SmallVec<[u32; 3]>;
-
 /// The planner's input.
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
@@ -49,8 +47,8 @@ pub(super) struct Arena {
     /// The output of each expression asked for.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
-    /// For each input: its offset, if it reads the target's buffer.
-    pub aliased: Vec<Option<usize>>,
+    /// For each input that reads the target's buffer: its offset, counted from the target's.
+    pub aliased: Vec<Option<isize>>,
     pub scalars: Vec<DType>,
 }
 
@@ -94,8 +92,13 @@ struct Key(SmallVec<[u64; 96]>);
 
 impl Hasher for Key {
     fn write(&mut self, bytes: &[u8]) {
-        let word = |chunk: &[u8]| chunk.iter().rev().fold(0, |word, byte| word << 8 | *byte as u64);
-        self.0.extend(bytes.chunks(8).map(word));
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.0.push(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
+        if !words.remainder().is_empty() {
+            self.0.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
+        }
     }
     fn write_u8(&mut self, n: u8) {
         self.0.push(n as u64);
@@ -121,8 +124,8 @@ struct Input<'a> {
     shape: &'a Shape,
     strides: &'a Strides,
     offset: usize,
-    /// Its offset, if the buffer is the target's.
-    aliased: Option<usize>,
+    /// Its offset counted from the target's, if the buffer is the target's.
+    aliased: Option<isize>,
 }
 
 /// The walk over an expression.
@@ -159,7 +162,8 @@ impl<'a> Walk<'a> {
             roots: SmallVec::new(),
         };
         w.key.write_u32(mutant!(plans_shared_between_devices, 0, device));
-        target.map(|t| (&t.layout.shape, &t.layout.strides, t.layout.offset)).hash(&mut w.key);
+        // the target's offset is bound, as those of inputs are
+        target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
         let mut seen = Seen::default();
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
@@ -214,12 +218,15 @@ impl<'a> Walk<'a> {
     fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &Seen) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
-        self.args.extend(node.args.iter().map(|child| seen.get(&*child.0).unwrap_or(0)));
+        for child in &node.args {
+            self.args.push(seen.get(&*child.0).unwrap_or(0));
+        }
         match &node.binding {
             Binding::None => {}
             Binding::Array { buffer, offset } => {
                 let Some((_, strides, _)) = node.stored() else { return Ok(()) };
-                let aliased = target.filter(|t| t.buffer.same(buffer)).map(|_| *offset);
+                let target = target.filter(|t| t.buffer.same(buffer));
+                let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
                 let slot = self.input(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
                 self.slots.push(slot);
                 // where in the target an operand lies decides whether the write is in place
@@ -245,10 +252,16 @@ impl<'a> Walk<'a> {
         let counts = [node.shape.len(), self.args.len() - args, self.slots.len() - slots];
         let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
         self.key.write_u64(counts.iter().fold(dtype, |word, n| word << 16 | *n as u64));
-        self.key.0.extend(node.shape.iter().map(|n| *n as u64));
-        self.key.0.extend(self.args[args..].iter().map(|n| *n as u64));
-        let slot = |n: &u32| mutant!(plan_cache_without_equal_numbers, 0, *n as u64);
-        self.key.0.extend(self.slots[slots..].iter().map(slot));
+        // these lists have a few elements: to push them one by one is quicker than to extend by an iterator
+        for n in &node.shape {
+            self.key.write_usize(*n);
+        }
+        for n in &self.args[args..] {
+            self.key.write_u32(*n);
+        }
+        for n in &self.slots[slots..] {
+            self.key.write_u32(mutant!(plan_cache_without_equal_numbers, 0, *n));
+        }
         self.args_end.push(self.args.len() as u32);
         self.slots_end.push(self.slots.len() as u32);
         Ok(())
@@ -297,7 +310,9 @@ impl<'a> Walk<'a> {
         let (mut arg, mut slot) = (0, 0);
         for (i, node) in self.nodes.iter().enumerate() {
             let args = self.args[arg..self.args_end[i] as usize].iter().map(|a| number[*a as usize]).collect();
-            let slots: Slots = self.slots[slot..self.slots_end[i] as usize].into();
+            let mut slots = [0; 3];
+            let bound = &self.slots[slot..self.slots_end[i] as usize];
+            slots[..bound.len()].copy_from_slice(bound);
             (arg, slot) = (self.args_end[i] as usize, self.slots_end[i] as usize);
             let op = node.op.clone();
             if node.is_stored() {
