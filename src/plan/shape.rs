@@ -234,7 +234,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
     let partials: Vec<SmallVec<[(BufferRef, DType); 2]>> = (reductions.iter())
         .map(|r| match k.values[*r].op {
-            Op::Reduce(Fold::ArgMin | Fold::ArgMax, arg) => {
+            Op::Reduce(fold, arg) if fold.gives_position() => {
                 smallvec![partial(wide(k.values[arg].dtype)), partial(DType::I32)]
             }
             _ => smallvec![partial(wide(k.values[*r].dtype))],
