@@ -322,15 +322,13 @@ fn arg_reductions() {
                     }
                 }
                 let strides: [isize; 2] = if fortran { [1, outer as isize] } else { [n as isize, 1] };
-                for (fold, largest) in
-                    [(Fold::position_of(row("maximum")), true), (Fold::position_of(row("minimum")), false)]
-                {
+                for (picked, largest) in [("maximum", true), ("minimum", false)] {
                     let k = kernel(
                         KernelKind::Reduce(if fortran { Lanes::Outer } else { Lanes::Inner }),
                         &[outer],
                         &[n],
                         vec![load(0, F32, &strides, 0)],
-                        vec![inner(Op::Load(0), F32), value(Op::Reduce(fold, 0), I32)],
+                        vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::position_of(row(picked)), 0), I32)],
                         vec![store(0, I32, &[1], 1)],
                     );
                     let got: Vec<i32> = run(k, std::slice::from_ref(&x), outer).unwrap();
