@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `memory.rs` | the pool |
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
+//! | `prepared.rs` | the programs that are kept |
 //! | `bind.rs` | a run's pointers, checked |
 //! | `tiles.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
@@ -21,6 +22,7 @@ mod fold;
 mod matmul;
 mod memory;
 mod philox;
+mod prepared;
 mod program;
 mod reduce;
 mod row;
@@ -28,84 +30,49 @@ mod strided;
 mod threads;
 mod tiles;
 
-use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
+use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
+#[cfg(feature = "testing")]
+use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::kernel::{Caps, Kernel, KernelKind, Plan};
+use crate::kernel::{Caps, Plan};
 use bind::Run;
-use lru::LruCache;
 pub(crate) use memory::CpuMemory;
 use memory::Pool;
+use prepared::PreparedPlans;
 use smallvec::SmallVec;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Weak};
 
-/// A kernel that is ready to be bound to the buffers of a run.
-enum Ready {
-    /// Over no index: nothing is to be done.
-    Nothing,
-    Elementwise(elementwise::Elementwise),
-    Reduce(reduce::Reduce),
-    Matmul(matmul::Matmul),
-}
-
-impl Ready {
-    fn new(kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
-        if kernel.outer_size() == 0 {
-            return Ok(Ready::Nothing);
-        }
-        Ok(match kernel.kind {
-            KernelKind::Elementwise => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
-            KernelKind::Reduce(_) => Ready::Reduce(reduce::prepare(kernel, aliased)?),
-            KernelKind::Row => Ready::Reduce(row::prepare(kernel, aliased)?),
-            KernelKind::Matmul => Ready::Matmul(matmul::prepare(kernel)?),
-        })
-    }
-
-    fn run(&self, run: &Run<'_>) -> Result<()> {
-        match self {
-            Ready::Nothing => Ok(()),
-            Ready::Elementwise(kernel) => kernel.run(run),
-            Ready::Reduce(kernel) => kernel.run(run),
-            Ready::Matmul(kernel) => kernel.run(run),
-        }
+/// What the planner may count on.
+fn caps() -> Caps {
+    Caps {
+        name: "cpu".to_string(),
+        gpu: false,
+        int64: true,
+        float64: true,
+        max_binding: isize::MAX as u64,
+        max_buffer: isize::MAX as u64,
+        max_bindings: 64,
+        max_values: 128,
+        max_cost: u32::MAX,
+        max_row: 65_536,
+        max_reduce: [usize::MAX; 2],
+        max_indices: u64::MAX,
+        packs_words: false,
     }
 }
 
-/// The kernels of a plan, ready to be bound.
-type Prepared = Vec<Ready>;
-
-/// Kernels that are kept ready, of all plans together: about 1 KiB each.
-const KEPT_KERNELS: usize = 16_384;
-
-/// Hashes a plan's number: consecutive ones go to places of their own.
-#[derive(Default)]
-struct PlanNumber(u64);
-
-impl Hasher for PlanNumber {
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// Prepared plans by twice the plan's number, and 1 more where the first output is memory that the plan reads.
-struct Cache {
-    plans: LruCache<u64, Arc<Prepared>, BuildHasherDefault<PlanNumber>>,
-    kernels: usize,
-}
-
-/// The CPU as a device.
+/// The CPU as a device. It lives as long as a handle on it or a buffer of it.
 pub(crate) struct Cpu {
+    /// This device, for its buffers, which keep it alive.
+    this: Weak<Cpu>,
+    /// The number of the device in the process.
+    id: u32,
     caps: Caps,
     pool: Arc<Pool>,
-    prepared: Mutex<Cache>,
-    prepares: AtomicU64,
+    prepared: PreparedPlans,
     kernels: AtomicU64,
     dispatches: AtomicU64,
     bytes_in: AtomicU64,
@@ -113,89 +80,36 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// A device with its own memory pool, and at most `limit` bytes.
-    pub fn new(id: u32, limit: Option<usize>) -> Cpu {
-        let caps = Caps {
-            name: "cpu".to_string(),
-            gpu: false,
-            int64: true,
-            float64: true,
-            max_binding: isize::MAX as u64,
-            max_buffer: isize::MAX as u64,
-            max_bindings: 64,
-            max_values: 128,
-            max_cost: u32::MAX,
-            max_row: 65_536,
-            max_reduce: [usize::MAX; 2],
-            max_indices: u64::MAX,
-            packs_words: false,
-        };
-        Cpu {
+    /// A device with these limits for the planner, and a pool of its own of at most `limit` bytes.
+    fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
+        Arc::new_cyclic(|this| Cpu {
+            this: this.clone(),
+            id,
+            pool: Pool::new(id, &caps.name, limit),
             caps,
-            pool: Pool::new(id, "cpu", limit),
-            prepared: Mutex::new(Cache { plans: LruCache::unbounded_with_hasher(Default::default()), kernels: 0 }),
-            prepares: AtomicU64::new(0),
+            prepared: PreparedPlans::default(),
             kernels: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-        }
+        })
     }
 
-    /// For tests: the same device with the planner's limits of a small GPU, so that small arrays take the long ways.
-    pub fn shrunk(id: u32) -> Cpu {
-        let mut cpu = Cpu::new(id, None);
-        cpu.caps.max_bindings = 6;
-        cpu.caps.max_values = 24;
-        cpu.caps.max_row = 32;
-        cpu.caps.max_reduce = [64, 16];
-        cpu
+    /// Memory for at least `bytes` bytes.
+    fn memory(&self, bytes: usize) -> Result<CpuMemory> {
+        // whoever calls holds a handle, but while the last one is dropped
+        let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
+        self.pool.memory(self.this.upgrade().ok_or_else(gone)?, bytes)
+    }
+
+    /// A device with its own memory pool, and at most `limit` bytes.
+    pub fn new(id: u32, limit: Option<usize>) -> Arc<Cpu> {
+        Cpu::with(id, caps(), limit)
     }
 
     /// A buffer of memory that the caller already holds, without a copy.
-    pub fn adopt<T: Element>(&self, v: Vec<T>) -> Buffer {
-        Buffer::new(self.pool.adopt(v))
-    }
-
-    /// Faults that tests plan.
-    pub fn faults(&self) -> &Faults {
-        &self.pool.faults
-    }
-
-    /// The plan's kernels, ready to be bound. An error comes with the node whose kernel it is.
-    fn prepared(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<Arc<Prepared>, (Error, usize)> {
-        let mut replaces = false;
-        for (i, input) in bindings.inputs.iter().enumerate() {
-            for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(&input.0)) {
-                if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
-                    let detail = format!("input {i} is output {o}, {:?}", output.0);
-                    return Err((Error::new(ErrorKind::Internal, "eval", detail, None), 0));
-                }
-                replaces = true;
-            }
-        }
-        let key = plan.id << 1 | replaces as u64;
-        let cache = || self.prepared.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(found) = cache().plans.get(&key) {
-            return Ok(found.clone());
-        }
-        let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
-        let ready = |kernel: &Kernel| Ready::new(kernel, aliased).map_err(|e| (e, kernel.node));
-        let prepared = Arc::new(plan.kernels.iter().map(ready).collect::<Result<Prepared, _>>()?);
-        self.prepares.fetch_add(1, Relaxed);
-        if plan.is_kept {
-            let mut cache = cache();
-            cache.kernels += prepared.len();
-            if let Some(old) = cache.plans.put(key, prepared.clone()) {
-                cache.kernels -= old.len();
-            }
-            while cache.kernels > KEPT_KERNELS
-                && let Some((_, old)) = cache.plans.pop_lru()
-            {
-                cache.kernels -= old.len();
-            }
-        }
-        Ok(prepared)
+    pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
+        Buffer::new(self.pool.adopted(self.clone(), v))
     }
 
     /// A buffer's memory, after a look that the range lies in it.
@@ -213,12 +127,20 @@ impl Cpu {
 }
 
 impl Backend for Cpu {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
     fn caps(&self) -> &Caps {
         &self.caps
     }
 
+    fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
+        Ok(Cpu::new(id, Some(limit)))
+    }
+
     fn allocate(&self, bytes: usize) -> Result<Buffer> {
-        Ok(Buffer::new(self.pool.allocate(bytes)?))
+        Ok(Buffer::new(self.memory(bytes)?))
     }
 
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
@@ -243,7 +165,7 @@ impl Backend for Cpu {
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.pool.fault("run")?;
-        let prepared = self.prepared(plan, &bindings).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
+        let prepared = self.prepared.of(plan, &bindings).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
         let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
@@ -272,7 +194,7 @@ impl Backend for Cpu {
         let stats = Stats {
             kernels: self.kernels.load(Relaxed),
             dispatches: self.dispatches.load(Relaxed),
-            prepares: self.prepares.load(Relaxed),
+            prepares: self.prepared.made(),
             allocations,
             driver_allocations,
             bytes_in: self.bytes_in.load(Relaxed),
@@ -284,6 +206,35 @@ impl Backend for Cpu {
 
     fn trim(&self) {
         self.pool.trim();
+    }
+
+    #[cfg(feature = "testing")]
+    fn test_doors(&self) -> &dyn TestDoors {
+        self
+    }
+}
+
+#[cfg(feature = "testing")]
+impl TestDoors for Cpu {
+    fn faults(&self) -> &FaultInjector {
+        &self.pool.faults
+    }
+
+    fn heal(&self) {
+        self.pool.trim();
+    }
+
+    fn shrunk(&self, id: u32, _max_binding: u64, _max_groups: u32) -> Result<Arc<dyn Backend>> {
+        // a CPU has neither bindings nor grids; these limits make small arrays need split reductions and small kernels
+        let caps = Caps {
+            name: "shrunk cpu".to_string(),
+            max_bindings: 6,
+            max_values: 24,
+            max_row: 32,
+            max_reduce: [64, 16],
+            ..self.caps.clone()
+        };
+        Ok(Cpu::with(id, caps, None))
     }
 }
 

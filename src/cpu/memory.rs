@@ -1,7 +1,7 @@
 //! The CPU's memory: a pool that keeps the pages that the process has touched, since touching fresh ones costs five
 //! times what a kernel does.
 
-use crate::backend::{Faults, POISON};
+use crate::backend::FaultInjector;
 use crate::buffer::Memory;
 use crate::error::{Error, ErrorKind, Result};
 use std::alloc::{Layout, alloc, dealloc};
@@ -26,6 +26,9 @@ const INLINE: usize = 64;
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
+/// What a buffer keeps alive: its device.
+pub(super) type Owner = Arc<dyn Any + Send + Sync>;
+
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
 pub(crate) struct Pool {
     id: u32,
@@ -42,7 +45,7 @@ pub(crate) struct Pool {
     peak: AtomicUsize,
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
-    pub faults: Faults,
+    pub faults: FaultInjector,
 }
 
 /// A block of the system's allocator that nobody uses.
@@ -112,8 +115,31 @@ impl Pool {
             peak: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
-            faults: Faults::new(),
+            faults: FaultInjector::new(),
         })
+    }
+
+    /// Memory for at least `bytes` bytes, of a device.
+    pub fn memory(self: &Arc<Pool>, device: Owner, bytes: usize) -> Result<CpuMemory> {
+        let place = self.place(bytes)?;
+        let memory = CpuMemory { place, bytes, pool: self.clone(), _device: device };
+        self.count(memory.size());
+        #[cfg(feature = "testing")]
+        if self.faults.poisons() {
+            // SAFETY: the block holds that many bytes and has no other user yet.
+            unsafe { memory.ptr().write_bytes(crate::backend::POISON, bytes) };
+        }
+        Ok(memory)
+    }
+
+    /// Takes over memory that the caller already holds; counted, never refused.
+    pub fn adopted<T: Send + Sync + 'static>(self: &Arc<Pool>, device: Owner, v: Vec<T>) -> CpuMemory {
+        let bytes = size_of_val(v.as_slice());
+        self.adopted.fetch_add(bytes, Relaxed);
+        self.count(bytes);
+        let mut v = v;
+        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
+        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
@@ -121,8 +147,8 @@ impl Pool {
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// A buffer of at least `bytes` bytes.
-    pub fn allocate(self: &Arc<Pool>, bytes: usize) -> Result<CpuMemory> {
+    /// A place for at least `bytes` bytes.
+    fn place(&self, bytes: usize) -> Result<Place> {
         self.fault("allocate")?;
         let place = match bytes {
             0..=INLINE if self.reserve(inline(bytes)) => {
@@ -131,20 +157,17 @@ impl Pool {
             0..=INLINE => Err(LIMIT),
             _ => self.block(bytes).map(|(ptr, size)| Place::Block(ptr, size)),
         };
-        let place = place.map_err(|why| self.out_of_memory(bytes, why))?;
+        place.map_err(|why| self.out_of_memory(bytes, why))
+    }
+
+    /// Counts memory of `size` bytes that has been handed out; what was refused was never in use.
+    #[inline]
+    fn count(&self, size: usize) {
         self.allocations.fetch_add(1, Relaxed);
-        let memory = CpuMemory { place, bytes, pool: self.clone() };
-        // what was refused was never in use
-        let size = memory.size();
         let used = self.used.fetch_add(size, Relaxed) + size;
         if used > self.peak.load(Relaxed) {
             self.peak.fetch_max(used, Relaxed);
         }
-        if self.faults.poisons() {
-            // SAFETY: the block holds that many bytes and has no other user yet.
-            unsafe { memory.ptr().write_bytes(POISON, bytes) };
-        }
-        Ok(memory)
     }
 
     /// The failure that a test planned for this call, if any.
@@ -154,18 +177,6 @@ impl Pool {
             None => Ok(()),
             Some(kind) => Err(Error::new(kind, site, "a fault planned by a test", None)),
         }
-    }
-
-    /// Takes over memory that the caller already holds; counted, never refused.
-    pub fn adopt<T: Send + Sync + 'static>(self: &Arc<Pool>, v: Vec<T>) -> CpuMemory {
-        let bytes = size_of_val(v.as_slice());
-        self.adopted.fetch_add(bytes, Relaxed);
-        self.used.fetch_add(bytes, Relaxed);
-        self.peak.fetch_max(self.used.load(Relaxed), Relaxed);
-        self.allocations.fetch_add(1, Relaxed);
-        let mut v = v;
-        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone() }
     }
 
     /// Takes bytes of the limit, which are given back by `release`. What is cached makes room.
@@ -354,6 +365,7 @@ pub(crate) struct CpuMemory {
     place: Place,
     bytes: usize,
     pool: Arc<Pool>,
+    _device: Owner,
 }
 
 // SAFETY: the bytes are plain data; who writes them holds the only handle, or a result that nobody has seen yet.
@@ -407,12 +419,12 @@ impl Memory for CpuMemory {
 
 impl Drop for CpuMemory {
     fn drop(&mut self) {
-        let size = self.size();
-        self.pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
+        let (size, pool) = (self.size(), &self.pool);
+        pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
         match self.place {
-            Place::Inline(_) => self.pool.release(size),
-            Place::Block(ptr, size) => self.pool.give_back(ptr, size),
-            Place::Foreign(..) => drop(self.pool.adopted.fetch_sub(size, Relaxed)),
+            Place::Inline(_) => pool.release(size),
+            Place::Block(ptr, size) => pool.give_back(ptr, size),
+            Place::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
         }
     }
 }
@@ -423,31 +435,33 @@ mod tests {
 
     #[test]
     fn blocks_are_reused_and_counted() {
-        let pool = Pool::new(0, "cpu", Some(10 << 20));
-        let a = pool.allocate(3 << 20).unwrap();
+        let cpu = crate::cpu::Cpu::new(0, Some(10 << 20));
+        let pool = &cpu.pool;
+        let a = cpu.memory(3 << 20).unwrap();
         let first = a.ptr();
         assert_eq!(first as usize % HUGE, 0);
         drop(a);
         assert_eq!(pool.info(), (0, 3 << 20, 3 << 20, Some(10 << 20)));
-        let b = pool.allocate((3 << 20) - 5).unwrap();
+        let b = cpu.memory((3 << 20) - 5).unwrap();
         assert_eq!(b.ptr(), first);
-        let e = pool.allocate(8 << 20).err().unwrap();
+        let e = cpu.memory(8 << 20).err().unwrap();
         assert_eq!(e.kind(), ErrorKind::OutOfMemory);
         drop(b);
-        pool.allocate(9 << 20).unwrap();
+        cpu.memory(9 << 20).unwrap();
         pool.trim();
         assert_eq!((pool.info().0, pool.info().1), (0, 0));
         for n in [0, 1, 64, 65, 1023, 1024, POOLED - 1, POOLED] {
-            let m = pool.allocate(n).unwrap();
+            let m = cpu.memory(n).unwrap();
             // SAFETY: n bytes are there.
             unsafe { m.ptr().write_bytes(7, n) };
             assert_eq!(m.as_bytes().len(), n);
         }
-        let v = pool.adopt(vec![1.5f32; 10]);
+        let v = pool.adopted(cpu.clone(), vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
         drop(v);
-        let pool = Pool::new(0, "cpu", None);
-        assert!(pool.allocate(usize::MAX).is_err() && pool.allocate(1 << 60).is_err());
+        let cpu = crate::cpu::Cpu::new(0, None);
+        let pool = &cpu.pool;
+        assert!(cpu.memory(usize::MAX).is_err() && cpu.memory(1 << 60).is_err());
         assert_eq!(pool.info(), (0, 0, 0, None));
     }
 }

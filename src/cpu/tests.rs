@@ -1,6 +1,6 @@
 use super::*;
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Lanes, Load, Op, Output, Store, Value, Window};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Output, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides};
 use crate::ufunc::{Ufunc, all};
 use smallvec::smallvec;
