@@ -440,7 +440,7 @@ pub fn array_equal(a: &Expr, b: &Expr) -> Result<bool> {
     );
     let equal = strong(equal, at);
     let axes = crate::layout::AxesArg { axes: None, keep: false };
-    let fold = crate::kernel::Fold::Ufunc(&crate::ufunc::logic::logical_and);
+    let fold = crate::kernel::Fold::of(&crate::ufunc::logic::logical_and);
     let all = crate::expr::reduce("array_equal", fold, &equal, &axes, at);
     pollster::block_on(all.one::<bool>("array_equal", at))
 }

@@ -326,16 +326,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         let sorted = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
         let n = layout::product(sorted.iter().map(|d| &shape[*d]));
         let kept: Shape = (0..shape.len()).filter(|d| !sorted.contains(d)).map(|d| shape[d]).collect();
-        // what no elements give
-        let empty = match fold {
-            Fold::Ufunc(row) => row.reduce.and_then(|r| r.empty),
-            Fold::ArgMin | Fold::ArgMax => None,
-        };
+        let empty = fold.empty();
         if empty.is_none() && n == 0 && !kept.contains(&0) {
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
             return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
-        let index = matches!(fold, Fold::ArgMin | Fold::ArgMax);
+        let index = fold.gives_position();
         if index && n > i32::MAX as usize {
             return Err(Error::new(ErrorKind::LimitExceeded, op, format!("{n} positions do not fit i32"), at));
         }

@@ -11,12 +11,14 @@ pub(crate) mod arithmetic;
 pub(crate) mod cast;
 mod define;
 pub(crate) mod float;
+mod fold;
 pub(crate) mod integer;
 pub(crate) mod intern;
 pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
+pub(crate) use fold::{Extreme, Fold, Gives, Order};
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Forms, Loops};
@@ -111,6 +113,9 @@ pub(crate) struct Reduction {
     /// Whether a reduction of floats gives the same bits in any order, as that of a minimum does. Where it does not, a
     /// plan keeps the order of a reduction's tree, whatever it is fused with. Of integers and bool any order will do.
     pub reorders_floats: bool,
+    /// Which of its operands the row picks; none where it computes a new value. Where it picks one, a reduction can
+    /// give its position.
+    pub picks: Option<Extreme>,
 }
 
 /// What a comparison asks of its two operands.
@@ -249,35 +254,6 @@ impl Ufunc {
     }
 }
 
-/// How a reduction combines.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Fold {
-    /// A binary function with a neutral element.
-    Ufunc(&'static Ufunc),
-    /// The position (row-major in `inner`) of the first smallest element, or of the first NaN; i32.
-    ArgMin,
-    /// The same for the largest.
-    ArgMax,
-}
-
-impl Fold {
-    /// The method that users call.
-    pub fn method(&self) -> &'static str {
-        match self {
-            Fold::Ufunc(row) => row.reduce.map_or(row.name, |r| r.method),
-            Fold::ArgMin | Fold::ArgMax => self.name(),
-        }
-    }
-
-    pub fn name(&self) -> &'static str {
-        match self {
-            Fold::Ufunc(row) => row.name,
-            Fold::ArgMin => "argmin",
-            Fold::ArgMax => "argmax",
-        }
-    }
-}
-
 impl std::fmt::Debug for Ufunc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
@@ -307,7 +283,7 @@ mod tests {
     }
 
     fn folded(row: &'static Ufunc, e: &Expr, axis: isize) -> Expr {
-        reduce("folded", Fold::Ufunc(row), e, &axis.into_axes(), Location::caller())
+        reduce("folded", Fold::of(row), e, &axis.into_axes(), Location::caller())
     }
 
     /// Reductions that could share a kernel but for the order of their trees.

@@ -9,7 +9,7 @@ use super::strided::{self, Block};
 use crate::dtype::{Compute, DType};
 use crate::kernel::{Fold, KernelKind, Lanes};
 use crate::simd::{LANES, Loop};
-use crate::ufunc::{Neutral, arithmetic};
+use crate::ufunc::{Extreme, Gives, Neutral, arithmetic};
 
 /// Elements that a lane takes serially.
 pub(super) const SERIAL: usize = 16;
@@ -55,11 +55,11 @@ impl FoldSpec {
             let empty = if neutral == Neutral::Zero { 0 } else { identity };
             Some(Tree { fold: forms.fold?.get(), accumulate: forms.accumulate?.get(), identity, empty })
         };
-        let (tree, largest) = match fold {
-            Fold::Ufunc(row) => (Some(spec(row)?), false),
-            Fold::ArgMin => (None, false),
-            Fold::ArgMax => (None, true),
+        let tree = match fold.gives {
+            Gives::Value => Some(spec(fold.row)?),
+            Gives::Position => None,
         };
+        let largest = fold.picks() == Some(Extreme::Largest);
         Some(FoldSpec { compute, tree, largest, n, lanes, width, at: 0 })
     }
 

@@ -288,7 +288,7 @@ fn reductions_follow_the_tree() {
                     vec![
                         inner(Op::Load(0), F32),
                         inner(call("square", &[0]), F32),
-                        value(Op::Reduce(Fold::Ufunc(row("add")), 1), F32),
+                        value(Op::Reduce(Fold::of(row("add")), 1), F32),
                         value(call("sqrt", &[2]), F32),
                     ],
                     vec![store(0, F32, &[1], 3)],
@@ -322,13 +322,13 @@ fn arg_reductions() {
                     }
                 }
                 let strides: [isize; 2] = if fortran { [1, outer as isize] } else { [n as isize, 1] };
-                for (fold, largest) in [(Fold::ArgMax, true), (Fold::ArgMin, false)] {
+                for (picked, largest) in [("maximum", true), ("minimum", false)] {
                     let k = kernel(
                         KernelKind::Reduce(if fortran { Lanes::Outer } else { Lanes::Inner }),
                         &[outer],
                         &[n],
                         vec![load(0, F32, &strides, 0)],
-                        vec![inner(Op::Load(0), F32), value(Op::Reduce(fold, 0), I32)],
+                        vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::position_of(row(picked)), 0), I32)],
                         vec![store(0, I32, &[1], 1)],
                     );
                     let got: Vec<i32> = run(k, std::slice::from_ref(&x), outer).unwrap();
@@ -357,10 +357,10 @@ fn softmax(outer: usize, n: usize, strides: &[isize]) -> Kernel {
         vec![load(0, F32, strides, 0)],
         vec![
             inner(Op::Load(0), F32),
-            value(Op::Reduce(Fold::Ufunc(row("maximum")), 0), F32),
+            value(Op::Reduce(Fold::of(row("maximum")), 0), F32),
             inner(call("subtract", &[0, 1]), F32),
             inner(call("exp", &[2]), F32),
-            value(Op::Reduce(Fold::Ufunc(row("add")), 3), F32),
+            value(Op::Reduce(Fold::of(row("add")), 3), F32),
             inner(call("divide", &[3, 4]), F32),
         ],
         vec![store(0, F32, strides, 5)],
@@ -397,7 +397,7 @@ fn empty() {
             &[outer],
             &[n],
             vec![load(0, F32, &[1, 1], 0)],
-            vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::Ufunc(row("add")), 0), F32)],
+            vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::of(row("add")), 0), F32)],
             vec![store(0, F32, &[1], 1)],
         )
     };
@@ -595,12 +595,12 @@ fn variance_keeps_bits_across_kinds() {
         vec![load(0, F16, &[n as isize, 1], 0)],
         vec![
             inner(Op::Load(0), F16),
-            value(Op::Reduce(Fold::Ufunc(row("add")), 0), F16),
+            value(Op::Reduce(Fold::of(row("add")), 0), F16),
             value(Op::Constant((1.0 / n as f32).to_bits() as u64), F16),
             value(call("multiply", &[1, 2]), F16),
             inner(call("subtract", &[0, 3]), F16),
             inner(call("square", &[4]), F16),
-            value(Op::Reduce(Fold::Ufunc(row("add")), 5), F16),
+            value(Op::Reduce(Fold::of(row("add")), 5), F16),
             value(call("sqrt", &[6]), F16),
             inner(call("divide", &[4, 7]), F16),
         ],

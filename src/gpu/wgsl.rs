@@ -13,7 +13,7 @@ pub(crate) use key::{Key, key};
 
 use crate::dtype::{Compute, DType};
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{Fold, Kernel, KernelKind, Op};
+use crate::kernel::{Kernel, KernelKind, Op};
 use body::Body;
 use smallvec::SmallVec;
 
@@ -257,7 +257,7 @@ fn shared(kernel: &Kernel, form: &Form, variant: &Variant) -> String {
     };
     for v in &kernel.values {
         match v.op {
-            Op::Reduce(Fold::Ufunc(_), a) => add(shared_type(kernel.values[a].compute())),
+            Op::Reduce(fold, a) if !fold.gives_position() => add(shared_type(kernel.values[a].compute())),
             Op::Reduce(_, a) => {
                 add(key_type(kernel.values[a].dtype));
                 add("u32");

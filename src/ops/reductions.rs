@@ -48,7 +48,7 @@ fn kept(axes: &AxesArg) -> AxesArg {
 }
 
 fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-    reduce("sum", Fold::Ufunc(&arithmetic::add), e, axes, at)
+    reduce("sum", Fold::of(&arithmetic::add), e, axes, at)
 }
 
 /// The sum of integers in 32 bits where they hold any such sum (twice the lanes, and every GPU has them), else in 64.
@@ -61,7 +61,7 @@ fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         false if total <= i32::MAX as i128 => DType::I32,
         _ => dtype.sum(),
     };
-    reduce(op, Fold::Ufunc(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
+    reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
 }
 
 /// The sum of integers, exact and then rounded once to f32.
@@ -70,7 +70,7 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         return cast(narrow_sum(op, e, axes, at), DType::F32, at);
     }
     let wide = e.0.dtype;
-    let sum = |x: &Expr| reduce(op, Fold::Ufunc(&arithmetic::add), x, axes, at);
+    let sum = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, axes, at);
     let x = e.clone();
     // by halves, of which 64 bits hold 2^31 each
     let constant = |v: u32| Expr::fill(Scalar::Int(v as i128), smallvec![], wide, at);
@@ -98,7 +98,7 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 
 fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
-    let sum = reduce(op, Fold::Ufunc(&arithmetic::add), &x, &gone(axes), at);
+    let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
     // axes come back last, so that a mean with and without them is one node
     expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
 }
@@ -117,7 +117,7 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     let x = wide(e, at);
     // two passes: the deviations from the mean, not the difference of two large sums
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
-    let total = |x: &Expr| reduce(op, Fold::Ufunc(&arithmetic::add), x, &gone(axes), at);
+    let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
     let squares = total(&unary(&arithmetic::square, &deviation, at));
     // a rounded mean leaves deviations that do not sum to 0: what that adds is taken off (Chan, Golub, LeVeque 1983)
     let left = unary(&arithmetic::square, total(&deviation), at);
@@ -142,7 +142,7 @@ fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
         let zero = sum_at(&x, axes, at);
         return unary(&float::log, zero, at);
     }
-    let max = reduce(op, Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+    let max = reduce(op, Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
     // an infinite maximum is not subtracted: ∞ − ∞ is no number
     let finite = unary(&logic::isfinite, &max, at);
     let shift = ufunc(
@@ -200,12 +200,12 @@ reductions! {
     /// Product along axes; 1 of nothing. Types as for [`Expr::sum`].
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
-        reduce("prod", Fold::Ufunc(&arithmetic::multiply), &x, axes, at)
+        reduce("prod", Fold::of(&arithmetic::multiply), &x, axes, at)
     };
     /// Smallest element along axes; NaN if there is one; an error for nothing.
-    min |e, axes, at| reduce("min", Fold::Ufunc(&arithmetic::minimum), e, axes, at);
+    min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
     /// Largest element along axes; NaN if there is one; an error for nothing.
-    max |e, axes, at| reduce("max", Fold::Ufunc(&arithmetic::maximum), e, axes, at);
+    max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
     /// Mean along axes, in f32 or wider; NaN of nothing. Integers and bool give f32: their exact sum, rounded once, over
     /// their number.
     mean |e, axes, at| {
@@ -220,9 +220,9 @@ reductions! {
     /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
     std |e, axes, at| spread("std", e, axes, 0.0, at);
     /// Whether any element along axes is true (not 0); false of nothing.
-    any |e, axes, at| reduce("any", Fold::Ufunc(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
+    any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Whether all elements along axes are true (not 0); true of nothing.
-    all |e, axes, at| reduce("all", Fold::Ufunc(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
+    all |e, axes, at| reduce("all", Fold::of(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
     /// How many elements along axes are true (not 0), as i64.
     count_nonzero |e, axes, at| {
         let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
@@ -242,7 +242,7 @@ reductions! {
         if count(&x, axes) == 0 {
             return Ok(narrow(x, e, at));
         }
-        let max = reduce("softmax", Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+        let max = reduce("softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
         let y = unary(&float::exp, binary(&arithmetic::subtract, &x, max, at), at);
         narrow(binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at), e, at)
     };
@@ -252,14 +252,14 @@ reductions! {
         if count(&x, axes) == 0 {
             return Ok(narrow(x, e, at));
         }
-        let max = reduce("log_softmax", Fold::Ufunc(&arithmetic::maximum), &x, &kept(axes), at);
+        let max = reduce("log_softmax", Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
         let shifted = binary(&arithmetic::subtract, &x, max, at);
         let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
         narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
     };
     /// Position of the smallest element along one axis, or in C order with `..`, as i64; the first of ties, the first
     /// NaN.
-    argmin |e, axes, at| position("argmin", Fold::ArgMin, e, axes, at)?;
+    argmin |e, axes, at| position("argmin", Fold::position_of(&arithmetic::minimum), e, axes, at)?;
     /// Position of the largest element along one axis, or in C order with `..`, as i64; the first of ties, the first
     /// NaN.
     ///
@@ -270,7 +270,7 @@ reductions! {
     /// assert_eq!(x.argmax(..).item::<i64>()?, 2);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    argmax |e, axes, at| position("argmax", Fold::ArgMax, e, axes, at)?;
+    argmax |e, axes, at| position("argmax", Fold::position_of(&arithmetic::maximum), e, axes, at)?;
 }
 
 fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {

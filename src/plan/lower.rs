@@ -8,9 +8,9 @@ use super::fuse::{Planner, broadcast_map, kept_axes};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Fold, KernelKind, Lanes, Load, Op, Store, Value};
+use crate::kernel::{BufferRef, KernelKind, Lanes, Load, Op, Store, Value};
 use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
-use crate::ufunc::{Ufunc, arithmetic};
+use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
@@ -107,7 +107,7 @@ impl Space {
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut order, lanes) = tree(p, arg, axes, &to_arg);
-        if matches!(fold, Fold::ArgMin | Fold::ArgMax) {
+        if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
             // a position is counted in C order
             order[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
@@ -547,12 +547,10 @@ impl Lowering<'_> {
                 // the result must not depend on what else is in the kernel: its own order, or a kernel of its own
                 let walk = |order: &[isize]| inner_order(order, outer, dims);
                 let (own, lanes) = tree(p, arg, axes, &m);
-                let fits = match fold {
-                    Fold::ArgMin | Fold::ArgMax => walk(&c_strides(dims)) == walk(&self.space.order),
-                    Fold::Ufunc(row) if n.dtype.is_float() && row.reduce.is_some_and(|r| !r.reorders_floats) => {
-                        lanes == self.space.lanes && walk(&own) == walk(&self.space.order)
-                    }
-                    Fold::Ufunc(_) => true,
+                let fits = match fold.order(n.dtype) {
+                    Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.order),
+                    Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.order),
+                    Order::Any => true,
                 };
                 if !fits {
                     return Err(node);

@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides};
-use crate::ufunc::arithmetic;
+use crate::ufunc::{Gives, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
@@ -234,7 +234,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
     let partials: Vec<SmallVec<[(BufferRef, DType); 2]>> = (reductions.iter())
         .map(|r| match k.values[*r].op {
-            Op::Reduce(Fold::ArgMin | Fold::ArgMax, arg) => {
+            Op::Reduce(fold, arg) if fold.gives_position() => {
                 smallvec![partial(wide(k.values[arg].dtype)), partial(DType::I32)]
             }
             _ => smallvec![partial(wide(k.values[*r].dtype))],
@@ -302,17 +302,16 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
                 let (strides, offset) = place();
                 pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value });
             };
-            match fold {
-                Fold::Ufunc(_) => {
+            match fold.gives {
+                Gives::Value => {
                     let dtype = wide(k.values[*r].dtype);
                     pass.values.push(Value { op: Op::Reduce(fold, arg), dtype, inner: false });
                     let v = pass.values.len() - 1;
                     keep(&mut pass, v);
                 }
-                Fold::ArgMin | Fold::ArgMax => {
-                    let row = if matches!(fold, Fold::ArgMin) { &arithmetic::minimum } else { &arithmetic::maximum };
+                Gives::Position => {
                     let dtype = wide(pass.values[arg].dtype);
-                    pass.values.push(Value { op: Op::Reduce(Fold::Ufunc(row), arg), dtype, inner: false });
+                    pass.values.push(Value { op: Op::Reduce(Fold::of(fold.row), arg), dtype, inner: false });
                     let best = pass.values.len() - 1;
                     pass.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
                     let within = pass.values.len() - 1;
@@ -372,9 +371,9 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
             let l = load(&mut last, 0, strides.clone());
             last.values.push(Value { op: Op::Load(l), dtype: parts[0].1, inner: true });
             let arg = last.values.len() - 1;
-            match fold {
-                Fold::Ufunc(_) => v.op = Op::Reduce(fold, arg),
-                Fold::ArgMin | Fold::ArgMax => {
+            match fold.gives {
+                Gives::Value => v.op = Op::Reduce(fold, arg),
+                Gives::Position => {
                     last.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
                     let index = last.values.len() - 1;
                     let mut s = strides.clone();

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::layout::IndexMode;
 use crate::plan::{self, Stored};
-use crate::ufunc::{Class, Fold, Ufunc};
+use crate::ufunc::{Class, Extreme, Fold, Ufunc};
 use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -326,13 +326,11 @@ impl Interpreter {
     fn reduce(&self, fold: Fold, axes: &[usize], n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, axes);
         let integers = |f: &dyn Fn(&[usize]) -> Option<i128>| Elements::Integers(groups.iter().map(|g| f(g)).collect());
-        let row = match fold {
-            Fold::ArgMin | Fold::ArgMax => {
-                let sign = if matches!(fold, Fold::ArgMax) { -1 } else { 1 };
-                return integers(&|g| position(&x.elements, g, sign));
-            }
-            Fold::Ufunc(row) => row,
-        };
+        let row = fold.row;
+        if fold.gives_position() {
+            let sign = if fold.picks() == Some(Extreme::Largest) { -1 } else { 1 };
+            return integers(&|g| position(&x.elements, g, sign));
+        }
         if !n.dtype.is_float() {
             let v = x.elements.integers();
             return integers(&|g| {

@@ -68,7 +68,7 @@ macro_rules! rows {
                 wgsl_f32: "m_min({a}, {b})", wgsl_f64: "d_min({a}, {b})", wgsl_int: "min({a}, {b})",
                 wgsl_bool: "{a} && {b}",
                 exact: { super::float::exact::minimum(x, y) }, exact_int: { x.min(y) },
-                reduce: { method: min, neutral: Highest, empty: refused, order: free },
+                reduce: { method: min, neutral: Highest, empty: refused, order: free, picks: Smallest },
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The larger; NaN if either is NaN, and +0 is larger than −0.
@@ -78,7 +78,7 @@ macro_rules! rows {
                 wgsl_f32: "m_max({a}, {b})", wgsl_f64: "d_max({a}, {b})", wgsl_int: "max({a}, {b})",
                 wgsl_bool: "{a} || {b}",
                 exact: { super::float::exact::maximum(x, y) }, exact_int: { x.max(y) },
-                reduce: { method: max, neutral: Lowest, empty: refused, order: free },
+                reduce: { method: max, neutral: Lowest, empty: refused, order: free, picks: Largest },
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The smaller; a NaN is ignored where the other is a number.

@@ -13,7 +13,7 @@
 /// | `exact` | `{ function }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
 /// | `exact_int`, `exact_int(w)` | `{ function }` of i128, and of the width in bits: see [`ExactInt`](super::ExactInt) |
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
-/// | `reduce` | `{ method: name, neutral: element, empty: number or refused, order: fixed or free }`: see [`Reduction`](super::Reduction) |
+/// | `reduce` | `{ method: name, neutral: element, empty: number or refused, order: fixed or free }`, with `picks: Smallest` or `Largest` after them where it picks an operand: see [`Reduction`](super::Reduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
@@ -95,13 +95,14 @@ macro_rules! define {
     };
     (@set $row:ident $class:ident $args:tt; domain $domain:tt) => { $row.domain = $domain; };
     (@set $row:ident $class:ident $args:tt; reduce {
-        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident $(, picks: $extreme:ident)?
     }) => {
         $row.reduce = Some($crate::ufunc::Reduction {
             method: stringify!($method),
             neutral: $crate::ufunc::Neutral::$neutral,
             empty: $crate::ufunc::define!(@empty $empty),
             reorders_floats: $crate::ufunc::define!(@reorders $order),
+            picks: $crate::ufunc::define!(@picks $($extreme)?),
         });
     };
     (@set $row:ident $class:ident $args:tt; compares $comparison:ident) => {
@@ -116,6 +117,8 @@ macro_rules! define {
     (@reduces $key:ident) => { false };
     (@empty refused) => { None };
     (@empty $number:literal) => { Some($number) };
+    (@picks) => { None };
+    (@picks $extreme:ident) => { Some($crate::ufunc::Extreme::$extreme) };
     (@reorders free) => { true };
     (@reorders fixed) => { false };
     (@arity ($a:ident)) => { 1 };

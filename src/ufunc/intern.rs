@@ -3,7 +3,7 @@
 //! A row's address would not do: a row made at run time is freed, and another one may then lie at its address while a
 //! cache still holds the first one's plan.
 
-use super::{Class, Neutral, Properties, Ufunc};
+use super::{Class, Extreme, Neutral, Properties, Ufunc};
 use crate::dtype::Compute;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -20,8 +20,8 @@ struct Definition {
     /// function two addresses, or two functions one. What they compute is the name's meaning.
     on_cpu: [bool; Compute::COUNT],
     wgsl: [Option<&'static str>; Compute::COUNT],
-    /// The neutral element, the bits of what no elements give, and whether the order is free.
-    reduce: Option<(Neutral, Option<u64>, bool)>,
+    /// The neutral element, the bits of what no elements give, whether the order is free, and what is picked.
+    reduce: Option<(Neutral, Option<u64>, bool, Option<Extreme>)>,
     properties: Properties,
     half: Option<[usize; 2]>,
 }
@@ -62,7 +62,7 @@ impl Ufunc {
             class: self.class,
             on_cpu: self.forms.map(|f| f.is_some()),
             wgsl: self.wgsl,
-            reduce: self.reduce.map(|r| (r.neutral, r.empty.map(f64::to_bits), r.reorders_floats)),
+            reduce: self.reduce.map(|r| (r.neutral, r.empty.map(f64::to_bits), r.reorders_floats, r.picks)),
             properties: self.properties,
             half,
         };

@@ -393,7 +393,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         }
     }
     let computes = |v: &Value| match &v.op {
-        Op::Ufunc(row, _) | Op::Reduce(Fold::Ufunc(row), _) => v.dtype.is_float() && !row.properties.opaque,
+        Op::Ufunc(row, _) | Op::Reduce(Fold { row, .. }, _) => v.dtype.is_float() && !row.properties.opaque,
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };

@@ -1,7 +1,7 @@
 //! What identifies a kernel's text, without writing it: the first look-up of a pipeline.
 
 use super::Variant;
-use crate::kernel::{Fold, IndexMode, Kernel, KernelKind, Op};
+use crate::kernel::{IndexMode, Kernel, KernelKind, Op};
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's text.
@@ -54,13 +54,10 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 k.extend(slots.iter().map(|s| *s as u64));
             }
             Op::Reduce(fold, a) => {
-                k.extend(match fold {
-                    Fold::Ufunc(row) => [head(10, *a), row.id() as u64],
-                    Fold::ArgMin => [head(11, *a), 0],
-                    Fold::ArgMax => [head(12, *a), 0],
-                });
+                let code = if fold.gives_position() { 11 } else { 10 };
+                k.extend_from_slice(&[head(code, *a), fold.row.id() as u64]);
             }
-            Op::Dot => k.push(head(13, 0)),
+            Op::Dot => k.push(head(12, 0)),
         }
     }
     k

@@ -6,7 +6,7 @@ use super::{access, key_type, shared_type};
 use crate::dtype::{Compute, DType};
 use crate::error::{ErrorKind, Fault};
 use crate::kernel::{Fold, Op};
-use crate::ufunc::Ufunc;
+use crate::ufunc::{Extreme, Gives, Order, Ufunc};
 use std::fmt::Write;
 
 impl Body<'_> {
@@ -34,18 +34,14 @@ impl Body<'_> {
 
     /// Whether a lane adds in a cascade: where each step rounds, so that a long row of steps would lose digits.
     fn cascades(&self, fold: Fold, arg: usize) -> Option<&'static Ufunc> {
-        match fold {
-            Fold::Ufunc(row) if self.kernel.values[arg].dtype.is_float() => {
-                row.reduce.filter(|r| !r.reorders_floats).map(|_| row)
-            }
-            _ => None,
-        }
+        (fold.order(self.kernel.values[arg].dtype) == Order::Tree).then_some(fold.row)
     }
 
     /// Declares the accumulators of reduction `i`.
     fn accumulator(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
-        match fold {
-            Fold::Ufunc(row) => {
+        let row = fold.row;
+        match fold.gives {
+            Gives::Value => {
                 let compute = self.kernel.values[arg].compute();
                 let Some(reduction) = row.reduce else {
                     return Err(Fault::new(ErrorKind::Internal, format!("{} has no neutral element", row.name)));
@@ -57,7 +53,7 @@ impl Body<'_> {
                     line!(out, "var a{i}_{l} = neutral{i};");
                 }
             }
-            _ => {
+            Gives::Position => {
                 line!(out, "var a{i}_0 = {}(0);\nvar n{i} = 0xffffffffu;", key_type(self.kernel.values[arg].dtype));
             }
         }
@@ -66,12 +62,14 @@ impl Body<'_> {
 
     /// Takes the value of inner index `j` into the accumulator; `step` counts the lane's elements from 1.
     fn accumulate(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
-        let Fold::Ufunc(row) = fold else {
+        let row = fold.row;
+        if fold.gives_position() {
             let v = &self.kernel.values[arg];
-            line!(out, "let key{i} = {};", sort_key(v.dtype, &format!("v{arg}"), matches!(fold, Fold::ArgMin)));
+            let smallest = fold.picks() == Some(Extreme::Smallest);
+            line!(out, "let key{i} = {};", sort_key(v.dtype, &format!("v{arg}"), smallest));
             line!(out, "if key{i} > a{i}_0 || (key{i} == a{i}_0 && j < n{i}) {{ a{i}_0 = key{i}; n{i} = j; }}");
             return Ok(());
-        };
+        }
         let compute = self.kernel.values[arg].compute();
         line!(out, "a{i}_0 = {};", Self::ufunc(row, compute, &[&format!("a{i}_0"), &format!("v{arg}")])?);
         if self.cascades(fold, arg).is_some() {
@@ -88,7 +86,8 @@ impl Body<'_> {
     /// Combines the lanes: declares `v{i}`.
     fn combine(&self, out: &mut String, (i, fold, arg): (usize, Fold, usize)) -> Fallible<()> {
         let lanes = self.variant.lanes;
-        let Fold::Ufunc(row) = fold else {
+        let row = fold.row;
+        if fold.gives_position() {
             let key = key_type(self.kernel.values[arg].dtype);
             let (s, p) = (format!("s_{key}"), "p_u32");
             if lanes > 1 {
@@ -112,7 +111,7 @@ impl Body<'_> {
                 );
             }
             return Ok(());
-        };
+        }
         let compute = self.kernel.values[arg].compute();
         let mut total = format!("a{i}_0");
         if self.cascades(fold, arg).is_some() {
