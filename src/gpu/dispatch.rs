@@ -5,7 +5,7 @@ use super::batch::{Batch, Bound, Checked};
 use super::device::Shared;
 use super::memory::{GpuMemory, Raw};
 use super::variant::{classify, matrix};
-use super::wgsl::{self, Access, Form, HEADER, Slot, Words};
+use super::wgsl::{self, Access, Form, HEADER, Header, Slot, Words};
 use crate::backend::Line;
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
@@ -59,6 +59,26 @@ fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&
     };
     let raw = found.and_then(|(b, o)| Some((b.memory::<GpuMemory>()?.raw()?, o)));
     raw.ok_or_else(|| internal(kernel, format!("{r} is not a buffer of this device")))
+}
+
+/// The header of a window's parameters, but for the grid and the id of errors.
+fn header(kernel: &Kernel, window: &Window, operands: &[Operand<'_>], (count, inner): (usize, usize)) -> Header {
+    let matmul = kernel.kind == KernelKind::Matmul;
+    let mut header = Header {
+        outer_size: count as u32,
+        // a matmul's table has a batch axis, and every table one row at least
+        outer_rank: window.shape.len().max(if matmul { 3 } else { 1 }) as u32,
+        inner_rank: kernel.inner.len().max(1) as u32,
+        inner_size: inner as u32,
+        ..Header::default()
+    };
+    if matmul {
+        let (m, n) = matrix(&window.shape);
+        let along_k = |o: &Operand<'_>| o.strides.last().is_some_and(|s| s.abs() == 1);
+        (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
+        header.contiguous_along_k = along_k(&operands[0]) as u32 | (along_k(&operands[1]) as u32) << 1;
+    }
+    header
 }
 
 impl Shared {
@@ -133,15 +153,16 @@ impl Shared {
             return batch.prepare(self, &pipeline, &bound);
         }
         let groups = match kernel.kind {
-            KernelKind::Elementwise => count.div_ceil(256 * (variant.units * variant.apart()) as usize),
+            KernelKind::Elementwise => count.div_ceil(256 * variant.elements_per_invocation() as usize),
             KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
             KernelKind::Matmul => {
                 let (m, n) = matrix(&window.shape);
-                let side = 64 * variant.spread as usize;
+                let side = 64 * variant.tiles as usize;
                 count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
             }
         };
-        let mut params = self.params(kernel, form, window, &operands, &places, &slots, from, (count, inner))?;
+        let mut header = header(kernel, window, &operands, (count, inner));
+        let mut params = self.params(kernel, form, window, &operands, &places, &slots, from, &header)?;
         if form.checks {
             let gathers = form.gathers.iter().filter_map(|v| match kernel.values[*v].op {
                 Op::Gather { index, extent, node, .. } => {
@@ -150,7 +171,7 @@ impl Shared {
                 }
                 _ => None,
             });
-            params[8] = batch.next_error_id(gathers);
+            header.error_id = batch.next_error_id(gathers);
         }
         // a grid has three dimensions; what does not fit takes another dispatch
         let max = self.max_groups as u64;
@@ -160,9 +181,10 @@ impl Shared {
             let x = left.min(max);
             let y = left.div_ceil(x).min(max);
             let z = left.div_ceil(x * y).min(max);
-            params[5] = x as u32;
-            params[6] = y as u32;
-            params[7] = mutant!(next_dispatch_starts_again, 0, first as u32);
+            header.grid_x = x as u32;
+            header.grid_y = y as u32;
+            header.first_group = mutant!(next_dispatch_starts_again, 0, first as u32);
+            header.write(&mut params);
             batch.record(self, &pipeline, &bound, &params, [x as u32, y as u32, z as u32])?;
             for p in &places {
                 p.raw.batch.store(batch.serial(), Relaxed);
@@ -277,25 +299,11 @@ impl Shared {
         places: &[Place<'_>],
         slots: &[usize],
         from: &Resources<'_>,
-        (count, inner): (usize, usize),
+        header: &Header,
     ) -> Result<Vec<u32>> {
-        let matmul = kernel.kind == KernelKind::Matmul;
         let axes = window.shape.len();
-        // a matmul's table has a batch axis, and every table one row at least
-        let outer_rows = axes.max(if matmul { 3 } else { 1 });
-        let inner_rows = kernel.inner.len().max(1);
+        let (outer_rows, inner_rows) = (header.outer_rank as usize, header.inner_rank as usize);
         let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
-        p[1] = count as u32;
-        p[2] = outer_rows as u32;
-        p[3] = inner_rows as u32;
-        p[4] = inner as u32;
-        if matmul {
-            let (m, n) = matrix(&window.shape);
-            p[9] = m as u32;
-            p[10] = n as u32;
-            let along_k = |o: &Operand<'_>| o.strides.last().is_some_and(|s| s.abs() == 1);
-            p[11] = along_k(&operands[0]) as u32 | (along_k(&operands[1]) as u32) << 1;
-        }
         let mut at = HEADER;
         for n in &form.scalars {
             let Some(bits) = from.scalars.get(*n) else {

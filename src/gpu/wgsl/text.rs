@@ -1,0 +1,43 @@
+//! Lines of WGSL, indented by the braces that they open and close.
+
+use std::fmt;
+
+/// Text that grows by lines.
+#[derive(Default)]
+pub(super) struct Text {
+    text: String,
+    depth: usize,
+}
+
+impl Text {
+    /// Adds lines: each line feed ends one, so that one at the end leaves an empty line. One that begins with `}` ends what is indented before it is written.
+    pub fn add(&mut self, lines: fmt::Arguments<'_>) {
+        for line in lines.to_string().split('\n').map(str::trim) {
+            let closing = line.bytes().take_while(|b| *b == b'}').count();
+            let opened = line.bytes().filter(|b| *b == b'{').count();
+            let closed = line.bytes().filter(|b| *b == b'}').count();
+            self.depth = self.depth.saturating_sub(closing);
+            if !line.is_empty() {
+                self.text.extend(std::iter::repeat_n("    ", self.depth));
+                self.text.push_str(line);
+            }
+            self.text.push('\n');
+            self.depth = (self.depth + opened).saturating_sub(closed - closing);
+        }
+    }
+
+    /// Adds text that is indented already.
+    pub fn append(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// Adds one or more lines to a [`Text`].
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => { $out.add(format_args!($($arg)*)) };
+}
+pub(super) use line;
