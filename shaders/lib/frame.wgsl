@@ -4,8 +4,8 @@
 // f64 ("double"), and `cp_` ("cupric") is a part that other functions are made of. `{type}_to_{type}` converts as Rust's
 // `as`; a name that ends in a type (`idiv_i32`) is that type's form of one function.
 
-// The first words of the parameters, whatever the kernel. `HeaderWord` in src/gpu/wgsl/header.rs numbers them in this
-// order, and a test compares the two lists.
+// The first words of the parameters, whatever the kernel. `Header` in src/gpu/wgsl/header.rs has the same fields, and a
+// test compares the two.
 struct Header {
     // No shader reads the first word. Mesa compiles uniforms that decide a branch or the end of a loop into the shader as
     // constants; by a fault of version 22.3 it always takes word 0, whichever decides. A value that must stay unknown

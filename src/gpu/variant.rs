@@ -67,13 +67,7 @@ pub(super) fn classify(
         2 if is_large => Axes::Two,
         _ => Axes::Any,
     };
-    let axes = match kernel.kind {
-        // its tables have a row of a batch where there is none
-        KernelKind::Matmul => [Axes::Any; 2],
-        KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row => {
-            [axes(window.shape.len()), axes(kernel.inner.len())]
-        }
-    };
+    let axes = [axes(window.shape.len()), axes(kernel.inner.len())];
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| limit(format!("{rank} axes of {} operands", form.columns)))?;
     Ok(Variant {

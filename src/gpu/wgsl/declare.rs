@@ -42,7 +42,10 @@ impl Body<'_> {
 
     /// The struct of the parameters. Rust writes the same words by number: [`super::Form`] says where each one lies.
     fn parameters(&self, out: &mut Text) {
-        line!(out, "// An axis of `outer` (from the last to the first, then those of `inner` likewise): its extent, and the");
+        line!(
+            out,
+            "// An axis of `outer` (from the last to the first, then those of `inner` likewise): its extent, and the"
+        );
         line!(out, "// step that each operand, or an index as a value, makes along it.");
         line!(out, "struct Axis {{\n@align(16) extent: u32,");
         self.columns_as(out, "stride");

@@ -4,11 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
-    include_str!("../../../shaders/lib/wide.wgsl"),
+    include_str!("../../../shaders/lib/int64.wgsl"),
+    include_str!("../../../shaders/lib/f64.wgsl"),
     include_str!("../../../shaders/lib/exp.wgsl"),
     include_str!("../../../shaders/lib/trig.wgsl"),
     include_str!("../../../shaders/lib/special.wgsl"),

@@ -1,11 +1,11 @@
 //! What `shaders/row.wgsl` calls: in which pass each value of a row is computed, and which ones its lanes keep.
 
+use super::ROW;
 use super::body::{Body, Fallible};
 use super::fold::Reduction;
 use super::library::{block, instance};
 use super::place::Space;
 use super::text::{Text, line};
-use super::ROW;
 use crate::kernel::Op;
 
 /// The passes over a row. Pass `p` ends in the reductions of level `p + 1`; the last one stores.
