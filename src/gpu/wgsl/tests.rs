@@ -131,6 +131,14 @@ fn the_header_has_the_fields_of_the_shader_file() {
     assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 1]);
 }
 
+/// A fault of `src/mutants.rs` that is planted by a replacement would be none if the text were not there.
+#[test]
+fn planted_faults_find_their_text() {
+    assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
+    assert!(library::block(FOLD, "tree").contains("    workgroupBarrier();\n"), "barrier_removed");
+    assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
+}
+
 #[test]
 fn every_row_is_valid() {
     for row in ufunc::all().chain([&ufunc::logic::SELECT]) {
