@@ -74,7 +74,7 @@ impl Plan {
 
     /// The WGSL text of each kernel, as the expression's GPU would compile it (empty on the CPU).
     pub fn wgsl(&self) -> Vec<String> {
-        self.1.wgsl(&self.0.plan)
+        self.1.shaders(&self.0.plan)
     }
 }
 

@@ -1,14 +1,21 @@
-//! Floor 4: what a device must do. `cpu` and `gpu` implement it and know nothing of each other.
+//! Floor 4: what a device must do. `cpu` and `gpu` implement it and know nothing of each other; `device.rs` holds the
+//! devices as `Arc<dyn Backend>`.
 
 mod faults;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, Plan};
-pub(crate) use faults::{Faults, POISON, Planned};
+pub(crate) use faults::FaultInjector;
+#[cfg(feature = "testing")]
+pub use faults::InjectedFault;
+#[cfg(feature = "testing")]
+pub(crate) use faults::POISON;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A future that owns what it needs.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
@@ -16,12 +23,12 @@ pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 /// Where a caller wrote an operation.
 pub(crate) type Line = &'static Location<'static>;
 
-/// What a plan runs on. Buffers are those of the backend's own device.
+/// The buffers and numbers that a plan runs on. Buffers are those of the backend's own device.
 pub(crate) struct Bindings<'a> {
-    /// With the run-time offset, in elements, of element 0.
+    /// Each with the place of its element 0, in elements from the buffer's start.
     pub inputs: &'a [(Buffer, usize)],
     pub outputs: &'a [Buffer],
-    /// Bits of the compute type of each scalar.
+    /// Each scalar as the bits of its compute type.
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation, by the numbers that kernels name.
     pub lines: &'a [Line],
@@ -82,11 +89,50 @@ pub struct MemoryInfo {
     pub limit: Option<usize>,
 }
 
-/// A device that runs plans.
+/// What a device's own f32 arithmetic keeps in plain shader text, as a probe found it. `true` is what IEEE 754 (or Rust)
+/// does. Neither cupric's functions nor a program's formulas rely on what is `false` here, subnormal numbers and the
+/// rounding of sums and products excepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Numerics {
+    /// A NaN survives a load, a sum and a product.
+    pub nan: bool,
+    /// So does an infinity, and ∞ − ∞ and ∞ · 0 are NaN.
+    pub infinity: bool,
+    /// So does −0.
+    pub negative_zero: bool,
+    /// Subnormal numbers are not flushed to 0, as operands and as results of sums and products.
+    pub subnormals: bool,
+    /// `(a + b) − a` and `a − a` are computed as written. Formulas are on every device, whatever this says: kernels
+    /// guard what one operation hands to the next. They do so too where the probe finds nothing, because a compiler
+    /// decides for each kernel anew.
+    pub no_folding: bool,
+    /// Sums and products are rounded to nearest, ties to even.
+    pub rounding: bool,
+    /// `fma` rounds once.
+    pub fma: bool,
+    /// `a * b + c` rounds twice. In formulas it always does; inside a product of matrices the device may round once.
+    pub no_contraction: bool,
+    /// Quotients are correctly rounded.
+    pub division: bool,
+    /// Square roots are correctly rounded.
+    pub sqrt: bool,
+    /// The conversion to f16 rounds to nearest even, with overflow to ∞.
+    pub half: bool,
+    /// The conversion to i32 saturates, and NaN gives 0.
+    pub float_to_int: bool,
+}
+
+/// A device that runs plans. A backend implements what has no default, and what it can do besides.
 pub(crate) trait Backend: Send + Sync {
-    /// What the planner may use.
+    /// The device's number. No two devices of a process have the same, not even one after the other.
+    fn id(&self) -> u32;
+    /// What the planner may use; the device's name is one of them.
     fn caps(&self) -> &Caps;
-    /// A buffer of at least `bytes` bytes. Its content is unspecified, and never readable before it is written.
+    /// Another device, under another number, on the same hardware, with a budget of bytes.
+    fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
+    /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified, and never readable
+    /// before it is written.
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
@@ -94,14 +140,69 @@ pub(crate) trait Backend: Send + Sync {
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
     /// Runs a plan, or enqueues it.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
+    /// Waits for all work.
+    fn synchronize(&self) -> Pending<()>;
+    /// Counters and bytes.
+    fn report(&self) -> (Stats, MemoryInfo);
+
     /// Runs a plan whose errors are known when this returns.
     fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.run(plan, bindings)
     }
-    /// Waits for all work.
-    fn synchronize(&self) -> Pending<()>;
-    /// Counters.
-    fn report(&self) -> (Stats, MemoryInfo);
     /// Returns cached memory to the system.
-    fn trim(&self);
+    fn trim(&self) {}
+    /// Whether this is a GPU (a software driver counts).
+    fn is_gpu(&self) -> bool {
+        false
+    }
+    /// Whether the work runs on the processor's cores.
+    fn is_software(&self) -> bool {
+        !self.is_gpu()
+    }
+    /// Does `work`, and gives how long the device was busy with the kernels that were enqueued meanwhile, where it has a
+    /// clock of its own.
+    fn time_kernels(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Duration>> {
+        work().map(|()| None)
+    }
+    /// What the device's own arithmetic keeps of IEEE 754, where its compiler decides that.
+    fn numerics(&self) -> Result<Option<Numerics>> {
+        Ok(None)
+    }
+    /// The text of each kernel of a plan, where kernels are compiled from text.
+    fn shaders(&self, _plan: &Plan) -> Vec<Result<String>> {
+        vec![]
+    }
+    /// The driver and its version, where there is one.
+    fn driver(&self) -> Option<String> {
+        None
+    }
+    /// What tests may do to the device.
+    #[cfg(feature = "testing")]
+    fn test_doors(&self) -> &dyn TestDoors;
+}
+
+/// What finds the devices of a kind on the machine and opens them.
+pub(crate) trait Provider: Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// Whether they can be used in this process at all.
+    fn check(&self) -> Result<()>;
+    /// Opens one under a number for the process.
+    fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
+    /// The text of each kernel of a plan that was made for such a device, which need not be there.
+    fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
+}
+
+/// What tests may do to a device.
+#[cfg(feature = "testing")]
+pub(crate) trait TestDoors {
+    /// Where tests plan faults.
+    fn faults(&self) -> &FaultInjector;
+    /// Forgets planned losses, and all that is kept for reuse but pipelines.
+    fn heal(&self);
+    /// Ends a GPU's connection for good, as when a driver resets it.
+    fn destroy(&self) {}
+    /// Another device, under another number, on the same hardware, with limits so tight that small arrays take the ways of
+    /// large ones: bindings of `max_binding` bytes and grids of `max_groups` workgroups a dimension, where it has such.
+    fn shrunk(&self, id: u32, max_binding: u64, max_groups: u32) -> Result<Arc<dyn Backend>>;
 }

@@ -27,74 +27,47 @@ mod strided;
 mod threads;
 mod tile;
 
-use crate::backend::{Backend, Bindings, Faults, MemoryInfo, Pending, Stats};
+use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
+#[cfg(feature = "testing")]
+use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, KernelKind, Plan};
-pub(crate) use memory::CpuMemory;
-use memory::Pool;
+pub(crate) use memory::{Cpu, CpuMemory};
 use program::Bound;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-/// The CPU as a device.
-pub(crate) struct Cpu {
-    caps: Caps,
-    pool: Arc<Pool>,
-    kernels: AtomicU64,
-    dispatches: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
+/// What the planner may count on.
+fn caps() -> Caps {
+    Caps {
+        name: "cpu".to_string(),
+        gpu: false,
+        int64: true,
+        float64: true,
+        max_binding: isize::MAX as u64,
+        max_buffer: isize::MAX as u64,
+        max_bindings: 64,
+        max_values: 128,
+        max_cost: u32::MAX,
+        max_row: 65_536,
+        max_reduce: [usize::MAX; 2],
+        max_indices: u64::MAX,
+        packs_words: false,
+    }
 }
 
 impl Cpu {
     /// A device with its own memory pool, and at most `limit` bytes.
-    pub fn new(id: u32, limit: Option<usize>) -> Cpu {
-        let caps = Caps {
-            name: "cpu".to_string(),
-            gpu: false,
-            int64: true,
-            float64: true,
-            max_binding: isize::MAX as u64,
-            max_buffer: isize::MAX as u64,
-            max_bindings: 64,
-            max_values: 128,
-            max_cost: u32::MAX,
-            max_row: 65_536,
-            max_reduce: [usize::MAX; 2],
-            max_indices: u64::MAX,
-            packs_words: false,
-        };
-        Cpu {
-            caps,
-            pool: Pool::new(id, "cpu", limit),
-            kernels: AtomicU64::new(0),
-            dispatches: AtomicU64::new(0),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
-        }
-    }
-
-    /// For tests: the same device with the planner's limits of a small GPU, so that small arrays take the long ways.
-    pub fn shrunk(id: u32) -> Cpu {
-        let mut cpu = Cpu::new(id, None);
-        cpu.caps.max_bindings = 6;
-        cpu.caps.max_values = 24;
-        cpu.caps.max_row = 32;
-        cpu.caps.max_reduce = [64, 16];
-        cpu
+    pub fn new(id: u32, limit: Option<usize>) -> Arc<Cpu> {
+        Cpu::with(id, caps(), limit)
     }
 
     /// A buffer of memory that the caller already holds, without a copy.
-    pub fn adopt<T: Element>(&self, v: Vec<T>) -> Buffer {
-        Buffer::new(self.pool.adopt(v))
-    }
-
-    /// Faults that tests plan.
-    pub fn faults(&self) -> &Faults {
-        &self.pool.faults
+    pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
+        Buffer::new(self.adopted(v))
     }
 
     /// A buffer's memory, after a look that the range lies in it.
@@ -112,12 +85,20 @@ impl Cpu {
 }
 
 impl Backend for Cpu {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
     fn caps(&self) -> &Caps {
         &self.caps
     }
 
+    fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
+        Ok(Cpu::new(id, Some(limit)))
+    }
+
     fn allocate(&self, bytes: usize) -> Result<Buffer> {
-        Ok(Buffer::new(self.pool.allocate(bytes)?))
+        Ok(Buffer::new(self.memory(bytes)?))
     }
 
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
@@ -142,7 +123,7 @@ impl Backend for Cpu {
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.pool.fault("run")?;
-        let mut bound = Bound { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
+        let mut bound = Bound { bindings, temps: SmallVec::new(), cpu: self, rehearses: false };
         for bytes in &plan.temps {
             bound.temps.push(self.allocate(*bytes)?);
         }
@@ -189,6 +170,35 @@ impl Backend for Cpu {
 
     fn trim(&self) {
         self.pool.trim();
+    }
+
+    #[cfg(feature = "testing")]
+    fn test_doors(&self) -> &dyn TestDoors {
+        self
+    }
+}
+
+#[cfg(feature = "testing")]
+impl TestDoors for Cpu {
+    fn faults(&self) -> &FaultInjector {
+        &self.pool.faults
+    }
+
+    fn heal(&self) {
+        self.pool.trim();
+    }
+
+    fn shrunk(&self, id: u32, _max_binding: u64, _max_groups: u32) -> Result<Arc<dyn Backend>> {
+        // a CPU has neither bindings nor grids; these limits make small arrays need split reductions and small kernels
+        let caps = Caps {
+            name: "shrunk cpu".to_string(),
+            max_bindings: 6,
+            max_values: 24,
+            max_row: 32,
+            max_reduce: [64, 16],
+            ..self.caps.clone()
+        };
+        Ok(Cpu::with(id, caps, None))
     }
 }
 

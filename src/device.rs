@@ -1,16 +1,27 @@
 //! Floor 7: the registry of devices, and the only place that knows which backends there are.
+//!
+//! A device lives as long as a handle on it or a buffer of it: the registry, which finds the device of a number that an
+//! expression carries, does not keep it alive. The devices of [`Device::cpu`] and [`Device::gpu`] stay for the process,
+//! because opening a GPU takes long and its compiled kernels would be lost.
 
-use crate::backend::{Backend, Faults, MemoryInfo, Stats};
+#[cfg(feature = "testing")]
+use crate::backend::FaultInjector;
+use crate::backend::{Backend, MemoryInfo, Numerics, Provider, Stats};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
-#[cfg(feature = "gpu")]
-use crate::gpu::Gpu;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
+
+/// What finds and opens GPUs: the one place that the feature `gpu` switches.
+#[cfg(feature = "gpu")]
+const GPUS: Option<&dyn Provider> = Some(&crate::gpu::Gpus);
+#[cfg(not(feature = "gpu"))]
+const GPUS: Option<&dyn Provider> = None;
 
 /// Where arrays live and kernels run: the CPU, or a GPU.
 ///
@@ -21,87 +32,69 @@ use std::time::Duration;
 /// assert_eq!(x.device(), cpu);
 /// # Ok::<(), cupric::Error>(())
 /// ```
+///
+/// Cloning gives another handle on the same device. A device that [`Device::with_memory_limit`] made ends, and gives its
+/// memory back, with the last handle on it and the last array of it; the others stay for the process.
 #[derive(Clone)]
-pub struct Device(Arc<Inner>);
-
-struct Inner {
-    id: u32,
-    name: String,
-    gpu: bool,
-    software: bool,
-    engine: Engine,
-    /// The adapter that a GPU was opened from.
-    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
-    adapter: usize,
-}
-
-enum Engine {
-    Cpu(Cpu),
-    #[cfg(feature = "gpu")]
-    Gpu(Gpu),
-}
+pub struct Device(Arc<dyn Backend>);
 
 /// The caller's line, where it is known.
 type At = Option<&'static Location<'static>>;
 
-/// All devices ever opened; a device's id is its place + 1. They live as long as the process, so that an array's
-/// device can always be found.
-static DEVICES: RwLock<Vec<Device>> = RwLock::new(Vec::new());
-static CPU: OnceLock<Device> = OnceLock::new();
+/// The devices that live, by number, and the last number given out. Numbers are never given out again: cached plans and
+/// expressions are told apart by them.
+struct Registry {
+    devices: HashMap<u32, Weak<dyn Backend>>,
+    last: u32,
+}
+
+/// From here on numbers are those of devices that tests only imagine.
+const MOST_DEVICES: u32 = 1 << 31;
+
+static REGISTRY: LazyLock<RwLock<Registry>> =
+    LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
+
+/// The CPU's device; also as its own type, which can take over memory.
+static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
-fn register(make: impl FnOnce(u32) -> Result<Inner>) -> Result<Device> {
-    let mut devices = DEVICES.write().unwrap_or_else(|e| e.into_inner());
-    let device = Device(Arc::new(make(devices.len() as u32 + 1)?));
-    devices.push(device.clone());
-    Ok(device)
-}
-
-fn open_cpu(limit: Option<usize>) -> Device {
-    let open = |id| {
-        Ok(Inner {
-            id,
-            name: "cpu".into(),
-            gpu: false,
-            software: true,
-            engine: Engine::Cpu(Cpu::new(id, limit)),
-            adapter: 0,
-        })
+fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device> {
+    let id = {
+        let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+        if registry.last >= MOST_DEVICES {
+            let detail = format!("{MOST_DEVICES} devices have been opened");
+            return Err(Error::new(ErrorKind::LimitExceeded, "Device", detail, None));
+        }
+        registry.last += 1;
+        registry.last
     };
-    // opening the CPU cannot fail
-    register(open).unwrap_or_else(|_| Device::cpu())
+    // opening may take long, and others look their devices up meanwhile
+    let device = open(id)?;
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    registry.devices.retain(|_, device| device.strong_count() > 0);
+    registry.devices.insert(id, Arc::downgrade(&device));
+    Ok(Device(device))
 }
 
-/// For tests: a device whose limits are tight, so that small arrays need windows, split reductions and small kernels.
-pub(crate) fn shrunk_cpu() -> Result<Device> {
-    register(|id| {
-        let engine = Engine::Cpu(Cpu::shrunk(id));
-        Ok(Inner { id, name: "shrunk cpu".into(), gpu: false, software: true, engine, adapter: 0 })
-    })
-}
-
-/// The same on the first GPU.
-#[cfg(feature = "gpu")]
-pub(crate) fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
-    let first = Device::gpu()?;
-    register(|id| {
-        let gpu = Gpu::open_shrunk(id, first.0.adapter, None, crate::gpu::Shrink { max_binding, max_groups })?;
-        let name = format!("shrunk {}", first.0.name);
-        Ok(Inner {
-            id,
-            name,
-            gpu: true,
-            software: first.0.software,
-            engine: Engine::Gpu(gpu),
-            adapter: first.0.adapter,
-        })
+/// The CPU that stays for the process.
+fn cpu() -> &'static (Device, Arc<Cpu>) {
+    CPU.get_or_init(|| {
+        let mut own = None;
+        let open = |id| {
+            let cpu = own.insert(Cpu::new(id, None)).clone();
+            Ok(cpu as Arc<dyn Backend>)
+        };
+        // opening the CPU fails only when all numbers are used up; 0 is nobody's
+        let device = register(open);
+        let cpu = own.unwrap_or_else(|| Cpu::new(0, None));
+        (device.unwrap_or_else(|_| Device(cpu.clone())), cpu)
     })
 }
 
 impl Device {
     /// The CPU.
     pub fn cpu() -> Device {
-        CPU.get_or_init(|| open_cpu(None)).clone()
+        cpu().0.clone()
     }
 
     /// The first GPU of [`Device::gpus`]: a hardware one if there is one, else a software driver.
@@ -125,7 +118,8 @@ impl Device {
 
     /// All GPUs, hardware first, software drivers after them. One that cannot be opened is left out.
     pub fn gpus() -> Vec<Device> {
-        (0..gpu_count()).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
+        let count = GPUS.map_or(0, Provider::count);
+        (0..count).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
     }
 
     /// A hardware GPU if there is one, else the CPU. The environment variable `CUPRIC_DEVICE=cpu|gpu|gpu:N`
@@ -168,35 +162,27 @@ impl Device {
         }
     }
 
-    #[cfg(feature = "gpu")]
+    /// The device of the GPU with this index, opened at the first call and kept for the process.
     fn gpu_at(index: usize, at: At) -> Result<Device> {
-        use std::collections::HashMap;
-        use std::sync::Mutex;
-        if crate::gpu::is_inherited() {
-            let fault = crate::gpu::inherited_fault();
-            return Err(Error::new(fault.kind, "Device::gpu", fault.detail, at));
+        static OPEN: Mutex<Vec<(usize, Device)>> = Mutex::new(Vec::new());
+        let Some(gpus) = GPUS else {
+            let detail = "cupric was built without its feature `gpu`";
+            return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, at));
+        };
+        gpus.check().map_err(|e| e.or_at(at))?;
+        // while this is locked no other thread opens the same GPU
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, device)) = open.iter().find(|(i, _)| *i == index) {
+            return Ok(device.clone());
         }
-        // one device per adapter; the lock makes two threads open it once
-        static OPEN: Mutex<Option<HashMap<usize, Device>>> = Mutex::new(None);
-        let mut open = OPEN.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(d) = open.get_or_insert_default().get(&index) {
-            return Ok(d.clone());
-        }
-        let device = open_gpu(index, None).map_err(|e| match at {
-            Some(at) => e.or_at(at),
-            None => e,
-        })?;
-        open.get_or_insert_default().insert(index, device.clone());
+        let device = register(|id| gpus.open(id, index)).map_err(|e| e.or_at(at))?;
+        open.push((index, device.clone()));
         Ok(device)
     }
 
-    #[cfg(not(feature = "gpu"))]
-    fn gpu_at(_: usize, at: At) -> Result<Device> {
-        Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", "cupric was built without its feature `gpu`", at))
-    }
-
     /// Another device on the same hardware, with a budget of bytes; a breach is an
-    /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix.
+    /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix. The device ends, and its memory goes back
+    /// to the system or the driver, with the last handle on it and the last array of it.
     ///
     /// What arrays use and what is cached for reuse never pass the budget together, from any number of threads: cached
     /// memory is freed first, on a GPU with a wait until it is. [`MemoryInfo`] says what counts.
@@ -213,26 +199,22 @@ impl Device {
     /// ```
     #[track_caller]
     pub fn with_memory_limit(&self, bytes: usize) -> Result<Device> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(open_cpu(Some(bytes))),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => open_gpu(self.0.adapter, Some(bytes)).map_err(|e| e.or_at(Location::caller())),
-        }
+        register(|id| self.0.with_limit(id, bytes)).map_err(|e| e.or_at(Location::caller()))
     }
 
     /// The device's name: `cpu`, or what the driver calls it.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.0.caps().name
     }
 
     /// Whether this is a GPU (a software driver counts).
     pub fn is_gpu(&self) -> bool {
-        self.0.gpu
+        self.0.is_gpu()
     }
 
     /// Whether the work runs on the processor's cores: the CPU, or a software GPU driver.
     pub fn is_software(&self) -> bool {
-        self.0.software
+        self.0.is_software()
     }
 
     /// Waits until all work on the device is done.
@@ -274,13 +256,15 @@ impl Device {
     #[track_caller]
     pub fn time_kernels<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
         let at = Location::caller();
-        let timed = match &self.0.engine {
-            Engine::Cpu(_) => f().map(|value| (value, None)),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => g.timed(f),
+        let (mut f, mut value) = (Some(f), None);
+        let mut work = || {
+            value = f.take().map(|f| f()).transpose()?;
+            Ok(())
         };
-        let timed = timed.map_err(|e| e.or_at(at))?;
-        self.synchronize().map(|()| timed)
+        let time = self.backend().time_kernels(&mut work).map_err(|e| e.or_at(at))?;
+        self.synchronize()?;
+        let value = value.ok_or_else(|| Error::new(ErrorKind::Internal, "time_kernels", "nothing was timed", at))?;
+        Ok((value, time))
     }
 
     /// Bytes in use, cached, and at the peak.
@@ -302,146 +286,75 @@ impl Device {
     ///
     /// # Errors
     /// Those of the device.
-    #[cfg(feature = "gpu")]
     #[track_caller]
-    pub fn numerics(&self) -> Result<Option<crate::gpu::Numerics>> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(None),
-            Engine::Gpu(g) => g.numerics().map(Some).map_err(|e| e.or_at(Location::caller())),
-        }
+    pub fn numerics(&self) -> Result<Option<Numerics>> {
+        self.backend().numerics().map_err(|e| e.or_at(Location::caller()))
     }
 
-    /// The WGSL text of each kernel of a plan; nothing on the CPU.
-    #[cfg_attr(not(feature = "gpu"), allow(unused_variables))]
-    pub(crate) fn wgsl(&self, plan: &crate::kernel::Plan) -> Vec<String> {
-        match &self.0.engine {
-            Engine::Cpu(_) => vec![],
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => {
-                let text = |k| crate::gpu::preview(k).unwrap_or_else(|e| format!("// {e}"));
-                plan.kernels.iter().map(text).collect()
-            }
-        }
+    /// The text of each kernel of a plan, where the device's kernels are compiled from text.
+    pub(crate) fn shaders(&self, plan: &crate::kernel::Plan) -> Vec<String> {
+        let text = |shader: Result<String>| shader.unwrap_or_else(|e| format!("// {e}"));
+        self.backend().shaders(plan).into_iter().map(text).collect()
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.0.id
+        self.0.id()
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {
-        match &self.0.engine {
-            Engine::Cpu(c) => c,
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => g,
-        }
+        &*self.0
     }
 
-    /// Faults that tests plan.
-    pub(crate) fn faults(&self) -> &Faults {
-        match &self.0.engine {
-            Engine::Cpu(c) => c.faults(),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => g.faults(),
-        }
-    }
-
-    /// For tests: as good as new but for its pipelines.
-    pub(crate) fn heal(&self) {
-        match &self.0.engine {
-            Engine::Cpu(_) => self.trim(),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => g.heal(),
-        }
-    }
-
-    /// For tests: a GPU's driver and its version.
-    pub(crate) fn driver(&self) -> Option<String> {
-        match &self.0.engine {
-            Engine::Cpu(_) => None,
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => Some(g.driver()),
-        }
-    }
-
-    /// For tests: a GPU's connection ends, as when a driver resets it.
-    pub(crate) fn destroy(&self) {
-        match &self.0.engine {
-            Engine::Cpu(_) => {}
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => g.destroy(),
-        }
-    }
-
-    /// The device of an id that a buffer carries.
+    /// The device of a number that an expression carries. The expression's buffers keep it alive; one that was folded to a
+    /// constant has none left, and runs on the CPU if its device is gone, as other constants do.
     pub(crate) fn of(id: u32) -> Device {
-        match CPU.get() {
-            Some(cpu) if id == 0 || id == cpu.0.id => return cpu.clone(),
-            None if id == 0 => return Device::cpu(),
-            _ => {}
+        let (cpu, own) = cpu();
+        if id == 0 || id == own.id {
+            return cpu.clone();
         }
-        let devices = DEVICES.read().unwrap_or_else(|e| e.into_inner());
-        match devices.get(id as usize - 1) {
-            Some(d) => d.clone(),
-            None => {
-                drop(devices);
-                Device::cpu()
-            }
-        }
+        let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+        registry.devices.get(&id).and_then(Weak::upgrade).map_or_else(|| cpu.clone(), Device)
     }
 
     /// Memory that the caller holds becomes a buffer of the CPU, without a copy.
     pub(crate) fn adopt<T: crate::dtype::Element>(elements: Vec<T>) -> Buffer {
-        match &Device::cpu().0.engine {
-            Engine::Cpu(c) => c.adopt(elements),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => unreachable_cpu(),
-        }
+        cpu().1.adopt(elements)
     }
 }
 
-#[cfg(feature = "gpu")]
-fn unreachable_cpu() -> Buffer {
-    Cpu::new(0, None).adopt(Vec::<u8>::new())
-}
-
-#[cfg(feature = "gpu")]
-fn gpu_count() -> usize {
-    Gpu::adapters().len()
-}
-
-#[cfg(not(feature = "gpu"))]
-fn gpu_count() -> usize {
-    0
-}
-
-#[cfg(feature = "gpu")]
-fn open_gpu(index: usize, limit: Option<usize>) -> Result<Device> {
-    if crate::gpu::is_inherited() {
-        let fault = crate::gpu::inherited_fault();
-        return Err(Error::new(fault.kind, "Device::gpu", fault.detail, None));
+/// What tests may do.
+#[cfg(feature = "testing")]
+impl Device {
+    /// Another device on the same hardware with tight limits.
+    pub(crate) fn shrunk(&self, max_binding: u64, max_groups: u32) -> Result<Device> {
+        register(|id| self.0.test_doors().shrunk(id, max_binding, max_groups))
     }
-    let adapters = Gpu::adapters();
-    let Some(info) = adapters.get(index) else {
-        let detail = match adapters.len() {
-            0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
-            n => format!(
-                "gpu:{index} is not there; {n} found: {}",
-                adapters.iter().map(|a| &a.name[..]).collect::<Vec<_>>().join(", ")
-            ),
-        };
-        return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
-    };
-    register(|id| {
-        let gpu = Gpu::open(id, index, limit)?;
-        Ok(Inner {
-            id,
-            name: info.name.clone(),
-            gpu: true,
-            software: !info.hardware,
-            engine: Engine::Gpu(gpu),
-            adapter: index,
-        })
-    })
+
+    /// Where tests plan faults.
+    pub(crate) fn faults(&self) -> &FaultInjector {
+        self.0.test_doors().faults()
+    }
+
+    /// The device becomes as good as new but for its compiled kernels.
+    pub(crate) fn heal(&self) {
+        self.0.test_doors().heal();
+    }
+
+    /// A GPU's connection ends, as when a driver resets it.
+    pub(crate) fn destroy(&self) {
+        self.0.test_doors().destroy();
+    }
+
+    /// The devices that live.
+    pub(crate) fn living() -> usize {
+        let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+        registry.devices.values().filter(|device| device.strong_count() > 0).count()
+    }
+
+    /// The text of each kernel of a plan for a GPU that need not be there; nothing in a build without GPUs.
+    pub(crate) fn shaders_of_a_gpu(plan: &crate::kernel::Plan) -> Result<Vec<String>> {
+        GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan).into_iter().collect())
+    }
 }
 
 impl FromStr for Device {
@@ -456,7 +369,7 @@ impl FromStr for Device {
 
 impl PartialEq for Device {
     fn eq(&self, other: &Device) -> bool {
-        self.0.id == other.0.id
+        self.id() == other.id()
     }
 }
 
@@ -464,12 +377,12 @@ impl Eq for Device {}
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Device({}: {})", self.0.id, self.0.name)
+        write!(f, "Device({}: {})", self.id(), self.name())
     }
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.name)
+        f.write_str(self.name())
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
 #[allow(missing_docs)]
+#[non_exhaustive]
 pub enum DType {
     Bool,
     U8,
@@ -226,6 +227,7 @@ impl fmt::Display for DType {
 /// A Rust number in an expression. It has no element type of its own: it takes that of the array it meets, and
 /// keeps all 64 bits until then.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum Scalar {
     /// A `bool`.
     Bool(bool),

@@ -66,7 +66,7 @@
 //! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
 //! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `price.rs` what nodes cost; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
 //! | 6 | `cpu/` | `compile.rs` kernel to `program.rs` (registers: `arena.rs`), which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool; `threads.rs` who shares the work | f16 at a store; a slow kernel |
-//! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the functions that `shaders/*.wgsl` call, written for each kernel (`declare.rs` bindings and parameters, `access.rs` one element of an operand, `place.rs` where it lies, `body.rs` values, `fold.rs` reductions, then a file a kind of kernel; `library.rs` what is taken of `shaders/lib/`); `dispatch.rs` kernel to dispatches; `batch.rs` submission; `memory.rs` the pool; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
+//! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the functions that `shaders/*.wgsl` call, written for each kernel (`declare.rs` bindings and parameters, `access.rs` one element of an operand, `place.rs` where it lies, `body.rs` values, `fold.rs` reductions, then a file a kind of kernel; `library.rs` what is taken of `shaders/lib/`); from the top: `dispatch.rs` kernel to dispatches, `transfer.rs` copies to and from the host, `device.rs` the open device, `batch.rs` submission, `pipelines.rs` compiled kernels, `memory.rs` the pool, `connection.rs` errors, polling and waiting, `adapter.rs` which GPUs there are; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
 //! | 7 | `device.rs` | the registry of devices | a new backend |
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
 //! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
@@ -75,7 +75,7 @@
 //! | 9 | `random.rs` | the generators | |
 //! | 9 | `fmt.rs` | printing of arrays | |
 //! | 9 | `io.rs`, `io/header.rs` | `.npy`; `io/replace.rs` how a file takes another's place | |
-//! | 9 | `testing.rs` | what the tests need and nobody else | |
+//! | 9 | `testing.rs` | what the tests need and nobody else, behind the feature `testing` | |
 //!
 //! `shaders/` holds the WGSL that runs: one file a kind of kernel, whose loops call small functions that `gpu/wgsl/` writes
 //! for each kernel; `shaders/lib/` what several share: `frame.wgsl` the header of the parameters, `fold.wgsl` the trees of
@@ -119,10 +119,13 @@
 //! `CUPRIC_DEVICE=cpu|gpu|gpu:N` decides [`Device::best`]. `CUPRIC_DEBUG=plan,wgsl` prints plans and shaders as they
 //! run. `CUPRIC_TIMEOUT` is how many seconds a wait may see no progress (10); kernels that run for the first time, and
 //! may have to be compiled by the driver, have 20 more each. `CUPRIC_ISA=portable|avx2` keeps the CPU
-//! from using more. `CUPRIC_POISON=1` fills memory with a pattern before it is handed out, for tests.
+//! from using more. With the
+//! feature `testing`, `CUPRIC_POISON=1` fills memory with a pattern before it is handed out.
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
+// What only tests read (the exact functions of rows, say) is no dead code; `.ci/run` lints with the feature too.
+#![cfg_attr(not(feature = "testing"), allow(dead_code))]
 
 #[macro_use]
 mod mutants;
@@ -149,12 +152,13 @@ mod ops;
 mod plan;
 mod random;
 mod simd;
+#[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
 mod ufunc;
 
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
-pub use backend::{MemoryInfo, Stats};
+pub use backend::{MemoryInfo, Numerics, Stats};
 pub use create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, linspace, literal,
     ones, ones_like, zeros, zeros_like,
@@ -163,8 +167,6 @@ pub use device::Device;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
-#[cfg(feature = "gpu")]
-pub use gpu::Numerics;
 pub use half::{bf16, f16};
 pub use layout::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
 pub use ops::*;

@@ -142,7 +142,7 @@ pub fn instruction_set() -> &'static str {
 
 /// The driver of a GPU with its version; none on the CPU.
 pub fn driver(device: &Device) -> Option<String> {
-    device.driver()
+    device.backend().driver()
 }
 
 /// Every row of the table.

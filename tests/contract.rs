@@ -1,6 +1,6 @@
 //! The accuracy contract: every line of `contract.csv`, in every layout, against references of its own.
 //!
-//! `CUPRIC_TRIAL=cpu::exp::f16::transposed cargo test --release --test contract` runs the trials whose names begin so;
+//! `CUPRIC_TRIAL=cpu::exp::f16::transposed cargo test --release --features testing --test contract` runs the trials whose names begin so;
 //! `CUPRIC_CONTRACT_STATS=1` prints each trial's worst error, `CUPRIC_CONTRACT_ALL=1` every failure.
 
 #[path = "contract/bound.rs"]

@@ -26,6 +26,10 @@ fn folder() -> PathBuf {
     if cfg!(not(feature = "gpu")) {
         cargo.arg("--no-default-features");
     }
+    // with the features of this program the library is built already
+    if cfg!(feature = "testing") {
+        cargo.args(["--features", "testing"]);
+    }
     assert!(cargo.status().expect("cargo").success(), "the examples do not build");
     target.join("examples")
 }

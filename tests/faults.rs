@@ -4,7 +4,7 @@
 
 mod support;
 use cupric::DType::*;
-use cupric::testing::{Fault, fresh_memory, heal, poison, with_fault};
+use cupric::testing::{InjectedFault, fresh_memory, heal, poison, with_fault};
 use cupric::*;
 use std::time::{Duration, Instant};
 use support::stage::Stage;
@@ -122,8 +122,8 @@ fn clean(d: &Device) -> Vec<Vec<Vec<u64>>> {
     states
 }
 
-fn off(nth: usize) -> Fault {
-    Fault { site: None, nth, onwards: false, kind: ErrorKind::Internal }
+fn off(nth: usize) -> InjectedFault {
+    InjectedFault { site: None, nth, onwards: false, kind: ErrorKind::Internal }
 }
 
 /// The calls at each site of a run without faults on a device whose pipelines are there.
@@ -137,7 +137,7 @@ fn calls(d: &Device) -> usize {
 }
 
 /// One run of the script with a fault. Returns whether it ended in an error, and how many calls failed.
-fn trial(d: &Device, fault: Fault, states: &[Vec<Vec<u64>>]) -> (bool, usize) {
+fn trial(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> (bool, usize) {
     let used = d.memory().used;
     let mut a = vec![];
     let mut done = 0;
@@ -209,7 +209,7 @@ fn every_call_fails_once(d: &Device) {
     let (mut errors, mut second_ways) = (0, 0);
     for kind in KINDS {
         for nth in 1..=n {
-            let (failed, hits) = trial(&d, Fault { site: None, nth, onwards: false, kind }, &states);
+            let (failed, hits) = trial(&d, InjectedFault { site: None, nth, onwards: false, kind }, &states);
             assert_eq!(hits, 1, "call {nth} as {kind:?}");
             errors += failed as usize;
             assert!(failed || kind == ErrorKind::OutOfMemory, "call {nth} as {kind:?} went unseen");
@@ -221,7 +221,7 @@ fn every_call_fails_once(d: &Device) {
         for kind in KINDS {
             for nth in 1..=n {
                 drop(put(&d, vec![1u8; 1 << 20], &[1 << 20]));
-                let (failed, hits) = trial(&d, Fault { site: None, nth, onwards: false, kind }, &states);
+                let (failed, hits) = trial(&d, InjectedFault { site: None, nth, onwards: false, kind }, &states);
                 assert_eq!(hits, 1);
                 assert!(failed || kind == ErrorKind::OutOfMemory, "call {nth} as {kind:?} went unseen");
                 second_ways += !failed as usize;
@@ -232,7 +232,7 @@ fn every_call_fails_once(d: &Device) {
     }
     // no memory from some point on: no second way
     for nth in 1..=n {
-        let fault = Fault { site: Some("allocate"), nth, onwards: true, kind: ErrorKind::OutOfMemory };
+        let fault = InjectedFault { site: Some("allocate"), nth, onwards: true, kind: ErrorKind::OutOfMemory };
         let (failed, hits) = trial(&d, fault, &states);
         assert_eq!(failed, hits > 0);
         if hits == 0 { break }
@@ -264,7 +264,7 @@ fn poisoned_memory_is_never_read(d: &Device) {
 
 /// A fault among what a device makes once: the run stops there; the same step afterwards makes it.
 #[cfg(feature = "gpu")]
-fn trial_cold(d: &Device, fault: Fault, states: &[Vec<Vec<u64>>]) -> usize {
+fn trial_cold(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> usize {
     let mut a = vec![];
     let mut done = 0;
     let (end, _, failed) = with_fault(d, fault, || {
@@ -307,7 +307,7 @@ fn every_pipeline_fails_once() {
             // what failed is tried again by the rest of the script, so each run finds the next one unless it is lost
             let kind = if site == "shader" { ErrorKind::Internal } else { KINDS[nth % 3] };
             let before = d.stats().compiles;
-            if trial_cold(&d, Fault { site: Some(site), nth: 1, onwards: false, kind }, &states) == 0 {
+            if trial_cold(&d, InjectedFault { site: Some(site), nth: 1, onwards: false, kind }, &states) == 0 {
                 break;
             }
             assert!(site == "layout" || d.stats().compiles > before);
@@ -347,7 +347,7 @@ fn a_write_without_scratch_is_whole() {
                 // threads that have no scratch yet
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
                 let mut x = put(&d, old.clone(), &[30, 20_000]);
-                let fault = Fault { site: Some("scratch"), nth, onwards, kind: ErrorKind::OutOfMemory };
+                let fault = InjectedFault { site: Some("scratch"), nth, onwards, kind: ErrorKind::OutOfMemory };
                 let (end, _, failed) = pool.install(|| with_fault(&d, fault, || write(&mut x, &other)));
                 let now = x.to_vec::<f32>().unwrap();
                 match end {
@@ -378,7 +378,8 @@ fn a_sum_without_memory_for_its_parts_has_the_same_bits() {
     let x = put(&d, noise(6, 1 << 21), &[2, 1 << 20]);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
     for e in [x.sum(..), x.sum(1), x.t().max(0), x.reshape([1 << 19, 4]).mean(0), x.argmax(1).astype(F32)] {
-        let fault = Fault { site: Some("partial results"), nth: 1, onwards: true, kind: ErrorKind::OutOfMemory };
+        let fault =
+            InjectedFault { site: Some("partial results"), nth: 1, onwards: true, kind: ErrorKind::OutOfMemory };
         let (end, _, failed) = pool.install(|| with_fault(&d, fault, || e.to_vec::<f32>()));
         assert!(failed > 0);
         assert_eq!(end.unwrap(), pool.install(|| e.to_vec::<f32>()).unwrap());
@@ -406,7 +407,7 @@ fn a_write_in_several_dispatches_is_whole() {
                 heal(&d);
                 let mut x = put(&d, old.clone(), &[50_001]);
                 let (end, calls, failed) =
-                    with_fault(&d, Fault { site: None, nth, onwards: false, kind }, || write(&mut x));
+                    with_fault(&d, InjectedFault { site: None, nth, onwards: false, kind }, || write(&mut x));
                 if failed == 0 {
                     assert!(nth > 3, "{calls:?}");
                     break;
@@ -516,7 +517,7 @@ fn a_late_error_survives_a_failed_read() {
         for kind in KINDS {
             let d = own(&d);
             let a = with_a_bad_index(&d);
-            let fault = Fault { site: Some(site), nth: 1, onwards: false, kind };
+            let fault = InjectedFault { site: Some(site), nth: 1, onwards: false, kind };
             let (read, _, failed) = with_fault(&d, fault, || a[1].to_vec::<i32>());
             assert_eq!((read.unwrap_err().kind(), failed), (kind, 1), "{fault:?}");
             // either the index error comes now, or the device does not give the array that the gather left unwritten

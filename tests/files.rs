@@ -74,6 +74,7 @@ fn data_of(x: &Array) -> Vec<u8> {
         DType::BF16 => of::<bf16>(x),
         DType::F32 => of::<f32>(x),
         DType::F64 => of::<f64>(x),
+        other => panic!("{other} is not known here"),
     }
 }
 

@@ -124,8 +124,13 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
         assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
         assert!(e.to_string().contains("fork"), "{e}");
     };
+    let own = d.with_memory_limit(64 << 20).unwrap();
+    let z = (zeros([1 << 16], DType::F32).to_device(&own).unwrap() + 1.0).exp2().eval().unwrap();
+    let ends = std::cell::Cell::new(Some((own, z)));
     for end in [End::AtOnce, End::Exit] {
         in_child(end, || {
+            // the last handle of a device whose driver has no threads here
+            drop(ends.take());
             lost((&x * 2.0).eval().unwrap_err());
             lost(x.to_vec::<f32>().unwrap_err());
             lost(work.m.to_device(d).unwrap_err());
@@ -142,7 +147,9 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
             assert!(work.run() == *alone);
         });
     }
-    // the parent's goes on
+    // the parent's go on
+    let (own, z) = ends.take().expect("only the children's is gone");
+    assert_eq!((z.device(), z.slice(s![-1]).item::<f32>().unwrap()), (own, 2.0));
     assert_eq!(x.sum(..).to_vec::<f32>().unwrap(), sum);
     assert_eq!(
         waiting.slice(s![..1]).to_vec::<f32>().unwrap()[0],

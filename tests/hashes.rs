@@ -55,6 +55,7 @@ impl Hash {
             BF16 => words::<bf16>(self, e),
             F32 => words::<f32>(self, e),
             F64 => words::<f64>(self, e),
+            other => panic!("{other} is not known here"),
         }
     }
 }
@@ -107,6 +108,7 @@ fn data(t: DType, [low, high]: [f64; 2], n: usize, seed: u64) -> Array {
         BF16 => floats!(bf16, bf16::from_f64),
         F32 => floats!(f32, |v| v as f32),
         F64 => floats!(f64, |v| v),
+        other => panic!("{other} is not known here"),
     }
     .unwrap()
 }

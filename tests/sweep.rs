@@ -193,7 +193,12 @@ fn every_function_of_one_operand() {
     }
     stage.count(all.len() * devices.len());
     let what = if full { "all 2^32 patterns".into() } else { format!("{count} patterns from phase {phase}") };
-    finish(&all, &devices, &what, &format!("CUPRIC_PHASE={phase} cargo test --release --test sweep one_operand"));
+    finish(
+        &all,
+        &devices,
+        &what,
+        &format!("CUPRIC_PHASE={phase} cargo test --release --features testing --test sweep one_operand"),
+    );
 }
 
 #[test]
@@ -201,7 +206,7 @@ fn every_function_of_more_operands() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     let devices = devices();
     let phase = samples::phase(STRIDE);
-    let again = format!("CUPRIC_PHASE={phase} cargo test --release --test sweep more_operands");
+    let again = format!("CUPRIC_PHASE={phase} cargo test --release --features testing --test sweep more_operands");
     for (dtype, n, name) in [
         (DType::F32, TUPLES, "f32 pairs and triples, CPU and GPU"),
         (DType::F16, HALVES, "f16 pairs and triples, CPU and GPU"),
@@ -251,6 +256,11 @@ fn once_wrong() {
         all.retain(|f| f.row.name() == name);
         let columns: Vec<Vec<u32>> = operands.iter().map(|b| vec![*b; 5]).collect();
         chunk(&mut all, &devices, &columns).unwrap_or_else(|e| panic!("{name}: {e}"));
-        finish(&all, &devices, &format!("{name} where it was once wrong"), "cargo test --release --test sweep once");
+        finish(
+            &all,
+            &devices,
+            &format!("{name} where it was once wrong"),
+            "cargo test --release --features testing --test sweep once",
+        );
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn compile<'a>(
             passes: SmallVec::new(),
             writes: SmallVec::new(),
             arena: 0,
-            faults: &bound.pool.faults,
+            faults: &bound.cpu.pool.faults,
             bad: Mutex::new(None),
         },
         root: SmallVec::new(),

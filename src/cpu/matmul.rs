@@ -48,7 +48,7 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
     let sizes = Sizes { batch, m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
     let Bindings { inputs, outputs, scalars, lines, .. } = bound.bindings;
     let bindings = Bindings { inputs, outputs, scalars, lines, replaces: false };
-    let mut own = Bound { bindings, temps: bound.temps.clone(), pool: bound.pool, rehearses: false };
+    let mut own = Bound { bindings, temps: bound.temps.clone(), cpu: bound.cpu, rehearses: false };
     let ours = matches!(sizes.compute, Compute::F32 | Compute::F64);
     // loads[0] has no columns, loads[1] no rows
     let a = operand(kernel, &mut own, a, &sizes, rank - 1, false)?;

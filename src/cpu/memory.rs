@@ -1,9 +1,10 @@
 //! The CPU's memory: a pool that keeps the pages that the process has touched, since touching fresh ones costs five
 //! times what a kernel does.
 
-use crate::backend::{Faults, POISON};
+use crate::backend::FaultInjector;
 use crate::buffer::Memory;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Caps;
 use std::alloc::{Layout, alloc, dealloc};
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// From here on allocations come from the pool, below from the system's allocator.
 const POOLED: usize = 64 << 10;
@@ -26,9 +27,69 @@ const INLINE: usize = 64;
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
+/// The CPU as a device. It lives as long as a handle on it or a buffer of it.
+pub(crate) struct Cpu {
+    /// This device, for its buffers, which keep it alive.
+    this: Weak<Cpu>,
+    /// The number of the device in the process.
+    pub id: u32,
+    pub caps: Caps,
+    pub pool: Pool,
+    pub kernels: AtomicU64,
+    pub dispatches: AtomicU64,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+}
+
+impl Cpu {
+    /// A device with these limits for the planner, and a pool of its own of at most `limit` bytes.
+    pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
+        Arc::new_cyclic(|this| Cpu {
+            this: this.clone(),
+            id,
+            pool: Pool::new(&caps.name, limit),
+            caps,
+            kernels: AtomicU64::new(0),
+            dispatches: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+        })
+    }
+
+    /// A handle that keeps the device alive.
+    fn handle(&self) -> Result<Arc<Cpu>> {
+        // whoever calls holds a handle, but while the last one is dropped
+        let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
+        self.this.upgrade().ok_or_else(gone)
+    }
+
+    /// Memory for at least `bytes` bytes.
+    pub fn memory(&self, bytes: usize) -> Result<CpuMemory> {
+        let cpu = self.handle()?;
+        let place = self.pool.place(bytes)?;
+        let memory = CpuMemory { place, bytes, cpu };
+        self.pool.count(memory.size());
+        #[cfg(feature = "testing")]
+        if self.pool.faults.poisons() {
+            // SAFETY: the block holds that many bytes and has no other user yet.
+            unsafe { memory.ptr().write_bytes(crate::backend::POISON, bytes) };
+        }
+        Ok(memory)
+    }
+
+    /// Takes over memory that the caller already holds; counted, never refused.
+    pub fn adopted<T: Send + Sync + 'static>(self: &Arc<Cpu>, v: Vec<T>) -> CpuMemory {
+        let bytes = size_of_val(v.as_slice());
+        self.pool.adopted.fetch_add(bytes, Relaxed);
+        self.pool.count(bytes);
+        let mut v = v;
+        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
+        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, cpu: self.clone() }
+    }
+}
+
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
 pub(crate) struct Pool {
-    id: u32,
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
@@ -42,7 +103,7 @@ pub(crate) struct Pool {
     peak: AtomicUsize,
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
-    pub faults: Faults,
+    pub faults: FaultInjector,
 }
 
 /// A block of the system's allocator that nobody uses.
@@ -99,9 +160,8 @@ fn advise_huge(ptr: NonNull<u8>, size: usize) {
 fn advise_huge(_: NonNull<u8>, _: usize) {}
 
 impl Pool {
-    pub fn new(id: u32, name: &str, limit: Option<usize>) -> Arc<Pool> {
-        Arc::new(Pool {
-            id,
+    fn new(name: &str, limit: Option<usize>) -> Pool {
+        Pool {
             name: name.to_string(),
             limit,
             free: Mutex::default(),
@@ -112,8 +172,8 @@ impl Pool {
             peak: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
-            faults: Faults::new(),
-        })
+            faults: FaultInjector::new(),
+        }
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
@@ -121,8 +181,8 @@ impl Pool {
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// A buffer of at least `bytes` bytes.
-    pub fn allocate(self: &Arc<Pool>, bytes: usize) -> Result<CpuMemory> {
+    /// A place for at least `bytes` bytes.
+    fn place(&self, bytes: usize) -> Result<Place> {
         self.fault("allocate")?;
         let place = match bytes {
             0..=INLINE if self.reserve(inline(bytes)) => {
@@ -131,20 +191,17 @@ impl Pool {
             0..=INLINE => Err(LIMIT),
             _ => self.block(bytes).map(|(ptr, size)| Place::Block(ptr, size)),
         };
-        let place = place.map_err(|why| self.out_of_memory(bytes, why))?;
+        place.map_err(|why| self.out_of_memory(bytes, why))
+    }
+
+    /// Counts memory of `size` bytes that has been handed out; what was refused was never in use.
+    #[inline]
+    fn count(&self, size: usize) {
         self.allocations.fetch_add(1, Relaxed);
-        let memory = CpuMemory { place, bytes, pool: self.clone() };
-        // what was refused was never in use
-        let size = memory.size();
         let used = self.used.fetch_add(size, Relaxed) + size;
         if used > self.peak.load(Relaxed) {
             self.peak.fetch_max(used, Relaxed);
         }
-        if self.faults.poisons() {
-            // SAFETY: the block holds that many bytes and has no other user yet.
-            unsafe { memory.ptr().write_bytes(POISON, bytes) };
-        }
-        Ok(memory)
     }
 
     /// The failure that a test planned for this call, if any.
@@ -154,18 +211,6 @@ impl Pool {
             None => Ok(()),
             Some(kind) => Err(Error::new(kind, site, "a fault planned by a test", None)),
         }
-    }
-
-    /// Takes over memory that the caller already holds; counted, never refused.
-    pub fn adopt<T: Send + Sync + 'static>(self: &Arc<Pool>, v: Vec<T>) -> CpuMemory {
-        let bytes = size_of_val(v.as_slice());
-        self.adopted.fetch_add(bytes, Relaxed);
-        self.used.fetch_add(bytes, Relaxed);
-        self.peak.fetch_max(self.used.load(Relaxed), Relaxed);
-        self.allocations.fetch_add(1, Relaxed);
-        let mut v = v;
-        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone() }
     }
 
     /// Takes bytes of the limit, which are given back by `release`. What is cached makes room.
@@ -353,7 +398,7 @@ enum Place {
 pub(crate) struct CpuMemory {
     place: Place,
     bytes: usize,
-    pool: Arc<Pool>,
+    cpu: Arc<Cpu>,
 }
 
 // SAFETY: the bytes are plain data; who writes them holds the only handle, or a result that nobody has seen yet.
@@ -389,11 +434,11 @@ impl CpuMemory {
 
 impl Memory for CpuMemory {
     fn device_id(&self) -> u32 {
-        self.pool.id
+        self.cpu.id
     }
 
     fn device_name(&self) -> &str {
-        &self.pool.name
+        &self.cpu.pool.name
     }
 
     fn bytes(&self) -> usize {
@@ -407,12 +452,12 @@ impl Memory for CpuMemory {
 
 impl Drop for CpuMemory {
     fn drop(&mut self) {
-        let size = self.size();
-        self.pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
+        let (size, pool) = (self.size(), &self.cpu.pool);
+        pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
         match self.place {
-            Place::Inline(_) => self.pool.release(size),
-            Place::Block(ptr, size) => self.pool.give_back(ptr, size),
-            Place::Foreign(..) => drop(self.pool.adopted.fetch_sub(size, Relaxed)),
+            Place::Inline(_) => pool.release(size),
+            Place::Block(ptr, size) => pool.give_back(ptr, size),
+            Place::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
         }
     }
 }
@@ -423,31 +468,33 @@ mod tests {
 
     #[test]
     fn blocks_are_reused_and_counted() {
-        let pool = Pool::new(0, "cpu", Some(10 << 20));
-        let a = pool.allocate(3 << 20).unwrap();
+        let cpu = crate::cpu::Cpu::new(0, Some(10 << 20));
+        let pool = &cpu.pool;
+        let a = cpu.memory(3 << 20).unwrap();
         let first = a.ptr();
         assert_eq!(first as usize % HUGE, 0);
         drop(a);
         assert_eq!(pool.info(), (0, 3 << 20, 3 << 20, Some(10 << 20)));
-        let b = pool.allocate((3 << 20) - 5).unwrap();
+        let b = cpu.memory((3 << 20) - 5).unwrap();
         assert_eq!(b.ptr(), first);
-        let e = pool.allocate(8 << 20).err().unwrap();
+        let e = cpu.memory(8 << 20).err().unwrap();
         assert_eq!(e.kind(), ErrorKind::OutOfMemory);
         drop(b);
-        pool.allocate(9 << 20).unwrap();
+        cpu.memory(9 << 20).unwrap();
         pool.trim();
         assert_eq!((pool.info().0, pool.info().1), (0, 0));
         for n in [0, 1, 64, 65, 1023, 1024, POOLED - 1, POOLED] {
-            let m = pool.allocate(n).unwrap();
+            let m = cpu.memory(n).unwrap();
             // SAFETY: n bytes are there.
             unsafe { m.ptr().write_bytes(7, n) };
             assert_eq!(m.as_bytes().len(), n);
         }
-        let v = pool.adopt(vec![1.5f32; 10]);
+        let v = cpu.adopted(vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
         drop(v);
-        let pool = Pool::new(0, "cpu", None);
-        assert!(pool.allocate(usize::MAX).is_err() && pool.allocate(1 << 60).is_err());
+        let cpu = crate::cpu::Cpu::new(0, None);
+        let pool = &cpu.pool;
+        assert!(cpu.memory(usize::MAX).is_err() && cpu.memory(1 << 60).is_err());
         assert_eq!(pool.info(), (0, 0, 0, None));
     }
 }

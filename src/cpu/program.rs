@@ -2,9 +2,9 @@
 //! the data; a program is made for each run, so making one must be cheap.
 
 use super::fold::FoldSpec;
-use super::memory::{CpuMemory, Pool};
+use super::memory::{Cpu, CpuMemory};
 use super::strided::Axis;
-use crate::backend::{Bindings, Faults};
+use crate::backend::{Bindings, FaultInjector};
 use crate::buffer::Buffer;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,13 +12,13 @@ use crate::kernel::{BufferRef, IndexMode, Kernel};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 /// The buffers of a run.
 pub(super) struct Bound<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
-    pub pool: &'a Arc<Pool>,
+    pub cpu: &'a Cpu,
     /// Whether kernels only ask for their scratch, and write nothing.
     pub rehearses: bool,
 }
@@ -72,7 +72,7 @@ pub(super) fn locate(
 impl Bound<'_> {
     /// One more buffer for this run.
     pub fn temp(&mut self, bytes: usize) -> Result<BufferRef> {
-        self.temps.push(Buffer::new(self.pool.allocate(bytes)?));
+        self.temps.push(Buffer::new(self.cpu.memory(bytes)?));
         Ok(BufferRef::Temp(self.temps.len() - 1))
     }
 
@@ -268,7 +268,7 @@ pub(super) struct Program<'a> {
     pub writes: SmallVec<[Write; 2]>,
     /// Bytes of scratch.
     pub arena: usize,
-    pub faults: &'a Faults,
+    pub faults: &'a FaultInjector,
     /// The first index out of range.
     pub bad: Mutex<Option<BadIndex>>,
 }

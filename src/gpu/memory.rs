@@ -1,286 +1,133 @@
-//! Buffers: the handle's memory, the pool of buffers that are free, and staging buffers for reading back.
+//! The pool: buffers of the driver that are free, staging buffers for reading back, and the account of bytes against the
+//! device's limit. What has to wait for recorded or running work before bytes are free is decided in `device.rs`.
 
-use super::device::{Clock, Shared};
-use crate::backend::POISON;
-use crate::buffer::{Buffer, Memory};
-use crate::error::{Error, ErrorKind, Result};
-use std::any::Any;
+use super::connection::{Connection, lock};
+use crate::error::Result;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// A lock that a panic elsewhere does not poison for us: what it guards is kept whole at every step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A buffer of the driver.
-pub(super) struct Raw {
+pub(super) struct DriverBuffer {
     pub buffer: wgpu::Buffer,
-    /// Unique on the device, for the bind group cache.
+    /// A number that no other buffer of the device has or had: keys of the bind group cache are made of it.
     pub id: u64,
     pub size: u64,
-    /// The batch that last used it: host writes must wait for its submission.
-    pub batch: AtomicU64,
+    /// The number of the batch that last used it. The host may write to it only once that batch is submitted.
+    pub last_batch: AtomicU64,
 }
 
-/// What a [`Buffer`] of a GPU holds. Dropping it returns the buffer to the pool; work enqueued earlier runs before
-/// whatever uses it next, since there is one queue.
-pub(super) struct GpuMemory {
-    raw: Option<Raw>,
-    bytes: usize,
-    shared: Arc<Shared>,
-}
-
-impl GpuMemory {
-    pub fn raw(&self) -> Option<&Raw> {
-        self.raw.as_ref()
-    }
-}
-
-impl Memory for GpuMemory {
-    fn device_id(&self) -> u32 {
-        self.shared.id
-    }
-
-    fn device_name(&self) -> &str {
-        &self.shared.caps.name
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Drop for GpuMemory {
-    fn drop(&mut self) {
-        if let Some(raw) = self.raw.take() {
-            let mut pool = lock(&self.shared.pool);
-            pool.used -= raw.size;
-            pool.cached += raw.size;
-            pool.free.entry(raw.size).or_default().push(raw);
-        }
-    }
-}
-
-/// Free buffers by size, and the account: all bytes that the driver was asked for.
-#[derive(Default)]
+/// Free buffers by size, and the account of all bytes that the driver was asked for.
 pub(super) struct Pool {
-    free: BTreeMap<u64, Vec<Raw>>,
+    free: BTreeMap<u64, Vec<DriverBuffer>>,
     staging: BTreeMap<u64, Vec<wgpu::Buffer>>,
-    /// Bytes of buffers, or of buffers about to be made.
+    /// The device's budget.
+    limit: Option<u64>,
+    /// Bytes of buffers that arrays hold or that are about to be made.
     pub used: u64,
     /// Bytes of what is kept for reuse.
     pub cached: u64,
-    /// Bytes of what is kept no longer, while the driver may not have freed it yet.
+    /// Bytes of what is no longer kept, while the driver may not have freed it yet.
     pub leaving: u64,
     pub peak: u64,
-    next_id: u64,
+    last_id: u64,
 }
 
-/// The size that is made for a request: multiples of 256 bytes, later an eighth of the power of two below, so that at
-/// most an eighth is wasted and sizes recur.
-pub(super) fn size_class(bytes: u64) -> u64 {
+/// The answer to a request for bytes of the limit.
+pub(super) enum Reservation {
+    /// The bytes are the caller's.
+    Granted,
+    /// Arrays hold too much.
+    Refused,
+    /// There is room once these cached buffers (none, if another thread is freeing them) are gone: try again then.
+    AfterFreeing(Freed),
+}
+
+/// What goes back to the driver when this is dropped.
+pub(super) struct Freed {
+    pub bytes: u64,
+    _buffers: Vec<DriverBuffer>,
+    _staging: Vec<wgpu::Buffer>,
+}
+
+/// The size that is made for a request: a multiple of 256 bytes, and of a sixteenth of the next power of two where that is
+/// more. At most an eighth is wasted, and sizes recur.
+fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(1);
     let step = (bytes.next_power_of_two() / 16).max(256);
     bytes.div_ceil(step) * step
 }
 
-impl Shared {
-    /// A buffer from the pool, or a new one.
-    pub(super) fn allocate(self: &Arc<Shared>, bytes: usize) -> Result<Buffer> {
-        self.check()?;
-        let fail = |kind, detail: String| Error::new(kind, "allocate", detail, None);
-        let max = self.caps.max_buffer;
-        if bytes as u64 > max {
-            let detail = format!("{bytes} bytes; a buffer on {} has at most {max}", self.caps.name);
-            return Err(fail(ErrorKind::LimitExceeded, detail));
-        }
-        let exact = (bytes as u64).max(1).next_multiple_of(4);
-        let size = size_class(bytes as u64).min(max & !3).max(exact);
-        let pooled = lock(&self.pool).reuse(&[size, exact]);
-        let raw = match pooled {
-            Some(raw) => raw,
-            None => {
-                // the last bytes of a limit are given out as they are asked for
-                let fits = [size, exact].into_iter().find(|size| self.reserve(*size));
-                let Some(size) = fits else {
-                    let used = lock(&self.pool).used;
-                    let limit = self.limit.unwrap_or(u64::MAX);
-                    let detail =
-                        format!("{bytes} bytes on {}: {used} bytes of the limit of {limit} are in use", self.caps.name);
-                    return Err(fail(ErrorKind::OutOfMemory, detail));
-                };
-                let made = self.create(size).or_else(|error| {
-                    // what is cached may be what is missing
-                    if error.kind() != ErrorKind::OutOfMemory || lock(&self.pool).cached == 0 {
-                        return Err(error);
-                    }
-                    self.trim();
-                    self.settle();
-                    self.create(size)
-                });
-                made.inspect_err(|_| lock(&self.pool).used -= size)?
-            }
-        };
-        // from here on its end gives it back
-        let memory = GpuMemory { raw: Some(raw), bytes, shared: self.clone() };
-        if let (true, Some(raw)) = (self.faults.poisons(), memory.raw()) {
-            self.poison(raw)?;
-        }
-        self.counters.allocations.fetch_add(1, Relaxed);
-        let mut pool = lock(&self.pool);
-        pool.peak = pool.peak.max(pool.used);
-        drop(pool);
-        Ok(Buffer::new(memory))
-    }
-
-    /// Takes bytes of the limit. What is cached makes room, and is gone before they are given out.
-    fn reserve(&self, size: u64) -> bool {
-        let (clock, mut tries) = (Clock::new(self), 0);
-        loop {
-            let leaving = {
-                let mut pool = lock(&self.pool);
-                let asked = self.limit.unwrap_or(u64::MAX);
-                let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
-                if pool.used.saturating_add(size) > limit {
-                    return false;
-                }
-                if pool.used + pool.cached + pool.leaving + size <= limit {
-                    pool.used += size;
-                    return true;
-                }
-                let room = limit - pool.used - size;
-                pool.leave(room)
-            };
-            let bytes = leaving.bytes;
-            if bytes > 0 {
-                self.let_go(leaving);
-            } else {
-                // another thread's are on their way
-                tries += 1;
-                std::thread::sleep(Duration::from_micros(50));
-            }
-            if tries > 0 && clock.expired(self) {
-                return false;
-            }
-        }
-    }
-
-    /// Frees buffers, and waits until the driver has: what runs or is recorded may still use them.
-    fn let_go(&self, leaving: Leaving) {
-        let bytes = leaving.bytes;
-        {
-            let mut batch = lock(&self.batch);
-            batch.forget_groups();
-            // an error here is the next call's
-            let _ = batch.submit(self);
-        }
-        drop(leaving);
-        self.settle();
-        self.poll_once();
-        lock(&self.pool).leaving -= bytes;
-    }
-
-    /// Fills a buffer that nobody has read yet.
-    #[cold]
-    fn poison(&self, raw: &Raw) -> Result<()> {
-        let mut batch = lock(&self.batch);
-        batch.fill(self, &raw.buffer, POISON)?;
-        raw.batch.store(batch.serial(), Relaxed);
-        Ok(())
-    }
-
-    fn create(&self, size: u64) -> Result<Raw> {
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.scoped("allocate", || {
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
-        })?;
-        self.counters.driver_allocations.fetch_add(1, Relaxed);
-        let mut pool = lock(&self.pool);
-        pool.next_id += 1;
-        Ok(Raw { buffer, id: pool.next_id, size, batch: AtomicU64::new(0) })
-    }
-
-    /// Gives cached buffers back to the driver, and the bind groups that hold them.
-    pub(super) fn trim(&self) {
-        let freed = lock(&self.pool).leave(0);
-        if self.limit.is_some() {
-            return self.let_go(freed);
-        }
-        lock(&self.batch).forget_groups();
-        let bytes = freed.bytes;
-        drop(freed);
-        self.poll_once();
-        lock(&self.pool).leaving -= bytes;
-    }
-
-    /// A mappable buffer for reading back.
-    pub(super) fn staging(&self, bytes: u64) -> Result<wgpu::Buffer> {
-        let size = size_class(bytes);
-        let pooled = {
-            let mut pool = lock(&self.pool);
-            let pooled = pool.staging.get_mut(&size).and_then(Vec::pop);
-            pool.cached -= pooled.as_ref().map_or(0, |_| size);
-            pooled
-        };
-        match pooled {
-            Some(buffer) => Ok(buffer),
-            None => self.scoped("staging", || {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                self.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: None,
-                    size,
-                    usage,
-                    mapped_at_creation: false,
-                })
-            }),
-        }
-    }
-
-    /// Takes an unmapped staging buffer back; a few of each size are kept, where the limit has room for them.
-    pub(super) fn return_staging(&self, buffer: wgpu::Buffer) {
-        let size = buffer.size();
-        let mut pool = lock(&self.pool);
-        let room = self.limit.is_none_or(|limit| pool.used + pool.cached + pool.leaving + size <= limit);
-        let kept = pool.staging.entry(size).or_default();
-        if room && kept.len() < 2 {
-            kept.push(buffer);
-            pool.cached += size;
-        }
-    }
-}
-
-/// What goes back to the driver when this is dropped.
-struct Leaving {
-    bytes: u64,
-    _buffers: Vec<Raw>,
-    _staging: Vec<wgpu::Buffer>,
+/// The sizes that serve a request, on a device whose buffers have at most `max` bytes: one that recurs, and the least
+/// possible one for when the limit has no room for the first.
+pub(super) fn sizes(bytes: u64, max: u64) -> [u64; 2] {
+    let exact = bytes.max(1).next_multiple_of(4);
+    [size_class(bytes).min(max & !3).max(exact), exact]
 }
 
 impl Pool {
-    /// A free buffer of one of the sizes, in use from now on.
-    fn reuse(&mut self, sizes: &[u64]) -> Option<Raw> {
-        let raw = sizes.iter().find_map(|size| self.free.get_mut(size)?.pop())?;
-        self.cached -= raw.size;
-        self.used += raw.size;
-        Some(raw)
+    pub fn new(limit: Option<u64>) -> Pool {
+        Pool {
+            free: BTreeMap::new(),
+            staging: BTreeMap::new(),
+            limit,
+            used: 0,
+            cached: 0,
+            leaving: 0,
+            peak: 0,
+            last_id: 0,
+        }
     }
 
-    /// Takes out what is cached until no more than `room` bytes are, the largest first, so that few go.
-    fn leave(&mut self, room: u64) -> Leaving {
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    /// A free buffer of one of the sizes, in use from now on.
+    pub fn reuse(&mut self, sizes: &[u64]) -> Option<DriverBuffer> {
+        let buffer = sizes.iter().find_map(|size| self.free.get_mut(size)?.pop())?;
+        self.cached -= buffer.size;
+        self.used += buffer.size;
+        Some(buffer)
+    }
+
+    /// Takes bytes of the limit. What is cached makes room.
+    pub fn reserve(&mut self, size: u64) -> Reservation {
+        let asked = self.limit.unwrap_or(u64::MAX);
+        let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
+        if self.used.saturating_add(size) > limit {
+            return Reservation::Refused;
+        }
+        if self.used + self.cached + self.leaving + size <= limit {
+            self.used += size;
+            return Reservation::Granted;
+        }
+        let room = limit - self.used - size;
+        Reservation::AfterFreeing(self.free_down_to(room))
+    }
+
+    /// Gives reserved bytes back, of which no buffer was made.
+    pub fn release(&mut self, size: u64) {
+        self.used -= size;
+    }
+
+    /// Keeps a buffer that no array holds any more.
+    pub fn give_back(&mut self, buffer: DriverBuffer) {
+        self.used -= buffer.size;
+        self.cached += buffer.size;
+        self.free.entry(buffer.size).or_default().push(buffer);
+    }
+
+    /// Takes out what is cached until at most `kept` bytes are, the largest first, so that few buffers go. The bytes count
+    /// as leaving until [`Pool::has_left`].
+    pub fn free_down_to(&mut self, kept: u64) -> Freed {
         let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
-        while self.cached > room {
-            let size = if let Some((size, buffer)) = largest(&mut self.staging) {
+        while self.cached > kept {
+            let size = if let Some((size, buffer)) = take_largest(&mut self.staging) {
                 staging.push(buffer);
                 size
-            } else if let Some((size, raw)) = largest(&mut self.free) {
-                buffers.push(raw);
+            } else if let Some((size, buffer)) = take_largest(&mut self.free) {
+                buffers.push(buffer);
                 size
             } else {
                 break;
@@ -289,12 +136,66 @@ impl Pool {
             bytes += size;
         }
         self.leaving += bytes;
-        Leaving { bytes, _buffers: buffers, _staging: staging }
+        Freed { bytes, _buffers: buffers, _staging: staging }
+    }
+
+    /// The driver has freed bytes of [`Pool::free_down_to`].
+    pub fn has_left(&mut self, bytes: u64) {
+        self.leaving -= bytes;
+    }
+
+    /// Raises the peak to what is in use.
+    pub fn note_peak(&mut self) {
+        self.peak = self.peak.max(self.used);
+    }
+
+    /// Takes an unmapped staging buffer back. Two of each size are kept (one is read by the caller while the next is
+    /// filled), where the limit has room for them.
+    pub fn return_staging(&mut self, buffer: wgpu::Buffer) {
+        let size = buffer.size();
+        let room = self.limit.is_none_or(|limit| self.used + self.cached + self.leaving + size <= limit);
+        let kept = self.staging.entry(size).or_default();
+        if room && kept.len() < 2 {
+            kept.push(buffer);
+            self.cached += size;
+        }
+    }
+
+    fn take_staging(&mut self, size: u64) -> Option<wgpu::Buffer> {
+        let pooled = self.staging.get_mut(&size).and_then(Vec::pop);
+        self.cached -= pooled.as_ref().map_or(0, |_| size);
+        pooled
     }
 }
 
+/// A new storage buffer of the driver.
+pub(super) fn create(connection: &Connection, pool: &Mutex<Pool>, size: u64) -> Result<DriverBuffer> {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let buffer = connection.scoped("allocate", || {
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        connection.device.create_buffer(&descriptor)
+    })?;
+    connection.counters.driver_allocations.fetch_add(1, Relaxed);
+    let mut pool = lock(pool);
+    pool.last_id += 1;
+    Ok(DriverBuffer { buffer, id: pool.last_id, size, last_batch: AtomicU64::new(0) })
+}
+
+/// A mappable buffer for reading back, from the pool or new.
+pub(super) fn staging(connection: &Connection, pool: &Mutex<Pool>, bytes: u64) -> Result<wgpu::Buffer> {
+    let size = size_class(bytes);
+    if let Some(buffer) = lock(pool).take_staging(size) {
+        return Ok(buffer);
+    }
+    connection.scoped("staging", || {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        connection.device.create_buffer(&descriptor)
+    })
+}
+
 /// Takes one of the largest out of lists by size.
-fn largest<T>(lists: &mut BTreeMap<u64, Vec<T>>) -> Option<(u64, T)> {
+fn take_largest<T>(lists: &mut BTreeMap<u64, Vec<T>>) -> Option<(u64, T)> {
     loop {
         let mut last = lists.last_entry()?;
         match last.get_mut().pop() {

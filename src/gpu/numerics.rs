@@ -1,50 +1,16 @@
-//! What a device's arithmetic does where WGSL leaves it open: one small shader, run when somebody asks.
+//! The probe of a device's arithmetic where WGSL leaves it open: one small shader, run when somebody asks.
 
-use super::device::Shared;
-use super::memory::GpuMemory;
-use crate::buffer::Buffer;
+use super::connection::Connection;
+use super::device::{Gpu, driver_buffer};
+use super::memory::DriverBuffer;
+use crate::backend::Numerics;
 use crate::error::{Error, ErrorKind, Result};
 use half::f16;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-/// What a device's own f32 arithmetic keeps in plain shader text, as a probe found it. `true` is what IEEE 754 (or Rust)
-/// does. Neither cupric's functions nor a program's formulas rely on what is `false` here, subnormal numbers and the
-/// rounding of sums and products excepted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Numerics {
-    /// A NaN survives a load, a sum and a product.
-    pub nan: bool,
-    /// So does an infinity, and ∞ − ∞ and ∞ · 0 are NaN.
-    pub infinity: bool,
-    /// So does −0.
-    pub negative_zero: bool,
-    /// Subnormal numbers are not flushed to 0, as operands and as results of sums and products.
-    pub subnormals: bool,
-    /// `(a + b) − a` and `a − a` are computed as written. Formulas are on every device, whatever this says: kernels
-    /// guard what one operation hands to the next. They do so too where the probe finds nothing, because a compiler
-    /// decides for each kernel anew.
-    pub no_folding: bool,
-    /// Sums and products are rounded to nearest, ties to even.
-    pub rounding: bool,
-    /// `fma` rounds once.
-    pub fma: bool,
-    /// `a * b + c` rounds twice. In formulas it always does; inside a product of matrices the device may round once.
-    pub no_contraction: bool,
-    /// Quotients are correctly rounded.
-    pub division: bool,
-    /// Square roots are correctly rounded.
-    pub sqrt: bool,
-    /// The conversion to f16 rounds to nearest even, with overflow to ∞.
-    pub half: bool,
-    /// The conversion to i32 saturates, and NaN gives 0.
-    pub float_to_int: bool,
-}
-
-/// Results of one line of operands in the shader.
+/// Words of results that the shader writes for one line of operands.
 const WIDTH: usize = 11;
 
+/// The lines of operands, 512 in all: special values, then ordinary ones, so many that rounding other than to nearest shows.
 fn operands() -> Vec<[f32; 3]> {
     let tiny = f32::from_bits(0x0000_1234);
     let mut all = vec![
@@ -71,7 +37,7 @@ fn operands() -> Vec<[f32; 3]> {
         [2147483520.0, 3.0, 1.0],
         [1.0 + f32::EPSILON, 1.0 + f32::EPSILON, -1.0],
     ];
-    // ordinary numbers between 2^-8 and 2^8, from a small generator
+    // ordinary numbers between 2^-8 and 2^8, from a linear congruential generator
     let mut bits = 12345u32;
     let mut next = || {
         bits = bits.wrapping_mul(1664525).wrapping_add(1013904223);
@@ -84,60 +50,72 @@ fn operands() -> Vec<[f32; 3]> {
     all
 }
 
-pub(super) fn probe(shared: &Arc<Shared>) -> Result<Numerics> {
-    let lines = operands();
-    let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
-    let (input, output) = (shared.allocate(words.len() * 4)?, shared.allocate(lines.len() * WIDTH * 4)?);
-    let raw = |b: &Buffer| b.memory::<GpuMemory>().and_then(|m| m.raw()).map(|r| r.buffer.clone());
-    let (Some(from), Some(to)) = (raw(&input), raw(&output)) else {
-        return Err(Error::new(ErrorKind::Internal, "numerics", "no buffer", None));
-    };
-    // what is recorded for their memory comes before the probe
-    for buffer in [&input, &output] {
-        if let Some(raw) = buffer.memory::<GpuMemory>().and_then(|m| m.raw()) {
-            shared.flush_use(raw.batch.load(Relaxed))?;
+impl Gpu {
+    /// What the device's arithmetic does; found out at the first call.
+    pub(super) fn known_numerics(&self) -> Result<Numerics> {
+        if let Some(known) = self.numerics.get() {
+            return Ok(*known);
         }
+        let found = self.probe()?;
+        Ok(*self.numerics.get_or_init(|| found))
     }
-    shared.scoped("numerics", || {
-        let device = &shared.device;
-        let source = wgpu::ShaderSource::Wgsl(include_str!("../../shaders/numerics.wgsl").into());
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        let bytes = std::num::NonZeroU64::new(words.len() as u64 * 4);
-        let operands = wgpu::BufferBinding { buffer: &from, offset: 0, size: bytes };
-        let entries = [
-            wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(operands) },
-            wgpu::BindGroupEntry { binding: 1, resource: to.as_entire_binding() },
-        ];
-        let layout = pipeline.get_bind_group_layout(0);
-        let group =
-            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
-        shared.queue.write_buffer(&from, 0, bytemuck::cast_slice(&words));
-        let mut encoder = device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            pass.dispatch_workgroups(lines.len().div_ceil(64) as u32, 1, 1);
-        }
-        shared.queue.submit([encoder.finish()]);
-    })?;
-    let mut bytes = Vec::new();
-    pollster::block_on(super::read(shared, Some((&to, 0)), lines.len() * WIDTH * 4, &mut bytes))?;
-    Ok(judge(&lines, &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes)))
+
+    fn probe(&self) -> Result<Numerics> {
+        let lines = operands();
+        let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
+        let (input, output) = (self.allocate(words.len() * 4)?, self.allocate(lines.len() * WIDTH * 4)?);
+        let (Some(from), Some(to)) = (driver_buffer(&input), driver_buffer(&output)) else {
+            return Err(Error::new(ErrorKind::Internal, "numerics", "no buffer", None));
+        };
+        // the pool's buffers may be used by recorded work, which comes before the probe
+        self.submit_uses_of(from)?;
+        self.submit_uses_of(to)?;
+        self.connection.scoped("numerics", || run(&self.connection, &words, from, to))?;
+        let mut bytes = Vec::new();
+        pollster::block_on(self.read_piece(Some((&to.buffer, 0)), lines.len() * WIDTH * 4, &mut bytes))?;
+        Ok(judge(&lines, &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes)))
+    }
+}
+
+/// Runs the probe's shader over lines of four words. It is compiled with all of wgpu's checks.
+fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverBuffer) {
+    let device = &connection.device;
+    let source = wgpu::ShaderSource::Wgsl(include_str!("../../shaders/numerics.wgsl").into());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let bytes = std::num::NonZeroU64::new(words.len() as u64 * 4);
+    // the shader takes the number of lines from the length of the binding
+    let operands = wgpu::BufferBinding { buffer: &from.buffer, offset: 0, size: bytes };
+    let entries = [
+        wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(operands) },
+        wgpu::BindGroupEntry { binding: 1, resource: to.buffer.as_entire_binding() },
+    ];
+    let layout = pipeline.get_bind_group_layout(0);
+    let group =
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
+    connection.queue.write_buffer(&from.buffer, 0, bytemuck::cast_slice(words));
+    let mut encoder = device.create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        // four words a line, 64 invocations a workgroup
+        pass.dispatch_workgroups((words.len() / 4).div_ceil(64) as u32, 1, 1);
+    }
+    connection.queue.submit([encoder.finish()]);
 }
 
 /// Compares the device's results with the host's.
 fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     let same = |got: u32, want: f32| got == want.to_bits() || (want.is_nan() && f32::from_bits(got).is_nan());
-    // whether a result is right on all lines that `picks` takes
+    // whether a column of results is right on all lines that `picks` takes
     let all = |picks: &dyn Fn(f32, f32) -> bool, column: usize, want: &dyn Fn(f32, f32, f32) -> f32| {
         lines.iter().zip(results.chunks(WIDTH)).all(|(&[a, b, c], r)| !picks(a, b) || same(r[column], want(a, b, c)))
     };
@@ -146,7 +124,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     };
     let ordinary = |a: f32, b: f32| a.is_normal() && b.is_normal() && (a * b).is_normal() && (a + b).is_normal();
     let has = |f: fn(f32) -> bool| move |a: f32, b: f32| f(a) || f(b);
-    // x − x
+    // the exact a − a
     let nothing = |x: f32| if x.is_finite() { 0.0 } else { f32::NAN };
     let each = |column: usize, want: &dyn Fn(f32) -> u32| {
         lines.iter().zip(results.chunks(WIDTH)).all(|(l, r)| r[column] == want(l[0]))

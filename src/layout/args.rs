@@ -228,6 +228,7 @@ pub(crate) enum IndexMode {
 
 /// One entry of a slice, made by [`s!`](crate::s).
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
 pub enum SliceItem {
     /// One position; the axis goes away. Negative counts from the end.
     Index(isize),

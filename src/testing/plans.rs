@@ -1,6 +1,6 @@
 //! Devices with tight limits, and plans for devices that are not there.
 
-use crate::device::{self, Device};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 pub use crate::kernel::Caps;
@@ -14,16 +14,15 @@ use std::sync::Mutex;
 /// # Errors
 /// None that a test meets.
 pub fn shrunk_cpu() -> Result<Device> {
-    device::shrunk_cpu()
+    Device::cpu().shrunk(0, 0)
 }
 
 /// The first GPU with bindings of `max_binding` bytes and a grid of `max_groups` a dimension.
 ///
 /// # Errors
 /// No GPU.
-#[cfg(feature = "gpu")]
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
-    device::shrunk_gpu(max_binding, max_groups)
+    Device::gpu()?.shrunk(max_binding, max_groups)
 }
 
 /// The limits that plans are tested for: the CPU, a card, and the least that WebGPU promises.
@@ -132,14 +131,6 @@ fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
     let gpu = caps.gpu;
     let planned = plan_on(expression, caps)?;
     let plan = &planned.plan.plan;
-    #[cfg(feature = "gpu")]
-    let wgsl = match gpu {
-        true => plan.kernels.iter().map(crate::gpu::preview).collect::<Result<Vec<_>>>()?,
-        false => vec![],
-    };
-    #[cfg(not(feature = "gpu"))]
-    let wgsl = match gpu {
-        true | false => vec![],
-    };
+    let wgsl = if gpu { Device::shaders_of_a_gpu(plan)? } else { vec![] };
     Ok((plan.to_string(), wgsl))
 }

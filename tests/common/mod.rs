@@ -113,6 +113,7 @@ macro_rules! with_type {
                 type $t = f64;
                 $body
             }
+            other => panic!("{other} is not known here"),
         }
     };
 }

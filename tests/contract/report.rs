@@ -82,7 +82,7 @@ impl Report {
                 }
             }
             Err(why) => self.failures.push(format!(
-                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --test {} {}::",
+                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --features testing --test {} {}::",
                 env!("CARGO_CRATE_NAME"),
                 self.backend
             )),

@@ -135,7 +135,8 @@ fn a_shader_that_fails_names_the_line_of_its_caller() {
             // the same structure, from two places
             #[allow(clippy::if_same_then_else)]
             let (e, here) = if second { (&x * 5.0 - 0.25, line!()) } else { (&x * 5.0 - 0.25, line!()) };
-            let fault = testing::Fault { site: Some("shader"), nth: 1, onwards: false, kind: ErrorKind::Internal };
+            let fault =
+                testing::InjectedFault { site: Some("shader"), nth: 1, onwards: false, kind: ErrorKind::Internal };
             let error = testing::with_fault(&d, fault, || e.eval()).0.unwrap_err();
             assert_eq!(error.location().expect("a line").line(), here, "{error}");
         }

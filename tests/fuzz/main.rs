@@ -35,7 +35,10 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 fn attempt(target: &str, run: fn(&[u8]), bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(bytes))) {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        eprintln!("again: CUPRIC_FUZZ={hex} cargo test --test fuzz {}", target.trim_start_matches("fuzz: "));
+        eprintln!(
+            "again: CUPRIC_FUZZ={hex} cargo test --features testing --test fuzz {}",
+            target.trim_start_matches("fuzz: ")
+        );
         resume_unwind(panic);
     }
 }

@@ -158,6 +158,7 @@ fn slice(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
                 axes.push((first, vec![(shape.len(), step)]));
                 shape.push(len);
             }
+            other => panic!("{other:?} is not known here"),
         }
     }
     let rest = ndim - axes.len();

@@ -31,7 +31,7 @@ macro_rules! with_type {
             F16 f16, BF16 bf16, F32 f32, F64 f64)
     };
     (@ $dtype:expr, $t:ident => $body:expr; $($d:ident $rust:ty),*) => {
-        match $dtype { $( DType::$d => { type $t = $rust; $body } )* }
+        match $dtype { $( DType::$d => { type $t = $rust; $body } )* other => panic!("{other} is not known here") }
     };
 }
 

@@ -36,6 +36,7 @@ pub fn bits(e: &Expr) -> cupric::Result<Vec<u64>> {
         BF16 => of::<bf16>(e),
         F32 => of::<f32>(e),
         F64 => of::<f64>(e),
+        other => panic!("{other} is not known here"),
     }
 }
 

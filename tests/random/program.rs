@@ -182,6 +182,7 @@ fn leaf(spec: &Spec, d: &Device) -> Expr {
         BF16 => put(d, floats().iter().map(|v| bf16::from_f64(*v)).collect::<Vec<_>>(), shape),
         F32 => put(d, floats().iter().map(|v| *v as f32).collect::<Vec<_>>(), shape),
         F64 => put(d, floats(), shape),
+        other => panic!("{other} is not known here"),
     } } }
     (*stored!(U8 u8, I8 i8, U16 u16, I16 i16, U32 u32, I32 i32, U64 u64, I64 i64)).clone()
 }

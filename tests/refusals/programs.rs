@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Error, why, the body of a function that has `x: Array` (mutable), `n: f32` and gives `cupric::Result<()>`.
-const PROGRAMS: [(&str, &str, &str); 25] = [
+const PROGRAMS: [(&str, &str, &str); 26] = [
     ("", "the control: this one must compile", "x.assign(&x * n + 1.0)?;"),
     ("E0368", "+= could not report an error", "x += 1.0;"),
     ("E0368", "nor could -=", "x -= &x.clone();"),
@@ -36,6 +36,11 @@ const PROGRAMS: [(&str, &str, &str); 25] = [
     ("E0502", "a view to write to is exclusive", "x.slice_mut(s![..]).assign(&x * 2.0)?;"),
     ("E0505", "an array outlives its mutable view", "let v = x.slice_mut(s![0]); drop(x); v.fill(0)?;"),
     ("E0277", "operands are sealed", "struct Mine; impl Operand for Mine { fn into_arg(self) -> Arg { todo!() } }"),
+    (
+        "E0004",
+        "more dtypes may come",
+        "use DType::*; match x.dtype() { Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 | F16 | BF16 | F32 | F64 => {} }",
+    ),
     ("E0004", "more kinds of errors may come", "match x.fill(0).unwrap_err().kind() { ErrorKind::Shape => {} }"),
 ];
 

@@ -1,0 +1,167 @@
+//! Adapters: which GPUs the drivers offer, what each can do, and opening one with all its features and limits.
+
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::kernel::Caps;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// What recording a dispatch must respect, beside what the planner knows from [`Caps`].
+#[derive(Clone, Copy)]
+pub(super) struct DispatchLimits {
+    /// Workgroups along one dimension of a dispatch.
+    pub max_groups: u32,
+    /// Alignment in bytes of the first byte of a storage binding. A binding starts at such a place at or before its first
+    /// element, so the planner lets operands span a little less than a binding.
+    pub storage_alignment: u64,
+    /// Alignment in bytes of the parameters of a dispatch in their uniform buffer.
+    pub uniform_alignment: usize,
+}
+
+/// Limits that a test makes tighter than those of the adapter.
+#[derive(Clone, Copy)]
+pub(crate) struct Shrink {
+    pub max_binding: u64,
+    pub max_groups: u32,
+}
+
+/// An adapter that has been opened.
+pub(super) struct Opened {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub caps: Caps,
+    pub limits: DispatchLimits,
+    /// The driver computes on the CPU.
+    pub software: bool,
+}
+
+/// The process that has loaded the drivers; 0 before anybody has.
+static LOADED_BY: AtomicU32 = AtomicU32::new(0);
+
+/// Whether a parent process loaded the drivers and this one was made from it by `fork`. The driver's threads do not exist
+/// here, so a call of the driver may wait for ever.
+pub(super) fn is_inherited() -> bool {
+    let loaded_by = LOADED_BY.load(Relaxed);
+    loaded_by != 0 && loaded_by != std::process::id()
+}
+
+/// The error of every use of a GPU in such a process.
+pub(super) fn inherited_fault() -> Fault {
+    let detail = "a process made by fork cannot use the GPUs of the one that it was made from; use them there, or first \
+                  here";
+    Fault::new(ErrorKind::DeviceLost, detail)
+}
+
+/// The process's one instance of wgpu: making it loads and asks every driver.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    INSTANCE.get_or_init(|| {
+        LOADED_BY.store(std::process::id(), Relaxed);
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        // wgpu's default flags clamp buffers below 4 GiB and slow every call
+        if !cfg!(debug_assertions) {
+            descriptor.flags = wgpu::InstanceFlags::empty();
+        }
+        wgpu::Instance::new(descriptor)
+    })
+}
+
+/// The adapters, hardware first, in an order that does not change between calls.
+async fn enumerate() -> Vec<wgpu::Adapter> {
+    let all = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    let mut all: Vec<_> = all.into_iter().map(|a| (rank(&a.get_info()), a)).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.into_iter().map(|a| a.1).collect()
+}
+
+/// The sort key of an adapter: its class, then where it is plugged in.
+fn rank(info: &wgpu::AdapterInfo) -> (u8, String, u32, u32) {
+    let class = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    (class, info.device_pci_bus_id.clone(), info.vendor, info.device)
+}
+
+/// The names of the GPUs that could be opened, hardware first.
+pub(super) async fn names() -> Vec<String> {
+    enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
+}
+
+/// Opens adapter number `index` of [`names`] with everything that it offers and wgpu calls stable.
+pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened> {
+    let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
+    let Some(adapter) = enumerate().await.into_iter().nth(index) else {
+        return Err(fail(format!("there is no GPU number {index}")));
+    };
+    let info = adapter.get_info();
+    // mappable storage buffers live in host memory on many cards; an experimental feature makes the request fail
+    let features =
+        adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
+    let limits = adapter.limits();
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("cupric"),
+        required_features: features,
+        required_limits: limits.clone(),
+        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    };
+    let requested = adapter.request_device(&descriptor).await;
+    let (device, queue) = requested.map_err(|e| fail(format!("{} cannot be opened: {e}", info.name)))?;
+    let (caps, limits) = capabilities(info.name, features, &limits, shrink);
+    Ok(Opened { device, queue, caps, limits, software: info.device_type == wgpu::DeviceType::Cpu })
+}
+
+/// What the planner and the recording of dispatches may count on.
+fn capabilities(
+    name: String,
+    features: wgpu::Features,
+    limits: &wgpu::Limits,
+    shrink: Option<Shrink>,
+) -> (Caps, DispatchLimits) {
+    let int64 = features.contains(wgpu::Features::SHADER_INT64);
+    // Vulkan and DX12 bind at most 2^31 − 1 bytes, whatever a card reports; windows start at multiples of 256 bytes
+    let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
+    let mut max_groups = limits.max_compute_workgroups_per_dimension;
+    // shaders index with u32, and grids are rounded up to whole workgroups
+    let mut max_indices = 1u64 << 31;
+    let mut name = name;
+    if let Some(shrink) = shrink {
+        name = format!("shrunk {name}");
+        max_binding = max_binding.min(shrink.max_binding);
+        max_groups = max_groups.min(shrink.max_groups);
+        // a grid of three dimensions, 256 invocations a workgroup
+        max_indices = (shrink.max_groups as u64).pow(3) * 256;
+    }
+    let caps = Caps {
+        name,
+        gpu: true,
+        int64,
+        // the library's functions of f64 work on its bits, which are a u64
+        float64: int64 && features.contains(wgpu::Features::SHADER_F64),
+        max_binding,
+        max_buffer: limits.max_buffer_size,
+        // kernels bind 16 buffers at most, one of which is the error notes of gathers
+        max_bindings: (limits.max_storage_buffers_per_shader_stage.min(16) as usize).saturating_sub(1),
+        max_values: 256,
+        // a software driver compiles this much in a few tenths of a second
+        max_cost: 256,
+        // a row kernel has 256 invocations, each of which holds at most 64 elements in registers
+        max_row: 256 * 64,
+        // along inner axes 256 invocations fold 16 elements each; along outer axes one invocation folds 256
+        max_reduce: [256 * 16, 256],
+        max_indices,
+        packs_words: true,
+    };
+    let limits = DispatchLimits {
+        max_groups,
+        // 256 is WebGPU's default, and what the planner's windows are aligned to
+        storage_alignment: (limits.min_storage_buffer_offset_alignment as u64).max(256),
+        // parameters are vectors of four words
+        uniform_alignment: (limits.min_uniform_buffer_offset_alignment as usize).max(16),
+    };
+    (caps, limits)
+}

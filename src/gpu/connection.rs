@@ -1,0 +1,382 @@
+//! The connection to an open GPU: its device and queue, the errors that its calls raise or report late, polling and
+//! waiting, and the counters. It knows nothing of memory, pipelines or kernels.
+
+use super::adapter::inherited_fault;
+use crate::backend::{FaultInjector, Stats};
+use crate::error::{Error, ErrorKind, Fault, Result};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How long one turn of a wait may poll: a task of an async runtime gives its thread back after that.
+const TURN: Duration = Duration::from_millis(2);
+/// How long a wait polls without sleeping. Short work is done by then, and a sleep costs some 50 µs.
+const EAGER: Duration = Duration::from_micros(100);
+/// The longest sleep between two polls: it bounds by how much a wait is late.
+const LONGEST_NAP: Duration = Duration::from_micros(500);
+/// How long a driver may take to compile a pipeline at its first run. The planner keeps a kernel's compilation to about a
+/// second on an idle machine; a busy one is given twenty times that.
+const FIRST_RUN: Duration = Duration::from_secs(20);
+/// How long an error waits for the driver to report that the device is lost.
+const LOSS_REPORT: Duration = Duration::from_millis(200);
+/// The same from when the queue is empty: only another thread's callback can be missing then.
+const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(5);
+
+/// A lock that a panic elsewhere does not poison for us: what it guards is consistent after every statement.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counters, see [`Stats`].
+#[derive(Default)]
+pub(super) struct Counters {
+    pub kernels: AtomicU64,
+    pub dispatches: AtomicU64,
+    pub compiles: AtomicU64,
+    pub syncs: AtomicU64,
+    pub allocations: AtomicU64,
+    pub driver_allocations: AtomicU64,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
+}
+
+impl Counters {
+    pub fn stats(&self) -> Stats {
+        Stats {
+            kernels: self.kernels.load(Relaxed),
+            dispatches: self.dispatches.load(Relaxed),
+            compiles: self.compiles.load(Relaxed),
+            syncs: self.syncs.load(Relaxed),
+            allocations: self.allocations.load(Relaxed),
+            driver_allocations: self.driver_allocations.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+        }
+    }
+}
+
+/// The error that the driver reported when no call was there to return it. Every later call returns it.
+#[derive(Default)]
+struct LateError {
+    any: AtomicBool,
+    error: Mutex<Option<(ErrorKind, String)>>,
+}
+
+impl LateError {
+    fn set(&self, kind: ErrorKind, detail: String) {
+        let mut error = lock(&self.error);
+        // a loss outweighs what led to it
+        if error.is_none() || kind == ErrorKind::DeviceLost {
+            *error = Some((kind, detail));
+        }
+        self.any.store(true, Relaxed);
+    }
+
+    #[cfg(feature = "testing")]
+    fn clear(&self) {
+        *lock(&self.error) = None;
+        self.any.store(false, Relaxed);
+    }
+}
+
+/// An open GPU as far as wgpu goes.
+pub(super) struct Connection {
+    /// The device's name, for messages.
+    name: String,
+    /// The process that opened it.
+    process: u32,
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    /// The driver computes on the CPU.
+    pub software: bool,
+    pub counters: Counters,
+    pub faults: FaultInjector,
+    /// Submissions made.
+    submitted: AtomicU64,
+    /// Submissions that have finished.
+    completed: Arc<AtomicU64>,
+    /// Pipelines that run for the first time in submissions under way: a driver may compile them only then.
+    first_runs: Arc<AtomicU64>,
+    late: Arc<LateError>,
+    /// Held while a thread polls: wgpu 30.0.1 may panic when two threads do.
+    poller: Mutex<()>,
+    /// How long a wait may see no progress.
+    timeout: Duration,
+    /// Whether `CUPRIC_DEBUG` asks for the text of shaders.
+    pub prints_shaders: bool,
+}
+
+/// An error of wgpu as one of ours.
+fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => (ErrorKind::OutOfMemory, "the device's memory is used up".to_string()),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            (ErrorKind::Internal, description.clone())
+        }
+    }
+}
+
+impl Connection {
+    pub fn new(name: String, device: wgpu::Device, queue: wgpu::Queue, software: bool) -> Connection {
+        let late = Arc::new(LateError::default());
+        let on_error = late.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let (kind, detail) = describe(&error);
+            on_error.set(kind, detail);
+        }));
+        let on_loss = late.clone();
+        device.set_device_lost_callback(move |_, message| {
+            let message = if message.is_empty() { "the device is gone".to_string() } else { message };
+            on_loss.set(ErrorKind::DeviceLost, message);
+        });
+        let seconds = std::env::var("CUPRIC_TIMEOUT").ok().and_then(|v| v.trim().parse::<f64>().ok());
+        let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
+        let debug = std::env::var("CUPRIC_DEBUG").unwrap_or_default();
+        Connection {
+            name,
+            process: std::process::id(),
+            device,
+            queue,
+            software,
+            counters: Counters::default(),
+            faults: FaultInjector::new(),
+            submitted: AtomicU64::new(0),
+            completed: Arc::default(),
+            first_runs: Arc::default(),
+            late,
+            poller: Mutex::new(()),
+            timeout: timeout.unwrap_or(Duration::from_secs(10)),
+            prints_shaders: debug.split(',').any(|w| w.trim() == "wgsl"),
+        }
+    }
+
+    /// Whether another process opened the device, and this one was made from it by `fork`.
+    pub fn is_inherited(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    /// Whether the device is still usable.
+    pub fn check(&self) -> Result<()> {
+        if self.is_inherited() {
+            let Fault { kind, detail } = inherited_fault();
+            return Err(Error::new(kind, self.name.clone(), detail, None));
+        }
+        if !self.late.any.load(Relaxed) {
+            return Ok(());
+        }
+        match &*lock(&self.late.error) {
+            Some((kind, detail)) => Err(Error::new(*kind, self.name.clone(), detail.clone(), None)),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a call that creates or submits something, and turns the errors that it raises into one of ours.
+    pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
+        use wgpu::ErrorFilter::*;
+        let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
+        let (value, mut error) = match self.faults.hit(operation) {
+            None => (Some(f()), None),
+            Some(kind) => (None, self.raise(kind)),
+        };
+        for scope in scopes.into_iter().rev() {
+            // ready at once on native backends
+            error = pollster::block_on(scope.pop()).or(error);
+        }
+        if error.is_some() {
+            self.await_loss_report();
+        }
+        self.check()?;
+        let (kind, detail) = match (value, error) {
+            (Some(value), None) => return Ok(value),
+            (_, Some(e)) => describe(&e),
+            (None, None) => (ErrorKind::Internal, "a fault planned by a test".to_string()),
+        };
+        Err(Error::new(kind, operation, format!("{}: {detail}", self.name), None))
+    }
+
+    /// The failure that a test planned: a call that wgpu refuses, the loss of the device, or an error as wgpu's own.
+    #[cold]
+    fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
+        match kind {
+            ErrorKind::OutOfMemory => {
+                let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+                return Some(wgpu::Error::OutOfMemory { source });
+            }
+            ErrorKind::DeviceLost => self.late.set(kind, "a loss planned by a test".to_string()),
+            _ => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+                let (label, mapped_at_creation) = (Some("refused"), false);
+                drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
+            }
+        }
+        None
+    }
+
+    /// Makes an error the device's last word: results that have been handed out are lost, so nothing may be read again.
+    pub fn fail(&self, error: &Error) {
+        self.late.set(error.kind(), error.detail().to_string());
+    }
+
+    /// Forgets losses that were only planned by a test.
+    #[cfg(feature = "testing")]
+    pub fn forget_losses(&self) {
+        self.late.clear();
+    }
+
+    /// Submits commands; `first_runs` of their pipelines have never run before. For use within [`Connection::scoped`].
+    pub fn submit(&self, commands: wgpu::CommandBuffer, first_runs: u64) {
+        self.first_runs.fetch_add(first_runs, Relaxed);
+        self.queue.submit([commands]);
+        let (completed, compiling) = (self.completed.clone(), self.first_runs.clone());
+        self.queue.on_submitted_work_done(move || {
+            completed.fetch_add(1, Relaxed);
+            compiling.fetch_sub(first_runs, Relaxed);
+        });
+        // a submission that failed counts too, because its callback is called all the same
+        self.submitted.fetch_add(1, Relaxed);
+    }
+
+    /// How many submissions there were.
+    pub fn submitted(&self) -> u64 {
+        self.submitted.load(Relaxed)
+    }
+
+    /// How many submissions have finished.
+    pub fn completed(&self) -> u64 {
+        self.completed.load(Relaxed)
+    }
+
+    /// How many submissions are under way.
+    pub fn in_flight(&self) -> u64 {
+        self.submitted().saturating_sub(self.completed())
+    }
+
+    /// Lets the driver clean up and call back, unless another thread is doing so.
+    pub fn poll_once(&self) {
+        match self.poller.try_lock() {
+            Ok(_guard) => drop(self.device.poll(wgpu::PollType::Poll)),
+            Err(TryLockError::Poisoned(_)) | Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// Waits a moment for the report of a loss. A lost device makes other errors first, and reports that it is lost only
+    /// when its queue is empty; the caller should hear of the loss.
+    pub fn await_loss_report(&self) {
+        let mut end = Instant::now() + LOSS_REPORT;
+        while Instant::now() < end && !self.late.any.load(Relaxed) {
+            let polled = {
+                let _guard = lock(&self.poller);
+                self.device.poll(wgpu::PollType::Poll)
+            };
+            if !polled.is_ok_and(|status| !status.is_queue_empty()) {
+                end = end.min(Instant::now() + LOSS_REPORT_WHEN_IDLE);
+            }
+            std::thread::sleep(LONGEST_NAP);
+        }
+    }
+
+    /// Polls until `done` or the end of a turn: eagerly at first, then with sleeps that grow with the time since `since`.
+    /// wgpu's own wait with a time-out would panic in 30.0.1 when another thread submits meanwhile.
+    pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
+        let start = Instant::now();
+        loop {
+            {
+                let _guard = lock(&self.poller);
+                let _ = self.device.poll(wgpu::PollType::Poll);
+            }
+            if done() || start.elapsed() >= TURN {
+                return;
+            }
+            match since.elapsed() {
+                waited if waited < EAGER => std::thread::yield_now(),
+                // an eighth of the time waited so far: the wait is at most so much longer than the work
+                waited => std::thread::sleep((waited / 8).min(LONGEST_NAP)),
+            }
+        }
+    }
+
+    /// Waits until at most `ahead` submissions are under way.
+    pub fn catch_up(&self, ahead: u64, operation: &str) -> Result<()> {
+        let (clock, since) = (Clock::new(self), Instant::now());
+        while self.in_flight() > ahead {
+            self.poll_until(since, || self.in_flight() <= ahead);
+            self.check()?;
+            if clock.expired(self) {
+                return Err(self.timed_out(operation));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was submitted before is done, or no more progress is to be expected.
+    pub fn settle(&self) {
+        let submitted = self.submitted();
+        let (clock, since) = (Clock::new(self), Instant::now());
+        let done = || self.completed() >= submitted;
+        while !done() && !clock.expired(self) && self.check().is_ok() {
+            self.poll_until(since, done);
+        }
+    }
+
+    pub fn timed_out(&self, operation: &str) -> Error {
+        let detail = format!("{} made no progress for {:?} (CUPRIC_TIMEOUT)", self.name, self.timeout);
+        Error::new(ErrorKind::Timeout, operation, detail, None)
+    }
+}
+
+/// Measures the time without progress.
+pub(super) struct Clock {
+    since: std::cell::Cell<Instant>,
+    /// Submissions that had finished at the last look.
+    completed: std::cell::Cell<u64>,
+}
+
+impl Clock {
+    pub fn new(connection: &Connection) -> Clock {
+        Clock { since: Instant::now().into(), completed: connection.completed().into() }
+    }
+
+    /// Whether nothing has progressed for the time-out.
+    pub fn expired(&self, connection: &Connection) -> bool {
+        let completed = connection.completed();
+        if completed != self.completed.get() {
+            self.completed.set(completed);
+            self.since.set(Instant::now());
+        }
+        // compiling is progress that nobody reports
+        let first_runs = connection.first_runs.load(Relaxed).min(u32::MAX as u64) as u32;
+        self.since.get().elapsed() > connection.timeout.saturating_add(FIRST_RUN.saturating_mul(first_runs))
+    }
+}
+
+/// Polls `ready` until it gives a value. Each turn waits for the device for a moment at most, so that a task does not
+/// hold its runtime's thread and a blocking caller does not spin.
+pub(super) fn wait<T>(
+    connection: Arc<Connection>,
+    operation: &'static str,
+    mut ready: impl FnMut() -> Option<T> + Send,
+) -> impl Future<Output = Result<T>> + Send {
+    let (clock, since) = (Clock::new(&connection), Instant::now());
+    std::future::poll_fn(move |context| {
+        use std::task::Poll;
+        let mut value = ready();
+        if value.is_none() {
+            connection.poll_until(since, || {
+                value = ready();
+                value.is_some()
+            });
+        }
+        if let Some(value) = value {
+            return Poll::Ready(Ok(value));
+        }
+        if let Err(error) = connection.check() {
+            return Poll::Ready(Err(error));
+        }
+        if clock.expired(&connection) {
+            return Poll::Ready(Err(connection.timed_out(operation)));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}

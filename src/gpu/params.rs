@@ -1,0 +1,118 @@
+//! The words of a dispatch's parameters: what the shader reads as the uniform `params`. `wgsl.rs` says where each lies.
+
+use super::variant::matrix;
+use super::wgsl::{Form, HEADER, Header};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{Kernel, KernelKind, Op, Window};
+use smallvec::SmallVec;
+
+/// A load or a store as a column of the table of strides.
+pub(super) struct Column<'a> {
+    pub strides: &'a [isize],
+    /// The element of the window's first index, counted from the start of its binding.
+    pub first: i64,
+}
+
+fn internal(kernel: &Kernel, detail: String) -> Error {
+    Error::new(ErrorKind::Internal, kernel.name, detail, None)
+}
+
+/// The parameters of a window: the header, but for what is only known when it is recorded (grid and error id), and the
+/// words, whose first are to be the header's. `inner` is the number of elements of the inner axes.
+pub(super) fn params(
+    kernel: &Kernel,
+    form: &Form,
+    window: &Window,
+    columns: &[Column<'_>],
+    scalars: &[u64],
+    (count, inner): (usize, usize),
+) -> Result<(Header, Vec<u32>)> {
+    let matmul = kernel.kind == KernelKind::Matmul;
+    // a product's table has a row for batches, and every table one row at least
+    let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
+    let inner_rows = kernel.inner.len().max(1);
+    let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
+    let mut header = Header {
+        outer_size: count as u32,
+        outer_rank: outer_rows as u32,
+        inner_rank: inner_rows as u32,
+        inner_size: inner as u32,
+        ..Header::default()
+    };
+    if matmul {
+        let (m, n) = matrix(&window.shape);
+        let along_k = |c: &Column<'_>| c.strides.last().is_some_and(|s| s.abs() == 1);
+        (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
+        header.contiguous_along_k = along_k(&columns[0]) as u32 | (along_k(&columns[1]) as u32) << 1;
+    }
+    let mut at = HEADER;
+    for n in &form.scalars {
+        let Some(bits) = scalars.get(*n) else {
+            return Err(internal(kernel, format!("scalar {n} is missing")));
+        };
+        p[at] = *bits as u32;
+        p[at + 1] = (*bits >> 32) as u32;
+        at += 2;
+    }
+    for v in &form.gathers {
+        if let Op::Gather { stride, extent, .. } = kernel.values[*v].op {
+            p[at] = stride as u32;
+            p[at + 1] = extent as u32;
+        }
+        at += 2;
+    }
+    write_table(&mut p, kernel, form, window, columns, outer_rows);
+    Ok((header, p))
+}
+
+/// Writes the table of extents and strides, and the offset of each column.
+fn write_table(
+    p: &mut [u32],
+    kernel: &Kernel,
+    form: &Form,
+    window: &Window,
+    columns: &[Column<'_>],
+    outer_rows: usize,
+) {
+    let axes = window.shape.len();
+    let word = |row: usize| (form.table + row * form.row) * 4;
+    // rows are outer axes from the last to the first, then inner ones likewise
+    let row_of = |axis: usize| match axis < axes {
+        true => axes - 1 - axis,
+        false => outer_rows + kernel.inner.len() - 1 - (axis - axes),
+    };
+    let starts: SmallVec<[usize; 8]> = (0..axes + kernel.inner.len()).map(|axis| word(row_of(axis))).collect();
+    for (start, extent) in starts.iter().zip(window.shape.iter().chain(&kernel.inner)) {
+        p[*start] = *extent as u32;
+    }
+    // rows without an axis have one element
+    for row in axes..outer_rows {
+        p[word(row)] = 1;
+    }
+    if kernel.inner.is_empty() {
+        p[word(outer_rows)] = 1;
+    }
+    for (n, column) in columns.iter().enumerate() {
+        p[form.offsets + n] = column.first as u32;
+        for (start, stride) in starts.iter().zip(column.strides) {
+            p[start + 1 + n] = *stride as u32;
+        }
+    }
+    for (v, column) in &form.indices {
+        if let Op::Index { strides, offset } = &kernel.values[*v].op {
+            let start: i64 =
+                window.start.iter().zip(&**strides).map(|(i, s)| (*i as i64).wrapping_mul(*s as i64)).sum();
+            let is_64_bit = kernel.values[*v].dtype.size() == 8;
+            let mut put = |at: usize, bits: i64| {
+                p[at] = bits as u32;
+                if is_64_bit {
+                    p[at + 1] = (bits >> 32) as u32;
+                }
+            };
+            put(form.offsets + column, offset.wrapping_add(mutant!(index_without_its_window, 0, start)));
+            for (at, stride) in starts.iter().zip(&**strides) {
+                put(at + 1 + column, *stride as i64);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Compiled kernels: the cache of pipelines, the layouts of their bindings, and compiling.
+
+use super::connection::Connection;
+use super::wgsl::{Access, ERROR_BINDING, Form, Key, PARAMS_CLASSES, Slot, Variant};
+use crate::error::Result;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A quick hash for keys made of words that no outsider chooses, so that nobody can make them collide on purpose.
+#[derive(Default)]
+pub(super) struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // the constant is 2^64 over the golden ratio: a product by it spreads every bit to those above
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+/// A map whose keys are words.
+pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
+
+/// What the layout of a pipeline's bindings depends on.
+#[derive(PartialEq, Eq, Hash)]
+struct LayoutKey {
+    /// Of each buffer, whether it is only read.
+    read_only: SmallVec<[bool; 16]>,
+    checks: bool,
+    params: u32,
+}
+
+/// The layout of a pipeline's bindings.
+pub(super) struct BindingLayout {
+    /// A number that no other layout of the device has: keys of the bind group cache begin with it.
+    pub number: u64,
+    pub group: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+/// A compiled kernel.
+pub(super) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: Arc<BindingLayout>,
+    /// Which of [`PARAMS_CLASSES`] its parameters are.
+    pub class: usize,
+    /// Whether it notes indices that are out of range, and so binds the notes.
+    pub checks: bool,
+}
+
+/// The pipelines of a device. They are kept as long as it lives.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    /// Found without writing the text.
+    by_key: WordMap<Key, Arc<Pipeline>>,
+    /// Kernels of different keys may have one text.
+    by_text: HashMap<String, Arc<Pipeline>>,
+    layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
+    params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
+    /// Pipelines made since the last [`Pipelines::take_unrun`].
+    unrun: u64,
+}
+
+impl Pipelines {
+    /// The pipeline of a key, made from the text that `text` writes if it is not there yet.
+    pub fn get(
+        &mut self,
+        connection: &Connection,
+        key: Key,
+        form: &Form,
+        variant: &Variant,
+        text: impl FnOnce() -> Result<String>,
+    ) -> Result<Arc<Pipeline>> {
+        if let Some(known) = self.by_key.get(&key) {
+            return Ok(known.clone());
+        }
+        let text = text()?;
+        let made = match self.by_text.get(&text) {
+            Some(known) => known.clone(),
+            None => {
+                let made = Arc::new(self.compile(connection, form, variant, &text)?);
+                self.by_text.insert(text, made.clone());
+                made
+            }
+        };
+        self.by_key.insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// How many pipelines were made since this was last asked: none of them has run.
+    pub fn take_unrun(&mut self) -> u64 {
+        std::mem::take(&mut self.unrun)
+    }
+
+    fn compile(&mut self, connection: &Connection, form: &Form, variant: &Variant, text: &str) -> Result<Pipeline> {
+        if connection.prints_shaders {
+            eprintln!("{text}");
+        }
+        let class = PARAMS_CLASSES.iter().position(|c| *c == variant.params).unwrap_or(0);
+        let layout = self.layout(connection, form, variant, class)?;
+        let refused = connection.faults.hit("shader").is_some();
+        let pipeline = connection.scoped("compile", || {
+            let text = if refused { "a text that is no shader" } else { text };
+            let source = wgpu::ShaderSource::Wgsl(text.into());
+            let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
+            // SAFETY: the text comes from our generator. Every index is below the extents that the planner proved to
+            // lie inside the bound range, a gather clamps its own, every loop has a bound, and integer divisors are
+            // made nonzero by the library's functions. Benefit: a tiled product runs six times as fast.
+            let module = unsafe {
+                connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            };
+            connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: Some(&layout.pipeline),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        })?;
+        connection.counters.compiles.fetch_add(1, Relaxed);
+        self.unrun += 1;
+        Ok(Pipeline { pipeline, layout, class, checks: form.checks })
+    }
+
+    fn layout(
+        &mut self,
+        connection: &Connection,
+        form: &Form,
+        variant: &Variant,
+        class: usize,
+    ) -> Result<Arc<BindingLayout>> {
+        let read_only = |s: &Slot| s.access == Access::Read;
+        let key = LayoutKey {
+            read_only: variant.slots.iter().map(read_only).collect(),
+            checks: form.checks,
+            params: variant.params,
+        };
+        if let Some(known) = self.layouts.get(&key) {
+            return Ok(known.clone());
+        }
+        let params = self.params_layout(connection, class)?;
+        let entry = |binding: u32, read_only: bool| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let mut entries: Vec<_> = key.read_only.iter().enumerate().map(|(i, r)| entry(i as u32, *r)).collect();
+        if form.checks {
+            entries.push(entry(ERROR_BINDING, false));
+        }
+        let (group, pipeline) = connection.scoped("layout", || {
+            let device = &connection.device;
+            let group =
+                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+            let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &[Some(&group), Some(&params)],
+                immediate_size: 0,
+            });
+            (group, pipeline)
+        })?;
+        let layout = Arc::new(BindingLayout { number: self.layouts.len() as u64, group, pipeline });
+        self.layouts.insert(key, layout.clone());
+        Ok(layout)
+    }
+
+    /// The layout of the bind group of parameters of a class.
+    pub fn params_layout(&mut self, connection: &Connection, class: usize) -> Result<wgpu::BindGroupLayout> {
+        if let Some(layout) = &self.params_layouts[class] {
+            return Ok(layout.clone());
+        }
+        let entry = wgpu::BindGroupLayoutEntry {
+            binding: 0,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: true,
+                min_binding_size: params_bytes(class),
+            },
+            count: None,
+        };
+        let layout = connection.scoped("layout", || {
+            let descriptor = wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] };
+            connection.device.create_bind_group_layout(&descriptor)
+        })?;
+        self.params_layouts[class] = Some(layout.clone());
+        Ok(layout)
+    }
+}
+
+/// Bytes of the parameters of a class: vectors of 16 bytes.
+pub(super) fn params_bytes(class: usize) -> Option<NonZeroU64> {
+    NonZeroU64::new(PARAMS_CLASSES[class] as u64 * 16)
+}
