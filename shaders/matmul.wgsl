@@ -42,7 +42,8 @@ fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
 }
 // end
 
-// Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row; a step along k has 16 · PARTS of them.
+// Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row; a step along k has 16 · PARTS of
+// these vectors.
 var<workgroup> tile_a: array<vec4<T>, 256u * PARTS>;
 var<workgroup> tile_b: array<vec4<T>, 256u * PARTS>;
 

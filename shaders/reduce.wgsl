@@ -1,6 +1,6 @@
 // Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
-// `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is no
-// tree. Workgroups are of 256 invocations, so that one holds 256 / LANES rows.
+// `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
+// no tree. A workgroup has 256 invocations, and so 256 / LANES rows.
 //
 // The generator writes what this file calls, by means of `lib/fold.wgsl`, and takes one of the entry points below.
 

@@ -1,15 +1,15 @@
 // What every kernel has: the header of a dispatch's parameters, and the functions that read it.
 //
 // Names in this folder begin with what they compute in: `m_` is a function of f32 ("maths"), `d_` the same function of
-// f64 ("double"), and `cp_` ("cupric") is a part that other functions are made of. `{type}_to_{type}` converts as Rust's
-// `as`; a name that ends in a type (`idiv_i32`) is that type's form of one function.
+// f64 ("double"), and `cp_` ("cupric") is a part that other functions are made of. `{type}_to_{type}` converts as
+// Rust's `as`; a name that ends in a type (`idiv_i32`) is that type's form of one function.
 
 // The first words of the parameters, whatever the kernel. `Header` in src/gpu/wgsl/header.rs has the same fields, and a
 // test compares the two.
 struct Header {
-    // No shader reads the first word. Mesa compiles uniforms that decide a branch or the end of a loop into the shader as
-    // constants; by a fault of version 22.3 it always takes word 0, whichever decides. A value that must stay unknown
-    // to the compiler would be lost there, and each new value would compile the shader anew.
+    // No shader reads the first word. Mesa compiles uniforms that decide a branch or the end of a loop into the shader
+    // as constants; by a fault of version 22.3 it always takes word 0, whichever decides. A value that must stay
+    // unknown to the compiler would be lost there, and each new value would compile the shader anew.
     unread: u32,
     // How many indices of `outer` the dispatch covers.
     outer_size: u32,

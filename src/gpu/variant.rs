@@ -1,5 +1,5 @@
-//! Specialises a kernel's shader: the few run-time facts (lanes, packing, bindings, the number of axes) that are compiled
-//! into it instead of passed as parameters.
+//! Specialises a kernel's shader: the few run-time facts (lanes, packing, bindings, the number of axes) that are
+//! compiled into it instead of passed as parameters.
 
 use super::wgsl::{self, Access, Axes, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
@@ -7,8 +7,9 @@ use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Window};
 use smallvec::SmallVec;
 
 /// Indices from which a kernel is large: it has several loads under way in each invocation, and a text of its own for
-/// one and for two axes. A dispatch over fewer takes no longer than its launch on a card, and each further text costs
-/// 20 ms of compiling: programs that meet many layouts of small arrays would only wait.
+/// one and for two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100):
+/// with fewer elements than that, one an invocation has all loads under way already, and each further text would cost
+/// 20 ms or more of compiling in programs that meet many layouts of small arrays.
 const LARGE: usize = 1 << 18;
 /// The most that compiling a kernel's values once may cost for several loads under way: a compiler sees them four times.
 const IN_FLIGHT_COST: u32 = 64;
@@ -16,8 +17,8 @@ const IN_FLIGHT_COST: u32 = 64;
 /// Tiles of 128 × 128 from which a product is made of those.
 const LARGE_TILES: usize = 128;
 
-/// The specialisation for a window. `targets` are the strides and offsets of the stores, `slots` the binding of each load and
-/// store; a binding that invocations share becomes atomic.
+/// The specialisation for a window. `targets` are the strides and offsets of the stores, `slots` the binding of each load
+/// and store; a binding that invocations share becomes atomic.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,

@@ -188,8 +188,8 @@ const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../shaders/row.wgsl");
 const MATMUL: &str = include_str!("../../shaders/matmul.wgsl");
 
-/// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that it
-/// calls, and of the kernel kind's file what it uses.
+/// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that
+/// it calls, and what it uses of the file of its kind.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let written = match kernel.kind {

@@ -69,7 +69,7 @@ impl<'a> Body<'a> {
         let v = &kernel.values[i];
         let text = match &v.op {
             Op::Load(n) => format!("load_in{n}({places}.at_in{n})"),
-            Op::Scalar(n) => scalar(*n, v.compute()),
+            Op::Scalar(n) => scalar(&self.scalar(*n), v.compute()),
             Op::Constant(bits) => access::constant(*bits, v.compute()),
             Op::Index { .. } => {
                 let at = format!("{places}.at_index{i}");
@@ -102,6 +102,12 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
+    /// The parameter that holds scalar `n` of the plan. Scalars are counted by kernel, so that kernels which differ in
+    /// the plan's numbers alone have one text.
+    fn scalar(&self, n: usize) -> String {
+        format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
+    }
+
     /// The call of a function of the table, as value `i`.
     fn call(&self, i: usize, row: &Ufunc, args: &[usize]) -> Fallible<String> {
         let values = &self.kernel.values;
@@ -132,7 +138,7 @@ impl<'a> Body<'a> {
             Compute::I64 => format!("cp_lo64(bitcast<u64>({name}))"),
             _ => format!("cp_lo64({name})"),
         };
-        let [lo, hi, stream] = slots.map(|n| format!("params.scalar{n}"));
+        let [lo, hi, stream] = slots.map(|n| self.scalar(n));
         line!(out, "let random{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));");
         self.philox.insert((index, slots), i);
         i
@@ -151,12 +157,12 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Run-time scalar `n` as a compute type, out of its two words.
-fn scalar(n: usize, compute: Compute) -> String {
-    let (lo, hi) = (format!("params.scalar{n}"), format!("params.scalar{n}_high"));
+/// A run-time scalar as a compute type, out of its two words.
+fn scalar(lo: &str, compute: Compute) -> String {
+    let hi = format!("{lo}_high");
     match compute {
         Compute::Bool => format!("({lo} & 0xffu) != 0u"),
-        Compute::U32 => lo,
+        Compute::U32 => lo.to_string(),
         Compute::I32 | Compute::F32 => format!("bitcast<{}>({lo})", compute.name()),
         Compute::U64 => format!("cp_u64({lo}, {hi})"),
         Compute::I64 | Compute::F64 => format!("bitcast<{}>(cp_u64({lo}, {hi}))", compute.name()),

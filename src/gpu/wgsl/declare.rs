@@ -50,7 +50,7 @@ impl Body<'_> {
         line!(out, "struct Axis {{\n@align(16) extent: u32,");
         self.columns_as(out, "stride");
         line!(out, "}}\n\nstruct Parameters {{\n@size({}) header: Header,", 4 * HEADER);
-        for n in &self.form.scalars {
+        for n in 0..self.form.scalars.len() {
             line!(out, "scalar{n}: u32,\nscalar{n}_high: u32,");
         }
         for v in &self.form.gathers {

@@ -27,7 +27,7 @@ impl Body<'_> {
     pub fn load_element(&self, out: &mut Text, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
-        self.place_struct(out, "Element", &columns, &loads);
+        self.place_struct(out, "Element", Space::Outer, &columns, &loads);
         line!(out, "fn load_element(index: u32) -> Element {{");
         self.find_places(out, "element", "Element", Space::Outer, &columns);
         self.load_into(out, "element", &loads);

@@ -1,5 +1,5 @@
-//! The folds of a reduction or of one pass of a row: instances of the blocks of `shaders/lib/fold.wgsl`, and the functions
-//! that bring a kernel's folds together.
+//! The folds of a reduction or of one pass of a row: instances of the blocks of `shaders/lib/fold.wgsl`, and the
+//! functions that bring a kernel's folds together.
 
 use super::body::{Body, Fallible};
 use super::library::{block, instance};

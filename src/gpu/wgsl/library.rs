@@ -25,8 +25,8 @@ fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }
 
-/// Cuts a file into its top-level items, each with the comment above it: `fn` up to a `}` in the first column, `const` up
-/// to a line that ends in `;`.
+/// Cuts a file into its top-level items, each with the comment above it: `fn` up to a `}` in the first column, `const`
+/// up to a line that ends in `;`.
 fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
     let mut open: Option<(usize, &'static str, bool)> = None;

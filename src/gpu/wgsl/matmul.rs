@@ -2,7 +2,7 @@
 
 use super::access;
 use super::body::{Body, Fallible};
-use super::place::Space;
+use super::place::{Place, Space};
 use super::text::{Text, line};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
@@ -35,14 +35,12 @@ impl Body<'_> {
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
         line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1);");
-        line!(out, "let last_axis = params.header.outer_rank - 1u;\nvar rest = batch;");
-        line!(out, "for (var axis = 2u; axis < last_axis; axis = axis + 1u) {{");
-        line!(out, "let extent = params.axes[axis].extent;\nlet whole = rest / extent;");
-        line!(out, "let along = rest - whole * extent;\nrest = whole;");
-        line!(out, "matrices.a += along * params.axes[axis].stride_in0;");
-        line!(out, "matrices.b += along * params.axes[axis].stride_in1;\n}}");
-        line!(out, "matrices.a += rest * params.axes[last_axis].stride_in0;");
-        line!(out, "matrices.b += rest * params.axes[last_axis].stride_in1;");
+        line!(out, "let end = params.header.outer_rank - 1u;\nvar rest = batch;");
+        line!(out, "for (var i = 2u; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
+        line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
+        line!(out, "matrices.a += along * axis.stride_in0;\nmatrices.b += along * axis.stride_in1;\n}}");
+        line!(out, "let first = params.axes[end];");
+        line!(out, "matrices.a += rest * first.stride_in0;\nmatrices.b += rest * first.stride_in1;");
         line!(out, "return matrices;\n}}\n");
     }
 
@@ -50,8 +48,9 @@ impl Body<'_> {
     /// across k: a column of a, a row of b.
     fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
-        line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nvar at = matrix;\nlet index = k;");
-        self.take_apart(out, Space::Inner, &[n], &["at".to_string()]);
+        line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
+        let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };
+        self.set_places(out, Space::Inner, &[place]);
         line!(out, "return at;\n}}\n");
         // a's lines go along m, which is row 1 of the table, b's along n, which is row 0
         line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);

@@ -13,6 +13,13 @@ pub(super) enum Space {
     Inner,
 }
 
+/// A variable that is to be an element's place in an operand, and what the place is at index 0.
+pub(super) struct Place {
+    pub column: usize,
+    pub name: String,
+    pub start: String,
+}
+
 impl Body<'_> {
     /// The columns of values and stores that pass the tests, without doubles.
     pub fn columns_of(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
@@ -43,9 +50,12 @@ impl Body<'_> {
         self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
     }
 
-    /// A struct of an index, of its places in `columns`, and of `values`.
-    pub fn place_struct(&self, out: &mut Text, name: &str, columns: &[usize], values: &[usize]) {
-        line!(out, "struct {name} {{\nindex: u32,");
+    /// A struct of the places in `columns`, and of `values`. The struct of an element of `inner` also has its index.
+    pub fn place_struct(&self, out: &mut Text, name: &str, space: Space, columns: &[usize], values: &[usize]) {
+        line!(out, "struct {name} {{");
+        if space == Space::Inner {
+            line!(out, "index: u32,");
+        }
         for c in columns {
             line!(out, "at_{}: {},", self.columns[*c], if self.is_wide(*c) { "i64" } else { "u32" });
         }
@@ -66,61 +76,75 @@ impl Body<'_> {
 
     /// Statements that declare `var` of a struct made by [`Body::place_struct`], with the places of linear `index`.
     pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: Space, columns: &[usize]) {
-        line!(out, "var {var}: {of};\n{var}.index = index;");
-        for c in columns {
+        line!(out, "var {var}: {of};");
+        if space == Space::Inner {
+            line!(out, "{var}.index = index;");
+        }
+        let place = |c: &usize| {
             let name = &self.columns[*c];
-            match space {
-                Space::Outer => line!(out, "{var}.at_{name} = {};", self.parameter("params.offset_", *c)),
-                Space::Inner => line!(out, "{var}.at_{name} = row.at_{name};"),
-            }
-        }
-        if !columns.is_empty() {
-            let names: Vec<String> = columns.iter().map(|c| format!("{var}.at_{}", self.columns[*c])).collect();
-            self.take_apart(out, space, columns, &names);
-        }
+            let start = match space {
+                Space::Outer => self.parameter("params.offset_", *c),
+                Space::Inner => format!("row.at_{name}"),
+            };
+            Place { column: *c, name: format!("{var}.at_{name}"), start }
+        };
+        self.set_places(out, space, &columns.iter().map(place).collect::<Vec<_>>());
     }
 
-    /// Statements that add to each of the variables `names` what `index` contributes in its column.
-    pub fn take_apart(&self, out: &mut Text, space: Space, columns: &[usize], names: &[String]) {
-        let add = |out: &mut Text, along: &str, axis: &str| {
-            for (c, name) in columns.iter().zip(names) {
-                let stride = self.parameter(&format!("params.axes[{axis}].stride_"), *c);
-                match self.is_wide(*c) {
-                    true => line!(out, "{name} += i64({along}) * {stride};"),
-                    false => line!(out, "{name} += {along} * {stride};"),
-                }
-            }
-        };
-        let (first, second, rank, class) = match space {
-            Space::Outer => ("0u", "1u", "outer_rank", self.variant.axes[0]),
-            Space::Inner => {
-                ("params.header.outer_rank", "params.header.outer_rank + 1u", "inner_rank", self.variant.axes[1])
-            }
+    /// Statements that set each place to its start and what `index` contributes in its column.
+    pub fn set_places(&self, out: &mut Text, space: Space, places: &[Place]) {
+        if places.is_empty() {
+            return;
+        }
+        // the row of the last axis in the table, and the access class
+        let (row, next, class) = match space {
+            Space::Outer => ("0", "1", self.variant.axes[0]),
+            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.axes[1]),
         };
         match class {
-            Axes::One => add(out, "index", first),
-            Axes::Two => {
-                line!(out, "let extent = params.axes[{first}].extent;");
-                line!(out, "let line = index / extent;\nlet column = index - line * extent;");
-                add(out, "column", first);
-                add(out, "line", second);
+            Axes::One => {
+                line!(out, "let axis = params.axes[{row}];");
+                for p in places {
+                    line!(out, "{} = {} + {};", p.name, p.start, self.step(p.column, "index", "axis"));
+                }
             }
-            Axes::Any => self.loop_over_axes(out, first, rank, add),
+            Axes::Two => {
+                line!(out, "let last = params.axes[{row}];\nlet first = params.axes[{next}];");
+                line!(out, "let line = index / last.extent;\nlet column = index - line * last.extent;");
+                for p in places {
+                    let steps = [self.step(p.column, "column", "last"), self.step(p.column, "line", "first")];
+                    line!(out, "{} = {} + {};", p.name, p.start, steps.join(" + "));
+                }
+            }
+            Axes::Any => self.loop_over_axes(out, space, places),
         }
     }
 
-    /// From the last axis to the first, whose rest needs no division.
-    fn loop_over_axes(&self, out: &mut Text, first: &str, rank: &str, add: impl Fn(&mut Text, &str, &str)) {
-        match first {
-            "0u" => line!(out, "let last_axis = params.header.{rank} - 1u;"),
-            _ => line!(out, "let last_axis = {first} + params.header.{rank} - 1u;"),
+    /// What `along` elements along `axis` contribute in a column.
+    fn step(&self, column: usize, along: &str, axis: &str) -> String {
+        let stride = self.parameter(&format!("{axis}.stride_"), column);
+        if self.is_wide(column) { format!("i64({along}) * {stride}") } else { format!("{along} * {stride}") }
+    }
+
+    /// From the last axis to the first, for which what is left of the index needs no division.
+    fn loop_over_axes(&self, out: &mut Text, space: Space, places: &[Place]) {
+        let add = |out: &mut Text, along: &str, axis: &str| {
+            for p in places {
+                line!(out, "{} += {};", p.name, self.step(p.column, along, axis));
+            }
+        };
+        for p in places {
+            line!(out, "{} = {};", p.name, p.start);
         }
-        line!(out, "var rest = index;");
-        line!(out, "for (var axis = {first}; axis < last_axis; axis = axis + 1u) {{");
-        line!(out, "let extent = params.axes[axis].extent;\nlet whole = rest / extent;");
-        line!(out, "let along = rest - whole * extent;\nrest = whole;");
+        let (first, end) = match space {
+            Space::Outer => ("0u", "params.header.outer_rank"),
+            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank"),
+        };
+        line!(out, "let end = {end} - 1u;\nvar rest = index;");
+        line!(out, "for (var i = {first}; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
+        line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
         add(out, "along", "axis");
-        line!(out, "}}");
-        add(out, "rest", "last_axis");
+        line!(out, "}}\nlet first = params.axes[end];");
+        add(out, "rest", "first");
     }
 }

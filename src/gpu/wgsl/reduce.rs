@@ -40,7 +40,7 @@ impl Body<'_> {
 
         let columns = self.columns_of(|v| values[v].inner, |_| false);
         let loads: Vec<usize> = (0..values.len()).filter(|v| values[*v].inner && is_load(kernel, *v)).collect();
-        self.place_struct(&mut out, "Element", &columns, &loads);
+        self.place_struct(&mut out, "Element", Space::Inner, &columns, &loads);
         line!(out, "fn load_element(row: Row, index: u32) -> Element {{");
         self.find_places(&mut out, "element", "Element", Space::Inner, &columns);
         self.load_into(&mut out, "element", &loads);
@@ -81,7 +81,7 @@ impl Body<'_> {
     ) -> Fallible<()> {
         let columns = self.columns_of(|_| true, |_| true);
         let fields: Vec<usize> = (0..self.kernel.values.len()).filter(|v| fields(*v)).collect();
-        self.place_struct(out, "Row", &columns, &fields);
+        self.place_struct(out, "Row", Space::Outer, &columns, &fields);
         line!(out, "fn load_row(index: u32) -> Row {{");
         self.find_places(out, "row", "Row", Space::Outer, &columns);
         self.name_values(|v| format!("row.v{v}"));

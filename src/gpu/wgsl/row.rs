@@ -131,7 +131,7 @@ impl Body<'_> {
             return false;
         }
         let name = format!("Element_{p}");
-        self.place_struct(out, &name, &columns, &[]);
+        self.place_struct(out, &name, Space::Inner, &columns, &[]);
         line!(out, "fn find_element_{p}(row: Row, index: u32) -> {name} {{");
         self.find_places(out, "element", &name, Space::Inner, &columns);
         line!(out, "return element;\n}}\n");

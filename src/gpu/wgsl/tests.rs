@@ -131,6 +131,54 @@ fn the_header_has_the_fields_of_the_shader_file() {
     assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 1]);
 }
 
+/// The members of a struct of a module, with their offsets in bytes, and the size of the whole.
+fn members(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
+    let (_, found) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).expect(name);
+    let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
+    (members.iter().map(|m| (m.name.clone().expect("a name"), m.offset)).collect(), *span)
+}
+
+#[test]
+fn parameters_lie_where_rust_writes_them() {
+    for wide in [DType::I32, DType::I64] {
+        let mut k = kernel(KernelKind::Elementwise);
+        let x = load(&mut k, DType::I32, false);
+        load(&mut k, DType::F16, false);
+        push(&mut k, Op::Scalar(7), DType::F32, false);
+        push(&mut k, Op::Scalar(2), DType::F32, false);
+        let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, wide, false);
+        let gather = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode: IndexMode::Clip, node: 0 };
+        let g = push(&mut k, gather, DType::F16, false);
+        store(&mut k, g);
+        store(&mut k, i);
+        let form = Form::of(&k);
+        let variant = variant(&k, &form, StoreMode::Atomic, 1);
+        let text = generate(&k, &form, &variant).unwrap();
+        let module = naga::front::wgsl::parse_str(&text).unwrap();
+
+        let (fields, size) = members(&module, "Parameters");
+        let word = |name: &str| fields.iter().find(|f| f.0 == name).map(|f| f.1 as usize / 4).expect(name);
+        assert_eq!((word("header"), word("scalar0"), word("scalar1")), (0, HEADER, HEADER + 2));
+        assert_eq!((word("gather5_stride"), word("gather5_extent")), (HEADER + 4, HEADER + 5));
+        let columns = ["in0", "in1", "out0", "out1", "index4"];
+        for (c, name) in columns.iter().enumerate() {
+            assert_eq!(word(&format!("offset_{name}")), form.offsets + c);
+        }
+        assert_eq!(word("axes"), form.table * 4);
+        assert!(size <= variant.params * 16);
+
+        let (fields, size) = members(&module, "Axis");
+        assert_eq!((fields[0].0.as_str(), fields[0].1, size as usize), ("extent", 0, form.row * 16));
+        for (c, name) in columns.iter().enumerate() {
+            assert_eq!(fields[c + 1], (format!("stride_{name}"), 4 * (c as u32 + 1)));
+        }
+        assert_eq!(fields.len(), 1 + form.columns);
+
+        let (fields, _) = members(&module, "Header");
+        assert!(fields.iter().enumerate().all(|(n, f)| f.1 as usize == 4 * n), "{fields:?}");
+    }
+}
+
 /// A fault of `src/mutants.rs` that is planted by a replacement would be none if the text were not there.
 #[test]
 fn planted_faults_find_their_text() {

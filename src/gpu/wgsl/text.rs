@@ -10,7 +10,8 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Adds lines: each line feed ends one, so that one at the end leaves an empty line. One that begins with `}` ends what is indented before it is written.
+    /// Adds one line, or several: a line feed at the end leaves an empty line. A line that begins with `}` stands as far
+    /// left as the one that it closes.
     pub fn add(&mut self, lines: fmt::Arguments<'_>) {
         for line in lines.to_string().split('\n').map(str::trim) {
             let closing = line.bytes().take_while(|b| *b == b'}').count();
