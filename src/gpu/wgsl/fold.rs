@@ -40,12 +40,18 @@ impl Body<'_> {
         }
     }
 
-    /// What the functions of a fold end in: the function's name and the type, or the key's type.
+    /// What the functions of a fold end in: the function's name and the type, or the key's type. Of two functions with
+    /// one name, the second has a number too.
     fn suffix(&self, r: Reduction) -> String {
-        match r.fold {
-            Fold::Ufunc(row) => format!("{}_{}", row.name, self.kernel.values[r.arg].compute().name()),
-            Fold::ArgMin | Fold::ArgMax => self.held_type(r).to_string(),
-        }
+        let Fold::Ufunc(row) = r.fold else { return self.held_type(r).to_string() };
+        let other = |x: &Reduction| match x.fold {
+            Fold::Ufunc(x) => x.name == row.name && !std::ptr::eq(x, row),
+            Fold::ArgMin | Fold::ArgMax => false,
+        };
+        let others = self.reductions().iter().filter(|x| x.value < r.value && other(x)).count();
+        let name: String = row.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let number = if others > 0 { format!("_{others}") } else { String::new() };
+        format!("{name}_{}{number}", self.kernel.values[r.arg].compute().name())
     }
 
     /// The functions of each fold that `reductions` need, once each, and the memory that lanes exchange results in.
