@@ -9,10 +9,10 @@ use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result, no_room, room};
-use crate::expr::{Arg, Expr, Kind, Operand, common, strong, view};
-use crate::layout::{self, Layout, View, shape_arg, size_of_shape};
+use crate::expr::{Arg, Expr, NodeOp, Operand, common, strong, view};
+use crate::layout::{self, Layout, Strides, View, shape_arg, size_of_shape};
 use crate::plan;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
@@ -92,16 +92,25 @@ impl fmt::Debug for Plan {
 
 impl Array {
     fn new(buffer: Buffer, layout: Layout, dtype: DType, at: Loc) -> Array {
-        let (device, shape) = (buffer.device_id(), layout.shape.clone());
-        Array(Expr::node(Kind::Leaf(buffer, Box::new(layout)), shape, dtype, device, at))
+        Array(Expr::stored(buffer, layout, dtype, at))
     }
 
-    fn leaf(&self) -> (&Buffer, &Layout) {
-        match &self.0.0.kind {
-            Kind::Leaf(b, l) => (b, l),
-            // every constructor makes a leaf
-            _ => unreachable!("an Array is a leaf"),
+    /// The buffer, its strides, and the offset of the first element.
+    fn stored(&self) -> (&Buffer, &Strides, usize) {
+        match self.0.0.stored() {
+            Some(stored) => stored,
+            // every constructor makes a stored node
+            None => unreachable!("an Array is stored"),
         }
+    }
+
+    fn buffer(&self) -> &Buffer {
+        self.stored().0
+    }
+
+    fn layout(&self) -> Layout {
+        let (_, strides, offset) = self.stored();
+        Layout { shape: self.shape().into(), strides: strides.clone(), offset }
     }
 
     /// An array of the elements in C order, on the CPU. The memory is taken over, not copied.
@@ -153,7 +162,7 @@ impl Array {
 
     /// The number of elements.
     pub fn size(&self) -> usize {
-        self.leaf().1.size()
+        layout::product(self.shape())
     }
 
     /// The element type.
@@ -163,7 +172,7 @@ impl Array {
 
     /// Steps between neighbours along each axis, in elements; negative in a flipped view, 0 in a broadcast one.
     pub fn strides(&self) -> &[isize] {
-        &self.leaf().1.strides
+        self.stored().1
     }
 
     /// Where the array lives.
@@ -173,16 +182,16 @@ impl Array {
 
     /// Whether the elements follow each other in C order without a gap.
     pub fn is_contiguous(&self) -> bool {
-        self.leaf().1.is_c_contiguous()
+        layout::is_c_contiguous(self.shape(), self.strides())
     }
 
     /// The elements in C order, on the host.
     fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
         let dense = if self.is_contiguous() { self.clone() } else { self.0.compact(at)? };
-        let (buffer, layout) = dense.leaf();
+        let (buffer, _, offset) = dense.stored();
         let size = dense.dtype().size();
         let device = dense.device();
-        let bytes = device.backend().download(buffer, layout.offset * size, layout.size() * size);
+        let bytes = device.backend().download(buffer, offset * size, dense.size() * size);
         // the array lives until its bytes are here
         Ok(async move {
             let _dense = dense;
@@ -219,16 +228,16 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result
     for e in expressions {
         e.checked()?;
         let (e, v) = plan::computed(e);
-        if !matches!(e.0.kind, Kind::Leaf(..)) {
+        if !e.0.is_stored() {
             work.push(strong(e.clone(), at));
             views.push(v);
         }
     }
     let mut results = if work.is_empty() { vec![] } else { execute(&work, device, at, at_once)? };
     let mut results = results.drain(..).zip(views);
-    let finish = |e: &&Expr| match &e.0.kind {
-        Kind::Leaf(..) => Some(Array((*e).clone())),
-        _ => results.next().map(|(a, v)| match v {
+    let finish = |e: &&Expr| match e.0.is_stored() {
+        true => Some(Array((*e).clone())),
+        false => results.next().map(|(a, v)| match v {
             Some(v) => Array(view("view", &a.0, at, |_| Ok(v.clone()))),
             None => a,
         }),
@@ -241,13 +250,13 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
     let roots: SmallVec<[&Expr; 1]> = work.iter().collect();
     let planned = plan::plan(&roots, None, backend.caps(), device.id())?;
     let plan = &planned.plan.plan;
-    let mut outputs: SmallVec<[Buffer; 1]> = SmallVec::new();
+    let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
         let first = || planned.plan.output_of.iter().position(|n| *n == i).unwrap_or(0);
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
-        outputs.push(backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?);
+        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?, 0));
     }
     // without a target every input has its buffer
     let inputs: SmallVec<[(Buffer, usize); 4]> =
@@ -259,7 +268,7 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
     let array = |i: &usize| {
         let o = &plan.outputs[*i];
         let layout = Layout { shape: o.shape.clone(), strides: o.strides.clone(), offset: 0 };
-        Array::new(outputs[*i].clone(), layout, o.dtype, at)
+        Array::new(outputs[*i].0.clone(), layout, o.dtype, at)
     };
     Ok(planned.plan.output_of.iter().map(array).collect())
 }
@@ -296,11 +305,9 @@ impl Expr {
     pub fn plan(&self) -> Result<Plan> {
         let device = Device::of(self.checked()?.device);
         let e = strong(plan::computed(self).0.clone(), Location::caller());
-        let planned = match e.0.kind {
-            // what is stored is there
-            Kind::Leaf(..) => plan::plan(&[], None, device.backend().caps(), device.id())?,
-            _ => plan::plan(&[&e], None, device.backend().caps(), device.id())?,
-        };
+        // what is stored is there
+        let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
+        let planned = plan::plan(roots, None, device.backend().caps(), device.id())?;
         Ok(Plan(planned.plan, device))
     }
 
@@ -405,7 +412,7 @@ impl Expr {
         let node = self.checked()?;
         // a reshape node stores its operand in C order
         let (dtype, device) = (node.dtype, node.device);
-        let copy = Expr::node(Kind::Reshape(self.clone()), node.shape.clone(), dtype, device, at);
+        let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
         copy.eval_at(at)
     }
 }

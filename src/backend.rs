@@ -27,7 +27,7 @@ pub(crate) type Line = &'static Location<'static>;
 pub(crate) struct Bindings<'a> {
     /// Each with the place of its element 0, in elements from the buffer's start.
     pub inputs: &'a [(Buffer, usize)],
-    pub outputs: &'a [Buffer],
+    pub outputs: &'a [(Buffer, usize)],
     /// Each scalar as the bits of its compute type.
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation, by the numbers that kernels name.
@@ -57,6 +57,8 @@ pub struct Stats {
     pub kernels: u64,
     /// Dispatches of those kernels: more where a reduction has several passes, or an array does not fit one binding.
     pub dispatches: u64,
+    /// Plans made ready to run: a plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on.
+    pub prepares: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,
     /// Waits for the device.

@@ -1,31 +1,34 @@
-//! Floor 6: the CPU backend. It interprets kernels as they are: tile by tile, each value of a tile by a plain loop that
-//! was compiled for the machine's instruction set, in the caller's current rayon pool.
+//! Floor 6: the CPU backend. A plan's kernels are made into programs once and kept. A run binds a program to its buffers and
+//! interprets it: tile by tile, each value of a tile by a plain loop that was compiled for the machine's instruction set,
+//! in the caller's current rayon pool.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `memory.rs` | the pool |
-//! | `program.rs`, `compile.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers |
-//! | `tile.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
+//! | `prepared.rs` | the programs that are kept |
+//! | `bind.rs` | a run's pointers, checked |
+//! | `tiles.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
-//! | `small.rs` | elementwise kernels over a few elements, without all that |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 
 mod arena;
-mod compile;
+mod assign;
+mod bind;
 mod convert;
 mod elementwise;
 mod fold;
 mod matmul;
 mod memory;
 mod philox;
+mod prepared;
 mod program;
 mod reduce;
 mod row;
-mod small;
 mod strided;
 mod threads;
-mod tile;
+mod tiles;
 
 use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
 #[cfg(feature = "testing")]
@@ -33,12 +36,14 @@ use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::kernel::{Caps, KernelKind, Plan};
-pub(crate) use memory::{Cpu, CpuMemory};
-use program::Bound;
+use crate::kernel::{Caps, Plan};
+use bind::Run;
+pub(crate) use memory::CpuMemory;
+use memory::Pool;
+use prepared::PreparedPlans;
 use smallvec::SmallVec;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 /// What the planner may count on.
 fn caps() -> Caps {
@@ -59,7 +64,44 @@ fn caps() -> Caps {
     }
 }
 
+/// The CPU as a device. It lives as long as a handle on it or a buffer of it.
+pub(crate) struct Cpu {
+    /// This device, for its buffers, which keep it alive.
+    this: Weak<Cpu>,
+    /// The number of the device in the process.
+    id: u32,
+    caps: Caps,
+    pool: Arc<Pool>,
+    prepared: PreparedPlans,
+    kernels: AtomicU64,
+    dispatches: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
 impl Cpu {
+    /// A device with these limits for the planner, and a pool of its own of at most `limit` bytes.
+    fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
+        Arc::new_cyclic(|this| Cpu {
+            this: this.clone(),
+            id,
+            pool: Pool::new(id, &caps.name, limit),
+            caps,
+            prepared: PreparedPlans::default(),
+            kernels: AtomicU64::new(0),
+            dispatches: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+        })
+    }
+
+    /// Memory for at least `bytes` bytes.
+    fn memory(&self, bytes: usize) -> Result<CpuMemory> {
+        // whoever calls holds a handle, but while the last one is dropped
+        let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
+        self.pool.memory(self.this.upgrade().ok_or_else(gone)?, bytes)
+    }
+
     /// A device with its own memory pool, and at most `limit` bytes.
     pub fn new(id: u32, limit: Option<usize>) -> Arc<Cpu> {
         Cpu::with(id, caps(), limit)
@@ -67,7 +109,7 @@ impl Cpu {
 
     /// A buffer of memory that the caller already holds, without a copy.
     pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
-        Buffer::new(self.adopted(v))
+        Buffer::new(self.pool.adopted(self.clone(), v))
     }
 
     /// A buffer's memory, after a look that the range lies in it.
@@ -123,25 +165,18 @@ impl Backend for Cpu {
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.pool.fault("run")?;
-        let mut bound = Bound { bindings, temps: SmallVec::new(), cpu: self, rehearses: false };
+        let prepared = self.prepared.of(plan, &bindings).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
+        let mut run = Run { bindings, temps: SmallVec::new(), pool: &self.pool, rehearses: false };
         for bytes in &plan.temps {
-            bound.temps.push(self.allocate(*bytes)?);
+            run.temps.push(self.allocate(*bytes)?);
         }
         // a later kernel's scratch is there before an earlier one writes: the thread keeps the largest
         let rehearsals: &[bool] =
-            if bound.bindings.replaces && plan.kernels.len() > 1 { &[true, false] } else { &[false] };
+            if run.bindings.replaces && plan.kernels.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
-            bound.rehearses = *rehearses;
-            for kernel in &plan.kernels {
-                let done = match kernel.kind {
-                    KernelKind::Elementwise => elementwise::run(kernel, &bound),
-                    KernelKind::Reduce(_) => reduce::run(kernel, &bound),
-                    KernelKind::Row => row::run(kernel, &bound),
-                    // its operands' copies are found missing before it writes
-                    KernelKind::Matmul if *rehearses => Ok(()),
-                    KernelKind::Matmul => matmul::run(kernel, &bound),
-                };
-                done.map_err(|e| e.or_at(bound.bindings.line(kernel.node)))?;
+            run.rehearses = *rehearses;
+            for (ready, kernel) in prepared.iter().zip(&plan.kernels) {
+                ready.run(&run).map_err(|e| e.or_at(run.bindings.line(kernel.node)))?;
             }
         }
         self.kernels.fetch_add(plan.kernel_count() as u64, Relaxed);
@@ -159,6 +194,7 @@ impl Backend for Cpu {
         let stats = Stats {
             kernels: self.kernels.load(Relaxed),
             dispatches: self.dispatches.load(Relaxed),
+            prepares: self.prepared.made(),
             allocations,
             driver_allocations,
             bytes_in: self.bytes_in.load(Relaxed),

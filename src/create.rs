@@ -9,7 +9,7 @@ pub use literal::{LiteralArray, all_float_literals, literal};
 use crate::array::Array;
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::expr::{Arg, Expr, Kind, Operand, carry, cast, ufunc};
+use crate::expr::{Arg, Expr, NodeOp, Operand, carry, cast, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{arithmetic, logic};
 use line::Line;
@@ -86,7 +86,7 @@ macro_rules! like {
             let at = Location::caller();
             carry(at, || {
                 let node = x.checked()?;
-                let e = Expr::node(Kind::Fill(Scalar::Int($value)), node.shape.clone(), node.dtype, 0, at);
+                let e = Expr::fill(Scalar::Int($value), node.shape.clone(), node.dtype, at);
                 Ok(on_device_of(x, e, at))
             })
         }
@@ -122,15 +122,15 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
 
 /// A generator that runs where `x` lives: the node carries x's device without reading it.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
-    match &e.0.kind {
-        Kind::Fill(s) => Expr::node(Kind::Fill(*s), e.0.shape.clone(), e.0.dtype, x.0.device, at),
-        _ => e,
+    match e.0.number() {
+        Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
+        None => e,
     }
 }
 
 /// The index along an axis, as i32.
 pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
-    Expr::node(Kind::Iota(axis), shape, DType::I32, 0, at)
+    Expr::node(NodeOp::Iota(axis), smallvec![], shape, DType::I32, 0, at)
 }
 
 fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {

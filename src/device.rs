@@ -309,7 +309,7 @@ impl Device {
     /// constant has none left, and runs on the CPU if its device is gone, as other constants do.
     pub(crate) fn of(id: u32) -> Device {
         let (cpu, own) = cpu();
-        if id == 0 || id == own.id {
+        if id == 0 || id == own.id() {
             return cpu.clone();
         }
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);

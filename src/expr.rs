@@ -4,16 +4,18 @@
 //! ten kinds of node exist, and every operation of the library is made of them.
 
 mod build;
+mod node;
 
 pub(crate) use build::ufunc;
+pub(crate) use node::{Args, Binding, Node, NodeOp};
 
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Element, Scalar, sealed::Sealed};
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::layout::{self, Axes, AxesArg, IndexMode, Layout, Shape, View};
-use crate::ufunc::{Fold, Identity, Ufunc};
+use crate::layout::{self, AxesArg, Layout, Shape, View};
+use crate::ufunc::Fold;
 use half::{bf16, f16};
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -30,98 +32,6 @@ use std::sync::Arc;
 #[derive(Clone)]
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct Expr(pub(crate) Arc<Node>);
-
-/// One node of the DAG.
-pub(crate) struct Node {
-    pub kind: Kind,
-    pub shape: Shape,
-    pub dtype: DType,
-    /// The device of the stored arrays below; 0 where there is none.
-    pub device: u32,
-    pub location: &'static Location<'static>,
-}
-
-/// What a node is.
-pub(crate) enum Kind {
-    /// A stored array.
-    Leaf(Buffer, Box<Layout>),
-    /// A Rust number, or an expression of such numbers: it has no dtype of its own yet.
-    Weak(Scalar),
-    /// Every element is this number.
-    Fill(Scalar),
-    /// The index along an axis, as i32.
-    Iota(usize),
-    /// Word `word` of the random block of the element's row-major index, as u32.
-    Philox {
-        word: u8,
-        seed: u64,
-        stream: u32,
-    },
-    /// A row of the table; operands have the dtypes that its class asks for, and broadcast.
-    Ufunc(&'static Ufunc, SmallVec<[Expr; 3]>),
-    /// `astype`.
-    Cast(Expr),
-    View(Box<View>, Expr),
-    /// The elements in C order under another shape, where no view can say it.
-    Reshape(Expr),
-    /// Sorted axes, which go away.
-    Reduce(Fold, Axes, Expr),
-    /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
-    Matmul(Expr, Expr),
-    /// Elements of the second along an axis, at the positions of the first (i32 or i64); its axes take that axis' place.
-    Take {
-        indices: Expr,
-        source: Expr,
-        axis: usize,
-        mode: IndexMode,
-    },
-    Concat(usize, Vec<Expr>),
-    Failed(Error),
-}
-
-impl Node {
-    /// The nodes below, in order.
-    pub fn children(&self) -> impl Iterator<Item = &Expr> {
-        let (some, many): (SmallVec<[&Expr; 3]>, &[Expr]) = match &self.kind {
-            Kind::Leaf(..) | Kind::Weak(_) | Kind::Fill(_) | Kind::Iota(_) | Kind::Philox { .. } | Kind::Failed(_) => {
-                (smallvec![], &[])
-            }
-            Kind::Ufunc(_, args) => (smallvec![], args),
-            Kind::Concat(_, args) => (smallvec![], args),
-            Kind::Cast(a) | Kind::View(_, a) | Kind::Reshape(a) | Kind::Reduce(_, _, a) => (smallvec![a], &[]),
-            Kind::Matmul(a, b) => (smallvec![a, b], &[]),
-            Kind::Take { indices, source, .. } => (smallvec![indices, source], &[]),
-        };
-        some.into_iter().chain(many)
-    }
-
-    fn take_children(&mut self, into: &mut Vec<Expr>) {
-        match std::mem::replace(&mut self.kind, Kind::Iota(0)) {
-            Kind::Leaf(..) | Kind::Weak(_) | Kind::Fill(_) | Kind::Iota(_) | Kind::Philox { .. } | Kind::Failed(_) => {}
-            Kind::Ufunc(_, args) => into.extend(args),
-            Kind::Concat(_, args) => into.extend(args),
-            Kind::Cast(a) | Kind::View(_, a) | Kind::Reshape(a) | Kind::Reduce(_, _, a) => into.push(a),
-            Kind::Matmul(a, b) => into.extend([a, b]),
-            Kind::Take { indices, source, .. } => into.extend([indices, source]),
-        }
-    }
-}
-
-impl Drop for Node {
-    // a chain of a million nodes must not take a million stack frames
-    fn drop(&mut self) {
-        if self.children().next().is_none() {
-            return;
-        }
-        let mut stack = Vec::new();
-        self.take_children(&mut stack);
-        while let Some(expr) = stack.pop() {
-            if let Some(mut node) = Arc::into_inner(expr.0) {
-                node.take_children(&mut stack);
-            }
-        }
-    }
-}
 
 /// An operand: an expression, or a number that has no dtype yet.
 #[derive(Clone)]
@@ -146,9 +56,9 @@ pub trait Operand: Sealed {
 impl Sealed for Expr {}
 impl Operand for Expr {
     fn into_arg(self) -> Arg {
-        match self.0.kind {
-            Kind::Weak(s) => Arg::Scalar(s),
-            _ => Arg::Expr(self),
+        match self.0.untyped() {
+            Some(s) => Arg::Scalar(s),
+            None => Arg::Expr(self),
         }
     }
 }
@@ -187,31 +97,54 @@ numbers! {
 type Loc = &'static Location<'static>;
 
 impl Expr {
-    pub(crate) fn node(kind: Kind, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { kind, shape, dtype, device, location }))
+    /// An operation on operands whose types and shapes fit it.
+    pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, location }))
+    }
+
+    /// A node without operands.
+    pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, location }))
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
-        Expr::node(Kind::Failed(error), smallvec![], DType::F32, 0, location)
+        Expr::leaf(NodeOp::Failed, Binding::Failure(error), smallvec![], DType::F32, 0, location)
     }
 
     pub(crate) fn fill(value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
-        Expr::node(Kind::Fill(value), shape, dtype, 0, location)
+        Expr::fill_on(0, value, shape, dtype, location)
+    }
+
+    /// A fill that runs on a device though it reads nothing there.
+    pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
+        Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
+    }
+
+    /// A number that has no dtype of its own yet.
+    pub(crate) fn number(value: Scalar, location: Loc) -> Expr {
+        let dtype = value.default_dtype();
+        Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
+    }
+
+    /// An array in memory.
+    pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
+        let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
+        Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)
     }
 
     /// The error that the expression carries.
     pub(crate) fn error(&self) -> Option<&Error> {
-        match &self.0.kind {
-            Kind::Failed(e) => Some(e),
-            _ => None,
+        match &self.0.binding {
+            Binding::Failure(e) => Some(e),
+            Binding::None | Binding::Array { .. } | Binding::Number(_) | Binding::Random { .. } => None,
         }
     }
 
     /// The node, or the carried error.
     pub(crate) fn checked(&self) -> Result<&Node> {
-        match &self.0.kind {
-            Kind::Failed(e) => Err(e.clone()),
-            _ => Ok(&self.0),
+        match self.error() {
+            Some(e) => Err(e.clone()),
+            None => Ok(&self.0),
         }
     }
 
@@ -287,33 +220,40 @@ pub(crate) fn device_name(expr: &Expr) -> String {
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     let mut at = expr;
     loop {
-        if let Kind::Leaf(b, _) = &at.0.kind {
-            return Some(b);
+        if let Some((buffer, ..)) = at.0.stored() {
+            return Some(buffer);
         }
-        at = at.0.children().find(|c| c.0.device != 0)?;
+        at = at.0.args.iter().find(|c| c.0.device != 0)?;
     }
 }
 
 /// `astype`: nothing for the same type, and no detour by an integer type that held every value.
 pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
-    if e.error().is_some() || e.0.dtype == to && !matches!(e.0.kind, Kind::Weak(_)) {
+    if e.error().is_some() || e.0.dtype == to && e.0.untyped().is_none() {
         return e;
     }
-    match &e.0.kind {
-        Kind::Weak(s) => Expr::fill(*s, smallvec![], to, at),
-        Kind::Cast(from) if from.0.dtype.widens_to(e.0.dtype) => cast(from.clone(), to, at),
-        _ => {
-            let (shape, device) = (e.0.shape.clone(), e.0.device);
-            Expr::node(Kind::Cast(e), shape, to, device, at)
-        }
+    if let Some(s) = e.0.untyped() {
+        return Expr::fill(s, smallvec![], to, at);
     }
+    if let (NodeOp::Cast, [from]) = (&e.0.op, &e.0.args[..])
+        && from.0.dtype.widens_to(e.0.dtype)
+    {
+        return cast(from.clone(), to, at);
+    }
+    cast_always(e, to, at)
+}
+
+/// `astype` that no rewrite removes: for a half-precision operand of the same type a rounding to it.
+pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
+    let (shape, device) = (e.0.shape.clone(), e.0.device);
+    Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
 }
 
 /// A number alone becomes a 0-d array of its default dtype.
 pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
-    match &e.0.kind {
-        Kind::Weak(s) => Expr::fill(*s, smallvec![], s.default_dtype(), at),
-        _ => e,
+    match e.0.untyped() {
+        Some(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
+        None => e,
     }
 }
 
@@ -339,15 +279,20 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     if v.is_identity_of(&e.0.shape) {
         return e;
     }
-    let (dtype, device, shape) = (e.0.dtype, e.0.device, v.shape.clone());
-    match &e.0.kind {
-        Kind::Leaf(b, l) => Expr::node(Kind::Leaf(b.clone(), Box::new(l.view(&v))), shape, dtype, device, at),
-        Kind::Fill(s) => Expr::node(Kind::Fill(*s), shape, dtype, device, at),
-        Kind::View(inner, below) => {
-            Expr::node(Kind::View(Box::new(v.after(inner)), below.clone()), shape, dtype, device, at)
-        }
-        _ => Expr::node(Kind::View(Box::new(v), e), shape, dtype, device, at),
+    let (dtype, device) = (e.0.dtype, e.0.device);
+    if let Some((buffer, strides, offset)) = e.0.stored() {
+        let layout = Layout::view_of(strides, offset, &v);
+        return Expr::stored(buffer.clone(), layout, dtype, at);
     }
+    if let Some(s) = e.0.number() {
+        return Expr::fill_on(device, s, v.shape, dtype, at);
+    }
+    let (v, below) = match (&e.0.op, &e.0.args[..]) {
+        (NodeOp::View(inner), [below]) => (v.after(inner), below.clone()),
+        _ => (v, e),
+    };
+    let shape = v.shape.clone();
+    Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
 }
 
 /// The same elements in C order under another shape.
@@ -360,15 +305,15 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
             return Ok(e);
         }
         let (dtype, device) = (e.0.dtype, e.0.device);
-        if let Kind::Leaf(b, l) = &e.0.kind
-            && let Some(l) = l.reshape(&shape)
+        if let Some((buffer, ..)) = e.0.stored()
+            && let Some(l) = e.0.layout().and_then(|l| l.reshape(&shape))
         {
-            return Ok(Expr::node(Kind::Leaf(b.clone(), Box::new(l)), shape, dtype, device, at));
+            return Ok(Expr::stored(buffer.clone(), l, dtype, at));
         }
         if let Some(v) = View::reshape(&e.0.shape, &shape) {
             return Ok(apply_view(e, v, at));
         }
-        Ok(Expr::node(Kind::Reshape(e), shape, dtype, device, at))
+        Ok(Expr::node(NodeOp::Reshape, smallvec![e], shape, dtype, device, at))
     })
 }
 
@@ -381,11 +326,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         let sorted = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
         let n = layout::product(sorted.iter().map(|d| &shape[*d]));
         let kept: Shape = (0..shape.len()).filter(|d| !sorted.contains(d)).map(|d| shape[d]).collect();
-        let no_identity = match fold {
-            Fold::Ufunc(row) => matches!(row.name, "minimum" | "maximum"),
-            Fold::ArgMin | Fold::ArgMax => true,
+        // what no elements give
+        let empty = match fold {
+            Fold::Ufunc(row) => row.reduce.and_then(|r| r.empty),
+            Fold::ArgMin | Fold::ArgMax => None,
         };
-        if no_identity && n == 0 && !kept.contains(&0) {
+        if empty.is_none() && n == 0 && !kept.contains(&0) {
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
             return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
@@ -395,26 +341,25 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         }
         let dtype = if index { DType::I32 } else { e.0.dtype };
         let device = e.0.device;
-        // no elements: the neutral element everywhere, and no kernel
+        // no elements: the same number everywhere, and no kernel
         if n == 0
             && !kept.contains(&0)
-            && let Fold::Ufunc(row) = fold
-            && let Some(r) = row.reduce
+            && let Some(number) = empty
         {
             // lengths that only a 0 beside them made possible
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
-            let one = matches!(r.identity, Identity::One);
+            let number = if number.is_finite() { Scalar::Int(number as i128) } else { Scalar::Float(number) };
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
                 false => kept,
             };
-            return Ok(Expr::node(Kind::Fill(Scalar::Int(one as i128)), full, dtype, device, at));
+            return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
         // nothing to reduce: a position is 0, everything else is the value
         let out = if sorted.is_empty() {
-            if index { Expr::node(Kind::Fill(Scalar::Int(0)), shape.clone(), dtype, device, at) } else { e }
+            if index { Expr::fill_on(device, Scalar::Int(0), shape.clone(), dtype, at) } else { e }
         } else {
-            Expr::node(Kind::Reduce(fold, sorted.clone(), e), kept, dtype, device, at)
+            Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at)
         };
         if !axes.keep {
             return Ok(out);

@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
-use crate::expr::{Expr, Kind, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::kernel::IndexMode;
 use crate::layout::{self, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
 use crate::ufunc::{arithmetic, logic};
@@ -265,6 +265,6 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         out.extend(shape[axis + 1..].iter().copied());
         layout::size_of_shape(&out).map_err(|f| f.at("take", at))?;
         let dtype = source.0.dtype;
-        Ok(Expr::node(Kind::Take { indices: i, source, axis, mode }, out, dtype, device, at))
+        Ok(Expr::node(NodeOp::Take { axis, mode }, smallvec![i, source], out, dtype, device, at))
     })
 }

@@ -15,7 +15,6 @@ pub(crate) use crate::ufunc::Fold;
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -83,7 +82,7 @@ pub(crate) struct Store {
 }
 
 /// One step of a kernel. Numbers are values, unless said.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
     /// `loads[n]`.
     Load(usize),
@@ -112,8 +111,47 @@ pub(crate) enum Op {
     Dot,
 }
 
+impl Op {
+    /// The values that the operation reads.
+    pub fn operands(&self) -> SmallVec<[usize; 3]> {
+        match self {
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
+            Op::Ufunc(_, args) => args.clone(),
+            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
+            Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
+        }
+    }
+
+    /// Gives the values that the operation reads other numbers.
+    pub fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
+        match self {
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
+            Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
+            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number(*a),
+            Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+        }
+    }
+
+    /// How many of the plan's run-time scalars there must be for this operation.
+    pub fn scalars(&self) -> usize {
+        match self {
+            Op::Scalar(n) => n + 1,
+            Op::Philox { slots, .. } => slots.iter().max().map_or(0, |n| n + 1),
+            Op::Load(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Reduce(..)
+            | Op::Dot => 0,
+        }
+    }
+}
+
 /// A value of a kernel.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
     pub op: Op,
     /// f16 and bf16 values are f32 that need not be rounded; narrow integers are in range.
@@ -191,6 +229,12 @@ pub(crate) struct Output {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub inputs: Vec<DType>,
+    /// For each input, whether it may be the memory that the first output is written to.
+    pub aliased: Vec<bool>,
+    /// Numbers plans in the order in which they were made; a number is never given twice.
+    pub id: u64,
+    /// Whether the plan is kept for later evaluations, so that what is made for it is worth keeping.
+    pub is_kept: bool,
     /// The type of each run-time scalar.
     pub scalars: Vec<DType>,
     /// Bytes of each temporary buffer.
@@ -276,28 +320,6 @@ impl Plan {
     /// Dispatches of all kernels.
     pub fn dispatches(&self) -> usize {
         self.kernels.iter().map(|k| k.windows.len()).sum()
-    }
-}
-
-// Hash and equality of what a pipeline is made from: not extents, strides and offsets, which are data.
-impl Hash for Op {
-    fn hash<H: Hasher>(&self, h: &mut H) {
-        std::mem::discriminant(self).hash(h);
-        match self {
-            Op::Load(n) | Op::Scalar(n) | Op::Cast(n) | Op::Round(n) => n.hash(h),
-            Op::Constant(bits) => bits.hash(h),
-            Op::Index { .. } | Op::Dot => {}
-            Op::Ufunc(row, args) => {
-                row.name.hash(h);
-                args.hash(h);
-            }
-            Op::Gather { load, index, mode, .. } => (load, index, mode).hash(h),
-            Op::Philox { index, word, slots } => (index, word, slots).hash(h),
-            Op::Reduce(fold, arg) => {
-                fold.name().hash(h);
-                arg.hash(h);
-            }
-        }
     }
 }
 
@@ -394,6 +416,12 @@ impl fmt::Display for Plan {
             write!(f, "{}s{i} {dtype}", if i == 0 { first } else { ", " })?;
         }
         if !(self.inputs.is_empty() && self.scalars.is_empty()) {
+            writeln!(f)?;
+        }
+        for (i, bytes) in self.temps.iter().enumerate() {
+            write!(f, "{}temp{i} {bytes} B", if i == 0 { "  temporaries: " } else { ", " })?;
+        }
+        if !self.temps.is_empty() {
             writeln!(f)?;
         }
         let mut i = 0;

@@ -91,6 +91,30 @@ pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     Ok(n as usize)
 }
 
+/// The lowest and the highest element that strides lead to, counted from the element with index 0 everywhere; none where
+/// there is no index.
+pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
+    let (mut low, mut high) = (0isize, 0isize);
+    for (n, s) in shape.iter().zip(strides) {
+        let reach = (*n as isize - 1).saturating_mul(*s);
+        low = low.saturating_add(reach.min(0));
+        high = high.saturating_add(reach.max(0));
+    }
+    (!shape.contains(&0)).then_some((low, high))
+}
+
+/// Whether the elements follow each other in C order without a gap.
+pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
+    let mut step = 1isize;
+    for d in (0..shape.len()).rev() {
+        if shape[d] != 1 && strides[d] != step {
+            return shape.contains(&0);
+        }
+        step = step.saturating_mul(shape[d].max(1) as isize);
+    }
+    true
+}
+
 /// Where the elements of an array are in its buffer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
@@ -123,23 +147,21 @@ impl Layout {
     }
 
     pub fn view(&self, view: &View) -> Layout {
+        Layout::view_of(&self.strides, self.offset, view)
+    }
+
+    /// The layout of a view of elements that lie at these strides.
+    pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
             // no element: nothing may be reached by a stride either
             return Layout::c(&view.shape);
         }
-        let (strides, offset) = view.apply(&self.strides, self.offset as isize);
+        let (strides, offset) = view.apply(strides, offset as isize);
         Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
     pub fn is_c_contiguous(&self) -> bool {
-        let mut step = 1isize;
-        for d in (0..self.shape.len()).rev() {
-            if self.shape[d] != 1 && self.strides[d] != step {
-                return self.shape.contains(&0);
-            }
-            step = step.saturating_mul(self.shape[d].max(1) as isize);
-        }
-        true
+        is_c_contiguous(&self.shape, &self.strides)
     }
 
     /// Whether two indices can share an element (broadcast axes, sliding windows). May say yes where they do not.
@@ -203,19 +225,6 @@ impl Layout {
         }
         Some(Layout { shape: to.into(), strides, offset: self.offset })
     }
-}
-
-/// First and one past the last element that indices below `shape` touch.
-pub(crate) fn span(shape: &[usize], strides: &[isize], offset: usize) -> (usize, usize) {
-    if shape.contains(&0) {
-        return (offset, offset);
-    }
-    let (mut lo, mut hi) = (offset as isize, offset as isize);
-    for (n, s) in shape.iter().zip(strides) {
-        let reach = (*n as isize - 1) * s;
-        if reach < 0 { lo += reach } else { hi += reach }
-    }
-    (lo.max(0) as usize, hi.max(0) as usize + 1)
 }
 
 /// The storage order of an elementwise result: that of its operands where they agree, else C. `order[0]` is the
@@ -283,7 +292,7 @@ mod tests {
         let steps = SliceItem::Range { start: Some(far as isize - 1), end: None, step: -(1 << 32) };
         let l = Layout::c(&[4, far]).view(&View::slice(&[4, far], &[last, steps]).unwrap());
         assert_eq!((&l.shape[..], &l.strides[..], l.offset), (&[2][..], &[-(1isize << 32)][..], 4 * far - 1));
-        assert_eq!(span(&l.shape, &l.strides, l.offset), (4 * far - 1 - (1 << 32), 4 * far));
+        assert_eq!(span_of(&l.shape, &l.strides), Some((-(1 << 32), 0)));
         assert_eq!(l.reshape(&[1, 2, 1]).unwrap().strides[1], -(1 << 32));
         assert!(!l.may_overlap_itself());
     }

@@ -8,7 +8,7 @@ use reductions::rounded;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
-use crate::expr::{Expr, Kind, Operand, carry, cast, common, operand, ufunc, view};
+use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, ufunc, view};
 use crate::layout::{self, Shape, View};
 use crate::ufunc::{arithmetic, logic};
 use half::{bf16, f16};
@@ -191,7 +191,7 @@ impl Expr {
     #[track_caller]
     pub fn astype(&self, dtype: DType) -> Expr {
         let at = Location::caller();
-        if dtype.is_half() && self.error().is_none() && self.0.dtype == dtype && !matches!(self.0.kind, Kind::Weak(_)) {
+        if dtype.is_half() && self.error().is_none() && self.0.dtype == dtype && self.0.untyped().is_none() {
             return rounded(self, at);
         }
         cast(self.clone(), dtype, at)
@@ -243,7 +243,7 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
         shape.extend([m, n]);
         layout::size_of_shape(&shape).map_err(|f| f.at("matmul", at))?;
         // modulo 2^32, and so modulo every narrower width; a bool is whether there is any product
-        let product = cast(Expr::node(Kind::Matmul(x, y), shape, dtype.dot(), device, at), dtype, at);
+        let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {
             gone.push(batch);
@@ -327,6 +327,6 @@ fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
         shape[axis] = total;
         layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
         let parts = parts.into_iter().map(|p| cast(p, dtype, at)).collect();
-        Ok(Expr::node(Kind::Concat(axis, parts), shape, dtype, device, at))
+        Ok(Expr::node(NodeOp::Concat { axis }, parts, shape, dtype, device, at))
     })
 }

@@ -2,28 +2,34 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `buffers.rs` places temporaries. Plans
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
+//! `join.rs` joins kernels that read the same memory; `buffers.rs` places temporaries. Plans
 //! are cached by their whole key.
 
 mod buffers;
 mod fuse;
 mod graph;
+mod join;
 mod lower;
 mod price;
+mod product;
 mod shape;
 
 pub(crate) use fuse::Stored;
+#[cfg(test)]
+pub(crate) use product::passes as product_passes;
 
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::expr::{Expr, Kind, Node};
+use crate::expr::{Expr, Node, NodeOp};
 use crate::kernel::{Caps, Plan};
 use crate::layout::{Layout, View};
+use lru::LruCache;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 /// Where a write goes: the plan's first output is this layout of an existing buffer.
 pub(crate) struct Target<'a> {
@@ -52,45 +58,80 @@ pub(crate) struct Cached {
     pub work: u64,
 }
 
-type Cache = HashMap<u64, Vec<(Box<[u64]>, Arc<Cached>)>, BuildHasherDefault<Identity>>;
+/// Plans by their whole key. The least recently used go first.
+struct Cache {
+    plans: LruCache<Box<[u64]>, Arc<Cached>, BuildHasherDefault<KeyHasher>>,
+    /// Words of all keys, and the most that are kept.
+    words: usize,
+    limit: usize,
+}
 
-/// The key is a hash already.
+/// Hashes a key by its words: quick, and the whole key is compared anyway.
 #[derive(Default)]
-struct Identity(u64);
-impl std::hash::Hasher for Identity {
+struct KeyHasher(u64);
+
+impl std::hash::Hasher for KeyHasher {
     fn finish(&self) -> u64 {
         self.0
     }
     fn write(&mut self, bytes: &[u8]) {
-        for b in bytes {
-            self.0 = self.0.rotate_left(8) ^ *b as u64;
+        for word in bytes.chunks_exact(8) {
+            self.write_u64(u64::from_le_bytes(word.try_into().unwrap_or_default()));
         }
     }
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
     fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 }
 
-/// Entries of a thread's cache, and of the shared one, before it is emptied.
-const LOCAL: usize = 256;
-const SHARED: usize = 4096;
+/// Words of keys that a thread keeps, and that all threads share: 2 MiB and 32 MiB. A plan is about as large as its key.
+const LOCAL_WORDS: usize = 1 << 18;
+const SHARED_WORDS: usize = 1 << 22;
 /// Longer keys are not worth their memory.
 const LONGEST_KEY: usize = 1 << 16;
 
-thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::default();
-}
-static SHARED_CACHE: Mutex<Option<Cache>> = Mutex::new(None);
-
-fn find(cache: &Cache, hash: u64, key: &[u64]) -> Option<Arc<Cached>> {
-    cache.get(&hash)?.iter().find(|(k, _)| **k == *key).map(|(_, p)| p.clone())
-}
-
-fn insert(cache: &mut Cache, limit: usize, hash: u64, key: &[u64], plan: &Arc<Cached>) {
-    if cache.len() >= limit {
-        cache.clear();
+impl Cache {
+    fn new(limit: usize) -> Cache {
+        Cache { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), words: 0, limit }
     }
-    cache.entry(hash).or_default().push((key.into(), plan.clone()));
+
+    fn find(&mut self, key: &[u64]) -> Option<Arc<Cached>> {
+        self.plans.get(key).cloned()
+    }
+
+    fn insert(&mut self, key: &[u64], plan: &Arc<Cached>) {
+        if self.plans.put(key.into(), plan.clone()).is_none() {
+            self.words += key.len();
+        }
+        while self.words > self.limit
+            && let Some((old, _)) = self.plans.pop_lru()
+        {
+            self.words -= old.len();
+        }
+    }
+}
+
+thread_local! {
+    /// The first look-up takes no lock.
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(LOCAL_WORDS));
+}
+static SHARED_CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(|| Mutex::new(Cache::new(SHARED_WORDS)));
+
+/// The plan of a key, if this thread or another one has made it.
+fn find(key: &[u64]) -> Option<Arc<Cached>> {
+    CACHE.with_borrow_mut(|c| c.find(key)).or_else(|| {
+        let found = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).find(key)?;
+        CACHE.with_borrow_mut(|c| c.insert(key, &found));
+        Some(found)
+    })
+}
+
+fn keep(key: &[u64], plan: &Arc<Cached>) {
+    CACHE.with_borrow_mut(|c| c.insert(key, plan));
+    SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
 
 /// Whether `CUPRIC_DEBUG` asks for plans; read once.
@@ -102,8 +143,10 @@ fn prints_plans() -> bool {
 /// What of an expression is computed, and the view of it that the expression is: a view of a product, of joined parts or
 /// of a reshaped copy is a view of its result, which costs nothing.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
-    match &e.0.kind {
-        Kind::View(v, below) if matches!(below.0.kind, Kind::Matmul(..) | Kind::Concat(..) | Kind::Reshape(_)) => {
+    match (&e.0.op, &e.0.args[..]) {
+        (NodeOp::View(v), [below])
+            if matches!(below.0.op, NodeOp::Matmul | NodeOp::Concat { .. } | NodeOp::Reshape) =>
+        {
             (below, Some(v))
         }
         _ => (e, None),
@@ -113,15 +156,8 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
 /// Plans the evaluation of `roots` on a device, or finds the plan made before.
 pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, device: u32) -> Result<Planned> {
     let mut graph = graph::Walk::new(roots, target.as_ref(), device)?;
-    let (key, hash) = graph.key();
-    let long = key.len() > LONGEST_KEY;
-    let found = CACHE.with_borrow(|c| find(c, hash, key)).or_else(|| {
-        let shared = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner());
-        let found = find(shared.as_ref()?, hash, key)?;
-        CACHE.with_borrow_mut(|c| insert(c, LOCAL, hash, key, &found));
-        Some(found)
-    });
-    let plan = match found {
+    let long = graph.key().len() > LONGEST_KEY;
+    let plan = match find(graph.key()) {
         Some(plan) => plan,
         None => {
             if long {
@@ -129,13 +165,11 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
             }
             let (arena, _) = graph.arena();
             let output_of = arena.output_of.clone();
-            let (plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+            let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+            plan.is_kept = !long;
             let plan = Arc::new(Cached { plan, output_of, in_place, work });
             if !long {
-                let (key, hash) = graph.key();
-                CACHE.with_borrow_mut(|c| insert(c, LOCAL, hash, key, &plan));
-                let mut shared = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner());
-                insert(shared.get_or_insert_default(), SHARED, hash, key, &plan);
+                keep(graph.key(), &plan);
             }
             plan
         }
@@ -145,6 +179,11 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &Caps, dev
     }
     let (inputs, scalars) = graph.bindings();
     Ok(Planned { plan, inputs, scalars, lines: graph.lines() })
+}
+
+/// The key of a plan on a device of number 1, for tests.
+pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
+    Ok(graph::Walk::new(roots, None, 1)?.key().to_vec())
 }
 
 /// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to

@@ -4,7 +4,7 @@
 use crate::array::Array;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, Kind, Operand, carry, cast, ufunc};
+use crate::expr::{Arg, Binding, Expr, NodeOp, Operand, carry, cast, ufunc};
 use crate::layout::{self, IntoShape, Shape, shape_arg};
 use crate::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
@@ -74,7 +74,8 @@ impl Rng {
                 let detail = format!("{n} elements; one stream counts 2^32");
                 return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
             }
-            make(&|word| Expr::node(Kind::Philox { word, seed, stream }, shape.clone(), DType::U32, 0, at))
+            let bound = || Binding::Random { seed, stream };
+            make(&|word| Expr::leaf(NodeOp::Philox { word }, bound(), shape.clone(), DType::U32, 0, at))
         })
     }
 

@@ -1,26 +1,33 @@
 //! Floor 1: how a scalar function becomes a loop, compiled once for each instruction set and chosen at run time.
 //!
-//! A function is a type that implements [`Call`]; it is known at compile time and inlined into each loop form, so
-//! that LLVM vectorises it with the instruction set of that form.
+//! A function is a type that implements [`ScalarFn`]; it is known at compile time and inlined into each loop form, so
+//! that LLVM vectorises it with the instruction set of that form. [`Forms::of`] makes all loops of one function: **a new
+//! loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**, and no row changes.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A loop over `n` elements. Operands that the function does not have are ignored. `out` shares no byte with an
-/// operand (for [`Loops::fold`] and [`Loops::accumulate`] it is read too).
+/// A loop over `n` elements. Operands that the function does not have are ignored.
+///
+/// # Safety
+///
+/// Each operand that the function has leads to `n` readable elements of its type, aligned, and `out` to as many
+/// writable ones as the form says ([`LANES`] for a fold, else `n`). `out` shares no byte with an operand. A fold and an
+/// accumulation read `out` too, so its elements must hold values.
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
-pub(crate) trait Call<A: Copy, B, C, R> {
+pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     fn call(a: A, b: B, c: C) -> R;
-    /// Whether there is a cheaper function for some operands, [`Call::near`], with the same results.
-    const HAS_NEAR: bool = false;
-    /// Whether the cheaper function serves.
+    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which gives the same bits there.
+    const HAS_FAST_PATH: bool = false;
+    /// Whether the cheaper function may be called for this operand.
     #[inline(always)]
-    fn is_near(_: A) -> bool {
+    fn on_fast_path(_: A) -> bool {
         false
     }
+    /// The cheaper function, for operands that are all on the fast path.
     #[inline(always)]
-    fn near(a: A, b: B, c: C) -> R {
+    fn fast_path(a: A, b: B, c: C) -> R {
         Self::call(a, b, c)
     }
 }
@@ -92,20 +99,48 @@ impl Loops {
     }
 }
 
-macro_rules! forms {
+/// All loops of one function of one compute type.
+#[derive(Clone, Copy)]
+pub(crate) struct Forms {
+    /// Element by element.
+    pub map: Loops,
+    /// Lanes of one run of elements; only of a function that reduces.
+    pub fold: Option<Loops>,
+    /// One run of elements into another; only of a function that reduces.
+    pub accumulate: Option<Loops>,
+}
+
+impl Forms {
+    /// The loops of `F`, which has `arity` operands. Evaluated at compile time: a loop that the result does not point
+    /// to is not compiled, so a function that does not reduce has the code of its map alone.
+    pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(arity: usize, reduces: bool) -> Forms {
+        Forms {
+            map: match arity {
+                1 => Loops::unary::<A, B, C, R, F>(),
+                2 => Loops::binary::<A, B, C, R, F>(),
+                _ => Loops::ternary::<A, B, C, R, F>(),
+            },
+            fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
+            accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
+        }
+    }
+}
+
+/// Writes one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set.
+macro_rules! loop_form {
     ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
         mod $module {
             use super::*;
-            // SAFETY: see `Loops::$form`; each body forms slices of exactly the `n` elements that it is promised.
+            // SAFETY: as `Loop` says; each body forms slices of exactly the elements that it is promised there.
             #[inline(always)]
-            unsafe fn body<$($g: Copy,)* F: Call<$($g),*>>(
+            unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
                 unsafe { $body }
             }
             // SAFETY: as `body`.
-            pub unsafe fn portable<$($g: Copy,)* F: Call<$($g),*>>(
+            pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
@@ -113,7 +148,7 @@ macro_rules! forms {
             // SAFETY: as `body`; called only where `isa` has found the features.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
-            pub unsafe fn avx2<$($g: Copy,)* F: Call<$($g),*>>(
+            pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
@@ -121,7 +156,7 @@ macro_rules! forms {
             // SAFETY: as `body`; called only where `isa` has found the features.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
-            pub unsafe fn avx512<$($g: Copy,)* F: Call<$($g),*>>(
+            pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
@@ -129,7 +164,7 @@ macro_rules! forms {
         }
         impl Loops {
             $(#[$doc])*
-            pub const fn $form<$($g: Copy,)* F: Call<$($g),*>>() -> Loops {
+            pub const fn $form<$($g: Copy,)* F: ScalarFn<$($g),*>>() -> Loops {
                 #[cfg(target_arch = "x86_64")]
                 return Loops([$module::portable::<$($g,)* F>, $module::avx2::<$($g,)* F>, $module::avx512::<$($g,)* F>]);
                 #[cfg(not(target_arch = "x86_64"))]
@@ -153,16 +188,16 @@ unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
     unsafe { std::slice::from_raw_parts_mut(p as *mut T, n) }
 }
 
-forms! {
+loop_form! {
     /// `out[i] = f(a[i])`
-    unary, form1, <A, B, C, R>, |n, a, b, c, out| {
+    unary, map1, <A, B, C, R>, |n, a, b, c, out| {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
         // operands that a function ignores are any value of their type
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
-        // one far operand sends the whole run the long way: a choice per element would not vectorise
-        if F::HAS_NEAR && a.iter().fold(true, |near, x| near & F::is_near(*x)) {
+        // one operand off the fast path takes the whole run off it: a choice for each element would not vectorise
+        if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
             for i in 0..n {
-                out[i] = F::near(a[i], b, c);
+                out[i] = F::fast_path(a[i], b, c);
             }
             return;
         }
@@ -171,9 +206,9 @@ forms! {
         }
     }
 }
-forms! {
+loop_form! {
     /// `out[i] = f(a[i], b[i])`
-    binary, form2, <A, B, C, R>, |n, a, b, c, out| {
+    binary, map2, <A, B, C, R>, |n, a, b, c, out| {
         let (a, b, out) = (slice::<A>(a, n), slice::<B>(b, n), slice_mut::<R>(out, n));
         let c: C = std::mem::zeroed();
         for i in 0..mutant!(loop_tail_dropped, if n > 8 { n / 8 * 8 } else { n }, n) {
@@ -181,18 +216,18 @@ forms! {
         }
     }
 }
-forms! {
+loop_form! {
     /// `out[i] = f(a[i], b[i], c[i])`
-    ternary, form3, <A, B, C, R>, |n, a, b, c, out| {
+    ternary, map3, <A, B, C, R>, |n, a, b, c, out| {
         let (a, b, c, out) = (slice::<A>(a, n), slice::<B>(b, n), slice::<C>(c, n), slice_mut::<R>(out, n));
         for i in 0..n {
             out[i] = F::call(a[i], b[i], c[i]);
         }
     }
 }
-forms! {
+loop_form! {
     /// `out[l] = f(out[l], a[i])` for every `i` with `i % LANES == l`, in order; `n` is a multiple of [`LANES`].
-    fold, form_fold, <A, B, C, R>, |n, a, b, c, out| {
+    fold, fold_lanes, <A, B, C, R>, |n, a, b, c, out| {
         let (a, out) = (slice::<B>(a, n), slice_mut::<R>(out, LANES));
         let c: C = std::mem::zeroed();
         let acc: &mut [A] = slice_mut(out.as_mut_ptr() as *mut u8, LANES);
@@ -208,9 +243,9 @@ forms! {
         acc.copy_from_slice(&lanes);
     }
 }
-forms! {
+loop_form! {
     /// `out[i] = f(out[i], a[i])`
-    accumulate, form_acc, <A, B, C, R>, |n, a, b, c, out| {
+    accumulate, accumulate_elements, <A, B, C, R>, |n, a, b, c, out| {
         let (a, acc) = (slice::<B>(a, n), slice_mut::<A>(out, n));
         let c: C = std::mem::zeroed();
         for i in 0..n {

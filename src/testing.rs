@@ -1,6 +1,7 @@
 //! What the tests in `tests/` need and nobody else: the table of functions as plain data, a function by its
 //! name, and the scalar interpreter of expressions.
 
+mod contract;
 mod faults;
 mod interpret;
 mod plans;
@@ -9,6 +10,7 @@ mod plans;
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::mutants::LIST;
 
+pub use contract::{Bound, Promise, contract, promised};
 pub use faults::*;
 pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;
@@ -16,7 +18,7 @@ pub use plans::*;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::expr::{Expr, Operand, ufunc};
-use crate::ufunc::{Bound, Class, Ufunc, arithmetic, float, logic, special};
+use crate::ufunc::{Class, Ufunc, arithmetic, float, logic, special};
 use std::panic::Location;
 
 /// The exact function of floats; operands that a function does not have are ignored.
@@ -56,7 +58,7 @@ impl Row {
 
     /// Whether it keeps the bits of a NaN.
     pub fn keeps_nan(&self) -> bool {
-        matches!(self.0.name, "positive" | "select")
+        self.0.properties.moves_bits
     }
 
     /// The type to which operands of a type are cast first.
@@ -100,28 +102,6 @@ impl Row {
     /// Where the function is interesting.
     pub fn domain(&self) -> [f64; 2] {
         self.0.domain
-    }
-
-    /// The table's error bound, as the contract spells bounds.
-    pub fn bound(&self, dtype: DType, gpu: bool) -> String {
-        let result = self.result(dtype);
-        if !result.is_float() {
-            return "0".into();
-        }
-        let column = match (result, gpu) {
-            (DType::F64, _) => 2,
-            (DType::F32, true) => 1,
-            (DType::F32, false) => 0,
-            _ => 3,
-        };
-        match self.0.bounds[column] {
-            Bound::Ulp(u) if u <= 0.5 => "0".into(),
-            Bound::Ulp(u) => format!("{u}"),
-            Bound::UlpOr(u, a) => format!("{u}+{a:e}"),
-            Bound::UlpOrScaled(u, a) => format!("max:{u}:{a:e}"),
-            Bound::UlpOfLargest(u) => format!("large:{u}"),
-            Bound::Lgamma(u, a) => format!("lgamma:{u}:{a:e}"),
-        }
     }
 
     /// The function of operands.

@@ -1,22 +1,29 @@
 //! Floor 2: the table of elementwise functions.
 //!
 //! A [`Ufunc`] is one row: name, operands, type signature, one scalar Rust function for each compute type, WGSL text,
-//! an exact reference, a test domain and error bounds. Planner, methods, shader text, CPU loops, tests and docs are
-//! read from it. The rows stand in `ufunc/float.rs`, `ufunc/arithmetic.rs` and `ufunc/logic.rs`; **a new function is
-//! one new row there**. `ufunc/cast.rs` holds the conversions between types.
+//! an exact reference, a test domain and properties. Planner, methods, shader text, CPU loops, tests and docs are
+//! read from it, and nobody asks a row for its name but to print it. The rows stand in `ufunc/arithmetic.rs`,
+//! `ufunc/float.rs`, `ufunc/special.rs` and `ufunc/logic.rs`; **a new function is one new row there**.
+//! `ufunc/define.rs` lists the columns, `ufunc/intern.rs` says when two rows are equal, and `ufunc/cast.rs` holds the
+//! conversions between types.
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
+mod define;
 pub(crate) mod float;
 pub(crate) mod integer;
+pub(crate) mod intern;
 pub(crate) mod logic;
 pub(crate) mod special;
 
+pub(crate) use define::define;
+
 use crate::dtype::{Compute, DType};
-use crate::simd::Loops;
+use crate::simd::{Forms, Loops};
+use std::cmp::Ordering;
 
 /// What types a function takes and gives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
     /// Any number; works in and gives its float type (f32 for integers and bool).
     Float,
@@ -56,24 +63,9 @@ impl Class {
     }
 }
 
-/// How far a result may be from the exact one.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Bound {
-    /// Units in the last place of the result.
-    Ulp(f64),
-    /// ULP, or an absolute distance.
-    UlpOr(f64, f64),
-    /// ULP, or a distance relative to `max(|x|, 1)`.
-    UlpOrScaled(f64, f64),
-    /// ULP of the larger of the result and the largest operand.
-    UlpOfLargest(f64),
-    /// ULP, or an absolute distance where −11 < x < −2.
-    Lgamma(f64, f64),
-}
-
 /// The neutral element of a reduction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Identity {
+pub(crate) enum Neutral {
     /// 0; for floats −0, which leaves every sum as it is.
     Zero,
     One,
@@ -81,54 +73,110 @@ pub(crate) enum Identity {
     Highest,
 }
 
-impl Identity {
+impl Neutral {
     /// As bits of a compute type.
     pub fn bits(self, compute: Compute) -> u64 {
         use Compute::*;
-        match (mutant!(max_starts_at_0, if self == Identity::Lowest { Identity::Zero } else { self }, self), compute) {
-            (Identity::Zero, F32) => (-0.0f32).to_bits() as u64,
-            (Identity::Zero, F64) => (-0.0f64).to_bits(),
-            (Identity::Zero, _) => 0,
-            (Identity::One, F32) => 1f32.to_bits() as u64,
-            (Identity::One, F64) => 1f64.to_bits(),
-            (Identity::One, _) => 1,
-            (Identity::Lowest, F32) => f32::NEG_INFINITY.to_bits() as u64,
-            (Identity::Lowest, F64) => f64::NEG_INFINITY.to_bits(),
-            (Identity::Lowest, I32) => i32::MIN as u32 as u64,
-            (Identity::Lowest, I64) => i64::MIN as u64,
-            (Identity::Lowest, _) => 0,
-            (Identity::Highest, F32) => f32::INFINITY.to_bits() as u64,
-            (Identity::Highest, F64) => f64::INFINITY.to_bits(),
-            (Identity::Highest, I32) => i32::MAX as u64,
-            (Identity::Highest, U32) => u32::MAX as u64,
-            (Identity::Highest, I64) => i64::MAX as u64,
-            (Identity::Highest, U64) => u64::MAX,
-            (Identity::Highest, Bool) => 1,
+        match (mutant!(max_starts_at_0, if self == Neutral::Lowest { Neutral::Zero } else { self }, self), compute) {
+            (Neutral::Zero, F32) => (-0.0f32).to_bits() as u64,
+            (Neutral::Zero, F64) => (-0.0f64).to_bits(),
+            (Neutral::Zero, _) => 0,
+            (Neutral::One, F32) => 1f32.to_bits() as u64,
+            (Neutral::One, F64) => 1f64.to_bits(),
+            (Neutral::One, _) => 1,
+            (Neutral::Lowest, F32) => f32::NEG_INFINITY.to_bits() as u64,
+            (Neutral::Lowest, F64) => f64::NEG_INFINITY.to_bits(),
+            (Neutral::Lowest, I32) => i32::MIN as u32 as u64,
+            (Neutral::Lowest, I64) => i64::MIN as u64,
+            (Neutral::Lowest, _) => 0,
+            (Neutral::Highest, F32) => f32::INFINITY.to_bits() as u64,
+            (Neutral::Highest, F64) => f64::INFINITY.to_bits(),
+            (Neutral::Highest, I32) => i32::MAX as u64,
+            (Neutral::Highest, U32) => u32::MAX as u64,
+            (Neutral::Highest, I64) => i64::MAX as u64,
+            (Neutral::Highest, U64) => u64::MAX,
+            (Neutral::Highest, Bool) => 1,
         }
     }
 }
 
-/// A binary function as a reduction: its neutral element and loops.
+/// A binary function as a reduction.
 #[derive(Clone, Copy)]
 pub(crate) struct Reduction {
-    pub identity: Identity,
-    /// By compute type: lanes of one run of elements.
-    pub fold: [Option<Loops>; Compute::COUNT],
-    /// By compute type: `acc[i] = f(acc[i], x[i])`.
-    pub accumulate: [Option<Loops>; Compute::COUNT],
+    /// The method that users call.
+    pub method: &'static str,
+    pub neutral: Neutral,
+    /// What a reduction of no elements gives; none where it is refused. A sum gives 0, though −0 is its neutral element.
+    pub empty: Option<f64>,
+    /// Whether a reduction of floats gives the same bits in any order, as that of a minimum does. Where it does not, a
+    /// plan keeps the order of a reduction's tree, whatever it is fused with. Of integers and bool any order will do.
+    pub reorders_floats: bool,
+}
+
+/// What a comparison asks of its two operands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl Comparison {
+    /// The answer for operands that stand like this to each other.
+    pub fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterEqual => order.is_ge(),
+        }
+    }
+}
+
+/// What the planner and the backends ask of a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Properties {
+    /// What a comparison asks; none of a row that compares nothing.
+    pub compares: Option<Comparison>,
+    /// What one evaluation costs, in additions: whether it is worth storing depends on it.
+    pub cost: u32,
+    /// What a driver's compiler has to do for its text of floats, in additions. A software driver takes up to a
+    /// millisecond for 1. Sine with its reduction of large arguments, for one, is hundreds of instructions.
+    pub shader_cost: u32,
+    /// f16 and bf16 operands are rounded to their own width first (comparisons, tests, steps).
+    pub rounds_first: bool,
+    /// Of floats the result is a number of the operands' type whatever they are, so that nothing is rounded.
+    pub never_rounds: bool,
+    /// Gives the bits of one of its operands, so that a kernel that only does this need not know what they mean.
+    pub moves_bits: bool,
+    /// Of integers in the range of a narrow type it gives one in that range: no wrap is needed after it.
+    pub keeps_range: bool,
+    /// Of floats its WGSL text picks an operand or works on bits, so that no compiler folds it with its neighbours.
+    pub opaque: bool,
+    /// Of floats: a compiler that knows two operands to be equal cannot change a bit by it. It makes `2·x` of `x + x`,
+    /// which is right, but also 0 of `x − x` and 1 of `x / x`, which is wrong for NaN and ∞.
+    pub simplifies_exactly: bool,
+    /// Raises the first operand to the power of the second: of integers, a negative number there is refused.
+    pub power: bool,
 }
 
 /// An exact function of integers; the last argument is the type's width in bits.
 pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
-/// One row of the table.
+/// One row of the table. Rows are equal where their text and types are (see [`intern`]).
 pub(crate) struct Ufunc {
+    pub id: intern::RowId,
     pub name: &'static str,
     pub doc: &'static str,
     pub arity: usize,
     pub class: Class,
-    /// By compute type of the operands.
-    pub loops: [Option<Loops>; Compute::COUNT],
+    /// By compute type of the operands: the CPU's loops.
+    pub forms: [Option<Forms>; Compute::COUNT],
     /// By compute type of the operands: an expression in which `{a}`, `{b}`, `{c}` are the operands and `{T}` the
     /// type; functions are those of `shaders/lib`.
     pub wgsl: [Option<&'static str>; Compute::COUNT],
@@ -138,42 +186,71 @@ pub(crate) struct Ufunc {
     pub exact_int: Option<ExactInt>,
     /// Where the function is interesting.
     pub domain: [f64; 2],
-    /// f32 on the CPU, f32 on a GPU, f64 on the CPU, f16 and bf16 on the CPU.
-    pub bounds: [Bound; 4],
     pub reduce: Option<Reduction>,
-    /// f16 and bf16 are rounded to their own width before (comparisons, tests, steps).
-    pub rounds_first: bool,
-    /// Gives one of its operands or keeps a narrow integer in range: no wrap is needed after it.
-    pub closed: bool,
-    /// Of floats its text on a GPU is hundreds of instructions: sine with its reduction of large arguments, for one.
-    pub dear: bool,
+    pub properties: Properties,
     /// The rows that f16 and bf16 take instead.
     pub half: Option<[&'static Ufunc; 2]>,
 }
 
 impl Ufunc {
+    /// A row without functions, with the properties that most rows of its class have.
+    pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
+        // most functions of floats are a polynomial and a few steps around it
+        let cost = if matches!(class, Class::Float) { 8 } else { 1 };
+        Ufunc {
+            id: intern::RowId::new(),
+            name,
+            doc,
+            arity,
+            class,
+            forms: [None; Compute::COUNT],
+            wgsl: [None; Compute::COUNT],
+            exact: None,
+            exact_int: None,
+            domain: [-1e3, 1e3],
+            reduce: None,
+            properties: Properties {
+                compares: None,
+                cost,
+                shader_cost: cost,
+                rounds_first: matches!(class, Class::Compare | Class::Test | Class::Logical),
+                never_rounds: false,
+                moves_bits: false,
+                keeps_range: false,
+                opaque: false,
+                simplifies_exactly: false,
+                power: false,
+            },
+            half: None,
+        }
+    }
+
+    /// The CPU's loop over elements of this compute type.
+    pub fn map(&self, compute: Compute) -> Option<Loops> {
+        Some(self.forms[compute as usize]?.map)
+    }
+
     /// Whether a GPU has text for this compute type.
     pub fn on_gpu(&self, compute: Compute) -> bool {
         self.wgsl[compute as usize].is_some()
     }
 
-    /// What a driver's compiler has to do for it, in additions. A software driver takes up to a millisecond for 1.
+    /// What a driver's compiler has to do for it, in additions.
     pub fn compile_cost(&self, compute: Compute) -> u32 {
         match compute {
-            Compute::F32 | Compute::F64 if self.dear => 32,
-            Compute::F32 | Compute::F64 if self.class == Class::Float => 8,
-            _ => 1,
+            Compute::F32 | Compute::F64 => self.properties.shader_cost,
+            Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => 1,
         }
     }
 
     /// Whether the CPU has a loop for this compute type.
     pub fn on_cpu(&self, compute: Compute) -> bool {
-        self.loops[compute as usize].is_some()
+        self.forms[compute as usize].is_some()
     }
 }
 
 /// How a reduction combines.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fold {
     /// A binary function with a neutral element.
     Ufunc(&'static Ufunc),
@@ -184,6 +261,14 @@ pub(crate) enum Fold {
 }
 
 impl Fold {
+    /// The method that users call.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Fold::Ufunc(row) => row.reduce.map_or(row.name, |r| r.method),
+            Fold::ArgMin | Fold::ArgMax => self.name(),
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Fold::Ufunc(row) => row.name,
@@ -205,202 +290,72 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()
 }
 
-/// Makes the loops of one compute type from an expression.
-macro_rules! loops {
-    (@call $form:ident $t:ty, $r:ty, ($($x:ident),+), $e:expr) => {
-        Some(const {
-            struct K;
-            loops!(@impl $t, $r, ($($x),+), $e);
-            $crate::simd::Loops::$form::<$t, $t, $t, $r, K>()
-        })
-    };
-    (@near $t:ty, ($x:ident), $e:expr, $limit:expr, $near:expr) => {
-        Some(const {
-            struct K;
-            impl $crate::simd::Call<$t, $t, $t, $t> for K {
-                #[inline(always)]
-                fn call($x: $t, _: $t, _: $t) -> $t { $e }
-                const HAS_NEAR: bool = true;
-                #[inline(always)]
-                fn is_near(x: $t) -> bool { x.abs() <= $limit }
-                #[inline(always)]
-                fn near($x: $t, _: $t, _: $t) -> $t { $near }
-            }
-            $crate::simd::Loops::unary::<$t, $t, $t, $t, K>()
-        })
-    };
-    (@impl $t:ty, $r:ty, ($x:ident), $e:expr) => {
-        impl $crate::simd::Call<$t, $t, $t, $r> for K {
-            #[inline(always)]
-            #[allow(unused_variables)]
-            fn call($x: $t, _: $t, _: $t) -> $r { $e }
-        }
-    };
-    (@impl $t:ty, $r:ty, ($x:ident, $y:ident), $e:expr) => {
-        impl $crate::simd::Call<$t, $t, $t, $r> for K {
-            #[inline(always)]
-            #[allow(unused_variables)]
-            fn call($x: $t, $y: $t, _: $t) -> $r { $e }
-        }
-    };
-    (@impl $t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), $e:expr) => {
-        impl $crate::simd::Call<$t, $t, $t, $r> for K {
-            #[inline(always)]
-            #[allow(unused_variables)]
-            fn call($x: $t, $y: $t, $z: $t) -> $r { $e }
-        }
-    };
-    ($t:ty, $r:ty, ($x:ident), $e:expr) => { loops!(@call unary $t, $r, ($x), $e) };
-    ($t:ty, $r:ty, ($x:ident, $y:ident), $e:expr) => { loops!(@call binary $t, $r, ($x, $y), $e) };
-    ($t:ty, $r:ty, ($x:ident, $y:ident, $z:ident), $e:expr) => { loops!(@call ternary $t, $r, ($x, $y, $z), $e) };
-}
-pub(crate) use loops;
+#[cfg(test)]
+mod tests {
+    use super::{Fold, Ufunc, all, arithmetic};
+    use crate::expr::{Expr, reduce};
+    use crate::layout::IntoAxes;
+    use crate::{DType, Device, Result, create};
+    use std::panic::Location;
 
-/// Writes the rows of one family as statics, from the table that `methods!` (in `ops.rs`) reads too.
-///
-/// A row is `name(operands): Class { … }` with, in this order and each where it has it: `f` the f32 and f64
-/// functions, `fnear` the same with cheaper ones below limits, `ft` the same giving bool (as u8), `i` the function of i32, u32, i64 and u64, `it` giving bool, `b` of
-/// bool (as u8); `wf wd wi wb` the WGSL text for f32, f64, integers, bool; `exact`, `exact_int` (with `w`, the
-/// width); `domain`; `bound` (f32 CPU, f32 GPU, f64 CPU, half CPU); `reduce` the neutral element; flags.
-macro_rules! define {
-    ($(
-        $(#[doc = $doc:literal])+
-        $name:ident $args:tt : $class:ident {
-            $(f: [$f32:expr, $f64:expr],)?
-            $(fnear: [$n32:expr, $n64:expr; $g32:expr, $g64:expr; $l32:expr, $l64:expr],)?
-            $(ft: [$ft32:expr, $ft64:expr],)?
-            $(i: $i:expr,)?
-            $(it: $it:expr,)?
-            $(b: $b:expr,)?
-            $(wf: $wf:literal,)?
-            $(wd: $wd:literal,)?
-            $(wi: $wi:literal,)?
-            $(wb: $wb:literal,)?
-            $(exact: $exact:expr,)?
-            $(exact_int($w:ident): $exact_int:expr,)?
-            domain: $domain:expr,
-            bound: $bounds:expr,
-            $(reduce: $identity:ident,)?
-            $(flags: [$($flag:ident),*],)?
-            $(half: $half:expr,)?
+    crate::ufunc::define! {
+        /// A row that no product code knows: what a reduction of it keeps, it keeps for its properties.
+        stranger(x, y): Float {
+            cpu_float: [(x * x + y * y).sqrt(), (x * x + y * y).sqrt()], wgsl_f32: "sqrt({a} * {a} + {b} * {b})",
+            reduce: { method: norm, neutral: Zero, empty: 0.0, order: fixed },
         }
-    )*) => {
-        $(
-            #[allow(unused_mut, unused_variables, unused_assignments, non_upper_case_globals)]
-            pub(crate) static $name: $crate::ufunc::Ufunc = {
-                #[allow(unused_imports)]
-                use $crate::dtype::Compute;
-                #[allow(unused_imports)]
-                use $crate::ufunc::{Bound::*, Class, loops};
-                // loops that are only named in a branch not taken are not compiled
-                #[allow(dead_code)]
-                const REDUCES: bool = $crate::ufunc::define!(@present $($identity)?);
-                let mut fold: [Option<$crate::simd::Loops>; Compute::COUNT] = [None; Compute::COUNT];
-                let mut accumulate = fold;
-                let mut row = $crate::ufunc::Ufunc {
-                    name: stringify!($name),
-                    doc: concat!($($doc, " "),+),
-                    arity: $crate::ufunc::define!(@arity $args),
-                    class: Class::$class,
-                    loops: [None; Compute::COUNT],
-                    wgsl: [None; Compute::COUNT],
-                    exact: None,
-                    exact_int: None,
-                    domain: $domain,
-                    bounds: $bounds,
-                    reduce: None,
-                    rounds_first: matches!(Class::$class, Class::Compare | Class::Test | Class::Logical),
-                    closed: false,
-                    dear: false,
-                    half: None,
-                };
-                $(
-                    row.loops[Compute::F32 as usize] = loops!(f32, f32, $args, $f32);
-                    row.loops[Compute::F64 as usize] = loops!(f64, f64, $args, $f64);
-                    if REDUCES {
-                        fold[Compute::F32 as usize] = loops!(@call fold f32, f32, $args, $f32);
-                        accumulate[Compute::F32 as usize] = loops!(@call accumulate f32, f32, $args, $f32);
-                        fold[Compute::F64 as usize] = loops!(@call fold f64, f64, $args, $f64);
-                        accumulate[Compute::F64 as usize] = loops!(@call accumulate f64, f64, $args, $f64);
-                    }
-                )?
-                $(
-                    row.loops[Compute::F32 as usize] = loops!(@near f32, $args, $n32, $l32, $g32);
-                    row.loops[Compute::F64 as usize] = loops!(@near f64, $args, $n64, $l64, $g64);
-                )?
-                $(
-                    row.loops[Compute::F32 as usize] = loops!(f32, u8, $args, $ft32);
-                    row.loops[Compute::F64 as usize] = loops!(f64, u8, $args, $ft64);
-                )?
-                $(
-                    row.loops[Compute::I32 as usize] = loops!(i32, i32, $args, $i);
-                    row.loops[Compute::U32 as usize] = loops!(u32, u32, $args, $i);
-                    row.loops[Compute::I64 as usize] = loops!(i64, i64, $args, $i);
-                    row.loops[Compute::U64 as usize] = loops!(u64, u64, $args, $i);
-                    if REDUCES {
-                        fold[Compute::I32 as usize] = loops!(@call fold i32, i32, $args, $i);
-                        accumulate[Compute::I32 as usize] = loops!(@call accumulate i32, i32, $args, $i);
-                        fold[Compute::U32 as usize] = loops!(@call fold u32, u32, $args, $i);
-                        accumulate[Compute::U32 as usize] = loops!(@call accumulate u32, u32, $args, $i);
-                        fold[Compute::I64 as usize] = loops!(@call fold i64, i64, $args, $i);
-                        accumulate[Compute::I64 as usize] = loops!(@call accumulate i64, i64, $args, $i);
-                        fold[Compute::U64 as usize] = loops!(@call fold u64, u64, $args, $i);
-                        accumulate[Compute::U64 as usize] = loops!(@call accumulate u64, u64, $args, $i);
-                    }
-                )?
-                $(
-                    row.loops[Compute::I32 as usize] = loops!(i32, u8, $args, $it);
-                    row.loops[Compute::U32 as usize] = loops!(u32, u8, $args, $it);
-                    row.loops[Compute::I64 as usize] = loops!(i64, u8, $args, $it);
-                    row.loops[Compute::U64 as usize] = loops!(u64, u8, $args, $it);
-                )?
-                $(
-                    row.loops[Compute::Bool as usize] = loops!(u8, u8, $args, $b);
-                    if REDUCES {
-                        fold[Compute::Bool as usize] = loops!(@call fold u8, u8, $args, $b);
-                        accumulate[Compute::Bool as usize] = loops!(@call accumulate u8, u8, $args, $b);
-                    }
-                )?
-                $( row.wgsl[Compute::F32 as usize] = Some($wf); )?
-                $( row.wgsl[Compute::F64 as usize] = Some($wd); )?
-                $(
-                    row.wgsl[Compute::I32 as usize] = Some($wi);
-                    row.wgsl[Compute::U32 as usize] = Some($wi);
-                    row.wgsl[Compute::I64 as usize] = Some($wi);
-                    row.wgsl[Compute::U64 as usize] = Some($wi);
-                )?
-                $( row.wgsl[Compute::Bool as usize] = Some($wb); )?
-                $( row.exact = Some($crate::ufunc::define!(@exact $args, $exact)); )?
-                $( row.exact_int = Some($crate::ufunc::define!(@exact_int $args, $w, $exact_int)); )?
-                $( row.reduce = Some($crate::ufunc::Reduction {
-                    identity: $crate::ufunc::Identity::$identity,
-                    fold,
-                    accumulate,
-                }); )?
-                $( $( row.$flag = true; )* )?
-                $( row.half = Some($half); )?
-                row
-            };
-        )*
-        #[allow(dead_code)]
-        pub(crate) static ROWS: &[&$crate::ufunc::Ufunc] = &[$(&$name),*];
-    };
-    (@present) => { false };
-    (@present $identity:ident) => { true };
-    (@arity ($a:ident)) => { 1 };
-    (@arity ($a:ident, $b:ident)) => { 2 };
-    (@arity ($a:ident, $b:ident, $c:ident)) => { 3 };
-    (@exact ($a:ident), $e:expr) => {{ #[allow(unused_variables)] fn exact($a: f64, _: f64, _: f64) -> f64 { $e } exact }};
-    (@exact ($a:ident, $b:ident), $e:expr) => {{ #[allow(unused_variables)] fn exact($a: f64, $b: f64, _: f64) -> f64 { $e } exact }};
-    (@exact ($a:ident, $b:ident, $c:ident), $e:expr) => {{ fn exact($a: f64, $b: f64, $c: f64) -> f64 { $e } exact }};
-    (@exact_int ($a:ident), $w:ident, $e:expr) => {{
-        #[allow(unused_variables)] fn exact($a: i128, _: i128, _: i128, $w: u32) -> i128 { $e } exact
-    }};
-    (@exact_int ($a:ident, $b:ident), $w:ident, $e:expr) => {{
-        #[allow(unused_variables)] fn exact($a: i128, $b: i128, _: i128, $w: u32) -> i128 { $e } exact
-    }};
-    (@exact_int ($a:ident, $b:ident, $c:ident), $w:ident, $e:expr) => {{
-        #[allow(unused_variables)] fn exact($a: i128, $b: i128, $c: i128, $w: u32) -> i128 { $e } exact
-    }};
+    }
+
+    fn folded(row: &'static Ufunc, e: &Expr, axis: isize) -> Expr {
+        reduce("folded", Fold::Ufunc(row), e, &axis.into_axes(), Location::caller())
+    }
+
+    /// Reductions that could share a kernel but for the order of their trees.
+    fn expressions(row: &'static Ufunc) -> Result<Vec<Expr>> {
+        let x = create::ones([40, 30], DType::F32).to_device(&Device::cpu())?;
+        let y = create::ones([30, 40], DType::F32).to_device(&Device::cpu())?;
+        Ok(vec![
+            folded(row, &x, 0) + folded(row, &y.t(), 0),
+            folded(row, &(&x * 2.0), 1) + folded(row, &y.t(), 1),
+            &x - folded(row, &x, 1).reshape([40, 1]),
+            folded(row, &(&x + folded(row, &y, 0).reshape([40, 1])), 1),
+            folded(row, &folded(row, &x, 0), 0),
+        ])
+    }
+
+    /// The plans of the expressions, with the row's name left out.
+    fn plans(row: &'static Ufunc) -> Result<Vec<String>> {
+        let text = |e: &Expr| Ok(e.plan()?.to_string().replace(&format!("reduce {row:?}"), "reduce row"));
+        expressions(row)?.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_reduction_of_any_row_keeps_the_order_that_its_properties_ask_for() {
+        let (sum, other) = (plans(&arithmetic::add).unwrap(), plans(&stranger).unwrap());
+        assert_eq!(sum, other, "a reduction with a fixed order is planned as a sum is");
+        let free = plans(&arithmetic::minimum).unwrap();
+        assert_ne!(sum, free, "nothing here depends on the order");
+    }
+
+    #[test]
+    fn a_reduction_of_no_elements_gives_what_its_row_says() {
+        let x = create::ones([0, 3], DType::F32);
+        for row in all().chain([&stranger]) {
+            let Some(reduction) = row.reduce else { continue };
+            let got = folded(row, &x.astype(row.class.operand(DType::F32)), 0).astype(DType::F64).to_vec::<f64>();
+            match reduction.empty {
+                Some(number) => assert_eq!(got.unwrap(), [number; 3], "{row:?}"),
+                None => assert!(got.is_err(), "{row:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn costs_and_domains_are_sensible() {
+        for row in all() {
+            assert!(row.domain[0] < row.domain[1], "{row:?}");
+            assert!(row.properties.cost > 0 && row.properties.shader_cost >= row.properties.cost, "{row:?}");
+            assert_eq!(row.properties.compares.is_some(), row.class == super::Class::Compare, "{row:?}");
+        }
+    }
 }
-pub(crate) use define;

@@ -146,6 +146,37 @@ fn the_library_does_not_panic_on_purpose() {
 }
 
 #[test]
+fn rows_are_asked_for_properties_not_for_names() {
+    // a name is printed; what compares or matches one decides by it, and forgets the next row
+    let mut found = vec![];
+    for path in files(&root().join("src"), "rs") {
+        let below = path.strip_prefix(root()).expect("a path of the crate").to_string_lossy().to_string();
+        if below.contains("tests") || room(&path) == "testing" {
+            continue;
+        }
+        for (i, line) in code(&path).lines().enumerate() {
+            let asks = line.match_indices(".name").any(|(at, name)| {
+                let (before, after) = (&line[..at], &line[at + name.len()..]);
+                let after = after.strip_prefix("()").unwrap_or(after);
+                // a longer word, as in `.names`
+                let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                let compares =
+                    after.starts_with(" ==") || after.starts_with(" !=") || after.starts_with(".starts_with");
+                let owner = |c: char| c.is_alphanumeric() || "_.&*".contains(c);
+                let left = before.trim_end_matches(owner);
+                let compared = left.ends_with("== ") || left.ends_with("!= ");
+                let matched = before.contains("match ") || before.contains("matches!(");
+                whole && (compares || compared || matched)
+            });
+            if asks {
+                found.push(format!("{below}:{}: {}", i + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
 fn kinds_of_nodes_are_matched_one_by_one() {
     // files that decide by kind must name every kind, so that a new one cannot be forgotten
     for name in ["src/plan/graph.rs"] {

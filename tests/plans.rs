@@ -104,14 +104,20 @@ fn chains_over_rows_are_one_row_kernel() {
 #[test]
 fn products_take_their_epilogue() {
     let (x, w, b) = (filled(&[64, 32]), filled(&[32, 16]), filled(&[16]));
-    kernels(&x.matmul(&w), 1);
-    kernels(&(x.matmul(&w) + &b).relu(), 1);
-    kernels(&(x.matmul(&w) + &b).gelu().astype(F16), 1);
-    kernels(&(x.matmul(w.t().t()) * 2.0), 1);
-    kernels(&x.t().matmul(&x), 1);
-    kernels(&(x.matmul(&w) + x.slice(s![.., ..16])), 1);
+    // On the CPU an operand is converted by a pass before the product, and an epilogue is a pass after it.
+    let kernels = |e: &Expr, want: usize, passes: usize| {
+        let p = e.plan().unwrap();
+        assert_eq!((p.kernels(), p.dispatches()), (want, passes), "{p}");
+    };
+    kernels(&x.matmul(&w), 1, 1);
+    kernels(&(x.matmul(&w) + &b).relu(), 1, 2);
+    kernels(&(x.matmul(&w) + &b).gelu().astype(F16), 1, 2);
+    kernels(&x.astype(F16).eval().unwrap().matmul(w.astype(F16).eval().unwrap()), 1, 4);
+    kernels(&(x.matmul(w.t().t()) * 2.0), 1, 2);
+    kernels(&x.t().matmul(&x), 1, 1);
+    kernels(&(x.matmul(&w) + x.slice(s![.., ..16])), 1, 2);
     // a chain of products: one kernel each
-    kernels(&((x.matmul(&w) + &b).relu()).matmul(w.t()), 2);
+    kernels(&((x.matmul(&w) + &b).relu()).matmul(w.t()), 2, 3);
 }
 
 #[test]
@@ -221,4 +227,107 @@ fn snapshots() {
         }
     }
     assert!(wrong.is_empty(), "{} plans changed; CUPRIC_BLESS=1 accepts them\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What a plan says that it needs is what the device hands out while it runs.
+#[test]
+fn temporaries_are_those_that_are_printed() {
+    type Build = fn(&Array, &Array, &Array) -> Expr;
+    let cases: [(&str, Build); 7] = [
+        ("a product", |x, _, _| x.matmul(x)),
+        ("a product with an epilogue", |x, _, b| (x.matmul(x) + b).relu()),
+        ("a product of halves", |_, h, _| h.matmul(h)),
+        ("a product of a transposed operand", |x, _, _| x.t().matmul(x) * 2.0),
+        ("a product of integers", |x, _, _| x.astype(I32).matmul(x.astype(I32).t()) + 1),
+        ("a chain of products", |x, _, b| (x.matmul(x) + b).relu().matmul(x) - x),
+        ("a reduction of a product", |x, h, _| h.matmul(h).astype(F32).sum(0) + x.sum(0)),
+    ];
+    for device in [Some(Device::cpu()), gpu(1)].into_iter().flatten() {
+        for (name, build) in cases {
+            let d = own(&device);
+            // lengths whose bytes need no rounding up
+            let n = 256;
+            let x = put(&d, noise(1, n * n), &[n, n]);
+            let h = put(&d, noise(1, n * n).into_iter().map(f16::from_f32).collect::<Vec<_>>(), &[n, n]);
+            let b = put(&d, noise(2, n), &[n]);
+            let e = build(&x, &h, &b);
+            let plan = e.plan().unwrap().to_string();
+            let line = plan.lines().find_map(|l| l.trim().strip_prefix("temporaries: ")).unwrap_or("");
+            let bytes = |t: &str| t.split(' ').nth(1).and_then(|b| b.parse::<usize>().ok()).unwrap();
+            let temps: usize = line.split(", ").filter(|t| !t.is_empty()).map(bytes).sum();
+            let used = d.memory().used;
+            let result = e.eval().unwrap();
+            d.synchronize().unwrap();
+            let (taken, out) = (d.memory().peak - used, result.size() * result.dtype().size());
+            assert_eq!(taken, out + temps, "{name} on {d:?}: {temps} bytes printed\n{plan}");
+        }
+    }
+}
+
+/// Evaluations of one structure, and writes of one row after another, are planned and prepared once.
+#[test]
+fn what_repeats_is_prepared_once() {
+    let d = own(&cpu());
+    let (x, b) = (put(&d, noise(1, 1000 * 8), &[1000, 8]), put(&d, noise(2, 8), &[8]));
+    let prepares = || d.stats().prepares;
+    let before = prepares();
+    for i in 0..1000 {
+        let row = x.slice(s![i as isize]);
+        let y = ((row * (i as f64) + &b) * 0.5).eval().unwrap();
+        assert_eq!(y.shape(), [8]);
+    }
+    assert_eq!(prepares() - before, 1, "evaluations");
+    let before = prepares();
+    let mut x = x;
+    for i in 0..1000 {
+        x.set(s![i as isize, ..], &b * (i as f64)).unwrap();
+    }
+    assert_eq!(prepares() - before, 1, "writes of rows");
+    let got = x.slice(s![999]).to_vec::<f32>().unwrap();
+    let want: Vec<f32> = b.to_vec::<f32>().unwrap().iter().map(|v| v * 999.0).collect();
+    assert_eq!(got, want);
+    let before = prepares();
+    for i in 1..1000 {
+        let (next, last) = (i as isize, i as isize - 1);
+        let above = x.slice(s![last]).eval().unwrap() + 1.0;
+        x.set(s![next, ..], above).unwrap();
+    }
+    assert!(prepares() - before <= 3, "rows from the row above: {}", prepares() - before);
+}
+
+/// Results that are asked for together read what they share once, with the bits of each alone.
+#[test]
+fn results_of_one_space_share_a_kernel() {
+    for device in [Some(Device::cpu()), gpu(1)].into_iter().flatten() {
+        let d = own(&device);
+        let x = put(&d, noise(1, 300 * 40), &[300, 40]);
+        let y = put(&d, noise(2, 300 * 40), &[300, 40]);
+        let h = put(&d, noise(3, 300 * 40).into_iter().map(f16::from_f32).collect::<Vec<_>>(), &[300, 40]);
+        let cases: [(&str, Vec<Expr>, u64); 8] = [
+            ("two of one array", vec![&x + 1.0, &x * 2.0], 1),
+            ("three of two arrays", vec![&x + &y, (&x - &y).exp(), y.sin()], 1),
+            ("halves", vec![&h + 1.0, (&h * 3.0).tanh()], 1),
+            ("of several dtypes", vec![x.astype(I32), x.greater(0.5), x.astype(F16)], 1),
+            ("sums of one array", vec![x.sum(1), (&x * &x).sum(1), x.max(1)], 1),
+            ("of nothing in common", vec![&x + 1.0, &y * 2.0], 2),
+            ("of other shapes", vec![&x + 1.0, x.slice(s![..7]) * 2.0], 2),
+            ("one that reads the other's sum", vec![x.sum(0), &x / x.sum(0)], 2),
+        ];
+        for (name, list, want) in cases {
+            let alone: Vec<Array> = list.iter().map(|e| e.eval().unwrap()).collect();
+            let before = d.stats().kernels;
+            let together = eval_all(&list).unwrap();
+            d.synchronize().unwrap();
+            assert_eq!(d.stats().kernels - before, want, "{name} on {d:?}");
+            for (a, b) in alone.iter().zip(&together) {
+                let same = match a.dtype() {
+                    F16 => a.to_vec::<f16>().unwrap() == b.to_vec::<f16>().unwrap(),
+                    Bool => a.to_vec::<bool>().unwrap() == b.to_vec::<bool>().unwrap(),
+                    I32 => a.to_vec::<i32>().unwrap() == b.to_vec::<i32>().unwrap(),
+                    _ => a.to_vec::<f32>().unwrap() == b.to_vec::<f32>().unwrap(),
+                };
+                assert!(same, "{name} on {d:?}");
+            }
+        }
+    }
 }

@@ -26,7 +26,6 @@ mod samples;
 #[path = "support/stage.rs"]
 mod stage;
 
-use bound::Bound;
 use common::say;
 use cupric::testing::{self, Row};
 use cupric::{Array, DType, Device, Result, bf16, f16};
@@ -72,10 +71,7 @@ fn functions(devices: &[Device], dtype: DType, wanted: impl Fn(usize) -> bool) -
                 .iter()
                 .find(|e| e.function == row.name() && e.dtype == dtype && e.backend == backend)
                 .unwrap_or_else(|| panic!("contract.csv lacks {},{dtype},{backend}", row.name()));
-            // the table may promise more than the contract asks, and is held to it
-            let promised = Bound::parse(&row.bound(dtype, d.is_gpu()));
-            let held = promised.within(&entry.bound) && (dtype == DType::F32 || !d.is_gpu());
-            Judge::new(row, dtype, if held { promised } else { entry.bound.clone() }, d.is_gpu())
+            Judge::new(row, dtype, entry.bound.clone(), d.is_gpu())
         };
         let judges: Vec<Judge> = devices.iter().map(judge).collect();
         let found = vec![Found::default(); judges.len()];

@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, Kind, Operand, cast, common, view};
+use crate::expr::{Arg, Binding, Expr, NodeOp, Operand, cast, common, view};
 use crate::kernel::{BufferRef, KernelKind, Plan as Kernels};
 use crate::layout::{Layout, SliceItem, View};
 use crate::plan::{self, Target};
@@ -102,8 +102,8 @@ impl Array {
     /// Writes an expression into the array or a part of it.
     fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let mut target = match &part {
-            Some(v) => self.leaf().1.view(v),
-            None => self.leaf().1.clone(),
+            Some(v) => self.layout().view(v),
+            None => self.layout(),
         };
         let dtype = self.dtype();
         let id = self.0.0.device;
@@ -112,22 +112,22 @@ impl Array {
         if target.shape.contains(&0) {
             return Ok(());
         }
-        if mutant!(write_to_places_that_are_one, false, self.leaf().1.may_overlap_itself()) {
+        if mutant!(write_to_places_that_are_one, false, self.layout().may_overlap_itself()) {
             // elements that share a place get places of their own
             *self = self.0.compact(at)?;
             target = match &part {
-                Some(v) => self.leaf().1.view(v),
-                None => self.leaf().1.clone(),
+                Some(v) => self.layout().view(v),
+                None => self.layout(),
             };
         }
         let device = Device::of(id);
         // a target that a reshaped value cannot be written through takes a copy of the value
-        let value = match &value.0.kind {
-            Kind::Reshape(_) if !target.is_c_contiguous() => finished(&value, &device, at)?,
-            _ => value,
+        let value = match matches!(value.0.op, NodeOp::Reshape) && !target.is_c_contiguous() {
+            true => finished(&value, &device, at)?,
+            false => value,
         };
         let plan_of = |value: &Expr| {
-            let target = Target { buffer: self.leaf().0, layout: &target };
+            let target = Target { buffer: self.buffer(), layout: &target };
             plan::plan(&[value], Some(target), device.backend().caps(), id)
         };
         let mut planned = plan_of(&value)?;
@@ -141,19 +141,19 @@ impl Array {
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
             let inputs: SmallVec<[(Buffer, usize); 4]> =
                 planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
-            let outputs = std::slice::from_ref(output);
+            let outputs = [(output.clone(), target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
-            let bindings = Bindings { inputs: &inputs, outputs, scalars, lines, replaces };
+            let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
             device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
         };
         let alone = match Arc::get_mut(&mut self.0.0) {
-            Some(node) => match &mut node.kind {
-                Kind::Leaf(b, _) => b.is_unique(),
-                _ => false,
+            Some(node) => match &mut node.binding {
+                Binding::Array { buffer, .. } => buffer.is_unique(),
+                Binding::None | Binding::Number(_) | Binding::Random { .. } | Binding::Failure(_) => false,
             },
             None => false,
         };
-        let (own, layout) = self.leaf();
+        let own = self.buffer();
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
             return write(own, own, true);
         }
@@ -165,10 +165,10 @@ impl Array {
         } else {
             let all = Array::new(own.clone(), whole, dtype, at);
             let copy = all.0.compact(at)?;
-            copy.leaf().0.clone()
+            copy.buffer().clone()
         };
         write(&fresh, own, false)?;
-        *self = Array::new(fresh, layout.clone(), dtype, at);
+        *self = Array::new(fresh, self.layout(), dtype, at);
         Ok(())
     }
 }

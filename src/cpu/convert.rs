@@ -1,7 +1,7 @@
 //! Which loops make a cast.
 
 use crate::dtype::{Compute, DType};
-use crate::simd::{Call, Loops};
+use crate::simd::{Loops, ScalarFn};
 use crate::ufunc::cast;
 use smallvec::SmallVec;
 
@@ -24,32 +24,32 @@ fn odd_u64(x: u64) -> f32 {
 }
 
 struct Odd;
-impl Call<f64, f64, f64, f32> for Odd {
+impl ScalarFn<f64, f64, f64, f32> for Odd {
     #[inline(always)]
     fn call(x: f64, _: f64, _: f64) -> f32 {
         odd(x)
     }
 }
-impl Call<u64, u64, u64, f32> for Odd {
+impl ScalarFn<u64, u64, u64, f32> for Odd {
     #[inline(always)]
     fn call(x: u64, _: u64, _: u64) -> f32 {
         odd_u64(x)
     }
 }
-impl Call<i64, i64, i64, f32> for Odd {
+impl ScalarFn<i64, i64, i64, f32> for Odd {
     #[inline(always)]
     fn call(x: i64, _: i64, _: i64) -> f32 {
         let magnitude = odd_u64(x.unsigned_abs());
         if x < 0 { -magnitude } else { magnitude }
     }
 }
-impl Call<i32, i32, i32, f32> for Odd {
+impl ScalarFn<i32, i32, i32, f32> for Odd {
     #[inline(always)]
     fn call(x: i32, _: i32, _: i32) -> f32 {
         odd(x as f64)
     }
 }
-impl Call<u32, u32, u32, f32> for Odd {
+impl ScalarFn<u32, u32, u32, f32> for Odd {
     #[inline(always)]
     fn call(x: u32, _: u32, _: u32) -> f32 {
         odd(x as f64)
@@ -59,7 +59,7 @@ impl Call<u32, u32, u32, f32> for Odd {
 struct Same;
 macro_rules! same {
     ($($t:ty)*) => { $(
-        impl Call<$t, $t, $t, $t> for Same {
+        impl ScalarFn<$t, $t, $t, $t> for Same {
             #[inline(always)]
             fn call(x: $t, _: $t, _: $t) -> $t {
                 x

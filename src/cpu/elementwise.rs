@@ -1,10 +1,10 @@
 //! Elementwise kernels: tiles over the outer space, and how work is shared between threads.
 
-use super::compile::{compile, operands};
-use super::program::{BadIndex, Bound, Goal, Level, Order, Program, internal};
+use super::assign::assign;
+use super::bind::{Bound, Run};
+use super::program::{Goal, Level, Order, Program, Shape as Tiles, internal};
 use super::threads::threads;
-use super::tile::{Frames, TILE, Tile};
-use crate::backend::index_out_of_range;
+use super::tiles::{Frames, TILE, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Load, Op, Store};
 use crate::layout::{Shape, Strides};
@@ -29,17 +29,8 @@ pub(super) fn weight(kernel: &Kernel) -> usize {
     4 * kernel.values.len()
 }
 
-pub(super) fn out_of_memory(kernel: &Kernel) -> Error {
-    Error::new(ErrorKind::OutOfMemory, kernel.name, "no memory for the kernel's scratch", None)
-}
-
-/// The error of a program that has met one.
-pub(super) fn verdict(program: &Program<'_>, bound: &Bound<'_>) -> Result<()> {
-    let bad = program.bad.lock().map_or(None, |b| *b);
-    match bad {
-        None => Ok(()),
-        Some(BadIndex { index, extent, node, .. }) => Err(index_out_of_range(index, extent, bound.bindings.line(node))),
-    }
+pub(super) fn out_of_memory(name: &'static str) -> Error {
+    Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
 /// How the tiles cover the space.
@@ -48,23 +39,28 @@ enum Tiling {
     /// Pieces of a row.
     Pieces { each: usize, per_row: usize },
     /// Whole rows, as they follow each other.
-    Whole { rows: usize },
-    /// Rectangles of the last two axes.
-    Blocks { down: usize, across: usize },
+    Whole { each: usize },
+    /// Rectangles of the last two axes, the last but one of length `length`.
+    Blocks { down: usize, across: usize, length: usize },
 }
 
-pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
-    let n = kernel.outer_size();
-    if n == 0 {
-        return Ok(());
-    }
+/// An elementwise kernel that is ready to be bound.
+pub(super) struct Elementwise {
+    program: Program,
+    tiling: Tiling,
+    tiles: usize,
+    rows: usize,
+    cols: usize,
+    /// What the work weighs.
+    bytes: usize,
+    /// The look at indices that comes before the first write.
+    checks: Option<Box<Elementwise>>,
+}
+
+/// Prepares a kernel over at least one index.
+pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
     if kernel.values.iter().any(|v| v.inner) {
-        return Err(internal(kernel, "an inner value in an elementwise kernel"));
-    }
-    if !bound.rehearses
-        && let Some(done) = super::small::run(kernel, bound)
-    {
-        return done;
+        return Err(internal(kernel.name, "an inner value in an elementwise kernel"));
     }
     let turned;
     let mut kernel = kernel;
@@ -76,87 +72,105 @@ pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
         }
         None => false,
     };
-    if kernel.checks() {
-        execute(&without_repeats(kernel), bound, Goal::Checks, false)?;
-    }
-    execute(kernel, bound, Goal::Stores, transposes)
+    let checks = match kernel.checks() {
+        true => Some(Box::new(Elementwise::new(&without_repeats(kernel), aliased, Goal::CheckIndices, false, None)?)),
+        false => None,
+    };
+    Elementwise::new(kernel, aliased, Goal::Stores, transposes, checks)
 }
 
-fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal, transposes: bool) -> Result<()> {
-    let n = kernel.outer_size();
-    let cols = kernel.outer.last().copied().unwrap_or(1);
-    let rows = n / cols;
-    let (tiling, level, tiles);
-    if transposes {
-        let (a, b) = (kernel.outer[kernel.outer.len() - 2], cols);
-        let (down, across) = (a.div_ceil(BLOCK[0]), b.div_ceil(BLOCK[1]));
-        tiling = Tiling::Blocks { down, across };
-        level = Level { rows: BLOCK[0].min(a), cols: BLOCK[1].min(b), fixed: b.is_multiple_of(BLOCK[1]) };
-        tiles = rows / a * down * across;
-    } else if cols >= TILE / 4 || rows == 1 {
-        let tile = TILE;
-        let per_row = cols.div_ceil(tile);
-        // pieces of nearly equal length, in whole cache lines
-        let each = cols.div_ceil(per_row).next_multiple_of(64).min(tile);
-        tiling = Tiling::Pieces { each, per_row };
-        level = Level { rows: 1, cols: each.min(cols), fixed: true };
-        tiles = rows * per_row;
-    } else {
-        let each = (TILE / cols).min(rows);
-        tiling = Tiling::Whole { rows: each };
-        level = Level { rows: each, cols, fixed: true };
-        tiles = rows.div_ceil(each);
+impl Elementwise {
+    fn new(
+        kernel: &Kernel,
+        aliased: &[bool],
+        goal: Goal,
+        transposes: bool,
+        checks: Option<Box<Elementwise>>,
+    ) -> Result<Elementwise> {
+        let n = kernel.outer_size();
+        let cols = kernel.outer.last().copied().unwrap_or(1);
+        let rows = n / cols;
+        let (tiling, level, tiles);
+        if transposes {
+            let (a, b) = (kernel.outer[kernel.outer.len() - 2], cols);
+            let (down, across) = (a.div_ceil(BLOCK[0]), b.div_ceil(BLOCK[1]));
+            tiling = Tiling::Blocks { down, across, length: a };
+            level = Level { rows: BLOCK[0].min(a), cols: BLOCK[1].min(b), fixed: b.is_multiple_of(BLOCK[1]) };
+            tiles = rows / a * down * across;
+        } else if cols >= TILE / 4 || rows == 1 {
+            let per_row = cols.div_ceil(TILE);
+            // pieces of nearly equal length, in whole cache lines
+            let each = cols.div_ceil(per_row).next_multiple_of(64).min(TILE);
+            tiling = Tiling::Pieces { each, per_row };
+            level = Level { rows: 1, cols: each.min(cols), fixed: true };
+            tiles = rows * per_row;
+        } else {
+            let each = (TILE / cols).min(rows);
+            tiling = Tiling::Whole { each };
+            level = Level { rows: each, cols, fixed: true };
+            tiles = rows.div_ceil(each);
+        }
+        let program = assign(kernel, Tiles { order: Order::Flat, outer: level, inner: Level::NONE, goal, aliased })?;
+        Ok(Elementwise { program, tiling, tiles, rows, cols, bytes: n.saturating_mul(weight(kernel)), checks })
     }
-    let program = compile(kernel, bound, Order::Flat, level, Level { rows: 0, cols: 0, fixed: true }, goal)?;
-    let tile = |t: usize| match tiling {
-        Tiling::Pieces { each, per_row } => {
-            let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
-            Tile { r0: r, nr: 1, c0, nc: each.min(cols.saturating_sub(c0)), start: 0 }
+
+    fn tile(&self, t: usize) -> Tile {
+        match self.tiling {
+            Tiling::Pieces { each, per_row } => {
+                let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
+                Tile { r0: r, nr: 1, c0, nc: each.min(self.cols.saturating_sub(c0)), start: 0 }
+            }
+            Tiling::Whole { each } => {
+                let r0 = t * each;
+                Tile { r0, nr: each.min(self.rows - r0), c0: 0, nc: self.cols, start: 0 }
+            }
+            Tiling::Blocks { down, across, length } => {
+                // down the columns first: the lines of the transposed side are used up at once
+                let (d, c, rest) = (t % down, t / down % across, t / (down * across));
+                let (r, c0) = (d * BLOCK[0], c * BLOCK[1]);
+                let (nr, nc) = (BLOCK[0].min(length - r), BLOCK[1].min(self.cols - c0));
+                Tile { r0: rest * length + r, nr, c0, nc, start: 0 }
+            }
         }
-        Tiling::Whole { rows: each } => {
-            let r0 = t * each;
-            Tile { r0, nr: each.min(rows - r0), c0: 0, nc: cols, start: 0 }
-        }
-        Tiling::Blocks { down, across } => {
-            let a = kernel.outer[kernel.outer.len() - 2];
-            // down the columns first: the lines of the transposed side are used up at once
-            let (d, c, rest) = (t % down, t / down % across, t / (down * across));
-            let (r, c0) = (d * BLOCK[0], c * BLOCK[1]);
-            Tile { r0: rest * a + r, nr: BLOCK[0].min(a - r), c0, nc: BLOCK[1].min(cols - c0), start: 0 }
-        }
-    };
-    let Some(frames) = Frames::new(&program) else { return Err(out_of_memory(kernel)) };
-    if bound.rehearses {
-        frames.end();
-        return Ok(());
     }
-    let body = |from: usize, to: usize| {
-        frames.with(|frame| {
-            for tile in (from..to).map(tile).filter(|t| t.nc > 0) {
-                // SAFETY: the tiles of all tasks are apart from each other; the program was compiled for this size.
-                unsafe {
-                    frame.run(&program, program.stages[0].clone(), tile);
-                    for w in &program.writes {
-                        if !w.direct {
-                            frame.write(&program.places[w.place], frame.at[w.id], tile, w.stream);
+
+    /// Runs the kernel on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let Some(checks) = &self.checks {
+            checks.run(run)?;
+        }
+        let bound = &Bound::new(&self.program, run)?;
+        let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(self.program.name)) };
+        if run.rehearses {
+            frames.end();
+            return Ok(());
+        }
+        let (program, tiles) = (&self.program, self.tiles);
+        let body = |from: usize, to: usize| {
+            frames.with(|frame| {
+                for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
+                    // SAFETY: the tiles of all tasks are apart from each other; the program was made for this size.
+                    unsafe {
+                        frame.run(bound, program.stages[0].clone(), tile);
+                        for w in program.writes.iter().filter(|w| !w.direct) {
+                            frame.write(bound, w.place, frame.at[w.id], tile, w.stream);
                         }
                     }
                 }
-            }
-            if program.writes.iter().any(|w| w.stream) {
-                super::strided::fence();
-            }
-        })
-    };
-    let bytes = n.saturating_mul(weight(kernel));
-    if bytes <= ALONE || tiles == 1 {
-        body(0, tiles);
-    } else {
-        let tasks = tiles.min(threads() * 8);
-        share(tasks, bytes, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
+                if program.writes.iter().any(|w| w.stream) {
+                    super::strided::fence();
+                }
+            })
+        };
+        if self.bytes <= ALONE || tiles == 1 {
+            body(0, tiles);
+        } else {
+            let tasks = tiles.min(threads() * 8);
+            share(tasks, self.bytes, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
+        }
+        frames.end();
+        bound.verdict()
     }
-    frames.end();
-    verdict(&program, bound)
 }
 
 /// The kernel with length 1 along axes on which no index depends, for a look at the indices alone.
@@ -173,7 +187,7 @@ fn without_repeats(kernel: &Kernel) -> Kernel {
         let repeats = kernel.values.iter().enumerate().rev().all(|(v, value)| {
             let is_read = looked >> v & 1 == 1;
             if is_read || matches!(value.op, Op::Gather { .. }) {
-                operands(&value.op).iter().for_each(|a| looked |= 1 << a);
+                value.op.operands().iter().for_each(|a| looked |= 1 << a);
             }
             !is_read
                 || match &value.op {

@@ -9,7 +9,7 @@ use super::strided::{self, Block};
 use crate::dtype::{Compute, DType};
 use crate::kernel::{Fold, KernelKind, Lanes};
 use crate::simd::{LANES, Loop};
-use crate::ufunc::{Identity, arithmetic};
+use crate::ufunc::{Neutral, arithmetic};
 
 /// Elements that a lane takes serially.
 pub(super) const SERIAL: usize = 16;
@@ -49,15 +49,11 @@ impl FoldSpec {
             _ => n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES),
         };
         let spec = |row: &'static crate::ufunc::Ufunc| {
-            let reduction = row.reduce.as_ref()?;
-            let identity = reduction.identity.bits(compute);
-            let empty = if reduction.identity == Identity::Zero { 0 } else { identity };
-            Some(Tree {
-                fold: reduction.fold[compute as usize]?.get(),
-                accumulate: reduction.accumulate[compute as usize]?.get(),
-                identity,
-                empty,
-            })
+            let neutral = row.reduce.as_ref()?.neutral;
+            let forms = row.forms[compute as usize]?;
+            let identity = neutral.bits(compute);
+            let empty = if neutral == Neutral::Zero { 0 } else { identity };
+            Some(Tree { fold: forms.fold?.get(), accumulate: forms.accumulate?.get(), identity, empty })
         };
         let (tree, largest) = match fold {
             Fold::Ufunc(row) => (Some(spec(row)?), false),
@@ -397,8 +393,8 @@ impl Folder {
     // SAFETY: `n` elements at `data`.
     unsafe fn largest_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
         let row = if self.spec.largest { &arithmetic::maximum } else { &arithmetic::minimum };
-        let (size, compute) = (self.spec.compute.size(), self.spec.compute as usize);
-        let reduction = row.reduce.as_ref()?;
+        let size = self.spec.compute.size();
+        let forms = row.forms[self.spec.compute as usize]?;
         if n < 2 * LANES || !n.is_multiple_of(LANES) {
             return None;
         }
@@ -407,8 +403,8 @@ impl Folder {
         // SAFETY: 128 elements of at most 8 bytes.
         unsafe {
             std::ptr::copy_nonoverlapping(data, to, LANES * size);
-            (reduction.fold[compute]?.get())(n - LANES, data.add(LANES * size), data, data, to);
-            let accumulate = reduction.accumulate[compute]?.get();
+            (forms.fold?.get())(n - LANES, data.add(LANES * size), data, data, to);
+            let accumulate = forms.accumulate?.get();
             let mut half = LANES / 2;
             while half > 0 {
                 let upper = to.add(half * size);

@@ -1,199 +1,106 @@
-//! Matrix products: f32 and f64 by the `gemm` crate, integers and bool by loops of our own. Narrow operands are widened
-//! first, the epilogue is an elementwise kernel over the product.
+//! Matrix products: f32 and f64 by the `gemm` crate, integers and bool by loops of our own. Operands and result are in
+//! the compute type: the planner has conversions and epilogues as kernels of their own.
 
-use super::elementwise::{self, share};
-use super::program::{Bound, Memory, internal, locate};
+use super::bind::Run;
+use super::elementwise::share;
+use super::program::internal;
 use super::strided::Axis;
 use super::threads::threads;
-use crate::backend::Bindings;
 use crate::dtype::{Compute, DType};
 use crate::error::Result;
-use crate::kernel::{Kernel, KernelKind, Load, Op, Store, Value, Window};
-use crate::layout::{Shape, Strides, c_strides};
+use crate::kernel::{BufferRef, Kernel, Op, Value};
+use crate::layout::{Shape, Strides, span_of};
 use crate::simd::{Isa, isa};
 use smallvec::SmallVec;
 
 /// Multiply-adds below which one thread does a product.
 const ALONE: usize = 1 << 18;
 
-/// An operand or the result: element 0, and strides over batch axes, rows and columns.
-struct Matrix {
+/// An operand or the result, at element 0: strides over batch axes, rows and columns.
+struct Matrix<'a> {
     ptr: *mut u8,
-    strides: Strides,
+    strides: &'a Strides,
 }
 
 // SAFETY: tasks read operands and write disjoint parts of the result.
-unsafe impl Sync for Matrix {}
+unsafe impl Sync for Matrix<'_> {}
 
 /// The sizes of a product.
-struct Sizes<'a> {
-    batch: &'a [usize],
+struct Sizes {
+    batch: Shape,
     m: usize,
     n: usize,
     k: usize,
     compute: Compute,
 }
 
-pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
+/// Where an operand or the result lies.
+struct Place {
+    buffer: BufferRef,
+    first: isize,
+    span: Option<(isize, isize)>,
+    strides: Strides,
+}
+
+/// A product that is ready to be bound. The strides of `a` end in m, k; of `b` in n, k; of `c` in m, n.
+pub(super) struct Matmul {
+    name: &'static str,
+    sizes: Sizes,
+    a: Place,
+    b: Place,
+    c: Place,
+}
+
+/// Prepares a product of at least one element.
+pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     let rank = kernel.outer.len();
-    let (Some(Value { op: Op::Dot, dtype, .. }), true, [a, b, ..]) =
-        (kernel.values.first(), rank >= 2, &kernel.loads[..])
+    let ([Value { op: Op::Dot, dtype, .. }], true, [a, b], [store]) =
+        (&kernel.values[..], rank >= 2, &kernel.loads[..], &kernel.stores[..])
     else {
-        return Err(internal(kernel, "a matmul without a product of two loads"));
+        return Err(internal(kernel.name, "a matmul that is not a product of two loads alone"));
     };
-    if kernel.outer_size() == 0 {
-        return Ok(());
-    }
     let (batch, mn) = kernel.outer.split_at(rank - 2);
-    let sizes = Sizes { batch, m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
-    let Bindings { inputs, outputs, scalars, lines, .. } = bound.bindings;
-    let bindings = Bindings { inputs, outputs, scalars, lines, replaces: false };
-    let mut own = Bound { bindings, temps: bound.temps.clone(), cpu: bound.cpu, rehearses: false };
-    let ours = matches!(sizes.compute, Compute::F32 | Compute::F64);
-    // loads[0] has no columns, loads[1] no rows
-    let a = operand(kernel, &mut own, a, &sizes, rank - 1, false)?;
-    let b = operand(kernel, &mut own, b, &sizes, rank - 2, !ours)?;
-    // straight into the result, if there is nothing to do after and nobody reads what is written
-    let direct = match (&kernel.values[..], &kernel.stores[..]) {
-        ([_], [store]) if store.value == 0 && store.dtype == storage(sizes.compute) => {
-            let to = own.memory(kernel, store.buffer)?;
-            let mut alone = store.strides.len() >= rank && (ours || store.strides[rank - 1] == 1);
-            for l in &kernel.loads {
-                alone &= !to.overlaps(&own.memory(kernel, l.buffer)?);
-            }
-            alone.then_some((to, store))
-        }
-        _ => None,
-    };
-    if let Some((to, store)) = direct {
-        let ptr = locate(kernel, to, store.dtype, &kernel.outer, &store.strides, store.offset)?;
-        multiply(&sizes, &a, &b, &Matrix { ptr, strides: store.strides.clone() });
-        return Ok(());
+    let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
+    let fits = |d: DType| d.compute() == sizes.compute && d.size() == sizes.compute.size();
+    // without elements to add nothing is read
+    if sizes.k > 0 && !(fits(a.dtype) && fits(b.dtype)) || !fits(store.dtype) {
+        return Err(internal(kernel.name, format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype)));
     }
-    let product = own.temp(kernel.outer_size() * sizes.compute.size())?;
-    let strides = c_strides(&kernel.outer);
-    let c = Matrix { ptr: own.memory(kernel, product)?.ptr, strides: strides.clone() };
-    multiply(&sizes, &a, &b, &c);
-    let mut epilogue = kernel.clone();
-    epilogue.kind = KernelKind::Elementwise;
-    epilogue.inner = Shape::new();
-    epilogue.values[0].op = Op::Load(epilogue.loads.len());
-    for v in &mut epilogue.values {
-        v.inner = false;
-    }
-    epilogue.loads.push(Load { buffer: product, dtype: storage(sizes.compute), strides, offset: 0 });
-    // an operand that the epilogue does not read again is no part of it, and would count as read
-    for operand in 0..2 {
-        let reads = |v: &Value| matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == operand);
-        if mutant!(operands_lost_to_the_epilogue, true, !epilogue.values.iter().any(reads)) {
-            epilogue.loads[operand] = epilogue.loads[kernel.loads.len()].clone();
-        }
-    }
-    elementwise::run(&epilogue, &own)
-}
-
-/// The element type that is stored as this compute type.
-fn storage(compute: Compute) -> DType {
-    match compute {
-        Compute::Bool => DType::Bool,
-        Compute::I32 => DType::I32,
-        Compute::U32 => DType::U32,
-        Compute::I64 => DType::I64,
-        Compute::U64 => DType::U64,
-        Compute::F32 => DType::F32,
-        Compute::F64 => DType::F64,
-    }
-}
-
-/// An operand in the compute type: where it lies, or a converted copy. `absent` is the axis that it does not have.
-fn operand(
-    kernel: &Kernel,
-    bound: &mut Bound<'_>,
-    load: &Load,
-    sizes: &Sizes<'_>,
-    absent: usize,
-    rows: bool,
-) -> Result<Matrix> {
-    let rank = kernel.outer.len();
-    if load.strides.len() < rank + kernel.inner.len() {
-        return Err(internal(kernel, "too few strides"));
-    }
-    let inner = Axis::new(&kernel.inner, &load.strides[rank..]);
-    // over batch axes, the operand's own axis, k
-    let own = if absent == rank - 2 { rank - 1 } else { rank - 2 };
-    let mut dims: Shape = sizes.batch.iter().copied().chain([kernel.outer[own], sizes.k]).collect();
-    let mut strides: Strides =
-        load.strides[..rank - 2].iter().copied().chain([load.strides[own], inner.step.unwrap_or(0)]).collect();
-    let memory = bound.memory(kernel, load.buffer)?;
-    let wanted = storage(sizes.compute);
-    // B by rows of n
-    let last = if absent == rank - 2 { rank - 2 } else { rank - 1 };
-    let loose =
-        mutant!(transposed_b_read_as_rows, false, rows) && sizes.k > 0 && !(strides[last] == 1 || dims[last] == 1);
-    if sizes.k == 0 || load.dtype == wanted && load.dtype != DType::Bool && inner.step.is_some() && !loose {
-        let ptr = match sizes.k {
-            0 => memory.ptr,
-            _ => {
-                let reach: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
-                locate(kernel, memory, load.dtype, &reach, &load.strides, load.offset)?
-            }
+    let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
+    let operand = |load: &crate::kernel::Load, own: usize| -> Result<Place> {
+        let k = load.strides.get(rank..).and_then(|k| Axis::new(&kernel.inner, k).step);
+        let Some(k) = k.or((sizes.k == 0).then_some(0)) else {
+            return Err(internal(kernel.name, "an operand without one step along k"));
         };
-        return Ok(Matrix { ptr, strides });
-    }
-    // a copy: without the batch axes along which nothing changes, and k axis by axis
-    let mut source: Strides = strides[..rank - 1].into();
-    source.extend_from_slice(&load.strides[rank..]);
-    dims.truncate(rank - 1);
-    for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
-        if *s == 0 {
-            *d = 1;
-        }
-    }
-    dims.extend_from_slice(&kernel.inner);
-    let mut to = c_strides(&dims);
-    if absent == rank - 2 {
-        // B has k before n: the last axes of the copy are n, k…, so n takes the unit stride
-        let n = dims[rank - 2] as isize;
-        for (d, t) in to.iter_mut().enumerate() {
-            match d {
-                _ if d < rank - 2 => {}
-                _ if d == rank - 2 => *t = 1,
-                _ => *t *= n,
-            }
-        }
-    }
-    for (d, t) in to.iter().enumerate().take(rank - 1) {
-        strides[d] = if dims[d] == 1 { 0 } else { *t };
-    }
-    strides[rank - 1] = to[to.len() - 1].max(1);
-    let temp = bound.temp(dims.iter().product::<usize>() * wanted.size())?;
-    let window = Window { start: Shape::from_elem(0, dims.len()), shape: dims.clone() };
-    let copy = Kernel {
-        kind: KernelKind::Elementwise,
-        outer: dims,
-        inner: Shape::new(),
-        loads: vec![Load { buffer: load.buffer, dtype: load.dtype, strides: source, offset: load.offset }],
-        values: vec![
-            Value { op: Op::Load(0), dtype: load.dtype, inner: false },
-            Value { op: Op::Cast(0), dtype: wanted, inner: false },
-        ],
-        stores: vec![Store { buffer: temp, dtype: wanted, strides: to, offset: 0, value: 1 }],
-        windows: vec![window],
-        continues: false,
-        name: kernel.name,
-        node: kernel.node,
+        let strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], k]).collect();
+        Ok(Place { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
     };
-    elementwise::run(&copy, bound)?;
-    let Memory { ptr, .. } = bound.memory(kernel, temp)?;
-    Ok(Matrix { ptr, strides })
+    let (a, b) = (operand(a, rank - 2)?, operand(b, rank - 1)?);
+    let span = span_of(&kernel.outer, &store.strides);
+    let c = Place { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
+    Ok(Matmul { name: kernel.name, sizes, a, b, c })
 }
 
-/// All products of a batch. The strides of `a` end in m, k; of `b` in n, k; of `c` in m, n.
-fn multiply(sizes: &Sizes<'_>, a: &Matrix, b: &Matrix, c: &Matrix) {
+impl Matmul {
+    /// Runs the product on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        let matrix = |p: &'_ Place| run.locate(self.name, p.buffer, self.sizes.compute.size(), p.first, p.span);
+        let a = Matrix { ptr: matrix(&self.a)?, strides: &self.a.strides };
+        let b = Matrix { ptr: matrix(&self.b)?, strides: &self.b.strides };
+        let c = Matrix { ptr: matrix(&self.c)?, strides: &self.c.strides };
+        if !run.rehearses {
+            multiply(&self.sizes, &a, &b, &c);
+        }
+        Ok(())
+    }
+}
+
+/// All products of a batch.
+fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     let rank = sizes.batch.len();
-    let axis = |x: &Matrix| -> SmallVec<[isize; 6]> { x.strides[..rank].into() };
+    let axis = |x: &Matrix<'_>| -> SmallVec<[isize; 6]> { x.strides[..rank].into() };
     let (sa, sb, sc) = (axis(a), axis(b), axis(c));
-    let (xa, xb, xc) = (Axis::new(sizes.batch, &sa), Axis::new(sizes.batch, &sb), Axis::new(sizes.batch, &sc));
+    let (xa, xb, xc) = (Axis::new(&sizes.batch, &sa), Axis::new(&sizes.batch, &sb), Axis::new(&sizes.batch, &sc));
     let count: usize = sizes.batch.iter().product();
     let work = sizes.m.saturating_mul(sizes.n).saturating_mul(sizes.k.max(1));
     let threads = threads();
@@ -220,7 +127,7 @@ fn multiply(sizes: &Sizes<'_>, a: &Matrix, b: &Matrix, c: &Matrix) {
         let len = if pieces == 1 { long } else { piece.min(long - from) } as isize;
         let (mut m, mut n) = (sizes.m, sizes.n);
         let f = from as isize;
-        let at = |x: &Matrix, axis: &Axis<'_>, step: isize| {
+        let at = |x: &Matrix<'_>, axis: &Axis, step: isize| {
             let start = if pieces == 1 { 0 } else { f * step };
             x.ptr.wrapping_offset((axis.offset(batch) + start) * size)
         };

@@ -4,7 +4,6 @@
 use crate::backend::FaultInjector;
 use crate::buffer::Memory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::Caps;
 use std::alloc::{Layout, alloc, dealloc};
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -12,7 +11,7 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// From here on allocations come from the pool, below from the system's allocator.
 const POOLED: usize = 64 << 10;
@@ -27,69 +26,12 @@ const INLINE: usize = 64;
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
-/// The CPU as a device. It lives as long as a handle on it or a buffer of it.
-pub(crate) struct Cpu {
-    /// This device, for its buffers, which keep it alive.
-    this: Weak<Cpu>,
-    /// The number of the device in the process.
-    pub id: u32,
-    pub caps: Caps,
-    pub pool: Pool,
-    pub kernels: AtomicU64,
-    pub dispatches: AtomicU64,
-    pub bytes_in: AtomicU64,
-    pub bytes_out: AtomicU64,
-}
-
-impl Cpu {
-    /// A device with these limits for the planner, and a pool of its own of at most `limit` bytes.
-    pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
-        Arc::new_cyclic(|this| Cpu {
-            this: this.clone(),
-            id,
-            pool: Pool::new(&caps.name, limit),
-            caps,
-            kernels: AtomicU64::new(0),
-            dispatches: AtomicU64::new(0),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
-        })
-    }
-
-    /// A handle that keeps the device alive.
-    fn handle(&self) -> Result<Arc<Cpu>> {
-        // whoever calls holds a handle, but while the last one is dropped
-        let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
-        self.this.upgrade().ok_or_else(gone)
-    }
-
-    /// Memory for at least `bytes` bytes.
-    pub fn memory(&self, bytes: usize) -> Result<CpuMemory> {
-        let cpu = self.handle()?;
-        let place = self.pool.place(bytes)?;
-        let memory = CpuMemory { place, bytes, cpu };
-        self.pool.count(memory.size());
-        #[cfg(feature = "testing")]
-        if self.pool.faults.poisons() {
-            // SAFETY: the block holds that many bytes and has no other user yet.
-            unsafe { memory.ptr().write_bytes(crate::backend::POISON, bytes) };
-        }
-        Ok(memory)
-    }
-
-    /// Takes over memory that the caller already holds; counted, never refused.
-    pub fn adopted<T: Send + Sync + 'static>(self: &Arc<Cpu>, v: Vec<T>) -> CpuMemory {
-        let bytes = size_of_val(v.as_slice());
-        self.pool.adopted.fetch_add(bytes, Relaxed);
-        self.pool.count(bytes);
-        let mut v = v;
-        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, cpu: self.clone() }
-    }
-}
+/// What a buffer keeps alive: its device.
+pub(super) type Owner = Arc<dyn Any + Send + Sync>;
 
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
 pub(crate) struct Pool {
+    id: u32,
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
@@ -160,8 +102,9 @@ fn advise_huge(ptr: NonNull<u8>, size: usize) {
 fn advise_huge(_: NonNull<u8>, _: usize) {}
 
 impl Pool {
-    fn new(name: &str, limit: Option<usize>) -> Pool {
-        Pool {
+    pub fn new(id: u32, name: &str, limit: Option<usize>) -> Arc<Pool> {
+        Arc::new(Pool {
+            id,
             name: name.to_string(),
             limit,
             free: Mutex::default(),
@@ -173,7 +116,30 @@ impl Pool {
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
             faults: FaultInjector::new(),
+        })
+    }
+
+    /// Memory for at least `bytes` bytes, of a device.
+    pub fn memory(self: &Arc<Pool>, device: Owner, bytes: usize) -> Result<CpuMemory> {
+        let place = self.place(bytes)?;
+        let memory = CpuMemory { place, bytes, pool: self.clone(), _device: device };
+        self.count(memory.size());
+        #[cfg(feature = "testing")]
+        if self.faults.poisons() {
+            // SAFETY: the block holds that many bytes and has no other user yet.
+            unsafe { memory.ptr().write_bytes(crate::backend::POISON, bytes) };
         }
+        Ok(memory)
+    }
+
+    /// Takes over memory that the caller already holds; counted, never refused.
+    pub fn adopted<T: Send + Sync + 'static>(self: &Arc<Pool>, device: Owner, v: Vec<T>) -> CpuMemory {
+        let bytes = size_of_val(v.as_slice());
+        self.adopted.fetch_add(bytes, Relaxed);
+        self.count(bytes);
+        let mut v = v;
+        let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
+        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
@@ -398,7 +364,8 @@ enum Place {
 pub(crate) struct CpuMemory {
     place: Place,
     bytes: usize,
-    cpu: Arc<Cpu>,
+    pool: Arc<Pool>,
+    _device: Owner,
 }
 
 // SAFETY: the bytes are plain data; who writes them holds the only handle, or a result that nobody has seen yet.
@@ -434,11 +401,11 @@ impl CpuMemory {
 
 impl Memory for CpuMemory {
     fn device_id(&self) -> u32 {
-        self.cpu.id
+        self.pool.id
     }
 
     fn device_name(&self) -> &str {
-        &self.cpu.pool.name
+        &self.pool.name
     }
 
     fn bytes(&self) -> usize {
@@ -452,7 +419,7 @@ impl Memory for CpuMemory {
 
 impl Drop for CpuMemory {
     fn drop(&mut self) {
-        let (size, pool) = (self.size(), &self.cpu.pool);
+        let (size, pool) = (self.size(), &self.pool);
         pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
         match self.place {
             Place::Inline(_) => pool.release(size),
@@ -489,7 +456,7 @@ mod tests {
             unsafe { m.ptr().write_bytes(7, n) };
             assert_eq!(m.as_bytes().len(), n);
         }
-        let v = cpu.adopted(vec![1.5f32; 10]);
+        let v = pool.adopted(cpu.clone(), vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
         drop(v);
         let cpu = crate::cpu::Cpu::new(0, None);

@@ -1,95 +1,17 @@
-//! From a kernel to a program of loops: which value lives where, in what order things run. Nothing here depends on
-//! the data; a program is made for each run, so making one must be cheap.
+//! A kernel as steps over registers: what is known before any buffer is. It is made once for a plan and kept; a run binds
+//! pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
-use super::memory::{Cpu, CpuMemory};
 use super::strided::Axis;
-use crate::backend::{Bindings, FaultInjector};
-use crate::buffer::Buffer;
-use crate::dtype::{Compute, DType};
-use crate::error::{Error, ErrorKind, Result};
+use crate::dtype::Compute;
+use crate::error::{Error, ErrorKind};
 use crate::kernel::{BufferRef, IndexMode, Kernel};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::Mutex;
 
-/// The buffers of a run.
-pub(super) struct Bound<'a> {
-    pub bindings: Bindings<'a>,
-    pub temps: SmallVec<[Buffer; 2]>,
-    pub cpu: &'a Cpu,
-    /// Whether kernels only ask for their scratch, and write nothing.
-    pub rehearses: bool,
-}
-
-/// A buffer as memory.
-#[derive(Clone, Copy)]
-pub(super) struct Memory {
-    pub ptr: *mut u8,
-    pub bytes: usize,
-    /// In elements.
-    pub offset: usize,
-}
-
-impl Memory {
-    pub fn overlaps(&self, other: &Memory) -> bool {
-        let (a, b) = (self.ptr as usize, other.ptr as usize);
-        a < b + other.bytes && b < a + self.bytes
-    }
-}
-
-pub(super) fn internal(kernel: &Kernel, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, kernel.name, detail, None)
-}
-
-/// The address of element `offset`, after a look that everything the strides reach lies in the memory.
-pub(super) fn locate(
-    kernel: &Kernel,
-    memory: Memory,
-    dtype: DType,
-    dims: &[usize],
-    strides: &[isize],
-    offset: isize,
-) -> Result<*mut u8> {
-    let start = offset + memory.offset as isize;
-    if dims.contains(&0) {
-        return Ok(memory.ptr);
-    }
-    let (mut low, mut high) = (start, start);
-    for (n, s) in dims.iter().zip(strides) {
-        let span = (*n as isize - 1).saturating_mul(*s);
-        low = low.saturating_add(span.min(0));
-        high = high.saturating_add(span.max(0));
-    }
-    if low < 0 || (high as usize + 1).saturating_mul(dtype.size()) > memory.bytes {
-        let detail = format!("elements {low}..={high} of {dtype} asked of a buffer of {} bytes", memory.bytes);
-        return Err(internal(kernel, detail));
-    }
-    Ok(memory.ptr.wrapping_offset(start * dtype.size() as isize))
-}
-
-impl Bound<'_> {
-    /// One more buffer for this run.
-    pub fn temp(&mut self, bytes: usize) -> Result<BufferRef> {
-        self.temps.push(Buffer::new(self.cpu.memory(bytes)?));
-        Ok(BufferRef::Temp(self.temps.len() - 1))
-    }
-
-    pub fn memory(&self, kernel: &Kernel, buffer: BufferRef) -> Result<Memory> {
-        let (found, offset) = match buffer {
-            BufferRef::Input(i) => {
-                let entry = self.bindings.inputs.get(i);
-                (entry.map(|e| &e.0), entry.map_or(0, |e| e.1))
-            }
-            BufferRef::Temp(i) => (self.temps.get(i), 0),
-            BufferRef::Output(i) => (self.bindings.outputs.get(i), 0),
-        };
-        match found.and_then(|b| b.memory::<CpuMemory>()) {
-            Some(m) => Ok(Memory { ptr: m.ptr(), bytes: crate::buffer::Memory::bytes(m), offset }),
-            None => Err(internal(kernel, format!("{buffer} is not a buffer of this device"))),
-        }
-    }
+pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, name, detail, None)
 }
 
 /// How a kernel's index space becomes rows and columns of tiles.
@@ -113,31 +35,48 @@ pub(super) struct Level {
 }
 
 impl Level {
+    /// The level of a program that has no inner space.
+    pub const NONE: Level = Level { rows: 0, cols: 0, fixed: true };
+
     pub fn size(&self) -> usize {
         self.rows * self.cols
     }
 }
 
 /// What a program is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Goal {
     /// The kernel's stores.
     Stores,
     /// Finding an index out of range before anything is written.
-    Checks,
+    CheckIndices,
+}
+
+/// What a program is made for, beside the kernel.
+#[derive(Clone, Copy)]
+pub(super) struct Shape<'a> {
+    pub order: Order,
+    pub outer: Level,
+    pub inner: Level,
+    pub goal: Goal,
+    /// For each input of the plan, whether it is the memory that the plan's first output is written to.
+    pub aliased: &'a [bool],
 }
 
 /// A load or a store (or an affine index, without memory) over the axes of its level.
-pub(super) struct Place<'a> {
-    pub ptr: *mut u8,
+pub(super) struct Place {
+    /// Whose memory it is, and its element 0 within it, before the offset that a run binds; none for an index.
+    pub memory: Option<(BufferRef, isize)>,
+    /// The lowest and the highest element that is reached, counted from element 0; none where there is no index.
+    pub span: Option<(isize, isize)>,
     pub size: usize,
     /// Widens, or narrows.
     pub convert: Option<Loop>,
-    pub rows: Axis<'a>,
-    pub cols: Axis<'a>,
+    pub rows: Axis,
+    pub cols: Axis,
 }
 
-impl Place<'_> {
+impl Place {
     /// Whether a tile of this shape is one run of memory.
     pub fn dense(&self, nr: usize, nc: usize) -> bool {
         (nc == 1 || self.cols.step == Some(1)) && (nr == 1 || self.rows.step == Some(nc as isize))
@@ -152,15 +91,17 @@ impl Place<'_> {
 /// Where a step's result goes.
 #[derive(Clone, Copy)]
 pub(super) enum Dst {
+    /// Nowhere: a load is read where it lies.
+    Nowhere,
     /// Scratch at this byte of the arena.
-    Slot(usize),
+    Register(usize),
     /// A row kept for a later pass: the tile's part of it.
-    Keep(usize),
+    KeepRow(usize),
     /// Straight into the memory of a store.
     Out(usize),
 }
 
-pub(super) enum Run {
+pub(super) enum StepKind {
     Load(usize),
     Call(Loop),
     Index {
@@ -179,16 +120,17 @@ pub(super) enum Run {
     },
     Philox {
         word: u8,
-        key: [u32; 3],
+        /// The run-time scalars that are its key.
+        key: [usize; 3],
     },
     /// A value that an earlier pass has kept.
-    Recall,
+    ReuseRow,
 }
 
 /// One loop over a tile. `id`s index the frame's pointers: value `v` at its own level is `v`; as seen from the inner
-/// level, an outer value `v` is `values.len() + v`.
+/// level, an outer value `v` is `values + v`.
 pub(super) struct Step {
-    pub run: Run,
+    pub kind: StepKind,
     pub dst: Dst,
     pub id: usize,
     pub args: [usize; 3],
@@ -203,12 +145,21 @@ pub(super) struct Fill {
     pub slot: usize,
     pub count: usize,
     pub size: usize,
-    /// Bits, or a place to read.
-    pub value: Result<u64, usize>,
+    pub value: FillValue,
 }
 
-/// An outer value seen from the inner level.
-pub(super) struct Spread {
+/// Where the value of a [`Fill`] comes from.
+#[derive(Clone, Copy)]
+pub(super) enum FillValue {
+    Bits(u64),
+    /// A run-time scalar.
+    Scalar(usize),
+    /// The only element of a load.
+    Place(usize),
+}
+
+/// An outer value that the steps of the inner level read: one element a row there.
+pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
     pub slot: usize,
@@ -216,7 +167,7 @@ pub(super) struct Spread {
 }
 
 /// A reduction at work in a pass.
-pub(super) struct Feed {
+pub(super) struct ReductionInput {
     pub arg: usize,
     /// The outer value that it gives, and its register.
     pub id: usize,
@@ -227,9 +178,9 @@ pub(super) struct Feed {
 /// One walk along the inner space.
 #[derive(Default)]
 pub(super) struct Pass {
-    pub spreads: SmallVec<[Spread; 2]>,
+    pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
-    pub feeds: SmallVec<[Feed; 1]>,
+    pub reductions: SmallVec<[ReductionInput; 1]>,
 }
 
 pub(super) struct Write {
@@ -242,52 +193,63 @@ pub(super) struct Write {
     pub stream: bool,
 }
 
-/// An index out of range.
-#[derive(Clone, Copy)]
-pub(super) struct BadIndex {
-    /// Where in the kernel's space.
-    pub position: usize,
-    pub index: i128,
-    pub extent: usize,
-    /// The gather's node.
-    pub node: usize,
-}
-
-pub(super) struct Program<'a> {
-    pub kernel: &'a Kernel,
+/// The steps of a kernel. Invariants, which `assign.rs` sets up and everything that runs a program relies on: an operand's
+/// step comes before its reader's; a register has room for the largest tile of its level, and nothing else uses it while
+/// its value is needed; `span` of a place covers every index of the kernel's space.
+pub(super) struct Program {
+    pub name: &'static str,
+    /// Values of the kernel.
+    pub values: usize,
+    /// Run-time scalars that it needs: those of the plan below this number.
+    pub scalars: usize,
     pub order: Order,
     pub goal: Goal,
     pub outer: Level,
     pub inner: Level,
-    pub places: SmallVec<[Place<'a>; 4]>,
-    pub steps: SmallVec<[Step; 6]>,
-    pub fills: SmallVec<[Fill; 2]>,
+    pub places: Vec<Place>,
+    pub steps: Vec<Step>,
+    pub fills: Vec<Fill>,
     /// Outer steps before pass 0, before pass 1, …, after the last.
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[Pass; 1]>,
     pub writes: SmallVec<[Write; 2]>,
     /// Bytes of scratch.
     pub arena: usize,
-    pub faults: &'a FaultInjector,
-    /// The first index out of range.
-    pub bad: Mutex<Option<BadIndex>>,
 }
-
-// SAFETY: the pointers are into buffers that live for the run; tasks write disjoint tiles.
-unsafe impl Sync for Program<'_> {}
 
 /// Addresses that are equal modulo this many bytes look the same to a CPU's store buffer.
 pub(super) const PAGE: usize = 4096;
 
-impl Program<'_> {
+impl Program {
+    pub fn new(kernel: &Kernel, shape: &Shape<'_>) -> Program {
+        Program {
+            name: kernel.name,
+            values: kernel.values.len(),
+            scalars: kernel.values.iter().map(|v| v.op.scalars()).max().unwrap_or(0),
+            order: shape.order,
+            goal: shape.goal,
+            outer: shape.outer,
+            inner: shape.inner,
+            places: Vec::new(),
+            steps: Vec::new(),
+            fills: Vec::new(),
+            stages: SmallVec::new(),
+            passes: SmallVec::new(),
+            writes: SmallVec::new(),
+            arena: 0,
+        }
+    }
+
     /// Where only indices are looked at, what nobody reads need not be fetched.
     pub fn leave_unread(&mut self) {
-        let feeds =
-            self.passes.iter().flat_map(|p| p.feeds.iter().map(|f| f.arg).chain(p.spreads.iter().map(|s| s.from)));
-        let read: Vec<usize> = self.steps.iter().flat_map(|s| s.args).chain(feeds).collect();
+        let inputs = self
+            .passes
+            .iter()
+            .flat_map(|p| p.reductions.iter().map(|f| f.arg).chain(p.broadcasts.iter().map(|s| s.from)));
+        let read: Vec<usize> = self.steps.iter().flat_map(|s| s.args).chain(inputs).collect();
         for step in &mut self.steps {
-            if let Run::Gather { reads, .. } = &mut step.run {
-                *reads = read.contains(&step.id) || !matches!(step.dst, Dst::Slot(_));
+            if let StepKind::Gather { reads, .. } = &mut step.kind {
+                *reads = read.contains(&step.id) || !matches!(step.dst, Dst::Register(_));
             }
         }
     }

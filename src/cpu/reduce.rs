@@ -1,12 +1,13 @@
 //! Reduce kernels, and the walk over blocks of rows that row kernels share.
 
-use super::compile::compile;
-use super::elementwise::{ALONE, out_of_memory, share, verdict, weight};
+use super::assign::assign;
+use super::bind::{Bound, Run};
+use super::elementwise::{ALONE, out_of_memory, share, weight};
 use super::fold::{Folder, SERIAL};
-use super::program::{Bound, Goal, Level, Order, Program};
+use super::program::{Goal, Level, Order, Program, Shape};
 use super::strided;
 use super::threads::threads;
-use super::tile::{Frame, Frames, TILE, Tile};
+use super::tiles::{Frame, Frames, TILE, Tile};
 use crate::error::Result;
 use crate::kernel::{Kernel, KernelKind, Lanes};
 use smallvec::SmallVec;
@@ -15,15 +16,9 @@ use std::ops::Range;
 /// Rows shorter than this are reduced side by side, one to a column.
 const SHORT: usize = 512;
 
-pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
-    if kernel.outer_size() == 0 {
-        return Ok(());
-    }
-    if kernel.checks() {
-        execute(kernel, bound, Goal::Checks)?;
-    }
-    execute(kernel, bound, Goal::Stores)
-}
+/// Rows of one block, where rows are walked one after the other: about so many bytes of work. Fewer would cost more to set
+/// up than they save, and more would leave threads idle.
+const BLOCK_BYTES: usize = 64 << 10;
 
 /// Along what the tiles run. It has no influence on the results' bits.
 fn order(kernel: &Kernel) -> Order {
@@ -39,10 +34,32 @@ fn order(kernel: &Kernel) -> Order {
     if unit(last - 1) || !unit(o - 1) { Order::Rows } else { Order::Cols }
 }
 
-/// A kernel cut into blocks of outer indices, and those into parts of the inner space.
-struct Job<'a, 'p> {
-    program: &'a Program<'p>,
-    frames: &'a Frames<'a, 'p>,
+/// A reduce or row kernel that is ready to be bound: blocks of outer indices.
+pub(super) struct Reduce {
+    program: Program,
+    outer: usize,
+    n: usize,
+    /// Outer indices of a block.
+    each: usize,
+    /// What the work weighs.
+    bytes: usize,
+    /// The look at indices that comes before the first write.
+    checks: Option<Box<Reduce>>,
+}
+
+/// Prepares a kernel over at least one outer index.
+pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
+    let checks = match kernel.checks() {
+        true => Some(Box::new(Reduce::new(kernel, aliased, Goal::CheckIndices, None)?)),
+        false => None,
+    };
+    Reduce::new(kernel, aliased, Goal::Stores, checks)
+}
+
+/// A run of a kernel, its blocks cut into parts of the inner space.
+struct Job<'a> {
+    bound: &'a Bound<'a>,
+    frames: &'a Frames<'a>,
     outer: usize,
     n: usize,
     /// Outer indices of a block.
@@ -51,85 +68,103 @@ struct Job<'a, 'p> {
     part: usize,
 }
 
-fn execute(kernel: &Kernel, bound: &Bound<'_>, goal: Goal) -> Result<()> {
-    let (outer, n) = (kernel.outer_size(), kernel.inner_size());
-    let order = order(kernel);
-    let bytes = outer.saturating_mul(n.max(1)).saturating_mul(weight(kernel));
-    let threads = if bytes <= ALONE { 1 } else { threads() };
-    let row = kernel.kind == KernelKind::Row;
-    let (each, inner) = match order {
-        Order::Cols => {
-            let each = if row || n < SHORT && kernel.kind != KernelKind::Reduce(Lanes::Outer) {
-                // what is kept of the rows should stay in L2
-                ((2 * TILE).max(1 << 16) / n.max(1)).clamp(16, if n < SHORT { (TILE / n.max(1)).max(16) } else { 512 })
-            } else {
-                outer.div_ceil(outer.div_ceil(TILE))
-            };
-            let each = each.next_multiple_of(16).min(outer);
-            // few columns are reduced in bunches of so many rows
-            let rows = match each {
-                _ if kernel.kind != KernelKind::Reduce(Lanes::Outer) => TILE / each,
-                0..=4 => 64 * SERIAL,
-                5..=8 => 32 * SERIAL,
-                9..=31 => 16 * SERIAL,
-                _ => TILE / each,
-            };
-            let rows = rows.clamp(1, n.max(1));
-            (each, Level { rows, cols: each, fixed: outer.is_multiple_of(each) })
-        }
-        _ => {
-            let each = if row { 1 } else { (outer / (8 * threads)).clamp(1, 64) };
-            (each, Level { rows: 1, cols: n.clamp(1, TILE), fixed: true })
-        }
-    };
-    let level = Level { rows: 1, cols: each, fixed: true };
-    let program = compile(kernel, bound, order, level, inner, goal)?;
-    let blocks = outer.div_ceil(each);
-    // a long reduction of few rows is cut too, at a power of two of its blocks, so that its tree stays the same
-    let unit = program.passes.iter().flat_map(|p| &p.feeds).map(|f| f.spec.block()).max();
-    let mut part = n.max(1);
-    if let Some(unit) = unit
-        && program.passes.len() == 1
-        && program.writes.iter().all(|w| !w.inner)
-        && blocks < 4 * threads
-        && threads > 1
-        && bytes / blocks > 256 << 10
-    {
-        let parts = (8 * threads).div_ceil(blocks);
-        let blocks = n.div_ceil(parts).div_ceil(unit);
-        part = unit * mutant!(tree_depends_on_threads, blocks, blocks.next_power_of_two());
+impl Reduce {
+    fn new(kernel: &Kernel, aliased: &[bool], goal: Goal, checks: Option<Box<Reduce>>) -> Result<Reduce> {
+        let (outer, n) = (kernel.outer_size(), kernel.inner_size());
+        let order = order(kernel);
+        let row_bytes = n.max(1).saturating_mul(weight(kernel));
+        let row = kernel.kind == KernelKind::Row;
+        let (each, inner) = match order {
+            Order::Cols => {
+                let each = if row || n < SHORT && kernel.kind != KernelKind::Reduce(Lanes::Outer) {
+                    // what is kept of the rows should stay in L2
+                    ((2 * TILE).max(1 << 16) / n.max(1))
+                        .clamp(16, if n < SHORT { (TILE / n.max(1)).max(16) } else { 512 })
+                } else {
+                    outer.div_ceil(outer.div_ceil(TILE))
+                };
+                let each = each.next_multiple_of(16).min(outer);
+                // few columns are reduced in bunches of so many rows
+                let rows = match each {
+                    _ if kernel.kind != KernelKind::Reduce(Lanes::Outer) => TILE / each,
+                    0..=4 => 64 * SERIAL,
+                    5..=8 => 32 * SERIAL,
+                    9..=31 => 16 * SERIAL,
+                    _ => TILE / each,
+                };
+                let rows = rows.clamp(1, n.max(1));
+                (each, Level { rows, cols: each, fixed: outer.is_multiple_of(each) })
+            }
+            Order::Rows | Order::Flat => {
+                let each = if row { 1 } else { (BLOCK_BYTES / row_bytes).clamp(1, 64).min(outer) };
+                (each, Level { rows: 1, cols: n.clamp(1, TILE), fixed: true })
+            }
+        };
+        let level = Level { rows: 1, cols: each, fixed: true };
+        let program = assign(kernel, Shape { order, outer: level, inner, goal, aliased })?;
+        Ok(Reduce { program, outer, n, each, bytes: outer.saturating_mul(row_bytes), checks })
     }
-    let mut partial: Vec<u64> = vec![];
-    if part < n {
-        let width: usize = program.passes[0].feeds.iter().map(|f| f.spec.partial()).sum();
-        let words = blocks * n.div_ceil(part) * width / 8;
-        match partial.try_reserve_exact(words) {
-            _ if program.faults.hit_alone("partial results") => part = n,
-            Ok(()) => partial.resize(words, 0),
-            // in one part no more memory is needed, and the tree is the same
-            Err(_) => part = n,
+
+    /// Elements of a part. A long reduction of few rows is cut for several threads, at a power of two of its blocks, so that
+    /// its tree stays the same.
+    fn part(&self, threads: usize) -> usize {
+        let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
+        let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
+        if let Some(unit) = unit
+            && program.passes.len() == 1
+            && program.writes.iter().all(|w| !w.inner)
+            && blocks < 4 * threads
+            && threads > 1
+            && self.bytes / blocks > 256 << 10
+        {
+            let parts = (8 * threads).div_ceil(blocks);
+            let blocks = n.div_ceil(parts).div_ceil(unit);
+            return unit * mutant!(tree_depends_on_threads, blocks, blocks.next_power_of_two());
         }
+        n.max(1)
     }
-    let Some(frames) = Frames::new(&program) else { return Err(out_of_memory(kernel)) };
-    if bound.rehearses {
+
+    /// Runs the kernel on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let Some(checks) = &self.checks {
+            checks.run(run)?;
+        }
+        let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
+        let threads = if self.bytes <= ALONE { 1 } else { threads() };
+        let mut part = self.part(threads);
+        let mut partial: Vec<u64> = vec![];
+        if part < n {
+            let width: usize = program.passes[0].reductions.iter().map(|f| f.spec.partial()).sum();
+            let words = blocks * n.div_ceil(part) * width / 8;
+            match partial.try_reserve_exact(words) {
+                _ if run.pool.faults.hit_alone("partial results") => part = n,
+                Ok(()) => partial.resize(words, 0),
+                // in one part no more memory is needed, and the tree is the same
+                Err(_) => part = n,
+            }
+        }
+        let bound = &Bound::new(program, run)?;
+        let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
+        if run.rehearses {
+            frames.end();
+            return Ok(());
+        }
+        let job = Job { bound, frames: &frames, outer: self.outer, n, each: self.each, part };
+        let parts = n.div_ceil(part).max(1);
+        if parts == 1 {
+            // neighbouring blocks go to one task, which saves it the setup
+            let tasks = blocks.min(threads * 16);
+            let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
+            if tasks == 1 { body(0) } else { share(tasks, self.bytes, body) }
+        } else {
+            let width = partial.len() * 8 / (blocks * parts);
+            let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
+            share(blocks * parts, self.bytes, |i| job.part(i / parts, i % parts, all.slot(i)));
+            share(blocks, blocks * parts * width, |b| job.merge(b, parts, all.slot(b * parts), width));
+        }
         frames.end();
-        return Ok(());
+        bound.verdict()
     }
-    let job = Job { program: &program, frames: &frames, outer, n, each, part };
-    let parts = n.div_ceil(part).max(1);
-    if parts == 1 {
-        // neighbouring blocks go to one task, which saves it the setup
-        let tasks = blocks.min(threads * 16);
-        let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
-        if tasks == 1 { body(0) } else { share(tasks, bytes, body) }
-    } else {
-        let width = partial.len() * 8 / (blocks * parts);
-        let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
-        share(blocks * parts, bytes, |i| job.part(i / parts, i % parts, all.slot(i)));
-        share(blocks, blocks * parts * width, |b| job.merge(b, parts, all.slot(b * parts), width));
-    }
-    frames.end();
-    verdict(&program, bound)
 }
 
 /// Partial results, one after the other.
@@ -149,7 +184,7 @@ impl Partial {
 
 type Folders = SmallVec<[Folder; 1]>;
 
-impl Job<'_, '_> {
+impl Job<'_> {
     /// The tile of outer indices that is block `b`.
     fn block(&self, b: usize) -> Tile {
         let c0 = b * self.each;
@@ -158,14 +193,14 @@ impl Job<'_, '_> {
 
     /// Reductions at once: one row's, or a block's.
     fn width(&self, block: Tile) -> usize {
-        if self.program.order == Order::Cols { block.nc } else { 1 }
+        if self.bound.program.order == Order::Cols { block.nc } else { 1 }
     }
 
     fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
         let width = self.width(block);
         // SAFETY: the program has reserved the state.
-        self.program.passes[pass]
-            .feeds
+        self.bound.program.passes[pass]
+            .reductions
             .iter()
             .map(|f| unsafe { Folder::new(f.spec, frame.slot(0), width, self.n) })
             .collect()
@@ -173,7 +208,7 @@ impl Job<'_, '_> {
 
     /// Rows to go through one after the other: all of a block at once, if they are columns.
     fn rows(&self, block: Tile) -> usize {
-        if self.program.order == Order::Cols { 1 } else { block.nc }
+        if self.bound.program.order == Order::Cols { 1 } else { block.nc }
     }
 
     fn blocks(&self, range: Range<usize>) {
@@ -182,8 +217,8 @@ impl Job<'_, '_> {
                 let block = self.block(b);
                 // SAFETY: blocks are apart from each other, and inside the space.
                 unsafe {
-                    for p in 0..self.program.passes.len() {
-                        frame.run(self.program, self.program.stages[p].clone(), block);
+                    for p in 0..self.bound.program.passes.len() {
+                        frame.run(self.bound, self.bound.program.stages[p].clone(), block);
                         let mut folders = self.folders(frame, p, block);
                         for row in 0..self.rows(block) {
                             self.walk(frame, p, block, row, 0..self.n, &mut folders);
@@ -199,7 +234,7 @@ impl Job<'_, '_> {
     /// Takes the results of a pass to their registers.
     // SAFETY: as `walk`.
     unsafe fn finish(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
-        for (f, folder) in self.program.passes[pass].feeds.iter().zip(folders) {
+        for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
             let at = row * Folder::result_size(&f.spec);
             // SAFETY: the register has room for a block's results.
             unsafe { folder.finish(frame.at[f.id].add(at)) };
@@ -209,13 +244,13 @@ impl Job<'_, '_> {
     /// The last outer values, and their stores.
     // SAFETY: as `walk`.
     unsafe fn close(&self, frame: &mut Frame, block: Tile) {
-        let program = self.program;
+        let (bound, program) = (self.bound, self.bound.program);
         // SAFETY: the caller's promise.
         unsafe {
-            frame.run(program, program.stages[program.passes.len()].clone(), block);
+            frame.run(bound, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
                 if !w.inner && !w.direct {
-                    frame.write(&program.places[w.place], frame.at[w.id], block, false);
+                    frame.write(bound, w.place, frame.at[w.id], block, false);
                 }
             }
         }
@@ -233,13 +268,14 @@ impl Job<'_, '_> {
         part: Range<usize>,
         folders: &mut Folders,
     ) {
-        let (program, pass) = (self.program, &self.program.passes[p]);
+        let (bound, program) = (self.bound, self.bound.program);
+        let pass = &program.passes[p];
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;
         let step = if cols { program.inner.rows } else { TILE };
         // SAFETY: tiles are inside the space and no larger than the program's.
         unsafe {
-            for s in &pass.spreads {
+            for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
                 frame.at[s.to] = to;
                 if cols {
@@ -261,14 +297,14 @@ impl Job<'_, '_> {
                     true => Tile { r0: i, nr: count, c0: block.c0, nc: block.nc, start: i * block.nc },
                     false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
                 };
-                frame.run(program, pass.steps.clone(), tile);
-                for (feed, folder) in pass.feeds.iter().zip(folders.iter_mut()) {
+                frame.run(bound, pass.steps.clone(), tile);
+                for (feed, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
                     folder.feed(i, frame.at[feed.arg], count);
                 }
                 if last {
                     for w in &program.writes {
                         if w.inner && !w.direct {
-                            frame.write(&program.places[w.place], frame.at[w.id], tile, false);
+                            frame.write(bound, w.place, frame.at[w.id], tile, false);
                         }
                     }
                 }
@@ -284,12 +320,12 @@ impl Job<'_, '_> {
         // SAFETY: as in `blocks`; the slot has room for the partial results of all reductions.
         self.frames.with(|frame| unsafe {
             let mut to = out;
-            frame.run(self.program, self.program.stages[0].clone(), block);
+            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);
             for row in 0..self.rows(block) {
                 self.walk(frame, 0, block, row, range.clone(), &mut folders);
             }
-            for (f, folder) in self.program.passes[0].feeds.iter().zip(&mut folders) {
+            for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
                 std::ptr::copy_nonoverlapping(folder.collapse(), to, f.spec.partial());
                 to = to.add(f.spec.partial());
             }
@@ -301,11 +337,11 @@ impl Job<'_, '_> {
         let block = self.block(b);
         // SAFETY: as in `part`.
         self.frames.with(|frame| unsafe {
-            frame.run(self.program, self.program.stages[0].clone(), block);
+            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);
             for part in 0..parts {
                 let mut at = from.add(part * width) as *const u8;
-                for (f, folder) in self.program.passes[0].feeds.iter().zip(&mut folders) {
+                for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
                     folder.merge(at);
                     at = at.add(f.spec.partial());
                 }

@@ -2,10 +2,11 @@
 //! side) goes through all its passes before the next, so that main memory is read once. What a later pass needs again
 //! is kept in scratch. The walk is that of `reduce.rs`, and so are the bits of the reductions.
 
-use super::program::Bound;
+use super::reduce::{self, Reduce};
 use crate::error::Result;
 use crate::kernel::Kernel;
 
-pub(super) fn run(kernel: &Kernel, bound: &Bound<'_>) -> Result<()> {
-    super::reduce::run(kernel, bound)
+/// Prepares a kernel over at least one outer index.
+pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
+    reduce::prepare(kernel, aliased)
 }

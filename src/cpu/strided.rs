@@ -1,6 +1,7 @@
 //! Moving blocks of elements between layouts: gathers, scatters, transpositions. Elements are plain words of 1, 2, 4
 //! or 8 bytes.
 
+use crate::layout::{Shape, Strides};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Isa, isa};
 
@@ -297,16 +298,17 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
 }
 
 /// The columns or the rows of a tile's space: several dimensions, flattened row-major, as one place sees them.
-#[derive(Clone, Copy)]
-pub(super) struct Axis<'a> {
-    dims: &'a [usize],
-    strides: &'a [isize],
+#[derive(Clone)]
+pub(super) struct Axis {
+    /// Empty where one step serves all.
+    dims: Shape,
+    strides: Strides,
     /// The step, where one step serves all dimensions.
     pub step: Option<isize>,
 }
 
-impl<'a> Axis<'a> {
-    pub fn new(dims: &'a [usize], strides: &'a [isize]) -> Axis<'a> {
+impl Axis {
+    pub fn new(dims: &[usize], strides: &[isize]) -> Axis {
         let step = match (dims, strides) {
             ([], _) => Some(0),
             ([_], [s]) => Some(*s),
@@ -327,7 +329,10 @@ impl<'a> Axis<'a> {
                 fits.then_some(found.map_or(0, |f| f.0))
             }
         };
-        Axis { dims, strides, step }
+        match step {
+            Some(_) => Axis { dims: Shape::new(), strides: Strides::new(), step },
+            None => Axis { dims: dims.into(), strides: strides.into(), step },
+        }
     }
 
     /// Whether every index has the same element.
@@ -341,7 +346,7 @@ impl<'a> Axis<'a> {
             return index as isize * step;
         }
         let (mut rest, mut offset) = (index, 0);
-        for (&n, &s) in self.dims.iter().zip(self.strides).rev() {
+        for (&n, &s) in self.dims.iter().zip(&self.strides).rev() {
             offset += (rest % n) as isize * s;
             rest /= n;
         }
@@ -356,11 +361,11 @@ impl<'a> Axis<'a> {
         let last = self.dims.len() - 1;
         let mut index = smallvec::SmallVec::<[usize; 8]>::from_elem(0, self.dims.len());
         let mut rest = start;
-        for (i, &d) in index.iter_mut().zip(self.dims).rev() {
+        for (i, &d) in index.iter_mut().zip(&self.dims).rev() {
             *i = rest % d;
             rest /= d;
         }
-        let mut offset: isize = index.iter().zip(self.strides).map(|(&i, &s)| i as isize * s).sum();
+        let mut offset: isize = index.iter().zip(&self.strides).map(|(&i, &s)| i as isize * s).sum();
         let mut done = 0;
         while done < n {
             let count = (self.dims[last] - index[last]).min(n - done);

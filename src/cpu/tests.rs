@@ -1,6 +1,6 @@
 use super::*;
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Lanes, Load, Op, Output, Store, Value, Window};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Output, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides};
 use crate::ufunc::{Ufunc, all};
 use smallvec::smallvec;
@@ -53,10 +53,21 @@ fn kernel(
 }
 
 fn plan(kernel: Kernel) -> Plan {
-    Plan { inputs: vec![], scalars: vec![], temps: vec![], outputs: vec![], kernels: vec![kernel] }
+    let mut temps = vec![];
+    let mut temp = |bytes| {
+        temps.push(bytes);
+        BufferRef::Temp(temps.len() - 1)
+    };
+    let kernels = match kernel.kind {
+        KernelKind::Matmul => crate::plan::product_passes(kernel, &mut temp),
+        _ => vec![kernel],
+    };
+    // the first input may be the output
+    let aliased = vec![true];
+    Plan { inputs: vec![], aliased, id: 0, is_kept: false, scalars: vec![], temps, outputs: vec![], kernels }
 }
 
-fn bound<'a>(inputs: &'a [(Buffer, usize)], output: &'a Buffer, scalars: &'a [u64]) -> Bindings<'a> {
+fn bound<'a>(inputs: &'a [(Buffer, usize)], output: &'a (Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {
     Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &[], replaces: false }
 }
 
@@ -64,9 +75,9 @@ fn bound<'a>(inputs: &'a [(Buffer, usize)], output: &'a Buffer, scalars: &'a [u6
 fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result<Vec<R>> {
     let cpu = Cpu::new(0, None);
     let inputs: Vec<_> = inputs.iter().map(|v| (cpu.adopt(v.clone()), 0)).collect();
-    let out = cpu.allocate(n * R::DTYPE.size())?;
+    let out = (cpu.allocate(n * R::DTYPE.size())?, 0);
     cpu.run(&plan(k), bound(&inputs, &out, &[2.5f32.to_bits() as u64]))?;
-    Ok(R::from_bytes(&pollster::block_on(cpu.download(&out, 0, n * R::DTYPE.size()))?).unwrap())
+    Ok(R::from_bytes(&pollster::block_on(cpu.download(&out.0, 0, n * R::DTYPE.size()))?).unwrap())
 }
 
 /// Numbers between −1 and 1.
@@ -175,7 +186,7 @@ fn in_place_reads_before_it_writes() {
             vec![store(0, F32, &[1], 4)],
         );
         let inputs = [(bx.clone(), 0), (bg, 0)];
-        cpu.run(&plan(k), bound(&inputs, &bx, &[])).unwrap();
+        cpu.run(&plan(k), bound(&inputs, &(bx.clone(), 0), &[])).unwrap();
         let got = f32::from_bytes(bx.memory::<CpuMemory>().unwrap().as_bytes()).unwrap();
         for i in 0..n {
             assert_eq!(got[i], x[i] * 0.9 + g[i + 1]);
@@ -549,7 +560,7 @@ fn row_kernels_in_place_and_checked() {
         let cpu = Cpu::new(0, None);
         let b = cpu.adopt(x);
         let inputs = [(b.clone(), 0)];
-        cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &b, &[])).unwrap();
+        cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &(b.clone(), 0), &[])).unwrap();
         assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), want);
     }
     // a bad index leaves the target as it was
@@ -568,7 +579,7 @@ fn row_kernels_in_place_and_checked() {
     index[4999] = 5000;
     let cpu = Cpu::new(0, None);
     let (i, out) = (cpu.adopt(index), cpu.adopt(vec![7i32; 5000]));
-    assert_eq!(cpu.run(&plan(k), bound(&[(i, 0)], &out, &[])).unwrap_err().kind(), ErrorKind::Index);
+    assert_eq!(cpu.run(&plan(k), bound(&[(i, 0)], &(out.clone(), 0), &[])).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), vec![7; 5000]);
 }
 

@@ -1,11 +1,12 @@
 //! Elementwise functions of operands: the result's type, numbers without a type, casts.
 
-use super::{Arg, Expr, Kind, Loc, carry, cast, common};
+use super::{Arg, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, Shape};
-use crate::ufunc::{Class, Ufunc, logic};
+use crate::ufunc::{Class, Comparison, Ufunc, logic};
 use smallvec::{SmallVec, smallvec};
+use std::cmp::Ordering;
 
 /// An elementwise function of operands.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
@@ -14,11 +15,9 @@ pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> E
 
 fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
     let list: Vec<_> = dtypes.iter().map(|d| d.name()).collect();
-    let detail = match row.name {
-        _ if dtypes.len() > 1 && dtypes.iter().any(|d| *d != dtypes[0]) => {
-            format!("dtypes {} have no common type for it; use astype", list.join(" and "))
-        }
-        _ => format!("dtype {} is not supported", list[0]),
+    let detail = match dtypes.len() > 1 && dtypes.iter().any(|d| *d != dtypes[0]) {
+        true => format!("dtypes {} have no common type for it; use astype", list.join(" and ")),
+        false => format!("dtype {} is not supported", list[0]),
     };
     Error::new(ErrorKind::DType, row.name, detail, at)
 }
@@ -39,17 +38,17 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             d(1).and_then(|a| a.promote(d(2)?))
         }
     };
-    if row.class == Class::Compare
+    if let Some(comparison) = row.properties.compares
         && own.len() == 2
-        && let Some(e) = compare_mixed_signs(row, &args, own[0], own[1], at)
+        && let Some(e) = compare_mixed_signs(row, comparison, &args, own[0], own[1], at)
     {
         return Ok(e);
     }
     for a in &args[first..] {
         let (Some(s), Some(d)) = (scalar_of(a), dtype) else { continue };
         let Some(p) = s.promote_with(d) else {
-            if row.class == Class::Compare {
-                return Ok(compare_outside(row, &args, d, device, at));
+            if let Some(comparison) = row.properties.compares {
+                return Ok(compare_outside(comparison, &args, d, device, at));
             }
             return Err(Error::new(ErrorKind::Argument, row.name, format!("{s} does not fit dtype {d}"), at));
         };
@@ -68,7 +67,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     if !takes {
         return Err(dtype_error(row, if own.is_empty() { &[DType::Bool] } else { &own }, at));
     }
-    if row.name == "pow"
+    if row.properties.power
         && operand.is_integer()
         && let Some(Scalar::Int(n)) = scalar_of(&args[1])
         && n < 0
@@ -100,8 +99,8 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             Arg::Scalar(s) => Expr::fill(s, smallvec![], to, at),
         }
     });
-    let kind = Kind::Ufunc(row, operands.collect());
-    Ok(Expr::node(kind, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+    let (op, operands) = (NodeOp::Ufunc(row), operands.collect());
+    Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
 }
 
 fn as_expr(a: &Arg) -> Option<&Expr> {
@@ -119,7 +118,14 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
 }
 
 /// A comparison of a signed with an unsigned type that no common type of the device may hold: by sign first.
-fn compare_mixed_signs(row: &'static Ufunc, args: &[Arg], a: DType, b: DType, at: Loc) -> Option<Expr> {
+fn compare_mixed_signs(
+    row: &'static Ufunc,
+    comparison: Comparison,
+    args: &[Arg],
+    a: DType,
+    b: DType,
+    at: Loc,
+) -> Option<Expr> {
     let (Arg::Expr(x), Arg::Expr(y)) = (&args[0], &args[1]) else { return None };
     let swapped = a.is_unsigned_integer() && b.is_signed_integer();
     if !(swapped || a.is_signed_integer() && b.is_unsigned_integer()) {
@@ -133,14 +139,10 @@ fn compare_mixed_signs(row: &'static Ufunc, args: &[Arg], a: DType, b: DType, at
     let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
     let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at));
     let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
-    // what the comparison says of a negative number and any unsigned one
-    let if_negative = match row.name {
-        "not_equal" => true,
-        "less" | "less_equal" => mutant!(unsigned_less_than_negative, true, !swapped),
-        "greater" | "greater_equal" => swapped,
-        _ => false,
-    };
-    Some(if if_negative {
+    // a negative number is less than any unsigned one, whichever stands first
+    let unsigned_first = mutant!(unsigned_less_than_negative, false, swapped);
+    let if_negative = if unsigned_first { Ordering::Greater } else { Ordering::Less };
+    Some(if comparison.holds(if_negative) {
         ufunc(&logic::logical_or, smallvec![Arg::Expr(negative), Arg::Expr(compared)], at)
     } else {
         let positive = ufunc(&logic::logical_not, smallvec![Arg::Expr(negative)], at);
@@ -149,37 +151,23 @@ fn compare_mixed_signs(row: &'static Ufunc, args: &[Arg], a: DType, b: DType, at
 }
 
 /// A comparison of an integer array with a number outside its type: the answer is the same for every element.
-fn compare_outside(row: &'static Ufunc, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
+fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
     let left = scalar_of(&args[0]);
     let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
     let shape = args.iter().find_map(as_expr).map(|e| e.0.shape.clone()).unwrap_or_default();
     // the array is below the number, or above it
     let below = number > dtype.integer_range().1;
     let first_is_less = below == left.is_none();
-    let answer = match row.name {
-        "not_equal" => true,
-        "less" | "less_equal" => first_is_less,
-        "greater" | "greater_equal" => !first_is_less,
-        _ => false,
-    };
-    Expr::node(Kind::Fill(Scalar::Bool(answer)), shape, DType::Bool, device, at)
+    let answer = comparison.holds(if first_is_less { Ordering::Less } else { Ordering::Greater });
+    Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
 /// A function of numbers alone gives a number: computed now, in f64 or 64-bit integers.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
     if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
-        let truth = match row.name {
-            "equal" => Some(a == b),
-            "not_equal" => Some(a != b),
-            "less" => Some(a < b),
-            "less_equal" => Some(a <= b),
-            "greater" => Some(a > b),
-            "greater_equal" => Some(a >= b),
-            _ => None,
-        };
-        if let Some(t) = truth {
-            return Ok(Expr::node(Kind::Weak(Scalar::Bool(t)), smallvec![], DType::Bool, 0, at));
+        if let Some(comparison) = row.properties.compares {
+            return Ok(Expr::number(Scalar::Bool(comparison.holds(a.cmp(&b))), at));
         }
         // a negative number and one beyond i64 have no common type
         if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
@@ -207,8 +195,8 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
         dtype = DType::Bool;
     }
     let compute = dtype.compute();
-    let Some(loops) = row.loops[compute as usize] else { return Err(dtype_error(row, &[dtype], at)) };
-    if row.name == "pow" && dtype != DType::F64 && scalars[1].as_i128() < 0 {
+    let Some(loops) = row.map(compute) else { return Err(dtype_error(row, &[dtype], at)) };
+    if row.properties.power && dtype != DType::F64 && scalars[1].as_i128() < 0 {
         return Err(Error::new(ErrorKind::Argument, row.name, "an integer to a negative power", at));
     }
     let mut bits = [0u64; 4];
@@ -223,6 +211,5 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
         DType::Bool => Compute::Bool,
         _ => compute,
     };
-    let value = Scalar::from_bits(out[0], result);
-    Ok(Expr::node(Kind::Weak(value), smallvec![], value.default_dtype(), 0, at))
+    Ok(Expr::number(Scalar::from_bits(out[0], result), at))
 }

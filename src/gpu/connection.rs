@@ -33,6 +33,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Counters {
     pub kernels: AtomicU64,
     pub dispatches: AtomicU64,
+    pub prepares: AtomicU64,
     pub compiles: AtomicU64,
     pub syncs: AtomicU64,
     pub allocations: AtomicU64,
@@ -46,6 +47,7 @@ impl Counters {
         Stats {
             kernels: self.kernels.load(Relaxed),
             dispatches: self.dispatches.load(Relaxed),
+            prepares: self.prepares.load(Relaxed),
             compiles: self.compiles.load(Relaxed),
             syncs: self.syncs.load(Relaxed),
             allocations: self.allocations.load(Relaxed),

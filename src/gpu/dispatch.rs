@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub(super) struct Resources<'a> {
     pub inputs: &'a [(Buffer, usize)],
     pub temps: &'a [Buffer],
-    pub outputs: &'a [Buffer],
+    pub outputs: &'a [(Buffer, usize)],
     pub scalars: &'a [u64],
     pub lines: &'a [Line],
 }
@@ -73,7 +73,7 @@ fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&
     let found = match r {
         BufferRef::Input(n) => from.inputs.get(n).map(|(b, o)| (b, *o as i64)),
         BufferRef::Temp(n) => from.temps.get(n).map(|b| (b, 0)),
-        BufferRef::Output(n) => from.outputs.get(n).map(|b| (b, 0)),
+        BufferRef::Output(n) => from.outputs.get(n).map(|(b, o)| (b, *o as i64)),
     };
     let buffer = found.and_then(|(b, o)| Some((driver_buffer(b)?, o)));
     buffer.ok_or_else(|| internal(kernel, format!("{r} is not a buffer of this device")))

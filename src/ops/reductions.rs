@@ -3,7 +3,7 @@
 use super::Loc;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind};
-use crate::expr::{Expr, Kind, Operand, carry, cast, reduce, strong, ufunc, view};
+use crate::expr::{Expr, Operand, carry, cast, cast_always, reduce, strong, ufunc, view};
 use crate::kernel::Fold;
 use crate::layout::{self, AxesArg, IntoAxes, View};
 use crate::ufunc::{Ufunc, arithmetic, float, logic};
@@ -285,9 +285,9 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
 
 /// A half-precision expression rounded to its own dtype: an explicit `astype`, which no rewrite removes.
 pub(super) fn rounded(e: &Expr, at: Loc) -> Expr {
-    match &e.0.kind {
-        Kind::Leaf(..) => e.clone(),
-        _ => Expr::node(Kind::Cast(e.clone()), e.0.shape.clone(), e.0.dtype, e.0.device, at),
+    match e.0.is_stored() {
+        true => e.clone(),
+        false => cast_always(e.clone(), e.0.dtype, at),
     }
 }
 

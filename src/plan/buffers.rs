@@ -2,12 +2,17 @@
 //! written in place.
 
 use super::fuse::Planner;
-use super::shape;
 use crate::error::Result;
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Output, Plan};
-use crate::layout::{self, Layout};
+use crate::layout::Layout;
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A temporary that has no buffer yet.
 #[derive(Default)]
@@ -42,6 +47,13 @@ impl Free {
 }
 
 impl Planner<'_> {
+    /// One more temporary, beside those of the stored nodes, which are numbered by node.
+    pub(super) fn temp(&self, bytes: usize) -> BufferRef {
+        let mut temps = self.temps.borrow_mut();
+        temps.push(bytes);
+        BufferRef::Temp(self.count + temps.len() - 1)
+    }
+
     /// The plan's results.
     pub(super) fn results(&self, target: Option<&Layout>) -> Vec<Output> {
         (self.arena.roots.iter().enumerate())
@@ -77,13 +89,9 @@ impl Planner<'_> {
                 let BufferRef::Temp(n) = s.buffer else { continue };
                 let temp = known.entry(n).or_default();
                 temp.last = i as u32;
-                temp.bytes = match bytes.get(&n) {
-                    Some(bytes) => *bytes,
-                    // split reductions number their partial results after the nodes, with the size in the store
-                    None => {
-                        let span = layout::span(&shape::store_extents(k, s), &s.strides, s.offset as usize).1;
-                        temp.bytes.max(span * s.dtype.size())
-                    }
+                temp.bytes = match n.checked_sub(self.count) {
+                    None => bytes.get(&n).copied().unwrap_or(0),
+                    Some(declared) => self.temps.borrow()[declared],
                 };
             }
         }
@@ -118,7 +126,20 @@ impl Planner<'_> {
         }
         let in_place = mutant!(in_place_always, true, self.in_place(&kernels));
         let scalars = self.arena.scalars.clone();
-        Ok((Plan { inputs: self.arena.inputs.clone(), scalars, temps, outputs, kernels }, in_place))
+        let aliased = self.arena.aliased.iter().map(Option::is_some).collect();
+        Ok((
+            Plan {
+                inputs: self.arena.inputs.clone(),
+                aliased,
+                id: next_id(),
+                is_kept: false,
+                scalars,
+                temps,
+                outputs,
+                kernels,
+            },
+            in_place,
+        ))
     }
 
     /// Whether the target may be written while it is read: it is stored by the last kernel only, element by element
@@ -147,7 +168,7 @@ impl Planner<'_> {
                 plain(last)
                     && !gathers(i)
                     && last.stores.iter().all(|s| {
-                        let same = s.strides == l.strides && s.offset == l.offset + offset as isize;
+                        let same = s.strides == l.strides && s.offset == l.offset + offset;
                         mutant!(in_place_reads_its_writes, s.strides.len() == l.strides.len(), same)
                             && s.dtype.size() == l.dtype.size()
                     })

@@ -5,16 +5,18 @@
 //! tells which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
-use super::graph::{ANode, AOp, Arena};
+use super::graph::{Arena, PlanNode};
+use super::join::join;
 use super::lower::{Draft, Scratch, Space};
 use super::price::{check_types, compile_cost, cost};
 use super::shape;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Plan, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -22,8 +24,10 @@ use std::rc::Rc;
 pub(super) struct Planner<'a> {
     /// While the kernels are made, without the nodes that no further kernel reads.
     pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first: partial results are numbered from here on.
+    /// Nodes that the arena had at first: further temporaries are numbered from here on.
     pub count: usize,
+    /// Bytes of each temporary that is no stored node's.
+    pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
     /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
     /// order of its operands.
@@ -98,6 +102,10 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     }
     // operands come before their consumers
     kernels.reverse();
+    // a write has one result, and reads its target only where that is written
+    if target.is_none() {
+        kernels = join(&planner, kernels);
+    }
     let (plan, in_place) = planner.finish(kernels, &bytes, outputs)?;
     Ok((plan, in_place, planner.work.get()))
 }
@@ -130,6 +138,7 @@ impl<'a> Planner<'a> {
         let mut p = Planner {
             arena: arena.clone(),
             count: n,
+            temps: RefCell::default(),
             caps,
             strides: Vec::with_capacity(n),
             stored: vec![false; n],
@@ -148,8 +157,8 @@ impl<'a> Planner<'a> {
             let s = p.natural_strides(node);
             p.strides.push(s);
             p.loops[i] = match node.op {
-                AOp::Matmul | AOp::Reduce(..) => true,
-                AOp::View(_) | AOp::Ufunc(_) | AOp::Cast => node.args.iter().any(|a| p.loops[*a]),
+                NodeOp::Matmul | NodeOp::Reduce(..) => true,
+                NodeOp::View(_) | NodeOp::Ufunc(_) | NodeOp::Cast => node.args.iter().any(|a| p.loops[*a]),
                 _ => false,
             };
         }
@@ -158,15 +167,15 @@ impl<'a> Planner<'a> {
         }
         for (i, node) in arena.nodes.iter().enumerate() {
             match &node.op {
-                AOp::Reshape => p.stored[i] = true,
-                AOp::Concat(_) => p.stored[i] = true,
-                AOp::Take(..) => p.store_operand(node.args[1]),
-                AOp::Matmul => {
+                NodeOp::Reshape => p.stored[i] = true,
+                NodeOp::Concat { .. } => p.stored[i] = true,
+                NodeOp::Take { .. } => p.store_operand(node.args[1]),
+                NodeOp::Matmul => {
                     p.store_operand(node.args[0]);
                     p.store_operand(node.args[1]);
                     p.stored[i] |= p.uses[i] > 1;
                 }
-                AOp::Input { .. } => p.stored[i] = true,
+                NodeOp::Stored(_) => p.stored[i] = true,
                 _ => {}
             }
         }
@@ -176,17 +185,17 @@ impl<'a> Planner<'a> {
 
     /// An operand that is read from memory: itself, or what it is a view of.
     fn store_operand(&mut self, mut node: usize) {
-        while let AOp::View(_) = self.arena.nodes[node].op {
+        while let NodeOp::View(_) = self.arena.nodes[node].op {
             node = self.arena.nodes[node].args[0];
         }
         self.stored[node] = true;
     }
 
-    fn natural_strides(&self, node: &ANode) -> Strides {
+    fn natural_strides(&self, node: &PlanNode) -> Strides {
         match &node.op {
-            AOp::Input { strides, .. } => strides.clone(),
-            AOp::View(v) => v.apply(&self.strides[node.args[0]], 0).0,
-            AOp::Ufunc(_) | AOp::Cast => {
+            NodeOp::Stored(strides) => strides.clone(),
+            NodeOp::View(v) => v.apply(&self.strides[node.args[0]], 0).0,
+            NodeOp::Ufunc(_) | NodeOp::Cast => {
                 let operands: SmallVec<[Strides; 3]> = (node.args.iter())
                     .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
                     .collect();
@@ -201,7 +210,7 @@ impl<'a> Planner<'a> {
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         match &n.op {
-            AOp::Input { strides, .. } => strides.clone(),
+            NodeOp::Stored(strides) => strides.clone(),
             _ if n.shape.len() == 1 => smallvec![1],
             _ => {
                 let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
@@ -212,7 +221,7 @@ impl<'a> Planner<'a> {
 
     pub fn buffer(&self, node: usize) -> BufferRef {
         match &self.arena.nodes[node].op {
-            AOp::Input { index, .. } => BufferRef::Input(*index),
+            NodeOp::Stored(_) => BufferRef::Input(self.arena.nodes[node].slots[0] as usize),
             _ => match self.outputs.get(&node) {
                 Some(i) => BufferRef::Output(*i),
                 // numbered by node until temporaries get their buffers
@@ -246,7 +255,7 @@ impl<'a> Planner<'a> {
         let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
         for i in 0..self.arena.nodes.len() {
             let args = self.arena.nodes[i].args.clone();
-            if matches!(self.arena.nodes[i].op, AOp::Concat(_) | AOp::Input { .. }) {
+            if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
                 continue;
             }
             let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(|a| !self.stored[*a]).collect();
@@ -307,7 +316,7 @@ impl<'a> Planner<'a> {
         for node in (0..self.count).rev() {
             // both lists go down, and operands come before their consumers
             let old = before.next_if(|s| s.node as usize == node);
-            let input = matches!(self.arena.nodes[node].op, AOp::Input { .. });
+            let input = matches!(self.arena.nodes[node].op, NodeOp::Stored(_));
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
                 continue;
             }
@@ -353,17 +362,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Where the node's result goes: strides over its own shape, and an offset.
-    fn destination(&self, node: usize, target: Option<&Layout>) -> (Strides, usize) {
-        match target {
-            Some(t) => (t.strides.clone(), t.offset),
-            None => (self.stored_strides(node), 0),
-        }
-    }
-
     fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
         let target = target.filter(|_| self.outputs.contains_key(&node));
-        let (strides, offset) = self.destination(node, target);
+        // where in its buffer a target begins is bound when the plan runs
+        let strides = target.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         // a result that is an input is a copy of it
@@ -371,9 +373,9 @@ impl<'a> Planner<'a> {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
-        let to = Store { buffer, dtype: n.dtype, strides, offset: offset as isize, value: 0 };
+        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0 };
         match &n.op {
-            AOp::Concat(axis) => {
+            NodeOp::Concat { axis } => {
                 let (args, axis) = (n.args.clone(), *axis);
                 let mut at = 0isize;
                 for a in args {
@@ -386,11 +388,11 @@ impl<'a> Planner<'a> {
                     self.kernels(a, node, part, making)?;
                 }
             }
-            AOp::Reshape => {
+            NodeOp::Reshape => {
                 // the operand, stored in C order, is the result: a target has strides of its own
                 let arg = n.args[0];
                 let shape = arena.nodes[arg].shape.clone();
-                let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset };
+                let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
                 match place.reshape(&shape) {
                     Some(l) => {
                         let part = Store { strides: l.strides, ..to };
@@ -420,7 +422,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         // parts that are joined stay together
-        let whole = !matches!(arena.nodes[owner].op, AOp::Concat(_));
+        let whole = !matches!(arena.nodes[owner].op, NodeOp::Concat { .. });
         // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
         let mut rows = true;
         loop {
@@ -437,7 +439,7 @@ impl<'a> Planner<'a> {
                     if draft.kind == KernelKind::Elementwise && whole && !making.decided {
                         draft.discard(self);
                     } else {
-                        match shape::finish(self, draft, node) {
+                        match shape::finish(self, draft) {
                             // a row that spans more than a binding cannot be cut, but its steps can
                             Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
@@ -467,8 +469,8 @@ impl<'a> Planner<'a> {
     /// A number, or in memory.
     fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op {
-            AOp::Scalar(_) | AOp::Input { .. } => true,
-            AOp::View(_) => self.is_at_hand(self.arena.nodes[node].args[0]),
+            NodeOp::Number | NodeOp::Fill | NodeOp::Stored(_) => true,
+            NodeOp::View(_) => self.is_at_hand(self.arena.nodes[node].args[0]),
             _ => self.stored[node],
         }
     }
@@ -478,10 +480,10 @@ impl<'a> Planner<'a> {
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
-            (AOp::Reduce(_, a), AOp::Reduce(_, b)) => {
+            (NodeOp::Reduce(_, a), NodeOp::Reduce(_, b)) => {
                 a == b && self.arena.nodes[n.args[0]].shape == self.arena.nodes[r.args[0]].shape
             }
-            (AOp::Ufunc(_) | AOp::Cast, _) if steps > 0 && n.shape == r.shape => {
+            (NodeOp::Ufunc(_) | NodeOp::Cast, _) if steps > 0 && n.shape == r.shape => {
                 n.args.iter().all(|a| self.is_at_hand(*a) || self.is_beside(*a, reduction, steps - 1))
             }
             _ => false,
@@ -496,7 +498,7 @@ impl<'a> Planner<'a> {
         while self.uses[node] == 1 {
             let next = self.consumer[node];
             let n = &self.arena.nodes[next];
-            let simple = matches!(n.op, AOp::Ufunc(_) | AOp::Cast) && size(next) == size(reduction);
+            let simple = matches!(n.op, NodeOp::Ufunc(_) | NodeOp::Cast) && size(next) == size(reduction);
             let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8));
             if next == owner || !simple || !alone {
                 break;

@@ -4,77 +4,51 @@
 //! depends on, and nothing else. Offsets of inputs and values of scalars are bindings, not part of it (which scalars
 //! are equal is). Only a key that was not seen before is made into an arena.
 
-use super::{Identity, Target};
+use super::Target;
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
-use crate::expr::{Expr, Kind, Node};
-use crate::kernel::{Fold, IndexMode};
-use crate::layout::{Axes, Shape, Strides, View};
-use crate::ufunc::Ufunc;
+use crate::expr::{Binding, Expr, Node, NodeOp};
+use crate::layout::{Shape, Strides};
 use smallvec::SmallVec;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::panic::Location;
 
 /// A node as the planner sees it. Operands are numbers of earlier nodes; equal nodes are one.
 #[derive(Clone, Debug)]
-pub(super) struct ANode {
-    pub op: AOp,
+pub(super) struct PlanNode {
+    pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
+    /// What is bound to it: the number of an input, of a run-time scalar, or of the three scalars of a generator; 0 where
+    /// there is none.
+    pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// Where it was written, and its number in the walk, of the first of the nodes that are equal.
+    /// Its number in the walk, and where it was written: of the first of the nodes that are equal.
+    pub number: u32,
     pub location: &'static Location<'static>,
-    pub number: usize,
 }
 
-#[derive(Clone, Debug)]
-pub(super) enum AOp {
-    Input { index: usize, strides: Strides },
-    Scalar(usize),
-    Iota(usize),
-    Philox { word: u8, slots: [usize; 3] },
-    Ufunc(&'static Ufunc),
-    Cast,
-    View(Box<View>),
-    Reshape,
-    Reduce(Fold, Axes),
-    Matmul,
-    Take(usize, IndexMode),
-    Concat(usize),
-}
-
-impl AOp {
-    /// What the operation is called, for errors and printed plans.
-    pub fn name(&self) -> &'static str {
-        match self {
-            AOp::Input { .. } => "copy",
-            AOp::Scalar(_) => "full",
-            AOp::Iota(_) => "arange",
-            AOp::Philox { .. } => "random",
-            AOp::Ufunc(row) => row.name,
-            AOp::Cast => "astype",
-            AOp::View(_) => "view",
-            AOp::Reshape => "reshape",
-            AOp::Reduce(fold, _) => fold.name(),
-            AOp::Matmul => "matmul",
-            AOp::Take(..) => "take",
-            AOp::Concat(_) => "concat",
-        }
+impl PlanNode {
+    /// What makes two nodes equal.
+    fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
+        let op = mutant!(equal_takes_without_mode, self.op.without_mode(), &self.op);
+        let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
+        (op, dtype, &self.shape, &self.args, &self.slots)
     }
 }
 
 /// The planner's input.
 pub(super) struct Arena {
-    pub nodes: Vec<ANode>,
+    pub nodes: Vec<PlanNode>,
     /// Distinct nodes to compute, one per output.
     pub roots: Vec<usize>,
     /// The output of each expression asked for.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
-    /// For each input: its offset, if it reads the target's buffer.
-    pub aliased: Vec<Option<usize>>,
+    /// For each input that reads the target's buffer: its offset, counted from the target's.
+    pub aliased: Vec<Option<isize>>,
     pub scalars: Vec<DType>,
 }
 
@@ -111,44 +85,85 @@ impl Seen {
     }
 }
 
+/// The words of a plan's key. As a hasher it keeps all that it is given, so that equal keys come from equal values alone:
+/// the sequence of words of a value says where it ends.
+#[derive(Default)]
+struct Key(SmallVec<[u64; 96]>);
+
+impl Hasher for Key {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.0.push(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
+        if !words.remainder().is_empty() {
+            self.0.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
+        }
+    }
+    fn write_u8(&mut self, n: u8) {
+        self.0.push(n as u64);
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.0.push(n as u64);
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0.push(n);
+    }
+    fn write_usize(&mut self, n: usize) {
+        self.0.push(n as u64);
+    }
+    fn finish(&self) -> u64 {
+        // the words are what is wanted
+        0
+    }
+}
+
+/// A stored array that a walk has met.
+struct Input<'a> {
+    buffer: &'a Buffer,
+    shape: &'a Shape,
+    strides: &'a Strides,
+    offset: usize,
+    /// Its offset counted from the target's, if the buffer is the target's.
+    aliased: Option<isize>,
+}
+
 /// The walk over an expression.
 pub(super) struct Walk<'a> {
-    key: SmallVec<[u64; 96]>,
+    key: Key,
     nodes: SmallVec<[&'a Node; 8]>,
-    /// Operand numbers of all nodes, one after another; where each node's begin.
+    /// Operand numbers of all nodes, one after another; where each node's end.
     args: SmallVec<[u32; 16]>,
-    starts: SmallVec<[u32; 8]>,
-    inputs: SmallVec<[(&'a Buffer, &'a crate::layout::Layout); 4]>,
-    input_of: SmallVec<[u32; 8]>,
-    aliased: SmallVec<[Option<usize>; 4]>,
+    args_end: SmallVec<[u32; 8]>,
+    /// The same for what is bound to them.
+    slots: SmallVec<[u32; 8]>,
+    slots_end: SmallVec<[u32; 8]>,
+    inputs: SmallVec<[Input<'a>; 4]>,
     scalars: SmallVec<[(DType, u64); 4]>,
-    slot_of: SmallVec<[u32; 8]>,
     roots: SmallVec<[u32; 2]>,
 }
+
+/// How many of the latest inputs and numbers are searched for an equal one. Two far apart may have slots of their own: that
+/// costs a binding, and a search of all would cost the square of their number.
+const RECENT_INPUTS: usize = 32;
+const RECENT_SCALARS: usize = 64;
 
 impl<'a> Walk<'a> {
     pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, device: u32) -> Result<Walk<'a>> {
         let mut w = Walk {
-            key: SmallVec::new(),
+            key: Key::default(),
             nodes: SmallVec::new(),
             args: SmallVec::new(),
-            starts: SmallVec::new(),
+            args_end: SmallVec::new(),
+            slots: SmallVec::new(),
+            slots_end: SmallVec::new(),
             inputs: SmallVec::new(),
-            input_of: SmallVec::new(),
-            aliased: SmallVec::new(),
             scalars: SmallVec::new(),
-            slot_of: SmallVec::new(),
             roots: SmallVec::new(),
         };
-        w.key.push(mutant!(plans_shared_between_devices, 0, device as u64));
-        if let Some(t) = target {
-            w.key.push(1);
-            w.numbers(t.layout.shape.iter().map(|n| *n as u64));
-            w.numbers(t.layout.strides.iter().map(|n| *n as u64));
-            w.key.push(t.layout.offset as u64);
-        } else {
-            w.key.push(0);
-        }
+        w.key.write_u32(mutant!(plans_shared_between_devices, 0, device));
+        // the target's offset is bound, as those of inputs are
+        target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
         let mut seen = Seen::default();
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
@@ -157,11 +172,9 @@ impl<'a> Walk<'a> {
                 if seen.get(node).is_some() {
                     continue;
                 }
-                if !ready && node.children().next().is_some() {
+                if !ready && !node.args.is_empty() {
                     stack.push((node, true));
-                    let at = stack.len();
-                    stack.extend(node.children().map(|c| (&*c.0, false)));
-                    stack[at..].reverse();
+                    stack.extend(node.args.iter().rev().map(|c| (&*c.0, false)));
                     continue;
                 }
                 seen.insert(node, w.nodes.len() as u32);
@@ -169,19 +182,15 @@ impl<'a> Walk<'a> {
             }
             let n = seen.get(&*root.0).unwrap_or(0);
             w.roots.push(n);
-            w.key.push(n as u64);
+            w.key.write_u32(n);
         }
         Ok(w)
     }
 
-    fn numbers(&mut self, numbers: impl ExactSizeIterator<Item = u64>) {
-        self.key.push(numbers.len() as u64);
-        self.key.extend(numbers);
-    }
-
+    /// The slot of a number; equal ones of one dtype share it, and that they do is structure.
     fn scalar(&mut self, value: Scalar, dtype: DType) -> u32 {
         let entry = (dtype, value.bits(dtype));
-        let recent = self.scalars.iter().rev().take(64).position(|s| *s == entry);
+        let recent = self.scalars.iter().rev().take(RECENT_SCALARS).position(|s| *s == entry);
         match recent {
             Some(back) => (self.scalars.len() - 1 - back) as u32,
             None => {
@@ -191,87 +200,70 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &Seen) -> Result<()> {
-        self.starts.push(self.args.len() as u32);
-        self.nodes.push(node);
-        let kind = match &node.kind {
-            Kind::Leaf(..) => 0,
-            Kind::Fill(_) => 1,
-            Kind::Iota(_) => 2,
-            Kind::Philox { .. } => 3,
-            Kind::Ufunc(..) => 4,
-            Kind::Cast(_) => 5,
-            Kind::View(..) => 6,
-            Kind::Reshape(_) => 7,
-            Kind::Reduce(..) => 8,
-            Kind::Matmul(..) => 9,
-            Kind::Take { .. } => 10,
-            Kind::Concat(..) => 11,
-            Kind::Weak(_) => 12,
-            Kind::Failed(e) => return Err(e.clone()),
+    /// The slot of a stored array.
+    fn input(&mut self, input: Input<'a>) -> u32 {
+        let same = |i: &Input<'_>| {
+            i.buffer.same(input.buffer) && (i.offset, i.strides, i.shape) == (input.offset, input.strides, input.shape)
         };
-        self.key.push(
-            kind | mutant!(plan_cache_without_dtype, 0, (node.dtype as u64) << 8) | (node.shape.len() as u64) << 16,
-        );
-        self.key.extend(node.shape.iter().map(|n| *n as u64));
-        let first = self.args.len();
-        for child in node.children() {
+        let recent = self.inputs.iter().rev().take(RECENT_INPUTS).position(same);
+        match recent {
+            Some(back) => (self.inputs.len() - 1 - back) as u32,
+            None => {
+                self.inputs.push(input);
+                self.inputs.len() as u32 - 1
+            }
+        }
+    }
+
+    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &Seen) -> Result<()> {
+        self.nodes.push(node);
+        let (args, slots) = (self.args.len(), self.slots.len());
+        for child in &node.args {
             self.args.push(seen.get(&*child.0).unwrap_or(0));
         }
-        for i in first..self.args.len() {
-            self.key.push(self.args[i] as u64);
-        }
-        match &node.kind {
-            Kind::Leaf(buffer, layout) => {
-                let same = |(b, l): &(&Buffer, &crate::layout::Layout)| b.same(buffer) && **l == **layout;
-                let recent = self.inputs.iter().rev().take(32).position(same);
-                let index = match recent {
-                    Some(back) => self.inputs.len() - 1 - back,
-                    None => {
-                        let alias = target.filter(|t| t.buffer.same(buffer)).map(|_| layout.offset);
-                        self.inputs.push((buffer, layout));
-                        self.aliased.push(alias);
-                        self.inputs.len() - 1
-                    }
-                };
-                self.input_of.push(index as u32);
-                self.key.push(index as u64);
-                self.key.extend(layout.strides.iter().map(|n| mutant!(plan_cache_without_strides, 0, *n as u64)));
-                self.key.push(
-                    self.aliased[index].map_or(u64::MAX, |o| mutant!(plan_cache_without_alias, u64::MAX, o as u64)),
-                );
+        match &node.binding {
+            Binding::None => {}
+            Binding::Array { buffer, offset } => {
+                let Some((_, strides, _)) = node.stored() else { return Ok(()) };
+                let target = target.filter(|t| t.buffer.same(buffer));
+                let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
+                let slot = self.input(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
+                self.slots.push(slot);
+                // where in the target an operand lies decides whether the write is in place
+                mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
-            Kind::Fill(value) | Kind::Weak(value) => {
+            Binding::Number(value) => {
                 let slot = self.scalar(*value, node.dtype);
-                self.slot_of.push(slot);
-                self.key.push(mutant!(plan_cache_without_equal_numbers, 0, slot as u64));
+                self.slots.push(slot);
             }
-            Kind::Iota(axis) => self.key.push(*axis as u64),
-            Kind::Philox { word, seed, stream } => {
-                for v in [*seed & 0xffff_ffff, *seed >> 32, *stream as u64] {
-                    let slot = self.scalar(Scalar::Int(v as i128), DType::U32);
-                    self.slot_of.push(slot);
-                    self.key.push(slot as u64);
+            Binding::Random { seed, stream } => {
+                for word in [*seed & 0xffff_ffff, *seed >> 32, *stream as u64] {
+                    let slot = self.scalar(Scalar::Int(word as i128), DType::U32);
+                    self.slots.push(slot);
                 }
-                self.key.push(*word as u64);
             }
-            Kind::Ufunc(row, _) => self.key.push(std::ptr::from_ref(*row) as u64),
-            Kind::Cast(_) | Kind::Reshape(_) | Kind::Matmul(..) | Kind::Failed(_) => {}
-            Kind::View(v, _) => {
-                self.numbers(v.offset.iter().map(|n| *n as u64));
-                self.key.extend(v.coef.iter().map(|n| *n as u64));
-            }
-            Kind::Reduce(fold, axes, _) => {
-                self.key.push(match fold {
-                    Fold::Ufunc(row) => std::ptr::from_ref(*row) as u64,
-                    Fold::ArgMin => 1,
-                    Fold::ArgMax => 2,
-                });
-                self.numbers(axes.iter().map(|n| *n as u64));
-            }
-            Kind::Take { axis, mode, .. } => self.key.push((*axis as u64) << 8 | *mode as u64),
-            Kind::Concat(axis, args) => self.key.extend([*axis as u64, args.len() as u64]),
+            Binding::Failure(e) => return Err(e.clone()),
         }
+        mutant!(
+            plan_cache_without_strides,
+            std::mem::discriminant(&node.op).hash(&mut self.key),
+            node.op.hash(&mut self.key)
+        );
+        let counts = [node.shape.len(), self.args.len() - args, self.slots.len() - slots];
+        let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
+        self.key.write_u64(counts.iter().fold(dtype, |word, n| word << 16 | *n as u64));
+        // these lists have a few elements: to push them one by one is quicker than to extend by an iterator
+        for n in &node.shape {
+            self.key.write_usize(*n);
+        }
+        for n in &self.args[args..] {
+            self.key.write_u32(*n);
+        }
+        for n in &self.slots[slots..] {
+            self.key.write_u32(mutant!(plan_cache_without_equal_numbers, 0, *n));
+        }
+        self.args_end.push(self.args.len() as u32);
+        self.slots_end.push(self.slots.len() as u32);
         Ok(())
     }
 
@@ -281,25 +273,20 @@ impl<'a> Walk<'a> {
         self.nodes.iter().map(|n| n.location).collect()
     }
 
-    /// The key and its hash.
-    pub fn key(&self) -> (&[u64], u64) {
-        // multiply and rotate: quick, and the whole key is compared anyway
-        let hash = self.key.iter().fold(0u64, |h, k| (h.rotate_left(5) ^ k).wrapping_mul(0x517c_c1b7_2722_0a95));
-        (&self.key, hash)
+    /// The key.
+    pub fn key(&self) -> &[u64] {
+        &self.key.0
     }
 
     /// Gives back the memory of a key that no plan is kept under.
     pub fn forget_key(&mut self) {
-        self.key = SmallVec::new();
+        self.key = Key::default();
     }
 
     /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
     pub fn bindings(&self) -> (Inputs, SmallVec<[u64; 4]>) {
-        let bind = |((b, l), alias): ((&&Buffer, &&crate::layout::Layout), &Option<usize>)| {
-            (alias.is_none().then(|| (*b).clone()), l.offset)
-        };
-        let inputs = self.inputs.iter().map(|(b, l)| (b, l)).zip(&self.aliased).map(bind).collect();
-        (inputs, self.scalars.iter().map(|s| s.1).collect())
+        let bind = |i: &Input<'_>| (i.aliased.is_none().then(|| i.buffer.clone()), i.offset);
+        (self.inputs.iter().map(bind).collect(), self.scalars.iter().map(|s| s.1).collect())
     }
 
     /// The expression's nodes, in the order of their numbers.
@@ -310,48 +297,29 @@ impl<'a> Walk<'a> {
     /// The planner's arena, in which equal nodes are one, and where in it each node of the walk is.
     pub fn arena(&self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        let mut known: HashMap<u64, u32, BuildHasherDefault<Identity>> = HashMap::default();
+        let mut known: HashMap<u64, u32> = HashMap::default();
         let mut arena = Arena {
             nodes: Vec::with_capacity(self.nodes.len()),
             roots: Vec::new(),
             output_of: Vec::new(),
             inputs: vec![DType::F32; self.inputs.len()],
-            aliased: self.aliased.to_vec(),
+            aliased: self.inputs.iter().map(|i| i.aliased).collect(),
             scalars: self.scalars.iter().map(|s| s.0).collect(),
         };
         let mut number: Vec<usize> = Vec::with_capacity(self.nodes.len());
-        let (mut leaf, mut slot) = (0, 0);
-        let mut next_slot = || {
-            slot += 1;
-            self.slot_of[slot - 1] as usize
-        };
+        let (mut arg, mut slot) = (0, 0);
         for (i, node) in self.nodes.iter().enumerate() {
-            let end = self.starts.get(i + 1).map_or(self.args.len(), |n| *n as usize);
-            let args: SmallVec<[usize; 3]> =
-                self.args[self.starts[i] as usize..end].iter().map(|a| number[*a as usize]).collect();
-            let op = match &node.kind {
-                Kind::Leaf(_, layout) => {
-                    let index = self.input_of[leaf] as usize;
-                    leaf += 1;
-                    arena.inputs[index] = node.dtype;
-                    AOp::Input { index, strides: layout.strides.clone() }
-                }
-                Kind::Fill(_) | Kind::Weak(_) | Kind::Failed(_) => AOp::Scalar(next_slot()),
-                Kind::Iota(axis) => AOp::Iota(*axis),
-                Kind::Philox { word, .. } => {
-                    AOp::Philox { word: *word, slots: [next_slot(), next_slot(), next_slot()] }
-                }
-                Kind::Ufunc(row, _) => AOp::Ufunc(row),
-                Kind::Cast(_) => AOp::Cast,
-                Kind::View(v, _) => AOp::View(v.clone()),
-                Kind::Reshape(_) => AOp::Reshape,
-                Kind::Reduce(fold, axes, _) => AOp::Reduce(*fold, axes.clone()),
-                Kind::Matmul(..) => AOp::Matmul,
-                Kind::Take { axis, mode, .. } => AOp::Take(*axis, *mode),
-                Kind::Concat(axis, _) => AOp::Concat(*axis),
-            };
+            let args = self.args[arg..self.args_end[i] as usize].iter().map(|a| number[*a as usize]).collect();
+            let mut slots = [0; 3];
+            let bound = &self.slots[slot..self.slots_end[i] as usize];
+            slots[..bound.len()].copy_from_slice(bound);
+            (arg, slot) = (self.args_end[i] as usize, self.slots_end[i] as usize);
+            let op = node.op.clone();
+            if node.is_stored() {
+                arena.inputs[slots[0] as usize] = node.dtype;
+            }
             let (shape, dtype, location) = (node.shape.clone(), node.dtype, node.location);
-            let made = ANode { op, args, shape, dtype, location, number: i };
+            let made = PlanNode { op, args, slots, shape, dtype, location, number: i as u32 };
             let mut hash = hasher.hash_one(made.identity());
             let found = loop {
                 match known.get(&hash) {
@@ -378,60 +346,5 @@ impl<'a> Walk<'a> {
             }
         }
         (arena, number)
-    }
-}
-
-impl ANode {
-    /// What makes two nodes equal.
-    fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
-        let mut extra: SmallVec<[u64; 16]> = SmallVec::new();
-        let kind = match &self.op {
-            AOp::Input { index, strides } => {
-                extra.push(*index as u64);
-                extra.extend(strides.iter().map(|s| *s as u64));
-                0u8
-            }
-            AOp::Scalar(slot) => {
-                extra.push(*slot as u64);
-                1
-            }
-            AOp::Iota(axis) => {
-                extra.push(*axis as u64);
-                2
-            }
-            AOp::Philox { word, slots } => {
-                extra.extend([*word as u64, slots[0] as u64, slots[1] as u64, slots[2] as u64]);
-                3
-            }
-            AOp::Ufunc(row) => {
-                extra.push(std::ptr::from_ref(*row) as u64);
-                4
-            }
-            AOp::Cast => 5,
-            AOp::View(v) => {
-                extra.extend(v.offset.iter().chain(&v.coef).map(|s| *s as u64));
-                6
-            }
-            AOp::Reshape => 7,
-            AOp::Reduce(fold, axes) => {
-                extra.push(match fold {
-                    Fold::Ufunc(row) => std::ptr::from_ref(*row) as u64,
-                    Fold::ArgMin => 1,
-                    Fold::ArgMax => 2,
-                });
-                extra.extend(axes.iter().map(|a| *a as u64));
-                8
-            }
-            AOp::Matmul => 9,
-            AOp::Take(axis, mode) => {
-                extra.extend([*axis as u64, mutant!(equal_takes_without_mode, 0, *mode as u64)]);
-                10
-            }
-            AOp::Concat(axis) => {
-                extra.push(*axis as u64);
-                11
-            }
-        };
-        (kind, mutant!(equal_nodes_without_dtype, DType::F32, self.dtype), &self.shape, &self.args, extra)
     }
 }

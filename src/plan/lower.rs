@@ -5,9 +5,9 @@
 //! reduction fuses where its operand can be indexed by `outer × inner`.
 
 use super::fuse::{Planner, broadcast_map, kept_axes};
-use super::graph::AOp;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Fold, KernelKind, Lanes, Load, Op, Store, Value};
 use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::ufunc::{Ufunc, arithmetic};
@@ -58,16 +58,16 @@ impl Space {
             seen.push(n);
             let a = &p.arena.nodes[n];
             match &a.op {
-                AOp::Matmul if map.is_identity_of(&a.shape) => {
+                NodeOp::Matmul if map.is_identity_of(&a.shape) => {
                     let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
                     let mut dims = shape.clone();
                     dims.push(k);
                     let map = widen(&View::identity(shape), 1, &dims);
                     return Ok(Space { order: smallvec![0; dims.len()], dims, map, matmul: Some(n), ..own });
                 }
-                AOp::Reduce(..) => reductions.push((n, map)),
-                AOp::View(v) => stack.push((a.args[0], map.after(v))),
-                AOp::Ufunc(_) | AOp::Cast => {
+                NodeOp::Reduce(..) => reductions.push((n, map)),
+                NodeOp::View(v) => stack.push((a.args[0], map.after(v))),
+                NodeOp::Ufunc(_) | NodeOp::Cast => {
                     let children = a.args.iter().rev();
                     stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
                 }
@@ -80,7 +80,7 @@ impl Space {
     /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
-        let AOp::Reduce(fold, axes) = &r.op else { return None };
+        let NodeOp::Reduce(fold, axes) = &r.op else { return None };
         let arg = r.args[0];
         let lengths = inner_lengths(&p.arena.nodes[arg].shape, axes);
         let n = shape.len();
@@ -132,8 +132,8 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
         seen.push(n);
         let a = &p.arena.nodes[n];
         match &a.op {
-            AOp::Matmul | AOp::Reduce(..) => return true,
-            AOp::View(_) | AOp::Ufunc(_) | AOp::Cast => stack.extend(a.args.iter().copied()),
+            NodeOp::Matmul | NodeOp::Reduce(..) => return true,
+            NodeOp::View(_) | NodeOp::Ufunc(_) | NodeOp::Cast => stack.extend(a.args.iter().copied()),
             _ => {}
         }
     }
@@ -336,7 +336,7 @@ impl Lowering<'_> {
     /// A load of a stored node, or of a view of one.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
         let mut map = map.clone();
-        while let AOp::View(v) = &self.p.arena.nodes[node].op
+        while let NodeOp::View(v) = &self.p.arena.nodes[node].op
             && (!self.p.stored[node] || node == self.owner)
         {
             map = map.after(v);
@@ -410,20 +410,21 @@ impl Lowering<'_> {
     fn lower_new(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
-        if p.stored[node] && node != self.owner || matches!(n.op, AOp::Input { .. }) {
+        if p.stored[node] && node != self.owner || matches!(n.op, NodeOp::Stored(_)) {
             let place = self.resolve(node, map);
             let inner = self.is_inner(&place.1);
             let load = self.add_load(place, n.dtype);
             return Ok(self.push(Op::Load(load), n.dtype, inner, false));
         }
         match &n.op {
-            AOp::Scalar(slot) => Ok(self.push(Op::Scalar(*slot), n.dtype, false, false)),
-            AOp::Iota(axis) => {
+            NodeOp::Number | NodeOp::Fill => Ok(self.push(Op::Scalar(n.slots[0] as usize), n.dtype, false, false)),
+            NodeOp::Iota(axis) => {
                 let (strides, offset) = map.apply(&unit(n.shape.len(), *axis), 0);
                 let inner = self.is_inner(&strides);
                 Ok(self.push(Op::Index { strides: Box::new(strides), offset: offset as i64 }, n.dtype, inner, false))
             }
-            AOp::Philox { word, slots } => {
+            NodeOp::Philox { word } => {
+                let slots = [0, 1, 2].map(|i| n.slots[i] as usize);
                 let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
                 let inner = self.is_inner(&strides);
                 self.draft.computes.push(node);
@@ -433,9 +434,9 @@ impl Lowering<'_> {
                     inner,
                     false,
                 );
-                Ok(self.push(Op::Philox { index, word: *word, slots: *slots }, DType::U32, inner, false))
+                Ok(self.push(Op::Philox { index, word: *word, slots }, DType::U32, inner, false))
             }
-            AOp::Ufunc(row) => {
+            NodeOp::Ufunc(row) => {
                 let row: &'static Ufunc = row;
                 let mut args: SmallVec<[usize; 3]> = smallvec![];
                 for a in &n.args {
@@ -445,7 +446,7 @@ impl Lowering<'_> {
                         true => self.lower(*a, map, inside)?,
                         false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
                     };
-                    if mutant!(halves_compared_unrounded, false, row.rounds_first)
+                    if mutant!(halves_compared_unrounded, false, row.properties.rounds_first)
                         && self.draft.values[v].dtype.is_half()
                     {
                         v = self.round(v);
@@ -457,9 +458,9 @@ impl Lowering<'_> {
                 }
                 self.draft.computes.push(node);
                 let v = self.row(row, &args, n.dtype);
-                Ok(if n.dtype.is_narrow_integer() && !row.closed { self.round(v) } else { v })
+                Ok(if n.dtype.is_narrow_integer() && !row.properties.keeps_range { self.round(v) } else { v })
             }
-            AOp::Cast => {
+            NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
                 // an astype to its own half-precision type is a rounding, and nothing else
@@ -473,8 +474,8 @@ impl Lowering<'_> {
                 let (inner, reduced) = (self.draft.values[v].inner, self.reduced[v]);
                 Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
             }
-            AOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
-            AOp::Take(axis, mode) => {
+            NodeOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
+            NodeOp::Take { axis, mode } => {
                 let (indices, source) = (n.args[0], n.args[1]);
                 let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
                 let k = map.shape.len();
@@ -504,11 +505,12 @@ impl Lowering<'_> {
                 self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
                 let load = self.draft.loads.len() - 1;
                 self.draft.computes.push(node);
-                let op = Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode, node: n.number };
+                let op =
+                    Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode, node: n.number as usize };
                 let reduced = self.reduced[index];
                 Ok(self.push(op, n.dtype, inner, reduced))
             }
-            AOp::Reduce(fold, axes) => {
+            NodeOp::Reduce(fold, axes) => {
                 let arg = n.args[0];
                 let (k, outer) = (map.shape.len(), self.space.outer);
                 let rows = map.offset.len();
@@ -529,7 +531,7 @@ impl Lowering<'_> {
                 let (own, lanes) = tree(p, arg, axes, &m);
                 let fits = match fold {
                     Fold::ArgMin | Fold::ArgMax => walk(&c_strides(dims)) == walk(&self.space.order),
-                    Fold::Ufunc(row) if n.dtype.is_float() && matches!(row.name, "add" | "multiply") => {
+                    Fold::Ufunc(row) if n.dtype.is_float() && row.reduce.is_some_and(|r| !r.reorders_floats) => {
                         lanes == self.space.lanes && walk(&own) == walk(&self.space.order)
                     }
                     Fold::Ufunc(_) => true,
@@ -548,7 +550,7 @@ impl Lowering<'_> {
                 self.draft.computes.push(node);
                 Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))
             }
-            AOp::Input { .. } | AOp::Reshape | AOp::Matmul | AOp::Concat(_) => Err(node),
+            NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul | NodeOp::Concat { .. } | NodeOp::Failed => Err(node),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What a device can do of a graph, and what its nodes cost to run and to compile.
 
-use super::graph::{ANode, AOp, Arena};
+use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
+use crate::expr::NodeOp;
 use crate::kernel::Caps;
-use crate::ufunc::Class;
 use std::panic::Location;
 
 /// Types and functions that the device does not have.
@@ -14,7 +14,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
             _ => match &n.op {
-                AOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => {
+                NodeOp::Ufunc(row) if caps.gpu && !row.on_gpu(operand_compute(arena, n)) => {
                     let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
                     return Err(lacks(caps, n.op.name(), dtype, "a WGSL function for this type", n.location));
                 }
@@ -35,39 +35,35 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
     let reduction = |i: usize| match &arena.nodes[i].op {
-        AOp::Reduce(fold, _) => match fold.name() {
-            "add" => Some("sum"),
-            "multiply" => Some("prod"),
-            name => Some(name),
-        },
+        NodeOp::Reduce(fold, _) => Some(fold.method()),
         _ => None,
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
     match n.op {
-        AOp::Cast => n.args.iter().copied().chain(consumers()).find_map(reduction).unwrap_or("astype"),
+        NodeOp::Cast => n.args.iter().copied().chain(consumers()).find_map(reduction).unwrap_or("astype"),
         _ => reduction(node).unwrap_or(n.op.name()),
     }
 }
 
-fn operand_compute(arena: &Arena, n: &ANode) -> Compute {
+fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
     n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
 }
 
 /// What an evaluation of the node costs, in simple operations.
-pub(super) fn cost(n: &ANode) -> u32 {
+pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
-        AOp::Ufunc(row) if row.class == Class::Float && row.name != "divide" => 8,
-        AOp::Ufunc(_) | AOp::Cast => 1,
-        AOp::Take(..) | AOp::Philox { .. } => 8,
+        NodeOp::Ufunc(row) => row.properties.cost,
+        NodeOp::Cast => 1,
+        NodeOp::Take { .. } | NodeOp::Philox { .. } => 8,
         _ => 0,
     }
 }
 
 /// What compiling it costs, in additions.
-pub(super) fn compile_cost(arena: &Arena, n: &ANode) -> u32 {
+pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
-        AOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
-        AOp::Philox { .. } => 8,
+        NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
+        NodeOp::Philox { .. } => 8,
         _ => 1,
     }
 }

@@ -3,6 +3,7 @@
 
 use super::fuse::{Planner, moves_raw};
 use super::lower::{Draft, Scratch};
+use super::product;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
@@ -12,7 +13,7 @@ use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
 /// The kernels of a draft, ready to run.
-pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<Vec<Kernel>> {
+pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
@@ -27,21 +28,22 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft, node: usize) -> Result<V
         windows: vec![],
         continues: false,
         name: draft.name,
-        node: p.arena.nodes[draft.node].number,
+        node: p.arena.nodes[draft.node].number as usize,
     };
-    // partial results are temporaries numbered after the nodes, apart for each node and pass
-    let first = p.count + node * 64;
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
         collapse(&mut kernel);
         windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
-        return Ok(vec![kernel]);
+        return Ok(match kernel.kind {
+            KernelKind::Matmul if !p.caps.gpu => product::passes(kernel, &mut |bytes| p.temp(bytes)),
+            _ => vec![kernel],
+        });
     }
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
         // the elements of one result may lie further apart than a binding reaches: fewer of them at a time
         let splits = length > 1;
-        let mut kernels = split(kernel.clone(), p.caps.max_reduce, chunk, first);
+        let mut kernels = split(p, kernel.clone(), chunk);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
             // after the split: where a reduction is split must not depend on strides
             collapse(k);
@@ -62,7 +64,7 @@ fn move_raw(draft: &mut Draft) {
         // the arithmetic of indices and conditions
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
-        Op::Ufunc(row, _) => matches!(row.name, "select" | "positive"),
+        Op::Ufunc(row, _) => row.properties.moves_bits,
         _ => false,
     };
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
@@ -72,7 +74,8 @@ fn move_raw(draft: &mut Draft) {
     let uses_float = draft.values.iter().any(|v| match &v.op {
         // comparisons of the indices of a gather are none
         Op::Ufunc(row, args) => {
-            (!moves_raw(v.dtype) || row.rounds_first) && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
+            (!moves_raw(v.dtype) || row.properties.rounds_first)
+                && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
         }
         Op::Cast(a) | Op::Round(a) => moves_raw(draft.values[*a].dtype),
         _ => false,
@@ -182,14 +185,10 @@ fn collapse(k: &mut Kernel) {
     k.inner = dims[outer..].into();
 }
 
-/// The extents that a store's strides range over.
-pub(super) fn store_extents(k: &Kernel, s: &Store) -> Shape {
-    k.outer.iter().chain(&k.inner).copied().take(s.strides.len()).collect()
-}
-
 /// Splits a reduction that is longer than one kernel takes: partial results over chunks, then a reduction of those.
 /// `chunk` is the most elements of a chunk where memory and not the kernel is the limit.
-fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<Kernel> {
+fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
+    let most = p.caps.max_reduce;
     let KernelKind::Reduce(mut lanes) = k.kind else { return vec![k] };
     let limit = chunk.unwrap_or(most[lanes as usize].max(2));
     if k.inner_size() <= limit {
@@ -218,7 +217,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
     let mut needed = vec![false; k.values.len()];
     for (i, v) in k.values.iter().enumerate().rev() {
         if needed[i] || matches!(v.op, Op::Reduce(..)) {
-            for a in operands(&v.op) {
+            for a in v.op.operands() {
                 needed[a] = true;
             }
         }
@@ -228,7 +227,19 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
     // first pass, over [outer.., moved.., chunks] × [chunk, rest..]; a shorter last chunk has a kernel of its own
     let mut kernels = Vec::new();
     let whole = along / chunk;
-    let mut partials: Vec<Vec<(BufferRef, DType)>> = vec![];
+    // half-precision partial results are not rounded
+    let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, most[1] == 256, false));
+    let wide = |d: DType| if d.is_half() && !kept { DType::F32 } else { d };
+    // what is stored of each reduction: a position has the value there beside it
+    let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
+    let partials: Vec<SmallVec<[(BufferRef, DType); 2]>> = (reductions.iter())
+        .map(|r| match k.values[*r].op {
+            Op::Reduce(Fold::ArgMin | Fold::ArgMax, arg) => {
+                smallvec![partial(wide(k.values[arg].dtype)), partial(DType::I32)]
+            }
+            _ => smallvec![partial(wide(k.values[*r].dtype))],
+        })
+        .collect();
     for (first, count, length) in [(0, whole, chunk), (whole, chunks - whole, along - whole * chunk)] {
         if count == 0 || length == 0 {
             continue;
@@ -278,24 +289,18 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                 let (s, at) = spread(strides, *offset as isize);
                 (**strides, *offset) = (s, at as i64);
             }
-            renumber(&mut v.op, &number);
+            v.op.map_operands(|a| number[a]);
             pass.values.push(v);
             number[i] = pass.values.len() - 1;
         }
-        let mut stored = vec![];
-        for r in &reductions {
+        for (r, parts) in reductions.iter().zip(&partials) {
             let Op::Reduce(fold, arg) = k.values[*r].op else { continue };
             let arg = number[arg];
-            // half-precision partial results are not rounded
-            let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, most[1] == 256, false));
-            let wide = |d: DType| if d.is_half() && !kept { DType::F32 } else { d };
-            let mut parts = vec![];
+            let mut parts = parts.iter();
             let mut keep = |pass: &mut Kernel, value: usize| {
-                let dtype = pass.values[value].dtype;
-                let buffer = BufferRef::Temp(temp + stored.iter().map(Vec::len).sum::<usize>() + parts.len());
+                let Some((buffer, dtype)) = parts.next() else { return };
                 let (strides, offset) = place();
-                pass.stores.push(Store { buffer, dtype, strides, offset, value });
-                parts.push((buffer, dtype));
+                pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value });
             };
             match fold {
                 Fold::Ufunc(_) => {
@@ -331,10 +336,8 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                     keep(&mut pass, at);
                 }
             }
-            stored.push(parts);
         }
         pass.loads = used_loads(&mut pass.values, &pass.loads);
-        partials = stored;
         kernels.push(pass);
     }
 
@@ -386,7 +389,7 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
                 strides.truncate(o);
                 strides.push(0);
             }
-            renumber(&mut v.op, &number);
+            v.op.map_operands(|a| number[a]);
         }
         last.values.push(v);
         number[i] = last.values.len() - 1;
@@ -395,27 +398,8 @@ fn split(k: Kernel, most: [usize; 2], chunk: Option<usize>, temp: usize) -> Vec<
         s.value = number[s.value];
     }
     last.loads = used_loads(&mut last.values, &last.loads);
-    kernels.extend(split(last, most, None, temp + 16));
+    kernels.extend(split(p, last, None));
     kernels
-}
-
-/// The values that an operation reads.
-fn operands(op: &Op) -> SmallVec<[usize; 3]> {
-    match op {
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => smallvec![],
-        Op::Ufunc(_, args) => args.clone(),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => smallvec![*a],
-        Op::Gather { index, .. } | Op::Philox { index, .. } => smallvec![*index],
-    }
-}
-
-fn renumber(op: &mut Op, number: &[usize]) {
-    match op {
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
-        Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number[*a]),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number[*a],
-        Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number[*index],
-    }
 }
 
 /// Only the loads that values use, renumbered.

@@ -9,11 +9,12 @@ mod number;
 mod place;
 
 pub use number::Real;
+pub(super) use number::spacing;
 
 use crate::device::Device;
-use crate::dtype::DType;
+use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Expr, Kind, Node};
+use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::layout::IndexMode;
 use crate::plan::{self, Stored};
 use crate::ufunc::{Class, Fold, Ufunc};
@@ -132,8 +133,8 @@ impl Interpreter {
     pub fn rounds_below(&self, e: &Expr) -> bool {
         let (mut stack, mut seen) = (vec![e], HashSet::new());
         while let Some(x) = stack.pop() {
-            for c in x.0.children() {
-                let computed = !matches!(c.0.kind, Kind::Leaf(..) | Kind::Fill(_) | Kind::Weak(_));
+            for c in &x.0.args {
+                let computed = !(c.0.is_stored() || c.0.is_constant());
                 if computed && c.0.dtype.is_half() && self.is_stored(c).is_some() {
                     return true;
                 }
@@ -168,12 +169,12 @@ impl Interpreter {
             readers.insert(p, 0);
             stack.push((x, true));
             if !self.known.contains_key(&p) {
-                stack.extend(x.0.children().map(|c| (c, false)));
+                stack.extend(x.0.args.iter().map(|c| (c, false)));
             }
         }
         for x in &order {
             if !self.known.contains_key(&(&*x.0 as *const Node)) {
-                for c in x.0.children() {
+                for c in &x.0.args {
                     *readers.entry(&*c.0).or_default() += 1;
                 }
             }
@@ -185,12 +186,12 @@ impl Interpreter {
                 continue;
             }
             let args: Vec<Rc<Interpreted>> =
-                x.0.children().filter_map(|c| values.get(&(&*c.0 as *const Node)).cloned()).collect();
+                x.0.args.iter().filter_map(|c| values.get(&(&*c.0 as *const Node)).cloned()).collect();
             let args: Vec<&Interpreted> = args.iter().map(|a| &**a).collect();
             let elements = self.store(x, self.node(x, &args)?);
             let value = Interpreted { shape: x.0.shape.to_vec(), dtype: x.0.dtype, elements };
             values.insert(p, Rc::new(value));
-            for c in x.0.children() {
+            for c in &x.0.args {
                 let left = readers.entry(&*c.0).or_default();
                 *left -= 1;
                 if *left == 0 {
@@ -210,7 +211,7 @@ impl Interpreter {
     /// What a reader of the node finds.
     fn store(&self, x: &Expr, elements: Elements) -> Elements {
         let dtype = x.0.dtype;
-        let exact = matches!(x.0.kind, Kind::Leaf(..) | Kind::Fill(_) | Kind::Weak(_));
+        let exact = x.0.is_stored() || x.0.is_constant();
         if !dtype.is_half() || exact {
             return elements;
         }
@@ -227,29 +228,33 @@ impl Interpreter {
     fn node(&self, x: &Expr, args: &[&Interpreted]) -> Result<Elements> {
         let n = &*x.0;
         let size: usize = n.shape.iter().product();
-        Ok(match &n.kind {
-            Kind::Leaf(..) => read(x)?,
-            Kind::Fill(s) | Kind::Weak(s) => match n.dtype.is_float() {
-                true => Elements::Floats(vec![Real::exact(number::scalar_real(*s, n.dtype)); size]),
-                false => Elements::Integers(vec![Some(number::scalar_integer(*s, n.dtype)); size]),
-            },
-            Kind::Iota(axis) => {
+        Ok(match &n.op {
+            NodeOp::Stored(_) => read(x)?,
+            NodeOp::Fill | NodeOp::Number => {
+                let s = n.number().unwrap_or(Scalar::Int(0));
+                match n.dtype.is_float() {
+                    true => Elements::Floats(vec![Real::exact(number::scalar_real(s, n.dtype)); size]),
+                    false => Elements::Integers(vec![Some(number::scalar_integer(s, n.dtype)); size]),
+                }
+            }
+            NodeOp::Iota(axis) => {
                 let mut out = Vec::with_capacity(size);
                 each_index(&n.shape, |i| out.push(Some(number::wrap(n.dtype, i[*axis] as i128))));
                 Elements::Integers(out)
             }
-            Kind::Philox { word, seed, stream } => {
-                let draw = |i: usize| philox([i as u32, 0, *stream, 0], *seed)[*word as usize & 3];
+            NodeOp::Philox { word } => {
+                let Binding::Random { seed, stream } = n.binding else { return Ok(Elements::Integers(vec![])) };
+                let draw = |i: usize| philox([i as u32, 0, stream, 0], seed)[*word as usize & 3];
                 Elements::Integers((0..size).map(|i| Some(draw(i) as i128)).collect())
             }
-            Kind::Ufunc(row, _) => self.ufunc(row, n, args),
-            Kind::Cast(_) => cast(args[0], n.dtype),
-            Kind::View(v, _) => args[0].elements.pick(view_places(v, &args[0].shape).into_iter()),
-            Kind::Reshape(_) => args[0].elements.clone(),
-            Kind::Reduce(fold, axes, _) => self.reduce(*fold, axes, n, args[0]),
-            Kind::Matmul(..) => self.matmul(n, args[0], args[1]),
-            Kind::Take { axis, mode, .. } => take(n, *axis, *mode, args[0], args[1])?,
-            Kind::Concat(axis, _) => {
+            NodeOp::Ufunc(row) => self.ufunc(row, n, args),
+            NodeOp::Cast => cast(args[0], n.dtype),
+            NodeOp::View(v) => args[0].elements.pick(view_places(v, &args[0].shape).into_iter()),
+            NodeOp::Reshape => args[0].elements.clone(),
+            NodeOp::Reduce(fold, axes) => self.reduce(*fold, axes, n, args[0]),
+            NodeOp::Matmul => self.matmul(n, args[0], args[1]),
+            NodeOp::Take { axis, mode } => take(n, *axis, *mode, args[0], args[1])?,
+            NodeOp::Concat { axis } => {
                 let (outer, inner) = (n.shape[..*axis].iter().product::<usize>(), &n.shape[axis + 1..]);
                 let inner: usize = inner.iter().product();
                 let places = (0..outer).flat_map(|o| {
@@ -264,7 +269,7 @@ impl Interpreter {
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
-            Kind::Failed(e) => return Err(e.clone()),
+            NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })
     }
 
@@ -302,14 +307,15 @@ impl Interpreter {
         let mut gather = |k: usize| {
             for i in 0..args.len() {
                 x[i] = args[i].elements.floats()[places[i][k]];
-                if row.rounds_first && operand.is_half() {
+                if row.properties.rounds_first && operand.is_half() {
                     x[i] = x[i].rounded(operand);
                 }
             }
             x
         };
         if n.dtype.is_float() {
-            let one = |k: usize| element::float(row, operand, self.rules, &gather(k)[..args.len()]);
+            let bound = element::bound(row, operand, self.rules);
+            let one = |k: usize| element::float(row, bound, operand, self.rules, &gather(k)[..args.len()]);
             Elements::Floats((0..size).map(one).collect())
         } else {
             let one = |k: usize| element::question(row, &gather(k)[..args.len()]).map(|b| b as i128);
@@ -335,6 +341,7 @@ impl Interpreter {
             });
         }
         let v = x.elements.floats();
+        let bound = element::bound(row, n.dtype, self.rules);
         let one = |g: &Vec<usize>| {
             let list: Vec<Real> = g.iter().map(|i| v[*i]).collect();
             match row.name {
@@ -342,7 +349,7 @@ impl Interpreter {
                 "multiply" => self.product(n.dtype, &list),
                 _ => list
                     .into_iter()
-                    .reduce(|a, b| element::float(row, n.dtype, self.rules, &[a, b]))
+                    .reduce(|a, b| element::float(row, bound, n.dtype, self.rules, &[a, b]))
                     .unwrap_or(Real::unknown()),
             }
         };

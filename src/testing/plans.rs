@@ -106,6 +106,15 @@ pub fn plan_steps(expression: &Expr) -> Result<u64> {
     Ok(plan_on(expression, Device::cpu().backend().caps().clone())?.plan.work)
 }
 
+/// The key under which the plan of expressions that are evaluated together is kept: equal for evaluations that differ in
+/// what is bound alone (buffers, offsets, numbers, seeds).
+///
+/// # Errors
+/// An error that an expression carries.
+pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
+    plan::key(expressions)
+}
+
 /// What compiling each kernel of the plan for a device costs, in additions.
 ///
 /// # Errors

@@ -9,160 +9,161 @@ macro_rules! rows {
         $m! {
             /// Sum; bool: or.
             add(x, y): Numeric {
-                f: [x + y, x + y], i: x.wrapping_add(y), b: x | y,
-                wf: "{a} + {b}", wd: "{a} + {b}", wi: "{a} + {b}", wb: "{a} || {b}",
-                exact: x + y, exact_int(w): x + y,
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)], reduce: Zero,
+                cpu_float: [x + y, x + y], cpu_int: { x.wrapping_add(y) }, cpu_bool: { x | y },
+                wgsl_f32: "{a} + {b}", wgsl_f64: "{a} + {b}", wgsl_int: "{a} + {b}", wgsl_bool: "{a} || {b}",
+                exact: { x + y }, exact_int: { x + y },
+                reduce: { method: sum, neutral: Zero, empty: 0.0, order: fixed }, is: [simplifies_exactly],
             }
             /// Difference; not for bool.
             subtract(x, y): Numeric {
-                f: [x - y, x - y], i: x.wrapping_sub(y),
-                wf: "{a} - {b}", wd: "{a} - {b}", wi: "{a} - {b}",
-                exact: x - y, exact_int(w): x - y,
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)],
+                cpu_float: [x - y, x - y], cpu_int: { x.wrapping_sub(y) },
+                wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}",
+                exact: { x - y }, exact_int: { x - y },
             }
             /// Product; bool: and.
             multiply(x, y): Numeric {
-                f: [x * y, x * y], i: x.wrapping_mul(y), b: x & y,
-                wf: "{a} * {b}", wd: "{a} * {b}", wi: "{a} * {b}", wb: "{a} && {b}",
-                exact: x * y, exact_int(w): x.wrapping_mul(y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)], reduce: One,
+                cpu_float: [x * y, x * y], cpu_int: { x.wrapping_mul(y) }, cpu_bool: { x & y },
+                wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_bool: "{a} && {b}",
+                exact: { x * y }, exact_int: { x.wrapping_mul(y) },
+                reduce: { method: prod, neutral: One, empty: 1.0, order: fixed }, is: [simplifies_exactly],
             }
             /// Quotient; integers and bool give f32.
             divide(x, y): Float {
-                f: [x / y, x / y],
-                wf: "m_div({a}, {b})", wd: "{a} / {b}",
-                exact: x / y,
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(2.5), Ulp(0.5), Ulp(0.5)],
+                cpu_float: [x / y, x / y], wgsl_f32: "m_div({a}, {b})", wgsl_f64: "{a} / {b}", exact: { x / y },
+                cost: 1,
             }
             /// Quotient rounded down, as NumPy's `//`; integers: `x // 0 = 0`.
             floor_divide(x, y): Numeric {
-                f: [single::floor_divide(x, y), double::floor_divide(x, y)], i: x.floor_div(y),
-                wf: "m_floor_divide({a}, {b})", wi: "idiv_{T}({a}, {b})",
-                exact: super::float::exact::floor_divide(x, y), exact_int(w): int::floor_div(x, y),
-                domain: [-1e3, 1e3], bound: [Ulp(2.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
+                cpu_float: [single::floor_divide(x, y), double::floor_divide(x, y)], cpu_int: { x.floor_div(y) },
+                wgsl_f32: "m_floor_divide({a}, {b})", wgsl_int: "idiv_{T}({a}, {b})",
+                exact: { super::float::exact::floor_divide(x, y) }, exact_int: { int::floor_div(x, y) },
+                shader_cost: 32,
             }
             /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
             remainder(x, y): Numeric {
-                f: [single::remainder(x, y), double::remainder(x, y)], i: x.floor_mod(y),
-                wf: "m_remainder({a}, {b})", wi: "imod_{T}({a}, {b})",
-                exact: super::float::exact::remainder(x, y), exact_int(w): int::floor_mod(x, y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)], flags: [dear],
+                cpu_float: [single::remainder(x, y), double::remainder(x, y)], cpu_int: { x.floor_mod(y) },
+                wgsl_f32: "m_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
+                exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
+                shader_cost: 32,
             }
             /// Remainder with the sign of the dividend, exact; integers: 0 for a divisor of 0.
             fmod(x, y): Numeric {
-                f: [single::fmod(x, y), double::fmod(x, y)], i: x.trunc_mod(y),
-                wf: "m_fmod({a}, {b})", wi: "fmod_{T}({a}, {b})",
-                exact: x % y, exact_int(w): if y == 0 { 0 } else { x % y },
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [dear, closed],
+                cpu_float: [single::fmod(x, y), double::fmod(x, y)], cpu_int: { x.trunc_mod(y) },
+                wgsl_f32: "m_fmod({a}, {b})", wgsl_int: "fmod_{T}({a}, {b})",
+                exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
+                shader_cost: 32, is: [never_rounds, keeps_range, opaque],
             }
             /// Power, with IEEE 754's special cases; integers wrap, and a negative exponent gives 1/x truncated.
             pow(x, y): Numeric {
-                f: [single::pow(x, y), double::pow(x, y)], i: x.power(y),
-                wf: "m_pow({a}, {b})", wi: "ipow_{T}({a}, {b})",
-                exact: super::float::exact::pow(x, y), exact_int(w): int::pow(x, y),
-                domain: [-20.0, 20.0], bound: [Ulp(2.0), Ulp(16.0), Ulp(4.0), Ulp(1.0)], flags: [dear],
+                cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
+                wgsl_f32: "m_pow({a}, {b})", wgsl_int: "ipow_{T}({a}, {b})",
+                exact: { super::float::exact::pow(x, y) }, exact_int: { int::pow(x, y) },
+                domain: [-20.0, 20.0], shader_cost: 32,
+                is: [power],
             }
             /// The smaller; NaN if either is NaN, and −0 is smaller than +0.
             minimum(x, y): Numeric {
-                f: [super::float::minimum32(x, y), super::float::minimum64(x, y)], i: x.min(y), b: x & y,
-                wf: "m_min({a}, {b})", wd: "d_min({a}, {b})", wi: "min({a}, {b})", wb: "{a} && {b}",
-                exact: super::float::exact::minimum(x, y), exact_int(w): x.min(y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: Highest, flags: [closed],
+                cpu_float: [super::float::minimum32(x, y), super::float::minimum64(x, y)], cpu_int: { x.min(y) },
+                cpu_bool: { x & y },
+                wgsl_f32: "m_min({a}, {b})", wgsl_f64: "d_min({a}, {b})", wgsl_int: "min({a}, {b})",
+                wgsl_bool: "{a} && {b}",
+                exact: { super::float::exact::minimum(x, y) }, exact_int: { x.min(y) },
+                reduce: { method: min, neutral: Highest, empty: refused, order: free },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// The larger; NaN if either is NaN, and +0 is larger than −0.
             maximum(x, y): Numeric {
-                f: [super::float::maximum32(x, y), super::float::maximum64(x, y)], i: x.max(y), b: x | y,
-                wf: "m_max({a}, {b})", wd: "d_max({a}, {b})", wi: "max({a}, {b})", wb: "{a} || {b}",
-                exact: super::float::exact::maximum(x, y), exact_int(w): x.max(y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], reduce: Lowest, flags: [closed],
+                cpu_float: [super::float::maximum32(x, y), super::float::maximum64(x, y)], cpu_int: { x.max(y) },
+                cpu_bool: { x | y },
+                wgsl_f32: "m_max({a}, {b})", wgsl_f64: "d_max({a}, {b})", wgsl_int: "max({a}, {b})",
+                wgsl_bool: "{a} || {b}",
+                exact: { super::float::exact::maximum(x, y) }, exact_int: { x.max(y) },
+                reduce: { method: max, neutral: Lowest, empty: refused, order: free },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// The smaller; a NaN is ignored where the other is a number.
             fmin(x, y): Numeric {
-                f: [super::float::fmin32(x, y), super::float::fmin64(x, y)], i: x.min(y),
-                wf: "m_fmin({a}, {b})", wd: "d_fmin({a}, {b})", wi: "min({a}, {b})",
-                exact: super::float::exact::fmin(x, y), exact_int(w): x.min(y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [super::float::fmin32(x, y), super::float::fmin64(x, y)], cpu_int: { x.min(y) },
+                wgsl_f32: "m_fmin({a}, {b})", wgsl_f64: "d_fmin({a}, {b})", wgsl_int: "min({a}, {b})",
+                exact: { super::float::exact::fmin(x, y) }, exact_int: { x.min(y) },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// The larger; a NaN is ignored where the other is a number.
             fmax(x, y): Numeric {
-                f: [super::float::fmax32(x, y), super::float::fmax64(x, y)], i: x.max(y),
-                wf: "m_fmax({a}, {b})", wd: "d_fmax({a}, {b})", wi: "max({a}, {b})",
-                exact: super::float::exact::fmax(x, y), exact_int(w): x.max(y),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [super::float::fmax32(x, y), super::float::fmax64(x, y)], cpu_int: { x.max(y) },
+                wgsl_f32: "m_fmax({a}, {b})", wgsl_f64: "d_fmax({a}, {b})", wgsl_int: "max({a}, {b})",
+                exact: { super::float::exact::fmax(x, y) }, exact_int: { x.max(y) },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// The value limited to `lo..=hi`; `hi` where `lo > hi`, NaN where any is NaN.
             clip(x, lo, hi): Numeric {
-                f: [super::float::minimum32(super::float::maximum32(x, lo), hi),
-                    super::float::minimum64(super::float::maximum64(x, lo), hi)],
-                i: mutant!(clip_upper_bound_first, x.min(hi).max(lo), x.max(lo).min(hi)),
-                wf: "m_min(m_max({a}, {b}), {c})", wd: "d_min(d_max({a}, {b}), {c})", wi: "min(max({a}, {b}), {c})",
-                exact: super::float::exact::minimum(super::float::exact::maximum(x, lo), hi),
-                exact_int(w): x.max(lo).min(hi),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [super::float::minimum32(super::float::maximum32(x, lo), hi),
+                            super::float::minimum64(super::float::maximum64(x, lo), hi)],
+                cpu_int: { mutant!(clip_upper_bound_first, x.min(hi).max(lo), x.max(lo).min(hi)) },
+                wgsl_f32: "m_min(m_max({a}, {b}), {c})", wgsl_f64: "d_min(d_max({a}, {b}), {c})",
+                wgsl_int: "min(max({a}, {b}), {c})",
+                exact: { super::float::exact::minimum(super::float::exact::maximum(x, lo), hi) },
+                exact_int: { x.max(lo).min(hi) },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// The value with its sign changed; integers wrap; not for bool.
             negative(x): Numeric {
-                f: [-x, -x], i: x.wrapping_neg(),
-                wf: "m_neg({a})", wd: "d_neg({a})", wi: "({T}(0) - {a})",
-                exact: -x, exact_int(w): -x,
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                cpu_float: [-x, -x], cpu_int: { x.wrapping_neg() },
+                wgsl_f32: "m_neg({a})", wgsl_f64: "d_neg({a})", wgsl_int: "({T}(0) - {a})",
+                exact: { -x }, exact_int: { -x }, is: [never_rounds],
             }
             /// The value itself.
             positive(x): Numeric {
-                f: [x, x], i: x, b: x,
-                wf: "{a}", wd: "{a}", wi: "{a}", wb: "{a}",
-                exact: x, exact_int(w): x,
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [x, x], cpu_int: { x }, cpu_bool: { x },
+                wgsl_f32: "{a}", wgsl_f64: "{a}", wgsl_int: "{a}", wgsl_bool: "{a}", exact: { x }, exact_int: { x },
+                is: [never_rounds, keeps_range, opaque, moves_bits],
             }
             /// The magnitude; the most negative integer stays as it is.
             abs(x): Numeric {
-                f: [x.abs(), x.abs()], i: x.magnitude(),
-                wf: "m_abs({a})", wd: "d_abs({a})", wi: "abs_{T}({a})",
-                exact: x.abs(), exact_int(w): x.abs(),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
+                cpu_float: [x.abs(), x.abs()], cpu_int: { x.magnitude() },
+                wgsl_f32: "m_abs({a})", wgsl_f64: "d_abs({a})", wgsl_int: "abs_{T}({a})",
+                exact: { x.abs() }, exact_int: { x.abs() }, is: [never_rounds],
             }
             /// The square.
             square(x): Numeric {
-                f: [x * x, x * x], i: x.wrapping_mul(x),
-                wf: "{a} * {a}", wd: "{a} * {a}", wi: "{a} * {a}",
-                exact: x * x, exact_int(w): x.wrapping_mul(x),
-                domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(1.0), Ulp(0.5), Ulp(0.5)],
+                cpu_float: [x * x, x * x], cpu_int: { x.wrapping_mul(x) },
+                wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "{a} * {a}",
+                exact: { x * x }, exact_int: { x.wrapping_mul(x) },
             }
             /// −1, 0 or 1; NaN for NaN.
             sign(x): Numeric {
-                f: [super::float::sign32(x), super::float::sign64(x)], i: x.signum_of(),
-                wf: "m_sign({a})", wd: "d_sign({a})", wi: "sign_{T}({a})",
-                exact: super::float::exact::sign(x), exact_int(w): x.signum(),
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [super::float::sign32(x), super::float::sign64(x)], cpu_int: { x.signum_of() },
+                wgsl_f32: "m_sign({a})", wgsl_f64: "d_sign({a})", wgsl_int: "sign_{T}({a})",
+                exact: { super::float::exact::sign(x) }, exact_int: { x.signum() },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// Rounded down.
             floor(x): Numeric {
-                f: [x.floor(), x.floor()], i: x,
-                wf: "m_floor({a})", wd: "d_floor({a})", wi: "{a}",
-                exact: x.floor(), exact_int(w): x,
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [x.floor(), x.floor()], cpu_int: { x },
+                wgsl_f32: "m_floor({a})", wgsl_f64: "d_floor({a})", wgsl_int: "{a}",
+                exact: { x.floor() }, exact_int: { x },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// Rounded up.
             ceil(x): Numeric {
-                f: [x.ceil(), x.ceil()], i: x,
-                wf: "m_ceil({a})", wd: "d_ceil({a})", wi: "{a}",
-                exact: x.ceil(), exact_int(w): x,
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [x.ceil(), x.ceil()], cpu_int: { x },
+                wgsl_f32: "m_ceil({a})", wgsl_f64: "d_ceil({a})", wgsl_int: "{a}",
+                exact: { x.ceil() }, exact_int: { x },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// Rounded toward 0.
             trunc(x): Numeric {
-                f: [x.trunc(), x.trunc()], i: x,
-                wf: "m_trunc({a})", wd: "d_trunc({a})", wi: "{a}",
-                exact: x.trunc(), exact_int(w): x,
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [x.trunc(), x.trunc()], cpu_int: { x },
+                wgsl_f32: "m_trunc({a})", wgsl_f64: "d_trunc({a})", wgsl_int: "{a}",
+                exact: { x.trunc() }, exact_int: { x },
+                is: [never_rounds, keeps_range, opaque],
             }
             /// Rounded to the nearest integer, halves to even.
             round(x): Numeric {
-                f: [x.round_ties_even(), x.round_ties_even()], i: x,
-                wf: "m_round({a})", wd: "d_round({a})", wi: "{a}",
-                exact: x.round_ties_even(), exact_int(w): x,
-                domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+                cpu_float: [x.round_ties_even(), x.round_ties_even()], cpu_int: { x },
+                wgsl_f32: "m_round({a})", wgsl_f64: "d_round({a})", wgsl_int: "{a}",
+                exact: { x.round_ties_even() }, exact_int: { x },
+                is: [never_rounds, keeps_range, opaque],
             }
         }
     };

@@ -2,13 +2,13 @@
 //! rounding of a compute value to a narrower element type (round).
 
 use crate::dtype::{Compute, DType};
-use crate::simd::{Call, Loops};
+use crate::simd::{Loops, ScalarFn};
 
 struct K;
 
 macro_rules! casts {
     ($($from:ty => $to:ty: |$x:ident| $e:expr;)*) => { $(
-        impl Call<$from, $from, $from, $to> for K {
+        impl ScalarFn<$from, $from, $from, $to> for K {
             #[inline(always)]
             fn call($x: $from, _: $from, _: $from) -> $to { $e }
         }
@@ -110,11 +110,11 @@ casts! {
 struct Truth;
 macro_rules! truth {
     ($($t:ty)*) => { $(
-        impl Call<$t, $t, $t, u8> for Truth {
+        impl ScalarFn<$t, $t, $t, u8> for Truth {
             #[inline(always)]
             fn call(x: $t, _: $t, _: $t) -> u8 { (x != (0 as $t)) as u8 }
         }
-        impl Call<u8, u8, u8, $t> for Truth {
+        impl ScalarFn<u8, u8, u8, $t> for Truth {
             #[inline(always)]
             fn call(x: u8, _: u8, _: u8) -> $t { x as $t }
         }
@@ -126,7 +126,7 @@ truth! { i32 u32 i64 u64 f32 f64 }
 struct ToNarrow<const D: u8>;
 macro_rules! round {
     ($($t:ty, $d:ident: |$x:ident| $e:expr;)*) => { $(
-        impl Call<$t, $t, $t, $t> for ToNarrow<{ DType::$d as u8 }> {
+        impl ScalarFn<$t, $t, $t, $t> for ToNarrow<{ DType::$d as u8 }> {
             #[inline(always)]
             fn call($x: $t, _: $t, _: $t) -> $t { $e }
         }
@@ -145,7 +145,7 @@ round! {
 struct Saturate<const D: u8>;
 macro_rules! saturate {
     ($($f:ty { $($d:ident $n:ty, $c:ty;)* })*) => { $( $(
-        impl Call<$f, $f, $f, $c> for Saturate<{ DType::$d as u8 }> {
+        impl ScalarFn<$f, $f, $f, $c> for Saturate<{ DType::$d as u8 }> {
             #[inline(always)]
             fn call(x: $f, _: $f, _: $f) -> $c { (x as $n) as $c }
         }

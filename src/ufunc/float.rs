@@ -4,175 +4,192 @@ use crate::math::{double, single};
 
 /// Gives the table of this family to `$m`.
 macro_rules! rows {
-    ($m:path) => { $m! {
-        /// e to the power of x.
-        exp(x): Float {
-            f: [single::exp(x), double::exp(x)], wf: "m_exp({a})", exact: x.exp(),
-            domain: [-104.0, 89.0], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
+    ($m:path) => {
+        $m! {
+            /// e to the power of x.
+            exp(x): Float {
+                cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", exact: { x.exp() },
+                domain: [-104.0, 89.0],
+            }
+            /// 2 to the power of x.
+            exp2(x): Float {
+                cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", exact: { x.exp2() },
+                domain: [-150.0, 128.0],
+            }
+            /// exp(x) − 1, exact near 0.
+            expm1(x): Float {
+                cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", exact: { x.exp_m1() },
+                domain: [-20.0, 89.0],
+            }
+            /// Natural logarithm.
+            log(x): Float {
+                cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", exact: { x.ln() },
+                domain: [0.0, 1e3],
+            }
+            /// Logarithm to base 2.
+            log2(x): Float {
+                cpu_float: [single::log2(x), double::log2(x)], wgsl_f32: "m_log2({a})", exact: { x.log2() },
+                domain: [0.0, 1e3],
+            }
+            /// Logarithm to base 10.
+            log10(x): Float {
+                cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", exact: { x.log10() },
+                domain: [0.0, 1e3],
+            }
+            /// log(1 + x), exact near 0.
+            log1p(x): Float {
+                cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", exact: { x.ln_1p() },
+                domain: [-1.0, 1e3],
+            }
+            /// Square root.
+            sqrt(x): Float {
+                cpu_float: [x.sqrt(), x.sqrt()], wgsl_f32: "m_sqrt({a})", wgsl_f64: "d_sqrt({a})", exact: { x.sqrt() },
+                domain: [0.0, 1e3],
+            }
+            /// 1 / sqrt(x).
+            rsqrt(x): Float {
+                cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", exact: { exact::rsqrt(x) },
+                domain: [0.0, 1e3],
+            }
+            /// Cube root.
+            cbrt(x): Float {
+                cpu_float: [single::cbrt(x), double::cbrt(x)], wgsl_f32: "m_cbrt({a})", exact: { x.cbrt() },
+            }
+            /// 1 / x.
+            reciprocal(x): Float {
+                cpu_float: [1.0 / x, 1.0 / x], wgsl_f32: "m_reciprocal({a})", wgsl_f64: "1.0lf / {a}",
+                exact: { 1.0 / x },
+            }
+            /// Sine of radians.
+            sin(x): Float {
+                cpu_float: [single::sin(x), double::sin(x);
+                            below single::NEAR => single::sin_near(x), double::NEAR => double::sin_near(x)],
+                wgsl_f32: "m_sin({a})", exact: { x.sin() },
+                domain: [-1e5, 1e5], shader_cost: 32,
+            }
+            /// Cosine of radians.
+            cos(x): Float {
+                cpu_float: [single::cos(x), double::cos(x);
+                            below single::NEAR => single::cos_near(x), double::NEAR => double::cos_near(x)],
+                wgsl_f32: "m_cos({a})", exact: { x.cos() },
+                domain: [-1e5, 1e5], shader_cost: 32,
+            }
+            /// Tangent of radians.
+            tan(x): Float {
+                cpu_float: [single::tan(x), double::tan(x)], wgsl_f32: "m_tan({a})", exact: { x.tan() },
+                shader_cost: 32,
+            }
+            /// Arc sine.
+            asin(x): Float {
+                cpu_float: [single::asin(x), double::asin(x)], wgsl_f32: "m_asin({a})", exact: { x.asin() },
+                domain: [-1.0, 1.0],
+            }
+            /// Arc cosine.
+            acos(x): Float {
+                cpu_float: [single::acos(x), double::acos(x)], wgsl_f32: "m_acos({a})", exact: { x.acos() },
+                domain: [-1.0, 1.0],
+            }
+            /// Arc tangent.
+            atan(x): Float {
+                cpu_float: [single::atan(x), double::atan(x)], wgsl_f32: "m_atan({a})", exact: { x.atan() },
+            }
+            /// Hyperbolic sine.
+            sinh(x): Float {
+                cpu_float: [single::sinh(x), double::sinh(x)], wgsl_f32: "m_sinh({a})", exact: { libm::sinh(x) },
+                domain: [-89.0, 89.0],
+            }
+            /// Hyperbolic cosine.
+            cosh(x): Float {
+                cpu_float: [single::cosh(x), double::cosh(x)], wgsl_f32: "m_cosh({a})", exact: { libm::cosh(x) },
+                domain: [-89.0, 89.0],
+            }
+            /// Hyperbolic tangent.
+            tanh(x): Float {
+                cpu_float: [single::tanh(x), double::tanh(x)], wgsl_f32: "m_tanh({a})", exact: { libm::tanh(x) },
+                domain: [-10.0, 10.0],
+            }
+            /// Inverse hyperbolic sine.
+            asinh(x): Float {
+                cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", exact: { libm::asinh(x) },
+            }
+            /// Inverse hyperbolic cosine.
+            acosh(x): Float {
+                cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", exact: { exact::acosh(x) },
+                domain: [1.0, 1e3],
+            }
+            /// Inverse hyperbolic tangent.
+            atanh(x): Float {
+                cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", exact: { libm::atanh(x) },
+                domain: [-1.0, 1.0],
+            }
+            /// The angle of the point (x, y), over all four quadrants; the first operand is y.
+            atan2(y, x): Float {
+                cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})",
+                exact: { y.atan2(x) }, shader_cost: 32,
+            }
+            /// sqrt(x² + y²) without overflow.
+            hypot(x, y): Float {
+                cpu_float: [single::hypot(x, y), double::hypot(x, y)], wgsl_f32: "m_hypot({a}, {b})",
+                exact: { libm::hypot(x, y) },
+            }
+            /// log(exp(x) + exp(y)) without overflow.
+            logaddexp(x, y): Float {
+                cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})",
+                exact: { exact::logaddexp(x, y) },
+                domain: [-80.0, 80.0],
+            }
+            /// a + t · (b − a).
+            lerp(a, b, t): Float {
+                cpu_float: [single::lerp(a, b, t), double::lerp(a, b, t)], wgsl_f32: "m_lerp({a}, {b}, {c})",
+                exact: { exact::lerp(a, b, t) },
+                domain: [-10.0, 10.0],
+            }
+            /// The magnitude of the first with the sign of the second.
+            copysign(x, y): Float {
+                cpu_float: [x.copysign(y), x.copysign(y)],
+                wgsl_f32: "m_copysign({a}, {b})", wgsl_f64: "d_copysign({a}, {b})", exact: { x.copysign(y) },
+                is: [never_rounds],
+            }
+            /// The next number of the type from the first toward the second.
+            nextafter(x, y): FloatOnly {
+                cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})",
+                is: [never_rounds, rounds_first],
+                half: [&nextafter_f16, &nextafter_bf16],
+            }
+            /// Degrees to radians.
+            deg2rad(x): Float {
+                cpu_float: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
+                wgsl_f32: "m_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
+            }
+            /// Radians to degrees.
+            rad2deg(x): Float {
+                cpu_float: [(x as f64 * (180.0 / std::f64::consts::PI)) as f32, x * (180.0 / std::f64::consts::PI)],
+                wgsl_f32: "m_rad2deg({a})", exact: { x * (180.0 / std::f64::consts::PI) },
+            }
         }
-        /// 2 to the power of x.
-        exp2(x): Float {
-            f: [single::exp2(x), double::exp2(x)], wf: "m_exp2({a})", exact: x.exp2(),
-            domain: [-150.0, 128.0], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// exp(x) − 1, exact near 0.
-        expm1(x): Float {
-            f: [single::expm1(x), double::expm1(x)], wf: "m_expm1({a})", exact: x.exp_m1(),
-            domain: [-20.0, 89.0], bound: [Ulp(2.0), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Natural logarithm.
-        log(x): Float {
-            f: [single::log(x), double::log(x)], wf: "m_log({a})", exact: x.ln(),
-            domain: [0.0, 1e3], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Logarithm to base 2.
-        log2(x): Float {
-            f: [single::log2(x), double::log2(x)], wf: "m_log2({a})", exact: x.log2(),
-            domain: [0.0, 1e3], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Logarithm to base 10.
-        log10(x): Float {
-            f: [single::log10(x), double::log10(x)], wf: "m_log10({a})", exact: x.log10(),
-            domain: [0.0, 1e3], bound: [Ulp(2.0), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// log(1 + x), exact near 0.
-        log1p(x): Float {
-            f: [single::log1p(x), double::log1p(x)], wf: "m_log1p({a})", exact: x.ln_1p(),
-            domain: [-1.0, 1e3], bound: [Ulp(2.0), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Square root.
-        sqrt(x): Float {
-            f: [x.sqrt(), x.sqrt()], wf: "m_sqrt({a})", wd: "d_sqrt({a})", exact: x.sqrt(),
-            domain: [0.0, 1e3], bound: [Ulp(0.5), Ulp(2.5), Ulp(0.5), Ulp(0.5)],
-        }
-        /// 1 / sqrt(x).
-        rsqrt(x): Float {
-            f: [single::rsqrt(x), double::rsqrt(x)], wf: "m_rsqrt({a})", exact: exact::rsqrt(x),
-            domain: [0.0, 1e3], bound: [Ulp(1.5), Ulp(3.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Cube root.
-        cbrt(x): Float {
-            f: [single::cbrt(x), double::cbrt(x)], wf: "m_cbrt({a})", exact: x.cbrt(),
-            domain: [-1e3, 1e3], bound: [Ulp(2.0), Ulp(4.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// 1 / x.
-        reciprocal(x): Float {
-            f: [1.0 / x, 1.0 / x], wf: "m_reciprocal({a})", wd: "1.0lf / {a}", exact: 1.0 / x,
-            domain: [-1e3, 1e3], bound: [Ulp(0.5), Ulp(2.5), Ulp(0.5), Ulp(0.5)],
-        }
-        /// Sine of radians.
-        sin(x): Float {
-            fnear: [single::sin(x), double::sin(x); single::sin_near(x), double::sin_near(x); single::NEAR, double::NEAR],
-            wf: "m_sin({a})", exact: x.sin(),
-            domain: [-1e5, 1e5], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
-        }
-        /// Cosine of radians.
-        cos(x): Float {
-            fnear: [single::cos(x), double::cos(x); single::cos_near(x), double::cos_near(x); single::NEAR, double::NEAR],
-            wf: "m_cos({a})", exact: x.cos(),
-            domain: [-1e5, 1e5], bound: [Ulp(1.5), Ulp(4.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
-        }
-        /// Tangent of radians.
-        tan(x): Float {
-            f: [single::tan(x), double::tan(x)], wf: "m_tan({a})", exact: x.tan(),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)], flags: [dear],
-        }
-        /// Arc sine.
-        asin(x): Float {
-            f: [single::asin(x), double::asin(x)], wf: "m_asin({a})", exact: x.asin(),
-            domain: [-1.0, 1.0], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Arc cosine.
-        acos(x): Float {
-            f: [single::acos(x), double::acos(x)], wf: "m_acos({a})", exact: x.acos(),
-            domain: [-1.0, 1.0], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Arc tangent.
-        atan(x): Float {
-            f: [single::atan(x), double::atan(x)], wf: "m_atan({a})", exact: x.atan(),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Hyperbolic sine.
-        sinh(x): Float {
-            f: [single::sinh(x), double::sinh(x)], wf: "m_sinh({a})", exact: libm::sinh(x),
-            domain: [-89.0, 89.0], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
-        }
-        /// Hyperbolic cosine.
-        cosh(x): Float {
-            f: [single::cosh(x), double::cosh(x)], wf: "m_cosh({a})", exact: libm::cosh(x),
-            domain: [-89.0, 89.0], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
-        }
-        /// Hyperbolic tangent.
-        tanh(x): Float {
-            f: [single::tanh(x), double::tanh(x)], wf: "m_tanh({a})", exact: libm::tanh(x),
-            domain: [-10.0, 10.0], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
-        }
-        /// Inverse hyperbolic sine.
-        asinh(x): Float {
-            f: [single::asinh(x), double::asinh(x)], wf: "m_asinh({a})", exact: libm::asinh(x),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
-        }
-        /// Inverse hyperbolic cosine.
-        acosh(x): Float {
-            f: [single::acosh(x), double::acosh(x)], wf: "m_acosh({a})", exact: exact::acosh(x),
-            domain: [1.0, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
-        }
-        /// Inverse hyperbolic tangent.
-        atanh(x): Float {
-            f: [single::atanh(x), double::atanh(x)], wf: "m_atanh({a})", exact: libm::atanh(x),
-            domain: [-1.0, 1.0], bound: [Ulp(3.0), Ulp(6.0), Ulp(4.0), Ulp(1.0)],
-        }
-        /// The angle of the point (x, y), over all four quadrants; the first operand is y.
-        atan2(y, x): Float {
-            f: [single::atan2(y, x), double::atan2(y, x)], wf: "m_atan2({a}, {b})", exact: y.atan2(x),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
-        }
-        /// sqrt(x² + y²) without overflow.
-        hypot(x, y): Float {
-            f: [single::hypot(x, y), double::hypot(x, y)], wf: "m_hypot({a}, {b})", exact: libm::hypot(x, y),
-            domain: [-1e3, 1e3], bound: [Ulp(3.0), Ulp(6.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// log(exp(x) + exp(y)) without overflow.
-        logaddexp(x, y): Float {
-            f: [single::logaddexp(x, y), double::logaddexp(x, y)], wf: "m_logaddexp({a}, {b})",
-            exact: exact::logaddexp(x, y),
-            domain: [-80.0, 80.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), UlpOfLargest(1.0)],
-        }
-        /// a + t · (b − a).
-        lerp(a, b, t): Float {
-            f: [single::lerp(a, b, t), double::lerp(a, b, t)], wf: "m_lerp({a}, {b}, {c})",
-            exact: exact::lerp(a, b, t),
-            domain: [-10.0, 10.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), UlpOfLargest(1.0)],
-        }
-        /// The magnitude of the first with the sign of the second.
-        copysign(x, y): Float {
-            f: [x.copysign(y), x.copysign(y)], wf: "m_copysign({a}, {b})", wd: "d_copysign({a}, {b})",
-            exact: x.copysign(y),
-            domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
-        }
-        /// The next number of the type from the first toward the second.
-        nextafter(x, y): FloatOnly {
-            f: [single::nextafter(x, y), double::nextafter(x, y)], wf: "m_nextafter({a}, {b})",
-            domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)],
-            flags: [rounds_first], half: [&super::special::nextafter_f16, &super::special::nextafter_bf16],
-        }
-        /// Degrees to radians.
-        deg2rad(x): Float {
-            f: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
-            wf: "m_deg2rad({a})", exact: x * (std::f64::consts::PI / 180.0),
-            domain: [-1e3, 1e3], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
-        }
-        /// Radians to degrees.
-        rad2deg(x): Float {
-            f: [(x as f64 * (180.0 / std::f64::consts::PI)) as f32, x * (180.0 / std::f64::consts::PI)],
-            wf: "m_rad2deg({a})", exact: x * (180.0 / std::f64::consts::PI),
-            domain: [-1e3, 1e3], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
-        }
-    } };
+    };
 }
 pub(crate) use rows;
 
 rows!(super::define);
+
+/// The rows that `nextafter` takes for f16 and bf16. They stand in no list: no method is made of them.
+mod steps {
+    use crate::math::single;
+    crate::ufunc::define! {
+        /// `nextafter` of f16.
+        nextafter_f16(x, y): FloatOnly {
+            cpu_float: [single::nextafter_f16(x, y), x], wgsl_f32: "m_nextafter_f16({a}, {b})",
+            is: [never_rounds, rounds_first],
+        }
+        /// `nextafter` of bf16.
+        nextafter_bf16(x, y): FloatOnly {
+            cpu_float: [single::nextafter_bf16(x, y), x], wgsl_f32: "m_nextafter_bf16({a}, {b})",
+            is: [never_rounds, rounds_first],
+        }
+    }
+}
+pub(crate) use steps::{nextafter_bf16, nextafter_f16};
 
 macro_rules! order {
     ($t:ty, $bits:ty, $min:ident, $max:ident, $fmin:ident, $fmax:ident, $sign:ident) => {

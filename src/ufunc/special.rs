@@ -7,59 +7,60 @@ macro_rules! rows {
     ($m:path) => { $m! {
         /// The error function.
         erf(x): Float {
-            f: [single::erf(x), double::erf(x)], wf: "m_erf({a})", exact: libm::erf(x),
-            domain: [-5.0, 5.0], bound: [Ulp(3.0), Ulp(5.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
+            cpu_float: [single::erf(x), double::erf(x)], wgsl_f32: "m_erf({a})", exact: { libm::erf(x) },
+            domain: [-5.0, 5.0], shader_cost: 32,
         }
         /// 1 − erf(x), exact in the tail.
         erfc(x): Float {
-            f: [single::erfc(x), double::erfc(x)], wf: "m_erfc({a})", exact: libm::erfc(x),
-            domain: [-5.0, 11.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(4.0), Ulp(1.0)],
+            cpu_float: [single::erfc(x), double::erfc(x)], wgsl_f32: "m_erfc({a})", exact: { libm::erfc(x) },
+            domain: [-5.0, 11.0],
         }
         /// The inverse of the error function.
         erfinv(x): Float {
-            f: [single::erfinv(x), double::erfinv(x)], wf: "m_erfinv({a})", exact: exact::erfinv(x),
-            domain: [-1.0, 1.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)], flags: [dear],
+            cpu_float: [single::erfinv(x), double::erfinv(x)], wgsl_f32: "m_erfinv({a})",
+            exact: { exact::erfinv(x) },
+            domain: [-1.0, 1.0], shader_cost: 32,
         }
         /// log(|Γ(x)|).
         lgamma(x): Float {
-            f: [single::lgamma(x), double::lgamma(x)], wf: "m_lgamma({a})", exact: libm::lgamma(x),
+            cpu_float: [single::lgamma(x), double::lgamma(x)], wgsl_f32: "m_lgamma({a})", exact: { libm::lgamma(x) },
             domain: [-20.0, 100.0],
-            bound: [Lgamma(10.0, 9.5367431640625e-7), Lgamma(16.0, 9.5367431640625e-7), Lgamma(2.0, 1.7763568394002505e-15), Ulp(1.0)], flags: [dear],
+            shader_cost: 32,
         }
         /// 1 / (1 + exp(−x)).
         sigmoid(x): Float {
-            f: [single::sigmoid(x), double::sigmoid(x)], wf: "m_sigmoid({a})", exact: exact::sigmoid(x),
+            cpu_float: [single::sigmoid(x), double::sigmoid(x)], wgsl_f32: "m_sigmoid({a})",
+            exact: { exact::sigmoid(x) },
             domain: [-100.0, 100.0],
-            bound: [UlpOr(3.0, 1.1754943508222875e-38), Ulp(6.0), Ulp(2.0), Ulp(1.0)],
         }
         /// log(1 + exp(x)) without overflow.
         softplus(x): Float {
-            f: [single::softplus(x), double::softplus(x)], wf: "m_softplus({a})", exact: exact::softplus(x),
-            domain: [-100.0, 100.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+            cpu_float: [single::softplus(x), double::softplus(x)], wgsl_f32: "m_softplus({a})",
+            exact: { exact::softplus(x) }, domain: [-100.0, 100.0],
         }
         /// max(x, 0); NaN stays NaN.
         relu(x): Numeric {
-            f: [super::float::maximum32(x, 0.0), super::float::maximum64(x, 0.0)],
-            i: if x.is_negative_value() != 0 { 0 } else { x },
-            wf: "m_max({a}, 0.0)", wd: "d_max({a}, 0.0lf)", wi: "max({a}, {T}(0))",
-            exact: if x.is_nan() { x } else if x > 0.0 { x } else { 0.0 }, exact_int(w): x.max(0),
-            domain: [-10.0, 10.0], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [closed],
+            cpu_float: [super::float::maximum32(x, 0.0), super::float::maximum64(x, 0.0)],
+            cpu_int: { if x.is_negative_value() != 0 { 0 } else { x } },
+            wgsl_f32: "m_max({a}, 0.0)", wgsl_f64: "d_max({a}, 0.0lf)", wgsl_int: "max({a}, {T}(0))",
+            exact: { if x.is_nan() { x } else if x > 0.0 { x } else { 0.0 } }, exact_int: { x.max(0) },
+            domain: [-10.0, 10.0], is: [never_rounds, keeps_range, opaque],
         }
         /// x · sigmoid(x).
         silu(x): Float {
-            f: [single::silu(x), double::silu(x)], wf: "m_silu({a})", exact: exact::silu(x),
-            domain: [-100.0, 100.0], bound: [Ulp(4.0), Ulp(8.0), Ulp(2.0), Ulp(1.0)],
+            cpu_float: [single::silu(x), double::silu(x)], wgsl_f32: "m_silu({a})", exact: { exact::silu(x) },
+            domain: [-100.0, 100.0],
         }
         /// x · Φ(x), exactly (the erfc form).
         gelu(x): Float {
-            f: [single::gelu(x), double::gelu(x)], wf: "m_gelu({a})", exact: exact::gelu(x),
+            cpu_float: [single::gelu(x), double::gelu(x)], wgsl_f32: "m_gelu({a})", exact: { exact::gelu(x) },
             domain: [-20.0, 20.0],
-            bound: [UlpOrScaled(4.0, 5.960464477539063e-8), UlpOrScaled(8.0, 1.1920928955078125e-7), UlpOrScaled(2.0, 1.1102230246251565e-16), Ulp(1.0)],
         }
         /// x · Φ(x), by the tanh approximation.
         gelu_tanh(x): Float {
-            f: [single::gelu_tanh(x), double::gelu_tanh(x)], wf: "m_gelu_tanh({a})", exact: exact::gelu_tanh(x),
-            domain: [-20.0, 20.0], bound: [UlpOfLargest(4.0), UlpOfLargest(8.0), UlpOfLargest(2.0), Ulp(1.0)],
+            cpu_float: [single::gelu_tanh(x), double::gelu_tanh(x)], wgsl_f32: "m_gelu_tanh({a})",
+            exact: { exact::gelu_tanh(x) },
+            domain: [-20.0, 20.0],
         }
     } };
 }
@@ -67,23 +68,6 @@ pub(crate) use rows;
 
 use super::integer::Int;
 rows!(super::define);
-
-mod steps {
-    use crate::math::single;
-    crate::ufunc::define! {
-        /// `nextafter` of f16.
-        nextafter_f16(x, y): FloatOnly {
-            f: [single::nextafter_f16(x, y), x], wf: "m_nextafter_f16({a}, {b})",
-            domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [rounds_first],
-        }
-        /// `nextafter` of bf16.
-        nextafter_bf16(x, y): FloatOnly {
-            f: [single::nextafter_bf16(x, y), x], wf: "m_nextafter_bf16({a}, {b})",
-            domain: [-1e3, 1e3], bound: [Ulp(0.0), Ulp(0.0), Ulp(0.0), Ulp(0.0)], flags: [rounds_first],
-        }
-    }
-}
-pub(crate) use steps::{nextafter_bf16, nextafter_f16};
 
 /// Exact functions in f64.
 pub(crate) mod exact {

@@ -1,98 +1,21 @@
-//! The grammar of `contract.csv`'s bounds, and the judgement of one element by a bound.
+//! The judgement of one element by a bound of `contract.csv`.
 
 use crate::common::number;
 use cupric::DType;
 
-/// How far a result may be from the exact one.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Bound {
-    /// Correctly rounded.
-    Exact,
-    /// ULP and an absolute distance.
-    Ulp(f64, f64),
-    /// ULP below 1e5, and beyond.
-    SinCos(f64, f64),
-    /// The larger of ULP and a distance relative to max(|x|, 1).
-    Max(f64, f64),
-    /// ULP of the larger of the result and the largest operand.
-    Large(f64),
-    /// ULP, or an absolute distance where −11 < x < −2.
-    Lgamma(f64, f64),
-    /// Computed from the data of a reduction.
-    Named(String),
-}
+pub use cupric::testing::Bound;
 
-impl Bound {
-    pub fn parse(text: &str) -> Bound {
-        let number = |s: &str| s.parse::<f64>().unwrap_or_else(|e| panic!("bound '{text}': {e}"));
-        let parts: Vec<&str> = text.split(':').collect();
-        match parts[..] {
-            ["0"] => Bound::Exact,
-            ["sincos", u, v] => Bound::SinCos(number(u), number(v)),
-            ["max", u, a] => Bound::Max(number(u), number(a)),
-            ["large", u] => Bound::Large(number(u)),
-            ["lgamma", u, a] => Bound::Lgamma(number(u), number(a)),
-            [one] if one.starts_with(|c: char| c.is_ascii_digit()) => {
-                // the plus of `3+1.18e-38`, not one in an exponent
-                match one.split_once('+') {
-                    Some((u, a)) if !u.ends_with('e') => Bound::Ulp(number(u), number(a)),
-                    _ => Bound::Ulp(number(one), 0.0),
-                }
-            }
-            [one] => Bound::Named(one.to_string()),
-            _ => panic!("bound '{text}' is none that CONTRACT.md knows"),
-        }
+/// The share of what the bound allows that an error takes: absolute, and in ULP (steps for f16 and bf16). `unit` is the ULP.
+pub fn share(bound: &Bound, error: [f64; 2], exact: f64, operands: &[f64], dtype: DType, unit: f64, floor: f64) -> f64 {
+    let [error, ulps] = error;
+    if ulps == 0.0 || *bound == Bound::Exact {
+        return 0.0;
     }
-
-    /// Whether whatever this bound allows the other one allows too.
-    pub fn within(&self, other: &Bound) -> bool {
-        use Bound::*;
-        // the contract spells constants with eight digits
-        let le = |a: f64, b: f64| a <= b * (1.0 + 1e-6);
-        match (self, other) {
-            (Exact, Named(_)) => false,
-            (Exact, _) => true,
-            (Ulp(u, 0.0), SinCos(v, w)) => le(*u, v.min(*w)),
-            (Ulp(u, 0.0), Max(v, _) | Large(v) | Lgamma(v, _)) => le(*u, *v),
-            (Ulp(u, a), Ulp(v, b)) => le(*u, *v) && le(*a, *b),
-            (SinCos(u, v), SinCos(w, x)) | (Max(u, v), Max(w, x)) | (Lgamma(u, v), Lgamma(w, x)) => {
-                le(*u, *w) && le(*v, *x)
-            }
-            (SinCos(u, v), Ulp(w, _)) => le(u.max(*v), *w),
-            (Large(u), Large(v)) => le(*u, *v),
-            (Named(a), Named(b)) => a == b,
-            _ => false,
-        }
-    }
-
-    /// The ULP that count, and the absolute error beside them.
-    fn limits(&self, exact: f64, operands: &[f64], dtype: DType) -> (f64, f64) {
-        let x = operands.first().copied().unwrap_or(0.0);
-        match self {
-            Bound::Exact | Bound::Named(_) => (0.0, 0.0),
-            Bound::Ulp(u, a) => (*u, *a),
-            Bound::SinCos(u, v) => (if x.abs() <= 1e5 { *u } else { *v }, 0.0),
-            Bound::Max(u, a) => (*u, a * x.abs().max(1.0)),
-            Bound::Large(u) => {
-                let largest = operands.iter().fold(exact.abs(), |m, x| m.max(x.abs()));
-                (*u, u * number::ulp(dtype, largest.min(f64::MAX)))
-            }
-            Bound::Lgamma(u, a) => (*u, if -11.0 < x && x < -2.0 { *a } else { 0.0 }),
-        }
-    }
-
-    /// The share of what the bound allows that an error takes: absolute, and in ULP (steps for f16 and bf16). `unit` is the ULP.
-    pub fn share(&self, error: [f64; 2], exact: f64, operands: &[f64], dtype: DType, unit: f64, floor: f64) -> f64 {
-        let [error, ulps] = error;
-        if ulps == 0.0 || *self == Bound::Exact {
-            return 0.0;
-        }
-        let (u, a) = self.limits(exact, operands, dtype);
-        let both = matches!(self, Bound::Ulp(..)) && a > 0.0;
-        // an alternative that does not apply divides by zero
-        let bound = if both { error / (u * unit + a) } else { (ulps / u).min(error / a) };
-        bound.min(error / floor)
-    }
+    let (u, a) = bound.limits(exact, operands, dtype);
+    let both = matches!(bound, Bound::Ulp(..)) && a > 0.0;
+    // an alternative that does not apply divides by zero
+    let share = if both { error / (u * unit + a) } else { (ulps / u).min(error / a) };
+    share.min(error / floor)
 }
 
 /// The exact result: a number, and what it leaves out of a number that no f64 holds.

@@ -1,6 +1,6 @@
 //! Trials of the elementwise functions, `select` and `astype`.
 
-use super::bound::{Bound, Real, judge};
+use super::bound::{Bound, Real, judge, share};
 use super::data::{self, Data};
 use super::entry::Entry;
 use super::golden;
@@ -33,16 +33,12 @@ impl<'a> Trial<'a> {
     /// For one type of result.
     pub fn new(entry: &'a Entry, row: Option<Row>, result: DType) -> Trial<'a> {
         let dtype = entry.dtype;
-        // the table may promise more than the contract asks, and is held to it
-        let promised =
-            row.filter(|_| !entry.gpu() || dtype == DType::F32).map(|r| Bound::parse(&r.bound(dtype, entry.gpu())));
-        let bound = promised.filter(|b| b.within(&entry.bound)).unwrap_or(entry.bound.clone());
         let (dtypes, operand) = match row {
             Some(r) if r.name() == "select" => (vec![DType::Bool, dtype, dtype], dtype),
             Some(r) => (vec![dtype; r.arity()], r.operand(dtype)),
             None => (vec![dtype], dtype),
         };
-        Trial { entry, row, bound, dtypes, operand, result }
+        Trial { entry, row, bound: entry.bound.clone(), dtypes, operand, result }
     }
 
     /// The first part of the names of its trials.
@@ -279,7 +275,7 @@ impl<'a> Trial<'a> {
         let unit = number::ulp(self.result, real.value);
         let error = ((number::real(self.result, got) - real.value) - real.rest).abs();
         let floor = if self.entry.gpu() { 2f64.powi(-126) } else { 0.0 };
-        let share = self.bound.share([error, ulps], real.value, &x[..self.dtypes.len()], self.result, unit, floor);
+        let share = share(&self.bound, [error, ulps], real.value, &x[..self.dtypes.len()], self.result, unit, floor);
         if share.is_finite() { share } else { 0.0 }
     }
 

@@ -1,11 +1,10 @@
-//! The lines of `contract.csv`.
+//! What `contract.csv` says, one entry for each function, dtype and backend.
 
 use super::bound::Bound;
-use crate::common;
-use cupric::DType;
+use cupric::{DType, testing};
 use std::sync::LazyLock;
 
-/// One line: a function, the dtype of its input, a backend, and the bound.
+/// A function, the dtype of its input, a backend, and the bound.
 #[derive(Debug)]
 pub struct Entry {
     pub function: String,
@@ -49,25 +48,17 @@ pub const OTHERS: [&str; 9] =
     ["take", "concat", "stack", "arange", "linspace", "uniform", "normal", "integers", "bernoulli"];
 
 static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract.csv");
-    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let line = |line: &str| {
-        let f: Vec<&str> = line.split(',').collect();
-        let [function, dtype, backend, bound] = f[..] else { panic!("{path}: {line}") };
-        let dtype = common::dtype(dtype).unwrap_or_else(|| panic!("{path}: {line}: unknown dtype"));
-        assert!(["cpu", "gpu"].contains(&backend), "{path}: {line}: unknown backend");
-        Entry {
-            function: function.into(),
-            dtype,
-            backend: backend.into(),
-            bound: Bound::parse(bound),
-            text: bound.into(),
-        }
+    let entry = |p: &testing::Promise| Entry {
+        function: p.function.into(),
+        dtype: p.dtype,
+        backend: if p.gpu { "gpu" } else { "cpu" }.into(),
+        bound: p.bound.clone(),
+        text: p.text.into(),
     };
-    text.lines().skip(1).map(line).collect()
+    testing::contract().iter().map(entry).collect()
 });
 
-/// Every line.
+/// Every function with every dtype and backend of the contract.
 pub fn all() -> &'static [Entry] {
     &ALL
 }

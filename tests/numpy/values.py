@@ -164,7 +164,15 @@ def _contract():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract.csv")
     with open(path, newline="") as f:
         rows = list(csv.reader(f))
-    return {(op, t, device): bound for op, t, device, bound in rows[1:]}
+    ints = "u8 i8 u16 i16 u32 i32 u64 i64"
+    return {
+        (op, t, device): bound
+        for ops, dtypes, cpu, gpu in rows[1:]
+        for op in ops.split()
+        for t in dtypes.replace("ints", ints).split()
+        for device, bound in (("cpu", cpu), ("gpu", gpu))
+        if bound
+    }
 
 
 CONTRACT = _contract()
@@ -178,24 +186,27 @@ def bound(op, t, device):
     raise Refused(f"{op} of {t} has no bound on the {device}")
 
 
+def number(text):
+    """A number of the contract, or a power of two."""
+    return 2.0 ** int(text[2:]) if text.startswith("2^") else float(text)
+
+
 def allowed(rule, y, inputs, t):
     """The absolute error of results y by a rule of the contract."""
     name, *numbers = rule.split(":")
     magnitude = np.abs(y).astype(np.float64)
     x = np.abs(inputs[0]).astype(np.float64)
-    if name == "sincos":
-        return np.where(x <= 1e5, float(numbers[0]), float(numbers[1])) * ulp(magnitude, t)
     if name == "max":
-        return np.maximum(float(numbers[0]) * ulp(magnitude, t), float(numbers[1]) * np.maximum(x, 1))
+        return np.maximum(number(numbers[0]) * ulp(magnitude, t), number(numbers[1]) * np.maximum(x, 1))
     if name == "large":
         for other in inputs:
             magnitude = np.maximum(magnitude, np.abs(other).astype(np.float64))
         return float(numbers[0]) * ulp(magnitude, t)
     if name == "lgamma":
         inside = (inputs[0] > -11) & (inputs[0] < -2)
-        return np.maximum(float(numbers[0]) * ulp(magnitude, t), np.where(inside, float(numbers[1]), 0))
+        return np.maximum(float(numbers[0]) * ulp(magnitude, t), np.where(inside, number(numbers[1]), 0))
     ulps, _, more = name.partition("+")
-    return float(ulps) * ulp(magnitude, t) + float(more or 0)
+    return float(ulps) * ulp(magnitude, t) + number(more or "0")
 
 
 # --- leaves: both sides make them from a seed ---

@@ -1,7 +1,6 @@
 //! Stage 3: u8, i8 and bool exhaustively: every value through every function of one operand, every pair through every
 //! function of two, and every cast to and from 8 bits. The rules are written here anew, from the design.
 
-use crate::bound::Bound;
 use crate::common::{self, Random, number};
 use crate::judge::{Found, Judge, reference};
 use crate::rules;
@@ -139,8 +138,9 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     let integer = |k: usize, i: usize| columns.get(k).map_or(0, |c| number::integer(types[k], c[i]) as i64);
     if dtype == DType::F32 {
         // computed in f32: within the contract's bounds of f32, at every operand
-        let text = row.bound(DType::F32, device.is_gpu());
-        let judge = Judge::new(*row, DType::F32, Bound::parse(&text), device.is_gpu());
+        let bound = testing::promised(row.name(), DType::F32, device.is_gpu());
+        let bound = bound.ok_or("the contract has no bound of f32")?.clone();
+        let judge = Judge::new(*row, DType::F32, bound, device.is_gpu());
         let float = |k: usize| (0..n).map(|i| (integer(k, i) as f32).to_bits()).collect::<Vec<u32>>();
         let floats: Vec<Vec<u32>> = (0..types.len()).map(float).collect();
         let got: Vec<u32> = got.iter().map(|b| *b as u32).collect();

@@ -1,6 +1,6 @@
 //! One judge for a function on a backend: is each result right, and which is the worst?
 
-use crate::bound::{Bound, judge};
+use crate::bound::{Bound, judge, share};
 use crate::common::number;
 use crate::page::Figure;
 use crate::rules;
@@ -103,7 +103,8 @@ impl Judge {
         let ordinary = want.abs() <= f32::MAX as f64 && want != 0.0 && y.is_finite();
         let unit = ulp(want);
         let error = (y as f64 - want).abs();
-        let share = self.bound.share([error, error / unit], want, &x[..self.row.arity()], DType::F32, unit, self.floor);
+        let share =
+            share(&self.bound, [error, error / unit], want, &x[..self.row.arity()], DType::F32, unit, self.floor);
         if !ordinary || share.is_nan() || share > 1.0 {
             return self.slow(at, want, got, found);
         }
@@ -165,7 +166,7 @@ impl Judge {
         let x = bits.map(|b| number::real(self.dtype, b));
         let error = (number::real(self.result, got as u64) - want).abs();
         let unit = number::ulp(self.result, want);
-        let share = self.bound.share([error, ulps], want, &x[..self.row.arity()], self.result, unit, self.floor);
+        let share = share(&self.bound, [error, ulps], want, &x[..self.row.arity()], self.result, unit, self.floor);
         if share.is_finite() { share } else { 0.0 }
     }
 

@@ -113,7 +113,8 @@ impl<'a> Body<'a> {
         let values = &self.kernel.values;
         let kind = |a: usize| values[a].compute();
         // a compiler would make 0 of x − x and 1 of x / x, also for NaN and ∞
-        let foldable = values[i].dtype.is_float() && !row.closed && !matches!(row.name, "add" | "multiply");
+        let is = &row.properties;
+        let foldable = values[i].dtype.is_float() && !is.opaque && !is.simplifies_exactly;
         let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
         let names: SmallVec<[String; 3]> = (args.iter().enumerate())
             .map(|(n, a)| match mutant!(x_less_x_folded, false, foldable) && again(n) {
@@ -183,7 +184,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         }
     }
     let computes = |v: &Value| match &v.op {
-        Op::Ufunc(row, _) | Op::Reduce(Fold::Ufunc(row), _) => v.dtype.is_float() && !row.closed,
+        Op::Ufunc(row, _) | Op::Reduce(Fold::Ufunc(row), _) => v.dtype.is_float() && !row.properties.opaque,
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };

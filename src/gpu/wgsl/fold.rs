@@ -45,7 +45,7 @@ impl Body<'_> {
     fn suffix(&self, r: Reduction) -> String {
         let Fold::Ufunc(row) = r.fold else { return self.held_type(r).to_string() };
         let other = |x: &Reduction| match x.fold {
-            Fold::Ufunc(x) => x.name == row.name && !std::ptr::eq(x, row),
+            Fold::Ufunc(x) => x.name == row.name && x.id() != row.id(),
             Fold::ArgMin | Fold::ArgMax => false,
         };
         let others = self.reductions().iter().filter(|x| x.value < r.value && other(x)).count();
@@ -98,9 +98,9 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Whether a fold's order matters so much that a lane combines in a cascade.
+    /// Whether a lane combines in a cascade: where each step rounds, so that a long row of steps would lose digits.
     fn cascades(&self, row: &Ufunc, arg: usize) -> bool {
-        self.kernel.values[arg].dtype.is_float() && !row.closed
+        self.kernel.values[arg].dtype.is_float() && row.reduce.is_some_and(|r| !r.reorders_floats)
     }
 
     /// The neutral element of a fold, and what combines two of its partial results.
@@ -109,7 +109,7 @@ impl Body<'_> {
         let Some(reduction) = row.reduce else {
             return Err(Fault::new(ErrorKind::Internal, format!("{} has no neutral element", row.name)));
         };
-        let neutral = access::constant(reduction.identity.bits(compute), compute);
+        let neutral = access::constant(reduction.neutral.bits(compute), compute);
         let (neutral, combined) = match compute {
             Compute::Bool => {
                 let both = Self::ufunc(row, compute, &["(a != 0u)", "(b != 0u)"])?;

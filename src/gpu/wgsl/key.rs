@@ -38,7 +38,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             Op::Constant(bits) => k.extend_from_slice(&[head(3, 0), *bits]),
             Op::Index { .. } => k.push(head(4, 0)),
             Op::Ufunc(row, args) => {
-                k.extend_from_slice(&[head(5, args.len()), std::ptr::from_ref(*row) as u64]);
+                k.extend_from_slice(&[head(5, args.len()), row.id() as u64]);
                 k.extend(args.iter().map(|a| *a as u64));
             }
             Op::Cast(a) => k.push(head(6, *a)),
@@ -56,14 +56,13 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 k.extend(slots.iter().map(|s| *s as u64));
             }
             Op::Reduce(fold, a) => {
-                let row = match fold {
-                    Fold::Ufunc(row) => std::ptr::from_ref(*row) as u64,
-                    Fold::ArgMin => 1,
-                    Fold::ArgMax => 2,
-                };
-                k.extend_from_slice(&[head(10, *a), row]);
+                k.extend(match fold {
+                    Fold::Ufunc(row) => [head(10, *a), row.id() as u64],
+                    Fold::ArgMin => [head(11, *a), 0],
+                    Fold::ArgMax => [head(12, *a), 0],
+                });
             }
-            Op::Dot => k.push(head(11, 0)),
+            Op::Dot => k.push(head(13, 0)),
         }
     }
     k

@@ -5,13 +5,15 @@ use super::number::{Real, decode};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::expr::{Expr, Kind};
-use crate::layout::{Layout, View};
+use crate::expr::Expr;
+use crate::layout::View;
 
 /// The elements of a stored array: its words from the device, found by strides.
 pub(super) fn read(x: &Expr) -> Result<Elements> {
-    let Kind::Leaf(buffer, layout) = &x.0.kind else { return Ok(Elements::Integers(vec![])) };
-    let (dtype, layout): (DType, &Layout) = (x.0.dtype, layout);
+    let (Some((buffer, ..)), Some(layout)) = (x.0.stored(), x.0.layout()) else {
+        return Ok(Elements::Integers(vec![]));
+    };
+    let dtype: DType = x.0.dtype;
     let mut places: Vec<isize> = vec![];
     each_index(&layout.shape, |i| {
         let steps = i.iter().zip(&layout.strides).map(|(i, s)| *i as isize * s).sum::<isize>();

@@ -1,4 +1,4 @@
-//! Makes a program of a kernel: aliases, phases, registers, and what a pass keeps for the next.
+//! From a kernel to its program: aliases, phases, registers, and what a pass keeps for the next. No buffer is known here.
 
 // values are numbers that index several tables at once
 #![allow(clippy::needless_range_loop)]
@@ -7,23 +7,24 @@ use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Bound, Dst, Feed, Fill, Goal, Level, Order, Pass, Place, Program, Run, Spread, Step, Write, internal, locate,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, Place, Program, ReductionInput, RowBroadcast, Shape, Step,
+    StepKind, Write, internal,
 };
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Op};
-use crate::layout::Shape;
+use crate::layout::span_of;
 use crate::ufunc::{Class, cast};
 use smallvec::SmallVec;
-use std::sync::Mutex;
 
 /// Results from so many bytes on are written past the caches.
 const STREAM: usize = 32 << 20;
 
-struct Compiler<'a, 'b> {
-    bound: &'b Bound<'b>,
-    program: Program<'a>,
+struct Assigner<'a> {
+    kernel: &'a Kernel,
+    aliased: &'a [bool],
+    program: Program,
     /// The value that a value is the same bits as.
     root: SmallVec<[u8; 16]>,
     phase: SmallVec<[u8; 16]>,
@@ -34,37 +35,16 @@ struct Compiler<'a, 'b> {
     filled: [u128; 2],
 }
 
-/// Compiles a kernel for tiles of these sizes.
-pub(super) fn compile<'a>(
-    kernel: &'a Kernel,
-    bound: &'a Bound<'_>,
-    order: Order,
-    outer: Level,
-    inner: Level,
-    goal: Goal,
-) -> Result<Program<'a>> {
+/// The program of a kernel for tiles of these sizes.
+pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
-        return Err(internal(kernel, format!("{count} values")));
+        return Err(internal(kernel.name, format!("{count} values")));
     }
-    let mut c = Compiler {
-        bound,
-        program: Program {
-            kernel,
-            order,
-            goal,
-            outer,
-            inner,
-            places: SmallVec::new(),
-            steps: SmallVec::new(),
-            fills: SmallVec::new(),
-            stages: SmallVec::new(),
-            passes: SmallVec::new(),
-            writes: SmallVec::new(),
-            arena: 0,
-            faults: &bound.cpu.pool.faults,
-            bad: Mutex::new(None),
-        },
+    let mut c = Assigner {
+        kernel,
+        aliased: shape.aliased,
+        program: Program::new(kernel, &shape),
         root: SmallVec::new(),
         phase: SmallVec::new(),
         kept: 0,
@@ -77,31 +57,21 @@ pub(super) fn compile<'a>(
     c.check_registers()?;
     let mut program = c.program;
     program.arena = c.arena.size;
-    if goal == Goal::Checks {
+    if program.goal == Goal::CheckIndices {
         program.leave_unread();
     }
     Ok(program)
 }
 
-/// The operands of an operation.
-pub(super) fn operands(op: &Op) -> SmallVec<[usize; 3]> {
-    match op {
-        Op::Ufunc(_, args) => args.clone(),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
-        Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
-    }
-}
-
-impl<'a> Compiler<'a, '_> {
+impl Assigner<'_> {
     /// Aliases and phases: how many reductions lie below a value.
     fn analyse(&mut self) -> Result<()> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
             let mut phase = 0;
-            for a in operands(&value.op) {
+            for a in value.op.operands() {
                 if a >= v {
-                    return Err(internal(kernel, format!("value {v} reads value {a}")));
+                    return Err(internal(kernel.name, format!("value {v} reads value {a}")));
                 }
                 phase = phase.max(self.phase[a]);
             }
@@ -126,7 +96,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn is_uniform(&self, v: usize) -> bool {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let value = &kernel.values[v];
         match value.op {
             Op::Scalar(_) | Op::Constant(_) => true,
@@ -140,13 +110,13 @@ impl<'a> Compiler<'a, '_> {
 
     /// All values below `roots` at a level, the roots included. `leaves` are not looked behind.
     fn below(&self, mut set: u128, inner: bool, leaves: u128) -> u128 {
-        let values = &self.program.kernel.values;
+        let values = &self.kernel.values;
         for v in (0..values.len()).rev() {
             if set >> v & 1 == 1 && leaves >> v & 1 == 0 && values[v].inner == inner && self.root(v) == v {
                 if let Op::Reduce(..) = values[v].op {
                     continue;
                 }
-                for a in operands(&values[v].op) {
+                for a in values[v].op.operands() {
                     set |= 1 << self.root(a);
                 }
             }
@@ -155,12 +125,12 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn emit(&mut self) -> Result<()> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let values = &kernel.values;
         // what the program is for
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().map(|s| s.value).collect(),
-            Goal::Checks => {
+            Goal::CheckIndices => {
                 let is_check = |v: &usize| matches!(values[*v].op, Op::Gather { mode, extent, .. } if mode == IndexMode::Check || extent == 0);
                 (0..values.len()).filter(is_check).collect()
             }
@@ -168,7 +138,7 @@ impl<'a> Compiler<'a, '_> {
         let mut needed = 0u128;
         for &v in &sinks {
             if v >= values.len() {
-                return Err(internal(kernel, format!("a store of value {v}")));
+                return Err(internal(kernel.name, format!("a store of value {v}")));
             }
             needed |= 1 << self.root(v);
         }
@@ -179,7 +149,7 @@ impl<'a> Compiler<'a, '_> {
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 last_phase = last_phase.max(self.phase[v]);
-                for a in operands(&values[v].op) {
+                for a in values[v].op.operands() {
                     needed |= 1 << self.root(a);
                 }
             }
@@ -250,16 +220,16 @@ impl<'a> Compiler<'a, '_> {
 
     /// Whether a load's rows become columns, which costs more than to keep them.
     fn turns(&self, load: usize) -> bool {
-        let strides = self.program.kernel.loads.get(load).map(|l| &l.strides);
+        let strides = self.kernel.loads.get(load).map(|l| &l.strides);
         self.program.order == Order::Cols && strides.is_some_and(|s| !matches!(self.axes(s, true).1.step, Some(0 | 1)))
     }
 
     /// The last value that reads each value's register.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
-        let values = &self.program.kernel.values;
+        let values = &self.kernel.values;
         for v in 0..values.len() {
             if set >> v & 1 == 1 && values[v].inner == inner {
-                for a in operands(&values[v].op) {
+                for a in values[v].op.operands() {
                     last[self.root(a)] = v as u8;
                 }
             }
@@ -268,26 +238,24 @@ impl<'a> Compiler<'a, '_> {
 
     /// Gives back the registers whose last reader was `v`.
     fn release(&mut self, v: usize, last: &[u8; 128]) {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let level = self.level(kernel.values[v].inner);
         let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
-        for a in operands(&kernel.values[v].op) {
+        for a in kernel.values[v].op.operands() {
             let a = self.root(a);
             if last[a] as usize != v || seen.contains(&a) || kernel.values[a].inner != kernel.values[v].inner {
                 continue;
             }
             seen.push(a);
             let slot = self.program.steps.iter().rev().find(|s| s.id == a).map(|s| (s.dst, s.compute.size()));
-            if let Some((Dst::Slot(at), size)) = slot
-                && at != usize::MAX
-            {
+            if let Some((Dst::Register(at), size)) = slot {
                 self.arena.give_back(at, level.size() * size);
             }
         }
     }
 
     fn pass(&mut self, p: usize, set: u128, needed: u128, sinks: u128) -> Result<()> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let values = &kernel.values;
         let mut pass = Pass::default();
         // reductions read their operands at the end of the tile, stores too
@@ -303,7 +271,7 @@ impl<'a> Compiler<'a, '_> {
                 let spec = self.fold(fold, values[*a].compute())?;
                 let size = values[v].compute().size();
                 let slot = self.arena.lasting(self.program.outer.size() * size);
-                pass.feeds.push(Feed { arg, id: v, slot, spec });
+                pass.reductions.push(ReductionInput { arg, id: v, slot, spec });
             }
         }
         for v in 0..values.len() {
@@ -319,7 +287,7 @@ impl<'a> Compiler<'a, '_> {
                 } else {
                     let size = values[v].compute().size();
                     let slot = self.arena.lasting(self.program.inner.size() * size);
-                    pass.spreads.push(Spread { from: v, to: self.seen(v, true), slot, size });
+                    pass.broadcasts.push(RowBroadcast { from: v, to: self.seen(v, true), slot, size });
                 }
             }
         }
@@ -332,8 +300,8 @@ impl<'a> Compiler<'a, '_> {
                 if let Some(&(_, at)) = self.keeps.iter().find(|k| k.0 == v) {
                     let compute = values[v].compute();
                     self.push(Step {
-                        run: Run::Recall,
-                        dst: Dst::Keep(at),
+                        kind: StepKind::ReuseRow,
+                        dst: Dst::KeepRow(at),
                         id: v,
                         args: [0; 3],
                         compute,
@@ -346,7 +314,7 @@ impl<'a> Compiler<'a, '_> {
                 let bytes = row * values[v].compute().size();
                 let at = mutant!(kept_in_a_register, self.arena.register(bytes), self.arena.lasting(bytes));
                 self.keeps.push((v, at));
-                self.step(v, true, Some(Dst::Keep(at)))?;
+                self.step(v, true, Some(Dst::KeepRow(at)))?;
             } else {
                 self.step(v, true, None)?;
             }
@@ -359,10 +327,10 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn fold(&mut self, fold: &Fold, compute: Compute) -> Result<FoldSpec> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = FoldSpec::new(fold, compute, kernel.kind, kernel.inner_size(), width) else {
-            return Err(internal(kernel, format!("no reduction {} of {}", fold.name(), compute.name())));
+            return Err(internal(kernel.name, format!("no reduction {} of {}", fold.name(), compute.name())));
         };
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
@@ -370,7 +338,7 @@ impl<'a> Compiler<'a, '_> {
 
     /// The id under which a value is seen from a level.
     fn seen(&self, v: usize, inner: bool) -> usize {
-        let values = &self.program.kernel.values;
+        let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }
     }
 
@@ -385,13 +353,9 @@ impl<'a> Compiler<'a, '_> {
         let inner = p.passes.iter().map(|pass| (pass.steps.clone(), p.inner));
         for (range, level) in outer.chain(inner) {
             for step in &p.steps[range] {
-                let Dst::Slot(at) = step.dst else { continue };
-                // a load that is read where it lies has no register
-                if at == usize::MAX {
-                    continue;
-                }
+                let Dst::Register(at) = step.dst else { continue };
                 if self.arena.is_taken(at, level.size() * step.compute.size()) {
-                    return Err(internal(p.kernel, format!("value {} has a register that is taken", step.id)));
+                    return Err(internal(self.kernel.name, format!("value {} has a register that is taken", step.id)));
                 }
             }
         }
@@ -402,8 +366,8 @@ impl<'a> Compiler<'a, '_> {
         self.program.steps.push(step);
     }
 
-    fn axes(&self, strides: &'a [isize], inner: bool) -> (Axis<'a>, Axis<'a>) {
-        let kernel = self.program.kernel;
+    fn axes(&self, strides: &[isize], inner: bool) -> (Axis, Axis) {
+        let kernel = self.kernel;
         let (outer, o) = (&kernel.outer[..], kernel.outer.len());
         let of_outer = || Axis::new(outer, &strides[..o]);
         let of_inner = || Axis::new(&kernel.inner, &strides[o..]);
@@ -418,60 +382,53 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    /// Binds a place, after a look that all of it lies in its buffer.
+    /// A place with what it reaches. `reach` is how far a gather goes from there.
     fn place(
         &mut self,
         buffer: BufferRef,
         dtype: DType,
-        strides: &'a [isize],
+        strides: &[isize],
         offset: isize,
         inner: bool,
         reach: isize,
     ) -> Result<usize> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let rank = kernel.outer.len() + if inner { kernel.inner.len() } else { 0 };
-        let memory = self.bound.memory(kernel, buffer)?;
         if strides.len() < rank {
-            return Err(internal(kernel, format!("{buffer} has {} strides for {rank} axes", strides.len())));
+            return Err(internal(kernel.name, format!("{buffer} has {} strides for {rank} axes", strides.len())));
         }
-        let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
-        let ptr = locate(kernel, memory, dtype, &dims, strides, offset)?;
-        if reach != 0 {
-            locate(kernel, memory, dtype, &dims, strides, offset.saturating_add(reach))?;
-        }
+        let dims: crate::layout::Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
+        let span = span_of(&dims, strides)
+            .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);
-        self.program.places.push(Place { ptr, size: dtype.size(), convert: None, rows, cols });
+        let memory = Some((buffer, offset));
+        self.program.places.push(Place { memory, span, size: dtype.size(), convert: None, rows, cols });
         Ok(self.program.places.len() - 1)
     }
 
     fn load(&mut self, n: usize, inner: bool, reach: isize) -> Result<usize> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let Some(load) = kernel.loads.get(n) else {
-            return Err(internal(kernel, format!("no load {n}")));
+            return Err(internal(kernel.name, format!("no load {n}")));
         };
         let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach)?;
         self.program.places[at].convert = cast::widen(load.dtype).map(|l| l.get());
         Ok(at)
     }
 
-    fn scalar(&self, n: usize) -> Result<u64> {
-        let kernel = self.program.kernel;
-        self.bound.bindings.scalars.get(n).copied().ok_or_else(|| internal(kernel, format!("no scalar {n}")))
-    }
-
     /// A register of equal elements for the whole run.
     fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
-        let values = &self.program.kernel.values;
+        let values = &self.kernel.values;
         let id = self.seen(v, seen_from_inner);
         if self.filled[seen_from_inner as usize] >> v & 1 == 1 {
             return Ok(());
         }
         self.filled[seen_from_inner as usize] |= 1 << v;
         let value = match values[v].op {
-            Op::Scalar(n) => Ok(self.scalar(n)?),
-            Op::Constant(bits) => Ok(bits),
-            Op::Load(n) => Err(self.load(n, values[v].inner, 0)?),
-            _ => return Err(internal(self.program.kernel, "a fill of a computed value")),
+            Op::Scalar(n) => FillValue::Scalar(n),
+            Op::Constant(bits) => FillValue::Bits(bits),
+            Op::Load(n) => FillValue::Place(self.load(n, values[v].inner, 0)?),
+            _ => return Err(internal(self.kernel.name, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
         let slot = self.arena.lasting(size * count);
@@ -481,7 +438,7 @@ impl<'a> Compiler<'a, '_> {
 
     /// Emits the steps of one value.
     fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let value = &kernel.values[v];
         if self.is_uniform(v) {
             return self.fill(v, inner);
@@ -494,15 +451,15 @@ impl<'a> Compiler<'a, '_> {
             [first, at(1), at(2)]
         };
         let mut operand = compute;
-        let (run, args) = match &value.op {
+        let (kind, args) = match &value.op {
             Op::Load(n) => {
                 let place = self.load(*n, inner, 0)?;
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
                     // read where it lies: no register
                     self.push(Step {
-                        run: Run::Load(place),
-                        dst: Dst::Slot(usize::MAX),
+                        kind: StepKind::Load(place),
+                        dst: Dst::Nowhere,
                         id: v,
                         args: [0; 3],
                         compute,
@@ -510,12 +467,12 @@ impl<'a> Compiler<'a, '_> {
                     });
                     return Ok(());
                 }
-                (Run::Load(place), [0; 3])
+                (StepKind::Load(place), [0; 3])
             }
             Op::Ufunc(row, list) => {
                 let by = if row.class == Class::Select { list.get(1) } else { list.first() };
                 let by = by.map_or(compute, |a| kernel.values[*a].compute());
-                let Some(loops) = row.loops[by as usize].filter(|_| list.len() == row.arity) else {
+                let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
                     return Err(Error::new(
                         ErrorKind::Unsupported,
                         row.name,
@@ -523,7 +480,7 @@ impl<'a> Compiler<'a, '_> {
                         None,
                     ));
                 };
-                (Run::Call(loops.get()), args_of(self, list))
+                (StepKind::Call(loops.get()), args_of(self, list))
             }
             Op::Cast(a) => {
                 let chain = convert::cast(kernel.values[*a].dtype, value.dtype);
@@ -532,23 +489,30 @@ impl<'a> Compiler<'a, '_> {
                 let middle = chain.len().saturating_sub(1);
                 for link in &chain[..middle] {
                     let slot = self.arena.register(level.size() * 8);
-                    self.push(Step { run: Run::Call(link.get()), dst: Dst::Slot(slot), id: v, args, compute, operand });
+                    self.push(Step {
+                        kind: StepKind::Call(link.get()),
+                        dst: Dst::Register(slot),
+                        id: v,
+                        args,
+                        compute,
+                        operand,
+                    });
                     args = [v; 3];
                 }
                 match chain.last() {
-                    Some(link) => (Run::Call(link.get()), args),
-                    None => (Run::Call(convert::copy(compute).get()), args),
+                    Some(link) => (StepKind::Call(link.get()), args),
+                    None => (StepKind::Call(convert::copy(compute).get()), args),
                 }
             }
             Op::Round(a) => {
                 let link = cast::round(value.dtype).unwrap_or(convert::copy(compute));
-                (Run::Call(link.get()), args_of(self, &[*a]))
+                (StepKind::Call(link.get()), args_of(self, &[*a]))
             }
             Op::Index { strides, offset } => {
                 let (rows, cols) = self.axes(strides, inner);
-                let place = Place { ptr: std::ptr::null_mut(), size: 0, convert: None, rows, cols };
+                let place = Place { memory: None, span: None, size: 0, convert: None, rows, cols };
                 self.program.places.push(place);
-                (Run::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
+                (StepKind::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
             }
             Op::Gather { load, index, stride, extent, mode, node } => {
                 operand = kernel.values[*index].compute();
@@ -556,14 +520,13 @@ impl<'a> Compiler<'a, '_> {
                 let reach = if kernel.outer_size() == 0 { 0 } else { reach };
                 let place = self.load(*load, inner, reach)?;
                 (
-                    Run::Gather { place, stride: *stride, extent: *extent, mode: *mode, node: *node, reads: true },
+                    StepKind::Gather { place, stride: *stride, extent: *extent, mode: *mode, node: *node, reads: true },
                     args_of(self, &[*index]),
                 )
             }
             Op::Philox { index, word, slots } => {
                 operand = kernel.values[*index].compute();
-                let key = [self.scalar(slots[0])? as u32, self.scalar(slots[1])? as u32, self.scalar(slots[2])? as u32];
-                (Run::Philox { word: *word, key }, args_of(self, &[*index]))
+                (StepKind::Philox { word: *word, key: *slots }, args_of(self, &[*index]))
             }
             Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
                 // a matmul's product is where its executor has put it
@@ -572,14 +535,22 @@ impl<'a> Compiler<'a, '_> {
         };
         let dst = match keep {
             Some(dst) => dst,
-            None => Dst::Slot(self.arena.register(level.size() * compute.size())),
+            None => Dst::Register(self.arena.register(level.size() * compute.size())),
         };
-        self.push(Step { run, dst, id: v, args, compute, operand });
+        self.push(Step { kind, dst, id: v, args, compute, operand });
         Ok(())
     }
 
+    /// Whether what is stored in one buffer may be read in the other.
+    fn shares_memory(&self, stored: BufferRef, read: BufferRef) -> bool {
+        match (stored, read) {
+            (BufferRef::Output(0), BufferRef::Input(n)) => self.aliased.get(n).is_some_and(|aliased| *aliased),
+            (BufferRef::Output(_) | BufferRef::Temp(_) | BufferRef::Input(_), _) => stored == read,
+        }
+    }
+
     fn writes(&mut self) -> Result<()> {
-        let kernel = self.program.kernel;
+        let kernel = self.kernel;
         let mut taken = 0u128;
         for store in &kernel.stores {
             let (v, inner) = (self.root(store.value), kernel.values[store.value].inner);
@@ -587,11 +558,7 @@ impl<'a> Compiler<'a, '_> {
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
             // loops want an output that shares no byte with what they read
-            let memory = self.bound.memory(kernel, store.buffer)?;
-            let mut alone = true;
-            for l in &kernel.loads {
-                alone &= !memory.overlaps(&self.bound.memory(kernel, l.buffer)?);
-            }
+            let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let stream = narrow.is_none()
                 && dense
@@ -605,8 +572,8 @@ impl<'a> Compiler<'a, '_> {
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),
                 };
                 if let Some(step) = self.program.steps[range].iter_mut().rev().find(|s| s.id == v)
-                    && !matches!(step.run, Run::Load(_) | Run::Recall)
-                    && matches!(step.dst, Dst::Slot(_))
+                    && !matches!(step.kind, StepKind::Load(_) | StepKind::ReuseRow)
+                    && matches!(step.dst, Dst::Register(_))
                 {
                     step.dst = Dst::Out(place);
                     direct = true;

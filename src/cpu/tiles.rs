@@ -1,6 +1,7 @@
 //! The tile interpreter: runs a program's steps over one tile, each a plain loop over values that stay in L1.
 
-use super::program::{BadIndex, Dst, Goal, PAGE, Place, Program, Run, Step};
+use super::bind::{BadIndex, Bound};
+use super::program::{Dst, FillValue, Goal, PAGE, Step, StepKind};
 use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
@@ -65,15 +66,15 @@ const KEPT: usize = 16 << 20;
 
 /// The frames of a kernel's tasks. One is there before the first task begins, and a task that gets none of its own
 /// waits for it: so memory is missing before anything is written, or never.
-pub(super) struct Frames<'a, 'p> {
-    program: &'a Program<'p>,
+pub(super) struct Frames<'a> {
+    bound: &'a Bound<'a>,
     first: Mutex<Box<Frame>>,
 }
 
-impl<'a, 'p> Frames<'a, 'p> {
+impl<'a> Frames<'a> {
     /// None if there is no memory for a frame.
-    pub fn new(program: &'a Program<'p>) -> Option<Frames<'a, 'p>> {
-        Some(Frames { program, first: Mutex::new(Frame::begin(program)?) })
+    pub fn new(bound: &'a Bound<'a>) -> Option<Frames<'a>> {
+        Some(Frames { bound, first: Mutex::new(Frame::begin(bound)?) })
     }
 
     /// Runs a task, which must not share out work of its own.
@@ -81,7 +82,7 @@ impl<'a, 'p> Frames<'a, 'p> {
         if let Ok(mut frame) = self.first.try_lock() {
             return task(&mut frame);
         }
-        match Frame::begin(self.program) {
+        match Frame::begin(self.bound) {
             Some(mut frame) => {
                 task(&mut frame);
                 frame.end();
@@ -98,12 +99,13 @@ impl<'a, 'p> Frames<'a, 'p> {
 
 impl Frame {
     /// A frame for a program, with its uniform registers filled. None if there is no memory for it.
-    fn begin(program: &Program<'_>) -> Option<Box<Frame>> {
+    fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
+        let program = bound.program;
         let mut frame = FRAME.take().unwrap_or_else(|| {
             Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new() })
         });
         if frame.size < program.arena {
-            if program.faults.hit_alone("scratch") {
+            if bound.run.pool.faults.hit_alone("scratch") {
                 return None;
             }
             let size = program.arena.next_power_of_two().max(64 << 10);
@@ -119,13 +121,13 @@ impl Frame {
             frame.raw.resize(room, 0);
         }
         frame.at.clear();
-        frame.at.resize(2 * program.kernel.values.len(), std::ptr::null_mut());
+        frame.at.resize(2 * program.values, std::ptr::null_mut());
         for pass in &program.passes {
-            for feed in &pass.feeds {
-                frame.at[feed.id] = frame.slot(feed.slot);
+            for input in &pass.reductions {
+                frame.at[input.id] = frame.slot(input.slot);
             }
-            for spread in &pass.spreads {
-                frame.at[spread.to] = frame.slot(spread.slot);
+            for broadcast in &pass.broadcasts {
+                frame.at[broadcast.to] = frame.slot(broadcast.slot);
             }
         }
         for fill in &program.fills {
@@ -134,19 +136,18 @@ impl Frame {
             // SAFETY: the slot has room for `count` elements; a place to read holds an element.
             unsafe {
                 let bits = match fill.value {
-                    Ok(bits) => bits,
-                    Err(place) => {
-                        let place = &program.places[place];
-                        match place.convert {
-                            Some(widen) => {
-                                let mut wide = 0u64;
-                                let p = place.ptr as *const u8;
-                                widen(1, p, p, p, (&raw mut wide) as *mut u8);
-                                wide
-                            }
-                            None => strided::read(place.size, place.ptr),
+                    FillValue::Bits(bits) => bits,
+                    // that there is such a scalar was seen when the program was bound
+                    FillValue::Scalar(n) => bound.run.bindings.scalars.get(n).copied().unwrap_or(0),
+                    FillValue::Place(n) => match program.places[n].convert {
+                        Some(widen) => {
+                            let mut wide = 0u64;
+                            let p = bound.at(n) as *const u8;
+                            widen(1, p, p, p, (&raw mut wide) as *mut u8);
+                            wide
                         }
-                    }
+                        None => strided::read(program.places[n].size, bound.at(n)),
+                    },
                 };
                 strided::fill(fill.size, bits, to, fill.count);
             }
@@ -174,38 +175,38 @@ impl Frame {
     /// Runs steps over a tile.
     // SAFETY: the program's buffers are alive, the tile lies in the level's space and is no larger than the program
     // was made for, and no other task writes what this one reads or writes.
-    pub unsafe fn run(&mut self, program: &Program<'_>, steps: Range<usize>, tile: Tile) {
-        let n = tile.len();
+    pub unsafe fn run(&mut self, bound: &Bound<'_>, steps: Range<usize>, tile: Tile) {
+        let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
             // SAFETY: registers have room for a tile; operands come before their users.
             unsafe {
                 let to = match step.dst {
-                    Dst::Slot(at) => self.slot(at),
-                    Dst::Keep(at) => self.slot(at).add(tile.start * step.compute.size()),
+                    Dst::Nowhere => std::ptr::null_mut(),
+                    Dst::Register(at) => self.slot(at),
+                    Dst::KeepRow(at) => self.slot(at).add(tile.start * step.compute.size()),
                     Dst::Out(place) => {
                         let p = &program.places[place];
-                        p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize)
+                        bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize)
                     }
                 };
-                match step.run {
-                    Run::Call(f) => {
+                match step.kind {
+                    StepKind::Call(f) => {
                         let [a, b, c] = step.args.map(|a| self.at[a] as *const u8);
                         f(n, a, b, c, to);
                         self.at[step.id] = to;
                     }
-                    Run::Load(place) => {
-                        let p = &program.places[place];
-                        let mut at = self.load(p, to, tile);
-                        if let (Dst::Keep(_), true) = (step.dst, at != to) {
+                    StepKind::Load(place) => {
+                        let mut at = self.load(bound, place, to, tile);
+                        if let (Dst::KeepRow(_), true) = (step.dst, at != to) {
                             // what is kept is found in its own place
                             std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
                             at = to;
                         }
                         self.at[step.id] = at;
                     }
-                    Run::Recall => self.at[step.id] = to,
-                    _ => {
-                        self.generate(program, step, to, tile);
+                    StepKind::ReuseRow => self.at[step.id] = to,
+                    StepKind::Index { .. } | StepKind::Gather { .. } | StepKind::Philox { .. } => {
+                        self.generate(bound, step, to, tile);
                         self.at[step.id] = to;
                     }
                 }
@@ -216,12 +217,12 @@ impl Frame {
     /// Where a tile of a load is: in memory, or gathered and widened into `to`.
     // SAFETY: as `run`.
     #[inline]
-    unsafe fn load(&mut self, p: &Place<'_>, to: *mut u8, tile: Tile) -> *mut u8 {
-        let n = tile.len();
+    unsafe fn load(&mut self, bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) -> *mut u8 {
+        let (p, n) = (&bound.program.places[place], tile.len());
         // SAFETY: the place was checked to lie in its buffer; `to` and the raw scratch have room for the tile.
         unsafe {
             if p.dense(tile.nr, tile.nc) {
-                let from = p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
+                let from = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
                 return match p.convert {
                     Some(widen) => {
                         widen(n, from, from, from, to);
@@ -233,10 +234,10 @@ impl Frame {
             match p.convert {
                 Some(widen) => {
                     let raw = self.raw(n);
-                    gather(p, raw, tile);
+                    pack_tile(bound, place, raw, tile);
                     widen(n, raw, raw, raw, to);
                 }
-                None => gather(p, to, tile),
+                None => pack_tile(bound, place, to, tile),
             }
             to
         }
@@ -244,12 +245,12 @@ impl Frame {
 
     /// Writes a value's tile to a store.
     // SAFETY: as `run`.
-    pub unsafe fn write(&mut self, p: &Place<'_>, from: *const u8, tile: Tile, stream: bool) {
-        let n = tile.len();
+    pub unsafe fn write(&mut self, bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile, stream: bool) {
+        let (p, n) = (&bound.program.places[place], tile.len());
         // SAFETY: as in `load`. The value may lie in the very memory that is written (a copy in place), hence `copy`.
         unsafe {
             if p.dense(tile.nr, tile.nc) {
-                let to = p.ptr.offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
+                let to = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
                 match p.convert {
                     Some(narrow) => narrow(n, from, from, from, to),
                     None if stream => strided::stream(from, to, n * p.size),
@@ -265,17 +266,18 @@ impl Frame {
                 }
                 None => from,
             };
-            scatter(p, from, tile);
+            unpack_tile(bound, place, from, tile);
         }
     }
 
     /// Affine indices, gathers and random numbers.
     // SAFETY: as `run`.
-    unsafe fn generate(&mut self, program: &Program<'_>, step: &Step, to: *mut u8, tile: Tile) {
+    unsafe fn generate(&mut self, bound: &Bound<'_>, step: &Step, to: *mut u8, tile: Tile) {
+        let program = bound.program;
         // SAFETY: as in `run`.
         unsafe {
-            match step.run {
-                Run::Index { place, base } => {
+            match step.kind {
+                StepKind::Index { place, base } => {
                     let p = &program.places[place];
                     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
                         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
@@ -287,7 +289,7 @@ impl Frame {
                         });
                     });
                 }
-                Run::Gather { place, stride, extent, mode, node, reads } => {
+                StepKind::Gather { place, stride, extent, mode, node, reads } => {
                     let index = self.at[step.args[0]] as *const u8;
                     let p = &program.places[place];
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
@@ -295,7 +297,7 @@ impl Frame {
                     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
                         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                             let at = |r: usize| (rd + r) * tile.nc + cd;
-                            let from = |r: usize| p.ptr.offset((ro + co + r as isize * rs) * p.size as isize);
+                            let from = |r: usize| bound.at(place).offset((ro + co + r as isize * rs) * p.size as isize);
                             let announce = |r: usize| {
                                 if reads && cs == 1 && r < rn {
                                     indices.announce(p.size, from(r), at(r), cn);
@@ -307,10 +309,12 @@ impl Frame {
                                 let (at, src) = (at(r), Block { ptr: from(r), rows: 0, cols: cs });
                                 let into = reads.then(|| raw.add(at * p.size));
                                 let bad = indices.take(p.size, src, into, at, cn);
-                                if program.goal == Goal::Checks
+                                if program.goal == Goal::CheckIndices
                                     && let Some((i, want)) = bad
                                 {
-                                    report(program, (tile.r0 + rd + r, tile.c0 + cd + i), want, extent, node);
+                                    let (r, c) = (tile.r0 + rd + r, tile.c0 + cd + i);
+                                    let position = r.wrapping_mul(1 << 32).wrapping_add(c);
+                                    bound.report(BadIndex { position, index: want, extent, node });
                                 }
                             }
                         });
@@ -319,7 +323,9 @@ impl Frame {
                         widen(tile.len(), raw, raw, raw, to);
                     }
                 }
-                Run::Philox { word, key } => {
+                StepKind::Philox { word, key } => {
+                    // that there are such scalars was seen when the program was bound
+                    let key = key.map(|n| bound.run.bindings.scalars.get(n).copied().unwrap_or(0) as u32);
                     let index = self.at[step.args[0]] as *const u8;
                     let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
                     if step.operand.size() == 4 {
@@ -331,7 +337,7 @@ impl Frame {
                         }
                     }
                 }
-                Run::Call(_) | Run::Load(_) | Run::Recall => {}
+                StepKind::Call(_) | StepKind::Load(_) | StepKind::ReuseRow => {}
             }
         }
     }
@@ -355,16 +361,6 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
             true => index as usize,
             false => index.rem_euclid(n) as usize,
         }),
-    }
-}
-
-/// Notes an index out of range; of several, the first by position.
-#[cold]
-fn report(program: &Program<'_>, at: (usize, usize), index: i128, extent: usize, node: usize) {
-    let position = at.0.wrapping_mul(1 << 32).wrapping_add(at.1);
-    let mut bad = program.bad.lock().unwrap_or_else(|e| e.into_inner());
-    if bad.is_none_or(|b| (position, node) < (b.position, b.node)) {
-        *bad = Some(BadIndex { position, index, extent, node });
     }
 }
 
@@ -486,12 +482,13 @@ unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut u8, at: us
 
 /// Copies a tile of a place into contiguous rows.
 // SAFETY: the place lies in its buffer; `to` has room for the tile.
-unsafe fn gather(p: &Place<'_>, to: *mut u8, tile: Tile) {
+unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
+    let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
             // SAFETY: the caller's promise.
             unsafe {
-                let src = Block { ptr: p.ptr.offset((ro + co) * p.size as isize), rows: rs, cols: cs };
+                let src = Block { ptr: bound.at(place).offset((ro + co) * p.size as isize), rows: rs, cols: cs };
                 let dst = Block { ptr: to.add((rd * tile.nc + cd) * p.size), rows: tile.nc as isize, cols: 1 };
                 strided::copy(p.size, src, dst, rn, cn);
             }
@@ -500,15 +497,16 @@ unsafe fn gather(p: &Place<'_>, to: *mut u8, tile: Tile) {
 }
 
 /// Copies contiguous rows to a tile of a place.
-// SAFETY: as `gather`.
-unsafe fn scatter(p: &Place<'_>, from: *const u8, tile: Tile) {
+// SAFETY: as `pack_tile`.
+unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile) {
+    let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
             // SAFETY: the caller's promise.
             unsafe {
                 let at = from.add((rd * tile.nc + cd) * p.size) as *mut u8;
                 let src = Block { ptr: at, rows: tile.nc as isize, cols: 1 };
-                let dst = Block { ptr: p.ptr.offset((ro + co) * p.size as isize), rows: rs, cols: cs };
+                let dst = Block { ptr: bound.at(place).offset((ro + co) * p.size as isize), rows: rs, cols: cs };
                 strided::copy(p.size, src, dst, rn, cn);
             }
         });

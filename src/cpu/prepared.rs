@@ -1,0 +1,132 @@
+//! Plans that are ready to run: each kernel as a program, made once and kept while it is used.
+
+use super::bind::Run;
+use super::{elementwise, matmul, reduce, row};
+use crate::backend::Bindings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{Kernel, KernelKind, Plan};
+use lru::LruCache;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// Kernels that are kept ready, of all plans together: about 1 KiB each.
+const KEPT_KERNELS: usize = 16_384;
+
+/// A kernel that is ready to be bound to the buffers of a run.
+pub(super) enum Ready {
+    /// Over no index: nothing is to be done.
+    Nothing,
+    Elementwise(elementwise::Elementwise),
+    Reduce(reduce::Reduce),
+    Matmul(matmul::Matmul),
+}
+
+impl Ready {
+    fn new(kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
+        if kernel.outer_size() == 0 {
+            return Ok(Ready::Nothing);
+        }
+        Ok(match kernel.kind {
+            KernelKind::Elementwise => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+            KernelKind::Reduce(_) => Ready::Reduce(reduce::prepare(kernel, aliased)?),
+            KernelKind::Row => Ready::Reduce(row::prepare(kernel, aliased)?),
+            KernelKind::Matmul => Ready::Matmul(matmul::prepare(kernel)?),
+        })
+    }
+
+    /// Runs the kernel on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        match self {
+            Ready::Nothing => Ok(()),
+            Ready::Elementwise(kernel) => kernel.run(run),
+            Ready::Reduce(kernel) => kernel.run(run),
+            Ready::Matmul(kernel) => kernel.run(run),
+        }
+    }
+}
+
+/// The kernels of a plan, ready to be bound.
+type Prepared = Vec<Ready>;
+
+/// Hashes a plan's number: consecutive ones go to places of their own.
+#[derive(Default)]
+struct PlanNumber(u64);
+
+impl Hasher for PlanNumber {
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Prepared plans by twice the plan's number, and 1 more where the first output is memory that the plan reads.
+struct Cache {
+    plans: LruCache<u64, Arc<Prepared>, BuildHasherDefault<PlanNumber>>,
+    kernels: usize,
+}
+
+/// The prepared plans of a device.
+pub(super) struct PreparedPlans {
+    cache: Mutex<Cache>,
+    made: AtomicU64,
+}
+
+impl Default for PreparedPlans {
+    fn default() -> PreparedPlans {
+        let plans = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
+        PreparedPlans { cache: Mutex::new(Cache { plans, kernels: 0 }), made: AtomicU64::new(0) }
+    }
+}
+
+impl PreparedPlans {
+    /// How many plans were prepared so far.
+    pub fn made(&self) -> u64 {
+        self.made.load(Relaxed)
+    }
+
+    /// The plan's kernels, ready to be bound. An error comes with the node whose kernel it is.
+    pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<Arc<Prepared>, (Error, usize)> {
+        let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
+        let key = plan.id << 1 | replaces as u64;
+        let cache = || self.cache.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(found) = cache().plans.get(&key) {
+            return Ok(found.clone());
+        }
+        let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
+        let ready = |kernel: &Kernel| Ready::new(kernel, aliased).map_err(|e| (e, kernel.node));
+        let prepared = Arc::new(plan.kernels.iter().map(ready).collect::<Result<Prepared, _>>()?);
+        self.made.fetch_add(1, Relaxed);
+        if plan.is_kept {
+            let mut cache = cache();
+            cache.kernels += prepared.len();
+            if let Some(old) = cache.plans.put(key, prepared.clone()) {
+                cache.kernels -= old.len();
+            }
+            while cache.kernels > KEPT_KERNELS
+                && let Some((_, old)) = cache.plans.pop_lru()
+            {
+                cache.kernels -= old.len();
+            }
+        }
+        Ok(prepared)
+    }
+}
+
+/// Whether the first output is memory that the plan reads. No other output may be.
+fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
+    let mut replaces = false;
+    for (i, input) in bindings.inputs.iter().enumerate() {
+        for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(&input.0)) {
+            if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
+                let detail = format!("input {i} is output {o}, {:?}", output.0);
+                return Err(Error::new(ErrorKind::Internal, "eval", detail, None));
+            }
+            replaces = true;
+        }
+    }
+    Ok(replaces)
+}

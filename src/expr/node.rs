@@ -1,0 +1,174 @@
+//! The node of a graph: what it computes, its operands, and what is bound to it.
+//!
+//! [`NodeOp`] says what is computed and nothing else. The expression, the plan's key and the planner's arena all hold the
+//! same one. What varies between two evaluations of one structure (the buffer and offset of a stored array, the value of
+//! a number, the seed of a generator) is the node's [`Binding`].
+
+use super::Expr;
+use crate::buffer::Buffer;
+use crate::dtype::{DType, Scalar};
+use crate::error::Error;
+use crate::layout::{Axes, IndexMode, Layout, Shape, Strides, View};
+use crate::ufunc::{Fold, Ufunc};
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The operands of a node: three at most, but for `concat`.
+pub(crate) type Args = SmallVec<[Expr; 3]>;
+
+/// What a node computes from its operands. Two nodes are equal when this, their operands, shapes, dtypes and the slots of
+/// their bindings are.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum NodeOp {
+    /// A stored array with these strides; bound to a buffer and an offset.
+    Stored(Strides),
+    /// A Rust number, or an expression of such numbers, that has no dtype of its own yet; bound to the number.
+    Number,
+    /// Every element is the number that is bound.
+    Fill,
+    /// The index along an axis, as i32.
+    Iota(usize),
+    /// Word `word` of the random block of the element's row-major index, as u32; bound to a seed and a stream.
+    Philox {
+        word: u8,
+    },
+    /// A row of the table; operands have the dtypes that its class asks for, and broadcast.
+    Ufunc(&'static Ufunc),
+    /// `astype`.
+    Cast,
+    View(Box<View>),
+    /// The elements in C order under another shape, where no view can say it.
+    Reshape,
+    /// A reduction along these sorted axes, which go away.
+    Reduce(Fold, Axes),
+    /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
+    Matmul,
+    /// Elements of the second operand along an axis, at the positions of the first (i32 or i64), whose axes take the
+    /// place of that axis.
+    Take {
+        axis: usize,
+        mode: IndexMode,
+    },
+    /// The operands one after another along an axis.
+    Concat {
+        axis: usize,
+    },
+    /// An operation that could not be built; bound to its error.
+    Failed,
+}
+
+impl NodeOp {
+    /// What the operation is called, for errors and printed plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NodeOp::Stored(_) => "copy",
+            NodeOp::Number | NodeOp::Fill => "full",
+            NodeOp::Iota(_) => "arange",
+            NodeOp::Philox { .. } => "random",
+            NodeOp::Ufunc(row) => row.name,
+            NodeOp::Cast => "astype",
+            NodeOp::View(_) => "view",
+            NodeOp::Reshape => "reshape",
+            NodeOp::Reduce(fold, _) => fold.name(),
+            NodeOp::Matmul => "matmul",
+            NodeOp::Take { .. } => "take",
+            NodeOp::Concat { .. } => "concat",
+            NodeOp::Failed => "failed",
+        }
+    }
+
+    /// The operation with its index mode forgotten, for a planted fault.
+    #[cfg(cupric_mutants)]
+    pub fn without_mode(&self) -> NodeOp {
+        match self {
+            NodeOp::Take { axis, .. } => NodeOp::Take { axis: *axis, mode: IndexMode::Clip },
+            other => other.clone(),
+        }
+    }
+}
+
+/// What a node has beside its structure. A plan is shared by all evaluations that differ in bindings alone.
+pub(crate) enum Binding {
+    None,
+    /// Of [`NodeOp::Stored`]. The offset is that of the element with index 0 everywhere.
+    Array {
+        buffer: Buffer,
+        offset: usize,
+    },
+    /// Of [`NodeOp::Fill`] and [`NodeOp::Number`].
+    Number(Scalar),
+    /// Of [`NodeOp::Philox`].
+    Random {
+        seed: u64,
+        stream: u32,
+    },
+    /// Of [`NodeOp::Failed`].
+    Failure(Error),
+}
+
+/// One node of the DAG.
+pub(crate) struct Node {
+    pub op: NodeOp,
+    pub args: Args,
+    pub binding: Binding,
+    pub shape: Shape,
+    pub dtype: DType,
+    /// The device of the stored arrays below; 0 where there is none.
+    pub device: u32,
+    pub location: &'static Location<'static>,
+}
+
+impl Node {
+    /// Whether this is an array in memory.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.op, NodeOp::Stored(_))
+    }
+
+    /// Whether every element is a number that the expression knows, so that nothing has to be computed or read.
+    pub fn is_constant(&self) -> bool {
+        matches!(self.op, NodeOp::Number | NodeOp::Fill)
+    }
+
+    /// The number of a node that has no dtype of its own yet.
+    pub fn untyped(&self) -> Option<Scalar> {
+        self.number().filter(|_| matches!(self.op, NodeOp::Number))
+    }
+
+    /// The number that every element is.
+    pub fn number(&self) -> Option<Scalar> {
+        match self.binding {
+            Binding::Number(s) => Some(s),
+            Binding::None | Binding::Array { .. } | Binding::Random { .. } | Binding::Failure(_) => None,
+        }
+    }
+
+    /// The buffer of a stored array, its strides, and the offset of its first element.
+    pub fn stored(&self) -> Option<(&Buffer, &Strides, usize)> {
+        match (&self.op, &self.binding) {
+            (NodeOp::Stored(strides), Binding::Array { buffer, offset }) => Some((buffer, strides, *offset)),
+            _ => None,
+        }
+    }
+
+    /// The layout of a stored array.
+    pub fn layout(&self) -> Option<Layout> {
+        let (_, strides, offset) = self.stored()?;
+        Some(Layout { shape: self.shape.clone(), strides: strides.clone(), offset })
+    }
+}
+
+impl Drop for Node {
+    // A chain of a million nodes must not take a million stack frames.
+    fn drop(&mut self) {
+        if self.args.is_empty() {
+            return;
+        }
+        let mut stack: Vec<Expr> = std::mem::take(&mut self.args).into_vec();
+        while let Some(expr) = stack.pop() {
+            if let Some(mut node) = Arc::into_inner(expr.0) {
+                stack.extend(node.args.drain(..));
+            }
+        }
+    }
+}

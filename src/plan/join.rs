@@ -1,0 +1,112 @@
+//! Kernels over one space that read the same memory become one kernel with several stores: results that are asked for
+//! together, and stored parts of a graph, read what they share once.
+
+use super::fuse::Planner;
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op};
+
+/// How many kernels before one are looked at. Kernels that read the same array mostly stand near each other, and a graph of
+/// many nodes must be planned in linear time.
+const LOOK_BACK: usize = 16;
+
+/// Joins kernels where no bit changes by it and no limit is passed.
+pub(super) fn join(p: &Planner<'_>, kernels: Vec<Kernel>) -> Vec<Kernel> {
+    let mut joined: Vec<Kernel> = Vec::with_capacity(kernels.len());
+    let mut kernels = kernels.into_iter().peekable();
+    while let Some(kernel) = kernels.next() {
+        let has_passes = kernels.peek().is_some_and(|next| next.continues);
+        match host(p, &joined, &kernel).filter(|_| !has_passes) {
+            Some(host) => absorb(&mut joined[host], kernel),
+            None => joined.push(kernel),
+        }
+    }
+    joined
+}
+
+/// The kernel that can take another one in: it runs no earlier than what that one reads is written.
+fn host(p: &Planner<'_>, before: &[Kernel], kernel: &Kernel) -> Option<usize> {
+    if !is_joinable(kernel) {
+        return None;
+    }
+    let first = before.len().saturating_sub(LOOK_BACK);
+    let reads = |buffer: BufferRef| kernel.loads.iter().any(|l| l.buffer == buffer);
+    let writer = before[first..].iter().rposition(|k| k.stores.iter().any(|s| reads(s.buffer)));
+    let after = writer.map_or(first, |w| first + w + 1);
+    // a kernel with a further pass behind it must stay what it is
+    let has_passes = |i: usize| before.get(i + 1).is_some_and(|next| next.continues);
+    (after..before.len()).find(|i| {
+        p.took(1);
+        let host = &before[*i];
+        is_joinable(host)
+            && !has_passes(*i)
+            && have_one_space(host, kernel)
+            && share_a_load(host, kernel)
+            && fits(p, host, kernel)
+    })
+}
+
+/// Row kernels hold what they need of a row, and a second one would need as much again; a kernel that can meet a bad index
+/// says so for itself alone.
+fn is_joinable(k: &Kernel) -> bool {
+    matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
+        && !k.continues
+        && !k.checks()
+        && !k.outer.contains(&0)
+}
+
+fn have_one_space(a: &Kernel, b: &Kernel) -> bool {
+    a.kind == b.kind && a.outer == b.outer && a.inner == b.inner && a.windows == b.windows
+}
+
+fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
+    a.loads.iter().any(|l| b.loads.contains(l) && moves(l))
+}
+
+/// Whether a load reads more than one element.
+fn moves(load: &Load) -> bool {
+    load.strides.iter().any(|s| *s != 0)
+}
+
+/// Whether a kernel of both keeps the limits that `limit_sizes` keeps for one.
+fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
+    let mut buffers: Vec<BufferRef> = vec![];
+    for buffer in [a, b].iter().flat_map(|k| k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)))
+    {
+        if !buffers.contains(&buffer) {
+            buffers.push(buffer);
+        }
+    }
+    // a GPU binds a buffer twice where it is read as two kinds of word, and a range of a large one by itself
+    let operands = a.loads.len() + b.loads.len() + a.stores.len() + b.stores.len();
+    buffers.len() <= p.caps.max_bindings
+        && operands <= p.caps.max_bindings.max(8)
+        && a.values.len() + b.values.len() <= p.caps.max_values
+        && a.compile_cost().saturating_add(b.compile_cost()) <= p.caps.max_cost
+}
+
+/// Takes a kernel into another one: equal loads and values are one.
+fn absorb(host: &mut Kernel, kernel: Kernel) {
+    let load_number: Vec<usize> = (kernel.loads.into_iter())
+        .map(|load| {
+            host.loads.iter().position(|l| *l == load).unwrap_or_else(|| {
+                host.loads.push(load);
+                host.loads.len() - 1
+            })
+        })
+        .collect();
+    let mut number: Vec<usize> = Vec::with_capacity(kernel.values.len());
+    for mut value in kernel.values {
+        value.op.map_operands(|v| number[v]);
+        if let Op::Load(n) | Op::Gather { load: n, .. } = &mut value.op {
+            *n = load_number[*n];
+        }
+        let known = host.values.iter().position(|v| *v == value);
+        number.push(known.unwrap_or_else(|| {
+            host.values.push(value);
+            host.values.len() - 1
+        }));
+    }
+    for mut store in kernel.stores {
+        store.value = number[store.value];
+        host.stores.push(store);
+    }
+}

@@ -1,0 +1,162 @@
+//! A matrix product for a backend whose product reads and writes memory as it is: operands of another type or order are
+//! copied first, and what follows the product is a kernel of its own.
+
+use crate::dtype::{Compute, DType};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::layout::{Shape, Strides, c_strides, product};
+use smallvec::SmallVec;
+
+/// The passes of a product with its conversions and its epilogue. `temp` gives a temporary of so many bytes.
+pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
+    let rank = kernel.outer.len();
+    let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
+    let wanted = storage(dtype.compute());
+    // the floats' product takes any strides; that of integers reads and writes rows of n
+    let any_strides = dtype.is_float();
+    let mut passes = vec![];
+    let mut product = kernel.clone();
+    product.values.truncate(1);
+    product.loads.truncate(2);
+    // loads[0] has no columns, loads[1] no rows
+    for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
+        let by_rows = operand == 1 && !any_strides;
+        if let Some(copy) = copied(temp, &kernel, operand, absent, wanted, by_rows) {
+            product.loads[operand] = copy.1;
+            passes.push(copy.0);
+        }
+    }
+    let in_place = match (&kernel.values[..], &kernel.stores[..]) {
+        ([_], [store]) => store.value == 0 && store.dtype == wanted && (any_strides || store.strides[rank - 1] == 1),
+        _ => false,
+    };
+    if in_place {
+        passes.push(product);
+    } else {
+        let strides = c_strides(&kernel.outer);
+        let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
+        product.stores = vec![Store { buffer, dtype: wanted, strides: strides.clone(), offset: 0, value: 0 }];
+        passes.push(product);
+        passes.push(epilogue(kernel, Load { buffer, dtype: wanted, strides, offset: 0 }));
+    }
+    for (i, pass) in passes.iter_mut().enumerate() {
+        pass.continues = i > 0;
+    }
+    passes
+}
+
+/// The element type that is stored as a compute type.
+fn storage(compute: Compute) -> DType {
+    match compute {
+        Compute::Bool => DType::Bool,
+        Compute::I32 => DType::I32,
+        Compute::U32 => DType::U32,
+        Compute::I64 => DType::I64,
+        Compute::U64 => DType::U64,
+        Compute::F32 => DType::F32,
+        Compute::F64 => DType::F64,
+    }
+}
+
+/// What follows a product that has been stored, as an elementwise kernel.
+fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
+    let rank = kernel.outer.len();
+    kernel.kind = KernelKind::Elementwise;
+    kernel.inner = Shape::new();
+    kernel.values[0].op = Op::Load(kernel.loads.len());
+    kernel.loads.push(product);
+    for v in &mut kernel.values {
+        v.inner = false;
+    }
+    // an operand that the epilogue does not read again is no part of it
+    let mut number = vec![usize::MAX; kernel.loads.len()];
+    let mut loads = vec![];
+    for v in &mut kernel.values {
+        let (Op::Load(n) | Op::Gather { load: n, .. }) = &mut v.op else { continue };
+        *n = mutant!(operands_lost_to_the_epilogue, if *n < 2 { kernel.loads.len() - 1 } else { *n }, *n);
+        if number[*n] == usize::MAX {
+            number[*n] = loads.len();
+            let mut load = kernel.loads[*n].clone();
+            load.strides.truncate(rank);
+            loads.push(load);
+        }
+        *n = number[*n];
+    }
+    kernel.loads = loads;
+    kernel
+}
+
+/// A kernel that copies an operand to the product's type and order, and the load that the product makes of the copy; none
+/// where the product reads the operand as it lies. `absent` is the axis of m or n that the operand does not have.
+fn copied(
+    temp: &mut dyn FnMut(usize) -> BufferRef,
+    kernel: &Kernel,
+    operand: usize,
+    absent: usize,
+    wanted: DType,
+    by_rows: bool,
+) -> Option<(Kernel, Load)> {
+    let (load, rank) = (&kernel.loads[operand], kernel.outer.len());
+    let k = kernel.inner_size();
+    let along_k = one_step(&kernel.inner, &load.strides[rank..]);
+    // over batch axes and the operand's own axis
+    let own = if absent == rank - 2 { rank - 1 } else { rank - 2 };
+    let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own]]).collect();
+    let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own]]).collect();
+    let loose =
+        mutant!(transposed_b_read_as_rows, false, by_rows) && k > 0 && !(source[rank - 2] == 1 || dims[rank - 2] == 1);
+    if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !loose {
+        return None;
+    }
+    // without the batch axes along which nothing changes, and k axis by axis
+    for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
+        if *s == 0 {
+            *d = 1;
+        }
+    }
+    source.extend_from_slice(&load.strides[rank..]);
+    dims.extend_from_slice(&kernel.inner);
+    let mut to = c_strides(&dims);
+    if absent == rank - 2 {
+        // B has k before n: the last axes of the copy are n, k…, so n takes the unit stride
+        let n = dims[rank - 2] as isize;
+        to[rank - 2] = 1;
+        to[rank - 1..].iter_mut().for_each(|t| *t *= n);
+    }
+    let buffer = temp(product(&dims).saturating_mul(wanted.size()));
+    // what the product reads: nothing changes along axes of length 1
+    let mut strides: Strides = SmallVec::from_elem(0, rank);
+    for d in (0..rank - 1).filter(|d| dims[*d] != 1) {
+        strides[if d == rank - 2 { own } else { d }] = to[d];
+    }
+    let innermost = to[to.len() - 1].max(1);
+    let steps = c_strides(&kernel.inner);
+    strides.extend(steps.iter().map(|s| s * innermost));
+    let copy = Kernel {
+        kind: KernelKind::Elementwise,
+        windows: vec![Window { start: SmallVec::from_elem(0, dims.len()), shape: dims.clone() }],
+        outer: dims,
+        inner: Shape::new(),
+        loads: vec![Load { strides: source, ..load.clone() }],
+        values: vec![
+            Value { op: Op::Load(0), dtype: load.dtype, inner: false },
+            Value { op: Op::Cast(0), dtype: wanted, inner: false },
+        ],
+        stores: vec![Store { buffer, dtype: wanted, strides: to, offset: 0, value: 1 }],
+        continues: false,
+        name: kernel.name,
+        node: kernel.node,
+    };
+    Some((copy, Load { buffer, dtype: wanted, strides, offset: 0 }))
+}
+
+/// Whether one step serves all axes of a walk.
+fn one_step(dims: &[usize], strides: &[isize]) -> bool {
+    let mut expected = None;
+    for (n, s) in dims.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
+        if expected.is_some_and(|e| e != *s) {
+            return false;
+        }
+        expected = Some(s * *n as isize);
+    }
+    true
+}

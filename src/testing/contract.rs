@@ -1,0 +1,124 @@
+//! The accuracy contract, `tests/contract.csv`: the one place of error bounds. `tests/CONTRACT.md` explains it.
+//!
+//! A line of the file speaks for each of its functions with each of its dtypes; here it becomes a [`Promise`] for each.
+
+use super::interpret::spacing;
+use crate::dtype::DType;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// How far a result may be from the exact one.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Bound {
+    /// Not at all: the correctly rounded result.
+    Exact,
+    /// ULP and an absolute distance.
+    Ulp(f64, f64),
+    /// The larger of ULP and a distance relative to max(|x|, 1).
+    Max(f64, f64),
+    /// ULP of the larger of the result and the largest operand.
+    Large(f64),
+    /// ULP, or an absolute distance where −11 < x < −2.
+    Lgamma(f64, f64),
+    /// A rule that computes it from the data of a reduction.
+    Named(String),
+}
+
+impl Bound {
+    /// A bound as the contract spells it.
+    ///
+    /// # Panics
+    /// Where it is none of those that CONTRACT.md lists.
+    pub fn parse(text: &str) -> Bound {
+        let number = |s: &str| {
+            let power = s.strip_prefix("2^").and_then(|n| n.parse().ok()).map(|n| 2f64.powi(n));
+            power.or_else(|| s.parse().ok()).unwrap_or_else(|| panic!("bound '{text}': '{s}' is no number"))
+        };
+        let parts: Vec<&str> = text.split(':').collect();
+        match parts[..] {
+            ["0"] => Bound::Exact,
+            ["max", u, a] => Bound::Max(number(u), number(a)),
+            ["large", u] => Bound::Large(number(u)),
+            ["lgamma", u, a] => Bound::Lgamma(number(u), number(a)),
+            [one] if one.starts_with(|c: char| c.is_ascii_digit()) => match one.split_once('+') {
+                Some((u, a)) => Bound::Ulp(number(u), number(a)),
+                None => Bound::Ulp(number(one), 0.0),
+            },
+            [one] => Bound::Named(one.to_string()),
+            _ => panic!("bound '{text}' is none that CONTRACT.md knows"),
+        }
+    }
+
+    /// The ULP that count, and the absolute error beside them, for a result of this dtype near `exact`.
+    pub fn limits(&self, exact: f64, operands: &[f64], dtype: DType) -> (f64, f64) {
+        let x = operands.first().copied().unwrap_or(0.0);
+        match self {
+            Bound::Exact | Bound::Named(_) => (0.0, 0.0),
+            Bound::Ulp(u, a) => (*u, *a),
+            Bound::Max(u, a) => (*u, a * x.abs().max(1.0)),
+            Bound::Large(u) => {
+                let largest = operands.iter().fold(exact.abs(), |m, x| m.max(x.abs()));
+                (*u, u * spacing(dtype, largest.min(f64::MAX)))
+            }
+            Bound::Lgamma(u, a) => (*u, if -11.0 < x && x < -2.0 { *a } else { 0.0 }),
+        }
+    }
+}
+
+/// The bound of one function with one dtype on one backend.
+#[derive(Clone, Debug)]
+pub struct Promise {
+    /// The function's name.
+    pub function: &'static str,
+    /// The dtype of its input; of a generator, that of its result.
+    pub dtype: DType,
+    /// On a GPU, else on the CPU.
+    pub gpu: bool,
+    /// The bound.
+    pub bound: Bound,
+    /// The bound as the file spells it.
+    pub text: &'static str,
+}
+
+const FILE: &str = include_str!("../../tests/contract.csv");
+
+static PROMISES: LazyLock<Vec<Promise>> = LazyLock::new(|| FILE.lines().skip(1).flat_map(promises).collect());
+
+/// The promises of one line of the file: `functions,dtypes,cpu,gpu`, where a GPU without these types has no bound.
+fn promises(line: &'static str) -> Vec<Promise> {
+    let fields: Vec<&'static str> = line.split(',').collect();
+    let [functions, dtypes, cpu, gpu] = fields[..] else { panic!("contract.csv: {line}") };
+    let dtypes: Vec<DType> = dtypes.split(' ').flat_map(|name| class(name, line)).collect();
+    let mut made = vec![];
+    for function in functions.split(' ') {
+        for dtype in &dtypes {
+            for (gpu, text) in [(false, cpu), (true, gpu)].into_iter().filter(|(_, text)| !text.is_empty()) {
+                made.push(Promise { function, dtype: *dtype, gpu, bound: Bound::parse(text), text });
+            }
+        }
+    }
+    made
+}
+
+/// A dtype by its name, or all integer types.
+fn class(name: &str, line: &str) -> Vec<DType> {
+    let named: Vec<DType> = match name {
+        "ints" => DType::ALL.into_iter().filter(|d| d.is_integer()).collect(),
+        _ => DType::ALL.into_iter().filter(|d| d.name() == name).collect(),
+    };
+    assert!(!named.is_empty(), "contract.csv: {line}: unknown dtype {name}");
+    named
+}
+
+/// Every promise of the contract, in the order of its file.
+pub fn contract() -> &'static [Promise] {
+    &PROMISES
+}
+
+/// The bound of a function, if the contract has one.
+pub fn promised(function: &str, dtype: DType, gpu: bool) -> Option<&'static Bound> {
+    type Index = HashMap<(&'static str, DType, bool), &'static Bound>;
+    static INDEX: LazyLock<Index> =
+        LazyLock::new(|| PROMISES.iter().map(|p| ((p.function, p.dtype, p.gpu), &p.bound)).collect());
+    INDEX.get(&(function, dtype, gpu)).copied()
+}

@@ -1,0 +1,175 @@
+//! The macro that writes rows as statics. The rows' own files hold the columns.
+
+/// Writes the rows of one family as statics, from the table that `methods!` (in `ops.rs`) reads too.
+///
+/// A row is `name(operands): Class { key: value, … }`, the keys in any order, each at most once:
+///
+/// | key | value |
+/// |---|---|
+/// | `cpu_float` | `[f32 function, f64 function]`; with `; below limit => function, limit => function` after them, cheaper functions that give the same bits for operands of at most these magnitudes |
+/// | `cpu_int` | `{ function }` of i32, u32, i64 and u64 |
+/// | `cpu_bool` | `{ function }` of bool, which is a u8 of 0 or 1 |
+/// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the text for a GPU: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
+/// | `exact` | `{ function }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
+/// | `exact_int`, `exact_int(w)` | `{ function }` of i128, and of the width in bits: see [`ExactInt`](super::ExactInt) |
+/// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
+/// | `reduce` | `{ method: name, neutral: element, empty: number or refused, order: fixed or free }`: see [`Reduction`](super::Reduction) |
+/// | `compares` | a [`Comparison`](super::Comparison) |
+/// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
+/// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
+/// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
+///
+/// A CPU function of the classes `Compare`, `Test` and `Logical` gives a bool as u8; of every other class, its
+/// operands' type.
+macro_rules! define {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident $args:tt : $class:ident { $($key:ident $(($w:ident))? : $value:tt),* $(,)? }
+    )*) => {
+        $(
+            #[allow(non_upper_case_globals)]
+            pub(crate) static $name: $crate::ufunc::Ufunc = {
+                #[allow(unused_imports)]
+                use $crate::{dtype::Compute, ufunc::Class};
+                // a key that stands twice is two variants of one name, which the compiler refuses
+                #[allow(dead_code, non_camel_case_types)]
+                enum EachKeyOnce { $($key),* }
+                #[allow(dead_code)]
+                const REDUCES: bool = false $(|| $crate::ufunc::define!(@reduces $key))*;
+                let doc = concat!($($doc, " "),+);
+                #[allow(unused_mut)]
+                let mut row = $crate::ufunc::Ufunc::new(
+                    stringify!($name), doc, $crate::ufunc::define!(@arity $args), Class::$class,
+                );
+                $( $crate::ufunc::define!(@set row $class $args; $key $(($w))? $value); )*
+                row
+            };
+        )*
+        #[allow(dead_code)]
+        pub(crate) static ROWS: &[&$crate::ufunc::Ufunc] = &[$(&$name),*];
+    };
+
+    // what a key sets
+    (@set $row:ident $class:ident $args:tt; cpu_float [$f32:expr, $f64:expr]) => {
+        $row.forms[Compute::F32 as usize] = $crate::ufunc::define!(@forms f32 $class $args { $f32 });
+        $row.forms[Compute::F64 as usize] = $crate::ufunc::define!(@forms f64 $class $args { $f64 });
+    };
+    (@set $row:ident $class:ident $args:tt; cpu_float [
+        $f32:expr, $f64:expr; below $limit32:expr => $fast32:expr, $limit64:expr => $fast64:expr
+    ]) => {
+        $row.forms[Compute::F32 as usize] = $crate::ufunc::define!(@forms f32 $class $args { $f32 } $limit32, { $fast32 });
+        $row.forms[Compute::F64 as usize] = $crate::ufunc::define!(@forms f64 $class $args { $f64 } $limit64, { $fast64 });
+    };
+    (@set $row:ident $class:ident $args:tt; cpu_int $f:tt) => {
+        $row.forms[Compute::I32 as usize] = $crate::ufunc::define!(@forms i32 $class $args $f);
+        $row.forms[Compute::U32 as usize] = $crate::ufunc::define!(@forms u32 $class $args $f);
+        $row.forms[Compute::I64 as usize] = $crate::ufunc::define!(@forms i64 $class $args $f);
+        $row.forms[Compute::U64 as usize] = $crate::ufunc::define!(@forms u64 $class $args $f);
+    };
+    (@set $row:ident $class:ident $args:tt; cpu_bool $f:tt) => {
+        $row.forms[Compute::Bool as usize] = $crate::ufunc::define!(@forms u8 $class $args $f);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_f32 $text:literal) => {
+        $row.wgsl[Compute::F32 as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_f64 $text:literal) => {
+        $row.wgsl[Compute::F64 as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_int $text:literal) => {
+        $row.wgsl[Compute::I32 as usize] = Some($text);
+        $row.wgsl[Compute::U32 as usize] = Some($text);
+        $row.wgsl[Compute::I64 as usize] = Some($text);
+        $row.wgsl[Compute::U64 as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_bool $text:literal) => {
+        $row.wgsl[Compute::Bool as usize] = Some($text);
+    };
+    (@set $row:ident $class:ident $args:tt; exact $f:tt) => {
+        $row.exact = Some($crate::ufunc::define!(@exact $args $f));
+    };
+    (@set $row:ident $class:ident $args:tt; exact_int $f:tt) => {
+        $row.exact_int = Some($crate::ufunc::define!(@exact_int $args width $f));
+    };
+    (@set $row:ident $class:ident $args:tt; exact_int ($w:ident) $f:tt) => {
+        $row.exact_int = Some($crate::ufunc::define!(@exact_int $args $w $f));
+    };
+    (@set $row:ident $class:ident $args:tt; domain $domain:tt) => { $row.domain = $domain; };
+    (@set $row:ident $class:ident $args:tt; reduce {
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident
+    }) => {
+        $row.reduce = Some($crate::ufunc::Reduction {
+            method: stringify!($method),
+            neutral: $crate::ufunc::Neutral::$neutral,
+            empty: $crate::ufunc::define!(@empty $empty),
+            reorders_floats: $crate::ufunc::define!(@reorders $order),
+        });
+    };
+    (@set $row:ident $class:ident $args:tt; compares $comparison:ident) => {
+        $row.properties.compares = Some($crate::ufunc::Comparison::$comparison);
+    };
+    (@set $row:ident $class:ident $args:tt; cost $cost:literal) => { $row.properties.cost = $cost; };
+    (@set $row:ident $class:ident $args:tt; shader_cost $cost:literal) => { $row.properties.shader_cost = $cost; };
+    (@set $row:ident $class:ident $args:tt; is [$($flag:ident),*]) => { $( $row.properties.$flag = true; )* };
+    (@set $row:ident $class:ident $args:tt; half $rows:tt) => { $row.half = Some($rows); };
+
+    (@reduces reduce) => { true };
+    (@reduces $key:ident) => { false };
+    (@empty refused) => { None };
+    (@empty $number:literal) => { Some($number) };
+    (@reorders free) => { true };
+    (@reorders fixed) => { false };
+    (@arity ($a:ident)) => { 1 };
+    (@arity ($a:ident, $b:ident)) => { 2 };
+    (@arity ($a:ident, $b:ident, $c:ident)) => { 3 };
+
+    // the type that a function gives
+    (@result $t:ident Compare) => { u8 };
+    (@result $t:ident Test) => { u8 };
+    (@result $t:ident Logical) => { u8 };
+    (@result $t:ident $class:ident) => { $t };
+
+    // the loops of one compute type; with a limit and a cheaper function below it
+    (@forms $t:ident $class:ident $args:tt $f:tt $($limit:expr, $fast:tt)?) => {{
+        struct F;
+        impl $crate::simd::ScalarFn<$t, $t, $t, $crate::ufunc::define!(@result $t $class)> for F {
+            $crate::ufunc::define!(@fn call $t $class $args $f);
+            $(
+                const HAS_FAST_PATH: bool = true;
+                #[inline(always)]
+                fn on_fast_path(x: $t) -> bool { x.abs() <= $limit }
+                $crate::ufunc::define!(@fn fast_path $t $class $args $fast);
+            )?
+        }
+        type R = $crate::ufunc::define!(@result $t $class);
+        Some($crate::simd::Forms::of::<$t, $t, $t, R, F>($crate::ufunc::define!(@arity $args), REDUCES))
+    }};
+    (@fn $name:ident $t:ident $class:ident ($x:ident) $f:tt) => {
+        #[inline(always)]
+        #[allow(unused_variables, unused_braces)]
+        fn $name($x: $t, _: $t, _: $t) -> $crate::ufunc::define!(@result $t $class) $f
+    };
+    (@fn $name:ident $t:ident $class:ident ($x:ident, $y:ident) $f:tt) => {
+        #[inline(always)]
+        #[allow(unused_variables)]
+        fn $name($x: $t, $y: $t, _: $t) -> $crate::ufunc::define!(@result $t $class) $f
+    };
+    (@fn $name:ident $t:ident $class:ident ($x:ident, $y:ident, $z:ident) $f:tt) => {
+        #[inline(always)]
+        fn $name($x: $t, $y: $t, $z: $t) -> $crate::ufunc::define!(@result $t $class) $f
+    };
+
+    // the exact functions
+    (@exact ($a:ident) $f:tt) => {{ #[allow(unused_variables)] fn exact($a: f64, _: f64, _: f64) -> f64 $f exact }};
+    (@exact ($a:ident, $b:ident) $f:tt) => {{ fn exact($a: f64, $b: f64, _: f64) -> f64 $f exact }};
+    (@exact ($a:ident, $b:ident, $c:ident) $f:tt) => {{ fn exact($a: f64, $b: f64, $c: f64) -> f64 $f exact }};
+    (@exact_int ($a:ident) $w:ident $f:tt) => {{
+        #[allow(unused_variables)] fn exact($a: i128, _: i128, _: i128, $w: u32) -> i128 $f exact
+    }};
+    (@exact_int ($a:ident, $b:ident) $w:ident $f:tt) => {{
+        #[allow(unused_variables)] fn exact($a: i128, $b: i128, _: i128, $w: u32) -> i128 $f exact
+    }};
+    (@exact_int ($a:ident, $b:ident, $c:ident) $w:ident $f:tt) => {{
+        #[allow(unused_variables)] fn exact($a: i128, $b: i128, $c: i128, $w: u32) -> i128 $f exact
+    }};
+}
+pub(crate) use define;

@@ -1,0 +1,157 @@
+//! The identity of a row: a number that rows of equal text and types share, given once and never given again.
+//!
+//! A row's address would not do: a row made at run time is freed, and another one may then lie at its address while a
+//! cache still holds the first one's plan.
+
+use super::{Class, Neutral, Properties, Ufunc};
+use crate::dtype::Compute;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// Everything that decides what a row computes and how a plan may treat it. Rows of equal definitions are one row.
+#[derive(PartialEq, Eq, Hash)]
+struct Definition {
+    name: &'static str,
+    arity: usize,
+    class: Class,
+    /// Which compute types the CPU has a loop for. The loops' addresses are left out: the compiler may give one
+    /// function two addresses, or two functions one. What they compute is the name's meaning.
+    on_cpu: [bool; Compute::COUNT],
+    wgsl: [Option<&'static str>; Compute::COUNT],
+    /// The neutral element, the bits of what no elements give, and whether the order is free.
+    reduce: Option<(Neutral, Option<u64>, bool)>,
+    properties: Properties,
+    half: Option<[usize; 2]>,
+}
+
+/// The number of each definition seen so far. Nothing is ever removed, so that no number is given twice.
+static NUMBERS: LazyLock<Mutex<HashMap<Definition, usize>>> = LazyLock::new(Mutex::default);
+
+/// A row's place for its number: 0 until the number is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct RowId(AtomicUsize);
+
+impl RowId {
+    /// The place of a row that nobody has asked for its number yet.
+    pub const fn new() -> RowId {
+        RowId(AtomicUsize::new(0))
+    }
+}
+
+impl Ufunc {
+    /// The row's number: equal for rows of equal text and types, and never 0. Evaluations ask for it at each node, so
+    /// it is one load of memory after the first call.
+    #[inline]
+    pub fn id(&self) -> usize {
+        // relaxed: the number is all there is to see, nothing that was written before it is read through it
+        match self.id.0.load(Ordering::Relaxed) {
+            0 => self.intern(),
+            id => id,
+        }
+    }
+
+    #[cold]
+    fn intern(&self) -> usize {
+        // the rows for f16 and bf16 are numbered before the table is locked: they take the same lock
+        let half = self.half.map(|rows| rows.map(Ufunc::id));
+        let definition = Definition {
+            name: self.name,
+            arity: self.arity,
+            class: self.class,
+            on_cpu: self.forms.map(|f| f.is_some()),
+            wgsl: self.wgsl,
+            reduce: self.reduce.map(|r| (r.neutral, r.empty.map(f64::to_bits), r.reorders_floats)),
+            properties: self.properties,
+            half,
+        };
+        let mut numbers = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = numbers.len() + 1;
+        let id = *numbers.entry(definition).or_insert(next);
+        self.id.0.store(id, Ordering::Relaxed);
+        id
+    }
+}
+
+impl PartialEq for Ufunc {
+    fn eq(&self, other: &Ufunc) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Ufunc {}
+
+impl Hash for Ufunc {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.id());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ufunc::{Ufunc, all, arithmetic, logic};
+    use std::collections::HashMap;
+
+    mod twins {
+        pub mod first {
+            crate::ufunc::define! {
+                /// One of two rows that only the address tells apart.
+                twin(x, y): Numeric {
+                    cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
+                    domain: [-1.0, 1.0],
+                    reduce: { method: twin, neutral: Zero, empty: 0.0, order: fixed },
+                }
+            }
+        }
+        pub mod second {
+            crate::ufunc::define! {
+                /// The other.
+                twin(x, y): Numeric {
+                    cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
+                    domain: [-2.0, 2.0],
+                    reduce: { method: twin, neutral: Zero, empty: 0.0, order: fixed },
+                }
+            }
+        }
+        pub mod third {
+            crate::ufunc::define! {
+                /// A row of the same name with other text.
+                twin(x, y): Numeric {
+                    cpu_float: [x + y, x + y], wgsl_f32: "{b} + {a}",
+                    domain: [-1.0, 1.0],
+                    reduce: { method: twin, neutral: Zero, empty: 0.0, order: fixed },
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_the_table_have_numbers_of_their_own() {
+        let mut seen: HashMap<usize, &str> = HashMap::new();
+        for row in all().chain([&logic::SELECT]) {
+            assert_ne!(row.id(), 0, "{row:?}");
+            assert_eq!(seen.insert(row.id(), row.name), None, "{row:?} has another row's number");
+        }
+    }
+
+    #[test]
+    fn equal_text_and_types_are_one_row() {
+        let [a, b, c] = [&twins::first::twin, &twins::second::twin, &twins::third::twin];
+        assert!(!std::ptr::eq(a, b));
+        assert_eq!(a, b);
+        assert_eq!(a.id(), b.id());
+        assert_ne!(a, c);
+        assert_ne!(a, &arithmetic::add);
+    }
+
+    #[test]
+    fn a_number_does_not_depend_on_who_asks_first() {
+        let ask = || all().map(Ufunc::id).collect::<Vec<_>>();
+        let first = ask();
+        let others: Vec<_> = (0..4).map(|_| std::thread::spawn(ask)).collect();
+        for thread in others {
+            assert_eq!(thread.join().expect("a thread that only reads"), first);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The key of a plan: two evaluations share a plan where they differ in buffers, offsets, numbers and seeds alone, and
+//! nowhere else.
+
+use cupric::DType::*;
+use cupric::*;
+
+fn key(expressions: &[&Expr]) -> Vec<u64> {
+    testing::plan_key(expressions).unwrap()
+}
+
+fn of(dtype: DType, shape: &[usize]) -> Array {
+    zeros(shape.to_vec(), dtype).eval().unwrap()
+}
+
+/// Every kind of node, each in variants that differ from the first of its kind in one thing.
+fn variants() -> Vec<(&'static str, Expr)> {
+    let (x, y) = (of(F32, &[4, 6]), of(F32, &[4, 6]));
+    let square = of(F32, &[4, 4]);
+    let other_square = of(F32, &[4, 4]);
+    let (i, j) = (of(I32, &[3]), of(I64, &[3]));
+    let three = |axis| concat([&square, &other_square, &square], axis);
+    vec![
+        ("an array", x.clone().into()),
+        ("of another dtype", of(I32, &[4, 6]).into()),
+        ("of another shape", of(F32, &[6, 4]).into()),
+        ("of one axis more", of(F32, &[1, 4, 6]).into()),
+        ("with other strides", of(F32, &[6, 4]).t()),
+        ("with a negative step", x.flip(0)),
+        ("a broadcast one", of(F32, &[6]).broadcast_to([4, 6])),
+        ("a number everywhere", full([4, 6], 1.5, F32)),
+        ("of another dtype", full([4, 6], 1, I32)),
+        ("of another shape", full([6, 4], 1.5, F32)),
+        ("a range", arange(0, 6, 1, I32)),
+        ("of another length", arange(0, 7, 1, I32)),
+        ("random numbers of one word", Rng::new(1).uniform([5], F32)),
+        ("of two words", Rng::new(1).uniform([5], F64)),
+        ("a function", x.exp()),
+        ("another function", x.sin()),
+        ("of another operand dtype", of(F64, &[4, 6]).exp()),
+        ("of one operand twice", &x + &x),
+        ("of two operands", &x + &y),
+        ("that does not commute", &x - &y),
+        ("of equal numbers", (&x * 2.0) + (&y * 2.0)),
+        ("of unequal numbers", (&x * 2.0) + (&y * 3.0)),
+        ("of a broadcast operand", &x + of(F32, &[6])),
+        ("of a broadcast operand of two axes", &x + of(F32, &[1, 6])),
+        ("a conversion", x.astype(I32)),
+        ("a conversion to another dtype", x.astype(I16)),
+        ("a view of a function", x.exp().t()),
+        ("another view", x.exp().flip(0)),
+        ("a view of another axis", x.exp().flip(1)),
+        ("a slice of a function", x.exp().slice(s![1.., ..])),
+        ("a slice elsewhere", x.exp().slice(s![..3, ..])),
+        ("a reshape that copies", x.t().exp().reshape([24])),
+        ("to another shape", x.t().exp().reshape([3, 8])),
+        ("a reduction", x.sum(0)),
+        ("along another axis", x.sum(1)),
+        ("along both", x.sum(..)),
+        ("by another function", x.max(0)),
+        ("the position of the smallest", x.argmin(0)),
+        ("the position of the largest", x.argmax(0)),
+        ("a product", square.matmul(&other_square)),
+        ("of one operand twice", square.matmul(&square)),
+        ("of a transposed operand", square.matmul(other_square.t())),
+        ("a take", x.take(&i, 0)),
+        ("along another axis", x.take(&i, 1)),
+        ("that clips", x.take_clip(&i, 0)),
+        ("that wraps", x.take_wrap(&i, 0)),
+        ("by other indices", x.take(&j, 0)),
+        ("of a computed index", x.take(&i + 0, 0)),
+        ("a concat", three(0)),
+        ("along another axis", three(1)),
+        ("of two parts", concat([&square, &other_square], 0)),
+        ("in another order", concat([&other_square, &square, &square], 0)),
+    ]
+}
+
+#[test]
+fn structures_that_differ_have_keys_that_differ() {
+    let all = variants();
+    let keys: Vec<Vec<u64>> = all.iter().map(|(_, e)| key(&[e])).collect();
+    for i in 0..all.len() {
+        for k in 0..i {
+            // a copy by a view that says nothing is the array itself
+            assert!(keys[i] != keys[k], "{} ({i}) and {} ({k}) have one key", all[i].0, all[k].0);
+        }
+    }
+}
+
+#[test]
+fn what_is_bound_is_not_in_the_key() {
+    let build = |x: &Array, y: &Array, number: f64, seed: u64| {
+        let index = (x.slice(s![.., 0]).astype(I32)).clip(0, 3);
+        (x * number + y.exp()).take(index, 0) - Rng::new(seed).uniform([4, 6], F32) * 3.25
+    };
+    let (x, y, z) = (of(F32, &[4, 6]), of(F32, &[4, 6]), of(F32, &[5, 6]));
+    let first = key(&[&build(&x, &y, 2.0, 1)]);
+    assert!(first == key(&[&build(&y, &x, 2.0, 1)]), "buffers are bound");
+    assert!(first == key(&[&build(&x, &y, 7.5, 1)]), "numbers are bound");
+    assert!(first == key(&[&build(&x, &y, 2.0, 9)]), "seeds are bound");
+    let part = |from| z.slice(s![from..from + 4, ..]).eval().unwrap();
+    let (low, high) = (build(&part(0), &y, 2.0, 1), build(&part(1), &y, 2.0, 1));
+    assert!(key(&[&low]) == key(&[&high]), "offsets are bound");
+    // but which of them are equal is structure: an equal number needs one slot
+    assert!(first != key(&[&build(&x, &y, 3.25, 1)]));
+    assert!(first != key(&[&build(&x, &x, 2.0, 1)]));
+}
+
+#[test]
+fn results_are_part_of_the_key() {
+    let x = of(F32, &[4]);
+    let (a, b) = (x.exp(), x.exp().sin());
+    let keys = [key(&[&a]), key(&[&b]), key(&[&a, &b]), key(&[&b, &a]), key(&[&a, &a])];
+    for i in 0..keys.len() {
+        for k in 0..i {
+            assert!(keys[i] != keys[k], "{i} and {k}");
+        }
+    }
+}
