@@ -1,39 +1,63 @@
-// One kernel without an inner space. An invocation computes UNITS consecutive elements, so that a packed word of narrow
-// elements has one owner, or SPREAD elements a workgroup's width apart, whose loads are under way together. The
-// generator replaces the slots; what stands in them here keeps this file valid.
+// Elementwise kernels: one value after another for each index of `outer`, then stores. There is no inner space.
+//
+// The generator writes what this file calls: `load_element` finds an element's place in each operand and loads what
+// needs no computed index; `store_element` computes the rest and stores it. It takes one of the entry points below.
 
-// slot: bindings
-@group(0) @binding(0) var<storage, read> b0: array<u32>;
-@group(0) @binding(1) var<storage, read_write> b1: array<u32>;
-@group(1) @binding(0) var<uniform> params: array<vec4<u32>, 64>;
-const UNITS = 1u;
-const SPREAD = 1u;
+// block: written by the generator
+struct Element {
+    index: u32,
+}
+fn load_element(index: u32) -> Element {
+    return Element(index);
+}
+// `unit` is the element's number within the invocation's run; `is_last` holds at the last element that there is.
+fn store_element(element: Element, unit: u32, is_last: bool) {
+}
+// Consecutive elements that one invocation takes, so that a packed word of narrow elements has one owner.
+const RUN = 1u;
+// How far apart the elements lie that one invocation has under way at once.
+const DISTANCE = 256u;
 // end
 
-// A zero that no compiler knows. Not the first word of the parameters: Mesa may inline that one as a constant.
-fn cp_zero() -> u32 {
-    return params[3].x;
-}
-
-// slot: library
-// end
-
-// The linear number of a workgroup of a folded grid.
-fn group_index(id: vec3<u32>) -> u32 {
-    return (id.z * params[1].z + id.y) * params[1].y + id.x + params[1].w;
-}
-
+// block: main
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = (group_index(id) * 256u * SPREAD + lane) * UNITS;
-    let count = params[0].y;
-    // slot: elements
-    for (var unit = 0u; unit < UNITS; unit = unit + 1u) {
+    let count = params.header.outer_size;
+    let first = (group_index(id) * 256u + lane) * RUN;
+    for (var unit = 0u; unit < RUN; unit = unit + 1u) {
         let index = first + unit;
         if index >= count {
             break;
         }
-        b1[index] = b0[index];
+        store_element(load_element(index), unit, index + 1u == count);
     }
-    // end
 }
+// end
+
+// block: main_four_in_flight
+// Four elements, whose loads are under way together: neighbours (RUN is 4, DISTANCE 1) where a word needs one owner,
+// else a workgroup's width apart (RUN is 1, DISTANCE 256), so that neighbouring invocations read neighbouring elements.
+@compute @workgroup_size(256)
+fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let count = params.header.outer_size;
+    let last = count - 1u;
+    let first = group_index(id) * 1024u + lane * RUN;
+    // past the end the last element is loaded again and not stored
+    let element0 = load_element(min(first, last));
+    let element1 = load_element(min(first + DISTANCE, last));
+    let element2 = load_element(min(first + 2u * DISTANCE, last));
+    let element3 = load_element(min(first + 3u * DISTANCE, last));
+    if first < count {
+        store_element(element0, 0u, first == last);
+    }
+    if first + DISTANCE < count {
+        store_element(element1, 1u, first + DISTANCE == last);
+    }
+    if first + 2u * DISTANCE < count {
+        store_element(element2, 2u, first + 2u * DISTANCE == last);
+    }
+    if first + 3u * DISTANCE < count {
+        store_element(element3, 3u, first + 3u * DISTANCE == last);
+    }
+}
+// end

@@ -1,91 +1,263 @@
-// Σ over k of a[m, k] · b[k, n], batched: a workgroup computes PARTS × PARTS tiles of 64 × 64, an invocation 4 × 4 of each.
-// Tiles of 16 along k go through workgroup memory. Both operands have any strides; edges are filled with zeros.
+// Σ over k of a[m, k] · b[k, n] for a batch of matrices. Tiles of 16 along k go through workgroup memory; an invocation
+// computes blocks of 4 × 4 of the product. Both operands have any strides; what lies outside of them counts as 0.
+//
+// The generator writes what this file calls, and takes one of the entry points below: a workgroup computes a tile of
+// 64 × 64 of the product, or of 128 × 128, which reads each operand half as often.
 
-// slot: bindings
-@group(0) @binding(0) var<storage, read> b0: array<u32>;
-@group(0) @binding(1) var<storage, read> b1: array<u32>;
-@group(0) @binding(2) var<storage, read_write> b2: array<u32>;
-@group(1) @binding(0) var<uniform> params: array<vec4<u32>, 64>;
-alias T = u32;
-const PARTS = 1u;
+// block: written by the generator
+// The type in which the product is computed.
+alias T = f32;
+// Tiles of 64 along a side of what a workgroup computes.
+const PARTS = 2u;
+// Where a matrix of a batch begins in each operand.
+struct Matrices {
+    a: u32,
+    b: u32,
+}
+fn place_matrices(batch: u32) -> Matrices {
+    return Matrices(0u, 0u);
+}
+// Where column `k` of a begins, given where the matrix does, and how far its elements lie apart.
+fn place_column_a(matrix: u32, k: u32) -> u32 {
+    return matrix + k;
+}
+fn stride_a() -> u32 {
+    return params.header.inner_size;
+}
+fn load_a(at: u32) -> T {
+    return T(at);
+}
+// Where row `k` of b begins, given where the matrix does, and how far its elements lie apart.
+fn place_row_b(matrix: u32, k: u32) -> u32 {
+    return matrix + k * params.header.matrix_columns;
+}
+fn stride_b() -> u32 {
+    return 1u;
+}
+fn load_b(at: u32) -> T {
+    return T(at);
+}
+// The epilogue: computes what follows the product at an index of `outer`, and stores it.
+fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
+}
 // end
 
+// Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row; a step along k has 16 · PARTS of
+// these vectors.
 var<workgroup> tile_a: array<vec4<T>, 256u * PARTS>;
 var<workgroup> tile_b: array<vec4<T>, 256u * PARTS>;
 
-// A zero that no compiler knows. Not the first word of the parameters: Mesa may inline that one as a constant.
-fn cp_zero() -> u32 {
-    return params[3].x;
+// Four rows from `first` on of the column of a that begins at `column`.
+fn fetch_a(column: u32, first: u32) -> vec4<T> {
+    let rows = params.header.matrix_rows;
+    let stride = stride_a();
+    var four = vec4<T>();
+    if first < rows {
+        four.x = load_a(column + first * stride);
+    }
+    if first + 1u < rows {
+        four.y = load_a(column + (first + 1u) * stride);
+    }
+    if first + 2u < rows {
+        four.z = load_a(column + (first + 2u) * stride);
+    }
+    if first + 3u < rows {
+        four.w = load_a(column + (first + 3u) * stride);
+    }
+    return four;
 }
 
-// slot: library
+// Four columns from `first` on of the row of b that begins at `row`.
+fn fetch_b(row: u32, first: u32) -> vec4<T> {
+    let columns = params.header.matrix_columns;
+    let stride = stride_b();
+    var four = vec4<T>();
+    if first < columns {
+        four.x = load_b(row + first * stride);
+    }
+    if first + 1u < columns {
+        four.y = load_b(row + (first + 1u) * stride);
+    }
+    if first + 2u < columns {
+        four.z = load_b(row + (first + 2u) * stride);
+    }
+    if first + 3u < columns {
+        four.w = load_b(row + (first + 3u) * stride);
+    }
+    return four;
+}
+
+// 4 × 4 elements of the product, a row a vector.
+struct Block {
+    row0: vec4<T>,
+    row1: vec4<T>,
+    row2: vec4<T>,
+    row3: vec4<T>,
+}
+
+// Adds one step along k: four elements of a column of a times four of a row of b.
+fn add_step(sum: Block, a: vec4<T>, b: vec4<T>) -> Block {
+    return Block(sum.row0 + a.x * b, sum.row1 + a.y * b, sum.row2 + a.z * b, sum.row3 + a.w * b);
+}
+
+// What a workgroup computes, and what each of its invocations fetches.
+struct Task {
+    batch: u32,
+    // Whether the workgroup lies past the end. It computes the last matrix again, so that every barrier is reached by
+    // all, and stores nothing.
+    is_past_end: bool,
+    // The first row and column of the workgroup's part of the product.
+    row: u32,
+    column: u32,
+    // The steps along k that the invocation fetches of a and of b, and which of the vectors of such a step.
+    a_k: u32,
+    a_vector: u32,
+    b_k: u32,
+    b_vector: u32,
+}
+
+fn find_task(group: u32, lane: u32) -> Task {
+    let side = 64u * PARTS;
+    let m = params.header.matrix_rows;
+    let n = params.header.matrix_columns;
+    let tiles_m = (m + side - 1u) / side;
+    let tiles_n = (n + side - 1u) / side;
+    let batches = params.header.outer_size / (m * n);
+    let wanted = group / tiles_n / tiles_m;
+    var task: Task;
+    task.batch = min(wanted, batches - 1u);
+    task.is_past_end = wanted >= batches;
+    task.row = (group / tiles_n) % tiles_m * side;
+    task.column = group % tiles_n * side;
+    // neighbouring invocations fetch along the axis in which the operand is contiguous
+    let a_along_k = (params.header.contiguous_along_k & 1u) != 0u;
+    let b_along_k = (params.header.contiguous_along_k & 2u) != 0u;
+    task.a_k = select(lane / 16u, lane % 16u, a_along_k);
+    task.a_vector = select(lane % 16u, lane / 16u, a_along_k);
+    task.b_k = select(lane / 16u, lane % 16u, b_along_k);
+    task.b_vector = select(lane % 16u, lane / 16u, b_along_k);
+    return task;
+}
+
+// block: main
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let task = find_task(group_index(id), lane);
+    let matrices = place_matrices(task.batch);
+    let k_end = params.header.inner_size;
+    let ty = lane / 16u;
+    let tx = lane % 16u;
+    var block: Block;
+    for (var k_first = 0u; k_first < k_end; k_first = k_first + 16u) {
+        var a = vec4<T>();
+        if k_first + task.a_k < k_end {
+            a = fetch_a(place_column_a(matrices.a, k_first + task.a_k), task.row + task.a_vector * 4u);
+        }
+        tile_a[task.a_k * 16u + task.a_vector] = a;
+        var b = vec4<T>();
+        if k_first + task.b_k < k_end {
+            b = fetch_b(place_row_b(matrices.b, k_first + task.b_k), task.column + task.b_vector * 4u);
+        }
+        tile_b[task.b_k * 16u + task.b_vector] = b;
+        workgroupBarrier();
+        // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
+        for (var k = 0u; k < 16u; k = k + 4u) {
+            block = add_step(block, tile_a[k * 16u + ty], tile_b[k * 16u + tx]);
+            block = add_step(block, tile_a[(k + 1u) * 16u + ty], tile_b[(k + 1u) * 16u + tx]);
+            block = add_step(block, tile_a[(k + 2u) * 16u + ty], tile_b[(k + 2u) * 16u + tx]);
+            block = add_step(block, tile_a[(k + 3u) * 16u + ty], tile_b[(k + 3u) * 16u + tx]);
+        }
+        workgroupBarrier();
+    }
+
+    var sums = array<vec4<T>, 4>(block.row0, block.row1, block.row2, block.row3);
+    for (var e = 0u; e < 16u; e = e + 1u) {
+        let row = task.row + ty * 4u + e / 4u;
+        let column = task.column + tx * 4u + e % 4u;
+        if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
+            let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
+            store_element(index, sums[e / 4u][e % 4u], e % 4u, column + 1u == params.header.matrix_columns);
+        }
+    }
+}
 // end
 
-// The linear number of a workgroup of a folded grid.
-fn group_index(id: vec3<u32>) -> u32 {
-    return (id.z * params[1].z + id.y) * params[1].y + id.x + params[1].w;
+// block: main_128
+// Four blocks, 64 rows or columns apart.
+struct Blocks {
+    upper_left: Block,
+    upper_right: Block,
+    lower_left: Block,
+    lower_right: Block,
+}
+
+fn add_step_of_all(sums: Blocks, k: u32, ty: u32, tx: u32) -> Blocks {
+    let upper = tile_a[2u * k * 16u + ty];
+    let lower = tile_a[(2u * k + 1u) * 16u + ty];
+    let left = tile_b[2u * k * 16u + tx];
+    let right = tile_b[(2u * k + 1u) * 16u + tx];
+    return Blocks(
+        add_step(sums.upper_left, upper, left),
+        add_step(sums.upper_right, upper, right),
+        add_step(sums.lower_left, lower, left),
+        add_step(sums.lower_right, lower, right),
+    );
 }
 
 @compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let k = params[1].x;
-    let m = params[2].y;
-    let n = params[2].z;
-    let side = 64u * PARTS;
-    let tiles_n = (n + side - 1u) / side;
-    let tiles_m = (m + side - 1u) / side;
-    let group = group_index(id);
-    let row_first = (group / tiles_n) % tiles_m * side;
-    let col_first = group % tiles_n * side;
-    // the grid's last layer may have workgroups past the end: they compute the last matrix again and store nothing
-    let batches = params[0].y / (m * n);
-    let batch_wanted = group / tiles_n / tiles_m;
-    let batch = min(batch_wanted, batches - 1u);
-
-    // which four elements a lane fetches: along the operand's contiguous axis, as the host says
-    let a_along_k = (params[2].w & 1u) != 0u;
-    let b_along_k = (params[2].w & 2u) != 0u;
-    let a_k = select(lane / 16u, lane % 16u, a_along_k);
-    let a_row = select(lane % 16u, lane / 16u, a_along_k);
-    let b_k = select(lane / 16u, lane % 16u, b_along_k);
-    let b_col = select(lane % 16u, lane / 16u, b_along_k);
-    // slot: batch
-    // end
-
+fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let task = find_task(group_index(id), lane);
+    let matrices = place_matrices(task.batch);
+    let k_end = params.header.inner_size;
     let ty = lane / 16u;
     let tx = lane % 16u;
-    // slot: zero
-    var acc0 = vec4<T>();
-    // end
-    for (var k_first = 0u; k_first < k; k_first = k_first + 16u) {
-        // slot: fetch
-        tile_a[lane] = vec4<T>(b0[row_first + a_k + a_row]);
-        tile_b[lane] = vec4<T>(b1[col_first + b_k + b_col]);
-        // end
+    var blocks: Blocks;
+    for (var k_first = 0u; k_first < k_end; k_first = k_first + 16u) {
+        var upper = vec4<T>();
+        var lower = vec4<T>();
+        if k_first + task.a_k < k_end {
+            let column = place_column_a(matrices.a, k_first + task.a_k);
+            upper = fetch_a(column, task.row + task.a_vector * 4u);
+            lower = fetch_a(column, task.row + task.a_vector * 4u + 64u);
+        }
+        tile_a[2u * task.a_k * 16u + task.a_vector] = upper;
+        tile_a[(2u * task.a_k + 1u) * 16u + task.a_vector] = lower;
+        var left = vec4<T>();
+        var right = vec4<T>();
+        if k_first + task.b_k < k_end {
+            let row = place_row_b(matrices.b, k_first + task.b_k);
+            left = fetch_b(row, task.column + task.b_vector * 4u);
+            right = fetch_b(row, task.column + task.b_vector * 4u + 64u);
+        }
+        tile_b[2u * task.b_k * 16u + task.b_vector] = left;
+        tile_b[(2u * task.b_k + 1u) * 16u + task.b_vector] = right;
         workgroupBarrier();
-        for (var k_tile = 0u; k_tile < 16u; k_tile = k_tile + 4u) {
-            // slot: product
-            for (var kk = k_tile; kk < k_tile + 4u; kk = kk + 1u) {
-                acc0 = acc0 + tile_a[kk * 16u + ty].x * tile_b[kk * 16u + tx];
-            }
-            // end
+        // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
+        for (var k = 0u; k < 16u; k = k + 4u) {
+            blocks = add_step_of_all(blocks, k, ty, tx);
+            blocks = add_step_of_all(blocks, k + 1u, ty, tx);
+            blocks = add_step_of_all(blocks, k + 2u, ty, tx);
+            blocks = add_step_of_all(blocks, k + 3u, ty, tx);
         }
         workgroupBarrier();
     }
 
-    // slot: sums
-    let acc = array<vec4<T>, 1>(acc0);
-    // end
-    for (var e = 0u; e < 16u * PARTS * PARTS; e = e + 1u) {
-        let part = e / 4u % PARTS;
-        let line = e / (4u * PARTS);
-        let row = row_first + line / 4u * 64u + ty * 4u + line % 4u;
-        let col = col_first + part * 64u + tx * 4u + e % 4u;
-        if row < m && col < n && batch_wanted < batches {
-            let index = (batch * m + row) * n + col;
-            // slot: element
-            b2[index] = acc0.x;
-            // end
+    // a row of four columns on the left, then the four on the right, before the next row
+    var sums = array<vec4<T>, 16>(
+        blocks.upper_left.row0, blocks.upper_right.row0, blocks.upper_left.row1, blocks.upper_right.row1,
+        blocks.upper_left.row2, blocks.upper_right.row2, blocks.upper_left.row3, blocks.upper_right.row3,
+        blocks.lower_left.row0, blocks.lower_right.row0, blocks.lower_left.row1, blocks.lower_right.row1,
+        blocks.lower_left.row2, blocks.lower_right.row2, blocks.lower_left.row3, blocks.lower_right.row3,
+    );
+    for (var e = 0u; e < 64u; e = e + 1u) {
+        let half = e / 4u % 2u;
+        let line = e / 8u;
+        let row = task.row + line / 4u * 64u + ty * 4u + line % 4u;
+        let column = task.column + half * 64u + tx * 4u + e % 4u;
+        if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
+            let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
+            store_element(index, sums[e / 4u][e % 4u], e % 4u, column + 1u == params.header.matrix_columns);
         }
     }
 }
+// end

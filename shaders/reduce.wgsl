@@ -1,50 +1,99 @@
-// Reductions: LANES neighbouring invocations share one outer index; each folds every LANES-th inner element, then they
-// combine in a tree. It takes SPREAD of them at a time, so that their loads are under way together. With one lane (short rows, or kept axes that lie next to each other) there is no tree.
+// Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
+// `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
+// no tree. A workgroup has 256 invocations, and so 256 / LANES rows.
+//
+// The generator writes what this file calls, by means of `lib/fold.wgsl`, and takes one of the entry points below.
 
-// slot: bindings
-@group(0) @binding(0) var<storage, read> b0: array<u32>;
-@group(0) @binding(1) var<storage, read_write> b1: array<u32>;
-@group(1) @binding(0) var<uniform> params: array<vec4<u32>, 64>;
+// block: written by the generator
 const LANES = 1u;
-const SPREAD = 1u;
+// What is known of a row: its places in the operands, and values of which there is one a row.
+struct Row {
+    index: u32,
+}
+struct Element {
+    index: u32,
+}
+struct Folds {
+    count: u32,
+}
+fn load_row(index: u32) -> Row {
+    return Row(index);
+}
+fn load_element(row: Row, index: u32) -> Element {
+    return Element(index);
+}
+fn start() -> Folds {
+    return Folds(0u);
+}
+// Computes the values of an element and takes them into the folds. `step` counts the lane's elements from 1.
+fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
+    return Folds(before.count + 1u);
+}
+// Combines what the lanes have; every lane gets the result in its row.
+fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
+    return before;
+}
+// Computes what follows the reductions, and stores it.
+fn store_row(row: Row) {
+}
 // end
 
-// A zero that no compiler knows. Not the first word of the parameters: Mesa may inline that one as a constant.
-fn cp_zero() -> u32 {
-    return params[3].x;
-}
-
-// slot: library
-// end
-
-// The linear number of a workgroup of a folded grid.
-fn group_index(id: vec3<u32>) -> u32 {
-    return (id.z * params[1].z + id.y) * params[1].y + id.x + params[1].w;
-}
-
+// block: main
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
     let wanted = group_index(id) * (256u / LANES) + lane / LANES;
-    let count = params[0].y;
-    let inner = params[1].x;
-    // lanes past the end repeat the last index, so that every barrier is reached by all
-    let index = min(wanted, count - 1u);
-    // slot: before
-    var a0 = 0u;
-    // end
+    let count = params.header.outer_size;
+    let inner = params.header.inner_size;
+    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    let row = load_row(min(wanted, count - 1u));
+    var folds = start();
     var step = 0u;
-    for (var first = place; first < inner; first = first + LANES * SPREAD) {
-        // slot: element
+    for (var index = place; index < inner; index = index + LANES) {
         step = step + 1u;
-        a0 = a0 + b0[first];
-        // end
+        folds = accumulate(folds, row, load_element(row, index), step);
     }
-    // slot: combine
-    // end
+    let finished = finish(row, folds, lane, place);
     if place == 0u && wanted < count {
-        // slot: after
-        b1[index] = a0;
-        // end
+        store_row(finished);
     }
 }
+// end
+
+// block: main_four_in_flight
+// The same with four elements at a time, so that their loads are under way together.
+@compute @workgroup_size(256)
+fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = lane % LANES;
+    let wanted = group_index(id) * (256u / LANES) + lane / LANES;
+    let count = params.header.outer_size;
+    let inner = params.header.inner_size;
+    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    let row = load_row(min(wanted, count - 1u));
+    var folds = start();
+    var step = 0u;
+    for (var first = place; first < inner; first = first + 4u * LANES) {
+        // past the end the last element is loaded again and not used
+        let last = inner - 1u;
+        let element0 = load_element(row, first);
+        let element1 = load_element(row, min(first + LANES, last));
+        let element2 = load_element(row, min(first + 2u * LANES, last));
+        let element3 = load_element(row, min(first + 3u * LANES, last));
+        folds = accumulate(folds, row, element0, step + 1u);
+        if first + LANES < inner {
+            folds = accumulate(folds, row, element1, step + 2u);
+        }
+        if first + 2u * LANES < inner {
+            folds = accumulate(folds, row, element2, step + 3u);
+        }
+        if first + 3u * LANES < inner {
+            folds = accumulate(folds, row, element3, step + 4u);
+        }
+        step = step + 4u;
+    }
+    let finished = finish(row, folds, lane, place);
+    if place == 0u && wanted < count {
+        store_row(finished);
+    }
+}
+// end

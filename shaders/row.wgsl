@@ -1,48 +1,82 @@
 // A row kernel: LANES neighbouring invocations hold one row (all of `inner`), HELD elements each, and go over it in
-// passes; between two passes lie reductions. Main memory is read once. A lane owns UNITS consecutive elements at a
-// time, so that a packed word of narrow elements has one owner.
+// passes; each pass ends in reductions whose results the next one takes, and the last one stores. What a later pass
+// needs of an element is kept by the lane that computed it, so that main memory is read once. A lane takes RUN
+// consecutive elements at a time, so that a packed word of narrow elements has one owner.
+//
+// The generator writes what this file calls, by means of `lib/fold.wgsl`, and the block `pass` once for each pass but
+// the last.
 
-// slot: bindings
-@group(0) @binding(0) var<storage, read> b0: array<u32>;
-@group(0) @binding(1) var<storage, read_write> b1: array<u32>;
-@group(1) @binding(0) var<uniform> params: array<vec4<u32>, 64>;
+// block: written by the generator
 const LANES = 32u;
 const HELD = 4u;
-const UNITS = 1u;
+const RUN = 1u;
+// What is known of a row: its places in the operands, and values of which there is one a row.
+struct Row {
+    index: u32,
+}
+struct Folds_PASS {
+    count: u32,
+}
+fn load_row(index: u32) -> Row {
+    return Row(index);
+}
+fn start_PASS() -> Folds_PASS {
+    return Folds_PASS(0u);
+}
+// Computes the pass's values of an element, keeps what later passes need, and takes into the folds what they fold.
+fn accumulate_PASS(before: Folds_PASS, row: Row, index: u32, held: u32) -> Folds_PASS {
+    return before;
+}
+// Combines what the lanes have, and computes what there is one of a row from it; every lane gets it in its row.
+fn finish_PASS(before: Row, folds: Folds_PASS, lane: u32, place: u32) -> Row {
+    return before;
+}
+// The passes, one after another.
+fn reduce_passes(before: Row, lane: u32, place: u32) -> Row {
+    return reduce_pass_PASS(before, lane, place);
+}
+// Computes the last pass's values of an element, and stores those of which there is one an element.
+fn store_element(row: Row, index: u32, held: u32, is_last: bool) {
+}
+fn store_row(row: Row) {
+}
 // end
 
-// A zero that no compiler knows. Not the first word of the parameters: Mesa may inline that one as a constant.
-fn cp_zero() -> u32 {
-    return params[3].x;
-}
-
-// slot: library
-// end
-
-// The linear number of a workgroup of a folded grid.
-fn group_index(id: vec3<u32>) -> u32 {
-    return (id.z * params[1].z + id.y) * params[1].y + id.x + params[1].w;
-}
-
-// The inner index of a lane's element.
+// The index in `inner` of a lane's element number `held`.
 fn inner_index(place: u32, held: u32) -> u32 {
-    return (place + LANES * (held / UNITS)) * UNITS + held % UNITS;
+    return (place + LANES * (held / RUN)) * RUN + held % RUN;
 }
+
+// block: pass
+fn reduce_pass_PASS(row: Row, lane: u32, place: u32) -> Row {
+    var folds = start_PASS();
+    for (var held = 0u; held < HELD; held = held + 1u) {
+        let index = inner_index(place, held);
+        if index < params.header.inner_size {
+            folds = accumulate_PASS(folds, row, index, held);
+        }
+    }
+    return finish_PASS(row, folds, lane, place);
+}
+// end
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
     let wanted = group_index(id) * (256u / LANES) + lane / LANES;
-    let count = params[0].y;
-    let inner = params[1].x;
+    let count = params.header.outer_size;
+    let inner = params.header.inner_size;
     // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
-    let index = min(wanted, count - 1u);
-    // slot: passes
-    for (var held = 0u; held < HELD; held = held + 1u) {
-        let j = inner_index(place, held);
-        if j < inner && wanted < count {
-            b1[index * inner + j] = b0[index * inner + j];
+    let row = reduce_passes(load_row(min(wanted, count - 1u)), lane, place);
+    if wanted < count {
+        for (var held = 0u; held < HELD; held = held + 1u) {
+            let index = inner_index(place, held);
+            if index < inner {
+                store_element(row, index, held, index + 1u == inner);
+            }
+        }
+        if place == 0u {
+            store_row(row);
         }
     }
-    // end
 }

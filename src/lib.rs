@@ -66,7 +66,7 @@
 //! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
 //! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `price.rs` what nodes cost; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
 //! | 6 | `cpu/` | `compile.rs` kernel to `program.rs` (registers: `arena.rs`), which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool; `threads.rs` who shares the work | f16 at a store; a slow kernel |
-//! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the text around and inside `shaders/*.wgsl` (`access.rs` loads and stores, `body.rs` statements, `library.rs` what is taken of `shaders/lib/`); from the top: `dispatch.rs` kernel to dispatches, `transfer.rs` copies to and from the host, `device.rs` the open device, `batch.rs` submission, `pipelines.rs` compiled kernels, `memory.rs` the pool, `connection.rs` errors, polling and waiting, `adapter.rs` which GPUs there are; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
+//! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the functions that `shaders/*.wgsl` call, written for each kernel (`declare.rs` bindings and parameters, `access.rs` one element of an operand, `place.rs` where it lies, `body.rs` values, `fold.rs` reductions, then a file a kind of kernel; `library.rs` what is taken of `shaders/lib/`); from the top: `dispatch.rs` kernel to dispatches, `transfer.rs` copies to and from the host, `device.rs` the open device, `batch.rs` submission, `pipelines.rs` compiled kernels, `memory.rs` the pool, `connection.rs` errors, polling and waiting, `adapter.rs` which GPUs there are; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
 //! | 7 | `device.rs` | the registry of devices | a new backend |
 //! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
 //! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
@@ -77,9 +77,10 @@
 //! | 9 | `io.rs`, `io/header.rs` | `.npy`; `io/replace.rs` how a file takes another's place | |
 //! | 9 | `testing.rs` | what the tests need and nobody else, behind the feature `testing` | |
 //!
-//! `shaders/` holds the WGSL: one complete file a kind of kernel, with slots that `gpu/wgsl/` fills; `shaders/lib/` the
-//! functions, by the same families as `math/` (`bits.wgsl`: comparisons and rounding on bits; `wide.wgsl`: i64, u64,
-//! f64; `pack.wgsl`: narrow types in words); `numerics.wgsl` the probe.
+//! `shaders/` holds the WGSL that runs: one file a kind of kernel, whose loops call small functions that `gpu/wgsl/` writes
+//! for each kernel; `shaders/lib/` what several share: `frame.wgsl` the header of the parameters, `fold.wgsl` the trees of
+//! reductions, and functions by the same families as `math/` (`bits.wgsl`: comparisons and rounding on bits; `int64.wgsl`,
+//! `f64.wgsl`; `pack.wgsl`: narrow types in words); `numerics.wgsl` the probe.
 //!
 //! # Numbers in formulas
 //!

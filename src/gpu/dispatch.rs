@@ -6,10 +6,10 @@ use super::batch::{Batch, BufferSlice, Checked};
 use super::connection::Connection;
 use super::device::driver_buffer;
 use super::memory::DriverBuffer;
-use super::params::{Column, ERROR_ID, FIRST_GROUP, GRID_X, GRID_Y, params};
+use super::params::{Column, params};
 use super::pipelines::Pipeline;
 use super::variant::{classify, matrix};
-use super::wgsl::{self, Access, Form, Slot, Variant, Words};
+use super::wgsl::{self, Access, Form, Header, Slot, Variant, Words};
 use crate::backend::Line;
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
@@ -88,11 +88,11 @@ fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
 /// The number of workgroups of a window. A workgroup has 256 invocations.
 fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
     match kernel.kind {
-        KernelKind::Elementwise => count.div_ceil(256 * (variant.units * variant.apart()) as usize),
+        KernelKind::Elementwise => count.div_ceil(256 * variant.elements_per_invocation() as usize),
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
         KernelKind::Matmul => {
             let (m, n) = matrix(&window.shape);
-            let side = 64 * variant.spread as usize;
+            let side = 64 * variant.tiles as usize;
             count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
         }
     }
@@ -156,12 +156,12 @@ impl<'a> Recorder<'a> {
             first: o.offset - bindings[*slot].offset as i64 / o.size,
         };
         let columns: SmallVec<[Column<'_>; 8]> = operands.iter().zip(&slots).map(column).collect();
-        let mut words = params(kernel, form, window, &columns, self.from.scalars, (count, inner))?;
+        let (mut header, words) = params(kernel, form, window, &columns, self.from.scalars, (count, inner))?;
         if form.checks {
-            words[ERROR_ID] = self.error_id(kernel, form);
+            header.error_id = self.error_id(kernel, form);
         }
         let groups = workgroups(kernel, &variant, window, count);
-        self.dispatch(&pipeline, &bound, words, groups as u64, &bindings)
+        self.dispatch(&pipeline, &bound, (header, words), groups as u64, &bindings)
     }
 
     /// The pipeline that runs a window. Bindings that invocations share become atomic.
@@ -208,7 +208,7 @@ impl<'a> Recorder<'a> {
         &mut self,
         pipeline: &Pipeline,
         bound: &[BufferSlice<'_>],
-        mut words: Vec<u32>,
+        (mut header, mut words): (Header, Vec<u32>),
         groups: u64,
         bindings: &[Binding<'_>],
     ) -> Result<()> {
@@ -219,9 +219,10 @@ impl<'a> Recorder<'a> {
             let x = left.min(max);
             let y = left.div_ceil(x).min(max);
             let z = left.div_ceil(x * y).min(max);
-            words[GRID_X] = x as u32;
-            words[GRID_Y] = y as u32;
-            words[FIRST_GROUP] = mutant!(next_dispatch_starts_again, 0, first as u32);
+            header.grid_x = x as u32;
+            header.grid_y = y as u32;
+            header.first_group = mutant!(next_dispatch_starts_again, 0, first as u32);
+            header.write(&mut words);
             self.batch.record(self.connection, pipeline, bound, &words, [x as u32, y as u32, z as u32])?;
             for binding in bindings {
                 binding.buffer.last_batch.store(self.batch.serial(), Relaxed);

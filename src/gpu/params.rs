@@ -1,31 +1,10 @@
 //! The words of a dispatch's parameters: what the shader reads as the uniform `params`. `wgsl.rs` says where each lies.
 
 use super::variant::matrix;
-use super::wgsl::{Form, HEADER};
+use super::wgsl::{Form, HEADER, Header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
-
-// words of the header, see `HEADER`
-/// Elements of the window.
-const COUNT: usize = 1;
-/// Rows of the table that are outer axes, and inner ones.
-const OUTER_ROWS: usize = 2;
-const INNER_ROWS: usize = 3;
-/// Elements of the inner axes.
-const INNER_SIZE: usize = 4;
-/// Workgroups of the dispatch along x and y.
-pub(super) const GRID_X: usize = 5;
-pub(super) const GRID_Y: usize = 6;
-/// The number of the dispatch's first workgroup, where one grid is too small for all.
-pub(super) const FIRST_GROUP: usize = 7;
-/// The id under which the first gather notes a bad index.
-pub(super) const ERROR_ID: usize = 8;
-/// Rows and columns of a matrix product.
-const MATRIX_ROWS: usize = 9;
-const MATRIX_COLUMNS: usize = 10;
-/// Of a matrix product, bit 0 (1): whether neighbours along the summed axis are neighbours in the first (second) operand.
-const MATRIX_FLAGS: usize = 11;
 
 /// A load or a store as a column of the table of strides.
 pub(super) struct Column<'a> {
@@ -38,8 +17,8 @@ fn internal(kernel: &Kernel, detail: String) -> Error {
     Error::new(ErrorKind::Internal, kernel.name, detail, None)
 }
 
-/// The parameters of a window but for the words that are only known when it is recorded: grid and error id. `inner` is the
-/// number of elements of the inner axes.
+/// The parameters of a window: the header, but for what is only known when it is recorded (grid and error id), and the
+/// words, whose first are to be the header's. `inner` is the number of elements of the inner axes.
 pub(super) fn params(
     kernel: &Kernel,
     form: &Form,
@@ -47,22 +26,24 @@ pub(super) fn params(
     columns: &[Column<'_>],
     scalars: &[u64],
     (count, inner): (usize, usize),
-) -> Result<Vec<u32>> {
+) -> Result<(Header, Vec<u32>)> {
     let matmul = kernel.kind == KernelKind::Matmul;
     // a product's table has a row for batches, and every table one row at least
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
     let inner_rows = kernel.inner.len().max(1);
     let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
-    p[COUNT] = count as u32;
-    p[OUTER_ROWS] = outer_rows as u32;
-    p[INNER_ROWS] = inner_rows as u32;
-    p[INNER_SIZE] = inner as u32;
+    let mut header = Header {
+        outer_size: count as u32,
+        outer_rank: outer_rows as u32,
+        inner_rank: inner_rows as u32,
+        inner_size: inner as u32,
+        ..Header::default()
+    };
     if matmul {
         let (m, n) = matrix(&window.shape);
-        p[MATRIX_ROWS] = m as u32;
-        p[MATRIX_COLUMNS] = n as u32;
         let along_k = |c: &Column<'_>| c.strides.last().is_some_and(|s| s.abs() == 1);
-        p[MATRIX_FLAGS] = along_k(&columns[0]) as u32 | (along_k(&columns[1]) as u32) << 1;
+        (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
+        header.contiguous_along_k = along_k(&columns[0]) as u32 | (along_k(&columns[1]) as u32) << 1;
     }
     let mut at = HEADER;
     for n in &form.scalars {
@@ -81,7 +62,7 @@ pub(super) fn params(
         at += 2;
     }
     write_table(&mut p, kernel, form, window, columns, outer_rows);
-    Ok(p)
+    Ok((header, p))
 }
 
 /// Writes the table of extents and strides, and the offset of each column.

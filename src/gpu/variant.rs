@@ -1,20 +1,24 @@
-//! In which class of text a kernel falls: what of its run-time facts is text after all.
+//! Specialises a kernel's shader: the few run-time facts (lanes, packing, bindings, the number of axes) that are
+//! compiled into it instead of passed as parameters.
 
-use super::wgsl::{self, Access, Form, How, Slot, Variant, Words};
+use super::wgsl::{self, Access, Axes, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Window};
 use smallvec::SmallVec;
 
-/// Indices from which a kernel has several loads under way in each invocation.
-const SPREAD_FROM: usize = 1 << 18;
-/// The most that compiling such a kernel's values once may cost: its text has them four times.
-const SPREAD_COST: u32 = 64;
+/// Indices from which a kernel is large: it has several loads under way in each invocation, and a text of its own for
+/// one and for two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100):
+/// with fewer elements than that, one an invocation has all loads under way already, and each further text would cost
+/// 20 ms or more of compiling in programs that meet many layouts of small arrays.
+const LARGE: usize = 1 << 18;
+/// The most that compiling a kernel's values once may cost for several loads under way: a compiler sees them four times.
+const IN_FLIGHT_COST: u32 = 64;
 
 /// Tiles of 128 × 128 from which a product is made of those.
 const LARGE_TILES: usize = 128;
 
-/// The class of a window. `targets` are the strides and offsets of the stores, `slots` the binding of each load and
-/// store; a binding that invocations share becomes atomic.
+/// The specialisation for a window. `targets` are the strides and offsets of the stores, `slots` the binding of each load
+/// and store; a binding that invocations share becomes atomic.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,
@@ -38,39 +42,20 @@ pub(super) fn classify(
         _ => (1, 1),
     };
     let n = kernel.loads.len();
-    let mut units = 1;
-    let mut stores: SmallVec<[(u8, How); 2]> = SmallVec::new();
-    for (i, s) in kernel.stores.iter().enumerate() {
-        let shift = wgsl::packing(s.dtype);
-        let how = match shift {
-            0 => How::Direct,
-            _ if form.checks => How::Atomic,
-            _ if owns(kernel, s.value, window, targets[i], 1 << shift) => {
-                units = units.max(1 << shift);
-                How::Owned
-            }
-            _ => How::Atomic,
-        };
-        if how == How::Atomic {
-            kinds[slots[n + i]].access = Access::Atomic;
-        }
-        stores.push((slots[n + i] as u8, how));
-    }
-    for (slot, how) in &mut stores {
-        // a word collected by its owner cannot go into a binding whose words are merged
-        if *how == How::Owned && kinds[*slot as usize].access == Access::Atomic {
-            *how = How::Atomic;
-        }
-    }
+    let (stores, mut run) = store_modes(kernel, form, window, targets, &slots[n..], kinds);
+    let indices = window.shape.iter().product::<usize>().saturating_mul(inner);
+    let is_large = indices >= LARGE;
     // a large kernel waits for memory: several loads at once. A long one would only become longer
-    let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty() && kernel.compile_cost() <= SPREAD_COST;
-    let many = window.shape.iter().product::<usize>().saturating_mul(inner) >= SPREAD_FROM;
-    let spread = match kernel.kind {
-        KernelKind::Elementwise | KernelKind::Reduce(_) if simple && many && inner > 0 => {
-            units = if units > 1 { 4 } else { 1 };
+    let simple = kernel.values.len() <= 32 && !kernel.loads.is_empty() && kernel.compile_cost() <= IN_FLIGHT_COST;
+    let in_flight = match kernel.kind {
+        KernelKind::Elementwise | KernelKind::Reduce(_) if simple && is_large && inner > 0 => {
+            run = if run > 1 { 4 } else { 1 };
             4
         }
-        // a larger tile reads less, if there are enough of them; two of 8-byte types do not fit workgroup memory
+        _ => 1,
+    };
+    // a larger tile reads less, if there are enough of them; two of 8-byte types do not fit workgroup memory
+    let tiles = match kernel.kind {
         KernelKind::Matmul if kernel.values.first().is_some_and(|v| v.compute().size() == 4) => {
             let (m, n) = matrix(&window.shape);
             let tiles = window.shape.iter().product::<usize>() / (m * n).max(1) * (m / 128) * (n / 128);
@@ -78,6 +63,12 @@ pub(super) fn classify(
         }
         _ => 1,
     };
+    let axes = |count: usize| match count {
+        0..=1 if is_large => Axes::One,
+        2 if is_large => Axes::Two,
+        _ => Axes::Any,
+    };
+    let axes = [axes(window.shape.len()), axes(kernel.inner.len())];
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| limit(format!("{rank} axes of {} operands", form.columns)))?;
     Ok(Variant {
@@ -86,10 +77,48 @@ pub(super) fn classify(
         stores,
         lanes,
         held,
-        units,
-        spread,
+        run,
+        in_flight,
+        tiles,
+        axes,
         params,
     })
+}
+
+/// How each store writes, and how many consecutive elements an invocation takes so that it owns packed words.
+fn store_modes(
+    kernel: &Kernel,
+    form: &Form,
+    window: &Window,
+    targets: &[(&[isize], i64)],
+    slots: &[usize],
+    kinds: &mut [Slot],
+) -> (SmallVec<[(u8, StoreMode); 2]>, u32) {
+    let mut run = 1;
+    let mut stores: SmallVec<[(u8, StoreMode); 2]> = SmallVec::new();
+    for (i, s) in kernel.stores.iter().enumerate() {
+        let shift = wgsl::packing(s.dtype);
+        let mode = match shift {
+            0 => StoreMode::Direct,
+            _ if form.checks => StoreMode::Atomic,
+            _ if owns(kernel, s.value, window, targets[i], 1 << shift) => {
+                run = run.max(1 << shift);
+                StoreMode::Owned
+            }
+            _ => StoreMode::Atomic,
+        };
+        if mode == StoreMode::Atomic {
+            kinds[slots[i]].access = Access::Atomic;
+        }
+        stores.push((slots[i] as u8, mode));
+    }
+    for (slot, mode) in &mut stores {
+        // where one store merges words atomically, all stores to that binding do
+        if *mode == StoreMode::Owned && kinds[*slot as usize].access == Access::Atomic {
+            *mode = StoreMode::Atomic;
+        }
+    }
+    (stores, run)
 }
 
 /// Whether strides are those of a C-ordered whole.

@@ -3,16 +3,23 @@
 
 mod access;
 mod body;
+mod declare;
+mod elementwise;
+mod fold;
+mod header;
 mod key;
 mod library;
 mod matmul;
+mod place;
 mod reduce;
+mod row;
+mod text;
 
 pub(crate) use access::{packing, words};
+pub(crate) use header::{HEADER, Header};
 pub(crate) use key::{Key, key};
 
-use crate::dtype::{Compute, DType};
-use crate::error::{ErrorKind, Fault};
+use crate::error::Fault;
 use crate::kernel::{Kernel, KernelKind, Op};
 use body::Body;
 use smallvec::SmallVec;
@@ -43,7 +50,7 @@ pub(crate) struct Slot {
 
 /// How a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum How {
+pub(crate) enum StoreMode {
     /// An element is a word.
     Direct,
     /// An invocation owns all elements of a packed word.
@@ -52,40 +59,50 @@ pub(crate) enum How {
     Atomic,
 }
 
-/// What of a kernel's run-time facts is text after all: a few classes.
+/// How the place of an element is found in the operands: the access class of a space. The planner has merged axes where
+/// it could, so operands that are all contiguous leave one axis, and one that is broadcast along the last or the first
+/// axis leaves two. Extents, strides and offsets are parameters in every class.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Axes {
+    /// One axis (or none): offset plus index times stride.
+    One,
+    /// Two axes: one division.
+    Two,
+    /// A loop over the axes, whose number is a parameter.
+    Any,
+}
+
+/// The few run-time facts of a kernel that are compiled into its shader instead of passed as parameters.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Variant {
     pub slots: SmallVec<[Slot; 8]>,
     /// The slot of each load.
     pub loads: SmallVec<[u8; 8]>,
     /// The slot of each store.
-    pub stores: SmallVec<[(u8, How); 2]>,
+    pub stores: SmallVec<[(u8, StoreMode); 2]>,
     /// Invocations that share an outer index (reduce, row).
     pub lanes: u32,
-    /// Elements of a row that a lane holds.
+    /// Elements of a row that a lane holds (row).
     pub held: u32,
-    /// Consecutive elements that one invocation takes.
-    pub units: u32,
-    /// Elements whose loads one invocation has under way at once (elementwise, reduce); tiles along a side (matmul).
-    pub spread: u32,
+    /// Consecutive elements that one invocation takes, so that it owns packed words (elementwise, row).
+    pub run: u32,
+    /// Elements whose loads one invocation has under way at once: 1 or 4 (elementwise, reduce).
+    pub in_flight: u32,
+    /// Tiles of 64 along a side of what a workgroup computes: 1 or 2 (matmul).
+    pub tiles: u32,
+    /// The access class of `outer` and of `inner`.
+    pub axes: [Axes; 2],
     /// Length of the parameters in vectors of four words.
     pub params: u32,
 }
 
 impl Variant {
-    /// How many elements a workgroup's width apart an elementwise invocation takes.
-    pub fn apart(&self) -> u32 {
-        if self.units > 1 { 1 } else { self.spread }
+    /// Elements that one invocation of an elementwise kernel takes.
+    pub fn elements_per_invocation(&self) -> u32 {
+        self.run.max(self.in_flight)
     }
 }
 
-/// Words before the data of a kernel's own: one that no shader reads, count, ranks of outer and inner; inner size, grid
-/// x, grid y, first group; error id, m, n, flags; the zero of `cp_zero`.
-///
-/// Mesa makes constants of uniforms that decide a branch or the end of a loop, and compiles a shader anew for each of
-/// their values. By a fault of version 22.3 it always takes the first word: a zero there would be known to the
-/// compiler, and every guard that is built on it would be lost.
-pub(crate) const HEADER: usize = 13;
 /// Lengths of the parameters, in vectors, that texts are made for.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
 /// Binding of the notes about indices out of range, in the group of the buffers.
@@ -93,8 +110,11 @@ pub(crate) const ERROR_BINDING: u32 = 31;
 /// Notes, of four words each: an id, and the index in two words. Each gather of a kernel has a note of its own, so that
 /// only one invocation ever writes an index beside its id.
 pub(crate) const ERROR_SLOTS: usize = 128;
-/// Dispatches run one after another, and ids fall: a note that is there is of an earlier dispatch, or of this one.
-const NOTE: &str = "fn note(id: u32, slot: u32, low: u32, high: u32) {
+/// Notes an index out of range. Dispatches run one after another, and ids fall: a note that is there is of an earlier
+/// dispatch, or of this one.
+const NOTE: &str = "
+// Notes the first index out of range of a gather, as two words beside the gather's id. Later gathers have lower ids.
+fn note(id: u32, slot: u32, low: u32, high: u32) {
     if atomicMax(&errors[slot], id) < id {
         atomicStore(&errors[slot + 1u], low);
         atomicStore(&errors[slot + 2u], high);
@@ -161,118 +181,49 @@ impl Form {
     }
 }
 
-/// The word of the parameters with index `n`, as an expression.
-fn word(n: usize) -> String {
-    format!("params[{}].{}", n / 4, ["x", "y", "z", "w"][n % 4])
-}
-
+const FRAME: &str = include_str!("../../shaders/lib/frame.wgsl");
+const FOLD: &str = include_str!("../../shaders/lib/fold.wgsl");
 const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../shaders/row.wgsl");
 const MATMUL: &str = include_str!("../../shaders/matmul.wgsl");
 
-/// The text of a kernel.
+/// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that
+/// it calls, and what it uses of the file of its kind.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<String, Fault> {
-    let mut bindings = bindings(form, variant);
     let mut body = Body::new(kernel, form, variant);
-    let (file, slots): (&str, Vec<(&str, String)>) = match kernel.kind {
-        KernelKind::Elementwise => {
-            bindings.push_str(&format!("const UNITS = {}u;\nconst SPREAD = {}u;\n", variant.units, variant.apart()));
-            (ELEMENTWISE, vec![("elements", body.elements()?)])
-        }
-        KernelKind::Reduce(_) => {
-            bindings.push_str(&format!("const LANES = {}u;\nconst SPREAD = {}u;\n", variant.lanes, variant.spread));
-            let [before, element, combine, after] = body.reduce()?;
-            (REDUCE, vec![("before", before), ("element", element), ("combine", combine), ("after", after)])
-        }
-        KernelKind::Row => {
-            let Variant { lanes, held, units, .. } = variant;
-            bindings.push_str(&format!("const LANES = {lanes}u;\nconst HELD = {held}u;\nconst UNITS = {units}u;\n"));
-            (ROW, vec![("passes", body.row()?)])
-        }
-        KernelKind::Matmul => {
-            let compute = kernel.values[0].compute();
-            if compute == Compute::Bool {
-                return Err(Fault::new(ErrorKind::Unsupported, "a product of bool matrices on a GPU"));
-            }
-            bindings.push_str(&format!("alias T = {};\nconst PARTS = {}u;\n", compute.name(), variant.spread));
-            (MATMUL, body.matmul()?)
-        }
+    let written = match kernel.kind {
+        KernelKind::Elementwise => body.elementwise()?,
+        KernelKind::Reduce(_) => body.reduce()?,
+        KernelKind::Row => body.row()?,
+        KernelKind::Matmul => body.matmul()?,
     };
-    bindings.push_str(&shared(kernel, form, variant));
-    let all: String = slots.iter().map(|s| s.1.as_str()).collect::<Vec<_>>().join("\n");
-    let library = library::needed(&all);
-    let mut slots: Vec<(&str, &str)> = slots.iter().map(|(n, t)| (*n, t.as_str())).collect();
-    slots.push(("bindings", &bindings));
-    slots.push(("library", &library));
-    Ok(library::fill(file, &slots))
-}
-
-fn bindings(form: &Form, variant: &Variant) -> String {
-    let mut out = String::new();
-    for (i, slot) in variant.slots.iter().enumerate() {
-        let access = if slot.access == Access::Read { "read" } else { "read_write" };
-        let element = match (slot.words, slot.access) {
-            (_, Access::Atomic) => "atomic<u32>",
-            (Words::W32, _) => "u32",
-            (Words::U64, _) => "u64",
-            (Words::F64, _) => "f64",
-        };
-        out.push_str(&format!("@group(0) @binding({i}) var<storage, {access}> b{i}: array<{element}>;\n"));
-    }
-    if form.checks {
-        out.push_str(&format!(
-            "@group(0) @binding({ERROR_BINDING}) var<storage, read_write> errors: array<atomic<u32>, {}>;\n{NOTE}",
-            4 * ERROR_SLOTS
-        ));
-    }
-    out.push_str(&format!("@group(1) @binding(0) var<uniform> params: array<vec4<u32>, {}>;\n", variant.params));
-    out
-}
-
-/// The type in which a value is exchanged between lanes.
-fn shared_type(compute: Compute) -> &'static str {
-    match compute {
-        Compute::Bool => "u32",
-        c => c.name(),
-    }
-}
-
-/// The type of the sort key by which argmin and argmax compare.
-fn key_type(dtype: DType) -> &'static str {
-    if dtype.size() == 8 { "u64" } else { "u32" }
-}
-
-/// Workgroup arrays: one for each type that a reduction exchanges.
-fn shared(kernel: &Kernel, form: &Form, variant: &Variant) -> String {
-    let reduces = matches!(kernel.kind, KernelKind::Reduce(_) | KernelKind::Row);
-    if !reduces || variant.lanes == 1 {
-        return String::new();
-    }
-    let mut types: Vec<&str> = Vec::new();
-    let mut add = |t| {
-        if !types.contains(&t) {
-            types.push(t);
-        }
+    let (head, rest) = library::split_head(match kernel.kind {
+        KernelKind::Elementwise => ELEMENTWISE,
+        KernelKind::Reduce(_) => REDUCE,
+        KernelKind::Row => ROW,
+        KernelKind::Matmul => MATMUL,
+    });
+    let entry = match (kernel.kind, variant.in_flight, variant.tiles) {
+        (KernelKind::Elementwise | KernelKind::Reduce(_), 4, _) => "main_four_in_flight",
+        (KernelKind::Matmul, _, 2) => "main_128",
+        _ => "main",
     };
-    for v in &kernel.values {
-        match v.op {
-            Op::Reduce(fold, a) if !fold.gives_position() => add(shared_type(kernel.values[a].compute())),
-            Op::Reduce(_, a) => {
-                add(key_type(kernel.values[a].dtype));
-                add("u32");
-            }
-            _ => {}
-        }
+    let mut rest = library::with_blocks(rest, &[entry]);
+    if entry != "main" {
+        rest = rest.replace(&format!("fn {entry}("), "fn main(");
     }
-    if form.checks {
-        add("u32");
+    let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
+    let declarations = body.declarations();
+    let library = library::needed(&format!("{declarations}{written}"));
+    let parts = [head, FRAME, &declarations, &library, &written, &rest];
+    let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
+    for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
+        text.push_str(part);
+        text.push_str("\n\n");
     }
-    // two of u32 and u64: argmin exchanges a key and a position
-    types
-        .iter()
-        .map(|t| format!("var<workgroup> s_{t}: array<{t}, 256>;\nvar<workgroup> p_{t}: array<{t}, 256>;\n"))
-        .collect()
+    text.truncate(text.trim_end().len() + 1);
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -1,12 +1,8 @@
 //! How elements of each dtype are read from and written to the words of a buffer, and conversions between types.
 
-use super::{Access, How, Slot, Words};
+use super::text::{Text, line};
+use super::{Access, Slot, StoreMode, Words};
 use crate::dtype::{Compute, DType};
-
-/// The type's name in a kernel's values.
-pub(super) fn type_name(compute: Compute) -> &'static str {
-    compute.name()
-}
 
 /// What the words of a buffer of `dtype` are.
 pub(crate) fn words(dtype: DType) -> Words {
@@ -30,8 +26,8 @@ pub(crate) fn packing(dtype: DType) -> u32 {
 pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     use crate::dtype::DType::*;
     let word = |index: String| match kind.access {
-        Access::Atomic => format!("atomicLoad(&b{slot}[{index}])"),
-        _ => format!("b{slot}[{index}]"),
+        Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
+        _ => format!("buffer{slot}[{index}]"),
     };
     let narrow = match packing(dtype) {
         2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(format!("{at} >> 2u"))),
@@ -68,45 +64,44 @@ fn bits(dtype: DType, v: &str) -> String {
     }
 }
 
-/// The statements of store number `number`, of value `v` to element `at`. An owned store also needs the number of the
-/// element within the owner's run (`unit`) and a condition that holds at the last element there is (`last`).
-#[allow(clippy::too_many_arguments)]
-pub(super) fn store(
-    number: usize,
-    slot: usize,
-    kind: Slot,
-    how: How,
-    dtype: DType,
-    v: &str,
-    at: &str,
-    unit: &str,
-    last: &str,
-) -> String {
-    let bits = bits(dtype, v);
+/// Writes the function that stores element `at` of store `number`. The function of an owned store also takes the number
+/// of the element within its owner's run (`unit`) and whether it is the last element that there is (`is_last`).
+pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode: StoreMode, dtype: DType) {
+    let bits = bits(dtype, "x");
     let shift = packing(dtype);
     let width = 32u32 >> shift;
     let inside = (1u32 << shift) - 1;
     let kept = mutant!(packed_neighbours_lost, 0, inside);
-    match how {
-        How::Direct if kind.access == Access::Atomic => format!("atomicStore(&b{slot}[{at}], {bits});\n"),
-        How::Direct => format!("b{slot}[{at}] = {bits};\n"),
-        How::Atomic => {
-            let mask = mutant!(old_bits_of_a_shared_word, 0, u32::MAX >> (32 - width));
-            format!(
-                "{{ let shift = ({at} & {inside}u) * {width}u;\n\
-                 atomicAnd(&b{slot}[{at} >> {shift}u], ~({mask}u << shift));\n\
-                 atomicOr(&b{slot}[{at} >> {shift}u], {bits} << shift); }}\n"
-            )
-        }
-        // the owner collects the word; a last word that is only partly covered keeps its other elements
-        How::Owned => format!(
-            "w{number} = w{number} | ({bits} << (({unit} & {inside}u) * {width}u));\n\
-             if ({unit} & {inside}u) == {inside}u || {last} {{\n\
-             let have = ({unit} & {inside}u) + 1u;\n\
-             if have <= {kept}u {{ w{number} = w{number} | (b{slot}[{at} >> {shift}u] & (0xffffffffu << ((have & {inside}u) * {width}u))); }}\n\
-             b{slot}[{at} >> {shift}u] = w{number};\nw{number} = 0u; }}\n"
-        ),
+    let more = if mode == StoreMode::Owned { ", unit: u32, is_last: bool" } else { "" };
+    if mode == StoreMode::Owned {
+        line!(out, "// What the invocation has collected of the word that it writes next.");
+        line!(out, "var<private> word_out{number}: u32;\n");
     }
+    line!(out, "fn store_out{number}(at: u32, x: {}{more}) {{", dtype.compute().name());
+    match mode {
+        StoreMode::Direct if kind.access == Access::Atomic => line!(out, "atomicStore(&buffer{slot}[at], {bits});"),
+        StoreMode::Direct => line!(out, "buffer{slot}[at] = {bits};"),
+        StoreMode::Atomic => {
+            let mask = mutant!(old_bits_of_a_shared_word, 0, u32::MAX >> (32 - width));
+            line!(out, "let shift = (at & {inside}u) * {width}u;");
+            line!(out, "atomicAnd(&buffer{slot}[at >> {shift}u], ~({mask}u << shift));");
+            line!(out, "atomicOr(&buffer{slot}[at >> {shift}u], {bits} << shift);");
+        }
+        StoreMode::Owned => {
+            line!(out, "let within = unit & {inside}u;");
+            line!(out, "word_out{number} = word_out{number} | ({bits} << (within * {width}u));");
+            line!(out, "if within == {inside}u || is_last {{");
+            line!(out, "// a last word that is only partly covered keeps its other elements");
+            line!(out, "let have = within + 1u;");
+            line!(out, "if have <= {kept}u {{");
+            line!(out, "let others = 0xffffffffu << ((have & {inside}u) * {width}u);");
+            line!(out, "word_out{number} = word_out{number} | (buffer{slot}[at >> {shift}u] & others);");
+            line!(out, "}}");
+            line!(out, "buffer{slot}[at >> {shift}u] = word_out{number};");
+            line!(out, "word_out{number} = 0u;\n}}");
+        }
+    }
+    line!(out, "}}\n");
 }
 
 /// Bits of a compute type as an expression. What WGSL forbids as a constant (NaN, infinities), what a compiler may lose

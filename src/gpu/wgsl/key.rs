@@ -16,7 +16,9 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    let sizes = [variant.lanes, variant.held, variant.units << 4 | variant.spread, variant.params];
+    let [outer, inner] = variant.axes.map(|a| a as u32);
+    let per_invocation = variant.run << 10 | variant.in_flight << 7 | variant.tiles << 4 | outer << 2 | inner;
+    let sizes = [variant.lanes, variant.held, per_invocation, variant.params];
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
     for s in &variant.slots {

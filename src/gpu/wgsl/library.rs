@@ -1,14 +1,15 @@
-//! The functions of `shaders/lib` as separate items, so that a shader carries only those that it calls, and the slots
-//! of the shader files.
+//! The functions of `shaders/lib` as separate items, so that a shader carries only those that it calls, and the blocks
+//! of the shader files: what stands between `// block: NAME` and `// end`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
-    include_str!("../../../shaders/lib/wide.wgsl"),
+    include_str!("../../../shaders/lib/int64.wgsl"),
+    include_str!("../../../shaders/lib/f64.wgsl"),
     include_str!("../../../shaders/lib/exp.wgsl"),
     include_str!("../../../shaders/lib/trig.wgsl"),
     include_str!("../../../shaders/lib/special.wgsl"),
@@ -24,10 +25,12 @@ fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }
 
-/// Cuts a file into its top-level items: `fn` up to a `}` in the first column, `const` up to a line that ends in `;`.
+/// Cuts a file into its top-level items, each with the comment above it: `fn` up to a `}` in the first column, `const`
+/// up to a line that ends in `;`.
 fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
     let mut open: Option<(usize, &'static str, bool)> = None;
+    let mut comment: Option<usize> = None;
     let mut at = 0;
     for line in file.split_inclusive('\n') {
         let end = at + line.len();
@@ -35,13 +38,14 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
             let function = line.starts_with("fn ");
             if function || line.starts_with("const ") {
                 let name = identifiers(line).nth(1).unwrap_or("");
-                open = Some((at, name, function));
+                open = Some((comment.unwrap_or(at), name, function));
             }
+            comment = if line.starts_with("//") { comment.or(Some(at)) } else { None };
         }
         if let Some((start, name, function)) = open {
             let text = line.trim_end();
             let done = if function {
-                line.starts_with('}') || text.ends_with('}') && start == at
+                line.starts_with('}') || text.ends_with('}') && line.starts_with("fn ")
             } else {
                 text.ends_with(';')
             };
@@ -82,21 +86,48 @@ pub(super) fn needed(text: &str) -> String {
     found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n")
 }
 
-/// Replaces what stands between `// slot: NAME` and `// end` in a shader file.
-pub(super) fn fill(file: &str, slots: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(file.len() + slots.iter().map(|s| s.1.len()).sum::<usize>());
+/// The comment at the beginning of a shader file, and the rest.
+pub(super) fn split_head(file: &'static str) -> (&'static str, &'static str) {
+    file.split_at(file.find("\n\n").map_or(0, |at| at + 1))
+}
+
+/// The text of a shader file with those of its blocks that `keep` names.
+pub(super) fn with_blocks(file: &str, keep: &[&str]) -> String {
+    let mut out = String::with_capacity(file.len());
     let mut skipping = false;
     for line in file.split_inclusive('\n') {
         let text = line.trim();
-        if let Some(name) = text.strip_prefix("// slot: ") {
-            skipping = true;
-            if let Some((_, new)) = slots.iter().find(|s| s.0 == name) {
-                out.push_str(new);
-            }
+        if let Some(name) = text.strip_prefix("// block: ") {
+            skipping = !keep.contains(&name);
         } else if text == "// end" {
             skipping = false;
         } else if !skipping {
             out.push_str(line);
+        }
+    }
+    out
+}
+
+/// One block of a shader file.
+pub(super) fn block(file: &'static str, name: &str) -> &'static str {
+    let start = file.split_once(&format!("// block: {name}\n")).map_or("", |(_, rest)| rest);
+    start.split_once("// end\n").map_or(start, |(block, _)| block)
+}
+
+/// A block written for one use: `names` are the parts of identifiers in capitals (`FOLD`) and what replaces them.
+pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(block.len() + block.len() / 4);
+    for line in block.split_inclusive('\n') {
+        // comments are prose
+        if line.trim_start().starts_with("//") {
+            out.push_str(line);
+            continue;
+        }
+        for piece in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+            let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let new = names.iter().find(|(name, _)| *name == word).map_or(word, |(_, new)| *new);
+            out.push_str(new);
+            out.push_str(&piece[word.len()..]);
         }
     }
     out

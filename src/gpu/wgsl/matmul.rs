@@ -1,97 +1,64 @@
-//! The statements of a matmul kernel: what a lane fetches, multiplies and hands on.
+//! What `shaders/matmul.wgsl` calls.
 
 use super::access;
-use super::body::{Body, Fallible, line};
-use std::fmt::Write;
-
-const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
+use super::body::{Body, Fallible};
+use super::place::{Place, Space};
+use super::text::{Text, line};
+use crate::dtype::Compute;
+use crate::error::{ErrorKind, Fault};
 
 impl Body<'_> {
-    /// The slots of the shader file, with their text.
-    pub fn matmul(&mut self) -> Fallible<Vec<(&'static str, String)>> {
-        let parts = self.variant.spread;
-        let mut batch = String::new();
-        let (table, row) = (self.form.table, self.form.row);
-        let both: &[usize] = &[0, 1];
-        self.declare(&mut batch, "q", None, both);
-        // rows of the table: n, m, then the batch axes (the host sees to it that there is one)
-        self.decompose(&mut batch, "q", "batch", "params[0].z - 2u", &format!("{}u", table + 2 * row), both);
-        line!(batch, "let stride_m = {};", Self::stride(&format!("{}u", table + row), 0));
-        line!(batch, "let stride_n = {};", Self::stride(&format!("{table}u"), 1));
-
-        let mut fetch = String::new();
-        self.fetch(&mut fetch, 0, "a", "row_first + a_row * 4u", "stride_m", "m");
-        self.fetch(&mut fetch, 1, "b", "col_first + b_col * 4u", "stride_n", "n");
-
-        // sums are named by the part and line of a, and by the part of b
-        let (mut zero, mut product, mut names) = (String::new(), String::new(), Vec::new());
-        for a in 0..parts {
-            for i in 0..COMPONENTS.len() {
-                for b in 0..parts {
-                    line!(zero, "var s{a}_{i}_{b} = vec4<T>();");
-                    names.push(format!("s{a}_{i}_{b}"));
-                }
-            }
+    /// All that the file calls.
+    pub fn matmul(&mut self) -> Fallible<String> {
+        let compute = self.kernel.values[0].compute();
+        if compute == Compute::Bool {
+            return Err(Fault::new(ErrorKind::Unsupported, "a product of bool matrices on a GPU"));
         }
-        // unrolled by four here: drivers often leave a loop as it is, and all sixteen take long to compile
-        for step in 0..4 {
-            line!(product, "{{ let kk = k_tile + {step}u;");
-            for p in 0..parts {
-                line!(product, "let a{p} = tile_a[(kk * {parts}u + {p}u) * 16u + ty];");
-                line!(product, "let b{p} = tile_b[(kk * {parts}u + {p}u) * 16u + tx];");
-            }
-            for a in 0..parts {
-                for (i, c) in COMPONENTS.iter().enumerate() {
-                    for b in 0..parts {
-                        line!(product, "s{a}_{i}_{b} = s{a}_{i}_{b} + a{a}.{c} * b{b};");
-                    }
-                }
-            }
-            line!(product, "}}");
-        }
-        let mut sums = format!("var acc = array<vec4<T>, {}>({});\n", names.len(), names.join(", "));
-        sums.push_str(&self.words());
-
-        let mut element = format!("let v0 = {};\n", self.guard(0, "acc[e / 4u][e % 4u]".to_string()));
-        self.declare_ok(&mut element);
-        let columns = self.columns(|v| v != 0, |_| true);
-        // here q0 and q1 are the epilogue's own, not the operands' of the whole batch
-        self.declare(&mut element, "q", None, &columns);
-        self.decompose(&mut element, "q", "index", "params[0].z", &format!("{table}u"), &columns);
-        self.values(&mut element, |_| true)?;
-        // a lane's four columns of a row are neighbours
-        self.stores(&mut element, false, "(e % 4u)", "col + 1u == n");
-        let slots = ["batch", "zero", "fetch", "product", "sums", "element"];
-        Ok(slots.into_iter().zip([batch, zero, fetch, product, sums, element]).collect())
+        let mut out = Text::default();
+        line!(out, "alias T = {};\nconst PARTS = {}u;\n", compute.name(), self.variant.tiles);
+        self.matrices(&mut out);
+        self.factor(&mut out, 0, "column_a", "a");
+        self.factor(&mut out, 1, "row_b", "b");
+        let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
+        self.load_element(&mut out, &epilogue);
+        line!(out, "fn store_element(index: u32, product: T, unit: u32, is_last: bool) {{");
+        line!(out, "let element = load_element(index);");
+        line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
+        self.element_values(&mut out, &epilogue)?;
+        line!(out, "}}");
+        Ok(out.finish())
     }
 
-    /// A lane's four elements (of each part) of load `n` into its tile; what lies outside is 0.
-    fn fetch(&self, out: &mut String, n: usize, name: &str, first: &str, stride: &str, limit: &str) {
-        let parts = self.variant.spread;
+    /// Where a matrix of the batch begins in each factor. Rows 0 and 1 of the table of axes are n and m, the batch's
+    /// follow; the host sees to it that there is one.
+    fn matrices(&self, out: &mut Text) {
+        line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
+        line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
+        line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1);");
+        line!(out, "let end = params.header.outer_rank - 1u;\nvar rest = batch;");
+        line!(out, "for (var i = 2u; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
+        line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
+        line!(out, "matrices.a += along * axis.stride_in0;\nmatrices.b += along * axis.stride_in1;\n}}");
+        line!(out, "let first = params.axes[end];");
+        line!(out, "matrices.a += rest * first.stride_in0;\nmatrices.b += rest * first.stride_in1;");
+        line!(out, "return matrices;\n}}\n");
+    }
+
+    /// The functions that find and load elements of a factor: load number `n`, called `name`. `across` is what lies
+    /// across k: a column of a, a row of b.
+    fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
-        for p in 0..parts {
-            line!(out, "var x{name}{p} = vec4<T>();");
+        line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
+        let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };
+        self.set_places(out, Space::Inner, &[place]);
+        line!(out, "return at;\n}}\n");
+        // a's lines go along m, which is row 1 of the table, b's along n, which is row 0
+        line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);
+        line!(out, "fn load_{name}(at: u32) -> T {{");
+        match dtype.compute() == wanted.compute() {
+            true => line!(out, "return load_in{n}(at);"),
+            false => line!(out, "let x = load_in{n}(at);\nreturn {};", access::cast(dtype, wanted, "x")),
         }
-        line!(out, "if k_first + {name}_k < k {{\nvar o{n} = q{n};");
-        let inner = format!("{}u + params[0].z * {}u", self.form.table, self.form.row);
-        self.decompose(out, "o", &format!("(k_first + {name}_k)"), "params[0].w", &inner, &[n]);
-        for p in 0..parts {
-            line!(out, "{{ let first = {first} + {}u;", 64 * p);
-            for (e, c) in COMPONENTS.iter().enumerate() {
-                line!(out, "if first + {e}u < {limit} {{\nlet place = o{n} + (first + {e}u) * {stride};");
-                line!(out, "let raw: {} = {};", dtype.compute().name(), self.load(n, "place"));
-                let value = match dtype.compute() == wanted.compute() {
-                    true => "raw".to_string(),
-                    false => access::cast(dtype, wanted, "raw"),
-                };
-                line!(out, "x{name}{p}.{c} = {value}; }}");
-            }
-            line!(out, "}}");
-        }
-        line!(out, "}}");
-        let place = if name == "a" { "a_row" } else { "b_col" };
-        for p in 0..parts {
-            line!(out, "tile_{name}[({name}_k * {parts}u + {p}u) * 16u + {place}] = x{name}{p};");
-        }
+        line!(out, "}}\n");
     }
 }

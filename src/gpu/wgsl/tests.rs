@@ -1,6 +1,7 @@
 //! Every text that the generator can write is held to naga, without a device.
 
 use super::*;
+use crate::dtype::DType;
 use crate::kernel::{BufferRef, IndexMode, Lanes, Load, Store, Value};
 use crate::ufunc;
 use crate::ufunc::Fold;
@@ -57,13 +58,13 @@ fn store(k: &mut Kernel, value: usize) {
 }
 
 /// A variant with a binding an operand.
-fn variant(k: &Kernel, form: &Form, how: How, lanes: u32) -> Variant {
+fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     let mut slots: SmallVec<[Slot; 8]> = SmallVec::new();
     slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read }));
     let mut stores = SmallVec::new();
     for s in &k.stores {
-        let how = if packing(s.dtype) == 0 { How::Direct } else { how };
-        let access = if how == How::Atomic { Access::Atomic } else { Access::Write };
+        let how = if packing(s.dtype) == 0 { StoreMode::Direct } else { how };
+        let access = if how == StoreMode::Atomic { Access::Atomic } else { Access::Write };
         stores.push((slots.len() as u8, how));
         slots.push(Slot { words: words(s.dtype), access });
     }
@@ -74,20 +75,25 @@ fn variant(k: &Kernel, form: &Form, how: How, lanes: u32) -> Variant {
         stores,
         lanes,
         held: 4,
-        units: if how == How::Owned { 4 } else { 1 },
-        spread: 1,
+        run: if how == StoreMode::Owned { 4 } else { 1 },
+        in_flight: 1,
+        tiles: 1,
+        axes: [Axes::Any; 2],
         params: form.params(4).unwrap(),
     }
 }
 
-fn check(name: &str, k: &Kernel, how: How, lanes: u32) {
+fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     validate(name, &generate(k, &form, &variant).unwrap());
-    if k.kind != KernelKind::Row {
-        variant.spread = if k.kind == KernelKind::Matmul { 2 } else { 4 };
-        validate(name, &generate(k, &form, &variant).unwrap());
+    match k.kind {
+        KernelKind::Elementwise | KernelKind::Reduce(_) => variant.in_flight = 4,
+        KernelKind::Matmul => variant.tiles = 2,
+        KernelKind::Row => {}
     }
+    variant.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
+    validate(name, &generate(k, &form, &variant).unwrap());
 }
 
 /// A dtype that computes in each type.
@@ -95,9 +101,91 @@ const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DT
 
 #[test]
 fn shader_files_are_valid_as_they_stand() {
-    for (name, file) in [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)] {
-        validate(name, file);
+    let library = library::needed("cp_block");
+    let own = "struct Parameters {\n@size(64) header: Header,\n}\n\
+               @group(1) @binding(0) var<uniform> params: Parameters;\n";
+    let files = [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)];
+    for (name, file) in files {
+        // with all their blocks: the signatures of what is written for each kernel, and every entry point
+        validate(name, &format!("{own}{FRAME}{library}{file}"));
     }
+    for (local, tree) in [("plain", "tree"), ("cascade", "tree"), ("position", "position_tree")] {
+        let fold = library::with_blocks(FOLD, &["declared by the generator", "checks", local, tree]);
+        validate(local, &format!("{own}{FRAME}{fold}"));
+    }
+}
+
+#[test]
+fn the_header_has_the_fields_of_the_shader_file() {
+    let (_, fields) = FRAME.split_once("struct Header {\n").expect("the struct");
+    let (fields, _) = fields.split_once("\n}").expect("its end");
+    let lines = fields.lines().map(str::trim).filter(|l| !l.starts_with("//"));
+    let names: Vec<&str> = lines.map(|l| l.strip_suffix(": u32,").expect("a u32")).collect();
+    assert_eq!(names, Header::FIELDS);
+    assert!(names.len() <= HEADER && HEADER.is_multiple_of(4));
+    // the first word is read by nobody, and the zero is not there
+    assert_eq!((names[0], names[12]), ("unread", "run_time_zero"));
+    let shaders = [FRAME, FOLD, ELEMENTWISE, REDUCE, ROW, MATMUL];
+    assert!(shaders.iter().all(|s| !s.contains("header.unread")));
+    let mut words = [1; HEADER];
+    Header { outer_size: 2, contiguous_along_k: 3, ..Header::default() }.write(&mut words);
+    assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 1, 1, 1]);
+}
+
+/// The members of a struct of a module, with their offsets in bytes, and the size of the whole.
+fn members(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
+    let (_, found) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).expect(name);
+    let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
+    (members.iter().map(|m| (m.name.clone().expect("a name"), m.offset)).collect(), *span)
+}
+
+#[test]
+fn parameters_lie_where_rust_writes_them() {
+    for wide in [DType::I32, DType::I64] {
+        let mut k = kernel(KernelKind::Elementwise);
+        let x = load(&mut k, DType::I32, false);
+        load(&mut k, DType::F16, false);
+        push(&mut k, Op::Scalar(7), DType::F32, false);
+        push(&mut k, Op::Scalar(2), DType::F32, false);
+        let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, wide, false);
+        let gather = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode: IndexMode::Clip, node: 0 };
+        let g = push(&mut k, gather, DType::F16, false);
+        store(&mut k, g);
+        store(&mut k, i);
+        let form = Form::of(&k);
+        let variant = variant(&k, &form, StoreMode::Atomic, 1);
+        let text = generate(&k, &form, &variant).unwrap();
+        let module = naga::front::wgsl::parse_str(&text).unwrap();
+
+        let (fields, size) = members(&module, "Parameters");
+        let word = |name: &str| fields.iter().find(|f| f.0 == name).map(|f| f.1 as usize / 4).expect(name);
+        assert_eq!((word("header"), word("scalar0"), word("scalar1")), (0, HEADER, HEADER + 2));
+        assert_eq!((word("gather5_stride"), word("gather5_extent")), (HEADER + 4, HEADER + 5));
+        let columns = ["in0", "in1", "out0", "out1", "index4"];
+        for (c, name) in columns.iter().enumerate() {
+            assert_eq!(word(&format!("offset_{name}")), form.offsets + c);
+        }
+        assert_eq!(word("axes"), form.table * 4);
+        assert!(size <= variant.params * 16);
+
+        let (fields, size) = members(&module, "Axis");
+        assert_eq!((fields[0].0.as_str(), fields[0].1, size as usize), ("extent", 0, form.row * 16));
+        for (c, name) in columns.iter().enumerate() {
+            assert_eq!(fields[c + 1], (format!("stride_{name}"), 4 * (c as u32 + 1)));
+        }
+        assert_eq!(fields.len(), 1 + form.columns);
+
+        let (fields, _) = members(&module, "Header");
+        assert!(fields.iter().enumerate().all(|(n, f)| f.1 as usize == 4 * n), "{fields:?}");
+    }
+}
+
+/// A fault of `src/mutants.rs` that is planted by a replacement would be none if the text were not there.
+#[test]
+fn planted_faults_find_their_text() {
+    assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
+    assert!(library::block(FOLD, "tree").contains("    workgroupBarrier();\n"), "barrier_removed");
+    assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
 }
 
 #[test]
@@ -115,7 +203,7 @@ fn every_row_is_valid() {
             let result = row.class.result(dtype);
             let v = push(&mut k, Op::Ufunc(row, args), result, false);
             store(&mut k, v);
-            check(&format!("{} {dtype}", row.name), &k, How::Owned, 1);
+            check(&format!("{} {dtype}", row.name), &k, StoreMode::Owned, 1);
         }
     }
 }
@@ -129,8 +217,8 @@ fn every_conversion_is_valid() {
             let y = push(&mut k, Op::Cast(x), to, false);
             let z = push(&mut k, Op::Round(y), to, false);
             store(&mut k, z);
-            check(&format!("{from} to {to}"), &k, How::Atomic, 1);
-            check(&format!("{from} to {to}"), &k, How::Owned, 1);
+            check(&format!("{from} to {to}"), &k, StoreMode::Atomic, 1);
+            check(&format!("{from} to {to}"), &k, StoreMode::Owned, 1);
         }
     }
 }
@@ -145,7 +233,7 @@ fn every_fold_is_valid() {
                     let x = load(&mut k, dtype, true);
                     let r = push(&mut k, Op::Reduce(Fold::of(row), x), dtype, false);
                     store(&mut k, r);
-                    check(&format!("{} {dtype}", row.name), &k, How::Atomic, lanes);
+                    check(&format!("{} {dtype}", row.name), &k, StoreMode::Atomic, lanes);
                 }
             }
         }
@@ -159,7 +247,7 @@ fn every_fold_is_valid() {
                 let r = push(&mut k, Op::Reduce(fold, x), DType::I32, false);
                 store(&mut k, r);
             }
-            check(&format!("arg {dtype}"), &k, How::Atomic, lanes);
+            check(&format!("arg {dtype}"), &k, StoreMode::Atomic, lanes);
         }
     }
 }
@@ -174,7 +262,7 @@ fn other_operations_are_valid() {
             let s = push(&mut k, Op::Scalar(3), dtype, false);
             store(&mut k, c);
             store(&mut k, s);
-            check(&format!("constant {bits:x} {dtype}"), &k, How::Owned, 1);
+            check(&format!("constant {bits:x} {dtype}"), &k, StoreMode::Owned, 1);
         }
     }
     for dtype in [DType::I8, DType::U16, DType::I32, DType::U32, DType::I64, DType::U64] {
@@ -191,7 +279,7 @@ fn other_operations_are_valid() {
                     false => g,
                 };
                 store(&mut k, v);
-                check(&format!("gather {dtype} {mode:?}"), &k, How::Atomic, 32);
+                check(&format!("gather {dtype} {mode:?}"), &k, StoreMode::Atomic, 32);
             }
         }
     }
@@ -203,7 +291,7 @@ fn other_operations_are_valid() {
         for v in [i, a, b] {
             store(&mut k, v);
         }
-        check(&format!("philox {dtype}"), &k, How::Owned, 1);
+        check(&format!("philox {dtype}"), &k, StoreMode::Owned, 1);
     }
 }
 
@@ -220,7 +308,7 @@ fn every_matmul_is_valid() {
             let bias = push(&mut k, Op::Cast(bias), value, false);
             let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), value, false);
             store(&mut k, sum);
-            check(&format!("matmul {a} {value}"), &k, How::Owned, 1);
+            check(&format!("matmul {a} {value}"), &k, StoreMode::Owned, 1);
         }
     }
 }

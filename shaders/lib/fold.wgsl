@@ -1,0 +1,156 @@
+// Folds of a row by the LANES invocations that share it. The generator writes a block once for each fold of a kernel,
+// with its name and type for FOLD and T (`combine_add_f32`), or with the type of its key for KEY.
+
+// block: declared by the generator
+alias T = f32;
+const LANES = 32u;
+fn neutral_FOLD() -> T {
+    return 0.0;
+}
+fn combine_FOLD(a: T, b: T) -> T {
+    return a + b;
+}
+var<workgroup> shared_T: array<T, 256>;
+alias KEY = u32;
+var<workgroup> shared_KEY: array<KEY, 256>;
+var<workgroup> shared_positions: array<u32, 256>;
+var<workgroup> shared_checks: array<u32, 256>;
+var<private> indices_fit: bool = true;
+// end
+
+// block: plain
+// What a lane has combined so far, where the order changes no bit.
+struct Partial_FOLD {
+    all: T,
+}
+
+fn start_FOLD() -> Partial_FOLD {
+    return Partial_FOLD(neutral_FOLD());
+}
+
+fn accumulate_FOLD(before: Partial_FOLD, x: T, step: u32) -> Partial_FOLD {
+    return Partial_FOLD(combine_FOLD(before.all, x));
+}
+
+fn total_FOLD(partial: Partial_FOLD) -> T {
+    return partial.all;
+}
+// end
+
+// block: cascade
+// What a lane has combined so far, where each operation rounds. Every four results of a level make one of the next: at
+// most four terms are combined one after another, so that the error grows with the logarithm of the row's length.
+struct Partial_FOLD {
+    ones: T,
+    fours: T,
+    sixteens: T,
+    rest: T,
+}
+
+fn start_FOLD() -> Partial_FOLD {
+    return Partial_FOLD(neutral_FOLD(), neutral_FOLD(), neutral_FOLD(), neutral_FOLD());
+}
+
+// `step` counts the lane's elements from 1.
+fn accumulate_FOLD(before: Partial_FOLD, x: T, step: u32) -> Partial_FOLD {
+    var partial = before;
+    partial.ones = combine_FOLD(partial.ones, x);
+    if (step & 3u) == 0u {
+        partial.fours = combine_FOLD(partial.fours, partial.ones);
+        partial.ones = neutral_FOLD();
+        if (step & 15u) == 0u {
+            partial.sixteens = combine_FOLD(partial.sixteens, partial.fours);
+            partial.fours = neutral_FOLD();
+            if (step & 63u) == 0u {
+                partial.rest = combine_FOLD(partial.rest, partial.sixteens);
+                partial.sixteens = neutral_FOLD();
+            }
+        }
+    }
+    return partial;
+}
+
+fn total_FOLD(partial: Partial_FOLD) -> T {
+    let fours = combine_FOLD(partial.fours, partial.ones);
+    let sixteens = combine_FOLD(partial.sixteens, fours);
+    return combine_FOLD(partial.rest, sixteens);
+}
+// end
+
+// block: tree
+// Combines the totals of a row's lanes in a tree of fixed shape; every lane gets the result.
+fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
+    shared_T[lane] = total;
+    workgroupBarrier();
+    for (var half = LANES / 2u; half > 0u; half = half >> 1u) {
+        if place < half {
+            shared_T[lane] = combine_FOLD(shared_T[lane], shared_T[lane + half]);
+        }
+        workgroupBarrier();
+    }
+    let result = shared_T[lane - place];
+    // the next fold writes there
+    workgroupBarrier();
+    return result;
+}
+// end
+
+// block: position
+// The best element that a lane has met, by a key that is largest for what is looked for, and its position. The first of
+// ties wins.
+struct Best_KEY {
+    key: KEY,
+    position: u32,
+}
+
+fn start_best_KEY() -> Best_KEY {
+    return Best_KEY(KEY(0), 0xffffffffu);
+}
+
+fn accumulate_best_KEY(best: Best_KEY, key: KEY, position: u32) -> Best_KEY {
+    if key > best.key || (key == best.key && position < best.position) {
+        return Best_KEY(key, position);
+    }
+    return best;
+}
+// end
+
+// block: position_tree
+// The position of the best element of a row's lanes; every lane gets it.
+fn fold_lanes_best_KEY(best: Best_KEY, lane: u32, place: u32) -> u32 {
+    shared_KEY[lane] = best.key;
+    shared_positions[lane] = best.position;
+    workgroupBarrier();
+    for (var half = LANES / 2u; half > 0u; half = half >> 1u) {
+        if place < half {
+            let key = shared_KEY[lane + half];
+            let position = shared_positions[lane + half];
+            if key > shared_KEY[lane] || (key == shared_KEY[lane] && position < shared_positions[lane]) {
+                shared_KEY[lane] = key;
+                shared_positions[lane] = position;
+            }
+        }
+        workgroupBarrier();
+    }
+    let result = shared_positions[lane - place];
+    // the next fold writes there
+    workgroupBarrier();
+    return result;
+}
+// end
+
+// block: checks
+// Makes `indices_fit` the same on all lanes of a row: a row with one index out of range is not stored.
+fn agree_on_indices(lane: u32, place: u32) {
+    shared_checks[lane] = select(0u, 1u, indices_fit);
+    workgroupBarrier();
+    for (var half = LANES / 2u; half > 0u; half = half >> 1u) {
+        if place < half {
+            shared_checks[lane] = shared_checks[lane] & shared_checks[lane + half];
+        }
+        workgroupBarrier();
+    }
+    indices_fit = shared_checks[lane - place] != 0u;
+    workgroupBarrier();
+}
+// end

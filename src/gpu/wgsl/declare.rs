@@ -1,0 +1,98 @@
+//! What a kernel's text declares before its functions: bindings, the struct of its parameters, and the functions that
+//! load and store one element of an operand.
+
+use super::body::Body;
+use super::text::{Text, line};
+use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access};
+use crate::kernel::{KernelKind, Op};
+
+impl Body<'_> {
+    /// Bindings and parameters, then the loads and stores.
+    pub fn declarations(&self) -> String {
+        let mut out = Text::default();
+        self.bindings(&mut out);
+        self.parameters(&mut out);
+        self.operands(&mut out);
+        out.finish()
+    }
+
+    fn bindings(&self, out: &mut Text) {
+        for (i, slot) in self.variant.slots.iter().enumerate() {
+            let access = if slot.access == Access::Read { "read" } else { "read_write" };
+            let element = match (slot.words, slot.access) {
+                (_, Access::Atomic) => "atomic<u32>",
+                (Words::W32, _) => "u32",
+                (Words::U64, _) => "u64",
+                (Words::F64, _) => "f64",
+            };
+            line!(out, "@group(0) @binding({i}) var<storage, {access}> buffer{i}: array<{element}>;");
+        }
+        if self.form.checks {
+            let words = 4 * ERROR_SLOTS;
+            line!(
+                out,
+                "@group(0) @binding({ERROR_BINDING}) var<storage, read_write> errors: array<atomic<u32>, {words}>;"
+            );
+            out.append(NOTE);
+            line!(out, "\n// Whether every index of the element, or of the row, was in range: else it is not stored.");
+            line!(out, "var<private> indices_fit: bool = true;");
+        }
+        line!(out, "");
+    }
+
+    /// The struct of the parameters. Rust writes the same words by number: [`super::Form`] says where each one lies.
+    fn parameters(&self, out: &mut Text) {
+        line!(
+            out,
+            "// An axis of `outer` (from the last to the first, then those of `inner` likewise): its extent, and the"
+        );
+        line!(out, "// step that each operand, or an index as a value, makes along it.");
+        line!(out, "struct Axis {{\n@align(16) extent: u32,");
+        self.columns_as(out, "stride");
+        line!(out, "}}\n\nstruct Parameters {{\n@size({}) header: Header,", 4 * HEADER);
+        for n in 0..self.form.scalars.len() {
+            line!(out, "scalar{n}: u32,\nscalar{n}_high: u32,");
+        }
+        for v in &self.form.gathers {
+            line!(out, "gather{v}_stride: u32,\ngather{v}_extent: u32,");
+        }
+        self.columns_as(out, "offset");
+        // as many axes as there is room for
+        let axes = (self.variant.params as usize).saturating_sub(self.form.table) / self.form.row;
+        line!(out, "@align(16) axes: array<Axis, {axes}>,\n}}\n");
+        line!(out, "@group(1) @binding(0) var<uniform> params: Parameters;\n");
+    }
+
+    /// A field for each column of the table of axes.
+    fn columns_as(&self, out: &mut Text, what: &str) {
+        for (c, column) in self.columns.iter().enumerate() {
+            // the second word of an index of 64 bits has no name of its own
+            if column.is_empty() {
+                continue;
+            }
+            line!(out, "{what}_{column}: u32,");
+            if self.is_wide(c) {
+                line!(out, "{what}_{column}_high: u32,");
+            }
+        }
+    }
+
+    fn operands(&self, out: &mut Text) {
+        let product = self.kernel.kind == KernelKind::Matmul;
+        for (n, load) in self.kernel.loads.iter().enumerate() {
+            let read = |op: &Op| matches!(op, Op::Load(m) | Op::Gather { load: m, .. } if *m == n);
+            if !(self.kernel.values.iter().any(|v| read(&v.op)) || product && n < 2) {
+                continue;
+            }
+            let slot = self.variant.loads[n] as usize;
+            let text = access::load(slot, self.variant.slots[slot], load.dtype, "at");
+            line!(out, "// {}, {} in memory", self.columns[n], load.dtype);
+            line!(out, "fn load_in{n}(at: u32) -> {} {{\nreturn {text};\n}}\n", load.dtype.compute().name());
+        }
+        for (n, s) in self.kernel.stores.iter().enumerate() {
+            let (slot, mode) = self.variant.stores[n];
+            line!(out, "// out{n}, {} in memory", s.dtype);
+            access::store(out, n, slot as usize, self.variant.slots[slot as usize], mode, s.dtype);
+        }
+    }
+}

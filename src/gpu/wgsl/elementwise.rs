@@ -1,0 +1,76 @@
+//! What `shaders/elementwise.wgsl` calls.
+
+use super::StoreMode;
+use super::body::{Body, Fallible, is_load};
+use super::place::Space;
+use super::text::{Text, line};
+
+impl Body<'_> {
+    /// All that the file calls.
+    pub fn elementwise(&mut self) -> Fallible<String> {
+        let mut out = Text::default();
+        let distance = if self.variant.run > 1 { 1 } else { 256 };
+        line!(out, "const RUN = {}u;", self.variant.run);
+        if self.variant.in_flight > 1 {
+            line!(out, "const DISTANCE = {distance}u;");
+        }
+        line!(out, "");
+        let all: Vec<usize> = (0..self.kernel.values.len()).collect();
+        self.load_element(&mut out, &all);
+        line!(out, "fn store_element(element: Element, unit: u32, is_last: bool) {{");
+        self.element_values(&mut out, &all)?;
+        line!(out, "}}");
+        Ok(out.finish())
+    }
+
+    /// A struct and a function that finds the places that `values` need at the outer level, and loads.
+    pub fn load_element(&self, out: &mut Text, values: &[usize]) {
+        let columns = self.columns_of(|v| values.contains(&v), |_| true);
+        let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
+        self.place_struct(out, "Element", Space::Outer, &columns, &loads);
+        line!(out, "fn load_element(index: u32) -> Element {{");
+        self.find_places(out, "element", "Element", Space::Outer, &columns);
+        self.load_into(out, "element", &loads);
+        line!(out, "return element;\n}}\n");
+    }
+
+    /// Loads whose places are in `var`, into its fields.
+    pub fn load_into(&self, out: &mut Text, var: &str, loads: &[usize]) {
+        for v in loads {
+            if let Some(n) = self.value_column(*v) {
+                line!(out, "{var}.v{v} = load_in{n}({var}.at_in{n});");
+            }
+        }
+    }
+
+    /// The statements that compute an element's values and store it. What was loaded is in `element`.
+    pub fn element_values(&mut self, out: &mut Text, values: &[usize]) -> Fallible<()> {
+        if self.form.checks {
+            line!(out, "indices_fit = true;");
+        }
+        let kernel = self.kernel;
+        self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
+        self.values(out, "element", None, |v| values.contains(&v) && !is_load(kernel, v))?;
+        self.stores(out, "element", false, "unit, is_last");
+        Ok(())
+    }
+
+    /// The stores at one level. `owner` says what an owned store takes beside place and value.
+    pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
+        if self.form.checks {
+            line!(out, "if indices_fit {{");
+        }
+        for (n, s) in self.kernel.stores.iter().enumerate() {
+            if self.kernel.values[s.value].inner == inner {
+                let value = &self.names[s.value];
+                match self.variant.stores[n].1 {
+                    StoreMode::Owned => line!(out, "store_out{n}({places}.at_out{n}, {value}, {owner});"),
+                    _ => line!(out, "store_out{n}({places}.at_out{n}, {value});"),
+                }
+            }
+        }
+        if self.form.checks {
+            line!(out, "}}");
+        }
+    }
+}

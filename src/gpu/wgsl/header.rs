@@ -1,0 +1,47 @@
+//! The header of a dispatch's parameters: the Rust counterpart of `struct Header` in `shaders/lib/frame.wgsl`. A test
+//! compares the names and their order.
+
+/// Words of the parameters before the data of a kernel's own: the header's fields, and what WGSL's layout of a struct
+/// within a uniform leaves free behind them.
+pub(crate) const HEADER: usize = 16;
+
+macro_rules! header {
+    ($($(#[$doc:meta])* $field:ident,)*) => {
+        /// What the first words of a dispatch's parameters are. What each field means is said in the shader file.
+        #[derive(Clone, Copy, Default, Debug)]
+        pub(crate) struct Header {
+            $($(#[$doc])* pub $field: u32,)*
+        }
+
+        impl Header {
+            /// The fields' names, in the order of the words.
+            #[cfg(test)]
+            pub const FIELDS: &[&str] = &[$(stringify!($field)),*];
+
+            /// Writes the fields to the first words of `params`.
+            pub fn write(&self, params: &mut [u32]) {
+                for (word, value) in params.iter_mut().zip([$(self.$field),*]) {
+                    *word = value;
+                }
+            }
+        }
+    };
+}
+
+header! {
+    /// Always 0, and read by no shader: Mesa 22.3 may take this word for one that it compiles into the shader.
+    unread,
+    outer_size,
+    outer_rank,
+    inner_rank,
+    inner_size,
+    grid_x,
+    grid_y,
+    first_group,
+    error_id,
+    matrix_rows,
+    matrix_columns,
+    contiguous_along_k,
+    /// Always 0: what `cp_zero` gives.
+    run_time_zero,
+}

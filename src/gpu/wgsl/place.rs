@@ -1,0 +1,150 @@
+//! Where an element lies in each operand: structs of places, and the statements that fill them from a linear index.
+
+use super::Axes;
+use super::body::Body;
+use super::text::{Text, line};
+use crate::kernel::Op;
+
+/// The space whose index is taken apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    Outer,
+    /// On top of the places in `row`.
+    Inner,
+}
+
+/// A variable that is to be an element's place in an operand, and what the place is at index 0.
+pub(super) struct Place {
+    pub column: usize,
+    pub name: String,
+    pub start: String,
+}
+
+impl Body<'_> {
+    /// The columns of values and stores that pass the tests, without doubles.
+    pub fn columns_of(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut columns: Vec<usize> =
+            (0..self.kernel.values.len()).filter(|v| value(*v)).filter_map(|v| self.value_column(v)).collect();
+        columns.extend((0..self.kernel.stores.len()).filter(|s| store(*s)).map(|s| self.store_column(s)));
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// The column of a store.
+    pub fn store_column(&self, store: usize) -> usize {
+        self.kernel.loads.len() + store
+    }
+
+    /// The column that a value's own place is in.
+    pub fn value_column(&self, value: usize) -> Option<usize> {
+        match self.kernel.values[value].op {
+            Op::Load(n) | Op::Gather { load: n, .. } => Some(n),
+            Op::Index { .. } => self.form.indices.iter().find(|x| x.0 == value).map(|x| x.1),
+            _ => None,
+        }
+    }
+
+    /// Whether the column belongs to an index of 64 bits.
+    pub fn is_wide(&self, column: usize) -> bool {
+        self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
+    }
+
+    /// A struct of the places in `columns`, and of `values`. The struct of an element of `inner` also has its index.
+    pub fn place_struct(&self, out: &mut Text, name: &str, space: Space, columns: &[usize], values: &[usize]) {
+        line!(out, "struct {name} {{");
+        if space == Space::Inner {
+            line!(out, "index: u32,");
+        }
+        for c in columns {
+            line!(out, "at_{}: {},", self.columns[*c], if self.is_wide(*c) { "i64" } else { "u32" });
+        }
+        for v in values {
+            line!(out, "v{v}: {},", self.kernel.values[*v].compute().name());
+        }
+        line!(out, "}}\n");
+    }
+
+    /// A parameter of a column: `path` leads to it, up to the column's name.
+    fn parameter(&self, path: &str, column: usize) -> String {
+        let name = &self.columns[column];
+        match self.is_wide(column) {
+            true => format!("bitcast<i64>(cp_u64({path}{name}, {path}{name}_high))"),
+            false => format!("{path}{name}"),
+        }
+    }
+
+    /// Statements that declare `var` of a struct made by [`Body::place_struct`], with the places of linear `index`.
+    pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: Space, columns: &[usize]) {
+        line!(out, "var {var}: {of};");
+        if space == Space::Inner {
+            line!(out, "{var}.index = index;");
+        }
+        let place = |c: &usize| {
+            let name = &self.columns[*c];
+            let start = match space {
+                Space::Outer => self.parameter("params.offset_", *c),
+                Space::Inner => format!("row.at_{name}"),
+            };
+            Place { column: *c, name: format!("{var}.at_{name}"), start }
+        };
+        self.set_places(out, space, &columns.iter().map(place).collect::<Vec<_>>());
+    }
+
+    /// Statements that set each place to its start and what `index` contributes in its column.
+    pub fn set_places(&self, out: &mut Text, space: Space, places: &[Place]) {
+        if places.is_empty() {
+            return;
+        }
+        // the row of the last axis in the table, and the access class
+        let (row, next, class) = match space {
+            Space::Outer => ("0", "1", self.variant.axes[0]),
+            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.axes[1]),
+        };
+        match class {
+            Axes::One => {
+                line!(out, "let axis = params.axes[{row}];");
+                for p in places {
+                    line!(out, "{} = {} + {};", p.name, p.start, self.step(p.column, "index", "axis"));
+                }
+            }
+            Axes::Two => {
+                line!(out, "let last = params.axes[{row}];\nlet first = params.axes[{next}];");
+                line!(out, "let line = index / last.extent;\nlet column = index - line * last.extent;");
+                for p in places {
+                    let steps = [self.step(p.column, "column", "last"), self.step(p.column, "line", "first")];
+                    line!(out, "{} = {} + {};", p.name, p.start, steps.join(" + "));
+                }
+            }
+            Axes::Any => self.loop_over_axes(out, space, places),
+        }
+    }
+
+    /// What `along` elements along `axis` contribute in a column.
+    fn step(&self, column: usize, along: &str, axis: &str) -> String {
+        let stride = self.parameter(&format!("{axis}.stride_"), column);
+        if self.is_wide(column) { format!("i64({along}) * {stride}") } else { format!("{along} * {stride}") }
+    }
+
+    /// From the last axis to the first, for which what is left of the index needs no division.
+    fn loop_over_axes(&self, out: &mut Text, space: Space, places: &[Place]) {
+        let add = |out: &mut Text, along: &str, axis: &str| {
+            for p in places {
+                line!(out, "{} += {};", p.name, self.step(p.column, along, axis));
+            }
+        };
+        for p in places {
+            line!(out, "{} = {};", p.name, p.start);
+        }
+        let (first, end) = match space {
+            Space::Outer => ("0u", "params.header.outer_rank"),
+            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank"),
+        };
+        line!(out, "let end = {end} - 1u;\nvar rest = index;");
+        line!(out, "for (var i = {first}; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
+        line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
+        add(out, "along", "axis");
+        line!(out, "}}\nlet first = params.axes[end];");
+        add(out, "rest", "first");
+    }
+}

@@ -1,0 +1,44 @@
+//! Lines of WGSL, indented by the braces that they open and close.
+
+use std::fmt;
+
+/// Text that grows by lines.
+#[derive(Default)]
+pub(super) struct Text {
+    text: String,
+    depth: usize,
+}
+
+impl Text {
+    /// Adds one line, or several: a line feed at the end leaves an empty line. A line that begins with `}` stands as far
+    /// left as the one that it closes.
+    pub fn add(&mut self, lines: fmt::Arguments<'_>) {
+        for line in lines.to_string().split('\n').map(str::trim) {
+            let closing = line.bytes().take_while(|b| *b == b'}').count();
+            let opened = line.bytes().filter(|b| *b == b'{').count();
+            let closed = line.bytes().filter(|b| *b == b'}').count();
+            self.depth = self.depth.saturating_sub(closing);
+            if !line.is_empty() {
+                self.text.extend(std::iter::repeat_n("    ", self.depth));
+                self.text.push_str(line);
+            }
+            self.text.push('\n');
+            self.depth = (self.depth + opened).saturating_sub(closed - closing);
+        }
+    }
+
+    /// Adds text that is indented already.
+    pub fn append(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// Adds one or more lines to a [`Text`].
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => { $out.add(format_args!($($arg)*)) };
+}
+pub(super) use line;
