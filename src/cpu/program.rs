@@ -253,6 +253,12 @@ pub(super) struct BadIndex {
     pub node: usize,
 }
 
+/// A kernel as loops over tiles.
+///
+/// What unsafe code that runs it relies on, by name. *Alive*: the buffers behind `places` live as long as the run.
+/// *Inside*: every element that a place reaches over its level's space lies in its buffer; `locate` has looked.
+/// *Room*: the arena has a slot for each register, of as many elements as a tile of its level may have, and operands
+/// come before their users. *Disjoint*: tasks run disjoint tiles, so that no task writes what another reads or writes.
 pub(super) struct Program<'a> {
     pub kernel: &'a Kernel,
     pub order: Order,
@@ -273,7 +279,7 @@ pub(super) struct Program<'a> {
     pub bad: Mutex<Option<BadIndex>>,
 }
 
-// SAFETY: the pointers are into buffers that live for the run; tasks write disjoint tiles.
+// SAFETY: *alive* and *disjoint*: its pointers stay valid, and no task writes what another uses.
 unsafe impl Sync for Program<'_> {}
 
 /// Addresses that are equal modulo this many bytes look the same to a CPU's store buffer.

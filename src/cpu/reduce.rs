@@ -138,7 +138,7 @@ struct Partial {
     width: usize,
 }
 
-// SAFETY: each task writes its own slot.
+// SAFETY: each task writes its own slot, and slots are read after all of them are written.
 unsafe impl Sync for Partial {}
 
 impl Partial {
@@ -163,7 +163,7 @@ impl Job<'_, '_> {
 
     fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
         let width = self.width(block);
-        // SAFETY: the program has reserved the state.
+        // SAFETY: *room* ([`Program`]): the arena has each fold's state, and the frame is this task's alone.
         self.program.passes[pass]
             .feeds
             .iter()
@@ -180,7 +180,7 @@ impl Job<'_, '_> {
         self.frames.with(|frame| {
             for b in range {
                 let block = self.block(b);
-                // SAFETY: blocks are apart from each other, and inside the space.
+                // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint.
                 unsafe {
                     for p in 0..self.program.passes.len() {
                         frame.run(self.program, self.program.stages[p].clone(), block);
@@ -197,20 +197,24 @@ impl Job<'_, '_> {
     }
 
     /// Takes the results of a pass to their registers.
-    // SAFETY: as `walk`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
     unsafe fn finish(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
         for (f, folder) in self.program.passes[pass].feeds.iter().zip(folders) {
             let at = row * Folder::result_size(&f.spec);
-            // SAFETY: the register has room for a block's results.
+            // SAFETY: *room* ([`Program`]): the register holds a block's results.
             unsafe { folder.finish(frame.at[f.id].add(at)) };
         }
     }
 
     /// The last outer values, and their stores.
-    // SAFETY: as `walk`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the block's outer values are there, and no other task has the block.
     unsafe fn close(&self, frame: &mut Frame, block: Tile) {
         let program = self.program;
-        // SAFETY: the caller's promise.
+        // SAFETY: *made for it*: the block is a tile of the outer level, which no other task has.
         unsafe {
             frame.run(program, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
@@ -222,8 +226,10 @@ impl Job<'_, '_> {
     }
 
     /// Goes along a part of the inner space, for one row of a block or for all of them as columns.
-    // SAFETY: the frame is this program's; the block's outer values of this phase are there; no other task writes what
-    // this one reads or writes.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the block's outer values of this phase are there; no other task has this part of
+    /// the block.
     unsafe fn walk(
         &self,
         frame: &mut Frame,
@@ -237,7 +243,7 @@ impl Job<'_, '_> {
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;
         let step = if cols { program.inner.rows } else { TILE };
-        // SAFETY: tiles are inside the space and no larger than the program's.
+        // SAFETY: *made for it*: tiles are cut from the part and are no larger than the program's; *room*.
         unsafe {
             for s in &pass.spreads {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
@@ -281,7 +287,8 @@ impl Job<'_, '_> {
     fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
         let range = part * self.part..((part + 1) * self.part).min(self.n);
-        // SAFETY: as in `blocks`; the slot has room for the partial results of all reductions.
+        // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone writes,
+        // with room for the partial results of all reductions.
         self.frames.with(|frame| unsafe {
             let mut to = out;
             frame.run(self.program, self.program.stages[0].clone(), block);
@@ -299,7 +306,7 @@ impl Job<'_, '_> {
     /// Merges a block's parts.
     fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
-        // SAFETY: as in `part`.
+        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` leads to the block's `parts` slots, all written.
         self.frames.with(|frame| unsafe {
             frame.run(self.program, self.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);
