@@ -182,6 +182,15 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("x @ y.T", x.matmul(y.t()));
     same!("np.dot(v, v)", v.matmul(&v));
     same!("np.matmul(x, v)", matmul(&x, &v));
+    Ok(())
+}
+
+#[test]
+#[rustfmt::skip]
+fn writes_side_by_side() -> Result<()> {
+    let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
+    let y = array![[1., 2., 3., 4.], [5., 6., 7., 8.], [9., 10., 11., 12.]];
+    let v = array![4., 1., 3., 2.];
 
     // ## Writing
     write!(x, "x[...] = 0", x.fill(0.0)?);

@@ -297,21 +297,8 @@ impl Made {
                 made("broadcast", vec![], shape)
             }
             6 => {
-                let mut left: usize = s.iter().product();
-                if left == 0 {
-                    return made("reshape", vec![], vec![0, 1 + d.below(4)]);
-                }
-                shape.clear();
-                while left > 1 && shape.len() < 4 {
-                    let divisors: Vec<usize> = (1..=left).filter(|k| left.is_multiple_of(*k)).collect();
-                    let k = *d.of(&divisors);
-                    shape.push(k);
-                    left /= k;
-                }
-                if left > 1 {
-                    shape.push(left);
-                }
-                made("reshape", vec![], shape)
+                let size = s.iter().product();
+                made("reshape", vec![], shape_of_size(d, size))
             }
             7 => {
                 if s[x] < 2 {
@@ -430,6 +417,24 @@ impl Made {
             }
         }
     }
+}
+
+/// A shape of at most five axes for so many elements.
+fn shape_of_size(d: &mut Dice, mut left: usize) -> Vec<usize> {
+    if left == 0 {
+        return vec![0, 1 + d.below(4)];
+    }
+    let mut shape = vec![];
+    while left > 1 && shape.len() < 4 {
+        let divisors: Vec<usize> = (1..=left).filter(|k| left.is_multiple_of(*k)).collect();
+        let k = *d.of(&divisors);
+        shape.push(k);
+        left /= k;
+    }
+    if left > 1 {
+        shape.push(left);
+    }
+    shape
 }
 
 fn random_shape(d: &mut Dice) -> Vec<usize> {
