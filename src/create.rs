@@ -122,10 +122,8 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
 
 /// A generator that runs where `x` lives: the node carries x's device without reading it.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
-    match &e.0.kind {
-        Kind::Fill(s) => Expr::node(Kind::Fill(*s), e.0.shape.clone(), e.0.dtype, x.0.device, at),
-        _ => e,
-    }
+    let Kind::Fill(s) = &e.0.kind else { return e };
+    Expr::node(Kind::Fill(*s), e.0.shape.clone(), e.0.dtype, x.0.device, at)
 }
 
 /// The index along an axis, as i32.

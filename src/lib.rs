@@ -128,24 +128,35 @@ mod mutants;
 
 mod array;
 mod backend;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod buffer;
 mod cpu;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod create;
 mod device;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod dtype;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod error;
 mod expr;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod fmt;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod guide;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod index;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod io;
 mod kernel;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod layout;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod math;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod ops;
 mod plan;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod random;
 mod simd;
 #[doc(hidden)]

@@ -285,10 +285,10 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
 
 /// A half-precision expression rounded to its own dtype: an explicit `astype`, which no rewrite removes.
 pub(super) fn rounded(e: &Expr, at: Loc) -> Expr {
-    match &e.0.kind {
-        Kind::Leaf(..) => e.clone(),
-        _ => Expr::node(Kind::Cast(e.clone()), e.0.shape.clone(), e.0.dtype, e.0.device, at),
+    if matches!(e.0.kind, Kind::Leaf(..)) {
+        return e.clone();
     }
+    Expr::node(Kind::Cast(e.clone()), e.0.shape.clone(), e.0.dtype, e.0.device, at)
 }
 
 impl Expr {
