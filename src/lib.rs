@@ -122,10 +122,16 @@
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
+// nothing that a caller does panics
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::unimplemented)
+)]
 
 #[macro_use]
 mod mutants;
 
+// where the lint stands, a match names every variant of an enum of ours, so that a new one cannot be forgotten
 mod array;
 mod backend;
 #[warn(clippy::wildcard_enum_match_arm)]

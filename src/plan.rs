@@ -7,6 +7,7 @@
 
 mod buffers;
 mod fuse;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod graph;
 mod lower;
 mod price;
