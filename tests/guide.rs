@@ -1,4 +1,4 @@
-//! The tables of the guide (`src/guide`) are what these tests say. `CUPRIC_BLESS=1 cargo test --test guide` writes them
+//! The tables of the guide (`src/guide`) are what these tests say. `CUPRIC_BLESS=1 cargo test --test operations guide` writes them
 //! anew.
 //!
 //! Of NumPy beside cupric, each pair of lines stands here once: ours runs, and gives what NumPy gave
@@ -216,7 +216,7 @@ fn holds(file: &str, table: &str) {
     if std::env::var_os("CUPRIC_BLESS").is_some_and(|v| v == "1") {
         return fs::write(&path, format!("{head}{begin}{table}{end}{tail}")).expect("a writable file");
     }
-    panic!("{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --test guide writes it");
+    panic!("{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --test operations guide writes it");
 }
 
 #[test]

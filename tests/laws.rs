@@ -109,7 +109,7 @@ fn imports_point_to_lower_floors() {
 
 #[test]
 fn no_folder_has_a_circle_of_imports() {
-    let crates = ["src", "benches/backends"];
+    let crates = ["src", "benches/backends", "tests/kit"];
     let found: Vec<imports::Circle> =
         crates.iter().flat_map(|c| imports::circles(&imports::read(&root().join(c)))).collect();
     // a part of a listed circle is what is left of it
@@ -183,6 +183,30 @@ fn files_stay_short() {
     assert!(short.is_empty(), "short enough now, so take them off the list: {short:?}");
 }
 
+/// Test programs are listed by hand, so that many files share one: a file that no program holds would never run.
+#[test]
+fn every_test_file_is_of_a_program() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a readable file");
+    let programs: BTreeSet<String> = manifest
+        .split("path = \"tests/")
+        .skip(1)
+        .map(|p| p.split('"').next().unwrap_or_default().to_string())
+        .collect();
+    let mut held = programs.clone();
+    for program in &programs {
+        for line in code(&root().join("tests").join(program)).lines() {
+            held.extend(line.trim().strip_prefix("mod ").map(|m| m.trim_end_matches(';').to_string() + ".rs"));
+        }
+    }
+    let lost: Vec<String> = fs::read_dir(root().join("tests"))
+        .expect("the folder of tests")
+        .map(|e| e.expect("an entry").file_name().to_string_lossy().to_string())
+        .filter(|name| name.ends_with(".rs") && !held.contains(name))
+        .collect();
+    assert!(lost.is_empty(), "in no test program: {lost:?}");
+    assert!(programs.len() > 5 && held.len() > 30, "{programs:?} {held:?}");
+}
+
 /// The rows of the list in `src/mutants.rs`: name, stage, test and filter, fault.
 fn faults() -> Vec<[String; 4]> {
     let text = fs::read_to_string(root().join("src/mutants.rs")).expect("a readable file");
@@ -209,13 +233,11 @@ fn planted_faults_have_a_place_and_a_test() {
     let names: HashSet<String> = listed.iter().map(|f| f[0].clone()).collect();
     assert_eq!(names.len(), listed.len(), "a name is listed twice");
     assert_eq!(names, placed, "what is listed, and what has a place");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a readable file");
     for [name, stage, run, fault] in &listed {
         let target = run.split(' ').next().unwrap_or_default();
-        let tests = root().join("tests");
-        let there = target == "lib"
-            || tests.join(format!("{target}.rs")).exists()
-            || tests.join(target).join("main.rs").exists();
-        assert!(there, "{name}: there is no test file {target}");
+        let there = target == "lib" || manifest.contains(&format!("[[test]]\nname = \"{target}\"\n"));
+        assert!(there, "{name}: there is no test program {target}");
         assert!(run.contains(' ') && !stage.is_empty() && !fault.is_empty(), "{name}: no filter, stage or words");
     }
 }

@@ -1,11 +1,10 @@
 //! One part of an array written from another part of it, as if that had been copied first; the elements beside the
 //! part stay; nothing is allocated where source and target are the same places. NumPy's figures for each number of axes.
 
-mod support;
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use support::stage::Stage;
-use support::*;
 
 /// One axis of a view: first index, step, length.
 #[derive(Clone, Copy, Debug, PartialEq)]

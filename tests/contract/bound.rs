@@ -1,6 +1,6 @@
 //! The grammar of `contract.csv`'s bounds, and the judgement of one element by a bound.
 
-use crate::common::number;
+use crate::kit::number;
 use cupric::DType;
 
 /// How far a result may be from the exact one.

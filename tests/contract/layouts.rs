@@ -1,6 +1,6 @@
 //! The layouts of the trials: the same operands under other shapes, strides and offsets.
 
-use crate::common;
+use crate::kit;
 use cupric::{Array, DType, Device, Expr, Result, s};
 
 use super::data::Data;
@@ -44,7 +44,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// Operand `i` of given elements.
     fn make(&self, i: usize, bits: &[u64], shape: &[usize]) -> Result<Array> {
-        common::array(self.dtypes[i], bits, shape, self.device)
+        kit::array(self.dtypes[i], bits, shape, self.device)
     }
 
     /// An expression for each operand.

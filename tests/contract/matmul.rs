@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::page::Figure;
 use super::report::{Passed, Report};
 use super::underflow::{self, Underflow};
-use crate::common::{self, Random, number};
+use crate::kit::{self, Dice, number};
 use cupric::{DType, Device, Expr, s};
 
 /// Shapes of one product, and how its operands lie.
@@ -52,7 +52,7 @@ const CASES: [Case; 28] = [
 fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Result<(Expr, Expr), cupric::Error> {
     let (m, k, n) = (case.m, case.k, case.n);
     let make = |bits: &[u64], shape: &[usize]| -> Result<Expr, cupric::Error> {
-        Ok(common::array(d, bits, shape, device)?.into())
+        Ok(kit::array(d, bits, shape, device)?.into())
     };
     // a matrix stored with its axes exchanged
     let turned = |v: &[u64], r: usize, c: usize| -> Vec<u64> { (0..r * c).map(|i| v[i % r * c + i / r]).collect() };
@@ -76,14 +76,14 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
 }
 
 /// The operands' bits; of a layout of subnormals only for floats.
-fn draws(case: &Case, d: DType, random: &mut Random) -> Option<(Vec<u64>, Vec<u64>)> {
+fn draws(case: &Case, d: DType, random: &mut Dice) -> Option<(Vec<u64>, Vec<u64>)> {
     let (m, k, n) = (case.m, case.k, case.n);
     let batch = if case.layout == "batch" { 3 } else { 1 };
     let mut draw = |count: usize| -> Vec<u64> {
         let mut one = || match d {
-            DType::Bool => random.bits() & 1,
+            DType::Bool => random.next() & 1,
             d if d.is_float() => number::round(d, random.normal()),
-            d => random.bits() >> (64 - 8 * d.size()),
+            d => random.next() >> (64 - 8 * d.size()),
         };
         (0..count).map(|_| one()).collect()
     };
@@ -104,7 +104,7 @@ fn draws(case: &Case, d: DType, random: &mut Random) -> Option<(Vec<u64>, Vec<u6
     Some((a, b))
 }
 
-fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Result<Passed, String> {
+fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Dice) -> Result<Passed, String> {
     let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
     let Some((a, b)) = draws(case, d, random) else { return Ok(Passed::default()) };
     let (mut left, mut right) = (a.clone(), b.clone());
@@ -133,7 +133,7 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
     if product.shape() != shape || product.dtype() != d {
         return Err(format!("{what}: {} {:?}, not {d} {shape:?}", product.dtype(), product.shape()));
     }
-    let actual = common::read(&product).map_err(|e| format!("{what}: {e}"))?;
+    let actual = kit::read(&product).map_err(|e| format!("{what}: {e}"))?;
     let judge = Judge { case, d, left, right, underflow: Underflow::of(device) };
     let mut worst = Figure::default();
     for (at, got) in actual.iter().enumerate() {
@@ -244,7 +244,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         return;
     }
     for (i, case) in CASES.iter().enumerate() {
-        let mut random = Random(97 * (i as u64 + 1));
+        let mut random = Dice::from(97 * (i as u64 + 1));
         let name = format!("{}::{}_{}x{}x{}", entry.name(), case.layout, case.m, case.k, case.n);
         report.trial(&name, || check(case, entry, device, &mut random));
     }

@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::layouts::{LAYOUTS, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
-use crate::common::{self, Random, number};
+use crate::kit::{self, Dice, number};
 use cupric::{DType, Device, ErrorKind, Expr, Rng, arange, concat, linspace, stack};
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
@@ -34,18 +34,18 @@ type Copy = (Expr, Vec<usize>, Vec<u64>);
 
 fn copies(function: &str, x: &Expr, shape: [usize; 2], v: &[u64], device: &Device) -> Result<Vec<Copy>, cupric::Error> {
     let [r, c] = shape;
-    let mut random = Random(17);
+    let mut random = Dice::from(17);
     let mut all = vec![];
     for axis in [0isize, -1] {
         let rows = axis == 0;
         let n = if rows { r } else { c };
         // every position in an order of its own, some twice, and counted from the end
-        let picks: Vec<i64> = (0..n + 5).map(|_| random.between(-(n as f64), n as f64).floor() as i64).collect();
+        let picks: Vec<i64> = (0..n + 5).map(|_| random.within(-(n as f64), n as f64).floor() as i64).collect();
         let from = |i: i64| if i < 0 { (i + n as i64) as usize } else { i as usize };
         match function {
             "take" if n > 0 => {
                 let bits: Vec<u64> = picks.iter().map(|i| *i as u32 as u64).collect();
-                let indices = common::array(DType::I32, &bits, &[bits.len()], device)?;
+                let indices = kit::array(DType::I32, &bits, &[bits.len()], device)?;
                 let m = picks.len();
                 let (want, shape): (Vec<u64>, _) = if rows {
                     ((0..m * c).map(|k| at(v, c, from(picks[k / c]), k % c)).collect(), vec![m, c])
@@ -106,7 +106,7 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
             if result.shape() != shape || result.dtype() != d {
                 return Err(format!("{:?}: {} {:?}, not {d} {shape:?}", case.shape, result.dtype(), result.shape()));
             }
-            let got = common::read(&result).map_err(|e| e.to_string())?;
+            let got = kit::read(&result).map_err(|e| e.to_string())?;
             // to the bit, a NaN's payload too
             if let Some(i) = (0..want.len()).find(|i| got[*i] != want[*i]) {
                 let [want, got] = [want[i], got[i]].map(|b| number::show(d, b));
@@ -265,7 +265,7 @@ fn generate(entry: &Entry, which: usize, device: &Device) -> Result<Passed, Stri
     if result.shape() != [n] || result.dtype() != d || n < 30 {
         return Err(format!("{} {:?}, not {d} [{n}]", result.dtype(), result.shape()));
     }
-    let got = common::read(&result).map_err(|e| e.to_string())?;
+    let got = kit::read(&result).map_err(|e| e.to_string())?;
     let mut worst = Figure::default();
     let floats = match want {
         Wanted::Integers(want) => {
