@@ -85,14 +85,14 @@ list! {
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
-    end_of_a_backward_slice_clamped, "14 views", "operations views::slices_as_numpy", "a backward slice to before the start leaves out element 0";
+    end_of_a_backward_slice_clamped, "14 views", "operations slices_as_numpy", "a backward slice to before the start leaves out element 0";
     equal_nodes_without_dtype, "7 random expressions", "operations bites::cpu::", "nodes that differ in dtype alone are one";
     equal_results_take_the_last, "7 random expressions", "operations semantics::cpu::several", "a result asked for twice is that before it";
     equal_takes_without_mode, "7 random expressions", "operations found::planted::cpu::takes", "equal takes that differ in mode alone are one";
     erfc_quotient_uncorrected, "4 f32 sweep", "accuracy sweep::once_wrong", "erfc divides with a reciprocal that is not corrected";
     error_forgotten, "1 refusals", "operations found::creation::cpu::creation_computes", "a number that does not fit is written all the same";
     error_of_another_gather, "10 faults", "operations found::planted::gpu::a_bad_index", "a late error names the first gather of all";
-    errors_take_the_last_line, "1 refusals", "operations errors::the_first_error", "an error names the line of eval, not of the operation";
+    errors_take_the_last_line, "1 refusals", "operations the_first_error", "an error names the line of eval, not of the operation";
     exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
@@ -111,7 +111,7 @@ list! {
     index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
     inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
     integer_rows_beyond_four, "6 products", "operations semantics::cpu::products_of", "rows of an integer product beyond a multiple of four are 0";
-    integers_lose_a_carry, "16 random", "accuracy contract::generators", "a carry is lost in the product behind random integers";
+    integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
     joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
@@ -127,7 +127,7 @@ list! {
     loop_tail_dropped, "14 sequences", "fuzz state", "the tail of a vector loop dropped";
     lost_submission_forgotten, "10 faults", "faults every_call_fails_once", "a failed submission forgotten";
     max_binding_used_whole, "9 boundaries", "boundaries tight", "a binding leaves no room for the alignment of its start";
-    max_starts_at_0, "6 reductions", "operations bites::start_at_nothing", "max starts at 0";
+    max_starts_at_0, "6 reductions", "operations start_at_nothing", "max starts at 0";
     minimum_drops_nan, "5 special values", "operations bites::cpu::", "NaN dropped by minimum";
     nan_after_nan, "6 reductions", "operations semantics::cpu::positions", "argmax gives the last NaN";
     negative_degrees_of_freedom, "6 reductions", "operations found::planted::cpu::corrections", "a correction beyond the count divides by a negative number";
@@ -139,8 +139,8 @@ list! {
     odometer_carries_once, "14 views", "operations views::cpu::six_axes", "runs over three axes carry once, to the second alone";
     old_bits_of_a_shared_word, "8 overlap", "operations writes::gpu::neighbours", "a shared word keeps bits of the element before";
     operands_lost_to_the_epilogue, "6 products", "operations found::products::cpu", "an epilogue that reads an operand of the product reads the product";
-    operands_on_two_devices, "1 refusals", "operations errors::devices_are_not_mixed", "operands of two devices are taken";
-    overlap_of_neighbours_missed, "14 views", "operations writes::the_value", "windows one step apart count as apart";
+    operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
+    overlap_of_neighbours_missed, "14 views", "operations the_value_broadcasts", "windows one step apart count as apart";
     packed_neighbours_lost, "8 overlap", "operations writes::gpu::", "the last word of packed elements overwrites its neighbours";
     permutation_moves_every_number, "16 random", "operations found::planted::permutations", "a permutation leaves no number in its place";
     plan_cache_without_alias, "8 in place", "operations overlap::cpu", "a plan cache that forgets which input is the target";
@@ -153,7 +153,7 @@ list! {
     print_line_too_long, "18 printing", "operations print::equal", "a printed line leaves no room for its bracket";
     print_shortens_1000, "18 printing", "operations print::equal", "an array of 1000 elements is shortened";
     promotion_row, "7 dtypes", "operations bites::promotion", "a promotion row changed";
-    random_streams_alike, "16 random", "accuracy contract::generators", "two draws take the same stream";
+    random_streams_alike, "16 random", "accuracy joins_and_generators", "two draws take the same stream";
     refused_memory_stays_counted, "12 leaks", "operations found::planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
@@ -168,7 +168,7 @@ list! {
     take_along_a_flipped_axis, "9 indices", "operations semantics::cpu::takes", "a take along an axis that runs backward steps forward";
     take_unchecked, "9 indices", "operations bites::cpu::", "an out-of-range take not checked";
     take_unchecked_on_gpu, "9 indices", "operations bites::gpu::take", "an out-of-range take not checked on a GPU";
-    temporary_of_2_to_the_64, "1 refusals", "operations refusals::cpu", "the bytes of a temporary wrap";
+    temporary_of_2_to_the_64, "1 refusals", "operations has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
     temporary_reused_early, "7 random expressions", "operations bites::cpu::", "a temporary is reused before its last reader has run";
     transposed_b_read_as_rows, "6 products", "operations semantics::cpu::products_of", "an integer product reads a transposed operand by rows";
     transposed_corner_left, "14 views", "fuzz views", "a transposition leaves the corner beyond its squares";
