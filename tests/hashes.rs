@@ -136,7 +136,13 @@ fn folds(out: &mut BTreeMap<String, u64>) {
             (operation.build)(std::slice::from_ref(e), &Params::along(axes))
         };
         for t in [F32, F64, F16, BF16, I32, U8, I64, Bool] {
-            if operation.pinned == Pinned::Floats && !t.is_float() || !operation.takes(t) {
+            let pinned = match operation.pinned {
+                Pinned::Every => true,
+                Pinned::Numbers => t != Bool,
+                Pinned::Floats => t.is_float(),
+                Pinned::Elsewhere => false,
+            };
+            if !pinned {
                 continue;
             }
             let x = data(t, [-2.0, 2.0], 157 * 301, 5).reshape([157, 301]).eval().unwrap();

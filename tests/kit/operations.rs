@@ -60,7 +60,7 @@ pub type Meaning = fn(&[f64]) -> Option<Vec<f64>>;
 pub struct Operation {
     pub name: &'static str,
     pub kind: Kind,
-    /// The types for which `contract.csv` has lines (those behind `!` on the CPU alone).
+    /// The types that it takes (those behind `!` on the CPU alone): `contract.csv` has a line for each.
     pub types: &'static str,
     /// The result's type for operands of a type.
     pub result: fn(DType) -> DType,
@@ -92,6 +92,8 @@ pub enum Suite {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pinned {
     Every,
+    /// All but bool.
+    Numbers,
     Floats,
     /// Its hashes are among the programs'.
     Elsewhere,
@@ -108,9 +110,9 @@ impl Operation {
         self.kind == Kind::Row
     }
 
-    /// Whether the contract has lines for a type, on the CPU or on both.
-    pub fn takes(&self, dtype: DType) -> bool {
-        self.types.split(' ').any(|t| t.trim_start_matches('!') == dtype.name())
+    /// Whether it takes a type, and so has a line of it in the contract, on a GPU or on the CPU.
+    pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
+        self.types.split(' ').any(|t| if gpu { t == dtype.name() } else { t.trim_start_matches('!') == dtype.name() })
     }
 }
 
@@ -127,7 +129,6 @@ pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
 const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 /// WGSL has no exp of f64.
 const NO_F64_ON_GPU: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64";
-const NUMBERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 
 /// What most entries have in common.
 const PLAIN: Operation = Operation {
@@ -207,38 +208,38 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "min",
-        types: NUMBERS,
         build: |x, p| x[0].min(p.axes.clone()),
         meaning: Some(|x| one(x[position(x, |a, b| a < b)?])),
         refuses: |_, none| vec![("Expr::min", K::Shape, none.min(0))],
+        pinned: Pinned::Numbers,
         ..PLAIN
     },
     Operation {
         name: "max",
-        types: NUMBERS,
         build: |x, p| x[0].max(p.axes.clone()),
         meaning: Some(|x| one(x[position(x, |a, b| a > b)?])),
         refuses: |_, none| vec![("Expr::max", K::Shape, none.max(..))],
+        pinned: Pinned::Numbers,
         ..PLAIN
     },
     Operation {
         name: "argmin",
-        types: NUMBERS,
         result: |_| DType::I64,
         build: |x, p| x[0].argmin(p.axes.clone()),
         meaning: Some(|x| one(position(x, |a, b| a < b)? as f64)),
         refuses: |_, none| vec![("Expr::argmin", K::Shape, none.argmin(0))],
         one_axis: true,
+        pinned: Pinned::Numbers,
         ..PLAIN
     },
     Operation {
         name: "argmax",
-        types: NUMBERS,
         result: |_| DType::I64,
         build: |x, p| x[0].argmax(p.axes.clone()),
         meaning: Some(|x| one(position(x, |a, b| a > b)? as f64)),
         refuses: |x, _| vec![("Expr::argmax", K::Axis, x.argmax([0, 1]))],
         one_axis: true,
+        pinned: Pinned::Numbers,
         ..PLAIN
     },
     Operation {
