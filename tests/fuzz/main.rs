@@ -13,7 +13,9 @@ mod source;
 mod state;
 mod views;
 
-use crate::kit::{Dice, operations, stage::Stage};
+#[cfg(feature = "gpu")]
+use crate::kit::operations;
+use crate::kit::{Dice, stage::Stage};
 use cupric::Device;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
