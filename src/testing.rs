@@ -4,6 +4,7 @@
 mod contract;
 mod faults;
 mod interpret;
+mod number;
 mod plans;
 
 /// The faults of `src/mutants.rs`: name, stage, test and filter, words.

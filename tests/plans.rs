@@ -1,12 +1,11 @@
 //! Plans: how many kernels, how many bytes, and the text itself.
 //!
-//! The texts are files under `tests/snapshots`; `CUPRIC_BLESS=1 cargo test --test plans` writes them anew.
+//! The texts are files under `tests/snapshots`; `CUPRIC_BLESS=1 cargo test --test operations plans` writes them anew.
 
-mod support;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::path::Path;
-use support::*;
 
 fn cpu() -> Device {
     Device::cpu()
