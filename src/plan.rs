@@ -39,8 +39,8 @@ pub(crate) struct Target<'a> {
 }
 
 /// A plan and what it runs on.
-pub(crate) struct Planned {
-    pub plan: Arc<Cached>,
+pub(crate) struct PlannedRun {
+    pub plan: Arc<CachedPlan>,
     /// One per plan input, with its offset; `None` where it is the target's own buffer.
     pub inputs: graph::Inputs,
     pub scalars: SmallVec<[u64; 4]>,
@@ -49,7 +49,7 @@ pub(crate) struct Planned {
 }
 
 /// A plan as the cache keeps it.
-pub(crate) struct Cached {
+pub(crate) struct CachedPlan {
     pub plan: Plan,
     /// The plan's output for each expression asked for: equal ones share it.
     pub output_of: Vec<usize>,
@@ -64,7 +64,7 @@ pub(crate) struct Cached {
 
 /// Plans by their whole key. The least recently used go first.
 struct Cache {
-    plans: LruCache<Box<[u64]>, Arc<Cached>, BuildHasherDefault<KeyHasher>>,
+    plans: LruCache<Box<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>,
     /// Words of all keys, and the most that are kept.
     words: usize,
     limit: usize,
@@ -102,11 +102,11 @@ impl Cache {
         Cache { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), words: 0, limit }
     }
 
-    fn find(&mut self, key: &[u64]) -> Option<Arc<Cached>> {
+    fn find(&mut self, key: &[u64]) -> Option<Arc<CachedPlan>> {
         self.plans.get(key).cloned()
     }
 
-    fn insert(&mut self, key: &[u64], plan: &Arc<Cached>) {
+    fn insert(&mut self, key: &[u64], plan: &Arc<CachedPlan>) {
         if self.plans.put(key.into(), plan.clone()).is_none() {
             self.words += key.len();
         }
@@ -125,7 +125,7 @@ thread_local! {
 static SHARED_CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(|| Mutex::new(Cache::new(SHARED_WORDS)));
 
 /// The plan of a key, if this thread or another one has made it.
-fn find(key: &[u64]) -> Option<Arc<Cached>> {
+fn find(key: &[u64]) -> Option<Arc<CachedPlan>> {
     CACHE.with_borrow_mut(|c| c.find(key)).or_else(|| {
         let found = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).find(key)?;
         CACHE.with_borrow_mut(|c| c.insert(key, &found));
@@ -133,7 +133,7 @@ fn find(key: &[u64]) -> Option<Arc<Cached>> {
     })
 }
 
-fn keep(key: &[u64], plan: &Arc<Cached>) {
+fn keep(key: &[u64], plan: &Arc<CachedPlan>) {
     CACHE.with_borrow_mut(|c| c.insert(key, plan));
     SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
@@ -154,8 +154,8 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
 }
 
 /// Plans the evaluation of `roots` on a device, or finds the plan made before.
-pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Planned> {
-    let mut graph = graph::Walk::new(roots, target.as_ref(), caps.number())?;
+pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun> {
+    let mut graph = graph::KeyWriter::new(roots, target.as_ref(), caps.number())?;
     let long = graph.key().len() > LONGEST_KEY;
     let plan = match find(graph.key()) {
         Some(plan) => plan,
@@ -170,7 +170,7 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
             let written = plan.kernels.iter().position(Kernel::writes_output).unwrap_or(plan.kernels.len());
             let checks = plan.kernels.iter().any(Kernel::checks);
             let checks_after_write = plan.kernels.iter().skip(written + 1).any(Kernel::checks);
-            let plan = Arc::new(Cached { plan, output_of, in_place, checks, checks_after_write, work });
+            let plan = Arc::new(CachedPlan { plan, output_of, in_place, checks, checks_after_write, work });
             if !long {
                 keep(graph.key(), &plan);
             }
@@ -181,19 +181,19 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
         eprint!("{}", plan.plan);
     }
     let (inputs, scalars) = graph.bindings();
-    Ok(Planned { plan, inputs, scalars, lines: graph.lines() })
+    Ok(PlannedRun { plan, inputs, scalars, lines: graph.lines() })
 }
 
 /// The key of a plan for capabilities of number 1, for tests.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
-    Ok(graph::Walk::new(roots, None, 1)?.key().to_vec())
+    Ok(graph::KeyWriter::new(roots, None, 1)?.key().to_vec())
 }
 
 /// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to
 /// know of a plan, since f16 and bf16 are rounded there.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let walk = graph::Walk::new(&roots, None, caps.number())?;
+    let walk = graph::KeyWriter::new(&roots, None, caps.number())?;
     let (arena, numbers) = walk.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));

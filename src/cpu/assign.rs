@@ -7,8 +7,8 @@ use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, Place, Program, ReductionInput, RowBroadcast, Shape, Step,
-    StepKind, Write, internal,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Shape, Step, StepKind,
+    StridedOperand, Write, internal,
 };
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
@@ -402,7 +402,7 @@ impl Assigner<'_> {
             .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);
         let memory = Some((buffer, offset));
-        self.program.places.push(Place { memory, span, size: dtype.size(), convert: None, rows, cols });
+        self.program.places.push(StridedOperand { memory, span, size: dtype.size(), convert: None, rows, cols });
         Ok(self.program.places.len() - 1)
     }
 
@@ -427,7 +427,7 @@ impl Assigner<'_> {
         let value = match values[v].op {
             Op::Scalar(n) => FillValue::Scalar(n),
             Op::Constant(bits) => FillValue::Bits(bits),
-            Op::Load(n) => FillValue::Place(self.load(n, values[v].inner, 0)?),
+            Op::Load(n) => FillValue::Element(self.load(n, values[v].inner, 0)?),
             _ => return Err(internal(self.kernel.name, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
@@ -510,7 +510,7 @@ impl Assigner<'_> {
             }
             Op::Index { strides, offset } => {
                 let (rows, cols) = self.axes(strides, inner);
-                let place = Place { memory: None, span: None, size: 0, convert: None, rows, cols };
+                let place = StridedOperand { memory: None, span: None, size: 0, convert: None, rows, cols };
                 self.program.places.push(place);
                 (StepKind::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
             }

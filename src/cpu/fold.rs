@@ -75,8 +75,9 @@ impl FoldSpec {
         (self.lanes * self.width * self.compute.size()).next_multiple_of(64)
     }
 
-    /// Blocks of few columns that are taken at once, so that loops are long enough; 0 for many columns.
-    pub fn bunch(&self) -> usize {
+    /// How many blocks [`Folder::feed_blocks`] takes at once: with few columns a single block gives loops of that few elements,
+    /// too short for SIMD. The numbers keep a loop at 64 to 500 elements. 0: the columns alone are enough.
+    pub fn blocks_at_once(&self) -> usize {
         match self.width {
             _ if self.lanes > 1 || self.tree.is_none() => 0,
             0..=4 => 64,
@@ -93,7 +94,7 @@ impl FoldSpec {
     /// Bytes of state.
     pub fn bytes(&self) -> usize {
         match self.tree {
-            Some(_) => self.vector() * (self.levels() + 1) + self.bunch() * (SERIAL + 1) * self.width * 8,
+            Some(_) => self.vector() * (self.levels() + 1) + self.blocks_at_once() * (SERIAL + 1) * self.width * 8,
             None => self.partial(),
         }
     }
@@ -121,7 +122,7 @@ const FIRST: [u8; 64] = {
 /// A reduction under way.
 ///
 /// What its unsafe functions rely on, by name. *State*: `state` leads to `spec.bytes()` bytes that this folder alone
-/// uses: the vectors of `here`, `level` and the scratch of `feed_bunch`, each of `lanes × width` elements or more, apart
+/// uses: the vectors of `here`, `level` and the scratch of `feed_blocks`, each of `lanes × width` elements or more, apart
 /// from each other; for argmin and argmax `width` best elements and their positions. *Data*: what is handed over are
 /// as many elements of the spec's type as the function says, apart from the state, and nobody writes them meanwhile.
 pub(super) struct Folder {
@@ -191,11 +192,11 @@ impl Folder {
                 return self.feed_arg(at, data, rows);
             };
             while rows > 0 {
-                let bunch = self.spec.bunch();
-                if bunch > 0 && self.filled == 0 && rows >= bunch * SERIAL && self.blocks.is_multiple_of(bunch) {
-                    self.feed_bunch(tree, data, bunch);
-                    rows -= bunch * SERIAL;
-                    data = data.add(bunch * SERIAL * w * size);
+                let count = self.spec.blocks_at_once();
+                if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
+                    self.feed_blocks(tree, data, count);
+                    rows -= count * SERIAL;
+                    data = data.add(count * SERIAL * w * size);
                     continue;
                 }
                 if self.filled == 0 && self.left < lanes {
@@ -231,45 +232,46 @@ impl Folder {
         }
     }
 
-    /// Takes a bunch of blocks of few columns: block beside block, then the tree over the blocks by halves.
+    /// Takes `count` blocks of few columns together, so that each loop is `count` times as long: element by element over all
+    /// blocks, then the tree over the blocks by halves.
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `bunch` blocks of `SERIAL × width` elements.
-    unsafe fn feed_bunch(&mut self, tree: Tree, data: *const u8, bunch: usize) {
+    /// *Data* ([`Folder`]): `count` blocks of `SERIAL × width` elements.
+    unsafe fn feed_blocks(&mut self, tree: Tree, data: *const u8, count: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let scratch = self.state.wrapping_add(self.spec.vector() * (self.spec.levels() + 1));
-        // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `bunch × width` elements.
+        // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `count × width` elements.
         unsafe {
             // element (block, serial, column) to (serial, column, block)
             let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
-            let to = Block { ptr: scratch, rows: bunch as isize, cols: 1 };
-            strided::copy(size, from, to, SERIAL * w, bunch);
+            let to = Block { ptr: scratch, rows: count as isize, cols: 1 };
+            strided::copy(size, from, to, SERIAL * w, count);
             for j in 1..SERIAL {
-                let x = scratch.add(j * w * bunch * size);
-                (tree.accumulate)(w * bunch, x, x, x, scratch);
+                let x = scratch.add(j * w * count * size);
+                (tree.accumulate)(w * count, x, x, x, scratch);
             }
-            // the block's number with its bits reversed: neighbours are half the bunch apart
-            let turned = scratch.add(SERIAL * w * bunch * size);
-            let shift = usize::BITS - bunch.trailing_zeros();
-            for block in 0..bunch {
-                let from = Block { ptr: scratch.add(block * size), rows: 0, cols: bunch as isize };
+            // a block goes to its number with the bits reversed, so that adding halves adds neighbours, as `push` would
+            let turned = scratch.add(SERIAL * w * count * size);
+            let shift = usize::BITS - count.trailing_zeros();
+            for block in 0..count {
+                let from = Block { ptr: scratch.add(block * size), rows: 0, cols: count as isize };
                 let at = mutant!(blocks_of_a_bunch_in_order, block, block.reverse_bits() >> shift);
                 let to = Block { ptr: turned.add(at * w * size), rows: 0, cols: 1 };
                 strided::copy(size, from, to, 1, w);
             }
-            let mut half = bunch / 2;
+            let mut half = count / 2;
             while half > 0 {
                 let upper = turned.add(half * w * size);
                 (tree.accumulate)(half * w, upper, upper, upper, turned);
                 half /= 2;
             }
             std::ptr::copy_nonoverlapping(turned, self.here(), w * size);
-            self.left -= bunch * SERIAL;
-            self.push(bunch.trailing_zeros() as usize);
+            self.left -= count * SERIAL;
+            self.push(count.trailing_zeros() as usize);
         }
     }
 
-    /// Ends the current block, or a bunch of `1 << level` blocks.
+    /// Ends the current block, or a subtree of `1 << level` blocks, and merges it with its neighbours of equal size.
     ///
     /// # Safety
     /// *State* ([`Folder`]): the current vector is a whole block's.
@@ -340,7 +342,7 @@ impl Folder {
     ///
     /// # Safety
     /// `out` has room for `width` elements, apart from the state.
-    pub unsafe fn finish(&mut self, out: *mut u8) {
+    pub unsafe fn write_results(&mut self, out: *mut u8) {
         let (w, size) = (self.width, self.spec.compute.size());
         // SAFETY: *state*: its vectors have `lanes × width` elements; `out` has room for `width`.
         unsafe {
@@ -383,7 +385,7 @@ impl Folder {
                             all,
                             at,
                             first,
-                            self.largest_of_tile(all.as_ptr() as *const u8, rows),
+                            self.extreme_of_tile(all.as_ptr() as *const u8, rows),
                             self.spec.largest,
                             best,
                             positions,
@@ -413,7 +415,7 @@ impl Folder {
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `n` elements.
-    unsafe fn largest_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
+    unsafe fn extreme_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
         let row = if self.spec.largest { &arithmetic::maximum } else { &arithmetic::minimum };
         let size = self.spec.compute.size();
         let forms = row.forms[self.spec.compute as usize]?;

@@ -35,7 +35,7 @@ struct Sizes {
 }
 
 /// Where an operand or the result lies.
-struct Place {
+struct MatrixLayout {
     buffer: BufferRef,
     first: isize,
     span: Option<(isize, isize)>,
@@ -46,9 +46,9 @@ struct Place {
 pub(super) struct Matmul {
     name: &'static str,
     sizes: Sizes,
-    a: Place,
-    b: Place,
-    c: Place,
+    a: MatrixLayout,
+    b: MatrixLayout,
+    c: MatrixLayout,
 }
 
 /// Prepares a product of at least one element.
@@ -67,24 +67,24 @@ pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
         return Err(internal(kernel.name, format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype)));
     }
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
-    let operand = |load: &crate::kernel::Load, own: usize| -> Result<Place> {
+    let operand = |load: &crate::kernel::Load, own: usize| -> Result<MatrixLayout> {
         let k = load.strides.get(rank..).and_then(|k| Axis::new(&kernel.inner, k).step);
         let Some(k) = k.or((sizes.k == 0).then_some(0)) else {
             return Err(internal(kernel.name, "an operand without one step along k"));
         };
         let strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], k]).collect();
-        Ok(Place { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
+        Ok(MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
     };
     let (a, b) = (operand(a, rank - 2)?, operand(b, rank - 1)?);
     let span = span_of(&kernel.outer, &store.strides);
-    let c = Place { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
+    let c = MatrixLayout { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
     Ok(Matmul { name: kernel.name, sizes, a, b, c })
 }
 
 impl Matmul {
     /// Runs the product on the buffers of a run.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
-        let matrix = |p: &'_ Place| run.locate(self.name, p.buffer, self.sizes.compute.size(), p.first, p.span);
+        let matrix = |p: &'_ MatrixLayout| run.locate(self.name, p.buffer, self.sizes.compute.size(), p.first, p.span);
         let a = Matrix { ptr: matrix(&self.a)?, strides: &self.a.strides };
         let b = Matrix { ptr: matrix(&self.b)?, strides: &self.b.strides };
         let c = Matrix { ptr: matrix(&self.c)?, strides: &self.c.strides };

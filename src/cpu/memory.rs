@@ -121,8 +121,8 @@ impl Pool {
 
     /// Memory for at least `bytes` bytes, of a device.
     pub fn memory(self: &Arc<Pool>, device: Owner, bytes: usize) -> Result<CpuMemory> {
-        let place = self.place(bytes)?;
-        let memory = CpuMemory { place, bytes, pool: self.clone(), _device: device };
+        let storage = self.storage(bytes)?;
+        let memory = CpuMemory { storage, bytes, pool: self.clone(), _device: device };
         self.count(memory.size());
         #[cfg(feature = "testing")]
         if self.faults.poisons() {
@@ -139,7 +139,7 @@ impl Pool {
         self.count(bytes);
         let mut v = v;
         let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
+        CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
@@ -147,17 +147,17 @@ impl Pool {
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// A place for at least `bytes` bytes.
-    fn place(&self, bytes: usize) -> Result<Place> {
+    /// Storage for at least `bytes` bytes.
+    fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
-        let place = match bytes {
+        let storage = match bytes {
             0..=INLINE if self.reserve(inline(bytes)) => {
-                Ok(Place::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
+                Ok(Storage::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
             }
             0..=INLINE => Err(LIMIT),
-            _ => self.block(bytes).map(|(ptr, size)| Place::Block(ptr, size)),
+            _ => self.block(bytes).map(|(ptr, size)| Storage::Block(ptr, size)),
         };
-        place.map_err(|why| self.out_of_memory(bytes, why))
+        storage.map_err(|why| self.out_of_memory(bytes, why))
     }
 
     /// Counts memory of `size` bytes that has been handed out; what was refused was never in use.
@@ -353,7 +353,7 @@ impl Drop for Pool {
 #[repr(align(16))]
 struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
 
-enum Place {
+enum Storage {
     Inline(Inline),
     Block(NonNull<u8>, usize),
     /// Somebody else's memory, freed by dropping its owner.
@@ -362,7 +362,7 @@ enum Place {
 
 /// A buffer of a CPU device.
 pub(crate) struct CpuMemory {
-    place: Place,
+    storage: Storage,
     bytes: usize,
     pool: Arc<Pool>,
     _device: Owner,
@@ -376,18 +376,18 @@ unsafe impl Sync for CpuMemory {}
 impl CpuMemory {
     /// The first byte. The pointer stays valid while the buffer lives (it does not move: it is behind an `Arc`).
     pub fn ptr(&self) -> *mut u8 {
-        match &self.place {
-            Place::Inline(cell) => cell.0.get() as *mut u8,
-            Place::Block(ptr, _) | Place::Foreign(ptr, _) => ptr.as_ptr(),
+        match &self.storage {
+            Storage::Inline(cell) => cell.0.get() as *mut u8,
+            Storage::Block(ptr, _) | Storage::Foreign(ptr, _) => ptr.as_ptr(),
         }
     }
 
     /// Bytes that it takes.
     fn size(&self) -> usize {
-        match self.place {
-            Place::Inline(_) => inline(self.bytes),
-            Place::Block(_, size) => size,
-            Place::Foreign(..) => self.bytes,
+        match self.storage {
+            Storage::Inline(_) => inline(self.bytes),
+            Storage::Block(_, size) => size,
+            Storage::Foreign(..) => self.bytes,
         }
     }
 
@@ -421,10 +421,10 @@ impl Drop for CpuMemory {
     fn drop(&mut self) {
         let (size, pool) = (self.size(), &self.pool);
         pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
-        match self.place {
-            Place::Inline(_) => pool.release(size),
-            Place::Block(ptr, size) => pool.give_back(ptr, size),
-            Place::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
+        match self.storage {
+            Storage::Inline(_) => pool.release(size),
+            Storage::Block(ptr, size) => pool.give_back(ptr, size),
+            Storage::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
         }
     }
 }

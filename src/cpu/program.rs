@@ -64,7 +64,7 @@ pub(super) struct Shape<'a> {
 }
 
 /// A load or a store (or an affine index, without memory) over the axes of its level.
-pub(super) struct Place {
+pub(super) struct StridedOperand {
     /// Whose memory it is, and its element 0 within it, before the offset that a run binds; none for an index.
     pub memory: Option<(BufferRef, isize)>,
     /// The lowest and the highest element that is reached, counted from element 0; none where there is no index.
@@ -76,7 +76,7 @@ pub(super) struct Place {
     pub cols: Axis,
 }
 
-impl Place {
+impl StridedOperand {
     /// Whether a tile of this shape is one run of memory.
     pub fn dense(&self, nr: usize, nc: usize) -> bool {
         (nc == 1 || self.cols.step == Some(1)) && (nr == 1 || self.rows.step == Some(nc as isize))
@@ -155,7 +155,7 @@ pub(super) enum FillValue {
     /// A run-time scalar.
     Scalar(usize),
     /// The only element of a load.
-    Place(usize),
+    Element(usize),
 }
 
 /// An outer value that the steps of the inner level read: one element a row there.
@@ -210,7 +210,7 @@ pub(super) struct Program {
     pub goal: Goal,
     pub outer: Level,
     pub inner: Level,
-    pub places: Vec<Place>,
+    pub places: Vec<StridedOperand>,
     pub steps: Vec<Step>,
     pub fills: Vec<Fill>,
     /// Outer steps before pass 0, before pass 1, …, after the last.

@@ -21,7 +21,7 @@ const SHORT: usize = 512;
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// Along what the tiles run. It has no influence on the results' bits.
-fn order(kernel: &Kernel) -> Order {
+fn tile_order(kernel: &Kernel) -> Order {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= 16 {
         return Order::Cols;
@@ -71,7 +71,7 @@ struct Job<'a> {
 impl Reduce {
     fn new(kernel: &Kernel, aliased: &[bool], goal: Goal, checks: Option<Box<Reduce>>) -> Result<Reduce> {
         let (outer, n) = (kernel.outer_size(), kernel.inner_size());
-        let order = order(kernel);
+        let order = tile_order(kernel);
         let row_bytes = n.max(1).saturating_mul(weight(kernel));
         let row = kernel.kind == KernelKind::Row;
         let (each, inner) = match order {
@@ -222,7 +222,7 @@ impl Job<'_> {
                         let mut folders = self.folders(frame, p, block);
                         for row in 0..self.rows(block) {
                             self.walk(frame, p, block, row, 0..self.n, &mut folders);
-                            self.finish(frame, p, row, &mut folders);
+                            self.write_results(frame, p, row, &mut folders);
                         }
                     }
                     self.close(frame, block);
@@ -235,11 +235,11 @@ impl Job<'_> {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
-    unsafe fn finish(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
+    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
             let at = row * Folder::result_size(&f.spec);
             // SAFETY: *room* ([`Program`]): the register holds a block's results.
-            unsafe { folder.finish(frame.at[f.id].add(at)) };
+            unsafe { folder.write_results(frame.at[f.id].add(at)) };
         }
     }
 
@@ -353,7 +353,7 @@ impl Job<'_> {
                     at = at.add(f.spec.partial());
                 }
             }
-            self.finish(frame, 0, 0, &mut folders);
+            self.write_results(frame, 0, 0, &mut folders);
             self.close(frame, block);
         })
     }

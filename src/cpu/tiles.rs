@@ -143,7 +143,7 @@ impl Frame {
                     FillValue::Bits(bits) => bits,
                     // that there is such a scalar was seen when the program was bound
                     FillValue::Scalar(n) => bound.run.bindings.scalars.get(n).copied().unwrap_or(0),
-                    FillValue::Place(n) => match program.places[n].convert {
+                    FillValue::Element(n) => match program.places[n].convert {
                         Some(widen) => {
                             let mut wide = 0u64;
                             let p = bound.at(n) as *const u8;

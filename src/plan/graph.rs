@@ -61,12 +61,12 @@ pub(super) type Inputs = SmallVec<[(Option<Buffer>, usize); 4]>;
 
 /// Which node a pointer is: a list for small graphs, a map for large ones.
 #[derive(Default)]
-struct Seen {
+struct NodeNumbers {
     list: SmallVec<[(*const Node, u32); 16]>,
     map: HashMap<*const Node, u32, BuildHasherDefault<DefaultHasher>>,
 }
 
-impl Seen {
+impl NodeNumbers {
     fn get(&self, p: *const Node) -> Option<u32> {
         if self.map.is_empty() {
             self.list.iter().find(|(q, _)| *q == p).map(|(_, n)| *n)
@@ -130,7 +130,7 @@ struct Input<'a> {
 }
 
 /// The walk over an expression.
-pub(super) struct Walk<'a> {
+pub(super) struct KeyWriter<'a> {
     key: Key,
     nodes: SmallVec<[&'a Node; 8]>,
     /// Operand numbers of all nodes, one after another; where each node's end.
@@ -149,9 +149,9 @@ pub(super) struct Walk<'a> {
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
-impl<'a> Walk<'a> {
-    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<Walk<'a>> {
-        let mut w = Walk {
+impl<'a> KeyWriter<'a> {
+    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<KeyWriter<'a>> {
+        let mut w = KeyWriter {
             key: Key::default(),
             nodes: SmallVec::new(),
             args: SmallVec::new(),
@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
         w.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // the target's offset is bound, as those of inputs are
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
-        let mut seen = Seen::default();
+        let mut seen = NodeNumbers::default();
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
             stack.push((&root.0, false));
@@ -216,7 +216,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &Seen) -> Result<()> {
+    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
         for child in &node.args {

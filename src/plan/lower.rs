@@ -22,7 +22,7 @@ pub(super) struct Space {
     /// From the space to the index of the node.
     pub map: View,
     /// The strides over the space of what is reduced, as it would be stored: they give the order of a reduction.
-    pub order: Strides,
+    pub reduction_strides: Strides,
     pub lanes: Lanes,
     /// Whether reductions may depend on each other and inner values be stored.
     pub row: bool,
@@ -39,7 +39,7 @@ impl Space {
             outer: shape.len(),
             dims: shape.clone(),
             map: map.clone(),
-            order: smallvec![0; shape.len()],
+            reduction_strides: smallvec![0; shape.len()],
             lanes: Lanes::Inner,
             row: false,
             matmul: None,
@@ -63,7 +63,13 @@ impl Space {
                     let mut dims = shape.clone();
                     dims.push(k);
                     let map = widen(&View::identity(shape), 1, &dims);
-                    return Ok(Space { order: smallvec![0; dims.len()], dims, map, matmul: Some(n), ..own });
+                    return Ok(Space {
+                        reduction_strides: smallvec![0; dims.len()],
+                        dims,
+                        map,
+                        matmul: Some(n),
+                        ..own
+                    });
                 }
                 Role::Reduction => reductions.push((n, map)),
                 Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
@@ -96,27 +102,27 @@ impl Space {
             if row != lengths {
                 return None;
             }
-            let order: SmallVec<[usize; 6]> =
+            let axes_in_order: SmallVec<[usize; 6]> =
                 (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
-            let dims: Shape = order.iter().map(|d| shape[*d]).collect();
+            let dims: Shape = axes_in_order.iter().map(|d| shape[*d]).collect();
             let mut v = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
-            for (k, d) in order.iter().enumerate() {
+            for (k, d) in axes_in_order.iter().enumerate() {
                 v.coef[d * n + k] = 1;
             }
             (dims, n - free.len(), v)
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
-        let (mut order, lanes) = tree(p, arg, axes, &to_arg);
+        let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
             // a position is counted in C order
-            order[outer..].copy_from_slice(&c_strides(&dims[outer..]));
+            reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
         let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
         if !free.is_empty() && !row {
             return None;
         }
-        Some(Space { outer, dims, map: to_node, order, lanes, row, matmul: None })
+        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, matmul: None })
     }
 }
 
@@ -144,7 +150,7 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
 /// In which order a reduction walks its operand: strides over the space, and whether lanes lie along the inner or the
 /// outer dimensions. As the operand would be stored, whether it is or not, and whole, whatever is read of the result:
 /// steps, broadcast axes and views do not count.
-fn tree(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
+fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
     let long = (0..shape.len()).filter(|d| shape[*d] > 1);
@@ -154,9 +160,9 @@ fn tree(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides,
 }
 
 /// The inner dimensions, farthest first.
-fn inner_order(order: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
+fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
     let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
-    inner.sort_by_key(|d| (Reverse(order[*d].unsigned_abs()), *d));
+    inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
     inner
 }
 
@@ -199,7 +205,7 @@ pub(super) struct Draft {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    pub order: Strides,
+    pub reduction_strides: Strides,
     /// Nodes whose values the kernel computes.
     pub computes: Vec<usize>,
     pub name: &'static str,
@@ -262,7 +268,7 @@ impl Draft {
             loads: vec![from],
             values: vec![Value { op: Op::Load(0), dtype: n.dtype, inner: false }],
             stores: vec![to],
-            order: smallvec![0; n.shape.len()],
+            reduction_strides: smallvec![0; n.shape.len()],
             computes: vec![],
             name: n.op.name(),
             node,
@@ -280,7 +286,7 @@ impl Draft {
             loads: scratch.loads,
             values: scratch.values,
             stores: Vec::with_capacity(1),
-            order: space.order.clone(),
+            reduction_strides: space.reduction_strides.clone(),
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
             node,
@@ -295,7 +301,7 @@ impl Draft {
         let inside = (0..space.map.offset.len()).any(|j| columns.clone().any(|k| space.map.coef[j * width + k] != 0));
         let mut value = l.lower(node, &space.map, inside)?;
         if inside && !l.draft.values[value].inner {
-            value = l.spread(value);
+            value = l.broadcast_inward(value);
         }
         let (mut strides, offset) = space.map.apply(&to.strides, to.offset);
         if !inside {
@@ -331,7 +337,7 @@ impl Lowering<'_> {
     }
 
     /// An outer value at the inner level.
-    fn spread(&mut self, value: usize) -> usize {
+    fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
         self.push(Op::Ufunc(&arithmetic::positive, smallvec![value]), dtype, true, reduced)
@@ -545,11 +551,11 @@ impl Lowering<'_> {
                 }
                 let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
                 // the result must not depend on what else is in the kernel: its own order, or a kernel of its own
-                let walk = |order: &[isize]| inner_order(order, outer, dims);
-                let (own, lanes) = tree(p, arg, axes, &m);
+                let walk = |strides: &[isize]| inner_order(strides, outer, dims);
+                let (own, lanes) = reduction_order(p, arg, axes, &m);
                 let fits = match fold.order(n.dtype) {
-                    Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.order),
-                    Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.order),
+                    Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
+                    Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.reduction_strides),
                     Order::Any => true,
                 };
                 if !fits {
@@ -561,7 +567,7 @@ impl Lowering<'_> {
                     return Err(node);
                 }
                 if !self.draft.values[v].inner {
-                    v = self.spread(v);
+                    v = self.broadcast_inward(v);
                 }
                 self.draft.computes.push(node);
                 Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))

@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 /// The kernels of a draft, ready to run.
 pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
-    order(&mut draft);
+    order_dimensions(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
     Scratch::keep(p, &mut draft.loads, &mut draft.values);
     let mut kernel = Kernel {
@@ -108,7 +108,7 @@ fn stride_vectors<'a>(
 }
 
 /// Puts the dimensions in the order in which memory is walked.
-fn order(draft: &mut Draft) {
+fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
         let mut dims: SmallVec<[usize; 6]> = range.collect();
@@ -118,12 +118,12 @@ fn order(draft: &mut Draft) {
     let store = draft.stores[0].strides.clone();
     let outer = match draft.kind {
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
-        KernelKind::Reduce(_) => by(&draft.order, 0..o),
+        KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
         KernelKind::Matmul => (0..o).collect(),
     };
     let inner = match draft.kind {
         KernelKind::Matmul => (o..n).collect(),
-        _ => by(&draft.order, o..n),
+        _ => by(&draft.reduction_strides, o..n),
     };
     let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();
     let dims: Shape = draft.outer.iter().chain(&draft.inner).copied().collect();
@@ -248,7 +248,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
         pass.outer.extend(k.inner[..moved].iter().copied());
         pass.outer.push(count);
         pass.inner = std::iter::once(length).chain(k.inner[moved + 1..].iter().copied()).collect();
-        let spread = |s: &Strides, offset: isize| -> (Strides, isize) {
+        let over_chunks = |s: &Strides, offset: isize| -> (Strides, isize) {
             let mut out: Strides = s[..o + moved].into();
             out.push(s[o + moved] * chunk as isize);
             out.extend(s[o + moved..].iter().copied());
@@ -256,7 +256,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
         };
         pass.loads = (k.loads.iter())
             .map(|l| {
-                let (strides, offset) = spread(&l.strides, l.offset);
+                let (strides, offset) = over_chunks(&l.strides, l.offset);
                 Load { strides, offset, ..l.clone() }
             })
             .collect();
@@ -286,7 +286,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
             }
             let mut v = v.clone();
             if let Op::Index { strides, offset } = &mut v.op {
-                let (s, at) = spread(strides, *offset as isize);
+                let (s, at) = over_chunks(strides, *offset as isize);
                 (**strides, *offset) = (s, at as i64);
             }
             v.op.map_operands(|a| number[a]);
