@@ -1,10 +1,10 @@
-//! Floor 5: the planner, the only decider.
+//! Floor 5: the planner, which decides what runs, and the cache of plans.
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
-//! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
+//! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
 //! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
-//! `join.rs` joins kernels that read the same memory; `buffers.rs` places temporaries. Plans
-//! are cached by their whole key.
+//! `join.rs` joins kernels that read the same memory; `buffers.rs` gives temporaries their buffers. Plans are cached by their
+//! whole key.
 
 mod buffers;
 mod fuse;
@@ -38,10 +38,10 @@ pub(crate) struct Target<'a> {
     pub layout: &'a Layout,
 }
 
-/// A plan and what it runs on.
+/// A plan with what one evaluation binds to it.
 pub(crate) struct PlannedRun {
     pub plan: Arc<CachedPlan>,
-    /// One per plan input, with its offset; `None` where it is the target's own buffer.
+    /// The buffer and offset of each plan input; no buffer where it is the target's own, which the writer still holds.
     pub inputs: graph::Inputs,
     pub scalars: SmallVec<[u64; 4]>,
     /// The caller's line of each node that the plan's kernels name.
@@ -55,22 +55,24 @@ pub(crate) struct CachedPlan {
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether a kernel can meet an index out of range, and whether one can after a result was written.
+    /// Whether a kernel can meet an index out of range, and whether one can after another has written a result: such a write
+    /// could fail half done, so the value is computed beside the target first.
     pub checks: bool,
     pub checks_after_write: bool,
-    /// Steps that making it took.
+    /// Steps that planning took, for tests of how they grow with the graph.
     pub work: u64,
 }
 
-/// Plans by their whole key. The least recently used go first.
+/// Plans by their whole key. When the keys take more than the limit, the least recently used plans are dropped.
 struct Cache {
     plans: LruCache<Box<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>,
-    /// Words of all keys, and the most that are kept.
+    /// Words of all keys in the cache, and the most that there may be.
     words: usize,
     limit: usize,
 }
 
-/// Hashes a key by its words: quick, and the whole key is compared anyway.
+/// Hashes a key word by word, as rustc's own hasher does. It need not resist an attacker: a look-up compares the whole key,
+/// so a collision costs time and never a wrong plan.
 #[derive(Default)]
 struct KeyHasher(u64);
 
@@ -91,10 +93,12 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// Words of keys that a thread keeps, and that all threads share: 2 MiB and 32 MiB. A plan is about as large as its key.
+/// Words of the keys that each thread keeps, and that all threads share: 2 MiB and 32 MiB. A plan takes about as much memory
+/// as its key. A judgement: some 2,000 plans of ten nodes a thread, which is more than one training step has.
 const LOCAL_WORDS: usize = 1 << 18;
 const SHARED_WORDS: usize = 1 << 22;
-/// Longer keys are not worth their memory.
+/// The words of the longest key that is kept (half a MiB): a quarter of a thread's share. A graph that large takes longer to
+/// run than to plan.
 const LONGEST_KEY: usize = 1 << 16;
 
 impl Cache {
@@ -119,7 +123,7 @@ impl Cache {
 }
 
 thread_local! {
-    /// The first look-up takes no lock.
+    /// The plans that this thread has used, which are found without a lock.
     static CACHE: RefCell<Cache> = RefCell::new(Cache::new(LOCAL_WORDS));
 }
 static SHARED_CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(|| Mutex::new(Cache::new(SHARED_WORDS)));
@@ -138,14 +142,14 @@ fn keep(key: &[u64], plan: &Arc<CachedPlan>) {
     SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
 
-/// Whether `CUPRIC_DEBUG` asks for plans; read once.
+/// Whether `CUPRIC_DEBUG` asks for plans to be printed. The variable is read once, because each evaluation asks.
 fn prints_plans() -> bool {
     static ASKED: OnceLock<bool> = OnceLock::new();
     *ASKED.get_or_init(|| std::env::var("CUPRIC_DEBUG").is_ok_and(|v| v.contains("plan")))
 }
 
-/// What of an expression is computed, and the view of it that the expression is: a view of a product, of joined parts or
-/// of a reshaped copy is a view of its result, which costs nothing.
+/// The part of an expression that must be computed, and the view of its result that the expression is. Products, joined parts
+/// and reshaped copies are always stored whole, so a view of one is a view of the stored array and needs no kernel.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
         (NodeOp::View(v), [below]) if matches!(below.0.op.role(), Role::Product | Role::Copy) => (below, Some(v)),
@@ -153,7 +157,7 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     }
 }
 
-/// Plans the evaluation of `roots` on a device, or finds the plan made before.
+/// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now.
 pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun> {
     let mut graph = graph::KeyWriter::new(roots, target.as_ref(), caps.number())?;
     let long = graph.key().len() > LONGEST_KEY;
@@ -189,8 +193,8 @@ pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
     Ok(graph::KeyWriter::new(roots, None, 1)?.key().to_vec())
 }
 
-/// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to
-/// know of a plan, since f16 and bf16 are rounded there.
+/// The nodes that are stored when the expressions are evaluated together. The interpreter in `testing` asks, because stores
+/// are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
     let walk = graph::KeyWriter::new(&roots, None, caps.number())?;
