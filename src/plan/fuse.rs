@@ -301,8 +301,7 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// The stages of the nodes that are stored so far, results first. A stage of `before` is taken over if none of the nodes
-    /// that it computes has been stored since, because it would be made the same again.
+    /// The stages of the nodes stored so far, results first; those of `before` whose nodes are still as they were are kept.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];

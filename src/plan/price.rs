@@ -74,7 +74,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
     }
 }
 
-/// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds are a loop.
+/// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds are as much as a polynomial.
 pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
