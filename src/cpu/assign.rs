@@ -28,7 +28,7 @@ struct Assigner<'a> {
     program: Program,
     /// For each value the first one with the same bits: a cast that changes none is an alias of its operand.
     root: SmallVec<[u8; 16]>,
-    /// For each value the reductions below it, one after another: the number of the pass before which it cannot be computed.
+    /// For each value, how many reductions that wait for one another lie below it: so many passes run before it is known.
     phase: SmallVec<[u8; 16]>,
     /// The values that a later pass reads again, as bits.
     kept: u128,
@@ -48,7 +48,6 @@ pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
         aliased: shape.aliased,
         program: Program::new(kernel, &shape),
         root: SmallVec::new(),
-        /// For each value the reductions below it, one after another: the number of the pass before which it cannot be computed.
         phase: SmallVec::new(),
         kept: 0,
         keeps: SmallVec::new(),

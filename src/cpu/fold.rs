@@ -11,21 +11,21 @@ use crate::kernel::{Fold, KernelKind, Lanes};
 use crate::simd::{LANES, Loop};
 use crate::ufunc::{Extreme, Gives, Neutral, arithmetic};
 
-/// Elements that a lane takes serially.
+/// Elements that a lane takes serially. Part of the tree, so another number gives other bits; 16 bound the rounding error.
 pub(super) const SERIAL: usize = 16;
 
-/// How to reduce: what a program knows.
+/// A reduction of a program: its loops and the sizes of its tree.
 #[derive(Clone, Copy)]
 pub(super) struct FoldSpec {
     pub compute: Compute,
-    /// None for argmin and argmax, which compare by themselves.
+    /// The loops that combine values; none for argmin and argmax, which compare element by element.
     pub tree: Option<Tree>,
-    /// argmax, not argmin.
+    /// Whether an argmax; else an argmin.
     pub largest: bool,
     /// All elements of one reduction.
     pub n: usize,
     pub lanes: usize,
-    /// The most reductions at once.
+    /// The most reductions that are folded side by side, as columns.
     pub width: usize,
     /// Where its state lies in the arena.
     pub at: usize,
@@ -37,7 +37,7 @@ pub(super) struct Tree {
     fold: Loop,
     accumulate: Loop,
     identity: u64,
-    /// What nothing at all reduces to.
+    /// What a reduction of no elements gives: 0 for a sum, whose identity is −0.
     empty: u64,
 }
 
@@ -63,7 +63,7 @@ impl FoldSpec {
         Some(FoldSpec { compute, tree, largest, n, lanes, width, at: 0 })
     }
 
-    /// Elements of a block.
+    /// Elements of a block: the unit by which a reduction may be cut without changing its tree.
     pub fn block(&self) -> usize {
         match self.tree {
             Some(_) => SERIAL * self.lanes,
@@ -108,7 +108,7 @@ impl FoldSpec {
     }
 }
 
-/// Level `i` starts with vector `i + 1`.
+/// The vector of each level of the counter at first; levels and the current block swap vectors instead of copying them.
 const FIRST: [u8; 64] = {
     let mut levels = [0; 64];
     let mut i = 0;
@@ -131,7 +131,7 @@ pub(super) struct Folder {
     /// The vectors of the state.
     state: *mut u8,
     vector: usize,
-    /// Which of them is the current block, and which that of each level of the counter.
+    /// Which vector is the current block, and which holds the subtree of `1 << i` blocks that waits for its neighbour.
     current: u8,
     levels: [u8; 64],
     /// Whole blocks so far.
@@ -175,12 +175,12 @@ impl Folder {
         self.state.wrapping_add(self.levels[i] as usize * self.vector)
     }
 
-    /// Starts again, for `n` elements.
+    /// Starts a new reduction, of `n` elements.
     pub fn reset(&mut self, n: usize) {
         (self.blocks, self.filled, self.left) = (0, 0, n);
     }
 
-    /// Takes `rows` vectors of `width` elements, the next of the reduction; the first is element `at` of it.
+    /// Folds the next `rows` elements of each column; `at` is the number of the first, which positions are counted from.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `rows × width` elements.
@@ -203,7 +203,7 @@ impl Folder {
                     strided::fill(size, tree.identity, self.here(), lanes * w);
                 }
                 if self.filled == 0 && w == 1 && lanes == LANES && rows >= SERIAL * LANES {
-                    // the usual case of long rows: a whole block at once
+                    // long rows: a whole block in one call of the loop, with the same bits
                     let one = LANES * size;
                     std::ptr::copy_nonoverlapping(data, self.here(), one);
                     (tree.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.here());
@@ -242,7 +242,7 @@ impl Folder {
         let scratch = self.state.wrapping_add(self.spec.vector() * (self.spec.levels() + 1));
         // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `count × width` elements.
         unsafe {
-            // element (block, serial, column) to (serial, column, block)
+            // transpose element (block, serial, column) to (serial, column, block), so that loops run over blocks
             let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
             let to = Block { ptr: scratch, rows: count as isize, cols: 1 };
             strided::copy(size, from, to, SERIAL * w, count);
@@ -290,8 +290,8 @@ impl Folder {
         self.filled = 0;
     }
 
-    /// Takes a part's result, in the order of the parts. All parts but the last have the same number of blocks, a
-    /// power of two, so that the tree stays the same.
+    /// Merges the partial result of the next part. All parts but the last have the same number of blocks, a power of two, so
+    /// that each is a whole subtree and the bits are those of a single part.
     ///
     /// # Safety
     /// `partial` holds `spec.partial()` bytes of a folder of this spec and width.
@@ -308,7 +308,7 @@ impl Folder {
         }
     }
 
-    /// All blocks as one vector of lanes.
+    /// Merges the subtrees that are left, the shortest first, to one vector of lanes.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -411,7 +411,7 @@ impl Folder {
         self.blocks = 1;
     }
 
-    /// The extreme element of a whole block, by the fold of `maximum` or `minimum` at the speed of memory; as bits.
+    /// The bits of the largest (argmax) or smallest element of a tile, found with SIMD: most tiles hold no new extreme.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `n` elements.
@@ -470,13 +470,13 @@ impl Folder {
         self.blocks = 1;
     }
 
-    /// The type of the elements that the folder gives.
+    /// Bytes of one result: a position is an i32.
     pub fn result_size(spec: &FoldSpec) -> usize {
         if spec.tree.is_some() { spec.compute.size() } else { DType::I32.size() }
     }
 }
 
-/// Whether `x`, which comes later, replaces `best`. A NaN does, but not another NaN.
+/// Whether `x`, which comes later, replaces `best`: if it is beyond it, or the first NaN. Equal elements do not: the first wins.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -484,7 +484,7 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
     mutant!(nan_after_nan, true, best == best) && (beyond || x != x)
 }
 
-/// Row by row over several columns.
+/// argmin or argmax of several columns at once, row by row.
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -507,7 +507,7 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// One column. If the tile's extreme is known (as bits), a tile without news is not looked through.
+/// argmin or argmax of one column. If the tile's extreme is known (as bits) and not beyond `best`, the tile is skipped.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,

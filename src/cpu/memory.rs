@@ -13,13 +13,14 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// From here on allocations come from the pool, below from the system's allocator.
+/// Bytes from which allocations come from the pool. Below, the system's allocator reuses pages by itself.
 const POOLED: usize = 64 << 10;
-/// Blocks of at least this size are held against what the system has left.
+/// Bytes from which an allocation is checked against what the system has left: reading that takes some 20 µs, which is little
+/// beside touching so much memory.
 const CHECKED: usize = 64 << 20;
-/// Huge pages need this alignment.
+/// The size of a huge page, and so the alignment without which a block has none.
 const HUGE: usize = 2 << 20;
-/// Up to here a buffer's bytes stand beside its header, in one allocation.
+/// Bytes up to which a buffer's content stands in its header, so that a small array takes one allocation.
 const INLINE: usize = 64;
 
 /// Why an allocation is refused.
@@ -53,7 +54,8 @@ struct Block(NonNull<u8>);
 // SAFETY: a block is owned by whoever holds it, like a `Box<[u8]>`.
 unsafe impl Send for Block {}
 
-/// The next power of two, or the step halfway below it.
+/// The size of the block for so many bytes: a power of two, or three quarters of one. So blocks fit again for similar sizes,
+/// and at most a third of one is unused.
 fn class(bytes: usize) -> usize {
     let up = bytes.next_power_of_two();
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
@@ -64,7 +66,7 @@ fn inline(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
 
-/// Takes the largest block out of the lists.
+/// Takes the largest free block out of the lists.
 fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
     loop {
         let mut last = free.last_entry()?;
@@ -143,7 +145,7 @@ impl Pool {
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
-        // the lists are whole at every step, also if a holder of the lock panicked
+        // a poisoned lock is no danger: no step leaves the lists half changed
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -179,7 +181,7 @@ impl Pool {
         }
     }
 
-    /// Takes bytes of the limit, which are given back by `release`. What is cached makes room.
+    /// Reserves bytes of the limit until `release`; free blocks go back to the system if that makes the room. Whether it could.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -196,7 +198,7 @@ impl Pool {
         let mut free = self.free();
         let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
         if in_use.saturating_add(size) > limit {
-            // nothing is gained by giving up what is cached
+            // even with all free blocks gone there would be no room, so keep them
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
@@ -236,7 +238,7 @@ impl Pool {
             }
         }
         if !self.reserve(size) {
-            // the last bytes of a limit are given out as they are asked for
+            // no room for the rounded size, but perhaps for the size that was asked for
             size = bytes;
             if size < POOLED || !self.reserve(size) {
                 return Err(LIMIT);
@@ -254,17 +256,17 @@ impl Pool {
         let list = free.get_mut(&size)?;
         let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
         if list.is_empty() && class(size) != size {
-            // odd sizes may be many
+            // drop the empty list of a size that is no class: there may be any number of such sizes
             free.remove(&size);
         }
         self.cached.fetch_sub(size, Relaxed);
         Some((ptr, size))
     }
 
-    /// A block of the system's, if it has one without taking it from somebody.
+    /// A block of the system's, unless the system would have to end a process to provide it.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
-            // what the pool keeps may be enough
+            // returning free blocks may make enough available
             self.trim();
             if available().is_some_and(|a| size > a) {
                 return None;
@@ -318,7 +320,7 @@ impl Pool {
 
     /// Bytes used, cached, peak, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        // while the lists are locked nothing goes from one count to the other
+        // no block moves between used and cached while the lists are locked, so the two numbers fit together
         let _free = self.free();
         let cached = self.cached.load(Relaxed);
         let used = match self.limit {
