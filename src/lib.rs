@@ -22,14 +22,14 @@
 //! # The pipeline
 //!
 //! ```text
-//! Array ──operators──▶ Expr ──eval──▶ Plan of Kernels ──Backend::run──▶ Array
+//! Array ──operators──▶ Expr ──eval──▶ Plan of steps ──Backend::run──▶ Array
 //! ```
 //!
 //! * [`Expr`]: an operation not yet run; a node of a DAG. Shape and dtype are inferred when it is built; what does not
 //!   fit makes it carry an [`Error`] with the caller's line, which `eval` returns. So a formula has no `?` inside.
 //! * [`Array`]: an Expr that is known to be computed. Every operation is a method of Expr, and an Array derefs to one.
-//! * Plan: what the planner makes of an expression and a device's limits: kernels as plain data, which
-//!   [`Expr::plan`] prints. Everything about how it runs is decided there: what fuses, in which order dimensions are
+//! * Plan: what the planner makes of an expression and a device's limits: steps (kernels, routines, clears) as
+//!   plain data, which [`Expr::plan`] prints. Everything about how it runs is decided there: what fuses, in which order dimensions are
 //!   walked and which collapse, index widths, windows over arrays larger than a binding.
 //! * Backend: runs kernels. The CPU and the GPU know the kernel data and nothing of each other.
 //!
@@ -59,9 +59,11 @@
 //! | 1 | `layout.rs` | shapes, strides, views (`layout/view.rs`), arguments (`layout/args.rs`); all size arithmetic | a slice or reshape that shows the wrong element |
 //! | 1 | `simd.rs` | a scalar function as a loop for each instruction set | |
 //! | 2 | `ufunc/` | the table of elementwise functions: arithmetic, `float.rs` (exp to atan2), `special.rs` (erf to gelu), logic, casts | **a new function: one row**, and functions of its own in `math/` and `shaders/lib/` where a formula is not enough |
+//! | 1 | `caps.rs` | what a device can do, as data | |
+//! | 2 | `routine.rs`, `routine/` | the table of what is no loop nest, a row each | **a new routine: its row, `cpu/NAME.rs`, `shaders/NAME.wgsl`, its method**, and a line in `cpu/routines.rs` and in `gpu/routines.rs` |
 //! | 2 | `buffer.rs` | the handle on memory | |
 //! | 3 | `expr.rs` | the DAG, operands; `expr/build.rs` the nodes, inference of shapes and dtypes | a new kind of node; deep graphs |
-//! | 3 | `kernel.rs` | Plan, Kernel, Caps as data, and their printed form | what a backend is given |
+//! | 3 | `kernel.rs` | Plan (`kernel/plan.rs`), its steps and kernels as data, and their printed form | what a backend is given |
 //! | 4 | `backend.rs` | the trait of a device; `backend/faults.rs` the faults that tests plan | |
 //! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
 //! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `price.rs` what nodes cost; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
@@ -133,6 +135,7 @@ mod mutants;
 mod array;
 mod backend;
 mod buffer;
+mod caps;
 mod cpu;
 mod create;
 mod device;
@@ -151,6 +154,7 @@ mod math;
 mod ops;
 mod plan;
 mod random;
+mod routine;
 mod simd;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

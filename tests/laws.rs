@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground.
 const FLOORS: [&[&str]; 11] = [
     &["mutants", "error", "math"],
-    &["dtype", "layout", "simd"],
-    &["ufunc", "buffer"],
+    &["dtype", "layout", "simd", "caps"],
+    &["ufunc", "routine", "buffer"],
     &["expr", "kernel"],
     &["simplify", "backend"],
     &["plan"],

@@ -5,7 +5,7 @@
 //! tells which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
-use super::graph::{Arena, PlanNode};
+use super::graph::{Arena, Call, PlanNode};
 use super::join::join;
 use super::lower::{Draft, Scratch, Space};
 use super::price::{check_types, compile_cost, cost};
@@ -13,7 +13,7 @@ use super::shape;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Load, Plan, Store};
+use crate::kernel::{BufferRef, Caps, KernelKind, Load, Plan, Step, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,9 @@ pub(super) struct Planner<'a> {
     /// A node that uses it, the last one.
     consumer: Vec<usize>,
     /// Which result a node is.
-    outputs: HashMap<usize, usize>,
+    pub outputs: HashMap<usize, usize>,
+    /// The call of each result of a routine.
+    pub calls: HashMap<usize, Call>,
     /// What each kernel in the making writes its lists into before they are kept.
     pub scratch: Cell<Scratch>,
     /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
@@ -51,8 +53,8 @@ pub(super) struct Planner<'a> {
 /// then many are made in vain, and they may be large.
 struct Stage {
     node: u32,
-    /// The kernels, where one of them is not elementwise.
-    kernels: Vec<Kernel>,
+    /// The steps, where one of them is no elementwise kernel.
+    steps: Vec<Step>,
     /// Nodes whose values the kernels compute, then those that they read from memory.
     nodes: Box<[u32]>,
     computed: u32,
@@ -70,12 +72,12 @@ impl Stage {
 
 /// A stage in the making.
 #[derive(Default)]
-struct Making {
-    /// Whether it is decided which nodes are stored, and all kernels are wanted.
+pub(super) struct Making {
+    /// Whether it is decided which nodes are stored, and all steps are wanted.
     decided: bool,
-    kernels: Vec<Kernel>,
+    pub steps: Vec<Step>,
     computes: Vec<u32>,
-    reads: Vec<u32>,
+    pub reads: Vec<u32>,
 }
 
 /// The plan, whether its target may be written in place, and the steps that making it took.
@@ -85,28 +87,28 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     let stages = planner.all_stages(target)?;
     let outputs = planner.results(target);
     let mut bytes = HashMap::with_capacity(stages.len());
-    let mut kernels = Vec::with_capacity(stages.iter().map(|s| s.kernels.len().max(1)).sum());
+    let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
     let mut making = Making { decided: true, ..Making::default() };
     for stage in stages {
         let node = stage.node as usize;
         bytes.insert(node, planner.bytes(node));
-        match stage.kernels.is_empty() {
+        match stage.steps.is_empty() {
             true => planner.stage(node, target, &mut making)?,
-            false => making.kernels = stage.kernels,
+            false => making.steps = stage.steps,
         }
-        // results come first here, and the first of a stage's kernels last
-        kernels.extend(making.kernels.drain(..).rev());
+        // results come first here, and the first of a stage's steps last
+        steps.extend(making.steps.drain(..).rev());
         making.computes.clear();
         making.reads.clear();
         planner.forget(node);
     }
     // operands come before their consumers
-    kernels.reverse();
+    steps.reverse();
     // a write has one result, and reads its target only where that is written
     if target.is_none() {
-        kernels = join(&planner, kernels);
+        steps = join(&planner, steps);
     }
-    let (plan, in_place) = planner.finish(kernels, &bytes, outputs)?;
+    let (plan, in_place) = planner.finish(steps, &bytes, outputs)?;
     Ok((plan, in_place, planner.work.get()))
 }
 
@@ -147,6 +149,7 @@ impl<'a> Planner<'a> {
             scratch: Cell::default(),
             loops: vec![false; n],
             work: Cell::new(0),
+            calls: HashMap::new(),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
@@ -167,7 +170,7 @@ impl<'a> Planner<'a> {
             for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
                 p.store_operand(*a);
             }
-            p.stored[i] |= matches!(role, Role::Memory | Role::Copy) || role == Role::Product && p.uses[i] > 1;
+            p.stored[i] |= matches!(role, Role::Memory | Role::Copy | Role::Routine) || role == Role::Product && p.uses[i] > 1;
         }
         p.limit_sizes();
         p
@@ -287,6 +290,7 @@ impl<'a> Planner<'a> {
 
     /// All stored nodes, results first; what several kernels would compute at a cost is stored.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
+        self.calls = self.find_calls(target.is_some())?;
         let mut stages = self.stages(target, vec![])?;
         for _ in 0..4 {
             if !self.store_shared(&stages) {
@@ -322,7 +326,7 @@ impl<'a> Planner<'a> {
                     making.computes.append(&mut making.reads);
                     let nodes = making.computes.as_slice().into();
                     making.computes.clear();
-                    Stage { node: node as u32, kernels: std::mem::take(&mut making.kernels), nodes, computed }
+                    Stage { node: node as u32, steps: std::mem::take(&mut making.steps), nodes, computed }
                 }
             };
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
@@ -338,7 +342,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Bytes of a node's result. What does not fit any memory is refused where it is allocated.
-    fn bytes(&self, node: usize) -> usize {
+    pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
         mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
@@ -372,6 +376,9 @@ impl<'a> Planner<'a> {
         }
         if n.op == NodeOp::Reshape {
             return self.reshaped(node, to, making);
+        }
+        if n.op.role() == Role::Routine {
+            return self.routine(node, target.map(|_| to), making);
         }
         self.kernels(node, node, to, making)
     }
@@ -407,19 +414,19 @@ impl<'a> Planner<'a> {
         let part = Store { buffer: whole, dtype: n.dtype, strides: layout::c_strides(shape), offset: 0, value: 0 };
         self.kernels(arg, node, part, making)?;
         let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
-        making.kernels.extend(shape::finish(self, Draft::copy(self, node, from, to))?);
+        making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));
         Ok(())
     }
 
     /// The kernels that compute `node` (for the stored node `owner`) into `to`.
-    fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
+    pub fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // parts that are joined stay together
-        let whole = !matches!(arena.nodes[owner].op, NodeOp::Concat { .. });
+        // what is stored by several steps keeps them all: parts that are joined, and a routine's operands
+        let whole = !matches!(arena.nodes[owner].op.role(), Role::Copy | Role::Routine);
         // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
         let mut rows = true;
         loop {
@@ -444,8 +451,10 @@ impl<'a> Planner<'a> {
                                 continue;
                             }
                             // a list of its own size: there may be a million of them
-                            kernels if making.kernels.is_empty() && !making.decided => making.kernels = kernels?,
-                            kernels => making.kernels.extend(kernels?),
+                            kernels if making.steps.is_empty() && !making.decided => {
+                                making.steps = kernels?.into_iter().map(Step::Nest).collect();
+                            }
+                            kernels => making.steps.extend(kernels?.into_iter().map(Step::Nest)),
                         }
                     }
                     making.computes.extend(computes.iter().map(|c| *c as u32));
@@ -468,9 +477,13 @@ impl<'a> Planner<'a> {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
             Role::View => self.is_at_hand(self.arena.nodes[node].args[0]),
-            Role::Generator | Role::Elementwise | Role::Gather | Role::Reduction | Role::Product | Role::Copy => {
-                self.stored[node]
-            }
+            Role::Generator
+            | Role::Elementwise
+            | Role::Gather
+            | Role::Reduction
+            | Role::Product
+            | Role::Copy
+            | Role::Routine => self.stored[node],
         }
     }
 

@@ -7,6 +7,7 @@
 mod element;
 mod number;
 mod place;
+mod routine;
 
 pub use number::Real;
 pub(super) use number::spacing;
@@ -268,6 +269,9 @@ impl Interpreter {
                     true => Elements::Floats(places.map(|(k, i)| args[k].elements.floats()[i]).collect()),
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
+            }
+            NodeOp::Routine { row, params, part } => {
+                routine::reference(n, (row, params, *part as usize), args)?
             }
             NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })
