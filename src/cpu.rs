@@ -86,7 +86,7 @@ pub(crate) struct Cpu {
 
 impl Cpu {
     /// A device with these limits for the planner, and a pool of its own of at most `limit` bytes.
-    fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
+    pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
         Arc::new_cyclic(|this| Cpu {
             this: this.clone(),
             id,

@@ -322,6 +322,11 @@ impl Device {
 /// What tests may do.
 #[cfg(feature = "testing")]
 impl Device {
+    /// A CPU with limits of a test's own.
+    pub(crate) fn cpu_within(caps: &crate::kernel::Caps) -> Result<Device> {
+        register(|id| Ok(Cpu::with(id, caps.clone(), None)))
+    }
+
     /// Another device on the same hardware with tight limits.
     pub(crate) fn shrunk(&self, max_binding: u64, max_groups: u32) -> Result<Device> {
         register(|id| self.0.test_doors().shrunk(id, max_binding, max_groups))

@@ -135,7 +135,7 @@ impl DType {
         match self {
             Bool | I8 | I16 | I32 | I64 => I64,
             U8 | U16 | U32 | U64 => U64,
-            other => other,
+            F16 | BF16 | F32 | F64 => self,
         }
     }
 
@@ -144,7 +144,7 @@ impl DType {
         match self {
             Bool | I8 | I16 => I32,
             U8 | U16 => U32,
-            other => other,
+            I32 | U32 | I64 | U64 | F16 | BF16 | F32 | F64 => self,
         }
     }
 
@@ -165,7 +165,7 @@ impl DType {
             U32 => (0, u32::MAX as i128),
             I32 => (i32::MIN as i128, i32::MAX as i128),
             U64 => (0, u64::MAX as i128),
-            _ => (i64::MIN as i128, i64::MAX as i128),
+            I64 | F16 | BF16 | F32 | F64 => (i64::MIN as i128, i64::MAX as i128),
         }
     }
 
@@ -198,7 +198,8 @@ impl DType {
                     U8 => Some(mutant!(promotion_row, I32, I16)),
                     U16 => Some(I32),
                     U32 => Some(I64),
-                    _ => None,
+                    // no signed type holds every u64; the others are not unsigned
+                    Bool | I8 | I16 | I32 | U64 | I64 | F16 | BF16 | F32 | F64 => None,
                 }
             }
         }
@@ -288,7 +289,7 @@ impl Scalar {
                 let (lo, hi) = dtype.integer_range();
                 self.as_i128().clamp(lo, hi)
             }
-            _ => self.as_i128(),
+            Scalar::Bool(_) | Scalar::Int(_) => self.as_i128(),
         };
         match dtype {
             Bool => match self {
@@ -307,7 +308,7 @@ impl Scalar {
             // an integer is rounded once, not through f64
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,
-                _ => (self.as_f64() as f32).to_bits() as u64,
+                Scalar::Bool(_) | Scalar::Float(_) => (self.as_f64() as f32).to_bits() as u64,
             },
             F64 => self.as_f64().to_bits(),
         }
@@ -321,7 +322,7 @@ impl Scalar {
                 let f = v as f32;
                 (f, f as i128 == v, (f as i128).unsigned_abs() > v.unsigned_abs())
             }
-            _ => {
+            Scalar::Bool(_) | Scalar::Float(_) => {
                 let (v, f) = (self.as_f64(), self.as_f64() as f32);
                 (f, f as f64 == v || v.is_nan(), (f as f64).abs() > v.abs())
             }

@@ -261,20 +261,22 @@ fn exponent_text(exponent: i32, width: usize) -> String {
 
 /// From here on a number needs an exponent: where its type stops to hold every digit before the point, at most 10^8.
 fn scientific_from(dtype: DType) -> f64 {
+    use DType::*;
     match dtype {
-        DType::F16 | DType::BF16 => 1e3,
-        DType::F32 => 1e6,
-        _ => 1e8,
+        F16 | BF16 => 1e3,
+        F32 => 1e6,
+        F64 | Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => 1e8,
     }
 }
 
 /// A number rounded to a float type: NumPy compares in the array's own type.
 fn rounded(v: f64, dtype: DType) -> f64 {
+    use DType::*;
     match dtype {
-        DType::F16 => f16::from_f32(v as f32).to_f64(),
-        DType::BF16 => bf16::from_f32(v as f32).to_f64(),
-        DType::F32 => v as f32 as f64,
-        _ => v,
+        F16 => f16::from_f32(v as f32).to_f64(),
+        BF16 => bf16::from_f32(v as f32).to_f64(),
+        F32 => v as f32 as f64,
+        F64 | Bool | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64 => v,
     }
 }
 
@@ -393,12 +395,11 @@ impl Decimal {
     /// Whether the decimal, rounded to `dtype`, is `v`.
     fn reads_back(&self, v: f64, dtype: DType) -> bool {
         let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
-        match dtype {
-            DType::F64 => text.parse() == Ok(v),
-            DType::F32 => text.parse() == Ok(v as f32),
-            // for a half the two midpoints are exact in f64, and a few digits never come as close as its rounding
-            _ => text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype)),
+        if dtype.is_half() {
+            // the two midpoints are exact in f64, and a few digits never come as close as its rounding
+            return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
         }
+        if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
     }
 }
 
@@ -423,10 +424,13 @@ fn shortest(v: f64, dtype: DType) -> Decimal {
         return Decimal { digits: "0".into(), exponent: 0 };
     }
     // how many digits it takes, Rust knows for f32 and f64
-    let least = match dtype {
-        DType::F32 => Decimal::parse(&format!("{:e}", v as f32)).digits.len(),
-        DType::F64 => Decimal::parse(&format!("{v:e}")).digits.len(),
-        _ => 1,
+    let known = |text: String| Decimal::parse(&text).digits.len();
+    let least = if dtype.is_half() {
+        1
+    } else if dtype == DType::F32 {
+        known(format!("{:e}", v as f32))
+    } else {
+        known(format!("{v:e}"))
     };
     for count in least..=17 {
         let near = Decimal::parse(&format!("{v:.*e}", count - 1));

@@ -241,11 +241,9 @@ impl<R: Read> Source<R> {
     }
 
     fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
-        self.from.read_exact(into).map_err(|e| match e.kind() {
-            // its length was known: somebody shortened it in the meantime
-            io::ErrorKind::UnexpectedEof => format_fault("it ended early"),
-            _ => io_fault(e),
-        })
+        // the file's length was known: if it ends early, somebody has shortened it in the meantime
+        let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
+        self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
     }
 
     /// Reads `count` elements: at once where that many are there, else as many again as have come, time after time.

@@ -8,6 +8,7 @@
 
 mod buffers;
 mod fuse;
+#[warn(clippy::wildcard_enum_match_arm)]
 mod graph;
 mod join;
 mod lower;

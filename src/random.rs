@@ -100,11 +100,10 @@ impl Rng {
             let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
             // (0, 1], so that the logarithm is finite
             let first = mutant!(normal_of_zero, 0, 1);
-            let (u, v) = match wide {
-                DType::F64 => {
-                    (unit([&|| word(0), &|| word(1)], first, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
-                }
-                _ => (unit([&|| word(0); 2], first, wide, at), unit([&|| word(1); 2], 0, wide, at)),
+            let (u, v) = if wide == DType::F64 {
+                (unit([&|| word(0), &|| word(1)], first, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
+            } else {
+                (unit([&|| word(0); 2], first, wide, at), unit([&|| word(1); 2], 0, wide, at))
             };
             let log = ufunc(&float::log, smallvec![u.into_arg()], at);
             let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
@@ -132,7 +131,9 @@ impl Rng {
             let wrong = |detail: String| Error::new(ErrorKind::Argument, "integers", detail, at);
             let integer = |a: Arg| match a {
                 Arg::Scalar(Scalar::Int(v)) => Ok(v),
-                _ => Err(wrong("the limits are Rust integers".into())),
+                Arg::Expr(_) | Arg::Scalar(Scalar::Bool(_) | Scalar::Float(_)) => {
+                    Err(wrong("the limits are Rust integers".into()))
+                }
             };
             let (low, high) = (integer(low)?, integer(high)?);
             if !dtype.is_integer() {
@@ -233,12 +234,8 @@ fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
 /// The upper bits of a word, or of two for f64, as (bits + plus) · 2^-n, where n is as many as `dtype` holds exactly.
 fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr {
     let upper = |word: Expr, n: u32| binary(&logic::bitwise_right_shift, word, word_constant(32 - n, at), at);
-    let n = match dtype {
-        DType::F16 => 11,
-        DType::BF16 => 8,
-        DType::F64 => 53,
-        _ => 24,
-    };
+    let digits = [(DType::F16, 11), (DType::BF16, 8), (DType::F64, 53)];
+    let n = digits.iter().find(|d| d.0 == dtype).map_or(24, |d| d.1);
     let bits = if dtype == DType::F64 {
         let high = binary(&arithmetic::multiply, cast(upper(words[0](), 27), dtype, at), 2f64.powi(26), at);
         let bits = binary(&arithmetic::add, high, cast(upper(words[1](), 26), dtype, at), at);

@@ -6,13 +6,15 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A loop over `n` elements. Operands that the function does not have are ignored.
+/// A loop over `n` elements. Operands that the function does not have are ignored. `out` shares no byte with an
+/// operand (for [`Loops::fold`] and [`Loops::accumulate`] it is read too).
+///
+/// What a caller promises, by name. *Operands*: each operand that the function has leads to `n` elements of its type,
+/// aligned, which nobody writes meanwhile. *Result*: `out` leads to `n` elements of the result's type ([`LANES`] for a
+/// fold), aligned, apart from the operands, which nobody else uses meanwhile.
 ///
 /// # Safety
-///
-/// Each operand that the function has leads to `n` readable elements of its type, aligned, and `out` to as many
-/// writable ones as the form says ([`LANES`] for a fold, else `n`). `out` shares no byte with an operand. A fold and an
-/// accumulation read `out` too, so its elements must hold values.
+/// *Operands* and *result*. A fold and an accumulation read `out` too, so its elements must hold values.
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
@@ -131,34 +133,42 @@ macro_rules! loop_form {
     ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
         mod $module {
             use super::*;
-            // SAFETY: as `Loop` says; each body forms slices of exactly the elements that it is promised there.
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]).
             #[inline(always)]
             unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
+                // SAFETY: *operands* and *result*: each body forms slices of exactly the elements that it is promised.
                 unsafe { $body }
             }
-            // SAFETY: as `body`.
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]).
             pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
+                // SAFETY: *operands* and *result* are what `body` asks for.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
-            // SAFETY: as `body`; called only where `isa` has found the features.
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the machine has AVX2 and what came with it.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
+                // SAFETY: *operands* and *result* are what `body` asks for.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
-            // SAFETY: as `body`; called only where `isa` has found the features.
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the machine has AVX-512 and what came with it.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
+                // SAFETY: *operands* and *result* are what `body` asks for.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
         }
@@ -175,16 +185,22 @@ macro_rules! loop_form {
 }
 
 /// A slice of `n` elements behind an untyped pointer.
-// SAFETY: the caller promises `n` readable elements, aligned, not written while the slice lives.
+///
+/// # Safety
+/// `p` leads to `n` elements of `T`, aligned, which nobody writes while the slice lives.
 #[inline(always)]
 unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
+    // SAFETY: `n` elements, not written meanwhile.
     unsafe { std::slice::from_raw_parts(p as *const T, n) }
 }
 
 /// A mutable slice of `n` elements behind an untyped pointer.
-// SAFETY: the caller promises `n` writable elements, aligned, not otherwise used while the slice lives.
+///
+/// # Safety
+/// `p` leads to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
 #[inline(always)]
 unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
+    // SAFETY: `n` elements, not used by anyone else meanwhile.
     unsafe { std::slice::from_raw_parts_mut(p as *mut T, n) }
 }
 

@@ -1,9 +1,12 @@
 //! What the tests in `tests/` need and nobody else: the table of functions as plain data, a function by its
 //! name, and the scalar interpreter of expressions.
 
+// a contract that cannot be read is a fault of the tests, which this module is for
+#[allow(clippy::panic)]
 mod contract;
 mod faults;
 mod interpret;
+mod number;
 mod plans;
 
 /// The faults of `src/mutants.rs`: name, stage, test and filter, words.

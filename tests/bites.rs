@@ -1,9 +1,8 @@
 //! What no other quick test holds: each of these goes red at a fault of `src/mutants.rs`.
 
-mod support;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use support::*;
 
 /// The Array API's table, with this library's f16 and bf16; rows and columns in the order of `DType::ALL`.
 const PROMOTION: &str = "

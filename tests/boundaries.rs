@@ -1,13 +1,13 @@
 //! Arrays around the limits of a device: grids, bindings, rows, reductions that are split, 31 and 32 bits of elements.
 //! What fits gives the right numbers, what cannot is an error that says so.
 
-mod support;
+mod kit;
 
+use crate::kit::stage::Stage;
+use crate::kit::{gpu, has, own, put};
 use cupric::DType::*;
 use cupric::testing::shrunk_cpu;
 use cupric::*;
-use support::stage::Stage;
-use support::{gpu, has, own, put};
 
 /// Devices with tight limits: a CPU, and a GPU with bindings of 64 KiB and 4 groups a dimension.
 fn tight() -> Result<Vec<Device>> {

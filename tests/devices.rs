@@ -1,9 +1,10 @@
 //! How long devices live: as long as a handle or an array of theirs, and then their memory goes back.
 
-mod support;
+mod kit;
 
 use cupric::testing::{living_devices, shrunk_cpu};
 use cupric::{Array, DType, Device, Error, ErrorKind, Expr, array, zeros};
+use kit::*;
 use std::sync::Mutex;
 
 /// Counts of the process, which other tests here would change.

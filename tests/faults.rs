@@ -2,13 +2,14 @@
 //! or the end of the device. Each run ends in an error of that kind or, where there was a second way, in the right
 //! results; nothing leaks, what was computed before stays right, other devices work on.
 
-mod support;
+mod kit;
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::testing::{InjectedFault, fresh_memory, heal, poison, with_fault};
 use cupric::*;
 use std::time::{Duration, Instant};
-use support::stage::Stage;
-use support::*;
 
 type Step = fn(&Device, &mut Vec<Array>) -> Result<()>;
 

@@ -1,14 +1,10 @@
 //! .npy files: as NumPy makes them, as it reads them, and as nobody should make them.
 
-#[path = "fuzz/memory.rs"]
-mod memory;
-mod support;
-
+use crate::kit::stage::Stage;
+use crate::memory::peak;
 use cupric::{Array, DType, Element, Error, ErrorKind, Result, array, bf16, f16, s, zeros};
-use memory::peak;
 use std::cell::Cell;
 use std::path::PathBuf;
-use support::stage::Stage;
 
 // --- tools ---
 

@@ -2,11 +2,12 @@
 //! else holds a lock when it forks.
 #![cfg(target_os = "linux")]
 
-mod support;
+mod kit;
+
+use crate::kit::*;
 use cupric::*;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
-use support::*;
 
 // of the C library that std links
 unsafe extern "C" {

@@ -1,13 +1,11 @@
 //! Golden data that NumPy made (`tests/data/make_golden.py`): promotion, broadcasting, reductions along axes, and the
 //! special cases of the Python Array API standard. Slices are in `views.rs`, printing in `print.rs`, `.npy` in `files.rs`.
 
-mod common;
-mod support;
-
-use common::number;
+use crate::kit::number;
+use crate::kit::operations::{self, Params};
+use crate::kit::{self, has, on_devices, stage::Stage};
 use cupric::DType::{self, *};
 use cupric::{AxesArg, Device, ErrorKind, Expr, IntoAxes, add, keep, maximum, multiply, testing};
-use support::{has, stage::Stage};
 
 fn lines(name: &str) -> Vec<String> {
     let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -42,14 +40,14 @@ fn promotion_as_numpy_but_where_the_design_says(d: &Device) {
     let (mut wrong, mut count, mut differ) = (vec![], 0, 0);
     for line in lines("promotion.txt") {
         let words: Vec<&str> = line.split(' ').collect();
-        let (a, b, want) = (common::dtype(words[0]).expect("a type"), words[1], words[2]);
+        let (a, b, want) = (kit::dtype(words[0]).expect("a type"), words[1], words[2]);
         differ += usize::from(words.len() > 3);
         let one = |t: DType| cupric::ones([2], t).to_device(d);
         let x = match one(a) {
             Ok(x) if has(d, a) => x,
             _ => continue,
         };
-        let results = match (common::dtype(b), b) {
+        let results = match (kit::dtype(b), b) {
             (Some(b), _) if !has(d, b) => continue,
             (Some(b), _) => {
                 let y = one(b).unwrap();
@@ -67,7 +65,7 @@ fn promotion_as_numpy_but_where_the_design_says(d: &Device) {
                 Ok(t) => t.name().to_string(),
                 Err(e) if e.kind() == ErrorKind::DType => "error".into(),
                 // a GPU may lack the 64-bit type that two narrower ones promote to
-                Err(e) if e.kind() == ErrorKind::Unsupported && common::dtype(want).is_some_and(|w| !has(d, w)) => {
+                Err(e) if e.kind() == ErrorKind::Unsupported && kit::dtype(want).is_some_and(|w| !has(d, w)) => {
                     want.into()
                 }
                 Err(e) => format!("{e}"),
@@ -91,7 +89,7 @@ fn broadcasting_as_numpy(d: &Device) {
         let mut sum: Option<Expr> = None;
         for (k, s) in head.split(' ').map(shape).enumerate() {
             let n: usize = s.iter().product();
-            let x = support::put(d, (0..n as i32).collect::<Vec<_>>(), &s);
+            let x = kit::put(d, (0..n as i32).collect::<Vec<_>>(), &s);
             let x = &x * 100i32.pow(k as u32);
             sum = Some(match sum {
                 None => x,
@@ -123,13 +121,13 @@ fn reductions_as_numpy(d: &Device) {
         let parts: Vec<&str> = line.split(" | ").collect();
         let head: Vec<&str> = parts[0].split(' ').collect();
         let [function, dtype, dims, axes, keeps] = head[..] else { panic!("{line}") };
-        let dtype = common::dtype(dtype).expect("a type");
+        let dtype = kit::dtype(dtype).expect("a type");
         if !has(d, dtype) {
             continue;
         }
         count += 1;
         let operands: Vec<u64> = parts[1].split_whitespace().map(|w| bits(dtype, w)).collect();
-        let x = common::array(dtype, &operands, &shape(dims), d).unwrap();
+        let x = kit::array(dtype, &operands, &shape(dims), d).unwrap();
         if let Err(e) = reduction(function, &x, along(axes, keeps == "keep"), &parts[2..], dtype, &operands, d.is_gpu()) {
             wrong.push(format!("{line}: {e}"));
         }
@@ -158,11 +156,11 @@ fn special_cases_of_the_standard(d: &Device) {
             let cases: Vec<_> = cases.iter().map(split).collect();
             let operand = |k: usize| {
                 let column: Vec<u64> = cases.iter().map(|c| c.0[k]).collect();
-                common::array(t, &column, &[column.len()], d).unwrap().into()
+                kit::array(t, &column, &[column.len()], d).unwrap().into()
             };
             let operands: Vec<Expr> = (0..row.arity()).map(operand).collect();
             let result = row.apply(&operands).eval().unwrap_or_else(|e| panic!("{name} of {t}: {e}"));
-            let got = common::read(&result).unwrap();
+            let got = kit::read(&result).unwrap();
             for (case, got) in cases.iter().zip(got) {
                 count += 1;
                 if !near(result.dtype(), case.1, got) {
@@ -215,22 +213,8 @@ fn reduction(
     operands: &[u64],
     gpu: bool,
 ) -> Result<(), String> {
-    let r = match function {
-        "sum" => x.sum(axes),
-        "prod" => x.prod(axes),
-        "min" => x.min(axes),
-        "max" => x.max(axes),
-        "mean" => x.mean(axes),
-        "var" => x.var(axes),
-        "std" => x.std(axes),
-        "any" => x.any(axes),
-        "all" => x.all(axes),
-        "count_nonzero" => x.count_nonzero(axes),
-        "argmin" => x.argmin(axes),
-        "argmax" => x.argmax(axes),
-        "logsumexp" => x.logsumexp(axes),
-        other => return Err(format!("no reduction {other}")),
-    };
+    let operation = operations::find(function).ok_or(format!("no reduction {function}"))?;
+    let r = (operation.build)(std::slice::from_ref(x), &Params::along(axes));
     let r = match r.eval() {
         Err(e) if want[0] == "error" && e.kind() == ErrorKind::Shape => return Ok(()),
         // WGSL has no exp of f64
@@ -244,7 +228,7 @@ fn reduction(
         return Err(format!("{} {:?}", r.dtype(), r.shape()));
     }
     let t = r.dtype();
-    let got = common::read(&r).map_err(|e| e.to_string())?;
+    let got = kit::read(&r).map_err(|e| e.to_string())?;
     let words: Vec<&str> = want.get(1).map_or(vec![], |w| w.split_whitespace().collect());
     if words.len() != got.len() {
         return Err(format!("{} elements", got.len()));

@@ -1,10 +1,11 @@
-//! The tables of the guide (`src/guide`) are what these tests say. `CUPRIC_BLESS=1 cargo test --features testing --test guide` writes them
+//! The tables of the guide (`src/guide`) are what these tests say. `CUPRIC_BLESS=1 cargo test --features testing --test operations guide` writes them
 //! anew.
 //!
 //! Of NumPy beside cupric, each pair of lines stands here once: ours runs, and gives what NumPy gave
 //! (`tests/data/guide.txt`, written by `make_guide.py`, which reads NumPy's lines from this file).
 
-use cupric::testing::{Row, rows};
+use crate::kit::operations::{Kind, OPERATIONS, Operation};
+use cupric::testing::rows;
 use cupric::*;
 use std::fs;
 use std::path::PathBuf;
@@ -182,6 +183,15 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("x @ y.T", x.matmul(y.t()));
     same!("np.dot(v, v)", v.matmul(&v));
     same!("np.matmul(x, v)", matmul(&x, &v));
+    Ok(())
+}
+
+#[test]
+#[rustfmt::skip]
+fn writes_side_by_side() -> Result<()> {
+    let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
+    let y = array![[1., 2., 3., 4.], [5., 6., 7., 8.], [9., 10., 11., 12.]];
+    let v = array![4., 1., 3., 2.];
 
     // ## Writing
     write!(x, "x[...] = 0", x.fill(0.0)?);
@@ -207,7 +217,9 @@ fn holds(file: &str, table: &str) {
     if std::env::var_os("CUPRIC_BLESS").is_some_and(|v| v == "1") {
         return fs::write(&path, format!("{head}{begin}{table}{end}{tail}")).expect("a writable file");
     }
-    panic!("{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --features testing --test guide writes it");
+    panic!(
+        "{file} is not what the tests say; CUPRIC_BLESS=1 cargo test --features testing --test operations guide writes it"
+    );
 }
 
 #[test]
@@ -240,10 +252,10 @@ const GROUPS: [(&str, &[DType]); 5] = {
 };
 
 /// Where a function takes the types of a group.
-fn support(row: &Row, group: &[DType]) -> &'static str {
+fn support(name: &str, takes: &dyn Fn(DType, bool) -> bool, group: &[DType]) -> &'static str {
     let on = |gpu| {
-        let first = row.takes(group[0], gpu);
-        assert!(group.iter().all(|d| row.takes(*d, gpu) == first), "{}: {group:?} differ", row.name());
+        let first = takes(group[0], gpu);
+        assert!(group.iter().all(|d| takes(*d, gpu) == first), "{name}: {group:?} differ");
         first
     };
     match (on(false), on(true)) {
@@ -254,6 +266,32 @@ fn support(row: &Row, group: &[DType]) -> &'static str {
     }
 }
 
+fn head(title: &str) -> String {
+    let heads: String = GROUPS.map(|g| format!(" {} |", g.0)).concat();
+    let rule = "---|".repeat(GROUPS.len());
+    format!("\n### {title}\n\n| function |{heads} gives |\n|---|{rule}---|\n")
+}
+
+fn line(name: &str, takes: &dyn Fn(DType, bool) -> bool, gives: &str) -> String {
+    let cells: String = GROUPS.map(|g| format!(" {} |", support(name, takes, g.1))).concat();
+    format!("| `{name}` |{cells} {gives} |\n")
+}
+
+/// The type of an operation's result, in words.
+fn gives(o: &Operation) -> &'static str {
+    use DType::*;
+    let of = [Bool, U8, I32, F16, F64].map(o.result);
+    match of {
+        _ if o.name == "astype" => "the type asked for",
+        [Bool, U8, I32, F16, F64] => "the operands' type",
+        [Bool, Bool, Bool, Bool, Bool] => "bool",
+        [I64, I64, I64, I64, I64] => "i64",
+        [F32, F32, F32, F16, F64] => "the float type; of integers f32",
+        [I64, U64, I64, F16, F64] => "the float type; of integers i64 or u64",
+        _ => panic!("{}: no words for {of:?}", o.name),
+    }
+}
+
 #[test]
 fn the_support_matrix_is_that_of_the_table() {
     let mut table = String::new();
@@ -261,17 +299,23 @@ fn the_support_matrix_is_that_of_the_table() {
     for row in rows().iter().filter(|r| !r.name().ends_with("f16")) {
         if row.family() != family {
             family = row.family();
-            let heads: String = GROUPS.map(|g| format!(" {} |", g.0)).concat();
-            let rule = "---|".repeat(GROUPS.len());
-            table += &format!("\n### {family}\n\n| function |{heads} gives |\n|---|{rule}---|\n");
+            table += &head(family);
         }
-        let cells: String = GROUPS.map(|g| format!(" {} |", support(row, g.1))).concat();
         let gives = match row.class().as_str() {
             "Compare" | "Test" | "Logical" => "bool",
             "Float" => "the float type; of integers f32",
             _ => "the operands' type",
         };
-        table += &format!("| `{}` |{cells} {gives} |\n", row.name());
+        table += &line(row.name(), &|d, gpu| row.takes(d, gpu), gives);
+    }
+    // arange and its like have no operand whose type could be taken
+    let with_operands = |o: &&Operation| !o.types.is_empty() && o.kind != Kind::Generator;
+    let (along, others): (Vec<_>, Vec<_>) = OPERATIONS.iter().filter(with_operands).partition(|o| o.along_axes());
+    for (title, operations) in [("along axes", along), ("products, gathers, joins, conversions", others)] {
+        table += &head(title);
+        for o in operations {
+            table += &line(o.name, &|d, gpu| o.takes(d, gpu), gives(o));
+        }
     }
     holds("src/guide/support.md", table.trim_start());
 }

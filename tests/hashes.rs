@@ -7,11 +7,10 @@
 //!
 //! `CUPRIC_BLESS=1` writes the files anew, which is right only for a change that means to change results.
 
-#[path = "random/program.rs"]
-mod program;
-#[path = "hashes/programs.rs"]
 mod programs;
-mod support;
+use crate::kit::operations::{self, Params, Pinned};
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::testing::rows;
 use cupric::*;
@@ -21,8 +20,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
-use support::stage::Stage;
-use support::*;
 
 /// FNV-1a over the elements, all NaNs alike.
 struct Hash(u64);
@@ -133,25 +130,21 @@ fn elementwise(out: &mut BTreeMap<String, u64>) {
     }
 }
 
-type Reduction = (&'static str, fn(&Expr, Option<isize>) -> Expr, bool);
-
-macro_rules! reductions {
-    ($($name:ident $floats:literal),* $(,)?) => {
-        [$((stringify!($name), (|e: &Expr, axis: Option<isize>| match axis {
-            Some(a) => e.$name(a),
-            None => e.$name(..),
-        }) as fn(&Expr, Option<isize>) -> Expr, $floats)),*]
-    };
-}
-
 fn folds(out: &mut BTreeMap<String, u64>) {
-    let all: [Reduction; 15] = reductions![
-        sum false, prod false, min false, max false, any false, all false, count_nonzero false, argmin false,
-        argmax false, mean true, var true, std true, logsumexp true, softmax true, log_softmax true,
-    ];
-    for (name, f, floats) in all {
+    for operation in operations::along_axes().filter(|o| o.pinned != Pinned::Elsewhere) {
+        let name = operation.name;
+        let f = |e: &Expr, axis: Option<isize>| {
+            let axes = axis.map_or((..).into_axes(), IntoAxes::into_axes);
+            (operation.build)(std::slice::from_ref(e), &Params::along(axes))
+        };
         for t in [F32, F64, F16, BF16, I32, U8, I64, Bool] {
-            if floats && !t.is_float() || matches!(name, "min" | "max" | "argmin" | "argmax") && t == Bool {
+            let pinned = match operation.pinned {
+                Pinned::Every => true,
+                Pinned::Numbers => t != Bool,
+                Pinned::Floats => t.is_float(),
+                Pinned::Elsewhere => false,
+            };
+            if !pinned {
                 continue;
             }
             let x = data(t, [-2.0, 2.0], 157 * 301, 5).reshape([157, 301]).eval().unwrap();
@@ -315,7 +308,7 @@ fn every_instruction_set() {
     // the set is chosen once in a process
     for isa in ["portable", "avx2"] {
         let run = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "golden_hashes"])
+            .args(["--exact", &test_name(module_path!(), "golden_hashes")])
             .env("CUPRIC_ISA", isa)
             .env_remove("CUPRIC_BLESS")
             .env_remove("CUPRIC_STAGES")

@@ -1,12 +1,10 @@
 //! The scalar interpreter of expressions, held to results that were worked out by hand: what all random tests are
 //! held to must not be empty or wrong itself.
 
-mod support;
-
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::testing::{Elements, Interpreter, Real, interpret};
 use cupric::{Device, ErrorKind, Expr, Rng, arange, bf16, concat, f16, keep, s, select};
-use support::*;
 
 fn integers(e: &Expr) -> Vec<i128> {
     match interpret(e).expect("a meaning").elements {

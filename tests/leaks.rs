@@ -1,11 +1,12 @@
 //! 100,000 evaluations on each backend: every counter comes back to where it was, and so does the process's memory. A
 //! program of its own, one test after the other, so that nobody else's memory counts.
 
-mod support;
+mod kit;
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use support::stage::Stage;
-use support::*;
 
 /// Bytes of the process in memory; `None` where the system does not say.
 fn resident() -> Option<i64> {

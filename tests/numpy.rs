@@ -6,17 +6,15 @@
 //! `CUPRIC_PYTHON` names the interpreter. Without a Python that has NumPy the test says so and passes, unless
 //! `CUPRIC_REQUIRE_NUMPY=1`.
 
-mod support;
-
 #[path = "numpy/execute.rs"]
 mod execute;
 
+use crate::kit::{self, on_devices, stage::Stage};
 use cupric::{DType, Device};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::process::{Command, Stdio};
 use std::sync::Once;
-use support::stage::Stage;
 
 fn python() -> String {
     std::env::var("CUPRIC_PYTHON").unwrap_or_else(|_| "python3".into())
@@ -104,8 +102,8 @@ fn random_programs_against_numpy(d: &Device) {
         (true, false) => 300,
         (true, true) => 2000,
     };
-    let count = number("CUPRIC_RANDOM").unwrap_or(support::scaled(usual) as u64);
-    let types: Vec<&str> = DType::ALL.into_iter().filter(|t| support::has(d, *t)).map(DType::name).collect();
+    let count = number("CUPRIC_RANDOM").unwrap_or(kit::scaled(usual) as u64);
+    let types: Vec<&str> = DType::ALL.into_iter().filter(|t| kit::has(d, *t)).map(DType::name).collect();
     let device = if d.is_gpu() { "gpu" } else { "cpu" };
     let fixed = |more: &[String]| [&["--device".into(), device.into(), "--types".into(), types.join(",")], more].concat();
     let one = |name: &str, value: String| fixed(&[name.into(), value]);

@@ -1,11 +1,10 @@
 //! One part of an array written from another part of it, as if that had been copied first; the elements beside the
 //! part stay; nothing is allocated where source and target are the same places. NumPy's figures for each number of axes.
 
-mod support;
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use support::stage::Stage;
-use support::*;
 
 /// One axis of a view: first index, step, length.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +82,25 @@ small! {
     bool: |v| v != 0, |v| v as i64;
 }
 
+/// Elements in C order, in another order of the axes, or as the inner part of something larger.
+fn stored<T: Small>(d: &Device, dice: &mut Dice, host: Vec<T>, shape: &[usize]) -> Array {
+    let n = host.len();
+    match dice.below(4) {
+        0 => {
+            let back: Vec<isize> = (0..shape.len() as isize).rev().collect();
+            let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+            let line = put(d, host, shape).permute_dims(&back[..]).reshape([n]).eval().unwrap();
+            line.reshape(reversed).permute_dims(back).eval().unwrap()
+        }
+        1 => {
+            let ahead = 1 + dice.below(5);
+            let longer: Vec<T> = (0..ahead).map(|_| T::from(1)).chain(host).chain([T::from(1)]).collect();
+            put(d, longer, &[ahead + n + 1]).slice(s![ahead..ahead + n]).reshape(shape).eval().unwrap()
+        }
+        _ => put(d, host, shape),
+    }
+}
+
 /// One pair of views of one array; whether it ran without a new buffer.
 fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
     let side = [0, 40, 12, 7, 5, 4][nd];
@@ -91,21 +109,7 @@ fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
     let small = if T::DTYPE == Bool { 2 } else { 7 };
     let old: Vec<i64> = (0..n).map(|_| dice.below(small) as i64).collect();
     let host: Vec<T> = old.iter().map(|v| T::from(*v)).collect();
-    // stored in C order, in another order of the axes, or as the inner part of something larger
-    let mut x = match dice.below(4) {
-        0 => {
-            let back: Vec<isize> = (0..nd as isize).rev().collect();
-            let reversed: Vec<usize> = shape.iter().rev().copied().collect();
-            let line = put(d, host.clone(), &shape).permute_dims(&back[..]).reshape([n]).eval().unwrap();
-            line.reshape(reversed).permute_dims(back).eval().unwrap()
-        }
-        1 => {
-            let ahead = 1 + dice.below(5);
-            let longer: Vec<T> = (0..ahead).map(|_| T::from(1)).chain(host.clone()).chain([T::from(1)]).collect();
-            put(d, longer, &[ahead + n + 1]).slice(s![ahead..ahead + n]).reshape(&shape[..]).eval().unwrap()
-        }
-        _ => put(d, host.clone(), &shape),
-    };
+    let mut x = stored(d, dice, host, &shape);
     let lens: Vec<usize> = shape.iter().map(|n| 1 + dice.below(*n)).collect();
     let in_order: Vec<usize> = (0..nd).collect();
     let target = Part {

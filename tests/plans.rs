@@ -1,12 +1,11 @@
 //! Plans: how many kernels, how many bytes, and the text itself.
 //!
-//! The texts are files under `tests/snapshots`; `CUPRIC_BLESS=1 cargo test --test plans` writes them anew.
+//! The texts are files under `tests/snapshots`; `CUPRIC_BLESS=1 cargo test --test operations plans` writes them anew.
 
-mod support;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::path::Path;
-use support::*;
 
 fn cpu() -> Device {
     Device::cpu()
@@ -330,4 +329,33 @@ fn results_of_one_space_share_a_kernel() {
             }
         }
     }
+}
+
+/// More partial results beside each other than there once were numbers for them.
+#[test]
+fn twenty_reductions_beside_each_other_keep_their_partial_results_apart() {
+    // a reduction of 4,096 elements takes three passes here
+    let caps = testing::Caps { name: "few".into(), max_reduce: [64, 16], ..testing::named_caps("cpu").unwrap() };
+    let d = testing::cpu_within(&caps).unwrap();
+    let x = put(&d, noise(1, 4096), &[4096]);
+    let part = |i: usize| (&x * (i as f64 + 1.0)).sum(..);
+    fn tree(parts: &[Expr]) -> Expr {
+        match parts {
+            [one] => one.clone(),
+            many => tree(&many[..many.len() / 2]) + tree(&many[many.len() / 2..]),
+        }
+    }
+    let parts: Vec<Expr> = (0..20).map(part).collect();
+    let together = tree(&parts);
+    let plan = together.plan().unwrap();
+    let stores = |pass: &str| pass.matches("store temp").count();
+    let text = plan.to_string();
+    let most = text.split("writes").map(stores).max().unwrap();
+    assert!(most > 16, "{most} partial results in one pass\n{text}");
+    let alone: Vec<Expr> = parts.iter().map(|p| p.eval().unwrap().into()).collect();
+    let want = tree(&alone).item::<f32>().unwrap();
+    assert_eq!(together.item::<f32>().unwrap().to_bits(), want.to_bits(), "{text}");
+    let positions: Vec<Expr> = (0..12).map(|i| (&x * (i as f64 - 5.5)).argmax(..)).collect();
+    let alone: Vec<Expr> = positions.iter().map(|p| p.eval().unwrap().into()).collect();
+    assert_eq!(tree(&positions).item::<i64>().unwrap(), tree(&alone).item::<i64>().unwrap());
 }

@@ -1,7 +1,6 @@
 //! Printing: equal to NumPy's `str`, and no more read back than is printed.
 
-mod support;
-
+use crate::kit::{self, on_devices};
 use cupric::{Array, DType, Device, Element, ErrorKind, Expr, arange, array, bf16, concat, f16, ones, s, zeros};
 
 /// Elements of a case: little-endian hex, or the numbers from 0.
@@ -154,7 +153,7 @@ on_devices! {
     }
 
     fn debug_transfers_nothing(d: &Device) {
-        let d = &support::own(d);
+        let d = &kit::own(d);
         let x = zeros([2, 3], DType::F32).to_device(d).unwrap();
         let before = d.stats();
         assert_eq!(format!("{x:?}"), format!("Array(f32, [2, 3], {})", d.name()));
@@ -163,7 +162,7 @@ on_devices! {
     }
 
     fn only_what_is_printed_is_read(d: &Device) {
-        let d = &support::own(d);
+        let d = &kit::own(d);
         let x = ones([300, 300], DType::F32).to_device(d).unwrap();
         let want = "[[1. 1. 1. ... 1. 1. 1.]";
         for seen in [x.slice(s![...]), x.t(), x.slice(s![..;2, ..;-1]), &x * 1.0] {

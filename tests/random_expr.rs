@@ -7,8 +7,6 @@
 //! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the GPU, `CUPRIC_SEED=n` one,
 //! which it prints. What failed once stands in `data/expressions.txt` and runs first.
 
-mod support;
-
 #[path = "random/check.rs"]
 mod check;
 #[path = "random/generate.rs"]
@@ -16,15 +14,15 @@ mod generate;
 #[path = "random/kernels.rs"]
 mod kernels;
 #[path = "random/program.rs"]
-mod program;
+pub mod program;
 
+use crate::kit::stage::Stage;
+use crate::kit::{has, on_devices};
 use check::{Seen, check, quiet, shrink};
 use cupric::DType::{self, *};
 use cupric::*;
 use generate::generate;
 use program::Program;
-use support::has;
-use support::stage::Stage;
 
 /// Runs one program; a failure comes back as a smaller one, as code.
 fn run(p: &Program, d: &Device, steps: bool, origin: &str) -> std::result::Result<Seen, String> {

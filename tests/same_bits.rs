@@ -6,14 +6,12 @@
 
 #![cfg(feature = "gpu")]
 
-mod support;
-
+use crate::kit::stage::Stage;
+use crate::kit::{self, Dice, gpu, has, noise, put, scaled};
 use cupric::DType::{self, *};
 use cupric::testing::{Row, row};
 use cupric::*;
 use std::fmt::Write;
-use support::stage::Stage;
-use support::{Dice, gpu, has, noise, put, scaled};
 
 /// One step of a formula; numbers are earlier steps.
 #[derive(Clone, Debug)]
@@ -190,7 +188,7 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
 /// Elements as bits, NaN made canonical.
 fn bits(e: &Array) -> Vec<u64> {
     fn of<T: Element>(e: &Array) -> Vec<u64> {
-        e.to_vec::<T>().unwrap().into_iter().map(support::canonical).collect()
+        e.to_vec::<T>().unwrap().into_iter().map(kit::canonical).collect()
     }
     match e.dtype() {
         F16 => of::<f16>(e),

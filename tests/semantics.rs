@@ -3,10 +3,9 @@
 // x - x and x / x are what floats are tested with
 #![allow(clippy::eq_op)]
 
-mod support;
+use crate::kit::*;
 use cupric::DType::{self, *};
 use cupric::*;
-use support::*;
 
 /// The 13 × 13 table of the Array API, with the float rules of the design; `-` is an error. Row and column order:
 /// bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64.
@@ -1317,7 +1316,7 @@ fn results_keep_the_order_of_their_operands(d: &Device) {
 }
 
 fn million_node_chain(d: &Device) {
-    let mut stage = support::stage::Stage::new(17, "deep graphs", d);
+    let mut stage = stage::Stage::new(17, "deep graphs", d);
     stage.count(5);
     let d = d.clone();
     let run = move || {

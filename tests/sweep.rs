@@ -6,34 +6,18 @@
 //! A run takes every 257th pattern from a phase that changes with the day and is printed: `CUPRIC_PHASE=30` repeats a
 //! run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32.
 
-#[path = "contract/bound.rs"]
-mod bound;
-#[path = "sweep/bytes.rs"]
 mod bytes;
-mod common;
-#[allow(dead_code)]
-#[path = "contract/entry.rs"]
-mod entry;
-#[path = "sweep/judge.rs"]
 mod judge;
-#[allow(dead_code)]
-#[path = "contract/page.rs"]
-mod page;
-#[path = "contract/rules.rs"]
-mod rules;
-#[path = "sweep/samples.rs"]
 mod samples;
-#[path = "support/stage.rs"]
-mod stage;
 
-use common::say;
+use crate::contract::{ONE_AT_A_TIME, entry, page};
+use crate::kit::stage::Stage;
+use crate::kit::{self, say};
 use cupric::testing::{self, Row};
 use cupric::{Array, DType, Device, Result, bf16, f16};
 use judge::{Found, Judge};
 use rayon::prelude::*;
-use stage::Stage;
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Instant;
 
 /// Every so many bit patterns.
@@ -43,9 +27,6 @@ const CHUNK: usize = 1 << 22;
 /// Operands of each function of two or three, in f32 and in each of f16 and bf16.
 const TUPLES: usize = 1 << 20;
 const HALVES: usize = 1 << 17;
-
-/// Both tests use all cores and one GPU.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A function of a type with what it is held to, by backend.
 struct Function {
@@ -157,7 +138,7 @@ fn finish(functions: &[Function], devices: &[Device], what: &str, again: &str) {
 }
 
 fn devices() -> Vec<Device> {
-    let gpu = if cfg!(feature = "gpu") { common::gpu(1) } else { None };
+    let gpu = if cfg!(feature = "gpu") { kit::gpu(1) } else { None };
     std::iter::once(Device::cpu()).chain(gpu).collect()
 }
 
@@ -193,7 +174,9 @@ fn every_function_of_one_operand() {
         &all,
         &devices,
         &what,
-        &format!("CUPRIC_PHASE={phase} cargo test --release --features testing --test sweep one_operand"),
+        &format!(
+            "CUPRIC_PHASE={phase} cargo test --release --features testing --test accuracy sweep::every_function_of_one"
+        ),
     );
 }
 
@@ -202,7 +185,9 @@ fn every_function_of_more_operands() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     let devices = devices();
     let phase = samples::phase(STRIDE);
-    let again = format!("CUPRIC_PHASE={phase} cargo test --release --features testing --test sweep more_operands");
+    let again = format!(
+        "CUPRIC_PHASE={phase} cargo test --release --features testing --test accuracy sweep::every_function_of_more"
+    );
     for (dtype, n, name) in [
         (DType::F32, TUPLES, "f32 pairs and triples, CPU and GPU"),
         (DType::F16, HALVES, "f16 pairs and triples, CPU and GPU"),
@@ -228,7 +213,7 @@ fn all_8_bit_operands_on_the_cpu() {
 #[test]
 fn all_8_bit_operands_on_the_gpu() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    if let Some(device) = common::gpu(1) {
+    if let Some(device) = kit::gpu(1) {
         bytes::run(&device);
     }
 }
@@ -256,7 +241,7 @@ fn once_wrong() {
             &all,
             &devices,
             &format!("{name} where it was once wrong"),
-            "cargo test --release --features testing --test sweep once",
+            "cargo test --release --features testing --test accuracy sweep::once",
         );
     }
 }

@@ -1,9 +1,8 @@
 //! `take` beside a plain loop: whole rows, columns, one index over and over, sources that are views, every mode.
 
-mod support;
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::*;
-use support::stage::Stage;
-use support::*;
 
 /// What a loop takes along an axis of a C-ordered array.
 fn plain(x: &[f64], shape: &[usize], indices: &[i32], axis: usize, index: impl Fn(i32) -> usize) -> Vec<f64> {

@@ -1,11 +1,12 @@
 //! Threads that share arrays and a device: each result has the bits that one thread gets, all NaNs counting as one.
 
-mod support;
+mod kit;
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::sync::Barrier;
-use support::stage::Stage;
-use support::*;
 
 /// Evaluations of each thread.
 const EVALS: usize = 2000;

@@ -1,8 +1,9 @@
 //! The time of kernels by the device's own clock.
 
-mod support;
+mod kit;
+
+use crate::kit::stage::Stage;
 use cupric::*;
-use support::stage::Stage;
 
 fn ones_of(n: usize, device: &Device) -> Array {
     ones([n], DType::F32).to_device(device).unwrap()
@@ -23,9 +24,9 @@ fn a_cpu_has_no_clock_of_its_own() {
 #[test]
 fn kernels_are_timed() {
     use std::time::{Duration, Instant};
-    let Some(d) = support::gpu(1) else { return };
+    let Some(d) = kit::gpu(1) else { return };
     // nobody else's kernels run on it
-    let d = support::own(&d);
+    let d = kit::own(&d);
     let mut stage = Stage::new(1, "kernel times", &d);
     stage.count(7);
     let x = ones_of(1 << 15, &d);

@@ -1,60 +1,24 @@
 //! Stages 5 and 6: every operation at special values in every position of a vector, and in 32 layouts.
 //!
-//! `CUPRIC_TRIAL=gpu::exp::f16 cargo test --release --features testing --test trust` runs the trials whose names begin so;
+//! `CUPRIC_TRIAL=gpu::exp::f16 cargo test --release --features testing --test accuracy trust` runs the trials whose names begin so;
 //! `CUPRIC_STAGE_TYPES=f32,u8,f16` keeps to operands of these types. The references, bounds and data are those of
 //! `contract.rs`; products, gathers and joins are held to the scalar interpreter of expressions.
 
-// modules shared with contract.rs, which uses all of them
-#![allow(dead_code)]
-
-#[path = "contract/bound.rs"]
-mod bound;
-mod common;
-#[path = "contract/data.rs"]
-mod data;
-#[path = "contract/dd.rs"]
-mod dd;
-#[path = "contract/elementwise.rs"]
-mod elementwise;
-#[path = "contract/entry.rs"]
-mod entry;
-#[path = "contract/golden.rs"]
-mod golden;
-#[path = "contract/layouts.rs"]
-mod layouts;
-#[path = "contract/page.rs"]
-mod page;
-#[path = "contract/reduce.rs"]
-mod reduce;
-#[path = "contract/report.rs"]
-mod report;
-#[path = "contract/rules.rs"]
-mod rules;
-#[path = "support/stage.rs"]
-mod stage;
-#[path = "contract/underflow.rs"]
-mod underflow;
-
-#[path = "trust/moves.rs"]
 mod moves;
-#[path = "trust/places.rs"]
 mod places;
-#[path = "trust/positions.rs"]
 mod positions;
 
+use crate::contract::entry::{self, Entry};
+use crate::contract::report::Report;
+use crate::contract::{ONE_AT_A_TIME, elementwise};
+use crate::kit::{self, operations::Suite, stage::Stage};
 use cupric::{DType, Device, testing};
-use entry::Entry;
-use report::Report;
-use stage::Stage;
-use std::sync::{LazyLock, Mutex};
-
-/// The GPU's counters are those of one test at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use std::sync::LazyLock;
 
 /// The types to keep to.
 static TYPES: LazyLock<Vec<DType>> = LazyLock::new(|| {
     let list = std::env::var("CUPRIC_STAGE_TYPES").unwrap_or_default();
-    let named = |n: &str| common::dtype(n.trim()).unwrap_or_else(|| panic!("CUPRIC_STAGE_TYPES: {n} is no type"));
+    let named = |n: &str| kit::dtype(n.trim()).unwrap_or_else(|| panic!("CUPRIC_STAGE_TYPES: {n} is no type"));
     let some: Vec<DType> = list.split(',').filter(|n| !n.is_empty()).map(named).collect();
     if some.is_empty() { DType::ALL.to_vec() } else { some }
 });
@@ -87,19 +51,19 @@ fn elementwise_of(backend: &'static str, family: &'static str, mut f: impl FnMut
 fn on(backend: &'static str, number: u32, name: &'static str, what: &str, test: impl FnOnce(&mut Report, &Device)) {
     let device = match backend {
         "cpu" => Device::cpu(),
-        _ => match common::gpu(1) {
+        _ => match kit::gpu(1) {
             Some(d) => d,
             None => return,
         },
     };
     let _guard = device.is_gpu().then(|| ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner()));
     let mut stage = Stage::new(number, name, &device);
-    let mut report = Report::new(backend);
+    let mut report = Report::new("trust", backend);
     let before = device.stats().compiles;
     test(&mut report, &device);
     stage.count(report.trials());
     if device.is_gpu() {
-        common::say(&format!("trust: gpu {name}, {what}: {} pipelines", device.stats().compiles - before));
+        kit::say(&format!("trust: gpu {name}, {what}: {} pipelines", device.stats().compiles - before));
     }
     drop(stage);
     report.finish(&format!("{name}, {what}"), &device);
@@ -114,7 +78,7 @@ fn special_values(backend: &'static str, family: &'static str) {
 fn layouts_of(backend: &'static str, family: &'static str) {
     on(backend, 6, "layouts", family, |report, device| match family {
         "reductions" => entries(backend)
-            .filter(|e| entry::REDUCTIONS.contains(&e.function.as_str()) || entry::ROWS.contains(&e.function.as_str()))
+            .filter(|e| e.is_of(Suite::Reductions) || e.is_of(Suite::Rows))
             .filter(|e| !e.stood_for())
             .for_each(|e| places::reduction(report, e, device)),
         "moves" => TYPES.iter().for_each(|d| moves::run(report, *d, device)),

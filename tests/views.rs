@@ -1,9 +1,8 @@
 //! Views: the same elements as an index oracle, or NumPy, says, on stored arrays and on what has not run yet.
 
-mod support;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use support::*;
 
 /// Sources of one content (0, 1, 2, …): stored in several layouts, and not evaluated in every way there is.
 fn sources(d: &Device, shape: &[usize]) -> Vec<(&'static str, Expr)> {

@@ -1,7 +1,15 @@
 //! What a report says about where it was made.
 
 use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Cargo's target folder: the harness lies in `target/release/deps`.
+pub fn target() -> PathBuf {
+    let exe = std::env::current_exe().ok();
+    let found = exe.as_deref().and_then(|exe| exe.ancestors().nth(3)).map(Path::to_path_buf);
+    found.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
+}
 
 /// The first line that a command prints; empty where it cannot run.
 fn line(program: &str, arguments: &[&str]) -> String {

@@ -100,7 +100,7 @@ impl Worker {
     /// The crates of `benches/peers`, built now.
     pub fn rust() -> Result<Worker, String> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/Cargo.toml");
-        let target = crate::save::target().join("peers");
+        let target = crate::machine::target().join("peers");
         eprintln!("building benches/peers");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(&cargo);

@@ -1,5 +1,6 @@
 //! Reports as JSON: written to a file, kept under a name, and compared with an earlier run.
 
+use crate::machine;
 use crate::measure::Record;
 use crate::peers::Time;
 use crate::report::figure;
@@ -12,16 +13,9 @@ use std::path::{Path, PathBuf};
 /// A change of less is noise.
 const NOISE: f64 = 1.1;
 
-/// Cargo's target folder: the harness lies in `target/release/deps`.
-pub fn target() -> PathBuf {
-    let exe = std::env::current_exe().ok();
-    let found = exe.as_deref().and_then(|exe| exe.ancestors().nth(3)).map(Path::to_path_buf);
-    found.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
-}
-
 /// Where `--save NAME` keeps a run.
 pub fn kept(name: &str) -> PathBuf {
-    target().join("cupric-bench").join(format!("{name}.json"))
+    machine::target().join("cupric-bench").join(format!("{name}.json"))
 }
 
 /// Fails now rather than after a long run.

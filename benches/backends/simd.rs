@@ -8,11 +8,11 @@ pub fn copy_streaming(to: &mut [u64], from: &[u64]) {
         let (head, body) = to.split_at_mut(skip);
         head.copy_from_slice(&from[..skip]);
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the feature is there, and the target is aligned.
+            // SAFETY: AVX-512 is there; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
             return unsafe { x86::stream_512(body, &from[skip..]) };
         }
         if is_x86_feature_detected!("avx") {
-            // SAFETY: as above.
+            // SAFETY: AVX is there; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
             return unsafe { x86::stream_256(body, &from[skip..]) };
         }
         body.copy_from_slice(&from[skip..]);
@@ -26,11 +26,11 @@ pub fn read(from: &[u64]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the feature is there.
+            // SAFETY: AVX-512 is there.
             return unsafe { x86::read_512(from) };
         }
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: as above.
+            // SAFETY: AVX2 is there.
             return unsafe { x86::read_256(from) };
         }
     }
@@ -67,11 +67,11 @@ macro_rules! fma_of {
             #[cfg(target_arch = "x86_64")]
             {
                 if is_x86_feature_detected!("avx512f") {
-                    // SAFETY: the feature is there.
+                    // SAFETY: AVX-512 is there.
                     return unsafe { x86::$wide(steps) };
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: as above.
+                    // SAFETY: AVX2 and FMA are there.
                     return unsafe { x86::$narrow(steps) };
                 }
             }

@@ -90,6 +90,7 @@ fn twenty(x: &Expr) -> Expr {
 
 pub fn table() -> Vec<Work> {
     let mut rows = elementwise();
+    rows.extend(small_and_random());
     rows.extend(reductions());
     rows.extend(layouts());
     rows.extend([F32, F64, F16].map(matmul_of));
@@ -163,6 +164,12 @@ fn elementwise() -> Vec<Work> {
                 .run(|x| twenty(&x[0])),
             &chain.replace("0.9", "F(0.9)").replace("0.3", "F(0.3)").replace("0.1", "F(0.1)"),
         ),
+    ]
+}
+
+/// Rows whose time is not that of memory: calls of a few elements, and random numbers.
+fn small_and_random() -> Vec<Work> {
+    vec![
         work("add_small", "a + b of 8 elements", F32, &[&[8]])
             .takes("a b")
             .moves(3.0)

@@ -3,6 +3,9 @@
 
 #[path = "../../tests/fuzz/kernels.rs"]
 mod body;
+#[allow(dead_code, reason = "a part of the list is asked for")]
+#[path = "../../tests/kit/operations.rs"]
+mod operations;
 #[path = "../../tests/fuzz/source.rs"]
 mod source;
 

@@ -119,6 +119,11 @@ const FIRST: [u8; 64] = {
 };
 
 /// A reduction under way.
+///
+/// What its unsafe functions rely on, by name. *State*: `state` leads to `spec.bytes()` bytes that this folder alone
+/// uses: the vectors of `here`, `level` and the scratch of `feed_bunch`, each of `lanes × width` elements or more, apart
+/// from each other; for argmin and argmax `width` best elements and their positions. *Data*: what is handed over are
+/// as many elements of the spec's type as the function says, apart from the state, and nobody writes them meanwhile.
 pub(super) struct Folder {
     spec: FoldSpec,
     width: usize,
@@ -139,9 +144,11 @@ pub(super) struct Folder {
 impl Folder {
     /// A reduction of `n` elements (of the spec's, or a part that starts at a block) over `width` columns, with its
     /// state in `arena`.
-    // SAFETY: the arena has `spec.bytes()` bytes at `spec.at`, for this folder alone.
+    ///
+    /// # Safety
+    /// The arena has `spec.bytes()` bytes at `spec.at`, for this folder alone: that is its *state*.
     pub unsafe fn new(spec: FoldSpec, arena: *mut u8, width: usize, n: usize) -> Folder {
-        // SAFETY: inside the spec's bytes.
+        // SAFETY: the arena reaches beyond `spec.at`, so the sum stays inside it.
         unsafe {
             let state = arena.add(spec.at);
             Folder {
@@ -173,10 +180,12 @@ impl Folder {
     }
 
     /// Takes `rows` vectors of `width` elements, the next of the reduction; the first is element `at` of it.
-    // SAFETY: `data` holds them.
+    ///
+    /// # Safety
+    /// *Data* ([`Folder`]): `rows × width` elements.
     pub unsafe fn feed(&mut self, at: usize, mut data: *const u8, mut rows: usize) {
         let (w, lanes, size) = (self.width, self.spec.lanes, self.spec.compute.size());
-        // SAFETY: the state holds `lanes × width` elements; the data is the caller's promise, and apart from it.
+        // SAFETY: *state* and *data*: rows go to lanes below `lanes`, and `data` moves on by the rows that were taken.
         unsafe {
             let Some(tree) = self.spec.tree else {
                 return self.feed_arg(at, data, rows);
@@ -223,11 +232,13 @@ impl Folder {
     }
 
     /// Takes a bunch of blocks of few columns: block beside block, then the tree over the blocks by halves.
-    // SAFETY: as `feed`; `data` holds the blocks.
+    ///
+    /// # Safety
+    /// *Data* ([`Folder`]): `bunch` blocks of `SERIAL × width` elements.
     unsafe fn feed_bunch(&mut self, tree: Tree, data: *const u8, bunch: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let scratch = self.state.wrapping_add(self.spec.vector() * (self.spec.levels() + 1));
-        // SAFETY: the scratch has room for `SERIAL + 1` times `bunch × width` elements.
+        // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `bunch × width` elements.
         unsafe {
             // element (block, serial, column) to (serial, column, block)
             let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
@@ -259,13 +270,15 @@ impl Folder {
     }
 
     /// Ends the current block, or a bunch of `1 << level` blocks.
-    // SAFETY: as `feed`; the reduction is a tree.
+    ///
+    /// # Safety
+    /// *State* ([`Folder`]): the current vector is a whole block's.
     unsafe fn push(&mut self, mut level: usize) {
         let Some(tree) = self.spec.tree else { return };
         let n = self.spec.lanes * self.width;
         let count = 1 << level;
         while self.blocks >> level & 1 == 1 {
-            // SAFETY: two vectors of the state, apart from each other.
+            // SAFETY: *state*: the two are different vectors of it.
             unsafe { (tree.accumulate)(n, self.here(), self.here(), self.here(), self.level(level)) };
             std::mem::swap(&mut self.current, &mut self.levels[level]);
             level += 1;
@@ -277,9 +290,11 @@ impl Folder {
 
     /// Takes a part's result, in the order of the parts. All parts but the last have the same number of blocks, a
     /// power of two, so that the tree stays the same.
-    // SAFETY: `partial` holds `spec.partial()` bytes of a folder of this spec and width.
+    ///
+    /// # Safety
+    /// `partial` holds `spec.partial()` bytes of a folder of this spec and width.
     pub unsafe fn merge(&mut self, partial: *const u8) {
-        // SAFETY: as above.
+        // SAFETY: *state*, and `partial` is as long as its first vector.
         unsafe {
             if self.spec.tree.is_some() {
                 std::ptr::copy_nonoverlapping(partial, self.here(), self.spec.vector());
@@ -292,9 +307,11 @@ impl Folder {
     }
 
     /// All blocks as one vector of lanes.
-    // SAFETY: as `feed`.
+    ///
+    /// # Safety
+    /// *State* ([`Folder`]).
     pub unsafe fn collapse(&mut self) -> *const u8 {
-        // SAFETY: vectors of the state.
+        // SAFETY: *state*: the current vector and a level's are different vectors of it.
         unsafe {
             let Some(tree) = self.spec.tree else { return self.state };
             if self.filled > 0 {
@@ -320,10 +337,12 @@ impl Folder {
     }
 
     /// The results, one for each column, into `out`.
-    // SAFETY: `out` has room for `width` elements, apart from the state.
+    ///
+    /// # Safety
+    /// `out` has room for `width` elements, apart from the state.
     pub unsafe fn finish(&mut self, out: *mut u8) {
         let (w, size) = (self.width, self.spec.compute.size());
-        // SAFETY: as above.
+        // SAFETY: *state*: its vectors have `lanes × width` elements; `out` has room for `width`.
         unsafe {
             let Some(tree) = self.spec.tree else {
                 let positions = self.positions();
@@ -348,11 +367,12 @@ impl Folder {
         self.state.wrapping_add((self.spec.width * 8).next_multiple_of(64)) as *mut i32
     }
 
-    // SAFETY: as `feed`.
+    /// # Safety
+    /// *Data* ([`Folder`]): `rows × width` elements.
     unsafe fn feed_arg(&mut self, at: usize, data: *const u8, rows: usize) {
         macro_rules! run {
             ($t:ty) => {
-                // SAFETY: the data is of this type, the state has room for `width` elements and positions.
+                // SAFETY: *state* and *data*, of the type that the spec names; positions follow the elements.
                 unsafe {
                     let all = std::slice::from_raw_parts(data as *const $t, rows * self.width);
                     let best = std::slice::from_raw_parts_mut(self.state as *mut $t, self.width);
@@ -390,7 +410,9 @@ impl Folder {
     }
 
     /// The extreme element of a whole block, by the fold of `maximum` or `minimum` at the speed of memory; as bits.
-    // SAFETY: `n` elements at `data`.
+    ///
+    /// # Safety
+    /// *Data* ([`Folder`]): `n` elements.
     unsafe fn largest_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
         let row = if self.spec.largest { &arithmetic::maximum } else { &arithmetic::minimum };
         let size = self.spec.compute.size();
@@ -400,7 +422,7 @@ impl Folder {
         }
         let mut lanes = [0u64; LANES];
         let to = lanes.as_mut_ptr() as *mut u8;
-        // SAFETY: 128 elements of at most 8 bytes.
+        // SAFETY: *data*, and `lanes` is `LANES` elements of at most 8 bytes.
         unsafe {
             std::ptr::copy_nonoverlapping(data, to, LANES * size);
             (forms.fold?.get())(n - LANES, data.add(LANES * size), data, data, to);
@@ -415,11 +437,12 @@ impl Folder {
         }
     }
 
-    // SAFETY: as `merge`.
+    /// # Safety
+    /// `partial` holds `spec.partial()` bytes of a folder of this spec and width.
     unsafe fn merge_arg(&mut self, partial: *const u8) {
         macro_rules! run {
             ($t:ty) => {
-                // SAFETY: a partial result has the layout of the state.
+                // SAFETY: *state*, and a partial result has its layout: `width` elements, then their positions.
                 unsafe {
                     let after = partial.add((self.spec.width * 8).next_multiple_of(64));
                     for c in 0..self.width {

@@ -158,6 +158,10 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
 }
 
 /// One product `c = a · b`; strides in elements.
+///
+/// What its functions rely on, by name. *Inside*: the strides lead to elements of the compute type, `m × k`, `k × n` and
+/// `m × n`, inside buffers that live as long as the run; nobody else uses those of `c`. *Apart*: `c` shares no byte
+/// with `a` or `b`. *Rows*: for integers and truth values the rows of `b` and `c` are contiguous.
 struct One {
     m: usize,
     n: usize,
@@ -174,9 +178,10 @@ struct One {
 }
 
 impl One {
-    // SAFETY: the strides lead to elements of the compute type inside their buffers; `c` is apart from `a` and `b`.
+    /// # Safety
+    /// *Inside*, *apart* and *rows* ([`One`]).
     unsafe fn run(&self, compute: Compute, threads: bool) {
-        // SAFETY: the caller's promise.
+        // SAFETY: *inside* and *apart*; where the type is no float, *rows*.
         unsafe {
             match compute {
                 Compute::F32 => self.gemm::<f32>(1.0, 0.0, threads),
@@ -188,20 +193,21 @@ impl One {
         }
     }
 
-    // SAFETY: as `run`.
+    /// # Safety
+    /// *Inside* and *apart* ([`One`]), for elements of `T`.
     unsafe fn gemm<T: Copy + 'static>(&self, one: T, zero: T, threads: bool) {
         let c = self.c as *mut T;
         if self.k == 0 {
             for i in 0..self.m as isize {
                 for j in 0..self.n as isize {
-                    // SAFETY: inside the result.
+                    // SAFETY: *inside*: `i` and `j` are below `m` and `n`.
                     unsafe { *c.offset(i * self.mc + j * self.nc) = zero };
                 }
             }
             return;
         }
         let parallelism = if threads { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-        // SAFETY: the caller's promise.
+        // SAFETY: *inside* and *apart* are what gemm asks for; `T` is f32 or f64.
         unsafe {
             gemm::gemm(
                 self.m,
@@ -227,9 +233,10 @@ impl One {
         }
     }
 
-    // SAFETY: as `run`; rows of `b` and `c` are contiguous.
+    /// # Safety
+    /// *Inside*, *apart* and *rows* ([`One`]), for elements of `T`.
     unsafe fn loops<T: Ring>(&self) {
-        // SAFETY: the features are there; the caller's promise.
+        // SAFETY: *inside*, *apart* and *rows* are what all three ask for; `isa` has found the features on this machine.
         unsafe {
             match isa() {
                 #[cfg(target_arch = "x86_64")]
@@ -241,31 +248,35 @@ impl One {
         }
     }
 
-    // SAFETY: as `loops`.
+    /// # Safety
+    /// *Inside*, *apart* and *rows* ([`One`]); the machine has AVX2.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     unsafe fn avx2<T: Ring>(&self) {
-        // SAFETY: the caller's promise.
+        // SAFETY: *inside*, *apart* and *rows* are what `body` asks for.
         unsafe { self.body::<T>() }
     }
 
-    // SAFETY: as `loops`.
+    /// # Safety
+    /// *Inside*, *apart* and *rows* ([`One`]); the machine has AVX-512.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     unsafe fn avx512<T: Ring>(&self) {
-        // SAFETY: the caller's promise.
+        // SAFETY: *inside*, *apart* and *rows* are what `body` asks for.
         unsafe { self.body::<T>() }
     }
 
     /// Four rows at a time over pieces of n and k that stay in L2.
-    // SAFETY: as `loops`.
+    ///
+    /// # Safety
+    /// *Inside*, *apart* and *rows* ([`One`]), for elements of `T`.
     #[inline(always)]
     unsafe fn body<T: Ring>(&self) {
         const N: usize = 512;
         const K: usize = 128;
         const ROWS: usize = 4;
         let (a, b, c) = (self.a as *const T, self.b as *const T, self.c as *mut T);
-        // SAFETY: all indices are below m, n and k.
+        // SAFETY: *inside*, *apart* and *rows*: all indices are below m, n and k.
         unsafe {
             for i in 0..self.m {
                 std::slice::from_raw_parts_mut(c.offset(i as isize * self.mc), self.n).fill(T::default());

@@ -370,7 +370,7 @@ pub(crate) struct CpuMemory {
 
 // SAFETY: the bytes are plain data; who writes them holds the only handle, or a result that nobody has seen yet.
 unsafe impl Send for CpuMemory {}
-// SAFETY: as above.
+// SAFETY: shared handles only read; who writes holds the only handle, or a result that nobody has seen yet.
 unsafe impl Sync for CpuMemory {}
 
 impl CpuMemory {

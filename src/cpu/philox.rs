@@ -25,12 +25,16 @@ fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     }
 }
 
+/// # Safety
+/// The machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     body(w, key, index, out);
 }
 
+/// # Safety
+/// The machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
@@ -40,11 +44,11 @@ fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
 /// One word for each index.
 pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     match crate::simd::isa() {
-        // SAFETY: `isa` has found the features.
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: `isa` has found AVX-512 on this machine.
         crate::simd::Isa::Avx512 => unsafe { avx512(w, key, index, out) },
-        // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: `isa` has found AVX2 on this machine.
         crate::simd::Isa::Avx2 => unsafe { avx2(w, key, index, out) },
         _ => body(w, key, index, out),
     }

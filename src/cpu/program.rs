@@ -193,9 +193,13 @@ pub(super) struct Write {
     pub stream: bool,
 }
 
-/// The steps of a kernel. Invariants, which `assign.rs` sets up and everything that runs a program relies on: an operand's
-/// step comes before its reader's; a register has room for the largest tile of its level, and nothing else uses it while
-/// its value is needed; `span` of a place covers every index of the kernel's space.
+/// The steps of a kernel, as loops over tiles.
+///
+/// What unsafe code that runs it relies on, by name. *Alive*: the buffers that a run binds live as long as the run.
+/// *Inside*: every element that a place reaches over its level's space (its `span`) lies in its buffer;
+/// [`Run::locate`](super::bind::Run::locate) has looked. *Room*: the arena has a slot for each register, of as many elements
+/// as a tile of its level may have, nothing else uses it while its value is needed, and operands come before their users.
+/// *Disjoint*: tasks run disjoint tiles, so that no task writes what another reads or writes.
 pub(super) struct Program {
     pub name: &'static str,
     /// Values of the kernel.

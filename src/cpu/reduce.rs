@@ -173,7 +173,7 @@ struct Partial {
     width: usize,
 }
 
-// SAFETY: each task writes its own slot.
+// SAFETY: each task writes its own slot, and slots are read after all of them are written.
 unsafe impl Sync for Partial {}
 
 impl Partial {
@@ -198,7 +198,7 @@ impl Job<'_> {
 
     fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
         let width = self.width(block);
-        // SAFETY: the program has reserved the state.
+        // SAFETY: *room* ([`Program`]): the arena has each fold's state, and the frame is this task's alone.
         self.bound.program.passes[pass]
             .reductions
             .iter()
@@ -215,7 +215,7 @@ impl Job<'_> {
         self.frames.with(|frame| {
             for b in range {
                 let block = self.block(b);
-                // SAFETY: blocks are apart from each other, and inside the space.
+                // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint.
                 unsafe {
                     for p in 0..self.bound.program.passes.len() {
                         frame.run(self.bound, self.bound.program.stages[p].clone(), block);
@@ -232,20 +232,24 @@ impl Job<'_> {
     }
 
     /// Takes the results of a pass to their registers.
-    // SAFETY: as `walk`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
     unsafe fn finish(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
             let at = row * Folder::result_size(&f.spec);
-            // SAFETY: the register has room for a block's results.
+            // SAFETY: *room* ([`Program`]): the register holds a block's results.
             unsafe { folder.finish(frame.at[f.id].add(at)) };
         }
     }
 
     /// The last outer values, and their stores.
-    // SAFETY: as `walk`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the block's outer values are there, and no other task has the block.
     unsafe fn close(&self, frame: &mut Frame, block: Tile) {
         let (bound, program) = (self.bound, self.bound.program);
-        // SAFETY: the caller's promise.
+        // SAFETY: *made for it*: the block is a tile of the outer level, which no other task has.
         unsafe {
             frame.run(bound, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
@@ -257,8 +261,10 @@ impl Job<'_> {
     }
 
     /// Goes along a part of the inner space, for one row of a block or for all of them as columns.
-    // SAFETY: the frame is this program's; the block's outer values of this phase are there; no other task writes what
-    // this one reads or writes.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); the block's outer values of this phase are there; no other task has this part of
+    /// the block.
     unsafe fn walk(
         &self,
         frame: &mut Frame,
@@ -273,7 +279,7 @@ impl Job<'_> {
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;
         let step = if cols { program.inner.rows } else { TILE };
-        // SAFETY: tiles are inside the space and no larger than the program's.
+        // SAFETY: *made for it*: tiles are cut from the part and are no larger than the program's; *room*.
         unsafe {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
@@ -317,7 +323,8 @@ impl Job<'_> {
     fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
         let range = part * self.part..((part + 1) * self.part).min(self.n);
-        // SAFETY: as in `blocks`; the slot has room for the partial results of all reductions.
+        // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone writes,
+        // with room for the partial results of all reductions.
         self.frames.with(|frame| unsafe {
             let mut to = out;
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
@@ -335,7 +342,7 @@ impl Job<'_> {
     /// Merges a block's parts.
     fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
-        // SAFETY: as in `part`.
+        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` leads to the block's `parts` slots, all written.
         self.frames.with(|frame| unsafe {
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);

@@ -6,6 +6,10 @@ use crate::layout::{Shape, Strides};
 use crate::simd::{Isa, isa};
 
 /// A block of elements in memory: its first element, and the steps between rows and columns, in elements.
+///
+/// What the unsafe functions of this file ask of their callers, by name. *Inside*: every element that the steps reach,
+/// over the number of rows and columns (or elements) that is handed over, lies in live memory and is aligned for its
+/// size; nobody else writes it meanwhile, and the target nobody else reads. *Apart*: source and target share no byte.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     pub ptr: *mut u8,
@@ -14,9 +18,11 @@ pub(super) struct Block {
 }
 
 /// Copies `nr × nc` elements of `size` bytes.
-// SAFETY: both blocks lie in memory that may be read and written, aligned for the size, and do not overlap.
+///
+/// # Safety
+/// *Inside* and *apart* ([`Block`]).
 pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: *inside* and *apart* are what `copy_words` asks for, of words of this size.
     unsafe {
         match size {
             1 => copy_words::<u8>(src, dst, nr, nc),
@@ -30,11 +36,12 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
 /// Rows of a block of a transposition, and its columns: one cache line of 4-byte words each way at least.
 const SIDE: usize = 8;
 
-// SAFETY: as `copy`.
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for words of `T`.
 unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: usize) {
     let (s, d) = (src.ptr as *const T, dst.ptr as *mut T);
     let (nrows, ncols) = (nr as isize, nc as isize);
-    // SAFETY: every index below is inside the caller's `nr × nc`.
+    // SAFETY: *inside* and *apart*: every index below is one of `nr × nc`.
     unsafe {
         match (src.cols, dst.cols) {
             (1, 1) => {
@@ -71,10 +78,11 @@ unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: u
     }
 }
 
-// SAFETY: `n` elements each, no overlap.
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `n` elements at step 1.
 #[inline(always)]
 unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
         if n <= 16 {
             // shorter than a call
@@ -87,10 +95,11 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
     }
 }
 
-// SAFETY: `n` elements each at their steps, no overlap.
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `n` elements at the steps `ss` and `ds`.
 #[inline(always)]
 unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isize) {
-    // SAFETY: the caller's promise. The cases only tell the compiler a step.
+    // SAFETY: *inside* and *apart*: every index is below `n`. The cases only tell the compiler a step.
     unsafe {
         match (ss, ds) {
             (1, 1) => copy_row(s, d, n as usize),
@@ -104,9 +113,11 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
 }
 
 /// `d[r * ds + c] = s[r + c * ss]`: both sides run along a unit step, in different directions.
-// SAFETY: as `copy`.
+///
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
 unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: the caller's promise; `isa` has found the features.
+    // SAFETY: *inside* and *apart* are what both ask for; `isa` has found AVX2 on this machine.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 && isa() != Isa::Portable {
@@ -117,7 +128,9 @@ unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: is
 }
 
 /// Whole squares by `square`, the rest one by one.
-// SAFETY: as `copy`.
+///
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
 #[inline(always)]
 unsafe fn squares<T: Copy>(
     s: *const T,
@@ -129,7 +142,7 @@ unsafe fn squares<T: Copy>(
     square: impl Fn(*const T, *mut T),
 ) {
     let (nrb, ncb) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
-    // SAFETY: every index is below `nr` and `nc`.
+    // SAFETY: *inside* and *apart*: every index is below `nr` and `nc`.
     unsafe {
         // the side with the longer steps is in memory, the other in scratch: memory is gone through in order
         if ss.unsigned_abs() > ds.unsigned_abs() {
@@ -154,23 +167,26 @@ unsafe fn squares<T: Copy>(
     }
 }
 
-// SAFETY: as `transpose`, with AVX2.
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `nr × nc` elements; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: *inside* and *apart* are what `squares` asks for; each of its squares is 8 × 8 elements inside.
     unsafe { squares(s, ss, d, ds, nr, nc, |s, d| block_avx2(s, ss, d, ds)) }
 }
 
 /// An 8 × 8 square of 4-byte words: pairs of half columns, then three rounds of shuffles. Twice as fast as what the
 /// compiler makes of [`block`].
-// SAFETY: as `block`, with AVX2.
+///
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` words; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
     use std::arch::x86_64::*;
-    // SAFETY: eight words at each of eight columns and rows. The words are only moved.
+    // SAFETY: *inside*: eight words at each of eight columns and rows. The words are only moved.
     unsafe {
         // columns c and c + 4, rows 0..4 and 4..8
         let pair = |c: isize, r: isize| {
@@ -192,10 +208,12 @@ unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
 }
 
 /// One square of a transposition through registers.
-// SAFETY: as `copy`, for `SIDE × SIDE`.
+///
+/// # Safety
+/// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` elements.
 #[inline(always)]
 unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: the caller's promise; words of `T` are plain data.
+    // SAFETY: *inside* and *apart*: `SIDE` words at each of `SIDE` columns and rows; words of `T` are plain data.
     unsafe {
         let mut x = [[T::default(); SIDE]; SIDE];
         for (c, column) in x.iter_mut().enumerate() {
@@ -214,9 +232,11 @@ unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize)
 
 /// Copies `n` bytes past the caches where the machine can (a fifth faster for what is not read soon). The blocks are
 /// apart or the same. A [`fence`] must follow before another thread reads them.
-// SAFETY: `n` bytes at each.
+///
+/// # Safety
+/// *Inside* ([`Block`]), for `n` bytes at each; the blocks are apart or the same.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: the caller's promise; `isa` has found the features.
+    // SAFETY: *inside*, and `to` is aligned as each of them asks; `isa` has found the features on this machine.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if isa() == Isa::Avx512 && (to as usize).is_multiple_of(64) {
@@ -230,12 +250,13 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-// SAFETY: as `stream`, with AVX-512 and `to` aligned.
+/// # Safety
+/// *Inside* ([`Block`]), for `n` bytes at each; `to` is a multiple of 64; the machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: inside `n` bytes; the address is a multiple of 64.
+    // SAFETY: *inside*: every address is below `n` bytes; those of stores are multiples of 64.
     unsafe {
         let whole = n / 64 * 64;
         for i in (0..whole).step_by(64) {
@@ -245,12 +266,13 @@ unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-// SAFETY: as `stream`, with AVX2 and `to` aligned.
+/// # Safety
+/// *Inside* ([`Block`]), for `n` bytes at each; `to` is a multiple of 32; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: inside `n` bytes; the address is a multiple of 32.
+    // SAFETY: *inside*: every address is below `n` bytes; those of stores are multiples of 32.
     unsafe {
         for i in (0..n / 32 * 32).step_by(32) {
             _mm256_stream_si256(to.add(i).cast(), _mm256_loadu_si256(from.add(i).cast()));
@@ -270,9 +292,11 @@ pub(super) fn fence() {
 }
 
 /// Fills `n` elements of `size` bytes with the low bytes of `bits`.
-// SAFETY: `dst` has room for them and is aligned.
+///
+/// # Safety
+/// *Inside* ([`Block`]), for `n` elements of the size at `dst`.
 pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: *inside*: `n` elements of this size.
     unsafe {
         match size {
             1 => std::slice::from_raw_parts_mut(dst, n).fill(bits as u8),
@@ -284,9 +308,11 @@ pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
 }
 
 /// Reads an element of `size` bytes.
-// SAFETY: `src` has one and is aligned.
+///
+/// # Safety
+/// *Inside* ([`Block`]), for one element of the size at `src`.
 pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
-    // SAFETY: the caller's promise.
+    // SAFETY: *inside*: one element of this size.
     unsafe {
         match size {
             1 => *src as u64,

@@ -403,8 +403,8 @@ fn empty() {
     };
     let got: Vec<f32> = run(sum(3, 0), &[Vec::<f32>::new()], 3).unwrap();
     assert_eq!(got.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), [0, 0, 0]);
-    assert_eq!(run::<f32, f32>(sum(0, 3), &[vec![]], 0).unwrap(), []);
-    assert_eq!(run::<f32, f32>(softmax(4, 0, &[1, 1]), &[vec![]], 0).unwrap(), []);
+    assert_eq!(run::<f32, f32>(sum(0, 3), &[vec![]], 0).unwrap(), [0f32; 0]);
+    assert_eq!(run::<f32, f32>(softmax(4, 0, &[1, 1]), &[vec![]], 0).unwrap(), [0f32; 0]);
 }
 
 #[test]

@@ -36,6 +36,10 @@ impl Tile {
 }
 
 /// Scratch of one task: registers, and where each value is now.
+///
+/// Its unsafe functions rely on *alive*, *inside*, *room* and *disjoint* of [`Program`], and on one thing more.
+/// *Made for it*: the frame was made for the program that it runs, and the tile lies in the level's space and is no
+/// larger than the program was compiled for.
 pub(super) struct Frame {
     arena: NonNull<u8>,
     size: usize,
@@ -133,7 +137,7 @@ impl Frame {
         for fill in &program.fills {
             let to = frame.slot(fill.slot);
             frame.at[fill.id] = to;
-            // SAFETY: the slot has room for `count` elements; a place to read holds an element.
+            // SAFETY: *room*: the slot has `count` elements. *Inside*: a place to read holds an element.
             unsafe {
                 let bits = match fill.value {
                     FillValue::Bits(bits) => bits,
@@ -173,12 +177,13 @@ impl Frame {
     }
 
     /// Runs steps over a tile.
-    // SAFETY: the program's buffers are alive, the tile lies in the level's space and is no larger than the program
-    // was made for, and no other task writes what this one reads or writes.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]), and the task's part of *disjoint* ([`Program`]): no other task has the tile.
     pub unsafe fn run(&mut self, bound: &Bound<'_>, steps: Range<usize>, tile: Tile) {
         let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
-            // SAFETY: registers have room for a tile; operands come before their users.
+            // SAFETY: *room* and *inside* ([`Program`]): a step writes its register, or its tile of a store.
             unsafe {
                 let to = match step.dst {
                     Dst::Nowhere => std::ptr::null_mut(),
@@ -215,11 +220,13 @@ impl Frame {
     }
 
     /// Where a tile of a load is: in memory, or gathered and widened into `to`.
-    // SAFETY: as `run`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
     #[inline]
     unsafe fn load(&mut self, bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) -> *mut u8 {
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: the place was checked to lie in its buffer; `to` and the raw scratch have room for the tile.
+        // SAFETY: *inside*; *room*: `to` and the raw scratch hold a tile.
         unsafe {
             if p.dense(tile.nr, tile.nc) {
                 let from = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
@@ -244,10 +251,13 @@ impl Frame {
     }
 
     /// Writes a value's tile to a store.
-    // SAFETY: as `run`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); `from` holds the tile's elements; no other task has the tile.
     pub unsafe fn write(&mut self, bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile, stream: bool) {
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: as in `load`. The value may lie in the very memory that is written (a copy in place), hence `copy`.
+        // SAFETY: *inside* and *room*. The value may lie in the very memory that is written (a copy in place), hence
+        // `copy`.
         unsafe {
             if p.dense(tile.nr, tile.nc) {
                 let to = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
@@ -271,10 +281,13 @@ impl Frame {
     }
 
     /// Affine indices, gathers and random numbers.
-    // SAFETY: as `run`.
+    ///
+    /// # Safety
+    /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
     unsafe fn generate(&mut self, bound: &Bound<'_>, step: &Step, to: *mut u8, tile: Tile) {
         let program = bound.program;
-        // SAFETY: as in `run`.
+        // SAFETY: *room*: `to`, the raw scratch and the operand's register hold a tile. *Inside*: a gather's place with
+        // any index that is in range.
         unsafe {
             match step.kind {
                 StepKind::Index { place, base } => {
@@ -364,10 +377,11 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     }
 }
 
-// SAFETY: `index` has an element `i` of this type.
+/// # Safety
+/// `index` has an element `i` of this type.
 #[inline(always)]
 unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -> i128 {
-    // SAFETY: the caller's promise.
+    // SAFETY: `index` has an element `i` of the type that `compute` names.
     unsafe {
         match compute {
             Compute::I32 => *(index as *const i32).add(i) as i128,
@@ -380,6 +394,9 @@ unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -> i128 {
 }
 
 /// The indices of a gather, and what they mean.
+///
+/// *Present*: `at` leads to as many indices of the type as the functions are asked to read. *In range*: an index below
+/// `extent` means an element of live memory.
 struct Indices {
     at: *const u8,
     compute: Compute,
@@ -391,9 +408,11 @@ struct Indices {
 impl Indices {
     /// Copies `n` elements, each at its index counted from where `src` stands, if there is somewhere to copy them to;
     /// gives the first that is out of range, in whose place there are zeros.
-    // SAFETY: there are indices up to `at + n`; what they mean lies in memory, and `to` has room.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from `src`; `to` has room for `n` elements.
     unsafe fn take(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> Option<(usize, i128)> {
-        // SAFETY: the caller's promise.
+        // SAFETY: *present* and *in range*: `resolve` gives only indices below the extent.
         unsafe {
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
             // one index for all: a piece of a row, as it is
@@ -421,11 +440,13 @@ impl Indices {
 
     /// Asks memory for the first lines of a piece of a row that will be copied soon: rows at random are far apart, and
     /// the processor does not look that far ahead by itself.
-    // SAFETY: there is an index `at`.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) at `at`.
     #[inline(always)]
     unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
+        // SAFETY: *present*; an address that is asked for need not be there.
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the caller's promise; an address that is asked for need not be there.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let Some(k) = resolve(index_value(self.compute, self.at, at), self.extent, self.mode) else { return };
@@ -439,9 +460,12 @@ impl Indices {
     }
 
     /// Whether `n` indices from `at` on are the same one.
-    // SAFETY: there are so many, and at least two.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // SAFETY: the caller's promise. Where indices differ, the first two mostly do.
+        // where indices differ, the first two mostly do
+        // SAFETY: *present*.
         unsafe {
             match self.compute.size() {
                 4 => {
@@ -458,9 +482,10 @@ impl Indices {
     }
 }
 
-// SAFETY: `to` has room for elements up to `at + n`.
+/// # Safety
+/// `to` has room for elements up to `at + n`.
 unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut u8, at: usize, n: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: `to` has room for elements up to `at + n`.
     unsafe {
         match compute.size() {
             4 => {
@@ -481,12 +506,14 @@ unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut u8, at: us
 }
 
 /// Copies a tile of a place into contiguous rows.
-// SAFETY: the place lies in its buffer; `to` has room for the tile.
+///
+/// # Safety
+/// *Inside* ([`Program`]); the tile lies in the level's space, and `to` has room for it.
 unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
-            // SAFETY: the caller's promise.
+            // SAFETY: *inside*, and a run is a part of the tile.
             unsafe {
                 let src = Block { ptr: bound.at(place).offset((ro + co) * p.size as isize), rows: rs, cols: cs };
                 let dst = Block { ptr: to.add((rd * tile.nc + cd) * p.size), rows: tile.nc as isize, cols: 1 };
@@ -497,12 +524,14 @@ unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
 }
 
 /// Copies contiguous rows to a tile of a place.
-// SAFETY: as `pack_tile`.
+///
+/// # Safety
+/// *Inside* ([`Program`]); the tile lies in the level's space, `from` holds its elements, and no other task has it.
 unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile) {
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
-            // SAFETY: the caller's promise.
+            // SAFETY: *inside*, and a run is a part of the tile.
             unsafe {
                 let at = from.add((rd * tile.nc + cd) * p.size) as *mut u8;
                 let src = Block { ptr: at, rows: tile.nc as isize, cols: 1 };

@@ -235,9 +235,9 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     let kind = match dtype {
         DType::Bool => 'b',
         DType::BF16 => return None,
-        d if d.is_float() => 'f',
-        d if d.is_unsigned_integer() => 'u',
-        _ => 'i',
+        DType::F16 | DType::F32 | DType::F64 => 'f',
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => 'u',
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 => 'i',
     };
     let order = match dtype.size() {
         1 => '|',

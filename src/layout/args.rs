@@ -298,7 +298,9 @@ impl SliceItem {
         match self {
             SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
             // a step on an index makes no sense: step 0 is refused when the slice is taken
-            _ => SliceItem::Range { start: None, end: None, step: 0 },
+            SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
+                SliceItem::Range { start: None, end: None, step: 0 }
+            }
         }
     }
 }

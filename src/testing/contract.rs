@@ -2,7 +2,7 @@
 //!
 //! A line of the file speaks for each of its functions with each of its dtypes; here it becomes a [`Promise`] for each.
 
-use super::interpret::spacing;
+use super::number::spacing;
 use crate::dtype::DType;
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -5,12 +5,12 @@
 //! thing: which values are stored, for there f16 and bf16 are rounded.
 
 mod element;
-mod number;
+
 mod place;
 mod routine;
 
-pub use number::Real;
-pub(super) use number::spacing;
+use super::number;
+pub use super::number::Real;
 
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};

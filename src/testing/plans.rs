@@ -15,6 +15,14 @@ pub fn shrunk_cpu() -> Result<Device> {
     Device::cpu().shrunk(0, 0)
 }
 
+/// A CPU with limits of the test's own.
+///
+/// # Errors
+/// None that a test meets.
+pub fn cpu_within(caps: &Caps) -> Result<Device> {
+    Device::cpu_within(caps)
+}
+
 /// The first GPU with bindings of `max_binding` bytes and a grid of `max_groups` a dimension.
 ///
 /// # Errors
@@ -26,7 +34,8 @@ pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
 /// The limits that plans are tested for: the CPU, a card, and the least that WebGPU promises.
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 
-fn named(name: &str) -> Option<Caps> {
+/// The limits of a name of [`NAMED_CAPS`].
+pub fn named_caps(name: &str) -> Option<Caps> {
     match name {
         "cpu" => Some(Caps::clone(Device::cpu().backend().caps())),
         "card" => Some(card(name)),
@@ -67,7 +76,7 @@ pub fn card(name: &str) -> Caps {
 /// # Errors
 /// Those of planning.
 pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> {
-    let caps = named(caps).ok_or_else(|| Error::new(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
+    let caps = named_caps(caps).ok_or_else(|| Error::new(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
     planned(expression, caps)
 }
 

@@ -1,6 +1,6 @@
 //! The judgement of one element by a bound of `contract.csv`.
 
-use crate::common::number;
+use crate::kit::number;
 use cupric::DType;
 
 pub use cupric::testing::Bound;

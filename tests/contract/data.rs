@@ -1,6 +1,6 @@
 //! The operands of the trials: special values, a function's domain, all magnitudes, extremes of integers.
 
-use crate::common::{Random, number};
+use crate::kit::{Dice, number};
 use cupric::DType;
 
 /// Operands as bits.
@@ -59,24 +59,24 @@ fn specials(dtype: DType) -> Vec<u64> {
 }
 
 /// Numbers of a domain and bit patterns of every magnitude.
-fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Random) -> Vec<u64> {
+fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Dice) -> Vec<u64> {
     if dtype == DType::Bool {
-        return (0..count).map(|_| random.bits() & 1).collect();
+        return (0..count).map(|_| random.next() & 1).collect();
     }
     let (lo, hi) = (domain[0], domain[1]);
-    let of = |i: usize, r: &mut Random| -> u64 {
-        let any = r.bits() >> (64 - 8 * dtype.size());
+    let of = |i: usize, r: &mut Dice| -> u64 {
+        let any = r.next() >> (64 - 8 * dtype.size());
         if !dtype.is_float() {
             // small, or any
             return match i % 3 {
-                0 => number::wrap(dtype, r.between(-100.0, 101.0) as i128),
+                0 => number::wrap(dtype, r.within(-100.0, 101.0) as i128),
                 _ => any,
             };
         }
         match i % 4 {
-            0 | 1 => number::round(dtype, r.between(lo, hi)),
+            0 | 1 => number::round(dtype, r.within(lo, hi)),
             2 => {
-                let top = if r.bits() & 1 == 0 { lo } else { hi };
+                let top = if r.next() & 1 == 0 { lo } else { hi };
                 number::round(dtype, top * 2f64.powf(-24.0 * r.unit()))
             }
             _ => any,
@@ -87,7 +87,7 @@ fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Random) -> V
 
 /// Operands of a function whose operands have these types.
 pub fn operands(dtypes: &[DType], domain: [f64; 2], seed: u64) -> Data {
-    let mut random = Random(seed);
+    let mut random = Dice::from(seed);
     let axes: Vec<Vec<u64>> = dtypes
         .iter()
         .map(|d| match d.size() {

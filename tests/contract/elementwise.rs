@@ -8,7 +8,7 @@ use super::layouts::{Case, LAYOUTS, cases};
 use super::page::{self, Figure};
 use super::report::{Passed, Report};
 use super::rules;
-use crate::common::{self, number};
+use crate::kit::{self, number};
 use cupric::testing::Row;
 use cupric::{DType, Device, ErrorKind, Expr, Result};
 
@@ -190,7 +190,7 @@ impl<'a> Trial<'a> {
         let before = device.stats().compiles;
         let result = self.apply(&case.operands).eval()?;
         let compiled = if first { 0 } else { device.stats().compiles - before };
-        Ok((common::read(&result)?, result.shape().to_vec(), compiled))
+        Ok((kit::read(&result)?, result.shape().to_vec(), compiled))
     }
 
     /// What is wrong with an element, and its error in ULP; or the error of a right one.

@@ -1,6 +1,7 @@
 //! What `contract.csv` says, one entry for each function, dtype and backend.
 
 use super::bound::Bound;
+use crate::kit::operations::{self, Operation, Suite};
 use cupric::{DType, testing};
 use std::sync::LazyLock;
 
@@ -23,9 +24,19 @@ impl Entry {
     /// Whether u8 and i32 stand for this type in every layout: a function of rows turns it into f32 first. It is tried
     /// as an operand, and behind steps of its own.
     pub fn stood_for(&self) -> bool {
-        let f = self.function.as_str();
-        let by_rows = ROWS.contains(&f) || ["var", "std"].contains(&f);
-        by_rows && !self.dtype.is_float() && !matches!(self.dtype, DType::U8 | DType::I32)
+        self.operation().is_some_and(|o| o.several_passes)
+            && !self.dtype.is_float()
+            && !matches!(self.dtype, DType::U8 | DType::I32)
+    }
+
+    /// What it is of the list of operations, if it is no row of the table.
+    pub fn operation(&self) -> Option<&'static Operation> {
+        operations::find(&self.function)
+    }
+
+    /// Whether a test of the contract runs it.
+    pub fn is_of(&self, suite: Suite) -> bool {
+        self.operation().is_some_and(|o| o.suite == suite)
     }
 
     /// What both backends try with the same operands.
@@ -38,14 +49,6 @@ impl Entry {
         format!("{}::{}::{}", self.backend, self.function, self.dtype)
     }
 }
-
-/// Functions that are not rows of the table, by the test that runs them.
-pub const REDUCTIONS: [&str; 12] =
-    ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all", "count_nonzero", "argmin", "argmax"];
-pub const ROWS: [&str; 5] = ["logsumexp", "softmax", "log_softmax", "layer_norm", "rms_norm"];
-/// Gathers, joins and generators; the dtype of a generator is that of its result.
-pub const OTHERS: [&str; 9] =
-    ["take", "concat", "stack", "arange", "linspace", "uniform", "normal", "integers", "bernoulli"];
 
 static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let entry = |p: &testing::Promise| Entry {

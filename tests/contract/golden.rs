@@ -1,7 +1,7 @@
 //! Golden values of the f64 functions: `tests/data/f64.txt`, made by `make_f64.py` with mpmath.
 
 use super::bound::Real;
-use crate::common::number;
+use crate::kit::number;
 use cupric::DType;
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -5,8 +5,8 @@ use super::entry::{self, Entry};
 use super::page::Figure;
 use super::report::{Passed, Report};
 use super::rules::{self, SELECTIONS};
-use crate::common::{self, number};
-use crate::stage::Stage;
+use crate::kit::stage::Stage;
+use crate::kit::{self, number};
 use cupric::testing::{self, Row};
 use cupric::{DType, Device};
 
@@ -19,8 +19,8 @@ fn check(entry: &Entry, row: Row, device: &Device) -> Result<Passed, String> {
     let result = row.result(d);
     let Some(exact) = row.exact() else { return Err("no exact function of floats".into()) };
     let all: Vec<u64> = (0..1 << 16).collect();
-    let x = common::array(d, &all, &[1 << 16], device).map_err(|e| e.to_string())?;
-    let actual = common::read(&row.apply(&[x.into()])).map_err(|e| e.to_string())?;
+    let x = kit::array(d, &all, &[1 << 16], device).map_err(|e| e.to_string())?;
+    let actual = kit::read(&row.apply(&[x.into()])).map_err(|e| e.to_string())?;
     let floor = if entry.gpu() { 2f64.powi(-126) } else { 0.0 };
     // what a subnormal operand may count as on a GPU; f16 has none, since it is widened to f32
     let stand_ins = |bits: u64| match d == DType::BF16 && entry.gpu() && !SELECTIONS.contains(&row.name()) {

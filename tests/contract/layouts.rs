@@ -1,7 +1,7 @@
 //! The layouts of the trials: the same operands under other shapes, strides and offsets.
 
-use crate::common;
-use cupric::{DType, Device, Expr, Result, s};
+use crate::kit;
+use cupric::{Array, DType, Device, Expr, Result, s};
 
 use super::data::Data;
 
@@ -21,112 +21,141 @@ fn cycle(values: &[u64], n: usize) -> Vec<u64> {
 
 /// The operands in a layout; some layouts make more than one case.
 pub fn cases(layout: &str, dtypes: &[DType], data: &Data, device: &Device) -> Result<Vec<Case>> {
-    let n = data.columns[0].len();
-    let make = |i: usize, bits: &[u64], shape: &[usize]| common::array(dtypes[i], bits, shape, device);
-    let each = |f: &mut dyn FnMut(usize, &[u64]) -> Result<Expr>| -> Result<Vec<Expr>> {
-        data.columns.iter().enumerate().map(|(i, c)| f(i, c)).collect()
-    };
-    let all = data.columns.clone();
-    Ok(match layout {
-        "contiguous" => {
-            let operands = each(&mut |i, c| Ok(make(i, c, &[n])?.into()))?;
-            vec![Case { operands, shape: vec![n], values: all }]
-        }
-        "transposed" => {
-            // all operands, and all but the second
-            let (r, c) = (n.div_ceil(19), 19);
-            let values: Vec<_> = all.iter().map(|v| cycle(v, r * c)).collect();
-            let turned: Vec<u64> = vec![];
-            let mut cases = vec![];
-            for kept in [usize::MAX, 1].into_iter().take(dtypes.len().min(2)) {
-                let operands = each(&mut |i, _| {
-                    if i == kept {
-                        return Ok(make(i, &values[i], &[c, r])?.into());
-                    }
-                    // element (a, b) of the transpose is (b, a) of what is stored
-                    let mut stored = turned.clone();
-                    stored.extend((0..r * c).map(|k| values[i][k % c * r + k / c]));
-                    Ok(make(i, &stored, &[r, c])?.t())
-                })?;
-                cases.push(Case { operands, shape: vec![c, r], values: values.clone() });
-            }
-            cases
-        }
-        "negative" => {
-            let (r, c) = (n.div_ceil(17), 17);
-            let values: Vec<_> = all.iter().map(|v| cycle(v, r * c)).collect();
-            let operands = each(&mut |i, _| {
-                // what the steps leave out holds other values
-                let other = |k: usize| values[i][(k * 7 + 3) % (r * c)];
-                let (rows, columns) = ([1, 1, 3][i], [2, 1, 1][i]);
-                let mut stored: Vec<u64> = (0..r * rows * c * columns).map(other).collect();
-                for (k, value) in values[i].iter().enumerate() {
-                    // index −1 − step·j along both axes
-                    let (a, b) = (r * rows - 1 - rows * (k / c), c * columns - 1 - columns * (k % c));
-                    stored[a * c * columns + b] = *value;
+    let maker = Maker { dtypes, data, device, n: data.columns[0].len() };
+    match layout {
+        "contiguous" => maker.contiguous(),
+        "transposed" => maker.transposed(),
+        "negative" => maker.negative(),
+        "broadcast" => maker.broadcast(),
+        "scalar" => maker.scalar(),
+        "empty" => maker.empty(),
+        _ => maker.lengths(),
+    }
+}
+
+/// Makes the cases of a layout, of operands with `n` values each.
+struct Maker<'a> {
+    dtypes: &'a [DType],
+    data: &'a Data,
+    device: &'a Device,
+    n: usize,
+}
+
+impl Maker<'_> {
+    /// Operand `i` of given elements.
+    fn make(&self, i: usize, bits: &[u64], shape: &[usize]) -> Result<Array> {
+        kit::array(self.dtypes[i], bits, shape, self.device)
+    }
+
+    /// An expression for each operand.
+    fn each(&self, mut f: impl FnMut(usize, &[u64]) -> Result<Expr>) -> Result<Vec<Expr>> {
+        self.data.columns.iter().enumerate().map(|(i, c)| f(i, c)).collect()
+    }
+
+    fn contiguous(&self) -> Result<Vec<Case>> {
+        let operands = self.each(|i, c| Ok(self.make(i, c, &[self.n])?.into()))?;
+        Ok(vec![Case { operands, shape: vec![self.n], values: self.data.columns.clone() }])
+    }
+
+    fn transposed(&self) -> Result<Vec<Case>> {
+        // all operands, and all but the second
+        let (r, c) = (self.n.div_ceil(19), 19);
+        let values: Vec<_> = self.data.columns.iter().map(|v| cycle(v, r * c)).collect();
+        let mut cases = vec![];
+        for kept in [usize::MAX, 1].into_iter().take(self.dtypes.len().min(2)) {
+            let operands = self.each(|i, _| {
+                if i == kept {
+                    return Ok(self.make(i, &values[i], &[c, r])?.into());
                 }
-                let stored = make(i, &stored, &[r * rows, c * columns])?;
-                Ok(stored.slice(s![..;-(rows as isize), ..;-(columns as isize)]))
+                // element (a, b) of the transpose is (b, a) of what is stored
+                let stored: Vec<u64> = (0..r * c).map(|k| values[i][k % c * r + k / c]).collect();
+                Ok(self.make(i, &stored, &[r, c])?.t())
             })?;
-            vec![Case { operands, shape: vec![r, c], values }]
+            cases.push(Case { operands, shape: vec![c, r], values: values.clone() });
         }
-        "broadcast" => {
-            let (axes, r, c) = match &data.axes {
-                Some(axes) => (axes.clone(), axes[0].len(), axes.get(1).map_or(13, Vec::len)),
-                None => (all.clone(), n, 3),
-            };
-            let free = data.axes.is_some();
-            let mut values = vec![];
-            let mut operands = vec![];
-            for (i, axis) in axes.iter().enumerate() {
-                // a column, a row, and a column again; what only goes together is a column each
-                let is_row = i == 1 && free;
-                let bits = cycle(axis, if is_row { c } else { r });
-                let e = make(i, &bits, &if is_row { vec![c] } else { vec![r, 1] })?;
-                operands.push(if free && dtypes.len() > 1 { e.into() } else { e.broadcast_to([r, c]) });
-                values.push((0..r * c).map(|k| bits[if is_row { k % c } else { k / c }]).collect());
+        Ok(cases)
+    }
+
+    fn negative(&self) -> Result<Vec<Case>> {
+        let (r, c) = (self.n.div_ceil(17), 17);
+        let values: Vec<_> = self.data.columns.iter().map(|v| cycle(v, r * c)).collect();
+        let operands = self.each(|i, _| {
+            // what the steps leave out holds other values
+            let other = |k: usize| values[i][(k * 7 + 3) % (r * c)];
+            let (rows, columns) = ([1, 1, 3][i], [2, 1, 1][i]);
+            let mut stored: Vec<u64> = (0..r * rows * c * columns).map(other).collect();
+            for (k, value) in values[i].iter().enumerate() {
+                // index −1 − step·j along both axes
+                let (a, b) = (r * rows - 1 - rows * (k / c), c * columns - 1 - columns * (k % c));
+                stored[a * c * columns + b] = *value;
             }
-            vec![Case { operands, shape: vec![r, c], values }]
+            let stored = self.make(i, &stored, &[r * rows, c * columns])?;
+            Ok(stored.slice(s![..;-(rows as isize), ..;-(columns as isize)]))
+        })?;
+        Ok(vec![Case { operands, shape: vec![r, c], values }])
+    }
+
+    fn broadcast(&self) -> Result<Vec<Case>> {
+        let (axes, r, c) = match &self.data.axes {
+            Some(axes) => (axes.clone(), axes[0].len(), axes.get(1).map_or(13, Vec::len)),
+            None => (self.data.columns.clone(), self.n, 3),
+        };
+        let free = self.data.axes.is_some();
+        let mut values = vec![];
+        let mut operands = vec![];
+        for (i, axis) in axes.iter().enumerate() {
+            // a column, a row, and a column again; what only goes together is a column each
+            let is_row = i == 1 && free;
+            let bits = cycle(axis, if is_row { c } else { r });
+            let e = self.make(i, &bits, &if is_row { vec![c] } else { vec![r, 1] })?;
+            operands.push(if free && self.dtypes.len() > 1 { e.into() } else { e.broadcast_to([r, c]) });
+            values.push((0..r * c).map(|k| bits[if is_row { k % c } else { k / c }]).collect());
         }
-        "scalar" => {
-            let count = if device.is_gpu() { 4 } else { 24 };
-            let arrays = each(&mut |i, c| Ok(make(i, c, &[n])?.into()))?;
-            let case = |k: usize| {
-                let at = (k * (n / count).max(1) + k) % n;
-                let operands = arrays.iter().map(|a| a.slice(s![at])).collect();
-                Case { operands, shape: vec![], values: all.iter().map(|v| vec![v[at]]).collect() }
-            };
-            (0..count).map(case).collect()
+        Ok(vec![Case { operands, shape: vec![r, c], values }])
+    }
+
+    fn scalar(&self) -> Result<Vec<Case>> {
+        let count = if self.device.is_gpu() { 4 } else { 24 };
+        let arrays = self.each(|i, c| Ok(self.make(i, c, &[self.n])?.into()))?;
+        let case = |k: usize| {
+            let at = (k * (self.n / count).max(1) + k) % self.n;
+            let operands = arrays.iter().map(|a| a.slice(s![at])).collect();
+            Case { operands, shape: vec![], values: self.data.columns.iter().map(|v| vec![v[at]]).collect() }
+        };
+        Ok((0..count).map(case).collect())
+    }
+
+    fn empty(&self) -> Result<Vec<Case>> {
+        let shapes: [&[usize]; 3] = [&[0], &[3, 0], &[4, 0]];
+        let mut cases = vec![];
+        for (k, shape) in shapes.into_iter().enumerate() {
+            let view = |e: Expr| if k == 2 { e.t() } else { e };
+            let operands = self.each(|i, _| Ok(view(self.make(i, &[], shape)?.into())))?;
+            let shape = if k == 2 { shape.iter().rev().copied().collect() } else { shape.to_vec() };
+            cases.push(Case { operands, shape, values: vec![vec![]; self.dtypes.len()] });
         }
-        "empty" => {
-            let shapes: [&[usize]; 3] = [&[0], &[3, 0], &[4, 0]];
-            let mut cases = vec![];
-            for (k, shape) in shapes.into_iter().enumerate() {
-                let view = |e: Expr| if k == 2 { e.t() } else { e };
-                let operands = each(&mut |i, _| Ok(view(make(i, &[], shape)?.into())))?;
-                let shape = if k == 2 { shape.iter().rev().copied().collect() } else { shape.to_vec() };
-                cases.push(Case { operands, shape, values: vec![vec![]; dtypes.len()] });
-            }
-            cases
+        Ok(cases)
+    }
+
+    /// Lengths around those of lanes and tiles, at odd starts.
+    fn lengths(&self) -> Result<Vec<Case>> {
+        let all = &self.data.columns;
+        let lengths: &[usize] = if self.device.is_gpu() {
+            &[1, 3, 33, 1025]
+        } else {
+            &[1, 2, 3, 31, 33, 63, 65, 127, 129, 255, 257, 1023, 1025]
+        };
+        let mut cases = vec![];
+        for (k, &len) in lengths.iter().enumerate() {
+            let values: Vec<_> = all.iter().map(|v| cycle(&[&v[k * 37 % self.n..], v].concat(), len)).collect();
+            let operands = self.each(|i, _| {
+                // each operand begins at an odd place of its own
+                let start = 2 * i + 1;
+                let stored = [cycle(&all[i], start), values[i].clone(), vec![all[i][0]; 2]].concat();
+                Ok(self.make(i, &stored, &[stored.len()])?.slice(s![start..start + len]))
+            })?;
+            cases.push(Case { operands, shape: vec![len], values });
         }
-        _ => {
-            let lengths: &[usize] = if device.is_gpu() {
-                &[1, 3, 33, 1025]
-            } else {
-                &[1, 2, 3, 31, 33, 63, 65, 127, 129, 255, 257, 1023, 1025]
-            };
-            let mut cases = vec![];
-            for (k, &len) in lengths.iter().enumerate() {
-                let values: Vec<_> = all.iter().map(|v| cycle(&[&v[k * 37 % n..], v].concat(), len)).collect();
-                let operands = each(&mut |i, _| {
-                    // each operand begins at an odd place of its own
-                    let start = 2 * i + 1;
-                    let stored = [cycle(&all[i], start), values[i].clone(), vec![all[i][0]; 2]].concat();
-                    Ok(make(i, &stored, &[stored.len()])?.slice(s![start..start + len]))
-                })?;
-                cases.push(Case { operands, shape: vec![len], values });
-            }
-            cases
-        }
-    })
+        Ok(cases)
+    }
 }

@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::page::Figure;
 use super::report::{Passed, Report};
 use super::underflow::{self, Underflow};
-use crate::common::{self, Random, number};
+use crate::kit::{self, Dice, number};
 use cupric::{DType, Device, Expr, s};
 
 /// Shapes of one product, and how its operands lie.
@@ -52,7 +52,7 @@ const CASES: [Case; 28] = [
 fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Result<(Expr, Expr), cupric::Error> {
     let (m, k, n) = (case.m, case.k, case.n);
     let make = |bits: &[u64], shape: &[usize]| -> Result<Expr, cupric::Error> {
-        Ok(common::array(d, bits, shape, device)?.into())
+        Ok(kit::array(d, bits, shape, device)?.into())
     };
     // a matrix stored with its axes exchanged
     let turned = |v: &[u64], r: usize, c: usize| -> Vec<u64> { (0..r * c).map(|i| v[i % r * c + i / r]).collect() };
@@ -75,23 +75,22 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
     })
 }
 
-fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Result<Passed, String> {
-    let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
+/// The operands' bits; of a layout of subnormals only for floats.
+fn draws(case: &Case, d: DType, random: &mut Dice) -> Option<(Vec<u64>, Vec<u64>)> {
+    let (m, k, n) = (case.m, case.k, case.n);
     let batch = if case.layout == "batch" { 3 } else { 1 };
-    let result = d;
     let mut draw = |count: usize| -> Vec<u64> {
         let mut one = || match d {
-            DType::Bool => random.bits() & 1,
+            DType::Bool => random.next() & 1,
             d if d.is_float() => number::round(d, random.normal()),
-            d => random.bits() >> (64 - 8 * d.size()),
+            d => random.next() >> (64 - 8 * d.size()),
         };
         (0..count).map(|_| one()).collect()
     };
     let (mut a, mut b) = (draw(batch * m * k), draw(k * n));
-    let tiny = case.layout == "subnormal";
-    if tiny {
+    if case.layout == "subnormal" {
         if !d.is_float() {
-            return Ok(Passed::default());
+            return None;
         }
         // small numbers of the type by ordinary ones; one column in three is of small ones too
         a.iter_mut().for_each(|a| *a = underflow::draw(d, random));
@@ -102,19 +101,24 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         };
         b.iter_mut().enumerate().for_each(small);
     }
+    Some((a, b))
+}
+
+fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Dice) -> Result<Passed, String> {
+    let (m, k, n, d) = (case.m, case.k, case.n, entry.dtype);
+    let Some((a, b)) = draws(case, d, random) else { return Ok(Passed::default()) };
     let (mut left, mut right) = (a.clone(), b.clone());
     if case.layout == "broadcast" {
         // one row for all rows on the left, one column for all columns on the right
         left = (0..m * k).map(|i| a[i % k]).collect();
         right = (0..k * n).map(|i| b[i / n * n]).collect();
     }
-    let what = format!("[{m}, {k}] x [{k}, {n}]");
+    let what = case.text();
     let refused = |e: &cupric::Error| entry.gpu() && d.size() == 8 && e.kind() == cupric::ErrorKind::Unsupported;
     let none = Passed { unsupported: true, ..Passed::default() };
-    let again = case.layout == "again";
     let product = operands(case, d, &a, &b, device).and_then(|(x, y)| {
         let product = x.matmul(&y);
-        if again { product.maximum(&x).minimum(&y).eval() } else { product.eval() }
+        if case.layout == "again" { product.maximum(&x).minimum(&y).eval() } else { product.eval() }
     });
     let product = match product {
         Ok(p) => p,
@@ -126,78 +130,112 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Random) -> Re
         "vector" => &[],
         _ => &[m, n],
     };
-    if product.shape() != shape || product.dtype() != result {
-        return Err(format!("{what}: {} {:?}, not {result} {shape:?}", product.dtype(), product.shape()));
+    if product.shape() != shape || product.dtype() != d {
+        return Err(format!("{what}: {} {:?}, not {d} {shape:?}", product.dtype(), product.shape()));
     }
-    let actual = common::read(&product).map_err(|e| format!("{what}: {e}"))?;
-    let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-    // products of f64 that underflow are known only in a larger scale
-    let power = if tiny && d == DType::F64 { 600 } else { 0 };
-    let (scale, underflow) = (2f64.powi(power), Underflow::of(device));
+    let actual = kit::read(&product).map_err(|e| format!("{what}: {e}"))?;
+    let judge = Judge { case, d, left, right, underflow: Underflow::of(device) };
     let mut worst = Figure::default();
     for (at, got) in actual.iter().enumerate() {
-        let (row, column) = (at / n, at % n);
         if !d.is_float() {
-            // exact, and wraps at the result's width
-            let product = |i: usize| {
-                number::integer(d, left[row * k + i]).wrapping_mul(number::integer(d, right[i * n + column]))
-            };
-            let mut want = number::wrap(result, (0..k).map(product).fold(0, i128::wrapping_add));
-            if again {
-                let [low, high] = beside(case, &left, &right, row, column).map(|x| number::integer(d, x));
-                want = number::wrap(result, number::integer(result, want).max(low).min(high));
-            }
-            if want != *got {
-                let [want, got] = [want, *got].map(|b| number::show(result, b));
-                return Err(format!("{what}: element {at}: expected {want}, got {got}"));
-            }
+            judge.integer(at, *got)?;
             continue;
         }
-        let (mut sum, mut size, mut flushed) = (Dd::from(0.0), 0.0, 0.0);
-        for i in 0..k {
-            let (x, y) = (number::real(d, left[row * k + i]), number::real(d, right[i * n + column]));
-            flushed += underflow.operand(x) * y.abs() + underflow.operand(y) * x.abs();
-            let x = x * scale;
-            sum = sum + Dd::from(x) * y.into();
-            size += (x * y).abs();
-        }
-        let mut want = Real { value: sum.hi, rest: sum.lo };
-        if again {
-            let [low, high] = beside(case, &left, &right, row, column).map(|x| number::real(d, x));
-            let clamped = want.value.max(low).min(high);
-            want = if clamped == want.value { want } else { clamped.into() };
-        }
-        let ulp = number::ulp(d, want.value / scale) * scale;
-        let roundings = if underflow.flushes { 2.0 } else { 1.0 } * k as f64;
-        let lost = roundings * underflow.half(d, power) + flushed * scale;
-        let by_data = (k as f64 / 2.0 + 16.0) * u * size + lost;
-        let allowed = if matches!(d, DType::F16 | DType::BF16) { by_data + ulp } else { by_data.max(ulp) };
-        let error = (number::real(d, *got) * scale - want.value - want.rest).abs();
-        if error / allowed > worst.share {
+        let share = judge.float(at, *got)?;
+        if share > worst.share {
             let at = format!("element {at} of {what}, {}", case.layout);
-            worst = Figure { share: error / allowed, at, ..Figure::default() };
-        }
-        // a NaN is no small error
-        if error.is_nan() || error > allowed {
-            let row: Vec<String> = (0..k.min(4)).map(|i| number::show(d, left[row * k + i])).collect();
-            return Err(format!(
-                "{what}: element {at} (row begins {}): expected {}, got {}: {:.3} ULP, error {error:e}, bound {allowed:e}",
-                row.join(", "),
-                number::show(d, number::round(d, want.value / scale)),
-                number::show(d, *got),
-                error / ulp,
-            ));
+            worst = Figure { share, at, ..Figure::default() };
         }
     }
     Ok(Passed { elements: actual.len(), worst, unsupported: false })
 }
 
-/// The elements of both operands that broadcast to an element of the result.
-fn beside(case: &Case, left: &[u64], right: &[u64], row: usize, column: usize) -> [u64; 2] {
-    let at = |v: &[u64], rows: usize, columns: usize| {
-        v[if rows == 1 { 0 } else { row } * columns + if columns == 1 { 0 } else { column }]
-    };
-    [at(left, case.m, case.k), at(right, case.k, case.n)]
+impl Case {
+    fn text(&self) -> String {
+        format!("[{}, {}] x [{}, {}]", self.m, self.k, self.k, self.n)
+    }
+}
+
+/// Holds the elements of a product to those of its operands.
+struct Judge<'a> {
+    case: &'a Case,
+    d: DType,
+    left: Vec<u64>,
+    right: Vec<u64>,
+    underflow: Underflow,
+}
+
+impl Judge<'_> {
+    /// An integer or truth value: exact, and it wraps at the result's width.
+    fn integer(&self, at: usize, got: u64) -> Result<(), String> {
+        let (k, n, d) = (self.case.k, self.case.n, self.d);
+        let (row, column) = (at / n, at % n);
+        let product = |i: usize| {
+            number::integer(d, self.left[row * k + i]).wrapping_mul(number::integer(d, self.right[i * n + column]))
+        };
+        let mut want = number::wrap(d, (0..k).map(product).fold(0, i128::wrapping_add));
+        if self.case.layout == "again" {
+            let [low, high] = self.beside(row, column).map(|x| number::integer(d, x));
+            want = number::wrap(d, number::integer(d, want).max(low).min(high));
+        }
+        if want != got {
+            let [want, got] = [want, got].map(|b| number::show(d, b));
+            return Err(format!("{}: element {at}: expected {want}, got {got}", self.case.text()));
+        }
+        Ok(())
+    }
+
+    /// The share of its bound that a float's error takes.
+    fn float(&self, at: usize, got: u64) -> Result<f64, String> {
+        let (k, n, d) = (self.case.k, self.case.n, self.d);
+        let (row, column) = (at / n, at % n);
+        let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        // products of f64 that underflow are known only in a larger scale
+        let power = if self.case.layout == "subnormal" && d == DType::F64 { 600 } else { 0 };
+        let scale = 2f64.powi(power);
+        let (mut sum, mut size, mut flushed) = (Dd::from(0.0), 0.0, 0.0);
+        for i in 0..k {
+            let (x, y) = (number::real(d, self.left[row * k + i]), number::real(d, self.right[i * n + column]));
+            flushed += self.underflow.operand(x) * y.abs() + self.underflow.operand(y) * x.abs();
+            let x = x * scale;
+            sum = sum + Dd::from(x) * y.into();
+            size += (x * y).abs();
+        }
+        let mut want = Real { value: sum.hi, rest: sum.lo };
+        if self.case.layout == "again" {
+            let [low, high] = self.beside(row, column).map(|x| number::real(d, x));
+            let clamped = want.value.max(low).min(high);
+            want = if clamped == want.value { want } else { clamped.into() };
+        }
+        let ulp = number::ulp(d, want.value / scale) * scale;
+        let roundings = if self.underflow.flushes { 2.0 } else { 1.0 } * k as f64;
+        let lost = roundings * self.underflow.half(d, power) + flushed * scale;
+        let by_data = (k as f64 / 2.0 + 16.0) * u * size + lost;
+        let allowed = if matches!(d, DType::F16 | DType::BF16) { by_data + ulp } else { by_data.max(ulp) };
+        let error = (number::real(d, got) * scale - want.value - want.rest).abs();
+        // a NaN is no small error
+        if error.is_nan() || error > allowed {
+            let row: Vec<String> = (0..k.min(4)).map(|i| number::show(d, self.left[row * k + i])).collect();
+            return Err(format!(
+                "{}: element {at} (row begins {}): expected {}, got {}: {:.3} ULP, error {error:e}, bound {allowed:e}",
+                self.case.text(),
+                row.join(", "),
+                number::show(d, number::round(d, want.value / scale)),
+                number::show(d, got),
+                error / ulp,
+            ));
+        }
+        Ok(error / allowed)
+    }
+
+    /// The elements of both operands that broadcast to an element of the result.
+    fn beside(&self, row: usize, column: usize) -> [u64; 2] {
+        let at = |v: &[u64], rows: usize, columns: usize| {
+            v[if rows == 1 { 0 } else { row } * columns + if columns == 1 { 0 } else { column }]
+        };
+        let Case { m, k, n, .. } = *self.case;
+        [at(&self.left, m, k), at(&self.right, k, n)]
+    }
 }
 
 /// The trials of one line.
@@ -206,7 +244,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         return;
     }
     for (i, case) in CASES.iter().enumerate() {
-        let mut random = Random(97 * (i as u64 + 1));
+        let mut random = Dice::from(97 * (i as u64 + 1));
         let name = format!("{}::{}_{}x{}x{}", entry.name(), case.layout, case.m, case.k, case.n);
         report.trial(&name, || check(case, entry, device, &mut random));
     }

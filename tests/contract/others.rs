@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::layouts::{LAYOUTS, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
-use crate::common::{self, Random, number};
+use crate::kit::{self, Dice, number};
 use cupric::{DType, Device, ErrorKind, Expr, Rng, arange, concat, linspace, stack};
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
@@ -34,18 +34,18 @@ type Copy = (Expr, Vec<usize>, Vec<u64>);
 
 fn copies(function: &str, x: &Expr, shape: [usize; 2], v: &[u64], device: &Device) -> Result<Vec<Copy>, cupric::Error> {
     let [r, c] = shape;
-    let mut random = Random(17);
+    let mut random = Dice::from(17);
     let mut all = vec![];
     for axis in [0isize, -1] {
         let rows = axis == 0;
         let n = if rows { r } else { c };
         // every position in an order of its own, some twice, and counted from the end
-        let picks: Vec<i64> = (0..n + 5).map(|_| random.between(-(n as f64), n as f64).floor() as i64).collect();
+        let picks: Vec<i64> = (0..n + 5).map(|_| random.within(-(n as f64), n as f64).floor() as i64).collect();
         let from = |i: i64| if i < 0 { (i + n as i64) as usize } else { i as usize };
         match function {
             "take" if n > 0 => {
                 let bits: Vec<u64> = picks.iter().map(|i| *i as u32 as u64).collect();
-                let indices = common::array(DType::I32, &bits, &[bits.len()], device)?;
+                let indices = kit::array(DType::I32, &bits, &[bits.len()], device)?;
                 let m = picks.len();
                 let (want, shape): (Vec<u64>, _) = if rows {
                     ((0..m * c).map(|k| at(v, c, from(picks[k / c]), k % c)).collect(), vec![m, c])
@@ -106,7 +106,7 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
             if result.shape() != shape || result.dtype() != d {
                 return Err(format!("{:?}: {} {:?}, not {d} {shape:?}", case.shape, result.dtype(), result.shape()));
             }
-            let got = common::read(&result).map_err(|e| e.to_string())?;
+            let got = kit::read(&result).map_err(|e| e.to_string())?;
             // to the bit, a NaN's payload too
             if let Some(i) = (0..want.len()).find(|i| got[*i] != want[*i]) {
                 let [want, got] = [want[i], got[i]].map(|b| number::show(d, b));
@@ -118,108 +118,128 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
     Ok(passed)
 }
 
-/// A generator, and what it must give.
-fn generator(entry: &Entry, which: usize) -> (Expr, Wanted) {
-    const N: usize = 20_000;
-    let words = |stream: u32| (0..N as u32).map(move |i| philox(i, stream));
-    // the upper bits of the word (of the two words from `first` on for f64), as many as the type holds
-    let unit = |w: [u32; 4], first: usize| match entry.dtype {
+/// Elements of a sequence.
+const N: usize = 20_000;
+
+/// The random words of a stream, four for each element.
+fn words(stream: usize) -> impl Iterator<Item = [u32; 4]> {
+    (0..N as u32).map(move |i| philox(i, stream as u32))
+}
+
+/// The upper bits of the word (of the two words from `first` on for f64), as many as the type holds.
+fn unit(d: DType, w: [u32; 4], first: usize) -> f64 {
+    match d {
         DType::F16 => (w[first] >> 21) as f64 * 2f64.powi(-11),
         DType::BF16 => (w[first] >> 24) as f64 * 2f64.powi(-8),
         DType::F64 => ((w[first] >> 5) as f64 * 2f64.powi(26) + (w[first + 1] >> 6) as f64) * 2f64.powi(-53),
         _ => (w[first] >> 8) as f64 * 2f64.powi(-24),
-    };
+    }
+}
+
+/// A generator, and what it must give.
+fn generator(entry: &Entry, which: usize) -> (Expr, Wanted) {
     let mut rng = Rng::new(SEED);
     // other streams than the first
     (0..which).for_each(|_| drop(rng.uniform([1], DType::F32)));
-    let stream = which as u32;
-    let g = if entry.gpu() { 2.0 } else { 1.0 };
-    let none = vec![0.0; N];
-    let (e, want, allowed): (Expr, Vec<f64>, Vec<f64>) = match entry.function.as_str() {
-        "uniform" => (rng.uniform([N], entry.dtype), words(stream).map(|w| unit(w, 0)).collect(), none),
-        "integers" => {
-            let (lo, hi): (i64, i64) = match entry.dtype {
-                DType::U8 => [(0, 2), (3, 200), (0, 255)][which],
-                DType::I64 => [(-3, 4), (i64::MIN, i64::MAX), (-(1 << 40), 1 << 40)][which],
-                DType::U64 => [(0, 10), (7, i64::MAX), (1 << 40, 1 << 55)][which],
-                _ => [(-3, 4), (i32::MIN as i64, i32::MAX as i64), (0, 1_000_000_007)][which],
-            };
-            let width = hi.wrapping_sub(lo) as u64;
-            let draw = |w: [u32; 4]| match width >> 32 {
-                0 => (w[0] as u64 * width) >> 32,
-                _ => ((((w[0] as u64) << 32 | w[1] as u64) as u128 * width as u128) >> 64) as u64,
-            };
-            let want = words(stream).map(|w| lo.wrapping_add(draw(w) as i64) as i128).collect();
-            return (rng.integers(lo, hi, [N], entry.dtype), Wanted::Integers(want));
-        }
+    let d = entry.dtype;
+    let exactly = |want: Vec<f64>| Wanted::Floats(want.into_iter().map(|x| (x.into(), Bound::Exact, 0.0)).collect());
+    match entry.function.as_str() {
+        "uniform" => (rng.uniform([N], d), exactly(words(which).map(|w| unit(d, w, 0)).collect())),
+        "integers" => integers(d, which, &mut rng),
         "bernoulli" => {
             let p = [0.3, 0.5, 1e-3][which];
             let bits = |w: [u32; 4]| (w[0] as u64) << 32 | w[1] as u64;
-            let want = words(stream).map(|w| f64::from((bits(w) as f64) < p * 2f64.powi(64))).collect();
-            (rng.bernoulli(p, [N], entry.dtype), want, none)
+            let want = words(which).map(|w| (bits(w) as f64) < p * 2f64.powi(64));
+            let want = if d.is_float() {
+                exactly(want.map(f64::from).collect())
+            } else {
+                Wanted::Integers(want.map(i128::from).collect())
+            };
+            (rng.bernoulli(p, [N], d), want)
         }
-        "normal" => {
-            let (one, u) = match entry.dtype {
-                DType::F64 => (2f64.powi(-53), 2f64.powi(-53)),
-                _ => (2f64.powi(-24), 2f64.powi(-24)),
-            };
-            // f16 and bf16 are f32 normals, rounded
-            let part = |w: [u32; 4], second: usize| match entry.dtype {
-                DType::F64 => unit(w, 2 * second),
-                _ => (w[second] >> 8) as f64 * 2f64.powi(-24),
-            };
-            // −log(u), which for u near 1 is that of 1 − (1 − u)
-            let log = |u: f64| if u > 0.5 { (-(1.0 - u)).ln_1p() } else { u.ln() };
-            let radius = |w: [u32; 4]| (-2.0 * log(part(w, 0) + one)).sqrt();
-            let turn = |w: [u32; 4]| (std::f64::consts::TAU * part(w, 1)).cos();
-            let want: Vec<f64> = words(stream).map(|w| radius(w) * turn(w)).collect();
-            let step = |x: f64| {
-                if matches!(entry.dtype, DType::F16 | DType::BF16) { number::ulp(entry.dtype, x) } else { 0.0 }
-            };
-            let allowed = words(stream).zip(&want).map(|(w, x)| g * 20.0 * u * radius(w) + step(*x)).collect();
-            (rng.normal([N], entry.dtype), want, allowed)
-        }
-        "arange" if !entry.dtype.is_float() => {
-            let (a, step, n): (i64, i64, usize) = match entry.dtype {
-                DType::U8 => [(0, 1, 256), (3, 7, 36), (250, -3, 84)][which],
-                DType::U64 => [(0, 1, N), (1 << 60, 1 << 44, N), (1 << 62, -11, N)][which],
-                DType::I64 => [(0, 1, N), (i64::MIN, 1 << 49, N), (i64::MAX, -(1 << 49), N)][which],
-                _ => [(0, 1, N), (-7, 3, N), (1_000_000, -11, N)][which],
-            };
-            let element = |i: usize| a as i128 + step as i128 * i as i128;
-            let stop = (element(n - 1) as i64).saturating_add(step.signum());
-            return (arange(a, stop, step, entry.dtype), Wanted::Integers((0..n).map(element).collect()));
-        }
+        "normal" => normal(entry, which, &mut rng),
+        "arange" if !d.is_float() => integer_range(d, which),
+        _ => line(entry, which),
+    }
+}
+
+fn integers(d: DType, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
+    let (lo, hi): (i64, i64) = match d {
+        DType::U8 => [(0, 2), (3, 200), (0, 255)][which],
+        DType::I64 => [(-3, 4), (i64::MIN, i64::MAX), (-(1 << 40), 1 << 40)][which],
+        DType::U64 => [(0, 10), (7, i64::MAX), (1 << 40, 1 << 55)][which],
+        _ => [(-3, 4), (i32::MIN as i64, i32::MAX as i64), (0, 1_000_000_007)][which],
+    };
+    let width = hi.wrapping_sub(lo) as u64;
+    let draw = |w: [u32; 4]| match width >> 32 {
+        0 => (w[0] as u64 * width) >> 32,
+        _ => ((((w[0] as u64) << 32 | w[1] as u64) as u128 * width as u128) >> 64) as u64,
+    };
+    let want = words(which).map(|w| lo.wrapping_add(draw(w) as i64) as i128).collect();
+    (rng.integers(lo, hi, [N], d), Wanted::Integers(want))
+}
+
+fn normal(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
+    let d = entry.dtype;
+    let g = if entry.gpu() { 2.0 } else { 1.0 };
+    // the step of the first uniform, and the rounding unit
+    let (one, u) = match d {
+        DType::F64 => (2f64.powi(-53), 2f64.powi(-53)),
+        _ => (2f64.powi(-24), 2f64.powi(-24)),
+    };
+    // f16 and bf16 are f32 normals, rounded
+    let part = |w: [u32; 4], second: usize| match d {
+        DType::F64 => unit(d, w, 2 * second),
+        _ => (w[second] >> 8) as f64 * 2f64.powi(-24),
+    };
+    // −log(u), which for u near 1 is that of 1 − (1 − u)
+    let log = |u: f64| if u > 0.5 { (-(1.0 - u)).ln_1p() } else { u.ln() };
+    let radius = |w: [u32; 4]| (-2.0 * log(part(w, 0) + one)).sqrt();
+    let turn = |w: [u32; 4]| (std::f64::consts::TAU * part(w, 1)).cos();
+    let step = |x: f64| if matches!(d, DType::F16 | DType::BF16) { number::ulp(d, x) } else { 0.0 };
+    let want = |w: [u32; 4]| {
+        let x = radius(w) * turn(w);
+        (x.into(), Bound::Exact, g * 20.0 * u * radius(w) + step(x))
+    };
+    (rng.normal([N], d), Wanted::Floats(words(which).map(want).collect()))
+}
+
+fn integer_range(d: DType, which: usize) -> (Expr, Wanted) {
+    let (a, step, n): (i64, i64, usize) = match d {
+        DType::U8 => [(0, 1, 256), (3, 7, 36), (250, -3, 84)][which],
+        DType::U64 => [(0, 1, N), (1 << 60, 1 << 44, N), (1 << 62, -11, N)][which],
+        DType::I64 => [(0, 1, N), (i64::MIN, 1 << 49, N), (i64::MAX, -(1 << 49), N)][which],
+        _ => [(0, 1, N), (-7, 3, N), (1_000_000, -11, N)][which],
+    };
+    let element = |i: usize| a as i128 + step as i128 * i as i128;
+    let stop = (element(n - 1) as i64).saturating_add(step.signum());
+    (arange(a, stop, step, d), Wanted::Integers((0..n).map(element).collect()))
+}
+
+/// `linspace`, or `arange` of floats.
+fn line(entry: &Entry, which: usize) -> (Expr, Wanted) {
+    let last = match entry.dtype {
+        DType::F32 => (-3e38, 3e38),
+        DType::F64 => (-1.7e308, 1.7e308),
+        _ => (100.0, -70.0),
+    };
+    let (a, b) = [(-1.0, 1.0), (1e4, -1e2), last][which];
+    // a quarter of them, so that no difference is infinite
+    let parts = |n: f64| (Dd::from(b * 0.25) - Dd::from(a * 0.25)) / n.into();
+    let (e, step) = match entry.function.as_str() {
+        "linspace" => (linspace(a, b, N, entry.dtype), parts((N - 1) as f64)),
         _ => {
-            let last = match entry.dtype {
-                DType::F32 => (-3e38, 3e38),
-                DType::F64 => (-1.7e308, 1.7e308),
-                _ => (100.0, -70.0),
-            };
-            let (a, b) = [(-1.0, 1.0), (1e4, -1e2), last][which];
-            // a quarter of them, so that no difference is infinite
-            let parts = |n: f64| (Dd::from(b * 0.25) - Dd::from(a * 0.25)) / n.into();
-            let (e, step) = match entry.function.as_str() {
-                "linspace" => (linspace(a, b, N, entry.dtype), parts((N - 1) as f64)),
-                _ => {
-                    let step = parts(N as f64).hi * 4.0;
-                    let stop = if which == 2 { b } else { a + (N as f64 - 0.5) * step };
-                    (arange(a, stop, step, entry.dtype), Dd::from(step * 0.25))
-                }
-            };
-            let exact = |i: usize| {
-                let quarter = Dd::from(a * 0.25) + step * (i as f64).into();
-                Real { value: quarter.hi * 4.0, rest: quarter.lo * 4.0 }
-            };
-            let n = e.size().unwrap_or(0);
-            return (e, Wanted::Floats((0..n).map(|i| (exact(i), entry.bound.clone(), 0.0)).collect()));
+            let step = parts(N as f64).hi * 4.0;
+            let stop = if which == 2 { b } else { a + (N as f64 - 0.5) * step };
+            (arange(a, stop, step, entry.dtype), Dd::from(step * 0.25))
         }
     };
-    let near = want.into_iter().zip(allowed).map(|(x, a)| (x.into(), Bound::Exact, a)).collect();
-    match entry.dtype.is_float() {
-        true => (e, Wanted::Floats(near)),
-        false => (e, Wanted::Integers(near.into_iter().map(|(x, ..)| x.value as i128).collect())),
-    }
+    let exact = |i: usize| {
+        let quarter = Dd::from(a * 0.25) + step * (i as f64).into();
+        Real { value: quarter.hi * 4.0, rest: quarter.lo * 4.0 }
+    };
+    let n = e.size().unwrap_or(0);
+    (e, Wanted::Floats((0..n).map(|i| (exact(i), entry.bound.clone(), 0.0)).collect()))
 }
 
 /// What a generator must give.
@@ -245,7 +265,7 @@ fn generate(entry: &Entry, which: usize, device: &Device) -> Result<Passed, Stri
     if result.shape() != [n] || result.dtype() != d || n < 30 {
         return Err(format!("{} {:?}, not {d} [{n}]", result.dtype(), result.shape()));
     }
-    let got = common::read(&result).map_err(|e| e.to_string())?;
+    let got = kit::read(&result).map_err(|e| e.to_string())?;
     let mut worst = Figure::default();
     let floats = match want {
         Wanted::Integers(want) => {

@@ -13,7 +13,7 @@ const HEAD: &str = "\
 The worst error found in each line of the contract that has floats, its bound (CONTRACT.md says how to read it), the share of the
 bound that this error is, the error in ULP (in steps of the type for f16 and bf16; not for reductions, whose bounds come
 from their data), and the operand that gave it. Written by the tests:
-`CUPRIC_BLESS=1 cargo test --release --features testing --test contract --test sweep`. The figures change with the driver, the instruction
+`CUPRIC_BLESS=1 cargo test --release --features testing --test accuracy -- contract sweep`. The figures change with the driver, the instruction
 set and the sweep's phase; that no bound is broken is tested in every run.
 ";
 const COLUMNS: &str = "| function | dtype | on | bound | share | ULP | at | of |\n|---|---|---|---|---|---|---|---|\n";

@@ -3,12 +3,13 @@
 use super::bound::{Bound, Real};
 use super::data::Data;
 use super::dd::Dd;
-use super::entry::{Entry, ROWS};
+use super::entry::Entry;
 use super::layouts::{Case, LAYOUTS, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
 use super::underflow::{self, Underflow};
-use crate::common::{self, Random, number};
+use crate::kit::operations::{Operation, Params, Suite};
+use crate::kit::{self, Dice, number};
 use cupric::{AxesArg, DType, Device, ErrorKind, Expr, IntoAxes};
 
 /// What layer_norm and rms_norm add, exact in every type.
@@ -27,53 +28,26 @@ pub struct Trial<'a> {
     underflow: Underflow,
 }
 
-pub fn result_type(function: &str, d: DType) -> DType {
-    match function {
-        "any" | "all" => DType::Bool,
-        "count_nonzero" | "argmin" | "argmax" => DType::I64,
-        "min" | "max" => d,
-        "sum" | "prod" => match d {
-            d if d.is_float() => d,
-            d if d.is_unsigned_integer() => DType::U64,
-            _ => DType::I64,
-        },
-        _ if d.is_float() => d,
-        _ => DType::F32,
-    }
-}
-
 impl<'a> Trial<'a> {
     pub fn new(entry: &'a Entry, device: &Device) -> Trial<'a> {
-        Trial { entry, result: result_type(&entry.function, entry.dtype), underflow: Underflow::of(device) }
+        Trial {
+            entry,
+            result: entry.operation().map_or(entry.dtype, |o| (o.result)(entry.dtype)),
+            underflow: Underflow::of(device),
+        }
+    }
+
+    fn operation(&self) -> &'static Operation {
+        self.entry.operation().unwrap_or_else(|| panic!("no operation {}", self.entry.function))
     }
 
     fn apply(&self, x: &Expr, axes: AxesArg) -> Expr {
-        match self.entry.function.as_str() {
-            "sum" => x.sum(axes),
-            "prod" => x.prod(axes),
-            "min" => x.min(axes),
-            "max" => x.max(axes),
-            "mean" => x.mean(axes),
-            "var" => x.var(axes),
-            "std" => x.std(axes),
-            "any" => x.any(axes),
-            "all" => x.all(axes),
-            "count_nonzero" => x.count_nonzero(axes),
-            "argmin" => x.argmin(axes),
-            "argmax" => x.argmax(axes),
-            "logsumexp" => x.logsumexp(axes),
-            "softmax" => x.softmax(axes),
-            "log_softmax" => x.log_softmax(axes),
-            "layer_norm" => x.layer_norm(axes, EPSILON),
-            "rms_norm" => x.rms_norm(axes, EPSILON),
-            other => panic!("{other} is no reduction"),
-        }
+        (self.operation().build)(std::slice::from_ref(x), &Params::along(axes).epsilon(EPSILON))
     }
 
     /// Whether the result has the shape of the operand.
     fn keeps_shape(&self) -> bool {
-        let f = self.entry.function.as_str();
-        ROWS.contains(&f) && f != "logsumexp"
+        self.operation().keeps_shape()
     }
 
     /// The right results of the elements that are reduced together.
@@ -251,7 +225,7 @@ impl<'a> Trial<'a> {
                     continue;
                 }
                 let many = axes.axes.as_ref().is_some_and(|a| a.len() > 1);
-                if many && self.entry.function.starts_with("arg") {
+                if many && self.operation().one_axis {
                     continue;
                 }
                 match self.one(case, &axes)? {
@@ -289,7 +263,7 @@ impl<'a> Trial<'a> {
             let (s, d) = (result.shape(), result.dtype());
             return Err(format!("{along} of {shape:?}: {d} {s:?}, not {} {wanted_shape:?}", self.result));
         }
-        let actual = common::read(&result).map_err(|e| format!("{along} of {shape:?}: {e}"))?;
+        let actual = kit::read(&result).map_err(|e| format!("{along} of {shape:?}: {e}"))?;
         let mut worst = Figure::default();
         for (g, group) in groups.iter().enumerate() {
             let bits: Vec<u64> = group.iter().map(|k| case.values[0][*k]).collect();
@@ -397,27 +371,27 @@ fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
 /// Elements whose reductions stay finite; `special` ones hold ∞, NaN and zeros, a few in each run of 53.
 pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
     let d = entry.dtype;
-    let mut random = Random(entry.topic().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
+    let mut random = Dice::from(entry.topic().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
     let f = entry.function.as_str();
-    let spread = matches!(f, "var" | "std");
+    let (spread, of_rows) = (matches!(f, "var" | "std"), entry.is_of(Suite::Rows));
     (0..n)
         .map(|i| {
             if !d.is_float() {
                 let mixed = ["any", "all", "count_nonzero"].contains(&f) && i / 53 % 3 > 0;
                 return match (f, i % 5) {
                     _ if mixed => (i / 53 % 3 == 1) as u64,
-                    _ if d == DType::Bool => random.bits() & 1,
+                    _ if d == DType::Bool => random.next() & 1,
                     // squares of these stay finite in f32
-                    _ if ROWS.contains(&f) && d.size() == 8 => {
+                    _ if of_rows && d.size() == 8 => {
                         let low = if d.is_unsigned_integer() { 0.0 } else { -1e6 };
-                        number::wrap(d, random.between(low, 1e6) as i128)
+                        number::wrap(d, random.within(low, 1e6) as i128)
                     }
                     // 64 bits whose sum does not fit 64 bits
-                    ("mean", 0) if d.size() == 8 => random.bits() >> 1 | 1 << 62,
-                    ("mean", 1) => random.bits() >> (64 - 8 * d.size()),
-                    ("var" | "std" | "logsumexp", _) => number::wrap(d, random.between(0.0, 101.0) as i128),
-                    (_, 0..3) => number::wrap(d, random.between(-4.0, 5.0) as i128),
-                    _ => random.bits() >> (64 - 8 * d.size()),
+                    ("mean", 0) if d.size() == 8 => random.next() >> 1 | 1 << 62,
+                    ("mean", 1) => random.next() >> (64 - 8 * d.size()),
+                    ("var" | "std" | "logsumexp", _) => number::wrap(d, random.within(0.0, 101.0) as i128),
+                    (_, 0..3) => number::wrap(d, random.within(-4.0, 5.0) as i128),
+                    _ => random.next() >> (64 - 8 * d.size()),
                 };
             }
             if kind == "special" && i % 53 % 17 == 5 {
@@ -434,7 +408,7 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
             }
             let z = random.normal();
             let x = match f {
-                "prod" => (0.01 * z).exp() * if random.bits() & 1 == 0 { 1.0 } else { -1.0 },
+                "prod" => (0.01 * z).exp() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
                 // a mean of ten thousand times the spread, where the type can say it
                 _ if spread && matches!(d, DType::F32 | DType::F64) && i % 2 == 0 => 1e4 + z,
                 _ if spread && matches!(d, DType::F32 | DType::F64) => 1e4 - z,
@@ -443,11 +417,11 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                     if i / 53 % 3 == 1 {
                         z
                     } else {
-                        (random.bits() & 1) as f64
+                        (random.next() & 1) as f64
                     }
                 }
                 // some runs lie where exp overflows
-                _ if ROWS.contains(&f) => 4.0 * z + if i / 53 % 5 == 4 { 900.0 } else { 0.0 },
+                _ if of_rows => 4.0 * z + if i / 53 % 5 == 4 { 900.0 } else { 0.0 },
                 _ => z,
             };
             number::round(d, x)
@@ -459,7 +433,7 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
 fn behind(trial: &Trial, shape: [usize; 2], device: &Device) -> Result<Passed, String> {
     let d = trial.entry.dtype;
     let values = elements(trial.entry, "usual", shape[0] * shape[1]);
-    let computed = common::array(d, &values, &shape, device).map(|x| match d {
+    let computed = kit::array(d, &values, &shape, device).map(|x| match d {
         DType::Bool => x.logical_not().not_equal(true),
         // twice and half of it are exact
         d if d.is_float() => (&x * 0.5) * 2.0,
@@ -509,7 +483,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     }
     let shaped = |kind: &'static str, shape: [usize; 2]| {
         let values = elements(entry, kind, shape[0] * shape[1]);
-        let made = common::array(entry.dtype, &values, &shape, device);
+        let made = kit::array(entry.dtype, &values, &shape, device);
         move |trial: &Trial| match made {
             Ok(a) => {
                 trial.check(&[Case { operands: vec![a.into()], shape: shape.to_vec(), values: vec![values] }], kind)
@@ -519,7 +493,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         }
     };
     // around tiles, blocks and workgroups; and the same behind steps in the operand's type
-    let by_rows = ROWS.contains(&entry.function.as_str()) || ["mean", "var", "std"].contains(&entry.function.as_str());
+    let by_rows = trial.operation().several_passes || entry.function == "mean";
     let sizes = [[16, 200], [28, 119], [65, 100], [3, 4096]];
     for [r, c] in sizes.into_iter().take(if !by_rows || entry.stood_for() && device.is_gpu() { 0 } else { 4 }) {
         let tiles = shaped("tiles", [r, c]);

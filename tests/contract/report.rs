@@ -1,7 +1,7 @@
 //! Trials: which of them to run, and what they found.
 
 use super::page::{self, Figure};
-use crate::common::say;
+use crate::kit::say;
 use cupric::Device;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +11,8 @@ const SHOWN: usize = 20;
 
 /// The results of one test.
 pub struct Report {
+    /// The file of the tests.
+    suite: &'static str,
     pub backend: &'static str,
     only: Option<String>,
     stats: bool,
@@ -35,10 +37,11 @@ pub struct Passed {
 
 impl Report {
     /// `CUPRIC_TRIAL` keeps only the trials whose names begin with it.
-    pub fn new(backend: &'static str) -> Report {
+    pub fn new(suite: &'static str, backend: &'static str) -> Report {
         let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
         let stats = std::env::var_os("CUPRIC_CONTRACT_STATS").is_some();
         Report {
+            suite,
             backend,
             only,
             stats,
@@ -82,9 +85,8 @@ impl Report {
                 }
             }
             Err(why) => self.failures.push(format!(
-                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --features testing --test {} {}::",
-                env!("CARGO_CRATE_NAME"),
-                self.backend
+                "{name}: {why}\n    only this: CUPRIC_TRIAL={name} cargo test --release --features testing --test accuracy {}::{}::",
+                self.suite, self.backend
             )),
         }
     }
@@ -102,7 +104,7 @@ impl Report {
         };
         let (backend, failed) = (self.backend, self.failures.len());
         let (trials, elements) = (self.trials(), self.elements);
-        let suite = env!("CARGO_CRATE_NAME");
+        let suite = self.suite;
         say(&format!("{suite}: {backend} {family}: {trials} trials{lacking}, {elements} elements, {failed} failed"));
         if self.failures.is_empty() {
             let of = |(f, n): &(Figure, usize)| Figure {

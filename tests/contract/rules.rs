@@ -1,6 +1,6 @@
 //! What judges an element beside its bound: the signs of zeros, subnormals that a GPU flushed, exact steps.
 
-use crate::common::number;
+use crate::kit::number;
 use cupric::DType;
 
 /// Selections: a GPU gives their bits, whatever it does to subnormals elsewhere.

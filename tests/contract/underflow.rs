@@ -1,6 +1,6 @@
 //! What is lost below the smallest normal number, where an error is no longer relative.
 
-use crate::common::{Random, number};
+use crate::kit::{Dice, number};
 use cupric::{DType, Device};
 
 /// How a device rounds there.
@@ -38,9 +38,9 @@ impl Underflow {
 }
 
 /// Subnormal numbers of a type, and here and there one a little above them.
-pub fn draw(dtype: DType, random: &mut Random) -> u64 {
+pub fn draw(dtype: DType, random: &mut Dice) -> u64 {
     let normal = number::place(dtype, number::round(dtype, number::smallest_normal(dtype)));
-    let (r, sign) = (random.bits(), random.bits() & 1);
+    let (r, sign) = (random.next(), random.next() & 1);
     let place = match r % 8 {
         0 => normal + (r >> 8) as i64 % normal,
         1 => (r >> 8) as i64 % 4,

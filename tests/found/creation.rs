@@ -1,8 +1,7 @@
 //! Ranges that wrapped or overflowed without a word, numbers that were narrowed to f32 on their way into an array or
 //! out of a generator, and the type of `array!`.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 

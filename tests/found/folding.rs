@@ -4,8 +4,7 @@
 // `x − x` is what is tested
 #![allow(clippy::eq_op)]
 
-use crate::on_devices;
-use crate::support::{has, noise, put, same};
+use crate::kit::{has, noise, on_devices, put, same};
 use cupric::DType::*;
 use cupric::*;
 

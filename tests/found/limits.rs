@@ -1,7 +1,6 @@
 //! What a device that is limited may hold.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,7 +1,6 @@
 //! A plan is shared by every place that evaluates the same structure; an error names the line of the place that made it.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::*;
 
 /// The line of an error that is met when the expression is computed or read.

@@ -1,6 +1,6 @@
 //! Memory of the host that is not there: an error, never the end of the process.
 
-use crate::support::*;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::process::Command;

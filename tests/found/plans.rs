@@ -1,7 +1,6 @@
 //! A printed plan is what runs; an index out of range is named as it was given; large graphs and costly kernels are cut.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::*;
 
 /// One expression of each kind, with its name, on a device.

@@ -1,7 +1,6 @@
 //! What the tests did not see when a fault was planted: each of these goes red at one or more of `src/mutants.rs`.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::*;
 
 on_devices! {

@@ -1,6 +1,6 @@
 //! Products whose epilogue reads an operand again, and products of matrices that are empty along an axis.
 
-use crate::{on_devices, support::*};
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 

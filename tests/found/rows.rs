@@ -1,6 +1,6 @@
 //! Row kernels behind 64-bit operands: what a pass keeps for the next one must not be written by the next tile.
 
-use crate::{on_devices, support::*};
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 

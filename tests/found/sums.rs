@@ -1,7 +1,6 @@
 //! Sums that wrapped in 32 bits: the sum of a 4K frame of u8, means of large integers; positions and counts in i64.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 

@@ -1,7 +1,6 @@
 //! Writes that fail: the target is as it was, on every device.
 
-use crate::on_devices;
-use crate::support::*;
+use crate::kit::*;
 use cupric::*;
 
 /// A write that fails, by itself or at the latest when the device is waited for.

@@ -1,6 +1,7 @@
 //! Kernels: any expression, planned for any GPU, becomes WGSL that naga validates with no more features
 //! than that GPU has, or is refused with a typed error.
 
+use super::operations::{self, Params};
 use super::source::Source;
 use cupric::testing::{Caps, Row, card, plan_within, rows};
 use cupric::{Array, DType, ErrorKind, Expr, Rng, concat, keep, s, zeros};
@@ -129,23 +130,8 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
                 2 => cupric::IntoAxes::into_axes(axis(s)),
                 _ => cupric::IntoAxes::into_axes(..),
             };
-            match s.below(15) {
-                0 => e.sum(axes),
-                1 => e.prod(axes),
-                2 => e.min(axes),
-                3 => e.max(axes),
-                4 => e.argmin(axes),
-                5 => e.argmax(axes),
-                6 => e.mean(axes),
-                7 => e.var(axes),
-                8 => e.any(axes),
-                9 => e.all(axes),
-                10 => e.count_nonzero(axes),
-                11 => e.logsumexp(axes),
-                12 => e.softmax(axes),
-                13 => e.layer_norm(axes, 1e-5),
-                _ => e.rms_norm(axes, 1e-5),
-            }
+            let all: Vec<_> = operations::along_axes().collect();
+            (s.of(&all).build)(&[e], &Params::along(axes))
         }
         20 => {
             let other = pick(s);

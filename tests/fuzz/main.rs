@@ -5,18 +5,20 @@
 
 #[cfg(feature = "gpu")]
 mod kernels;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod memory;
 mod npy;
 mod source;
 mod state;
-#[path = "../support/mod.rs"]
-mod support;
 mod views;
 
+#[cfg(feature = "gpu")]
+use crate::kit::operations;
+use crate::kit::{Dice, stage::Stage};
 use cupric::Device;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use support::{Dice, stage::Stage};
 
 fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
@@ -80,7 +82,7 @@ fn target(name: &'static str, run: fn(&[u8]), inputs: usize, longest: usize, fre
         attempt(name, run, bytes);
     }
     let full = std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1");
-    let inputs = if full { inputs * 10 } else { support::scaled(inputs) };
+    let inputs = if full { inputs * 10 } else { kit::scaled(inputs) };
     let seed = std::env::var("CUPRIC_SEED").ok().and_then(|s| s.parse().ok());
     let mut dice = Dice::new(seed.unwrap_or(1));
     for _ in 0..inputs {

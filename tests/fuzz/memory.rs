@@ -22,17 +22,17 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that System asks for.
+        // SAFETY: the caller has promised what `System` asks for: a layout of some size.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as above.
+        // SAFETY: the caller has promised what `System` asks for: a layout of some size.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: as above.
+        // SAFETY: the caller has promised what `System` asks for: a block that it made with this layout.
         unsafe { System.dealloc(p, layout) }
     }
 }

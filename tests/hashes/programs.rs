@@ -1,8 +1,8 @@
 //! The programs of `tests/data/programs.txt` as expressions. Their elements are made here, so that a change of the random
 //! programs elsewhere changes no hash.
 
-use super::program::{Given, Program, Spec, build};
-use crate::support::{Dice, put};
+use crate::kit::{Dice, put};
+use crate::random_expr::program::{Given, Program, Spec, build};
 use cupric::DType::{self, *};
 use cupric::{Device, Expr};
 

@@ -1,5 +1,6 @@
 //! A program of `run.py`, run through the public API: nodes as JSON, results as bytes.
 
+use crate::kit::operations::{self, Params};
 use cupric::*;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -157,13 +158,8 @@ fn make(node: &Value, held: &mut [Held], device: &Device) -> Result<Held> {
 }
 
 fn reduction(op: &str, node: &Value, held: &[Held]) -> Option<Expr> {
-    macro_rules! among {
-        ($($name:ident)*) => { match op {
-            $( stringify!($name) => Some(expr(held, &node["in"][0]).$name(axes(node))), )*
-            _ => None,
-        } };
-    }
-    among! { sum prod mean min max any all count_nonzero argmin argmax softmax log_softmax logsumexp }
+    let operation = operations::find(op).filter(|o| o.along_axes())?;
+    Some((operation.build)(&[expr(held, &node["in"][0])], &Params::along(axes(node))))
 }
 
 /// An elementwise function; a number keeps no type of its own.

@@ -161,7 +161,7 @@ def shrink(library, program, why, device):
 def report(origin, program, why):
     line = json.dumps(program)
     return (f"{origin}: {why}\n{text(program)}\n"
-            f"    again: CUPRIC_PROGRAM='{line}' cargo test --release --test numpy {program['device']}")
+            f"    again: CUPRIC_PROGRAM='{line}' cargo test --release --test programs numpy::{program['device']}")
 
 
 def guide_is_complete():

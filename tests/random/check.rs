@@ -1,7 +1,7 @@
 //! What must hold of a program: the interpreter's bounds, fused and unfused; and the search for a smaller one.
 
 use super::program::{Given, Program, Spec, build};
-use crate::support::canonical;
+use crate::kit::canonical;
 use cupric::DType::{self, *};
 use cupric::testing::{Elements, Interpreted, Interpreter};
 use cupric::*;

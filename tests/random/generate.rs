@@ -1,7 +1,8 @@
 //! Random programs that mean something: shapes and types fit, no element is lost in rounding errors.
 
 use super::program::{Given, Program, Spec, build};
-use crate::support::Dice;
+use crate::kit::Dice;
+use crate::kit::operations::{self, Operation};
 use cupric::DType::{self, *};
 use cupric::testing::{self, Elements, Interpreter, Row};
 use cupric::{Device, Expr};
@@ -74,14 +75,6 @@ fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
             _ => None,
         })
         .collect()
-}
-
-fn sum_type(t: DType) -> DType {
-    match t {
-        U8 | U16 | U32 | U64 => U64,
-        t if t.is_float() => t,
-        _ => I64,
-    }
 }
 
 impl Made {
@@ -297,21 +290,8 @@ impl Made {
                 made("broadcast", vec![], shape)
             }
             6 => {
-                let mut left: usize = s.iter().product();
-                if left == 0 {
-                    return made("reshape", vec![], vec![0, 1 + d.below(4)]);
-                }
-                shape.clear();
-                while left > 1 && shape.len() < 4 {
-                    let divisors: Vec<usize> = (1..=left).filter(|k| left.is_multiple_of(*k)).collect();
-                    let k = *d.of(&divisors);
-                    shape.push(k);
-                    left /= k;
-                }
-                if left > 1 {
-                    shape.push(left);
-                }
-                made("reshape", vec![], shape)
+                let size = s.iter().product();
+                made("reshape", vec![], shape_of_size(d, size))
             }
             7 => {
                 if s[x] < 2 {
@@ -339,30 +319,24 @@ impl Made {
     fn reduce(&self, d: &mut Dice, a: usize) -> Option<Spec> {
         let (s, t) = (&self.nodes[a].shape, self.nodes[a].dtype);
         let nd = s.len();
-        let all = ["sum", "sum", "mean", "min", "max", "argmin", "argmax", "any", "all", "count_nonzero", "prod"];
-        let rows = ["var", "std", "softmax", "log_softmax", "logsumexp", "layer_norm", "rms_norm"];
-        let op = if d.one_in(4) { *d.of(&rows) } else { *d.of(&all) };
+        let (rows, mut all): (Vec<&Operation>, Vec<&Operation>) =
+            operations::along_axes().partition(|o| o.several_passes);
+        // twice as many sums as any other
+        all.insert(0, all[0]);
+        let operation = if d.one_in(4) { *d.of(&rows) } else { *d.of(&all) };
         let mut axes: Vec<usize> = (0..nd).filter(|_| d.one_in(2)).collect();
-        if op.starts_with("arg") {
+        if operation.one_axis {
             axes = if nd == 0 || d.one_in(3) { (0..nd).collect() } else { vec![d.below(nd)] };
         }
         if axes.is_empty() && nd > 0 {
             return None;
         }
         let keep = d.one_in(2);
-        let keeps_shape = ["softmax", "log_softmax", "layer_norm", "rms_norm"].contains(&op);
-        let gone = |x: usize| axes.contains(&x) && !keeps_shape;
+        let gone = |x: usize| axes.contains(&x) && !operation.keeps_shape();
         let shape = (0..nd).filter_map(|x| if gone(x) { keep.then_some(1) } else { Some(s[x]) }).collect();
-        let dtype = match op {
-            "argmin" | "argmax" | "count_nonzero" => I64,
-            "any" | "all" => Bool,
-            "sum" | "prod" => sum_type(t),
-            "min" | "max" => t,
-            _ if t.is_float() => t,
-            _ => F32,
-        };
+        let dtype = (operation.result)(t);
         let numbers = std::iter::once(keep as i64).chain(axes.iter().map(|x| *x as i64)).collect();
-        Some(Spec { op: op.into(), args: vec![Given::Node(a)], numbers, shape, dtype })
+        Some(Spec { op: operation.name.into(), args: vec![Given::Node(a)], numbers, shape, dtype })
     }
 
     pub fn product(&self, a: usize, b: usize) -> Option<Spec> {
@@ -430,6 +404,24 @@ impl Made {
             }
         }
     }
+}
+
+/// A shape of at most five axes for so many elements.
+fn shape_of_size(d: &mut Dice, mut left: usize) -> Vec<usize> {
+    if left == 0 {
+        return vec![0, 1 + d.below(4)];
+    }
+    let mut shape = vec![];
+    while left > 1 && shape.len() < 4 {
+        let divisors: Vec<usize> = (1..=left).filter(|k| left.is_multiple_of(*k)).collect();
+        let k = *d.of(&divisors);
+        shape.push(k);
+        left /= k;
+    }
+    if left > 1 {
+        shape.push(left);
+    }
+    shape
 }
 
 fn random_shape(d: &mut Dice) -> Vec<usize> {

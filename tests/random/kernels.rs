@@ -3,7 +3,7 @@
 
 use super::generate::Made;
 use super::program::{Given, Program, Spec};
-use crate::support::Dice;
+use crate::kit::{Dice, operations};
 use cupric::DType::{self, *};
 use cupric::{Device, testing};
 
@@ -13,8 +13,11 @@ const LENGTHS: [usize; 17] = [1, 31, 99, 100, 101, 119, 199, 200, 201, 255, 256,
 /// The sides of products.
 const SIDES: [usize; 12] = [0, 1, 1, 1, 2, 3, 16, 17, 64, 65, 65, 70];
 
-const OF_ROWS: [&str; 10] =
-    ["var", "std", "softmax", "log_softmax", "logsumexp", "layer_norm", "rms_norm", "mean", "min", "max"];
+/// What row kernels are made for.
+static OF_ROWS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let passes = operations::along_axes().filter(|o| o.several_passes).map(|o| o.name);
+    passes.chain(["mean", "min", "max"]).collect()
+});
 
 /// An operand in a formula.
 enum In {
@@ -27,6 +30,7 @@ enum In {
     Step(usize),
 }
 use In::*;
+use std::sync::LazyLock;
 
 fn nodes(list: &[usize]) -> Vec<Given> {
     list.iter().map(|n| Given::Node(*n)).collect()

@@ -1,6 +1,7 @@
 //! Programs: nodes as data, built as expressions, written and read as text.
 
-use crate::support::{Dice, put};
+use crate::kit::operations::{self, Params};
+use crate::kit::{Dice, put};
 use cupric::DType::{self, *};
 use cupric::*;
 use std::fmt;
@@ -245,14 +246,14 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
         "reshape" => x().reshape(shape),
         "windows" => x().sliding_windows(k(1) as usize, k(0)),
         "diagonal" => x().diagonal(k(0)),
-        "matmul" => x().matmul(y()),
         "take" if spec.args.len() == 1 => {
             x().take(put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]), k(0))
         }
-        "take_clip" => x().take_clip(y(), k(0)),
-        "take_wrap" => x().take_wrap(y(), k(0)),
-        "concat" => concat([x(), y()], k(0)),
-        "stack" => stack([x(), y()], k(0)),
+        "matmul" | "take_clip" | "take_wrap" | "concat" | "stack" => {
+            let Some(operation) = operations::find(&spec.op) else { panic!("no operation {}", spec.op) };
+            let axis = spec.numbers.first().map_or(0, |n| *n as isize);
+            (operation.build)(&[x().clone(), y().clone()], &Params::axis(axis))
+        }
         op => match testing::row(op) {
             Some(_) => of_row(spec, e),
             None => of_axes(spec, x()),
@@ -282,26 +283,8 @@ fn of_axes(spec: &Spec, x: &Expr) -> Expr {
     let axes: Vec<isize> = spec.numbers[1..].iter().map(|n| *n as isize).collect();
     let axes = if axes.len() == x.ndim().unwrap_or(0) { (..).into_axes() } else { axes.into_axes() };
     let axes = if spec.numbers[0] == 1 { keep(axes) } else { axes };
-    match spec.op.as_str() {
-        "sum" => x.sum(axes),
-        "prod" => x.prod(axes),
-        "mean" => x.mean(axes),
-        "min" => x.min(axes),
-        "max" => x.max(axes),
-        "argmin" => x.argmin(axes),
-        "argmax" => x.argmax(axes),
-        "any" => x.any(axes),
-        "all" => x.all(axes),
-        "count_nonzero" => x.count_nonzero(axes),
-        "var" => x.var(axes),
-        "std" => x.std(axes),
-        "softmax" => x.softmax(axes),
-        "log_softmax" => x.log_softmax(axes),
-        "logsumexp" => x.logsumexp(axes),
-        "layer_norm" => x.layer_norm(axes, 0.125),
-        "rms_norm" => x.rms_norm(axes, 0.125),
-        other => panic!("no operation {other}"),
-    }
+    let Some(operation) = operations::find(&spec.op) else { panic!("no operation {}", spec.op) };
+    (operation.build)(std::slice::from_ref(x), &Params::along(axes).epsilon(0.125))
 }
 
 #[test]

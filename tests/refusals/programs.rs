@@ -1,7 +1,7 @@
 //! Programs that must not compile, each with the error that the compiler must give.
 
 use super::public::root;
-use super::support::stage::Stage;
+use crate::kit::stage::Stage;
 use cupric::Device;
 use std::path::{Path, PathBuf};
 use std::process::Command;

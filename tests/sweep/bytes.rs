@@ -1,10 +1,10 @@
 //! Stage 3: u8, i8 and bool exhaustively: every value through every function of one operand, every pair through every
 //! function of two, and every cast to and from 8 bits. The rules are written here anew, from the design.
 
-use crate::common::{self, Random, number};
-use crate::judge::{Found, Judge, reference};
-use crate::rules;
-use crate::stage::Stage;
+use super::judge::{Found, Judge, reference};
+use crate::contract::rules;
+use crate::kit::stage::Stage;
+use crate::kit::{self, Dice, number};
 use cupric::testing::{self, Row};
 use cupric::{DType, Device, ErrorKind, Expr};
 
@@ -117,7 +117,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     let name = row.name();
     let columns = combinations(types);
     let n = columns[0].len();
-    let arrays = types.iter().zip(&columns).map(|(d, c)| Ok(common::array(*d, c, &[n], device)?.into()));
+    let arrays = types.iter().zip(&columns).map(|(d, c)| Ok(kit::array(*d, c, &[n], device)?.into()));
     let operands: Vec<Expr> = arrays.collect::<cupric::Result<_>>().map_err(|e| e.to_string())?;
     let result = row.apply(&operands);
     // what the operands are cast to first
@@ -130,7 +130,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
             Err(e) => Err(format!("the error is {:?}, not DType: {e}", e.kind())),
         };
     }
-    let got = common::read(&result).map_err(|e| e.to_string())?;
+    let got = kit::read(&result).map_err(|e| e.to_string())?;
     let dtype = result.dtype().map_err(|e| e.to_string())?;
     if dtype != row.result(joint) || got.len() != n {
         return Err(format!("{dtype} with {} elements, not {} with {n}", got.len(), row.result(joint)));
@@ -174,8 +174,8 @@ fn sources(d: DType) -> Vec<u64> {
     if bits <= 16 {
         return (0..if d == DType::Bool { 2 } else { 1 << bits }).collect();
     }
-    let mut random = Random(bits as u64);
-    let mut all: Vec<u64> = (0..1 << 15).map(|_| random.bits() >> (64 - bits)).collect();
+    let mut random = Dice::from(bits as u64);
+    let mut all: Vec<u64> = (0..1 << 15).map(|_| random.next() >> (64 - bits)).collect();
     // quarters around the ends of the 8-bit types, and a number to either side
     for k in -300i64 * 4..=300 * 4 {
         if d.is_float() {
@@ -192,7 +192,7 @@ fn sources(d: DType) -> Vec<u64> {
 /// One cast.
 fn cast(from: DType, to: DType, device: &Device) -> Result<usize, String> {
     let bits = sources(from);
-    let run = || common::read(&common::array(from, &bits, &[bits.len()], device)?.astype(to));
+    let run = || kit::read(&kit::array(from, &bits, &[bits.len()], device)?.astype(to));
     let wide = |d: DType| matches!(d, DType::I64 | DType::U64 | DType::F64);
     let got = match run() {
         // an adapter may lack 64-bit types, and then says so
@@ -248,6 +248,6 @@ pub fn run(device: &Device) {
     stage.count(trials);
     let backend = if device.is_gpu() { "gpu" } else { "cpu" };
     let failed = failures.len();
-    common::say(&format!("bytes: {backend}: {trials} trials, {elements} elements, {failed} failed"));
+    kit::say(&format!("bytes: {backend}: {trials} trials, {elements} elements, {failed} failed"));
     assert!(failures.is_empty(), "{failed} of {trials} trials failed on the {backend}\n{}", failures.join("\n"));
 }

@@ -1,9 +1,9 @@
 //! One judge for a function on a backend: is each result right, and which is the worst?
 
-use crate::bound::{Bound, judge, share};
-use crate::common::number;
-use crate::page::Figure;
-use crate::rules;
+use crate::contract::bound::{Bound, judge, share};
+use crate::contract::page::Figure;
+use crate::contract::rules;
+use crate::kit::number;
 use cupric::DType;
 use cupric::testing::{Exact, Row};
 use rayon::prelude::*;

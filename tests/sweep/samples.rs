@@ -1,6 +1,6 @@
 //! Which operands a run takes.
 
-use crate::common::{Random, number};
+use crate::kit::{Dice, number};
 use cupric::DType;
 use cupric::testing::Row;
 use std::time::SystemTime;
@@ -33,7 +33,7 @@ fn critical(function: &str, x: &[f64], choice: u64) -> Option<f64> {
 /// Operands of a function of two or three: any bits, a function's domain, neighbours in magnitude, equal ones.
 pub fn tuples(row: &Row, dtype: DType, phase: u64, n: usize) -> Vec<Vec<u32>> {
     let name = row.name().bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(b as u64));
-    let mut random = Random(name.wrapping_add(phase << 32));
+    let mut random = Dice::from(name.wrapping_add(phase << 32));
     let [lo, hi] = row.domain();
     let near = |x: f64| number::round(dtype, x) as u32;
     let mask = u32::MAX >> (32 - 8 * dtype.size());
@@ -42,20 +42,20 @@ pub fn tuples(row: &Row, dtype: DType, phase: u64, n: usize) -> Vec<Vec<u32>> {
         let mut first = 0u32;
         let mut before = vec![];
         for (k, column) in columns.iter_mut().enumerate() {
-            let any = (random.bits() >> 32) as u32 & mask;
+            let any = (random.next() >> 32) as u32 & mask;
             let sign = if any & 1 == 0 { 1.0 } else { -1.0 };
             let bits = match i % 8 {
                 0..3 => any,
-                3..5 => near(random.between(lo, hi)),
+                3..5 => near(random.within(lo, hi)),
                 // small numbers, whose results are many
-                5 => near(random.between(-40.0, 40.0) * 0.5f64.powf(random.between(0.0, 24.0))),
-                7 if i % 16 == 15 && any & 2 == 0 && k < row.arity() - 1 => near(random.between(lo, hi)),
+                5 => near(random.within(-40.0, 40.0) * 0.5f64.powf(random.within(0.0, 24.0))),
+                7 if i % 16 == 15 && any & 2 == 0 && k < row.arity() - 1 => near(random.within(lo, hi)),
                 _ if k == 0 => any,
-                6 => near(number::real(dtype, first as u64) * sign * 2f64.powf(random.between(-30.0, 30.0))),
+                6 => near(number::real(dtype, first as u64) * sign * 2f64.powf(random.within(-30.0, 30.0))),
                 // a few numbers away
                 _ => first.wrapping_add((any % 9).wrapping_sub(4)) & mask,
             };
-            let last = if i % 16 == 15 && k > 0 { critical(row.name(), &before, random.bits() >> 60) } else { None };
+            let last = if i % 16 == 15 && k > 0 { critical(row.name(), &before, random.next() >> 60) } else { None };
             let bits = last.map_or(bits, |y| near(y).wrapping_add((any % 9).wrapping_sub(4)) & mask);
             first = if k == 0 { bits } else { first };
             before.push(number::real(dtype, bits as u64));

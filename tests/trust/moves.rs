@@ -1,9 +1,9 @@
 //! Products, gathers and joins of operands in the 32 layouts, against the scalar interpreter of expressions.
 
-use crate::common::{self, Random, number};
-use crate::data::Data;
-use crate::places::{PLACES, cases, names};
-use crate::report::{Passed, Report};
+use super::places::{PLACES, cases, names};
+use crate::contract::data::Data;
+use crate::contract::report::{Passed, Report};
+use crate::kit::{self, Dice, number};
 use cupric::testing::{Elements, interpret};
 use cupric::{DType, Device, ErrorKind, Expr, concat, stack};
 
@@ -11,7 +11,7 @@ use cupric::{DType, Device, ErrorKind, Expr, concat, stack};
 fn compare(what: &str, e: &Expr) -> Result<usize, String> {
     let result = e.eval().map_err(|e| format!("{what}: {e}"))?;
     let want = interpret(e).map_err(|e| format!("{what}: the interpreter: {e}"))?;
-    let got = common::read(&result).map_err(|e| format!("{what}: {e}"))?;
+    let got = kit::read(&result).map_err(|e| format!("{what}: {e}"))?;
     let d = want.dtype;
     if result.shape() != want.shape || result.dtype() != d || got.len() != want.shape.iter().product::<usize>() {
         let (s, t) = (result.shape(), result.dtype());
@@ -41,21 +41,21 @@ fn compare(what: &str, e: &Expr) -> Result<usize, String> {
     Ok(got.len())
 }
 
-fn elements(d: DType, n: usize, random: &mut Random) -> Vec<u64> {
-    let one = |r: &mut Random| match d {
-        DType::Bool => r.bits() & 1,
+fn elements(d: DType, n: usize, random: &mut Dice) -> Vec<u64> {
+    let one = |r: &mut Dice| match d {
+        DType::Bool => r.next() & 1,
         d if d.is_float() => number::round(d, r.normal()),
-        d if r.bits() & 7 == 0 => r.bits() >> (64 - 8 * d.size()),
-        d => number::wrap(d, r.between(-9.0, 10.0) as i128),
+        d if r.next() & 7 == 0 => r.next() >> (64 - 8 * d.size()),
+        d => number::wrap(d, r.within(-9.0, 10.0) as i128),
     };
     (0..n).map(|_| one(random)).collect()
 }
 
 /// The product with a plain matrix on either side.
-fn products(x: &Expr, shape: &[usize], d: DType, random: &mut Random, device: &Device) -> Result<usize, String> {
+fn products(x: &Expr, shape: &[usize], d: DType, random: &mut Dice, device: &Device) -> Result<usize, String> {
     let n = shape.len();
     let mut plain = |rows: usize, columns: usize| {
-        common::array(d, &elements(d, rows * columns, random), &[rows, columns], device).map_err(|e| e.to_string())
+        kit::array(d, &elements(d, rows * columns, random), &[rows, columns], device).map_err(|e| e.to_string())
     };
     let right = plain(shape[n - 1], 3)?;
     let left = plain(2, shape[n.saturating_sub(2)])?;
@@ -73,7 +73,7 @@ fn gathers(x: &Expr, shape: &[usize], device: &Device) -> Result<usize, String> 
         let n = shape[axis] as i64;
         let list = |v: &[i64]| -> Result<Expr, String> {
             let bits: Vec<u64> = v.iter().map(|i| *i as u32 as u64).collect();
-            Ok(common::array(DType::I32, &bits, &[v.len()], device).map_err(|e| e.to_string())?.into())
+            Ok(kit::array(DType::I32, &bits, &[v.len()], device).map_err(|e| e.to_string())?.into())
         };
         let axis = axis as isize;
         if n > 0 {
@@ -87,9 +87,9 @@ fn gathers(x: &Expr, shape: &[usize], device: &Device) -> Result<usize, String> 
     Ok(seen)
 }
 
-fn joins(x: &Expr, shape: &[usize], d: DType, random: &mut Random, device: &Device) -> Result<usize, String> {
+fn joins(x: &Expr, shape: &[usize], d: DType, random: &mut Dice, device: &Device) -> Result<usize, String> {
     let n = shape.iter().product();
-    let other: Expr = common::array(d, &elements(d, n, random), shape, device).map_err(|e| e.to_string())?.into();
+    let other: Expr = kit::array(d, &elements(d, n, random), shape, device).map_err(|e| e.to_string())?.into();
     let mut seen = compare("stack", &stack([x, &other, x], 0))? + compare("stack last", &stack([&other, x], -1))?;
     if !shape.is_empty() {
         seen += compare("concat", &concat([x, &other, x], 0))? + compare("concat last", &concat([&other, x], -1))?;
@@ -100,7 +100,7 @@ fn joins(x: &Expr, shape: &[usize], d: DType, random: &mut Random, device: &Devi
 /// The trials of one type: a product of a 0-d operand and a gather from one are errors, so they have none.
 pub fn run(report: &mut Report, d: DType, device: &Device) {
     let backend = if device.is_gpu() { "gpu" } else { "cpu" };
-    let mut random = Random(d as u64 * 7919 + 5);
+    let mut random = Dice::from(d as u64 * 7919 + 5);
     let data = Data { columns: vec![elements(d, 997, &mut random)], axes: None };
     let refusable = |e: &cupric::Error| device.is_gpu() && e.kind() == ErrorKind::Unsupported && d.size() == 8;
     for what in ["matmul", "take", "concat"] {

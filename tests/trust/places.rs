@@ -1,12 +1,12 @@
 //! The 32 layouts: where the elements of an operand lie in what is stored.
 
-use crate::common;
-use crate::data::Data;
-use crate::elementwise::{Compiles, Trial};
-use crate::entry::Entry;
-use crate::layouts::Case;
-use crate::reduce;
-use crate::report::{Passed, Report};
+use crate::contract::data::Data;
+use crate::contract::elementwise::{Compiles, Trial};
+use crate::contract::entry::Entry;
+use crate::contract::layouts::Case;
+use crate::contract::reduce;
+use crate::contract::report::{Passed, Report};
+use crate::kit;
 use cupric::{Device, Expr, SliceItem};
 
 /// A step from what is stored to what an operand shows.
@@ -163,7 +163,7 @@ pub fn lay(
     for (k, at) in map.at.iter().enumerate() {
         stored[*at] = values(k);
     }
-    let array: Expr = common::array(dtype, &stored, place.0, device)?.into();
+    let array: Expr = kit::array(dtype, &stored, place.0, device)?.into();
     let seen = map.at.iter().map(|at| stored[*at]).collect();
     Ok((place.1.iter().fold(array, view), map.shape, seen))
 }
@@ -241,7 +241,7 @@ fn there_are_32_layouts_apart() {
         for place in places {
             let (e, shape, seen) = lay(place, cupric::DType::U32, &|k| k as u64 * 3 + 1, &device).expect("an operand");
             assert_eq!(e.shape().expect("a shape"), shape);
-            assert_eq!(common::read(&e).expect("elements"), seen);
+            assert_eq!(kit::read(&e).expect("elements"), seen);
         }
     }
 }

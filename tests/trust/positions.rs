@@ -1,8 +1,8 @@
 //! Special values, 16 × 16 of them, at the first place of a vector, inside it, at its tail, and alone.
 
-use crate::common::{self, number};
-use crate::elementwise::Trial;
-use crate::report::{Passed, Report};
+use crate::contract::elementwise::Trial;
+use crate::contract::report::{Passed, Report};
+use crate::kit::{self, number};
 use cupric::{DType, Device, Expr, s};
 
 /// Where the special value is among its neighbours: the name, the place, the length.
@@ -76,7 +76,7 @@ fn runs(trial: &Trial, all: &[[u64; 3]], at: usize, length: usize, device: &Devi
     let one = |(i, d): (usize, &DType)| {
         let of = |v: &[u64; 3]| (0..length).map(|k| if k == at { v[i] } else { usual(*d) }).collect::<Vec<_>>();
         let bits: Vec<u64> = all.iter().flat_map(of).collect();
-        Ok(common::array(*d, &bits, &[all.len(), length], device)?.into())
+        Ok(kit::array(*d, &bits, &[all.len(), length], device)?.into())
     };
     trial.dtypes.iter().enumerate().map(one).collect()
 }
@@ -109,7 +109,7 @@ fn check(trial: &Trial, at: usize, length: usize, turn: usize, device: &Device) 
     };
     let mut got: Vec<u64> = vec![];
     for a in &arrays {
-        got.extend(common::read(a).map_err(|e| e.to_string())?);
+        got.extend(kit::read(a).map_err(|e| e.to_string())?);
     }
     if got.len() != all.len() * length {
         return Err(format!("{} elements, not {}", got.len(), all.len() * length));

@@ -47,11 +47,12 @@ impl Body<'_> {
         if r.fold.gives_position() {
             return self.held_type(r).to_string();
         }
-        let row = r.fold.row;
-        let other =
-            |x: &Reduction| !x.fold.gives_position() && x.fold.name() == r.fold.name() && x.fold.row.id() != row.id();
+        let word = |fold: &Fold| -> String {
+            fold.row.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+        };
+        let name = word(&r.fold);
+        let other = |x: &Reduction| !x.fold.gives_position() && x.fold.row != r.fold.row && word(&x.fold) == name;
         let others = self.reductions().iter().filter(|x| x.value < r.value && other(x)).count();
-        let name: String = row.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let number = if others > 0 { format!("_{others}") } else { String::new() };
         format!("{name}_{}{number}", self.kernel.values[r.arg].compute().name())
     }

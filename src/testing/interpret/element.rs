@@ -1,9 +1,11 @@
 //! One element: a row of the table, a conversion.
 
 use super::Rules;
-use super::number::{Real, largest, nearest, nearest_to_integer, saturate, smallest_normal, spacing, width, wrap};
 use crate::dtype::DType;
 use crate::testing::contract::{Bound, promised};
+use crate::testing::number::{
+    Real, largest, nearest, nearest_to_integer, saturate, smallest_normal, spacing, width, wrap,
+};
 use crate::ufunc::Ufunc;
 
 /// The type that an element type computes in.

@@ -1,12 +1,12 @@
 //! Where elements are: the walk over an index space, the place of an operand's element, and the words of stored arrays.
 
 use super::Elements;
-use super::number::{Real, decode};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::layout::View;
+use crate::testing::number::{Real, decode};
 
 /// The elements of a stored array: its words from the device, found by strides.
 pub(super) fn read(x: &Expr) -> Result<Elements> {

@@ -30,7 +30,7 @@ fn exponent(x: f64) -> i32 {
 }
 
 /// The distance between neighbours of a float type at a number, never less than its smallest subnormal.
-pub(in crate::testing) fn spacing(dtype: DType, x: f64) -> f64 {
+pub(super) fn spacing(dtype: DType, x: f64) -> f64 {
     let (bits, low, high) = format(dtype);
     power(exponent(x).clamp(low, high) - bits + 1)
 }

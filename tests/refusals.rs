@@ -3,13 +3,11 @@
 
 mod programs;
 mod public;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::kit::{self, operations, put, stage::Stage};
 use cupric::DType::*;
 use cupric::*;
 use std::future::Future;
-use support::{put, stage::Stage};
 
 type Case = (&'static str, ErrorKind, Error);
 
@@ -33,7 +31,6 @@ fn expressions(d: &Device) -> Vec<Case> {
     let failed = &x + put(d, vec![1f32; 5], &[5]);
     let huge = [1usize << 40, 1 << 40];
     let wide = put(d, vec![1f32], &[1, 1]).broadcast_to([1usize << 40, 1 << 20]);
-    let rng = || Rng::new(1);
     vec![
         ("zeros", K::LimitExceeded, error(zeros(huge, F32))),
         ("ones", K::LimitExceeded, error(ones(huge, F32))),
@@ -43,8 +40,6 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("ones_like", K::Shape, error(ones_like(&failed))),
         ("empty_like", K::Shape, error(empty_like(&failed))),
         ("full_like", K::Argument, error(full_like(&x.astype(U8), 300))),
-        ("arange", K::Argument, error(arange(0, 10, 0, I32))),
-        ("linspace", K::LimitExceeded, error(linspace(0.0, 1.0, 1 << 40, F32))),
         ("eye", K::LimitExceeded, error(eye(1 << 40, F32))),
         ("Expr::slice", K::Index, error(x.slice(s![3]))),
         ("Expr::t", K::Shape, error(failed.t())),
@@ -58,50 +53,15 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("Expr::diagonal", K::Axis, error(x.slice(s![0]).diagonal(0))),
         ("Expr::sliding_windows", K::Argument, error(x.sliding_windows(5, 1))),
         ("Expr::sliding_windows", K::LimitExceeded, error(wide.sliding_windows(1 << 20, 0))),
-        ("Expr::take", K::DType, error(x.take(&x, 0))),
-        ("Expr::take_clip", K::DType, error(x.take_clip(0.5, 0))),
-        ("Expr::take_wrap", K::Axis, error(x.take_wrap(0, 2))),
         ("select", K::Shape, error(select(x.less(0), &x, put(d, vec![1f32; 5], &[5])))),
-        ("Expr::astype", K::Shape, error(failed.astype(I32))),
-        ("Expr::matmul", K::Shape, error(x.matmul(&x))),
-        ("matmul", K::Shape, error(matmul(&x, 2.0))),
-        ("concat", K::Shape, error(concat([&*x, &x.t()], 0))),
-        ("concat", K::LimitExceeded, error(concat([zeros([1usize << 62, 0], F32), zeros([1usize << 62, 0], F32)], 0))),
-        ("stack", K::Shape, error(stack([&*x, &x.t()], 0))),
-        ("Expr::var_corrected", K::Axis, error(x.var_corrected(2, 1.0))),
-        ("Expr::std_corrected", K::Axis, error(x.std_corrected(-3, 1.0))),
-        ("Expr::layer_norm", K::Axis, error(x.layer_norm(2, 1e-5))),
-        ("Expr::rms_norm", K::Axis, error(x.rms_norm(2, 1e-5))),
-        ("Rng::uniform", K::LimitExceeded, error(rng().uniform([1 << 20, 1 << 20], F32))),
-        ("Rng::normal", K::LimitExceeded, error(rng().normal([1 << 20, 1 << 20], F32))),
-        ("Rng::integers", K::Argument, error(rng().integers(3, 3, [2], I32))),
-        ("Rng::bernoulli", K::Argument, error(rng().bernoulli(1.5, [2], Bool))),
     ]
 }
 
-/// Methods that the macro `reductions!` writes.
-fn reductions(d: &Device) -> Vec<Case> {
-    use ErrorKind as K;
-    let x = matrix(d);
-    let none = put::<f32>(d, vec![], &[0, 3]);
-    vec![
-        ("Expr::sum", K::Axis, error(x.sum(2))),
-        ("Expr::sum", K::LimitExceeded, error(zeros([1usize << 32, 0, 1 << 32], F32).sum(1))),
-        ("Expr::prod", K::Axis, error(x.prod([0, 0]))),
-        ("Expr::min", K::Shape, error(none.min(0))),
-        ("Expr::max", K::Shape, error(none.max(..))),
-        ("Expr::mean", K::Axis, error(x.mean(-3))),
-        ("Expr::var", K::Axis, error(x.var(2))),
-        ("Expr::std", K::Axis, error(x.std(2))),
-        ("Expr::any", K::Axis, error(x.any(2))),
-        ("Expr::all", K::Axis, error(x.all(2))),
-        ("Expr::count_nonzero", K::Axis, error(x.count_nonzero(2))),
-        ("Expr::logsumexp", K::Axis, error(x.logsumexp(2))),
-        ("Expr::softmax", K::Axis, error(x.softmax(2))),
-        ("Expr::log_softmax", K::Axis, error(x.log_softmax(2))),
-        ("Expr::argmin", K::Shape, error(none.argmin(0))),
-        ("Expr::argmax", K::Axis, error(x.argmax([0, 1]))),
-    ]
+/// What the entries of the list of operations refuse.
+fn of_operations(d: &Device) -> Vec<Case> {
+    let (x, none) = (matrix(d), put::<f32>(d, vec![], &[0, 3]));
+    let refused = operations::OPERATIONS.iter().flat_map(|o| (o.refuses)(&x, &none));
+    refused.map(|(name, kind, e)| (name, kind, error(e))).collect()
 }
 
 /// Functions that give a `Result` themselves.
@@ -159,7 +119,7 @@ fn waits(d: &Device) -> Vec<Case> {
     let late = |d: &Device| {
         let _ = matrix(d).take(put(d, vec![7], &[1]), 0).eval();
     };
-    let d = support::own(d);
+    let d = kit::own(d);
     late(&d);
     let first = d.synchronize().unwrap_err();
     late(&d);
@@ -200,7 +160,7 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases = [expressions(d), reductions(d), results(d)].concat();
+    let mut cases = [expressions(d), of_operations(d), results(d)].concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }
@@ -227,7 +187,7 @@ fn every_fallible_function_has_a_call_that_fails_on_the_cpu() {
 #[cfg(feature = "gpu")]
 #[test]
 fn every_fallible_function_has_a_call_that_fails_on_the_gpu() {
-    if let Some(d) = support::gpu(1) {
+    if let Some(d) = kit::gpu(1) {
         refused(&d);
     }
 }
@@ -241,7 +201,10 @@ fn devices_that_are_not_there() {
         let program = std::env::current_exe().expect("this program");
         let run = |wanted: &str| {
             let mut child = std::process::Command::new(&program);
-            child.args(["--exact", "devices_that_are_not_there"]).env(CHILD, "1").env("CUPRIC_DEVICE", wanted);
+            child
+                .args(["--exact", &kit::test_name(module_path!(), "devices_that_are_not_there")])
+                .env(CHILD, "1")
+                .env("CUPRIC_DEVICE", wanted);
             for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
                 child.env(name, "/nonexistent/driver.json");
             }

@@ -1,60 +1,20 @@
-//! What integration tests share: element types as data, the GPU or its absence, and lines that reach the terminal.
-#![allow(dead_code)]
-
-pub mod number;
+//! Arrays from elements and back, and comparisons that say where they failed.
 
 use cupric::{Array, DType, Device, Element, Expr, Result, bf16, f16};
-use std::io::Write;
 
-/// Prints past the test harness, which swallows what a passing test prints.
-pub fn say(line: &str) {
-    // a closed terminal is no reason to fail
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+/// Elements in a shape, on a device.
+pub fn put<T: Element>(d: &Device, elements: impl Into<Vec<T>>, shape: &[usize]) -> Array {
+    Array::from_vec(elements.into(), shape).unwrap().to_device(d).unwrap()
 }
 
-/// The first GPU. Without one: a line that counts the tests left out, or a failure with `CUPRIC_REQUIRE_GPU=1`.
-pub fn gpu(tests: usize) -> Option<Device> {
-    match Device::gpu() {
-        Ok(d) => Some(d),
-        Err(e) => {
-            let required = std::env::var("CUPRIC_REQUIRE_GPU").is_ok_and(|v| v == "1");
-            assert!(!required, "CUPRIC_REQUIRE_GPU=1, but there is no GPU: {e}");
-            let why = if cfg!(feature = "gpu") { "no Vulkan driver" } else { "built without the feature gpu" };
-            say(&format!("gpu tests left out: {tests} ({why})"));
-            None
-        }
-    }
+/// f32 elements from f64 literals.
+pub fn f(v: &[f64]) -> Vec<f32> {
+    v.iter().map(|x| *x as f32).collect()
 }
 
 /// The element type of a name.
 pub fn dtype(name: &str) -> Option<DType> {
     DType::ALL.into_iter().find(|d| d.name() == name)
-}
-
-/// A pseudo-random number (SplitMix64): the same in every run.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    /// In [0, 1).
-    pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * 2f64.powi(-53)
-    }
-
-    pub fn between(&mut self, lo: f64, hi: f64) -> f64 {
-        lo + (hi - lo) * self.unit()
-    }
-
-    /// Roughly normal: mean 0, spread 1.
-    pub fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-    }
 }
 
 /// Runs `$body` with `$t` as the Rust type of a dtype.
@@ -130,4 +90,60 @@ pub fn read(e: &Expr) -> Result<Vec<u64>> {
     let bytes = with_type!(dtype, T => T::bytes(&e.to_vec::<T>()?).to_vec());
     let word = |b: &[u8]| b.iter().rev().fold(0, |w, b| w << 8 | *b as u64);
     Ok(bytes.chunks(dtype.size()).map(word).collect())
+}
+
+/// Equal elements, NaN equal to NaN, −0 apart from +0.
+#[track_caller]
+pub fn same<T: Element>(e: &Expr, want: &[T]) {
+    let got = match e.to_vec::<T>() {
+        Ok(v) => v,
+        Err(e) => panic!("error: {e}"),
+    };
+    let bits = |x: &T| canonical(*x);
+    let g: Vec<_> = got.iter().map(bits).collect();
+    let w: Vec<_> = want.iter().map(bits).collect();
+    if g != w {
+        let at = g.iter().zip(&w).position(|(a, b)| a != b);
+        let i = at.unwrap_or(0);
+        panic!(
+            "{} elements, {} wanted; first difference at {at:?}\n got {:?}\nwant {:?}",
+            g.len(),
+            w.len(),
+            &got[i.min(got.len())..(i + 12).min(got.len())],
+            &want[i.min(want.len())..(i + 12).min(want.len())]
+        );
+    }
+}
+
+/// The bits of an element; all NaNs alike.
+pub fn canonical<T: Element>(x: T) -> u64 {
+    #[allow(clippy::eq_op)]
+    if x != x {
+        return u64::MAX;
+    }
+    let one = [x];
+    let bytes = T::bytes(&one);
+    let mut out = [0u8; 8];
+    out[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(out)
+}
+
+/// Within an absolute bound for each element.
+#[track_caller]
+pub fn near(e: &Expr, want: &[f64], bound: impl Fn(f64) -> f64) {
+    let got: Vec<f64> = e.astype(DType::F32).to_vec::<f32>().unwrap().into_iter().map(|x| x as f64).collect();
+    assert_eq!(got.len(), want.len(), "number of elements");
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        let ok = g == w || g.is_nan() && w.is_nan() || (g - w).abs() <= bound(*w);
+        assert!(ok, "element {i}: got {g:e}, want {w:e}, off by {:e}, allowed {:e}", (g - w).abs(), bound(*w));
+    }
+}
+
+/// The error of an expression, as text.
+#[track_caller]
+pub fn error(e: &Expr) -> String {
+    match e.eval() {
+        Ok(a) => panic!("no error, but shape {:?} dtype {}", a.shape(), a.dtype()),
+        Err(e) => e.to_string(),
+    }
 }

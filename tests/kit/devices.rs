@@ -1,0 +1,79 @@
+//! The devices of a test: every one that there is, or one of its own.
+
+use cupric::{DType, Device};
+use std::collections::HashSet;
+use std::io::Write;
+use std::panic::Location;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// Makes `cpu::name` and, where the crate has its GPU, `gpu::name` of each function over a device.
+#[allow(unused_macros, reason = "each test program uses a part")]
+macro_rules! on_devices {
+    ($(fn $name:ident($d:ident: &Device) $body:block)*) => {
+        mod bodies {
+            use super::*;
+            $( pub fn $name($d: &Device) $body )*
+        }
+        mod cpu {
+            $( #[test] fn $name() { super::bodies::$name(&cupric::Device::cpu()) } )*
+        }
+        #[cfg(feature = "gpu")]
+        mod gpu {
+            const COUNT: usize = [$(stringify!($name)),*].len();
+            $( #[test] fn $name() {
+                if let Some(d) = $crate::kit::gpu(COUNT) {
+                    super::bodies::$name(&d)
+                }
+            } )*
+        }
+    };
+}
+
+pub(crate) use on_devices;
+
+/// Prints past the test harness, which swallows what a passing test prints.
+pub fn say(line: &str) {
+    // a closed terminal is no reason to fail
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// The first GPU. Without one: a line that says how many tests are left out, once for each place that asks, or a failure
+/// with `CUPRIC_REQUIRE_GPU=1`.
+#[track_caller]
+pub fn gpu(tests: usize) -> Option<Device> {
+    static SAID: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    match Device::gpu() {
+        Ok(d) => Some(d),
+        Err(e) => {
+            let required = std::env::var_os("CUPRIC_REQUIRE_GPU").is_some_and(|v| v == "1");
+            assert!(!required, "CUPRIC_REQUIRE_GPU=1, but there is no GPU: {e}");
+            if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(Location::caller().to_string()) {
+                let why = if cfg!(feature = "gpu") { "no Vulkan driver" } else { "built without the feature gpu" };
+                say(&format!("gpu tests left out: {tests} ({why})"));
+            }
+            None
+        }
+    }
+}
+
+/// How many of `n` random trials to run: `CUPRIC_TENTH=1` asks for a tenth of them, where each one is slow (sanitizers).
+pub fn scaled(n: usize) -> usize {
+    if std::env::var_os("CUPRIC_TENTH").is_some_and(|v| v == "1") { n.div_ceil(10) } else { n }
+}
+
+/// A device of its own on the CPU or the same GPU: its counters belong to one test.
+pub fn own(d: &Device) -> Device {
+    d.with_memory_limit(4 << 30).unwrap()
+}
+
+/// Whether a device computes in a type at all.
+pub fn has(d: &Device, t: DType) -> bool {
+    cupric::zeros([1], t).to_device(d).is_ok() && (cupric::zeros([1], t).to_device(d).unwrap().equal(0)).eval().is_ok()
+}
+
+/// How the harness calls a test of a module (`module_path!()`), for `--exact`.
+pub fn test_name(module: &str, test: &str) -> String {
+    // the first part is the test program
+    let below = module.split("::").skip(1).collect::<Vec<_>>();
+    [&below[..], &[test]].concat().join("::")
+}

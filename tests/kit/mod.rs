@@ -1,0 +1,16 @@
+//! What the tests share: a device for every test, arrays and comparisons, a host array to compare with, numbers by their
+//! bits, random numbers, and the lines of the table of stages.
+#![allow(dead_code, unused_imports, reason = "each test program uses a part")]
+
+pub mod arrays;
+pub mod devices;
+pub mod dice;
+pub mod host;
+pub mod number;
+pub mod operations;
+pub mod stage;
+
+pub use arrays::*;
+pub use devices::*;
+pub use dice::*;
+pub use host::*;

@@ -1,0 +1,480 @@
+//! The operations that are no rows of the ufunc table, an entry each: reductions, functions of rows, products, gathers,
+//! joins, conversions and generators. The contract, random programs, the comparison with NumPy, fuzzing, hashes,
+//! refusals, errors and golden values read this list as they read `testing::rows()`: a new operation is one entry here,
+//! its lines in `contract.csv`, and its reference and bound in `contract/`.
+
+use cupric::ErrorKind as K;
+use cupric::*;
+
+/// What an operation is asked for besides its operands; each reads what it needs.
+#[derive(Clone)]
+pub struct Params {
+    /// Of reductions and functions of rows.
+    pub axes: AxesArg,
+    /// Of gathers and joins.
+    pub axis: isize,
+    /// What a norm adds.
+    pub epsilon: f64,
+    /// Of conversions and generators.
+    pub dtype: DType,
+    /// Of generators.
+    pub shape: Vec<usize>,
+}
+
+impl Params {
+    pub fn along(axes: impl IntoAxes) -> Params {
+        Params { axes: axes.into_axes(), axis: 0, epsilon: 1e-5, dtype: DType::F32, shape: vec![] }
+    }
+
+    pub fn axis(axis: isize) -> Params {
+        Params { axis, ..Params::along(..) }
+    }
+
+    pub fn epsilon(self, epsilon: f64) -> Params {
+        Params { epsilon, ..self }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// One operand, and one result for the elements along the axes.
+    Reduction,
+    /// One operand, and a result for each element, which the others along the axes decide too.
+    Row,
+    Product,
+    /// An array and indices.
+    Gather,
+    Join,
+    Conversion,
+    /// No operand: the dtype is that of the result.
+    Generator,
+}
+
+/// A call that must fail: the public function, the kind of error, and the expression that carries it.
+pub type Refusal = (&'static str, ErrorKind, Expr);
+
+/// The results of elements that belong together; nothing where there must be an error.
+pub type Meaning = fn(&[f64]) -> Option<Vec<f64>>;
+
+/// One operation.
+pub struct Operation {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// The types that it takes (those behind `!` on the CPU alone): `contract.csv` has a line for each.
+    pub types: &'static str,
+    /// The result's type for operands of a type.
+    pub result: fn(DType) -> DType,
+    pub build: fn(&[Expr], &Params) -> Expr,
+    /// What it means for the elements along the axes of a reduction or function of rows, in f64; nothing where it must
+    /// refuse them.
+    pub meaning: Option<Meaning>,
+    /// Calls that must fail, given a matrix of 3 × 4 and one of 0 × 3.
+    pub refuses: fn(&Expr, &Expr) -> Vec<Refusal>,
+    /// Whether it takes one axis or all.
+    pub one_axis: bool,
+    /// Whether it goes along its axes more than once, and computes integers as f32.
+    pub several_passes: bool,
+    /// The types of operands of which `hashes.txt` has a line.
+    pub pinned: Pinned,
+    /// The test of the contract that runs it.
+    pub suite: Suite,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Suite {
+    Reductions,
+    /// Reductions and functions of rows that take exponentials or norms.
+    Rows,
+    Products,
+    Others,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pinned {
+    Every,
+    /// All but bool.
+    Numbers,
+    Floats,
+    /// Its hashes are among the programs'.
+    Elsewhere,
+}
+
+impl Operation {
+    /// Whether it is a function along axes, as `sum` and `softmax` are.
+    pub fn along_axes(&self) -> bool {
+        matches!(self.kind, Kind::Reduction | Kind::Row)
+    }
+
+    /// Whether the result has the shape of the operand.
+    pub fn keeps_shape(&self) -> bool {
+        self.kind == Kind::Row
+    }
+
+    /// Whether it takes a type, and so has a line of it in the contract, on a GPU or on the CPU.
+    pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
+        self.types.split(' ').any(|t| if gpu { t == dtype.name() } else { t.trim_start_matches('!') == dtype.name() })
+    }
+}
+
+/// The operation of a name.
+pub fn find(name: &str) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|o| o.name == name)
+}
+
+/// The functions along axes.
+pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().filter(|o| o.along_axes())
+}
+
+const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
+/// WGSL has no exp of f64.
+const NO_F64_ON_GPU: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64";
+
+/// What most entries have in common.
+const PLAIN: Operation = Operation {
+    name: "",
+    kind: Kind::Reduction,
+    types: EVERY,
+    result: |d| d,
+    build: |x, _| x[0].clone(),
+    meaning: None,
+    refuses: |_, _| vec![],
+    one_axis: false,
+    several_passes: false,
+    pinned: Pinned::Every,
+    suite: Suite::Reductions,
+};
+const GENERATOR: Operation =
+    Operation { kind: Kind::Generator, pinned: Pinned::Elsewhere, suite: Suite::Others, ..PLAIN };
+
+fn sum_type(d: DType) -> DType {
+    match d {
+        d if d.is_float() => d,
+        d if d.is_unsigned_integer() => DType::U64,
+        _ => DType::I64,
+    }
+}
+
+fn float_type(d: DType) -> DType {
+    if d.is_float() { d } else { DType::F32 }
+}
+
+fn one(x: f64) -> Option<Vec<f64>> {
+    Some(vec![x])
+}
+
+fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+fn variance(x: &[f64]) -> f64 {
+    let m = mean(x);
+    mean(&x.iter().map(|x| (x - m) * (x - m)).collect::<Vec<_>>())
+}
+
+fn log_sum_exp(x: &[f64]) -> f64 {
+    x.iter().map(|x| x.exp()).sum::<f64>().ln()
+}
+
+/// The position of the first element that no other beats.
+fn position(x: &[f64], beats: fn(f64, f64) -> bool) -> Option<usize> {
+    (0..x.len()).reduce(|best, i| if beats(x[i], x[best]) { i } else { best })
+}
+
+fn each(x: &[f64], f: impl Fn(f64) -> f64) -> Option<Vec<f64>> {
+    Some(x.iter().map(|x| f(*x)).collect())
+}
+
+pub static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "sum",
+        result: sum_type,
+        build: |x, p| x[0].sum(p.axes.clone()),
+        meaning: Some(|x| one(x.iter().sum())),
+        refuses: |x, _| {
+            let huge = zeros([1usize << 32, 0, 1 << 32], DType::F32);
+            vec![("Expr::sum", K::Axis, x.sum(2)), ("Expr::sum", K::LimitExceeded, huge.sum(1))]
+        },
+        ..PLAIN
+    },
+    Operation {
+        name: "mean",
+        result: float_type,
+        build: |x, p| x[0].mean(p.axes.clone()),
+        meaning: Some(|x| one(mean(x))),
+        refuses: |x, _| vec![("Expr::mean", K::Axis, x.mean(-3))],
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "min",
+        build: |x, p| x[0].min(p.axes.clone()),
+        meaning: Some(|x| one(x[position(x, |a, b| a < b)?])),
+        refuses: |_, none| vec![("Expr::min", K::Shape, none.min(0))],
+        pinned: Pinned::Numbers,
+        ..PLAIN
+    },
+    Operation {
+        name: "max",
+        build: |x, p| x[0].max(p.axes.clone()),
+        meaning: Some(|x| one(x[position(x, |a, b| a > b)?])),
+        refuses: |_, none| vec![("Expr::max", K::Shape, none.max(..))],
+        pinned: Pinned::Numbers,
+        ..PLAIN
+    },
+    Operation {
+        name: "argmin",
+        result: |_| DType::I64,
+        build: |x, p| x[0].argmin(p.axes.clone()),
+        meaning: Some(|x| one(position(x, |a, b| a < b)? as f64)),
+        refuses: |_, none| vec![("Expr::argmin", K::Shape, none.argmin(0))],
+        one_axis: true,
+        pinned: Pinned::Numbers,
+        ..PLAIN
+    },
+    Operation {
+        name: "argmax",
+        result: |_| DType::I64,
+        build: |x, p| x[0].argmax(p.axes.clone()),
+        meaning: Some(|x| one(position(x, |a, b| a > b)? as f64)),
+        refuses: |x, _| vec![("Expr::argmax", K::Axis, x.argmax([0, 1]))],
+        one_axis: true,
+        pinned: Pinned::Numbers,
+        ..PLAIN
+    },
+    Operation {
+        name: "any",
+        result: |_| DType::Bool,
+        build: |x, p| x[0].any(p.axes.clone()),
+        meaning: Some(|x| one(x.iter().any(|x| *x != 0.0).into())),
+        refuses: |x, _| vec![("Expr::any", K::Axis, x.any(2))],
+        ..PLAIN
+    },
+    Operation {
+        name: "all",
+        result: |_| DType::Bool,
+        build: |x, p| x[0].all(p.axes.clone()),
+        meaning: Some(|x| one(x.iter().all(|x| *x != 0.0).into())),
+        refuses: |x, _| vec![("Expr::all", K::Axis, x.all(2))],
+        ..PLAIN
+    },
+    Operation {
+        name: "count_nonzero",
+        result: |_| DType::I64,
+        build: |x, p| x[0].count_nonzero(p.axes.clone()),
+        meaning: Some(|x| one(x.iter().filter(|x| **x != 0.0).count() as f64)),
+        refuses: |x, _| vec![("Expr::count_nonzero", K::Axis, x.count_nonzero(2))],
+        ..PLAIN
+    },
+    Operation {
+        name: "prod",
+        result: sum_type,
+        build: |x, p| x[0].prod(p.axes.clone()),
+        meaning: Some(|x| one(x.iter().product())),
+        refuses: |x, _| vec![("Expr::prod", K::Axis, x.prod([0, 0]))],
+        ..PLAIN
+    },
+    Operation {
+        name: "var",
+        result: float_type,
+        build: |x, p| x[0].var(p.axes.clone()),
+        meaning: Some(|x| one(variance(x))),
+        refuses: |x, _| {
+            vec![("Expr::var", K::Axis, x.var(2)), ("Expr::var_corrected", K::Axis, x.var_corrected(2, 1.0))]
+        },
+        several_passes: true,
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "std",
+        result: float_type,
+        build: |x, p| x[0].std(p.axes.clone()),
+        meaning: Some(|x| one(variance(x).sqrt())),
+        refuses: |x, _| {
+            vec![("Expr::std", K::Axis, x.std(2)), ("Expr::std_corrected", K::Axis, x.std_corrected(-3, 1.0))]
+        },
+        several_passes: true,
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "softmax",
+        kind: Kind::Row,
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        build: |x, p| x[0].softmax(p.axes.clone()),
+        meaning: Some(|x| each(x, |v| (v - log_sum_exp(x)).exp())),
+        refuses: |x, _| vec![("Expr::softmax", K::Axis, x.softmax(2))],
+        several_passes: true,
+        pinned: Pinned::Floats,
+        suite: Suite::Rows,
+        ..PLAIN
+    },
+    Operation {
+        name: "log_softmax",
+        kind: Kind::Row,
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        build: |x, p| x[0].log_softmax(p.axes.clone()),
+        meaning: Some(|x| each(x, |v| v - log_sum_exp(x))),
+        refuses: |x, _| vec![("Expr::log_softmax", K::Axis, x.log_softmax(2))],
+        several_passes: true,
+        pinned: Pinned::Floats,
+        suite: Suite::Rows,
+        ..PLAIN
+    },
+    Operation {
+        name: "logsumexp",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        build: |x, p| x[0].logsumexp(p.axes.clone()),
+        meaning: Some(|x| one(log_sum_exp(x))),
+        refuses: |x, _| vec![("Expr::logsumexp", K::Axis, x.logsumexp(2))],
+        several_passes: true,
+        pinned: Pinned::Floats,
+        suite: Suite::Rows,
+        ..PLAIN
+    },
+    Operation {
+        name: "layer_norm",
+        kind: Kind::Row,
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        build: |x, p| x[0].layer_norm(p.axes.clone(), p.epsilon),
+        // with the usual epsilon
+        meaning: Some(|x| each(x, |v| (v - mean(x)) / (variance(x) + 1e-5).sqrt())),
+        refuses: |x, _| vec![("Expr::layer_norm", K::Axis, x.layer_norm(2, 1e-5))],
+        several_passes: true,
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Rows,
+        ..PLAIN
+    },
+    Operation {
+        name: "rms_norm",
+        kind: Kind::Row,
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        build: |x, p| x[0].rms_norm(p.axes.clone(), p.epsilon),
+        meaning: Some(|x| {
+            let square = mean(&x.iter().map(|x| x * x).collect::<Vec<_>>());
+            each(x, |v| v / (square + 1e-5).sqrt())
+        }),
+        refuses: |x, _| vec![("Expr::rms_norm", K::Axis, x.rms_norm(2, 1e-5))],
+        several_passes: true,
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Rows,
+        ..PLAIN
+    },
+    Operation {
+        name: "matmul",
+        kind: Kind::Product,
+        build: |x, _| x[0].matmul(&x[1]),
+        refuses: |x, _| vec![("Expr::matmul", K::Shape, x.matmul(x)), ("matmul", K::Shape, matmul(x, 2.0))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Products,
+        ..PLAIN
+    },
+    Operation {
+        name: "take",
+        kind: Kind::Gather,
+        build: |x, p| x[0].take(&x[1], p.axis),
+        refuses: |x, _| vec![("Expr::take", K::DType, x.take(x, 0))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "take_clip",
+        kind: Kind::Gather,
+        // the contract holds them with `take`
+        types: "",
+        build: |x, p| x[0].take_clip(&x[1], p.axis),
+        refuses: |x, _| vec![("Expr::take_clip", K::DType, x.take_clip(0.5, 0))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "take_wrap",
+        kind: Kind::Gather,
+        types: "",
+        build: |x, p| x[0].take_wrap(&x[1], p.axis),
+        refuses: |x, _| vec![("Expr::take_wrap", K::Axis, x.take_wrap(0, 2))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "concat",
+        kind: Kind::Join,
+        build: |x, p| concat(x, p.axis),
+        refuses: |x, _| {
+            let huge = [zeros([1usize << 62, 0], DType::F32), zeros([1usize << 62, 0], DType::F32)];
+            vec![("concat", K::Shape, concat([x, &x.t()], 0)), ("concat", K::LimitExceeded, concat(huge, 0))]
+        },
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "stack",
+        kind: Kind::Join,
+        build: |x, p| stack(x, p.axis),
+        refuses: |x, _| vec![("stack", K::Shape, stack([x, &x.t()], 0))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "astype",
+        kind: Kind::Conversion,
+        build: |x, p| x[0].astype(p.dtype),
+        refuses: |x, _| vec![("Expr::astype", K::Shape, (x + x.reshape([12])).astype(DType::I32))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "arange",
+        types: "u8 i32 u64 i64 f16 bf16 f32 f64",
+        build: |_, p| arange(0, p.shape[0], 1, p.dtype),
+        refuses: |_, _| vec![("arange", K::Argument, arange(0, 10, 0, DType::I32))],
+        ..GENERATOR
+    },
+    Operation {
+        name: "linspace",
+        types: "f16 bf16 f32 f64",
+        build: |_, p| linspace(0.0, 1.0, p.shape[0], p.dtype),
+        refuses: |_, _| vec![("linspace", K::LimitExceeded, linspace(0.0, 1.0, 1 << 40, DType::F32))],
+        ..GENERATOR
+    },
+    Operation {
+        name: "uniform",
+        types: "f16 bf16 f32 f64",
+        build: |_, p| Rng::new(1).uniform(&p.shape[..], p.dtype),
+        refuses: |_, _| vec![("Rng::uniform", K::LimitExceeded, Rng::new(1).uniform([1 << 20, 1 << 20], DType::F32))],
+        ..GENERATOR
+    },
+    Operation {
+        name: "normal",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| Rng::new(1).normal(&p.shape[..], p.dtype),
+        refuses: |_, _| vec![("Rng::normal", K::LimitExceeded, Rng::new(1).normal([1 << 20, 1 << 20], DType::F32))],
+        ..GENERATOR
+    },
+    Operation {
+        name: "integers",
+        types: "u8 i32 u64 i64",
+        build: |_, p| Rng::new(1).integers(0, 7, &p.shape[..], p.dtype),
+        refuses: |_, _| vec![("Rng::integers", K::Argument, Rng::new(1).integers(3, 3, [2], DType::I32))],
+        ..GENERATOR
+    },
+    Operation {
+        name: "bernoulli",
+        types: "bool f32",
+        build: |_, p| Rng::new(1).bernoulli(0.4, &p.shape[..], p.dtype),
+        refuses: |_, _| vec![("Rng::bernoulli", K::Argument, Rng::new(1).bernoulli(1.5, [2], DType::Bool))],
+        ..GENERATOR
+    },
+];

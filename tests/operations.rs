@@ -1,0 +1,25 @@
+//! What operations mean, what they refuse, and what they cost: on the CPU, and on a GPU where there is one. One program,
+//! because each test that has counters or late errors of its own has a device of its own (`kit::own`).
+
+mod kit;
+/// What a thread allocates at most.
+#[path = "fuzz/memory.rs"]
+mod memory;
+
+mod bites;
+mod errors;
+mod files;
+mod found;
+mod golden;
+mod guide;
+mod interpreter;
+mod keys;
+mod meaning;
+mod overlap;
+mod plans;
+mod print;
+mod refusals;
+mod semantics;
+mod take;
+mod views;
+mod writes;
