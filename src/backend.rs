@@ -203,6 +203,9 @@ pub(crate) trait Provider: Sync {
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
     /// The text of each kernel of a plan that was made for such a device, which need not be there.
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
+    /// Whether there is a shader for a routine.
+    #[cfg(feature = "testing")]
+    fn has_routine(&self, row: &Routine) -> bool;
 }
 
 /// What tests may do to a device.

@@ -42,10 +42,10 @@ use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
-#[cfg(feature = "testing")]
-pub(crate) use routines::has as has_routine;
 use memory::Pool;
 use prepared::PreparedPlans;
+#[cfg(feature = "testing")]
+pub(crate) use routines::has as has_routine;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -176,8 +176,7 @@ impl Backend for Cpu {
             run.temps.push(self.allocate(*bytes)?);
         }
         // a later kernel's scratch is there before an earlier one writes: the thread keeps the largest
-        let rehearsals: &[bool] =
-            if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
+        let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
             for (ready, step) in prepared.iter().zip(&plan.steps) {

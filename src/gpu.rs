@@ -43,8 +43,6 @@ use batch::{Batch, ERROR_BYTES, error_notes};
 use connection::{lock, wait};
 use device::Gpu;
 use dispatch::{Recorder, Resources};
-#[cfg(feature = "testing")]
-pub(crate) use routines::has as has_routine;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -87,6 +85,11 @@ impl Provider for Gpus {
             Step::Clear { .. } => vec![],
         };
         plan.steps.iter().flat_map(texts).collect()
+    }
+
+    #[cfg(feature = "testing")]
+    fn has_routine(&self, row: &crate::routine::Routine) -> bool {
+        routines::has(row)
     }
 }
 

@@ -3,10 +3,12 @@
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
 //! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
-//! `join.rs` joins kernels that read the same memory; `routines.rs` has the steps of a routine; `buffers.rs` places
+//! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs`
+//! the steps of a routine; `buffers.rs` places
 //! temporaries. Plans are cached by their whole key.
 
 mod buffers;
+mod copies;
 mod fuse;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod graph;

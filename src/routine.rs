@@ -50,6 +50,9 @@ impl Meta {
 /// The results of a routine, or why there are none.
 pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 
+/// The elements of each result, in C order, or why there are none.
+pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
+
 /// A temporary, as it is declared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Temp {
@@ -100,7 +103,7 @@ pub(crate) struct Routine {
     /// takes every value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
     /// The meaning, for tests: the elements of the results from those of the operands, all in C order.
-    pub reference: fn(&[Vec<Scalar>], &Params) -> Result<Vec<Vec<Scalar>>, Fault>,
+    pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,
 }
 
 // A row is what its name says: names are the table's keys.

@@ -62,9 +62,8 @@ impl Call {
             results: call.results.iter().map(whole).collect::<Result<_>>()?,
             scratch: call.scratch.iter().map(|(buffer, bytes)| find(*buffer, 1, *bytes)).collect::<Result<_>>()?,
         };
-        (self.function)(&mut operands).map_err(|refused| {
-            refused_value(call.row, &call.params, refused.0, run.bindings.line(call.node))
-        })
+        (self.function)(&mut operands)
+            .map_err(|refused| refused_value(call.row, &call.params, refused.0, run.bindings.line(call.node)))
     }
 }
 

@@ -17,8 +17,7 @@ pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> E
 /// The results of a routine.
 pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc) -> Result<SmallVec<[Expr; 1]>> {
     let device = common(row.name, args.iter(), at)?;
-    let metas: SmallVec<[Meta; 3]> =
-        args.iter().map(|a| Meta { shape: a.0.shape.clone(), dtype: a.0.dtype }).collect();
+    let metas: SmallVec<[Meta; 3]> = args.iter().map(|a| Meta { shape: a.0.shape.clone(), dtype: a.0.dtype }).collect();
     let results = (row.infer)(&metas, &params).map_err(|f| f.at(row.name, at))?;
     let result = |(part, meta): (usize, Meta)| {
         let op = NodeOp::Routine { row, params: params.clone(), part: part as u8 };

@@ -16,7 +16,7 @@ static SHADERS: [(&Routine, &str); 1] = [(&BINCOUNT, include_str!("../../shaders
 
 /// Whether the list has a routine.
 #[cfg(feature = "testing")]
-pub(crate) fn has(row: &Routine) -> bool {
+pub(super) fn has(row: &Routine) -> bool {
     shader(row).is_ok()
 }
 
@@ -90,7 +90,8 @@ impl<'a> Recorder<'a> {
             (wgsl::routine_key(call, pass), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
         let text = || Ok(wgsl::generate_routine(call, pass, shader));
         let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
-        let slice = |b: &Bound<'a>| BufferSlice { buffer: &b.buffer.buffer, id: b.buffer.id, offset: b.offset, len: b.len };
+        let slice =
+            |b: &Bound<'a>| BufferSlice { buffer: &b.buffer.buffer, id: b.buffer.id, offset: b.offset, len: b.len };
         let slices: Vec<BufferSlice<'a>> = bindings.iter().map(slice).collect();
         if dry {
             return self.batch.prepare(self.connection, &pipeline, &slices);
@@ -145,5 +146,63 @@ impl<'a> Recorder<'a> {
         let len = ((first + end) * size).next_multiple_of(4) - offset;
         // items count from the first of the call, wherever the window begins
         Ok(Bound { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Whole;
+    use crate::routine::{Meta, ROWS};
+    use smallvec::smallvec;
+
+    fn validate(name: &str, text: &str) {
+        let module = match naga::front::wgsl::parse_str(text) {
+            Ok(module) => module,
+            Err(e) => panic!("{name}: {}\n{text}", e.emit_to_string(text)),
+        };
+        let (flags, all) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+        if let Err(e) = naga::valid::Validator::new(flags, all).validate(&module) {
+            panic!("{name}: {}\n{text}", e.emit_to_string(text));
+        }
+    }
+
+    #[test]
+    fn every_routine_has_a_shader() {
+        assert!(ROWS.iter().all(|row| shader(row).is_ok()));
+        assert_eq!(ROWS.len(), SHADERS.len());
+    }
+
+    /// What is generated for each type, and the file as it stands, whose stubs are what it may call.
+    #[test]
+    fn texts_of_bincount_are_valid() {
+        use DType::*;
+        let whole = |n: usize, dtype, shape: usize| Whole {
+            buffer: BufferRef::Input(n),
+            meta: Meta { shape: smallvec![shape], dtype },
+        };
+        for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
+            let pass =
+                |name, along, whole| RoutinePass { pass: Pass { name, items: 7, along, whole }, windows: vec![] };
+            let call = RoutineCall {
+                row: &BINCOUNT,
+                params: smallvec![5],
+                operands: vec![whole(0, dtype, 7)],
+                results: vec![whole(1, I64, 5)],
+                scratch: vec![(BufferRef::Temp(0), 20)],
+                passes: vec![
+                    pass("count", &[Place::Operand(0)], &[Place::Scratch(0)]),
+                    pass("widen", &[Place::Result(0)], &[Place::Scratch(0)]),
+                ],
+                node: 0,
+            };
+            for text in previews(&call) {
+                validate(&format!("bincount of {dtype}"), &text.unwrap());
+            }
+        }
+        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nparam0: u32,\n}\n\
+                   @group(1) @binding(0) var<uniform> params: Parameters;\n";
+        let frame = include_str!("../../shaders/lib/frame.wgsl");
+        validate("the file", &format!("{own}{frame}{}", SHADERS[0].1));
     }
 }

@@ -248,7 +248,13 @@ impl fmt::Display for RoutineCall {
         }
         for RoutinePass { pass, windows } in &self.passes {
             let n = windows.len();
-            writeln!(f, "    pass {} over {} items, {n} dispatch{}", pass.name, pass.items, if n == 1 { "" } else { "es" })?;
+            writeln!(
+                f,
+                "    pass {} over {} items, {n} dispatch{}",
+                pass.name,
+                pass.items,
+                if n == 1 { "" } else { "es" }
+            )?;
         }
         for result in &self.results {
             writeln!(f, "    result {}", whole(result))?;

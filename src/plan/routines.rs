@@ -115,7 +115,12 @@ impl Planner<'_> {
     }
 
     /// The dispatches of a pass.
-    fn pass_windows(&self, pass: &Pass, call: [&[Whole]; 2], scratch: &[(BufferRef, usize)]) -> Result<Vec<[usize; 2]>, Fault> {
+    fn pass_windows(
+        &self,
+        pass: &Pass,
+        call: [&[Whole]; 2],
+        scratch: &[(BufferRef, usize)],
+    ) -> Result<Vec<[usize; 2]>, Fault> {
         let [operands, results] = call;
         // bytes, and those of an element
         let size = |place: &Place| match place {

@@ -1,6 +1,6 @@
 //! `bincount`: how often each of the values 0, 1, … occurs among integers.
 
-use super::{Inferred, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::caps::Caps;
 use crate::dtype::{DType, Scalar};
 use crate::error::{ErrorKind, Fault};
@@ -63,7 +63,7 @@ fn refuses(value: i128, params: &Params) -> Fault {
     Fault::new(ErrorKind::Index, format!("value {value} is out of range for {} counts", params[0]))
 }
 
-fn reference(operands: &[Vec<Scalar>], params: &Params) -> Result<Vec<Vec<Scalar>>, Fault> {
+fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
     let mut counts = vec![0i128; params[0] as usize];
     for value in operands[0].iter().map(|s| s.as_i128()) {
         let count = usize::try_from(value).ok().and_then(|v| counts.get_mut(v));

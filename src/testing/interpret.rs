@@ -270,9 +270,7 @@ impl Interpreter {
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
-            NodeOp::Routine { row, params, part } => {
-                routine::reference(n, (row, params, *part as usize), args)?
-            }
+            NodeOp::Routine { row, params, part } => routine::reference(row, params, *part as usize, n, args)?,
             NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })
     }

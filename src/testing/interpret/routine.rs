@@ -8,8 +8,10 @@ use crate::routine::{Params, Routine};
 
 /// One result of a routine. Nothing is known of it where an element of an operand is not known; a float counts as exact.
 pub(super) fn reference(
+    row: &Routine,
+    params: &Params,
+    part: usize,
     n: &Node,
-    (row, params, part): (&Routine, &Params, usize),
     args: &[&Interpreted],
 ) -> Result<Elements> {
     let scalars = |x: &&Interpreted| -> Option<Vec<Scalar>> {
