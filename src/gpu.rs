@@ -4,6 +4,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `numerics.rs` | the probe of a device's arithmetic |
+//! | `routines.rs` | the list of routines, and their dispatches |
 //! | `dispatch.rs`, `params.rs` | from a kernel and its buffers to dispatches, and the words of their parameters |
 //! | `transfer.rs` | copies to and from the host |
 //! | `device.rs` | the open device; what recorded and running work means for memory |
@@ -25,6 +26,7 @@ mod memory;
 mod numerics;
 mod params;
 mod pipelines;
+mod routines;
 mod timer;
 mod transfer;
 mod variant;
@@ -35,7 +37,7 @@ use crate::backend::{Backend, Bindings, MemoryInfo, Numerics, Pending, Provider,
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, NumberedCaps, Plan};
+use crate::kernel::{NumberedCaps, Plan, Step};
 use adapter::Shrink;
 use batch::{Batch, ERROR_BYTES, error_notes};
 use connection::{lock, wait};
@@ -77,7 +79,17 @@ impl Provider for Gpus {
     }
 
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>> {
-        plan.kernels.iter().map(variant::preview).collect()
+        let texts = |step: &Step| match step {
+            Step::Nest(kernel) => vec![variant::preview(kernel)],
+            Step::Routine(call) => routines::previews(call),
+            Step::Clear { .. } => vec![],
+        };
+        plan.steps.iter().flat_map(texts).collect()
+    }
+
+    #[cfg(feature = "testing")]
+    fn has_routine(&self, row: &crate::routine::Routine) -> bool {
+        routines::has(row)
     }
 }
 
@@ -134,7 +146,7 @@ impl Backend for Gpu {
     }
 
     fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
-        if !plan.kernels.iter().any(Kernel::checks) {
+        if !plan.steps.iter().any(Step::checks) {
             return self.run(plan, bindings);
         }
         self.connection.check()?;
@@ -266,17 +278,24 @@ impl Gpu {
         plan.temps.iter().map(|bytes| Gpu::allocate(self, *bytes)).collect()
     }
 
-    /// Records a plan's kernels.
+    /// Records a plan's steps.
     fn record(&self, batch: &mut Batch, plan: &Plan, bindings: Bindings<'_>, temps: &[Buffer]) -> Result<()> {
         let Bindings { inputs, outputs, scalars, lines, .. } = bindings;
         let from = &Resources { inputs, temps, outputs, scalars, lines };
         let (connection, caps, limits) = (&*self.connection, &self.caps, &self.limits);
         let mut recorder = Recorder { connection, caps, limits, batch, from };
-        let stores = |k: &&Kernel| k.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
-        if plan.kernels.iter().filter(stores).count() > 1 {
+        if plan.steps.iter().filter(|step| step.writes_output()).count() > 1 {
             // what may fail comes before the first kernel that writes, so that a write in place is done whole or not
-            plan.kernels.iter().try_for_each(|kernel| recorder.prepare(kernel))?;
+            plan.steps.iter().try_for_each(|step| match step {
+                Step::Nest(kernel) => recorder.prepare(kernel),
+                Step::Routine(call) => recorder.prepare_routine(call),
+                Step::Clear { .. } => Ok(()),
+            })?;
         }
-        plan.kernels.iter().try_for_each(|kernel| recorder.record(kernel))
+        plan.steps.iter().try_for_each(|step| match step {
+            Step::Nest(kernel) => recorder.record(kernel),
+            Step::Routine(call) => recorder.record_routine(call),
+            Step::Clear { temp } => recorder.clear(*temp),
+        })
     }
 }

@@ -58,13 +58,14 @@ fn plan(kernel: Kernel) -> Plan {
         temps.push(bytes);
         BufferRef::Temp(temps.len() - 1)
     };
-    let kernels = match kernel.kind {
+    let steps = match kernel.kind {
         KernelKind::Matmul => crate::plan::product_passes(kernel, &mut temp),
         _ => vec![kernel],
     };
+    let steps = steps.into_iter().map(crate::kernel::Step::Nest).collect();
     // the first input may be the output
     let aliased = vec![true];
-    Plan { inputs: vec![], aliased, id: 0, is_kept: false, scalars: vec![], temps, outputs: vec![], kernels }
+    Plan { inputs: vec![], aliased, id: 0, is_kept: false, scalars: vec![], temps, outputs: vec![], steps }
 }
 
 fn bound<'a>(inputs: &'a [(Buffer, usize)], output: &'a (Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {

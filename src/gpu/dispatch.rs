@@ -2,12 +2,12 @@
 //! size of its grid. One dispatch a window, or several where its grid is too large for one.
 
 use super::adapter::DispatchLimits;
-use super::batch::{Batch, BufferSlice, Checked};
+use super::batch::{Batch, BufferSlice, Checked, Refuses};
 use super::connection::Connection;
 use super::device::driver_buffer;
 use super::memory::DriverBuffer;
 use super::params::{Column, params};
-use super::pipelines::Pipeline;
+use super::pipelines::{Interface, Pipeline};
 use super::variant::{classify, matrix};
 use super::wgsl::{self, Access, Form, Header, Slot, Variant, Words};
 use crate::backend::Line;
@@ -64,19 +64,19 @@ struct Binding<'a> {
 /// The bindings of a kernel, and which of them each load and store has.
 type Bound<'a> = (SmallVec<[Binding<'a>; 8]>, SmallVec<[usize; 8]>);
 
-fn internal(kernel: &Kernel, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, kernel.name, detail, None)
+fn internal(name: &'static str, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, name, detail, None)
 }
 
-/// The driver's buffer that a kernel names, with the run-time offset of its first element.
-fn resolve<'a>(kernel: &Kernel, r: BufferRef, from: &Resources<'a>) -> Result<(&'a DriverBuffer, i64)> {
+/// The driver's buffer that a step names, with the run-time offset of its first element.
+pub(super) fn resolve<'a>(name: &'static str, r: BufferRef, from: &Resources<'a>) -> Result<(&'a DriverBuffer, i64)> {
     let found = match r {
         BufferRef::Input(n) => from.inputs.get(n).map(|(b, o)| (b, *o as i64)),
         BufferRef::Temp(n) => from.temps.get(n).map(|b| (b, 0)),
         BufferRef::Output(n) => from.outputs.get(n).map(|(b, o)| (b, *o as i64)),
     };
     let buffer = found.and_then(|(b, o)| Some((driver_buffer(b)?, o)));
-    buffer.ok_or_else(|| internal(kernel, format!("{r} is not a buffer of this device")))
+    buffer.ok_or_else(|| internal(name, format!("{r} is not a buffer of this device")))
 }
 
 /// Widens a range of elements by those that an axis reaches.
@@ -138,7 +138,7 @@ impl<'a> Recorder<'a> {
         let inner = kernel.inner_size();
         // shaders index with u32, and need a bit to spare for sums of indices
         if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
-            return Err(internal(kernel, format!("a dispatch over {count} × {inner} indices")));
+            return Err(internal(kernel.name, format!("a dispatch over {count} × {inner} indices")));
         }
         let operands = self.operands(kernel, window)?;
         let (mut bindings, slots) = self.bindings(kernel, &operands)?;
@@ -161,7 +161,11 @@ impl<'a> Recorder<'a> {
             header.error_id = self.error_id(kernel, form);
         }
         let groups = workgroups(kernel, &variant, window, count);
-        self.dispatch(&pipeline, &bound, (header, words), groups as u64, &bindings)
+        self.dispatch(&pipeline, &bound, (header, words), groups as u64)?;
+        for binding in &bindings {
+            binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
+        }
+        Ok(())
     }
 
     /// The pipeline that runs a window. Bindings that invocations share become atomic.
@@ -186,7 +190,8 @@ impl<'a> Recorder<'a> {
                 .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
         };
         let key = wgsl::key(kernel, &variant);
-        let pipeline = self.batch.pipelines.get(self.connection, key, form, &variant, text)?;
+        let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
+        let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
         Ok((pipeline, variant))
     }
 
@@ -195,7 +200,7 @@ impl<'a> Recorder<'a> {
         let gathers = form.gathers.iter().filter_map(|v| match kernel.values[*v].op {
             Op::Gather { index, extent, node, .. } => {
                 let (line, compute) = (self.from.lines.get(node).copied(), kernel.values[index].compute());
-                Some(Checked { id: 0, line, compute, extent })
+                Some(Checked { id: 0, line, compute, refuses: Refuses::Index { extent } })
             }
             _ => None,
         });
@@ -204,13 +209,12 @@ impl<'a> Recorder<'a> {
 
     /// Records dispatches of `groups` workgroups together. A grid has three dimensions of limited length; what does not
     /// fit takes another dispatch.
-    fn dispatch(
+    pub fn dispatch(
         &mut self,
         pipeline: &Pipeline,
         bound: &[BufferSlice<'_>],
         (mut header, mut words): (Header, Vec<u32>),
         groups: u64,
-        bindings: &[Binding<'_>],
     ) -> Result<()> {
         let max = self.limits.max_groups as u64;
         let mut first = 0u64;
@@ -224,9 +228,6 @@ impl<'a> Recorder<'a> {
             header.first_group = mutant!(next_dispatch_starts_again, 0, first as u32);
             header.write(&mut words);
             self.batch.record(self.connection, pipeline, bound, &words, [x as u32, y as u32, z as u32])?;
-            for binding in bindings {
-                binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
-            }
             first += x * y * z;
         }
         Ok(())
@@ -238,7 +239,7 @@ impl<'a> Recorder<'a> {
         let stores = kernel.stores.iter().map(|s| (s.buffer, s.dtype, &s.strides, s.offset, true));
         let mut out = SmallVec::new();
         for (n, (named, dtype, strides, offset, store)) in loads.chain(stores).enumerate() {
-            let (buffer, extra) = resolve(kernel, named, self.from)?;
+            let (buffer, extra) = resolve(kernel.name, named, self.from)?;
             let words = wgsl::words(dtype);
             let size = dtype.size() as i64;
             if !store && !kernel.reads(n) {
@@ -262,7 +263,7 @@ impl<'a> Recorder<'a> {
             let (low, high) = span;
             if low < 0 || (high + 1) * size > buffer.size as i64 {
                 let detail = format!("elements {low}..={high} of {named} ({} bytes)", buffer.size);
-                return Err(internal(kernel, detail));
+                return Err(internal(kernel.name, detail));
             }
             out.push(Operand { buffer, words, size, strides: strides.as_slice(), offset, span, store });
         }
