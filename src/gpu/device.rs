@@ -35,7 +35,7 @@ pub(crate) struct Gpu {
 /// What a [`Buffer`] of a GPU holds. Dropping it returns the driver's buffer to the pool at once, even while work that uses
 /// it is enqueued: whatever uses it next runs later, since there is one queue.
 pub(super) struct GpuMemory {
-    /// Taken out only when this is dropped.
+    /// Always there, but while this is dropped: `drop` moves it to the pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,

@@ -40,7 +40,7 @@ impl PlanNode {
     }
 }
 
-/// The planner's input.
+/// The graph as the planner takes it: nodes in topological order, of which no two are equal.
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
     /// Distinct nodes to compute, one per output.
