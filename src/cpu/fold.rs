@@ -22,7 +22,7 @@ pub(super) struct FoldSpec {
     pub tree: Option<Tree>,
     /// Whether an argmax; else an argmin.
     pub largest: bool,
-    /// All elements of one reduction.
+    /// The number of elements of one reduction, which decides how many lanes and levels its tree has.
     pub n: usize,
     pub lanes: usize,
     /// The most reductions that are folded side by side, as columns.

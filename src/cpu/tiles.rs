@@ -250,7 +250,7 @@ impl Frame {
         }
     }
 
-    /// Writes a value's tile to a store.
+    /// Writes a value's tile to the memory of a store: narrowed to the stored dtype, and at the store's strides.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `from` holds the tile's elements; no other task has the tile.
