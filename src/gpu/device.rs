@@ -111,7 +111,7 @@ impl Drop for Gpu {
 impl Gpu {
     /// A handle that keeps the device alive.
     pub(super) fn handle(&self) -> Result<Arc<Gpu>> {
-        // whoever calls holds a handle, but while the last one is dropped
+        // a caller holds a handle on the device, except while its last handle is being dropped
         let gone = || Error::new(ErrorKind::Internal, "open", "the device is being closed", None);
         self.this.upgrade().ok_or_else(gone)
     }
