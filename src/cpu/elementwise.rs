@@ -34,7 +34,7 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// How the tiles cover the space.
+/// How tiles cover the index space. No bit depends on it.
 #[derive(Clone, Copy)]
 enum Tiling {
     /// Pieces of a row that is longer than a tile.

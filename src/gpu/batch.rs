@@ -94,7 +94,7 @@ pub(super) struct Batch {
     pub errors: wgpu::Buffer,
     /// Whether a gather was recorded since the notes were last read.
     pub unread_errors: bool,
-    /// The number of gathers recorded, modulo 2^32.
+    /// How many gathers were recorded, modulo 2^32. The next one's number is its id in the device's notes of bad indices.
     gathers: u32,
     checked: VecDeque<Checked>,
     /// Set while somebody wants to know how long kernels take; with its number, because another thread may put its own in
@@ -159,7 +159,7 @@ impl Batch {
 
     /// Has gathers note bad indices elsewhere from now on; gives back where they did.
     pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
-        // cached bind groups bind the old buffer
+        // cached bind groups bind the old buffer of notes, so they cannot be used again
         self.groups.clear();
         std::mem::replace(&mut self.errors, errors)
     }

@@ -35,7 +35,7 @@ pub(crate) struct Gpu {
 /// What a [`Buffer`] of a GPU holds. Dropping it returns the driver's buffer to the pool at once, even while work that uses
 /// it is enqueued: whatever uses it next runs later, since there is one queue.
 pub(super) struct GpuMemory {
-    /// Taken out only when this is dropped.
+    /// Always there, but while this is dropped: `drop` moves it to the pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
@@ -111,7 +111,7 @@ impl Drop for Gpu {
 impl Gpu {
     /// A handle that keeps the device alive.
     pub(super) fn handle(&self) -> Result<Arc<Gpu>> {
-        // whoever calls holds a handle, but while the last one is dropped
+        // a caller holds a handle on the device, except while its last handle is being dropped
         let gone = || Error::new(ErrorKind::Internal, "open", "the device is being closed", None);
         self.this.upgrade().ok_or_else(gone)
     }
