@@ -16,6 +16,9 @@ use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Mutex;
+pub(crate) use validate::validate;
+
+mod validate;
 
 /// What a device can do: plain data that the planner decides by.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

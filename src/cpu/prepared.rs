@@ -4,7 +4,7 @@ use super::bind::Run;
 use super::{elementwise, matmul, reduce, row};
 use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Kernel, KernelKind, Plan};
+use crate::kernel::{Kernel, KernelKind, Plan, validate};
 use lru::LruCache;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -96,6 +96,7 @@ impl PreparedPlans {
         if let Some(found) = cache().plans.get(&key) {
             return Ok(found.clone());
         }
+        validate(plan)?;
         let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
         let ready = |kernel: &Kernel| Ready::new(kernel, aliased).map_err(|e| (e, kernel.node));
         let prepared = Arc::new(plan.kernels.iter().map(ready).collect::<Result<Prepared, _>>()?);
