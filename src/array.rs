@@ -54,7 +54,7 @@ impl From<Array> for Expr {
 
 /// A readable plan: what would run. See [`Expr::plan`].
 #[derive(Clone)]
-pub struct Plan(Arc<plan::Cached>, Device);
+pub struct Plan(Arc<plan::CachedPlan>, Device);
 
 impl Plan {
     /// Kernels that would run.

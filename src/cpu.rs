@@ -50,7 +50,7 @@ use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
-/// What the planner may count on.
+/// The CPU's capabilities for the planner.
 fn caps() -> Caps {
     Caps {
         name: "cpu".to_string(),
@@ -59,10 +59,15 @@ fn caps() -> Caps {
         float64: true,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
+        // a judgement: every operand is a stream through the caches, and far fewer already defeat the prefetcher
         max_bindings: 64,
+        // `assign.rs` keeps sets of values as the bits of a u128
         max_values: 128,
+        // nothing is compiled
         max_cost: u32::MAX,
+        // a kept row of f32 takes 256 KiB, which stays in most L2 caches while the row's passes read it again
         max_row: 65_536,
+        // a reduction is cut for threads when it runs, without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
         packs_words: false,
@@ -102,7 +107,7 @@ impl Cpu {
 
     /// Memory for at least `bytes` bytes.
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
-        // whoever calls holds a handle, but while the last one is dropped
+        // a caller holds a handle on the device, except while its last handle is being dropped
         let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
         self.pool.memory(self.this.upgrade().ok_or_else(gone)?, bytes)
     }
@@ -117,7 +122,7 @@ impl Cpu {
         Buffer::new(self.pool.adopted(self.clone(), v))
     }
 
-    /// A buffer's memory, after a look that the range lies in it.
+    /// A buffer's memory, if it is a CPU's and the range lies in it.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
@@ -175,7 +180,7 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a later kernel's scratch is there before an earlier one writes: the thread keeps the largest
+        // a write in place must not fail half done: first every step only asks for its scratch, which the thread keeps
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;

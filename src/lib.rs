@@ -1,5 +1,6 @@
-//! cupric: n-d arrays whose operations run as WGSL compute shaders through wgpu on any GPU, or with SIMD and threads
-//! on the CPU. One array type, chosen at run time: shape, element type, memory order, device.
+//! N-d arrays whose operations run as WGSL compute shaders through wgpu on any GPU, or with SIMD and threads on the
+//! CPU. There is one array type; its shape, element type, memory order and device are chosen at run time. Names and
+//! meanings are NumPy's.
 //!
 //! ```
 //! use cupric::{DType, Device, Rng, array, keep, s, zeros};
@@ -16,73 +17,90 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! The [`guide`] goes on from here: [for NumPy and CuPy users](guide::numpy), [laziness](guide::laziness), [views and
-//! writes](guide::views), [accuracy](guide::accuracy), [devices](guide::devices).
+//! # Where to look
 //!
-//! # The pipeline
+//! | for | see |
+//! |---|---|
+//! | the same things in NumPy and here | [`guide::numpy`] |
+//! | when work is done, and what runs together | [`guide::laziness`], [`Expr::plan`] |
+//! | slices, transposes, writes in place | [`guide::views`], [`Expr::slice`], [`Array::set`] |
+//! | how exact each function is | [`guide::accuracy`] |
+//! | GPUs, transfers, memory, waiting, measuring | [`guide::devices`], [`Device`] |
+//! | which function takes which types | [`guide::support`] |
+//! | every operation | the methods of [`Expr`]; an [`Array`] has them all |
+//! | errors | [Errors](#errors), [`Error`], [`ErrorKind`] |
+//! | a function of your own | [Functions of your own](#functions-of-your-own) |
 //!
-//! ```text
-//! Array ──operators──▶ Expr ──eval──▶ Plan of steps ──Backend::run──▶ Array
+//! How the library works inside is in `ARCHITECTURE.md` of its repository.
+//!
+//! # A short tour
+//!
+//! **Expressions and arrays.** An operation makes an [`Expr`], which costs some fifty nanoseconds and computes nothing.
+//! [`eval`](Expr::eval) computes it, in as few passes over memory as fit, and gives an [`Array`]. An Array derefs to an
+//! Expr, so every method takes both. Evaluating an expression twice computes it twice: keep the Array.
+//!
+//! ```
+//! use cupric::{array, eval_all};
+//! let x = array![[1., 2.], [3., 4.]];
+//! let y = (&x * 2.0 + 1.0).sqrt();              // an Expr
+//! assert_eq!(y.plan()?.kernels(), 1);           // what would run
+//! let both = eval_all([&y.sum(0), &y.max(..)])?; // shared work is done once
+//! assert_eq!(both[0].shape(), [2]);
+//! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! * [`Expr`]: an operation not yet run; a node of a DAG. Shape and dtype are inferred when it is built; what does not
-//!   fit makes it carry an [`Error`] with the caller's line, which `eval` returns. So a formula has no `?` inside.
-//! * [`Array`]: an Expr that is known to be computed. Every operation is a method of Expr, and an Array derefs to one.
-//! * Plan: what the planner makes of an expression and a device's limits: steps (kernels, routines, clears) as
-//!   plain data, which [`Expr::plan`] prints. Everything about how it runs is decided there: what fuses, in which order dimensions are
-//!   walked and which collapse, index widths, windows over arrays larger than a binding.
-//! * Backend: runs kernels. The CPU and the GPU know the kernel data and nothing of each other.
+//! **Views and writes.** Slices, transposes, broadcasts, windows and most reshapes are views: they copy nothing. Arrays
+//! are values: a write goes through `&mut`, happens in place where nothing else holds the memory, and never shows
+//! through another array or expression.
 //!
-//! # The rules
+//! ```
+//! use cupric::{array, s};
+//! let mut x = array![[1., 2.], [3., 4.]];
+//! let before = x.clone();
+//! x.set(s![.., 0], 9.0)?;
+//! x.update(|x| x * 10.0)?;
+//! assert_eq!(x.t().to_vec::<f32>()?, [90., 90., 20., 40.]);
+//! assert_eq!(before.to_vec::<f32>()?, [1., 2., 3., 4.]);
+//! # Ok::<(), cupric::Error>(())
+//! ```
 //!
-//! * Laziness is the only path: one `&a + &b` is a small plan. Evaluating twice computes twice: keep the Array.
-//! * A `Result` comes from what computes, moves or checks at once: `eval`, `to_vec`, `item`, writes, transfers, files.
-//! * Nothing that a caller does panics.
-//! * Arrays are values. A write goes through `&mut`, happens in place where nothing else holds the memory, and never
-//!   shows through another array or expression.
-//! * Slices, transposes, broadcasts, windows and most reshapes are views; every kernel takes strides.
-//! * Rust numbers are weak: they take the dtype of the array that they meet. f16 and bf16 compute and accumulate in
-//!   f32; narrow integers wrap at their own width.
-//! * The same inputs give the same bits, always, on one build and device; on the CPU with any number of threads. All
-//!   NaNs count as one: their signs and payloads are unspecified where they are computed.
+//! **Devices.** An array lives on one device, and [`to_device`](Expr::to_device) is the only way across. Expressions run
+//! where their arrays are; to mix devices is an error that names both. The CPU and every GPU give the same results within
+//! the bounds of the [accuracy](guide::accuracy) contract.
 //!
-//! # Where things are
+//! **Types.** There are bool, integers of 8 to 64 bits, f16, bf16, f32 and f64. Rust numbers are weak: they take the
+//! dtype of the array that they meet. f16 and bf16 compute and accumulate in f32; narrow integers wrap at their own width.
 //!
-//! Imports point only down; files of one floor do not know each other.
+//! **The same bits.** The same inputs give the same bits, always, on one build and device; on the CPU with any number of
+//! threads. All NaNs count as one: their signs and payloads are unspecified where they are computed.
 //!
-//! | floor | file | what lives there | go there for |
-//! |---|---|---|---|
-//! | 0 | `error.rs` | [`Error`], [`ErrorKind`] | the caller's line in a message |
-//! | 0 | `mutants.rs` | the list of planted faults, and the macro that marks their places; in an ordinary build nothing | `./tests/run --mutants` |
-//! | 0 | `math/` | scalar functions free of branches: `single/` f32 (`narrow.rs`: f16 and bf16 as f32 values; `wide.rs`: by way of f64), `double/` f64 | an error of a function on the CPU |
-//! | 1 | `dtype.rs` | [`DType`], [`Element`], [`Scalar`], the promotion table | a wrong result type |
-//! | 1 | `layout.rs` | shapes, strides, views (`layout/view.rs`), arguments (`layout/args.rs`); all size arithmetic | a slice or reshape that shows the wrong element |
-//! | 1 | `simd.rs` | a scalar function as a loop for each instruction set | |
-//! | 2 | `ufunc/` | the table of elementwise functions: arithmetic, `float.rs` (exp to atan2), `special.rs` (erf to gelu), logic, casts | **a new function: one row**, and functions of its own in `math/` and `shaders/lib/` where a formula is not enough |
-//! | 1 | `caps.rs` | what a device can do, as data | |
-//! | 2 | `routine.rs`, `routine/` | the table of what is no loop nest, a row each | **a new routine: its row, `cpu/NAME.rs`, `shaders/NAME.wgsl`, its method**, and a line in `cpu/routines.rs` and in `gpu/routines.rs` |
-//! | 2 | `buffer.rs` | the handle on memory | |
-//! | 3 | `expr.rs` | the DAG, operands; `expr/build.rs` the nodes, inference of shapes and dtypes | a new kind of node; deep graphs |
-//! | 3 | `kernel.rs` | Plan (`kernel/plan.rs`), its steps and kernels as data, and their printed form | what a backend is given |
-//! | 4 | `backend.rs` | the trait of a device; `backend/faults.rs` the faults that tests plan | |
-//! | 5 | `plan.rs` | the planner's entry and the plan cache | the plan cache |
-//! | 5 | `plan/` | `graph.rs` the cache's key; `fuse.rs` what runs together; `price.rs` what nodes cost; `lower.rs` a kernel's values; `shape.rs` order and collapse of dimensions, splits, windows; `buffers.rs` temporaries, in place or not | why two operations did not fuse; a wrong stride after dimensions were collapsed |
-//! | 6 | `cpu/` | `compile.rs` kernel to `program.rs` (registers: `arena.rs`), which `tile.rs` runs; who calls it, one file a kind of kernel: `elementwise.rs` (`small.rs` for a few elements, `strided.rs` for copies), `reduce.rs` and `row.rs` (their trees in `fold.rs`), `matmul.rs`; `convert.rs` casts; `memory.rs` the pool; `threads.rs` who shares the work | f16 at a store; a slow kernel |
-//! | 6 | `gpu/` | `wgsl.rs`, `wgsl/` the functions that `shaders/*.wgsl` call, written for each kernel (`declare.rs` bindings and parameters, `access.rs` one element of an operand, `place.rs` where it lies, `body.rs` values, `fold.rs` reductions, then a file a kind of kernel; `library.rs` what is taken of `shaders/lib/`); from the top: `dispatch.rs` kernel to dispatches, `transfer.rs` copies to and from the host, `device.rs` the open device, `batch.rs` submission, `pipelines.rs` compiled kernels, `memory.rs` the pool, `connection.rs` errors, polling and waiting, `adapter.rs` which GPUs there are; `numerics.rs` the probe of the device's arithmetic | a change in WGSL text; a leak in the GPU pool |
-//! | 7 | `device.rs` | the registry of devices | a new backend |
-//! | 8 | `array.rs` | Array, `eval`, transfers; `array/write.rs` writes | |
-//! | 9 | `ops.rs` | operators, methods from the table, matmul, joins; `ops/reductions.rs` reductions and composites | **a new reduction or composite: a method there**, which names the ufunc that folds (only what is no ufunc, as argmax, is also a `Fold` of `kernel.rs`) |
-//! | 9 | `index.rs` | `slice` and the other views, `take` | |
-//! | 9 | `create.rs` | zeros, arange, …; `create/line.rs` ranges of floats; `create/literal.rs` `array!` | a range that is off by ULP |
-//! | 9 | `random.rs` | the generators | |
-//! | 9 | `fmt.rs` | printing of arrays | |
-//! | 9 | `io.rs`, `io/header.rs` | `.npy`; `io/replace.rs` how a file takes another's place | |
-//! | 9 | `testing.rs` | what the tests need and nobody else, behind the feature `testing` | |
+//! # Errors
 //!
-//! `shaders/` holds the WGSL that runs: one file a kind of kernel, whose loops call small functions that `gpu/wgsl/` writes
-//! for each kernel; `shaders/lib/` what several share: `frame.wgsl` the header of the parameters, `fold.wgsl` the trees of
-//! reductions, and functions by the same families as `math/` (`bits.wgsl`: comparisons and rounding on bits; `int64.wgsl`,
-//! `f64.wgsl`; `pack.wgsl`: narrow types in words); `numerics.wgsl` the probe.
+//! Nothing that a caller does panics. A formula has no `?` inside: where shapes or dtypes do not fit, the expression
+//! carries an [`Error`] with the operation, the shapes and the caller's line. What computes, moves or checks at once
+//! returns it: `eval`, `to_vec`, `item`, `shape`, writes, transfers, files.
+//!
+//! ```
+//! use cupric::{ErrorKind, array};
+//! let sum = array![1., 2., 3.] + array![1., 2.]; // nothing is said yet
+//! let e = (sum * 2.0).eval().unwrap_err();
+//! assert_eq!(e.kind(), ErrorKind::Shape);
+//! assert!(e.to_string().contains("shapes [3] and [2] do not broadcast"));
+//! ```
+//!
+//! # Functions of your own
+//!
+//! A function that is made of operations is a Rust function of expressions. It fuses as if the library had it:
+//!
+//! ```
+//! use cupric::{Expr, array, keep};
+//! fn rms_norm(x: &Expr, epsilon: f64) -> Expr {
+//!     x / (x.square().mean(keep(-1)) + epsilon).sqrt()
+//! }
+//! let x = array![[3., 4.], [6., 8.]];
+//! assert_eq!(rms_norm(&x, 1e-6).plan()?.kernels(), 1);
+//! # Ok::<(), cupric::Error>(())
+//! ```
 //!
 //! # Numbers in formulas
 //!
@@ -118,11 +136,13 @@
 //!
 //! # Environment
 //!
-//! `CUPRIC_DEVICE=cpu|gpu|gpu:N` decides [`Device::best`]. `CUPRIC_DEBUG=plan,wgsl` prints plans and shaders as they
-//! run. `CUPRIC_TIMEOUT` is how many seconds a wait may see no progress (10); kernels that run for the first time, and
-//! may have to be compiled by the driver, have 20 more each. `CUPRIC_ISA=portable|avx2` keeps the CPU
-//! from using more. With the
-//! feature `testing`, `CUPRIC_POISON=1` fills memory with a pattern before it is handed out.
+//! | variable | effect |
+//! |---|---|
+//! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
+//! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run |
+//! | `CUPRIC_TIMEOUT=10` | seconds that a wait may see no progress. Kernels that run for the first time, and may have to be compiled by the driver, have 20 more each |
+//! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions |
+//! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern before it is handed out |
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]

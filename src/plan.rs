@@ -1,11 +1,10 @@
-//! Floor 5: the planner, the only decider.
+//! Floor 5: the planner, which decides what runs, and the cache of plans.
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
-//! run inside a kernel that consumes them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
+//! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
 //! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
-//! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs`
-//! the steps of a routine; `buffers.rs` places
-//! temporaries. Plans are cached by their whole key.
+//! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs` the
+//! steps of a routine; `buffers.rs` gives temporaries their buffers. Plans are cached by their whole key.
 
 mod buffers;
 mod copies;
@@ -41,10 +40,10 @@ pub(crate) struct Target<'a> {
     pub layout: &'a Layout,
 }
 
-/// A plan and what it runs on.
-pub(crate) struct Planned {
-    pub plan: Arc<Cached>,
-    /// One per plan input, with its offset; `None` where it is the target's own buffer.
+/// A plan with what one evaluation binds to it.
+pub(crate) struct PlannedRun {
+    pub plan: Arc<CachedPlan>,
+    /// The buffer and offset of each plan input; no buffer where it is the target's own, which the writer still holds.
     pub inputs: graph::Inputs,
     pub scalars: SmallVec<[u64; 4]>,
     /// The caller's line of each node that the plan's kernels name.
@@ -52,28 +51,30 @@ pub(crate) struct Planned {
 }
 
 /// A plan as the cache keeps it.
-pub(crate) struct Cached {
+pub(crate) struct CachedPlan {
     pub plan: Plan,
     /// The plan's output for each expression asked for: equal ones share it.
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether a step can meet an index out of range, and whether one can after a result was written.
+    /// Whether a step can meet an index out of range, and whether one can after another has written a result: such a write
+    /// could fail half done, so the value is computed beside the target first.
     pub checks: bool,
     pub checks_after_write: bool,
-    /// Steps that making it took.
+    /// Steps that planning took, for tests of how they grow with the graph.
     pub work: u64,
 }
 
-/// Plans by their whole key. The least recently used go first.
+/// Plans by their whole key. When the keys take more than the limit, the least recently used plans are dropped.
 struct Cache {
-    plans: LruCache<Box<[u64]>, Arc<Cached>, BuildHasherDefault<KeyHasher>>,
-    /// Words of all keys, and the most that are kept.
+    plans: LruCache<Box<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>,
+    /// Words of all keys in the cache, and the most that there may be.
     words: usize,
     limit: usize,
 }
 
-/// Hashes a key by its words: quick, and the whole key is compared anyway.
+/// Hashes a key word by word, as rustc's own hasher does. It need not resist an attacker: a look-up compares the whole key,
+/// so a collision costs time and never a wrong plan.
 #[derive(Default)]
 struct KeyHasher(u64);
 
@@ -94,10 +95,12 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// Words of keys that a thread keeps, and that all threads share: 2 MiB and 32 MiB. A plan is about as large as its key.
+/// Words of the keys that each thread keeps, and that all threads share: 2 MiB and 32 MiB. A plan takes about as much memory
+/// as its key. A judgement: some 2,000 plans of ten nodes a thread, which is more than one training step has.
 const LOCAL_WORDS: usize = 1 << 18;
 const SHARED_WORDS: usize = 1 << 22;
-/// Longer keys are not worth their memory.
+/// The words of the longest key that is kept (half a MiB): a quarter of a thread's share. A graph that large takes longer to
+/// run than to plan.
 const LONGEST_KEY: usize = 1 << 16;
 
 impl Cache {
@@ -105,11 +108,11 @@ impl Cache {
         Cache { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), words: 0, limit }
     }
 
-    fn find(&mut self, key: &[u64]) -> Option<Arc<Cached>> {
+    fn find(&mut self, key: &[u64]) -> Option<Arc<CachedPlan>> {
         self.plans.get(key).cloned()
     }
 
-    fn insert(&mut self, key: &[u64], plan: &Arc<Cached>) {
+    fn insert(&mut self, key: &[u64], plan: &Arc<CachedPlan>) {
         if self.plans.put(key.into(), plan.clone()).is_none() {
             self.words += key.len();
         }
@@ -122,13 +125,13 @@ impl Cache {
 }
 
 thread_local! {
-    /// The first look-up takes no lock.
+    /// The plans that this thread has used, which are found without a lock.
     static CACHE: RefCell<Cache> = RefCell::new(Cache::new(LOCAL_WORDS));
 }
 static SHARED_CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(|| Mutex::new(Cache::new(SHARED_WORDS)));
 
 /// The plan of a key, if this thread or another one has made it.
-fn find(key: &[u64]) -> Option<Arc<Cached>> {
+fn find(key: &[u64]) -> Option<Arc<CachedPlan>> {
     CACHE.with_borrow_mut(|c| c.find(key)).or_else(|| {
         let found = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).find(key)?;
         CACHE.with_borrow_mut(|c| c.insert(key, &found));
@@ -136,24 +139,23 @@ fn find(key: &[u64]) -> Option<Arc<Cached>> {
     })
 }
 
-fn keep(key: &[u64], plan: &Arc<Cached>) {
+fn keep(key: &[u64], plan: &Arc<CachedPlan>) {
     CACHE.with_borrow_mut(|c| c.insert(key, plan));
     SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
 
-/// Whether `CUPRIC_DEBUG` asks for plans; read once.
+/// Whether `CUPRIC_DEBUG` asks for plans to be printed. The variable is read once, because each evaluation asks.
 fn prints_plans() -> bool {
     static ASKED: OnceLock<bool> = OnceLock::new();
     *ASKED.get_or_init(|| std::env::var("CUPRIC_DEBUG").is_ok_and(|v| v.contains("plan")))
 }
 
-/// Whether a node is always computed whole, so that a view of it is a view of its result.
+/// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
 fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Copy | Role::Routine)
 }
 
-/// What of an expression is computed, and the view of it that the expression is: a view of a product, of joined parts, of
-/// a reshaped copy or of a routine is a view of its result, which costs nothing.
+/// The part of an expression that must be computed, and the view of its result that the expression is.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
         (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),
@@ -161,9 +163,9 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     }
 }
 
-/// Plans the evaluation of `roots` on a device, or finds the plan made before.
-pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Planned> {
-    let mut graph = graph::Walk::new(roots, target.as_ref(), caps.number())?;
+/// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now.
+pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun> {
+    let mut graph = graph::KeyWriter::new(roots, target.as_ref(), caps.number())?;
     let long = graph.key().len() > LONGEST_KEY;
     let plan = match find(graph.key()) {
         Some(plan) => plan,
@@ -178,7 +180,7 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
             let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
             let checks = plan.steps.iter().any(Step::checks);
             let checks_after_write = plan.steps.iter().skip(written + 1).any(Step::checks);
-            let plan = Arc::new(Cached { plan, output_of, in_place, checks, checks_after_write, work });
+            let plan = Arc::new(CachedPlan { plan, output_of, in_place, checks, checks_after_write, work });
             if !long {
                 keep(graph.key(), &plan);
             }
@@ -189,19 +191,19 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
         eprint!("{}", plan.plan);
     }
     let (inputs, scalars) = graph.bindings();
-    Ok(Planned { plan, inputs, scalars, lines: graph.lines() })
+    Ok(PlannedRun { plan, inputs, scalars, lines: graph.lines() })
 }
 
 /// The key of a plan for capabilities of number 1, for tests.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
-    Ok(graph::Walk::new(roots, None, 1)?.key().to_vec())
+    Ok(graph::KeyWriter::new(roots, None, 1)?.key().to_vec())
 }
 
-/// Which nodes of expressions are stored when they are evaluated together: what the interpreter in `testing` has to
-/// know of a plan, since f16 and bf16 are rounded there.
+/// The nodes that are stored when the expressions are evaluated together. The interpreter in `testing` asks, because stores
+/// are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let walk = graph::Walk::new(&roots, None, caps.number())?;
+    let walk = graph::KeyWriter::new(&roots, None, caps.number())?;
     let (arena, numbers) = walk.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));

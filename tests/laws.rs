@@ -9,20 +9,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors, from the ground.
-const FLOORS: [&[&str]; 11] = [
-    &["mutants", "error", "math"],
-    &["dtype", "layout", "simd", "caps"],
-    &["ufunc", "routine", "buffer"],
-    &["expr", "kernel"],
-    &["backend"],
-    &["plan"],
-    &["cpu", "gpu"],
-    &["device"],
-    &["array"],
-    &["ops", "index", "create", "random", "fmt", "io"],
-    &["lib", "testing", "guide"],
-];
+/// The rooms of each floor, from the ground, as the table of `ARCHITECTURE.md` between its two marks has them: rows
+/// `| floor | room | …`.
+fn floors() -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a readable file");
+    let (_, rest) = text.split_once("<!-- floors: ").expect("the mark before the table");
+    let (table, _) = rest.split_once("<!-- end of floors -->").expect("the mark after the table");
+    let mut floors = vec![];
+    for line in table.lines() {
+        let mut cells = line.trim_start_matches('|').split('|').map(str::trim);
+        let (Some(Ok(floor)), Some(room)) = (cells.next().map(str::parse::<usize>), cells.next()) else { continue };
+        floors.resize(floors.len().max(floor + 1), vec![]);
+        floors[floor].push(room.trim_matches('`').trim_end_matches('/').trim_end_matches(".rs").to_string());
+    }
+    floors
+}
 
 /// Lines that a file may have.
 const LONGEST: usize = 500;
@@ -74,9 +75,9 @@ fn code(path: &Path) -> String {
 
 /// Imports of a crate that do not point to a lower floor. A file and its folder are one room, and so is all that a room
 /// holds.
-fn upward(files: &[imports::File], floors: &[&[&str]]) -> Vec<String> {
+fn upward(files: &[imports::File], floors: &[Vec<impl AsRef<str>>]) -> Vec<String> {
     let floor: HashMap<&str, usize> =
-        floors.iter().enumerate().flat_map(|(i, rooms)| rooms.iter().map(move |r| (*r, i))).collect();
+        floors.iter().enumerate().flat_map(|(i, rooms)| rooms.iter().map(move |r| (r.as_ref(), i))).collect();
     let mut wrong = BTreeSet::new();
     for file in files {
         let from = file.module.first().map_or("lib", String::as_str);
@@ -95,11 +96,12 @@ fn upward(files: &[imports::File], floors: &[&[&str]]) -> Vec<String> {
 fn imports_point_to_lower_floors() {
     let files = imports::read(&root().join("src"));
     let rooms: BTreeSet<&str> = files.iter().map(|f| f.module.first().map_or("lib", String::as_str)).collect();
-    let listed: BTreeSet<&str> = FLOORS.concat().into_iter().collect();
+    let floors = floors();
+    let listed: BTreeSet<&str> = floors.iter().flatten().map(String::as_str).collect();
     assert_eq!(listed, rooms, "the rooms that have a floor, and those that there are");
     let imported: usize = files.iter().map(|f| f.named.len()).sum();
     assert!(imported > 1000, "only {imported} imports were read");
-    let wrong = upward(&files, &FLOORS);
+    let wrong = upward(&files, &floors);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -137,7 +139,7 @@ fn upward_imports_and_circles_are_seen() {
     write("high/c.rs", "use crate::{high::a, low::f};");
     write("high/tests.rs", "use super::*; use crate::high::c;");
     let files = imports::read(&folder);
-    let wrong = upward(&files, &[&["low"], &["high"], &["lib"]]);
+    let wrong = upward(&files, &[vec!["low"], vec!["high"], vec!["lib"]]);
     let circles: Vec<String> = imports::circles(&files).iter().map(ToString::to_string).collect();
     fs::remove_dir_all(folder.ancestors().nth(2).expect("the folder made above")).expect("its end");
     assert_eq!(wrong, ["low.rs imports high"]);

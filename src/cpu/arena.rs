@@ -1,4 +1,4 @@
-//! Where the registers of a program lie in its scratch memory.
+//! The layout of a program's scratch memory: where each register lies.
 
 use super::program::PAGE;
 use smallvec::SmallVec;
@@ -15,7 +15,7 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// A register that each tile writes before it reads it. Starts at a cache line.
+    /// A register whose content is needed within one tile only: every tile writes it before reading it.
     pub fn register(&mut self, bytes: usize) -> usize {
         let bytes = room(bytes);
         match self.free.iter().position(|f| f.0 == bytes) {
@@ -43,19 +43,19 @@ impl Arena {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass: what it gave back may hold what outlives it.
+    /// Ends a pass. Its registers are not reused: a later pass runs for other tiles, and values of this one may be read then.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
 
-    /// Whether a register lies in memory that outlives a tile.
+    /// Whether a register overlaps memory whose content outlives a tile, which its step would destroy.
     pub fn is_taken(&self, at: usize, bytes: usize) -> bool {
         self.lasting.iter().any(|(from, length)| at < from + length && *from < at + bytes)
     }
 }
 
-/// Room for `bytes`. Registers of a page or so start at pages, as pooled buffers do: a store that lies a few lines
-/// behind a later load, modulo a page, would hold that load up.
+/// The bytes that a register of `bytes` takes: whole cache lines, so that loops are aligned; whole pages for half a page and
+/// more, as pooled buffers have. A CPU compares addresses modulo a page, and delays a load that follows a store to the same.
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

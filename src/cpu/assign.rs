@@ -1,14 +1,15 @@
-//! From a kernel to its program: aliases, phases, registers, and what a pass keeps for the next. No buffer is known here.
+//! Makes the program of a kernel: which values are the same bits, in which pass each is computed, its register, and what a
+//! pass keeps for the next. No buffer is known here.
 
-// values are numbers that index several tables at once
+// a value's number indexes several tables at once
 #![allow(clippy::needless_range_loop)]
 
 use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, Place, Program, ReductionInput, RowBroadcast, Shape, Step,
-    StepKind, Write, internal,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Shape, Step, StepKind,
+    StridedOperand, Write, internal,
 };
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
@@ -18,17 +19,18 @@ use crate::layout::span_of;
 use crate::ufunc::{Class, cast};
 use smallvec::SmallVec;
 
-/// Results from so many bytes on are written past the caches.
+/// Bytes of a result from which it is written past the caches: more than they hold, so that its reader would not find it there.
 const STREAM: usize = 32 << 20;
 
 struct Assigner<'a> {
     kernel: &'a Kernel,
     aliased: &'a [bool],
     program: Program,
-    /// The value that a value is the same bits as.
+    /// For each value the first one with the same bits: a cast that changes none is an alias of its operand.
     root: SmallVec<[u8; 16]>,
+    /// For each value, how many reductions that wait for one another lie below it: so many passes run before it is known.
     phase: SmallVec<[u8; 16]>,
-    /// Sets of values, as bits.
+    /// The values that a later pass reads again, as bits.
     kept: u128,
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
@@ -64,7 +66,7 @@ pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Aliases and phases: how many reductions lie below a value.
+    /// Finds aliases and phases, and refuses a kernel whose values are not in order.
     fn analyse(&mut self) -> Result<()> {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
@@ -84,7 +86,7 @@ impl Assigner<'_> {
                 Op::Round(a) if cast::round(value.dtype).is_none() => Some(*a),
                 _ => None,
             };
-            // an outer value seen from the inner level is a value of its own
+            // an outer value as the inner level reads it is repeated along the row: other memory, so no alias
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.root.push(same.map_or(v as u8, |a| self.root[a]));
         }
@@ -108,7 +110,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// All values below `roots` at a level, the roots included. `leaves` are not looked behind.
+    /// The values that a set depends on at one level, the set included. What the `leaves` depend on is left out.
     fn below(&self, mut set: u128, inner: bool, leaves: u128) -> u128 {
         let values = &self.kernel.values;
         for v in (0..values.len()).rev() {
@@ -127,7 +129,7 @@ impl Assigner<'_> {
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        // what the program is for
+        // the values for whose sake the program runs
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().map(|s| s.value).collect(),
             Goal::CheckIndices => {
@@ -144,7 +146,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // everything needed at any level
+        // what these depend on, at both levels
         let mut last_phase = 0;
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
@@ -155,7 +157,7 @@ impl Assigner<'_> {
             }
         }
         let passes = last_phase as usize + (inner_sinks != 0) as usize;
-        // what each pass computes; what a later pass needs again and is not a mere load is kept
+        // the values of each pass; what a later pass reads again is kept, unless it is as cheap to load or count again
         let mut sets: SmallVec<[u128; 4]> = SmallVec::new();
         let mut made = 0u128;
         for p in 0..passes {
@@ -183,7 +185,7 @@ impl Assigner<'_> {
         }
         let mut done = 0u128;
         for p in 0..=passes {
-            // the outer values of this phase; the last stage takes the rest
+            // outer steps before pass p: values whose reductions are done by then; those after the last pass take the rest
             let from = self.program.steps.len();
             let flat = self.program.order == Order::Flat;
             let mut last = [u8::MAX; 128];
@@ -218,13 +220,13 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Whether a load's rows become columns, which costs more than to keep them.
+    /// Whether a load is transposed on its way into a tile: to do that again in the next pass costs more than to keep it.
     fn turns(&self, load: usize) -> bool {
         let strides = self.kernel.loads.get(load).map(|l| &l.strides);
         self.program.order == Order::Cols && strides.is_some_and(|s| !matches!(self.axes(s, true).1.step, Some(0 | 1)))
     }
 
-    /// The last value that reads each value's register.
+    /// For each value, the last one that reads its register: after that step the register is free.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -258,7 +260,7 @@ impl Assigner<'_> {
         let kernel = self.kernel;
         let values = &kernel.values;
         let mut pass = Pass::default();
-        // reductions read their operands at the end of the tile, stores too
+        // reductions and stores read a register after all steps of the tile, so it is never given back
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
         for v in 0..values.len() {
@@ -279,7 +281,7 @@ impl Assigner<'_> {
                 last[v] = u8::MAX;
             }
         }
-        // outer values as the inner level sees them
+        // outer values that inner steps read are repeated along the row first
         for v in 0..values.len() {
             if set >> v & 1 == 1 && !values[v].inner {
                 if self.is_uniform(v) {
@@ -336,7 +338,7 @@ impl Assigner<'_> {
         Ok(spec)
     }
 
-    /// The id under which a value is seen from a level.
+    /// The number under which a frame has a value's pointer for a level: an outer value has a second one for the inner level.
     fn seen(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }
@@ -382,7 +384,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// A place with what it reaches. `reach` is how far a gather goes from there.
+    /// Adds an operand in memory with the span of elements that it touches; `reach` is how far a gather's index goes from there.
     fn place(
         &mut self,
         buffer: BufferRef,
@@ -402,7 +404,7 @@ impl Assigner<'_> {
             .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);
         let memory = Some((buffer, offset));
-        self.program.places.push(Place { memory, span, size: dtype.size(), convert: None, rows, cols });
+        self.program.places.push(StridedOperand { memory, span, size: dtype.size(), convert: None, rows, cols });
         Ok(self.program.places.len() - 1)
     }
 
@@ -416,7 +418,7 @@ impl Assigner<'_> {
         Ok(at)
     }
 
-    /// A register of equal elements for the whole run.
+    /// A register that is filled with one number before the run, so that loops need no form for scalars.
     fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
         let values = &self.kernel.values;
         let id = self.seen(v, seen_from_inner);
@@ -427,7 +429,7 @@ impl Assigner<'_> {
         let value = match values[v].op {
             Op::Scalar(n) => FillValue::Scalar(n),
             Op::Constant(bits) => FillValue::Bits(bits),
-            Op::Load(n) => FillValue::Place(self.load(n, values[v].inner, 0)?),
+            Op::Load(n) => FillValue::Element(self.load(n, values[v].inner, 0)?),
             _ => return Err(internal(self.kernel.name, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
@@ -456,7 +458,7 @@ impl Assigner<'_> {
                 let place = self.load(*n, inner, 0)?;
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
-                    // read where it lies: no register
+                    // steps read the memory itself: no copy, no register
                     self.push(Step {
                         kind: StepKind::Load(place),
                         dst: Dst::Nowhere,
@@ -485,7 +487,7 @@ impl Assigner<'_> {
             Op::Cast(a) => {
                 let chain = convert::cast(kernel.values[*a].dtype, value.dtype);
                 let mut args = args_of(self, &[*a]);
-                // all but the last conversion go through registers of their own, which are as good as the value
+                // each conversion but the last writes a register of its own, which the next one reads
                 let middle = chain.len().saturating_sub(1);
                 for link in &chain[..middle] {
                     let slot = self.arena.register(level.size() * 8);
@@ -510,7 +512,7 @@ impl Assigner<'_> {
             }
             Op::Index { strides, offset } => {
                 let (rows, cols) = self.axes(strides, inner);
-                let place = Place { memory: None, span: None, size: 0, convert: None, rows, cols };
+                let place = StridedOperand { memory: None, span: None, size: 0, convert: None, rows, cols };
                 self.program.places.push(place);
                 (StepKind::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
             }
@@ -529,7 +531,7 @@ impl Assigner<'_> {
                 (StepKind::Philox { word: *word, key: *slots }, args_of(self, &[*index]))
             }
             Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
-                // a matmul's product is where its executor has put it
+                // reductions and products are written by their executors, numbers by `fill`
                 return Ok(());
             }
         };
@@ -557,7 +559,7 @@ impl Assigner<'_> {
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0)?;
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
-            // loops want an output that shares no byte with what they read
+            // a step may write the result itself only if no load reads the same memory: loops assume no overlap
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let stream = narrow.is_none()
@@ -566,7 +568,7 @@ impl Assigner<'_> {
                 && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
             let mut direct = false;
             if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
-                // within the last stage or pass only: a register of an earlier one is read later
+                // and only in the last stage or pass: a later one reads what an earlier one has in registers
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

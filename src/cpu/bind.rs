@@ -15,7 +15,7 @@ pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Arc<Pool>,
-    /// Whether kernels only ask for their scratch, and write nothing.
+    /// Whether kernels only ask for their scratch and write nothing, so that missing memory is found before a write in place.
     pub rehearses: bool,
 }
 
@@ -71,7 +71,7 @@ impl Run<'_> {
 /// An index out of range.
 #[derive(Clone, Copy)]
 pub(super) struct BadIndex {
-    /// Where in the kernel's space.
+    /// The index of the kernel's space at which it was found: of several errors the first is reported, for any threads.
     pub position: usize,
     pub index: i128,
     pub extent: usize,

@@ -1,12 +1,12 @@
-//! Which loops make a cast.
+//! Casts between dtypes as loops of the CPU, each rounded once.
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Loops, ScalarFn};
 use crate::ufunc::cast;
 use smallvec::SmallVec;
 
-/// The nearest f32 on the side of 0, or that with an odd last bit if the number lies between two: rounding it once
-/// more, to f16 or bf16, gives what rounding the number itself gives.
+/// Rounds to odd: towards 0, and if anything was lost the last bit is set. Rounding that f32 to f16 or bf16 gives what rounding
+/// the number itself gives; after rounding to nearest twice, ties would go wrong.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -16,7 +16,7 @@ fn odd(x: f64) -> f32 {
     f32::from_bits(if exact { bits } else { towards_zero | 1 })
 }
 
-/// The same for an integer's magnitude: what lies below f64's precision goes into its last bit.
+/// The same for an integer's magnitude. Above 48 bits the low 16 are folded into one bit, so that f64 holds the rest exactly.
 #[inline(always)]
 fn odd_u64(x: u64) -> f32 {
     let high = (x >> 16) | (x & 0xffff != 0) as u64;
@@ -69,7 +69,7 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// The loop that changes nothing.
+/// The loop that copies values, for steps that need their operand in a register.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),

@@ -10,9 +10,10 @@ use crate::kernel::{Kernel, Load, Op, Store};
 use crate::layout::{Shape, Strides};
 use rayon::prelude::*;
 
-/// Work below this many bytes is not worth waking another thread.
+/// Bytes of work below which one thread does it: they take some 10 µs, about what it costs to wake another.
 pub(super) const ALONE: usize = 128 << 10;
-/// Sides of a tile that transposes.
+/// Rows and columns of a tile of a transposing kernel: together 2,048 elements, so that both sides of it stay in L1; a side of
+/// 32 4-byte words is two whole cache lines.
 const BLOCK: [usize; 2] = [32, 64];
 
 /// Calls `f` for each task; in the caller's pool where there is enough to do.
@@ -24,7 +25,7 @@ pub(super) fn share(tasks: usize, bytes: usize, f: impl Fn(usize) + Sync + Send)
     }
 }
 
-/// Bytes that a kernel's values make for each index, about: a measure of its work.
+/// A measure of a kernel's work for each index: bytes of its values at four each, to be compared with [`ALONE`].
 pub(super) fn weight(kernel: &Kernel) -> usize {
     4 * kernel.values.len()
 }
@@ -36,9 +37,9 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
 /// How the tiles cover the space.
 #[derive(Clone, Copy)]
 enum Tiling {
-    /// Pieces of a row.
+    /// Pieces of a row that is longer than a tile.
     Pieces { each: usize, per_row: usize },
-    /// Whole rows, as they follow each other.
+    /// Several whole rows, of which one alone would make loops too short.
     Whole { each: usize },
     /// Rectangles of the last two axes, the last but one of length `length`.
     Blocks { down: usize, across: usize, length: usize },
@@ -51,9 +52,9 @@ pub(super) struct Elementwise {
     tiles: usize,
     rows: usize,
     cols: usize,
-    /// What the work weighs.
+    /// The work of the kernel, by [`weight`].
     bytes: usize,
-    /// The look at indices that comes before the first write.
+    /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
     checks: Option<Box<Elementwise>>,
 }
 
@@ -99,7 +100,7 @@ impl Elementwise {
             tiles = rows / a * down * across;
         } else if cols >= TILE / 4 || rows == 1 {
             let per_row = cols.div_ceil(TILE);
-            // pieces of nearly equal length, in whole cache lines
+            // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
             let each = cols.div_ceil(per_row).next_multiple_of(64).min(TILE);
             tiling = Tiling::Pieces { each, per_row };
             level = Level { rows: 1, cols: each.min(cols), fixed: true };
@@ -125,7 +126,7 @@ impl Elementwise {
                 Tile { r0, nr: each.min(self.rows - r0), c0: 0, nc: self.cols, start: 0 }
             }
             Tiling::Blocks { down, across, length } => {
-                // down the columns first: the lines of the transposed side are used up at once
+                // tiles go down the columns first, so that the next one uses the rest of the cache lines of the transposed side
                 let (d, c, rest) = (t % down, t / down % across, t / (down * across));
                 let (r, c0) = (d * BLOCK[0], c * BLOCK[1]);
                 let (nr, nc) = (BLOCK[0].min(length - r), BLOCK[1].min(self.cols - c0));
@@ -173,16 +174,16 @@ impl Elementwise {
     }
 }
 
-/// The kernel with length 1 along axes on which no index depends, for a look at the indices alone.
+/// The kernel with length 1 along axes on which no index of a gather depends: each index is then checked once.
 fn without_repeats(kernel: &Kernel) -> Kernel {
     let mut checked = kernel.clone();
     if kernel.values.len() > 128 {
-        // more than a program has
+        // more values than a set of bits has; the program of it will be refused
         return checked;
     }
     checked.outer.iter_mut().enumerate().for_each(|(axis, n)| {
         let still = |strides: &Strides| strides[axis] == 0;
-        // values that an index is made of
+        // the values that indices are computed from
         let mut looked = 0u128;
         let repeats = kernel.values.iter().enumerate().rev().all(|(v, value)| {
             let is_read = looked >> v & 1 == 1;
@@ -203,8 +204,8 @@ fn without_repeats(kernel: &Kernel) -> Kernel {
     checked
 }
 
-/// An axis along which some operand is contiguous while it is not along the last, so that rectangles of both axes use
-/// whole cache lines.
+/// An axis along which an operand is contiguous that is not along the last. Tiles over both axes then use whole cache lines of
+/// it. Axes under 8 and kernels under 4,096 elements (in L1 as a whole) are not worth it.
 fn transposed_axis(kernel: &Kernel) -> Option<usize> {
     let rank = kernel.outer.len();
     if rank < 2 || kernel.outer[rank - 1] < 8 || kernel.outer_size() < 4096 {
@@ -213,7 +214,7 @@ fn transposed_axis(kernel: &Kernel) -> Option<usize> {
     let strides = kernel.loads.iter().map(|l| &l.strides).chain(kernel.stores.iter().map(|s| &s.strides));
     strides.filter(|s| s[rank - 1].unsigned_abs() > 1).find_map(|s| {
         let axis = (0..rank - 1).rev().find(|&d| s[d] == 1 && kernel.outer[d] >= 8);
-        // a short step wastes little
+        // with a step under 8 elements most of each cache line is used anyway
         axis.filter(|_| s[rank - 1].unsigned_abs() >= 8)
     })
 }

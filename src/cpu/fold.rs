@@ -11,21 +11,21 @@ use crate::kernel::{Fold, KernelKind, Lanes};
 use crate::simd::{LANES, Loop};
 use crate::ufunc::{Extreme, Gives, Neutral, arithmetic};
 
-/// Elements that a lane takes serially.
+/// Elements that a lane takes serially. Part of the tree, so another number gives other bits; 16 bound the rounding error.
 pub(super) const SERIAL: usize = 16;
 
-/// How to reduce: what a program knows.
+/// A reduction of a program: its loops and the sizes of its tree.
 #[derive(Clone, Copy)]
 pub(super) struct FoldSpec {
     pub compute: Compute,
-    /// None for argmin and argmax, which compare by themselves.
+    /// The loops that combine values; none for argmin and argmax, which compare element by element.
     pub tree: Option<Tree>,
-    /// argmax, not argmin.
+    /// Whether an argmax; else an argmin.
     pub largest: bool,
     /// All elements of one reduction.
     pub n: usize,
     pub lanes: usize,
-    /// The most reductions at once.
+    /// The most reductions that are folded side by side, as columns.
     pub width: usize,
     /// Where its state lies in the arena.
     pub at: usize,
@@ -37,7 +37,7 @@ pub(super) struct Tree {
     fold: Loop,
     accumulate: Loop,
     identity: u64,
-    /// What nothing at all reduces to.
+    /// What a reduction of no elements gives: 0 for a sum, whose identity is −0.
     empty: u64,
 }
 
@@ -63,7 +63,7 @@ impl FoldSpec {
         Some(FoldSpec { compute, tree, largest, n, lanes, width, at: 0 })
     }
 
-    /// Elements of a block.
+    /// Elements of a block: the unit by which a reduction may be cut without changing its tree.
     pub fn block(&self) -> usize {
         match self.tree {
             Some(_) => SERIAL * self.lanes,
@@ -75,8 +75,9 @@ impl FoldSpec {
         (self.lanes * self.width * self.compute.size()).next_multiple_of(64)
     }
 
-    /// Blocks of few columns that are taken at once, so that loops are long enough; 0 for many columns.
-    pub fn bunch(&self) -> usize {
+    /// How many blocks [`Folder::feed_blocks`] takes at once: with few columns a single block gives loops of that few elements,
+    /// too short for SIMD. The numbers keep a loop at 64 to 500 elements. 0: the columns alone are enough.
+    pub fn blocks_at_once(&self) -> usize {
         match self.width {
             _ if self.lanes > 1 || self.tree.is_none() => 0,
             0..=4 => 64,
@@ -93,7 +94,7 @@ impl FoldSpec {
     /// Bytes of state.
     pub fn bytes(&self) -> usize {
         match self.tree {
-            Some(_) => self.vector() * (self.levels() + 1) + self.bunch() * (SERIAL + 1) * self.width * 8,
+            Some(_) => self.vector() * (self.levels() + 1) + self.blocks_at_once() * (SERIAL + 1) * self.width * 8,
             None => self.partial(),
         }
     }
@@ -107,7 +108,7 @@ impl FoldSpec {
     }
 }
 
-/// Level `i` starts with vector `i + 1`.
+/// The vector of each level of the counter at first; levels and the current block swap vectors instead of copying them.
 const FIRST: [u8; 64] = {
     let mut levels = [0; 64];
     let mut i = 0;
@@ -121,7 +122,7 @@ const FIRST: [u8; 64] = {
 /// A reduction under way.
 ///
 /// What its unsafe functions rely on, by name. *State*: `state` leads to `spec.bytes()` bytes that this folder alone
-/// uses: the vectors of `here`, `level` and the scratch of `feed_bunch`, each of `lanes × width` elements or more, apart
+/// uses: the vectors of `here`, `level` and the scratch of `feed_blocks`, each of `lanes × width` elements or more, apart
 /// from each other; for argmin and argmax `width` best elements and their positions. *Data*: what is handed over are
 /// as many elements of the spec's type as the function says, apart from the state, and nobody writes them meanwhile.
 pub(super) struct Folder {
@@ -130,7 +131,7 @@ pub(super) struct Folder {
     /// The vectors of the state.
     state: *mut u8,
     vector: usize,
-    /// Which of them is the current block, and which that of each level of the counter.
+    /// Which vector is the current block, and which holds the subtree of `1 << i` blocks that waits for its neighbour.
     current: u8,
     levels: [u8; 64],
     /// Whole blocks so far.
@@ -174,12 +175,12 @@ impl Folder {
         self.state.wrapping_add(self.levels[i] as usize * self.vector)
     }
 
-    /// Starts again, for `n` elements.
+    /// Starts a new reduction, of `n` elements.
     pub fn reset(&mut self, n: usize) {
         (self.blocks, self.filled, self.left) = (0, 0, n);
     }
 
-    /// Takes `rows` vectors of `width` elements, the next of the reduction; the first is element `at` of it.
+    /// Folds the next `rows` elements of each column; `at` is the number of the first, which positions are counted from.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `rows × width` elements.
@@ -191,18 +192,18 @@ impl Folder {
                 return self.feed_arg(at, data, rows);
             };
             while rows > 0 {
-                let bunch = self.spec.bunch();
-                if bunch > 0 && self.filled == 0 && rows >= bunch * SERIAL && self.blocks.is_multiple_of(bunch) {
-                    self.feed_bunch(tree, data, bunch);
-                    rows -= bunch * SERIAL;
-                    data = data.add(bunch * SERIAL * w * size);
+                let count = self.spec.blocks_at_once();
+                if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
+                    self.feed_blocks(tree, data, count);
+                    rows -= count * SERIAL;
+                    data = data.add(count * SERIAL * w * size);
                     continue;
                 }
                 if self.filled == 0 && self.left < lanes {
                     strided::fill(size, tree.identity, self.here(), lanes * w);
                 }
                 if self.filled == 0 && w == 1 && lanes == LANES && rows >= SERIAL * LANES {
-                    // the usual case of long rows: a whole block at once
+                    // long rows: a whole block in one call of the loop, with the same bits
                     let one = LANES * size;
                     std::ptr::copy_nonoverlapping(data, self.here(), one);
                     (tree.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.here());
@@ -231,45 +232,46 @@ impl Folder {
         }
     }
 
-    /// Takes a bunch of blocks of few columns: block beside block, then the tree over the blocks by halves.
+    /// Takes `count` blocks of few columns together, so that each loop is `count` times as long: element by element over all
+    /// blocks, then the tree over the blocks by halves.
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `bunch` blocks of `SERIAL × width` elements.
-    unsafe fn feed_bunch(&mut self, tree: Tree, data: *const u8, bunch: usize) {
+    /// *Data* ([`Folder`]): `count` blocks of `SERIAL × width` elements.
+    unsafe fn feed_blocks(&mut self, tree: Tree, data: *const u8, count: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let scratch = self.state.wrapping_add(self.spec.vector() * (self.spec.levels() + 1));
-        // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `bunch × width` elements.
+        // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `count × width` elements.
         unsafe {
-            // element (block, serial, column) to (serial, column, block)
+            // transpose element (block, serial, column) to (serial, column, block), so that loops run over blocks
             let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
-            let to = Block { ptr: scratch, rows: bunch as isize, cols: 1 };
-            strided::copy(size, from, to, SERIAL * w, bunch);
+            let to = Block { ptr: scratch, rows: count as isize, cols: 1 };
+            strided::copy(size, from, to, SERIAL * w, count);
             for j in 1..SERIAL {
-                let x = scratch.add(j * w * bunch * size);
-                (tree.accumulate)(w * bunch, x, x, x, scratch);
+                let x = scratch.add(j * w * count * size);
+                (tree.accumulate)(w * count, x, x, x, scratch);
             }
-            // the block's number with its bits reversed: neighbours are half the bunch apart
-            let turned = scratch.add(SERIAL * w * bunch * size);
-            let shift = usize::BITS - bunch.trailing_zeros();
-            for block in 0..bunch {
-                let from = Block { ptr: scratch.add(block * size), rows: 0, cols: bunch as isize };
+            // a block goes to its number with the bits reversed, so that adding halves adds neighbours, as `push` would
+            let turned = scratch.add(SERIAL * w * count * size);
+            let shift = usize::BITS - count.trailing_zeros();
+            for block in 0..count {
+                let from = Block { ptr: scratch.add(block * size), rows: 0, cols: count as isize };
                 let at = mutant!(blocks_of_a_bunch_in_order, block, block.reverse_bits() >> shift);
                 let to = Block { ptr: turned.add(at * w * size), rows: 0, cols: 1 };
                 strided::copy(size, from, to, 1, w);
             }
-            let mut half = bunch / 2;
+            let mut half = count / 2;
             while half > 0 {
                 let upper = turned.add(half * w * size);
                 (tree.accumulate)(half * w, upper, upper, upper, turned);
                 half /= 2;
             }
             std::ptr::copy_nonoverlapping(turned, self.here(), w * size);
-            self.left -= bunch * SERIAL;
-            self.push(bunch.trailing_zeros() as usize);
+            self.left -= count * SERIAL;
+            self.push(count.trailing_zeros() as usize);
         }
     }
 
-    /// Ends the current block, or a bunch of `1 << level` blocks.
+    /// Ends the current block, or a subtree of `1 << level` blocks, and merges it with its neighbours of equal size.
     ///
     /// # Safety
     /// *State* ([`Folder`]): the current vector is a whole block's.
@@ -288,8 +290,8 @@ impl Folder {
         self.filled = 0;
     }
 
-    /// Takes a part's result, in the order of the parts. All parts but the last have the same number of blocks, a
-    /// power of two, so that the tree stays the same.
+    /// Merges the partial result of the next part. All parts but the last have the same number of blocks, a power of two, so
+    /// that each is a whole subtree and the bits are those of a single part.
     ///
     /// # Safety
     /// `partial` holds `spec.partial()` bytes of a folder of this spec and width.
@@ -306,7 +308,7 @@ impl Folder {
         }
     }
 
-    /// All blocks as one vector of lanes.
+    /// Merges the subtrees that are left, the shortest first, to one vector of lanes.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -340,7 +342,7 @@ impl Folder {
     ///
     /// # Safety
     /// `out` has room for `width` elements, apart from the state.
-    pub unsafe fn finish(&mut self, out: *mut u8) {
+    pub unsafe fn write_results(&mut self, out: *mut u8) {
         let (w, size) = (self.width, self.spec.compute.size());
         // SAFETY: *state*: its vectors have `lanes × width` elements; `out` has room for `width`.
         unsafe {
@@ -383,7 +385,7 @@ impl Folder {
                             all,
                             at,
                             first,
-                            self.largest_of_tile(all.as_ptr() as *const u8, rows),
+                            self.extreme_of_tile(all.as_ptr() as *const u8, rows),
                             self.spec.largest,
                             best,
                             positions,
@@ -409,11 +411,11 @@ impl Folder {
         self.blocks = 1;
     }
 
-    /// The extreme element of a whole block, by the fold of `maximum` or `minimum` at the speed of memory; as bits.
+    /// The bits of the largest (argmax) or smallest element of a tile, found with SIMD: most tiles hold no new extreme.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `n` elements.
-    unsafe fn largest_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
+    unsafe fn extreme_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
         let row = if self.spec.largest { &arithmetic::maximum } else { &arithmetic::minimum };
         let size = self.spec.compute.size();
         let forms = row.forms[self.spec.compute as usize]?;
@@ -468,13 +470,13 @@ impl Folder {
         self.blocks = 1;
     }
 
-    /// The type of the elements that the folder gives.
+    /// Bytes of one result: a position is an i32.
     pub fn result_size(spec: &FoldSpec) -> usize {
         if spec.tree.is_some() { spec.compute.size() } else { DType::I32.size() }
     }
 }
 
-/// Whether `x`, which comes later, replaces `best`. A NaN does, but not another NaN.
+/// Whether `x`, which comes later, replaces `best`: if it is beyond it, or the first NaN. Equal elements do not: the first wins.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -482,7 +484,7 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
     mutant!(nan_after_nan, true, best == best) && (beyond || x != x)
 }
 
-/// Row by row over several columns.
+/// argmin or argmax of several columns at once, row by row.
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -505,7 +507,7 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// One column. If the tile's extreme is known (as bits), a tile without news is not looked through.
+/// argmin or argmax of one column. If the tile's extreme is known (as bits) and not beyond `best`, the tile is skipped.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,

@@ -13,7 +13,7 @@ use crate::layout::{Shape, Strides, span_of};
 use crate::simd::{Isa, isa};
 use smallvec::SmallVec;
 
-/// Multiply-adds below which one thread does a product.
+/// Multiply-adds below which one thread does a product: they take some 20 µs, and to wake threads about as long.
 const ALONE: usize = 1 << 18;
 
 /// An operand or the result, at element 0: strides over batch axes, rows and columns.
@@ -35,7 +35,7 @@ struct Sizes {
 }
 
 /// Where an operand or the result lies.
-struct Place {
+struct MatrixLayout {
     buffer: BufferRef,
     first: isize,
     span: Option<(isize, isize)>,
@@ -46,9 +46,9 @@ struct Place {
 pub(super) struct Matmul {
     name: &'static str,
     sizes: Sizes,
-    a: Place,
-    b: Place,
-    c: Place,
+    a: MatrixLayout,
+    b: MatrixLayout,
+    c: MatrixLayout,
 }
 
 /// Prepares a product of at least one element.
@@ -62,29 +62,29 @@ pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     let (batch, mn) = kernel.outer.split_at(rank - 2);
     let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
     let fits = |d: DType| d.compute() == sizes.compute && d.size() == sizes.compute.size();
-    // without elements to add nothing is read
+    // a product over k = 0 is zero and reads no operand, so their types do not matter
     if sizes.k > 0 && !(fits(a.dtype) && fits(b.dtype)) || !fits(store.dtype) {
         return Err(internal(kernel.name, format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype)));
     }
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
-    let operand = |load: &crate::kernel::Load, own: usize| -> Result<Place> {
+    let operand = |load: &crate::kernel::Load, own: usize| -> Result<MatrixLayout> {
         let k = load.strides.get(rank..).and_then(|k| Axis::new(&kernel.inner, k).step);
         let Some(k) = k.or((sizes.k == 0).then_some(0)) else {
             return Err(internal(kernel.name, "an operand without one step along k"));
         };
         let strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], k]).collect();
-        Ok(Place { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
+        Ok(MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
     };
     let (a, b) = (operand(a, rank - 2)?, operand(b, rank - 1)?);
     let span = span_of(&kernel.outer, &store.strides);
-    let c = Place { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
+    let c = MatrixLayout { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
     Ok(Matmul { name: kernel.name, sizes, a, b, c })
 }
 
 impl Matmul {
     /// Runs the product on the buffers of a run.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
-        let matrix = |p: &'_ Place| run.locate(self.name, p.buffer, self.sizes.compute.size(), p.first, p.span);
+        let matrix = |p: &'_ MatrixLayout| run.locate(self.name, p.buffer, self.sizes.compute.size(), p.first, p.span);
         let a = Matrix { ptr: matrix(&self.a)?, strides: &self.a.strides };
         let b = Matrix { ptr: matrix(&self.b)?, strides: &self.b.strides };
         let c = Matrix { ptr: matrix(&self.c)?, strides: &self.c.strides };
@@ -105,7 +105,8 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     let work = sizes.m.saturating_mul(sizes.n).saturating_mul(sizes.k.max(1));
     let threads = threads();
     let size = sizes.compute.size() as isize;
-    // pieces of the result: whole matrices, or rows or columns of one, of sizes that do not depend on threads
+    // pieces of the result that one task computes: whole matrices, or rows or columns of one. Their sizes must not depend on
+    // the number of threads, because `gemm` blocks by size and other blocks give other bits
     let vector = sizes.m == 1 || sizes.n == 1;
     let floats = matches!(sizes.compute, Compute::F32 | Compute::F64);
     let side = sizes.m.max(sizes.n);
@@ -116,7 +117,7 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     } else {
         (ALONE / (sizes.k.max(1) * sizes.n.max(1))).clamp(4, sizes.m.max(4)).next_multiple_of(4)
     };
-    // vectors are cut along their only side, integers along m
+    // a product of a vector is cut along its only long side, one of integers along m
     let long = if floats && sizes.m == 1 { sizes.n } else { sizes.m };
     let pieces = if floats && vector { side } else { long }.div_ceil(piece).max(1);
     let total = work.saturating_mul(count);
@@ -266,7 +267,7 @@ impl One {
         unsafe { self.body::<T>() }
     }
 
-    /// Four rows at a time over pieces of n and k that stay in L2.
+    /// The integers' product: four rows at a time, over pieces of 128 × 512 of `b`, which stay in L2 (256 KiB of 4 bytes).
     ///
     /// # Safety
     /// *Inside*, *apart* and *rows* ([`One`]), for elements of `T`.
@@ -303,12 +304,12 @@ impl One {
     }
 }
 
-/// What a product of matrices needs of its elements.
+/// Elements of integer and truth value products: how a product is added to a sum.
 trait Ring: Copy + Default {
     fn add_product(c: Self, a: Self, b: Self) -> Self;
 }
 
-/// Truth values.
+/// Truth values: the sum is *or*, the product *and*.
 impl Ring for u8 {
     #[inline(always)]
     fn add_product(c: u8, a: u8, b: u8) -> u8 {

@@ -13,13 +13,14 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// From here on allocations come from the pool, below from the system's allocator.
+/// Bytes from which allocations come from the pool. Below, the system's allocator reuses pages by itself.
 const POOLED: usize = 64 << 10;
-/// Blocks of at least this size are held against what the system has left.
+/// Bytes from which an allocation is checked against what the system has left: reading that takes some 20 µs, which is little
+/// beside touching so much memory.
 const CHECKED: usize = 64 << 20;
-/// Huge pages need this alignment.
+/// The size of a huge page, and so the alignment without which a block has none.
 const HUGE: usize = 2 << 20;
-/// Up to here a buffer's bytes stand beside its header, in one allocation.
+/// Bytes up to which a buffer's content stands in its header, so that a small array takes one allocation.
 const INLINE: usize = 64;
 
 /// Why an allocation is refused.
@@ -53,7 +54,8 @@ struct Block(NonNull<u8>);
 // SAFETY: a block is owned by whoever holds it, like a `Box<[u8]>`.
 unsafe impl Send for Block {}
 
-/// The next power of two, or the step halfway below it.
+/// The size of the block for so many bytes: a power of two, or three quarters of one. So blocks fit again for similar sizes,
+/// and at most a third of one is unused.
 fn class(bytes: usize) -> usize {
     let up = bytes.next_power_of_two();
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
@@ -64,7 +66,7 @@ fn inline(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
 
-/// Takes the largest block out of the lists.
+/// Takes the largest free block out of the lists.
 fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
     loop {
         let mut last = free.last_entry()?;
@@ -121,8 +123,8 @@ impl Pool {
 
     /// Memory for at least `bytes` bytes, of a device.
     pub fn memory(self: &Arc<Pool>, device: Owner, bytes: usize) -> Result<CpuMemory> {
-        let place = self.place(bytes)?;
-        let memory = CpuMemory { place, bytes, pool: self.clone(), _device: device };
+        let storage = self.storage(bytes)?;
+        let memory = CpuMemory { storage, bytes, pool: self.clone(), _device: device };
         self.count(memory.size());
         #[cfg(feature = "testing")]
         if self.faults.poisons() {
@@ -139,25 +141,25 @@ impl Pool {
         self.count(bytes);
         let mut v = v;
         let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { place: Place::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
+        CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
-        // the lists are whole at every step, also if a holder of the lock panicked
+        // a poisoned lock is no danger: no step leaves the lists half changed
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// A place for at least `bytes` bytes.
-    fn place(&self, bytes: usize) -> Result<Place> {
+    /// Storage for at least `bytes` bytes.
+    fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
-        let place = match bytes {
+        let storage = match bytes {
             0..=INLINE if self.reserve(inline(bytes)) => {
-                Ok(Place::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
+                Ok(Storage::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
             }
             0..=INLINE => Err(LIMIT),
-            _ => self.block(bytes).map(|(ptr, size)| Place::Block(ptr, size)),
+            _ => self.block(bytes).map(|(ptr, size)| Storage::Block(ptr, size)),
         };
-        place.map_err(|why| self.out_of_memory(bytes, why))
+        storage.map_err(|why| self.out_of_memory(bytes, why))
     }
 
     /// Counts memory of `size` bytes that has been handed out; what was refused was never in use.
@@ -179,7 +181,7 @@ impl Pool {
         }
     }
 
-    /// Takes bytes of the limit, which are given back by `release`. What is cached makes room.
+    /// Reserves bytes of the limit until `release`; free blocks go back to the system if that makes the room. Whether it could.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -196,7 +198,7 @@ impl Pool {
         let mut free = self.free();
         let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
         if in_use.saturating_add(size) > limit {
-            // nothing is gained by giving up what is cached
+            // even with all free blocks gone there would be no room, so keep them
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
@@ -236,7 +238,7 @@ impl Pool {
             }
         }
         if !self.reserve(size) {
-            // the last bytes of a limit are given out as they are asked for
+            // no room for the rounded size, but perhaps for the size that was asked for
             size = bytes;
             if size < POOLED || !self.reserve(size) {
                 return Err(LIMIT);
@@ -254,17 +256,17 @@ impl Pool {
         let list = free.get_mut(&size)?;
         let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
         if list.is_empty() && class(size) != size {
-            // odd sizes may be many
+            // drop the empty list of a size that is no class: there may be any number of such sizes
             free.remove(&size);
         }
         self.cached.fetch_sub(size, Relaxed);
         Some((ptr, size))
     }
 
-    /// A block of the system's, if it has one without taking it from somebody.
+    /// A block of the system's, unless the system would have to end a process to provide it.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
-            // what the pool keeps may be enough
+            // returning free blocks may make enough available
             self.trim();
             if available().is_some_and(|a| size > a) {
                 return None;
@@ -318,7 +320,7 @@ impl Pool {
 
     /// Bytes used, cached, peak, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        // while the lists are locked nothing goes from one count to the other
+        // no block moves between used and cached while the lists are locked, so the two numbers fit together
         let _free = self.free();
         let cached = self.cached.load(Relaxed);
         let used = match self.limit {
@@ -353,7 +355,7 @@ impl Drop for Pool {
 #[repr(align(16))]
 struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
 
-enum Place {
+enum Storage {
     Inline(Inline),
     Block(NonNull<u8>, usize),
     /// Somebody else's memory, freed by dropping its owner.
@@ -362,7 +364,7 @@ enum Place {
 
 /// A buffer of a CPU device.
 pub(crate) struct CpuMemory {
-    place: Place,
+    storage: Storage,
     bytes: usize,
     pool: Arc<Pool>,
     _device: Owner,
@@ -376,18 +378,18 @@ unsafe impl Sync for CpuMemory {}
 impl CpuMemory {
     /// The first byte. The pointer stays valid while the buffer lives (it does not move: it is behind an `Arc`).
     pub fn ptr(&self) -> *mut u8 {
-        match &self.place {
-            Place::Inline(cell) => cell.0.get() as *mut u8,
-            Place::Block(ptr, _) | Place::Foreign(ptr, _) => ptr.as_ptr(),
+        match &self.storage {
+            Storage::Inline(cell) => cell.0.get() as *mut u8,
+            Storage::Block(ptr, _) | Storage::Foreign(ptr, _) => ptr.as_ptr(),
         }
     }
 
     /// Bytes that it takes.
     fn size(&self) -> usize {
-        match self.place {
-            Place::Inline(_) => inline(self.bytes),
-            Place::Block(_, size) => size,
-            Place::Foreign(..) => self.bytes,
+        match self.storage {
+            Storage::Inline(_) => inline(self.bytes),
+            Storage::Block(_, size) => size,
+            Storage::Foreign(..) => self.bytes,
         }
     }
 
@@ -421,10 +423,10 @@ impl Drop for CpuMemory {
     fn drop(&mut self) {
         let (size, pool) = (self.size(), &self.pool);
         pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
-        match self.place {
-            Place::Inline(_) => pool.release(size),
-            Place::Block(ptr, size) => pool.give_back(ptr, size),
-            Place::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
+        match self.storage {
+            Storage::Inline(_) => pool.release(size),
+            Storage::Block(ptr, size) => pool.give_back(ptr, size),
+            Storage::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A kernel as steps over registers: what is known before any buffer is. It is made once for a plan and kept; a run binds
-//! pointers and numbers to it (`bind.rs`).
+//! The program of a kernel: steps over registers, with everything that does not depend on buffers. It is made once for a plan
+//! and kept; each run binds pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
 use super::strided::Axis;
@@ -25,12 +25,12 @@ pub(super) enum Order {
     Cols,
 }
 
-/// The largest tile of a level.
+/// The rows and columns of the largest tile of a level, for which registers have room.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub rows: usize,
     pub cols: usize,
-    /// Whether every tile of several rows has exactly `cols` columns.
+    /// Whether every tile of several rows has exactly `cols` columns, so that rows that follow each other in memory are one run.
     pub fixed: bool,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Goal {
     CheckIndices,
 }
 
-/// What a program is made for, beside the kernel.
+/// What a program depends on beside its kernel.
 #[derive(Clone, Copy)]
 pub(super) struct Shape<'a> {
     pub order: Order,
@@ -64,25 +64,25 @@ pub(super) struct Shape<'a> {
 }
 
 /// A load or a store (or an affine index, without memory) over the axes of its level.
-pub(super) struct Place {
+pub(super) struct StridedOperand {
     /// Whose memory it is, and its element 0 within it, before the offset that a run binds; none for an index.
     pub memory: Option<(BufferRef, isize)>,
     /// The lowest and the highest element that is reached, counted from element 0; none where there is no index.
     pub span: Option<(isize, isize)>,
     pub size: usize,
-    /// Widens, or narrows.
+    /// The loop that widens a load to its compute type, or narrows a store; none where the bits are the same.
     pub convert: Option<Loop>,
     pub rows: Axis,
     pub cols: Axis,
 }
 
-impl Place {
+impl StridedOperand {
     /// Whether a tile of this shape is one run of memory.
     pub fn dense(&self, nr: usize, nc: usize) -> bool {
         (nc == 1 || self.cols.step == Some(1)) && (nr == 1 || self.rows.step == Some(nc as isize))
     }
 
-    /// Whether every tile of a level is.
+    /// Whether every tile of a level is one run of memory, so that steps can use the memory itself.
     pub fn always_dense(&self, level: Level) -> bool {
         self.cols.step == Some(1) && (level.rows == 1 || (level.fixed && self.rows.step == Some(level.cols as isize)))
     }
@@ -113,9 +113,9 @@ pub(super) enum StepKind {
         stride: isize,
         extent: usize,
         mode: IndexMode,
-        /// Where its line is found.
+        /// The node whose line an index error names.
         node: usize,
-        /// Whether the elements are wanted, and not only a verdict on the indices.
+        /// Whether to read the elements; else only the indices are checked.
         reads: bool,
     },
     Philox {
@@ -139,7 +139,7 @@ pub(super) struct Step {
     pub operand: Compute,
 }
 
-/// A register that holds the same value in every element, all the time.
+/// A register that holds one number in every element, filled before the first tile.
 pub(super) struct Fill {
     pub id: usize,
     pub slot: usize,
@@ -155,10 +155,10 @@ pub(super) enum FillValue {
     /// A run-time scalar.
     Scalar(usize),
     /// The only element of a load.
-    Place(usize),
+    Element(usize),
 }
 
-/// An outer value that the steps of the inner level read: one element a row there.
+/// An outer value that inner steps read: before each row its element is repeated along a register.
 pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
@@ -166,7 +166,7 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction at work in a pass.
+/// A reduction of a pass, with the value that is fed to it.
 pub(super) struct ReductionInput {
     pub arg: usize,
     /// The outer value that it gives, and its register.
@@ -210,7 +210,7 @@ pub(super) struct Program {
     pub goal: Goal,
     pub outer: Level,
     pub inner: Level,
-    pub places: Vec<Place>,
+    pub places: Vec<StridedOperand>,
     pub steps: Vec<Step>,
     pub fills: Vec<Fill>,
     /// Outer steps before pass 0, before pass 1, …, after the last.
@@ -221,7 +221,8 @@ pub(super) struct Program {
     pub arena: usize,
 }
 
-/// Addresses that are equal modulo this many bytes look the same to a CPU's store buffer.
+/// Bytes of a page. A CPU compares the addresses of loads and earlier stores modulo this, and delays a load that seems to
+/// follow a store to the same place.
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
@@ -244,7 +245,7 @@ impl Program {
         }
     }
 
-    /// Where only indices are looked at, what nobody reads need not be fetched.
+    /// Spares a program that only checks indices from reading the elements that no further index is computed from.
     pub fn leave_unread(&mut self) {
         let inputs = self
             .passes

@@ -13,15 +13,17 @@ use crate::kernel::{Kernel, KernelKind, Lanes};
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// Rows shorter than this are reduced side by side, one to a column.
+/// Elements of a row below which rows are reduced side by side, one to a column: a shorter row gives loops too short for SIMD
+/// once it is divided among the lanes. No bit depends on it.
 const SHORT: usize = 512;
 
 /// Rows of one block, where rows are walked one after the other: about so many bytes of work. Fewer would cost more to set
 /// up than they save, and more would leave threads idle.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// Along what the tiles run. It has no influence on the results' bits.
-fn order(kernel: &Kernel) -> Order {
+/// Whether tiles run along rows or across them. It decides how memory is walked, not the order of any reduction. With fewer
+/// than 16 rows there are too few columns for a vector.
+fn tile_order(kernel: &Kernel) -> Order {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= 16 {
         return Order::Cols;
@@ -41,9 +43,9 @@ pub(super) struct Reduce {
     n: usize,
     /// Outer indices of a block.
     each: usize,
-    /// What the work weighs.
+    /// The work of the kernel, by [`weight`].
     bytes: usize,
-    /// The look at indices that comes before the first write.
+    /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
 }
 
@@ -71,20 +73,20 @@ struct Job<'a> {
 impl Reduce {
     fn new(kernel: &Kernel, aliased: &[bool], goal: Goal, checks: Option<Box<Reduce>>) -> Result<Reduce> {
         let (outer, n) = (kernel.outer_size(), kernel.inner_size());
-        let order = order(kernel);
+        let order = tile_order(kernel);
         let row_bytes = n.max(1).saturating_mul(weight(kernel));
         let row = kernel.kind == KernelKind::Row;
         let (each, inner) = match order {
             Order::Cols => {
                 let each = if row || n < SHORT && kernel.kind != KernelKind::Reduce(Lanes::Outer) {
-                    // what is kept of the rows should stay in L2
+                    // 65,536 elements of kept rows, 256 KiB of f32, stay in L2; 16 columns are a vector of the widest ISA
                     ((2 * TILE).max(1 << 16) / n.max(1))
                         .clamp(16, if n < SHORT { (TILE / n.max(1)).max(16) } else { 512 })
                 } else {
                     outer.div_ceil(outer.div_ceil(TILE))
                 };
                 let each = each.next_multiple_of(16).min(outer);
-                // few columns are reduced in bunches of so many rows
+                // enough rows for `Folder::feed_blocks`, which takes so many blocks at once where columns are few
                 let rows = match each {
                     _ if kernel.kind != KernelKind::Reduce(Lanes::Outer) => TILE / each,
                     0..=4 => 64 * SERIAL,
@@ -105,8 +107,8 @@ impl Reduce {
         Ok(Reduce { program, outer, n, each, bytes: outer.saturating_mul(row_bytes), checks })
     }
 
-    /// Elements of a part. A long reduction of few rows is cut for several threads, at a power of two of its blocks, so that
-    /// its tree stays the same.
+    /// The inner elements of one task. If there are too few blocks for four a thread, with 256 KiB of work or more each, a
+    /// reduction is cut into parts of a power of two of its blocks: these are whole subtrees, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -139,7 +141,7 @@ impl Reduce {
             match partial.try_reserve_exact(words) {
                 _ if run.pool.faults.hit_alone("partial results") => part = n,
                 Ok(()) => partial.resize(words, 0),
-                // in one part no more memory is needed, and the tree is the same
+                // without memory for partial results one task reduces it all, with the same bits
                 Err(_) => part = n,
             }
         }
@@ -152,7 +154,7 @@ impl Reduce {
         let job = Job { bound, frames: &frames, outer: self.outer, n, each: self.each, part };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
-            // neighbouring blocks go to one task, which saves it the setup
+            // a task takes several neighbouring blocks, to set up once; 16 tasks a thread even out threads that are held up
             let tasks = blocks.min(threads * 16);
             let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
             if tasks == 1 { body(0) } else { share(tasks, self.bytes, body) }
@@ -191,7 +193,7 @@ impl Job<'_> {
         Tile { r0: 0, nr: 1, c0, nc: self.each.min(self.outer - c0), start: 0 }
     }
 
-    /// Reductions at once: one row's, or a block's.
+    /// How many reductions run side by side: those of a block as columns, or one row's alone.
     fn width(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { block.nc } else { 1 }
     }
@@ -206,7 +208,7 @@ impl Job<'_> {
             .collect()
     }
 
-    /// Rows to go through one after the other: all of a block at once, if they are columns.
+    /// How many rows of a block are walked one after the other; columns are walked together, as one.
     fn rows(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { 1 } else { block.nc }
     }
@@ -222,7 +224,7 @@ impl Job<'_> {
                         let mut folders = self.folders(frame, p, block);
                         for row in 0..self.rows(block) {
                             self.walk(frame, p, block, row, 0..self.n, &mut folders);
-                            self.finish(frame, p, row, &mut folders);
+                            self.write_results(frame, p, row, &mut folders);
                         }
                     }
                     self.close(frame, block);
@@ -231,19 +233,19 @@ impl Job<'_> {
         })
     }
 
-    /// Takes the results of a pass to their registers.
+    /// Writes the results of a pass to their registers, where the outer steps after it read them.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
-    unsafe fn finish(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
+    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
             let at = row * Folder::result_size(&f.spec);
             // SAFETY: *room* ([`Program`]): the register holds a block's results.
-            unsafe { folder.finish(frame.at[f.id].add(at)) };
+            unsafe { folder.write_results(frame.at[f.id].add(at)) };
         }
     }
 
-    /// The last outer values, and their stores.
+    /// Runs the outer steps after the last pass, and writes their stores: the epilogue.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the block's outer values are there, and no other task has the block.
@@ -260,7 +262,7 @@ impl Job<'_> {
         }
     }
 
-    /// Goes along a part of the inner space, for one row of a block or for all of them as columns.
+    /// Walks a part of the inner space, tile by tile: runs the steps of pass `p` and feeds its reductions.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the block's outer values of this phase are there; no other task has this part of
@@ -339,7 +341,7 @@ impl Job<'_> {
         })
     }
 
-    /// Merges a block's parts.
+    /// Merges the partial results of a block in the order of its parts, and runs its epilogue.
     fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
         // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` leads to the block's `parts` slots, all written.
@@ -353,7 +355,7 @@ impl Job<'_> {
                     at = at.add(f.spec.partial());
                 }
             }
-            self.finish(frame, 0, 0, &mut folders);
+            self.write_results(frame, 0, 0, &mut folders);
             self.close(frame, block);
         })
     }

@@ -1,5 +1,5 @@
-//! Moving blocks of elements between layouts: gathers, scatters, transpositions. Elements are plain words of 1, 2, 4
-//! or 8 bytes.
+//! Copies of blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8
+//! bytes.
 
 use crate::layout::{Shape, Strides};
 #[cfg(target_arch = "x86_64")]
@@ -33,7 +33,7 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
     }
 }
 
-/// Rows of a block of a transposition, and its columns: one cache line of 4-byte words each way at least.
+/// Rows and columns of the square that a transposition moves through registers: eight 4-byte words are one AVX2 register.
 const SIDE: usize = 8;
 
 /// # Safety
@@ -61,7 +61,7 @@ unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: u
             _ if nr > 1 && src.cols == 1 && dst.rows == 1 => {
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
-            // the longer side in the inner loop
+            // the longer side runs in the inner loop, which then has less overhead an element
             _ if nr > nc => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
@@ -85,7 +85,7 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
     // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
         if n <= 16 {
-            // shorter than a call
+            // a call of `memcpy` would take longer
             for i in 0..n {
                 *d.add(i) = *s.add(i);
             }
@@ -144,7 +144,7 @@ unsafe fn squares<T: Copy>(
     let (nrb, ncb) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
     // SAFETY: *inside* and *apart*: every index is below `nr` and `nc`.
     unsafe {
-        // the side with the longer steps is in memory, the other in scratch: memory is gone through in order
+        // the side with the longer steps is main memory, the other is scratch in L1: walk main memory in order
         if ss.unsigned_abs() > ds.unsigned_abs() {
             for c in (0..ncb as isize).step_by(SIDE) {
                 for r in (0..nrb as isize).step_by(SIDE) {
@@ -326,7 +326,7 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
 /// The columns or the rows of a tile's space: several dimensions, flattened row-major, as one place sees them.
 #[derive(Clone)]
 pub(super) struct Axis {
-    /// Empty where one step serves all.
+    /// The dimensions; empty if one step serves all.
     dims: Shape,
     strides: Strides,
     /// The step, where one step serves all dimensions.
@@ -399,7 +399,7 @@ impl Axis {
             done += count;
             offset += count as isize * self.strides[last];
             index[last] += count;
-            // the odometer's carry
+            // the next index: add one to the last dimension and carry
             let mut d = last;
             while d > mutant!(odometer_carries_once, last - 1, 0) && index[d] == self.dims[d] {
                 offset += self.strides[d - 1] - self.dims[d] as isize * self.strides[d];

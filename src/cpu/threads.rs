@@ -26,7 +26,7 @@ fn has_pool() -> bool {
     if mutant!(fork_not_seen, looked != 0, looked == here) {
         return found;
     }
-    // a thread that has looked elsewhere has come here without its pool
+    // a thread that looked in another process came here by `fork`, which copied it without its pool
     let found = looked == 0 && is_made_here(here) && is_there();
     SEEN.set((here, found));
     found
@@ -42,8 +42,8 @@ fn is_made_here(here: u32) -> bool {
     FIRST.compare_exchange(0, here, Relaxed, Relaxed).map_or_else(|first| first == here, |_| true)
 }
 
-/// Whether the process has as many threads as the pool, where the system tells: somebody else may have made the pool
-/// before the process was made.
+/// Whether the process has as many threads as the pool should have, where the system tells. Fewer mean that the pool was made
+/// in a parent process, and work given to it would wait for ever.
 fn is_there() -> bool {
     match std::fs::read_dir("/proc/self/task") {
         Ok(all) => all.count() >= rayon::current_num_threads(),

@@ -11,15 +11,15 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-/// Elements of a tile.
+/// Elements of a tile: 8 KiB of f32, so that three or four registers of them stay in L1.
 pub(super) const TILE: usize = 2048;
 
-/// Rows ahead of the one that is copied whose lines a gather asks for.
+/// How many rows ahead a gather prefetches: about the time that main memory takes, at some 10 ns a row.
 const AHEAD: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// A rectangle of a level's index space, and its place in what is kept of a row.
+/// A rectangle of a level's index space: first row, rows, first column, columns; and where it begins in a kept row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub r0: usize,
@@ -44,7 +44,7 @@ pub(super) struct Frame {
     arena: NonNull<u8>,
     size: usize,
     pub at: Vec<*mut u8>,
-    /// Room for a tile of elements as they are stored.
+    /// Room for a tile of elements in their storage type, before widening or after narrowing.
     raw: Vec<u64>,
 }
 
@@ -61,11 +61,11 @@ impl Drop for Frame {
 }
 
 thread_local! {
-    /// The thread's last frame. A task takes it out, so that one that rayon runs in the midst of another gets its own.
+    /// The thread's last frame. A task takes it out, because rayon may run another task on this thread before it ends.
     static FRAME: Cell<Option<Box<Frame>>> = const { Cell::new(None) };
 }
 
-/// Scratch beyond this is not kept between kernels.
+/// Bytes of scratch that a thread keeps between kernels at most: a judgement, so that 64 threads keep no more than 1 GiB.
 const KEPT: usize = 16 << 20;
 
 /// The frames of a kernel's tasks. One is there before the first task begins, and a task that gets none of its own
@@ -141,9 +141,9 @@ impl Frame {
             unsafe {
                 let bits = match fill.value {
                     FillValue::Bits(bits) => bits,
-                    // that there is such a scalar was seen when the program was bound
+                    // `Bound::new` has checked that there are so many scalars
                     FillValue::Scalar(n) => bound.run.bindings.scalars.get(n).copied().unwrap_or(0),
-                    FillValue::Place(n) => match program.places[n].convert {
+                    FillValue::Element(n) => match program.places[n].convert {
                         Some(widen) => {
                             let mut wide = 0u64;
                             let p = bound.at(n) as *const u8;
@@ -203,7 +203,7 @@ impl Frame {
                     StepKind::Load(place) => {
                         let mut at = self.load(bound, place, to, tile);
                         if let (Dst::KeepRow(_), true) = (step.dst, at != to) {
-                            // what is kept is found in its own place
+                            // the load was read in place, but a later pass looks for it in the kept row
                             std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
                             at = to;
                         }
@@ -219,7 +219,7 @@ impl Frame {
         }
     }
 
-    /// Where a tile of a load is: in memory, or gathered and widened into `to`.
+    /// Where the elements of a load's tile are: in memory if that will do, else packed and widened into `to`.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
@@ -337,7 +337,7 @@ impl Frame {
                     }
                 }
                 StepKind::Philox { word, key } => {
-                    // that there are such scalars was seen when the program was bound
+                    // `Bound::new` has checked that there are so many scalars
                     let key = key.map(|n| bound.run.bindings.scalars.get(n).copied().unwrap_or(0) as u32);
                     let index = self.at[step.args[0]] as *const u8;
                     let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
@@ -356,7 +356,7 @@ impl Frame {
     }
 }
 
-/// The element that an index means.
+/// The position that an index means by its mode; none if it is out of range, or the axis is empty.
 #[inline(always)]
 fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     if extent == 0 {
@@ -415,7 +415,7 @@ impl Indices {
         // SAFETY: *present* and *in range*: `resolve` gives only indices below the extent.
         unsafe {
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
-            // one index for all: a piece of a row, as it is
+            // equal indices take neighbouring elements of one row, which one strided copy moves
             let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
             let mut bad = None;
             for i in (0..n).step_by(each) {
@@ -464,7 +464,7 @@ impl Indices {
     /// # Safety
     /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // where indices differ, the first two mostly do
+        // compare two first: if indices differ, these mostly do, and the rest need not be read
         // SAFETY: *present*.
         unsafe {
             match self.compute.size() {

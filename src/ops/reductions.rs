@@ -1,4 +1,4 @@
-//! Reductions over axes, and what is made of them: means, spreads, softmax, norms.
+//! Reductions over axes, and what is made of them: means, variances, softmax, norms.
 
 use super::Loc;
 use crate::dtype::{DType, Scalar};
@@ -24,7 +24,7 @@ fn count(e: &Expr, axes: &AxesArg) -> usize {
     axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
 }
 
-/// Floats of at least 32 bits: what means and spreads work in.
+/// Floats of at least 32 bits: what means and variances work in.
 fn wide(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     let to = match e.0.dtype {
@@ -129,7 +129,7 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
 }
 
 /// Variance, or its root for `std`.
-fn spread(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let var = var_at(op, e, axes, correction, at);
     let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
     expanded(narrow(out, e, at), e, axes, at)
@@ -216,9 +216,9 @@ reductions! {
         expanded(binary(&arithmetic::divide, sum, count(e, axes) as f64, at), e, axes, at)
     };
     /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
-    var |e, axes, at| spread("var", e, axes, 0.0, at);
+    var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
     /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
-    std |e, axes, at| spread("std", e, axes, 0.0, at);
+    std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
     /// Whether any element along axes is true (not 0); false of nothing.
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Whether all elements along axes are true (not 0); true of nothing.
@@ -300,7 +300,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
-            Ok(spread("var", &e, &axes, correction, at))
+            Ok(variance_or_std("var", &e, &axes, correction, at))
         })
     }
 
@@ -312,7 +312,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
-            Ok(spread("std", &e, &axes, correction, at))
+            Ok(variance_or_std("std", &e, &axes, correction, at))
         })
     }
 
@@ -327,8 +327,8 @@ impl Expr {
             let x = wide(&e, at);
             let deviation = binary(&arithmetic::subtract, &x, mean_at("layer_norm", &x, &axes, at), at);
             let var = mean_at("layer_norm", &unary(&arithmetic::square, &deviation, at), &axes, at);
-            let spread = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
-            Ok(narrow(binary(&arithmetic::divide, deviation, spread, at), &e, at))
+            let scale = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
+            Ok(narrow(binary(&arithmetic::divide, deviation, scale, at), &e, at))
         })
     }
 

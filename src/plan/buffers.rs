@@ -1,5 +1,5 @@
-//! The buffers of a plan: temporaries that share memory when their last reader has run, and whether a target may be
-//! written in place.
+//! The buffers of a plan: temporaries share memory once their last reader has run; and whether a target may be written in
+//! place.
 
 use super::fuse::Planner;
 use crate::error::Result;
@@ -14,7 +14,7 @@ fn next_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A temporary that has no buffer yet.
+/// A temporary of the plan in the making. Several share one buffer if their kernels do not overlap in time.
 #[derive(Default)]
 struct Temp {
     bytes: usize,
@@ -23,12 +23,12 @@ struct Temp {
     slot: Option<u32>,
 }
 
-/// Buffers whose temporaries are dead, by size: a graph of a million nodes has many.
+/// Buffers that no later kernel reads, by size, so that finding one takes logarithmic time in a graph of a million nodes.
 #[derive(Default)]
 struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
-    /// The buffer whose size is nearest.
+    /// Takes the free buffer whose size is nearest, smaller or larger: a smaller one is made larger, which costs the difference.
     fn take(&mut self, bytes: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
         let above = self.0.range(bytes..).next().map(|(size, _)| *size);
@@ -47,14 +47,14 @@ impl Free {
 }
 
 impl Planner<'_> {
-    /// One more temporary, beside those of the stored nodes, which are numbered by node.
+    /// A further temporary, numbered after all nodes, because a stored node's temporary has the node's number.
     pub(super) fn temp(&self, bytes: usize) -> BufferRef {
         let mut temps = self.temps.borrow_mut();
         temps.push(bytes);
         BufferRef::Temp(self.count + temps.len() - 1)
     }
 
-    /// The plan's results.
+    /// The plan's outputs: dtype, shape and strides, of which the first are the target's where there is one.
     pub(super) fn results(&self, target: Option<&Layout>) -> Vec<Output> {
         (self.arena.roots.iter().enumerate())
             .map(|(i, r)| {
@@ -71,7 +71,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Buffers for temporaries, and the plan.
+    /// Gives temporaries their buffers and makes the plan; also whether its target may be written in place.
     pub(super) fn finish(
         &self,
         mut steps: Vec<Step>,
@@ -146,8 +146,8 @@ impl Planner<'_> {
         ))
     }
 
-    /// Whether the target may be written while it is read: it is stored by the last kernel only, element by element
-    /// from the same places.
+    /// Whether the target may be written while it is read. It may if the last kernel alone stores it, and reads of it for each
+    /// element only that element: then nothing is overwritten before it is read.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],

@@ -1,8 +1,8 @@
-//! Which nodes are stored, and which run inside a kernel that consumes them.
+//! Fusion: which nodes are stored, and which run inside a kernel that reads them.
 //!
-//! Stored are results, operands of matmul, sources of `take`, parts of `concat`, reductions that the consuming
-//! kernel cannot take in, and what would make a kernel too large. Kernels are found from the results down: a kernel
-//! tells which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
+//! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions that do not fit the index
+//! space of the kernel that reads them, and what would make a kernel too large. Kernels are found from the results down:
+//! each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
 use super::graph::{Arena, Call, PlanNode};
@@ -22,40 +22,40 @@ use std::rc::Rc;
 
 /// The planner's view of the graph.
 pub(super) struct Planner<'a> {
-    /// While the kernels are made, without the nodes that no further kernel reads.
+    /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
     pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first: further temporaries are numbered from here on.
+    /// Nodes that the arena had at first. A stored node's temporary has the node's number, further ones begin here.
     pub count: usize,
-    /// Bytes of each temporary that is no stored node's.
+    /// Bytes of each temporary that belongs to no stored node, such as partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
     /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
     /// order of its operands.
     pub strides: Vec<Strides>,
-    /// Nodes that must be in memory.
+    /// For each node, whether its value is written to memory, where other kernels load it.
     pub stored: Vec<bool>,
     pub uses: Vec<u32>,
-    /// A node that uses it, the last one.
+    /// The last of the nodes that use it: with one use, the only one.
     consumer: Vec<usize>,
-    /// Which result a node is.
+    /// Which of the plan's outputs a node is.
     pub outputs: HashMap<usize, usize>,
     /// The call of each result of a routine.
     pub calls: HashMap<usize, Call>,
-    /// What each kernel in the making writes its lists into before they are kept.
+    /// Lists that each draft grows and hands to the next.
     pub scratch: Cell<Scratch>,
     /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
     pub loops: Vec<bool>,
-    /// Steps of the search so far: tests hold how they grow with the graph.
+    /// Steps of the search so far. Tests hold that they grow linearly with the graph.
     pub work: Cell<u64>,
 }
 
-/// What becomes of one node that is stored. Elementwise kernels are made when it is known which nodes are stored: until
-/// then many are made in vain, and they may be large.
+/// A stored node with the kernels that compute it. An elementwise kernel is only kept once it is decided which nodes are
+/// stored, because until then the search makes many in vain, and they may be large.
 struct Stage {
     node: u32,
-    /// The steps, where one of them is no elementwise kernel.
+    /// The steps, if one of them is no elementwise kernel; else none, and they are made at the end.
     steps: Vec<Step>,
-    /// Nodes whose values the kernels compute, then those that they read from memory.
+    /// First `computed` nodes whose values the kernels compute, then those that they load.
     nodes: Box<[u32]>,
     computed: u32,
 }
@@ -73,7 +73,7 @@ impl Stage {
 /// A stage in the making.
 #[derive(Default)]
 pub(super) struct Making {
-    /// Whether it is decided which nodes are stored, and all steps are wanted.
+    /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
     decided: bool,
     pub steps: Vec<Step>,
     computes: Vec<u32>,
@@ -96,15 +96,15 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
             true => planner.stage(node, target, &mut making)?,
             false => making.steps = stage.steps,
         }
-        // results come first here, and the first of a stage's steps last
+        // the list is built from its end: results first, and the first step of a stage last
         steps.extend(making.steps.drain(..).rev());
         making.computes.clear();
         making.reads.clear();
         planner.forget(node);
     }
-    // operands come before their consumers
+    // now what is read is computed before its readers
     steps.reverse();
-    // a write has one result, and reads its target only where that is written
+    // kernels that write into a target stay apart: the check for writing in place asks that the last one alone does it
     if target.is_none() {
         steps = join(&planner, steps);
     }
@@ -112,11 +112,12 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     Ok((plan, in_place, planner.work.get()))
 }
 
-/// Who reads a stored value instead of computing it again.
+/// Which readers of a stored node load it from memory: only for those is an f16 rounded, so the interpreter must know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
+    /// All of them.
     Always,
-    /// Another kernel computes it too.
+    /// Some: another kernel computes it again, unrounded.
     ForSome,
 }
 
@@ -177,7 +178,7 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// An operand that is read from memory: itself, or what it is a view of.
+    /// Stores an operand that must be in memory. Of a view, what it is a view of: the reader applies the map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -222,19 +223,20 @@ impl<'a> Planner<'a> {
         }
         match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
-            // numbered by node until temporaries get their buffers
+            // the node's number stands for the temporary until `buffers.rs` gives temporaries their buffers
             None => BufferRef::Temp(node),
         }
     }
 
-    /// Cuts graphs whose kernels would have too many values or operands, or take too long to compile.
+    /// Stores nodes where a kernel would else be too large. A node lowers to three values at most (its own, a rounding for each
+    /// of two operands), hence `max_values / 3`. Two bindings are left for stores: a partial argmin has a value and a position.
     fn limit_sizes(&mut self) {
         let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        // a compiler takes long over few values where they are dear
+        // a few costly functions can take a driver's compiler longer than many sums; the CPU compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
             _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
@@ -271,6 +273,7 @@ impl<'a> Planner<'a> {
                 if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
+                // a GPU has room for 13 loads and 85 nodes, so a load is worth six or more nodes; 8 is near that
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
@@ -278,7 +281,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // what is stored is read, and nothing below it counts
+            // of a stored node only its load counts in kernels above it
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;
@@ -289,7 +292,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// All stored nodes, results first; what several kernels would compute at a cost is stored.
+    /// The stages of all stored nodes, results first. Nodes that several kernels would compute at a cost are stored, and the
+    /// search repeats. Four times is a judgement: chains settle in one or two, and what is left is computed twice, not wrong.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let mut stages = self.stages(target, vec![])?;
@@ -302,8 +306,7 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// The nodes that are stored so far, results first. Those of `before` that compute nothing which has been stored
-    /// since are as they would be made again.
+    /// The stages of the nodes stored so far, results first; those of `before` whose nodes are still as they were are kept.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];
@@ -312,7 +315,7 @@ impl<'a> Planner<'a> {
         let mut making = Making::default();
         self.took(self.count);
         for node in (0..self.count).rev() {
-            // both lists go down, and operands come before their consumers
+            // `before` is in descending order of nodes, as this loop is
             let old = before.next_if(|s| s.node as usize == node);
             let input = self.arena.nodes[node].op.role() == Role::Memory;
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
@@ -333,23 +336,23 @@ impl<'a> Planner<'a> {
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
-        // an output read by another kernel is stored by an earlier node, so it is in order too
+        // the order also holds for a result that another kernel reads: its node has the smaller number
         Ok(stages)
     }
 
-    /// Counts steps.
+    /// Counts steps of the search.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Bytes of a node's result. What does not fit any memory is refused where it is allocated.
+    /// Bytes of a node's result, saturating: an impossible number is refused where the memory is allocated.
     pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
         mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
     }
 
-    /// Gives back the memory of a node whose kernels are made, and of those after it: nothing reads them any more.
+    /// Frees a node whose kernels are made, and those after it. Shrinking by a sixteenth at least keeps the copying linear.
     fn forget(&mut self, node: usize) {
         let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
         arena.nodes.truncate(node);
@@ -362,11 +365,11 @@ impl<'a> Planner<'a> {
 
     fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
         let target = target.filter(|_| self.outputs.contains_key(&node));
-        // where in its buffer a target begins is bound when the plan runs
+        // offset 0: where in its buffer a target begins is a binding
         let strides = target.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
-        // a result that is an input is a copy of it
+        // a result that is an input is written as a copy: `buffer` would name the input itself
         let buffer = match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
@@ -391,9 +394,9 @@ impl<'a> Planner<'a> {
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // what is stored by several steps keeps them all: parts that are joined, and a routine's operands
+        // the steps of one `concat`, and those that store a routine's operands, are kept or made again together
         let whole = !matches!(arena.nodes[owner].op.role(), Role::Copy | Role::Routine);
-        // a matmul or a reduction that the node ends in gives the kernel its inner space; what cannot is stored
+        // try with the index space of a reduction or product that fuses; what does not fit it is stored, and tried again
         let mut rows = true;
         loop {
             let space = Space::find(self, node, owner, rows)?;
@@ -410,13 +413,13 @@ impl<'a> Planner<'a> {
                         draft.discard(self);
                     } else {
                         match shape::finish(self, draft) {
-                            // a row that spans more than a binding cannot be cut, but its steps can
+                            // a row kernel whose row spans more than a binding cannot be cut, but separate reductions can
                             Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
                                 rows = false;
                                 continue;
                             }
-                            // a list of its own size: there may be a million of them
+                            // moved, not appended, so that a million stages have lists without room to spare
                             kernels if making.steps.is_empty() && !making.decided => {
                                 making.steps = kernels?.into_iter().map(Step::Nest).collect();
                             }
@@ -426,7 +429,7 @@ impl<'a> Planner<'a> {
                     making.computes.extend(computes.iter().map(|c| *c as u32));
                     return Ok(());
                 }
-                // a reduction that does not fit this kernel's space gets its own
+                // a reduction that does not fit this kernel's index space is stored by a kernel of its own
                 Err(store) => {
                     let store = self.with_epilogue(store, owner);
                     if std::mem::replace(&mut self.stored[store], true) || making.decided {
@@ -438,7 +441,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A number, or in memory.
+    /// Whether a kernel has the node's value without computing it: a number, or memory.
     fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
@@ -453,8 +456,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Computed from reductions over the same axes of operands of the same shape as `reduction`: those run in its
-    /// kernel. Looks a few steps down.
+    /// Whether the node needs nothing but reductions that can run in the kernel of `reduction`: over the same axes of operands
+    /// of the same shape. Looks `steps` operations down, which bounds the search.
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
@@ -468,8 +471,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is computed from a reduction or a product alone and has as few elements belongs to its kernel, not to the
-    /// one that reads it: the last such node is the one to store.
+    /// Elementwise nodes that follow a reduction or product and have its size run as its epilogue. Gives the last of them, which
+    /// is stored instead. They may read reductions beside it up to 8 operations away: a judgement, twice what a norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;
@@ -486,12 +489,13 @@ impl<'a> Planner<'a> {
         node
     }
 
-    /// Marks costly nodes that several kernels compute; whether there was one.
+    /// Stores nodes that several kernels would compute at a cost of 8 additions (one `exp`) or more, about what it costs to
+    /// write an element and read it twice: a judgement. Gives whether there was one.
     fn store_shared(&mut self, stages: &[Stage]) -> bool {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
-        // for each node a stage that computes it, and whether another one does
+        // for each node: a stage that computes it, and whether another one does too
         let mut by = vec![(NONE, false); nodes.len()];
         for (i, s) in stages.iter().enumerate() {
             for c in s.computes() {
@@ -500,7 +504,7 @@ impl<'a> Planner<'a> {
                 *first = i as u32;
             }
         }
-        // the cost of recomputing a node with all that it fuses
+        // the cost of computing a node again with all that fuses into it; limited, because shared operands count again each time
         let mut weight = vec![0u32; nodes.len()];
         for (i, n) in nodes.iter().enumerate() {
             if by[i].0 != NONE {
@@ -509,7 +513,7 @@ impl<'a> Planner<'a> {
             }
         }
         let shared = |i: &usize| by[*i].1 && weight[*i] >= 8;
-        // of a chain of them the last is enough
+        // of a chain of shared nodes, storing the last spares all readers the rest
         let mut below = vec![false; nodes.len()];
         for i in (0..nodes.len()).filter(shared) {
             for a in &nodes[i].args {
@@ -524,7 +528,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Strides of an operand over the shape it broadcasts to.
+/// Strides of an operand over the shape that it broadcasts to: 0 along axes that it lacks or has with length 1.
 pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Strides {
     let shift = to.len() - shape.len();
     let mut out: Strides = smallvec![0; to.len()];
@@ -549,12 +553,12 @@ pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     out
 }
 
-/// Axes of a reduction's operand that stay.
+/// The axes of a reduction's operand that are not reduced.
 pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> Axes {
     (0..ndim).filter(|d| !axes.contains(d)).collect()
 }
 
-/// A dtype whose values move through copies without a change of any bit.
+/// Whether a copy of this dtype must move words instead of values: a float's NaN would lose its payload in arithmetic.
 pub(super) fn moves_raw(dtype: DType) -> bool {
     dtype.is_float()
 }

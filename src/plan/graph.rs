@@ -1,8 +1,8 @@
-//! From an expression to the plan's key and to the planner's arena.
+//! The plan's key, and the planner's arena, from an expression.
 //!
-//! One walk over the DAG, in topological order and without recursion, writes the key: everything that the plan
-//! depends on, and nothing else. Offsets of inputs and values of scalars are bindings, not part of it (which scalars
-//! are equal is). Only a key that was not seen before is made into an arena.
+//! One walk over the graph, operands first and without recursion, writes the key: everything that the plan depends on, and
+//! nothing else. The offsets of inputs and the values of scalars are bindings, which the key leaves out; which scalars are
+//! equal is part of it, because equal ones share a slot. The arena is made only if no plan is cached under the key.
 
 use super::Target;
 use crate::buffer::Buffer;
@@ -23,18 +23,18 @@ use std::rc::Rc;
 pub(super) struct PlanNode {
     pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
-    /// What is bound to it: the number of an input, of a run-time scalar, or of the three scalars of a generator; 0 where
-    /// there is none.
+    /// What is bound to it: the number of an input, the number of a run-time scalar, or those of a generator's three scalars
+    /// (seed low, seed high, stream). 0 where there is none.
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// Its number in the walk, and where it was written: of the first of the nodes that are equal.
+    /// Its number in the walk, by which a run finds the caller's line, and that line. Of equal nodes, those of the first.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
 
 impl PlanNode {
-    /// What makes two nodes equal.
+    /// What two nodes must have in common to be computed once.
     fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
         let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
@@ -70,14 +70,17 @@ pub(super) type Lines = SmallVec<[&'static Location<'static>; 8]>;
 /// The buffer and offset of each input; no buffer where it is the target's.
 pub(super) type Inputs = SmallVec<[(Option<Buffer>, usize); 4]>;
 
-/// Which node a pointer is: a list for small graphs, a map for large ones.
+/// Nodes up to which a list is used: it is four cache lines, which are searched faster than a hash is computed.
+const LISTED: usize = 16;
+
+/// The number of each node that the walk has met: in a list, or in a map for a larger graph, so that the walk stays linear.
 #[derive(Default)]
-struct Seen {
-    list: SmallVec<[(*const Node, u32); 16]>,
+struct NodeNumbers {
+    list: SmallVec<[(*const Node, u32); LISTED]>,
     map: HashMap<*const Node, u32, BuildHasherDefault<DefaultHasher>>,
 }
 
-impl Seen {
+impl NodeNumbers {
     fn get(&self, p: *const Node) -> Option<u32> {
         if self.map.is_empty() {
             self.list.iter().find(|(q, _)| *q == p).map(|(_, n)| *n)
@@ -86,7 +89,7 @@ impl Seen {
         }
     }
     fn insert(&mut self, p: *const Node, n: u32) {
-        if self.list.len() < 16 {
+        if self.list.len() < LISTED {
             self.list.push((p, n));
             return;
         }
@@ -97,8 +100,9 @@ impl Seen {
     }
 }
 
-/// The words of a plan's key. As a hasher it keeps all that it is given, so that equal keys come from equal values alone:
-/// the sequence of words of a value says where it ends.
+/// The words of a plan's key. It is a `Hasher` that keeps all it is given instead of mixing it, so that what derives `Hash`
+/// can be written to it. Two different expressions never have equal words, because each value's words say where it ends.
+/// 96 words are a graph of some eight nodes, which then needs no allocation.
 #[derive(Default)]
 struct Key(SmallVec<[u64; 96]>);
 
@@ -125,12 +129,12 @@ impl Hasher for Key {
         self.0.push(n as u64);
     }
     fn finish(&self) -> u64 {
-        // the words are what is wanted
+        // nobody asks this hasher for a hash: the cache reads the words
         0
     }
 }
 
-/// A stored array that a walk has met.
+/// A stored array that the walk has met.
 struct Input<'a> {
     buffer: &'a Buffer,
     shape: &'a Shape,
@@ -140,14 +144,14 @@ struct Input<'a> {
     aliased: Option<isize>,
 }
 
-/// The walk over an expression.
-pub(super) struct Walk<'a> {
+/// The walk that writes the key of an expression and collects its bindings.
+pub(super) struct KeyWriter<'a> {
     key: Key,
     nodes: SmallVec<[&'a Node; 8]>,
-    /// Operand numbers of all nodes, one after another; where each node's end.
+    /// The operand numbers of all nodes in one list, and where those of each node end in it.
     args: SmallVec<[u32; 16]>,
     args_end: SmallVec<[u32; 8]>,
-    /// The same for what is bound to them.
+    /// The slots of all nodes' bindings in one list, and where those of each node end in it.
     slots: SmallVec<[u32; 8]>,
     slots_end: SmallVec<[u32; 8]>,
     inputs: SmallVec<[Input<'a>; 4]>,
@@ -160,9 +164,9 @@ pub(super) struct Walk<'a> {
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
-impl<'a> Walk<'a> {
-    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<Walk<'a>> {
-        let mut w = Walk {
+impl<'a> KeyWriter<'a> {
+    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<KeyWriter<'a>> {
+        let mut w = KeyWriter {
             key: Key::default(),
             nodes: SmallVec::new(),
             args: SmallVec::new(),
@@ -174,9 +178,9 @@ impl<'a> Walk<'a> {
             roots: SmallVec::new(),
         };
         w.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
-        // the target's offset is bound, as those of inputs are
+        // where the target begins in its buffer is a binding, so that writing each row of an array takes one plan
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
-        let mut seen = Seen::default();
+        let mut seen = NodeNumbers::default();
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
             stack.push((&root.0, false));
@@ -199,7 +203,7 @@ impl<'a> Walk<'a> {
         Ok(w)
     }
 
-    /// The slot of a number; equal ones of one dtype share it, and that they do is structure.
+    /// The slot of a number. Equal numbers of one dtype share a slot, so that the planner sees that they are equal.
     fn scalar(&mut self, value: Scalar, dtype: DType) -> u32 {
         let entry = (dtype, value.bits(dtype));
         let recent = self.scalars.iter().rev().take(RECENT_SCALARS).position(|s| *s == entry);
@@ -212,7 +216,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The slot of a stored array.
+    /// The slot of a stored array; the same array met again shares it, and is read once.
     fn input(&mut self, input: Input<'a>) -> u32 {
         let same = |i: &Input<'_>| {
             i.buffer.same(input.buffer) && (i.offset, i.strides, i.shape) == (input.offset, input.strides, input.shape)
@@ -227,7 +231,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &Seen) -> Result<()> {
+    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
         for child in &node.args {
@@ -241,7 +245,7 @@ impl<'a> Walk<'a> {
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
                 let slot = self.input(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
                 self.slots.push(slot);
-                // where in the target an operand lies decides whether the write is in place
+                // whether a write is in place depends on where in the target the operand lies, so the plan does
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {
@@ -264,7 +268,7 @@ impl<'a> Walk<'a> {
         let counts = [node.shape.len(), self.args.len() - args, self.slots.len() - slots];
         let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
         self.key.write_u64(counts.iter().fold(dtype, |word, n| word << 16 | *n as u64));
-        // these lists have a few elements: to push them one by one is quicker than to extend by an iterator
+        // pushed one by one, because `extend` by an iterator is slower for the few elements that these lists have
         for n in &node.shape {
             self.key.write_usize(*n);
         }
@@ -290,7 +294,7 @@ impl<'a> Walk<'a> {
         &self.key.0
     }
 
-    /// Gives back the memory of a key that no plan is kept under.
+    /// Frees the words of a key that is too long for the cache, before the planner needs memory for the same large graph.
     pub fn forget_key(&mut self) {
         self.key = Key::default();
     }
@@ -336,7 +340,7 @@ impl<'a> Walk<'a> {
             let found = loop {
                 match known.get(&hash) {
                     Some(n) if arena.nodes[*n as usize].identity() == made.identity() => break *n as usize,
-                    // another node has this hash
+                    // a different node has this hash: try the next, as open addressing does
                     Some(_) => hash = hash.wrapping_add(1),
                     None => {
                         known.insert(hash, arena.nodes.len() as u32);

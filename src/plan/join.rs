@@ -4,8 +4,8 @@
 use super::fuse::Planner;
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step};
 
-/// How many kernels before one are looked at. Kernels that read the same array mostly stand near each other, and a graph of
-/// many nodes must be planned in linear time.
+/// How many of the kernels before one are tried as its host. A limit keeps planning linear in the graph; 16 is a judgement,
+/// since kernels that read the same array mostly stand near each other.
 const LOOK_BACK: usize = 16;
 
 /// Joins kernels where no bit changes by it and no limit is passed.
@@ -29,7 +29,8 @@ pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// The kernel that can take another one in: it runs no earlier than what that one reads is written.
+/// The number of the earlier step into whose kernel this one can be joined. It must stand after every step that writes what
+/// this one reads.
 fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;
@@ -38,7 +39,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
     let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
-    // a kernel with a further pass behind it must stay what it is
+    // a kernel whose further pass follows must keep its stores, which are that pass's loads
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
@@ -51,8 +52,8 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     })
 }
 
-/// Row kernels hold what they need of a row, and a second one would need as much again; a kernel that can meet a bad index
-/// says so for itself alone.
+/// Whether a kernel may be joined. Row kernels may not: two would hold two rows at once. A kernel that checks indices may not:
+/// if one fails, it must not keep another result from being written.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
@@ -68,7 +69,7 @@ fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
     a.loads.iter().any(|l| b.loads.contains(l) && moves(l))
 }
 
-/// Whether a load reads more than one element.
+/// Whether a load reads more than one element: to share a single one saves nothing.
 fn moves(load: &Load) -> bool {
     load.strides.iter().any(|s| *s != 0)
 }
@@ -90,7 +91,7 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
         && a.compile_cost().saturating_add(b.compile_cost()) <= p.caps.max_cost
 }
 
-/// Takes a kernel into another one: equal loads and values are one.
+/// Moves a kernel's loads, values and stores into its host, where equal loads and equal values become one.
 fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
     let Step::Nest(host) = &mut steps[host] else { return };
     let load_number: Vec<usize> = (kernel.loads.into_iter())

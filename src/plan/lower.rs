@@ -1,8 +1,8 @@
-//! One kernel's values: a walk down from a stored node to what is in memory.
+//! Lowering: the values of one kernel, by a walk down from the stored node to what is in memory.
 //!
-//! A [`Space`] is the kernel's index space and how the node's own index follows from it; a map (an affine [`View`])
-//! travels down with the walk and says which element of a node a kernel index needs. So views cost nothing, and a
-//! reduction fuses where its operand can be indexed by `outer × inner`.
+//! A [`Space`] is the kernel's index space, with the map from it to the node's own index. The walk takes a map (an affine
+//! [`View`]) along, which says which element of the current node a kernel index needs. So a view only changes the map and
+//! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
 
 use super::fuse::{Planner, broadcast_map, kept_axes};
 use crate::dtype::DType;
@@ -19,19 +19,21 @@ pub(super) struct Space {
     pub outer: usize,
     /// Lengths of the outer, then of the inner dimensions.
     pub dims: Shape,
-    /// From the space to the index of the node.
+    /// From an index of the space to the index of the node that the kernel stores.
     pub map: View,
-    /// The strides over the space of what is reduced, as it would be stored: they give the order of a reduction.
-    pub order: Strides,
+    /// The reduced operand's strides over the space, in its dense layout: they order the elements of a reduction, and so
+    /// decide its bits. 0 where nothing is reduced.
+    pub reduction_strides: Strides,
     pub lanes: Lanes,
-    /// Whether reductions may depend on each other and inner values be stored.
+    /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
     pub row: bool,
+    /// The product whose kernel this is.
     pub matmul: Option<usize>,
 }
 
 impl Space {
-    /// The space for the kernel of `node`: that of a matmul or of a reduction that it ends in, or its own. `rows` allows
-    /// row kernels.
+    /// The index space for the kernel of `node`. If a matmul or a reduction fuses into it, theirs; else the node's own shape.
+    /// `rows` allows row kernels.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
@@ -39,7 +41,7 @@ impl Space {
             outer: shape.len(),
             dims: shape.clone(),
             map: map.clone(),
-            order: smallvec![0; shape.len()],
+            reduction_strides: smallvec![0; shape.len()],
             lanes: Lanes::Inner,
             row: false,
             matmul: None,
@@ -63,7 +65,8 @@ impl Space {
                     let mut dims = shape.clone();
                     dims.push(k);
                     let map = widen(&View::identity(shape), 1, &dims);
-                    return Ok(Space { order: smallvec![0; dims.len()], dims, map, matmul: Some(n), ..own });
+                    let reduction_strides = smallvec![0; dims.len()];
+                    return Ok(Space { reduction_strides, dims, map, matmul: Some(n), ..own });
                 }
                 Role::Reduction => reductions.push((n, map)),
                 Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
@@ -92,7 +95,7 @@ impl Space {
         let n = shape.len();
         let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
-        // the node is one value per row, or one per element of the row
+        // axes that the reduction's result does not depend on: none if the node has one value a row, else those of the row
         let (dims, outer, to_node) = if free.is_empty() {
             let dims: Shape = shape.iter().chain(&lengths).copied().collect();
             let v = widen(&View::identity(shape), lengths.len(), &dims);
@@ -102,27 +105,27 @@ impl Space {
             if row != lengths {
                 return None;
             }
-            let order: SmallVec<[usize; 6]> =
+            let axes_in_order: SmallVec<[usize; 6]> =
                 (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
-            let dims: Shape = order.iter().map(|d| shape[*d]).collect();
+            let dims: Shape = axes_in_order.iter().map(|d| shape[*d]).collect();
             let mut v = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
-            for (k, d) in order.iter().enumerate() {
+            for (k, d) in axes_in_order.iter().enumerate() {
                 v.coef[d * n + k] = 1;
             }
             (dims, n - free.len(), v)
         };
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
-        let (mut order, lanes) = tree(p, arg, axes, &to_arg);
+        let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
-            // a position is counted in C order
-            order[outer..].copy_from_slice(&c_strides(&dims[outer..]));
+            // the first of equal elements wins in C order, so the elements must come in C order
+            reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
         let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
         if !free.is_empty() && !row {
             return None;
         }
-        Some(Space { outer, dims, map: to_node, order, lanes, row, matmul: None })
+        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, matmul: None })
     }
 }
 
@@ -147,10 +150,10 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
     false
 }
 
-/// In which order a reduction walks its operand: strides over the space, and whether lanes lie along the inner or the
-/// outer dimensions. As the operand would be stored, whether it is or not, and whole, whatever is read of the result:
-/// steps, broadcast axes and views do not count.
-fn tree(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
+/// The order in which a reduction combines its elements: its strides over the space, and along which dimensions its lanes
+/// run. It is that of the *whole* operand in its *dense* layout, even if the operand is fused or only part of the result is
+/// needed. Otherwise slicing or fusing would change the bits of a float sum.
+fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
     let long = (0..shape.len()).filter(|d| shape[*d] > 1);
@@ -159,20 +162,20 @@ fn tree(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides,
     (to_arg.apply(&dense, 0).0, lanes)
 }
 
-/// The inner dimensions, farthest first.
-fn inner_order(order: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
+/// The inner dimensions in the order of a reduction: that with the largest stride is the outermost loop.
+fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
     let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
-    inner.sort_by_key(|d| (Reverse(order[*d].unsigned_abs()), *d));
+    inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
     inner
 }
 
-/// Lengths of reduced axes as a kernel's inner dimensions: those of length 1 do not count, but one must be left.
+/// The inner dimensions of a reduction: its axes but those of length 1, yet at least one, or the kernel were elementwise.
 fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }
 }
 
-/// The same map from a space with `more` dimensions at its end.
+/// The same map from a space that has `more` dimensions at its end, on which the result does not depend.
 fn widen(map: &View, more: usize, dims: &[usize]) -> View {
     let (n, m) = (map.shape.len(), map.offset.len());
     let mut out = View { shape: dims.into(), offset: map.offset.clone(), coef: smallvec![0; m * (n + more)] };
@@ -205,7 +208,7 @@ pub(super) struct Draft {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    pub order: Strides,
+    pub reduction_strides: Strides,
     /// Nodes whose values the kernel computes.
     pub computes: Vec<usize>,
     pub name: &'static str,
@@ -218,13 +221,13 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// Values by node and map. A kernel has few, and a list of them is searched faster than a table is made.
+    /// The value of each node and map met so far. A kernel has few, and to search a list is faster than to fill a hash table.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether a reduction is below it.
+    /// For each value, whether it depends on a reduction of this kernel: then only a row kernel may reduce it again.
     reduced: Vec<bool>,
 }
 
-/// Lists that kernels in the making share, so that what is kept of each takes no more memory than it needs.
+/// Lists that grow while a kernel is made; kernels keep copies of exact size, since a plan may have a million of them.
 #[derive(Default)]
 pub(super) struct Scratch {
     loads: Vec<Load>,
@@ -234,7 +237,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// The lists of a draft, to keep; their memory stays here.
+    /// Replaces a draft's lists by copies of exact size, and takes the grown lists back for the next draft.
     pub fn keep(p: &Planner<'_>, loads: &mut Vec<Load>, values: &mut Vec<Value>) {
         let (all_loads, all_values) = (std::mem::take(loads), std::mem::take(values));
         let mut scratch = p.scratch.take();
@@ -245,11 +248,11 @@ impl Scratch {
     }
 }
 
-/// A node that has to be stored before this kernel can be made.
+/// A value, or the node that cannot run in this kernel and must be stored first.
 type Lowered<T> = std::result::Result<T, usize>;
 
 impl Draft {
-    /// Gives back the lists of a draft that is not kept.
+    /// Drops a draft that was only made to see what it reads: it is made again once it is decided what is stored.
     pub fn discard(self, p: &Planner<'_>) {
         let mut scratch = p.scratch.take();
         (scratch.loads, scratch.values) = (self.loads, self.values);
@@ -268,25 +271,24 @@ impl Draft {
             loads: vec![from],
             values: vec![Value { op: Op::Load(0), dtype: n.dtype, inner: false }],
             stores: vec![to],
-            order: smallvec![0; n.shape.len()],
+            reduction_strides: smallvec![0; n.shape.len()],
             computes: vec![],
             name: n.op.name(),
             node,
         }
     }
 
-    /// The kernel that computes `node` into `to`; or the node that must be stored first.
+    /// The kernel that computes `node` (for the stored node `owner`) into `to`; or the node that must be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
-        let inner: Shape = space.dims[space.outer..].into();
         let scratch = p.scratch.take();
         let draft = Draft {
             kind: KernelKind::Elementwise,
             outer: space.dims[..space.outer].into(),
-            inner,
+            inner: space.dims[space.outer..].into(),
             loads: scratch.loads,
             values: scratch.values,
             stores: Vec::with_capacity(1),
-            order: space.order.clone(),
+            reduction_strides: space.reduction_strides.clone(),
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
             node,
@@ -295,13 +297,13 @@ impl Draft {
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
-        // whether the node itself is at the inner level
+        // the node's value is at the inner level if its index depends on an inner dimension
         let columns = space.outer..space.dims.len();
         let width = space.dims.len();
         let inside = (0..space.map.offset.len()).any(|j| columns.clone().any(|k| space.map.coef[j * width + k] != 0));
         let mut value = l.lower(node, &space.map, inside)?;
         if inside && !l.draft.values[value].inner {
-            value = l.spread(value);
+            value = l.broadcast_inward(value);
         }
         let (mut strides, offset) = space.map.apply(&to.strides, to.offset);
         if !inside {
@@ -336,8 +338,8 @@ impl Lowering<'_> {
         self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
     }
 
-    /// An outer value at the inner level.
-    fn spread(&mut self, value: usize) -> usize {
+    /// The outer value as an inner one: the same element along the whole row.
+    fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
         self.push(Op::Ufunc(&arithmetic::positive, smallvec![value]), dtype, true, reduced)
@@ -351,13 +353,13 @@ impl Lowering<'_> {
         if exact { value } else { self.push(Op::Round(value), dtype, inner, reduced) }
     }
 
-    /// Whether strides over the space change along the inner dimensions.
+    /// Whether an operand with these strides changes along the inner dimensions, so that its load is at the inner level.
     fn is_inner(&self, strides: &[isize]) -> bool {
         self.space.matmul.is_none()
             && (self.space.outer..self.space.dims.len()).any(|d| strides[d] != 0 && self.space.dims[d] != 1)
     }
 
-    /// A load of a stored node, or of a view of one.
+    /// Where the elements of a stored node, or of a view of one, lie: buffer, strides over the space and offset.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
         let mut map = map.clone();
         while let NodeOp::View(v) = &self.p.arena.nodes[node].op
@@ -388,7 +390,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// The product that a matmul kernel starts with.
+    /// Puts the product that a matmul kernel starts with, and the loads of its two operands.
     fn dot(&mut self, node: usize) -> Lowered<()> {
         let (n, dims) = (&self.p.arena.nodes[node], self.space.dims.len());
         let (row, col, k) = (dims - 3, dims - 2, dims - 1);
@@ -410,7 +412,7 @@ impl Lowering<'_> {
             map.coef[(batch + 1) * dims + second] = 1;
             let place = self.resolve(*a, &map);
             let dtype = self.p.arena.nodes[*a].dtype;
-            // both operands have a load of their own, even when they are the same
+            // `Op::Dot` reads loads 0 and 1, so `x · x` has two loads too
             self.draft.loads.push(Load { buffer: place.0, dtype, strides: place.1, offset: place.2 });
         }
         self.draft.computes.push(node);
@@ -465,7 +467,7 @@ impl Lowering<'_> {
                 let mut args: SmallVec<[usize; 3]> = smallvec![];
                 for a in &n.args {
                     let shape = &p.arena.nodes[*a].shape;
-                    // most operands have the result's shape, and so its map
+                    // an operand of the result's shape has the result's map: the usual case makes no new one
                     let mut v = match *shape == n.shape && !shape.contains(&1) {
                         true => self.lower(*a, map, inside)?,
                         false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
@@ -487,7 +489,7 @@ impl Lowering<'_> {
             NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
-                // an astype to its own half-precision type is a rounding, and nothing else
+                // the value of a half may carry more bits than its type: integers and its own `astype` must see it rounded
                 if from.is_half() && (!n.dtype.is_float() || from == n.dtype) {
                     v = self.round(v);
                 }
@@ -519,13 +521,13 @@ impl Lowering<'_> {
                     base.offset[d] = map.offset[from];
                     base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
                 }
-                // the step along the axis: how far its unit vector is from the origin
+                // elements between neighbours along the taken axis: a view may have flipped it or given it a step
                 let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
                 let step = point(unit(s.shape.len(), *axis)) - point(smallvec![0; s.shape.len()]);
                 let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
                 let place = self.resolve(source, &base);
                 let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
-                // a gather's load is its own: its place alone is no element
+                // never share a gather's load with another value: without the index it addresses no element
                 self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
                 let load = self.draft.loads.len() - 1;
                 self.draft.computes.push(node);
@@ -550,12 +552,12 @@ impl Lowering<'_> {
                     return Err(node);
                 }
                 let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-                // the result must not depend on what else is in the kernel: its own order, or a kernel of its own
-                let walk = |order: &[isize]| inner_order(order, outer, dims);
-                let (own, lanes) = tree(p, arg, axes, &m);
+                // if the space walks in another order than this reduction's own, fusing would change its bits: it gets a kernel
+                let walk = |strides: &[isize]| inner_order(strides, outer, dims);
+                let (own, lanes) = reduction_order(p, arg, axes, &m);
                 let fits = match fold.order(n.dtype) {
-                    Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.order),
-                    Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.order),
+                    Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
+                    Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.reduction_strides),
                     Order::Any => true,
                 };
                 if !fits {
@@ -563,11 +565,11 @@ impl Lowering<'_> {
                 }
                 let mut v = self.lower(arg, &m, true)?;
                 if self.reduced[v] && !self.space.row {
-                    // the reduction below fits this space but must be finished before this one starts
+                    // a reduction below must be complete before this one starts, which takes a row kernel's passes
                     return Err(node);
                 }
                 if !self.draft.values[v].inner {
-                    v = self.spread(v);
+                    v = self.broadcast_inward(v);
                 }
                 self.draft.computes.push(node);
                 Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))

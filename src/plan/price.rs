@@ -1,4 +1,4 @@
-//! What a device can do of a graph, and what its nodes cost to run and to compile.
+//! Whether a device has the types and functions of a graph, and what its nodes cost to run and to compile.
 
 use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
@@ -7,7 +7,7 @@ use crate::expr::NodeOp;
 use crate::kernel::Caps;
 use std::panic::Location;
 
-/// Types and functions that the device does not have.
+/// Refuses a graph with a type or a function that the device does not have, before anything is planned.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
         let feature = match n.dtype.compute() {
@@ -34,7 +34,8 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
     Error::new(ErrorKind::Unsupported, op, detail, at)
 }
 
-/// The operation that a user asked for: the reduction whose operand or result a cast widens, or the node's own.
+/// The operation to name in an error. A cast that a reduction added to widen its operand is reported as the reduction, which
+/// is what the user wrote.
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
     let reduction = |i: usize| {
@@ -52,13 +53,14 @@ fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
     n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
 }
 
-/// What an evaluation of the node costs, in simple operations.
+/// What computing an element of the node costs, in additions. `fuse.rs` stores what costs 8 or more instead of computing it
+/// twice: a gather is a read at a random place, and Philox ten rounds of multiplications.
 pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost,
         NodeOp::Cast => 1,
         NodeOp::Take { .. } | NodeOp::Philox { .. } => 8,
-        // read, or free, or never computed twice
+        // in memory, free, or always stored, so that no kernel computes it again
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -73,7 +75,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
     }
 }
 
-/// What compiling it costs, in additions.
+/// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds are as much as a polynomial.
 pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),

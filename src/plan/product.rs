@@ -1,5 +1,5 @@
-//! A matrix product for a backend whose product reads and writes memory as it is: operands of another type or order are
-//! copied first, and what follows the product is a kernel of its own.
+//! A matrix product for the CPU, whose product loops neither convert nor compute anything else: operands of another type or
+//! order are copied first, and an epilogue is a kernel of its own.
 
 use crate::dtype::{Compute, DType};
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
@@ -11,13 +11,13 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
     let wanted = storage(dtype.compute());
-    // the floats' product takes any strides; that of integers reads and writes rows of n
+    // the `gemm` crate takes any strides for floats; the integers' own loops need unit strides along n
     let any_strides = dtype.is_float();
     let mut passes = vec![];
     let mut product = kernel.clone();
     product.values.truncate(1);
     product.loads.truncate(2);
-    // loads[0] has no columns, loads[1] no rows
+    // load 0 is m × k and lacks the axis of n, load 1 is k × n and lacks that of m
     for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
         let by_rows = operand == 1 && !any_strides;
         if let Some(copy) = copied(temp, &kernel, operand, absent, wanted, by_rows) {
@@ -57,7 +57,7 @@ fn storage(compute: Compute) -> DType {
     }
 }
 
-/// What follows a product that has been stored, as an elementwise kernel.
+/// The epilogue as an elementwise kernel that loads the stored product.
 fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let rank = kernel.outer.len();
     kernel.kind = KernelKind::Elementwise;
@@ -67,7 +67,7 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     for v in &mut kernel.values {
         v.inner = false;
     }
-    // an operand that the epilogue does not read again is no part of it
+    // only loads that the epilogue itself reads: strides of the product's own operands go on over k, which it has not
     let mut number = vec![usize::MAX; kernel.loads.len()];
     let mut loads = vec![];
     for v in &mut kernel.values {
@@ -85,8 +85,8 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     kernel
 }
 
-/// A kernel that copies an operand to the product's type and order, and the load that the product makes of the copy; none
-/// where the product reads the operand as it lies. `absent` is the axis of m or n that the operand does not have.
+/// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if
+/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks.
 fn copied(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
@@ -98,7 +98,7 @@ fn copied(
     let (load, rank) = (&kernel.loads[operand], kernel.outer.len());
     let k = kernel.inner_size();
     let along_k = one_step(&kernel.inner, &load.strides[rank..]);
-    // over batch axes and the operand's own axis
+    // the copy runs over the batch axes, the operand's own m or n, and k
     let own = if absent == rank - 2 { rank - 1 } else { rank - 2 };
     let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own]]).collect();
     let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own]]).collect();
@@ -107,7 +107,7 @@ fn copied(
     if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !loose {
         return None;
     }
-    // without the batch axes along which nothing changes, and k axis by axis
+    // a batch axis along which the operand repeats is copied once; k may be several axes, which the copy makes one
     for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
         if *s == 0 {
             *d = 1;
@@ -123,7 +123,7 @@ fn copied(
         to[rank - 1..].iter_mut().for_each(|t| *t *= n);
     }
     let buffer = temp(product(&dims).saturating_mul(wanted.size()));
-    // what the product reads: nothing changes along axes of length 1
+    // strides of the copy as the product reads it: 0 along axes of length 1, which may stand for a repeated batch
     let mut strides: Strides = SmallVec::from_elem(0, rank);
     for d in (0..rank - 1).filter(|d| dims[*d] != 1) {
         strides[if d == rank - 2 { own } else { d }] = to[d];
@@ -149,7 +149,7 @@ fn copied(
     Some((copy, Load { buffer, dtype: wanted, strides, offset: 0 }))
 }
 
-/// Whether one step serves all axes of a walk.
+/// Whether several axes, walked in C order, are one axis with a constant step, as the product needs k to be.
 fn one_step(dims: &[usize], strides: &[isize]) -> bool {
     let mut expected = None;
     for (n, s) in dims.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {

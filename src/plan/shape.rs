@@ -12,10 +12,10 @@ use crate::ufunc::{Gives, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The kernels of a draft, ready to run.
+/// The kernels of a draft, with their dimensions ordered and merged, long reductions split and windows cut.
 pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
-    order(&mut draft);
+    order_dimensions(&mut draft);
     let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
     Scratch::keep(p, &mut draft.loads, &mut draft.values);
     let mut kernel = Kernel {
@@ -41,11 +41,12 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
-        // the elements of one result may lie further apart than a binding reaches: fewer of them at a time
+        // if the elements of one result lie further apart than a binding reaches, split into chunks of a quarter, and so on: a
+        // smaller factor plans more often, a larger one makes chunks that are shorter than need be
         let splits = length > 1;
         let mut kernels = split(p, kernel.clone(), chunk);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
-            // after the split: where a reduction is split must not depend on strides
+            // only after the split: merged dimensions depend on strides, and strides must not move a split, which decides bits
             collapse(k);
             k.continues = i > 0;
             windows(p, k, splits).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
@@ -58,10 +59,10 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     }
 }
 
-/// A kernel that only moves values moves their bits, so that a NaN keeps its payload.
+/// Makes a kernel that only moves floats move their words as integers, because arithmetic would lose a NaN's payload.
 fn move_raw(draft: &mut Draft) {
     let moves = |v: &Value| match &v.op {
-        // the arithmetic of indices and conditions
+        // indices and conditions may be computed as they like: they are no floats
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
         Op::Ufunc(row, _) => row.properties.moves_bits,
@@ -70,9 +71,9 @@ fn move_raw(draft: &mut Draft) {
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
         return;
     }
-    // a choice by a float's value, or any other use of it, is no move
+    // a kernel that reads a float's value (compares, casts or rounds it) cannot have it as an integer
     let uses_float = draft.values.iter().any(|v| match &v.op {
-        // comparisons of the indices of a gather are none
+        // comparisons of integers, as of the indices of a gather, read no float
         Op::Ufunc(row, args) => {
             (!moves_raw(v.dtype) || row.properties.rounds_first)
                 && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
@@ -83,7 +84,7 @@ fn move_raw(draft: &mut Draft) {
     if uses_float {
         return;
     }
-    // 64-bit floats stay: a device may have them without 64-bit integers
+    // f64 stays f64: a device may have it without 64-bit integers
     let raw = |d: &mut DType| {
         if moves_raw(*d) && *d != DType::F64 {
             *d = d.raw();
@@ -94,7 +95,7 @@ fn move_raw(draft: &mut Draft) {
     draft.stores.iter_mut().for_each(|s| raw(&mut s.dtype));
 }
 
-/// All stride vectors of a kernel: loads, stores and indices. Those of outer stores are shorter.
+/// The strides of all loads, stores and indices of a kernel. Those of a store at the outer level have no inner dimensions.
 fn stride_vectors<'a>(
     loads: &'a mut [Load],
     stores: &'a mut [Store],
@@ -107,8 +108,8 @@ fn stride_vectors<'a>(
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
 
-/// Puts the dimensions in the order in which memory is walked.
-fn order(draft: &mut Draft) {
+/// Orders the dimensions: those of a reduction by its own order, which decides its bits; the others as the result lies.
+fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
         let mut dims: SmallVec<[usize; 6]> = range.collect();
@@ -118,12 +119,12 @@ fn order(draft: &mut Draft) {
     let store = draft.stores[0].strides.clone();
     let outer = match draft.kind {
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
-        KernelKind::Reduce(_) => by(&draft.order, 0..o),
+        KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
         KernelKind::Matmul => (0..o).collect(),
     };
     let inner = match draft.kind {
         KernelKind::Matmul => (o..n).collect(),
-        _ => by(&draft.order, o..n),
+        _ => by(&draft.reduction_strides, o..n),
     };
     let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();
     let dims: Shape = draft.outer.iter().chain(&draft.inner).copied().collect();
@@ -134,10 +135,11 @@ fn order(draft: &mut Draft) {
     }
 }
 
-/// Drops dimensions of length 1 and merges neighbours that all operands walk as one.
+/// Drops dimensions of length 1, and merges neighbours where every operand's step along the first is its whole walk along the
+/// second. Fewer dimensions are less index arithmetic.
 fn collapse(k: &mut Kernel) {
     let o = k.outer.len();
-    // m and n of a matmul stay as they are
+    // m and n of a matmul stay, because its executor expects two axes; k stays for the same reason
     let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };
     let mut dims: Vec<usize> = k.outer.iter().chain(&k.inner).copied().collect();
     let mut outer = o;
@@ -159,7 +161,7 @@ fn collapse(k: &mut Kernel) {
         let gone = if dims[d] == 1 && !last_inner {
             true
         } else if d + 1 < dims.len() && d + 1 != outer && !fixed.contains(&(d + 1)) {
-            // the merged dimension takes the place of the second
+            // the merged dimension keeps the stride of the second
             let merges = vectors().all(|s| {
                 let same = |a: isize, b: isize| mutant!(collapse_ignores_sign, a.abs() == b.abs(), a == b);
                 s.len() <= d + 1 || same(s[d], s[d + 1] * dims[d + 1] as isize)
@@ -185,8 +187,8 @@ fn collapse(k: &mut Kernel) {
     k.inner = dims[outer..].into();
 }
 
-/// Splits a reduction that is longer than one kernel takes: partial results over chunks, then a reduction of those.
-/// `chunk` is the most elements of a chunk where memory and not the kernel is the limit.
+/// Splits a reduction that is longer than `Caps::max_reduce`: kernels for the partial results of its chunks, then a reduction
+/// of those. `chunk` limits the length further where one binding does not reach all elements.
 fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let most = p.caps.max_reduce;
     let KernelKind::Reduce(mut lanes) = k.kind else { return vec![k] };
@@ -195,11 +197,11 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
         return vec![k];
     }
     if chunk.is_some() {
-        // the partial results of one result lie side by side, so that the next pass can be cut anywhere
+        // the partial results of each result are neighbours, so that windows can cut the next pass between any two results
         lanes = Lanes::Inner;
     }
     let o = k.outer.len();
-    // whole leading dimensions go outside until a part of the next one fits
+    // leading inner dimensions become outer ones until a part of the next dimension fits the limit
     let mut moved = 0;
     let rest = |moved: usize| k.inner[moved + 1..].iter().product::<usize>();
     while rest(moved) > limit {
@@ -207,13 +209,13 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     }
     let along = k.inner[moved];
     let longest = (limit / rest(moved).max(1)).clamp(1, along);
-    // a length that leaves no shorter last chunk, if there is one that is not much smaller
+    // a length that divides the dimension saves the kernel of a shorter last chunk; 4,096 are tried, to bound planning time
     let chunk = (longest.div_ceil(2)..=longest).rev().take(4096).find(|c| along.is_multiple_of(*c)).unwrap_or(longest);
     let chunks = along.div_ceil(chunk);
     let outside: usize = k.inner[..moved].iter().product();
     let total = outside * chunks;
 
-    // the values that the reductions need, and what is stored of each
+    // the values that the reductions depend on: the first pass computes them
     let mut needed = vec![false; k.values.len()];
     for (i, v) in k.values.iter().enumerate().rev() {
         if needed[i] || matches!(v.op, Op::Reduce(..)) {
@@ -224,13 +226,13 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     }
     let reductions: Vec<usize> = (0..k.values.len()).filter(|i| matches!(k.values[*i].op, Op::Reduce(..))).collect();
 
-    // first pass, over [outer.., moved.., chunks] × [chunk, rest..]; a shorter last chunk has a kernel of its own
+    // first pass: kernels over [outer.., moved.., chunks] × [chunk, rest..]; a shorter last chunk has a kernel of its own
     let mut kernels = Vec::new();
     let whole = along / chunk;
-    // half-precision partial results are not rounded
+    // partial results of f16 and bf16 are stored as f32, so that only the final result is rounded
     let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, most[1] == 256, false));
     let wide = |d: DType| if d.is_half() && !kept { DType::F32 } else { d };
-    // what is stored of each reduction: a position has the value there beside it
+    // temporaries of each reduction: one that gives a position stores the value found there too, to compare by in pass two
     let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
     let partials: Vec<SmallVec<[(BufferRef, DType); 2]>> = (reductions.iter())
         .map(|r| match k.values[*r].op {
@@ -248,7 +250,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
         pass.outer.extend(k.inner[..moved].iter().copied());
         pass.outer.push(count);
         pass.inner = std::iter::once(length).chain(k.inner[moved + 1..].iter().copied()).collect();
-        let spread = |s: &Strides, offset: isize| -> (Strides, isize) {
+        let over_chunks = |s: &Strides, offset: isize| -> (Strides, isize) {
             let mut out: Strides = s[..o + moved].into();
             out.push(s[o + moved] * chunk as isize);
             out.extend(s[o + moved..].iter().copied());
@@ -256,12 +258,12 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
         };
         pass.loads = (k.loads.iter())
             .map(|l| {
-                let (strides, offset) = spread(&l.strides, l.offset);
+                let (strides, offset) = over_chunks(&l.strides, l.offset);
                 Load { strides, offset, ..l.clone() }
             })
             .collect();
         let mut number = vec![usize::MAX; k.values.len()];
-        // a chunk's place among all partial results: outer-lane reductions keep outer fastest
+        // strides of the partial results: the second pass reads neighbours along its lanes, so outer lanes keep `outer` fastest
         let place = || -> (Strides, isize) {
             let chunk_dims: Shape = k.inner[..moved].iter().copied().chain([chunks]).collect();
             let (c, n) = (c_strides(&chunk_dims), k.outer_size() as isize);
@@ -286,7 +288,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
             }
             let mut v = v.clone();
             if let Op::Index { strides, offset } = &mut v.op {
-                let (s, at) = spread(strides, *offset as isize);
+                let (s, at) = over_chunks(strides, *offset as isize);
                 (**strides, *offset) = (s, at as i64);
             }
             v.op.map_operands(|a| number[a]);
@@ -315,7 +317,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
                     let best = pass.values.len() - 1;
                     pass.values.push(Value { op: Op::Reduce(fold, arg), dtype: DType::I32, inner: false });
                     let within = pass.values.len() - 1;
-                    // the first position of the chunk in the whole reduction
+                    // the position in the whole reduction at which the chunk begins is added to that within it
                     let steps = c_strides(&k.inner);
                     let mut strides: Strides = smallvec![0; o];
                     strides.extend(steps[..moved].iter().copied());
@@ -340,7 +342,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
         kernels.push(pass);
     }
 
-    // second pass, over the partial results; everything else is its epilogue
+    // second pass: reduces the partial results, and runs the kernel's outer values and stores as its epilogue
     let kind = KernelKind::Reduce(lanes);
     let mut last =
         Kernel { kind, inner: smallvec![total], loads: vec![], values: vec![], windows: vec![], ..k.clone() };
@@ -401,7 +403,7 @@ fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     kernels
 }
 
-/// Only the loads that values use, renumbered.
+/// The loads that values use, with the values' numbers changed to match: an unused one would take a binding.
 fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];
@@ -416,11 +418,12 @@ fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     out
 }
 
-/// The most dispatches of one kernel.
+/// The most dispatches of one kernel: recording so many takes some 65 ms, and more are a sign of limits that make no sense.
 const MAX_WINDOWS: usize = 1 << 16;
 
-/// Cuts the outer space until each operand of each part fits a binding. `splits`: a kernel that can be split instead
-/// takes no more windows than there are bindings' worth of memory, by and large.
+/// Cuts the outer space into windows until each operand of each fits a binding. If the kernel could be split into shorter
+/// reductions instead (`splits`), gives up after eight windows for each binding's worth of memory: halving makes up to two
+/// along each of three axes, and more says that the elements lie far apart, which windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
@@ -434,14 +437,14 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
             }
-            // most kernels have one window, and a graph may have a million of kernels
+            // one window is the usual case, and a plan may have a million kernels: no room to spare
             if todo.is_empty() && k.windows.is_empty() {
                 k.windows.reserve_exact(1);
             }
             k.windows.push(w);
             continue;
         };
-        // halve the dimension along which the operand reaches furthest: others would be cut to single elements in vain
+        // halve the dimension along which the operand reaches furthest: cutting another would not make it reach less
         let fixed = if k.kind == KernelKind::Matmul { 2 } else { 0 };
         let reach = |d: &usize| (w.shape[*d] as u64 - 1).saturating_mul(strides[*d].unsigned_abs() as u64);
         let cuttable = (0..w.shape.len().saturating_sub(fixed)).filter(|d| w.shape[*d] > 1);
@@ -451,7 +454,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
             return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
         };
         let (mut a, mut b) = (w.clone(), w);
-        // halves on a multiple of four, so that packed words are not shared
+        // a multiple of four elements, so that two windows never write the same word of packed 8-bit types
         let half = a.shape[d].div_ceil(2);
         let half =
             if half >= mutant!(windows_not_rounded_to_4, usize::MAX, 4) { half.next_multiple_of(4) } else { half };
@@ -464,14 +467,15 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     Ok(())
 }
 
-/// An operand of a window that is larger than a binding, with the bytes that it spans and its strides.
+/// The operand of a window that spans most, with its bytes and strides, if it spans more than a binding or the window has
+/// more indices than a dispatch.
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
-    // room for the alignment of the binding's start
+    // a binding starts up to 256 bytes before its operand (`storage_alignment` in `gpu/`) and ends on a whole word: 512 is ample
     let limit = p.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512));
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
-        // offsets are at run time; what counts is how far apart the elements are
+        // offsets are bound at run time, and a binding can start anywhere: what counts is how far the elements lie apart
         let reach: u64 = extents
             .iter()
             .zip(strides)

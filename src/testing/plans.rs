@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 pub use crate::kernel::Caps;
 use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
-use crate::plan::{self, Planned};
+use crate::plan::{self, PlannedRun};
 
 /// A CPU with the planner's limits of a small GPU.
 ///
@@ -130,7 +130,7 @@ pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
     Ok(plan_on(expression, caps.clone())?.plan.plan.nests().map(Kernel::compile_cost).collect())
 }
 
-fn plan_on(expression: &Expr, caps: Caps) -> Result<Planned> {
+fn plan_on(expression: &Expr, caps: Caps) -> Result<PlannedRun> {
     expression.checked()?;
     plan::plan(&[plan::computed(expression).0], None, &NumberedCaps::new(caps))
 }
