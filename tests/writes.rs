@@ -449,8 +449,8 @@ fn casts_are_same_kind(d: &Device) {
     assert!(u.assign(full((), 1, I32)).is_err(), "an i32 array of no axes into u8");
 }
 
-/// A reshape that no view of the target can say is computed beside it, with all that it is made of.
 fn a_reshape_into_gaps(d: &Device) {
+    // no view of the target can say the reshape: it is computed beside it, with all that it is made of
     let y = put(d, (0..12).collect::<Vec<i32>>(), &[6, 2]);
     let mut t = put(d, vec![-1i32; 24], &[3, 8]);
     t.slice_mut(s![.., ..4]).assign((&y + 1).reshape([3, 4])).unwrap();
