@@ -12,7 +12,7 @@
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
-//! | `routines.rs` | the list of routines, and what each is given; a file for each: `bincount.rs` |
+//! | `routines.rs` | the list of routines; `operands.rs` what each is given; a file for each: `bincount.rs` |
 
 mod arena;
 mod assign;
@@ -23,6 +23,7 @@ mod elementwise;
 mod fold;
 mod matmul;
 mod memory;
+mod operands;
 mod philox;
 mod prepared;
 mod program;

@@ -158,7 +158,9 @@ list! {
     random_streams_alike, "16 random", "accuracy joins_and_generators", "two draws take the same stream";
     refused_memory_stays_counted, "12 leaks", "operations found::planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
+    routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
+    scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
     shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";

@@ -152,7 +152,7 @@ fn prints_plans() -> bool {
 
 /// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
 fn is_whole(role: Role) -> bool {
-    matches!(role, Role::Product | Role::Copy | Role::Routine)
+    matches!(role, Role::Product | Role::Whole)
 }
 
 /// The part of an expression that must be computed, and the view of its result that the expression is.

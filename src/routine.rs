@@ -106,10 +106,16 @@ pub(crate) struct Routine {
     pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,
 }
 
-// A row is what its name says: names are the table's keys.
+impl Routine {
+    /// What identifies the row: its name, which no other row has. An address would not do, since one row may have several.
+    fn key(&self) -> &'static str {
+        self.name
+    }
+}
+
 impl PartialEq for Routine {
     fn eq(&self, other: &Routine) -> bool {
-        self.name == other.name
+        self.key() == other.key()
     }
 }
 
@@ -117,7 +123,7 @@ impl Eq for Routine {}
 
 impl Hash for Routine {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
+        self.key().hash(state);
     }
 }
 

@@ -150,7 +150,7 @@ fn sizes(d: &Device) {
     if !has(d, I64) {
         return;
     }
-    for (n, length) in [(0, 0), (0, 4), (1, 1), (255, 3), (256, 300), (257, 2), (70_000, 70_000), (300_000, 17)] {
+    for (n, length) in [(0, 0), (0, 4), (1, 1), (255, 3), (256, 300), (257, 2), (70_000, 70_000), (300_000, 17), (400_000, 5)] {
         let v = values(n, length.max(1));
         let x = put(d, v.iter().map(|v| *v as u32).collect::<Vec<_>>(), &[n]);
         same(&x.bincount(length), &counts(v, length));

@@ -449,6 +449,17 @@ fn casts_are_same_kind(d: &Device) {
     assert!(u.assign(full((), 1, I32)).is_err(), "an i32 array of no axes into u8");
 }
 
+fn a_reshape_into_gaps(d: &Device) {
+    // no view of the target can say the reshape: it is computed beside it, with all that it is made of
+    let y = put(d, (0..12).collect::<Vec<i32>>(), &[6, 2]);
+    let mut t = put(d, vec![-1i32; 24], &[3, 8]);
+    t.slice_mut(s![.., ..4]).assign((&y + 1).reshape([3, 4])).unwrap();
+    same(&t.slice(s![.., ..4]), &(1..13).collect::<Vec<i32>>());
+    t.slice_mut(s![.., ..4]).assign((&y + 1).t().reshape([3, 4])).unwrap();
+    same(&t.slice(s![.., ..4]), &[1, 3, 5, 7, 9, 11, 2, 4, 6, 8, 10, 12]);
+    same(&t.slice(s![.., 4..]), &[-1; 12]);
+}
+
 fn a_failed_write_changes_nothing(d: &Device) {
     // another test's read would take the late error
     let d = &own(d);

@@ -1,7 +1,7 @@
 //! `bincount` on the CPU: threads count into tables of their own, which are then added up. Sums of integers do not
 //! depend on their order, so the counts are the same for any number of threads and tables.
 
-use super::routines::{Operands, Refused, each_chunk};
+use super::operands::{Operands, Refused, each_chunk};
 use crate::dtype::{DType, Element};
 
 /// Counts that one task adds up.

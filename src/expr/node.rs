@@ -98,8 +98,7 @@ impl NodeOp {
             NodeOp::Take { .. } => Role::Gather,
             NodeOp::Reduce(..) => Role::Reduction,
             NodeOp::Matmul => Role::Product,
-            NodeOp::Reshape | NodeOp::Concat { .. } => Role::Copy,
-            NodeOp::Routine { .. } => Role::Routine,
+            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Routine { .. } => Role::Whole,
         }
     }
 
@@ -153,10 +152,8 @@ pub(crate) enum Role {
     Reduction,
     /// A matrix product of operands in memory: gives a kernel its inner space.
     Product,
-    /// Always written to memory, by copies.
-    Copy,
-    /// Always written to memory, by a step of its own, from operands that are whole in memory.
-    Routine,
+    /// Always computed whole, into memory: by copies, or by a routine.
+    Whole,
 }
 
 impl Role {
@@ -181,9 +178,7 @@ impl Role {
             | Role::Elementwise
             | Role::View
             | Role::Reduction
-            | Role::Copy
-            // the planner decides which operands it computes into the memory that the routine reads
-            | Role::Routine => false,
+            | Role::Whole => false,
         }
     }
 }

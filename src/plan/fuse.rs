@@ -171,8 +171,7 @@ impl<'a> Planner<'a> {
             for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
                 p.store_operand(*a);
             }
-            p.stored[i] |=
-                matches!(role, Role::Memory | Role::Copy | Role::Routine) || role == Role::Product && p.uses[i] > 1;
+            p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
         }
         p.limit_sizes();
         p
@@ -381,7 +380,7 @@ impl<'a> Planner<'a> {
         if n.op == NodeOp::Reshape {
             return self.reshaped(node, to, making);
         }
-        if n.op.role() == Role::Routine {
+        if matches!(n.op, NodeOp::Routine { .. }) {
             return self.routine(node, target.map(|_| to), making);
         }
         self.kernels(node, node, to, making)
@@ -395,7 +394,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         }
         // the steps of one `concat`, and those that store a routine's operands, are kept or made again together
-        let whole = !matches!(arena.nodes[owner].op.role(), Role::Copy | Role::Routine);
+        let whole = !matches!(arena.nodes[owner].op.role(), Role::Whole);
         // try with the index space of a reduction or product that fuses; what does not fit it is stored, and tried again
         let mut rows = true;
         loop {
@@ -446,13 +445,9 @@ impl<'a> Planner<'a> {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
             Role::View => self.is_at_hand(self.arena.nodes[node].args[0]),
-            Role::Generator
-            | Role::Elementwise
-            | Role::Gather
-            | Role::Reduction
-            | Role::Product
-            | Role::Copy
-            | Role::Routine => self.stored[node],
+            Role::Generator | Role::Elementwise | Role::Gather | Role::Reduction | Role::Product | Role::Whole => {
+                self.stored[node]
+            }
         }
     }
 

@@ -74,13 +74,7 @@ impl Space {
                     let children = a.args.iter().rev();
                     stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
                 }
-                Role::Product
-                | Role::Memory
-                | Role::Constant
-                | Role::Generator
-                | Role::Gather
-                | Role::Copy
-                | Role::Routine => {}
+                Role::Product | Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}
             }
         }
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
@@ -454,12 +448,8 @@ impl Lowering<'_> {
                 let (strides, offset) = map.apply(&c_strides(&n.shape), 0);
                 let inner = self.is_inner(&strides);
                 self.draft.computes.push(node);
-                let index = self.push(
-                    Op::Index { strides: Box::new(strides), offset: offset as i64 },
-                    DType::U32,
-                    inner,
-                    false,
-                );
+                let index = Op::Index { strides: Box::new(strides), offset: offset as i64 };
+                let index = self.push(index, DType::U32, inner, false);
                 Ok(self.push(Op::Philox { index, word: *word, slots }, DType::U32, inner, false))
             }
             NodeOp::Ufunc(row) => {
@@ -574,12 +564,8 @@ impl Lowering<'_> {
                 self.draft.computes.push(node);
                 Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))
             }
-            NodeOp::Stored(_)
-            | NodeOp::Reshape
-            | NodeOp::Matmul
-            | NodeOp::Concat { .. }
-            | NodeOp::Routine { .. }
-            | NodeOp::Failed => Err(node),
+            NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul => Err(node),
+            NodeOp::Concat { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
         }
     }
 }

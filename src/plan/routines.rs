@@ -92,7 +92,8 @@ impl Planner<'_> {
     /// An operand, dense and in C order: where it is stored, if it is so there, else computed into a temporary.
     fn whole_operand(&mut self, operand: usize, owner: usize, dtype: DType, making: &mut Making) -> Result<BufferRef> {
         let shape = self.arena.nodes[operand].shape.clone();
-        if self.stored[operand] && layout::is_c_contiguous(&shape, &self.stored_strides(operand)) {
+        let is_dense = layout::is_c_contiguous(&shape, &self.stored_strides(operand));
+        if self.stored[operand] && mutant!(routine_reads_any_strides, true, is_dense) {
             let buffer = self.buffer(operand);
             if let BufferRef::Temp(node) = buffer {
                 making.reads.push(node as u32);
@@ -108,7 +109,8 @@ impl Planner<'_> {
     /// A temporary of a routine, and its clear.
     fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
         let buffer = self.temp(declared.bytes);
-        if let (true, BufferRef::Temp(temp)) = (declared.zeroed, buffer) {
+        let zeroed = mutant!(scratch_not_cleared, false, declared.zeroed);
+        if let (true, BufferRef::Temp(temp)) = (zeroed, buffer) {
             making.steps.push(Step::Clear { temp });
         }
         (buffer, declared.bytes)

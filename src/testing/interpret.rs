@@ -256,8 +256,7 @@ impl Interpreter {
             NodeOp::Matmul => self.matmul(n, args[0], args[1]),
             NodeOp::Take { axis, mode } => take(n, *axis, *mode, args[0], args[1])?,
             NodeOp::Concat { axis } => {
-                let (outer, inner) = (n.shape[..*axis].iter().product::<usize>(), &n.shape[axis + 1..]);
-                let inner: usize = inner.iter().product();
+                let [outer, inner] = [&n.shape[..*axis], &n.shape[axis + 1..]].map(|s| s.iter().product::<usize>());
                 let places = (0..outer).flat_map(|o| {
                     let run = move |(k, a): (usize, &&Interpreted)| {
                         let len = a.shape[*axis] * inner;
