@@ -4,8 +4,9 @@
 mod faults;
 
 use crate::buffer::Buffer;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::{NumberedCaps, Plan};
+use crate::routine::{Params, Routine};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
 pub use faults::InjectedFault;
@@ -47,6 +48,15 @@ impl Bindings<'_> {
 pub(crate) fn index_out_of_range(index: i128, extent: usize, line: Option<Line>) -> Error {
     let index = if index < 0 { index - extent as i128 } else { index };
     Error::new(ErrorKind::Index, "take", format!("index {index} is out of range for an axis of length {extent}"), line)
+}
+
+/// The error of an element that a routine refuses.
+pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Line>) -> Error {
+    let fault = match row.refuses {
+        Some(refuses) => refuses(value, params),
+        None => Fault::new(ErrorKind::Internal, "refuses an element though it takes all"),
+    };
+    Error::new(fault.kind, row.name, fault.detail, line)
 }
 
 /// Counters of a device since it was opened.
@@ -193,6 +203,9 @@ pub(crate) trait Provider: Sync {
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
     /// The text of each kernel of a plan that was made for such a device, which need not be there.
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
+    /// Whether there is a shader for a routine.
+    #[cfg(feature = "testing")]
+    fn has_routine(&self, row: &Routine) -> bool;
 }
 
 /// What tests may do to a device.

@@ -12,9 +12,11 @@
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
+//! | `routines.rs` | the list of routines, and what each is given; a file for each: `bincount.rs` |
 
 mod arena;
 mod assign;
+mod bincount;
 mod bind;
 mod convert;
 mod elementwise;
@@ -25,6 +27,7 @@ mod philox;
 mod prepared;
 mod program;
 mod reduce;
+mod routines;
 mod row;
 mod strided;
 mod threads;
@@ -41,6 +44,8 @@ use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::Pool;
 use prepared::PreparedPlans;
+#[cfg(feature = "testing")]
+pub(crate) use routines::has as has_routine;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -175,17 +180,16 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a write in place must not fail half done: first every kernel only asks for its scratch, which the thread keeps
-        let rehearsals: &[bool] =
-            if run.bindings.replaces && plan.kernels.len() > 1 { &[true, false] } else { &[false] };
+        // a write in place must not fail half done: first every step only asks for its scratch, which the thread keeps
+        let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
-            for (ready, kernel) in prepared.iter().zip(&plan.kernels) {
-                ready.run(&run).map_err(|e| e.or_at(run.bindings.line(kernel.node)))?;
+            for (ready, step) in prepared.iter().zip(&plan.steps) {
+                ready.run(&run).map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
             }
         }
         self.kernels.fetch_add(plan.kernel_count() as u64, Relaxed);
-        self.dispatches.fetch_add(plan.kernels.len() as u64, Relaxed);
+        self.dispatches.fetch_add(plan.steps.iter().filter(|s| s.node().is_some()).count() as u64, Relaxed);
         Ok(())
     }
 

@@ -357,6 +357,12 @@ impl Device {
     pub(crate) fn shaders_of_a_gpu(plan: &crate::kernel::Plan) -> Result<Vec<String>> {
         GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan).into_iter().collect())
     }
+
+    /// Whether GPUs have a shader for a routine; true in a build without GPUs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn gpus_have_routine(row: &crate::routine::Routine) -> bool {
+        GPUS.is_none_or(|gpus| gpus.has_routine(row))
+    }
 }
 
 impl FromStr for Device {

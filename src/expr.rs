@@ -6,7 +6,7 @@
 mod build;
 mod node;
 
-pub(crate) use build::ufunc;
+pub(crate) use build::{routine, ufunc};
 pub(crate) use node::{Args, Binding, Node, NodeOp, Role};
 
 use crate::buffer::Buffer;

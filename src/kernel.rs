@@ -2,12 +2,22 @@
 //! broadcasting, collapsed dimensions, fusion, windows. A plan holds no buffer; it can be printed, hashed and read
 //! without a device.
 //!
+//! A plan is [`Step`]s: loop nests, routines (what is no loop nest), and clears of temporaries.
+//!
 //! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed, row-major. For each index it
 //! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner
 //! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`); a [`Op::Reduce`] or a
 //! [`Op::Dot`] leads from inner to outer, and an outer value used at the inner level is broadcast. `stores` say
 //! which values are written where.
 
+mod plan;
+mod validate;
+
+pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use validate::validate;
+
+pub use crate::caps::Caps;
+pub(crate) use crate::caps::NumberedCaps;
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
@@ -15,72 +25,6 @@ pub(crate) use crate::ufunc::Fold;
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
-use std::sync::Mutex;
-
-/// What a device can do: plain data that the planner decides by.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Caps {
-    /// For messages and printed plans.
-    pub name: String,
-    /// WGSL or CPU loops: which functions there are.
-    pub gpu: bool,
-    /// i64 and u64.
-    pub int64: bool,
-    /// f64.
-    pub float64: bool,
-    /// The most bytes that one operand of one dispatch may span.
-    pub max_binding: u64,
-    /// The most bytes of one buffer.
-    pub max_buffer: u64,
-    /// Buffers bound in one dispatch, stores included.
-    pub max_bindings: usize,
-    /// Values of one kernel.
-    pub max_values: usize,
-    /// What compiling one kernel may cost, in additions (`Ufunc::compile_cost`); a kernel that would cost more is cut.
-    /// f16 and bf16 are rounded where it is, as at every store.
-    pub max_cost: u32,
-    /// The longest row (elements of `inner`) of a row kernel.
-    pub max_row: usize,
-    /// The most elements that one reduction over inner lanes, and over outer lanes, takes in one kernel; longer ones
-    /// are split into partial results. `usize::MAX`: never split.
-    pub max_reduce: [usize; 2],
-    /// The most indices of one dispatch.
-    pub max_indices: u64,
-    /// Stores of 8- and 16-bit types go into packed 32-bit words.
-    pub packs_words: bool,
-}
-
-/// Capabilities with their number. Devices of equal capabilities share their plans: the number stands for all of them in the
-/// key of a plan.
-#[derive(Clone, Debug)]
-pub(crate) struct NumberedCaps {
-    caps: Caps,
-    number: u32,
-}
-
-impl NumberedCaps {
-    /// Gives capabilities the number that equal ones have in this process, or the next one. Numbers are never given again.
-    pub fn new(caps: Caps) -> NumberedCaps {
-        static KNOWN: Mutex<Vec<Caps>> = Mutex::new(Vec::new());
-        let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
-        let number = known.iter().position(|k| *k == caps).unwrap_or_else(|| {
-            known.push(caps.clone());
-            known.len() - 1
-        });
-        NumberedCaps { caps, number: number as u32 }
-    }
-
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-}
-
-impl std::ops::Deref for NumberedCaps {
-    type Target = Caps;
-    fn deref(&self) -> &Caps {
-        &self.caps
-    }
-}
 
 /// Which buffer a kernel means. Numbers index the plan's tables.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -250,32 +194,6 @@ pub(crate) struct Kernel {
     pub node: usize,
 }
 
-/// A result of a plan: C-ordered, or in the order of its operands, from the start of its buffer.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Output {
-    pub dtype: DType,
-    pub shape: Shape,
-    pub strides: Strides,
-}
-
-/// What evaluates an expression: kernels in order, and the buffers they need.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub inputs: Vec<DType>,
-    /// For each input, whether it may be the memory that the first output is written to.
-    pub aliased: Vec<bool>,
-    /// Numbers plans in the order in which they were made; a number is never given twice.
-    pub id: u64,
-    /// Whether the plan is kept for later evaluations, so that what is made for it is worth keeping.
-    pub is_kept: bool,
-    /// The type of each run-time scalar.
-    pub scalars: Vec<DType>,
-    /// Bytes of each temporary buffer.
-    pub temps: Vec<usize>,
-    pub outputs: Vec<Output>,
-    pub kernels: Vec<Kernel>,
-}
-
 impl Kernel {
     /// What compiling it costs, in additions.
     pub fn compile_cost(&self) -> u32 {
@@ -301,11 +219,6 @@ impl Kernel {
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
         self.inner_size() > 0 || self.values.iter().any(outer)
-    }
-
-    /// Whether it writes a result.
-    pub fn writes_output(&self) -> bool {
-        self.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)))
     }
 
     /// Whether it can meet an index out of range.
@@ -340,24 +253,6 @@ impl Kernel {
         }
         let written = self.stores.iter().fold(0, |sum, s| add(sum, touched(&s.strides), s.dtype));
         (read, written)
-    }
-}
-
-impl Plan {
-    /// Kernels, each with all its passes.
-    pub fn kernel_count(&self) -> usize {
-        self.kernels.iter().filter(|k| !k.continues).count()
-    }
-
-    /// Bytes read and written by all kernels.
-    pub fn bytes(&self) -> (u64, u64) {
-        let both = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
-        self.kernels.iter().map(Kernel::bytes).fold((0, 0), both)
-    }
-
-    /// Dispatches of all kernels.
-    pub fn dispatches(&self) -> usize {
-        self.kernels.iter().map(|k| k.windows.len()).sum()
     }
 }
 
@@ -430,45 +325,6 @@ impl fmt::Display for Kernel {
         }
         for s in &self.stores {
             writeln!(f, "    store {} {} {} = v{}", s.buffer, s.dtype, place(&s.strides, s.offset), s.value)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (k, d) = (self.kernel_count(), self.dispatches());
-        let (read, written) = self.bytes();
-        writeln!(
-            f,
-            "plan: {k} kernel{}, {d} dispatch{}, reads {read} B, writes {written} B, {} temporaries",
-            if k == 1 { "" } else { "s" },
-            if d == 1 { "" } else { "es" },
-            self.temps.len(),
-        )?;
-        for (i, dtype) in self.inputs.iter().enumerate() {
-            write!(f, "{}in{i} {dtype}", if i == 0 { "  inputs: " } else { ", " })?;
-        }
-        for (i, dtype) in self.scalars.iter().enumerate() {
-            let first = if self.inputs.is_empty() { "  scalars: " } else { "; scalars: " };
-            write!(f, "{}s{i} {dtype}", if i == 0 { first } else { ", " })?;
-        }
-        if !(self.inputs.is_empty() && self.scalars.is_empty()) {
-            writeln!(f)?;
-        }
-        for (i, bytes) in self.temps.iter().enumerate() {
-            write!(f, "{}temp{i} {bytes} B", if i == 0 { "  temporaries: " } else { ", " })?;
-        }
-        if !self.temps.is_empty() {
-            writeln!(f)?;
-        }
-        let mut i = 0;
-        for kernel in &self.kernels {
-            match kernel.continues {
-                true => write!(f, "     {kernel}")?,
-                false => write!(f, "  {i}: {kernel}")?,
-            }
-            i += !kernel.continues as usize;
         }
         Ok(())
     }

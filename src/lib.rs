@@ -162,6 +162,7 @@ mod array;
 mod backend;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod buffer;
+mod caps;
 mod cpu;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod create;
@@ -190,6 +191,7 @@ mod ops;
 mod plan;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod random;
+mod routine;
 mod simd;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! Floor 9: operators, methods and functions. Elementwise ones are read from the ufunc table; the rest are
 //! compositions that no backend knows of (`ops/reductions.rs`).
 
+mod bincount;
 mod reductions;
 
 use reductions::rounded;

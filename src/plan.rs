@@ -3,10 +3,11 @@
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
 //! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
-//! `join.rs` joins kernels that read the same memory; `buffers.rs` gives temporaries their buffers. Plans are cached by their
-//! whole key.
+//! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs` the
+//! steps of a routine; `buffers.rs` gives temporaries their buffers. Plans are cached by their whole key.
 
 mod buffers;
+mod copies;
 mod fuse;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod graph;
@@ -14,6 +15,7 @@ mod join;
 mod lower;
 mod price;
 mod product;
+mod routines;
 mod shape;
 
 pub(crate) use fuse::Stored;
@@ -23,7 +25,7 @@ pub(crate) use product::passes as product_passes;
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::expr::{Expr, Node, NodeOp, Role};
-use crate::kernel::{Kernel, NumberedCaps, Plan};
+use crate::kernel::{NumberedCaps, Plan, Step};
 use crate::layout::{Layout, View};
 use lru::LruCache;
 use smallvec::SmallVec;
@@ -55,7 +57,7 @@ pub(crate) struct CachedPlan {
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether a kernel can meet an index out of range, and whether one can after another has written a result: such a write
+    /// Whether a step can meet an index out of range, and whether one can after another has written a result: such a write
     /// could fail half done, so the value is computed beside the target first.
     pub checks: bool,
     pub checks_after_write: bool,
@@ -148,11 +150,15 @@ fn prints_plans() -> bool {
     *ASKED.get_or_init(|| std::env::var("CUPRIC_DEBUG").is_ok_and(|v| v.contains("plan")))
 }
 
-/// The part of an expression that must be computed, and the view of its result that the expression is. Products, joined parts
-/// and reshaped copies are always stored whole, so a view of one is a view of the stored array and needs no kernel.
+/// Whether a node is always stored whole, so that a view of it is a view of the stored array and needs no kernel.
+fn is_whole(role: Role) -> bool {
+    matches!(role, Role::Product | Role::Copy | Role::Routine)
+}
+
+/// The part of an expression that must be computed, and the view of its result that the expression is.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
-        (NodeOp::View(v), [below]) if matches!(below.0.op.role(), Role::Product | Role::Copy) => (below, Some(v)),
+        (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),
         _ => (e, None),
     }
 }
@@ -171,9 +177,9 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
             let output_of = arena.output_of.clone();
             let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
             plan.is_kept = !long;
-            let written = plan.kernels.iter().position(Kernel::writes_output).unwrap_or(plan.kernels.len());
-            let checks = plan.kernels.iter().any(Kernel::checks);
-            let checks_after_write = plan.kernels.iter().skip(written + 1).any(Kernel::checks);
+            let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
+            let checks = plan.steps.iter().any(Step::checks);
+            let checks_after_write = plan.steps.iter().skip(written + 1).any(Step::checks);
             let plan = Arc::new(CachedPlan { plan, output_of, in_place, checks, checks_after_write, work });
             if !long {
                 keep(graph.key(), &plan);

@@ -139,6 +139,30 @@ pub fn rows() -> Vec<Row> {
         .collect()
 }
 
+/// One row of the table of routines, and whether each backend's list has a line for it.
+#[derive(Clone, Copy, Debug)]
+pub struct RoutineRow {
+    /// The routine's name.
+    pub name: &'static str,
+    /// What it computes, in a line.
+    pub doc: &'static str,
+    /// The CPU has a function for it.
+    pub on_cpu: bool,
+    /// A GPU has a shader for it; true where the crate has no GPU.
+    pub on_gpu: bool,
+}
+
+/// Every row of the table of routines.
+pub fn routines() -> Vec<RoutineRow> {
+    let row = |r: &&'static crate::routine::Routine| RoutineRow {
+        name: r.name,
+        doc: r.doc,
+        on_cpu: crate::cpu::has_routine(r),
+        on_gpu: Device::gpus_have_routine(r),
+    };
+    crate::routine::ROWS.iter().map(row).collect()
+}
+
 /// The row of a name.
 pub fn row(name: &str) -> Option<Row> {
     rows().into_iter().find(|r| r.name() == name)

@@ -71,6 +71,10 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("a concat", three(0)),
         ("along another axis", three(1)),
         ("of two parts", concat([&square, &other_square], 0)),
+        ("counts", i.bincount(4)),
+        ("more counts", i.bincount(5)),
+        ("counts of another dtype", j.bincount(4)),
+        ("counts of a computed operand", (&i + 0).bincount(4)),
         ("in another order", concat([&other_square, &square, &square], 0)),
     ]
 }

@@ -19,6 +19,7 @@ mod overlap;
 mod plans;
 mod print;
 mod refusals;
+mod routines;
 mod semantics;
 mod take;
 mod views;

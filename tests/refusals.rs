@@ -51,6 +51,7 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("Expr::broadcast_to", K::Shape, error(x.broadcast_to([4, 3]))),
         ("Expr::flip", K::Axis, error(x.flip(2))),
         ("Expr::diagonal", K::Axis, error(x.slice(s![0]).diagonal(0))),
+        ("Expr::bincount", K::DType, error(x.bincount(4))),
         ("Expr::sliding_windows", K::Argument, error(x.sliding_windows(5, 1))),
         ("Expr::sliding_windows", K::LimitExceeded, error(wide.sliding_windows(1 << 20, 0))),
         ("select", K::Shape, error(select(x.less(0), &x, put(d, vec![1f32; 5], &[5])))),

@@ -2,7 +2,7 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::program::{Goal, Level, Order, Program, Tiles, internal};
+use super::program::{Goal, Level, Order, Program, Tiles};
 use super::threads::threads;
 use super::tiles::{Frames, TILE, Tile};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,9 +60,6 @@ pub(super) struct Elementwise {
 
 /// Prepares a kernel over at least one index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
-    if kernel.values.iter().any(|v| v.inner) {
-        return Err(internal(kernel.name, "an inner value in an elementwise kernel"));
-    }
     let turned;
     let mut kernel = kernel;
     let transposes = match transposed_axis(kernel) {

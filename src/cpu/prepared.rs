@@ -1,10 +1,10 @@
 //! Plans that are ready to run: each kernel as a program, made once and kept while it is used.
 
 use super::bind::Run;
-use super::{elementwise, matmul, reduce, row};
+use super::{elementwise, matmul, reduce, routines, row};
 use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Kernel, KernelKind, Plan};
+use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
 use lru::LruCache;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,17 +13,28 @@ use std::sync::{Arc, Mutex};
 /// Kernels that are kept ready, of all plans together: about 1 KiB each.
 const KEPT_KERNELS: usize = 16_384;
 
-/// A kernel that is ready to be bound to the buffers of a run.
+/// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
     /// Over no index: nothing is to be done.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Reduce(reduce::Reduce),
     Matmul(matmul::Matmul),
+    Routine(routines::Call),
+    /// Of this temporary.
+    Clear(usize),
 }
 
 impl Ready {
-    fn new(kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
+    fn new(step: &Step, aliased: &[bool]) -> Result<Ready> {
+        match step {
+            Step::Nest(kernel) => Ready::of_nest(kernel, aliased),
+            Step::Routine(call) => routines::prepare(call).map(Ready::Routine),
+            Step::Clear { temp } => Ok(Ready::Clear(*temp)),
+        }
+    }
+
+    fn of_nest(kernel: &Kernel, aliased: &[bool]) -> Result<Ready> {
         if kernel.outer_size() == 0 {
             return Ok(Ready::Nothing);
         }
@@ -35,18 +46,20 @@ impl Ready {
         })
     }
 
-    /// Runs the kernel on the buffers of a run.
+    /// Runs the step on the buffers of a run.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         match self {
             Ready::Nothing => Ok(()),
             Ready::Elementwise(kernel) => kernel.run(run),
             Ready::Reduce(kernel) => kernel.run(run),
             Ready::Matmul(kernel) => kernel.run(run),
+            Ready::Routine(call) => call.run(run),
+            Ready::Clear(temp) => routines::clear(*temp, run),
         }
     }
 }
 
-/// The kernels of a plan, ready to be bound.
+/// The steps of a plan, ready to be bound.
 type Prepared = Vec<Ready>;
 
 /// Hashes a plan's number: consecutive ones go to places of their own.
@@ -88,7 +101,7 @@ impl PreparedPlans {
         self.made.load(Relaxed)
     }
 
-    /// The plan's kernels, ready to be bound. An error comes with the node whose kernel it is.
+    /// The plan's steps, ready to be bound. An error comes with the node whose step it is.
     pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<Arc<Prepared>, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;
@@ -96,9 +109,10 @@ impl PreparedPlans {
         if let Some(found) = cache().plans.get(&key) {
             return Ok(found.clone());
         }
+        validate(plan)?;
         let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
-        let ready = |kernel: &Kernel| Ready::new(kernel, aliased).map_err(|e| (e, kernel.node));
-        let prepared = Arc::new(plan.kernels.iter().map(ready).collect::<Result<Prepared, _>>()?);
+        let ready = |step: &Step| Ready::new(step, aliased).map_err(|e| (e, step.node().unwrap_or(0)));
+        let prepared = Arc::new(plan.steps.iter().map(ready).collect::<Result<Prepared, _>>()?);
         self.made.fetch_add(1, Relaxed);
         if plan.is_kept {
             let mut cache = cache();

@@ -1,9 +1,11 @@
-//! Elementwise functions of operands: the dtype of the result, numbers that take the dtype of the array they meet, casts.
+//! Elementwise functions of operands: the dtype of the result, numbers that take the dtype of the array they meet, casts. And
+//! the results of routines.
 
-use super::{Arg, Expr, Loc, NodeOp, carry, cast, common};
+use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, Shape};
+use crate::routine::{Meta, Params, Routine};
 use crate::ufunc::{Class, Comparison, Ufunc, logic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Ordering;
@@ -11,6 +13,18 @@ use std::cmp::Ordering;
 /// An elementwise function of operands.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
     carry(at, || build_ufunc(row, args, at))
+}
+
+/// The results of a routine.
+pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc) -> Result<SmallVec<[Expr; 1]>> {
+    let device = common(row.name, args.iter(), at)?;
+    let metas: SmallVec<[Meta; 3]> = args.iter().map(|a| Meta { shape: a.0.shape.clone(), dtype: a.0.dtype }).collect();
+    let results = (row.infer)(&metas, &params).map_err(|f| f.at(row.name, at))?;
+    let result = |(part, meta): (usize, Meta)| {
+        let op = NodeOp::Routine { row, params: params.clone(), part: part as u8 };
+        Expr::node(op, args.clone(), meta.shape, meta.dtype, device, at)
+    };
+    Ok(results.into_iter().enumerate().map(result).collect())
 }
 
 fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {

@@ -9,6 +9,7 @@ use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Error;
 use crate::layout::{Axes, IndexMode, Layout, Shape, Strides, View};
+use crate::routine::{Params, Routine};
 use crate::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -54,6 +55,12 @@ pub(crate) enum NodeOp {
     Concat {
         axis: usize,
     },
+    /// Result `part` of a routine. Nodes that differ in the part alone are results of one call.
+    Routine {
+        row: &'static Routine,
+        params: Params,
+        part: u8,
+    },
     /// An operation that could not be built; bound to its error.
     Failed,
 }
@@ -74,6 +81,7 @@ impl NodeOp {
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",
+            NodeOp::Routine { row, .. } => row.name,
             NodeOp::Failed => "failed",
         }
     }
@@ -91,6 +99,7 @@ impl NodeOp {
             NodeOp::Reduce(..) => Role::Reduction,
             NodeOp::Matmul => Role::Product,
             NodeOp::Reshape | NodeOp::Concat { .. } => Role::Copy,
+            NodeOp::Routine { .. } => Role::Routine,
         }
     }
 
@@ -110,6 +119,7 @@ impl NodeOp {
             | NodeOp::Matmul
             | NodeOp::Take { .. }
             | NodeOp::Concat { .. }
+            | NodeOp::Routine { .. }
             | NodeOp::Failed => None,
         }
     }
@@ -145,6 +155,8 @@ pub(crate) enum Role {
     Product,
     /// Always written to memory, by copies.
     Copy,
+    /// Always written to memory, by a step of its own, from operands that are whole in memory.
+    Routine,
 }
 
 impl Role {
@@ -169,7 +181,9 @@ impl Role {
             | Role::Elementwise
             | Role::View
             | Role::Reduction
-            | Role::Copy => false,
+            | Role::Copy
+            // the planner decides which operands it computes into the memory that the routine reads
+            | Role::Routine => false,
         }
     }
 }

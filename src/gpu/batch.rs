@@ -5,9 +5,10 @@ use super::connection::Connection;
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
 use super::timer::Timer;
 use super::wgsl::{ERROR_BINDING, ERROR_SLOTS, PARAMS_CLASSES};
-use crate::backend::{Line, index_out_of_range};
+use crate::backend::{Line, index_out_of_range, refused_value};
 use crate::dtype::Compute;
 use crate::error::{Error, ErrorKind, Result};
+use crate::routine::{Params, Routine};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -52,15 +53,23 @@ struct Ring {
     groups: [Option<wgpu::BindGroup>; PARAMS_CLASSES.len()],
 }
 
-/// A gather that may meet an index out of range.
+/// What a note in the notes is about.
+pub(super) enum Refuses {
+    /// The index of a gather from this many elements.
+    Index { extent: usize },
+    /// An element of a routine's first operand.
+    Element { row: &'static Routine, params: Params },
+}
+
+/// A gather that may meet an index out of range, or a routine that may meet an element that it refuses.
 pub(super) struct Checked {
     /// Its id in the notes on the device; set when it is recorded.
     pub id: u32,
     /// Where this evaluation's caller wrote it.
     pub line: Option<Line>,
-    /// The type of its indices.
+    /// The type of its indices or elements.
     pub compute: Compute,
-    pub extent: usize,
+    pub refuses: Refuses,
 }
 
 /// The open batch of a device, and the caches that recording uses.
@@ -69,6 +78,8 @@ pub(super) struct Batch {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
+    /// Pipelines that run for the first time in the open batch.
+    first_runs: u64,
     /// The number of the open batch.
     serial: u64,
     /// Submissions under way up to which a batch of medium length is submitted. A software driver waits in the submission
@@ -114,6 +125,7 @@ impl Batch {
             pass: None,
             encoder: None,
             dispatches: 0,
+            first_runs: 0,
             serial: 1,
             eager: if connection.software { 0 } else { 2 },
             params: Vec::with_capacity(RING),
@@ -269,7 +281,10 @@ impl Batch {
         };
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
-        Some(index_out_of_range(index, gather.extent, gather.line))
+        Some(match &gather.refuses {
+            Refuses::Index { extent } => index_out_of_range(index, *extent, gather.line),
+            Refuses::Element { row, params } => refused_value(row, params, index, gather.line),
+        })
     }
 
     /// Whether the open batch should be submitted now: while the device is busy, a longer batch costs less.
@@ -285,7 +300,7 @@ impl Batch {
     }
 
     /// Makes what [`Batch::record`] may fail to make.
-    pub fn prepare(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
+    pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
         self.group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
     }
@@ -323,7 +338,20 @@ impl Batch {
         let [x, y, z] = groups;
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
+        self.first_runs += !pipeline.has_run.swap(true, Relaxed) as u64;
         connection.counters.dispatches.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Fills a buffer with zeros, after what is recorded and before what comes.
+    pub fn clear(&mut self, connection: &Connection, buffer: &wgpu::Buffer) -> Result<()> {
+        if self.is_due(connection) {
+            self.submit(connection)?;
+        }
+        self.pass = None;
+        let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
+        encoder.clear_buffer(buffer, 0, None);
+        self.dispatches += 1;
         Ok(())
     }
 
@@ -368,7 +396,7 @@ impl Batch {
         self.pass = None;
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
-        let first_runs = self.pipelines.take_unrun();
+        let first_runs = std::mem::take(&mut self.first_runs);
         let submitted = connection.scoped("submit", || {
             if let Some(ring) = self.rings.get(self.ring)
                 && !params.is_empty()

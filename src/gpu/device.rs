@@ -5,6 +5,7 @@ use super::adapter::{self, DispatchLimits, Shrink, inherited_fault, is_inherited
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
+use super::prepared::PreparedPlans;
 use crate::backend::Numerics;
 use crate::buffer::{Buffer, Memory};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,8 @@ pub(crate) struct Gpu {
     /// Locked after `batch` where both are.
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
+    /// Locked after `batch` where both are.
+    pub(super) prepared: Mutex<PreparedPlans>,
     /// What the probe of the device's arithmetic found, once somebody has asked.
     pub(super) numerics: OnceLock<Numerics>,
 }
@@ -90,6 +93,7 @@ pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: 
         connection: Arc::new(connection),
         pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),
         batch: Arc::new(Mutex::new(batch)),
+        prepared: Mutex::default(),
         numerics: OnceLock::new(),
     }))
 }
@@ -198,8 +202,9 @@ impl Gpu {
         lock(&self.pool).has_left(bytes);
     }
 
-    /// Gives cached buffers back to the driver, with the bind groups that hold them.
+    /// Gives cached buffers back to the driver, with the bind groups that hold them, and forgets prepared plans.
     pub(super) fn trim(&self) {
+        lock(&self.prepared).clear();
         let (freed, limited) = {
             let mut pool = lock(&self.pool);
             (pool.free_down_to(0), pool.limit().is_some())

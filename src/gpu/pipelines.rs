@@ -1,14 +1,14 @@
 //! Compiled kernels: the cache of pipelines, the layouts of their bindings, and compiling.
 
 use super::connection::Connection;
-use super::wgsl::{Access, ERROR_BINDING, Form, Key, PARAMS_CLASSES, Slot, Variant};
+use super::wgsl::{Access, ERROR_BINDING, Key, PARAMS_CLASSES, Slot};
 use crate::error::Result;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A quick hash for keys made of words that no outsider chooses, so that nobody can make them collide on purpose.
 #[derive(Default)]
@@ -36,6 +36,17 @@ impl Hasher for WordHasher {
 /// A map whose keys are words.
 pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 
+/// What a shader binds.
+#[derive(Clone, Copy)]
+pub(super) struct Interface<'a> {
+    /// The buffers.
+    pub slots: &'a [Slot],
+    /// Whether it notes what is out of range.
+    pub checks: bool,
+    /// Length of its parameters in vectors: one of [`PARAMS_CLASSES`].
+    pub params: u32,
+}
+
 /// What the layout of a pipeline's bindings depends on.
 #[derive(PartialEq, Eq, Hash)]
 struct LayoutKey {
@@ -61,6 +72,8 @@ pub(super) struct Pipeline {
     pub class: usize,
     /// Whether it notes indices that are out of range, and so binds the notes.
     pub checks: bool,
+    /// Whether it was ever recorded: a driver may compile it only when it first runs.
+    pub has_run: AtomicBool,
 }
 
 /// The pipelines of a device. They are kept as long as it lives.
@@ -72,8 +85,6 @@ pub(super) struct Pipelines {
     by_text: HashMap<String, Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
     params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
-    /// Pipelines made since the last [`Pipelines::take_unrun`].
-    unrun: u64,
 }
 
 impl Pipelines {
@@ -82,8 +93,7 @@ impl Pipelines {
         &mut self,
         connection: &Connection,
         key: Key,
-        form: &Form,
-        variant: &Variant,
+        interface: Interface<'_>,
         text: impl FnOnce() -> Result<String>,
     ) -> Result<Arc<Pipeline>> {
         if let Some(known) = self.by_key.get(&key) {
@@ -93,7 +103,7 @@ impl Pipelines {
         let made = match self.by_text.get(&text) {
             Some(known) => known.clone(),
             None => {
-                let made = Arc::new(self.compile(connection, form, variant, &text)?);
+                let made = Arc::new(self.compile(connection, interface, &text)?);
                 self.by_text.insert(text, made.clone());
                 made
             }
@@ -102,17 +112,12 @@ impl Pipelines {
         Ok(made)
     }
 
-    /// How many pipelines were made since this was last asked: none of them has run.
-    pub fn take_unrun(&mut self) -> u64 {
-        std::mem::take(&mut self.unrun)
-    }
-
-    fn compile(&mut self, connection: &Connection, form: &Form, variant: &Variant, text: &str) -> Result<Pipeline> {
+    fn compile(&mut self, connection: &Connection, interface: Interface<'_>, text: &str) -> Result<Pipeline> {
         if connection.prints_shaders {
             eprintln!("{text}");
         }
-        let class = PARAMS_CLASSES.iter().position(|c| *c == variant.params).unwrap_or(0);
-        let layout = self.layout(connection, form, variant, class)?;
+        let class = PARAMS_CLASSES.iter().position(|c| *c == interface.params).unwrap_or(0);
+        let layout = self.layout(connection, interface, class)?;
         let refused = connection.faults.hit("shader").is_some();
         let pipeline = connection.scoped("compile", || {
             let text = if refused { "a text that is no shader" } else { text };
@@ -137,22 +142,20 @@ impl Pipelines {
             })
         })?;
         connection.counters.compiles.fetch_add(1, Relaxed);
-        self.unrun += 1;
-        Ok(Pipeline { pipeline, layout, class, checks: form.checks })
+        Ok(Pipeline { pipeline, layout, class, checks: interface.checks, has_run: AtomicBool::new(false) })
     }
 
     fn layout(
         &mut self,
         connection: &Connection,
-        form: &Form,
-        variant: &Variant,
+        interface: Interface<'_>,
         class: usize,
     ) -> Result<Arc<BindingLayout>> {
         let read_only = |s: &Slot| s.access == Access::Read;
         let key = LayoutKey {
-            read_only: variant.slots.iter().map(read_only).collect(),
-            checks: form.checks,
-            params: variant.params,
+            read_only: interface.slots.iter().map(read_only).collect(),
+            checks: interface.checks,
+            params: interface.params,
         };
         if let Some(known) = self.layouts.get(&key) {
             return Ok(known.clone());
@@ -169,7 +172,7 @@ impl Pipelines {
             count: None,
         };
         let mut entries: Vec<_> = key.read_only.iter().enumerate().map(|(i, r)| entry(i as u32, *r)).collect();
-        if form.checks {
+        if interface.checks {
             entries.push(entry(ERROR_BINDING, false));
         }
         let (group, pipeline) = connection.scoped("layout", || {

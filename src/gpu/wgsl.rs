@@ -12,12 +12,17 @@ mod library;
 mod matmul;
 mod place;
 mod reduce;
+mod routine;
 mod row;
 mod text;
 
 pub(crate) use access::{packing, words};
 pub(crate) use header::{HEADER, Header};
 pub(crate) use key::{Key, key};
+pub(crate) use routine::{
+    PARAMS as ROUTINE_PARAMS, generate as generate_routine, key as routine_key, params as routine_params,
+    slots as routine_slots,
+};
 
 use crate::error::Fault;
 use crate::kernel::{Kernel, KernelKind, Op};

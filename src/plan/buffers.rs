@@ -3,7 +3,7 @@
 
 use super::fuse::Planner;
 use crate::error::Result;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Output, Plan};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Output, Plan, Step};
 use crate::layout::Layout;
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -18,7 +18,7 @@ fn next_id() -> u64 {
 #[derive(Default)]
 struct Temp {
     bytes: usize,
-    /// The last kernel that uses it.
+    /// The last step that uses it.
     last: u32,
     slot: Option<u32>,
 }
@@ -74,19 +74,19 @@ impl Planner<'_> {
     /// Gives temporaries their buffers and makes the plan; also whether its target may be written in place.
     pub(super) fn finish(
         &self,
-        mut kernels: Vec<Kernel>,
+        mut steps: Vec<Step>,
         bytes: &HashMap<usize, usize>,
         outputs: Vec<Output>,
     ) -> Result<(Plan, bool)> {
         let mut known: HashMap<usize, Temp> = HashMap::new();
-        for (i, k) in kernels.iter().enumerate() {
-            for l in &k.loads {
-                if let BufferRef::Temp(n) = l.buffer {
+        for (i, step) in steps.iter().enumerate() {
+            for buffer in step.reads() {
+                if let BufferRef::Temp(n) = buffer {
                     known.entry(n).or_default().last = i as u32;
                 }
             }
-            for s in &k.stores {
-                let BufferRef::Temp(n) = s.buffer else { continue };
+            for buffer in step.writes() {
+                let BufferRef::Temp(n) = buffer else { continue };
                 let temp = known.entry(n).or_default();
                 temp.last = i as u32;
                 temp.bytes = match n.checked_sub(self.count) {
@@ -94,13 +94,17 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
+            // a routine writes all its results, also one that nobody reads
+            for result in step.results() {
+                if let BufferRef::Temp(n) = result.buffer {
+                    known.entry(n).or_default().bytes = result.meta.bytes();
+                }
+            }
         }
         let (mut temps, mut free): (Vec<usize>, Free) = (vec![], Free::default());
-        for (i, k) in kernels.iter_mut().enumerate() {
+        for (i, step) in steps.iter_mut().enumerate() {
             let mut dead: SmallVec<[usize; 4]> = smallvec![];
-            let refs = k.stores.iter_mut().map(|s| &mut s.buffer).chain(k.loads.iter_mut().map(|l| &mut l.buffer));
-            for r in refs {
-                let BufferRef::Temp(n) = *r else { continue };
+            step.map_temps(|n| {
                 let temp = known.entry(n).or_default();
                 let slot = match temp.slot {
                     Some(slot) => slot as usize,
@@ -120,11 +124,11 @@ impl Planner<'_> {
                 {
                     dead.push(slot);
                 }
-                *r = BufferRef::Temp(slot);
-            }
+                slot
+            });
             dead.into_iter().for_each(|slot| free.give(temps[slot], slot));
         }
-        let in_place = mutant!(in_place_always, true, self.in_place(&kernels));
+        let in_place = mutant!(in_place_always, true, self.in_place(&steps));
         let scalars = self.arena.scalars.clone();
         let aliased = self.arena.aliased.iter().map(Option::is_some).collect();
         Ok((
@@ -136,7 +140,7 @@ impl Planner<'_> {
                 scalars,
                 temps,
                 outputs,
-                kernels,
+                steps,
             },
             in_place,
         ))
@@ -144,25 +148,26 @@ impl Planner<'_> {
 
     /// Whether the target may be written while it is read. It may if the last kernel alone stores it, and reads of it for each
     /// element only that element: then nothing is overwritten before it is read.
-    fn in_place(&self, kernels: &[Kernel]) -> bool {
-        let aliased = |l: &Load| match l.buffer {
+    fn in_place(&self, steps: &[Step]) -> bool {
+        let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],
             BufferRef::Temp(_) | BufferRef::Output(_) => None,
         };
-        if kernels.iter().all(|k| k.loads.iter().all(|l| aliased(l).is_none())) {
+        if steps.iter().all(|step| step.reads().iter().all(|buffer| aliased(*buffer).is_none())) {
             return true;
         }
-        let stores = |k: &&Kernel| k.stores.iter().any(|s| matches!(s.buffer, BufferRef::Output(_)));
-        let Some((last, before)) = kernels.split_last() else { return true };
-        if before.iter().any(|k| stores(&k)) {
+        let Some((last, before)) = steps.split_last() else { return true };
+        if before.iter().any(Step::writes_output) {
             return false;
         }
+        // what a routine writes shares no memory with what it reads
+        let Some(last) = last.nest() else { return false };
         let plain = |k: &Kernel| {
             matches!(k.kind, KernelKind::Elementwise)
                 || k.kind == KernelKind::Row && k.stores.iter().all(|s| k.values[s.value].inner)
         };
         let gathers = |l: usize| last.values.iter().any(|v| matches!(v.op, Op::Gather { load, .. } if load == l));
-        last.loads.iter().enumerate().all(|(i, l)| match aliased(l) {
+        last.loads.iter().enumerate().all(|(i, l): (usize, &Load)| match aliased(l.buffer) {
             None => true,
             Some(offset) => {
                 plain(last)

@@ -5,7 +5,7 @@
 //! each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
-use super::graph::{Arena, PlanNode};
+use super::graph::{Arena, Call, PlanNode};
 use super::join::join;
 use super::lower::{Draft, Scratch, Space};
 use super::price::{check_types, compile_cost, cost};
@@ -13,7 +13,7 @@ use super::shape;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Load, Plan, Store};
+use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,9 @@ pub(super) struct Planner<'a> {
     /// The last of the nodes that use it: with one use, the only one.
     consumer: Vec<usize>,
     /// Which of the plan's outputs a node is.
-    outputs: HashMap<usize, usize>,
+    pub outputs: HashMap<usize, usize>,
+    /// The call of each result of a routine.
+    pub calls: HashMap<usize, Call>,
     /// Lists that each draft grows and hands to the next.
     pub scratch: Cell<Scratch>,
     /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
@@ -51,8 +53,8 @@ pub(super) struct Planner<'a> {
 /// stored, because until then the search makes many in vain, and they may be large.
 struct Stage {
     node: u32,
-    /// The kernels, if one of them is not elementwise; else none, and they are made at the end.
-    kernels: Vec<Kernel>,
+    /// The steps, if one of them is no elementwise kernel; else none, and they are made at the end.
+    steps: Vec<Step>,
     /// First `computed` nodes whose values the kernels compute, then those that they load.
     nodes: Box<[u32]>,
     computed: u32,
@@ -70,12 +72,12 @@ impl Stage {
 
 /// A stage in the making.
 #[derive(Default)]
-struct Making {
+pub(super) struct Making {
     /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
     decided: bool,
-    kernels: Vec<Kernel>,
+    pub steps: Vec<Step>,
     computes: Vec<u32>,
-    reads: Vec<u32>,
+    pub reads: Vec<u32>,
 }
 
 /// The plan, whether its target may be written in place, and the steps that making it took.
@@ -85,28 +87,28 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     let stages = planner.all_stages(target)?;
     let outputs = planner.results(target);
     let mut bytes = HashMap::with_capacity(stages.len());
-    let mut kernels = Vec::with_capacity(stages.iter().map(|s| s.kernels.len().max(1)).sum());
+    let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
     let mut making = Making { decided: true, ..Making::default() };
     for stage in stages {
         let node = stage.node as usize;
         bytes.insert(node, planner.bytes(node));
-        match stage.kernels.is_empty() {
+        match stage.steps.is_empty() {
             true => planner.stage(node, target, &mut making)?,
-            false => making.kernels = stage.kernels,
+            false => making.steps = stage.steps,
         }
-        // the list is built from its end: results first, and the first kernel of a stage last
-        kernels.extend(making.kernels.drain(..).rev());
+        // the list is built from its end: results first, and the first step of a stage last
+        steps.extend(making.steps.drain(..).rev());
         making.computes.clear();
         making.reads.clear();
         planner.forget(node);
     }
     // now what is read is computed before its readers
-    kernels.reverse();
+    steps.reverse();
     // kernels that write into a target stay apart: the check for writing in place asks that the last one alone does it
     if target.is_none() {
-        kernels = join(&planner, kernels);
+        steps = join(&planner, steps);
     }
-    let (plan, in_place) = planner.finish(kernels, &bytes, outputs)?;
+    let (plan, in_place) = planner.finish(steps, &bytes, outputs)?;
     Ok((plan, in_place, planner.work.get()))
 }
 
@@ -148,6 +150,7 @@ impl<'a> Planner<'a> {
             scratch: Cell::default(),
             loops: vec![false; n],
             work: Cell::new(0),
+            calls: HashMap::new(),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
@@ -168,7 +171,8 @@ impl<'a> Planner<'a> {
             for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
                 p.store_operand(*a);
             }
-            p.stored[i] |= matches!(role, Role::Memory | Role::Copy) || role == Role::Product && p.uses[i] > 1;
+            p.stored[i] |=
+                matches!(role, Role::Memory | Role::Copy | Role::Routine) || role == Role::Product && p.uses[i] > 1;
         }
         p.limit_sizes();
         p
@@ -291,6 +295,7 @@ impl<'a> Planner<'a> {
     /// The stages of all stored nodes, results first. Nodes that several kernels would compute at a cost are stored, and the
     /// search repeats. Four times is a judgement: chains settle in one or two, and what is left is computed twice, not wrong.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
+        self.calls = self.find_calls(target.is_some())?;
         let mut stages = self.stages(target, vec![])?;
         for _ in 0..4 {
             if !self.store_shared(&stages) {
@@ -325,7 +330,7 @@ impl<'a> Planner<'a> {
                     making.computes.append(&mut making.reads);
                     let nodes = making.computes.as_slice().into();
                     making.computes.clear();
-                    Stage { node: node as u32, kernels: std::mem::take(&mut making.kernels), nodes, computed }
+                    Stage { node: node as u32, steps: std::mem::take(&mut making.steps), nodes, computed }
                 }
             };
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
@@ -341,7 +346,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Bytes of a node's result, saturating: an impossible number is refused where the memory is allocated.
-    fn bytes(&self, node: usize) -> usize {
+    pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
         mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
@@ -376,53 +381,21 @@ impl<'a> Planner<'a> {
         if n.op == NodeOp::Reshape {
             return self.reshaped(node, to, making);
         }
+        if n.op.role() == Role::Routine {
+            return self.routine(node, target.map(|_| to), making);
+        }
         self.kernels(node, node, to, making)
     }
 
-    /// The kernels of a `concat`: each operand is computed into its part of the result.
-    fn joined(&mut self, node: usize, axis: usize, to: &Store, making: &mut Making) -> Result<()> {
-        let arena = self.arena.clone();
-        let n = &arena.nodes[node];
-        let mut at = 0isize;
-        for a in &n.args {
-            let mut part = to.clone();
-            let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
-            // saturating: the offset of an empty part may be impossible, but nothing is written there
-            part.offset = part.offset.saturating_add(at.saturating_mul(step));
-            at += arena.nodes[*a].shape[axis] as isize;
-            // where the part is stored for another reader too, this kernel is a copy from there
-            self.kernels(*a, node, part, making)?;
-        }
-        Ok(())
-    }
-
-    /// The kernels of a reshape: its operand, stored in C order, is the result. A target whose strides cannot say the
-    /// operand's shape is written by a copy of that.
-    fn reshaped(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
-        let arena = self.arena.clone();
-        let n = &arena.nodes[node];
-        let (arg, shape) = (n.args[0], &arena.nodes[n.args[0]].shape);
-        let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
-        if let Some(l) = place.reshape(shape) {
-            return self.kernels(arg, node, Store { strides: l.strides, ..to }, making);
-        }
-        let whole = self.temp(self.bytes(node));
-        let part = Store { buffer: whole, dtype: n.dtype, strides: layout::c_strides(shape), offset: 0, value: 0 };
-        self.kernels(arg, node, part, making)?;
-        let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
-        making.kernels.extend(shape::finish(self, Draft::copy(self, node, from, to))?);
-        Ok(())
-    }
-
     /// The kernels that compute `node` (for the stored node `owner`) into `to`.
-    fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
+    pub fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // the kernels of one `concat` are kept or made again together
-        let whole = !matches!(arena.nodes[owner].op, NodeOp::Concat { .. });
+        // the steps of one `concat`, and those that store a routine's operands, are kept or made again together
+        let whole = !matches!(arena.nodes[owner].op.role(), Role::Copy | Role::Routine);
         // try with the index space of a reduction or product that fuses; what does not fit it is stored, and tried again
         let mut rows = true;
         loop {
@@ -447,8 +420,10 @@ impl<'a> Planner<'a> {
                                 continue;
                             }
                             // moved, not appended, so that a million stages have lists without room to spare
-                            kernels if making.kernels.is_empty() && !making.decided => making.kernels = kernels?,
-                            kernels => making.kernels.extend(kernels?),
+                            kernels if making.steps.is_empty() && !making.decided => {
+                                making.steps = kernels?.into_iter().map(Step::Nest).collect();
+                            }
+                            kernels => making.steps.extend(kernels?.into_iter().map(Step::Nest)),
                         }
                     }
                     making.computes.extend(computes.iter().map(|c| *c as u32));
@@ -471,9 +446,13 @@ impl<'a> Planner<'a> {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
             Role::View => self.is_at_hand(self.arena.nodes[node].args[0]),
-            Role::Generator | Role::Elementwise | Role::Gather | Role::Reduction | Role::Product | Role::Copy => {
-                self.stored[node]
-            }
+            Role::Generator
+            | Role::Elementwise
+            | Role::Gather
+            | Role::Reduction
+            | Role::Product
+            | Role::Copy
+            | Role::Routine => self.stored[node],
         }
     }
 

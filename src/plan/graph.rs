@@ -9,12 +9,14 @@ use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::expr::{Binding, Expr, Node, NodeOp};
+use crate::kernel::Whole;
 use crate::layout::{Shape, Strides};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::panic::Location;
+use std::rc::Rc;
 
 /// A node as the planner sees it. Operands are numbers of earlier nodes; equal nodes are one.
 #[derive(Clone, Debug)]
@@ -38,6 +40,15 @@ impl PlanNode {
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
         (op, dtype, &self.shape, &self.args, &self.slots)
     }
+}
+
+/// The call of a routine that a node is a result of.
+#[derive(Clone)]
+pub(super) struct Call {
+    /// The first node of its results: the call stands where that one is stored, before all that reads any of them.
+    pub first: usize,
+    /// What it writes. A result that no node is has a temporary all the same.
+    pub results: Rc<Vec<Whole>>,
 }
 
 /// The graph as the planner takes it: nodes in topological order, of which no two are equal.

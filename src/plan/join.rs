@@ -2,41 +2,48 @@
 //! together, and stored parts of a graph, read what they share once.
 
 use super::fuse::Planner;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step};
 
 /// How many of the kernels before one are tried as its host. A limit keeps planning linear in the graph; 16 is a judgement,
 /// since kernels that read the same array mostly stand near each other.
 const LOOK_BACK: usize = 16;
 
 /// Joins kernels where no bit changes by it and no limit is passed.
-pub(super) fn join(p: &Planner<'_>, kernels: Vec<Kernel>) -> Vec<Kernel> {
-    let mut joined: Vec<Kernel> = Vec::with_capacity(kernels.len());
-    let mut kernels = kernels.into_iter().peekable();
-    while let Some(kernel) = kernels.next() {
-        let has_passes = kernels.peek().is_some_and(|next| next.continues);
+pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
+    let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
+    let mut steps = steps.into_iter().peekable();
+    while let Some(step) = steps.next() {
+        let has_passes = steps.peek().is_some_and(Step::continues);
+        let kernel = match step {
+            Step::Nest(kernel) => kernel,
+            Step::Routine(_) | Step::Clear { .. } => {
+                joined.push(step);
+                continue;
+            }
+        };
         match host(p, &joined, &kernel).filter(|_| !has_passes) {
-            Some(host) => absorb(&mut joined[host], kernel),
-            None => joined.push(kernel),
+            Some(host) => absorb(&mut joined, host, kernel),
+            None => joined.push(Step::Nest(kernel)),
         }
     }
     joined
 }
 
-/// The number of the earlier kernel into which this one can be joined. It must stand after every kernel that writes what this
-/// one reads.
-fn host(p: &Planner<'_>, before: &[Kernel], kernel: &Kernel) -> Option<usize> {
+/// The number of the earlier step into whose kernel this one can be joined. It must stand after every step that writes what
+/// this one reads.
+fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;
     }
     let first = before.len().saturating_sub(LOOK_BACK);
-    let reads = |buffer: BufferRef| kernel.loads.iter().any(|l| l.buffer == buffer);
-    let writer = before[first..].iter().rposition(|k| k.stores.iter().any(|s| reads(s.buffer)));
+    let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
+    let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
     // a kernel whose further pass follows must keep its stores, which are that pass's loads
-    let has_passes = |i: usize| before.get(i + 1).is_some_and(|next| next.continues);
+    let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
-        let host = &before[*i];
+        let Some(host) = before[*i].nest() else { return false };
         is_joinable(host)
             && !has_passes(*i)
             && have_one_space(host, kernel)
@@ -85,7 +92,8 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
 }
 
 /// Moves a kernel's loads, values and stores into its host, where equal loads and equal values become one.
-fn absorb(host: &mut Kernel, kernel: Kernel) {
+fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
+    let Step::Nest(host) = &mut steps[host] else { return };
     let load_number: Vec<usize> = (kernel.loads.into_iter())
         .map(|load| {
             host.loads.iter().position(|l| *l == load).unwrap_or_else(|| {

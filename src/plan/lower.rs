@@ -74,7 +74,13 @@ impl Space {
                     let children = a.args.iter().rev();
                     stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
                 }
-                Role::Product | Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Copy => {}
+                Role::Product
+                | Role::Memory
+                | Role::Constant
+                | Role::Generator
+                | Role::Gather
+                | Role::Copy
+                | Role::Routine => {}
             }
         }
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
@@ -568,7 +574,12 @@ impl Lowering<'_> {
                 self.draft.computes.push(node);
                 Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))
             }
-            NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul | NodeOp::Concat { .. } | NodeOp::Failed => Err(node),
+            NodeOp::Stored(_)
+            | NodeOp::Reshape
+            | NodeOp::Matmul
+            | NodeOp::Concat { .. }
+            | NodeOp::Routine { .. }
+            | NodeOp::Failed => Err(node),
         }
     }
 }

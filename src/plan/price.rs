@@ -70,6 +70,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
         | NodeOp::Reduce(..)
         | NodeOp::Matmul
         | NodeOp::Concat { .. }
+        | NodeOp::Routine { .. }
         | NodeOp::Failed => 0,
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
         | NodeOp::Matmul
         | NodeOp::Take { .. }
         | NodeOp::Concat { .. }
+        | NodeOp::Routine { .. }
         | NodeOp::Failed => 1,
     }
 }

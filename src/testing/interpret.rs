@@ -7,6 +7,7 @@
 mod element;
 
 mod place;
+mod routine;
 
 use super::number;
 pub use super::number::Real;
@@ -269,6 +270,7 @@ impl Interpreter {
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
+            NodeOp::Routine { row, params, part } => routine::reference(row, params, *part as usize, n, args)?,
             NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })
     }

@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 pub use crate::kernel::Caps;
-use crate::kernel::{Kernel, Load, NumberedCaps, Store, Value, Window};
+use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
 use crate::plan::{self, PlannedRun};
 
 /// A CPU with the planner's limits of a small GPU.
@@ -101,8 +101,8 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
             + k.stores.capacity() * size_of::<Store>()
             + k.windows.capacity() * size_of::<Window>()
     };
-    let kernels: usize = plan.kernels.iter().map(list).sum();
-    Ok(kernels + plan.kernels.capacity() * size_of::<Kernel>() + plan.temps.capacity() * size_of::<usize>())
+    let kernels: usize = plan.nests().map(list).sum();
+    Ok(kernels + plan.steps.capacity() * size_of::<Step>() + plan.temps.capacity() * size_of::<usize>())
 }
 
 /// Steps that the CPU's plan of an expression took to make: nodes looked at, and values searched.
@@ -127,7 +127,7 @@ pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
 /// # Errors
 /// Those of planning.
 pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
-    Ok(plan_on(expression, caps.clone())?.plan.plan.kernels.iter().map(Kernel::compile_cost).collect())
+    Ok(plan_on(expression, caps.clone())?.plan.plan.nests().map(Kernel::compile_cost).collect())
 }
 
 fn plan_on(expression: &Expr, caps: Caps) -> Result<PlannedRun> {

@@ -8,7 +8,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Files whose items `lib.rs` makes public.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "array.rs",
     "array/write.rs",
     "create.rs",
@@ -17,6 +17,7 @@ const FILES: [&str; 12] = [
     "index.rs",
     "io.rs",
     "ops.rs",
+    "ops/bincount.rs",
     "ops/reductions.rs",
     "random.rs",
     "dtype.rs",

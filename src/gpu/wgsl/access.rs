@@ -64,6 +64,16 @@ fn bits(dtype: DType, v: &str) -> String {
     }
 }
 
+/// The two words of an integer value as one of 64 bits, extended by its sign.
+pub(super) fn words_of(dtype: DType, v: &str) -> String {
+    match dtype.compute() {
+        Compute::I32 => format!("vec2<u32>(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
+        Compute::I64 => format!("vec2<u32>(cp_lo64(bitcast<u64>({v})), cp_hi64(bitcast<u64>({v})))"),
+        Compute::U64 => format!("vec2<u32>(cp_lo64({v}), cp_hi64({v}))"),
+        _ => format!("vec2<u32>({v}, 0u)"),
+    }
+}
+
 /// Writes the function that stores element `at` of store `number`. The function of an owned store also takes the number
 /// of the element within its owner's run (`unit`) and whether it is the last element that there is (`is_last`).
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode: StoreMode, dtype: DType) {

@@ -1,0 +1,54 @@
+// Counts of the values 0, 1, … among integers: `count` adds to counters that the plan has cleared, `widen` makes them i64.
+// Additions of integers do not depend on their order, so the counts are always the same.
+//
+// The generator writes what this file calls, for the operand's type.
+
+// block: written by the generator
+@group(0) @binding(0) var<storage, read_write> scratch0: array<atomic<u32>>;
+// Where an element lies in its binding.
+fn at_in0(index: u32) -> u32 {
+    return index;
+}
+fn at_out0(index: u32) -> u32 {
+    return index;
+}
+fn load_in0(at: u32) -> u32 {
+    return 0u;
+}
+// An element as the two words of an integer of 64 bits.
+fn words_of_in0(x: u32) -> vec2<u32> {
+    return vec2<u32>(x, 0u);
+}
+fn store_out0(at: u32, x: i64) {
+}
+// Notes an element that has no counter.
+fn refuse(element: vec2<u32>) {
+}
+// end
+
+// block: count
+@compute @workgroup_size(256)
+fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * 256u + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    let value = words_of_in0(load_in0(at_in0(item)));
+    if value.y != 0u || value.x >= params.param0 {
+        refuse(value);
+        return;
+    }
+    atomicAdd(&scratch0[value.x], 1u);
+}
+// end
+
+// block: widen
+@compute @workgroup_size(256)
+fn widen(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * 256u + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    store_out0(at_out0(item), bitcast<i64>(u64(atomicLoad(&scratch0[item]))));
+}
+// end

@@ -1,0 +1,62 @@
+//! `bincount` on the CPU: threads count into tables of their own, which are then added up. Sums of integers do not
+//! depend on their order, so the counts are the same for any number of threads and tables.
+
+use super::routines::{Operands, Refused, each_chunk};
+use crate::dtype::{DType, Element};
+
+/// Counts that one task adds up.
+const COUNTS: usize = 1 << 12;
+
+/// Runs the routine.
+pub(super) fn run(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype {
+        DType::U8 => count::<u8>(call),
+        DType::I8 => count::<i8>(call),
+        DType::U16 => count::<u16>(call),
+        DType::I16 => count::<i16>(call),
+        DType::U32 => count::<u32>(call),
+        DType::I32 => count::<i32>(call),
+        DType::U64 => count::<u64>(call),
+        DType::I64 => count::<i64>(call),
+        // the row takes integers alone
+        DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => Ok(()),
+    }
+}
+
+fn count<T: Element + Into<i128>>(call: &mut Operands<'_>) -> Result<(), Refused>
+where
+    usize: TryFrom<T>,
+{
+    let values = call.operand::<T>(0);
+    call.with_result(0, 0, |counts: &mut [i64], tables: &mut [i64]| {
+        let length = counts.len();
+        // the first value that has no count
+        let count_into = |values: &[T], counts: &mut [i64]| -> Option<Refused> {
+            for value in values {
+                match usize::try_from(*value).ok().and_then(|v| counts.get_mut(v)) {
+                    Some(count) => *count += 1,
+                    None => return Some(Refused((*value).into())),
+                }
+            }
+            None
+        };
+        if tables.is_empty() {
+            return count_into(values, counts).map_or(Ok(()), Err);
+        }
+        let each = values.len().div_ceil(tables.len() / length);
+        let part = |i: usize| &values[(i * each).min(values.len())..((i + 1) * each).min(values.len())];
+        let refused = each_chunk(tables, length, size_of_val(values), |i, table| count_into(part(i), table));
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
+        let tables = &*tables;
+        each_chunk(counts, COUNTS, size_of_val(tables), |chunk, counts| -> Option<()> {
+            for table in tables.chunks(length) {
+                let table = &table[chunk * COUNTS..];
+                counts.iter_mut().zip(table).for_each(|(count, more)| *count += more);
+            }
+            None
+        });
+        Ok(())
+    })
+}

@@ -1,0 +1,149 @@
+//! Routines on the CPU: the list of their functions, and what each is given.
+
+use super::bind::Run;
+use super::elementwise::ALONE;
+use super::program::internal;
+use super::threads::threads;
+use crate::backend::refused_value;
+use crate::dtype::Element;
+use crate::error::Result;
+use crate::kernel::{BufferRef, RoutineCall, Whole};
+use crate::routine::{BINCOUNT, Routine};
+use rayon::prelude::*;
+
+/// What a routine runs as on the CPU.
+pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
+
+/// The function of each routine.
+static FUNCTIONS: [(&Routine, Function); 1] = [(&BINCOUNT, super::bincount::run)];
+
+/// Whether the list has a routine.
+#[cfg(feature = "testing")]
+pub(crate) fn has(row: &Routine) -> bool {
+    function(row).is_some()
+}
+
+fn function(row: &Routine) -> Option<Function> {
+    FUNCTIONS.iter().find(|(r, _)| *r == row).map(|(_, function)| *function)
+}
+
+/// Why a routine ended early: an element of an operand that its row refuses.
+pub(super) struct Refused(pub i128);
+
+/// A routine that is ready to be bound.
+pub(super) struct Call {
+    function: Function,
+    call: RoutineCall,
+}
+
+/// Prepares a call.
+pub(super) fn prepare(call: &RoutineCall) -> Result<Call> {
+    match function(call.row) {
+        Some(function) => Ok(Call { function, call: call.clone() }),
+        None => Err(internal(call.row.name, "a routine without a function on the CPU")),
+    }
+}
+
+impl Call {
+    /// Runs the routine on the buffers of a run.
+    pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if run.rehearses {
+            return Ok(());
+        }
+        let (name, call) = (self.call.row.name, &self.call);
+        let find = |buffer: BufferRef, size: usize, count: usize| -> Result<Memory> {
+            let span = count.checked_sub(1).map(|last| (0, last as isize));
+            Ok(Memory { ptr: run.locate(name, buffer, size, 0, span)?, bytes: size * count })
+        };
+        let whole = |w: &Whole| find(w.buffer, w.meta.dtype.size(), w.meta.size());
+        let mut operands = Operands {
+            call,
+            operands: call.operands.iter().map(whole).collect::<Result<_>>()?,
+            results: call.results.iter().map(whole).collect::<Result<_>>()?,
+            scratch: call.scratch.iter().map(|(buffer, bytes)| find(*buffer, 1, *bytes)).collect::<Result<_>>()?,
+        };
+        (self.function)(&mut operands)
+            .map_err(|refused| refused_value(call.row, &call.params, refused.0, run.bindings.line(call.node)))
+    }
+}
+
+/// Fills a temporary with zeros.
+pub(super) fn clear(temp: usize, run: &Run<'_>) -> Result<()> {
+    let Some(bytes) = run.temps.get(temp).map(crate::buffer::Buffer::bytes) else {
+        return Err(internal("clear", format!("temporary {temp} is missing")));
+    };
+    let Some(last) = bytes.checked_sub(1).filter(|_| !run.rehearses) else { return Ok(()) };
+    let ptr = run.locate("clear", BufferRef::Temp(temp), 1, 0, Some((0, last as isize)))?;
+    // SAFETY: `locate` has found all bytes in the temporary, which nothing else uses during this step.
+    unsafe { ptr.write_bytes(0, bytes) };
+    Ok(())
+}
+
+/// Memory of an operand, a result or scratch.
+struct Memory {
+    ptr: *mut u8,
+    bytes: usize,
+}
+
+/// What a routine reads and writes. Invariant: each memory lies in a buffer that lives as long as `'a` and begins where
+/// an element of its dtype may begin; results and scratch share no memory with each other or with operands.
+pub(super) struct Operands<'a> {
+    pub call: &'a RoutineCall,
+    operands: Vec<Memory>,
+    results: Vec<Memory>,
+    scratch: Vec<Memory>,
+}
+
+impl<'a> Operands<'a> {
+    /// The elements of an operand; none if they are of another type.
+    pub fn operand<T: Element>(&self, number: usize) -> &'a [T] {
+        match (self.operands.get(number), self.call.operands.get(number)) {
+            (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
+                // SAFETY: by the invariant of `Operands`; an operand was written before it is read, as `T`.
+                unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<T>()) }
+            }
+            _ => &[],
+        }
+    }
+
+    /// Calls `f` with the elements of a result, which are zeros at first, and of a scratch memory that the plan has
+    /// cleared; with none where there is no such memory.
+    pub fn with_result<T: Element, S: Element, R>(
+        &mut self,
+        result: usize,
+        scratch: usize,
+        f: impl FnOnce(&mut [T], &mut [S]) -> R,
+    ) -> R {
+        let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
+        let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
+        let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
+            // SAFETY: by the invariant of `Operands`, which is borrowed whole while `f` runs; the bytes are written first,
+            // and zeros are a value of every element type.
+            Some(m) => unsafe {
+                m.ptr.write_bytes(0, m.bytes);
+                std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<T>())
+            },
+            None => &mut no_result,
+        };
+        let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
+            // SAFETY: as above; temporaries begin at multiples of 16 bytes, and the plan has cleared this one.
+            Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },
+            None => &mut no_scratch,
+        };
+        f(result, scratch)
+    }
+}
+
+/// Calls `f` for each chunk of `length` elements, with its number; in the caller's pool where the work is worth it.
+/// Gives what `f` gives for the first chunk for which that is something.
+pub(super) fn each_chunk<T: Send, R: Send>(
+    elements: &mut [T],
+    length: usize,
+    bytes: usize,
+    f: impl Fn(usize, &mut [T]) -> Option<R> + Sync,
+) -> Option<R> {
+    if elements.len() <= length || bytes <= ALONE || threads() == 1 {
+        return elements.chunks_mut(length).enumerate().find_map(|(i, chunk)| f(i, chunk));
+    }
+    elements.par_chunks_mut(length).with_max_len(1).enumerate().find_map_first(|(i, chunk)| f(i, chunk))
+}

@@ -1,0 +1,209 @@
+//! Routines on a GPU: the list of their shader files, and their dispatches.
+
+use super::batch::{BufferSlice, Checked, Refuses};
+use super::dispatch::Recorder;
+use super::memory::DriverBuffer;
+use super::pipelines::Interface;
+use super::prepared::RunBuffer;
+use super::wgsl::{self, Header, Slot};
+use crate::dtype::{Compute, DType};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
+use crate::routine::{BINCOUNT, Pass, Place, Routine};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The file of each routine. A pass is the block of its name.
+static SHADERS: [(&Routine, &str); 1] = [(&BINCOUNT, include_str!("../../shaders/bincount.wgsl"))];
+
+/// Whether the list has a routine.
+#[cfg(feature = "testing")]
+pub(super) fn has(row: &Routine) -> bool {
+    shader(row).is_ok()
+}
+
+fn internal(name: &'static str, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, name, detail, None)
+}
+
+fn shader(row: &Routine) -> Result<&'static str> {
+    let found = SHADERS.iter().find(|(r, _)| *r == row).map(|(_, shader)| *shader);
+    found.ok_or_else(|| internal(row.name, "a routine without a shader"))
+}
+
+/// The text of each pass.
+pub(super) fn previews(call: &RoutineCall) -> Vec<Result<String>> {
+    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, &p.pass, shader(call.row)?));
+    call.passes.iter().map(text).collect()
+}
+
+/// A buffer as a pass binds it.
+struct Bound<'a> {
+    buffer: &'a DriverBuffer,
+    offset: u64,
+    len: u64,
+    /// The place of element 0 of an operand or a result, counted in elements from the start of the binding; it may lie
+    /// before that, and is a u32 that wraps.
+    first: Option<u32>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Fills a temporary with zeros.
+    pub fn clear(&mut self, temp: usize) -> Result<()> {
+        let RunBuffer { buffer, .. } = self.buffer(BufferRef::Temp(temp));
+        self.batch.clear(self.connection, &buffer.buffer)?;
+        buffer.last_batch.store(self.batch.serial(), Relaxed);
+        Ok(())
+    }
+
+    /// Records a routine's dispatches.
+    pub fn record_routine(&mut self, call: &RoutineCall) -> Result<()> {
+        // what may fail comes before the first dispatch, so that a write in place is done whole or not at all
+        self.prepare_routine(call)?;
+        self.each_pass(call, false)?;
+        self.connection.counters.kernels.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Makes all that a routine's dispatches need, and records none.
+    pub fn prepare_routine(&mut self, call: &RoutineCall) -> Result<()> {
+        self.each_pass(call, true)
+    }
+
+    fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
+        let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (&p.pass, *w)));
+        let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
+        done.map_err(|e| e.or_at(self.bindings.line(call.node)))
+    }
+
+    /// Records a pass over the items of a window.
+    fn pass(&mut self, call: &RoutineCall, pass: &Pass, window: [usize; 2], dry: bool) -> Result<()> {
+        let shader = shader(call.row)?;
+        let slots = wgsl::routine_slots(call, pass);
+        let kinds: Vec<Slot> = slots.iter().map(|(_, slot)| *slot).collect();
+        let bindings = slots.iter().map(|(place, _)| self.bind_place(call, pass, *place, window));
+        let bindings = bindings.collect::<Result<Vec<Bound<'_>>>>()?;
+        if bindings.len() > self.caps.max_bindings {
+            let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
+            return Err(Error::new(ErrorKind::LimitExceeded, call.row.name, detail, None));
+        }
+        let checks = call.row.refuses.is_some();
+        let (key, interface) =
+            (wgsl::routine_key(call, pass), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
+        let text = || Ok(wgsl::generate_routine(call, pass, shader));
+        let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
+        let slice =
+            |b: &Bound<'a>| BufferSlice { buffer: &b.buffer.buffer, id: b.buffer.id, offset: b.offset, len: b.len };
+        let slices: Vec<BufferSlice<'a>> = bindings.iter().map(slice).collect();
+        if dry {
+            return self.batch.rehearse(self.connection, &pipeline, &slices);
+        }
+        let mut words = wgsl::routine_params(call, window[0], bindings.iter().filter_map(|b| b.first));
+        let mut header = Header { outer_size: window[1] as u32, ..Header::default() };
+        if checks {
+            header.error_id = self.refusal(call);
+        }
+        // a workgroup has 256 invocations
+        let groups = (window[1] - window[0]).div_ceil(256) as u64;
+        self.dispatch(&pipeline, &slices, (header, &mut words), groups)?;
+        for binding in &bindings {
+            binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Registers what a routine may refuse; gives its id in the notes.
+    fn refusal(&mut self, call: &RoutineCall) -> u32 {
+        let unsigned = call.operands.first().is_some_and(|w| w.meta.dtype == DType::U64);
+        let compute = if unsigned { Compute::U64 } else { Compute::I64 };
+        let line = self.bindings.line(call.node);
+        let refuses = Refuses::Element { row: call.row, params: call.params.clone() };
+        self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
+    }
+
+    /// What a pass binds of a buffer: all of it, or the elements of a window where it is larger than a binding.
+    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<Bound<'a>> {
+        let name = call.row.name;
+        let found = match place {
+            Place::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
+            Place::Result(n) => call.results.get(n).map(|w| (w.buffer, Some(&w.meta))),
+            Place::Scratch(n) => call.scratch.get(n).map(|s| (s.0, None)),
+        };
+        let Some((named, meta)) = found else {
+            return Err(internal(name, format!("{place:?} is missing")));
+        };
+        let RunBuffer { buffer, offset: first } = self.buffer(named);
+        let Some(meta) = meta else { return Ok(Bound { buffer, offset: 0, len: buffer.size, first: None }) };
+        let (size, first) = (meta.dtype.size() as u64, first as u64);
+        let is_along = pass.along.contains(&place);
+        let [start, end] = if is_along { window.map(|item| item as u64) } else { [0, meta.size() as u64] };
+        if end > meta.size() as u64 || (first + meta.size() as u64) * size > buffer.size {
+            let detail = format!("{} elements from {first} of {named} ({} bytes)", meta.size(), buffer.size);
+            return Err(internal(name, detail));
+        }
+        if buffer.size <= self.caps.max_binding {
+            return Ok(Bound { buffer, offset: 0, len: buffer.size, first: Some(first as u32) });
+        }
+        let offset = (first + start) * size / self.limits.storage_alignment * self.limits.storage_alignment;
+        let len = ((first + end) * size).next_multiple_of(4) - offset;
+        // items count from the first of the call, wherever the window begins
+        Ok(Bound { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Whole;
+    use crate::routine::{Meta, ROWS};
+    use smallvec::smallvec;
+
+    fn validate(name: &str, text: &str) {
+        let module = match naga::front::wgsl::parse_str(text) {
+            Ok(module) => module,
+            Err(e) => panic!("{name}: {}\n{text}", e.emit_to_string(text)),
+        };
+        let (flags, all) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+        if let Err(e) = naga::valid::Validator::new(flags, all).validate(&module) {
+            panic!("{name}: {}\n{text}", e.emit_to_string(text));
+        }
+    }
+
+    #[test]
+    fn every_routine_has_a_shader() {
+        assert!(ROWS.iter().all(|row| shader(row).is_ok()));
+        assert_eq!(ROWS.len(), SHADERS.len());
+    }
+
+    /// What is generated for each type, and the file as it stands, whose stubs are what it may call.
+    #[test]
+    fn texts_of_bincount_are_valid() {
+        use DType::*;
+        let whole = |n: usize, dtype, shape: usize| Whole {
+            buffer: BufferRef::Input(n),
+            meta: Meta { shape: smallvec![shape], dtype },
+        };
+        for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
+            let pass =
+                |name, along, whole| RoutinePass { pass: Pass { name, items: 7, along, whole }, windows: vec![] };
+            let call = RoutineCall {
+                row: &BINCOUNT,
+                params: smallvec![5],
+                operands: vec![whole(0, dtype, 7)],
+                results: vec![whole(1, I64, 5)],
+                scratch: vec![(BufferRef::Temp(0), 20)],
+                passes: vec![
+                    pass("count", &[Place::Operand(0)], &[Place::Scratch(0)]),
+                    pass("widen", &[Place::Result(0)], &[Place::Scratch(0)]),
+                ],
+                node: 0,
+            };
+            for text in previews(&call) {
+                validate(&format!("bincount of {dtype}"), &text.unwrap());
+            }
+        }
+        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nparam0: u32,\n}\n\
+                   @group(1) @binding(0) var<uniform> params: Parameters;\n";
+        let frame = include_str!("../../shaders/lib/frame.wgsl");
+        validate("the file", &format!("{own}{frame}{}", SHADERS[0].1));
+    }
+}

@@ -1,0 +1,313 @@
+//! The plan: its steps in order, and the buffers that they need.
+
+use super::{BufferRef, Kernel};
+use crate::dtype::DType;
+use crate::layout::{Shape, Strides};
+use crate::routine::{Meta, Params, Pass, Routine};
+use smallvec::SmallVec;
+use std::fmt;
+
+/// An operand or a result of a routine: dense, in C order, from element 0 of its buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub buffer: BufferRef,
+    pub meta: Meta,
+}
+
+/// A pass of a routine on a GPU, as it is dispatched.
+#[derive(Clone, Debug)]
+pub(crate) struct RoutinePass {
+    pub pass: Pass,
+    /// The first item of each dispatch, and the one behind its last: one dispatch, but where an operand that the pass
+    /// walks spans more than a binding.
+    pub windows: Vec<[usize; 2]>,
+}
+
+/// A routine with its buffers. No two of them share memory, but for operands.
+#[derive(Clone, Debug)]
+pub(crate) struct RoutineCall {
+    pub row: &'static Routine,
+    pub params: Params,
+    pub operands: Vec<Whole>,
+    pub results: Vec<Whole>,
+    /// Temporaries, each with its bytes.
+    pub scratch: Vec<(BufferRef, usize)>,
+    /// What a GPU dispatches; a CPU runs the routine by one function.
+    pub passes: Vec<RoutinePass>,
+    /// Its number among the nodes of an evaluation, as a kernel's.
+    pub node: usize,
+}
+
+/// What a plan does, one after another.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Nest(Kernel),
+    Routine(RoutineCall),
+    /// Fills a temporary with zeros.
+    Clear {
+        temp: usize,
+    },
+}
+
+/// A result of a plan: C-ordered, or in the order of its operands, from the start of its buffer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Output {
+    pub dtype: DType,
+    pub shape: Shape,
+    pub strides: Strides,
+}
+
+/// What evaluates an expression: steps in order, and the buffers they need.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub inputs: Vec<DType>,
+    /// For each input, whether it may be the memory that the first output is written to.
+    pub aliased: Vec<bool>,
+    /// Numbers plans in the order in which they were made; a number is never given twice.
+    pub id: u64,
+    /// Whether the plan is kept for later evaluations, so that what is made for it is worth keeping.
+    pub is_kept: bool,
+    /// The type of each run-time scalar.
+    pub scalars: Vec<DType>,
+    /// Bytes of each temporary buffer.
+    pub temps: Vec<usize>,
+    pub outputs: Vec<Output>,
+    pub steps: Vec<Step>,
+}
+
+impl RoutineCall {
+    /// Whether it can meet a value that it refuses.
+    pub fn checks(&self) -> bool {
+        self.row.refuses.is_some()
+    }
+
+    /// Bytes of operands read and of results written, each element once.
+    pub fn bytes(&self) -> (u64, u64) {
+        let sum = |list: &[Whole]| list.iter().fold(0u64, |sum, w| sum.saturating_add(w.meta.bytes() as u64));
+        (sum(&self.operands), sum(&self.results))
+    }
+
+    fn dispatches(&self) -> usize {
+        // a CPU calls its function once
+        if self.passes.is_empty() { 1 } else { self.passes.iter().map(|p| p.windows.len()).sum() }
+    }
+}
+
+impl Step {
+    /// The loop nest, if the step is one.
+    pub fn nest(&self) -> Option<&Kernel> {
+        match self {
+            Step::Nest(kernel) => Some(kernel),
+            Step::Routine(_) | Step::Clear { .. } => None,
+        }
+    }
+
+    /// The node whose operation the step runs, for the caller's line; a clear has none.
+    pub fn node(&self) -> Option<usize> {
+        match self {
+            Step::Nest(kernel) => Some(kernel.node),
+            Step::Routine(call) => Some(call.node),
+            Step::Clear { .. } => None,
+        }
+    }
+
+    /// Whether it is a further pass of the step before it.
+    pub fn continues(&self) -> bool {
+        self.nest().is_some_and(|kernel| kernel.continues)
+    }
+
+    /// Whether it can meet an index out of range, or a value that a routine refuses.
+    pub fn checks(&self) -> bool {
+        match self {
+            Step::Nest(kernel) => kernel.checks(),
+            Step::Routine(call) => call.checks(),
+            Step::Clear { .. } => false,
+        }
+    }
+
+    /// The buffers that it reads.
+    pub fn reads(&self) -> SmallVec<[BufferRef; 8]> {
+        match self {
+            Step::Nest(kernel) => kernel.loads.iter().map(|l| l.buffer).collect(),
+            Step::Routine(call) => {
+                call.operands.iter().map(|w| w.buffer).chain(call.scratch.iter().map(|s| s.0)).collect()
+            }
+            Step::Clear { .. } => SmallVec::new(),
+        }
+    }
+
+    /// The buffers that it writes.
+    pub fn writes(&self) -> SmallVec<[BufferRef; 4]> {
+        match self {
+            Step::Nest(kernel) => kernel.stores.iter().map(|s| s.buffer).collect(),
+            Step::Routine(call) => {
+                call.results.iter().map(|w| w.buffer).chain(call.scratch.iter().map(|s| s.0)).collect()
+            }
+            Step::Clear { temp } => SmallVec::from_slice(&[BufferRef::Temp(*temp)]),
+        }
+    }
+
+    /// The results of a routine.
+    pub fn results(&self) -> &[Whole] {
+        match self {
+            Step::Routine(call) => &call.results,
+            Step::Nest(_) | Step::Clear { .. } => &[],
+        }
+    }
+
+    /// Gives the temporaries other numbers: those written first, then those read.
+    pub fn map_temps(&mut self, mut number: impl FnMut(usize) -> usize) {
+        let mut place = |buffer: &mut BufferRef| {
+            if let BufferRef::Temp(temp) = buffer {
+                *temp = number(*temp);
+            }
+        };
+        match self {
+            Step::Nest(kernel) => {
+                kernel.stores.iter_mut().for_each(|s| place(&mut s.buffer));
+                kernel.loads.iter_mut().for_each(|l| place(&mut l.buffer));
+            }
+            Step::Routine(call) => {
+                call.results.iter_mut().for_each(|w| place(&mut w.buffer));
+                call.scratch.iter_mut().for_each(|s| place(&mut s.0));
+                call.operands.iter_mut().for_each(|w| place(&mut w.buffer));
+            }
+            Step::Clear { temp } => *temp = number(*temp),
+        }
+    }
+
+    /// Whether it writes a result.
+    pub fn writes_output(&self) -> bool {
+        self.writes().iter().any(|b| matches!(b, BufferRef::Output(_)))
+    }
+
+    /// Whether it counts as a kernel: a clear does not, nor does a further pass.
+    fn is_kernel(&self) -> bool {
+        match self {
+            Step::Nest(kernel) => !kernel.continues,
+            Step::Routine(_) => true,
+            Step::Clear { .. } => false,
+        }
+    }
+
+    fn bytes(&self) -> (u64, u64) {
+        match self {
+            Step::Nest(kernel) => kernel.bytes(),
+            Step::Routine(call) => call.bytes(),
+            Step::Clear { .. } => (0, 0),
+        }
+    }
+
+    fn dispatches(&self) -> usize {
+        match self {
+            Step::Nest(kernel) => kernel.windows.len(),
+            Step::Routine(call) => call.dispatches(),
+            Step::Clear { .. } => 0,
+        }
+    }
+}
+
+impl Plan {
+    /// The loop nests, in order.
+    pub fn nests(&self) -> impl Iterator<Item = &Kernel> {
+        self.steps.iter().filter_map(Step::nest)
+    }
+
+    /// Kernels, each with all its passes, and routines.
+    pub fn kernel_count(&self) -> usize {
+        self.steps.iter().filter(|s| s.is_kernel()).count()
+    }
+
+    /// Bytes read and written by all kernels and routines.
+    pub fn bytes(&self) -> (u64, u64) {
+        let both = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
+        self.steps.iter().map(Step::bytes).fold((0, 0), both)
+    }
+
+    /// Dispatches of all kernels and routines.
+    pub fn dispatches(&self) -> usize {
+        self.steps.iter().map(Step::dispatches).sum()
+    }
+}
+
+impl fmt::Display for RoutineCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (read, written) = self.bytes();
+        let n = self.dispatches();
+        write!(f, "{}", self.row.name)?;
+        if !self.params.is_empty() {
+            write!(f, " {:?}", self.params.as_slice())?;
+        }
+        writeln!(f, "  {n} dispatch{}, reads {read} B, writes {written} B", if n == 1 { "" } else { "es" })?;
+        let whole = |w: &Whole| format!("{} {} {:?}", w.buffer, w.meta.dtype, w.meta.shape.as_slice());
+        for operand in &self.operands {
+            writeln!(f, "    operand {}", whole(operand))?;
+        }
+        for (buffer, bytes) in &self.scratch {
+            writeln!(f, "    scratch {buffer} {bytes} B")?;
+        }
+        for RoutinePass { pass, windows } in &self.passes {
+            let n = windows.len();
+            writeln!(
+                f,
+                "    pass {} over {} items, {n} dispatch{}",
+                pass.name,
+                pass.items,
+                if n == 1 { "" } else { "es" }
+            )?;
+        }
+        for result in &self.results {
+            writeln!(f, "    result {}", whole(result))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Nest(kernel) => kernel.fmt(f),
+            Step::Routine(call) => call.fmt(f),
+            Step::Clear { temp } => writeln!(f, "clear {}", BufferRef::Temp(*temp)),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (k, d) = (self.kernel_count(), self.dispatches());
+        let (read, written) = self.bytes();
+        writeln!(
+            f,
+            "plan: {k} kernel{}, {d} dispatch{}, reads {read} B, writes {written} B, {} temporaries",
+            if k == 1 { "" } else { "s" },
+            if d == 1 { "" } else { "es" },
+            self.temps.len(),
+        )?;
+        for (i, dtype) in self.inputs.iter().enumerate() {
+            write!(f, "{}in{i} {dtype}", if i == 0 { "  inputs: " } else { ", " })?;
+        }
+        for (i, dtype) in self.scalars.iter().enumerate() {
+            let first = if self.inputs.is_empty() { "  scalars: " } else { "; scalars: " };
+            write!(f, "{}s{i} {dtype}", if i == 0 { first } else { ", " })?;
+        }
+        if !(self.inputs.is_empty() && self.scalars.is_empty()) {
+            writeln!(f)?;
+        }
+        for (i, bytes) in self.temps.iter().enumerate() {
+            write!(f, "{}temp{i} {bytes} B", if i == 0 { "  temporaries: " } else { ", " })?;
+        }
+        if !self.temps.is_empty() {
+            writeln!(f)?;
+        }
+        let mut i = 0;
+        for step in &self.steps {
+            match step.continues() {
+                true => write!(f, "     {step}")?,
+                false => write!(f, "  {i}: {step}")?,
+            }
+            i += !step.continues() as usize;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! The method of the routine `bincount`.
+
+use crate::error::Error;
+use crate::expr::{Expr, carry, routine, strong};
+use crate::routine::BINCOUNT;
+use smallvec::smallvec;
+use std::panic::Location;
+
+impl Expr {
+    /// How often each of the values `0..length` occurs among the elements of an integer array of any shape: `length`
+    /// counts, of i64.
+    ///
+    /// A value outside is an error that names it, as an index of [`Expr::take`] is: at once on the CPU and in a write, else
+    /// at the next read or `synchronize` on a GPU. Bring values into the range first where that is meant, by
+    /// [`Expr::clip`], say. NumPy and CuPy find the length themselves, from the largest value; here it is known before
+    /// anything runs.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 3, 1], [0, 1, 3]];
+    /// assert_eq!(x.bincount(5).to_vec::<i64>()?, [1, 3, 0, 2, 0]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "histogram")]
+    #[track_caller]
+    pub fn bincount(&self, length: usize) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            let counts = routine(&BINCOUNT, smallvec![strong(self.clone(), at)], smallvec![length as u64], at)?;
+            counts.into_iter().next().ok_or_else(|| Error::new(crate::ErrorKind::Internal, "bincount", "no result", at))
+        })
+    }
+}

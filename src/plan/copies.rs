@@ -1,0 +1,45 @@
+//! What is stored by copies: joined parts, and reshapes that no view can say.
+
+use super::fuse::{Making, Planner};
+use super::lower::Draft;
+use super::shape;
+use crate::error::Result;
+use crate::kernel::{Load, Step, Store};
+use crate::layout::{self, Layout};
+
+impl Planner<'_> {
+    /// The kernels of a `concat`: each operand is computed into its part of the result.
+    pub(super) fn joined(&mut self, node: usize, axis: usize, to: &Store, making: &mut Making) -> Result<()> {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        let mut at = 0isize;
+        for a in &n.args {
+            let mut part = to.clone();
+            let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
+            // an empty part may lie anywhere
+            part.offset = part.offset.saturating_add(at.saturating_mul(step));
+            at += arena.nodes[*a].shape[axis] as isize;
+            // a part that is stored anyway is copied from its buffer
+            self.kernels(*a, node, part, making)?;
+        }
+        Ok(())
+    }
+
+    /// The kernels of a reshape: its operand, stored in C order, is the result. A target whose strides cannot say the
+    /// operand's shape is written by a copy of that.
+    pub(super) fn reshaped(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        let (arg, shape) = (n.args[0], &arena.nodes[n.args[0]].shape);
+        let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
+        if let Some(l) = place.reshape(shape) {
+            return self.kernels(arg, node, Store { strides: l.strides, ..to }, making);
+        }
+        let whole = self.temp(self.bytes(node));
+        let part = Store { buffer: whole, dtype: n.dtype, strides: layout::c_strides(shape), offset: 0, value: 0 };
+        self.kernels(arg, node, part, making)?;
+        let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
+        making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The steps of a routine: what makes its operands whole, the clears of its scratch, and its call.
+
+use super::fuse::{Making, Planner};
+use super::graph::Call;
+use super::lower::Draft;
+use super::shape;
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::expr::NodeOp;
+use crate::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store, Whole};
+use crate::layout;
+use crate::routine::{Meta, Pass, Place, Temp};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Items of a pass go to dispatches in multiples of this: a binding begins at a multiple of 256 bytes at most, and no
+/// word of narrow elements is shared by two dispatches.
+const ALIGNMENT: usize = 256;
+
+impl Planner<'_> {
+    /// The calls of all routines, by the nodes of their results. A result that is written to a target is computed beside
+    /// it: a routine's results are dense, and share no memory with what it reads.
+    pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, Call>> {
+        let nodes = &self.arena.nodes;
+        // part and node of each result
+        let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
+        for (i, n) in nodes.iter().enumerate() {
+            if let NodeOp::Routine { row, params, part } = &n.op {
+                groups.entry((row, params, &n.args)).or_default().push((*part as usize, i));
+            }
+        }
+        let mut calls = HashMap::new();
+        for group in groups.into_values() {
+            let first = group[0].1;
+            let n = &nodes[first];
+            let NodeOp::Routine { row, params, .. } = &n.op else { continue };
+            let metas = (row.infer)(&self.metas(first), params).map_err(|f| f.at(row.name, n.location))?;
+            let result = |(part, meta): (usize, Meta)| {
+                let node = group.iter().find(|(p, _)| *p == part).map(|(_, node)| *node);
+                let buffer = match node.filter(|n| !(has_target && self.outputs.contains_key(n))) {
+                    Some(node) => self.buffer(node),
+                    None => self.temp(meta.bytes()),
+                };
+                Whole { buffer, meta }
+            };
+            let results = Rc::new(metas.into_iter().enumerate().map(result).collect::<Vec<Whole>>());
+            calls.extend(group.iter().map(|(_, node)| (*node, Call { first, results: results.clone() })));
+        }
+        Ok(calls)
+    }
+
+    fn metas(&self, node: usize) -> Vec<Meta> {
+        let meta = |a: &usize| Meta { shape: self.arena.nodes[*a].shape.clone(), dtype: self.arena.nodes[*a].dtype };
+        self.arena.nodes[node].args.iter().map(meta).collect()
+    }
+
+    /// The steps that store a result of a routine; into `to` if it is written to a target.
+    pub(super) fn routine(&mut self, node: usize, to: Option<Store>, making: &mut Making) -> Result<()> {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        let (NodeOp::Routine { row, params, part }, Some(call)) = (&n.op, self.calls.get(&node).cloned()) else {
+            return Err(Error::new(ErrorKind::Internal, n.op.name(), "a routine without a call", n.location));
+        };
+        if call.first == node {
+            let fail = |fault: Fault| fault.at(row.name, n.location);
+            let metas = self.metas(node);
+            let needs = (row.needs)(&metas, params, self.caps).map_err(fail)?;
+            let mut operands = Vec::with_capacity(metas.len());
+            for (a, meta) in n.args.iter().zip(metas) {
+                let buffer = self.whole_operand(*a, node, meta.dtype, making)?;
+                operands.push(Whole { buffer, meta });
+            }
+            let scratch: Vec<_> = needs.scratch.iter().map(|temp| self.scratch(*temp, making)).collect();
+            let results = call.results.to_vec();
+            let windows = |pass: Pass| -> Result<RoutinePass, Fault> {
+                let windows = self.pass_windows(&pass, [&operands, &results], &scratch)?;
+                Ok(RoutinePass { pass, windows })
+            };
+            let passes = needs.passes.into_iter().map(windows).collect::<Result<Vec<_>, Fault>>().map_err(fail)?;
+            let (params, node) = (params.clone(), n.number as usize);
+            making.steps.push(Step::Routine(RoutineCall { row, params, operands, results, scratch, passes, node }));
+        } else {
+            making.reads.push(call.first as u32);
+        }
+        let (Some(to), false) = (to, n.shape.contains(&0)) else { return Ok(()) };
+        let buffer = call.results[*part as usize].buffer;
+        let from = Load { buffer, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
+        making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));
+        Ok(())
+    }
+
+    /// An operand, dense and in C order: where it is stored, if it is so there, else computed into a temporary.
+    fn whole_operand(&mut self, operand: usize, owner: usize, dtype: DType, making: &mut Making) -> Result<BufferRef> {
+        let shape = self.arena.nodes[operand].shape.clone();
+        if self.stored[operand] && layout::is_c_contiguous(&shape, &self.stored_strides(operand)) {
+            let buffer = self.buffer(operand);
+            if let BufferRef::Temp(node) = buffer {
+                making.reads.push(node as u32);
+            }
+            return Ok(buffer);
+        }
+        let buffer = self.temp(self.bytes(operand));
+        let to = Store { buffer, dtype, strides: layout::c_strides(&shape), offset: 0, value: 0 };
+        self.kernels(operand, owner, to, making)?;
+        Ok(buffer)
+    }
+
+    /// A temporary of a routine, and its clear.
+    fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
+        let buffer = self.temp(declared.bytes);
+        if let (true, BufferRef::Temp(temp)) = (declared.zeroed, buffer) {
+            making.steps.push(Step::Clear { temp });
+        }
+        (buffer, declared.bytes)
+    }
+
+    /// The dispatches of a pass.
+    fn pass_windows(
+        &self,
+        pass: &Pass,
+        call: [&[Whole]; 2],
+        scratch: &[(BufferRef, usize)],
+    ) -> Result<Vec<[usize; 2]>, Fault> {
+        let [operands, results] = call;
+        // bytes, and those of an element
+        let size = |place: &Place| match place {
+            Place::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
+            Place::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),
+            Place::Scratch(n) => (scratch[*n].1, 4),
+        };
+        let limit = usize::try_from(self.caps.max_binding).unwrap_or(usize::MAX);
+        let usable = limit.saturating_sub(2 * ALIGNMENT);
+        if let Some((bytes, _)) = pass.whole.iter().map(size).find(|(bytes, _)| *bytes > usable) {
+            let detail = format!("{bytes} bytes in one piece; {} binds {limit}", self.caps.name);
+            return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+        }
+        let mut most = usize::try_from(self.caps.max_indices).unwrap_or(usize::MAX);
+        for (bytes, element) in pass.along.iter().map(size) {
+            if bytes > usable {
+                most = most.min(usable / element);
+            }
+        }
+        let most = (most / ALIGNMENT * ALIGNMENT).max(ALIGNMENT);
+        Ok((0..pass.items).step_by(most).map(|start| [start, (start + most).min(pass.items)]).collect())
+    }
+}

@@ -1,0 +1,73 @@
+//! `bincount`: how often each of the values 0, 1, … occurs among integers.
+
+use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
+use crate::caps::Caps;
+use crate::dtype::{DType, Scalar};
+use crate::error::{ErrorKind, Fault};
+use crate::layout;
+use smallvec::smallvec;
+
+/// Counts of the values `0..params[0]` in the operand.
+pub(crate) static BINCOUNT: Routine = Routine {
+    name: "bincount",
+    doc: "How often each of the values 0, 1, … occurs.",
+    infer,
+    needs,
+    refuses: Some(refuses),
+    reference,
+};
+
+/// Elements from which a further table of counts on a CPU pays: each is cleared and added up, and threads count into
+/// tables of their own.
+const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
+/// Elements for each count of a table: with fewer, adding tables up would cost more than counting.
+const ELEMENTS_OF_A_COUNT: usize = 4;
+/// The most tables: as many threads can count at once.
+const TABLES: usize = 64;
+
+fn infer(operands: &[Meta], params: &Params) -> Inferred {
+    let (values, length) = (&operands[0], params[0]);
+    if !values.dtype.is_integer() {
+        let detail = format!("values have dtype {}; integers are needed", values.dtype);
+        return Err(Fault::new(ErrorKind::DType, detail));
+    }
+    if length == 0 && values.size() != 0 {
+        return Err(Fault::new(ErrorKind::Index, format!("{} values and no counts", values.size())));
+    }
+    let counts = Meta { shape: smallvec![length as usize], dtype: DType::I64 };
+    layout::size_of_shape(&counts.shape)?;
+    Ok(smallvec![counts])
+}
+
+fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+    let (size, length) = (operands[0].size(), params[0] as usize);
+    if !caps.gpu {
+        let each = ELEMENTS_OF_A_TABLE.max(length.saturating_mul(ELEMENTS_OF_A_COUNT));
+        let tables = (size / each).clamp(1, TABLES);
+        // a single table is the result itself
+        let bytes = tables.saturating_mul(length).saturating_mul(8);
+        let scratch = if tables == 1 { smallvec![] } else { smallvec![Temp { bytes, zeroed: true }] };
+        return Ok(Needs { scratch, passes: vec![] });
+    }
+    let bytes = length.saturating_mul(4);
+    if size > u32::MAX as usize {
+        let detail = format!("{size} values on {}, which counts at most {}", caps.name, u32::MAX);
+        return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+    }
+    let count = Pass { name: "count", items: size, along: &[Place::Operand(0)], whole: &[Place::Scratch(0)] };
+    let widen = Pass { name: "widen", items: length, along: &[Place::Result(0)], whole: &[Place::Scratch(0)] };
+    Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: true }], passes: vec![count, widen] })
+}
+
+fn refuses(value: i128, params: &Params) -> Fault {
+    Fault::new(ErrorKind::Index, format!("value {value} is out of range for {} counts", params[0]))
+}
+
+fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
+    let mut counts = vec![0i128; params[0] as usize];
+    for value in operands[0].iter().map(|s| s.as_i128()) {
+        let count = usize::try_from(value).ok().and_then(|v| counts.get_mut(v));
+        *count.ok_or_else(|| refuses(value, params))? += 1;
+    }
+    Ok(vec![counts.into_iter().map(Scalar::Int).collect()])
+}

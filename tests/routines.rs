@@ -1,0 +1,336 @@
+//! Routines: what is no loop nest. Each beside a plain loop, on every layout and type that it takes; as an operand, in a
+//! write, and where it refuses.
+
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+
+const INTEGERS: [DType; 8] = [U8, I8, U16, I16, U32, I32, U64, I64];
+
+/// What a loop counts.
+fn counts(values: impl IntoIterator<Item = i64>, length: usize) -> Vec<i64> {
+    let mut counts = vec![0; length];
+    values.into_iter().for_each(|v| counts[v as usize] += 1);
+    counts
+}
+
+/// Values of `0..length`, all but evenly spread.
+fn values(n: usize, length: usize) -> Vec<i64> {
+    (0..n).map(|i| ((i * i * 7 + i * 13 + n) % length) as i64).collect()
+}
+
+/// The elements in C order.
+fn elements(e: &Expr) -> Vec<i64> {
+    e.astype(I64).to_vec().unwrap()
+}
+
+#[test]
+fn every_routine_has_a_line_in_each_backend() {
+    let rows = testing::routines();
+    assert!(!rows.is_empty());
+    for (i, row) in rows.iter().enumerate() {
+        assert!(row.on_cpu, "{} has no function in src/cpu/routines.rs", row.name);
+        assert!(row.on_gpu, "{} has no shader in src/gpu/routines.rs", row.name);
+        assert!(row.doc.ends_with('.'), "{}: {}", row.name, row.doc);
+        assert!(rows[..i].iter().all(|other| other.name != row.name), "two rows are called {}", row.name);
+        assert!(testing::row(row.name).is_none(), "{} is a function too", row.name);
+    }
+}
+
+#[test]
+fn plans_print_their_steps() {
+    let x = put(&Device::cpu(), vec![3i32; 9], &[9]);
+    let text = (x.bincount(5) * 2).plan().unwrap().to_string();
+    assert!(text.contains("bincount [5]  1 dispatch, reads 36 B, writes 40 B"), "{text}");
+    assert!(text.contains("operand in0 i32 [9]") && text.contains("result temp0 i64 [5]"), "{text}");
+    // a card counts into cleared memory, then widens
+    let (text, wgsl) = testing::plan_for(&x.bincount(5), "card").unwrap();
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part}:\n{text}"));
+    assert!(at("clear temp0") < at("bincount [5]") && at("pass count over 9 items") < at("pass widen over 5 items"));
+    assert!(text.contains("temp0 20 B") && text.contains("plan: 1 kernel, 2 dispatches"), "{text}");
+    assert_eq!(wgsl.len(), if cfg!(feature = "gpu") { 2 } else { 0 });
+    // many values are counted into tables of several threads
+    let many = zeros([1 << 20], U8).bincount(3).plan().unwrap().to_string();
+    assert!(many.contains("clear temp") && many.contains("scratch temp"), "{many}");
+}
+
+#[test]
+fn a_gpu_without_integers_of_64_bits_refuses_by_name() {
+    let x = put(&Device::cpu(), vec![3i32; 9], &[9]);
+    let e = testing::plan_for(&x.bincount(5), "weak").unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::Unsupported, "bincount"), "{e}");
+    assert!(e.to_string().contains("SHADER_INT64"), "{e}");
+}
+
+/// The same counts for any number of threads, where there are tables enough for all.
+#[test]
+fn threads_do_not_matter() {
+    let n = 3_000_017;
+    for length in [1, 7, 1000, 40_000] {
+        let v = values(n, length);
+        let want = counts(v.iter().copied(), length);
+        let x = put(&Device::cpu(), v.iter().map(|v| *v as u32).collect::<Vec<_>>(), &[n]);
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let got = pool.install(|| x.bincount(length).to_vec::<i64>().unwrap());
+            assert!(got == want, "{threads} threads, {length} counts");
+        }
+        // of several values outside the first is named, whichever thread finds it
+        let mut v: Vec<u32> = v.iter().map(|v| *v as u32).collect();
+        (v[900_000], v[2_900_000]) = (70_000, 80_000);
+        let e = put(&Device::cpu(), v, &[n]).bincount(length).eval().unwrap_err();
+        assert!(e.to_string().starts_with("bincount: value 70000 is out of range"), "{e}");
+    }
+}
+
+/// Tables are memory of the device: counted, and an error where it has none.
+#[test]
+fn memory_is_counted() {
+    let d = own(&Device::cpu());
+    let x = zeros([1 << 20], U8).to_device(&d).unwrap();
+    let e = x.bincount(300);
+    let plan = e.plan().unwrap().to_string();
+    let line = plan.lines().find_map(|l| l.trim().strip_prefix("temporaries: ")).unwrap();
+    let temps: usize = line.split(' ').nth(1).and_then(|b| b.parse().ok()).unwrap();
+    assert_eq!(temps, 16 * 300 * 8, "{plan}");
+    let used = d.memory().used;
+    let counts = e.eval().unwrap();
+    assert_eq!(d.memory().peak - used, temps + counts.size() * 8);
+    let small = Device::cpu().with_memory_limit(3 << 20).unwrap();
+    let x = zeros([1 << 20], U8).to_device(&small).unwrap();
+    let e = x.bincount(1 << 20).eval().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{e}");
+    same(&x.bincount(1), &[1i64 << 20]);
+}
+
+on_devices! {
+
+fn every_type_and_layout(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    for dtype in INTEGERS.into_iter().filter(|t| has(d, *t)) {
+        for length in [1usize, 5, 120] {
+            let x = put(d, values(6 * 70, length), &[6, 70]).astype(dtype).eval().unwrap();
+            let row = put(d, values(70, length), &[70]).astype(dtype).eval().unwrap();
+            let layouts: Vec<(&str, Expr)> = vec![
+                ("contiguous", x.clone().into()),
+                ("transposed", x.t()),
+                ("every third", x.slice(s![.., ..;3])),
+                ("from within", x.slice(s![1..5, 3..11])),
+                ("rows from within", x.slice(s![1..5])),
+                ("from an odd place", row.slice(s![3..])),
+                ("backwards", x.flip(..)),
+                ("broadcast", row.broadcast_to([4, 70])),
+                ("one element", x.slice(s![2, 5])),
+                ("no axes", row.slice(s![69])),
+                ("empty", x.slice(s![3..3])),
+                ("computed", x.minimum(&row)),
+                ("computed twice", (&x + 0).maximum(&row).t()),
+                ("a number", full((), length as i32 - 1, dtype).to_device(d).unwrap().into()),
+                ("a number everywhere", full_like(&x, 0)),
+                ("reshaped", x.t().reshape([84, 5])),
+                ("joined", concat([&x.slice(s![..2]), &x.slice(s![3..])], 0)),
+                ("taken", x.take(put(d, vec![5i32, 0, 0], &[3]), 0)),
+            ];
+            for (name, e) in layouts {
+                let want = counts(elements(&e), length);
+                assert_eq!(e.bincount(length).shape().unwrap(), [length]);
+                assert_eq!(e.bincount(length).dtype().unwrap(), I64);
+                assert_eq!(elements(&e.bincount(length)), want, "{name} of {dtype}, {length} counts, {d:?}");
+                let meant = testing::interpret(&e.bincount(length)).unwrap();
+                let testing::Elements::Integers(meant) = meant.elements else { panic!("integers") };
+                assert!(meant.iter().zip(&want).all(|(m, w)| *m == Some(*w as i128)), "{name}: {meant:?}");
+            }
+        }
+    }
+}
+
+fn sizes(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    for (n, length) in [(0, 0), (0, 4), (1, 1), (255, 3), (256, 300), (257, 2), (70_000, 70_000), (300_000, 17)] {
+        let v = values(n, length.max(1));
+        let x = put(d, v.iter().map(|v| *v as u32).collect::<Vec<_>>(), &[n]);
+        same(&x.bincount(length), &counts(v, length));
+    }
+    same(&arange(0, 1000, 1, I32).to_device(d).unwrap().remainder(10).bincount(10), &[100i64; 10]);
+}
+
+fn as_an_operand_and_together(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    let d = &own(d);
+    let v = values(1000, 9);
+    let x = put(d, v.iter().map(|v| *v as i16).collect::<Vec<_>>(), &[1000]);
+    let want = counts(v.iter().copied(), 9);
+    let c = x.bincount(9);
+    // functions, views, reductions and products of it, and counts of counts
+    same(&(&c * 2 + 1), &want.iter().map(|c| c * 2 + 1).collect::<Vec<_>>());
+    same(&c.sum(..), &[1000i64]);
+    same(&c.slice(s![2..7;2]), &[want[2], want[4], want[6]]);
+    same(&c.flip(0).reshape([3, 3]).t(), &[8, 5, 2, 7, 4, 1, 6, 3, 0].map(|i: usize| want[i]));
+    same(&c.matmul(&c), &[want.iter().map(|c| c * c).sum::<i64>()]);
+    same(&c.take(put(d, vec![8i32, 0], &[2]), 0), &[want[8], want[0]]);
+    same(&concat([&c, &c], 0), &[&want[..], &want[..]].concat());
+    let twice = c.remainder(4).bincount(4);
+    same(&twice, &counts(want.iter().map(|c| c % 4), 4));
+    // a histogram's way to a distribution
+    let share = (&c.astype(F32) / c.sum(..).astype(F32)).to_vec::<f32>().unwrap();
+    assert!((share.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    // together: equal ones are one
+    let before = d.stats().kernels;
+    let all = eval_all([&c, &x.bincount(9), &(&c + 1), &x.bincount(12)]).unwrap();
+    d.synchronize().unwrap();
+    assert_eq!(d.stats().kernels - before, 3);
+    same(&all[0], &want);
+    same(&all[1], &want);
+    same(&all[2], &want.iter().map(|c| c + 1).collect::<Vec<_>>());
+    same(&all[3], &[&want[..], &[0, 0, 0]].concat());
+    // an operand that something else needs too
+    let y = (&x * 3).remainder(7);
+    let all = eval_all([&y, &y.bincount(7), &y.sum(..)]).unwrap();
+    let z: Vec<i64> = v.iter().map(|v| v * 3 % 7).collect();
+    assert_eq!(elements(&all[0]), z);
+    same(&all[1], &counts(z.iter().copied(), 7));
+    same(&all[2], &[z.iter().sum::<i64>()]);
+}
+
+fn in_a_write(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    let d = &own(d);
+    let v = values(50, 6);
+    let x = put(d, v.clone(), &[50]);
+    let want = counts(v.iter().copied(), 6);
+    let mut y = put(d, vec![-1i64; 18], &[3, 6]);
+    y.set(s![1], x.bincount(6)).unwrap();
+    let mut expected = [vec![-1; 6], want.clone(), vec![-1; 6]].concat();
+    same(&y, &expected);
+    // with gaps, backwards, and of another type
+    y.slice_mut(s![..;2, 1]).assign(x.minimum(1).bincount(2)).unwrap();
+    let few = counts(v.iter().map(|v| *v.min(&1)), 2);
+    (expected[1], expected[13]) = (few[0], few[1]);
+    same(&y, &expected);
+    let mut z = put(d, vec![0u8; 6], &[6]);
+    assert_eq!(z.assign(x.bincount(6)).unwrap_err().kind(), ErrorKind::DType);
+    z.slice_mut(s![..;-1]).assign(x.bincount(6).astype(U8)).unwrap();
+    same(&z, &want.iter().rev().map(|c| *c as u8).collect::<Vec<_>>());
+    // counts of the target itself
+    let mut t = put(d, vec![0i64, 1, 1, 3], &[4]);
+    t.update(|t| t.bincount(4)).unwrap();
+    same(&t, &[1i64, 2, 0, 1]);
+    t.update(|t| t + t.bincount(4)).unwrap();
+    same(&t, &[2i64, 4, 1, 1]);
+    t.assign(put(d, vec![3i64, 0, 0, 1], &[4])).unwrap();
+    let kept = t.clone();
+    t.slice_mut(s![..3]).update(|t| t.bincount(4).slice(s![1..])).unwrap();
+    same(&t, &[0i64, 0, 1, 1]);
+    same(&kept, &[3i64, 0, 0, 1]);
+}
+
+fn values_outside_are_errors(d: &Device) {
+    if !has(d, I64) {
+        return;
+    }
+    // another test's read would take the late error
+    let d = &own(d);
+    let late = |e: &Expr| -> Error {
+        match e.eval() {
+            Err(e) => e,
+            Ok(a) => a.to_vec::<i64>().expect_err("a value is outside"),
+        }
+    };
+    for (bad, length) in [(5i64, 5usize), (-1, 5), (i64::MAX, 7), (i64::MIN, 7), (1 << 32, 3), ((1 << 32) + 1, 3)] {
+        let e = put(d, vec![0, 1, bad, 2], &[4]).bincount(length); let line = line!();
+        let e = late(&e);
+        assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "bincount"), "{e}");
+        assert!(e.to_string().starts_with(&format!("bincount: value {bad} is out of range for {length} counts")), "{e}");
+        assert!(e.location().is_some_and(|l| l.line() == line && l.file().ends_with("routines.rs")), "{e}");
+    }
+    for dtype in INTEGERS.into_iter().filter(|t| has(d, *t)) {
+        let mut edges = vec![9i128];
+        match dtype {
+            U64 => edges.push(u64::MAX as i128),
+            U32 => edges.push(u32::MAX as i128),
+            U8 | U16 => {}
+            _ => edges.push(-9),
+        }
+        for edge in edges {
+            let mut x = full([3], 2, dtype).to_device(d).unwrap();
+            x.slice_mut(s![1]).assign(whole(edge, dtype).to_device(d).unwrap()).unwrap();
+            let e = late(&x.bincount(3));
+            assert!(e.to_string().starts_with(&format!("bincount: value {edge} is out of range")), "{dtype}: {e}");
+            same(&x.slice(s![..1]).bincount(3), &[0i64, 0, 1]);
+        }
+    }
+    // a good one beside a bad one, after it, and what came before
+    let (good, bad) = (put(d, vec![1i32, 1], &[2]), put(d, vec![1i32, 4], &[2]));
+    same(&good.bincount(2), &[0i64, 2]);
+    let both = eval_all([&good.bincount(2), &bad.bincount(2)]).and_then(|_| d.synchronize());
+    assert_eq!(both.unwrap_err().operation(), "bincount");
+    same(&good.bincount(2), &[0i64, 2]);
+    // a take beside it keeps its own name
+    let e = late(&good.take(&bad, 0).astype(I64));
+    assert_eq!(e.operation(), "take", "{e}");
+    // a write that fails leaves its target
+    let mut y = put(d, vec![7i64; 4], &[2, 2]);
+    assert_eq!(y.set(s![0], bad.bincount(2)).unwrap_err().kind(), ErrorKind::Index);
+    assert_eq!(y.update(|y| y + bad.bincount(2)).unwrap_err().kind(), ErrorKind::Index);
+    same(&y, &[7i64; 4]);
+    d.synchronize().unwrap();
+}
+
+fn what_is_refused_when_it_is_built(d: &Device) {
+    let x = put(d, vec![1f32, 2.0], &[2]);
+    let kind = |e: Expr| e.eval().unwrap_err();
+    let e = kind(x.bincount(4));
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::DType, "bincount"), "{e}");
+    assert!(e.to_string().contains("values have dtype f32; integers are needed"), "{e}");
+    assert_eq!(kind(x.greater(1.0).bincount(2)).kind(), ErrorKind::DType);
+    let i = put(d, vec![1i32, 2], &[2]);
+    assert_eq!(kind(i.bincount(0)).kind(), ErrorKind::Index);
+    assert_eq!(kind(i.bincount(usize::MAX)).kind(), ErrorKind::LimitExceeded);
+    assert_eq!(kind((&i + put(d, vec![1i32; 3], &[3])).bincount(3)).operation(), "add");
+    let n = i.slice(s![..0]).bincount(0);
+    if has(d, I64) {
+        same(&n, &[0i64; 0]);
+    }
+}
+
+}
+
+/// A 0-d array of an integer of any type.
+fn whole(n: i128, dtype: DType) -> Array {
+    match dtype {
+        U64 => Array::from_vec(vec![n as u64], ()).unwrap(),
+        _ => full((), n as i64, dtype).eval().unwrap(),
+    }
+}
+
+/// Operands larger than a binding are counted piece by piece, and grids that are too small take several dispatches.
+#[cfg(feature = "gpu")]
+#[test]
+fn pieces_of_large_operands() {
+    let Some(d) = gpu(1) else { return };
+    if !has(&d, I64) {
+        return;
+    }
+    for (binding, groups) in [(4096, 65_535), (1 << 20, 3)] {
+        let d = testing::shrunk_gpu(binding, groups).unwrap();
+        for (n, length) in [(10_000, 13), (5000, 800), (33_333, 2)] {
+            let v = values(n, length);
+            let want = counts(v.iter().copied(), length);
+            same(&put(&d, v.iter().map(|v| *v as i32).collect::<Vec<_>>(), &[n]).bincount(length), &want);
+            let wide: Vec<u16> = [3].into_iter().chain(v.iter().map(|v| *v as u16)).collect();
+            same(&put(&d, wide, &[n + 1]).slice(s![1..]).bincount(length), &want);
+        }
+    }
+    // but not the counts
+    let d = testing::shrunk_gpu(4096, 65_535).unwrap();
+    let e = put(&d, vec![1i32], &[1]).bincount(2000).eval().unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::LimitExceeded, "bincount"), "{e}");
+}
