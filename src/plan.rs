@@ -13,6 +13,7 @@ mod fuse;
 mod graph;
 mod join;
 mod lower;
+mod planner;
 mod price;
 mod product;
 mod routines;

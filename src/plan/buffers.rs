@@ -1,7 +1,7 @@
 //! The buffers of a plan: temporaries share memory once their last reader has run; and whether a target may be written in
 //! place.
 
-use super::fuse::Planner;
+use super::planner::Planner;
 use crate::error::Result;
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Output, Plan, Step};
 use crate::layout::Layout;

@@ -1,7 +1,7 @@
 //! What is stored by copies: joined parts, and reshapes that no view can say.
 
-use super::fuse::{Making, Planner};
 use super::lower::Draft;
+use super::planner::{Making, Planner};
 use super::shape;
 use crate::error::Result;
 use crate::kernel::{Load, Step, Store};

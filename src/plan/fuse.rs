@@ -5,49 +5,18 @@
 //! each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
 //! compute is stored, and the search begins again.
 
-use super::graph::{Arena, Call, PlanNode};
+use super::graph::Arena;
 use super::join::join;
-use super::lower::{Draft, Scratch, Space};
-use super::price::{check_types, compile_cost, cost};
+use super::lower::{Draft, Space};
+use super::planner::{Making, Planner};
+use super::price::{check_types, cost};
 use super::shape;
-use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
 use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store};
-use crate::layout::{self, Axes, Layout, Strides, View};
-use smallvec::{SmallVec, smallvec};
-use std::cell::{Cell, RefCell};
+use crate::layout::{self, Layout};
 use std::collections::HashMap;
 use std::rc::Rc;
-
-/// What the planner knows and has decided of each node of a graph.
-pub(super) struct Planner<'a> {
-    /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
-    pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first. A stored node's temporary has the node's number, further ones begin here.
-    pub count: usize,
-    /// Bytes of each temporary that belongs to no stored node, such as partial results.
-    pub temps: RefCell<Vec<usize>>,
-    pub caps: &'a Caps,
-    /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
-    /// order of its operands.
-    pub strides: Vec<Strides>,
-    /// For each node, whether its value is written to memory, where other kernels load it.
-    pub stored: Vec<bool>,
-    pub uses: Vec<u32>,
-    /// The last of the nodes that use it: with one use, the only one.
-    consumer: Vec<usize>,
-    /// Which of the plan's outputs a node is.
-    pub outputs: HashMap<usize, usize>,
-    /// The call of each result of a routine.
-    pub calls: HashMap<usize, Call>,
-    /// Lists that each draft grows and hands to the next.
-    pub scratch: Cell<Scratch>,
-    /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
-    pub loops: Vec<bool>,
-    /// Steps of the search so far. Tests hold that they grow linearly with the graph.
-    pub work: Cell<u64>,
-}
 
 /// A stored node with the kernels that compute it. An elementwise kernel is only kept once it is decided which nodes are
 /// stored, because until then the search makes many in vain, and they may be large.
@@ -68,16 +37,6 @@ impl Stage {
     fn reads(&self) -> &[u32] {
         &self.nodes[self.computed as usize..]
     }
-}
-
-/// A stage in the making.
-#[derive(Default)]
-pub(super) struct Making {
-    /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
-    decided: bool,
-    pub steps: Vec<Step>,
-    computes: Vec<u32>,
-    pub reads: Vec<u32>,
 }
 
 /// The plan, whether its target may be written in place, and the steps that making it took.
@@ -136,161 +95,6 @@ pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(arena: Rc<Arena>, caps: &'a Caps) -> Planner<'a> {
-        let n = arena.nodes.len();
-        let mut p = Planner {
-            arena: arena.clone(),
-            count: n,
-            temps: RefCell::default(),
-            caps,
-            strides: Vec::with_capacity(n),
-            stored: vec![false; n],
-            uses: vec![0; n],
-            consumer: vec![usize::MAX; n],
-            scratch: Cell::default(),
-            loops: vec![false; n],
-            work: Cell::new(0),
-            calls: HashMap::new(),
-            outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
-        };
-        for (i, node) in arena.nodes.iter().enumerate() {
-            for a in &node.args {
-                p.uses[*a] += 1;
-                p.consumer[*a] = i;
-            }
-            let s = p.natural_strides(node);
-            p.strides.push(s);
-            let role = node.op.role();
-            p.loops[i] = role.has_inner_space() || role.is_transparent() && node.args.iter().any(|a| p.loops[*a]);
-        }
-        for r in &arena.roots {
-            p.stored[*r] = true;
-        }
-        for (i, node) in arena.nodes.iter().enumerate() {
-            let role = node.op.role();
-            for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
-                p.store_operand(*a);
-            }
-            p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
-        }
-        p.limit_sizes();
-        p
-    }
-
-    /// Stores an operand that must be in memory. Of a view, what it is a view of: the reader applies the map.
-    fn store_operand(&mut self, mut node: usize) {
-        while self.arena.nodes[node].op.role() == Role::View {
-            node = self.arena.nodes[node].args[0];
-        }
-        self.stored[node] = true;
-    }
-
-    fn natural_strides(&self, node: &PlanNode) -> Strides {
-        if let NodeOp::Stored(strides) = &node.op {
-            return strides.clone();
-        }
-        if let Some(v) = node.op.view() {
-            return v.apply(&self.strides[node.args[0]], 0).0;
-        }
-        if node.op.role() != Role::Elementwise {
-            return layout::c_strides(&node.shape);
-        }
-        let operands: SmallVec<[Strides; 3]> = (node.args.iter())
-            .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
-            .collect();
-        let order = layout::common_order(&node.shape, operands.iter().map(|s| &s[..]));
-        Layout::ordered(&node.shape, &order).strides
-    }
-
-    /// The dense layout that a node has when it is stored.
-    pub fn stored_strides(&self, node: usize) -> Strides {
-        let n = &self.arena.nodes[node];
-        if let NodeOp::Stored(strides) = &n.op {
-            return strides.clone();
-        }
-        if n.shape.len() == 1 {
-            return smallvec![1];
-        }
-        let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
-        Layout::ordered(&n.shape, &order).strides
-    }
-
-    pub fn buffer(&self, node: usize) -> BufferRef {
-        let n = &self.arena.nodes[node];
-        if n.op.role() == Role::Memory {
-            return BufferRef::Input(n.slots[0] as usize);
-        }
-        match self.outputs.get(&node) {
-            Some(i) => BufferRef::Output(*i),
-            // the node's number stands for the temporary until `buffers.rs` gives temporaries their buffers
-            None => BufferRef::Temp(node),
-        }
-    }
-
-    /// Stores nodes where a kernel would else be too large. A node lowers to three values at most (its own, a rounding for each
-    /// of two operands), hence `max_values / 3`. Two bindings are left for stores: a partial argmin has a value and a position.
-    fn limit_sizes(&mut self) {
-        let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
-        type Set = Vec<u32>;
-        type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
-        let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
-        let mut left = self.uses.clone();
-        // a few costly functions can take a driver's compiler longer than many sums; the CPU compiles nothing
-        let costs: Vec<u32> = match self.caps.max_cost {
-            u32::MAX => vec![],
-            _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
-        };
-        let cost = |node: u32| costs.get(node as usize).copied().unwrap_or(0);
-        fn unite(into: &mut Set, other: &[u32]) {
-            if into.is_empty() {
-                into.extend_from_slice(other);
-                return;
-            }
-            into.extend_from_slice(other);
-            into.sort_unstable();
-            into.dedup();
-        }
-        let (mut values, mut loads): (Set, Set) = (vec![], vec![]);
-        for i in 0..self.arena.nodes.len() {
-            let args = self.arena.nodes[i].args.clone();
-            if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
-                continue;
-            }
-            let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(|a| !self.stored[*a]).collect();
-            loop {
-                values.clear();
-                loads.clear();
-                for a in &args {
-                    if !fused.contains(a) {
-                        unite(&mut loads, &[*a as u32]);
-                    } else if let Some((v, l)) = &sets[*a] {
-                        unite(&mut values, v);
-                        unite(&mut loads, l);
-                    }
-                }
-                let cost = values.iter().fold(cost(i as u32), |all, v| all.saturating_add(cost(*v)));
-                if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
-                    break;
-                }
-                // a GPU has room for 13 loads and 85 nodes, so a load is worth six or more nodes; 8 is near that
-                let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
-                let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
-                self.stored[largest] = true;
-                sets[largest] = None;
-                fused.retain(|a| *a != largest);
-            }
-            unite(&mut values, &[i as u32]);
-            // of a stored node only its load counts in kernels above it
-            sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
-            for a in &args {
-                left[*a] -= 1;
-                if left[*a] == 0 {
-                    sets[*a] = None;
-                }
-            }
-        }
-    }
-
     /// The stages of all stored nodes, results first. Nodes that several kernels would compute at a cost are stored, and the
     /// search repeats. Four times is a judgement: chains settle in one or two, and what is left is computed twice, not wrong.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
@@ -337,18 +141,6 @@ impl<'a> Planner<'a> {
         }
         // the order also holds for a result that another kernel reads: its node has the smaller number
         Ok(stages)
-    }
-
-    /// Counts steps of the search.
-    pub fn took(&self, steps: usize) {
-        self.work.set(self.work.get() + steps as u64);
-    }
-
-    /// Bytes of a node's result, saturating: an impossible number is refused where the memory is allocated.
-    pub fn bytes(&self, node: usize) -> usize {
-        let n = &self.arena.nodes[node];
-        let (count, size) = (layout::product(&n.shape), n.dtype.size());
-        mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
     }
 
     /// Frees a node whose kernels are made, and those after it. Shrinking by a sixteenth at least keeps the copying linear.
@@ -521,39 +313,4 @@ impl<'a> Planner<'a> {
         }
         !offenders.is_empty()
     }
-}
-
-/// Strides of an operand over the shape that it broadcasts to: 0 along axes that it lacks or has with length 1.
-pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Strides {
-    let shift = to.len() - shape.len();
-    let mut out: Strides = smallvec![0; to.len()];
-    for (d, n) in shape.iter().enumerate() {
-        out[d + shift] = if *n == 1 { 0 } else { strides[d] };
-    }
-    out
-}
-
-/// The map from a result's index to the index of an operand that broadcasts to it.
-pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
-    let n = map.shape.len();
-    let shift = to.len() - shape.len();
-    let mut out =
-        View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
-    for (d, length) in shape.iter().enumerate() {
-        if *length != mutant!(stride_of_length_1, 0, 1) {
-            out.offset[d] = map.offset[d + shift];
-            out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[(d + shift) * n..(d + shift + 1) * n]);
-        }
-    }
-    out
-}
-
-/// The axes of a reduction's operand that are not reduced.
-pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> Axes {
-    (0..ndim).filter(|d| !axes.contains(d)).collect()
-}
-
-/// Whether a copy of this dtype must move words instead of values: a float's NaN would lose its payload in arithmetic.
-pub(super) fn moves_raw(dtype: DType) -> bool {
-    dtype.is_float()
 }

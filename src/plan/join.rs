@@ -1,7 +1,7 @@
 //! Kernels over one space that read the same memory become one kernel with several stores: results that are asked for
 //! together, and stored parts of a graph, read what they share once.
 
-use super::fuse::Planner;
+use super::planner::Planner;
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step};
 
 /// How many of the kernels before one are tried as its host. A limit keeps planning linear in the graph; 16 is a judgement,

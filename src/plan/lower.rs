@@ -4,7 +4,7 @@
 //! [`View`]) along, which says which element of the current node a kernel index needs. So a view only changes the map and
 //! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
 
-use super::fuse::{Planner, broadcast_map, kept_axes};
+use super::planner::{Planner, Scratch, broadcast_map, kept_axes};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::expr::{NodeOp, Role};
@@ -208,27 +208,6 @@ struct Lowering<'a> {
     memo: Vec<(usize, View, usize)>,
     /// For each value, whether it depends on a reduction of this kernel: then only a row kernel may reduce it again.
     reduced: Vec<bool>,
-}
-
-/// Lists that grow while a kernel is made; kernels keep copies of exact size, since a plan may have a million of them.
-#[derive(Default)]
-pub(super) struct Scratch {
-    loads: Vec<Load>,
-    values: Vec<Value>,
-    memo: Vec<(usize, View, usize)>,
-    reduced: Vec<bool>,
-}
-
-impl Scratch {
-    /// Replaces a draft's lists by copies of exact size, and takes the grown lists back for the next draft.
-    pub fn keep(p: &Planner<'_>, loads: &mut Vec<Load>, values: &mut Vec<Value>) {
-        let (all_loads, all_values) = (std::mem::take(loads), std::mem::take(values));
-        let mut scratch = p.scratch.take();
-        (scratch.loads, scratch.values) = (all_loads, all_values);
-        *loads = scratch.loads.drain(..).collect();
-        *values = scratch.values.drain(..).collect();
-        p.scratch.set(scratch);
-    }
 }
 
 /// A value, or the node that cannot run in this kernel and must be stored first.

@@ -1,8 +1,8 @@
 //! The steps of a routine: what makes its operands whole, the clears of its scratch, and its call.
 
-use super::fuse::{Making, Planner};
 use super::graph::Call;
 use super::lower::Draft;
+use super::planner::{Making, Planner};
 use super::shape;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Fault, Result};

@@ -1,8 +1,8 @@
 //! The loop nest of a kernel: the order of its dimensions, their collapse, the split of long reductions into partial
 //! ones, and the windows of arrays that are larger than a binding.
 
-use super::fuse::{Planner, moves_raw};
-use super::lower::{Draft, Scratch};
+use super::lower::Draft;
+use super::planner::{Planner, Scratch, moves_raw};
 use super::product;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
