@@ -192,7 +192,7 @@ impl Array {
         let size = dense.dtype().size();
         let device = dense.device();
         let bytes = device.backend().download(buffer, offset * size, dense.size() * size);
-        // the array lives until its bytes are here
+        // the future holds the array, so that its memory is not reused before it is read
         Ok(async move {
             let _dense = dense;
             bytes.await.map_err(|e| e.or_at(at))
@@ -221,7 +221,8 @@ pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<V
     run(&list, &Device::of(device), at, false)
 }
 
-/// Runs expressions on a device. What is stored already is given back as it is. With `at_once` no error is left to come.
+/// Runs expressions on a device. Stored ones are given back as they are. With `at_once` the device has finished when this
+/// returns, so that no late error of a GPU is left.
 fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
     let mut work: SmallVec<[Expr; 1]> = SmallVec::new();
     let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
@@ -235,14 +236,14 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result
     }
     let mut results = if work.is_empty() { vec![] } else { execute(&work, device, at, at_once)? };
     let mut results = results.drain(..).zip(views);
-    let finish = |e: &&Expr| match e.0.is_stored() {
+    let array_of = |e: &&Expr| match e.0.is_stored() {
         true => Some(Array((*e).clone())),
         false => results.next().map(|(a, v)| match v {
             Some(v) => Array(view("view", &a.0, at, |_| Ok(v.clone()))),
             None => a,
         }),
     };
-    Ok(expressions.iter().filter_map(finish).collect())
+    Ok(expressions.iter().filter_map(array_of).collect())
 }
 
 fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
@@ -258,7 +259,7 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
         })?;
         outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?, 0));
     }
-    // without a target every input has its buffer
+    // only the target of a write has an input without a buffer
     let inputs: SmallVec<[(Buffer, usize); 4]> =
         planned.inputs.into_iter().filter_map(|(b, o)| Some((b?, o))).collect();
     let (scalars, lines) = (&planned.scalars, &planned.lines);
@@ -305,7 +306,7 @@ impl Expr {
     pub fn plan(&self) -> Result<Plan> {
         let device = Device::of(self.checked()?.device);
         let e = strong(plan::computed(self).0.clone(), Location::caller());
-        // what is stored is there
+        // a stored array needs no kernel
         let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
         let planned = plan::plan(roots, None, device.backend().caps())?;
         Ok(Plan(planned.plan, device))
@@ -410,7 +411,7 @@ impl Expr {
     /// A copy in C order, in memory of its own.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
         let node = self.checked()?;
-        // a reshape node stores its operand in C order
+        // a reshape node to the same shape says "copy": it stores its operand in C order
         let (dtype, device) = (node.dtype, node.device);
         let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
         copy.eval_at(at)

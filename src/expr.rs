@@ -1,7 +1,7 @@
-//! Floor 3: the expression: a node of a DAG that has not run yet.
+//! Floor 3: the expression, a graph of operations that have not run yet.
 //!
-//! Shape and dtype are inferred when a node is built; what does not fit becomes a node that carries its error. About
-//! ten kinds of node exist, and every operation of the library is made of them.
+//! Shape and dtype are inferred when a node is built; an operation that does not fit its operands becomes a node that carries
+//! the error. About ten kinds of node exist, and every operation of the library is made of them.
 
 mod build;
 mod node;
@@ -115,7 +115,7 @@ impl Expr {
         Expr::fill_on(0, value, shape, dtype, location)
     }
 
-    /// A fill that runs on a device though it reads nothing there.
+    /// A fill that belongs to a device, so that an array there may be replaced by a number and still give a result there.
     pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
         Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
     }
@@ -181,12 +181,12 @@ impl Expr {
     }
 }
 
-/// Runs a fallible construction; its error becomes a node.
+/// Makes a node of a construction that may fail: its error becomes a node that carries it.
 pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
     build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
 }
 
-/// The first error among expressions, and the device they share.
+/// The device that expressions share, 0 if none has one; or the first error that one carries, or that they do not share one.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     if let Some(e) = args.clone().find_map(Expr::error) {
         return Err(e.clone());
@@ -216,7 +216,7 @@ pub(crate) fn device_name(expr: &Expr) -> String {
     buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
 }
 
-/// Any stored array below.
+/// Any stored array that the expression reads: a node with a device has one below it.
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     let mut at = expr;
     loop {
@@ -227,7 +227,7 @@ pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     }
 }
 
-/// `astype`: nothing for the same type, and no detour by an integer type that held every value.
+/// `astype`, without a node where the dtype is the same, and without an earlier cast that lost nothing.
 pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     if e.error().is_some() || e.0.dtype == to && e.0.untyped().is_none() {
         return e;
@@ -243,7 +243,7 @@ pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     cast_always(e, to, at)
 }
 
-/// `astype` that no rewrite removes: for a half-precision operand of the same type a rounding to it.
+/// `astype` that no rewrite removes. For a half-precision operand of the same dtype it rounds, because a kernel keeps f32.
 pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
     let (shape, device) = (e.0.shape.clone(), e.0.device);
     Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
@@ -265,7 +265,7 @@ pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
     }
 }
 
-/// A view: of a stored array it is a new layout; views of views and of fills fold.
+/// A view of an expression. Of a stored array it is a stored array with another layout, of a view or a fill again one node.
 pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> Result<View, Fault>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -317,7 +317,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     })
 }
 
-/// A reduction along axes; `keep` leaves them with length 1. The operand has the dtype of the result already.
+/// A reduction along axes. The caller has cast the operand to the dtype of the result. Axes that are kept come back as a view,
+/// so that a reduction with and without `keep` is one node.
 pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -337,12 +338,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         }
         let dtype = if index { DType::I32 } else { e.0.dtype };
         let device = e.0.device;
-        // no elements: the same number everywhere, and no kernel
+        // a reduction of no elements is a known number, which needs no kernel
         if n == 0
             && !kept.contains(&0)
             && let Some(number) = empty
         {
-            // lengths that only a 0 beside them made possible
+            // without its axes of length 0 the shape may have too many elements
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
             let number = if number.is_finite() { Scalar::Int(number as i128) } else { Scalar::Float(number) };
             let full: Shape = match axes.keep {
@@ -351,7 +352,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             };
             return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
-        // nothing to reduce: a position is 0, everything else is the value
+        // a reduction along no axis is of one element: its position is 0, its value itself
         let out = if sorted.is_empty() {
             if index { Expr::fill_on(device, Scalar::Int(0), shape.clone(), dtype, at) } else { e }
         } else {

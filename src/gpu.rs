@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `numerics.rs` | the probe of a device's arithmetic |
 //! | `routines.rs` | the list of routines, and their dispatches |
-//! | `dispatch.rs`, `params.rs` | from a kernel and its buffers to dispatches, and the words of their parameters |
+//! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
+//! | `prepare.rs`, `params.rs` | from a plan to a prepared one, and the words of parameters: once for a plan |
 //! | `transfer.rs` | copies to and from the host |
 //! | `device.rs` | the open device; what recorded and running work means for memory |
 //! | `batch.rs` | recording and submission |
+//! | `prepared.rs` | the prepared plans that are kept |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock |
 //! | `variant.rs`, `wgsl.rs`, `wgsl/` | from a kernel to its text, without a device |
 //! | `memory.rs` | the pool and its account |
@@ -26,6 +28,8 @@ mod memory;
 mod numerics;
 mod params;
 mod pipelines;
+mod prepare;
+mod prepared;
 mod routines;
 mod timer;
 mod transfer;
@@ -41,8 +45,10 @@ use crate::kernel::{NumberedCaps, Plan, Step};
 use adapter::Shrink;
 use batch::{Batch, ERROR_BYTES, error_notes};
 use connection::{lock, wait};
-use device::Gpu;
-use dispatch::{Recorder, Resources};
+use device::{Gpu, driver_buffer};
+use dispatch::Recorder;
+use prepare::Preparer;
+use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -142,7 +148,7 @@ impl Backend for Gpu {
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.connection.check()?;
         let temps = self.temps(plan)?;
-        self.record(&mut lock(&self.batch), plan, bindings, &temps)
+        self.record(&mut lock(&self.batch), plan, &bindings, &temps)
     }
 
     fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
@@ -157,7 +163,7 @@ impl Backend for Gpu {
             let mut batch = lock(&self.batch);
             let unread = batch.unread_errors;
             let common = batch.swap_errors(own.clone());
-            let recorded = self.record(&mut batch, plan, bindings, &temps);
+            let recorded = self.record(&mut batch, plan, &bindings, &temps);
             batch.swap_errors(common);
             batch.unread_errors = unread;
             recorded?;
@@ -279,23 +285,51 @@ impl Gpu {
     }
 
     /// Records a plan's steps.
-    fn record(&self, batch: &mut Batch, plan: &Plan, bindings: Bindings<'_>, temps: &[Buffer]) -> Result<()> {
-        let Bindings { inputs, outputs, scalars, lines, .. } = bindings;
-        let from = &Resources { inputs, temps, outputs, scalars, lines };
+    fn record(&self, batch: &mut Batch, plan: &Plan, bindings: &Bindings<'_>, temps: &[Buffer]) -> Result<()> {
+        let buffers = &run_buffers(plan, bindings, temps)?;
+        let prepared = self.prepared(batch, plan, buffers).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
         let (connection, caps, limits) = (&*self.connection, &self.caps, &self.limits);
-        let mut recorder = Recorder { connection, caps, limits, batch, from };
-        if plan.steps.iter().filter(|step| step.writes_output()).count() > 1 {
-            // what may fail comes before the first kernel that writes, so that a write in place is done whole or not
-            plan.steps.iter().try_for_each(|step| match step {
-                Step::Nest(kernel) => recorder.prepare(kernel),
-                Step::Routine(call) => recorder.prepare_routine(call),
-                Step::Clear { .. } => Ok(()),
-            })?;
-        }
-        plan.steps.iter().try_for_each(|step| match step {
-            Step::Nest(kernel) => recorder.record(kernel),
-            Step::Routine(call) => recorder.record_routine(call),
-            Step::Clear { temp } => recorder.clear(*temp),
-        })
+        Recorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
     }
+
+    /// The plan ready to be bound. An error comes with the node whose kernel it is.
+    fn prepared(
+        &self,
+        batch: &mut Batch,
+        plan: &Plan,
+        buffers: &[RunBuffer<'_>],
+    ) -> Result<Arc<PreparedPlan>, (Error, usize)> {
+        // ranges of a buffer that is larger than a binding may be depend on the run's offsets
+        let is_kept = plan.is_kept && buffers.iter().all(|b| b.buffer.size <= self.caps.max_binding);
+        let facts = facts(plan, buffers);
+        if let Some(found) = is_kept.then(|| lock(&self.prepared).find(&facts)).flatten() {
+            return Ok(found);
+        }
+        let pipelines = &mut batch.pipelines;
+        let mut preparer = Preparer { connection: &self.connection, caps: &self.caps, pipelines, plan, buffers };
+        let prepared = Arc::new(preparer.prepare()?);
+        self.connection.counters.prepares.fetch_add(1, Relaxed);
+        if is_kept {
+            lock(&self.prepared).keep(facts, &prepared);
+        }
+        Ok(prepared)
+    }
+}
+
+/// The buffers and scalars that a plan asks for, and the buffers as the driver's.
+fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
+    let fail = |detail: String| Error::new(ErrorKind::Internal, "eval", detail, None);
+    let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];
+    let have = [bindings.inputs.len(), bindings.outputs.len(), bindings.scalars.len()];
+    if have != want {
+        return Err(fail(format!("inputs, outputs and scalars: {have:?} for a plan of {want:?}")));
+    }
+    let all = (bindings.inputs.iter().map(|(b, offset)| (b, *offset)))
+        .chain(temps.iter().map(|b| (b, 0)))
+        .chain(bindings.outputs.iter().map(|(b, offset)| (b, *offset)));
+    let of = |(n, (buffer, offset)): (usize, (&'a Buffer, usize))| {
+        let found = driver_buffer(buffer).ok_or_else(|| fail(format!("buffer {n} is not one of this device")))?;
+        Ok(RunBuffer { buffer: found, offset: offset as i64 })
+    };
+    all.enumerate().map(of).collect()
 }

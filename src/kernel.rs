@@ -11,8 +11,10 @@
 //! which values are written where.
 
 mod plan;
+mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
 pub(crate) use crate::caps::NumberedCaps;

@@ -1,4 +1,4 @@
-//! Floor 1: shapes, strides and views: all arithmetic about where an element is.
+//! Floor 1: shapes, strides and views. All arithmetic about where an element lies is here.
 //!
 //! A [`View`] is an affine map from the index of a result to the index of its operand; slicing, permuting,
 //! broadcasting, flipping, diagonals and sliding windows are nothing else. A [`Layout`] is the same for a buffer:
@@ -14,7 +14,7 @@ pub(crate) use view::View;
 use crate::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// Lengths of axes; inline up to six.
+/// Lengths of axes. Up to six axes need no allocation; more are rare.
 pub(crate) type Shape = SmallVec<[usize; 6]>;
 /// Steps between elements along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
@@ -23,7 +23,7 @@ pub(crate) type Axes = SmallVec<[usize; 6]>;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The longest axis count; a kernel's parameters are sized for it.
+/// The most axes of an array. The parameters of a GPU kernel have room for so many; NumPy has the same limit.
 pub(crate) const MAX_NDIM: usize = 64;
 
 fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
@@ -153,7 +153,7 @@ impl Layout {
     /// The layout of a view of elements that lie at these strides.
     pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
-            // no element: nothing may be reached by a stride either
+            // without elements the offset may lie outside the buffer: take a layout that reaches nothing
             return Layout::c(&view.shape);
         }
         let (strides, offset) = view.apply(strides, offset as isize);
@@ -205,7 +205,7 @@ impl Layout {
                     k += 1;
                 }
             }
-            // the merged old axes must run on without a gap
+            // axes can be merged only if the step of each is the whole walk along the next
             for w in old[first..=i].windows(2) {
                 let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
                 if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {

@@ -150,6 +150,8 @@ list! {
     plans_shared_between_devices, "9 boundaries", "boundaries tight", "a plan cache keyed without device";
     pool_gives_live_buffer, "11 memory", "operations bites::cpu::", "a pool that returns a live buffer";
     positions_saturate, "9 indices", "operations found::planted::cpu::positions", "u32 positions saturate before they wrap";
+    prepared_for_another_place_in_a_word, "8 overlap", "operations plans::what_repeats", "a prepared write of whole words is taken for one that begins within a word";
+    prepared_for_one_buffer, "14 sequences", "operations plans::what_repeats", "what is prepared for operands in one buffer is taken for operands in two";
     print_line_too_long, "18 printing", "operations print::equal", "a printed line leaves no room for its bracket";
     print_shortens_1000, "18 printing", "operations print::equal", "an array of 1000 elements is shortened";
     promotion_row, "7 dtypes", "operations bites::promotion", "a promotion row changed";

@@ -102,7 +102,7 @@ impl Neutral {
     }
 }
 
-/// A binary function as a reduction.
+/// What makes a reduction of a binary function.
 #[derive(Clone, Copy)]
 pub(crate) struct Reduction {
     /// The method that users call.
@@ -189,7 +189,7 @@ pub(crate) struct Ufunc {
     pub exact: Option<fn(f64, f64, f64) -> f64>,
     /// The exact function of integers and bool before it wraps; the last argument is the type's width in bits.
     pub exact_int: Option<ExactInt>,
-    /// Where the function is interesting.
+    /// The operands that tests draw from: where the function is neither constant nor infinite.
     pub domain: [f64; 2],
     pub reduce: Option<Reduction>,
     pub properties: Properties,
@@ -200,7 +200,7 @@ pub(crate) struct Ufunc {
 impl Ufunc {
     /// A row without functions, with the properties that most rows of its class have.
     pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
-        // most functions of floats are a polynomial and a few steps around it
+        // most functions of floats are a polynomial and a few steps around it, eight operations or so
         let cost = if matches!(class, Class::Float) { 8 } else { 1 };
         Ufunc {
             id: intern::RowId::new(),

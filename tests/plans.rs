@@ -266,32 +266,81 @@ fn temporaries_are_those_that_are_printed() {
 /// Evaluations of one structure, and writes of one row after another, are planned and prepared once.
 #[test]
 fn what_repeats_is_prepared_once() {
-    let d = own(&cpu());
-    let (x, b) = (put(&d, noise(1, 1000 * 8), &[1000, 8]), put(&d, noise(2, 8), &[8]));
-    let prepares = || d.stats().prepares;
-    let before = prepares();
-    for i in 0..1000 {
-        let row = x.slice(s![i as isize]);
-        let y = ((row * (i as f64) + &b) * 0.5).eval().unwrap();
-        assert_eq!(y.shape(), [8]);
+    for device in [Some(cpu()), gpu(1)].into_iter().flatten() {
+        let d = own(&device);
+        let (x, b) = (put(&d, noise(1, 1000 * 8), &[1000, 8]), put(&d, noise(2, 8), &[8]));
+        let prepares = || d.stats().prepares;
+        let before = prepares();
+        for i in 0..1000 {
+            let row = x.slice(s![i as isize]);
+            let y = ((row * (i as f64) + &b) * 0.5).eval().unwrap();
+            assert_eq!(y.shape(), [8]);
+        }
+        assert_eq!(prepares() - before, 1, "evaluations on {d:?}");
+        let before = prepares();
+        let mut x = x;
+        for i in 0..1000 {
+            x.set(s![i as isize, ..], &b * (i as f64)).unwrap();
+        }
+        assert_eq!(prepares() - before, 1, "writes of rows on {d:?}");
+        let got = x.slice(s![999]).to_vec::<f32>().unwrap();
+        let want: Vec<f32> = b.to_vec::<f32>().unwrap().iter().map(|v| v * 999.0).collect();
+        assert_eq!(got, want);
+        let before = prepares();
+        for i in 1..1000 {
+            let (next, last) = (i as isize, i as isize - 1);
+            let above = x.slice(s![last]).eval().unwrap() + 1.0;
+            x.set(s![next, ..], above).unwrap();
+        }
+        assert!(prepares() - before <= 3, "rows from the row above on {d:?}: {}", prepares() - before);
     }
-    assert_eq!(prepares() - before, 1, "evaluations");
-    let before = prepares();
-    let mut x = x;
-    for i in 0..1000 {
-        x.set(s![i as isize, ..], &b * (i as f64)).unwrap();
+}
+
+/// Rows of bytes begin at each place within a word in turn. A GPU's program for rows of whole words is another than for
+/// rows that share a word with their neighbours; it is prepared for each of the four places, and no more.
+#[test]
+fn what_repeats_is_prepared_for_each_place_in_a_word() {
+    for (width, places) in [(7usize, 4), (6, 2), (8, 1)] {
+        let rows = 200;
+        let start: Vec<u8> = (0..rows * width).map(|i| (i % 251) as u8).collect();
+        let mut want = start.clone();
+        for (i, v) in want.iter_mut().enumerate() {
+            *v = ((i % width) * 3 + i / width) as u8;
+        }
+        for device in [Some(cpu()), gpu(1)].into_iter().flatten() {
+            let d = own(&device);
+            let mut x = put(&d, start.clone(), &[rows, width]);
+            let b = put(&d, (0..width as u8).map(|i| i * 3).collect::<Vec<_>>(), &[width]);
+            let before = d.stats().prepares;
+            for i in 0..rows {
+                x.set(s![i as isize, ..], &b + i as i64).unwrap();
+            }
+            let prepares = d.stats().prepares - before;
+            assert_eq!(prepares, if d.is_gpu() { places } else { 1 }, "rows of {width} on {d:?}");
+            assert_eq!(x.to_vec::<u8>().unwrap(), want, "rows of {width} on {d:?}");
+        }
     }
-    assert_eq!(prepares() - before, 1, "writes of rows");
-    let got = x.slice(s![999]).to_vec::<f32>().unwrap();
-    let want: Vec<f32> = b.to_vec::<f32>().unwrap().iter().map(|v| v * 999.0).collect();
-    assert_eq!(got, want);
-    let before = prepares();
-    for i in 1..1000 {
-        let (next, last) = (i as isize, i as isize - 1);
-        let above = x.slice(s![last]).eval().unwrap() + 1.0;
-        x.set(s![next, ..], above).unwrap();
+}
+
+/// Operands in one buffer are bound once, operands in two twice: each has its program, whatever came first.
+#[test]
+fn what_repeats_is_prepared_for_buffers_that_are_one() {
+    for device in [Some(cpu()), gpu(1)].into_iter().flatten() {
+        let d = own(&device);
+        let host: Vec<Vec<f32>> = (1..4).map(|seed| noise(seed, 64)).collect();
+        let arrays: Vec<Array> = host.iter().map(|v| put(&d, v.clone(), &[8, 8])).collect();
+        let before = d.stats().prepares;
+        // first three operands in one buffer, then in two, and in three; then all again
+        for turn in 0..2 {
+            for [a, b, c] in [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 1, 2], [2, 2, 2], [1, 1, 2]] {
+                let e = arrays[a].slice(s![1]) * arrays[b].slice(s![3]) - arrays[c].slice(s![6]);
+                let want: Vec<f32> = (0..8).map(|i| host[a][8 + i] * host[b][24 + i] - host[c][48 + i]).collect();
+                assert_eq!(e.to_vec::<f32>().unwrap(), want, "turn {turn}, arrays {a}, {b}, {c} on {d:?}");
+            }
+        }
+        let prepares = d.stats().prepares - before;
+        assert_eq!(prepares, if d.is_gpu() { 5 } else { 1 }, "{d:?}");
     }
-    assert!(prepares() - before <= 3, "rows from the row above: {}", prepares() - before);
 }
 
 /// Results that are asked for together read what they share once, with the bits of each alone.

@@ -112,7 +112,7 @@ impl Array {
             return Ok(());
         }
         if mutant!(write_to_places_that_are_one, false, self.layout().may_overlap_itself()) {
-            // elements that share a place get places of their own
+            // where two elements share memory, a write to one would show in the other: copy the array first
             *self = self.0.compact(at)?;
             target = match &part {
                 Some(v) => self.layout().view(v),
@@ -126,10 +126,10 @@ impl Array {
         };
         let mut planned = plan_of(&value)?;
         let mut value = value;
-        // a GPU says late that an index is out of range
+        // a GPU tells only after the run that an index was out of range
         if if device.is_gpu() { planned.plan.checks } else { planned.plan.checks_after_write } {
-            // what can fail does so before the target is touched
-            value = finished(&value, &device, at)?;
+            // compute the value in memory of its own, so that it fails before the target is touched
+            value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
         drop(value);
@@ -152,7 +152,7 @@ impl Array {
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
             return write(own, own, true);
         }
-        // the new value in a buffer of its own, under the same layout
+        // not in place: a new buffer with the same layout; if only a part is written it begins as a copy of the old one
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
         let everything = part.is_none() && target.size() == whole.size();
         let fresh = if everything {
@@ -168,8 +168,8 @@ impl Array {
     }
 }
 
-/// The value in memory of its own, without errors that are still to come.
-fn finished(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
+/// The value computed into memory of its own, with every error that it can have already reported.
+fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
 }

@@ -54,7 +54,7 @@ pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
         arena: Arena::default(),
         filled: [0; 2],
     };
-    c.analyse()?;
+    c.analyse();
     c.emit()?;
     c.check_registers()?;
     let mut program = c.program;
@@ -66,15 +66,12 @@ pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Finds aliases and phases, and refuses a kernel whose values are not in order.
-    fn analyse(&mut self) -> Result<()> {
+    /// Finds aliases and phases. [`validate`](crate::kernel::validate) has seen that operands come before their readers.
+    fn analyse(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
             let mut phase = 0;
             for a in value.op.operands() {
-                if a >= v {
-                    return Err(internal(kernel.name, format!("value {v} reads value {a}")));
-                }
                 phase = phase.max(self.phase[a]);
             }
             if let Op::Reduce(..) = value.op {
@@ -90,7 +87,6 @@ impl Assigner<'_> {
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.root.push(same.map_or(v as u8, |a| self.root[a]));
         }
-        Ok(())
     }
 
     fn root(&self, v: usize) -> usize {
@@ -102,10 +98,10 @@ impl Assigner<'_> {
         let value = &kernel.values[v];
         match value.op {
             Op::Scalar(_) | Op::Constant(_) => true,
-            Op::Load(n) => kernel.loads.get(n).is_some_and(|l| {
-                let (rows, cols) = self.axes(&l.strides, value.inner);
+            Op::Load(n) => {
+                let (rows, cols) = self.axes(&kernel.loads[n].strides, value.inner);
                 rows.is_still() && cols.is_still()
-            }),
+            }
             _ => false,
         }
     }
@@ -139,9 +135,6 @@ impl Assigner<'_> {
         };
         let mut needed = 0u128;
         for &v in &sinks {
-            if v >= values.len() {
-                return Err(internal(kernel.name, format!("a store of value {v}")));
-            }
             needed |= 1 << self.root(v);
         }
         let inner_sinks =
@@ -215,15 +208,15 @@ impl Assigner<'_> {
             }
         }
         if self.program.goal == Goal::Stores {
-            self.writes()?;
+            self.writes();
         }
         Ok(())
     }
 
     /// Whether a load is transposed on its way into a tile: to do that again in the next pass costs more than to keep it.
     fn turns(&self, load: usize) -> bool {
-        let strides = self.kernel.loads.get(load).map(|l| &l.strides);
-        self.program.order == Order::Cols && strides.is_some_and(|s| !matches!(self.axes(s, true).1.step, Some(0 | 1)))
+        let strides = &self.kernel.loads[load].strides;
+        self.program.order == Order::Cols && !matches!(self.axes(strides, true).1.step, Some(0 | 1))
     }
 
     /// For each value, the last one that reads its register: after that step the register is free.
@@ -393,29 +386,23 @@ impl Assigner<'_> {
         offset: isize,
         inner: bool,
         reach: isize,
-    ) -> Result<usize> {
+    ) -> usize {
         let kernel = self.kernel;
         let rank = kernel.outer.len() + if inner { kernel.inner.len() } else { 0 };
-        if strides.len() < rank {
-            return Err(internal(kernel.name, format!("{buffer} has {} strides for {rank} axes", strides.len())));
-        }
         let dims: crate::layout::Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
         let span = span_of(&dims, strides)
             .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);
         let memory = Some((buffer, offset));
         self.program.places.push(StridedOperand { memory, span, size: dtype.size(), convert: None, rows, cols });
-        Ok(self.program.places.len() - 1)
+        self.program.places.len() - 1
     }
 
-    fn load(&mut self, n: usize, inner: bool, reach: isize) -> Result<usize> {
-        let kernel = self.kernel;
-        let Some(load) = kernel.loads.get(n) else {
-            return Err(internal(kernel.name, format!("no load {n}")));
-        };
-        let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach)?;
+    fn load(&mut self, n: usize, inner: bool, reach: isize) -> usize {
+        let load = &self.kernel.loads[n];
+        let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach);
         self.program.places[at].convert = cast::widen(load.dtype).map(|l| l.get());
-        Ok(at)
+        at
     }
 
     /// A register that is filled with one number before the run, so that loops need no form for scalars.
@@ -429,7 +416,7 @@ impl Assigner<'_> {
         let value = match values[v].op {
             Op::Scalar(n) => FillValue::Scalar(n),
             Op::Constant(bits) => FillValue::Bits(bits),
-            Op::Load(n) => FillValue::Element(self.load(n, values[v].inner, 0)?),
+            Op::Load(n) => FillValue::Element(self.load(n, values[v].inner, 0)),
             _ => return Err(internal(self.kernel.name, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
@@ -455,7 +442,7 @@ impl Assigner<'_> {
         let mut operand = compute;
         let (kind, args) = match &value.op {
             Op::Load(n) => {
-                let place = self.load(*n, inner, 0)?;
+                let place = self.load(*n, inner, 0);
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
                     // steps read the memory itself: no copy, no register
@@ -520,7 +507,7 @@ impl Assigner<'_> {
                 operand = kernel.values[*index].compute();
                 let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
                 let reach = if kernel.outer_size() == 0 { 0 } else { reach };
-                let place = self.load(*load, inner, reach)?;
+                let place = self.load(*load, inner, reach);
                 (
                     StepKind::Gather { place, stride: *stride, extent: *extent, mode: *mode, node: *node, reads: true },
                     args_of(self, &[*index]),
@@ -551,12 +538,12 @@ impl Assigner<'_> {
         }
     }
 
-    fn writes(&mut self) -> Result<()> {
+    fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
         for store in &kernel.stores {
             let (v, inner) = (self.root(store.value), kernel.values[store.value].inner);
-            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0)?;
+            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
             // a step may write the result itself only if no load reads the same memory: loops assume no overlap
@@ -584,6 +571,5 @@ impl Assigner<'_> {
             }
             self.program.writes.push(Write { place, id: self.seen(v, inner), inner, direct, stream });
         }
-        Ok(())
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Run<'a> {
     pub rehearses: bool,
 }
 
-/// A buffer as memory.
+/// The memory of a buffer of this device: first byte, length, and the offset that the run binds to it.
 #[derive(Clone, Copy)]
 struct Memory {
     ptr: *mut u8,
@@ -68,7 +68,7 @@ impl Run<'_> {
     }
 }
 
-/// An index out of range.
+/// An index out of range that a gather has met, with what its error message needs.
 #[derive(Clone, Copy)]
 pub(super) struct BadIndex {
     /// The index of the kernel's space at which it was found: of several errors the first is reported, for any threads.
@@ -107,7 +107,7 @@ impl<'a> Bound<'a> {
         Ok(Bound { program, run, at, bad: Mutex::new(None) })
     }
 
-    /// The address of element 0 of a place.
+    /// The address of element 0 of one of the program's operands, from which its strides count.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]
@@ -122,7 +122,7 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// The error that the run has met.
+    /// The error of the first index that was out of range, once all tasks are done.
     pub fn verdict(&self) -> Result<()> {
         match *self.bad.lock().unwrap_or_else(|e| e.into_inner()) {
             None => Ok(()),

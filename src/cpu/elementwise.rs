@@ -2,7 +2,7 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::program::{Goal, Level, Order, Program, Shape as Tiles, internal};
+use super::program::{Goal, Level, Order, Program, Shape as Tiles};
 use super::threads::threads;
 use super::tiles::{Frames, TILE, Tile};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +34,7 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// How the tiles cover the space.
+/// How tiles cover the index space. No bit depends on it.
 #[derive(Clone, Copy)]
 enum Tiling {
     /// Pieces of a row that is longer than a tile.
@@ -60,9 +60,6 @@ pub(super) struct Elementwise {
 
 /// Prepares a kernel over at least one index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
-    if kernel.values.iter().any(|v| v.inner) {
-        return Err(internal(kernel.name, "an inner value in an elementwise kernel"));
-    }
     let turned;
     let mut kernel = kernel;
     let transposes = match transposed_axis(kernel) {

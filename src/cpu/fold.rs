@@ -22,7 +22,7 @@ pub(super) struct FoldSpec {
     pub tree: Option<Tree>,
     /// Whether an argmax; else an argmin.
     pub largest: bool,
-    /// All elements of one reduction.
+    /// The number of elements of one reduction, which decides how many lanes and levels its tree has.
     pub n: usize,
     pub lanes: usize,
     /// The most reductions that are folded side by side, as columns.
@@ -91,7 +91,7 @@ impl FoldSpec {
         (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
     }
 
-    /// Bytes of state.
+    /// Bytes of a folder's state, which the program reserves in its arena.
     pub fn bytes(&self) -> usize {
         match self.tree {
             Some(_) => self.vector() * (self.levels() + 1) + self.blocks_at_once() * (SERIAL + 1) * self.width * 8,
@@ -134,11 +134,11 @@ pub(super) struct Folder {
     /// Which vector is the current block, and which holds the subtree of `1 << i` blocks that waits for its neighbour.
     current: u8,
     levels: [u8; 64],
-    /// Whole blocks so far.
+    /// Whole blocks so far. Its bits say which levels hold a subtree.
     blocks: usize,
     /// Elements of the current block so far.
     filled: usize,
-    /// Elements that are still to come.
+    /// Elements that are still to come: a last block shorter than the lanes must be filled with the identity.
     left: usize,
 }
 

@@ -34,7 +34,7 @@ struct Sizes {
     compute: Compute,
 }
 
-/// Where an operand or the result lies.
+/// The memory of an operand or of the result: buffer, first element, the span to check, and strides.
 struct MatrixLayout {
     buffer: BufferRef,
     first: isize,

@@ -61,7 +61,7 @@ fn class(bytes: usize) -> usize {
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
 }
 
-/// Bytes that a buffer takes beside its header.
+/// Bytes that count against the limit for a buffer that stands in its header.
 fn inline(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
@@ -91,7 +91,7 @@ fn layout(size: usize) -> Option<Layout> {
 /// Asks for huge pages: touching them costs less. Nothing depends on the answer.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn advise_huge(ptr: NonNull<u8>, size: usize) {
-    // the C library that `std` links
+    // declared by hand, because `std` links the C library anyway and a dependency on the crate `libc` would be the only use
     unsafe extern "C" {
         fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
     }
@@ -250,7 +250,7 @@ impl Pool {
         })
     }
 
-    /// A block that waits for reuse.
+    /// A free block of exactly this size, if there is one.
     fn reuse(&self, size: usize) -> Option<(NonNull<u8>, usize)> {
         let mut free = self.free();
         let list = free.get_mut(&size)?;
@@ -298,7 +298,7 @@ impl Pool {
         }
     }
 
-    /// Ends a block that nobody uses.
+    /// Frees a block that nobody uses, and its bytes of the limit.
     fn to_system(&self, ptr: NonNull<u8>, size: usize) {
         if let Some(layout) = layout(size) {
             // SAFETY: `system` made the block with the same layout, and nobody uses it any more.
@@ -384,7 +384,7 @@ impl CpuMemory {
         }
     }
 
-    /// Bytes that it takes.
+    /// Bytes that it takes in truth, which are what the account of the pool holds.
     fn size(&self) -> usize {
         match self.storage {
             Storage::Inline(_) => inline(self.bytes),

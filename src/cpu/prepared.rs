@@ -4,7 +4,7 @@ use super::bind::Run;
 use super::{elementwise, matmul, reduce, routines, row};
 use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Kernel, KernelKind, Plan, Step};
+use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
 use lru::LruCache;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -109,6 +109,7 @@ impl PreparedPlans {
         if let Some(found) = cache().plans.get(&key) {
             return Ok(found.clone());
         }
+        validate(plan)?;
         let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
         let ready = |step: &Step| Ready::new(step, aliased).map_err(|e| (e, step.node().unwrap_or(0)));
         let prepared = Arc::new(plan.steps.iter().map(ready).collect::<Result<Prepared, _>>()?);

@@ -43,7 +43,7 @@ impl Level {
     }
 }
 
-/// What a program is for.
+/// Whether a program computes results or only checks indices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Goal {
     /// The kernel's stores.
@@ -97,7 +97,7 @@ pub(super) enum Dst {
     Register(usize),
     /// A row kept for a later pass: the tile's part of it.
     KeepRow(usize),
-    /// Straight into the memory of a store.
+    /// Straight into the result's memory, which saves a copy from a register.
     Out(usize),
 }
 
@@ -123,7 +123,7 @@ pub(super) enum StepKind {
         /// The run-time scalars that are its key.
         key: [usize; 3],
     },
-    /// A value that an earlier pass has kept.
+    /// Points at the row that an earlier pass has kept, and computes nothing.
     ReuseRow,
 }
 
@@ -134,7 +134,7 @@ pub(super) struct Step {
     pub dst: Dst,
     pub id: usize,
     pub args: [usize; 3],
-    /// Of the result, and of the first operand.
+    /// The compute types of the result and of the first operand.
     pub compute: Compute,
     pub operand: Compute,
 }
@@ -175,7 +175,7 @@ pub(super) struct ReductionInput {
     pub spec: FoldSpec,
 }
 
-/// One walk along the inner space.
+/// One walk along the inner space: its steps, and the reductions that they feed. A row kernel has several.
 #[derive(Default)]
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
@@ -187,7 +187,7 @@ pub(super) struct Write {
     pub place: usize,
     pub id: usize,
     pub inner: bool,
-    /// The value's step writes the memory itself.
+    /// Whether the value's step has written the memory itself, so that nothing is left to do.
     pub direct: bool,
     /// The result is too large to be found in a cache later: it goes past them.
     pub stream: bool,
@@ -217,7 +217,7 @@ pub(super) struct Program {
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[Pass; 1]>,
     pub writes: SmallVec<[Write; 2]>,
-    /// Bytes of scratch.
+    /// Bytes of scratch memory that a task needs for its registers.
     pub arena: usize,
 }
 

@@ -169,7 +169,7 @@ impl Reduce {
     }
 }
 
-/// Partial results, one after the other.
+/// The partial results of all tasks in one list: each task writes its own slot, and `merge` reads those of a block in order.
 struct Partial {
     ptr: *mut u8,
     width: usize,

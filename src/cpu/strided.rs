@@ -188,7 +188,7 @@ unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
     use std::arch::x86_64::*;
     // SAFETY: *inside*: eight words at each of eight columns and rows. The words are only moved.
     unsafe {
-        // columns c and c + 4, rows 0..4 and 4..8
+        // four rows of columns c and c + 4 as the two halves of one register
         let pair = |c: isize, r: isize| {
             let low = _mm_loadu_ps(s.offset(c * ss + r));
             let high = _mm_loadu_ps(s.offset((c + 4) * ss + r));
@@ -282,7 +282,7 @@ unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Makes streamed bytes visible to other threads.
+/// Orders streamed writes before everything later: without it another thread could read a result before its bytes arrive.
 pub(super) fn fence() {
     // SAFETY: every x86-64 has it.
     #[cfg(target_arch = "x86_64")]

@@ -171,7 +171,7 @@ impl Frame {
         self.arena.as_ptr().wrapping_add(at)
     }
 
-    /// Room for `n` raw elements, at most a tile.
+    /// Scratch for `n` elements in their storage type, at most a tile.
     fn raw(&mut self, n: usize) -> *mut u8 {
         self.raw[..n].as_mut_ptr() as *mut u8
     }
@@ -250,7 +250,7 @@ impl Frame {
         }
     }
 
-    /// Writes a value's tile to a store.
+    /// Writes a value's tile to the memory of a store: narrowed to the stored dtype, and at the store's strides.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `from` holds the tile's elements; no other task has the tile.
@@ -280,7 +280,7 @@ impl Frame {
         }
     }
 
-    /// Affine indices, gathers and random numbers.
+    /// Runs a step that computes from the tile's indices: affine indices, gathers and random numbers.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.

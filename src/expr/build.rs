@@ -1,4 +1,5 @@
-//! Elementwise functions of operands: the result's type, numbers without a type, casts. And the results of routines.
+//! Elementwise functions of operands: the dtype of the result, numbers that take the dtype of the array they meet, casts. And
+//! the results of routines.
 
 use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
@@ -40,13 +41,13 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     if args.iter().all(|a| as_expr(a).is_none()) {
         return fold_scalars(row, &args, at);
     }
-    // the operands whose types are promoted: select's condition has its own
+    // the first operand of `select` is a condition, which takes no part in promotion
     let first = (row.class == Class::Select) as usize;
     let own: SmallVec<[DType; 3]> = args[first..].iter().filter_map(as_expr).map(|e| e.0.dtype).collect();
     let mut dtype = match own.split_first() {
         Some((d, rest)) => rest.iter().try_fold(*d, |a, b| a.promote(*b)),
         None => {
-            // select of two numbers: the type of an array of them
+            // `select` of two numbers has no array to take a dtype from: it is that of an array of them
             let d = |i: usize| scalar_of(&args[i]).map(Scalar::default_dtype);
             d(1).and_then(|a| a.promote(d(2)?))
         }
@@ -130,7 +131,8 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
     }
 }
 
-/// A comparison of a signed with an unsigned type that no common type of the device may hold: by sign first.
+/// A comparison of a signed with an unsigned integer type of 32 bits or more. Their common type may not exist (i64 with u64) or
+/// not on the device, so the sign is looked at first, and the rest compared as unsigned.
 fn compare_mixed_signs(
     row: &'static Ufunc,
     comparison: Comparison,
@@ -168,7 +170,7 @@ fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u
     let left = scalar_of(&args[0]);
     let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
     let shape = args.iter().find_map(as_expr).map(|e| e.0.shape.clone()).unwrap_or_default();
-    // the array is below the number, or above it
+    // no element equals the number: all are below it, or all above
     let below = number > dtype.integer_range().1;
     let first_is_less = below == left.is_none();
     let answer = comparison.holds(if first_is_less { Ordering::Less } else { Ordering::Greater });
@@ -182,7 +184,7 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
         if let Some(comparison) = row.properties.compares {
             return Ok(Expr::number(Scalar::Bool(comparison.holds(a.cmp(&b))), at));
         }
-        // a negative number and one beyond i64 have no common type
+        // a negative number and one above i64 have no common integer type
         if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
             return Err(dtype_error(row, &[DType::I64, DType::U64], at));
         }

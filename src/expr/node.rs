@@ -86,7 +86,8 @@ impl NodeOp {
         }
     }
 
-    /// How the planner treats the operation: the one place that tells it apart from others for all that does not lower it.
+    /// How the operation takes part in kernels. All but lowering asks for this instead of listing operations, so that a new one
+    /// is told apart here alone.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -101,7 +102,7 @@ impl NodeOp {
         }
     }
 
-    /// The view of a view.
+    /// The affine map, if the operation is a view.
     pub fn view(&self) -> Option<&View> {
         match self {
             NodeOp::View(v) => Some(v),
@@ -139,11 +140,11 @@ pub(crate) enum Role {
     Memory,
     /// A number: every element is the same.
     Constant,
-    /// Computed from an element's index.
+    /// Each element is computed from its index alone: a range, or random numbers.
     Generator,
     /// Computed element by element from operands that broadcast.
     Elementwise,
-    /// Other indices of its operand's elements.
+    /// Its operand's elements under other indices: a map, and no work.
     View,
     /// Reads its second operand, which is in memory, at computed indices.
     Gather,
@@ -253,7 +254,7 @@ impl Node {
 }
 
 impl Drop for Node {
-    // A chain of a million nodes must not take a million stack frames.
+    // A loop, because dropping a chain of a million nodes by recursion would overflow the stack.
     fn drop(&mut self) {
         if self.args.is_empty() {
             return;

@@ -160,7 +160,7 @@ fn capabilities(
         max_groups,
         // 256 is WebGPU's default, and what the planner's windows are aligned to
         storage_alignment: (limits.min_storage_buffer_offset_alignment as u64).max(256),
-        // parameters are vectors of four words
+        // parameters are declared as vectors of four words, which WGSL aligns to 16 bytes
         uniform_alignment: (limits.min_uniform_buffer_offset_alignment as usize).max(16),
     };
     (caps, limits)

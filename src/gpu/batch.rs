@@ -78,6 +78,8 @@ pub(super) struct Batch {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
+    /// Pipelines that run for the first time in the open batch.
+    first_runs: u64,
     /// The number of the open batch.
     serial: u64,
     /// Submissions under way up to which a batch of medium length is submitted. A software driver waits in the submission
@@ -94,7 +96,7 @@ pub(super) struct Batch {
     pub errors: wgpu::Buffer,
     /// Whether a gather was recorded since the notes were last read.
     pub unread_errors: bool,
-    /// The number of gathers recorded, modulo 2^32.
+    /// How many gathers were recorded, modulo 2^32. The next one's number is its id in the device's notes of bad indices.
     gathers: u32,
     checked: VecDeque<Checked>,
     /// Set while somebody wants to know how long kernels take; with its number, because another thread may put its own in
@@ -123,6 +125,7 @@ impl Batch {
             pass: None,
             encoder: None,
             dispatches: 0,
+            first_runs: 0,
             serial: 1,
             eager: if connection.software { 0 } else { 2 },
             params: Vec::with_capacity(RING),
@@ -159,7 +162,7 @@ impl Batch {
 
     /// Has gathers note bad indices elsewhere from now on; gives back where they did.
     pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
-        // cached bind groups bind the old buffer
+        // cached bind groups bind the old buffer of notes, so they cannot be used again
         self.groups.clear();
         std::mem::replace(&mut self.errors, errors)
     }
@@ -297,7 +300,7 @@ impl Batch {
     }
 
     /// Makes what [`Batch::record`] may fail to make.
-    pub fn prepare(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
+    pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
         self.group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
     }
@@ -335,6 +338,7 @@ impl Batch {
         let [x, y, z] = groups;
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
+        self.first_runs += !pipeline.has_run.swap(true, Relaxed) as u64;
         connection.counters.dispatches.fetch_add(1, Relaxed);
         Ok(())
     }
@@ -392,7 +396,7 @@ impl Batch {
         self.pass = None;
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
-        let first_runs = self.pipelines.take_unrun();
+        let first_runs = std::mem::take(&mut self.first_runs);
         let submitted = connection.scoped("submit", || {
             if let Some(ring) = self.rings.get(self.ring)
                 && !params.is_empty()

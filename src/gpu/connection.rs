@@ -82,11 +82,12 @@ impl LateError {
     }
 }
 
-/// An open GPU as far as wgpu goes.
+/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how far the GPU has come
+/// with what was submitted. It knows no array and no kernel.
 pub(super) struct Connection {
     /// The device's name, for messages.
     name: String,
-    /// The process that opened it.
+    /// The process that opened it: a driver's connection does not survive `fork`, so a child must not use it.
     process: u32,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -327,7 +328,7 @@ impl Connection {
     }
 }
 
-/// Measures the time without progress.
+/// Measures the time for which no submission has finished, so that a wait for a hung GPU ends.
 pub(super) struct Clock {
     since: std::cell::Cell<Instant>,
     /// Submissions that had finished at the last look.

@@ -5,6 +5,7 @@ use super::adapter::{self, DispatchLimits, Shrink, inherited_fault, is_inherited
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
+use super::prepared::PreparedPlans;
 use crate::backend::Numerics;
 use crate::buffer::{Buffer, Memory};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,8 @@ pub(crate) struct Gpu {
     /// Locked after `batch` where both are.
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
+    /// Locked after `batch` where both are.
+    pub(super) prepared: Mutex<PreparedPlans>,
     /// What the probe of the device's arithmetic found, once somebody has asked.
     pub(super) numerics: OnceLock<Numerics>,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Gpu {
 /// What a [`Buffer`] of a GPU holds. Dropping it returns the driver's buffer to the pool at once, even while work that uses
 /// it is enqueued: whatever uses it next runs later, since there is one queue.
 pub(super) struct GpuMemory {
-    /// Taken out only when this is dropped.
+    /// Always there, but while this is dropped: `drop` moves it to the pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
@@ -90,6 +93,7 @@ pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: 
         connection: Arc::new(connection),
         pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),
         batch: Arc::new(Mutex::new(batch)),
+        prepared: Mutex::default(),
         numerics: OnceLock::new(),
     }))
 }
@@ -111,7 +115,7 @@ impl Drop for Gpu {
 impl Gpu {
     /// A handle that keeps the device alive.
     pub(super) fn handle(&self) -> Result<Arc<Gpu>> {
-        // whoever calls holds a handle, but while the last one is dropped
+        // a caller holds a handle on the device, except while its last handle is being dropped
         let gone = || Error::new(ErrorKind::Internal, "open", "the device is being closed", None);
         self.this.upgrade().ok_or_else(gone)
     }
@@ -198,8 +202,9 @@ impl Gpu {
         lock(&self.pool).has_left(bytes);
     }
 
-    /// Gives cached buffers back to the driver, with the bind groups that hold them.
+    /// Gives cached buffers back to the driver, with the bind groups that hold them, and forgets prepared plans.
     pub(super) fn trim(&self) {
+        lock(&self.prepared).clear();
         let (freed, limited) = {
             let mut pool = lock(&self.pool);
             (pool.free_down_to(0), pool.limit().is_some())

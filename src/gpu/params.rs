@@ -2,31 +2,19 @@
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
-use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// A load or a store as a column of the table of strides.
-pub(super) struct Column<'a> {
-    pub strides: &'a [isize],
-    /// The element of the window's first index, counted from the start of its binding.
-    pub first: i64,
-}
-
-fn internal(kernel: &Kernel, detail: String) -> Error {
-    Error::new(ErrorKind::Internal, kernel.name, detail, None)
-}
-
-/// The parameters of a window: the header, but for what is only known when it is recorded (grid and error id), and the
-/// words, whose first are to be the header's. `inner` is the number of elements of the inner axes.
-pub(super) fn params(
+/// The parameters of a window as far as its plan knows them: the header, but for the grid and the error id, and the words
+/// from [`HEADER`] on, but for the scalars and the operands' offsets. `strides` are those of loads, then stores; `inner` is
+/// the number of elements of the inner axes.
+pub(super) fn template(
     kernel: &Kernel,
     form: &Form,
     window: &Window,
-    columns: &[Column<'_>],
-    scalars: &[u64],
+    strides: &[&[isize]],
     (count, inner): (usize, usize),
-) -> Result<(Header, Vec<u32>)> {
+) -> (Header, Vec<u32>) {
     let matmul = kernel.kind == KernelKind::Matmul;
     // a product's table has a row for batches, and every table one row at least
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
@@ -41,19 +29,11 @@ pub(super) fn params(
     };
     if matmul {
         let (m, n) = matrix(&window.shape);
-        let along_k = |c: &Column<'_>| c.strides.last().is_some_and(|s| s.abs() == 1);
+        let along_k = |strides: &[isize]| strides.last().is_some_and(|s| s.abs() == 1);
         (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
-        header.contiguous_along_k = along_k(&columns[0]) as u32 | (along_k(&columns[1]) as u32) << 1;
+        header.contiguous_along_k = along_k(strides[0]) as u32 | (along_k(strides[1]) as u32) << 1;
     }
-    let mut at = HEADER;
-    for n in &form.scalars {
-        let Some(bits) = scalars.get(*n) else {
-            return Err(internal(kernel, format!("scalar {n} is missing")));
-        };
-        p[at] = *bits as u32;
-        p[at + 1] = (*bits >> 32) as u32;
-        at += 2;
-    }
+    let mut at = HEADER + 2 * form.scalars.len();
     for v in &form.gathers {
         if let Op::Gather { stride, extent, .. } = kernel.values[*v].op {
             p[at] = stride as u32;
@@ -61,19 +41,12 @@ pub(super) fn params(
         }
         at += 2;
     }
-    write_table(&mut p, kernel, form, window, columns, outer_rows);
-    Ok((header, p))
+    write_table(&mut p, kernel, form, window, strides, outer_rows);
+    (header, p)
 }
 
-/// Writes the table of extents and strides, and the offset of each column.
-fn write_table(
-    p: &mut [u32],
-    kernel: &Kernel,
-    form: &Form,
-    window: &Window,
-    columns: &[Column<'_>],
-    outer_rows: usize,
-) {
+/// Writes the table of extents and strides, and the offset of each index.
+fn write_table(p: &mut [u32], kernel: &Kernel, form: &Form, window: &Window, strides: &[&[isize]], outer_rows: usize) {
     let axes = window.shape.len();
     let word = |row: usize| (form.table + row * form.row) * 4;
     // rows are outer axes from the last to the first, then inner ones likewise
@@ -92,9 +65,8 @@ fn write_table(
     if kernel.inner.is_empty() {
         p[word(outer_rows)] = 1;
     }
-    for (n, column) in columns.iter().enumerate() {
-        p[form.offsets + n] = column.first as u32;
-        for (start, stride) in starts.iter().zip(column.strides) {
+    for (n, strides) in strides.iter().enumerate() {
+        for (start, stride) in starts.iter().zip(*strides) {
             p[start + 1 + n] = *stride as u32;
         }
     }

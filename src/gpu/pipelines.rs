@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A quick hash for keys made of words that no outsider chooses, so that nobody can make them collide on purpose.
 #[derive(Default)]
@@ -72,6 +72,8 @@ pub(super) struct Pipeline {
     pub class: usize,
     /// Whether it notes indices that are out of range, and so binds the notes.
     pub checks: bool,
+    /// Whether it was ever recorded: a driver may compile it only when it first runs.
+    pub has_run: AtomicBool,
 }
 
 /// The pipelines of a device. They are kept as long as it lives.
@@ -83,8 +85,6 @@ pub(super) struct Pipelines {
     by_text: HashMap<String, Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
     params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
-    /// Pipelines made since the last [`Pipelines::take_unrun`].
-    unrun: u64,
 }
 
 impl Pipelines {
@@ -110,11 +110,6 @@ impl Pipelines {
         };
         self.by_key.insert(key, made.clone());
         Ok(made)
-    }
-
-    /// How many pipelines were made since this was last asked: none of them has run.
-    pub fn take_unrun(&mut self) -> u64 {
-        std::mem::take(&mut self.unrun)
     }
 
     fn compile(&mut self, connection: &Connection, interface: Interface<'_>, text: &str) -> Result<Pipeline> {
@@ -147,8 +142,7 @@ impl Pipelines {
             })
         })?;
         connection.counters.compiles.fetch_add(1, Relaxed);
-        self.unrun += 1;
-        Ok(Pipeline { pipeline, layout, class, checks: interface.checks })
+        Ok(Pipeline { pipeline, layout, class, checks: interface.checks, has_run: AtomicBool::new(false) })
     }
 
     fn layout(

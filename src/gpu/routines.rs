@@ -1,9 +1,10 @@
 //! Routines on a GPU: the list of their shader files, and their dispatches.
 
 use super::batch::{BufferSlice, Checked, Refuses};
-use super::dispatch::{Recorder, resolve};
+use super::dispatch::Recorder;
 use super::memory::DriverBuffer;
 use super::pipelines::Interface;
+use super::prepared::RunBuffer;
 use super::wgsl::{self, Header, Slot};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +49,7 @@ struct Bound<'a> {
 impl<'a> Recorder<'a> {
     /// Fills a temporary with zeros.
     pub fn clear(&mut self, temp: usize) -> Result<()> {
-        let (buffer, _) = resolve("clear", BufferRef::Temp(temp), self.from)?;
+        let RunBuffer { buffer, .. } = self.buffer(BufferRef::Temp(temp));
         self.batch.clear(self.connection, &buffer.buffer)?;
         buffer.last_batch.store(self.batch.serial(), Relaxed);
         Ok(())
@@ -71,7 +72,7 @@ impl<'a> Recorder<'a> {
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
         let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (&p.pass, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
-        done.map_err(|e| e.or_at(self.from.lines.get(call.node).copied()))
+        done.map_err(|e| e.or_at(self.bindings.line(call.node)))
     }
 
     /// Records a pass over the items of a window.
@@ -79,7 +80,7 @@ impl<'a> Recorder<'a> {
         let shader = shader(call.row)?;
         let slots = wgsl::routine_slots(call, pass);
         let kinds: Vec<Slot> = slots.iter().map(|(_, slot)| *slot).collect();
-        let bindings = slots.iter().map(|(place, _)| self.bind(call, pass, *place, window));
+        let bindings = slots.iter().map(|(place, _)| self.bind_place(call, pass, *place, window));
         let bindings = bindings.collect::<Result<Vec<Bound<'_>>>>()?;
         if bindings.len() > self.caps.max_bindings {
             let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
@@ -94,16 +95,16 @@ impl<'a> Recorder<'a> {
             |b: &Bound<'a>| BufferSlice { buffer: &b.buffer.buffer, id: b.buffer.id, offset: b.offset, len: b.len };
         let slices: Vec<BufferSlice<'a>> = bindings.iter().map(slice).collect();
         if dry {
-            return self.batch.prepare(self.connection, &pipeline, &slices);
+            return self.batch.rehearse(self.connection, &pipeline, &slices);
         }
-        let words = wgsl::routine_params(call, window[0], bindings.iter().filter_map(|b| b.first));
+        let mut words = wgsl::routine_params(call, window[0], bindings.iter().filter_map(|b| b.first));
         let mut header = Header { outer_size: window[1] as u32, ..Header::default() };
         if checks {
             header.error_id = self.refusal(call);
         }
         // a workgroup has 256 invocations
         let groups = (window[1] - window[0]).div_ceil(256) as u64;
-        self.dispatch(&pipeline, &slices, (header, words), groups)?;
+        self.dispatch(&pipeline, &slices, (header, &mut words), groups)?;
         for binding in &bindings {
             binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
         }
@@ -114,13 +115,13 @@ impl<'a> Recorder<'a> {
     fn refusal(&mut self, call: &RoutineCall) -> u32 {
         let unsigned = call.operands.first().is_some_and(|w| w.meta.dtype == DType::U64);
         let compute = if unsigned { Compute::U64 } else { Compute::I64 };
-        let line = self.from.lines.get(call.node).copied();
+        let line = self.bindings.line(call.node);
         let refuses = Refuses::Element { row: call.row, params: call.params.clone() };
         self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
     }
 
     /// What a pass binds of a buffer: all of it, or the elements of a window where it is larger than a binding.
-    fn bind(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<Bound<'a>> {
+    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<Bound<'a>> {
         let name = call.row.name;
         let found = match place {
             Place::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
@@ -130,7 +131,7 @@ impl<'a> Recorder<'a> {
         let Some((named, meta)) = found else {
             return Err(internal(name, format!("{place:?} is missing")));
         };
-        let (buffer, first) = resolve(name, named, self.from)?;
+        let RunBuffer { buffer, offset: first } = self.buffer(named);
         let Some(meta) = meta else { return Ok(Bound { buffer, offset: 0, len: buffer.size, first: None }) };
         let (size, first) = (meta.dtype.size() as u64, first as u64);
         let is_along = pass.along.contains(&place);

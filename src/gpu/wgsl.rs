@@ -178,8 +178,8 @@ impl Form {
         Form { scalars, gathers, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
     }
 
-    /// Vectors of the parameters for `rank` axes: one of a few classes, sized for eight axes at least. `None` if that
-    /// is more than any class.
+    /// How many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes, so that
+    /// kernels of different ranks share a pipeline; there is room for eight axes at least. `None` if no class has room.
     pub fn params(&self, rank: usize) -> Option<u32> {
         let need = self.table + rank.max(8) * self.row;
         PARAMS_CLASSES.into_iter().find(|c| *c as usize >= need)

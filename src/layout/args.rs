@@ -215,10 +215,10 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// What happens to an index out of range.
+/// What `take` does with an index out of range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IndexMode {
-    /// It is an error; the element is not written.
+    /// It is an error, and no element is written.
     Check,
     /// It is clamped.
     Clip,

@@ -130,7 +130,7 @@ impl View {
         Ok(v)
     }
 
-    /// Without the named axes, at position 0 of each.
+    /// The elements at position 0 of the named axes, which go away.
     pub fn drop_axes(shape: &[usize], axes: &[usize]) -> View {
         let left: Axes = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
         let mut v = View::zero(left.iter().map(|d| shape[*d]).collect(), shape.len());
@@ -198,7 +198,7 @@ impl View {
         if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
             return fault(ErrorKind::Index, "more than one `...`");
         }
-        // (operand axis, first position, step, length), or a new axis
+        // for each axis of the result: the operand's axis (none for a new one), the step, and the length
         let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];
         let mut offset: Strides = smallvec![0; shape.len()];
         let mut axis = 0;
@@ -237,7 +237,7 @@ impl View {
                     let span = if step > 0 { last - first } else { first - last };
                     let len = if span > 0 { (span - 1) as usize / step.unsigned_abs() + 1 } else { 0 };
                     offset[axis] = if len > 0 { first } else { 0 };
-                    // with at most one element the step is never taken
+                    // with at most one element any step would do: 1, so that equal views are equal
                     out.push((Some(axis), if len > 1 { step } else { 1 }, len));
                     axis += 1;
                 }

@@ -20,7 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The planner's view of the graph.
+/// What the planner knows and has decided of each node of a graph.
 pub(super) struct Planner<'a> {
     /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
     pub arena: Rc<Arena>,

@@ -51,7 +51,7 @@ pub(super) struct Call {
     pub results: Rc<Vec<Whole>>,
 }
 
-/// The planner's input.
+/// The graph as the planner takes it: nodes in topological order, of which no two are equal.
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
     /// Distinct nodes to compute, one per output.

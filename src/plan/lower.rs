@@ -14,7 +14,7 @@ use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The index space of a kernel.
+/// The index space of a kernel, `outer × inner`, and what it allows the kernel to be.
 pub(super) struct Space {
     pub outer: usize,
     /// Lengths of the outer, then of the inner dimensions.

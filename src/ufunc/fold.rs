@@ -100,7 +100,7 @@ impl Fold {
     pub fn order(&self, dtype: DType) -> Order {
         match self.gives {
             Gives::Position => Order::RowMajor,
-            // a row that says nothing is taken to round
+            // a row that does not say that order is free must keep its own
             Gives::Value if dtype.is_float() && !self.row.reduce.is_some_and(|r| r.reorders_floats) => Order::Tree,
             Gives::Value => Order::Any,
         }

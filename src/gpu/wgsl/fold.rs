@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Fault};
 use crate::kernel::{Fold, Op};
 use crate::ufunc::{Extreme, Gives, Order, Ufunc};
 
-/// A reduction of a kernel.
+/// A reduction of a kernel, with what the text of its fold is written from.
 #[derive(Clone, Copy)]
 pub(super) struct Reduction {
     /// The value that is its result, and the one that it folds.

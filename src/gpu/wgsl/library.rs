@@ -16,7 +16,7 @@ const FILES: [&str; 8] = [
 ];
 
 struct Library {
-    /// Text and needs (other items) of each item, in the files' order.
+    /// For each item of the library its text and the numbers of the items that it calls, in the files' order.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
 }

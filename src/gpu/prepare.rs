@@ -1,0 +1,207 @@
+//! From a plan and the facts of a run to what is prepared: which operands share a binding, which text a kernel runs as, and
+//! its parameters as far as they are the plan's.
+
+use super::connection::Connection;
+use super::params::template;
+use super::pipelines::{Interface, Pipeline, Pipelines};
+use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
+use super::variant::{classify, matrix};
+use super::wgsl::{self, Access, Form, Slot, Variant, Words};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Step, Window, validate};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Prepares a plan for runs on buffers like these.
+pub(super) struct Preparer<'a> {
+    pub connection: &'a Connection,
+    pub caps: &'a Caps,
+    pub pipelines: &'a mut Pipelines,
+    pub plan: &'a Plan,
+    pub buffers: &'a [RunBuffer<'a>],
+}
+
+/// A binding that is being made: a whole buffer, or a part of one that is larger than a binding may be.
+struct Binding {
+    /// The first operand that has it.
+    operand: usize,
+    /// The number of the driver's buffer.
+    id: u64,
+    words: Words,
+    access: Access,
+    /// Of a part, the bytes that its operands touch: only operands with the same span share it.
+    span: Option<(i64, i64)>,
+}
+
+/// Widens a range of elements by those that an axis reaches.
+fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
+    let reach = (extent as i64 - 1).max(0) * stride as i64;
+    if reach < 0 { (low + reach, high) } else { (low, high + reach) }
+}
+
+/// The number of workgroups of a window. A workgroup has 256 invocations.
+fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
+    match kernel.kind {
+        KernelKind::Elementwise => count.div_ceil(256 * variant.elements_per_invocation() as usize),
+        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
+        KernelKind::Matmul => {
+            let (m, n) = matrix(&window.shape);
+            let side = 64 * variant.tiles as usize;
+            count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
+        }
+    }
+}
+
+impl Preparer<'_> {
+    /// The plan's kernels, ready to be bound. An error comes with the node whose kernel it is.
+    pub fn prepare(&mut self) -> Result<PreparedPlan, (Error, usize)> {
+        validate(self.plan)?;
+        let steps = self.plan.steps.iter().map(|step| match step {
+            Step::Nest(k) => self.kernel(k).map(PreparedStep::Nest).map_err(|e| (e, k.node)),
+            Step::Routine(_) | Step::Clear { .. } => Ok(PreparedStep::AsPlanned),
+        });
+        let steps = steps.collect::<Result<Vec<_>, _>>()?;
+        let writers = || self.plan.steps.iter().zip(&steps).filter(|(step, _)| step.writes_output());
+        let dispatches = |(step, ready): (&Step, &PreparedStep)| match (step, ready) {
+            (_, PreparedStep::Nest(kernel)) => kernel.windows.len(),
+            (Step::Routine(call), PreparedStep::AsPlanned) => call.passes.iter().map(|p| p.windows.len()).sum(),
+            (Step::Nest(_) | Step::Clear { .. }, PreparedStep::AsPlanned) => 1,
+        };
+        let windows: usize = writers().map(dispatches).sum();
+        let rehearses = writers().count() > 1 || mutant!(windows_not_prepared, false, windows > 1);
+        Ok(PreparedPlan { steps, rehearses })
+    }
+
+    fn kernel(&mut self, kernel: &Kernel) -> Result<PreparedKernel> {
+        let form = Form::of(kernel);
+        let windows = match kernel.outer_size() {
+            0 => Vec::new(),
+            _ => kernel.windows.iter().map(|w| self.window(kernel, &form, w)).collect::<Result<_>>()?,
+        };
+        let gathers = form.gathers.iter().filter(|_| form.checks).filter_map(|v| match kernel.values[*v].op {
+            Op::Gather { index, extent, node, .. } => {
+                Some(Gather { node, compute: kernel.values[index].compute(), extent })
+            }
+            _ => None,
+        });
+        Ok(PreparedKernel {
+            name: kernel.name,
+            node: kernel.node,
+            continues: kernel.continues,
+            windows,
+            gathers: gathers.collect(),
+            offsets: form.offsets,
+            scalars: form.scalars,
+        })
+    }
+
+    fn window(&mut self, kernel: &Kernel, form: &Form, window: &Window) -> Result<PreparedWindow> {
+        let count: usize = window.shape.iter().product();
+        let inner = kernel.inner_size();
+        // shaders index with u32, and need a bit to spare for sums of indices
+        if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
+            let detail = format!("a dispatch over {count} × {inner} indices");
+            return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
+        }
+        let mut operands = self.operands(kernel, window);
+        let bindings = self.bindings(kernel, &mut operands)?;
+        let (pipeline, variant) = self.pipeline(kernel, form, window, &operands, &bindings)?;
+        let strides: SmallVec<[&[isize]; 8]> =
+            kernel.loads.iter().map(|l| &l.strides[..]).chain(kernel.stores.iter().map(|s| &s.strides[..])).collect();
+        let (header, words) = template(kernel, form, window, &strides, (count, inner));
+        Ok(PreparedWindow {
+            pipeline,
+            operands: operands.into(),
+            bindings: bindings.iter().map(|b| b.operand).collect(),
+            header,
+            words: words.into(),
+            workgroups: workgroups(kernel, &variant, window, count) as u64,
+        })
+    }
+
+    /// The pipeline that runs a window. Bindings that invocations share become atomic.
+    fn pipeline(
+        &mut self,
+        kernel: &Kernel,
+        form: &Form,
+        window: &Window,
+        operands: &[Operand],
+        bindings: &[Binding],
+    ) -> Result<(Arc<Pipeline>, Variant)> {
+        let mut kinds: SmallVec<[Slot; 8]> =
+            bindings.iter().map(|b| Slot { words: b.words, access: b.access }).collect();
+        let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
+        let first = |o: &Operand| o.offset + o.shift(self.buffers);
+        let stores: SmallVec<[(&[isize], i64); 2]> = kernel
+            .stores
+            .iter()
+            .zip(&operands[kernel.loads.len()..])
+            .map(|(s, o)| (&s.strides[..], first(o)))
+            .collect();
+        let variant = classify(kernel, form, window, &stores, &slots, &mut kinds)?;
+        let text = || {
+            wgsl::generate(kernel, form, &variant)
+                .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
+        };
+        let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
+        let pipeline = self.pipelines.get(self.connection, wgsl::key(kernel, &variant), interface, text)?;
+        Ok((pipeline, variant))
+    }
+
+    /// Loads, then stores, moved to the window; their bindings are not known yet.
+    fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<Operand> {
+        let operand = |named: BufferRef, size: usize, strides: &[isize], offset: isize| {
+            let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
+            let offset = offset as i64 + start;
+            let extents = window.shape.iter().chain(&kernel.inner);
+            let span = extents.zip(strides).fold((offset, offset), |span, (n, s)| widen(span, *n, *s));
+            let buffer = number(self.plan, named);
+            Operand { named, buffer, size: size as i64, offset, span, is_used: true, binding: 0 }
+        };
+        let load = |(n, l): (usize, &crate::kernel::Load)| {
+            let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
+            for v in &kernel.values {
+                if let Op::Gather { load, stride, extent, .. } = v.op
+                    && load == n
+                {
+                    o.span = widen(o.span, extent, stride);
+                }
+            }
+            // where nothing is read element 0 will do: an empty operand's own offset may lie past its buffer's end
+            if kernel.reads(n) { o } else { Operand { offset: 0, span: (0, 0), is_used: false, ..o } }
+        };
+        let stores = kernel.stores.iter().map(|s| operand(s.buffer, s.dtype.size(), &s.strides, s.offset));
+        kernel.loads.iter().enumerate().map(load).chain(stores).collect()
+    }
+
+    /// The bindings: one for each buffer and kind of word, or one for each range of a buffer that is larger than a
+    /// binding may be.
+    fn bindings(&self, kernel: &Kernel, operands: &mut [Operand]) -> Result<SmallVec<[Binding; 8]>> {
+        let dtypes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
+        let mut bindings: SmallVec<[Binding; 8]> = SmallVec::new();
+        for (n, (o, dtype)) in operands.iter_mut().zip(dtypes).enumerate() {
+            let (buffer, words) = (self.buffers[o.buffer].buffer, wgsl::words(dtype));
+            let span = (buffer.size > self.caps.max_binding).then(|| o.bytes(o.shift(self.buffers)));
+            let known = bindings.iter().position(|b| b.id == buffer.id && b.words == words && b.span == span);
+            o.binding = known.unwrap_or_else(|| {
+                bindings.push(Binding { operand: n, id: buffer.id, words, access: Access::Read, span });
+                bindings.len() - 1
+            });
+            if n >= kernel.loads.len() {
+                bindings[o.binding].access = Access::Write;
+            }
+        }
+        if bindings.len() > self.caps.max_bindings {
+            let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
+            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+        }
+        // wgpu refuses a buffer that is read in one binding and written in another, unless both say that they write
+        for i in 0..bindings.len() {
+            let id = bindings[i].id;
+            if bindings.iter().any(|b| b.id == id && b.access == Access::Write) {
+                bindings[i].access = Access::Write;
+            }
+        }
+        Ok(bindings)
+    }
+}

@@ -1,0 +1,194 @@
+//! Plans that are ready to run: each window of each kernel with its pipeline, its bindings and its parameters as far as they
+//! are the plan's. They are made once (`prepare.rs`) and kept while they are used; a run binds buffers, offsets, scalars and
+//! lines to them (`dispatch.rs`).
+
+use super::memory::DriverBuffer;
+use super::pipelines::{Pipeline, WordHasher};
+use super::wgsl::{self, Header};
+use crate::dtype::Compute;
+use crate::kernel::{BufferRef, Plan};
+use lru::LruCache;
+use smallvec::SmallVec;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+/// Bytes that are kept ready, of all plans together: some 16,000 kernels of three operands, each about 1 KiB.
+const KEPT_BYTES: usize = 16 << 20;
+
+/// A buffer of a run, with the place of its element 0, in elements from the buffer's start.
+#[derive(Clone, Copy)]
+pub(super) struct RunBuffer<'a> {
+    pub buffer: &'a DriverBuffer,
+    pub offset: i64,
+}
+
+/// The buffers of a run: inputs, then temporaries, then outputs.
+pub(super) type RunBuffers<'a> = SmallVec<[RunBuffer<'a>; 8]>;
+
+/// The number among [`RunBuffers`] of the buffer that a kernel names.
+pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
+    match named {
+        BufferRef::Input(n) => n,
+        BufferRef::Temp(n) => plan.inputs.len() + n,
+        BufferRef::Output(n) => plan.inputs.len() + plan.temps.len() + n,
+    }
+}
+
+/// A load or a store of a window.
+pub(super) struct Operand {
+    /// Its buffer, for messages.
+    pub named: BufferRef,
+    /// The number of its buffer among [`RunBuffers`].
+    pub buffer: usize,
+    /// Bytes of an element.
+    pub size: i64,
+    /// The element of the window's first index, counted from the buffer's element 0 of the run.
+    pub offset: i64,
+    /// The first and the last element touched, counted likewise.
+    pub span: (i64, i64),
+    /// Whether any element is touched. Otherwise the first of the whole buffer stands for it.
+    pub is_used: bool,
+    /// The number of its binding.
+    pub binding: usize,
+}
+
+impl Operand {
+    /// What a run adds to the operand's elements.
+    pub fn shift(&self, buffers: &[RunBuffer<'_>]) -> i64 {
+        if self.is_used { buffers[self.buffer].offset } else { 0 }
+    }
+
+    /// The bytes that the operand touches, counted from the buffer's start.
+    pub fn bytes(&self, shift: i64) -> (i64, i64) {
+        ((self.span.0 + shift) * self.size, (self.span.1 + shift + 1) * self.size)
+    }
+}
+
+/// A window that is ready to be bound to the buffers of a run.
+pub(super) struct PreparedWindow {
+    pub pipeline: Arc<Pipeline>,
+    /// Loads, then stores.
+    pub operands: Box<[Operand]>,
+    /// For each binding, an operand that it is for: its buffer is bound, or what that operand touches of a large one.
+    pub bindings: SmallVec<[usize; 4]>,
+    /// The header, but for the grid and the error id.
+    pub header: Header,
+    /// The words of the parameters, but for the header, the scalars and the operands' offsets.
+    pub words: Box<[u32]>,
+    pub workgroups: u64,
+}
+
+/// A gather, for the error of an index out of range.
+pub(super) struct Gather {
+    pub node: usize,
+    /// The type of its indices.
+    pub compute: Compute,
+    pub extent: usize,
+}
+
+/// A kernel that is ready to be bound.
+pub(super) struct PreparedKernel {
+    pub name: &'static str,
+    /// For the caller's line.
+    pub node: usize,
+    /// Whether it is a further pass of the kernel before it.
+    pub continues: bool,
+    /// None where there is no element to compute.
+    pub windows: Vec<PreparedWindow>,
+    /// The numbers of the scalars in the parameters: two words each, from [`wgsl::HEADER`].
+    pub scalars: Vec<usize>,
+    /// The word of the parameters that is the first operand's offset.
+    pub offsets: usize,
+    /// What may meet an index out of range; none where none is checked.
+    pub gathers: Vec<Gather>,
+}
+
+/// A step that is ready to be bound.
+pub(super) enum PreparedStep {
+    Nest(PreparedKernel),
+    /// A routine or a clear, of which there is nothing to be made beforehand but pipelines.
+    AsPlanned,
+}
+
+/// A plan that is ready to be bound.
+pub(super) struct PreparedPlan {
+    /// One for each step of the plan.
+    pub steps: Vec<PreparedStep>,
+    /// Whether what may fail is tried before the first dispatch, so that a write in place is done whole or not at all: where
+    /// there is one dispatch that writes, nothing can fail after it.
+    pub rehearses: bool,
+}
+
+impl PreparedPlan {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let window =
+            |w: &PreparedWindow| size_of::<PreparedWindow>() + size_of_val(&*w.operands) + size_of_val(&*w.words);
+        let step = |s: &PreparedStep| match s {
+            PreparedStep::Nest(k) => k.windows.iter().map(window).sum::<usize>(),
+            PreparedStep::AsPlanned => 0,
+        };
+        size_of::<PreparedPlan>() + self.steps.iter().map(|s| size_of::<PreparedStep>() + step(s)).sum::<usize>()
+    }
+}
+
+/// What identifies a prepared plan: the plan's number, then the facts of a run that change what is prepared. Most runs have
+/// none of those.
+pub(super) type Facts = SmallVec<[u64; 4]>;
+
+/// The facts of a run: which buffers are the same one, because it is bound once; and where in a packed word an output
+/// begins, because invocations can own whole words alone.
+pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
+    let mut facts = Facts::new();
+    facts.push(plan.id);
+    let mut by_id: SmallVec<[(u64, usize); 8]> = buffers.iter().enumerate().map(|(n, b)| (b.buffer.id, n)).collect();
+    by_id.sort_unstable();
+    for (first, second) in by_id.iter().zip(&by_id[1.min(by_id.len())..]).filter(|(a, b)| a.0 == b.0) {
+        mutant!(prepared_for_one_buffer, (), facts.push((second.1 as u64) << 32 | first.1 as u64));
+    }
+    let outputs = buffers.len() - plan.outputs.len();
+    for (n, (output, buffer)) in plan.outputs.iter().zip(&buffers[outputs..]).enumerate() {
+        let in_word = buffer.offset & ((1 << wgsl::packing(output.dtype)) - 1);
+        let in_word = mutant!(prepared_for_another_place_in_a_word, 0, in_word);
+        if in_word != 0 {
+            facts.push(1 << 63 | (n as u64) << 8 | in_word as u64);
+        }
+    }
+    facts
+}
+
+/// The prepared plans of a device. The least recently used go first.
+pub(super) struct PreparedPlans {
+    plans: LruCache<Facts, Arc<PreparedPlan>, BuildHasherDefault<WordHasher>>,
+    bytes: usize,
+}
+
+impl Default for PreparedPlans {
+    fn default() -> PreparedPlans {
+        PreparedPlans { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), bytes: 0 }
+    }
+}
+
+impl PreparedPlans {
+    pub fn find(&mut self, facts: &Facts) -> Option<Arc<PreparedPlan>> {
+        self.plans.get(facts).cloned()
+    }
+
+    pub fn keep(&mut self, facts: Facts, plan: &Arc<PreparedPlan>) {
+        self.bytes += plan.bytes();
+        if let Some(old) = self.plans.put(facts, plan.clone()) {
+            self.bytes -= old.bytes();
+        }
+        while self.bytes > KEPT_BYTES
+            && let Some((_, old)) = self.plans.pop_lru()
+        {
+            self.bytes -= old.bytes();
+        }
+    }
+
+    /// Forgets all of them. Pipelines stay.
+    pub fn clear(&mut self) {
+        self.plans.clear();
+        self.bytes = 0;
+    }
+}

@@ -1,0 +1,212 @@
+//! What a backend may rely on in a plan: checked once, when a plan is prepared, so that no backend checks it again. What
+//! depends on the buffers of a run is checked when they are bound.
+
+use super::{BufferRef, Kernel, KernelKind, Load, Op, Plan, Step, Store, Value, Window};
+use crate::error::{Error, ErrorKind};
+
+/// Up to so many windows of a kernel are compared with each other. Of more, only the number of elements is checked: the
+/// comparison takes the square of their number.
+const COMPARED_WINDOWS: usize = 64;
+
+/// Refuses a plan that is not well formed, with the node of the kernel that is not: a fault of the planner.
+pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
+    let fail = |name: &'static str, detail| Error::new(ErrorKind::Internal, name, detail, None);
+    if plan.aliased.len() != plan.inputs.len() {
+        return Err((fail("eval", format!("{} inputs, {} aliases", plan.inputs.len(), plan.aliased.len())), 0));
+    }
+    // a temporary is read only after it was written
+    let mut written = vec![false; plan.temps.len()];
+    let mut follows = false;
+    for step in &plan.steps {
+        let (name, node) = match step {
+            Step::Nest(kernel) => (kernel.name, kernel.node),
+            Step::Routine(call) => (call.row.name, call.node),
+            Step::Clear { .. } => ("clear", 0),
+        };
+        let done = match step {
+            Step::Nest(kernel) => nest(plan, kernel, follows, &mut written),
+            Step::Routine(_) | Step::Clear { .. } => buffers(plan, step, &mut written),
+        };
+        done.map_err(|detail| (fail(name, detail), node))?;
+        follows = matches!(step, Step::Nest(_));
+    }
+    Ok(())
+}
+
+/// A kernel; `follows` says whether one stands before it.
+fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
+    ensure(follows || !kernel.continues, || "a further pass of no kernel".to_string())?;
+    space(kernel)?;
+    for (n, load) in kernel.loads.iter().enumerate() {
+        operand(plan, kernel, n, load)?;
+        if let BufferRef::Temp(t) = load.buffer {
+            let is_read = kernel.reads(n) && kernel.outer_size() > 0;
+            ensure(written[t] || !is_read, || format!("load {n} reads {} before it is written", load.buffer))?;
+        }
+    }
+    for (n, value) in kernel.values.iter().enumerate() {
+        values(plan, kernel, n, value)?;
+    }
+    for (n, store) in kernel.stores.iter().enumerate() {
+        target(plan, kernel, n, store)?;
+        if let BufferRef::Temp(t) = store.buffer {
+            written[t] = true;
+        }
+    }
+    Ok(())
+}
+
+/// What a routine or a clear reads and writes: buffers that are there, and temporaries that were written.
+fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
+    let is_there = |buffer: &BufferRef| match *buffer {
+        BufferRef::Input(i) => i < plan.inputs.len(),
+        BufferRef::Temp(i) => i < plan.temps.len(),
+        BufferRef::Output(i) => i < plan.outputs.len(),
+    };
+    let (reads, writes) = (step.reads(), step.writes());
+    for buffer in reads.iter().chain(&writes) {
+        ensure(is_there(buffer), || format!("{buffer} is not there"))?;
+    }
+    for buffer in &writes {
+        ensure(!matches!(buffer, BufferRef::Input(_)), || format!("a write to {buffer}"))?;
+        if let BufferRef::Temp(t) = buffer {
+            written[*t] = true;
+        }
+    }
+    for buffer in &reads {
+        if let BufferRef::Temp(t) = buffer {
+            ensure(written[*t], || format!("{buffer} is read before it is written"))?;
+        }
+    }
+    Ok(())
+}
+
+type Check = Result<(), String>;
+
+/// Fails with what `detail` says unless `holds`.
+fn ensure(holds: bool, detail: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(detail()) }
+}
+
+/// The kernel's space, its windows, and what its kind asks for as a whole.
+fn space(k: &Kernel) -> Check {
+    let rank = k.outer.len();
+    match k.kind {
+        KernelKind::Elementwise => {
+            ensure(k.inner.is_empty(), || "an elementwise kernel with an inner space".to_string())?
+        }
+        KernelKind::Reduce(_) | KernelKind::Row => {}
+        KernelKind::Matmul => {
+            let starts_with_a_product = k.values.first().is_some_and(|v| matches!(v.op, Op::Dot));
+            ensure(starts_with_a_product, || "a matmul kernel that does not start with its product".to_string())?;
+            ensure(rank >= 2 && k.loads.len() >= 2, || "a product without two matrices".to_string())?;
+            // the first factor has no columns n, the second no rows m
+            for (load, axis) in [(0, rank - 1), (1, rank - 2)] {
+                let stride = k.loads[load].strides.get(axis).copied();
+                ensure(k.outer[axis] == 1 || stride == Some(0), || format!("factor {load} moves along axis {axis}"))?;
+            }
+        }
+    }
+    let size = |w: &Window| w.shape.iter().fold(1usize, |size, n| size.saturating_mul(*n));
+    for w in &k.windows {
+        let ranks = w.start.len() == rank && w.shape.len() == rank;
+        let ends = || w.start.iter().zip(&w.shape).map(|(start, n)| start.checked_add(*n));
+        let inside = ranks && ends().zip(&k.outer).all(|(end, n)| end.is_some_and(|end| end <= *n));
+        ensure(inside, || format!("a window {:?} + {:?} of {:?}", w.start, w.shape, k.outer))?;
+        ensure(size(w) > 0 || k.outer_size() == 0, || "an empty window".to_string())?;
+    }
+    let covered = k.windows.iter().fold(0usize, |sum, w| sum.saturating_add(size(w)));
+    ensure(covered == k.outer_size(), || format!("windows of {covered} of {} indices", k.outer_size()))?;
+    if covered > 0 && k.windows.len() <= COMPARED_WINDOWS {
+        let apart = |a: &Window, b: &Window| {
+            (0..rank).any(|d| a.start[d] + a.shape[d] <= b.start[d] || b.start[d] + b.shape[d] <= a.start[d])
+        };
+        let all = k.windows.iter().enumerate().all(|(i, a)| k.windows[..i].iter().all(|b| apart(a, b)));
+        ensure(all, || "windows that overlap".to_string())?;
+    }
+    Ok(())
+}
+
+/// A load: its buffer and its strides.
+fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
+    let (there, size) = match load.buffer {
+        BufferRef::Input(i) => (i < plan.inputs.len(), plan.inputs.get(i).map(|d| d.size())),
+        BufferRef::Temp(i) => (i < plan.temps.len(), None),
+        BufferRef::Output(i) => (i < plan.outputs.len(), plan.outputs.get(i).map(|o| o.dtype.size())),
+    };
+    ensure(there, || format!("load {n} of {}, which is not there", load.buffer))?;
+    ensure(size.is_none_or(|s| s == load.dtype.size()), || format!("load {n} of {} as {}", load.buffer, load.dtype))?;
+    let rank = k.outer.len() + k.inner.len();
+    ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
+}
+
+/// A value: what it reads comes before it and is at a level that it can read, and its numbers are in range.
+fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
+    let operands = value.op.operands();
+    for a in &operands {
+        ensure(*a < n, || format!("value {n} reads value {a}"))?;
+    }
+    let has_levels = matches!(k.kind, KernelKind::Reduce(_) | KernelKind::Row);
+    ensure(has_levels || !value.inner, || format!("value {n} is at the inner level of a kernel that has none"))?;
+    let reduces = matches!(value.op, Op::Reduce(..));
+    let level = value.inner || reduces || operands.iter().all(|a| !k.values[*a].inner);
+    ensure(level, || format!("value {n} is at the outer level and reads an inner value"))?;
+    let scalars = value.op.scalars();
+    ensure(scalars <= plan.scalars.len(), || format!("value {n} reads scalar {}", scalars - 1))?;
+    let load = |l: usize| ensure(l < k.loads.len(), || format!("value {n} reads load {l} of {}", k.loads.len()));
+    match &value.op {
+        Op::Load(l) => load(*l),
+        Op::Gather { load: l, index, .. } => {
+            load(*l)?;
+            ensure(k.values[*index].dtype.is_integer(), || format!("value {n} gathers by {}", k.values[*index].dtype))
+        }
+        Op::Index { strides, .. } => {
+            let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
+            ensure(strides.len() >= rank, || format!("value {n} has {} strides for {rank} axes", strides.len()))
+        }
+        Op::Ufunc(row, args) => {
+            ensure(args.len() == row.arity, || format!("value {n} gives {} {} operands", row.name, args.len()))
+        }
+        Op::Philox { word, .. } => ensure(*word < 4, || format!("value {n} is word {word} of four")),
+        Op::Reduce(_, a) => {
+            ensure(has_levels && !value.inner, || format!("value {n} reduces where nothing is to be reduced"))?;
+            ensure(k.values[*a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
+            let chained = k.kind != KernelKind::Row && follows_a_reduction(k, *a);
+            ensure(!chained, || format!("value {n} reduces what follows a reduction, outside a row kernel"))
+        }
+        Op::Dot => ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product")),
+        Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
+    }
+}
+
+/// Whether a value is computed from a reduction of the kernel. Operands were checked to come before their readers.
+fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
+    let mut follows = vec![false; value + 1];
+    for v in 0..=value {
+        let op = &k.values[v].op;
+        follows[v] = matches!(op, Op::Reduce(..)) || op.operands().iter().any(|a| follows[*a]);
+    }
+    follows[value]
+}
+
+/// A store: its value, its buffer and its strides.
+fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
+    let there = match store.buffer {
+        BufferRef::Input(_) => false,
+        BufferRef::Temp(i) => i < plan.temps.len(),
+        BufferRef::Output(i) => plan.outputs.get(i).is_some_and(|o| o.dtype.size() == store.dtype.size()),
+    };
+    ensure(there, || format!("store {n} of {} to {}", store.dtype, store.buffer))?;
+    let Some(value) = k.values.get(store.value) else {
+        return Err(format!("store {n} of value {}", store.value));
+    };
+    // of one compute type: a product of halves is kept unrounded for its epilogue
+    ensure(value.compute() == store.dtype.compute(), || format!("store {n} of {} as {}", value.dtype, store.dtype))?;
+    let level = !value.inner || k.kind == KernelKind::Row;
+    ensure(level, || format!("store {n} of an inner value outside a row kernel"))?;
+    let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
+    ensure(store.strides.len() >= rank, || format!("store {n} has {} strides for {rank} axes", store.strides.len()))
+}
+
+#[cfg(test)]
+mod tests;
