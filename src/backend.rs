@@ -67,7 +67,9 @@ pub struct Stats {
     pub kernels: u64,
     /// Dispatches of those kernels: more where a reduction has several passes, or an array does not fit one binding.
     pub dispatches: u64,
-    /// Plans made ready to run: a plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on.
+    /// Plans made ready to run: a plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
+    /// is prepared anew where operands that lay in different buffers lie in one, and on a GPU where a result of 8- or 16-bit
+    /// elements begins at another place in a 32-bit word, or a buffer is larger than one binding.
     pub prepares: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,

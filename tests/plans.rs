@@ -316,8 +316,8 @@ fn what_repeats_is_prepared_for_each_place_in_a_word() {
                 x.set(s![i as isize, ..], &b + i as i64).unwrap();
             }
             let prepares = d.stats().prepares - before;
-            assert_eq!(prepares, if d.is_gpu() { places } else { 1 }, "rows of {width} on {d:?}");
             assert_eq!(x.to_vec::<u8>().unwrap(), want, "rows of {width} on {d:?}");
+            assert_eq!(prepares, if d.is_gpu() { places } else { 1 }, "rows of {width} on {d:?}");
         }
     }
 }

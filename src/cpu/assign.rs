@@ -8,14 +8,14 @@ use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Shape, Step, StepKind,
-    StridedOperand, Write, internal,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Step, StepKind,
+    StridedOperand, Tiles, Write, internal,
 };
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Op};
-use crate::layout::span_of;
+use crate::layout::{Shape, span_of};
 use crate::ufunc::{Class, cast};
 use smallvec::SmallVec;
 
@@ -27,7 +27,7 @@ struct Assigner<'a> {
     aliased: &'a [bool],
     program: Program,
     /// For each value the first one with the same bits: a cast that changes none is an alias of its operand.
-    root: SmallVec<[u8; 16]>,
+    alias_of: SmallVec<[u8; 16]>,
     /// For each value, how many reductions that wait for one another lie below it: so many passes run before it is known.
     phase: SmallVec<[u8; 16]>,
     /// The values that a later pass reads again, as bits.
@@ -38,16 +38,16 @@ struct Assigner<'a> {
 }
 
 /// The program of a kernel for tiles of these sizes.
-pub(super) fn assign(kernel: &Kernel, shape: Shape<'_>) -> Result<Program> {
+pub(super) fn assign(kernel: &Kernel, tiles: Tiles<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
         return Err(internal(kernel.name, format!("{count} values")));
     }
     let mut c = Assigner {
         kernel,
-        aliased: shape.aliased,
-        program: Program::new(kernel, &shape),
-        root: SmallVec::new(),
+        aliased: tiles.aliased,
+        program: Program::new(kernel, &tiles),
+        alias_of: SmallVec::new(),
         phase: SmallVec::new(),
         kept: 0,
         keeps: SmallVec::new(),
@@ -85,12 +85,12 @@ impl Assigner<'_> {
             };
             // an outer value as the inner level reads it is repeated along the row: other memory, so no alias
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
-            self.root.push(same.map_or(v as u8, |a| self.root[a]));
+            self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
     }
 
-    fn root(&self, v: usize) -> usize {
-        self.root[v] as usize
+    fn alias_of(&self, v: usize) -> usize {
+        self.alias_of[v] as usize
     }
 
     fn is_uniform(&self, v: usize) -> bool {
@@ -110,12 +110,12 @@ impl Assigner<'_> {
     fn below(&self, mut set: u128, inner: bool, leaves: u128) -> u128 {
         let values = &self.kernel.values;
         for v in (0..values.len()).rev() {
-            if set >> v & 1 == 1 && leaves >> v & 1 == 0 && values[v].inner == inner && self.root(v) == v {
+            if set >> v & 1 == 1 && leaves >> v & 1 == 0 && values[v].inner == inner && self.alias_of(v) == v {
                 if let Op::Reduce(..) = values[v].op {
                     continue;
                 }
                 for a in values[v].op.operands() {
-                    set |= 1 << self.root(a);
+                    set |= 1 << self.alias_of(a);
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Assigner<'_> {
         };
         let mut needed = 0u128;
         for &v in &sinks {
-            needed |= 1 << self.root(v);
+            needed |= 1 << self.alias_of(v);
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
@@ -145,7 +145,7 @@ impl Assigner<'_> {
             if needed >> v & 1 == 1 {
                 last_phase = last_phase.max(self.phase[v]);
                 for a in values[v].op.operands() {
-                    needed |= 1 << self.root(a);
+                    needed |= 1 << self.alias_of(a);
                 }
             }
         }
@@ -160,14 +160,14 @@ impl Assigner<'_> {
                     && needed >> v & 1 == 1
                     && self.phase[v] as usize == p + 1
                 {
-                    roots |= 1 << self.root(*a);
+                    roots |= 1 << self.alias_of(*a);
                 }
             }
             let set = self.below(roots, true, made);
             self.kept |= set & made;
             for v in 0..values.len() {
                 let cheap = match values[v].op {
-                    Op::Load(load) => !self.turns(load),
+                    Op::Load(load) => !self.needs_transpose(load),
                     _ => matches!(values[v].op, Op::Index { .. } | Op::Scalar(_) | Op::Constant(_)),
                 };
                 if set >> v & 1 == 1 && values[v].inner && !cheap {
@@ -185,12 +185,12 @@ impl Assigner<'_> {
             if flat {
                 self.last_uses(needed, false, &mut last);
                 for &s in &sinks {
-                    last[self.root(s)] = u8::MAX;
+                    last[self.alias_of(s)] = u8::MAX;
                 }
             }
             for v in 0..values.len() {
                 let due = needed >> v & 1 == 1 && !values[v].inner && (self.phase[v] as usize == p || p == passes);
-                if due && done >> v & 1 == 0 && self.root(v) == v {
+                if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
                     if matches!(values[v].op, Op::Reduce(..)) {
                         continue;
@@ -214,7 +214,7 @@ impl Assigner<'_> {
     }
 
     /// Whether a load is transposed on its way into a tile: to do that again in the next pass costs more than to keep it.
-    fn turns(&self, load: usize) -> bool {
+    fn needs_transpose(&self, load: usize) -> bool {
         let strides = &self.kernel.loads[load].strides;
         self.program.order == Order::Cols && !matches!(self.axes(strides, true).1.step, Some(0 | 1))
     }
@@ -225,7 +225,7 @@ impl Assigner<'_> {
         for v in 0..values.len() {
             if set >> v & 1 == 1 && values[v].inner == inner {
                 for a in values[v].op.operands() {
-                    last[self.root(a)] = v as u8;
+                    last[self.alias_of(a)] = v as u8;
                 }
             }
         }
@@ -237,7 +237,7 @@ impl Assigner<'_> {
         let level = self.level(kernel.values[v].inner);
         let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
         for a in kernel.values[v].op.operands() {
-            let a = self.root(a);
+            let a = self.alias_of(a);
             if last[a] as usize != v || seen.contains(&a) || kernel.values[a].inner != kernel.values[v].inner {
                 continue;
             }
@@ -261,8 +261,8 @@ impl Assigner<'_> {
                 && needed >> v & 1 == 1
                 && self.phase[v] as usize == p + 1
             {
-                last[self.root(*a)] = u8::MAX;
-                let arg = self.seen(self.root(*a), true);
+                last[self.alias_of(*a)] = u8::MAX;
+                let arg = self.register_id(self.alias_of(*a), true);
                 let spec = self.fold(fold, values[*a].compute())?;
                 let size = values[v].compute().size();
                 let slot = self.arena.lasting(self.program.outer.size() * size);
@@ -282,13 +282,13 @@ impl Assigner<'_> {
                 } else {
                     let size = values[v].compute().size();
                     let slot = self.arena.lasting(self.program.inner.size() * size);
-                    pass.broadcasts.push(RowBroadcast { from: v, to: self.seen(v, true), slot, size });
+                    pass.broadcasts.push(RowBroadcast { from: v, to: self.register_id(v, true), slot, size });
                 }
             }
         }
         let from = self.program.steps.len();
         for v in 0..values.len() {
-            if set >> v & 1 == 0 || !values[v].inner || self.root(v) != v {
+            if set >> v & 1 == 0 || !values[v].inner || self.alias_of(v) != v {
                 continue;
             }
             if self.kept >> v & 1 == 1 {
@@ -332,7 +332,7 @@ impl Assigner<'_> {
     }
 
     /// The number under which a frame has a value's pointer for a level: an outer value has a second one for the inner level.
-    fn seen(&self, v: usize, inner: bool) -> usize {
+    fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }
     }
@@ -389,7 +389,7 @@ impl Assigner<'_> {
     ) -> usize {
         let kernel = self.kernel;
         let rank = kernel.outer.len() + if inner { kernel.inner.len() } else { 0 };
-        let dims: crate::layout::Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
+        let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
         let span = span_of(&dims, strides)
             .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);
@@ -408,7 +408,7 @@ impl Assigner<'_> {
     /// A register that is filled with one number before the run, so that loops need no form for scalars.
     fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
         let values = &self.kernel.values;
-        let id = self.seen(v, seen_from_inner);
+        let id = self.register_id(v, seen_from_inner);
         if self.filled[seen_from_inner as usize] >> v & 1 == 1 {
             return Ok(());
         }
@@ -435,8 +435,8 @@ impl Assigner<'_> {
         let level = self.level(inner);
         let compute = value.compute();
         let args_of = |c: &Self, list: &[usize]| -> [usize; 3] {
-            let first = list.first().map_or(0, |a| c.seen(c.root(*a), inner));
-            let at = |i: usize| list.get(i).map_or(first, |a| c.seen(c.root(*a), inner));
+            let first = list.first().map_or(0, |a| c.register_id(c.alias_of(*a), inner));
+            let at = |i: usize| list.get(i).map_or(first, |a| c.register_id(c.alias_of(*a), inner));
             [first, at(1), at(2)]
         };
         let mut operand = compute;
@@ -542,7 +542,7 @@ impl Assigner<'_> {
         let kernel = self.kernel;
         let mut taken = 0u128;
         for store in &kernel.stores {
-            let (v, inner) = (self.root(store.value), kernel.values[store.value].inner);
+            let (v, inner) = (self.alias_of(store.value), kernel.values[store.value].inner);
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
@@ -569,7 +569,7 @@ impl Assigner<'_> {
                     taken |= 1 << v;
                 }
             }
-            self.program.writes.push(Write { place, id: self.seen(v, inner), inner, direct, stream });
+            self.program.writes.push(Write { place, id: self.register_id(v, inner), inner, direct, stream });
         }
     }
 }

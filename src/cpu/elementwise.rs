@@ -2,7 +2,7 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::program::{Goal, Level, Order, Program, Shape as Tiles};
+use super::program::{Goal, Level, Order, Program, Tiles};
 use super::threads::threads;
 use super::tiles::{Frames, TILE, Tile};
 use crate::error::{Error, ErrorKind, Result};

@@ -54,7 +54,7 @@ pub(super) enum Goal {
 
 /// What a program depends on beside its kernel.
 #[derive(Clone, Copy)]
-pub(super) struct Shape<'a> {
+pub(super) struct Tiles<'a> {
     pub order: Order,
     pub outer: Level,
     pub inner: Level,
@@ -226,15 +226,15 @@ pub(super) struct Program {
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
-    pub fn new(kernel: &Kernel, shape: &Shape<'_>) -> Program {
+    pub fn new(kernel: &Kernel, tiles: &Tiles<'_>) -> Program {
         Program {
             name: kernel.name,
             values: kernel.values.len(),
             scalars: kernel.values.iter().map(|v| v.op.scalars()).max().unwrap_or(0),
-            order: shape.order,
-            goal: shape.goal,
-            outer: shape.outer,
-            inner: shape.inner,
+            order: tiles.order,
+            goal: tiles.goal,
+            outer: tiles.outer,
+            inner: tiles.inner,
             places: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),

@@ -4,7 +4,7 @@ use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::elementwise::{ALONE, out_of_memory, share, weight};
 use super::fold::{Folder, SERIAL};
-use super::program::{Goal, Level, Order, Program, Shape};
+use super::program::{Goal, Level, Order, Program, Tiles};
 use super::strided;
 use super::threads::threads;
 use super::tiles::{Frame, Frames, TILE, Tile};
@@ -103,7 +103,7 @@ impl Reduce {
             }
         };
         let level = Level { rows: 1, cols: each, fixed: true };
-        let program = assign(kernel, Shape { order, outer: level, inner, goal, aliased })?;
+        let program = assign(kernel, Tiles { order, outer: level, inner, goal, aliased })?;
         Ok(Reduce { program, outer, n, each, bytes: outer.saturating_mul(row_bytes), checks })
     }
 

@@ -132,8 +132,8 @@ impl PreparedPlan {
     }
 }
 
-/// What identifies a prepared plan: the plan's number, then the facts of a run that change what is prepared. Most runs have
-/// none of those.
+/// What identifies a prepared plan: the plan's number, then the facts of a run that change what is prepared, in order. Most
+/// runs have none of those.
 pub(super) type Facts = SmallVec<[u64; 4]>;
 
 /// The facts of a run: which buffers are the same one, because it is bound once; and where in a packed word an output
@@ -148,12 +148,14 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     }
     let outputs = buffers.len() - plan.outputs.len();
     for (n, (output, buffer)) in plan.outputs.iter().zip(&buffers[outputs..]).enumerate() {
-        let in_word = buffer.offset & ((1 << wgsl::packing(output.dtype)) - 1);
-        let in_word = mutant!(prepared_for_another_place_in_a_word, 0, in_word);
+        let within = (1 << wgsl::packing(output.dtype)) - 1;
+        let in_word = buffer.offset & mutant!(prepared_for_another_place_in_a_word, 0, within);
         if in_word != 0 {
             facts.push(1 << 63 | (n as u64) << 8 | in_word as u64);
         }
     }
+    // the same facts are the same words, whatever the numbers of the driver's buffers
+    facts[1..].sort_unstable();
     facts
 }
 

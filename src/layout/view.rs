@@ -59,6 +59,16 @@ impl View {
         out
     }
 
+    /// The same map from a space that has `more` dimensions at its end, on which the result does not depend.
+    pub fn widen(&self, more: usize, dims: &[usize]) -> View {
+        let (n, m) = (self.shape.len(), self.offset.len());
+        let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
+        for j in 0..m {
+            out.coef[j * (n + more)..j * (n + more) + n].copy_from_slice(&self.coef[j * n..(j + 1) * n]);
+        }
+        out
+    }
+
     /// Strides and offset over the result of an operand stored with `strides` and `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
         let n = self.shape.len();

@@ -16,10 +16,10 @@ impl Planner<'_> {
         for a in &n.args {
             let mut part = to.clone();
             let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
-            // an empty part may lie anywhere
+            // saturating: the offset of an empty part may be impossible, but nothing is written there
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
-            // a part that is stored anyway is copied from its buffer
+            // where the part is stored for another reader too, this kernel is a copy from there
             self.kernels(*a, node, part, making)?;
         }
         Ok(())

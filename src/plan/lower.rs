@@ -21,8 +21,7 @@ pub(super) struct Space {
     pub dims: Shape,
     /// From an index of the space to the index of the node that the kernel stores.
     pub map: View,
-    /// The reduced operand's strides over the space, in its dense layout: they order the elements of a reduction, and so
-    /// decide its bits. 0 where nothing is reduced.
+    /// Strides over the space of the reduced operand in its dense layout: they order a reduction, and so decide its bits.
     pub reduction_strides: Strides,
     pub lanes: Lanes,
     /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
@@ -64,7 +63,7 @@ impl Space {
                     let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
                     let mut dims = shape.clone();
                     dims.push(k);
-                    let map = widen(&View::identity(shape), 1, &dims);
+                    let map = View::identity(shape).widen(1, &dims);
                     let reduction_strides = smallvec![0; dims.len()];
                     return Ok(Space { reduction_strides, dims, map, matmul: Some(n), ..own });
                 }
@@ -92,7 +91,7 @@ impl Space {
         // axes that the reduction's result does not depend on: none if the node has one value a row, else those of the row
         let (dims, outer, to_node) = if free.is_empty() {
             let dims: Shape = shape.iter().chain(&lengths).copied().collect();
-            let v = widen(&View::identity(shape), lengths.len(), &dims);
+            let v = View::identity(shape).widen(lengths.len(), &dims);
             (dims, n, v)
         } else {
             let row: Shape = free.iter().map(|d| shape[*d]).collect();
@@ -167,16 +166,6 @@ fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usi
 fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }
-}
-
-/// The same map from a space that has `more` dimensions at its end, on which the result does not depend.
-fn widen(map: &View, more: usize, dims: &[usize]) -> View {
-    let (n, m) = (map.shape.len(), map.offset.len());
-    let mut out = View { shape: dims.into(), offset: map.offset.clone(), coef: smallvec![0; m * (n + more)] };
-    for j in 0..m {
-        out.coef[j * (n + more)..j * (n + more) + n].copy_from_slice(&map.coef[j * n..(j + 1) * n]);
-    }
-    out
 }
 
 /// From the map to a reduction's result, the map to its operand: kept axes follow it, reduced ones are the inner
@@ -412,7 +401,7 @@ impl Lowering<'_> {
         self.draft.computes.push(node);
         let dtype = n.dtype;
         let v = self.push(Op::Dot, dtype, false, true);
-        let identity = widen(&View::identity(&n.shape), 1, &self.space.dims);
+        let identity = View::identity(&n.shape).widen(1, &self.space.dims);
         self.memo.push((node, identity, v));
         Ok(())
     }

@@ -1,0 +1,38 @@
+//! Plans of kernels that tests write.
+
+use crate::dtype::DType::{self, *};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Output, Plan, Step};
+use crate::layout::{Shape, Strides};
+
+/// The dtypes of the inputs, or of the outputs, by number; one that no kernel names is of bool.
+fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType> {
+    let mut dtypes = vec![];
+    let loads = kernels.iter().flat_map(|k| k.loads.iter().map(|l| (l.buffer, l.dtype)));
+    let stores = kernels.iter().flat_map(|k| k.stores.iter().map(|s| (s.buffer, s.dtype)));
+    for (buffer, dtype) in loads.chain(stores).filter(|(buffer, _)| wanted(*buffer)) {
+        let (BufferRef::Input(n) | BufferRef::Temp(n) | BufferRef::Output(n)) = buffer;
+        dtypes.resize(dtypes.len().max(n + 1), Bool);
+        dtypes[n] = dtype;
+    }
+    dtypes
+}
+
+/// A plan of one kernel, with its passes.
+pub(super) fn plan(kernel: Kernel) -> Plan {
+    let mut temps = vec![];
+    let mut temp = |bytes| {
+        temps.push(bytes);
+        BufferRef::Temp(temps.len() - 1)
+    };
+    let kernels = match kernel.kind {
+        KernelKind::Matmul => crate::plan::product_passes(kernel, &mut temp),
+        _ => vec![kernel],
+    };
+    let inputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Input(_)));
+    let of = |dtype: &DType| Output { dtype: *dtype, shape: Shape::new(), strides: Strides::new() };
+    let outputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Output(_))).iter().map(of).collect();
+    let steps = kernels.into_iter().map(Step::Nest).collect();
+    // the first input may be the output
+    let aliased = (0..inputs.len()).map(|i| i == 0).collect();
+    Plan { inputs, aliased, id: 0, is_kept: false, scalars: vec![F32], temps, outputs, steps }
+}
