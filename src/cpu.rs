@@ -21,6 +21,7 @@ mod bind;
 mod convert;
 mod elementwise;
 mod fold;
+mod gather;
 mod matmul;
 mod memory;
 mod operands;

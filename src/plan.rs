@@ -18,6 +18,8 @@ mod price;
 mod product;
 mod routines;
 mod shape;
+mod space;
+mod split;
 
 pub(crate) use fuse::Stored;
 #[cfg(test)]

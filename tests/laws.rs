@@ -5,7 +5,7 @@
 #[path = "laws/imports.rs"]
 mod imports;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,20 +27,6 @@ fn floors() -> Vec<Vec<String>> {
 
 /// Lines that a file may have.
 const LONGEST: usize = 500;
-
-/// Files that are longer, with as many lines as they may have: none is added, and no number grows.
-const TOO_LONG: [(&str, usize); 7] = [
-    ("src/cpu/assign.rs", 590),
-    ("src/cpu/fold.rs", 545),
-    ("src/cpu/tests.rs", 621),
-    ("src/cpu/tiles.rs", 545),
-    ("src/plan/fuse.rs", 585),
-    ("src/plan/lower.rs", 580),
-    ("src/testing/interpret.rs", 564),
-];
-
-/// Circles that are still to be untied: the folder, and the files that import each other. None is added.
-const CIRCLES: [(&str, &str); 1] = [("plan", "fuse join lower shape")];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -110,15 +96,8 @@ fn no_folder_has_a_circle_of_imports() {
     let crates = ["src", "benches/backends", "tests/kit"];
     let found: Vec<imports::Circle> =
         crates.iter().flat_map(|c| imports::circles(&imports::read(&root().join(c)))).collect();
-    // a part of a listed circle is what is left of it
-    let is_of = |(folder, files): &(&str, &str), circle: &imports::Circle| {
-        circle.folder == *folder && circle.files.iter().all(|f| files.split(' ').any(|name| name == f))
-    };
-    let new: Vec<String> =
-        found.iter().filter(|c| !CIRCLES.iter().any(|k| is_of(k, c))).map(ToString::to_string).collect();
-    assert!(new.is_empty(), "circles of imports:\n{}", new.join("\n"));
-    let gone: Vec<_> = CIRCLES.iter().filter(|k| !found.iter().any(|c| is_of(k, c))).collect();
-    assert!(gone.is_empty(), "untied, so take them off the list: {gone:?}");
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(found.is_empty(), "circles of imports:\n{}", found.join("\n"));
 }
 
 /// The reader of imports sees what it should, also where the checkout lies below a folder named `tests`.
@@ -161,24 +140,16 @@ fn kinds_of_kernels_have_a_shader_and_a_twin() {
 
 #[test]
 fn files_stay_short() {
-    let allowed: BTreeMap<&str, usize> = TOO_LONG.into_iter().collect();
-    let (mut wrong, mut long) = (vec![], BTreeSet::new());
+    let mut wrong = vec![];
     for (dir, extension) in [("src", "rs"), ("shaders", "wgsl"), ("examples", "rs"), ("benches", "rs")] {
         for path in files(&root().join(dir), extension) {
             let lines = fs::read_to_string(&path).expect("a readable file").lines().count();
-            let name = below_root(&path);
-            let most = allowed.get(&name[..]).copied().unwrap_or(LONGEST);
-            if lines > most {
-                wrong.push(format!("{name} has {lines} lines, and may have {most}"));
-            }
             if lines > LONGEST {
-                long.insert(name);
+                wrong.push(format!("{} has {lines} lines, and may have {LONGEST}", below_root(&path)));
             }
         }
     }
-    let short: Vec<&&str> = allowed.keys().filter(|name| !long.contains(**name)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(short.is_empty(), "short enough now, so take them off the list: {short:?}");
 }
 
 /// Test programs are listed by hand, so that many files share one: a file that no program holds would never run.

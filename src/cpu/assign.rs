@@ -4,6 +4,8 @@
 // a value's number indexes several tables at once
 #![allow(clippy::needless_range_loop)]
 
+mod step;
+
 use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
@@ -122,6 +124,37 @@ impl Assigner<'_> {
         set
     }
 
+    /// The values of each pass. What a later pass reads again is kept, unless it is as cheap to load or count again.
+    fn values_of_passes(&mut self, passes: usize, needed: u128, inner_sinks: u128) -> SmallVec<[u128; 4]> {
+        let values = &self.kernel.values;
+        let mut sets: SmallVec<[u128; 4]> = SmallVec::new();
+        let mut made = 0u128;
+        for p in 0..passes {
+            let mut roots = if p + 1 == passes { inner_sinks } else { 0 };
+            for v in 0..values.len() {
+                if let Op::Reduce(_, a) = &values[v].op
+                    && needed >> v & 1 == 1
+                    && self.phase[v] as usize == p + 1
+                {
+                    roots |= 1 << self.alias_of(*a);
+                }
+            }
+            let set = self.below(roots, true, made);
+            self.kept |= set & made;
+            for v in 0..values.len() {
+                let cheap = match values[v].op {
+                    Op::Load(load) => !self.needs_transpose(load),
+                    _ => matches!(values[v].op, Op::Index { .. } | Op::Scalar(_) | Op::Constant(_)),
+                };
+                if set >> v & 1 == 1 && values[v].inner && !cheap {
+                    made |= 1 << v;
+                }
+            }
+            sets.push(set);
+        }
+        sets
+    }
+
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -150,32 +183,7 @@ impl Assigner<'_> {
             }
         }
         let passes = last_phase as usize + (inner_sinks != 0) as usize;
-        // the values of each pass; what a later pass reads again is kept, unless it is as cheap to load or count again
-        let mut sets: SmallVec<[u128; 4]> = SmallVec::new();
-        let mut made = 0u128;
-        for p in 0..passes {
-            let mut roots = if p + 1 == passes { inner_sinks } else { 0 };
-            for v in 0..values.len() {
-                if let Op::Reduce(_, a) = &values[v].op
-                    && needed >> v & 1 == 1
-                    && self.phase[v] as usize == p + 1
-                {
-                    roots |= 1 << self.alias_of(*a);
-                }
-            }
-            let set = self.below(roots, true, made);
-            self.kept |= set & made;
-            for v in 0..values.len() {
-                let cheap = match values[v].op {
-                    Op::Load(load) => !self.needs_transpose(load),
-                    _ => matches!(values[v].op, Op::Index { .. } | Op::Scalar(_) | Op::Constant(_)),
-                };
-                if set >> v & 1 == 1 && values[v].inner && !cheap {
-                    made |= 1 << v;
-                }
-            }
-            sets.push(set);
-        }
+        let sets = self.values_of_passes(passes, needed, inner_sinks);
         let mut done = 0u128;
         for p in 0..=passes {
             // outer steps before pass p: values whose reductions are done by then; those after the last pass take the rest
@@ -359,217 +367,5 @@ impl Assigner<'_> {
 
     fn push(&mut self, step: Step) {
         self.program.steps.push(step);
-    }
-
-    fn axes(&self, strides: &[isize], inner: bool) -> (Axis, Axis) {
-        let kernel = self.kernel;
-        let (outer, o) = (&kernel.outer[..], kernel.outer.len());
-        let of_outer = || Axis::new(outer, &strides[..o]);
-        let of_inner = || Axis::new(&kernel.inner, &strides[o..]);
-        match (self.program.order, inner) {
-            (Order::Flat, _) => {
-                let split = o.saturating_sub(1);
-                (Axis::new(&outer[..split], &strides[..split]), Axis::new(&outer[split..], &strides[split..o]))
-            }
-            (_, false) => (Axis::new(&[], &[]), of_outer()),
-            (Order::Rows, true) => (of_outer(), of_inner()),
-            (Order::Cols, true) => (of_inner(), of_outer()),
-        }
-    }
-
-    /// Adds an operand in memory with the span of elements that it touches; `reach` is how far a gather's index goes from there.
-    fn place(
-        &mut self,
-        buffer: BufferRef,
-        dtype: DType,
-        strides: &[isize],
-        offset: isize,
-        inner: bool,
-        reach: isize,
-    ) -> usize {
-        let kernel = self.kernel;
-        let rank = kernel.outer.len() + if inner { kernel.inner.len() } else { 0 };
-        let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
-        let span = span_of(&dims, strides)
-            .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
-        let (rows, cols) = self.axes(strides, inner);
-        let memory = Some((buffer, offset));
-        self.program.places.push(StridedOperand { memory, span, size: dtype.size(), convert: None, rows, cols });
-        self.program.places.len() - 1
-    }
-
-    fn load(&mut self, n: usize, inner: bool, reach: isize) -> usize {
-        let load = &self.kernel.loads[n];
-        let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach);
-        self.program.places[at].convert = cast::widen(load.dtype).map(|l| l.get());
-        at
-    }
-
-    /// A register that is filled with one number before the run, so that loops need no form for scalars.
-    fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
-        let values = &self.kernel.values;
-        let id = self.register_id(v, seen_from_inner);
-        if self.filled[seen_from_inner as usize] >> v & 1 == 1 {
-            return Ok(());
-        }
-        self.filled[seen_from_inner as usize] |= 1 << v;
-        let value = match values[v].op {
-            Op::Scalar(n) => FillValue::Scalar(n),
-            Op::Constant(bits) => FillValue::Bits(bits),
-            Op::Load(n) => FillValue::Element(self.load(n, values[v].inner, 0)),
-            _ => return Err(internal(self.kernel.name, "a fill of a computed value")),
-        };
-        let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
-        let slot = self.arena.lasting(size * count);
-        self.program.fills.push(Fill { id, slot, count, size, value });
-        Ok(())
-    }
-
-    /// Emits the steps of one value.
-    fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
-        let kernel = self.kernel;
-        let value = &kernel.values[v];
-        if self.is_uniform(v) {
-            return self.fill(v, inner);
-        }
-        let level = self.level(inner);
-        let compute = value.compute();
-        let args_of = |c: &Self, list: &[usize]| -> [usize; 3] {
-            let first = list.first().map_or(0, |a| c.register_id(c.alias_of(*a), inner));
-            let at = |i: usize| list.get(i).map_or(first, |a| c.register_id(c.alias_of(*a), inner));
-            [first, at(1), at(2)]
-        };
-        let mut operand = compute;
-        let (kind, args) = match &value.op {
-            Op::Load(n) => {
-                let place = self.load(*n, inner, 0);
-                let bound = &self.program.places[place];
-                if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
-                    // steps read the memory itself: no copy, no register
-                    self.push(Step {
-                        kind: StepKind::Load(place),
-                        dst: Dst::Nowhere,
-                        id: v,
-                        args: [0; 3],
-                        compute,
-                        operand,
-                    });
-                    return Ok(());
-                }
-                (StepKind::Load(place), [0; 3])
-            }
-            Op::Ufunc(row, list) => {
-                let by = if row.class == Class::Select { list.get(1) } else { list.first() };
-                let by = by.map_or(compute, |a| kernel.values[*a].compute());
-                let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        row.name,
-                        format!("not for {} on the CPU", by.name()),
-                        None,
-                    ));
-                };
-                (StepKind::Call(loops.get()), args_of(self, list))
-            }
-            Op::Cast(a) => {
-                let chain = convert::cast(kernel.values[*a].dtype, value.dtype);
-                let mut args = args_of(self, &[*a]);
-                // each conversion but the last writes a register of its own, which the next one reads
-                let middle = chain.len().saturating_sub(1);
-                for link in &chain[..middle] {
-                    let slot = self.arena.register(level.size() * 8);
-                    self.push(Step {
-                        kind: StepKind::Call(link.get()),
-                        dst: Dst::Register(slot),
-                        id: v,
-                        args,
-                        compute,
-                        operand,
-                    });
-                    args = [v; 3];
-                }
-                match chain.last() {
-                    Some(link) => (StepKind::Call(link.get()), args),
-                    None => (StepKind::Call(convert::copy(compute).get()), args),
-                }
-            }
-            Op::Round(a) => {
-                let link = cast::round(value.dtype).unwrap_or(convert::copy(compute));
-                (StepKind::Call(link.get()), args_of(self, &[*a]))
-            }
-            Op::Index { strides, offset } => {
-                let (rows, cols) = self.axes(strides, inner);
-                let place = StridedOperand { memory: None, span: None, size: 0, convert: None, rows, cols };
-                self.program.places.push(place);
-                (StepKind::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
-            }
-            Op::Gather { load, index, stride, extent, mode, node } => {
-                operand = kernel.values[*index].compute();
-                let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
-                let reach = if kernel.outer_size() == 0 { 0 } else { reach };
-                let place = self.load(*load, inner, reach);
-                (
-                    StepKind::Gather { place, stride: *stride, extent: *extent, mode: *mode, node: *node, reads: true },
-                    args_of(self, &[*index]),
-                )
-            }
-            Op::Philox { index, word, slots } => {
-                operand = kernel.values[*index].compute();
-                (StepKind::Philox { word: *word, key: *slots }, args_of(self, &[*index]))
-            }
-            Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
-                // reductions and products are written by their executors, numbers by `fill`
-                return Ok(());
-            }
-        };
-        let dst = match keep {
-            Some(dst) => dst,
-            None => Dst::Register(self.arena.register(level.size() * compute.size())),
-        };
-        self.push(Step { kind, dst, id: v, args, compute, operand });
-        Ok(())
-    }
-
-    /// Whether what is stored in one buffer may be read in the other.
-    fn shares_memory(&self, stored: BufferRef, read: BufferRef) -> bool {
-        match (stored, read) {
-            (BufferRef::Output(0), BufferRef::Input(n)) => self.aliased.get(n).is_some_and(|aliased| *aliased),
-            (BufferRef::Output(_) | BufferRef::Temp(_) | BufferRef::Input(_), _) => stored == read,
-        }
-    }
-
-    fn writes(&mut self) {
-        let kernel = self.kernel;
-        let mut taken = 0u128;
-        for store in &kernel.stores {
-            let (v, inner) = (self.alias_of(store.value), kernel.values[store.value].inner);
-            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0);
-            let narrow = cast::narrow(store.dtype).map(|l| l.get());
-            self.program.places[place].convert = narrow;
-            // a step may write the result itself only if no load reads the same memory: loops assume no overlap
-            let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
-            let dense = self.program.places[place].always_dense(self.level(inner));
-            let stream = narrow.is_none()
-                && dense
-                && self.program.order == Order::Flat
-                && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
-            let mut direct = false;
-            if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
-                // and only in the last stage or pass: a later one reads what an earlier one has in registers
-                let range = match inner {
-                    true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
-                    false => self.program.stages.last().map_or(0..0, |s| s.clone()),
-                };
-                if let Some(step) = self.program.steps[range].iter_mut().rev().find(|s| s.id == v)
-                    && !matches!(step.kind, StepKind::Load(_) | StepKind::ReuseRow)
-                    && matches!(step.dst, Dst::Register(_))
-                {
-                    step.dst = Dst::Out(place);
-                    direct = true;
-                    taken |= 1 << v;
-                }
-            }
-            self.program.writes.push(Write { place, id: self.register_id(v, inner), inner, direct, stream });
-        }
     }
 }

@@ -3,9 +3,11 @@ use crate::dtype::DType::{self, *};
 use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
 use crate::layout::{Strides, c_strides};
 use crate::ufunc::{Ufunc, all};
+use folds::{lanes_of, tree};
 use plans::plan;
 use smallvec::smallvec;
 
+mod folds;
 mod plans;
 
 fn row(name: &str) -> &'static Ufunc {
@@ -216,127 +218,6 @@ fn casts() {
     );
 }
 
-/// The tree as the contract has it, one element after the other.
-fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, identity: f32) -> f32 {
-    let blocks: Vec<Vec<f32>> = x
-        .chunks(16 * lanes)
-        .map(|b| {
-            let mut acc = vec![identity; lanes];
-            b.iter().enumerate().for_each(|(i, v)| acc[i % lanes] = f(acc[i % lanes], *v));
-            acc
-        })
-        .collect();
-    fn join(b: &[Vec<f32>], f: impl Fn(f32, f32) -> f32 + Copy) -> Vec<f32> {
-        if b.len() == 1 {
-            return b[0].clone();
-        }
-        // the left side takes the largest power of two
-        let left = b.len().next_power_of_two() / 2;
-        let (l, r) = (join(&b[..left], f), join(&b[left..], f));
-        l.iter().zip(&r).map(|(l, r)| f(*l, *r)).collect()
-    }
-    let mut v = join(&blocks, f);
-    while v.len() > 1 {
-        let half = v.len() / 2;
-        v = (0..half).map(|i| f(v[i], v[i + half])).collect();
-    }
-    v[0]
-}
-
-fn lanes_of(n: usize) -> usize {
-    if n >= 2048 { 128 } else { n.div_ceil(16).max(1).next_power_of_two().min(128) }
-}
-
-#[test]
-fn reductions_follow_the_tree() {
-    for (outer, n) in [
-        (1, 1),
-        (1, 5000),
-        (1, 700_001),
-        (3, 100),
-        (50, 100),
-        (40, 33),
-        (20, 511),
-        (20, 600),
-        (30, 2048),
-        (7, 70_000),
-        (300, 3000),
-    ] {
-        let x = noise(outer * n);
-        for (lanes, fortran) in
-            [(Lanes::Inner, false), (Lanes::Inner, true), (Lanes::Outer, true), (Lanes::Outer, false)]
-        {
-            let strides: [isize; 2] = if fortran { [1, outer as isize] } else { [n as isize, 1] };
-            let make = || {
-                kernel(
-                    KernelKind::Reduce(lanes),
-                    &[outer],
-                    &[n],
-                    vec![load(0, F32, &strides, 0)],
-                    vec![
-                        inner(Op::Load(0), F32),
-                        inner(call("square", &[0]), F32),
-                        value(Op::Reduce(Fold::of(row("add")), 1), F32),
-                        value(call("sqrt", &[2]), F32),
-                    ],
-                    vec![store(0, F32, &[1], 3)],
-                )
-            };
-            let l = if lanes == Lanes::Outer { 1 } else { lanes_of(n) };
-            let want: Vec<f32> = (0..outer)
-                .map(|o| {
-                    let row: Vec<f32> =
-                        (0..n).map(|i| x[o * strides[0] as usize + i * strides[1] as usize].powi(2)).collect();
-                    tree(&row, l, |a, b| a + b, -0.0).sqrt()
-                })
-                .collect();
-            for t in [1, 2, 7] {
-                let got: Vec<f32> = threads(t, || run(make(), std::slice::from_ref(&x), outer).unwrap());
-                assert_eq!(got, want, "{outer} × {n}, {lanes:?}, fortran {fortran}, {t} threads");
-            }
-        }
-    }
-}
-
-#[test]
-fn arg_reductions() {
-    for n in [1usize, 9, 600, 5000, 100_000] {
-        for (outer, fortran) in [(1, false), (3, false), (40, false), (40, true)] {
-            for nan in [false, true] {
-                let mut x: Vec<f32> = noise(outer * n).iter().map(|v| (v * 50.0).round()).collect();
-                if nan {
-                    for i in (n / 2..outer * n).step_by(n.max(7)) {
-                        x[i] = f32::NAN;
-                    }
-                }
-                let strides: [isize; 2] = if fortran { [1, outer as isize] } else { [n as isize, 1] };
-                for (picked, largest) in [("maximum", true), ("minimum", false)] {
-                    let k = kernel(
-                        KernelKind::Reduce(if fortran { Lanes::Outer } else { Lanes::Inner }),
-                        &[outer],
-                        &[n],
-                        vec![load(0, F32, &strides, 0)],
-                        vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::position_of(row(picked)), 0), I32)],
-                        vec![store(0, I32, &[1], 1)],
-                    );
-                    let got: Vec<i32> = run(k, std::slice::from_ref(&x), outer).unwrap();
-                    for (o, g) in got.iter().enumerate() {
-                        let at = |i: usize| x[o * strides[0] as usize + i * strides[1] as usize];
-                        let mut best = 0;
-                        for i in 1..n {
-                            let (b, v) = (at(best), at(i));
-                            if !b.is_nan() && (v.is_nan() || if largest { v > b } else { v < b }) {
-                                best = i;
-                            }
-                        }
-                        assert_eq!(*g as usize, best, "{n} {outer} {fortran} {nan}");
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn softmax(outer: usize, n: usize, strides: &[isize]) -> Kernel {
     kernel(
         KernelKind::Row,
@@ -420,6 +301,34 @@ fn gathers() {
     assert_eq!(e.to_string(), "take: index 3 is out of range for an axis of length 3");
 }
 
+type Operand<'a> = (&'a [f32], &'a [isize; 4]);
+
+fn products_of_bytes((batch, m, n, k): (usize, usize, usize, usize), (a, sa): Operand<'_>, (b, sb): Operand<'_>) {
+    let ints = |x: &[f32]| x.iter().map(|v| (v * 100.0) as i8 as u8).collect::<Vec<u8>>();
+    let out: Strides = c_strides(&[batch, m, n]);
+    let (ia, ib) = (ints(a), ints(b));
+    let kk = kernel(
+        KernelKind::Matmul,
+        &[batch, m, n],
+        &[k],
+        vec![load(0, U8, sa, 0), load(1, U8, sb, 0)],
+        vec![value(Op::Dot, U32), value(Op::Cast(0), U8)],
+        vec![store(0, U8, &out, 1)],
+    );
+    let got: Vec<u8> = run(kk, &[ia.clone(), ib.clone()], batch * m * n).unwrap();
+    for t in 0..batch {
+        for i in 0..m {
+            for j in 0..n {
+                let w = (0..k).fold(0u8, |s, p| {
+                    let x = ia[t * m * k + i * sa[1] as usize + p * sa[3] as usize];
+                    s.wrapping_add(x.wrapping_mul(ib[j * sb[2] as usize + p * sb[3] as usize]))
+                });
+                assert_eq!(got[(t * m + i) * n + j], w);
+            }
+        }
+    }
+}
+
 #[test]
 fn matmuls() {
     for (batch, m, n, k) in [
@@ -472,29 +381,8 @@ fn matmuls() {
                 }
             }
             // the same in u8 × u8 → u8 (wrapping) and in f16
-            let ints = |x: &[f32]| x.iter().map(|v| (v * 100.0) as i8 as u8).collect::<Vec<u8>>();
+            products_of_bytes((batch, m, n, k), (&a, &sa), (&b, &sb));
             let out: Strides = c_strides(&[batch, m, n]);
-            let (ia, ib) = (ints(&a), ints(&b));
-            let kk = kernel(
-                KernelKind::Matmul,
-                &[batch, m, n],
-                &[k],
-                vec![load(0, U8, &sa, 0), load(1, U8, &sb, 0)],
-                vec![value(Op::Dot, U32), value(Op::Cast(0), U8)],
-                vec![store(0, U8, &out, 1)],
-            );
-            let got: Vec<u8> = run(kk, &[ia.clone(), ib.clone()], batch * m * n).unwrap();
-            for t in 0..batch {
-                for i in 0..m {
-                    for j in 0..n {
-                        let w = (0..k).fold(0u8, |s, p| {
-                            let x = ia[t * m * k + i * sa[1] as usize + p * sa[3] as usize];
-                            s.wrapping_add(x.wrapping_mul(ib[j * sb[2] as usize + p * sb[3] as usize]))
-                        });
-                        assert_eq!(got[(t * m + i) * n + j], w);
-                    }
-                }
-            }
             let halves = |x: &[f32]| x.iter().map(|v| half::f16::from_f32(*v)).collect::<Vec<_>>();
             let kk = kernel(
                 KernelKind::Matmul,

@@ -7,10 +7,11 @@
 
 use super::graph::Arena;
 use super::join::join;
-use super::lower::{Draft, Space};
+use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::price::{check_types, cost};
 use super::shape;
+use super::space::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
 use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store};

@@ -4,184 +4,14 @@
 //! [`View`]) along, which says which element of the current node a kernel index needs. So a view only changes the map and
 //! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
 
-use super::planner::{Planner, Scratch, broadcast_map, kept_axes};
+use super::planner::{Planner, Scratch, broadcast_map};
+use super::space::{Space, inner_lengths, inner_order, operand_map, reduction_order};
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, KernelKind, Lanes, Load, Op, Store, Value};
-use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
+use crate::expr::NodeOp;
+use crate::kernel::{BufferRef, Fold, IndexMode, KernelKind, Load, Op, Store, Value};
+use crate::layout::{Shape, Strides, View, c_strides};
 use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
-use std::cmp::Reverse;
-
-/// The index space of a kernel, `outer × inner`, and what it allows the kernel to be.
-pub(super) struct Space {
-    pub outer: usize,
-    /// Lengths of the outer, then of the inner dimensions.
-    pub dims: Shape,
-    /// From an index of the space to the index of the node that the kernel stores.
-    pub map: View,
-    /// Strides over the space of the reduced operand in its dense layout: they order a reduction, and so decide its bits.
-    pub reduction_strides: Strides,
-    pub lanes: Lanes,
-    /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
-    pub row: bool,
-    /// The product whose kernel this is.
-    pub matmul: Option<usize>,
-}
-
-impl Space {
-    /// The index space for the kernel of `node`. If a matmul or a reduction fuses into it, theirs; else the node's own shape.
-    /// `rows` allows row kernels.
-    pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
-        let shape = &p.arena.nodes[node].shape;
-        let map = View::identity(shape);
-        let own = Space {
-            outer: shape.len(),
-            dims: shape.clone(),
-            map: map.clone(),
-            reduction_strides: smallvec![0; shape.len()],
-            lanes: Lanes::Inner,
-            row: false,
-            matmul: None,
-        };
-        let loaded = |n: usize| p.stored[n] && n != owner;
-        if !p.loops[node] || !ends_in_loop(p, node, loaded) {
-            return Ok(own);
-        }
-        let mut stack = vec![(node, map)];
-        let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
-        let mut reductions = Vec::new();
-        while let Some((n, map)) = stack.pop() {
-            if loaded(n) || seen.contains(&n) {
-                continue;
-            }
-            seen.push(n);
-            let a = &p.arena.nodes[n];
-            match a.op.role() {
-                Role::Product if map.is_identity_of(&a.shape) => {
-                    let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
-                    let mut dims = shape.clone();
-                    dims.push(k);
-                    let map = View::identity(shape).widen(1, &dims);
-                    let reduction_strides = smallvec![0; dims.len()];
-                    return Ok(Space { reduction_strides, dims, map, matmul: Some(n), ..own });
-                }
-                Role::Reduction => reductions.push((n, map)),
-                Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
-                Role::Elementwise => {
-                    let children = a.args.iter().rev();
-                    stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
-                }
-                Role::Product | Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}
-            }
-        }
-        Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
-    }
-
-    /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
-    fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
-        let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
-        let NodeOp::Reduce(fold, axes) = &r.op else { return None };
-        let arg = r.args[0];
-        let lengths = inner_lengths(&p.arena.nodes[arg].shape, axes);
-        let n = shape.len();
-        let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
-        let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
-        // axes that the reduction's result does not depend on: none if the node has one value a row, else those of the row
-        let (dims, outer, to_node) = if free.is_empty() {
-            let dims: Shape = shape.iter().chain(&lengths).copied().collect();
-            let v = View::identity(shape).widen(lengths.len(), &dims);
-            (dims, n, v)
-        } else {
-            let row: Shape = free.iter().map(|d| shape[*d]).collect();
-            if row != lengths {
-                return None;
-            }
-            let axes_in_order: SmallVec<[usize; 6]> =
-                (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
-            let dims: Shape = axes_in_order.iter().map(|d| shape[*d]).collect();
-            let mut v = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
-            for (k, d) in axes_in_order.iter().enumerate() {
-                v.coef[d * n + k] = 1;
-            }
-            (dims, n - free.len(), v)
-        };
-        let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
-        let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
-        if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
-            // the first of equal elements wins in C order, so the elements must come in C order
-            reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
-        }
-        let length = layout::product(&lengths);
-        let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
-        if !free.is_empty() && !row {
-            return None;
-        }
-        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, matmul: None })
-    }
-}
-
-/// Whether a matmul or a reduction can be reached through what runs in the kernel of `node`.
-fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
-    let mut stack: SmallVec<[usize; 32]> = smallvec![node];
-    let mut seen: SmallVec<[usize; 32]> = smallvec![];
-    while let Some(n) = stack.pop() {
-        if loaded(n) || seen.contains(&n) {
-            continue;
-        }
-        p.took(seen.len() + 1);
-        seen.push(n);
-        let a = &p.arena.nodes[n];
-        if a.op.role().has_inner_space() {
-            return true;
-        }
-        if a.op.role().is_transparent() {
-            stack.extend(a.args.iter().copied());
-        }
-    }
-    false
-}
-
-/// The order in which a reduction combines its elements: its strides over the space, and along which dimensions its lanes
-/// run. It is that of the *whole* operand in its *dense* layout, even if the operand is fused or only part of the result is
-/// needed. Otherwise slicing or fusing would change the bits of a float sum.
-fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
-    let shape = &p.arena.nodes[arg].shape;
-    let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
-    let long = (0..shape.len()).filter(|d| shape[*d] > 1);
-    let nearest = long.min_by_key(|d| (dense[*d].unsigned_abs(), shape.len() - d));
-    let lanes = if nearest.is_none_or(|d| axes.contains(&d)) { Lanes::Inner } else { Lanes::Outer };
-    (to_arg.apply(&dense, 0).0, lanes)
-}
-
-/// The inner dimensions in the order of a reduction: that with the largest stride is the outermost loop.
-fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
-    let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
-    inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
-    inner
-}
-
-/// The inner dimensions of a reduction: its axes but those of length 1, yet at least one, or the kernel were elementwise.
-fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
-    let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
-    if lengths.is_empty() { smallvec![1] } else { lengths }
-}
-
-/// From the map to a reduction's result, the map to its operand: kept axes follow it, reduced ones are the inner
-/// dimensions (those of length 1 stay at 0).
-fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
-    let (n, ndim) = (map.shape.len(), shape.len());
-    let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };
-    for (j, d) in kept_axes(ndim, axes).into_iter().enumerate() {
-        out.offset[d] = map.offset[j];
-        out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[j * n..(j + 1) * n]);
-    }
-    for (k, d) in axes.iter().filter(|d| shape[**d] != 1).enumerate() {
-        out.coef[d * n + outer + k] = 1;
-    }
-    out
-}
 
 /// A kernel in the making; dimensions are not ordered or collapsed yet.
 pub(super) struct Draft {
@@ -420,30 +250,7 @@ impl Lowering<'_> {
                 let index = self.push(index, DType::U32, inner, false);
                 Ok(self.push(Op::Philox { index, word: *word, slots }, DType::U32, inner, false))
             }
-            NodeOp::Ufunc(row) => {
-                let row: &'static Ufunc = row;
-                let mut args: SmallVec<[usize; 3]> = smallvec![];
-                for a in &n.args {
-                    let shape = &p.arena.nodes[*a].shape;
-                    // an operand of the result's shape has the result's map: the usual case makes no new one
-                    let mut v = match *shape == n.shape && !shape.contains(&1) {
-                        true => self.lower(*a, map, inside)?,
-                        false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
-                    };
-                    if mutant!(halves_compared_unrounded, false, row.properties.rounds_first)
-                        && self.draft.values[v].dtype.is_half()
-                    {
-                        v = self.round(v);
-                    }
-                    args.push(v);
-                }
-                if mutant!(inputs_swapped, args.len() == 2 && n.dtype.is_integer(), false) {
-                    args.swap(0, 1);
-                }
-                self.draft.computes.push(node);
-                let v = self.row(row, &args, n.dtype);
-                Ok(if n.dtype.is_narrow_integer() && !row.properties.keeps_range { self.round(v) } else { v })
-            }
+            NodeOp::Ufunc(row) => self.lower_ufunc(node, row, map, inside),
             NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
@@ -459,82 +266,118 @@ impl Lowering<'_> {
                 Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
             }
             NodeOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
-            NodeOp::Take { axis, mode } => {
-                let (indices, source) = (n.args[0], n.args[1]);
-                let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
-                let k = map.shape.len();
-                let index_map = View {
-                    shape: map.shape.clone(),
-                    offset: map.offset[*axis..*axis + i.shape.len()].into(),
-                    coef: map.coef[*axis * k..(*axis + i.shape.len()) * k].into(),
-                };
-                let index = self.lower(indices, &index_map, inside)?;
-                let mut base = View {
-                    shape: map.shape.clone(),
-                    offset: smallvec![0; s.shape.len()],
-                    coef: smallvec![0; s.shape.len() * k],
-                };
-                for d in (0..s.shape.len()).filter(|d| d != axis) {
-                    let from = if d < *axis { d } else { d - 1 + i.shape.len() };
-                    base.offset[d] = map.offset[from];
-                    base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
-                }
-                // elements between neighbours along the taken axis: a view may have flipped it or given it a step
-                let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
-                let step = point(unit(s.shape.len(), *axis)) - point(smallvec![0; s.shape.len()]);
-                let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
-                let place = self.resolve(source, &base);
-                let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
-                // never share a gather's load with another value: without the index it addresses no element
-                self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
-                let load = self.draft.loads.len() - 1;
-                self.draft.computes.push(node);
-                let op =
-                    Op::Gather { load, index, stride, extent: s.shape[*axis], mode: *mode, node: n.number as usize };
-                let reduced = self.reduced[index];
-                Ok(self.push(op, n.dtype, inner, reduced))
-            }
-            NodeOp::Reduce(fold, axes) => {
-                let arg = n.args[0];
-                let (k, outer) = (map.shape.len(), self.space.outer);
-                let rows = map.offset.len();
-                let depends = |d: usize| (0..rows).any(|j| map.coef[j * k + d] != 0);
-                let dims = &self.space.dims;
-                let fits = self.space.matmul.is_none()
-                    && dims.len() > outer
-                    && inner_lengths(&p.arena.nodes[arg].shape, axes)[..] == dims[outer..]
-                    && (outer..k).all(|d| !depends(d))
-                    && (0..outer).all(|d| dims[d] <= 1 || depends(d))
-                    && (!inside || self.space.row);
-                if !fits {
-                    return Err(node);
-                }
-                let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-                // if the space walks in another order than this reduction's own, fusing would change its bits: it gets a kernel
-                let walk = |strides: &[isize]| inner_order(strides, outer, dims);
-                let (own, lanes) = reduction_order(p, arg, axes, &m);
-                let fits = match fold.order(n.dtype) {
-                    Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
-                    Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.reduction_strides),
-                    Order::Any => true,
-                };
-                if !fits {
-                    return Err(node);
-                }
-                let mut v = self.lower(arg, &m, true)?;
-                if self.reduced[v] && !self.space.row {
-                    // a reduction below must be complete before this one starts, which takes a row kernel's passes
-                    return Err(node);
-                }
-                if !self.draft.values[v].inner {
-                    v = self.broadcast_inward(v);
-                }
-                self.draft.computes.push(node);
-                Ok(self.push(Op::Reduce(*fold, v), n.dtype, false, true))
-            }
+            NodeOp::Take { axis, mode } => self.lower_take(node, *axis, *mode, map, inside),
+            NodeOp::Reduce(fold, axes) => self.lower_reduction(node, *fold, axes, map, inside),
             NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul => Err(node),
             NodeOp::Concat { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
         }
+    }
+
+    fn lower_ufunc(&mut self, node: usize, row: &'static Ufunc, map: &View, inside: bool) -> Lowered<usize> {
+        let p = self.p;
+        let n = &p.arena.nodes[node];
+
+        let mut args: SmallVec<[usize; 3]> = smallvec![];
+        for a in &n.args {
+            let shape = &p.arena.nodes[*a].shape;
+            // an operand of the result's shape has the result's map: the usual case makes no new one
+            let mut v = match *shape == n.shape && !shape.contains(&1) {
+                true => self.lower(*a, map, inside)?,
+                false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
+            };
+            if mutant!(halves_compared_unrounded, false, row.properties.rounds_first)
+                && self.draft.values[v].dtype.is_half()
+            {
+                v = self.round(v);
+            }
+            args.push(v);
+        }
+        if mutant!(inputs_swapped, args.len() == 2 && n.dtype.is_integer(), false) {
+            args.swap(0, 1);
+        }
+        self.draft.computes.push(node);
+        let v = self.row(row, &args, n.dtype);
+        Ok(if n.dtype.is_narrow_integer() && !row.properties.keeps_range { self.round(v) } else { v })
+    }
+
+    /// An element of `source` at a computed index: a gather.
+    fn lower_take(&mut self, node: usize, axis: usize, mode: IndexMode, map: &View, inside: bool) -> Lowered<usize> {
+        let p = self.p;
+        let n = &p.arena.nodes[node];
+        let (indices, source) = (n.args[0], n.args[1]);
+        let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
+        let k = map.shape.len();
+        let index_map = View {
+            shape: map.shape.clone(),
+            offset: map.offset[axis..axis + i.shape.len()].into(),
+            coef: map.coef[axis * k..(axis + i.shape.len()) * k].into(),
+        };
+        let index = self.lower(indices, &index_map, inside)?;
+        let mut base = View {
+            shape: map.shape.clone(),
+            offset: smallvec![0; s.shape.len()],
+            coef: smallvec![0; s.shape.len() * k],
+        };
+        for d in (0..s.shape.len()).filter(|d| *d != axis) {
+            let from = if d < axis { d } else { d - 1 + i.shape.len() };
+            base.offset[d] = map.offset[from];
+            base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
+        }
+        // elements between neighbours along the taken axis: a view may have flipped it or given it a step
+        let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
+        let step = point(unit(s.shape.len(), axis)) - point(smallvec![0; s.shape.len()]);
+        let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
+        let place = self.resolve(source, &base);
+        let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
+        // never share a gather's load with another value: without the index it addresses no element
+        self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
+        let load = self.draft.loads.len() - 1;
+        self.draft.computes.push(node);
+        let op = Op::Gather { load, index, stride, extent: s.shape[axis], mode, node: n.number as usize };
+        let reduced = self.reduced[index];
+        Ok(self.push(op, n.dtype, inner, reduced))
+    }
+
+    /// A reduction whose operand the kernel's space walks, or the node itself where it does not.
+    fn lower_reduction(&mut self, node: usize, fold: Fold, axes: &[usize], map: &View, inside: bool) -> Lowered<usize> {
+        let p = self.p;
+        let n = &p.arena.nodes[node];
+        let arg = n.args[0];
+        let (k, outer) = (map.shape.len(), self.space.outer);
+        let rows = map.offset.len();
+        let depends = |d: usize| (0..rows).any(|j| map.coef[j * k + d] != 0);
+        let dims = &self.space.dims;
+        let fits = self.space.matmul.is_none()
+            && dims.len() > outer
+            && inner_lengths(&p.arena.nodes[arg].shape, axes)[..] == dims[outer..]
+            && (outer..k).all(|d| !depends(d))
+            && (0..outer).all(|d| dims[d] <= 1 || depends(d))
+            && (!inside || self.space.row);
+        if !fits {
+            return Err(node);
+        }
+        let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
+        // if the space walks in another order than this reduction's own, fusing would change its bits: it gets a kernel
+        let walk = |strides: &[isize]| inner_order(strides, outer, dims);
+        let (own, lanes) = reduction_order(p, arg, axes, &m);
+        let fits = match fold.order(n.dtype) {
+            Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
+            Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.reduction_strides),
+            Order::Any => true,
+        };
+        if !fits {
+            return Err(node);
+        }
+        let mut v = self.lower(arg, &m, true)?;
+        if self.reduced[v] && !self.space.row {
+            // a reduction below must be complete before this one starts, which takes a row kernel's passes
+            return Err(node);
+        }
+        if !self.draft.values[v].inner {
+            v = self.broadcast_inward(v);
+        }
+        self.draft.computes.push(node);
+        Ok(self.push(Op::Reduce(fold, v), n.dtype, false, true))
     }
 }
 

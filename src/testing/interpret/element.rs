@@ -85,6 +85,26 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     }
 }
 
+/// Whether a function may do more between the ends of its operands' errors than it does at the ends.
+fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
+    match row.name {
+        "remainder" | "fmod" | "floor_divide" => {
+            let periods = (v[0] / v[1]).abs() + 1.0;
+            let moved = operands[0].error + operands[1].error * periods;
+            moved.is_nan() || moved > v[1].abs() / 4.0
+        }
+        // of a negative number only whole powers are numbers
+        "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
+        "sin" | "cos" | "tan" => operands[0].error > 0.5,
+        // a pole at 0 and at each negative integer
+        "lgamma" => {
+            let (low, high) = (operands[0].low(), operands[0].high());
+            low <= 0.0 && (low.floor() != high.floor() || low == low.floor())
+        }
+        _ => false,
+    }
+}
+
 /// A row of floats.
 pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &[Real]) -> Real {
     if row.name.starts_with("nextafter") {
@@ -132,24 +152,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
         if !selects && !basic {
             spread *= 2.0;
         }
-        // what happens between the ends
-        let hidden = match row.name {
-            "remainder" | "fmod" | "floor_divide" => {
-                let periods = (v[0] / v[1]).abs() + 1.0;
-                let moved = operands[0].error + operands[1].error * periods;
-                moved.is_nan() || moved > v[1].abs() / 4.0
-            }
-            // of a negative number only whole powers are numbers
-            "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
-            "sin" | "cos" | "tan" => operands[0].error > 0.5,
-            // a pole at 0 and at each negative integer
-            "lgamma" => {
-                let (low, high) = (operands[0].low(), operands[0].high());
-                low <= 0.0 && (low.floor() != high.floor() || low == low.floor())
-            }
-            _ => false,
-        };
-        if !spread.is_finite() || hidden {
+        if !spread.is_finite() || hides_more(row, operands, &v) {
             return Real::unknown();
         }
     }

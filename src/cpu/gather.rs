@@ -1,0 +1,164 @@
+//! The indices of a gather: what they mean, and the elements that they name; and runs of affine indices.
+
+use super::strided::{self, Block};
+use crate::dtype::Compute;
+use crate::kernel::IndexMode;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// The position that an index means by its mode; none if it is out of range, or the axis is empty.
+#[inline(always)]
+fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
+    if extent == 0 {
+        return None;
+    }
+    let n = extent as i128;
+    match mode {
+        IndexMode::Check => mutant!(
+            take_unchecked,
+            Some(index.clamp(0, n - 1) as usize),
+            (0..n).contains(&index).then_some(index as usize)
+        ),
+        IndexMode::Clip => Some(index.clamp(0, n - 1) as usize),
+        IndexMode::Wrap => Some(match (0..n).contains(&index) {
+            true => index as usize,
+            false => index.rem_euclid(n) as usize,
+        }),
+    }
+}
+
+/// # Safety
+/// `index` has an element `i` of this type.
+#[inline(always)]
+pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -> i128 {
+    // SAFETY: `index` has an element `i` of the type that `compute` names.
+    unsafe {
+        match compute {
+            Compute::I32 => *(index as *const i32).add(i) as i128,
+            Compute::U32 => *(index as *const u32).add(i) as i128,
+            Compute::I64 => *(index as *const i64).add(i) as i128,
+            Compute::U64 => *(index as *const u64).add(i) as i128,
+            _ => *index.add(i * compute.size()) as i128,
+        }
+    }
+}
+
+/// The indices of a gather, and what they mean.
+///
+/// *Present*: `at` leads to as many indices of the type as the functions are asked to read. *In range*: an index below
+/// `extent` means an element of live memory.
+pub(super) struct Indices {
+    pub at: *const u8,
+    pub compute: Compute,
+    pub stride: isize,
+    pub extent: usize,
+    pub mode: IndexMode,
+}
+
+impl Indices {
+    /// Copies `n` elements, each at its index counted from where `src` stands, if there is somewhere to copy them to;
+    /// gives the first that is out of range, in whose place there are zeros.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from `src`; `to` has room for `n` elements.
+    pub unsafe fn take(
+        &self,
+        size: usize,
+        src: Block,
+        to: Option<*mut u8>,
+        at: usize,
+        n: usize,
+    ) -> Option<(usize, i128)> {
+        // SAFETY: *present* and *in range*: `resolve` gives only indices below the extent.
+        unsafe {
+            let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
+            // equal indices take neighbouring elements of one row, which one strided copy moves
+            let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
+            let mut bad = None;
+            for i in (0..n).step_by(each) {
+                let want = index_value(self.compute, self.at, at + i);
+                let found = resolve(want, self.extent, self.mode);
+                if found.is_none() {
+                    bad = bad.or(Some((i, want)));
+                }
+                let Some(to) = to.map(|to| to.add(i * size)) else { continue };
+                match found.map(|k| place(k).offset(i as isize * src.cols * size as isize)) {
+                    Some(from) if each == 1 => strided::fill(size, strided::read(size, from), to, 1),
+                    Some(from) => {
+                        let (src, dst) = (Block { ptr: from, ..src }, Block { ptr: to, rows: 0, cols: 1 });
+                        strided::copy(size, src, dst, 1, each);
+                    }
+                    None => strided::fill(size, 0, to, each),
+                }
+            }
+            bad
+        }
+    }
+
+    /// Asks memory for the first lines of a piece of a row that will be copied soon: rows at random are far apart, and
+    /// the processor does not look that far ahead by itself.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) at `at`.
+    #[inline(always)]
+    pub unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
+        // SAFETY: *present*; an address that is asked for need not be there.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let Some(k) = resolve(index_value(self.compute, self.at, at), self.extent, self.mode) else { return };
+            let first = from.wrapping_offset(k as isize * self.stride * size as isize);
+            for line in 0..(n * size / LINE).min(8) {
+                _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE) as *const i8);
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (size, from, at, n);
+    }
+
+    /// Whether `n` indices from `at` on are the same one.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
+    unsafe fn is_one(&self, at: usize, n: usize) -> bool {
+        // compare two first: if indices differ, these mostly do, and the rest need not be read
+        // SAFETY: *present*.
+        unsafe {
+            match self.compute.size() {
+                4 => {
+                    let all = std::slice::from_raw_parts((self.at as *const u32).add(at), n);
+                    all[1] == all[0] && all.iter().fold(0, |d, x| d | (x ^ all[0])) == 0
+                }
+                8 => {
+                    let all = std::slice::from_raw_parts((self.at as *const u64).add(at), n);
+                    all[1] == all[0] && all.iter().fold(0, |d, x| d | (x ^ all[0])) == 0
+                }
+                _ => false,
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `to` has room for elements up to `at + n`.
+pub(super) unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut u8, at: usize, n: usize) {
+    // SAFETY: `to` has room for elements up to `at + n`.
+    unsafe {
+        match compute.size() {
+            4 => {
+                let out = std::slice::from_raw_parts_mut((to as *mut u32).add(at), n);
+                for (i, o) in out.iter_mut().enumerate() {
+                    *o = (start as u32).wrapping_add((i as u32).wrapping_mul(step as u32));
+                }
+            }
+            8 => {
+                let out = std::slice::from_raw_parts_mut((to as *mut u64).add(at), n);
+                for (i, o) in out.iter_mut().enumerate() {
+                    *o = start.wrapping_add((i as i64).wrapping_mul(step)) as u64;
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The index space of a kernel: its own, or that of a reduction or product that the node ends in.
+
+use super::planner::{Planner, broadcast_map, kept_axes};
+use crate::error::Result;
+use crate::expr::{NodeOp, Role};
+use crate::kernel::Lanes;
+use crate::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
+use crate::ufunc::Order;
+use smallvec::{SmallVec, smallvec};
+use std::cmp::Reverse;
+
+/// The index space of a kernel, `outer × inner`, and what it allows the kernel to be.
+pub(super) struct Space {
+    pub outer: usize,
+    /// Lengths of the outer, then of the inner dimensions.
+    pub dims: Shape,
+    /// From an index of the space to the index of the node that the kernel stores.
+    pub map: View,
+    /// Strides over the space of the reduced operand in its dense layout: they order a reduction, and so decide its bits.
+    pub reduction_strides: Strides,
+    pub lanes: Lanes,
+    /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
+    pub row: bool,
+    /// The product whose kernel this is.
+    pub matmul: Option<usize>,
+}
+
+impl Space {
+    /// The index space for the kernel of `node`. If a matmul or a reduction fuses into it, theirs; else the node's own shape.
+    /// `rows` allows row kernels.
+    pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
+        let shape = &p.arena.nodes[node].shape;
+        let map = View::identity(shape);
+        let own = Space {
+            outer: shape.len(),
+            dims: shape.clone(),
+            map: map.clone(),
+            reduction_strides: smallvec![0; shape.len()],
+            lanes: Lanes::Inner,
+            row: false,
+            matmul: None,
+        };
+        let loaded = |n: usize| p.stored[n] && n != owner;
+        if !p.loops[node] || !ends_in_loop(p, node, loaded) {
+            return Ok(own);
+        }
+        let mut stack = vec![(node, map)];
+        let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
+        let mut reductions = Vec::new();
+        while let Some((n, map)) = stack.pop() {
+            if loaded(n) || seen.contains(&n) {
+                continue;
+            }
+            seen.push(n);
+            let a = &p.arena.nodes[n];
+            match a.op.role() {
+                Role::Product if map.is_identity_of(&a.shape) => {
+                    let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
+                    let mut dims = shape.clone();
+                    dims.push(k);
+                    let map = View::identity(shape).widen(1, &dims);
+                    let reduction_strides = smallvec![0; dims.len()];
+                    return Ok(Space { reduction_strides, dims, map, matmul: Some(n), ..own });
+                }
+                Role::Reduction => reductions.push((n, map)),
+                Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
+                Role::Elementwise => {
+                    let children = a.args.iter().rev();
+                    stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
+                }
+                Role::Product | Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}
+            }
+        }
+        Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
+    }
+
+    /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
+    fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
+        let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
+        let NodeOp::Reduce(fold, axes) = &r.op else { return None };
+        let arg = r.args[0];
+        let lengths = inner_lengths(&p.arena.nodes[arg].shape, axes);
+        let n = shape.len();
+        let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
+        let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
+        // axes that the reduction's result does not depend on: none if the node has one value a row, else those of the row
+        let (dims, outer, to_node) = if free.is_empty() {
+            let dims: Shape = shape.iter().chain(&lengths).copied().collect();
+            let v = View::identity(shape).widen(lengths.len(), &dims);
+            (dims, n, v)
+        } else {
+            let row: Shape = free.iter().map(|d| shape[*d]).collect();
+            if row != lengths {
+                return None;
+            }
+            let axes_in_order: SmallVec<[usize; 6]> =
+                (0..n).filter(|d| !free.contains(d)).chain(free.iter().copied()).collect();
+            let dims: Shape = axes_in_order.iter().map(|d| shape[*d]).collect();
+            let mut v = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
+            for (k, d) in axes_in_order.iter().enumerate() {
+                v.coef[d * n + k] = 1;
+            }
+            (dims, n - free.len(), v)
+        };
+        let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
+        let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
+        if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
+            // the first of equal elements wins in C order, so the elements must come in C order
+            reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
+        }
+        let length = layout::product(&lengths);
+        let row = rows && lanes == Lanes::Inner && length <= p.caps.max_row;
+        if !free.is_empty() && !row {
+            return None;
+        }
+        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, matmul: None })
+    }
+}
+
+/// Whether a matmul or a reduction can be reached through what runs in the kernel of `node`.
+fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
+    let mut stack: SmallVec<[usize; 32]> = smallvec![node];
+    let mut seen: SmallVec<[usize; 32]> = smallvec![];
+    while let Some(n) = stack.pop() {
+        if loaded(n) || seen.contains(&n) {
+            continue;
+        }
+        p.took(seen.len() + 1);
+        seen.push(n);
+        let a = &p.arena.nodes[n];
+        if a.op.role().has_inner_space() {
+            return true;
+        }
+        if a.op.role().is_transparent() {
+            stack.extend(a.args.iter().copied());
+        }
+    }
+    false
+}
+
+/// The order in which a reduction combines its elements: its strides over the space, and along which dimensions its lanes
+/// run. It is that of the *whole* operand in its *dense* layout, even if the operand is fused or only part of the result is
+/// needed. Otherwise slicing or fusing would change the bits of a float sum.
+pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
+    let shape = &p.arena.nodes[arg].shape;
+    let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
+    let long = (0..shape.len()).filter(|d| shape[*d] > 1);
+    let nearest = long.min_by_key(|d| (dense[*d].unsigned_abs(), shape.len() - d));
+    let lanes = if nearest.is_none_or(|d| axes.contains(&d)) { Lanes::Inner } else { Lanes::Outer };
+    (to_arg.apply(&dense, 0).0, lanes)
+}
+
+/// The inner dimensions in the order of a reduction: that with the largest stride is the outermost loop.
+pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
+    let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
+    inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
+    inner
+}
+
+/// The inner dimensions of a reduction: its axes but those of length 1, yet at least one, or the kernel were elementwise.
+pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
+    let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
+    if lengths.is_empty() { smallvec![1] } else { lengths }
+}
+
+/// From the map to a reduction's result, the map to its operand: kept axes follow it, reduced ones are the inner
+/// dimensions (those of length 1 stay at 0).
+pub(super) fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
+    let (n, ndim) = (map.shape.len(), shape.len());
+    let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };
+    for (j, d) in kept_axes(ndim, axes).into_iter().enumerate() {
+        out.offset[d] = map.offset[j];
+        out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[j * n..(j + 1) * n]);
+    }
+    for (k, d) in axes.iter().filter(|d| shape[**d] != 1).enumerate() {
+        out.coef[d * n + outer + k] = 1;
+    }
+    out
+}

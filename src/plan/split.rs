@@ -1,0 +1,274 @@
+//! Reductions that are longer than a device takes in one kernel: partial results of chunks, then a reduction of those.
+
+use super::planner::Planner;
+use crate::dtype::DType;
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value};
+use crate::layout::{Shape, Strides, c_strides};
+use crate::ufunc::{Gives, arithmetic};
+use smallvec::{SmallVec, smallvec};
+
+/// What is stored of one reduction: its partial results and, where it gives a position, that of each.
+type Partials = SmallVec<[(BufferRef, DType); 2]>;
+
+/// How a reduction is cut.
+struct Split<'a> {
+    k: &'a Kernel,
+    /// Along what the partial results of one result are neighbours.
+    lanes: Lanes,
+    /// How many leading inner dimensions become outer ones.
+    moved: usize,
+    /// Elements of a chunk along the next one, and how many chunks there are.
+    chunk: usize,
+    chunks: usize,
+    /// Partial results of each result.
+    total: usize,
+    /// For each value, whether a reduction depends on it: the first pass computes those.
+    needed: Vec<bool>,
+    reductions: Vec<usize>,
+    /// For each reduction.
+    partials: Vec<Partials>,
+}
+
+/// Part of the dimension that is cut: the first chunk's number, how many chunks follow, and the elements of each.
+#[derive(Clone, Copy)]
+struct Part {
+    first: usize,
+    count: usize,
+    length: usize,
+}
+
+/// Splits a reduction that is longer than `Caps::max_reduce`: kernels for the partial results of its chunks, then a reduction
+/// of those. `chunk` limits the length further where one binding does not reach all elements.
+pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
+    let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
+    let limit = chunk.unwrap_or(p.caps.max_reduce[lanes as usize].max(2));
+    if k.inner_size() <= limit {
+        return vec![k];
+    }
+    // where memory is the limit, the partial results of each result are neighbours, so that windows can cut the next pass
+    // between any two results
+    let lanes = if chunk.is_some() { Lanes::Inner } else { lanes };
+    let split = Split::new(p, &k, lanes, limit);
+    let along = k.inner[split.moved];
+    let whole = along / split.chunk;
+    // a shorter last chunk has a kernel of its own
+    let parts = [
+        Part { first: 0, count: whole, length: split.chunk },
+        Part { first: whole, count: split.chunks - whole, length: along - whole * split.chunk },
+    ];
+    let mut kernels: Vec<Kernel> =
+        parts.into_iter().filter(|part| part.count > 0 && part.length > 0).map(|part| split.first_pass(part)).collect();
+    kernels.extend(self::split(p, split.second_pass(), None));
+    kernels
+}
+
+impl<'a> Split<'a> {
+    fn new(p: &Planner<'_>, k: &'a Kernel, lanes: Lanes, limit: usize) -> Split<'a> {
+        // leading inner dimensions become outer ones until a part of the next dimension fits the limit
+        let mut moved = 0;
+        let rest = |moved: usize| k.inner[moved + 1..].iter().product::<usize>();
+        while rest(moved) > limit {
+            moved += 1;
+        }
+        let along = k.inner[moved];
+        let longest = (limit / rest(moved).max(1)).clamp(1, along);
+        // a length that divides the dimension saves the kernel of a shorter last chunk; 4,096 are tried, to bound planning time
+        let divides = |c: &usize| along.is_multiple_of(*c);
+        let chunk = (longest.div_ceil(2)..=longest).rev().take(4096).find(divides).unwrap_or(longest);
+        let chunks = along.div_ceil(chunk);
+        let total = k.inner[..moved].iter().product::<usize>() * chunks;
+        let mut needed = vec![false; k.values.len()];
+        for (i, v) in k.values.iter().enumerate().rev() {
+            if needed[i] || matches!(v.op, Op::Reduce(..)) {
+                for a in v.op.operands() {
+                    needed[a] = true;
+                }
+            }
+        }
+        let is_reduction = |i: &usize| matches!(k.values[*i].op, Op::Reduce(..));
+        let reductions: Vec<usize> = (0..k.values.len()).filter(is_reduction).collect();
+        // one that gives a position stores the value found there too, to compare by in pass two
+        let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
+        let partials = |r: &usize| -> Partials {
+            match k.values[*r].op {
+                Op::Reduce(fold, arg) if fold.gives_position() => {
+                    smallvec![partial(stored_as(p.caps.max_reduce, k.values[arg].dtype)), partial(DType::I32)]
+                }
+                _ => smallvec![partial(stored_as(p.caps.max_reduce, k.values[*r].dtype))],
+            }
+        };
+        let partials = reductions.iter().map(partials).collect();
+        Split { k, lanes, moved, chunk, chunks, total, needed, reductions, partials }
+    }
+
+    /// A kernel over [outer.., moved.., chunks] × [chunk, rest..].
+    fn first_pass(&self, part: Part) -> Kernel {
+        let (k, moved) = (self.k, self.moved);
+        let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
+        pass.outer.extend(k.inner[..moved].iter().copied());
+        pass.outer.push(part.count);
+        pass.inner = std::iter::once(part.length).chain(k.inner[moved + 1..].iter().copied()).collect();
+        let load = |l: &Load| {
+            let (strides, offset) = self.over_chunks(part, &l.strides, l.offset);
+            Load { strides, offset, ..l.clone() }
+        };
+        pass.loads = k.loads.iter().map(load).collect();
+        let mut number = vec![usize::MAX; k.values.len()];
+        for (i, v) in k.values.iter().enumerate() {
+            if !self.needed[i] || matches!(v.op, Op::Reduce(..)) {
+                continue;
+            }
+            let mut v = v.clone();
+            if let Op::Index { strides, offset } = &mut v.op {
+                let (s, at) = self.over_chunks(part, strides, *offset as isize);
+                (**strides, *offset) = (s, at as i64);
+            }
+            v.op.map_operands(|a| number[a]);
+            number[i] = push(&mut pass, v.op, v.dtype, v.inner);
+        }
+        for (r, partials) in self.reductions.iter().zip(&self.partials) {
+            let Op::Reduce(fold, arg) = k.values[*r].op else { continue };
+            self.partial(&mut pass, part, (fold, number[arg]), partials);
+        }
+        pass.loads = used_loads(&mut pass.values, &pass.loads);
+        pass
+    }
+
+    /// Strides and an offset over the kernel's space as they are over that of a part.
+    fn over_chunks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
+        let cut = self.k.outer.len() + self.moved;
+        let mut out: Strides = s[..cut].into();
+        out.push(s[cut] * self.chunk as isize);
+        out.extend(s[cut..].iter().copied());
+        (out, offset + s[cut] * (part.first * self.chunk) as isize)
+    }
+
+    /// Where a part's partial results lie: the second pass reads neighbours along its lanes, so outer lanes keep `outer`
+    /// fastest.
+    fn place(&self, part: Part) -> (Strides, isize) {
+        let k = self.k;
+        let chunk_dims: Shape = k.inner[..self.moved].iter().copied().chain([self.chunks]).collect();
+        let (c, n) = (c_strides(&chunk_dims), k.outer_size() as isize);
+        let outer = c_strides(&k.outer);
+        match self.lanes {
+            Lanes::Inner => {
+                let along = outer.iter().map(|x| x * self.total as isize).chain(c.iter().copied());
+                (along.collect(), part.first as isize)
+            }
+            Lanes::Outer => {
+                let along = outer.iter().copied().chain(c.iter().map(|x| x * n));
+                (along.collect(), part.first as isize * n)
+            }
+        }
+    }
+
+    /// Adds a reduction of value `arg` to a part, and the stores of its partial results.
+    fn partial(&self, pass: &mut Kernel, part: Part, (fold, arg): (Fold, usize), partials: &Partials) {
+        let found = push(pass, Op::Reduce(Fold::of(fold.row), arg), partials[0].1, false);
+        let mut values: SmallVec<[usize; 2]> = smallvec![found];
+        if fold.gives == Gives::Position {
+            let within = push(pass, Op::Reduce(fold, arg), DType::I32, false);
+            // the position in the whole reduction at which the chunk begins is added to that within it
+            let (steps, moved) = (c_strides(&self.k.inner), self.moved);
+            let mut strides: Strides = smallvec![0; self.k.outer.len()];
+            strides.extend(steps[..moved].iter().copied());
+            strides.push(steps[moved] * self.chunk as isize);
+            strides.extend(std::iter::repeat_n(0, pass.inner.len()));
+            let first = mutant!(last_chunk_counts_from_0, 0, part.first * self.chunk);
+            let offset = steps[moved] as i64 * first as i64;
+            let base = push(pass, Op::Index { strides: Box::new(strides), offset }, DType::I32, false);
+            values.push(push(pass, Op::Ufunc(&arithmetic::add, smallvec![base, within]), DType::I32, false));
+        }
+        for (value, (buffer, dtype)) in values.into_iter().zip(partials) {
+            let (strides, offset) = self.place(part);
+            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value });
+        }
+    }
+
+    /// Reduces the partial results, and runs the kernel's outer values and stores as its epilogue.
+    fn second_pass(&self) -> Kernel {
+        let (k, o) = (self.k, self.k.outer.len());
+        let kind = KernelKind::Reduce(self.lanes);
+        let mut last =
+            Kernel { kind, inner: smallvec![self.total], loads: vec![], values: vec![], windows: vec![], ..k.clone() };
+        for l in &k.loads {
+            let mut strides: Strides = l.strides[..o].into();
+            strides.push(0);
+            last.loads.push(Load { strides, ..l.clone() });
+        }
+        let mut number = vec![usize::MAX; k.values.len()];
+        for (i, v) in k.values.iter().enumerate().filter(|(_, v)| !v.inner) {
+            let mut op = v.op.clone();
+            match &mut op {
+                Op::Reduce(fold, _) => {
+                    let partials = &self.partials[self.reductions.iter().position(|r| *r == i).unwrap_or(0)];
+                    op = self.total_of(&mut last, *fold, partials);
+                }
+                Op::Index { strides, .. } => {
+                    strides.truncate(o);
+                    strides.push(0);
+                }
+                _ => op.map_operands(|a| number[a]),
+            }
+            number[i] = push(&mut last, op, v.dtype, false);
+        }
+        for s in &mut last.stores {
+            s.value = number[s.value];
+        }
+        last.loads = used_loads(&mut last.values, &last.loads);
+        last
+    }
+
+    /// What gives a reduction of partial results.
+    fn total_of(&self, last: &mut Kernel, fold: Fold, partials: &Partials) -> Op {
+        let outer = c_strides(&self.k.outer);
+        let (stride, outer_scale) = match self.lanes {
+            Lanes::Inner => (1, self.total as isize),
+            Lanes::Outer => (self.k.outer_size() as isize, 1),
+        };
+        let load = |last: &mut Kernel, part: usize, inner: isize| {
+            let strides = outer.iter().map(|x| x * outer_scale).chain([inner]).collect();
+            let (buffer, dtype) = partials[part];
+            last.loads.push(Load { buffer, dtype, strides, offset: 0 });
+            last.loads.len() - 1
+        };
+        let found = load(last, 0, stride);
+        let arg = push(last, Op::Load(found), partials[0].1, true);
+        match fold.gives {
+            Gives::Value => Op::Reduce(fold, arg),
+            Gives::Position => {
+                // which partial result it is, and the position that was stored beside that one
+                let index = push(last, Op::Reduce(fold, arg), DType::I32, false);
+                let load = load(last, 1, 0);
+                Op::Gather { load, index, stride, extent: self.total, mode: IndexMode::Clip, node: self.k.node }
+            }
+        }
+    }
+}
+
+/// Adds a value to a kernel; gives its number.
+fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
+    k.values.push(Value { op, dtype, inner });
+    k.values.len() - 1
+}
+
+/// The type in which partial results are stored: those of f16 and bf16 as f32, so that only the final result is rounded.
+fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
+    let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, _most[1] == 256, false));
+    if dtype.is_half() && !kept { DType::F32 } else { dtype }
+}
+
+/// The loads that values use, with the values' numbers changed to match: an unused one would take a binding.
+fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
+    let mut out = vec![];
+    let mut number = vec![usize::MAX; loads.len()];
+    for v in values {
+        let (Op::Load(n) | Op::Gather { load: n, .. }) = &mut v.op else { continue };
+        if number[*n] == usize::MAX {
+            number[*n] = out.len();
+            out.push(loads[*n].clone());
+        }
+        *n = number[*n];
+    }
+    out
+}

@@ -1,0 +1,187 @@
+//! The meaning of reductions and of products of matrices, with bounds on their rounding errors.
+
+use super::*;
+
+impl Interpreter {
+    pub(super) fn reduce(&self, fold: Fold, axes: &[usize], n: &Node, x: &Interpreted) -> Elements {
+        let groups = groups(&x.shape, axes);
+        let integers = |f: &dyn Fn(&[usize]) -> Option<i128>| Elements::Integers(groups.iter().map(|g| f(g)).collect());
+        let row = fold.row;
+        if fold.gives_position() {
+            let sign = if fold.picks() == Some(Extreme::Largest) { -1 } else { 1 };
+            return integers(&|g| position(&x.elements, g, sign));
+        }
+        if !n.dtype.is_float() {
+            let v = x.elements.integers();
+            return integers(&|g| {
+                let all = g.iter().map(|i| v[*i]);
+                all.reduce(|a, b| element::integer(row, n.dtype, n.dtype, &[a, b])).flatten()
+            });
+        }
+        let v = x.elements.floats();
+        let bound = element::bound(row, n.dtype, self.rules);
+        let one = |g: &Vec<usize>| {
+            let list: Vec<Real> = g.iter().map(|i| v[*i]).collect();
+            match row.name {
+                "add" => self.sum(n.dtype, &list),
+                "multiply" => self.product(n.dtype, &list),
+                _ => list
+                    .into_iter()
+                    .reduce(|a, b| element::float(row, bound, n.dtype, self.rules, &[a, b]))
+                    .unwrap_or(Real::unknown()),
+            }
+        };
+        Elements::Floats(groups.iter().map(one).collect())
+    }
+
+    /// A sum in any order: by a tree over lanes of at most 16.
+    fn sum(&self, dtype: DType, list: &[Real]) -> Real {
+        let dtype = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let levels = (list.len().max(1) as f64).log2().ceil() + 16.0;
+        self.total(dtype, list, levels)
+    }
+
+    /// A sum whose rounding errors are at most `steps` half spacings of the sum of magnitudes.
+    fn total(&self, dtype: DType, list: &[Real], steps: f64) -> Real {
+        // −0 is the neutral element
+        let (mut sum, mut size, mut error) = (-0.0, 0.0, 0.0);
+        for x in list {
+            (sum, size, error) = (sum + x.value, size + x.value.abs(), error + x.error);
+        }
+        if error == f64::INFINITY {
+            return Real::unknown();
+        }
+        if !sum.is_finite() {
+            // infinities meet, or there is a NaN: in any order
+            let finite: f64 = list.iter().map(|x| x.value.abs()).filter(|x| x.is_finite()).sum();
+            let sure = finite < number::largest(dtype) / 2.0;
+            return if sure { Real::exact(sum) } else { Real::unknown() };
+        }
+        if size + error > number::largest(dtype) / 2.0 {
+            return Real::unknown();
+        }
+        let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        // multiples of one number that are small beside it are summed without an error
+        let grain = list.iter().filter(|x| x.value != 0.0).map(|x| grain(x.value)).fold(f64::INFINITY, f64::min);
+        let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { number::spacing(dtype, 0.0) };
+        if error == 0.0 && (size == 0.0 || grain >= tiny && size <= grain / unit) {
+            return Real::exact(sum);
+        }
+        // products may be too small for the type
+        let tiny = list.len() as f64 * tiny;
+        let reference = list.len() as f64 * 2f64.powi(-53) * size;
+        Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
+    }
+
+    fn product(&self, dtype: DType, list: &[Real]) -> Real {
+        let dtype = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let mut p = Real::exact(1.0);
+        let (mut large, mut small) = (1f64, 1f64);
+        for x in list {
+            let error = p.value.abs() * x.error + x.value.abs() * p.error + x.error * p.error;
+            p = Real { value: p.value * x.value, error };
+            large *= x.value.abs().max(1.0);
+            small *= if x.value == 0.0 { 1.0 } else { x.value.abs().min(1.0) };
+        }
+        let extreme = large > number::largest(dtype) || small < number::smallest_normal(dtype);
+        if p.error.is_nan() || list.iter().any(|x| x.is_unknown()) || extreme {
+            let sure = list.iter().any(|x| x.value.is_nan()) && list.iter().all(|x| x.error == 0.0);
+            return if sure { Real::exact(f64::NAN) } else { Real::unknown() };
+        }
+        if p.value == 0.0 && p.error == 0.0 {
+            return p;
+        }
+        let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        let g = if self.rules.gpu { 2.0 } else { 1.0 };
+        let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { 0.0 };
+        Real { error: p.error + g * (list.len() as f64 + 16.0) * unit * (p.value.abs() + p.error) + tiny, ..p }
+    }
+
+    pub(super) fn matmul(&self, n: &Node, a: &Interpreted, b: &Interpreted) -> Elements {
+        let nd = n.shape.len();
+        let (rows, columns, k) = (n.shape[nd - 2], n.shape[nd - 1], a.shape[a.shape.len() - 1]);
+        let batch = &n.shape[..nd - 2];
+        let left = broadcast_places(&a.shape[..a.shape.len() - 2], batch);
+        let right = broadcast_places(&b.shape[..b.shape.len() - 2], batch);
+        let at = |i: usize, l: usize| {
+            let (m, row, column) = (i / (rows * columns), i / columns % rows, i % columns);
+            (left[m] * rows * k + row * k + l, right[m] * k * columns + l * columns + column)
+        };
+        let size: usize = n.shape.iter().product();
+        if !n.dtype.is_float() {
+            let (x, y) = (a.elements.integers(), b.elements.integers());
+            let one = |i: usize| {
+                (0..k).try_fold(0i128, |s, l| {
+                    let (p, q) = at(i, l);
+                    Some(number::wrap(n.dtype, s + x[p]?.wrapping_mul(y[q]?)))
+                })
+            };
+            return Elements::Integers((0..size).map(one).collect());
+        }
+        let (x, y) = (a.elements.floats(), b.elements.floats());
+        let dtype = if n.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let one = |i: usize| {
+            let products: Vec<Real> = (0..k)
+                .map(|l| {
+                    let (p, q) = at(i, l);
+                    let (p, q) = (x[p], y[q]);
+                    if p.is_unknown() || q.is_unknown() {
+                        return Real::unknown();
+                    }
+                    let value = p.value * q.value;
+                    let mut error = 0.0;
+                    if p.error + q.error > 0.0 {
+                        error = p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error;
+                    }
+                    // f64 holds the product of two f32, but not of two f64
+                    if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
+                        error += number::spacing(dtype, value);
+                    }
+                    Real { value, error }
+                })
+                .collect();
+            // a sum of zeros begins with the first or with +0
+            if products.iter().all(|p| p.value == 0.0 && p.error == 0.0) {
+                let sure = products.iter().all(|p| p.value.is_sign_positive());
+                return Real { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
+            }
+            self.total(dtype, &products, k as f64 / 2.0 + 16.0)
+        };
+        Elements::Floats((0..size).map(one).collect())
+    }
+}
+
+/// The largest power of two that a number is a multiple of.
+fn grain(x: f64) -> f64 {
+    if !x.is_finite() {
+        return f64::INFINITY;
+    }
+    let zeros = (x.to_bits() | 1 << 52).trailing_zeros().min(52) as i32;
+    number::spacing(DType::F64, x) * 2f64.powi(zeros)
+}
+
+/// The first smallest element (largest with sign −1), or the first NaN.
+fn position(elements: &Elements, group: &[usize], sign: i128) -> Option<i128> {
+    match elements {
+        Elements::Integers(v) => {
+            let all: Option<Vec<i128>> = group.iter().map(|i| v[*i].map(|x| sign * x)).collect();
+            (0i128..).zip(all?).min_by_key(|(_, x)| *x).map(|(k, _)| k)
+        }
+        Elements::Floats(v) => {
+            let of = |i: &usize| Real { value: sign as f64 * v[*i].value, error: v[*i].error };
+            let all: Vec<Real> = group.iter().map(of).collect();
+            if all.iter().any(|x| x.is_unknown()) {
+                return None;
+            }
+            if let Some(k) = all.iter().position(|x| x.value.is_nan()) {
+                return Some(k as i128);
+            }
+            let best = (1..all.len()).fold(0, |b, k| if all[k].value < all[b].value { k } else { b });
+            let sure = all
+                .iter()
+                .enumerate()
+                .all(|(k, x)| k == best || x.low() > all[best].high() || x.error == 0.0 && all[best].error == 0.0);
+            sure.then_some(best as i128)
+        }
+    }
+}
