@@ -8,7 +8,7 @@
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
 //! | `prepared.rs` | the programs that are kept |
 //! | `bind.rs` | a run's pointers, checked |
-//! | `tiles.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `tiles.rs`, `gather.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
@@ -44,7 +44,7 @@ use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
-use memory::Pool;
+use memory::{Owner, Pool};
 use prepared::PreparedPlans;
 #[cfg(feature = "testing")]
 pub(crate) use routines::has as has_routine;
@@ -83,7 +83,7 @@ pub(crate) struct Cpu {
     /// The number of the device in the process.
     id: u32,
     caps: NumberedCaps,
-    pool: Arc<Pool>,
+    pool: Pool,
     prepared: PreparedPlans,
     kernels: AtomicU64,
     dispatches: AtomicU64,
@@ -138,6 +138,12 @@ impl Cpu {
     }
 }
 
+impl Owner for Cpu {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
 impl Backend for Cpu {
     fn id(&self) -> u32 {
         self.id
@@ -186,10 +192,11 @@ impl Backend for Cpu {
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
-            for (ready, step) in prepared.iter().zip(&plan.steps) {
+            for (ready, step) in prepared.steps.iter().zip(&plan.steps) {
                 ready.run(&run).map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
             }
         }
+        self.prepared.ran(prepared);
         self.kernels.fetch_add(plan.kernel_count() as u64, Relaxed);
         self.dispatches.fetch_add(plan.steps.iter().filter(|s| s.node().is_some()).count() as u64, Relaxed);
         Ok(())

@@ -8,13 +8,13 @@ use crate::buffer::{Buffer, Memory as _};
 use crate::error::Result;
 use crate::kernel::BufferRef;
 use smallvec::SmallVec;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 /// The buffers of a run.
 pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
-    pub pool: &'a Arc<Pool>,
+    pub pool: &'a Pool,
     /// Whether kernels only ask for their scratch and write nothing, so that missing memory is found before a write in place.
     pub rehearses: bool,
 }

@@ -28,7 +28,10 @@ const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
 /// What a buffer keeps alive: its device.
-pub(super) type Owner = Arc<dyn Any + Send + Sync>;
+pub(super) trait Owner: Send + Sync {
+    /// The pool that its memory goes back to.
+    fn pool(&self) -> &Pool;
+}
 
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
 pub(crate) struct Pool {
@@ -104,8 +107,8 @@ fn advise_huge(ptr: NonNull<u8>, size: usize) {
 fn advise_huge(_: NonNull<u8>, _: usize) {}
 
 impl Pool {
-    pub fn new(id: u32, name: &str, limit: Option<usize>) -> Arc<Pool> {
-        Arc::new(Pool {
+    pub fn new(id: u32, name: &str, limit: Option<usize>) -> Pool {
+        Pool {
             id,
             name: name.to_string(),
             limit,
@@ -118,13 +121,13 @@ impl Pool {
             allocations: AtomicU64::new(0),
             driver_allocations: AtomicU64::new(0),
             faults: FaultInjector::new(),
-        })
+        }
     }
 
     /// Memory for at least `bytes` bytes, of a device.
-    pub fn memory(self: &Arc<Pool>, device: Owner, bytes: usize) -> Result<CpuMemory> {
+    pub fn memory(&self, owner: Arc<dyn Owner>, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
-        let memory = CpuMemory { storage, bytes, pool: self.clone(), _device: device };
+        let memory = CpuMemory { storage, bytes, owner };
         self.count(memory.size());
         #[cfg(feature = "testing")]
         if self.faults.poisons() {
@@ -135,13 +138,13 @@ impl Pool {
     }
 
     /// Takes over memory that the caller already holds; counted, never refused.
-    pub fn adopted<T: Send + Sync + 'static>(self: &Arc<Pool>, device: Owner, v: Vec<T>) -> CpuMemory {
+    pub fn adopted<T: Send + Sync + 'static>(&self, owner: Arc<dyn Owner>, v: Vec<T>) -> CpuMemory {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
         self.count(bytes);
         let mut v = v;
         let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, pool: self.clone(), _device: device }
+        CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
@@ -366,8 +369,7 @@ enum Storage {
 pub(crate) struct CpuMemory {
     storage: Storage,
     bytes: usize,
-    pool: Arc<Pool>,
-    _device: Owner,
+    owner: Arc<dyn Owner>,
 }
 
 // SAFETY: the bytes are plain data; who writes them holds the only handle, or a result that nobody has seen yet.
@@ -403,11 +405,11 @@ impl CpuMemory {
 
 impl Memory for CpuMemory {
     fn device_id(&self) -> u32 {
-        self.pool.id
+        self.owner.pool().id
     }
 
     fn device_name(&self) -> &str {
-        &self.pool.name
+        &self.owner.pool().name
     }
 
     fn bytes(&self) -> usize {
@@ -421,7 +423,7 @@ impl Memory for CpuMemory {
 
 impl Drop for CpuMemory {
     fn drop(&mut self) {
-        let (size, pool) = (self.size(), &self.pool);
+        let (size, pool) = (self.size(), self.owner.pool());
         pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
         match self.storage {
             Storage::Inline(_) => pool.release(size),

@@ -6,6 +6,7 @@ use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
 use lru::LruCache;
+use std::cell::Cell;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -82,8 +83,23 @@ struct Cache {
     kernels: usize,
 }
 
+/// A prepared plan for a run.
+pub(super) struct ForRun {
+    pub steps: Arc<Prepared>,
+    /// The key that it is kept under; none where it is not kept.
+    key: Option<u64>,
+}
+
+thread_local! {
+    /// What the thread ran last: the number of its device's plans, the key, and the plan. A loop over one expression finds it
+    /// here, without a lock and without touching a counter that other threads share.
+    static LAST: Cell<Option<(u64, u64, Arc<Prepared>)>> = const { Cell::new(None) };
+}
+
 /// The prepared plans of a device.
 pub(super) struct PreparedPlans {
+    /// Tells the devices of a process apart.
+    number: u64,
     cache: Mutex<Cache>,
     made: AtomicU64,
 }
@@ -91,7 +107,9 @@ pub(super) struct PreparedPlans {
 impl Default for PreparedPlans {
     fn default() -> PreparedPlans {
         let plans = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
-        PreparedPlans { cache: Mutex::new(Cache { plans, kernels: 0 }), made: AtomicU64::new(0) }
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBERS.fetch_add(1, Relaxed);
+        PreparedPlans { number, cache: Mutex::new(Cache { plans, kernels: 0 }), made: AtomicU64::new(0) }
     }
 }
 
@@ -102,12 +120,18 @@ impl PreparedPlans {
     }
 
     /// The plan's steps, ready to be bound. An error comes with the node whose step it is.
-    pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<Arc<Prepared>, (Error, usize)> {
+    pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<ForRun, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;
+        // taken out for the run: a run that rayon starts in the midst of this one looks further
+        if let Some((number, last, steps)) = LAST.take()
+            && (number, last) == (self.number, key)
+        {
+            return Ok(ForRun { steps, key: Some(key) });
+        }
         let cache = || self.cache.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(found) = cache().plans.get(&key) {
-            return Ok(found.clone());
+            return Ok(ForRun { steps: found.clone(), key: Some(key) });
         }
         validate(plan)?;
         let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
@@ -126,7 +150,14 @@ impl PreparedPlans {
                 cache.kernels -= old.len();
             }
         }
-        Ok(prepared)
+        Ok(ForRun { steps: prepared, key: plan.is_kept.then_some(key) })
+    }
+
+    /// Keeps a plan that ran at hand for the thread's next run.
+    pub fn ran(&self, prepared: ForRun) {
+        if let Some(key) = prepared.key {
+            LAST.set(Some((self.number, key, prepared.steps)));
+        }
     }
 }
 
