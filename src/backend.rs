@@ -27,7 +27,7 @@ pub(crate) type Line = &'static Location<'static>;
 /// The buffers and numbers that a plan runs on. Buffers are those of the backend's own device.
 pub(crate) struct Bindings<'a> {
     /// Each with the place of its element 0, in elements from the buffer's start.
-    pub inputs: &'a [(Buffer, usize)],
+    pub inputs: &'a [(&'a Buffer, usize)],
     pub outputs: &'a [(Buffer, usize)],
     /// Each scalar as the bits of its compute type.
     pub scalars: &'a [u64],

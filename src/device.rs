@@ -305,12 +305,18 @@ impl Device {
     /// The device of a number that an expression carries. The expression's buffers keep it alive; one that was folded to a
     /// constant has none left, and runs on the CPU if its device is gone, as other constants do.
     pub(crate) fn of(id: u32) -> Device {
+        Device::with(id, Device::clone)
+    }
+
+    /// Calls a function with that device. The CPU, which is never closed, is lent without a handle of its own.
+    pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
         if id == 0 || id == own.id() {
-            return cpu.clone();
+            return f(cpu);
         }
-        let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
-        registry.devices.get(&id).and_then(Weak::upgrade).map_or_else(|| cpu.clone(), Device)
+        // the lock is released before the function runs
+        let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);
+        f(&found.map_or_else(|| cpu.clone(), Device))
     }
 
     /// Memory that the caller holds becomes a buffer of the CPU, without a copy.

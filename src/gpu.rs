@@ -324,7 +324,7 @@ fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) ->
     if have != want {
         return Err(fail(format!("inputs, outputs and scalars: {have:?} for a plan of {want:?}")));
     }
-    let all = (bindings.inputs.iter().map(|(b, offset)| (b, *offset)))
+    let all = (bindings.inputs.iter().map(|(b, offset)| (*b, *offset)))
         .chain(temps.iter().map(|b| (b, 0)))
         .chain(bindings.outputs.iter().map(|(b, offset)| (b, *offset)));
     let of = |(n, (buffer, offset)): (usize, (&'a Buffer, usize))| {

@@ -22,6 +22,7 @@ mod space;
 mod split;
 
 pub(crate) use fuse::Stored;
+pub(crate) use graph::Lines;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
 
@@ -44,10 +45,10 @@ pub(crate) struct Target<'a> {
 }
 
 /// A plan with what one evaluation binds to it.
-pub(crate) struct PlannedRun {
+pub(crate) struct PlannedRun<'a> {
     pub plan: Arc<CachedPlan>,
     /// The buffer and offset of each plan input; no buffer where it is the target's own, which the writer still holds.
-    pub inputs: graph::Inputs,
+    pub inputs: graph::Inputs<'a>,
     pub scalars: SmallVec<[u64; 4]>,
     /// The caller's line of each node that the plan's kernels name.
     pub lines: graph::Lines,
@@ -167,8 +168,9 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
 }
 
 /// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now.
-pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun> {
-    let mut graph = graph::KeyWriter::new(roots, target.as_ref(), caps.number())?;
+pub(crate) fn plan<'a>(roots: &[&'a Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun<'a>> {
+    let mut graph = graph::KeyWriter::default();
+    graph.write(roots, target.as_ref(), caps.number())?;
     let long = graph.key().len() > LONGEST_KEY;
     let plan = match find(graph.key()) {
         Some(plan) => plan,
@@ -199,14 +201,17 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
 
 /// The key of a plan for capabilities of number 1, for tests.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
-    Ok(graph::KeyWriter::new(roots, None, 1)?.key().to_vec())
+    let mut writer = graph::KeyWriter::default();
+    writer.write(roots, None, 1)?;
+    Ok(writer.key().to_vec())
 }
 
 /// The nodes that are stored when the expressions are evaluated together. The interpreter in `testing` asks, because stores
 /// are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let walk = graph::KeyWriter::new(&roots, None, caps.number())?;
+    let mut walk = graph::KeyWriter::default();
+    walk.write(&roots, None, caps.number())?;
     let (arena, numbers) = walk.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));

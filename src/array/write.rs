@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::layout::{Layout, SliceItem, View};
-use crate::plan::{self, Target};
+use crate::plan::{self, CachedPlan, PlannedRun, Target};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -122,20 +122,21 @@ impl Array {
         let device = Device::of(id);
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
-            plan::plan(&[value], Some(target), device.backend().caps())
+            let planned = plan::plan(&[value], Some(target), device.backend().caps())?;
+            Ok(PlannedWrite::of(planned))
         };
         let mut planned = plan_of(&value)?;
-        let mut value = value;
         // a GPU tells only after the run that an index was out of range
         if if device.is_gpu() { planned.plan.checks } else { planned.plan.checks_after_write } {
             // compute the value in memory of its own, so that it fails before the target is touched
-            value = computed_at_once(&value, &device, at)?;
+            let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
+        // the expression may hold handles on the target, which must be gone for the write to be in place
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
-            let inputs: SmallVec<[(Buffer, usize); 4]> =
-                planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
+            let inputs: SmallVec<[(&Buffer, usize); 4]> =
+                planned.inputs.iter().map(|(b, o)| (b.as_ref().unwrap_or(own), *o)).collect();
             let outputs = [(output.clone(), target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
@@ -165,6 +166,21 @@ impl Array {
         write(&fresh, own, false)?;
         *self = Array::new(fresh, self.layout(), dtype, at);
         Ok(())
+    }
+}
+
+/// A planned write, which holds the buffers that it reads, but for the target's own: the expression is dropped before it runs.
+struct PlannedWrite {
+    plan: Arc<CachedPlan>,
+    inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
+    scalars: SmallVec<[u64; 4]>,
+    lines: plan::Lines,
+}
+
+impl PlannedWrite {
+    fn of(planned: PlannedRun<'_>) -> PlannedWrite {
+        let inputs = planned.inputs.iter().map(|(buffer, offset)| (buffer.cloned(), *offset)).collect();
+        PlannedWrite { plan: planned.plan, inputs, scalars: planned.scalars, lines: planned.lines }
     }
 }
 

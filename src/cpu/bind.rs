@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::kernel::BufferRef;
 use smallvec::SmallVec;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The buffers of a run.
 pub(super) struct Run<'a> {
@@ -31,9 +32,7 @@ struct Memory {
 impl Run<'_> {
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
         let (found, offset) = match buffer {
-            BufferRef::Input(i) => {
-                (self.bindings.inputs.get(i).map(|e| &e.0), self.bindings.inputs.get(i).map(|e| e.1))
-            }
+            BufferRef::Input(i) => (self.bindings.inputs.get(i).map(|e| e.0), self.bindings.inputs.get(i).map(|e| e.1)),
             BufferRef::Temp(i) => (self.temps.get(i), None),
             BufferRef::Output(i) => {
                 (self.bindings.outputs.get(i).map(|e| &e.0), self.bindings.outputs.get(i).map(|e| e.1))
@@ -87,6 +86,8 @@ pub(super) struct Bound<'a> {
     at: SmallVec<[*mut u8; 6]>,
     /// The first index out of range.
     bad: Mutex<Option<BadIndex>>,
+    /// Whether there is one: most runs need not take the lock to know.
+    is_bad: AtomicBool,
 }
 
 // SAFETY: the pointers are into buffers that live for the run; tasks write disjoint tiles.
@@ -104,7 +105,7 @@ impl<'a> Bound<'a> {
                 None => std::ptr::null_mut(),
             });
         }
-        Ok(Bound { program, run, at, bad: Mutex::new(None) })
+        Ok(Bound { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
     /// The address of element 0 of one of the program's operands, from which its strides count.
@@ -119,11 +120,16 @@ impl<'a> Bound<'a> {
         let mut bad = self.bad.lock().unwrap_or_else(|e| e.into_inner());
         if bad.is_none_or(|b| (found.position, found.node) < (b.position, b.node)) {
             *bad = Some(found);
+            self.is_bad.store(true, Relaxed);
         }
     }
 
     /// The error of the first index that was out of range, once all tasks are done.
     pub fn verdict(&self) -> Result<()> {
+        // all tasks have ended, so what they stored is seen
+        if !self.is_bad.load(Relaxed) {
+            return Ok(());
+        }
         match *self.bad.lock().unwrap_or_else(|e| e.into_inner()) {
             None => Ok(()),
             Some(BadIndex { index, extent, node, .. }) => {

@@ -165,7 +165,7 @@ impl PreparedPlans {
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {
-        for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(&input.0)) {
+        for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(input.0)) {
             if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
                 let detail = format!("input {i} is output {o}, {:?}", output.0);
                 return Err(Error::new(ErrorKind::Internal, "eval", detail, None));

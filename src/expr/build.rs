@@ -101,7 +101,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     let mut shape: Option<Shape> = None;
     for e in args.iter().filter_map(as_expr) {
         shape = Some(match shape {
-            None => e.0.shape.clone(),
+            None => Shape::from_slice(&e.0.shape),
             Some(s) if s == e.0.shape => s,
             Some(s) => layout::broadcast(&s, &e.0.shape).map_err(|f| f.at(row.name, at))?,
         });

@@ -259,7 +259,7 @@ impl Drop for Node {
         if self.args.is_empty() {
             return;
         }
-        let mut stack: Vec<Expr> = std::mem::take(&mut self.args).into_vec();
+        let mut stack = std::mem::take(&mut self.args);
         while let Some(expr) = stack.pop() {
             if let Some(mut node) = Arc::into_inner(expr.0) {
                 stack.extend(node.args.drain(..));

@@ -65,10 +65,10 @@ pub(super) struct Arena {
 }
 
 /// The caller's line of each node of a walk.
-pub(super) type Lines = SmallVec<[&'static Location<'static>; 8]>;
+pub(crate) type Lines = SmallVec<[&'static Location<'static>; 8]>;
 
 /// The buffer and offset of each input; no buffer where it is the target's.
-pub(super) type Inputs = SmallVec<[(Option<Buffer>, usize); 4]>;
+pub(super) type Inputs<'a> = SmallVec<[(Option<&'a Buffer>, usize); 4]>;
 
 /// Nodes up to which a list is used: it is four cache lines, which are searched faster than a hash is computed.
 const LISTED: usize = 16;
@@ -145,6 +145,7 @@ struct Input<'a> {
 }
 
 /// The walk that writes the key of an expression and collects its bindings.
+#[derive(Default)]
 pub(super) struct KeyWriter<'a> {
     key: Key,
     nodes: SmallVec<[&'a Node; 8]>,
@@ -165,21 +166,12 @@ const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> KeyWriter<'a> {
-    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<KeyWriter<'a>> {
-        let mut w = KeyWriter {
-            key: Key::default(),
-            nodes: SmallVec::new(),
-            args: SmallVec::new(),
-            args_end: SmallVec::new(),
-            slots: SmallVec::new(),
-            slots_end: SmallVec::new(),
-            inputs: SmallVec::new(),
-            scalars: SmallVec::new(),
-            roots: SmallVec::new(),
-        };
-        w.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
+    /// Walks over what the roots are computed from. The writer is made before and filled here, because its lists have room for
+    /// a small graph in themselves, and to return it would copy them.
+    pub fn write(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
+        self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // where the target begins in its buffer is a binding, so that writing each row of an array takes one plan
-        target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
+        target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut self.key);
         let mut seen = NodeNumbers::default();
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
@@ -193,14 +185,14 @@ impl<'a> KeyWriter<'a> {
                     stack.extend(node.args.iter().rev().map(|c| (&*c.0, false)));
                     continue;
                 }
-                seen.insert(node, w.nodes.len() as u32);
-                w.add(node, target, &seen)?;
+                seen.insert(node, self.nodes.len() as u32);
+                self.add(node, target, &seen)?;
             }
             let n = seen.get(&*root.0).unwrap_or(0);
-            w.roots.push(n);
-            w.key.write_u32(n);
+            self.roots.push(n);
+            self.key.write_u32(n);
         }
-        Ok(w)
+        Ok(())
     }
 
     /// The slot of a number. Equal numbers of one dtype share a slot, so that the planner sees that they are equal.
@@ -300,8 +292,8 @@ impl<'a> KeyWriter<'a> {
     }
 
     /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
-    pub fn bindings(&self) -> (Inputs, SmallVec<[u64; 4]>) {
-        let bind = |i: &Input<'_>| (i.aliased.is_none().then(|| i.buffer.clone()), i.offset);
+    pub fn bindings(&self) -> (Inputs<'a>, SmallVec<[u64; 4]>) {
+        let bind = |i: &Input<'a>| (i.aliased.is_none().then_some(i.buffer), i.offset);
         (self.inputs.iter().map(bind).collect(), self.scalars.iter().map(|s| s.1).collect())
     }
 

@@ -130,7 +130,7 @@ pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
     Ok(plan_on(expression, caps.clone())?.plan.plan.nests().map(Kernel::compile_cost).collect())
 }
 
-fn plan_on(expression: &Expr, caps: Caps) -> Result<PlannedRun> {
+fn plan_on(expression: &Expr, caps: Caps) -> Result<PlannedRun<'_>> {
     expression.checked()?;
     plan::plan(&[plan::computed(expression).0], None, &NumberedCaps::new(caps))
 }
