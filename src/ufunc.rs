@@ -60,7 +60,7 @@ impl Class {
         match self {
             Class::Logical => DType::Bool,
             Class::Float => dtype.float(),
-            _ => dtype,
+            Class::FloatOnly | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Select => dtype,
         }
     }
 }

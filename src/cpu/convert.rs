@@ -91,7 +91,8 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
             Compute::U32 => Loops::unary::<u32, u32, u32, f32, Odd>(),
             Compute::I64 => Loops::unary::<i64, i64, i64, f32, Odd>(),
             Compute::U64 => Loops::unary::<u64, u64, u64, f32, Odd>(),
-            _ => Loops::unary::<f64, f64, f64, f32, Odd>(),
+            // of floats only f64 comes here; a bool never does
+            Compute::F64 | Compute::F32 | Compute::Bool => Loops::unary::<f64, f64, f64, f32, Odd>(),
         });
         chain.extend(cast::round(to));
     } else if from.is_float() && to.is_narrow_integer() {

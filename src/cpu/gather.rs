@@ -39,7 +39,7 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
             Compute::U32 => *(index as *const u32).add(i) as i128,
             Compute::I64 => *(index as *const i64).add(i) as i128,
             Compute::U64 => *(index as *const u64).add(i) as i128,
-            _ => *index.add(i * compute.size()) as i128,
+            Compute::Bool | Compute::F32 | Compute::F64 => *index.add(i * compute.size()) as i128,
         }
     }
 }

@@ -76,7 +76,9 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     let takes = match row.class {
         Class::FloatOnly => operand.is_float(),
         Class::Select => true,
-        _ => row.on_cpu(operand.compute()),
+        Class::Float | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Logical => {
+            row.on_cpu(operand.compute())
+        }
     };
     if !takes {
         return Err(dtype_error(row, if own.is_empty() { &[DType::Bool] } else { &own }, at));
@@ -222,9 +224,6 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let mut out = [0u64; 1];
     // SAFETY: each pointer leads to one aligned element of at least the compute type's size; out is apart.
     unsafe { loops.get()(1, p(0), p(1), p(2), out.as_mut_ptr() as *mut u8) };
-    let result = match row.class.result(dtype) {
-        DType::Bool => Compute::Bool,
-        _ => compute,
-    };
+    let result = if row.class.result(dtype) == DType::Bool { Compute::Bool } else { compute };
     Ok(Expr::number(Scalar::from_bits(out[0], result), at))
 }

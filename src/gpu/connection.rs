@@ -201,18 +201,17 @@ impl Connection {
     /// The failure that a test planned: a call that wgpu refuses, the loss of the device, or an error as wgpu's own.
     #[cold]
     fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
-        match kind {
-            ErrorKind::OutOfMemory => {
-                let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
-                return Some(wgpu::Error::OutOfMemory { source });
-            }
-            ErrorKind::DeviceLost => self.late.set(kind, "a loss planned by a test".to_string()),
-            _ => {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
-                let (label, mapped_at_creation) = (Some("refused"), false);
-                drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
-            }
+        if kind == ErrorKind::OutOfMemory {
+            let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+            return Some(wgpu::Error::OutOfMemory { source });
         }
+        if kind == ErrorKind::DeviceLost {
+            self.late.set(kind, "a loss planned by a test".to_string());
+            return None;
+        }
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+        let (label, mapped_at_creation) = (Some("refused"), false);
+        drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
         None
     }
 

@@ -13,11 +13,14 @@ pub struct Real {
 
 /// Significant bits, smallest and largest exponent of a float type.
 fn format(dtype: DType) -> (i32, i32, i32) {
-    match dtype {
-        DType::F16 => (11, -14, 15),
-        DType::BF16 => (8, -126, 127),
-        DType::F64 => (53, -1022, 1023),
-        _ => (24, -126, 127),
+    if dtype == DType::F16 {
+        (11, -14, 15)
+    } else if dtype == DType::BF16 {
+        (8, -126, 127)
+    } else if dtype == DType::F64 {
+        (53, -1022, 1023)
+    } else {
+        (24, -126, 127)
     }
 }
 
@@ -48,32 +51,29 @@ pub(super) fn smallest_normal(dtype: DType) -> f64 {
 
 /// The nearest number of a float type, ties to even.
 pub(super) fn nearest(dtype: DType, x: f64) -> f64 {
-    match dtype {
-        DType::F64 => x,
-        _ if x == 0.0 || !x.is_finite() => x,
-        DType::F32 => x as f32 as f64,
-        _ => {
-            let unit = spacing(dtype, x);
-            let rounded = (x / unit).round_ties_even() * unit;
-            if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
-        }
+    if dtype == DType::F64 || x == 0.0 || !x.is_finite() {
+        return x;
     }
+    if dtype == DType::F32 {
+        return x as f32 as f64;
+    }
+    let unit = spacing(dtype, x);
+    let rounded = (x / unit).round_ties_even() * unit;
+    if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
 }
 
 /// The number of a float type nearest to an integer, rounded once.
 pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
-    match dtype {
-        DType::F32 => x as f32 as f64,
-        _ => {
-            let near = x as f64;
-            if dtype == DType::F64 || near as i128 == x {
-                return nearest(dtype, near);
-            }
-            // rounded to odd, it keeps what the second rounding needs
-            let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
-            nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
-        }
+    if dtype == DType::F32 {
+        return x as f32 as f64;
     }
+    let near = x as f64;
+    if dtype == DType::F64 || near as i128 == x {
+        return nearest(dtype, near);
+    }
+    // rounded to odd, it keeps what the second rounding needs
+    let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
+    nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
 }
 
 /// Bits of an integer; 1 for bool.
@@ -84,10 +84,12 @@ pub(super) fn width(dtype: DType) -> u32 {
 /// An integer wrapped to a type; bool: anything but 0 is true.
 pub(super) fn wrap(dtype: DType, x: i128) -> i128 {
     let w = width(dtype);
-    match dtype {
-        DType::Bool => (x != 0) as i128,
-        d if d.is_unsigned_integer() => x & ((1 << w) - 1),
-        _ => x << (128 - w) >> (128 - w),
+    if dtype == DType::Bool {
+        (x != 0) as i128
+    } else if dtype.is_unsigned_integer() {
+        x & ((1 << w) - 1)
+    } else {
+        x << (128 - w) >> (128 - w)
     }
 }
 
@@ -117,7 +119,8 @@ pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
             };
             (0, if word >> 15 == 1 { -x } else { x })
         }
-        _ => (wrap(dtype, word as i128), 0.0),
+        DType::Bool | DType::U8 | DType::I8 | DType::U16 | DType::I16 => (wrap(dtype, word as i128), 0.0),
+        DType::U32 | DType::I32 | DType::U64 | DType::I64 => (wrap(dtype, word as i128), 0.0),
     }
 }
 

@@ -175,7 +175,7 @@ pub(crate) fn widen(dtype: DType) -> Option<Loops> {
         DType::I16 => unary!(i16, i32),
         DType::F16 => unary!(H, f32),
         DType::BF16 => unary!(B, f32),
-        _ => return None,
+        DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
         DType::I16 => unary!(i32, i16),
         DType::F16 => unary!(f32, H),
         DType::BF16 => unary!(f32, B),
-        _ => return None,
+        DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
 }
 
@@ -206,7 +206,7 @@ pub(crate) fn round(dtype: DType) -> Option<Loops> {
         DType::U16 => to!(u32, U16),
         DType::F16 => to!(f32, F16),
         DType::BF16 => to!(f32, BF16),
-        _ => return None,
+        DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
 }
 
@@ -261,7 +261,7 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
             match from {
                 Compute::F32 => unary!(f32, $c, Saturate<{ DType::$d as u8 }>),
                 Compute::F64 => unary!(f64, $c, Saturate<{ DType::$d as u8 }>),
-                _ => return None,
+                Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => return None,
             }
         };
     }
@@ -270,7 +270,8 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
         DType::I16 => to!(I16, i32),
         DType::U8 => to!(U8, u32),
         DType::U16 => to!(U16, u32),
-        _ => return None,
+        DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 => return None,
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => return None,
     })
 }
 
