@@ -401,7 +401,12 @@ impl Expr {
         async move {
             let n = size?;
             if n != 1 {
-                return Err(Error::new(ErrorKind::Shape, op, format!("{n} elements, not one"), at));
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    op,
+                    format!("the array has {n} elements; exactly one is needed"),
+                    at,
+                ));
             }
             let all = all.await?;
             all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "nothing was read", at))

@@ -155,12 +155,12 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         let wrong = |detail: String| Error::new(ErrorKind::Argument, "arange", detail, at);
         let number = |a: Arg| match a {
             Arg::Scalar(s) => Ok(s),
-            Arg::Expr(_) => Err(wrong("takes Rust numbers".into())),
+            Arg::Expr(_) => Err(wrong("start, stop and step must be Rust numbers, not arrays".into())),
         };
         let all = [number(start.into_arg())?, number(stop.into_arg())?, number(step.into_arg())?];
         let float = all.iter().find(|s| matches!(s, Scalar::Float(_)));
         if dtype == DType::Bool {
-            return Err(Error::new(ErrorKind::DType, "arange", "dtype bool holds no range", at));
+            return Err(Error::new(ErrorKind::DType, "arange", "a range of numbers cannot have dtype bool", at));
         }
         if let Some(s) = float
             && !dtype.is_float()
@@ -207,7 +207,12 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
 /// An error for more elements than a position counts.
 fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
-        true => Err(Error::new(ErrorKind::LimitExceeded, op, format!("{n} elements; positions are i32"), at)),
+        true => Err(Error::new(
+            ErrorKind::LimitExceeded,
+            op,
+            format!("{n} elements asked for; the index of each must fit i32"),
+            at,
+        )),
         false => Ok(()),
     }
 }

@@ -334,7 +334,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         }
         let index = fold.gives_position();
         if index && n > i32::MAX as usize {
-            return Err(Error::new(ErrorKind::LimitExceeded, op, format!("{n} positions do not fit i32"), at));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                op,
+                format!("the reduced axes have {n} elements; their positions must fit i32"),
+                at,
+            ));
         }
         let dtype = if index { DType::I32 } else { e.0.dtype };
         let device = e.0.device;

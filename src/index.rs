@@ -86,7 +86,10 @@ impl Expr {
         view("matrix_transpose", self, Location::caller(), |shape| {
             let n = shape.len() as isize;
             if n < 2 {
-                return Err(crate::error::Fault::new(ErrorKind::Shape, format!("shape {shape:?} is no matrix")));
+                return Err(crate::error::Fault::new(
+                    ErrorKind::Shape,
+                    format!("shape {shape:?} has fewer than the two axes of a matrix"),
+                ));
             }
             let axes: Vec<isize> = (0..n - 2).chain([n - 1, n - 2]).collect();
             View::permute(shape, &axes)
@@ -222,7 +225,7 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
                 "take",
-                format!("axis {axis} of length {n} has positions beyond i32"),
+                format!("axis {axis} has length {n}; the positions along it must fit i32"),
                 at,
             ));
         }
@@ -231,7 +234,7 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
             return Err(Error::new(
                 ErrorKind::Index,
                 "take",
-                format!("{wanted} positions of axis {axis} of {shape:?}, which is empty"),
+                format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0"),
                 at,
             ));
         }

@@ -224,7 +224,7 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
             Error::new(ErrorKind::Shape, "matmul", format!("shapes {x:?} and {y:?}: {why}"), at)
         };
         if a.0.shape.is_empty() || b.0.shape.is_empty() {
-            return Err(wrong("a 0-d operand has no product; use *"));
+            return Err(wrong("a 0-d operand has no axis to multiply along; use * instead"));
         }
         let dtype = a.0.dtype.promote(b.0.dtype).ok_or_else(|| {
             let detail = format!("dtypes {} and {} have no common type; use astype", a.0.dtype, b.0.dtype);
@@ -299,7 +299,7 @@ fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, parts.iter(), at)?;
         let Some(first) = parts.first() else {
-            return Err(Error::new(ErrorKind::Argument, op, "needs at least one array", at));
+            return Err(Error::new(ErrorKind::Argument, op, "at least one array is needed", at));
         };
         let mut shape: Shape = first.0.shape.clone();
         let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
@@ -315,7 +315,7 @@ fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
                 return Err(Error::new(
                     ErrorKind::Shape,
                     op,
-                    format!("shapes {a:?} and {b:?} differ beside axis {axis}"),
+                    format!("shapes {a:?} and {b:?} differ along axes other than {axis}"),
                     at,
                 ));
             }

@@ -141,7 +141,7 @@ impl Rng {
                 return Err(Error::new(ErrorKind::DType, "integers", detail, at));
             }
             if low >= high {
-                return Err(wrong(format!("{low}..{high} is empty")));
+                return Err(wrong(format!("the range {low}..{high} holds no number")));
             }
             let (least, most) = dtype.integer_range();
             if let Some(v) = [low, high - 1].into_iter().find(|v| !(least..=most).contains(v)) {
@@ -169,7 +169,12 @@ impl Rng {
         let at = Location::caller();
         self.draw("bernoulli", shape, at, |word| {
             if !(0.0..=1.0).contains(&p) {
-                return Err(Error::new(ErrorKind::Argument, "bernoulli", format!("{p} is no probability"), at));
+                return Err(Error::new(
+                    ErrorKind::Argument,
+                    "bernoulli",
+                    format!("{p} is not a probability: it must lie between 0 and 1"),
+                    at,
+                ));
             }
             // the first word decides, but where it is that of p
             let limit = p * 2f64.powi(32);
@@ -227,7 +232,7 @@ impl Rng {
 fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     match dtype.is_float() {
         true => Ok(()),
-        false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is no float type"), at)),
+        false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is not a float type"), at)),
     }
 }
 

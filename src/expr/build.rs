@@ -69,7 +69,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
         dtype = Some(p);
     }
     let dtype = dtype.ok_or_else(|| match own.is_empty() {
-        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common type", at),
+        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common dtype", at),
         false => dtype_error(row, &own, at),
     })?;
     let operand = row.class.operand(dtype);
@@ -214,7 +214,12 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let compute = dtype.compute();
     let Some(loops) = row.map(compute) else { return Err(dtype_error(row, &[dtype], at)) };
     if row.properties.power && dtype != DType::F64 && scalars[1].as_i128() < 0 {
-        return Err(Error::new(ErrorKind::Argument, row.name, "an integer to a negative power", at));
+        return Err(Error::new(
+            ErrorKind::Argument,
+            row.name,
+            "an integer cannot be raised to a negative power; write a float",
+            at,
+        ));
     }
     let mut bits = [0u64; 4];
     for (i, s) in scalars.iter().enumerate() {

@@ -126,7 +126,7 @@ impl Gpu {
         let fail = |kind, detail: String| Error::new(kind, "allocate", detail, None);
         let max = self.caps.max_buffer;
         if bytes as u64 > max {
-            let detail = format!("{bytes} bytes; a buffer on {} has at most {max}", self.caps.name);
+            let detail = format!("{bytes} bytes asked for; a buffer on {} has at most {max}", self.caps.name);
             return Err(fail(ErrorKind::LimitExceeded, detail));
         }
         let sizes = memory::sizes(bytes as u64, max);

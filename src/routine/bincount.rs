@@ -32,7 +32,10 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
         return Err(Fault::new(ErrorKind::DType, detail));
     }
     if length == 0 && values.size() != 0 {
-        return Err(Fault::new(ErrorKind::Index, format!("{} values and no counts", values.size())));
+        return Err(Fault::new(
+            ErrorKind::Index,
+            format!("{} values cannot be counted in a result of length 0", values.size()),
+        ));
     }
     let counts = Meta { shape: smallvec![length as usize], dtype: DType::I64 };
     layout::size_of_shape(&counts.shape)?;

@@ -12,7 +12,10 @@ impl Body<'_> {
     pub fn matmul(&mut self) -> Fallible<String> {
         let compute = self.kernel.values[0].compute();
         if compute == Compute::Bool {
-            return Err(Fault::new(ErrorKind::Unsupported, "a product of bool matrices on a GPU"));
+            return Err(Fault::new(
+                ErrorKind::Unsupported,
+                "bool matrices are multiplied on the CPU alone; use astype",
+            ));
         }
         let mut out = Text::default();
         line!(out, "alias T = {};\nconst PARTS = {}u;\n", compute.name(), self.variant.tiles);
