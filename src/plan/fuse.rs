@@ -14,7 +14,7 @@ use super::shape;
 use super::space::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store};
+use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store, Target};
 use crate::layout::{self, Layout};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -155,10 +155,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
-        let target = target.filter(|_| self.outputs.contains_key(&node));
+    fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
+        let layout = layout.filter(|_| self.outputs.contains_key(&node));
         // offset 0: where in its buffer a target begins is a binding
-        let strides = target.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
+        let strides = layout.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         // a result that is an input is written as a copy: `buffer` would name the input itself
@@ -166,7 +166,8 @@ impl<'a> Planner<'a> {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
-        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0 };
+        let (condition, target) = (None, Target::Affine);
+        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, condition, target };
         if let NodeOp::Concat { axis } = n.op {
             return self.joined(node, axis, &to, making);
         }
@@ -174,7 +175,7 @@ impl<'a> Planner<'a> {
             return self.reshaped(node, to, making);
         }
         if matches!(n.op, NodeOp::Routine { .. }) {
-            return self.routine(node, target.map(|_| to), making);
+            return self.routine(node, layout.map(|_| to), making);
         }
         self.kernels(node, node, to, making)
     }

@@ -2,7 +2,7 @@
 
 use super::planner::Planner;
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Target, Value};
 use crate::layout::{Shape, Strides, c_strides};
 use crate::ufunc::{Gives, arithmetic};
 use smallvec::{SmallVec, smallvec};
@@ -181,7 +181,8 @@ impl<'a> Split<'a> {
         }
         for (value, (buffer, dtype)) in values.into_iter().zip(partials) {
             let (strides, offset) = self.place(part);
-            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value });
+            let (condition, target) = (None, Target::Affine);
+            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value, condition, target });
         }
     }
 
@@ -213,7 +214,7 @@ impl<'a> Split<'a> {
             number[i] = push(&mut last, op, v.dtype, false);
         }
         for s in &mut last.stores {
-            s.value = number[s.value];
+            s.map_operands(|v| number[v]);
         }
         last.loads = used_loads(&mut last.values, &last.loads);
         last
