@@ -15,7 +15,7 @@ mod store;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
-pub(crate) use store::{Combine, Scattered, Store, Target};
+pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
@@ -355,7 +355,7 @@ impl fmt::Display for Kernel {
                 write!(f, " + {stride} · v{index} of {extent}, {}", combine.name())?;
             }
             write!(f, " = v{}", s.value)?;
-            match s.condition {
+            match s.condition() {
                 Some(condition) => writeln!(f, " if v{condition}")?,
                 None => writeln!(f)?,
             }

@@ -15,18 +15,18 @@ pub(crate) struct Store {
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
-    /// A bool value. Where it is false nothing is written, and neighbours in a packed word stay as they are.
-    pub condition: Option<usize>,
-    pub target: Target,
+    /// What chooses the elements that it writes; none where it writes one for each index of its level. Boxed, because a plan
+    /// may have a million stores, and few choose.
+    pub chosen: Option<Box<Chosen>>,
 }
 
-/// Which element a store writes.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Target {
-    /// The one that strides and offset name.
-    Affine,
-    /// One that is computed as well. Boxed, because a plan may have a million stores, and few are scattered.
-    Scattered(Box<Scattered>),
+/// What chooses the elements that a store writes.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Chosen {
+    /// A bool value. Where it is false nothing is written, and neighbours in a packed word stay as they are.
+    pub condition: Option<usize>,
+    /// Where an element goes, if that is computed too.
+    pub scattered: Option<Scattered>,
 }
 
 /// The element that strides and offset name, plus `stride · index`.
@@ -41,23 +41,26 @@ pub(crate) struct Scattered {
 }
 
 impl Store {
+    pub fn condition(&self) -> Option<usize> {
+        self.chosen.as_ref()?.condition
+    }
+
     pub fn scattered(&self) -> Option<&Scattered> {
-        match &self.target {
-            Target::Affine => None,
-            Target::Scattered(s) => Some(s),
-        }
+        self.chosen.as_ref()?.scattered.as_ref()
     }
 
     pub fn scattered_mut(&mut self) -> Option<&mut Scattered> {
-        match &mut self.target {
-            Target::Affine => None,
-            Target::Scattered(s) => Some(s),
-        }
+        self.chosen.as_mut()?.scattered.as_mut()
     }
 
-    /// Whether it writes an element for every index of its level, which no other index writes too.
+    /// Writes only where a bool value is true.
+    pub fn only_if(&mut self, condition: usize) {
+        self.chosen.get_or_insert_default().condition = Some(condition);
+    }
+
+    /// Whether it writes an element for each index of its level, which no other index writes too.
     pub fn is_plain(&self) -> bool {
-        self.condition.is_none() && self.target == Target::Affine
+        self.chosen.is_none()
     }
 
     /// Whether what it writes depends on what is there.
@@ -72,15 +75,15 @@ impl Store {
 
     /// The values that it reads: the stored one, the condition and the index.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
-        std::iter::once(self.value).chain(self.condition).chain(self.scattered().map(|s| s.index)).collect()
+        std::iter::once(self.value).chain(self.condition()).chain(self.scattered().map(|s| s.index)).collect()
     }
 
     /// Gives the values that it reads other numbers.
     pub fn map_operands(&mut self, number: impl Fn(usize) -> usize) {
         self.value = number(self.value);
-        self.condition = self.condition.map(&number);
-        if let Some(s) = self.scattered_mut() {
-            s.index = number(s.index);
+        if let Some(chosen) = &mut self.chosen {
+            chosen.condition = chosen.condition.map(&number);
+            chosen.scattered.iter_mut().for_each(|s| s.index = number(s.index));
         }
     }
 }

@@ -217,7 +217,7 @@ fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     // the executors of the other kinds write whole rows and tiles
     let plain = store.is_plain() || k.kind == KernelKind::Elementwise;
     ensure(plain, || format!("store {n} is conditional or scattered, and its kernel is not elementwise"))?;
-    if let Some(condition) = store.condition {
+    if let Some(condition) = store.condition() {
         let is_bool = k.values.get(condition).is_some_and(|v| v.dtype == DType::Bool);
         ensure(is_bool, || format!("store {n} under a condition, value {condition}, that is no bool"))?;
     }

@@ -14,7 +14,7 @@ use super::shape;
 use super::space::Space;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store, Target};
+use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store};
 use crate::layout::{self, Layout};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -166,8 +166,7 @@ impl<'a> Planner<'a> {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
-        let (condition, target) = (None, Target::Affine);
-        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, condition, target };
+        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, chosen: None };
         if let NodeOp::Concat { axis } = n.op {
             return self.joined(node, axis, &to, making);
         }

@@ -40,7 +40,7 @@ impl Indexed<'_> {
     fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
         let most = most_bytes(p);
         if span(self.extent, self.stride, self.dtype) <= most {
-            return Ok(vec![0..self.extent]);
+            return Ok(std::iter::once(0..self.extent).collect());
         }
         // what the kernel's own axes span is left out of each window; where that is more than half of a binding, the
         // kernel's windows cut it down to the other half
@@ -131,7 +131,7 @@ fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel
     k.loads[load].offset += window.start as isize * stride;
     for s in &mut k.stores {
         s.map_operands(number);
-        s.condition = Some(at(5));
+        s.only_if(at(5));
     }
     k.continues = window.start > 0;
     k

@@ -8,7 +8,7 @@ use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, operand_map, reduction_order};
 use crate::dtype::DType;
 use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Fold, IndexMode, KernelKind, Load, Op, Scattered, Store, Target, Value};
+use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Scattered, Store, Value};
 use crate::layout::{Shape, Strides, View, c_strides};
 use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
@@ -129,8 +129,9 @@ impl Draft {
         let index = l.push(position, DType::I32, false, false);
         let mut strides = to.strides.clone();
         let stride = std::mem::replace(&mut strides[*axis], 0);
-        let target = Target::Scattered(Box::new(Scattered { index, stride, extent, combine: *combine }));
-        l.draft.stores.push(Store { strides, value, target, ..to.clone() });
+        let scattered = Some(Scattered { index, stride, extent, combine: *combine });
+        let chosen = Some(Box::new(Chosen { condition: None, scattered }));
+        l.draft.stores.push(Store { strides, value, chosen, ..to.clone() });
         Ok(l.end())
     }
 }

@@ -6,7 +6,7 @@ use super::indexed::is_cut;
 use super::price::compile_cost;
 use crate::dtype::DType;
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Load, Step, Store, Target, Value};
+use crate::kernel::{BufferRef, Caps, Load, Step, Store, Value};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -156,8 +156,7 @@ impl<'a> Planner<'a> {
 
     /// A store of a kernel's first value to all of a buffer, in C order.
     pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
-        let (condition, target) = (None, Target::Affine);
-        Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, condition, target }
+        Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }
 
     pub fn buffer(&self, node: usize) -> BufferRef {

@@ -2,7 +2,7 @@
 //! order are copied first, and an epilogue is a kernel of its own.
 
 use crate::dtype::{Compute, DType};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Target, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
@@ -46,7 +46,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
 
 /// A store of a value to every element of a buffer.
 fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
-    Store { buffer, dtype, strides, offset: 0, value, condition: None, target: Target::Affine }
+    Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
 /// The element type that is stored as a compute type.

@@ -2,7 +2,7 @@
 
 use super::planner::Planner;
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Target, Value};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value};
 use crate::layout::{Shape, Strides, c_strides};
 use crate::ufunc::{Gives, arithmetic};
 use smallvec::{SmallVec, smallvec};
@@ -181,8 +181,7 @@ impl<'a> Split<'a> {
         }
         for (value, (buffer, dtype)) in values.into_iter().zip(partials) {
             let (strides, offset) = self.place(part);
-            let (condition, target) = (None, Target::Affine);
-            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value, condition, target });
+            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value, chosen: None });
         }
     }
 

@@ -238,7 +238,7 @@ impl Assigner<'_> {
                 dtype: store.dtype,
                 combine: to.combine,
             });
-            let condition = store.condition.map(register);
+            let condition = store.condition().map(register);
             let id = self.register_id(v, inner);
             self.program.writes.push(Write { place, id, inner, direct, stream, condition, scattered });
         }

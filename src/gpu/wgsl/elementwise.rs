@@ -64,7 +64,7 @@ impl Body<'_> {
             if self.kernel.values[s.value].inner == inner {
                 let value = &self.names[s.value];
                 let mut at = format!("{places}.at_out{n}");
-                if let Some(condition) = s.condition {
+                if let Some(condition) = s.condition() {
                     let condition = mutant!(condition_ignored_on_gpu, "true", &self.names[condition]);
                     line!(out, "if {condition} {{");
                 }
@@ -78,7 +78,7 @@ impl Body<'_> {
                     StoreMode::Owned => line!(out, "store_out{n}({at}, {value}, {owner});"),
                     StoreMode::Direct | StoreMode::Atomic => line!(out, "store_out{n}({at}, {value});"),
                 }
-                let opened = s.condition.is_some() as usize + s.scattered().is_some() as usize;
+                let opened = s.condition().is_some() as usize + s.scattered().is_some() as usize;
                 (0..opened).for_each(|_| line!(out, "}}"));
             }
         }

@@ -40,7 +40,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         k.push(more | (s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
         if !s.is_plain() {
             let scattered = s.scattered().map_or(0, |to| (to.index as u64 + 1) << 8 | to.combine as u64);
-            k.push(s.condition.map_or(0, |c| (c as u64 + 1) << 32) | scattered);
+            k.push(s.condition().map_or(0, |c| (c as u64 + 1) << 32) | scattered);
         }
     }
     for v in &kernel.values {
