@@ -8,7 +8,7 @@
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
 //! | `prepared.rs` | the programs that are kept |
 //! | `bind.rs` | a run's pointers, checked |
-//! | `tiles.rs`, `gather.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
@@ -31,6 +31,7 @@ mod program;
 mod reduce;
 mod routines;
 mod row;
+mod scatter;
 mod strided;
 mod threads;
 mod tiles;

@@ -11,9 +11,11 @@
 //! which values are written where.
 
 mod plan;
+mod store;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
@@ -47,17 +49,6 @@ pub(crate) struct Load {
     pub offset: isize,
 }
 
-/// A write of a value, narrowed to `dtype` (the value's own).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Store {
-    pub buffer: BufferRef,
-    pub dtype: DType,
-    /// Over `outer`, then `inner`; for a value at the outer level over `outer` alone.
-    pub strides: Strides,
-    pub offset: isize,
-    pub value: usize,
-}
-
 /// One step of a kernel. Numbers are values, unless said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
@@ -79,6 +70,9 @@ pub(crate) enum Op {
     /// `loads[load]` at its place plus `stride · index`, for an index in `0..extent` by `mode`.
     /// `node` is where the caller's line of the gather is found.
     Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode, node: usize },
+    /// The position in `0..extent` that an index means by `mode`, as i32. `name` is the operation that an index out of
+    /// range is an error of, and `node` where its caller's line is found.
+    Position { index: usize, extent: usize, mode: IndexMode, name: &'static str, node: usize },
     /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
     /// `slots` are seed low, seed high, stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
@@ -95,7 +89,9 @@ impl Op {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
             Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
-            Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => {
+                SmallVec::from_slice(&[*index])
+            }
         }
     }
 
@@ -105,7 +101,26 @@ impl Op {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
             Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number(*a),
-            Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+        }
+    }
+
+    /// Whether it can meet an index out of range.
+    pub fn checks(&self) -> bool {
+        match self {
+            Op::Gather { mode, extent, .. } | Op::Position { mode, extent, .. } => {
+                *mode == IndexMode::Check || *extent == 0
+            }
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Philox { .. }
+            | Op::Reduce(..)
+            | Op::Dot => false,
         }
     }
 
@@ -121,6 +136,7 @@ impl Op {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
+            | Op::Position { .. }
             | Op::Reduce(..)
             | Op::Dot => 0,
         }
@@ -200,7 +216,7 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Dot => 1,
+            Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Reduce(..) | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -223,12 +239,12 @@ impl Kernel {
 
     /// Whether it can meet an index out of range.
     pub fn checks(&self) -> bool {
-        let checked = |mode, extent| mode == IndexMode::Check || extent == 0;
-        self.values.iter().any(|v| matches!(v.op, Op::Gather { mode, extent, .. } if checked(mode, extent)))
+        self.values.iter().any(|v| v.op.checks())
     }
 
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
-    /// elements once, gathered elements once for each index.
+    /// elements once, gathered and scattered elements once for each index, and those read first that are combined with.
+    /// What a window of an indexed axis gathers or stores counts in the kernel of the first window.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
@@ -238,10 +254,14 @@ impl Kernel {
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
+        let counted = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {
             // a gather reads an element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
+                if counted {
+                    continue;
+                }
                 let indices = self.outer_size().saturating_mul(if v.inner { self.inner_size() } else { 1 });
                 read = add(read, indices as u64, l.dtype);
                 continue;
@@ -251,7 +271,12 @@ impl Kernel {
                 read = add(read, touched(&l.strides), l.dtype);
             }
         }
-        let written = self.stores.iter().fold(0, |sum, s| add(sum, touched(&s.strides), s.dtype));
+        let mut written = 0;
+        for s in self.stores.iter().filter(|_| !counted) {
+            let elements = if s.scattered().is_some() { self.outer_size() as u64 } else { touched(&s.strides) };
+            written = add(written, elements, s.dtype);
+            read = if s.updates() { add(read, elements, s.dtype) } else { read };
+        }
         (read, written)
     }
 }
@@ -311,6 +336,7 @@ impl fmt::Display for Kernel {
                         place(&l.strides, l.offset)
                     )
                 }
+                Op::Position { index, extent, mode, .. } => format!("position(v{index}) of {extent}, {mode:?}"),
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),
                 Op::Dot => "dot(load 0, load 1)".to_string(),
@@ -324,7 +350,15 @@ impl fmt::Display for Kernel {
             }
         }
         for s in &self.stores {
-            writeln!(f, "    store {} {} {} = v{}", s.buffer, s.dtype, place(&s.strides, s.offset), s.value)?;
+            write!(f, "    store {} {} {}", s.buffer, s.dtype, place(&s.strides, s.offset))?;
+            if let Some(Scattered { index, stride, extent, combine }) = s.scattered() {
+                write!(f, " + {stride} · v{index} of {extent}, {}", combine.name())?;
+            }
+            write!(f, " = v{}", s.value)?;
+            match s.condition() {
+                Some(condition) => writeln!(f, " if v{condition}")?,
+                None => writeln!(f)?,
+            }
         }
         Ok(())
     }

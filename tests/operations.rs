@@ -12,6 +12,7 @@ mod files;
 mod found;
 mod golden;
 mod guide;
+mod indexed;
 mod interpreter;
 mod keys;
 mod meaning;

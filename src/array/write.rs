@@ -191,7 +191,7 @@ fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
 }
 
 /// A value as it is written: cast and broadcast to the target. A number takes the target's dtype, if it fits.
-fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
+pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
             Some(d) if d.casts_same_kind(dtype) => Expr::fill(s, SmallVec::new(), dtype, at),

@@ -10,13 +10,13 @@ use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Step, StepKind,
-    StridedOperand, Tiles, Write, internal,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, ScatteredWrite, Step,
+    StepKind, StridedOperand, Tiles, Write, internal,
 };
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Op};
+use crate::kernel::{BufferRef, Fold, Kernel, Op};
 use crate::layout::{Shape, span_of};
 use crate::ufunc::{Class, cast};
 use smallvec::SmallVec;
@@ -160,11 +160,8 @@ impl Assigner<'_> {
         let values = &kernel.values;
         // the values for whose sake the program runs
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
-            Goal::Stores => kernel.stores.iter().map(|s| s.value).collect(),
-            Goal::CheckIndices => {
-                let is_check = |v: &usize| matches!(values[*v].op, Op::Gather { mode, extent, .. } if mode == IndexMode::Check || extent == 0);
-                (0..values.len()).filter(is_check).collect()
-            }
+            Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
+            Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
         };
         let mut needed = 0u128;
         for &v in &sinks {

@@ -151,7 +151,7 @@ impl Elementwise {
                     unsafe {
                         frame.run(bound, program.stages[0].clone(), tile);
                         for w in program.writes.iter().filter(|w| !w.direct) {
-                            frame.write(bound, w.place, frame.at[w.id], tile, w.stream);
+                            frame.write(bound, w, tile);
                         }
                     }
                 }
@@ -184,7 +184,7 @@ fn without_repeats(kernel: &Kernel) -> Kernel {
         let mut looked = 0u128;
         let repeats = kernel.values.iter().enumerate().rev().all(|(v, value)| {
             let is_read = looked >> v & 1 == 1;
-            if is_read || matches!(value.op, Op::Gather { .. }) {
+            if is_read || matches!(value.op, Op::Gather { .. } | Op::Position { .. }) {
                 value.op.operands().iter().for_each(|a| looked |= 1 << a);
             }
             !is_read

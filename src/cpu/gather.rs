@@ -96,6 +96,24 @@ impl Indices {
         }
     }
 
+    /// The positions that the indices mean; gives the first that is out of range, in whose place there is 0.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to the length of `to`.
+    pub unsafe fn positions(&self, to: &mut [i32]) -> Option<(usize, i128)> {
+        let mut bad = None;
+        for (i, position) in to.iter_mut().enumerate() {
+            // SAFETY: *present*.
+            let want = unsafe { index_value(self.compute, self.at, i) };
+            let found = resolve(want, self.extent, self.mode);
+            if found.is_none() {
+                bad = bad.or(Some((i, want)));
+            }
+            *position = found.unwrap_or(0) as i32;
+        }
+        bad
+    }
+
     /// Asks memory for the first lines of a piece of a row that will be copied soon: rows at random are far apart, and
     /// the processor does not look that far ahead by itself.
     ///

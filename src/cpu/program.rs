@@ -3,9 +3,9 @@
 
 use super::fold::FoldSpec;
 use super::strided::Axis;
-use crate::dtype::Compute;
+use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{BufferRef, IndexMode, Kernel};
+use crate::kernel::{BufferRef, Combine, IndexMode, Kernel};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -118,6 +118,13 @@ pub(super) enum StepKind {
         /// Whether to read the elements; else only the indices are checked.
         reads: bool,
     },
+    Position {
+        extent: usize,
+        mode: IndexMode,
+        /// The operation and the node that an index error names.
+        name: &'static str,
+        node: usize,
+    },
     Philox {
         word: u8,
         /// The run-time scalars that are its key.
@@ -191,6 +198,19 @@ pub(super) struct Write {
     pub direct: bool,
     /// The result is too large to be found in a cache later: it goes past them.
     pub stream: bool,
+    /// The register of the condition.
+    pub condition: Option<usize>,
+    pub scattered: Option<ScatteredWrite>,
+}
+
+/// Where a scattered store writes, counted from its place, and how.
+pub(super) struct ScatteredWrite {
+    /// The register of the index.
+    pub index: usize,
+    pub stride: isize,
+    pub extent: usize,
+    pub dtype: DType,
+    pub combine: Combine,
 }
 
 /// The steps of a kernel, as loops over tiles.
@@ -199,7 +219,8 @@ pub(super) struct Write {
 /// *Inside*: every element that a place reaches over its level's space (its `span`) lies in its buffer;
 /// [`Run::locate`](super::bind::Run::locate) has looked. *Room*: the arena has a slot for each register, of as many elements
 /// as a tile of its level may have, nothing else uses it while its value is needed, and operands come before their users.
-/// *Disjoint*: tasks run disjoint tiles, so that no task writes what another reads or writes.
+/// *Disjoint*: tasks run disjoint tiles, so that no task writes what another reads or
+/// writes; where scattered stores combine, tasks write the same elements, atomically, and none reads them.
 pub(super) struct Program {
     pub name: &'static str,
     /// Values of the kernel.

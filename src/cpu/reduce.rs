@@ -256,7 +256,7 @@ impl Job<'_> {
             frame.run(bound, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
                 if !w.inner && !w.direct {
-                    frame.write(bound, w.place, frame.at[w.id], block, false);
+                    frame.write(bound, w, block);
                 }
             }
         }
@@ -312,7 +312,7 @@ impl Job<'_> {
                 if last {
                     for w in &program.writes {
                         if w.inner && !w.direct {
-                            frame.write(bound, w.place, frame.at[w.id], tile, false);
+                            frame.write(bound, w, tile);
                         }
                     }
                 }

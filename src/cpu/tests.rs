@@ -9,6 +9,7 @@ use smallvec::smallvec;
 
 mod folds;
 mod plans;
+mod stores;
 
 fn row(name: &str) -> &'static Ufunc {
     all().chain([&crate::ufunc::logic::SELECT]).find(|r| r.name == name).unwrap()
@@ -27,7 +28,7 @@ fn load(n: usize, dtype: DType, strides: &[isize], offset: isize) -> Load {
 }
 
 fn store(n: usize, dtype: DType, strides: &[isize], value: usize) -> Store {
-    Store { buffer: BufferRef::Output(n), dtype, strides: strides.into(), offset: 0, value }
+    Store { buffer: BufferRef::Output(n), dtype, strides: strides.into(), offset: 0, value, chosen: None }
 }
 
 fn call(name: &str, args: &[usize]) -> Op {

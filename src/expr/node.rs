@@ -8,7 +8,7 @@ use super::Expr;
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Error;
-use crate::layout::{Axes, IndexMode, Layout, Shape, Strides, View};
+use crate::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View};
 use crate::routine::{Params, Routine};
 use crate::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
@@ -55,6 +55,14 @@ pub(crate) enum NodeOp {
     Concat {
         axis: usize,
     },
+    /// The first operand, in which elements along an axis are combined with those of the third, at the positions of the
+    /// second (1-d, i32 or i64). The third has the first one's shape, with as many elements along the axis as there are
+    /// positions.
+    Scatter {
+        axis: usize,
+        mode: IndexMode,
+        combine: Combine,
+    },
     /// Result `part` of a routine. Nodes that differ in the part alone are results of one call.
     Routine {
         row: &'static Routine,
@@ -81,6 +89,12 @@ impl NodeOp {
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",
+            NodeOp::Scatter { combine, .. } => match combine {
+                Combine::Set => "index_set",
+                Combine::Add => "index_add",
+                Combine::Min => "index_min",
+                Combine::Max => "index_max",
+            },
             NodeOp::Routine { row, .. } => row.name,
             NodeOp::Failed => "failed",
         }
@@ -98,7 +112,7 @@ impl NodeOp {
             NodeOp::Take { .. } => Role::Gather,
             NodeOp::Reduce(..) => Role::Reduction,
             NodeOp::Matmul => Role::Product,
-            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Routine { .. } => Role::Whole,
+            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => Role::Whole,
         }
     }
 
@@ -118,6 +132,7 @@ impl NodeOp {
             | NodeOp::Matmul
             | NodeOp::Take { .. }
             | NodeOp::Concat { .. }
+            | NodeOp::Scatter { .. }
             | NodeOp::Routine { .. }
             | NodeOp::Failed => None,
         }

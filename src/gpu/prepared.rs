@@ -80,6 +80,8 @@ pub(super) struct PreparedWindow {
 
 /// A gather, for the error of an index out of range.
 pub(super) struct Gather {
+    /// The operation that an index out of range is an error of.
+    pub name: &'static str,
     pub node: usize,
     /// The type of its indices.
     pub compute: Compute,

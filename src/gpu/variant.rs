@@ -99,8 +99,10 @@ fn store_modes(
     for (i, s) in kernel.stores.iter().enumerate() {
         let shift = wgsl::packing(s.dtype);
         let mode = match shift {
+            // elements that invocations share, and single elements of packed words
+            _ if s.updates() => StoreMode::Atomic,
             0 => StoreMode::Direct,
-            _ if form.checks => StoreMode::Atomic,
+            _ if form.checks || !s.is_plain() => StoreMode::Atomic,
             _ if owns(kernel, s.value, window, targets[i], 1 << shift) => {
                 run = run.max(1 << shift);
                 StoreMode::Owned
@@ -173,9 +175,10 @@ pub(crate) fn preview(kernel: &Kernel) -> Result<String> {
     let mut bound: Vec<(BufferRef, Words)> = vec![];
     let mut kinds: Vec<Slot> = vec![];
     let mut slots: Vec<usize> = vec![];
-    let loads = kernel.loads.iter().map(|l| (l.buffer, l.dtype, Access::Read));
-    for (buffer, dtype, access) in loads.chain(kernel.stores.iter().map(|s| (s.buffer, s.dtype, Access::Write))) {
-        let of = (buffer, wgsl::words(dtype));
+    let loads = kernel.loads.iter().map(|l| (l.buffer, wgsl::words(l.dtype), Access::Read));
+    let stores = kernel.stores.iter().map(|s| (s.buffer, wgsl::stored_words(s), Access::Write));
+    for (buffer, words, access) in loads.chain(stores) {
+        let of = (buffer, words);
         let slot = bound.iter().position(|b| *b == of).unwrap_or_else(|| {
             bound.push(of);
             kinds.push(Slot { words: of.1, access });

@@ -3,6 +3,7 @@
 
 mod access;
 mod body;
+mod combine;
 mod declare;
 mod elementwise;
 mod fold;
@@ -16,7 +17,7 @@ mod routine;
 mod row;
 mod text;
 
-pub(crate) use access::{packing, words};
+pub(crate) use access::{packing, stored_words, words};
 pub(crate) use header::{HEADER, Header};
 pub(crate) use key::{Key, key};
 pub(crate) use routine::{
@@ -132,8 +133,10 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 pub(crate) struct Form {
     /// Run-time scalars in use: two words each, from [`HEADER`].
     pub scalars: Vec<usize>,
-    /// Values that gather: stride and extent, two words each.
+    /// Values that gather or are positions: stride and extent, two words each.
     pub gathers: Vec<usize>,
+    /// Scattered stores: stride and extent, two words each.
+    pub scattered: Vec<usize>,
     /// Values that are affine in the index, with their column (and the next one if 64 bits wide).
     pub indices: Vec<(usize, usize)>,
     /// Columns of the table of strides: loads, stores, indices.
@@ -162,7 +165,7 @@ impl Form {
             match &v.op {
                 Op::Scalar(n) => use_scalar(*n),
                 Op::Philox { slots, .. } => slots.iter().for_each(|n| use_scalar(*n)),
-                Op::Gather { mode, .. } => {
+                Op::Gather { mode, .. } | Op::Position { mode, .. } => {
                     gathers.push(i);
                     checks |= *mode == crate::kernel::IndexMode::Check;
                 }
@@ -173,9 +176,11 @@ impl Form {
                 _ => {}
             }
         }
-        let offsets = HEADER + 2 * (scalars.len() + gathers.len());
+        let is_scattered = |n: &usize| kernel.stores[*n].scattered().is_some();
+        let scattered: Vec<usize> = (0..kernel.stores.len()).filter(is_scattered).collect();
+        let offsets = HEADER + 2 * (scalars.len() + gathers.len() + scattered.len());
         let table = (offsets + columns).div_ceil(4);
-        Form { scalars, gathers, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
+        Form { scalars, gathers, scattered, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
     }
 
     /// How many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes, so that

@@ -2,7 +2,7 @@
 //! together, and stored parts of a graph, read what they share once.
 
 use super::planner::Planner;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step, Store};
 
 /// How many of the kernels before one are tried as its host. A limit keeps planning linear in the graph; 16 is a judgement,
 /// since kernels that read the same array mostly stand near each other.
@@ -53,11 +53,13 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
 }
 
 /// Whether a kernel may be joined. Row kernels may not: two would hold two rows at once. A kernel that checks indices may not:
-/// if one fails, it must not keep another result from being written.
+/// if one fails, it must not keep another result from being written. One whose stores write only some elements may not: it
+/// must stay where it is among the kernels that write the same buffer.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
         && !k.checks()
+        && k.stores.iter().all(Store::is_plain)
         && !k.outer.contains(&0)
 }
 
@@ -115,7 +117,7 @@ fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
         }));
     }
     for mut store in kernel.stores {
-        store.value = number[store.value];
+        store.map_operands(|v| number[v]);
         host.stores.push(store);
     }
 }

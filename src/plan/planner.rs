@@ -2,10 +2,11 @@
 //! each costs, and the lists that kernels in the making share.
 
 use super::graph::{Arena, Call, PlanNode};
+use super::indexed::is_cut;
 use super::price::compile_cost;
 use crate::dtype::DType;
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Load, Step, Value};
+use crate::kernel::{BufferRef, Caps, Load, Step, Store, Value};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -109,6 +110,7 @@ impl<'a> Planner<'a> {
                 p.store_operand(*a);
             }
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
+            p.stored[i] |= role == Role::Gather && is_cut(&p, i);
         }
         p.limit_sizes();
         p
@@ -150,6 +152,11 @@ impl<'a> Planner<'a> {
         }
         let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
         Layout::ordered(&n.shape, &order).strides
+    }
+
+    /// A store of a kernel's first value to all of a buffer, in C order.
+    pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
+        Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }
 
     pub fn buffer(&self, node: usize) -> BufferRef {

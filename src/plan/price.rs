@@ -4,12 +4,18 @@ use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::NodeOp;
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Combine};
 use std::panic::Location;
 
 /// Refuses a graph with a type or a function that the device does not have, before anything is planned.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
+        if let NodeOp::Scatter { combine: Combine::Min | Combine::Max, .. } = n.op
+            && caps.gpu
+            && n.dtype.size() == 8
+        {
+            return Err(lacks(caps, n.op.name(), n.dtype, "atomic minima and maxima of 64 bits", n.location));
+        }
         let feature = match n.dtype.compute() {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
@@ -70,6 +76,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
         | NodeOp::Reduce(..)
         | NodeOp::Matmul
         | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
         | NodeOp::Failed => 0,
     }
@@ -91,6 +98,7 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
         | NodeOp::Matmul
         | NodeOp::Take { .. }
         | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
         | NodeOp::Failed => 1,
     }

@@ -34,7 +34,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     } else {
         let strides = c_strides(&kernel.outer);
         let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
-        product.stores = vec![Store { buffer, dtype: wanted, strides: strides.clone(), offset: 0, value: 0 }];
+        product.stores = vec![store(buffer, wanted, strides.clone(), 0)];
         passes.push(product);
         passes.push(epilogue(kernel, Load { buffer, dtype: wanted, strides, offset: 0 }));
     }
@@ -42,6 +42,11 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
         pass.continues = i > 0;
     }
     passes
+}
+
+/// A store of a value to every element of a buffer.
+fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
+    Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
 /// The element type that is stored as a compute type.
@@ -141,7 +146,7 @@ fn copied(
             Value { op: Op::Load(0), dtype: load.dtype, inner: false },
             Value { op: Op::Cast(0), dtype: wanted, inner: false },
         ],
-        stores: vec![Store { buffer, dtype: wanted, strides: to, offset: 0, value: 1 }],
+        stores: vec![store(buffer, wanted, to, 1)],
         continues: false,
         name: kernel.name,
         node: kernel.node,

@@ -101,7 +101,7 @@ impl Planner<'_> {
             return Ok(buffer);
         }
         let buffer = self.temp(self.bytes(operand));
-        let to = Store { buffer, dtype, strides: layout::c_strides(&shape), offset: 0, value: 0 };
+        let to = self.whole_store(buffer, dtype, &shape);
         self.kernels(operand, owner, to, making)?;
         Ok(buffer)
     }

@@ -181,7 +181,7 @@ impl<'a> Split<'a> {
         }
         for (value, (buffer, dtype)) in values.into_iter().zip(partials) {
             let (strides, offset) = self.place(part);
-            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value });
+            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value, chosen: None });
         }
     }
 
@@ -213,7 +213,7 @@ impl<'a> Split<'a> {
             number[i] = push(&mut last, op, v.dtype, false);
         }
         for s in &mut last.stores {
-            s.value = number[s.value];
+            s.map_operands(|v| number[v]);
         }
         last.loads = used_loads(&mut last.values, &last.loads);
         last

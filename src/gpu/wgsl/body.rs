@@ -89,6 +89,12 @@ impl<'a> Body<'a> {
                 line!(out, "let at{i} = {places}.at_in{n} + position{i} * params.gather{i}_stride;");
                 format!("load_in{n}(at{i})")
             }
+            Op::Position { index, mode, .. } => {
+                let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
+                let index = (self.names[*index].as_str(), kernel.values[*index].compute());
+                gather_position(out, i, ordinal, index, *mode);
+                format!("bitcast<i32>(position{i})")
+            }
             Op::Philox { index, word, slots } => {
                 let block = self.philox_block(out, i, *index, *slots);
                 format!("random{block}.{}", ["x", "y", "z", "w"][*word as usize & 3])
@@ -179,7 +185,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         match &v.op {
             Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
             Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => taken[*a] = true,
-            Op::Gather { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
         }
     }

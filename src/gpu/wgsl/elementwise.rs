@@ -63,10 +63,23 @@ impl Body<'_> {
         for (n, s) in self.kernel.stores.iter().enumerate() {
             if self.kernel.values[s.value].inner == inner {
                 let value = &self.names[s.value];
-                match self.variant.stores[n].1 {
-                    StoreMode::Owned => line!(out, "store_out{n}({places}.at_out{n}, {value}, {owner});"),
-                    _ => line!(out, "store_out{n}({places}.at_out{n}, {value});"),
+                let mut at = format!("{places}.at_out{n}");
+                if let Some(condition) = s.condition() {
+                    let condition = mutant!(condition_ignored_on_gpu, "true", &self.names[condition]);
+                    line!(out, "if {condition} {{");
                 }
+                if let Some(to) = s.scattered() {
+                    // what is below 0 becomes a large number
+                    line!(out, "let to{n} = bitcast<u32>({});", self.names[to.index]);
+                    line!(out, "if to{n} < params.scattered{n}_extent {{");
+                    at = format!("{at} + to{n} * params.scattered{n}_stride");
+                }
+                match self.variant.stores[n].1 {
+                    StoreMode::Owned => line!(out, "store_out{n}({at}, {value}, {owner});"),
+                    StoreMode::Direct | StoreMode::Atomic => line!(out, "store_out{n}({at}, {value});"),
+                }
+                let opened = s.condition().is_some() as usize + s.scattered().is_some() as usize;
+                (0..opened).for_each(|_| line!(out, "}}"));
             }
         }
         if self.form.checks {

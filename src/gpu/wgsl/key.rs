@@ -7,6 +7,14 @@ use smallvec::SmallVec;
 /// Words that identify a kernel's text.
 pub(crate) type Key = SmallVec<[u64; 48]>;
 
+fn mode_word(mode: IndexMode) -> u64 {
+    match mode {
+        IndexMode::Check => 0,
+        IndexMode::Clip => mutant!(shader_key_without_index_mode, 0, 1),
+        IndexMode::Wrap => 2,
+    }
+}
+
 /// Everything that a kernel's text depends on, as words.
 pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     let mut k: Key = SmallVec::new();
@@ -28,7 +36,12 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         k.push((*slot as u64) << 8 | load.dtype as u64);
     }
     for ((slot, how), s) in variant.stores.iter().zip(&kernel.stores) {
-        k.push((s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
+        let more = (!s.is_plain() as u64) << 63;
+        k.push(more | (s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
+        if !s.is_plain() {
+            let scattered = s.scattered().map_or(0, |to| (to.index as u64 + 1) << 8 | to.combine as u64);
+            k.push(s.condition().map_or(0, |c| (c as u64 + 1) << 32) | scattered);
+        }
     }
     for v in &kernel.values {
         let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
@@ -44,12 +57,10 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             Op::Cast(a) => k.push(head(6, *a)),
             Op::Round(a) => k.push(head(7, *a)),
             Op::Gather { load, index, mode, .. } => {
-                let mode = match mode {
-                    IndexMode::Check => 0,
-                    IndexMode::Clip => mutant!(shader_key_without_index_mode, 0, 1),
-                    IndexMode::Wrap => 2u64,
-                };
-                k.extend_from_slice(&[head(8, *load), *index as u64, mode]);
+                k.extend_from_slice(&[head(8, *load), *index as u64, mode_word(*mode)]);
+            }
+            Op::Position { index, mode, .. } => {
+                k.extend_from_slice(&[head(13, *index), mode_word(*mode)]);
             }
             Op::Philox { index, word, slots } => {
                 k.extend_from_slice(&[head(9, *index), *word as u64]);

@@ -14,7 +14,7 @@ impl Body<'_> {
             let level = match &v.op {
                 Op::Ufunc(_, args) => args.iter().map(of).max().unwrap_or(0),
                 Op::Cast(a) | Op::Round(a) => of(a),
-                Op::Gather { index, .. } | Op::Philox { index, .. } => of(index),
+                Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => of(index),
                 Op::Reduce(_, a) => of(a) + 1,
                 Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => 0,
             };

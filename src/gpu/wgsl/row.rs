@@ -165,7 +165,7 @@ fn operands(op: &Op) -> Vec<usize> {
     match op {
         Op::Ufunc(_, args) => args.to_vec(),
         Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => vec![*a],
-        Op::Gather { index, .. } | Op::Philox { index, .. } => vec![*index],
+        Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => vec![*index],
         Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, IndexMode, Lanes, Load, Store, Value};
+use crate::kernel::{BufferRef, Chosen, Combine, IndexMode, Lanes, Load, Scattered, Store, Value};
 use crate::ufunc;
 use crate::ufunc::Fold;
 use smallvec::smallvec;
@@ -54,6 +54,7 @@ fn store(k: &mut Kernel, value: usize) {
         strides: smallvec![0; 4],
         offset: 0,
         value,
+        chosen: None,
     });
 }
 
@@ -63,10 +64,10 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read }));
     let mut stores = SmallVec::new();
     for s in &k.stores {
-        let how = if packing(s.dtype) == 0 { StoreMode::Direct } else { how };
+        let how = if packing(s.dtype) == 0 && !s.updates() { StoreMode::Direct } else { how };
         let access = if how == StoreMode::Atomic { Access::Atomic } else { Access::Write };
         stores.push((slots.len() as u8, how));
-        slots.push(Slot { words: words(s.dtype), access });
+        slots.push(Slot { words: stored_words(s), access });
     }
     let loads = (0..k.loads.len() as u8).collect();
     Variant {
@@ -286,12 +287,42 @@ fn other_operations_are_valid() {
     for dtype in [DType::I32, DType::U32, DType::I64] {
         let mut k = kernel(KernelKind::Elementwise);
         let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, dtype, false);
+        let mode = IndexMode::Wrap;
+        let p = push(&mut k, Op::Position { index: i, extent: 7, mode, name: "test", node: 0 }, DType::I32, false);
+        store(&mut k, p);
+        check(&format!("position {dtype}"), &k, StoreMode::Direct, 1);
+        let mut k = kernel(KernelKind::Elementwise);
+        let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, dtype, false);
         let a = push(&mut k, Op::Philox { index: i, word: 0, slots: [0, 1, 2] }, DType::U32, false);
         let b = push(&mut k, Op::Philox { index: i, word: 3, slots: [0, 1, 2] }, DType::U32, false);
         for v in [i, a, b] {
             store(&mut k, v);
         }
         check(&format!("philox {dtype}"), &k, StoreMode::Owned, 1);
+    }
+}
+
+#[test]
+fn stores_that_choose_are_valid() {
+    for dtype in DType::ALL {
+        let is_combined = |c: &Option<Combine>| c.is_none_or(|c| !c.reads() || dtype.is_integer());
+        let combines = [None, Some(Combine::Set), Some(Combine::Add), Some(Combine::Min), Some(Combine::Max)];
+        for combine in combines.into_iter().filter(is_combined) {
+            if dtype.size() == 8 && matches!(combine, Some(Combine::Min | Combine::Max)) {
+                continue;
+            }
+            for with_condition in [false, true] {
+                let mut k = kernel(KernelKind::Elementwise);
+                let x = load(&mut k, dtype, false);
+                let index = load(&mut k, DType::I32, false);
+                let c = load(&mut k, DType::Bool, false);
+                store(&mut k, x);
+                let scattered = combine.map(|combine| Scattered { index, stride: 3, extent: 7, combine });
+                let condition = with_condition.then_some(c);
+                k.stores[0].chosen = Some(Box::new(Chosen { condition, scattered }));
+                check(&format!("{combine:?} {dtype} {with_condition}"), &k, StoreMode::Atomic, 1);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::{Fold, IndexMode, Lanes, Output};
+use crate::kernel::{Chosen, Combine, Fold, IndexMode, Lanes, Output, Scattered};
 use crate::layout::{Shape, Strides};
 use crate::ufunc::arithmetic;
 use smallvec::smallvec;
@@ -16,7 +16,7 @@ fn load(buffer: BufferRef, strides: &[isize]) -> Load {
 }
 
 fn store(buffer: BufferRef, strides: &[isize], value: usize) -> Store {
-    Store { buffer, dtype: DType::F32, strides: strides.into(), offset: 0, value }
+    Store { buffer, dtype: DType::F32, strides: strides.into(), offset: 0, value, chosen: None }
 }
 
 fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize]) -> Kernel {
@@ -32,6 +32,14 @@ fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize]) -> Kernel {
         name: "test",
         node: 7,
     }
+}
+
+fn scattered(index: usize, combine: Combine) -> Option<Box<Chosen>> {
+    Some(Box::new(Chosen { condition: None, scattered: Some(Scattered { index, stride: 1, extent: 5, combine }) }))
+}
+
+fn position(index: usize, extent: usize) -> Op {
+    Op::Position { index, extent, mode: IndexMode::Check, name: "test", node: 0 }
 }
 
 /// `temp0 = (in0 + in1) * s0`, a take of it, and its sum along rows; then a product.
@@ -113,7 +121,7 @@ fn a_broken_plan_is_refused_with_its_node() {
     use BufferRef::{Input, Output as Out, Temp};
     // what is broken, and what the message says of it
     type Break = (fn(&mut [Kernel]), &'static str);
-    let broken: [Break; 36] = [
+    let broken: [Break; 43] = [
         (|k| k[CHAIN].continues = true, "a further pass of no kernel"),
         (|k| k[CHAIN].inner = smallvec![2], "an inner space"),
         (|k| k[CHAIN].values.swap(1, 2), "reads value"),
@@ -137,6 +145,13 @@ fn a_broken_plan_is_refused_with_its_node() {
         (|k| k[CHAIN].stores[0].buffer = Temp(1), "store 0 of f32 to temp1"),
         (|k| k[CHAIN].stores[0].dtype = DType::I32, "store 0 of f32 as i32"),
         (|k| k[CHAIN].stores[0].strides = smallvec![1], "1 strides for 2 axes"),
+        (|k| k[CHAIN].stores[0].only_if(3), "under a condition, value 3, that is no bool"),
+        (|k| k[CHAIN].stores[0].only_if(9), "under a condition, value 9"),
+        (|k| k[CHAIN].stores[0].chosen = scattered(0, Combine::Set), "at value 0, which is no i32"),
+        (|k| k[TAKE].stores[0].chosen = scattered(0, Combine::Add), "combines f32, whose order would decide bits"),
+        (|k| k[SUM].stores[0].only_if(0), "its kernel is not elementwise"),
+        (|k| k[TAKE].values[0].op = Op::Cast(0), "value 0 reads value 0"),
+        (|k| k[TAKE].values[1].op = position(0, 32), "value 1 is a position by i32"),
         (|k| k[CHAIN].windows[1].shape[0] = 2, "windows of 24 of 32 indices"),
         (|k| k[CHAIN].windows[1].start[0] = 2, "a window [2, 0]"),
         (|k| k[CHAIN].windows[0].start[0] = 1, "windows that overlap"),
@@ -166,6 +181,19 @@ fn a_broken_plan_is_refused_with_its_node() {
         assert!(error.to_string().contains(says), "{i}: {error}, not {says}");
         assert_eq!((error.kind(), node), (ErrorKind::Internal, 7), "{i}");
     }
+    // an update of what was not written, alone and after it was
+    let mut update = kernel(KernelKind::Elementwise, &[5], &[]);
+    update.values = vec![value(Op::Index { strides: Box::new(smallvec![1]), offset: 0 }, DType::I32, false)];
+    update.values.push(value(position(0, 5), DType::I32, false));
+    update.stores = vec![Store { dtype: DType::I32, ..store(Temp(0), &[0], 1) }];
+    let plain = Step::Nest(update.clone());
+    update.stores[0].chosen = scattered(1, Combine::Max);
+    let mut plan = sound();
+    plan.steps = vec![Step::Nest(update.clone())];
+    let (error, _) = validate(&plan).expect_err("an update before a write");
+    assert!(error.to_string().contains("updates temp0 before it is written"), "{error}");
+    plan.steps.insert(0, plain);
+    assert!(validate(&plan).is_ok());
     let mut plan = sound();
     plan.aliased.pop();
     assert!(validate(&plan).is_err());
