@@ -248,7 +248,8 @@ fn positions(
     }
     let wanted = layout::product(&indices.0.shape);
     if n == 0 && wanted != 0 {
-        let detail = format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0");
+        let detail =
+            format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0");
         return Err(Error::new(ErrorKind::Index, op, detail, at));
     }
     // 32 bits hold every position
