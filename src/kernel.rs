@@ -24,7 +24,7 @@ use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
-use crate::ufunc::Ufunc;
+use crate::ufunc::{MOST_COMPONENTS, Ufunc};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -47,6 +47,94 @@ pub(crate) struct Load {
     /// Over `outer`, then `inner`, in elements.
     pub strides: Strides,
     pub offset: isize,
+}
+
+/// A reduction along `inner`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Reduction {
+    pub fold: Fold,
+    /// The type of the elements, from which the fold's other types follow.
+    pub element: DType,
+    pub source: Source,
+    pub gives: Gives,
+}
+
+/// What a reduction combines: inner values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// Elements. Their positions are counted along `inner` from `base` on, an i32 at the outer level, or from 0.
+    Elements { x: usize, base: Option<usize> },
+    /// States that an earlier kernel made of parts: the fold's components.
+    States(SmallVec<[usize; MOST_COMPONENTS]>),
+}
+
+/// What a reduction gives of the state of all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Gives {
+    /// The fold's result.
+    Result,
+    /// One component, for a further kernel to combine.
+    Component(usize),
+}
+
+impl Reduction {
+    /// The result of a fold of value `x`, of a type.
+    pub fn of(fold: Fold, x: usize, element: DType) -> Reduction {
+        Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
+    }
+
+    /// Component `n` of the same reduction of a part, whose positions begin at `base`.
+    pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
+        let source = match &self.source {
+            Source::Elements { x, .. } => Source::Elements { x: *x, base },
+            Source::States(states) => Source::States(states.clone()),
+        };
+        // of a plain fold the state is the result already
+        let gives = if self.fold.is_plain() { Gives::Result } else { Gives::Component(n) };
+        Reduction { source, gives, ..self.clone() }
+    }
+
+    /// What the reduction gives, from the states of its parts.
+    pub fn of_states(&self, states: &[usize]) -> Reduction {
+        let source = match self.fold.is_plain() {
+            true => Source::Elements { x: states[0], base: None },
+            false => Source::States(states.into()),
+        };
+        Reduction { source, ..self.clone() }
+    }
+
+    /// The inner values that it combines.
+    pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
+        match &self.source {
+            Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
+            Source::States(states) => states.clone(),
+        }
+    }
+
+    /// The outer value from which positions are counted.
+    pub fn base(&self) -> Option<usize> {
+        match self.source {
+            Source::Elements { base, .. } => base,
+            Source::States(_) => None,
+        }
+    }
+
+    /// Whether both combine the same, so that one walk gives what both give.
+    pub fn shares_walk(&self, other: &Reduction) -> bool {
+        (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
+    }
+
+    fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
+        match &mut self.source {
+            Source::Elements { x, base } => {
+                *x = number(*x);
+                if let Some(base) = base {
+                    *base = number(*base);
+                }
+            }
+            Source::States(states) => states.iter_mut().for_each(|s| *s = number(*s)),
+        }
+    }
 }
 
 /// One step of a kernel. Numbers are values, unless said.
@@ -76,19 +164,25 @@ pub(crate) enum Op {
     /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
     /// `slots` are seed low, seed high, stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
-    /// A reduction of an inner value along `inner`.
-    Reduce(Fold, usize),
+    /// A reduction along `inner`.
+    Reduce(Box<Reduction>),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
 }
 
 impl Op {
+    /// The result of a fold of value `x`, of a type.
+    pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
+        Op::Reduce(Box::new(Reduction::of(fold, x, element)))
+    }
+
     /// The values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
+            Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
+            Op::Reduce(r) => r.inputs().into_iter().chain(r.base()).collect(),
             Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => {
                 SmallVec::from_slice(&[*index])
             }
@@ -100,7 +194,8 @@ impl Op {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number(*a),
+            Op::Cast(a) | Op::Round(a) => *a = number(*a),
+            Op::Reduce(r) => r.map_operands(number),
             Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => *index = number(*index),
         }
     }
@@ -216,7 +311,8 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Reduce(..) | Op::Dot => 1,
+            Op::Reduce(r) => r.fold.compile_cost(r.element),
+            Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -291,6 +387,21 @@ impl fmt::Display for BufferRef {
     }
 }
 
+impl fmt::Display for Reduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let states = if matches!(self.source, Source::States(_)) { "states " } else { "" };
+        let values = self.inputs().iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(", ");
+        write!(f, "reduce {}({states}{values}", self.fold.name)?;
+        if let Some(base) = self.base() {
+            write!(f, " from v{base}")?;
+        }
+        match self.gives {
+            Gives::Result => write!(f, ")"),
+            Gives::Component(n) => write!(f, ").{n}"),
+        }
+    }
+}
+
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
@@ -338,7 +449,7 @@ impl fmt::Display for Kernel {
                 }
                 Op::Position { index, extent, mode, .. } => format!("position(v{index}) of {extent}, {mode:?}"),
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
-                Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),
+                Op::Reduce(r) => r.to_string(),
                 Op::Dot => "dot(load 0, load 1)".to_string(),
             };
             let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };

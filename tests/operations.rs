@@ -9,6 +9,7 @@ mod memory;
 mod bites;
 mod errors;
 mod files;
+mod folds;
 mod found;
 mod golden;
 mod guide;

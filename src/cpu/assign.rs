@@ -10,16 +10,16 @@ use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, ScatteredWrite, Step,
-    StepKind, StridedOperand, Tiles, Write, internal,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, PassReduction, Program, ReductionResult, RowBroadcast,
+    ScatteredWrite, Step, StepKind, StridedOperand, Tiles, Write, internal,
 };
 use super::strided::Axis;
-use crate::dtype::{Compute, DType};
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Fold, Kernel, Op};
+use crate::kernel::{BufferRef, Kernel, Op, Reduction};
 use crate::layout::{Shape, span_of};
 use crate::ufunc::{Class, cast};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 /// Bytes of a result from which it is written past the caches: more than they hold, so that its reader would not find it there.
 const STREAM: usize = 32 << 20;
@@ -132,11 +132,11 @@ impl Assigner<'_> {
         for p in 0..passes {
             let mut roots = if p + 1 == passes { inner_sinks } else { 0 };
             for v in 0..values.len() {
-                if let Op::Reduce(_, a) = &values[v].op
+                if let Op::Reduce(r) = &values[v].op
                     && needed >> v & 1 == 1
                     && self.phase[v] as usize == p + 1
                 {
-                    roots |= 1 << self.alias_of(*a);
+                    r.inputs().iter().for_each(|a| roots |= 1 << self.alias_of(*a));
                 }
             }
             let set = self.below(roots, true, made);
@@ -261,17 +261,29 @@ impl Assigner<'_> {
         // reductions and stores read a register after all steps of the tile, so it is never given back
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
+        let mut first_of_walk: SmallVec<[&Reduction; 2]> = SmallVec::new();
         for v in 0..values.len() {
-            if let Op::Reduce(fold, a) = &values[v].op
+            if let Op::Reduce(r) = &values[v].op
                 && needed >> v & 1 == 1
                 && self.phase[v] as usize == p + 1
             {
-                last[self.alias_of(*a)] = u8::MAX;
-                let arg = self.register_id(self.alias_of(*a), true);
-                let spec = self.fold(fold, values[*a].compute())?;
+                r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
+                // a fold whose walk is there already writes one result more
+                let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
+                let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
-                pass.reductions.push(ReductionInput { arg, id: v, slot, spec });
+                let result = ReductionResult { gives: r.gives, id: v, slot, size };
+                match (walk, spec) {
+                    (Some(walk), _) => pass.reductions[walk].results.push(result),
+                    (None, Some(spec)) => {
+                        first_of_walk.push(r);
+                        let args = self.register_ids(&r.inputs(), true);
+                        let base = r.base().map(|b| self.alias_of(b));
+                        pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
+                    }
+                    (None, None) => {}
+                }
             }
         }
         for v in 0..values.len() {
@@ -326,11 +338,12 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    fn fold(&mut self, fold: &Fold, compute: Compute) -> Result<FoldSpec> {
+    fn fold(&mut self, r: &Reduction) -> Result<FoldSpec> {
         let kernel = self.kernel;
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
-        let Some(mut spec) = FoldSpec::new(fold, compute, kernel.kind, kernel.inner_size(), width) else {
-            return Err(internal(kernel.name, format!("no reduction {} of {}", fold.name(), compute.name())));
+        let compute = kernel.values[r.inputs()[0]].compute();
+        let Some(mut spec) = FoldSpec::new(r, compute, kernel.kind, kernel.inner_size(), width) else {
+            return Err(internal(kernel.name, format!("no reduction {} of {}", r.fold.name, r.element)));
         };
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)

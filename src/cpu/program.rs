@@ -5,7 +5,7 @@ use super::fold::FoldSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{BufferRef, Combine, IndexMode, Kernel};
+use crate::kernel::{BufferRef, Combine, Gives, IndexMode, Kernel};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -173,13 +173,21 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction of a pass, with the value that is fed to it.
-pub(super) struct ReductionInput {
-    pub arg: usize,
-    /// The outer value that it gives, and its register.
+/// A fold of a pass, with the values that are fed to it; where it takes fewer than three, the first stands for the rest.
+pub(super) struct PassReduction {
+    pub args: [usize; 3],
+    /// The outer value from which its positions are counted.
+    pub base: Option<usize>,
+    pub results: SmallVec<[ReductionResult; 1]>,
+    pub spec: FoldSpec,
+}
+
+/// An outer value that a fold gives, its register, and the bytes of an element.
+pub(super) struct ReductionResult {
+    pub gives: Gives,
     pub id: usize,
     pub slot: usize,
-    pub spec: FoldSpec,
+    pub size: usize,
 }
 
 /// One walk along the inner space: its steps, and the reductions that they feed. A row kernel has several.
@@ -187,7 +195,7 @@ pub(super) struct ReductionInput {
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
-    pub reductions: SmallVec<[ReductionInput; 1]>,
+    pub reductions: SmallVec<[PassReduction; 1]>,
 }
 
 pub(super) struct Write {
@@ -271,7 +279,7 @@ impl Program {
         let inputs = self
             .passes
             .iter()
-            .flat_map(|p| p.reductions.iter().map(|f| f.arg).chain(p.broadcasts.iter().map(|s| s.from)));
+            .flat_map(|p| p.reductions.iter().flat_map(|f| f.args).chain(p.broadcasts.iter().map(|s| s.from)));
         let read: Vec<usize> = self.steps.iter().flat_map(|s| s.args).chain(inputs).collect();
         for step in &mut self.steps {
             if let StepKind::Gather { reads, .. } = &mut step.kind {

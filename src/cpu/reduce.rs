@@ -3,7 +3,7 @@
 use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::elementwise::{ALONE, out_of_memory, share, weight};
-use super::fold::{Folder, SERIAL};
+use super::fold::{Folder, Inputs, SERIAL};
 use super::program::{Goal, Level, Order, Program, Tiles};
 use super::strided;
 use super::threads::threads;
@@ -184,9 +184,9 @@ impl Partial {
     }
 }
 
-type Folders = SmallVec<[Folder; 1]>;
+type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// The tile of outer indices that is block `b`.
     fn block(&self, b: usize) -> Tile {
         let c0 = b * self.each;
@@ -198,13 +198,13 @@ impl Job<'_> {
         if self.bound.program.order == Order::Cols { block.nc } else { 1 }
     }
 
-    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
+    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders<'a> {
         let width = self.width(block);
         // SAFETY: *room* ([`Program`]): the arena has each fold's state, and the frame is this task's alone.
         self.bound.program.passes[pass]
             .reductions
             .iter()
-            .map(|f| unsafe { Folder::new(f.spec, frame.slot(0), width, self.n) })
+            .map(|f| unsafe { Folder::new(&f.spec, frame.slot(0), width, self.n) })
             .collect()
     }
 
@@ -237,11 +237,15 @@ impl Job<'_> {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
-    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
+    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
-            let at = row * Folder::result_size(&f.spec);
-            // SAFETY: *room* ([`Program`]): the register holds a block's results.
-            unsafe { folder.write_results(frame.at[f.id].add(at)) };
+            // SAFETY: *room* ([`Program`]): each register holds a block's results.
+            unsafe {
+                folder.end();
+                for r in &f.results {
+                    folder.write(r.gives, frame.at[r.id].add(row * r.size));
+                }
+            }
         }
     }
 
@@ -274,7 +278,7 @@ impl Job<'_> {
         block: Tile,
         row: usize,
         part: Range<usize>,
-        folders: &mut Folders,
+        folders: &mut Folders<'_>,
     ) {
         let (bound, program) = (self.bound, self.bound.program);
         let pass = &program.passes[p];
@@ -295,8 +299,9 @@ impl Job<'_> {
                     strided::fill(s.size, bits, to, part.len().min(TILE));
                 }
             }
-            for folder in folders.iter_mut() {
-                folder.reset(part.len());
+            for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
+                let base = input.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row));
+                folder.reset(part.len(), base);
             }
             let mut i = part.start;
             while i < part.end {
@@ -306,8 +311,9 @@ impl Job<'_> {
                     false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
                 };
                 frame.run(bound, pass.steps.clone(), tile);
-                for (feed, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
-                    folder.feed(i, frame.at[feed.arg], count);
+                for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
+                    let data: Inputs = input.args.map(|a| frame.at[a] as *const u8);
+                    folder.feed(i, data, count);
                 }
                 if last {
                     for w in &program.writes {

@@ -2,7 +2,7 @@ use super::*;
 use crate::dtype::DType::{self, *};
 use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
 use crate::layout::{Strides, c_strides};
-use crate::ufunc::{Ufunc, all};
+use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, all};
 use folds::{lanes_of, tree};
 use plans::plan;
 use smallvec::smallvec;
@@ -228,10 +228,10 @@ fn softmax(outer: usize, n: usize, strides: &[isize]) -> Kernel {
         vec![load(0, F32, strides, 0)],
         vec![
             inner(Op::Load(0), F32),
-            value(Op::Reduce(Fold::of(row("maximum")), 0), F32),
+            value(Op::reduce(Fold::of(row("maximum")), 0, F32), F32),
             inner(call("subtract", &[0, 1]), F32),
             inner(call("exp", &[2]), F32),
-            value(Op::Reduce(Fold::of(row("add")), 3), F32),
+            value(Op::reduce(Fold::of(row("add")), 3, F32), F32),
             inner(call("divide", &[3, 4]), F32),
         ],
         vec![store(0, F32, strides, 5)],
@@ -268,7 +268,7 @@ fn empty() {
             &[outer],
             &[n],
             vec![load(0, F32, &[1, 1], 0)],
-            vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::of(row("add")), 0), F32)],
+            vec![inner(Op::Load(0), F32), value(Op::reduce(Fold::of(row("add")), 0, F32), F32)],
             vec![store(0, F32, &[1], 1)],
         )
     };
@@ -472,12 +472,12 @@ fn variance_keeps_bits_across_kinds() {
         vec![load(0, F16, &[n as isize, 1], 0)],
         vec![
             inner(Op::Load(0), F16),
-            value(Op::Reduce(Fold::of(row("add")), 0), F16),
+            value(Op::reduce(Fold::of(row("add")), 0, F16), F16),
             value(Op::Constant((1.0 / n as f32).to_bits() as u64), F16),
             value(call("multiply", &[1, 2]), F16),
             inner(call("subtract", &[0, 3]), F16),
             inner(call("square", &[4]), F16),
-            value(Op::Reduce(Fold::of(row("add")), 5), F16),
+            value(Op::reduce(Fold::of(row("add")), 5, F16), F16),
             value(call("sqrt", &[6]), F16),
             inner(call("divide", &[4, 7]), F16),
         ],

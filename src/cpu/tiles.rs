@@ -125,8 +125,8 @@ impl Frame {
         frame.at.clear();
         frame.at.resize(2 * program.values, std::ptr::null_mut());
         for pass in &program.passes {
-            for input in &pass.reductions {
-                frame.at[input.id] = frame.slot(input.slot);
+            for result in pass.reductions.iter().flat_map(|r| &r.results) {
+                frame.at[result.id] = frame.slot(result.slot);
             }
             for broadcast in &pass.broadcasts {
                 frame.at[broadcast.to] = frame.slot(broadcast.slot);

@@ -85,7 +85,7 @@ impl NodeOp {
             NodeOp::Cast => "astype",
             NodeOp::View(_) => "view",
             NodeOp::Reshape => "reshape",
-            NodeOp::Reduce(fold, _) => fold.name(),
+            NodeOp::Reduce(fold, _) => fold.name,
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",

@@ -1,7 +1,7 @@
 //! What a backend may rely on in a plan: checked once, when a plan is prepared, so that no backend checks it again. What
 //! depends on the buffers of a run is checked when they are bound.
 
-use super::{BufferRef, Kernel, KernelKind, Load, Op, Plan, Step, Store, Value, Window};
+use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, Plan, Reduction, Source, Step, Store, Value, Window};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
 
@@ -176,14 +176,35 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             ensure(args.len() == row.arity, || format!("value {n} gives {} {} operands", row.name, args.len()))
         }
         Op::Philox { word, .. } => ensure(*word < 4, || format!("value {n} is word {word} of four")),
-        Op::Reduce(_, a) => {
+        Op::Reduce(r) => {
             ensure(has_levels && !value.inner, || format!("value {n} reduces where nothing is to be reduced"))?;
-            ensure(k.values[*a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
-            let chained = k.kind != KernelKind::Row && follows_a_reduction(k, *a);
-            ensure(!chained, || format!("value {n} reduces what follows a reduction, outside a row kernel"))
+            reduction(k, n, r)
         }
         Op::Dot => ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product")),
         Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
+    }
+}
+
+/// A reduction, as value `n`: the levels of what it reads, and whether its fold has what it takes and gives.
+fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
+    for a in r.inputs() {
+        ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
+        let chained = k.kind != KernelKind::Row && follows_a_reduction(k, a);
+        ensure(!chained, || format!("value {n} reduces what follows a reduction, outside a row kernel"))?;
+    }
+    if let Some(base) = r.base() {
+        let counts = !k.values[base].inner && k.values[base].dtype == DType::I32;
+        ensure(counts, || format!("value {n} counts from value {base}, which is no position"))?;
+    }
+    let components = r.fold.state.len();
+    if let Source::States(states) = &r.source {
+        ensure(states.len() == components, || {
+            format!("value {n} reduces {} of {components} components", states.len())
+        })?;
+    }
+    match r.gives {
+        Gives::Result => Ok(()),
+        Gives::Component(c) => ensure(c < components, || format!("value {n} is component {c} of {components}")),
     }
 }
 

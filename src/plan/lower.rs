@@ -97,7 +97,7 @@ impl Draft {
             strides.truncate(space.outer);
         }
         l.draft.stores.push(Store { strides, offset, value, ..to });
-        let chained = |v: &Value| matches!(v.op, Op::Reduce(_, a) if l.reduced[a]);
+        let chained = |v: &Value| matches!(&v.op, Op::Reduce(r) if r.inputs().iter().any(|a| l.reduced[*a]));
         l.draft.kind = match space.matmul {
             Some(_) => KernelKind::Matmul,
             None if l.draft.inner.is_empty() => KernelKind::Elementwise,
@@ -405,9 +405,11 @@ impl Lowering<'_> {
         // if the space walks in another order than this reduction's own, fusing would change its bits: it gets a kernel
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
-        let fits = match fold.order(n.dtype) {
-            Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
-            Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.reduction_strides),
+        let element = p.arena.nodes[arg].dtype;
+        let same_lanes = fold.is_exact(element) || lanes == self.space.lanes;
+        let fits = match fold.order(element) {
+            Order::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
+            Order::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             Order::Any => true,
         };
         if !fits {
@@ -422,7 +424,7 @@ impl Lowering<'_> {
             v = self.broadcast_inward(v);
         }
         self.draft.computes.push(node);
-        Ok(self.push(Op::Reduce(fold, v), n.dtype, false, true))
+        Ok(self.push(Op::reduce(fold, v, element), n.dtype, false, true))
     }
 }
 

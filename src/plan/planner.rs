@@ -172,9 +172,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Stores nodes where a kernel would else be too large. A node lowers to three values at most (its own, a rounding for each
-    /// of two operands), hence `max_values / 3`. Two bindings are left for stores: a partial argmin has a value and a position.
+    /// of two operands), hence `max_values / 3`. Two bindings are left for stores, more where a fold's state has more components.
     fn limit_sizes(&mut self) {
-        let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
+        let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
+        let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
+        let (most_values, most_loads) =
+            (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(stores).max(1));
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::layout::IndexMode;
 use crate::plan::{self, Stored};
-use crate::ufunc::{Class, Extreme, Fold, Ufunc};
+use crate::ufunc::{Class, Extreme, Fold, Form, Ufunc};
 use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

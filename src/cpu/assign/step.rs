@@ -68,7 +68,7 @@ impl Assigner<'_> {
     }
 
     /// The registers of operands, as a level sees them; of fewer than three the first stands for the rest.
-    fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
+    pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]

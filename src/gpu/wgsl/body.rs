@@ -4,7 +4,7 @@ use super::text::{Text, line};
 use super::{ERROR_SLOTS, Form, Variant, access};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{Fold, IndexMode, Kernel, Op, Value};
+use crate::kernel::{IndexMode, Kernel, Op, Value};
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -184,13 +184,15 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     for v in &kernel.values {
         match &v.op {
             Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => taken[*a] = true,
+            Op::Cast(a) | Op::Round(a) => taken[*a] = true,
+            Op::Reduce(r) => r.inputs().iter().for_each(|a| taken[*a] = true),
             Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
         }
     }
     let computes = |v: &Value| match &v.op {
-        Op::Ufunc(row, _) | Op::Reduce(Fold { row, .. }, _) => v.dtype.is_float() && !row.properties.opaque,
+        Op::Ufunc(row, _) => v.dtype.is_float() && !row.properties.opaque,
+        Op::Reduce(r) => v.dtype.is_float() && !r.fold.is_opaque(),
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };

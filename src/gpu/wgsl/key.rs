@@ -1,7 +1,7 @@
 //! What identifies a kernel's text, without writing it: the first look-up of a pipeline.
 
 use super::Variant;
-use crate::kernel::{IndexMode, Kernel, KernelKind, Op};
+use crate::kernel::{Gives, IndexMode, Kernel, KernelKind, Op, Source};
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's text.
@@ -66,9 +66,17 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 k.extend_from_slice(&[head(9, *index), *word as u64]);
                 k.extend(slots.iter().map(|s| *s as u64));
             }
-            Op::Reduce(fold, a) => {
-                let code = if fold.gives_position() { 11 } else { 10 };
-                k.extend_from_slice(&[head(code, *a), fold.row.id() as u64]);
+            Op::Reduce(r) => {
+                let gives = match r.gives {
+                    Gives::Result => 0,
+                    Gives::Component(n) => 1 + n as u64,
+                };
+                let (code, args) = match &r.source {
+                    Source::Elements { x, base } => (10, SmallVec::from_iter([Some(*x), *base].into_iter().flatten())),
+                    Source::States(states) => (11, states.clone()),
+                };
+                k.extend_from_slice(&[head(code, args.len()), r.fold.id() as u64, gives << 8 | r.element as u64]);
+                k.extend(args.iter().map(|a| *a as u64));
             }
             Op::Dot => k.push(head(12, 0)),
         }

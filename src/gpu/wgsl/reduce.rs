@@ -15,7 +15,7 @@ impl Body<'_> {
                 Op::Ufunc(_, args) => args.iter().map(of).max().unwrap_or(0),
                 Op::Cast(a) | Op::Round(a) => of(a),
                 Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => of(index),
-                Op::Reduce(_, a) => of(a) + 1,
+                Op::Reduce(r) => r.inputs().iter().map(of).max().unwrap_or(0) + 1,
                 Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => 0,
             };
             levels.push(level);
@@ -55,7 +55,7 @@ impl Body<'_> {
             (false, _) => format!("row.v{v}"),
         });
         self.values(&mut out, "element", None, |v| values[v].inner && !is_load(kernel, v))?;
-        reductions.iter().for_each(|r| self.fold_in(&mut out, *r, "element.index", "step"));
+        reductions.iter().for_each(|r| self.fold_in(&mut out, r, "element.index", "step"));
         line!(out, "return folds;\n}}\n");
 
         line!(out, "fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {{\nvar row = before;");

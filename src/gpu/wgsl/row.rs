@@ -2,7 +2,7 @@
 
 use super::ROW;
 use super::body::{Body, Fallible};
-use super::fold::Reduction;
+use super::fold::Folding;
 use super::library::{block, instance};
 use super::place::Space;
 use super::text::{Text, line};
@@ -27,7 +27,7 @@ impl Body<'_> {
             let p = first[i];
             let mut need = |a: usize, p: usize| first[a] = first[a].min(p);
             match &values[i].op {
-                Op::Reduce(_, a) => need(*a, levels[i] - 1),
+                Op::Reduce(r) => r.inputs().iter().for_each(|a| need(*a, levels[i] - 1)),
                 _ if !values[i].inner => {}
                 op => operands(op).iter().for_each(|a| need(*a, p)),
             }
@@ -84,14 +84,14 @@ impl Body<'_> {
     }
 
     /// A pass that ends in reductions.
-    fn pass(&mut self, out: &mut Text, passes: &Passes, p: usize, reductions: &[Reduction]) -> Fallible<()> {
+    fn pass(&mut self, out: &mut Text, passes: &Passes, p: usize, reductions: &[Folding<'_>]) -> Fallible<()> {
         let pass = format!("_{p}");
         self.folds_struct(out, &pass, reductions);
         let has_places = self.find_element(out, passes, p);
         line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, index: u32, held: u32) -> Folds{pass} {{");
         line!(out, "var folds = before;");
         self.pass_values(out, passes, p, has_places)?;
-        reductions.iter().for_each(|r| self.fold_in(out, *r, "index", "held + 1u"));
+        reductions.iter().for_each(|r| self.fold_in(out, r, "index", "held + 1u"));
         line!(out, "return folds;\n}}\n");
 
         line!(out, "fn finish{pass}(before: Row, folds: Folds{pass}, lane: u32, place: u32) -> Row {{");
@@ -164,7 +164,8 @@ impl Body<'_> {
 fn operands(op: &Op) -> Vec<usize> {
     match op {
         Op::Ufunc(_, args) => args.to_vec(),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => vec![*a],
+        Op::Cast(a) | Op::Round(a) => vec![*a],
+        Op::Reduce(r) => r.inputs().to_vec(),
         Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => vec![*index],
         Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => Vec::new(),
     }

@@ -232,7 +232,7 @@ fn every_fold_is_valid() {
                 for lanes in [1, 32, 256] {
                     let mut k = kernel(kind);
                     let x = load(&mut k, dtype, true);
-                    let r = push(&mut k, Op::Reduce(Fold::of(row), x), dtype, false);
+                    let r = push(&mut k, Op::reduce(Fold::of(row), x, dtype), dtype, false);
                     store(&mut k, r);
                     check(&format!("{} {dtype}", row.name), &k, StoreMode::Atomic, lanes);
                 }
@@ -243,9 +243,8 @@ fn every_fold_is_valid() {
         for lanes in [1, 256] {
             let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
             let x = load(&mut k, dtype, true);
-            for row in [&ufunc::arithmetic::minimum, &ufunc::arithmetic::maximum] {
-                let fold = Fold::position_of(row);
-                let r = push(&mut k, Op::Reduce(fold, x), DType::I32, false);
+            for fold in [*ufunc::ARGMIN, *ufunc::ARGMAX] {
+                let r = push(&mut k, Op::reduce(fold, x, dtype), DType::I32, false);
                 store(&mut k, r);
             }
             check(&format!("arg {dtype}"), &k, StoreMode::Atomic, lanes);
@@ -276,7 +275,9 @@ fn other_operations_are_valid() {
                 let g = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode, node: 0 };
                 let g = push(&mut k, g, DType::F16, inner);
                 let v = match inner {
-                    true => push(&mut k, Op::Reduce(Fold::of(&ufunc::arithmetic::add), g), DType::F32, false),
+                    true => {
+                        push(&mut k, Op::reduce(Fold::of(&ufunc::arithmetic::add), g, DType::F32), DType::F32, false)
+                    }
                     false => g,
                 };
                 store(&mut k, v);

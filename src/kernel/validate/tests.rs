@@ -72,8 +72,10 @@ fn sound() -> Plan {
     take.stores = vec![store(Out(0), &[1], 1)];
     let mut sum = kernel(KernelKind::Reduce(Lanes::Inner), &[4], &[8]);
     sum.loads = vec![load(Temp(0), &[8, 1])];
-    sum.values =
-        vec![value(Op::Load(0), DType::F32, true), value(Op::Reduce(Fold::of(&arithmetic::add), 0), DType::F32, false)];
+    sum.values = vec![
+        value(Op::Load(0), DType::F32, true),
+        value(Op::reduce(Fold::of(&arithmetic::add), 0, DType::F32), DType::F32, false),
+    ];
     sum.stores = vec![store(Out(1), &[1], 1)];
     let mut product = kernel(KernelKind::Matmul, &[4, 4], &[8]);
     product.loads = vec![load(Temp(0), &[8, 0, 1]), load(Temp(0), &[0, 8, 1])];
@@ -132,7 +134,7 @@ fn a_broken_plan_is_refused_with_its_node() {
         (|k| k[CHAIN].values[3].op = Op::Philox { index: 0, word: 0, slots: [0, 1, 2] }, "reads scalar 2"),
         (|k| k[CHAIN].values[3].op = Op::Philox { index: 0, word: 4, slots: [0; 3] }, "word 4 of four"),
         (|k| k[CHAIN].values[3].op = Op::Dot, "value 3 is a product"),
-        (|k| k[CHAIN].values[3].op = Op::Reduce(Fold::of(&arithmetic::add), 0), "nothing is to be reduced"),
+        (|k| k[CHAIN].values[3].op = Op::reduce(Fold::of(&arithmetic::add), 0, DType::F32), "nothing is to be reduced"),
         (|k| k[CHAIN].values[1].inner = true, "a kernel that has none"),
         (|k| k[CHAIN].loads[0].buffer = Input(2), "load 0 of in2, which is not there"),
         (|k| k[CHAIN].loads[0].buffer = Temp(1), "load 0 of temp1, which is not there"),
@@ -165,7 +167,7 @@ fn a_broken_plan_is_refused_with_its_node() {
         (
             |k| {
                 k[SUM].values.push(value(Op::Cast(1), DType::F32, true));
-                k[SUM].values.push(value(Op::Reduce(Fold::of(&arithmetic::add), 2), DType::F32, false));
+                k[SUM].values.push(value(Op::reduce(Fold::of(&arithmetic::add), 2, DType::F32), DType::F32, false));
             },
             "outside a row kernel",
         ),
