@@ -15,7 +15,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
             Compute::F64 if !caps.float64 => "SHADER_F64",
             Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
                 if let NodeOp::Ufunc(row) = n.op
-                    && caps.gpu
+                    && caps.wgsl
                     && !row.on_gpu(operand_compute(arena, n))
                 {
                     let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);

@@ -7,7 +7,7 @@ use super::product;
 use super::split::split;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Shape, Strides};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -26,6 +26,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         values: draft.values,
         stores: draft.stores,
         windows: vec![],
+        schedule: Schedule::default(),
         continues: false,
         name: draft.name,
         node: p.arena.nodes[draft.node].number as usize,
@@ -34,7 +35,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         collapse(&mut kernel);
         windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
         return Ok(match kernel.kind {
-            KernelKind::Matmul if !p.caps.gpu => product::passes(kernel, &mut |bytes| p.temp(bytes)),
+            KernelKind::Matmul if !p.caps.fuses_product => product::passes(kernel, &mut |bytes| p.temp(bytes)),
             _ => vec![kernel],
         });
     }

@@ -191,7 +191,7 @@ impl Assigner<'_> {
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
-        for store in &kernel.stores {
+        for (n, store) in kernel.stores.iter().enumerate() {
             let (v, inner) = (self.alias_of(store.value), kernel.values[store.value].inner);
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
@@ -199,10 +199,7 @@ impl Assigner<'_> {
             // a step may write the result itself only if no load reads the same memory: loops assume no overlap
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
-            let stream = narrow.is_none()
-                && dense
-                && self.program.order == Order::Flat
-                && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
+            let stream = kernel.schedule.writes.get(n) == Some(&WriteClass::Streamed);
             let mut direct = false;
             if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
                 // and only in the last stage or pass: a later one reads what an earlier one has in registers

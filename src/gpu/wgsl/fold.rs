@@ -59,15 +59,15 @@ impl Body<'_> {
 
     /// The functions of each fold that `reductions` need, once each, and the memory that lanes exchange results in.
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Reduction]) -> Fallible<()> {
-        let many_lanes = self.variant.lanes > 1;
+        let many_lanes = self.variant.groups.lanes > 1;
         let (mut done, mut shared): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for r in reductions {
             let (suffix, held) = (self.suffix(*r), self.held_type(*r));
-            shared.push(format!("var<workgroup> shared_{held}: array<{held}, 256>;"));
+            shared.push(format!("var<workgroup> shared_{held}: array<{held}, WORKGROUP>;"));
             let (local, tree) = match r.fold.gives {
                 Gives::Value => (if self.cascades(*r) { "cascade" } else { "plain" }, "tree"),
                 Gives::Position => {
-                    shared.push("var<workgroup> shared_positions: array<u32, 256>;".to_string());
+                    shared.push("var<workgroup> shared_positions: array<u32, WORKGROUP>;".to_string());
                     ("position", "position_tree")
                 }
             };
@@ -86,7 +86,7 @@ impl Body<'_> {
             done.push(suffix);
         }
         if self.form.checks {
-            shared.push("var<workgroup> shared_checks: array<u32, 256>;".to_string());
+            shared.push("var<workgroup> shared_checks: array<u32, WORKGROUP>;".to_string());
             if many_lanes {
                 out.append(block(FOLD, "checks"));
                 out.append("\n");
@@ -159,7 +159,7 @@ impl Body<'_> {
 
     /// Sets the result of each reduction in `row`.
     pub fn fold_lanes(&self, out: &mut Text, reductions: &[Reduction]) {
-        let lanes = self.variant.lanes > 1;
+        let lanes = self.variant.groups.lanes > 1;
         for r in reductions {
             let (suffix, v) = (self.suffix(*r), r.value);
             let result = match (r.fold.gives, lanes) {
@@ -181,7 +181,7 @@ impl Body<'_> {
 
     /// Makes the checks of a row's indices known to all its lanes.
     pub fn agree(&self, out: &mut Text) {
-        if self.form.checks && self.variant.lanes > 1 {
+        if self.form.checks && self.variant.groups.lanes > 1 {
             line!(out, "agree_on_indices(lane, place);");
         }
     }
