@@ -51,7 +51,9 @@ pub fn named_caps(name: &str) -> Option<Caps> {
             max_buffer: 256 << 20,
             max_bindings: 6,
             workgroup: 256,
-            workgroup_memory: 16 << 10,
+            // a card of DX12, which keeps 32 bytes of 16 KiB for itself
+            workgroup_memory: 16_352,
+            subgroup: [4, 128],
             ..card(name)
         }),
         _ => None,
