@@ -11,15 +11,19 @@
 //! which values are written where.
 
 mod plan;
+mod schedule;
 mod store;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use schedule::{
+    AccessClass, Axes, Checks, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
+};
 pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
-pub use crate::caps::Caps;
 pub(crate) use crate::caps::NumberedCaps;
+pub use crate::caps::{Caps, Cooperative};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
@@ -219,6 +223,24 @@ impl Op {
         }
     }
 
+    /// Whether its result is known only when a pass over the whole inner space has ended.
+    pub fn ends_pass(&self) -> bool {
+        match self {
+            Op::Reduce(..) => true,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Dot => false,
+        }
+    }
+
     /// How many of the plan's run-time scalars there must be for this operation.
     pub fn scalars(&self) -> usize {
         match self {
@@ -296,6 +318,8 @@ pub(crate) struct Kernel {
     pub stores: Vec<Store>,
     /// Together they cover `outer`: one, but where an operand spans more than a binding.
     pub windows: Vec<Window>,
+    /// How it uses the hardware: the last thing that the planner decides.
+    pub schedule: Schedule,
     /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
     pub continues: bool,
     /// The operation that the kernel ends in, for errors.
@@ -471,6 +495,6 @@ impl fmt::Display for Kernel {
                 None => writeln!(f)?,
             }
         }
-        Ok(())
+        schedule::print(self, f)
     }
 }

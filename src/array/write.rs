@@ -126,8 +126,7 @@ impl Array {
             Ok(PlannedWrite::of(planned))
         };
         let mut planned = plan_of(&value)?;
-        // a GPU tells only after the run that an index was out of range
-        if if device.is_gpu() { planned.plan.checks } else { planned.plan.checks_after_write } {
+        if planned.plan.may_fail_half_done {
             // compute the value in memory of its own, so that it fails before the target is touched
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;

@@ -1,7 +1,6 @@
 //! What the function of a routine is given: its operands, results and scratch as slices, and how it shares work.
 
 use super::bind::Run;
-use super::elementwise::ALONE;
 use super::threads::threads;
 use crate::dtype::Element;
 use crate::error::Result;
@@ -81,6 +80,9 @@ impl<'a> Operands<'a> {
         f(result, scratch)
     }
 }
+
+/// Bytes of a routine's work up to which one thread does it: they take some 10 µs, about what it costs to wake another.
+const ALONE: usize = 128 << 10;
 
 /// Calls `f` for each chunk of `length` elements, with its number; in the caller's pool where the work is worth it.
 /// Gives what `f` gives for the first chunk for which that is something.

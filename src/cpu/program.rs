@@ -5,7 +5,7 @@ use super::fold::FoldSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{BufferRef, Combine, Gives, IndexMode, Kernel};
+use crate::kernel::{BufferRef, Combine, Gives, IndexMode, Kernel, Passes};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -54,11 +54,13 @@ pub(super) enum Goal {
 
 /// What a program depends on beside its kernel.
 #[derive(Clone, Copy)]
-pub(super) struct Tiles<'a> {
+pub(super) struct Request<'a> {
     pub order: Order,
     pub outer: Level,
     pub inner: Level,
     pub goal: Goal,
+    /// The passes over the inner space that the planner has made for the goal; none without an inner space.
+    pub passes: Option<&'a Passes>,
     /// For each input of the plan, whether it is the memory that the plan's first output is written to.
     pub aliased: &'a [bool],
 }
@@ -255,15 +257,15 @@ pub(super) struct Program {
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
-    pub fn new(kernel: &Kernel, tiles: &Tiles<'_>) -> Program {
+    pub fn new(kernel: &Kernel, wanted: &Request<'_>) -> Program {
         Program {
             name: kernel.name,
             values: kernel.values.len(),
             scalars: kernel.values.iter().map(|v| v.op.scalars()).max().unwrap_or(0),
-            order: tiles.order,
-            goal: tiles.goal,
-            outer: tiles.outer,
-            inner: tiles.inner,
+            order: wanted.order,
+            goal: wanted.goal,
+            outer: wanted.outer,
+            inner: wanted.inner,
             places: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),

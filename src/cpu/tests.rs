@@ -1,6 +1,6 @@
 use super::*;
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Strides, c_strides};
 use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, all};
 use folds::{lanes_of, tree};
@@ -52,6 +52,7 @@ fn kernel(
         values,
         stores,
         windows: vec![Window { start: smallvec![0; outer.len()], shape: outer.into() }],
+        schedule: Schedule::default(),
         continues: false,
         name: "test",
         node: 0,

@@ -11,9 +11,6 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-/// Elements of a tile: 8 KiB of f32, so that three or four registers of them stay in L1.
-pub(super) const TILE: usize = 2048;
-
 /// How many rows ahead a gather prefetches: about the time that main memory takes, at some 10 ns a row.
 const AHEAD: usize = 8;
 

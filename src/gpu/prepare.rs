@@ -39,14 +39,15 @@ fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
 }
 
-/// The number of workgroups of a window. A workgroup has 256 invocations.
+/// The number of workgroups of a window.
 fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
+    let groups = &variant.groups;
     match kernel.kind {
-        KernelKind::Elementwise => count.div_ceil(256 * variant.elements_per_invocation() as usize),
-        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
+        KernelKind::Elementwise => count.div_ceil((groups.size * variant.elements_per_invocation()) as usize),
+        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
         KernelKind::Matmul => {
             let (m, n) = matrix(&window.shape);
-            let side = 64 * variant.tiles as usize;
+            let side = 64 * groups.tiles as usize;
             count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
         }
     }
@@ -135,13 +136,8 @@ impl Preparer<'_> {
             bindings.iter().map(|b| Slot { words: b.words, access: b.access }).collect();
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
         let first = |o: &Operand| o.offset + o.shift(self.buffers);
-        let stores: SmallVec<[(&[isize], i64); 2]> = kernel
-            .stores
-            .iter()
-            .zip(&operands[kernel.loads.len()..])
-            .map(|(s, o)| (&s.strides[..], first(o)))
-            .collect();
-        let variant = classify(kernel, form, window, &stores, &slots, &mut kinds)?;
+        let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
+        let variant = classify(kernel, form, window, &offsets, &slots, &mut kinds)?;
         let text = || {
             wgsl::generate(kernel, form, &variant)
                 .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))

@@ -1,6 +1,8 @@
 //! What a backend may rely on in a plan: checked once, when a plan is prepared, so that no backend checks it again. What
 //! depends on the buffers of a run is checked when they are bound.
 
+mod schedule;
+
 use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, Plan, Reduction, Source, Step, Store, Value, Window};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
@@ -56,7 +58,7 @@ fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Ch
             written[t] = true;
         }
     }
-    Ok(())
+    if kernel.outer_size() > 0 { schedule::schedule(kernel) } else { Ok(()) }
 }
 
 /// What a routine or a clear reads and writes: buffers that are there, and temporaries that were written.

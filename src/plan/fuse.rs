@@ -10,6 +10,7 @@ use super::join::join;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::price::{check_types, cost};
+use super::schedule::schedule;
 use super::shape;
 use super::space::Space;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +69,8 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     if target.is_none() {
         steps = join(&planner, steps);
     }
-    let (plan, in_place) = planner.finish(steps, &bytes, outputs)?;
+    let (mut plan, in_place) = planner.finish(steps, &bytes, outputs)?;
+    schedule(&mut plan, caps)?;
     Ok((plan, in_place, planner.work.get()))
 }
 

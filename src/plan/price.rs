@@ -11,7 +11,7 @@ use std::panic::Location;
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
         if let NodeOp::Scatter { combine: Combine::Min | Combine::Max, .. } = n.op
-            && caps.gpu
+            && caps.wgsl
             && n.dtype.size() == 8
         {
             return Err(lacks(caps, n.op.name(), n.dtype, "atomic minima and maxima of 64 bits", n.location));
@@ -21,7 +21,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
             Compute::F64 if !caps.float64 => "SHADER_F64",
             Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
                 if let NodeOp::Ufunc(row) = n.op
-                    && caps.gpu
+                    && caps.wgsl
                     && !row.on_gpu(operand_compute(arena, n))
                 {
                     let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
@@ -52,7 +52,7 @@ fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
         }
     }
     let written = || fold.functions(element).iter().all(|(row, compute)| row.on_gpu(*compute));
-    (caps.gpu && !written()).then_some("a WGSL function for this type")
+    (caps.wgsl && !written()).then_some("a WGSL function for this type")
 }
 
 fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Location<'static>) -> Error {

@@ -2,7 +2,7 @@
 //! order are copied first, and an epilogue is a kernel of its own.
 
 use crate::dtype::{Compute, DType};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
@@ -147,6 +147,7 @@ fn copied(
             Value { op: Op::Cast(0), dtype: wanted, inner: false },
         ],
         stores: vec![store(buffer, wanted, to, 1)],
+        schedule: Schedule::default(),
         continues: false,
         name: kernel.name,
         node: kernel.node,

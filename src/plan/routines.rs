@@ -74,7 +74,7 @@ impl Planner<'_> {
             let results = call.results.to_vec();
             let windows = |pass: Pass| -> Result<RoutinePass, Fault> {
                 let windows = self.pass_windows(&pass, [&operands, &results], &scratch)?;
-                Ok(RoutinePass { pass, windows })
+                Ok(RoutinePass { pass, windows, group: self.caps.group() as u32 })
             };
             let passes = needs.passes.into_iter().map(windows).collect::<Result<Vec<_>, Fault>>().map_err(fail)?;
             let (params, node) = (params.clone(), n.number as usize);

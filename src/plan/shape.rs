@@ -8,7 +8,7 @@ use super::product;
 use super::split::split;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Shape, Strides};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -27,6 +27,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         values: draft.values,
         stores: draft.stores,
         windows: vec![],
+        schedule: Schedule::default(),
         continues: false,
         name: draft.name,
         node: p.arena.nodes[draft.node].number as usize,
@@ -41,7 +42,9 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
             windows(p, k, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
         }
         return Ok(match kernels.pop() {
-            Some(k) if k.kind == KernelKind::Matmul && !p.caps.gpu => product::passes(k, &mut |bytes| p.temp(bytes)),
+            Some(k) if k.kind == KernelKind::Matmul && !p.caps.fuses_product => {
+                product::passes(k, &mut |bytes| p.temp(bytes))
+            }
             last => {
                 kernels.extend(last);
                 kernels

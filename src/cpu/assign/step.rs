@@ -198,7 +198,7 @@ impl Assigner<'_> {
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
-        for store in &kernel.stores {
+        for (n, store) in kernel.stores.iter().enumerate() {
             let (v, inner) = (self.alias_of(store.value), kernel.values[store.value].inner);
             let reach = if kernel.outer_size() == 0 { 0 } else { store.reach() };
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
@@ -208,11 +208,7 @@ impl Assigner<'_> {
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let plain = store.is_plain();
-            let stream = narrow.is_none()
-                && dense
-                && plain
-                && self.program.order == Order::Flat
-                && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
+            let stream = kernel.schedule.writes.get(n) == Some(&WriteClass::Streamed);
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {

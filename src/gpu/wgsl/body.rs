@@ -4,7 +4,7 @@ use super::text::{Text, line};
 use super::{ERROR_SLOTS, Form, Variant, access};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{IndexMode, Kernel, Op, Value};
+use crate::kernel::{IndexMode, Kernel, Op, Passes, Value};
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
     pub form: &'a Form,
     pub variant: &'a Variant,
+    /// The passes over the inner space; of a kernel without one there are none.
+    pub passes: &'a Passes,
     /// The name of each column of the table of axes: `in0`, `out0`, `index3`. That of an index of 64 bits has two
     /// columns, the second of which has no name.
     pub columns: Vec<String>,
@@ -36,7 +38,9 @@ impl<'a> Body<'a> {
             columns[*column] = format!("index{v}");
         }
         let names = (0..kernel.values.len()).map(|v| format!("v{v}")).collect();
-        Body { kernel, form, variant, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
+        static NONE: Passes = Passes { after: Vec::new(), list: Vec::new() };
+        let passes = kernel.schedule.passes.as_deref().unwrap_or(&NONE);
+        Body { kernel, form, variant, passes, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
     }
 
     /// Says what each value is called from here on.

@@ -9,9 +9,10 @@ impl Body<'_> {
     /// All that the file calls.
     pub fn elementwise(&mut self) -> Fallible<String> {
         let mut out = Text::default();
-        let distance = if self.variant.run > 1 { 1 } else { 256 };
+        let groups = self.variant.groups;
+        let distance = if self.variant.run > 1 { 1 } else { groups.size };
         line!(out, "const RUN = {}u;", self.variant.run);
-        if self.variant.in_flight > 1 {
+        if groups.in_flight > 1 {
             line!(out, "const DISTANCE = {distance}u;");
         }
         line!(out, "");

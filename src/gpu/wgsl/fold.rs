@@ -107,17 +107,17 @@ impl<'a> Body<'a> {
 
     /// The functions of each fold that `reductions` need, once each, and the memory that lanes exchange results in.
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
-        let many_lanes = self.variant.lanes > 1;
+        let many_lanes = self.variant.groups.lanes > 1;
         let (mut done, mut shared): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for f in reductions {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));
-            shared.push(format!("var<workgroup> shared_{held}: array<{held}, 256>;"));
+            shared.push(format!("var<workgroup> shared_{held}: array<{held}, WORKGROUP>;"));
             let (local, tree) = match f.written() {
                 Written::Function(_) | Written::Formulas => {
                     (if self.cascades(*f) { "cascade" } else { "plain" }, "tree")
                 }
                 Written::Best(_) => {
-                    shared.push("var<workgroup> shared_positions: array<u32, 256>;".to_string());
+                    shared.push("var<workgroup> shared_positions: array<u32, WORKGROUP>;".to_string());
                     ("position", "position_tree")
                 }
             };
@@ -138,7 +138,7 @@ impl<'a> Body<'a> {
             done.push(suffix);
         }
         if self.form.checks {
-            shared.push("var<workgroup> shared_checks: array<u32, 256>;".to_string());
+            shared.push("var<workgroup> shared_checks: array<u32, WORKGROUP>;".to_string());
             if many_lanes {
                 out.append(block(FOLD, "checks"));
                 out.append("\n");
@@ -305,7 +305,7 @@ impl<'a> Body<'a> {
 
     /// Sets the result of each reduction in `row`.
     pub fn fold_lanes(&self, out: &mut Text, reductions: &[Folding<'a>]) {
-        let lanes = self.variant.lanes > 1;
+        let lanes = self.variant.groups.lanes > 1;
         for f in reductions {
             let (suffix, v) = (self.suffix(*f), f.value);
             let total = match lanes {
@@ -342,7 +342,7 @@ impl<'a> Body<'a> {
 
     /// Makes the checks of a row's indices known to all its lanes.
     pub fn agree(&self, out: &mut Text) {
-        if self.form.checks && self.variant.lanes > 1 {
+        if self.form.checks && self.variant.groups.lanes > 1 {
             line!(out, "agree_on_indices(lane, place);");
         }
     }

@@ -1,7 +1,7 @@
 //! What identifies a kernel's text, without writing it: the first look-up of a pipeline.
 
 use super::Variant;
-use crate::kernel::{Gives, IndexMode, Kernel, KernelKind, Op, Source};
+use crate::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source};
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's text.
@@ -24,9 +24,11 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    let [outer, inner] = variant.axes.map(|a| a as u32);
-    let per_invocation = variant.run << 10 | variant.in_flight << 7 | variant.tiles << 4 | outer << 2 | inner;
-    let sizes = [variant.lanes, variant.held, per_invocation, variant.params];
+    let Groups { size, lanes, held, in_flight, tiles, axes } = variant.groups;
+    let [outer, inner] = axes.map(|a| a as u32);
+    let per_invocation = variant.run << 10 | in_flight << 7 | tiles << 4 | outer << 2 | inner;
+    let sizes = [lanes, held, per_invocation, variant.params];
+    k.push(size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
     for s in &variant.slots {

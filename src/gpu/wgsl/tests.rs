@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, Chosen, Combine, IndexMode, Lanes, Load, Scattered, Store, Value};
+use crate::kernel::{
+    Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Scattered, Schedule, Store, Value,
+};
 use crate::ufunc;
 use crate::ufunc::Fold;
 use smallvec::smallvec;
@@ -28,6 +30,7 @@ fn kernel(kind: KernelKind) -> Kernel {
         values: Vec::new(),
         stores: Vec::new(),
         windows: Vec::new(),
+        schedule: Schedule::default(),
         continues: false,
         name: "test",
         node: 0,
@@ -74,27 +77,30 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         slots,
         loads,
         stores,
-        lanes,
-        held: 4,
+        groups: Groups { size: 256, lanes, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
         run: if how == StoreMode::Owned { 4 } else { 1 },
-        in_flight: 1,
-        tiles: 1,
-        axes: [Axes::Any; 2],
         params: form.params(4).unwrap(),
     }
 }
 
 fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
+    let mut k = k.clone();
+    crate::plan::schedule_nest(&mut k, &Caps::card("card")).unwrap();
+    let k = &k;
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     validate(name, &generate(k, &form, &variant).unwrap());
     match k.kind {
-        KernelKind::Elementwise | KernelKind::Reduce(_) => variant.in_flight = 4,
-        KernelKind::Matmul => variant.tiles = 2,
+        KernelKind::Elementwise | KernelKind::Reduce(_) => variant.groups.in_flight = 4,
+        KernelKind::Matmul => variant.groups.tiles = 2,
         KernelKind::Row => {}
     }
-    variant.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
-    validate(name, &generate(k, &form, &variant).unwrap());
+    // a device with small workgroups, which no product runs on
+    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) };
+    variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
+    let text = generate(k, &form, &variant).unwrap();
+    validate(name, &text);
+    assert!(text.contains(&format!("const WORKGROUP = {}u;", variant.groups.size)), "{text}");
 }
 
 /// A dtype that computes in each type.
