@@ -10,6 +10,7 @@
 //! | `bind.rs` | a run's pointers, checked |
 //! | `tiles.rs`, `gather.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
+//! | `scan.rs` | scans: one tree for all |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 //! | `routines.rs` | the list of routines; `operands.rs` what each is given; a file for each: `bincount.rs` |
@@ -31,6 +32,7 @@ mod program;
 mod reduce;
 mod routines;
 mod row;
+mod scan;
 mod strided;
 mod threads;
 mod tiles;

@@ -7,13 +7,15 @@
 //! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed, row-major. For each index it
 //! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner
 //! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`); a [`Op::Reduce`] or a
-//! [`Op::Dot`] leads from inner to outer, and an outer value used at the inner level is broadcast. `stores` say
-//! which values are written where.
+//! [`Op::Dot`] leads from inner to outer, a [`Op::Scan`] from inner to inner, and an outer value used at the inner level
+//! is broadcast. `stores` say which values are written where.
 
 mod plan;
+mod scan;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
@@ -84,6 +86,9 @@ pub(crate) enum Op {
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// A reduction of an inner value along `inner`.
     Reduce(Fold, usize),
+    /// For each index of `inner`, an inner value's elements up to there combined, by the tree of `kernel/scan.rs`. Of a value
+    /// at the outer level: all elements, combined by the same tree.
+    Scan(Fold, usize),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
 }
@@ -94,7 +99,7 @@ impl Op {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
+            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => SmallVec::from_slice(&[*a]),
             Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
         }
     }
@@ -104,7 +109,7 @@ impl Op {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number(*a),
+            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => *a = number(*a),
             Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number(*index),
         }
     }
@@ -122,6 +127,7 @@ impl Op {
             | Op::Round(_)
             | Op::Gather { .. }
             | Op::Reduce(..)
+            | Op::Scan(..)
             | Op::Dot => 0,
         }
     }
@@ -151,7 +157,7 @@ pub(crate) enum KernelKind {
     Elementwise,
     /// Reductions of inner values, none of which depends on another; stores at the outer level only.
     Reduce(Lanes),
-    /// Reductions that depend on one another, or stores at the inner level: a row (all of `inner`) is held at once.
+    /// Reductions that depend on one another, scans, or stores at the inner level: a row (all of `inner`) is held at once.
     Row,
     /// `values[0]` is [`Op::Dot`]; `outer` ends in m, n and `inner` is k; `loads[0]` has stride 0 along n,
     /// `loads[1]` along m. The rest is an epilogue at the outer level.
@@ -200,7 +206,7 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Dot => 1,
+            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Scan(..) | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -219,6 +225,11 @@ impl Kernel {
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
         self.inner_size() > 0 || self.values.iter().any(outer)
+    }
+
+    /// Whether it combines the elements of a row up to each.
+    pub fn scans(&self) -> bool {
+        self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
     /// Whether it can meet an index out of range.
@@ -313,6 +324,7 @@ impl fmt::Display for Kernel {
                 }
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),
+                Op::Scan(fold, a) => format!("scan {}(v{a})", fold.name()),
                 Op::Dot => "dot(load 0, load 1)".to_string(),
             };
             let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };

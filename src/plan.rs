@@ -2,7 +2,7 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `scan.rs` cuts long scans; `product.rs` has the passes of a product;
 //! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs` the
 //! steps of a routine; `buffers.rs` gives temporaries their buffers. Plans are cached by their whole key.
 
@@ -17,6 +17,7 @@ mod planner;
 mod price;
 mod product;
 mod routines;
+mod scan;
 mod shape;
 mod space;
 mod split;

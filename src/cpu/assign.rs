@@ -11,8 +11,9 @@ use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
     Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Step, StepKind,
-    StridedOperand, Tiles, Write, internal,
+    StridedOperand, Tiles, Total, Write, internal,
 };
+use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,7 +77,7 @@ impl Assigner<'_> {
             for a in value.op.operands() {
                 phase = phase.max(self.phase[a]);
             }
-            if let Op::Reduce(..) = value.op {
+            if self.reduces(v).is_some() {
                 phase += 1;
             }
             self.phase.push(phase);
@@ -113,7 +114,7 @@ impl Assigner<'_> {
         let values = &self.kernel.values;
         for v in (0..values.len()).rev() {
             if set >> v & 1 == 1 && leaves >> v & 1 == 0 && values[v].inner == inner && self.alias_of(v) == v {
-                if let Op::Reduce(..) = values[v].op {
+                if self.reduces(v).is_some() {
                     continue;
                 }
                 for a in values[v].op.operands() {
@@ -132,11 +133,11 @@ impl Assigner<'_> {
         for p in 0..passes {
             let mut roots = if p + 1 == passes { inner_sinks } else { 0 };
             for v in 0..values.len() {
-                if let Op::Reduce(_, a) = &values[v].op
+                if let Some(a) = self.reduces(v)
                     && needed >> v & 1 == 1
                     && self.phase[v] as usize == p + 1
                 {
-                    roots |= 1 << self.alias_of(*a);
+                    roots |= 1 << self.alias_of(a);
                 }
             }
             let set = self.below(roots, true, made);
@@ -200,7 +201,7 @@ impl Assigner<'_> {
                 let due = needed >> v & 1 == 1 && !values[v].inner && (self.phase[v] as usize == p || p == passes);
                 if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
-                    if matches!(values[v].op, Op::Reduce(..)) {
+                    if self.reduces(v).is_some() {
                         continue;
                     }
                     self.step(v, false, None)?;
@@ -276,6 +277,10 @@ impl Assigner<'_> {
                 let slot = self.arena.lasting(self.program.outer.size() * size);
                 pass.reductions.push(ReductionInput { arg, id: v, slot, spec });
             }
+            if let (Op::Scan(_, a), false) = (&values[v].op, values[v].inner) {
+                // the step of a total is the last one of its pass
+                last[self.alias_of(*a)] = u8::MAX;
+            }
         }
         for v in 0..values.len() {
             if sinks >> v & 1 == 1 {
@@ -323,6 +328,15 @@ impl Assigner<'_> {
             }
             self.release(v, &last);
         }
+        for v in 0..values.len() {
+            if let Op::Scan(fold, a) = &values[v].op
+                && !values[v].inner
+                && needed >> v & 1 == 1
+                && self.phase[v] as usize == p + 1
+            {
+                pass.totals.push(self.total(v, fold, *a)?);
+            }
+        }
         pass.steps = from..self.program.steps.len();
         self.arena.end_pass();
         self.program.passes.push(pass);
@@ -337,6 +351,26 @@ impl Assigner<'_> {
         };
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
+    }
+
+    /// The inner value that a value of the outer level is made of: by a reduction, or as a scan's total.
+    fn reduces(&self, v: usize) -> Option<usize> {
+        match self.kernel.values[v].op {
+            Op::Reduce(_, a) => Some(a),
+            Op::Scan(_, a) if !self.kernel.values[v].inner => Some(a),
+            _ => None,
+        }
+    }
+
+    /// The number of a scan in the program.
+    fn scan(&mut self, fold: &Fold, compute: Compute) -> Result<usize> {
+        let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
+        let Some(mut spec) = ScanSpec::new(fold, compute, self.kernel.inner_size(), width) else {
+            return Err(internal(self.kernel.name, format!("no scan {} of {}", fold.name(), compute.name())));
+        };
+        spec.at = self.arena.lasting(spec.bytes());
+        self.program.scans.push(spec);
+        Ok(self.program.scans.len() - 1)
     }
 
     /// The number under which a frame has a value's pointer for a level: an outer value has a second one for the inner level.

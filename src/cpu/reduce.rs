@@ -9,7 +9,7 @@ use super::strided;
 use super::threads::threads;
 use super::tiles::{Frame, Frames, TILE, Tile};
 use crate::error::Result;
-use crate::kernel::{Kernel, KernelKind, Lanes};
+use crate::kernel::{Kernel, KernelKind, Lanes, SCAN_BLOCK};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -94,6 +94,8 @@ impl Reduce {
                     9..=31 => 16 * SERIAL,
                     _ => TILE / each,
                 };
+                // tiles of a scan begin at its blocks
+                let rows = if kernel.scans() { SCAN_BLOCK } else { rows };
                 let rows = rows.clamp(1, n.max(1));
                 (each, Level { rows, cols: each, fixed: outer.is_multiple_of(each) })
             }
@@ -114,6 +116,7 @@ impl Reduce {
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
         if let Some(unit) = unit
             && program.passes.len() == 1
+            && program.scans.is_empty()
             && program.writes.iter().all(|w| !w.inner)
             && blocks < 4 * threads
             && threads > 1
@@ -317,6 +320,15 @@ impl Job<'_> {
                     }
                 }
                 i += count;
+                if i == part.end {
+                    for total in &pass.totals {
+                        // the last row of the last tile
+                        let (width, to) = if cols { (block.nc, 0) } else { (1, row) };
+                        let from = frame.at[total.from].add((count - 1) * width * total.size);
+                        let to = frame.at[total.id].add(to * total.size);
+                        std::ptr::copy_nonoverlapping(from, to, width * total.size);
+                    }
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use super::wgsl::{self, Access, Axes, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, SCAN_RUN, Window};
 use smallvec::SmallVec;
 
 /// Indices from which a kernel is large: it has several loads under way in each invocation, and a text of its own for
@@ -43,6 +43,10 @@ pub(super) fn classify(
     };
     let n = kernel.loads.len();
     let (stores, mut run) = store_modes(kernel, form, window, targets, &slots[n..], kinds);
+    // a run of a scan is one lane's
+    if kernel.scans() {
+        run = SCAN_RUN as u32;
+    }
     let indices = window.shape.iter().product::<usize>().saturating_mul(inner);
     let is_large = indices >= LARGE;
     // a large kernel waits for memory: several loads at once. A long one would only become longer

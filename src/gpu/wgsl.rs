@@ -14,6 +14,7 @@ mod place;
 mod reduce;
 mod routine;
 mod row;
+mod scan;
 mod text;
 
 pub(crate) use access::{packing, words};
@@ -188,6 +189,7 @@ impl Form {
 
 const FRAME: &str = include_str!("../../shaders/lib/frame.wgsl");
 const FOLD: &str = include_str!("../../shaders/lib/fold.wgsl");
+const SCAN: &str = include_str!("../../shaders/lib/scan.wgsl");
 const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../shaders/row.wgsl");

@@ -83,6 +83,11 @@ impl Fold {
         }
     }
 
+    /// The method that users call for what the elements up to each make.
+    pub fn cumulative(&self) -> &'static str {
+        self.row.reduce.map_or(self.row.name, |r| r.cumulative)
+    }
+
     /// What a reduction of no elements gives; none where it is refused. Nothing has no position.
     pub fn empty(&self) -> Option<f64> {
         match self.gives {

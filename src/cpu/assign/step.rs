@@ -167,6 +167,7 @@ impl Assigner<'_> {
                 operand = kernel.values[*index].compute();
                 (StepKind::Philox { word: *word, key: *slots }, self.register_ids(&[*index], inner))
             }
+            Op::Scan(fold, a) => (StepKind::Scan(self.scan(fold, compute)?), self.register_ids(&[*a], inner)),
             Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
                 // reductions and products are written by their executors, numbers by `fill`
                 return Ok(());
@@ -178,6 +179,18 @@ impl Assigner<'_> {
         };
         self.push(Step { kind, dst, id: v, args, compute, operand });
         Ok(())
+    }
+
+    /// Emits the scan of value `a` whose total is outer value `v`.
+    pub(super) fn total(&mut self, v: usize, fold: &Fold, a: usize) -> Result<Total> {
+        let compute = self.kernel.values[v].compute();
+        let (size, args) = (compute.size(), self.register_ids(&[a], true));
+        let kind = StepKind::Scan(self.scan(fold, compute)?);
+        let dst = Dst::Register(self.arena.register(self.program.inner.size() * size));
+        let from = self.register_id(v, true);
+        self.push(Step { kind, dst, id: from, args, compute, operand: compute });
+        let slot = self.arena.lasting(self.program.outer.size() * size);
+        Ok(Total { from, id: v, slot, size })
     }
 
     /// Whether what is stored in one buffer may be read in the other.

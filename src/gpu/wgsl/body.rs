@@ -93,7 +93,8 @@ impl<'a> Body<'a> {
                 let block = self.philox_block(out, i, *index, *slots);
                 format!("random{block}.{}", ["x", "y", "z", "w"][*word as usize & 3])
             }
-            Op::Reduce(..) | Op::Dot => return Ok(()), // made by the kernel kind
+            Op::Scan(..) if v.inner => self.scanned(i),
+            Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // made by the kernel kind
         };
         match owner {
             Some(owner) => line!(out, "{owner}.v{i} = {text};"),
@@ -178,13 +179,15 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     for v in &kernel.values {
         match &v.op {
             Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => taken[*a] = true,
+            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => taken[*a] = true,
             Op::Gather { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
         }
     }
     let computes = |v: &Value| match &v.op {
-        Op::Ufunc(row, _) | Op::Reduce(Fold { row, .. }, _) => v.dtype.is_float() && !row.properties.opaque,
+        Op::Ufunc(row, _) | Op::Reduce(Fold { row, .. }, _) | Op::Scan(Fold { row, .. }, _) => {
+            v.dtype.is_float() && !row.properties.opaque
+        }
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };

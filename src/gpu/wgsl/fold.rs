@@ -30,7 +30,7 @@ impl Body<'_> {
     }
 
     /// The type in which a fold's partial results are held: bool, which workgroup memory cannot hold, as a u32.
-    fn held_type(&self, r: Reduction) -> &'static str {
+    pub fn held_type(&self, r: Reduction) -> &'static str {
         let arg = &self.kernel.values[r.arg];
         match (r.fold.gives, arg.compute()) {
             (Gives::Value, Compute::Bool) => "u32",
@@ -43,7 +43,7 @@ impl Body<'_> {
 
     /// What the functions of a fold end in: the function's name and the type, or the key's type. Of two functions with
     /// one name, the second has a number too.
-    fn suffix(&self, r: Reduction) -> String {
+    pub fn suffix(&self, r: Reduction) -> String {
         if r.fold.gives_position() {
             return self.held_type(r).to_string();
         }

@@ -59,6 +59,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 let code = if fold.gives_position() { 11 } else { 10 };
                 k.extend_from_slice(&[head(code, *a), fold.row.id() as u64]);
             }
+            Op::Scan(fold, a) => k.extend_from_slice(&[head(13, *a), fold.row.id() as u64]),
             Op::Dot => k.push(head(12, 0)),
         }
     }

@@ -6,7 +6,7 @@ use super::text::{Text, line};
 use crate::kernel::Op;
 
 impl Body<'_> {
-    /// How many reductions lie one after another on the way to each value.
+    /// How many reductions and scans lie one after another on the way to each value.
     pub fn levels(&self) -> Vec<usize> {
         let mut levels: Vec<usize> = Vec::with_capacity(self.kernel.values.len());
         for v in &self.kernel.values {
@@ -15,7 +15,7 @@ impl Body<'_> {
                 Op::Ufunc(_, args) => args.iter().map(of).max().unwrap_or(0),
                 Op::Cast(a) | Op::Round(a) => of(a),
                 Op::Gather { index, .. } | Op::Philox { index, .. } => of(index),
-                Op::Reduce(_, a) => of(a) + 1,
+                Op::Reduce(_, a) | Op::Scan(_, a) => of(a) + 1,
                 Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => 0,
             };
             levels.push(level);

@@ -8,9 +8,9 @@ use super::place::Space;
 use super::text::{Text, line};
 use crate::kernel::Op;
 
-/// The passes over a row. Pass `p` ends in the reductions of level `p + 1`; the last one stores.
+/// The passes over a row. Pass `p` ends in the reductions and scans of level `p + 1`; the last one stores.
 struct Passes {
-    /// How many reductions lie one after another on the way to each value.
+    /// How many reductions and scans lie one after another on the way to each value.
     levels: Vec<usize>,
     /// The pass in which each inner value is computed: the first that needs it.
     first: Vec<usize>,
@@ -27,7 +27,7 @@ impl Body<'_> {
             let p = first[i];
             let mut need = |a: usize, p: usize| first[a] = first[a].min(p);
             match &values[i].op {
-                Op::Reduce(_, a) => need(*a, levels[i] - 1),
+                Op::Reduce(_, a) | Op::Scan(_, a) => need(*a, levels[i] - 1),
                 _ if !values[i].inner => {}
                 op => operands(op).iter().for_each(|a| need(*a, p)),
             }
@@ -39,7 +39,7 @@ impl Body<'_> {
     fn is_needed(&self, passes: &Passes, v: usize, p: usize) -> bool {
         let values = &self.kernel.values;
         let by = |i: usize| match values[i].op {
-            Op::Reduce(..) => passes.levels[i] - 1 == p,
+            Op::Reduce(..) | Op::Scan(..) => passes.levels[i] - 1 == p,
             _ => values[i].inner && passes.first[i] == p,
         };
         let stored = || self.kernel.stores.iter().any(|s| s.value == v);
@@ -49,7 +49,7 @@ impl Body<'_> {
     /// Whether inner value `v` is used in a pass after the one that computes it: its lane keeps it.
     fn is_kept(&self, passes: &Passes, v: usize) -> bool {
         let mut later = passes.first[v] + 1..=passes.last;
-        self.kernel.values[v].inner && later.any(|p| self.is_needed(passes, v, p))
+        self.kernel.values[v].inner && !self.is_scanned(v) && later.any(|p| self.is_needed(passes, v, p))
     }
 
     /// All that the file calls.
@@ -57,7 +57,7 @@ impl Body<'_> {
         let kernel = self.kernel;
         let values = &kernel.values;
         let passes = self.passes();
-        let all = self.reductions();
+        let (all, scans) = (self.reductions(), self.scans());
 
         let mut out = Text::default();
         let (lanes, held, run) = (self.variant.lanes, self.variant.held, self.variant.run);
@@ -66,13 +66,16 @@ impl Body<'_> {
             line!(out, "var<private> kept_v{v}: array<{}, HELD>;", value.compute().name());
         }
         line!(out, "");
-        self.fold_functions(&mut out, &all)?;
+        self.fold_functions(&mut out, &[&all[..], &scans].concat())?;
+        self.scan_functions(&mut out, &scans);
         self.load_row(&mut out, |v| !values[v].inner, |v| passes.levels[v] == 0)?;
 
         let mut calls = Vec::new();
         for p in 0..passes.last {
-            let reductions: Vec<_> = all.iter().copied().filter(|r| passes.levels[r.value] == p + 1).collect();
-            self.pass(&mut out, &passes, p, &reductions)?;
+            let of_pass = |all: &[Reduction]| -> Vec<Reduction> {
+                all.iter().copied().filter(|r| passes.levels[r.value] == p + 1).collect()
+            };
+            self.pass(&mut out, &passes, p, (&of_pass(&all), &of_pass(&scans)))?;
             calls.push(format!("row = reduce_pass_{p}(row, lane, place);"));
         }
         line!(out, "fn reduce_passes(before: Row, lane: u32, place: u32) -> Row {{\nvar row = before;");
@@ -83,20 +86,31 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// A pass that ends in reductions.
-    fn pass(&mut self, out: &mut Text, passes: &Passes, p: usize, reductions: &[Reduction]) -> Fallible<()> {
+    /// A pass that ends in reductions and scans.
+    fn pass(
+        &mut self,
+        out: &mut Text,
+        passes: &Passes,
+        p: usize,
+        (reductions, scans): (&[Reduction], &[Reduction]),
+    ) -> Fallible<()> {
         let pass = format!("_{p}");
-        self.folds_struct(out, &pass, reductions);
+        match reductions.is_empty() {
+            true => self.no_folds(out, &pass),
+            false => self.folds_struct(out, &pass, reductions),
+        }
         let has_places = self.find_element(out, passes, p);
         line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, index: u32, held: u32) -> Folds{pass} {{");
         line!(out, "var folds = before;");
         self.pass_values(out, passes, p, has_places)?;
         reductions.iter().for_each(|r| self.fold_in(out, *r, "index", "held + 1u"));
+        scans.iter().for_each(|s| self.scan_in(out, *s));
         line!(out, "return folds;\n}}\n");
 
         line!(out, "fn finish{pass}(before: Row, folds: Folds{pass}, lane: u32, place: u32) -> Row {{");
         line!(out, "var row = before;");
         self.fold_lanes(out, reductions);
+        self.scan_lanes(out, scans);
         let values = &self.kernel.values;
         self.name_values(|v| format!("row.v{v}"));
         self.values(out, "row", Some("row"), |v| !values[v].inner && passes.levels[v] == p + 1)?;
@@ -143,7 +157,8 @@ impl Body<'_> {
         let values = &self.kernel.values;
         for (v, value) in values.iter().enumerate() {
             if value.inner && passes.first[v] < p && self.is_needed(passes, v, p) {
-                line!(out, "let v{v} = kept_v{v}[held];");
+                let kept = if self.is_scanned(v) { self.scanned(v) } else { format!("kept_v{v}[held]") };
+                line!(out, "let v{v} = {kept};");
             }
         }
         if has_places {
@@ -164,7 +179,7 @@ impl Body<'_> {
 fn operands(op: &Op) -> Vec<usize> {
     match op {
         Op::Ufunc(_, args) => args.to_vec(),
-        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => vec![*a],
+        Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => vec![*a],
         Op::Gather { index, .. } | Op::Philox { index, .. } => vec![*index],
         Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => Vec::new(),
     }
