@@ -2,6 +2,7 @@
 //! and kept; each run binds pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
+use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
@@ -132,6 +133,8 @@ pub(super) enum StepKind {
         /// The run-time scalars that are its key.
         key: [usize; 3],
     },
+    /// This scan of the program. The tiles of a row come to it in order.
+    Scan(usize),
     /// Points at the row that an earlier pass has kept, and computes nothing.
     ReuseRow,
 }
@@ -192,12 +195,23 @@ pub(super) struct ReductionResult {
     pub size: usize,
 }
 
+/// The total of a scan: the last element that a row's tiles give.
+pub(super) struct Total {
+    /// The scan's elements, at the inner level.
+    pub from: usize,
+    /// The outer value that it gives, and its register.
+    pub id: usize,
+    pub slot: usize,
+    pub size: usize,
+}
+
 /// One walk along the inner space: its steps, and the reductions that they feed. A row kernel has several.
 #[derive(Default)]
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
     pub reductions: SmallVec<[PassReduction; 1]>,
+    pub totals: SmallVec<[Total; 1]>,
 }
 
 pub(super) struct Write {
@@ -247,6 +261,7 @@ pub(super) struct Program {
     /// Outer steps before pass 0, before pass 1, …, after the last.
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[Pass; 1]>,
+    pub scans: SmallVec<[ScanSpec; 1]>,
     pub writes: SmallVec<[Write; 2]>,
     /// Bytes of scratch memory that a task needs for its registers.
     pub arena: usize,
@@ -271,6 +286,7 @@ impl Program {
             fills: Vec::new(),
             stages: SmallVec::new(),
             passes: SmallVec::new(),
+            scans: SmallVec::new(),
             writes: SmallVec::new(),
             arena: 0,
         }

@@ -43,6 +43,11 @@ pub(crate) enum NodeOp {
     Reshape,
     /// A reduction along these sorted axes, which go away.
     Reduce(Fold, Axes),
+    /// For each element, those up to it along an axis combined. The axis has two elements at least, and no axis has none.
+    Scan {
+        fold: Fold,
+        axis: usize,
+    },
     /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
     Matmul,
     /// Elements of the second operand along an axis, at the positions of the first (i32 or i64), whose axes take the
@@ -86,6 +91,7 @@ impl NodeOp {
             NodeOp::View(_) => "view",
             NodeOp::Reshape => "reshape",
             NodeOp::Reduce(fold, _) => fold.name,
+            NodeOp::Scan { fold, .. } => fold.cumulative(),
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",
@@ -111,6 +117,7 @@ impl NodeOp {
             NodeOp::View(_) => Role::View,
             NodeOp::Take { .. } => Role::Gather,
             NodeOp::Reduce(..) => Role::Reduction,
+            NodeOp::Scan { .. } => Role::Scan,
             NodeOp::Matmul => Role::Product,
             NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => Role::Whole,
         }
@@ -129,6 +136,7 @@ impl NodeOp {
             | NodeOp::Cast
             | NodeOp::Reshape
             | NodeOp::Reduce(..)
+            | NodeOp::Scan { .. }
             | NodeOp::Matmul
             | NodeOp::Take { .. }
             | NodeOp::Concat { .. }
@@ -165,6 +173,8 @@ pub(crate) enum Role {
     Gather,
     /// Combines elements along axes: gives a kernel its inner space.
     Reduction,
+    /// Combines elements along an axis up to each: gives a kernel its inner space, and a value for each index of it.
+    Scan,
     /// A matrix product of operands in memory: gives a kernel its inner space.
     Product,
     /// Always computed whole, into memory: by copies, or by a routine.
@@ -174,7 +184,7 @@ pub(crate) enum Role {
 impl Role {
     /// Whether a kernel that ends in this node takes its inner space from it.
     pub fn has_inner_space(self) -> bool {
-        matches!(self, Role::Reduction | Role::Product)
+        matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
 
     /// Whether what is below the node may run in the same kernel with its own index space.
@@ -193,6 +203,7 @@ impl Role {
             | Role::Elementwise
             | Role::View
             | Role::Reduction
+            | Role::Scan
             | Role::Whole => false,
         }
     }

@@ -247,7 +247,7 @@ fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
 }
 
 /// The loads that values use, with the values' numbers changed to match: an unused one would take a binding.
-fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
+pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];
     for v in values {
