@@ -226,7 +226,8 @@ impl<'a> Split<'a> {
         };
         let mut states: SmallVec<[usize; MOST_COMPONENTS]> = smallvec![];
         for (buffer, dtype) in partials.iter().copied() {
-            let strides = outer.iter().map(|x| x * outer_scale).chain([stride]).collect();
+            let along = mutant!(first_of_a_later_component, if states.is_empty() { stride } else { 0 }, stride);
+            let strides = outer.iter().map(|x| x * outer_scale).chain([along]).collect();
             last.loads.push(Load { buffer, dtype, strides, offset: 0 });
             states.push(push(last, Op::Load(last.loads.len() - 1), dtype, true));
         }

@@ -196,7 +196,9 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     }
     let computes = |v: &Value| match &v.op {
         Op::Ufunc(row, _) => v.dtype.is_float() && !row.properties.opaque,
-        Op::Reduce(r) | Op::Scan(r) => v.dtype.is_float() && !r.fold.is_opaque(),
+        Op::Reduce(r) | Op::Scan(r) => {
+            v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
+        }
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };
