@@ -59,6 +59,8 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("by another function", x.max(0)),
         ("the position of the smallest", x.argmin(0)),
         ("the position of the largest", x.argmax(0)),
+        ("sums so far", x.cumulative_sum(0)),
+        ("along another axis", x.cumulative_sum(1)),
         ("a product", square.matmul(&other_square)),
         ("of one operand twice", square.matmul(&square)),
         ("of a transposed operand", square.matmul(other_square.t())),
