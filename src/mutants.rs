@@ -163,6 +163,11 @@ list! {
     routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
     scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
+    scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "a barrier removed from the shader of scans";
+    scan_block_before_the_last, "6 reductions", "operations scans::cpu::totals_of_totals", "the last, shorter block of a long scan takes what stands before the block before it";
+    scan_carry_dropped, "6 reductions", "operations scans::cpu::columns_follow", "a scan of columns starts anew at each block";
+    scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
+    scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
     shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
     shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";

@@ -66,6 +66,8 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("the position of the largest", x.argmax(0)),
         ("a fold by formulas", testing::reduce_by(&x, testing::mean_square().unwrap(), 0)),
         ("another fold by formulas", testing::reduce_by(&x, argmin_by_formulas(), 0)),
+        ("sums so far", x.cumulative_sum(0)),
+        ("along another axis", x.cumulative_sum(1)),
         ("a product", square.matmul(&other_square)),
         ("of one operand twice", square.matmul(&square)),
         ("of a transposed operand", square.matmul(other_square.t())),

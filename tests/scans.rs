@@ -322,6 +322,42 @@ fn no_bit_depends_on_threads_or_on_where_the_planner_cuts() {
     }
 }
 
+/// A block whose elements lie further apart than a binding reaches is moved together first.
+#[test]
+fn elements_further_apart_than_a_binding() {
+    let tight = testing::Caps {
+        max_binding: 16 << 10,
+        max_row: 32,
+        name: "tight".into(),
+        ..testing::named_caps("cpu").unwrap()
+    };
+    let gpu = gpu(1).map(|_| testing::shrunk_gpu(64 << 10, 4).unwrap());
+    for d in [Some(testing::cpu_within(&tight).unwrap()), gpu].into_iter().flatten() {
+        for shape in [[3000, 40], [700, 60]] {
+            let [n, columns] = shape;
+            let x: Vec<f32> = (0..n * columns).map(|i| (i * 31 % 17) as f32 - 8.0).collect();
+            let a = put(&d, x.clone(), &shape);
+            let steps = arange(0, n as i32, 1, I32).astype(F32).reshape([n as isize, 1]);
+            let e = (&a + &steps).cumulative_sum(0) * 0.5 + &a;
+            let plan = e.plan().unwrap();
+            assert!(plan.to_string().contains("elementwise"), "{plan}");
+            let stepped: Vec<f32> = x.iter().enumerate().map(|(i, x)| x + (i / columns) as f32).collect();
+            let want: Vec<f32> = sums(&stepped, &shape, 0).iter().zip(&x).map(|(s, x)| s * 0.5 + x).collect();
+            same(&e, &want, &format!("{shape:?} on {d:?}\n{plan}"));
+            let halves = a.astype(F16).eval().unwrap();
+            let want: Vec<f32> = sums(&x, &shape, 0).iter().map(|s| f16::from_f32(*s).to_f32()).collect();
+            same(
+                &halves.cumulative_sum(0).eval().unwrap().astype(F32),
+                &want,
+                &format!("halves of {shape:?} on {d:?}"),
+            );
+        }
+        // a long row is cut as ever
+        let x = noise(3, 30_000);
+        same(&put(&d, x.clone(), &[30_000]).cumulative_sum(0), &sums(&x, &[30_000], 0), "a row");
+    }
+}
+
 trait More {
     fn repeated(&self, times: usize) -> Expr;
     fn fmod_of(&self, by: f32) -> Expr;

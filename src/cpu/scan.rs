@@ -179,7 +179,7 @@ impl Scanner {
         unsafe {
             (self.spec.scan)(n, x, x, x, out);
             self.copy(out.add((n - 1) * size), self.total());
-            if !self.is_first {
+            if !mutant!(scan_carry_dropped_in_a_row, true, self.is_first) {
                 let before = self.run(0);
                 strided::fill(size, strided::read(size, self.carry()), before, n);
                 (self.spec.accumulate)(n, before, before, before, out);

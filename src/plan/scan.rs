@@ -13,39 +13,50 @@
 use super::planner::Planner;
 use super::split::used_loads;
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Fold, Kernel, Load, Op, SCAN_BLOCK, Store, Value};
+use crate::error::{ErrorKind, Result};
+use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
 use crate::layout::{Strides, c_strides};
 use crate::ufunc::Ufunc;
 use smallvec::{SmallVec, smallvec};
 
 /// The kernels of a scan: one if a row kernel takes its row, else those of its blocks. `fit` merges the dimensions of a kernel
 /// and cuts it into windows, or says that an operand spans more than a binding.
-pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: impl Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
-    let blocks = Blocks::of(&kernel);
-    if kernel.inner_size() <= p.caps.max_row.max(SCAN_BLOCK) {
-        let mut whole = kernel.clone();
-        match (fit(&mut whole), &blocks) {
-            (Ok(()), _) => return Ok(vec![whole]),
-            // blocks reach less far than a row
-            (Err(e), Some(_)) if e.kind() == ErrorKind::LimitExceeded => {}
-            (Err(e), _) => return Err(e),
+pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
+    let single = Single::of(&kernel);
+    let mut kernels = match &single {
+        Some(single) if kernel.inner_size() > p.caps.max_row.max(SCAN_BLOCK) => single.cut(p),
+        _ => vec![kernel.clone()],
+    };
+    let limit = match fit_all(&mut kernels, fit) {
+        Err(e) if e.kind() == ErrorKind::LimitExceeded => e,
+        done => return done.map(|()| kernels),
+    };
+    // a kernel with several scans or with reductions is planned again, each of them apart
+    let Some(single) = single else { return Err(limit) };
+    // blocks reach less far than a row
+    if kernels.len() == 1 && single.count > 1 {
+        kernels = single.cut(p);
+        if fit_all(&mut kernels, fit).is_ok() {
+            return Ok(kernels);
         }
     }
-    let Some(blocks) = blocks else {
-        let detail = format!("a row of {} elements with more than one scan", kernel.inner_size());
-        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
-    };
-    let mut kernels = blocks.cut(p);
-    for (i, k) in kernels.iter_mut().enumerate() {
-        k.continues = i > 0;
-        fit(k)?;
-    }
+    // the elements of one block lie further apart than a binding reaches: they are moved next to each other
+    let [to, scan, back] = single.moved(p).ok_or(limit)?;
+    kernels = [vec![to], self::kernels(p, scan, fit)?, vec![back]].concat();
+    fit_all(&mut kernels, fit)?;
     Ok(kernels)
 }
 
-/// A kernel that can be cut into blocks: it has one scan, and no reduction.
-struct Blocks<'a> {
+/// Fits the kernels that are passes of one.
+fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<()> {
+    kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
+        (k.continues, k.windows) = (i > 0, vec![]);
+        fit(k)
+    })
+}
+
+/// A kernel with one scan and no reduction, which can be cut into blocks.
+struct Single<'a> {
     k: &'a Kernel,
     /// The value that is the scan, what it combines by, and its operand.
     scan: usize,
@@ -66,18 +77,19 @@ struct Part {
     length: usize,
 }
 
-impl<'a> Blocks<'a> {
-    /// None where the kernel has more than a scan, or no second block.
-    fn of(k: &'a Kernel) -> Option<Blocks<'a>> {
+impl<'a> Single<'a> {
+    /// None where the kernel has more than a scan.
+    fn of(k: &'a Kernel) -> Option<Single<'a>> {
         let mut passes = k.values.iter().enumerate().filter(|(_, v)| matches!(v.op, Op::Scan(..) | Op::Reduce(..)));
         let (Some((scan, value)), None) = (passes.next(), passes.next()) else { return None };
         let Op::Scan(r) = &value.op else { return None };
         let (fold, function, arg) = (r.fold, r.fold.function()?, r.inputs()[0]);
         let dtype = if value.dtype.is_half() { DType::F32 } else { value.dtype };
         let count = k.inner_size().div_ceil(SCAN_BLOCK);
-        (count > 1).then_some(Blocks { k, scan, fold, function, arg, dtype, count })
+        Some(Single { k, scan, fold, function, arg, dtype, count })
     }
 
+    /// The kernels of two blocks or more.
     fn cut(&self, p: &Planner<'_>) -> Vec<Kernel> {
         let (n, whole) = (self.k.inner_size(), self.k.inner_size() / SCAN_BLOCK);
         let before = self.count - 1;
@@ -88,8 +100,8 @@ impl<'a> Blocks<'a> {
         let scanned = if before > 1 { temp() } else { totals };
         if before > 1 {
             let scan = self.scan_of_totals(totals, scanned);
-            match Blocks::of(&scan) {
-                Some(blocks) if before > p.caps.max_row.max(SCAN_BLOCK) => kernels.extend(blocks.cut(p)),
+            match Single::of(&scan) {
+                Some(totals) if before > p.caps.max_row.max(SCAN_BLOCK) => kernels.extend(totals.cut(p)),
                 _ => kernels.push(scan),
             }
         }
@@ -180,6 +192,41 @@ impl<'a> Blocks<'a> {
         k
     }
 
+    /// The kernels that scan a row whose elements lie far apart: one stores the operand with each row's elements next to each
+    /// other, the second scans that, and the last one goes on from there. None for a row that lies so already.
+    fn moved(&self, p: &Planner<'_>) -> Option<[Kernel; 3]> {
+        let k = self.k;
+        let rank = k.outer.len() + 1;
+        let is_moved = |l: &Load| matches!(l.buffer, BufferRef::Temp(n) if n >= p.count) && l.strides[rank - 1] == 1;
+        if k.loads.iter().all(is_moved) {
+            return None;
+        }
+        let dims: SmallVec<[usize; 6]> = k.outer.iter().chain(&k.inner).copied().collect();
+        let bytes = k.outer_size().saturating_mul(k.inner_size()).saturating_mul(self.dtype.size());
+        let (dtype, strides) = (self.dtype, c_strides(&dims));
+        let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
+        let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
+        let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
+        // without an inner space every value is at the outer level
+        let elementwise =
+            || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
+        let mut to = elementwise();
+        to.values.truncate(self.arg + 1);
+        to.stores = vec![store(operand, self.arg)];
+        let values = vec![
+            Value { op: Op::Load(0), dtype, inner: true },
+            Value { op: Op::scan(self.fold, 0, dtype), dtype, inner: true },
+        ];
+        let scan = Kernel { loads: vec![load(operand)], values, stores: vec![store(scanned, 1)], ..k.clone() };
+        let mut back = elementwise();
+        back.loads.push(load(scanned));
+        back.values[self.scan].op = Op::Load(back.loads.len() - 1);
+        for pass in [&mut to, &mut back] {
+            drop_unused(pass);
+        }
+        Some([to, scan, back])
+    }
+
     /// The kernel's values and stores for some blocks, with what stands before them.
     fn part(&self, part: Part, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
@@ -213,4 +260,25 @@ impl<'a> Blocks<'a> {
 fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
     k.values.push(Value { op, dtype, inner });
     k.values.len() - 1
+}
+
+/// Drops the values of an elementwise kernel that it does not store, and their loads.
+fn drop_unused(k: &mut Kernel) {
+    let mut needed = vec![false; k.values.len()];
+    k.stores.iter().for_each(|s| needed[s.value] = true);
+    for i in (0..k.values.len()).rev() {
+        if needed[i] {
+            k.values[i].op.operands().iter().for_each(|a| needed[*a] = true);
+        }
+    }
+    let mut number = vec![usize::MAX; k.values.len()];
+    let mut kept = vec![];
+    for (i, mut v) in std::mem::take(&mut k.values).into_iter().enumerate().filter(|(i, _)| needed[*i]) {
+        v.op.map_operands(|a| number[a]);
+        number[i] = kept.len();
+        kept.push(Value { inner: false, ..v });
+    }
+    k.values = kept;
+    k.stores.iter_mut().for_each(|s| s.value = number[s.value]);
+    k.loads = used_loads(&mut k.values, &k.loads);
 }

@@ -34,7 +34,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         node: p.arena.nodes[draft.node].number as usize,
     };
     if kernel.scans() {
-        return scan::kernels(p, kernel, |k| {
+        return scan::kernels(p, kernel, &|k| {
             collapse(k);
             windows(p, k, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
         });
