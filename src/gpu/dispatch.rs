@@ -14,7 +14,7 @@ use crate::kernel::{BufferRef, Caps, Plan, Step};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Words of parameters that are written without an allocation: those of most kernels.
+/// The words of a dispatch's parameters. Most kernels have 128 or fewer, which need no allocation.
 type Words = SmallVec<[u32; 128]>;
 
 /// Records a plan's steps into the open batch.
@@ -28,7 +28,8 @@ pub(super) struct Recorder<'a> {
     pub bindings: &'a Bindings<'a>,
 }
 
-/// What a window binds, and the element of its first index for each operand, counted from the start of its binding.
+/// The buffers that a window binds, and for each operand the element at the window's first index, counted from the start of
+/// the operand's binding.
 struct Bound<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,
@@ -58,7 +59,7 @@ impl<'a> Recorder<'a> {
                 (Step::Routine(call), PreparedStep::AsPlanned) => self.record_routine(call)?,
                 (Step::Clear { temp }, PreparedStep::AsPlanned) => self.clear(*temp)?,
                 (Step::Nest(kernel), PreparedStep::AsPlanned) => {
-                    return Err(Error::new(ErrorKind::Internal, kernel.name, "a kernel that is not prepared", None));
+                    return Err(Error::new(ErrorKind::Internal, kernel.name, "the kernel was not prepared", None));
                 }
             }
         }
@@ -105,7 +106,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Looks that all that a window touches lies in the buffers of the run, and binds them.
+    /// Binds the buffers of a run, after checking that every element that the window touches lies inside them.
     fn bind(&self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<Bound<'a>> {
         let mut first: SmallVec<[i64; 8]> = SmallVec::with_capacity(window.operands.len());
         for o in &window.operands {
@@ -114,7 +115,7 @@ impl<'a> Recorder<'a> {
             let (low, high) = o.bytes(shift);
             if o.is_used && (low < 0 || high > buffer.size as i64) {
                 let (low, high) = (o.span.0 + shift, o.span.1 + shift);
-                let detail = format!("elements {low}..={high} of {} ({} bytes)", o.named, buffer.size);
+                let detail = format!("elements {low}..={high} lie outside of {} ({} bytes)", o.named, buffer.size);
                 return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
             }
             first.push(o.offset + shift);
@@ -132,7 +133,8 @@ impl<'a> Recorder<'a> {
                 }
             };
             if len > self.caps.max_binding {
-                let detail = format!("an operand of {len} bytes; {} binds {}", self.caps.name, self.caps.max_binding);
+                let (name, most) = (&self.caps.name, self.caps.max_binding);
+                let detail = format!("an operand spans {len} bytes; {name} binds at most {most}");
                 return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
             }
             slices.push(BufferSlice { buffer, id: *id, offset, len });

@@ -1,4 +1,4 @@
-//! What is stored by copies: joined parts, and reshapes that no view can say.
+//! The kernels of the two operations that are stored by copying: `concat`, and a reshape that no view can express.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -25,8 +25,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The kernels of a reshape: its operand, stored in C order, is the result. A target whose strides cannot say the
-    /// operand's shape is written by a copy of that.
+    /// The kernels of a reshape: the operand, stored in C order, is the result. A target whose strides cannot express the
+    /// operand's shape is written in two steps: the operand goes to a temporary, which is then copied.
     pub(super) fn reshaped(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];

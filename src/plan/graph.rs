@@ -42,12 +42,12 @@ impl PlanNode {
     }
 }
 
-/// The call of a routine that a node is a result of.
+/// The call of a routine, which each node of its results refers to.
 #[derive(Clone)]
 pub(super) struct Call {
-    /// The first node of its results: the call stands where that one is stored, before all that reads any of them.
+    /// The first node of its results. The call is a step of this node's stage, which comes before all readers of any result.
     pub first: usize,
-    /// What it writes. A result that no node is has a temporary all the same.
+    /// The memory of each result. A result that no node asks for has a temporary, because the routine writes it anyway.
     pub results: Rc<Vec<Whole>>,
 }
 
@@ -67,10 +67,10 @@ pub(super) struct Arena {
 /// The caller's line of each node of a walk.
 pub(crate) type Lines = SmallVec<[&'static Location<'static>; 8]>;
 
-/// The buffer and offset of each input; no buffer where it is the target's.
+/// The buffer and offset of each input. The target's own buffer is left out, because the writer holds it.
 pub(super) type Inputs<'a> = SmallVec<[(Option<&'a Buffer>, usize); 4]>;
 
-/// Nodes up to which a list is used: it is four cache lines, which are searched faster than a hash is computed.
+/// Nodes up to which a list is used: its pointers and numbers fill four cache lines, searched faster than a hash is computed.
 const LISTED: usize = 16;
 
 /// The number of each node that the walk has met: in a list, or in a map for a larger graph, so that the walk stays linear.
@@ -160,14 +160,14 @@ pub(super) struct KeyWriter<'a> {
     roots: SmallVec<[u32; 2]>,
 }
 
-/// How many of the latest inputs and numbers are searched for an equal one. Two far apart may have slots of their own: that
-/// costs a binding, and a search of all would cost the square of their number.
+/// How many of the latest inputs and numbers are searched for an equal one. Searching all would cost the square of their
+/// number; missing an equal one that is far away costs only a binding more.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> KeyWriter<'a> {
-    /// Walks over what the roots are computed from. The writer is made before and filled here, because its lists have room for
-    /// a small graph in themselves, and to return it would copy them.
+    /// Walks over all nodes that the roots are computed from. It fills a writer that the caller has made instead of returning
+    /// one, because the writer's lists hold a small graph in themselves, and returning them would copy them.
     pub fn write(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
         self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // where the target begins in its buffer is a binding, so that writing each row of an array takes one plan
@@ -208,7 +208,7 @@ impl<'a> KeyWriter<'a> {
         }
     }
 
-    /// The slot of a stored array; the same array met again shares it, and is read once.
+    /// The slot of a stored array. The same array met again shares the slot, and is then read once.
     fn input(&mut self, input: Input<'a>) -> u32 {
         let same = |i: &Input<'_>| {
             i.buffer.same(input.buffer) && (i.offset, i.strides, i.shape) == (input.offset, input.strides, input.shape)
@@ -223,6 +223,7 @@ impl<'a> KeyWriter<'a> {
         }
     }
 
+    /// Writes a node, whose operands the walk has met, to the key and collects its bindings.
     fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
@@ -237,7 +238,7 @@ impl<'a> KeyWriter<'a> {
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
                 let slot = self.input(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
                 self.slots.push(slot);
-                // whether a write is in place depends on where in the target the operand lies, so the plan does
+                // whether a write may be in place depends on where in the target the operand lies, so the key has it
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {
@@ -275,8 +276,8 @@ impl<'a> KeyWriter<'a> {
         Ok(())
     }
 
-    /// The caller's line of each node, by its number. A plan names nodes and holds no line, so that whoever evaluates
-    /// the same structure elsewhere reads errors with lines of its own.
+    /// The caller's line of each node, by its number. A plan is shared between callers, so it names nodes and holds no line;
+    /// each evaluation reports errors with its own lines.
     pub fn lines(&self) -> Lines {
         self.nodes.iter().map(|n| n.location).collect()
     }
@@ -286,12 +287,13 @@ impl<'a> KeyWriter<'a> {
         &self.key.0
     }
 
-    /// Frees the words of a key that is too long for the cache, before the planner needs memory for the same large graph.
+    /// Frees the words of a key that is too long for the cache, because the planner of so large a graph needs much memory.
     pub fn forget_key(&mut self) {
         self.key = Key::default();
     }
 
-    /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
+    /// The inputs and scalars that the plan runs on. The target's own buffer is left out: a write must not count as another
+    /// handle on it.
     pub fn bindings(&self) -> (Inputs<'a>, SmallVec<[u64; 4]>) {
         let bind = |i: &Input<'a>| (i.aliased.is_none().then_some(i.buffer), i.offset);
         (self.inputs.iter().map(bind).collect(), self.scalars.iter().map(|s| s.1).collect())

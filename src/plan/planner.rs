@@ -1,5 +1,5 @@
-//! What the planner knows of a graph while it makes a plan: which nodes are stored and how they would lie in memory, what
-//! each costs, and the lists that kernels in the making share.
+//! What the planner knows of a graph while it makes a plan: which nodes are stored, how each would lie in memory, and who
+//! uses it; also the lists that all drafts of kernels share.
 
 use super::graph::{Arena, Call, PlanNode};
 use super::price::compile_cost;
@@ -16,7 +16,8 @@ use std::rc::Rc;
 pub(super) struct Planner<'a> {
     /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
     pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first. A stored node's temporary has the node's number, further ones begin here.
+    /// How many nodes the arena had at first. A stored node's temporary has the node's number; further temporaries are
+    /// numbered from here on.
     pub count: usize,
     /// Bytes of each temporary that belongs to no stored node, such as partial results.
     pub temps: RefCell<Vec<usize>>,
@@ -26,8 +27,9 @@ pub(super) struct Planner<'a> {
     pub strides: Vec<Strides>,
     /// For each node, whether its value is written to memory, where other kernels load it.
     pub stored: Vec<bool>,
+    /// For each node, how often other nodes have it as an operand.
     pub uses: Vec<u32>,
-    /// The last of the nodes that use it: with one use, the only one.
+    /// For each node, the last of the nodes that use it: if it has one use, the only one.
     pub consumer: Vec<usize>,
     /// Which of the plan's outputs a node is.
     pub outputs: HashMap<usize, usize>,
@@ -35,9 +37,9 @@ pub(super) struct Planner<'a> {
     pub calls: HashMap<usize, Call>,
     /// Lists that each draft grows and hands to the next.
     pub scratch: Cell<Scratch>,
-    /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
+    /// For each node, whether a matmul or a reduction is below it, and no node between them is always stored.
     pub loops: Vec<bool>,
-    /// Steps of the search so far. Tests hold that they grow linearly with the graph.
+    /// Steps of work so far. Tests hold that they grow linearly with the graph.
     pub work: Cell<u64>,
 }
 
@@ -47,6 +49,7 @@ pub(super) struct Making {
     /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
     pub decided: bool,
     pub steps: Vec<Step>,
+    /// The nodes whose values its kernels compute, and the stored nodes that they load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
 }
@@ -114,7 +117,7 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// Stores an operand that must be in memory. Of a view, what it is a view of: the reader applies the map.
+    /// Stores an operand that must be in memory. Of a view, the node below is stored, and the reader applies the view's map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -122,6 +125,7 @@ impl<'a> Planner<'a> {
         self.stored[node] = true;
     }
 
+    /// The strides that a node would have, see [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
             return strides.clone();
@@ -164,15 +168,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Stores nodes where a kernel would else be too large. A node lowers to three values at most (its own, a rounding for each
-    /// of two operands), hence `max_values / 3`. Two bindings are left for stores: a partial argmin has a value and a position.
+    /// Stores nodes where a kernel would otherwise be too large. A node lowers to three values at most (its own, and the
+    /// rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, because a partial
+    /// argmin stores a value and a position.
     fn limit_sizes(&mut self) {
         let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        // a few costly functions can take a driver's compiler longer than many sums; the CPU compiles nothing
+        // a driver may compile a few costly functions longer than many sums, so costs count too; the CPU compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
             _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
@@ -209,7 +214,8 @@ impl<'a> Planner<'a> {
                 if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
-                // a GPU has room for 13 loads and 85 nodes, so a load is worth six or more nodes; 8 is near that
+                // store the operand that takes most of the room. A GPU's kernel has room for 13 loads and 85 nodes, so a load
+                // takes as much room as 6.5 nodes; 8 is near that
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
@@ -228,12 +234,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Counts steps of the search.
+    /// Counts steps of work.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Bytes of a node's result, saturating: an impossible number is refused where the memory is allocated.
+    /// Bytes of a node's result. The product saturates: a number beyond memory is refused when it is allocated.
     pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());

@@ -1,12 +1,13 @@
-//! A matrix product for the CPU, whose product loops neither convert nor compute anything else: operands of another type or
-//! order are copied first, and an epilogue is a kernel of its own.
+//! A matrix product for the CPU. Its loops multiply and nothing else, so operands of another type or order are copied by
+//! kernels before, and the epilogue is a kernel after.
 
 use crate::dtype::{Compute, DType};
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
-/// The passes of a product with its conversions and its epilogue. `temp` gives a temporary of so many bytes.
+/// The passes of a product: copies of its operands, the product, and its epilogue. `temp` makes a temporary of the given
+/// number of bytes.
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
@@ -67,7 +68,7 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     for v in &mut kernel.values {
         v.inner = false;
     }
-    // only loads that the epilogue itself reads: strides of the product's own operands go on over k, which it has not
+    // only the loads that the epilogue reads: those of the product's operands have strides along k, which is no axis here
     let mut number = vec![usize::MAX; kernel.loads.len()];
     let mut loads = vec![];
     for v in &mut kernel.values {
@@ -86,7 +87,8 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
 }
 
 /// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if
-/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks.
+/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks; `by_rows` asks for unit
+/// strides along its own.
 fn copied(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
@@ -107,7 +109,7 @@ fn copied(
     if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !loose {
         return None;
     }
-    // a batch axis along which the operand repeats is copied once; k may be several axes, which the copy makes one
+    // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy makes one
     for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
         if *s == 0 {
             *d = 1;

@@ -1,4 +1,4 @@
-//! The index space of a kernel: its own, or that of a reduction or product that the node ends in.
+//! The index space of a kernel: the shape of the node that it stores, or that of a reduction or product that fuses into it.
 
 use super::planner::{Planner, broadcast_map, kept_axes};
 use crate::error::Result;
@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 
 /// The index space of a kernel, `outer × inner`, and what it allows the kernel to be.
 pub(super) struct Space {
+    /// How many of `dims` are outer.
     pub outer: usize,
     /// Lengths of the outer, then of the inner dimensions.
     pub dims: Shape,
@@ -21,13 +22,13 @@ pub(super) struct Space {
     pub lanes: Lanes,
     /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
     pub row: bool,
-    /// The product whose kernel this is.
+    /// The node of the matrix product, if the kernel is one.
     pub matmul: Option<usize>,
 }
 
 impl Space {
-    /// The index space for the kernel of `node`. If a matmul or a reduction fuses into it, theirs; else the node's own shape.
-    /// `rows` allows row kernels.
+    /// The index space for the kernel that computes `node` for the stored node `owner`: that of a matmul or a reduction that
+    /// fuses into it, else the node's own shape. `rows` allows row kernels.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
@@ -83,7 +84,8 @@ impl Space {
         let n = shape.len();
         let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
-        // axes that the reduction's result does not depend on: none if the node has one value a row, else those of the row
+        // `free` has the axes of the node along which the reduction's result is constant. Without any, the node has one value
+        // for each reduced row. Else they must be the axes of the row itself, and the kernel is a row kernel
         let (dims, outer, to_node) = if free.is_empty() {
             let dims: Shape = shape.iter().chain(&lengths).copied().collect();
             let v = View::identity(shape).widen(lengths.len(), &dims);
@@ -105,7 +107,7 @@ impl Space {
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
-            // the first of equal elements wins in C order, so the elements must come in C order
+            // of equal elements the first in C order wins (argmin), so the reduction must walk in C order
             reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
@@ -157,14 +159,15 @@ pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> Sm
     inner
 }
 
-/// The inner dimensions of a reduction: its axes but those of length 1, yet at least one, or the kernel were elementwise.
+/// The inner dimensions of a reduction: its axes without those of length 1. If none is left there is one of length 1, because
+/// a kernel without inner dimensions is elementwise.
 pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }
 }
 
-/// From the map to a reduction's result, the map to its operand: kept axes follow it, reduced ones are the inner
-/// dimensions (those of length 1 stay at 0).
+/// The map to a reduction's operand, made from the map to its result: kept axes follow that one, reduced axes are the inner
+/// dimensions (those of length 1 stay at index 0).
 pub(super) fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
     let (n, ndim) = (map.shape.len(), shape.len());
     let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };

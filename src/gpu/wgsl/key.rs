@@ -1,4 +1,4 @@
-//! What identifies a kernel's text, without writing it: the first look-up of a pipeline.
+//! The key of a kernel's text. A pipeline is looked up by it first, because it is made faster than the text.
 
 use super::Variant;
 use crate::kernel::{IndexMode, Kernel, KernelKind, Op};
@@ -16,6 +16,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
+    // each number has the bits that its largest value needs; 14 for each of `sizes`, as parameters have up to 4,096 vectors
     let [outer, inner] = variant.axes.map(|a| a as u32);
     let per_invocation = variant.run << 10 | variant.in_flight << 7 | variant.tiles << 4 | outer << 2 | inner;
     let sizes = [variant.lanes, variant.held, per_invocation, variant.params];
@@ -27,8 +28,8 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     for (slot, load) in variant.loads.iter().zip(&kernel.loads) {
         k.push((*slot as u64) << 8 | load.dtype as u64);
     }
-    for ((slot, how), s) in variant.stores.iter().zip(&kernel.stores) {
-        k.push((s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
+    for ((slot, mode), s) in variant.stores.iter().zip(&kernel.stores) {
+        k.push((s.value as u64) << 32 | (*slot as u64) << 16 | (*mode as u64) << 8 | s.dtype as u64);
     }
     for v in &kernel.values {
         let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
