@@ -1,5 +1,5 @@
-//! Floor 4: what a device must do. `cpu` and `gpu` implement it and know nothing of each other; `device.rs` holds the
-//! devices as `Arc<dyn Backend>`.
+//! Floor 4: the trait of a device. `cpu` and `gpu` implement it and know nothing of each other; `device.rs` holds devices as
+//! `Arc<dyn Backend>`.
 
 mod faults;
 
@@ -18,22 +18,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A future that owns what it needs.
+/// A future that borrows nothing, so that it may outlive the call that made it.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// Where a caller wrote an operation.
+/// The line on which a caller wrote an operation.
 pub(crate) type Line = &'static Location<'static>;
 
 /// The buffers and numbers that a plan runs on. Buffers are those of the backend's own device.
 pub(crate) struct Bindings<'a> {
-    /// Each with the place of its element 0, in elements from the buffer's start.
+    /// Each buffer with the offset of the array's element 0 in it, in elements.
     pub inputs: &'a [(&'a Buffer, usize)],
     pub outputs: &'a [(Buffer, usize)],
     /// Each scalar as the bits of its compute type.
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation, by the numbers that kernels name.
     pub lines: &'a [Line],
-    /// Whether the outputs hold elements that must stay if the run fails.
+    /// Whether the run writes in place: the outputs then hold elements that must stay as they are if the run fails.
     pub replaces: bool,
 }
 
@@ -44,7 +44,7 @@ impl Bindings<'_> {
     }
 }
 
-/// The error of an index outside its axis. An index that counts from the end has had the length added.
+/// The error of an index out of range. Kernels get negative indices with the length added, which the message takes off again.
 pub(crate) fn index_out_of_range(index: i128, extent: usize, line: Option<Line>) -> Error {
     let index = if index < 0 { index - extent as i128 } else { index };
     Error::new(ErrorKind::Index, "take", format!("index {index} is out of range for an axis of length {extent}"), line)
@@ -54,7 +54,7 @@ pub(crate) fn index_out_of_range(index: i128, extent: usize, line: Option<Line>)
 pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Line>) -> Error {
     let fault = match row.refuses {
         Some(refuses) => refuses(value, params),
-        None => Fault::new(ErrorKind::Internal, "refuses an element though it takes all"),
+        None => Fault::new(ErrorKind::Internal, "the routine takes every element, but one was refused"),
     };
     Error::new(fault.kind, row.name, fault.detail, line)
 }
@@ -137,16 +137,15 @@ pub struct Numerics {
     pub float_to_int: bool,
 }
 
-/// A device that runs plans. A backend implements what has no default, and what it can do besides.
+/// A device that runs plans. A backend must implement the methods without a default; the others are optional abilities.
 pub(crate) trait Backend: Send + Sync {
     /// The device's number. No two devices of a process have the same, not even one after the other.
     fn id(&self) -> u32;
-    /// What the planner may use; the device's name is one of them.
+    /// The capabilities that the planner decides by, with the device's name.
     fn caps(&self) -> &NumberedCaps;
     /// Another device, under another number, on the same hardware, with a budget of bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
-    /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified, and never readable
-    /// before it is written.
+    /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified until it is written.
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
@@ -173,20 +172,20 @@ pub(crate) trait Backend: Send + Sync {
     fn is_software(&self) -> bool {
         !self.is_gpu()
     }
-    /// Does `work`, and gives how long the device was busy with the kernels that were enqueued meanwhile, where it has a
-    /// clock of its own.
+    /// Does `work`, and gives how long the device was busy with the kernels that were enqueued meanwhile; none if the device
+    /// has no clock of its own.
     fn time_kernels(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Duration>> {
         work().map(|()| None)
     }
-    /// What the device's own arithmetic keeps of IEEE 754, where its compiler decides that.
+    /// What the device's own arithmetic keeps of IEEE 754; none if its compiler keeps all.
     fn numerics(&self) -> Result<Option<Numerics>> {
         Ok(None)
     }
-    /// The text of each kernel of a plan, where kernels are compiled from text.
+    /// The text of each kernel of a plan; empty if kernels are not compiled from text.
     fn shaders(&self, _plan: &Plan) -> Vec<Result<String>> {
         vec![]
     }
-    /// The driver and its version, where there is one.
+    /// The driver and its version, if the device has one.
     fn driver(&self) -> Option<String> {
         None
     }
@@ -195,7 +194,7 @@ pub(crate) trait Backend: Send + Sync {
     fn test_doors(&self) -> &dyn TestDoors;
 }
 
-/// What finds the devices of a kind on the machine and opens them.
+/// Finds the devices of one kind on the machine, and opens them.
 pub(crate) trait Provider: Sync {
     /// How many there are.
     fn count(&self) -> usize;
@@ -215,7 +214,7 @@ pub(crate) trait Provider: Sync {
 pub(crate) trait TestDoors {
     /// Where tests plan faults.
     fn faults(&self) -> &FaultInjector;
-    /// Forgets planned losses, and all that is kept for reuse but pipelines.
+    /// Forgets planned losses, and everything that is kept for reuse except pipelines.
     fn heal(&self);
     /// Ends a GPU's connection for good, as when a driver resets it.
     fn destroy(&self) {}

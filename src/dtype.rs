@@ -225,8 +225,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust number in an expression. It has no element type of its own: it takes that of the array it meets, and
-/// keeps all 64 bits until then.
+/// A Rust number in an expression. It has no element type of its own: it keeps its whole value until it meets an array, whose
+/// element type it takes.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Scalar {
@@ -264,7 +264,7 @@ impl Scalar {
         }
     }
 
-    /// The number as f64, rounded where it must be.
+    /// The number as f64; a large integer is rounded.
     pub(crate) fn as_f64(self) -> f64 {
         match self {
             Scalar::Bool(v) => v as u8 as f64,
@@ -305,7 +305,7 @@ impl Scalar {
             U64 | I64 => integer() as u64,
             F16 => f16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
             BF16 => bf16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
-            // an integer is rounded once, not through f64
+            // an integer is converted directly, because by way of f64 it would be rounded twice
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,
                 Scalar::Bool(_) | Scalar::Float(_) => (self.as_f64() as f32).to_bits() as u64,
@@ -314,8 +314,8 @@ impl Scalar {
         }
     }
 
-    /// The number as f32, toward zero with the last bit set where it is not exact: a second rounding to fewer bits is
-    /// then as good as one.
+    /// The number as f32, rounded to odd: toward zero, and the last bit is set if the value is not exact. Rounding that to
+    /// f16 or bf16 gives the same as rounding the number once.
     fn odd_f32(self) -> f32 {
         let (near, exact, beyond) = match self {
             Scalar::Int(v) => {
@@ -368,7 +368,7 @@ pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + seale
     /// The elements as the bytes that an array stores.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// Elements from bytes of an array; a bool is any byte but 0. None where there is no memory for them.
+    /// The elements from the bytes of an array, where any byte but 0 is a true bool; none if there is no memory for them.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
     /// The element as a number.

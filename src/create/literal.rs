@@ -1,4 +1,4 @@
-//! `array!`: which type its elements have.
+//! `array!`, and the rule that decides which type its elements have.
 
 use super::Elements;
 use crate::array::Array;

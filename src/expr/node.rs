@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The operands of a node: three at most, but for `concat`.
+/// The operands of a node: three at most, except for `concat`.
 pub(crate) type Args = SmallVec<[Expr; 3]>;
 
 /// What a node computes from its operands. Two nodes are equal when this, their operands, shapes, dtypes and the slots of
@@ -30,7 +30,8 @@ pub(crate) enum NodeOp {
     Fill,
     /// The index along an axis, as i32.
     Iota(usize),
-    /// Word `word` of the random block of the element's row-major index, as u32; bound to a seed and a stream.
+    /// A random word for each element, as u32: word `word` of the Philox block that the element's index in C order counts.
+    /// Bound to a seed and a stream.
     Philox {
         word: u8,
     },
@@ -39,14 +40,14 @@ pub(crate) enum NodeOp {
     /// `astype`.
     Cast,
     View(Box<View>),
-    /// The elements in C order under another shape, where no view can say it.
+    /// The elements in C order under another shape, if no view can express that.
     Reshape,
     /// A reduction along these sorted axes, which go away.
     Reduce(Fold, Axes),
     /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
     Matmul,
-    /// Elements of the second operand along an axis, at the positions of the first (i32 or i64), whose axes take the
-    /// place of that axis.
+    /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
+    /// the first operand take the place of `axis`.
     Take {
         axis: usize,
         mode: IndexMode,
@@ -66,7 +67,7 @@ pub(crate) enum NodeOp {
 }
 
 impl NodeOp {
-    /// What the operation is called, for errors and printed plans.
+    /// The operation's name in errors and printed plans.
     pub fn name(&self) -> &'static str {
         match self {
             NodeOp::Stored(_) => "copy",
@@ -86,8 +87,8 @@ impl NodeOp {
         }
     }
 
-    /// How the operation takes part in kernels. All but lowering asks for this instead of listing operations, so that a new one
-    /// is told apart here alone.
+    /// How the operation takes part in kernels. The planner, except for lowering, asks for this instead of listing
+    /// operations, so that a new operation needs an arm here only.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -144,7 +145,7 @@ pub(crate) enum Role {
     Generator,
     /// Computed element by element from operands that broadcast.
     Elementwise,
-    /// Its operand's elements under other indices: a map, and no work.
+    /// Its operand's elements under other indices: an affine map, which costs a kernel nothing.
     View,
     /// Reads its second operand, which is in memory, at computed indices.
     Gather,
@@ -162,7 +163,7 @@ impl Role {
         matches!(self, Role::Reduction | Role::Product)
     }
 
-    /// Whether what is below the node may run in the same kernel with its own index space.
+    /// Whether a reduction or product below the node may give the node's kernel its index space.
     pub fn is_transparent(self) -> bool {
         matches!(self, Role::Elementwise | Role::View)
     }
@@ -209,7 +210,7 @@ pub(crate) struct Node {
     pub binding: Binding,
     pub shape: Shape,
     pub dtype: DType,
-    /// The device of the stored arrays below; 0 where there is none.
+    /// The number of the device whose stored arrays the node reads; 0 if it reads none.
     pub device: u32,
     pub location: &'static Location<'static>,
 }

@@ -59,7 +59,8 @@ impl View {
         out
     }
 
-    /// The same map from a space that has `more` dimensions at its end, on which the result does not depend.
+    /// The same map from a space `dims`, which has `more` further dimensions at its end. The operand's index does not depend
+    /// on those.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
@@ -203,10 +204,10 @@ impl View {
     pub fn slice(shape: &[usize], items: &[SliceItem]) -> Fallible<View> {
         let used = items.iter().filter(|i| matches!(i, SliceItem::Index(_) | SliceItem::Range { .. })).count();
         if used > shape.len() {
-            return fault(ErrorKind::Index, format!("{used} indices for {} axes", shape.len()));
+            return fault(ErrorKind::Index, format!("{used} indices are too many for {} axes", shape.len()));
         }
         if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
-            return fault(ErrorKind::Index, "more than one `...`");
+            return fault(ErrorKind::Index, "a slice takes at most one `...`");
         }
         // for each axis of the result: the operand's axis (none for a new one), the step, and the length
         let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];
@@ -247,7 +248,7 @@ impl View {
                     let span = if step > 0 { last - first } else { first - last };
                     let len = if span > 0 { (span - 1) as usize / step.unsigned_abs() + 1 } else { 0 };
                     offset[axis] = if len > 0 { first } else { 0 };
-                    // with at most one element any step would do: 1, so that equal views are equal
+                    // along an axis of at most one element every step means the same; 1 makes such views compare as equal
                     out.push((Some(axis), if len > 1 { step } else { 1 }, len));
                     axis += 1;
                 }
@@ -266,7 +267,7 @@ impl View {
         Ok(v)
     }
 
-    /// A reshape that only splits axes and adds or drops axes of length 1; `None` for one that merges.
+    /// A reshape that only splits axes and adds or drops axes of length 1; none for a reshape that merges axes.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {
             return Some(View::zero(to.into(), from.len()));
