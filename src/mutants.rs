@@ -25,8 +25,8 @@ macro_rules! list {
         #[allow(non_camel_case_types)]
         enum Name { $($name),* }
 
-        /// For each fault, whether it is planted in this process. The function of a name that no code uses is dead code, which
-        /// the compiler refuses.
+        /// For each fault, whether it is planted in this process. The function of a name that no code uses is dead code,
+        /// which the compiler refuses.
         #[cfg_attr(feature = "gpu", deny(dead_code))]
         #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
         pub(crate) mod site {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// A loop over `n` elements. Operands that the function does not have are ignored.
 ///
 /// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has leads to `n` aligned
-/// elements of its type, which no other thread writes meanwhile. *Result*: `out` leads to `n` aligned elements of the result's
-/// type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses meanwhile.
+/// elements of its type, which no other thread writes meanwhile. *Result*: `out` leads to `n` aligned elements of the
+/// result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses meanwhile.
 ///
 /// # Safety
 /// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] read `out` too, so its elements must hold values.
@@ -33,8 +33,8 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     }
 }
 
-/// Lanes of a fold. They are as many on every instruction set, so that sums have the same bits on all: 128 fill eight registers
-/// of 16 f32 with AVX-512.
+/// Lanes of a fold. They are as many on every instruction set, so that sums have the same bits on all: 128 fill eight
+/// registers of 16 f32 with AVX-512.
 pub(crate) const LANES: usize = 128;
 
 /// An instruction set of the CPU.
@@ -113,8 +113,8 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// The loops of `F`, which has `arity` operands. Evaluated at compile time: a loop that the result does not point to is not
-    /// compiled, so that a function without a reduction costs the code of its map alone.
+    /// The loops of `F`, which has `arity` operands. Evaluated at compile time: a loop that the result does not point to is
+    /// not compiled, so that a function without a reduction costs the code of its map alone.
     pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(arity: usize, reduces: bool) -> Forms {
         Forms {
             map: match arity {

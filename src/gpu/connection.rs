@@ -280,8 +280,8 @@ impl Connection {
     }
 
     /// Polls until `done` or the end of a turn: without sleeps at first, then with sleeps that grow with the time since
-    /// `since`, which is when the whole wait began.
-    /// wgpu's own wait with a time-out would panic in 30.0.1 when another thread submits meanwhile.
+    /// `since`, which is when the whole wait began. wgpu's own wait with a time-out would panic in 30.0.1 when another
+    /// thread submits meanwhile.
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {

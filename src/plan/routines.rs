@@ -132,7 +132,8 @@ impl Planner<'_> {
             Place::Scratch(n) => (scratch[*n].1, 4),
         };
         let limit = usize::try_from(self.caps.max_binding).unwrap_or(usize::MAX);
-        // a binding begins up to 256 bytes before the first element, and ends with a whole word: 512 bytes are enough for both
+        // a binding begins up to 256 bytes before the first element, and ends with a whole word: 512 bytes are enough for
+        // both
         let usable = limit.saturating_sub(2 * ALIGNMENT);
         if let Some((bytes, _)) = pass.whole.iter().map(size).find(|(bytes, _)| *bytes > usable) {
             let detail = format!("an operand needs {bytes} bytes in one piece; {} binds {limit}", self.caps.name);

@@ -123,7 +123,8 @@ impl Interpreter {
         Ok(Interpreter { known: HashMap::new(), halves, rules: Rules { gpu: device.is_gpu() } })
     }
 
-    /// Whether the plan stores an expression: true if all its readers load it, false if only some do, none if it is not stored.
+    /// Whether the plan stores an expression: true if all its readers load it, false if only some do, none if it is not
+    /// stored.
     pub fn is_stored(&self, e: &Expr) -> Option<bool> {
         match &self.halves {
             Halves::Anywhere => None,

@@ -128,7 +128,8 @@ macro_rules! unsigned {
 signed! { i32 i64 }
 unsigned! { u32 u64 }
 
-/// Wrapping power by squaring, modulo 2^64. That is right for narrower types too, because 2^64 is a multiple of their 2^width.
+/// Wrapping power by squaring, modulo 2^64. That is right for narrower types too, because 2^64 is a multiple of their
+/// 2^width.
 #[inline(always)]
 fn pow(mut x: u64, mut n: u64) -> u64 {
     let mut r = 1u64;
