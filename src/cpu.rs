@@ -69,7 +69,7 @@ fn caps() -> Caps {
         max_cost: u32::MAX,
         // a row of f32 that a program keeps takes 256 KiB: most L2 caches hold it while the row's passes read it again
         max_row: 65_536,
-        // a reduction is cut for threads when it runs, without a second kernel
+        // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
         packs_words: false,
@@ -78,7 +78,7 @@ fn caps() -> Caps {
 
 /// The CPU as a device. It lives as long as a handle on it or a buffer of it.
 pub(crate) struct Cpu {
-    /// This device, for its buffers, which keep it alive.
+    /// A handle on this device itself, to be cloned into its buffers, which keep it alive.
     this: Weak<Cpu>,
     /// The number of the device in the process.
     id: u32,

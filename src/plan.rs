@@ -210,10 +210,10 @@ pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
 /// are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let mut walk = graph::KeyWriter::default();
-    walk.write(&roots, None, caps.number())?;
-    let (arena, numbers) = walk.arena();
+    let mut writer = graph::KeyWriter::default();
+    writer.write(&roots, None, caps.number())?;
+    let (arena, numbers) = writer.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));
-    Ok(walk.nodes().iter().zip(numbers).filter_map(pointer).collect())
+    Ok(writer.nodes().iter().zip(numbers).filter_map(pointer).collect())
 }

@@ -16,7 +16,8 @@ pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Pool,
-    /// Whether kernels only ask for their scratch and write nothing, so that missing memory is found before a write in place.
+    /// Whether this is a rehearsal: kernels only ask for their scratch and write nothing, so that missing memory is found
+    /// before a write in place begins.
     pub rehearses: bool,
 }
 
@@ -111,7 +112,7 @@ impl<'a> Bound<'a> {
         Ok(Bound { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
-    /// The address of element 0 of one of the program's operands, from which its strides count.
+    /// The address of element 0 of one of the program's places, from which its strides count.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]

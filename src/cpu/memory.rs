@@ -125,7 +125,7 @@ impl Pool {
         }
     }
 
-    /// Memory for at least `bytes` bytes, of a device.
+    /// Memory of at least `bytes` bytes for the device `owner`.
     pub fn memory(&self, owner: Arc<dyn Owner>, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
         let memory = CpuMemory { storage, bytes, owner };
@@ -272,7 +272,7 @@ impl Pool {
     /// A new block from the system; none if the system has too little memory left, and would end a process to provide more.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
-            // returning free blocks may make enough available
+            // returning our free blocks to the system may make enough available
             self.trim();
             if available().is_some_and(|a| size > a) {
                 return None;

@@ -1,4 +1,4 @@
-//! Plans that are ready to run: each kernel as a program, made once and kept while it is used.
+//! Plans that are ready to run: each kernel is a program, which is made once and kept while it is used.
 
 use super::bind::Run;
 use super::{elementwise, matmul, reduce, routines, row};
@@ -98,7 +98,7 @@ thread_local! {
 
 /// The prepared plans of a device.
 pub(super) struct PreparedPlans {
-    /// Tells the devices of a process apart.
+    /// A number that no other device of the process has, to tell their plans apart in [`LAST`].
     number: u64,
     cache: Mutex<Cache>,
     made: AtomicU64,
@@ -119,7 +119,8 @@ impl PreparedPlans {
         self.made.load(Relaxed)
     }
 
-    /// The plan's steps, ready to be bound. An error comes with the node whose step it is.
+    /// The plan's steps, ready to be bound: those that this thread ran last, from the cache, or made now. An error comes with
+    /// the node whose step failed.
     pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<ForRun, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;

@@ -35,7 +35,7 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// The level of a program that has no inner space.
+    /// The inner level of a program that has no inner space.
     pub const NONE: Level = Level { rows: 0, cols: 0, fixed: true };
 
     pub fn size(&self) -> usize {
@@ -63,14 +63,14 @@ pub(super) struct Tiles<'a> {
     pub aliased: &'a [bool],
 }
 
-/// A load or a store (or an affine index, without memory) over the axes of its level.
+/// A place of a program: a load, a store, or an affine index (which has no memory), over the axes of its level.
 pub(super) struct StridedOperand {
     /// The buffer, and where the operand's element 0 lies in it, to which a run adds its offset; none for an affine index.
     pub memory: Option<(BufferRef, isize)>,
     /// The lowest and the highest element that is reached, counted from element 0; none if the index space is empty.
     pub span: Option<(isize, isize)>,
     pub size: usize,
-    /// The loop that widens a load to its compute type, or narrows a store; none where the bits are the same.
+    /// The loop that widens a load to its compute type, or narrows a store; none if the bits stay the same.
     pub convert: Option<Loop>,
     pub rows: Axis,
     pub cols: Axis,

@@ -33,7 +33,8 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
     }
 }
 
-/// Rows and columns of the square that a transposition moves through registers: eight 4-byte words are one AVX2 register.
+/// How many rows and columns the square has that a transposition moves through registers: eight 4-byte words fill one AVX2
+/// register.
 const SIDE: usize = 8;
 
 /// # Safety
@@ -112,7 +113,7 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
     }
 }
 
-/// `d[r * ds + c] = s[r + c * ss]`: both sides run along a unit step, in different directions.
+/// `d[r * ds + c] = s[r + c * ss]`: the source has unit steps along rows, the target along columns.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
@@ -186,9 +187,9 @@ unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: u
 #[inline]
 unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside*: eight words at each of eight columns and rows. The words are only moved.
+    // SAFETY: *inside*: this reads eight words of each of eight columns, and writes eight words of each of eight rows.
     unsafe {
-        // four rows of columns c and c + 4 as the two halves of one register
+        // rows r to r + 3 of the columns c and c + 4, as the two halves of one register
         let pair = |c: isize, r: isize| {
             let low = _mm_loadu_ps(s.offset(c * ss + r));
             let high = _mm_loadu_ps(s.offset((c + 4) * ss + r));
@@ -213,7 +214,8 @@ unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
 /// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` elements.
 #[inline(always)]
 unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside* and *apart*: `SIDE` words at each of `SIDE` columns and rows; words of `T` are plain data.
+    // SAFETY: *inside* and *apart*: this reads `SIDE` words of each of `SIDE` columns, and writes as many rows; words of
+    // `T` are plain data.
     unsafe {
         let mut x = [[T::default(); SIDE]; SIDE];
         for (c, column) in x.iter_mut().enumerate() {
@@ -400,7 +402,7 @@ impl Axis {
             done += count;
             offset += count as isize * self.strides[last];
             index[last] += count;
-            // the next index: add one to the last dimension and carry
+            // the part ends at the end of the last dimension, so carry into the dimensions before it
             let mut d = last;
             while d > mutant!(odometer_carries_once, last - 1, 0) && index[d] == self.dims[d] {
                 offset += self.strides[d - 1] - self.dims[d] as isize * self.strides[d];

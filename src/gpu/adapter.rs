@@ -116,7 +116,7 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     Ok(Opened { device, queue, caps, limits, software: info.device_type == wgpu::DeviceType::Cpu })
 }
 
-/// What the planner and the recording of dispatches may count on.
+/// The capabilities that the planner decides by, and the limits that recording dispatches must keep.
 fn capabilities(
     name: String,
     features: wgpu::Features,
@@ -127,7 +127,7 @@ fn capabilities(
     // Vulkan and DX12 bind at most 2^31 − 1 bytes, whatever a card reports; windows start at multiples of 256 bytes
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
-    // shaders index with u32, and grids are rounded up to whole workgroups
+    // shaders index with u32. Half its range leaves room for a grid that is rounded up to whole workgroups
     let mut max_indices = 1u64 << 31;
     let mut name = name;
     if let Some(shrink) = shrink {

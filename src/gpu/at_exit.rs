@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Once, Weak};
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 unsafe extern "C" {
-    // of the C library that std links
+    // a function of the C library, which std links anyway
     fn atexit(function: extern "C" fn()) -> c_int;
 }
 

@@ -19,14 +19,16 @@ use std::sync::atomic::Ordering::Relaxed;
 const BATCH: usize = 64;
 /// Dispatches after which a batch is submitted even to a busy device, so that memory and latency stay bounded.
 const LONG_BATCH: usize = 1024;
-/// Submissions that may be under way before the host waits: a host that runs far ahead would pile up memory.
+/// The most submissions under way before the host waits, because a host that runs far ahead would pile up memory. A
+/// judgement: at 64 dispatches each, far more than keep a device busy.
 const AHEAD: u64 = 64;
 /// Bytes of the parameters of one batch: some 250 bytes for each dispatch of a long one.
 const RING: usize = 256 << 10;
 /// Buffers of parameters that take turns, so that the parameters of a batch can be written while batches before it still
 /// read theirs.
 const RINGS: usize = 4;
-/// Bind groups kept. They hold the buffers that they bind, so the cache must be bounded; a full one is emptied.
+/// The most bind groups in the cache. They keep the buffers that they bind alive, so the cache must be bounded; when it is
+/// full it is emptied. A judgement: 8,192 are more than a program's loop uses, and few beside the driver's memory.
 const GROUPS: usize = 8192;
 /// Gathers that are remembered (in half a MiB) until a read asks whether one of them met an index out of range. The error
 /// of one that is no longer remembered names neither the index nor the caller's line.
@@ -75,7 +77,7 @@ pub(super) struct Checked {
 
 /// The open batch of a device, and the caches that recording uses.
 pub(super) struct Batch {
-    // the pass must end before its encoder is finished or dropped, so it stands before the encoder
+    // fields drop in this order: a pass must end before its encoder is dropped
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
@@ -167,7 +169,7 @@ impl Batch {
         std::mem::replace(&mut self.errors, errors)
     }
 
-    /// Has the passes from now on timed; gives the timer's id.
+    /// Times the passes that begin from now on; gives the timer's number.
     pub fn start_timer(&mut self, timer: Timer) -> u64 {
         self.timers += 1;
         self.timer = Some((self.timers, timer));

@@ -24,7 +24,7 @@ const LOSS_REPORT: Duration = Duration::from_millis(200);
 /// How long it waits once the queue is empty: the report is then missing only if another thread is about to call back.
 const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(5);
 
-/// A lock that a panic elsewhere does not poison for us: what it guards is consistent after every statement.
+/// Locks a mutex, also one that a panic has poisoned: the data that our mutexes guard is consistent after every statement.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -83,8 +83,8 @@ impl LateError {
     }
 }
 
-/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how far the GPU has come
-/// with what was submitted. It knows no array and no kernel.
+/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how many submissions the
+/// GPU has finished.
 pub(super) struct Connection {
     /// The device's name, for messages.
     name: String,
@@ -96,11 +96,11 @@ pub(super) struct Connection {
     pub software: bool,
     pub counters: Counters,
     pub faults: FaultInjector,
-    /// Submissions made.
+    /// How many submissions were made.
     submitted: AtomicU64,
-    /// Submissions that have finished.
+    /// How many submissions have finished.
     completed: Arc<AtomicU64>,
-    /// Pipelines that run for the first time in submissions under way: a driver may compile them only then.
+    /// How many pipelines run for the first time in submissions under way. A driver may compile them only then.
     first_runs: Arc<AtomicU64>,
     late: Arc<LateError>,
     /// Held while a thread polls: wgpu 30.0.1 may panic when two threads do.
@@ -160,7 +160,7 @@ impl Connection {
         self.process != std::process::id()
     }
 
-    /// Whether the device is still usable.
+    /// Fails if the device is no longer usable: lost, failed, or inherited by `fork`.
     pub fn check(&self) -> Result<()> {
         if self.is_inherited() {
             let Fault { kind, detail } = inherited_fault();
@@ -216,7 +216,7 @@ impl Connection {
         None
     }
 
-    /// Makes an error the device's last word: results that have been handed out are lost, so nothing may be read again.
+    /// Has every later call return this error: results that callers hold are lost, so nothing may be read any more.
     pub fn fail(&self, error: &Error) {
         self.late.set(error.kind(), error.detail().to_string());
     }
@@ -263,8 +263,8 @@ impl Connection {
         }
     }
 
-    /// Waits a moment for the report of a loss. A lost device makes other errors first, and reports that it is lost only
-    /// when its queue is empty; the caller should hear of the loss.
+    /// Waits a moment for the report that the device is lost. A lost device raises other errors first, and reports the loss
+    /// only when its queue is empty; callers should get the error of the loss.
     pub fn await_loss_report(&self) {
         let mut end = Instant::now() + LOSS_REPORT;
         while Instant::now() < end && !self.late.any.load(Relaxed) {
@@ -313,7 +313,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until all that was submitted before is done, or no more progress is to be expected.
+    /// Waits until all submissions so far have finished. Gives up if the device has failed, or has made no progress for the
+    /// time-out.
     pub fn settle(&self) {
         let submitted = self.submitted();
         let (clock, since) = (Clock::new(self), Instant::now());
@@ -341,7 +342,7 @@ impl Clock {
         Clock { since: Instant::now().into(), completed: connection.completed().into() }
     }
 
-    /// Whether nothing has progressed for the time-out.
+    /// Whether no submission has finished for the time-out.
     pub fn expired(&self, connection: &Connection) -> bool {
         let completed = connection.completed();
         if completed != self.completed.get() {

@@ -17,26 +17,26 @@ use std::time::Duration;
 
 /// An open GPU. It lives as long as a handle on it, an array of it, or a read that is under way.
 pub(crate) struct Gpu {
-    /// This device, for its buffers and futures, which keep it alive.
+    /// A handle on this device itself, to be cloned into its buffers and futures, which keep it alive.
     this: Weak<Gpu>,
     /// The number of the device in the process.
     pub(super) id: u32,
-    /// Which of the adapters it is.
+    /// The number of its adapter.
     pub(super) adapter: usize,
     pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
     pub(super) connection: Arc<Connection>,
-    /// Locked after `batch` where both are.
+    /// Who locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
-    /// Locked after `batch` where both are.
+    /// Who locks both `batch` and this locks `batch` first.
     pub(super) prepared: Mutex<PreparedPlans>,
-    /// What the probe of the device's arithmetic found, once somebody has asked.
+    /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
 }
 
-/// What a [`Buffer`] of a GPU holds. Dropping it returns the driver's buffer to the pool at once, even while work that uses
-/// it is enqueued: whatever uses it next runs later, since there is one queue.
+/// The memory behind a [`Buffer`] of a GPU. Dropping it returns the driver's buffer to the pool at once, even while enqueued
+/// work uses it: the work that uses it next runs later, because there is one queue.
 pub(super) struct GpuMemory {
     /// None only while this value is dropped: `drop` moves the buffer to the pool.
     buffer: Option<DriverBuffer>,
@@ -154,7 +154,7 @@ impl Gpu {
         Ok(Buffer::new(memory))
     }
 
-    /// A new buffer of reserved bytes.
+    /// A new buffer of the driver, whose bytes are reserved already.
     fn create(&self, size: u64) -> Result<DriverBuffer> {
         memory::create(&self.connection, &self.pool, size).or_else(|error| {
             // the memory that the driver lacks may be in our cached buffers
@@ -227,7 +227,7 @@ impl Gpu {
         if batch.is_open(buffer.last_batch.load(Relaxed)) { batch.submit(&self.connection) } else { Ok(()) }
     }
 
-    /// Fills a buffer that nobody has read yet with a pattern, where a test asked for it.
+    /// Fills a new buffer with a pattern, if a test has asked for that.
     #[cfg(feature = "testing")]
     fn poison(&self, memory: &GpuMemory) -> Result<()> {
         if let (true, Some(buffer)) = (self.connection.faults.poisons(), &memory.buffer) {

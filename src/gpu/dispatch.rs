@@ -1,5 +1,5 @@
-//! A prepared plan bound to the buffers, offsets, scalars and lines of a run, and recorded: one dispatch a window, or several
-//! where its grid is too large for one.
+//! Binds a prepared plan to the buffers, offsets, scalars and lines of a run, and records it: one dispatch for each window,
+//! or several if its grid is too large for one.
 
 use super::adapter::DispatchLimits;
 use super::batch::{Batch, BufferSlice, Checked, Refuses};
@@ -30,7 +30,7 @@ pub(super) struct Recorder<'a> {
 
 /// The buffers that a window binds, and for each operand the element at the window's first index, counted from the start of
 /// the operand's binding.
-struct Bound<'a> {
+struct BoundWindow<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,
 }
@@ -71,7 +71,7 @@ impl<'a> Recorder<'a> {
         self.buffers[number(self.plan, named)]
     }
 
-    /// Gives errors the line of the kernel's caller.
+    /// Does `work`, and adds the line of the kernel's caller to its error.
     fn at_line(&mut self, kernel: &PreparedKernel, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         work(self).map_err(|e| e.or_at(self.bindings.line(kernel.node)))
     }
@@ -107,7 +107,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Binds the buffers of a run, after checking that every element that the window touches lies inside them.
-    fn bind(&self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<Bound<'a>> {
+    fn bind(&self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<BoundWindow<'a>> {
         let mut first: SmallVec<[i64; 8]> = SmallVec::with_capacity(window.operands.len());
         for o in &window.operands {
             let buffer = self.buffers[o.buffer].buffer;
@@ -142,7 +142,7 @@ impl<'a> Recorder<'a> {
         for (first, o) in first.iter_mut().zip(&window.operands) {
             *first -= slices[o.binding].offset as i64 / o.size;
         }
-        Ok(Bound { slices, first })
+        Ok(BoundWindow { slices, first })
     }
 
     /// Registers a kernel's gathers; gives the id of the first.
@@ -156,8 +156,8 @@ impl<'a> Recorder<'a> {
         }))
     }
 
-    /// Records dispatches of `groups` workgroups. A grid has three dimensions of limited length; what does not fit takes
-    /// another dispatch.
+    /// Records dispatches of `groups` workgroups in all. A grid has three dimensions of limited length; workgroups that one
+    /// grid does not hold take another dispatch.
     pub fn dispatch(
         &mut self,
         pipeline: &Pipeline,

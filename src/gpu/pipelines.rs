@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// A quick hash for keys made of words that no outsider chooses, so that nobody can make them collide on purpose.
+/// A quick hash for keys made of words. It need not resist an attacker, because no outsider chooses the words.
 #[derive(Default)]
 pub(super) struct WordHasher(u64);
 
@@ -47,7 +47,7 @@ pub(super) struct Interface<'a> {
     pub params: u32,
 }
 
-/// What the layout of a pipeline's bindings depends on.
+/// The key of a [`BindingLayout`]: everything that it depends on.
 #[derive(PartialEq, Eq, Hash)]
 struct LayoutKey {
     /// For each buffer, whether the shader only reads it.

@@ -34,7 +34,7 @@ pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
     }
 }
 
-/// A load or a store of a window.
+/// A load or a store, with the elements that one window touches.
 pub(super) struct Operand {
     /// The plan's name of its buffer, for messages.
     pub named: BufferRef,
@@ -72,14 +72,14 @@ pub(super) struct PreparedWindow {
     /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or, if it
     /// is larger than a binding, the range that the operand touches.
     pub bindings: SmallVec<[usize; 4]>,
-    /// The header, but for the grid and the error id.
+    /// The header. The grid and the error id are still missing.
     pub header: Header,
     /// The words of the parameters. The header, the scalars and the operands' offsets are still missing.
     pub words: Box<[u32]>,
     pub workgroups: u64,
 }
 
-/// A gather, for the error of an index out of range.
+/// The facts of a gather that the error of an index out of range needs.
 pub(super) struct Gather {
     pub node: usize,
     /// The type of its indices.
@@ -98,7 +98,7 @@ pub(super) struct PreparedKernel {
     pub windows: Vec<PreparedWindow>,
     /// The numbers of the scalars that the parameters hold, in order: two words each, from word [`wgsl::HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The word of the parameters that is the first operand's offset.
+    /// The word of the parameters that has the first operand's offset; the others follow.
     pub offsets: usize,
     /// The gathers whose indices are checked.
     pub gathers: Vec<Gather>,

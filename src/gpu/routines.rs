@@ -12,7 +12,7 @@ use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
 use crate::routine::{BINCOUNT, Pass, Place, Routine};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The file of each routine. A pass is the block of its name.
+/// The shader file of each routine. The block that has a pass's name is the text of the pass.
 static SHADERS: [(&Routine, &str); 1] = [(&BINCOUNT, include_str!("../../shaders/bincount.wgsl"))];
 
 /// Whether the list has a routine.
@@ -36,8 +36,8 @@ pub(super) fn previews(call: &RoutineCall) -> Vec<Result<String>> {
     call.passes.iter().map(text).collect()
 }
 
-/// A buffer as a pass binds it.
-struct Bound<'a> {
+/// A buffer, and the range of it that a pass binds.
+struct BoundPlace<'a> {
     buffer: &'a DriverBuffer,
     offset: u64,
     len: u64,
@@ -82,7 +82,7 @@ impl<'a> Recorder<'a> {
         let slots = wgsl::routine_slots(call, pass);
         let kinds: Vec<Slot> = slots.iter().map(|(_, slot)| *slot).collect();
         let bindings = slots.iter().map(|(place, _)| self.bind_place(call, pass, *place, window));
-        let bindings = bindings.collect::<Result<Vec<Bound<'_>>>>()?;
+        let bindings = bindings.collect::<Result<Vec<BoundPlace<'_>>>>()?;
         if bindings.len() > self.caps.max_bindings {
             let (name, most) = (&self.caps.name, self.caps.max_bindings);
             let detail = format!("a pass needs {} bindings; {name} has {most}", bindings.len());
@@ -93,8 +93,12 @@ impl<'a> Recorder<'a> {
             (wgsl::routine_key(call, pass), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
         let text = || Ok(wgsl::generate_routine(call, pass, shader));
         let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
-        let slice =
-            |b: &Bound<'a>| BufferSlice { buffer: &b.buffer.buffer, id: b.buffer.id, offset: b.offset, len: b.len };
+        let slice = |b: &BoundPlace<'a>| BufferSlice {
+            buffer: &b.buffer.buffer,
+            id: b.buffer.id,
+            offset: b.offset,
+            len: b.len,
+        };
         let slices: Vec<BufferSlice<'a>> = bindings.iter().map(slice).collect();
         if dry {
             return self.batch.rehearse(self.connection, &pipeline, &slices);
@@ -122,8 +126,8 @@ impl<'a> Recorder<'a> {
         self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
     }
 
-    /// What a pass binds of a buffer: all of it, or the elements of a window where it is larger than a binding.
-    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<Bound<'a>> {
+    /// Binds a place of a pass: its whole buffer, or, if that is larger than a binding, the elements of the window.
+    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<BoundPlace<'a>> {
         let name = call.row.name;
         let found = match place {
             Place::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
@@ -134,7 +138,7 @@ impl<'a> Recorder<'a> {
             return Err(internal(name, format!("a pass binds {place:?}, which the call does not have")));
         };
         let RunBuffer { buffer, offset: first } = self.buffer(named);
-        let Some(meta) = meta else { return Ok(Bound { buffer, offset: 0, len: buffer.size, first: None }) };
+        let Some(meta) = meta else { return Ok(BoundPlace { buffer, offset: 0, len: buffer.size, first: None }) };
         let (size, first) = (meta.dtype.size() as u64, first as u64);
         let is_along = pass.along.contains(&place);
         let [start, end] = if is_along { window.map(|item| item as u64) } else { [0, meta.size() as u64] };
@@ -144,12 +148,12 @@ impl<'a> Recorder<'a> {
             return Err(internal(name, detail));
         }
         if buffer.size <= self.caps.max_binding {
-            return Ok(Bound { buffer, offset: 0, len: buffer.size, first: Some(first as u32) });
+            return Ok(BoundPlace { buffer, offset: 0, len: buffer.size, first: Some(first as u32) });
         }
         let offset = (first + start) * size / self.limits.storage_alignment * self.limits.storage_alignment;
         let len = ((first + end) * size).next_multiple_of(4) - offset;
         // the shader counts items from the first of the call, wherever the window begins
-        Ok(Bound { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
+        Ok(BoundPlace { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
     }
 }
 

@@ -14,7 +14,7 @@ fn next_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A temporary of the plan in the making. Several share one buffer if their kernels do not overlap in time.
+/// A temporary of the plan in the making. Temporaries share one buffer if no step needs both.
 #[derive(Default)]
 struct Temp {
     bytes: usize,
@@ -55,7 +55,7 @@ impl Planner<'_> {
         BufferRef::Temp(self.count + temps.len() - 1)
     }
 
-    /// The plan's outputs: dtype, shape and strides, of which the first are the target's where there is one.
+    /// The plan's outputs: dtype, shape and strides. The first output has the strides of the target, if there is one.
     pub(super) fn results(&self, target: Option<&Layout>) -> Vec<Output> {
         (self.arena.roots.iter().enumerate())
             .map(|(i, r)| {

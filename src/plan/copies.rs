@@ -19,7 +19,7 @@ impl Planner<'_> {
             // saturating: the offset of an empty part may be impossible, but nothing is written there
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
-            // where the part is stored for another reader too, this kernel is a copy from there
+            // if another kernel also reads the part, the part is stored, and this kernel copies it from there
             self.kernels(*a, node, part, making)?;
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Fusion: which nodes are stored, and which run inside a kernel that reads them.
 //!
 //! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions that do not fit the index
-//! space of the kernel that reads them, and what would make a kernel too large. Kernels are found from the results down:
-//! each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
-//! compute is stored, and the search begins again.
+//! space of the kernel that reads them, and nodes that would make a kernel too large. Kernels are found from the results
+//! down: each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would
+//! both compute is stored, and the search begins again.
 
 use super::graph::Arena;
 use super::join::join;
@@ -40,7 +40,7 @@ impl Stage {
     }
 }
 
-/// The plan, whether its target may be written in place, and the steps that making it took.
+/// Makes the plan. Also gives whether its target may be written in place, and how many steps of work planning took.
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool, u64)> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -56,7 +56,7 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
             true => planner.stage(node, target, &mut making)?,
             false => making.steps = stage.steps,
         }
-        // the list is built from its end: results first, and the first step of a stage last
+        // the list is built backwards: stages from the results down, and of each stage the last step first
         steps.extend(making.steps.drain(..).rev());
         making.computes.clear();
         making.reads.clear();
@@ -87,12 +87,12 @@ pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
     let mut planner = Planner::new(Rc::new(arena), caps);
     let stages = planner.all_stages(None)?;
     let again = |n: usize| stages.iter().any(|s| s.node as usize != n && s.computes().contains(&(n as u32)));
-    let one = |n: usize| match planner.stored[n] {
+    let how_stored = |n: usize| match planner.stored[n] {
         true if again(n) => Some(Stored::ForSome),
         true => Some(Stored::Always),
         false => None,
     };
-    Ok((0..planner.count).map(one).collect())
+    Ok((0..planner.count).map(how_stored).collect())
 }
 
 impl<'a> Planner<'a> {
@@ -249,8 +249,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether the node needs nothing but reductions that can run in the kernel of `reduction`: over the same axes of operands
-    /// of the same shape. Looks `steps` operations down, which bounds the search.
+    /// Whether all reductions that the node needs can run in the kernel of `reduction`, because they have the same axes and
+    /// operands of the same shape. It looks at most `steps` operations down, which bounds the search.
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
@@ -289,11 +289,11 @@ impl<'a> Planner<'a> {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
-        // for each node: a stage that computes it, and whether another one does too
-        let mut by = vec![(NONE, false); nodes.len()];
+        // for each node: a stage that computes it, and whether another stage computes it too
+        let mut computed_by = vec![(NONE, false); nodes.len()];
         for (i, s) in stages.iter().enumerate() {
             for c in s.computes() {
-                let (first, again) = &mut by[*c as usize];
+                let (first, again) = &mut computed_by[*c as usize];
                 *again |= *first != NONE && *first != i as u32;
                 *first = i as u32;
             }
@@ -302,12 +302,12 @@ impl<'a> Planner<'a> {
         // each path to it, of which a graph may have exponentially many
         let mut weight = vec![0u32; nodes.len()];
         for (i, n) in nodes.iter().enumerate() {
-            if by[i].0 != NONE {
+            if computed_by[i].0 != NONE {
                 let below: u32 = n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight[*a]).sum();
                 weight[i] = (cost(n) + below).min(1 << 20);
             }
         }
-        let shared = |i: &usize| by[*i].1 && weight[*i] >= 8;
+        let shared = |i: &usize| computed_by[*i].1 && weight[*i] >= 8;
         // of a chain of shared nodes only the last is stored, because its readers then need none of the others
         let mut below = vec![false; nodes.len()];
         for i in (0..nodes.len()).filter(shared) {

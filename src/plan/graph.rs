@@ -1,4 +1,4 @@
-//! The plan's key, and the planner's arena, from an expression.
+//! From an expression to the key of its plan, and to the planner's arena.
 //!
 //! One walk over the graph, operands first and without recursion, writes the key: everything that the plan depends on, and
 //! nothing else. The offsets of inputs and the values of scalars are bindings, which the key leaves out; which scalars are
@@ -23,18 +23,19 @@ use std::rc::Rc;
 pub(super) struct PlanNode {
     pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
-    /// What is bound to it: the number of an input, the number of a run-time scalar, or those of a generator's three scalars
-    /// (seed low, seed high, stream). 0 where there is none.
+    /// The slots that are bound to it: that of an input, that of a run-time scalar, or those of a generator's three scalars
+    /// (seed low, seed high, stream). Unused ones are 0.
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// Its number in the walk, by which a run finds the caller's line, and that line. Of equal nodes, those of the first.
+    /// Its number in the walk, by which a run finds the caller's line, and the line in the expression that was planned. If
+    /// equal nodes became one, both are those of the first.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
 
 impl PlanNode {
-    /// What two nodes must have in common to be computed once.
+    /// Everything that two nodes must have in common to be computed once.
     fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
         let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
@@ -54,9 +55,9 @@ pub(super) struct Call {
 /// The graph as the planner takes it: nodes in topological order, of which no two are equal.
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
-    /// Distinct nodes to compute, one per output.
+    /// The nodes that are results, one for each output.
     pub roots: Vec<usize>,
-    /// The output of each expression asked for.
+    /// For each expression asked for, its output.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
     /// For each input that reads the target's buffer: its offset, counted from the target's.
@@ -100,8 +101,8 @@ impl NodeNumbers {
     }
 }
 
-/// The words of a plan's key. It is a `Hasher` that keeps all it is given instead of mixing it, so that what derives `Hash`
-/// can be written to it. Two different expressions never have equal words, because each value's words say where it ends.
+/// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that derives
+/// `Hash` can be written to it. Two expressions never have equal words, because each value's words say where it ends.
 /// 96 words are a graph of some eight nodes, which then needs no allocation.
 #[derive(Default)]
 struct Key(SmallVec<[u64; 96]>);
@@ -304,7 +305,7 @@ impl<'a> KeyWriter<'a> {
         &self.nodes
     }
 
-    /// The planner's arena, in which equal nodes are one, and where in it each node of the walk is.
+    /// The planner's arena, in which equal nodes are one. Also gives the number in the arena of each node of the walk.
     pub fn arena(&self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();

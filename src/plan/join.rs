@@ -52,8 +52,8 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     })
 }
 
-/// Whether a kernel may be joined. Row kernels may not: two would hold two rows at once. A kernel that checks indices may not:
-/// if one fails, it must not keep another result from being written.
+/// Whether a kernel may be joined. Row kernels may not, because the joined one would hold two rows at once. Kernels that
+/// check indices may not, because an index out of range must not keep another result from being written.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues

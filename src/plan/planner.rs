@@ -22,8 +22,8 @@ pub(super) struct Planner<'a> {
     /// Bytes of each temporary that belongs to no stored node, such as partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
-    /// order of its operands.
+    /// For each node, the strides that it would have if it were stored as it comes: those of a stored input, those of a view
+    /// of its operand, or dense ones in the common order of its operands.
     pub strides: Vec<Strides>,
     /// For each node, whether its value is written to memory, where other kernels load it.
     pub stored: Vec<bool>,
@@ -31,9 +31,9 @@ pub(super) struct Planner<'a> {
     pub uses: Vec<u32>,
     /// For each node, the last of the nodes that use it: if it has one use, the only one.
     pub consumer: Vec<usize>,
-    /// Which of the plan's outputs a node is.
+    /// For each node that is a result, the number of its output.
     pub outputs: HashMap<usize, usize>,
-    /// The call of each result of a routine.
+    /// For each node that is a result of a routine, the call.
     pub calls: HashMap<usize, Call>,
     /// Lists that each draft grows and hands to the next.
     pub scratch: Cell<Scratch>,
@@ -223,7 +223,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // of a stored node only its load counts in kernels above it
+            // in kernels above a stored node, only its load counts
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;

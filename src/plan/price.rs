@@ -1,4 +1,4 @@
-//! Whether a device has the types and functions of a graph, and what its nodes cost to run and to compile.
+//! Checks that a device has the types and functions of a graph, and says what its nodes cost to run and to compile.
 
 use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};

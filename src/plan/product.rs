@@ -45,7 +45,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     passes
 }
 
-/// The element type that is stored as a compute type.
+/// The dtype whose elements in memory have the bits of a compute type.
 fn storage(compute: Compute) -> DType {
     match compute {
         Compute::Bool => DType::Bool,

@@ -9,13 +9,13 @@ use crate::ufunc::Order;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The index space of a kernel, `outer × inner`, and what it allows the kernel to be.
+/// The index space of a kernel, `outer × inner`, and which kinds of kernel it allows.
 pub(super) struct Space {
     /// How many of `dims` are outer.
     pub outer: usize,
     /// Lengths of the outer, then of the inner dimensions.
     pub dims: Shape,
-    /// From an index of the space to the index of the node that the kernel stores.
+    /// The map from an index of the space to the index of the node that the kernel stores.
     pub map: View,
     /// Strides over the space of the reduced operand in its dense layout: they order a reduction, and so decide its bits.
     pub reduction_strides: Strides,
@@ -75,7 +75,7 @@ impl Space {
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
-    /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
+    /// The space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they cannot.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let NodeOp::Reduce(fold, axes) = &r.op else { return None };
@@ -119,7 +119,7 @@ impl Space {
     }
 }
 
-/// Whether a matmul or a reduction can be reached through what runs in the kernel of `node`.
+/// Whether a matmul or a reduction can be reached from `node` through nodes that run in its kernel.
 fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
     let mut stack: SmallVec<[usize; 32]> = smallvec![node];
     let mut seen: SmallVec<[usize; 32]> = smallvec![];

@@ -1,4 +1,4 @@
-//! What a kernel's text declares before its functions: bindings, the struct of its parameters, and the functions that
+//! The declarations at the beginning of a kernel's text: bindings, the struct of its parameters, and the functions that
 //! load and store one element of an operand.
 
 use super::body::Body;
@@ -43,7 +43,7 @@ impl Body<'_> {
         line!(out, "");
     }
 
-    /// The struct of the parameters. Rust writes the same words by number: [`super::Form`] says where each one lies.
+    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::Form`] says where each one lies.
     fn parameters(&self, out: &mut Text) {
         line!(
             out,
@@ -66,7 +66,7 @@ impl Body<'_> {
         line!(out, "@group(1) @binding(0) var<uniform> params: Parameters;\n");
     }
 
-    /// A field for each column of the table of axes.
+    /// Writes a field for each column of the table of axes, whose name is `what` and the column's name: `stride_in0`.
     fn columns_as(&self, out: &mut Text, what: &str) {
         for (c, column) in self.columns.iter().enumerate() {
             // an empty name marks the second word of a 64-bit index, which is declared with the first

@@ -42,6 +42,6 @@ header! {
     matrix_rows,
     matrix_columns,
     contiguous_along_k,
-    /// Always 0: what `cp_zero` gives.
+    /// Always 0; the shaders' function `cp_zero` returns it.
     run_time_zero,
 }

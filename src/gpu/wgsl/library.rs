@@ -16,7 +16,7 @@ const FILES: [&str; 8] = [
 ];
 
 struct Library {
-    /// For each item of the library its text and the numbers of the items that it calls, in the files' order.
+    /// For each item of the library, in the files' order: its text, and the numbers of the items that it names.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
 }

@@ -47,8 +47,8 @@ impl Body<'_> {
         line!(out, "return matrices;\n}}\n");
     }
 
-    /// The functions that find and load elements of a factor: load number `n`, called `name`. `across` is what lies
-    /// across k: a column of a, a row of b.
+    /// Writes the functions that find and load elements of a factor, which is load number `n` and is called `name` in the
+    /// text. `across` names its lines that lie across k: `column_a` or `row_b`.
     fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
         line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");

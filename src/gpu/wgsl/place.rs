@@ -52,7 +52,8 @@ impl Body<'_> {
         self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
     }
 
-    /// A struct of the places in `columns`, and of `values`. The struct of an element of `inner` also has its index.
+    /// Writes a WGSL struct with the places in `columns`, and with `values`. One for an element of `inner` also has the
+    /// element's index.
     pub fn place_struct(&self, out: &mut Text, name: &str, space: Space, columns: &[usize], values: &[usize]) {
         line!(out, "struct {name} {{");
         if space == Space::Inner {

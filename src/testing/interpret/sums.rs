@@ -34,7 +34,7 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
-    /// A sum in any order: by a tree over lanes of at most 16.
+    /// A sum in an unknown order, of which is known that at most 16 elements are added one after another before a tree.
     fn sum(&self, dtype: DType, list: &[Real]) -> Real {
         let dtype = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         let levels = (list.len().max(1) as f64).log2().ceil() + 16.0;
@@ -52,7 +52,7 @@ impl Interpreter {
             return Real::unknown();
         }
         if !sum.is_finite() {
-            // infinities meet, or there is a NaN: in any order
+            // infinities and NaN among the elements decide the sum in any order, unless the finite ones could overflow
             let finite: f64 = list.iter().map(|x| x.value.abs()).filter(|x| x.is_finite()).sum();
             let sure = finite < number::largest(dtype) / 2.0;
             return if sure { Real::exact(sum) } else { Real::unknown() };
