@@ -66,7 +66,7 @@ fn size_class(bytes: usize) -> usize {
 }
 
 /// Bytes that count against the limit for a buffer whose content lies in its header.
-fn inline(bytes: usize) -> usize {
+fn inline_bytes(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
 
@@ -157,7 +157,7 @@ impl Pool {
     fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
         let storage = match bytes {
-            0..=INLINE if self.reserve(inline(bytes)) => {
+            0..=INLINE if self.reserve(inline_bytes(bytes)) => {
                 Ok(Storage::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
             }
             0..=INLINE => Err(LIMIT),
@@ -394,7 +394,7 @@ impl CpuMemory {
     /// The bytes that were really allocated for the buffer, by which the pool counts.
     fn size(&self) -> usize {
         match self.storage {
-            Storage::Inline(_) => inline(self.bytes),
+            Storage::Inline(_) => inline_bytes(self.bytes),
             Storage::Block(_, size) => size,
             Storage::Foreign(..) => self.bytes,
         }

@@ -119,8 +119,7 @@ impl PreparedPlans {
         self.made.load(Relaxed)
     }
 
-    /// The plan's steps, ready to be bound: those that this thread ran last, from the cache, or made now. An error comes with
-    /// the node whose step failed.
+    /// Finds or makes the steps of a plan, ready to be bound. An error comes with the node whose step could not be made.
     pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<ForRun, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;

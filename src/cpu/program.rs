@@ -205,7 +205,7 @@ pub(super) struct Program {
     pub name: &'static str,
     /// How many values the kernel has.
     pub values: usize,
-    /// It reads only run-time scalars of the plan below this number.
+    /// One more than the largest number of a run-time scalar that the program reads; 0 if it reads none.
     pub scalars: usize,
     pub order: Order,
     pub goal: Goal,

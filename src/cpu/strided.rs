@@ -368,7 +368,7 @@ impl Axis {
         self.step == Some(0)
     }
 
-    /// The offset of an index.
+    /// How far the element of an index lies from that of index 0, in elements.
     pub fn offset(&self, index: usize) -> isize {
         if let Some(step) = self.step {
             return index as isize * step;
