@@ -52,12 +52,12 @@ impl From<Array> for Expr {
     }
 }
 
-/// A readable plan: what would run. See [`Expr::plan`].
+/// The plan of an expression, to be read or printed. See [`Expr::plan`].
 #[derive(Clone)]
 pub struct Plan(Arc<plan::CachedPlan>, Device);
 
 impl Plan {
-    /// Kernels that would run.
+    /// How many kernels would run.
     pub fn kernels(&self) -> usize {
         self.0.plan.kernel_count()
     }

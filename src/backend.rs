@@ -65,15 +65,15 @@ pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: O
 pub struct Stats {
     /// Kernels run, each with all its passes: what [`Plan::kernels`](crate::Plan::kernels) counts.
     pub kernels: u64,
-    /// Dispatches of those kernels: more where a reduction has several passes, or an array does not fit one binding.
+    /// Dispatches of those kernels: more than kernels if a reduction has several passes, or an array exceeds one binding.
     pub dispatches: u64,
-    /// Plans made ready to run: a plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
-    /// is prepared anew where operands that lay in different buffers lie in one, and on a GPU where a result of 8- or 16-bit
-    /// elements begins at another place in a 32-bit word, or a buffer is larger than one binding.
+    /// Plans made ready to run. A plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
+    /// is prepared anew if operands that lay in different buffers lie in one; on a GPU also if a result of 8- or 16-bit
+    /// elements begins at another place in a 32-bit word, or if a buffer is larger than one binding.
     pub prepares: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,
-    /// Waits for the device.
+    /// How often the host waited for the device.
     pub syncs: u64,
     /// Buffers handed out, from the pool or new.
     pub allocations: u64,
@@ -85,41 +85,41 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
-/// Bytes of a device's memory as cupric accounts for them: those of arrays and temporaries, in the sizes that were really
-/// allocated (sizes are rounded up, so that memory fits again; up to 64 bytes take 64 on the CPU, none take none).
+/// Bytes of a device's memory that arrays and temporaries take, in the sizes that were really allocated. Sizes are rounded
+/// up, so that freed memory fits later arrays; on the CPU an array of 1 to 64 bytes takes 64, and one of none takes none.
 ///
 /// Not counted are compiled kernels, the scratch of threads (some hundred KiB each), and the host's memory that a transfer
 /// to or from a GPU takes while it runs (64 MiB at most at a time).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemoryInfo {
-    /// Held by arrays.
+    /// Bytes that arrays hold.
     pub used: usize,
-    /// Kept for reuse.
+    /// Bytes that are kept for reuse.
     pub cached: usize,
-    /// The most that was in use at once.
+    /// The most bytes that were in use at once.
     pub peak: usize,
-    /// The budget, where one was set: `used` and `cached` together never pass it.
+    /// The budget, if one was set: `used` and `cached` together never exceed it.
     pub limit: Option<usize>,
 }
 
-/// What a device's own f32 arithmetic keeps in plain shader text, as a probe found it. `true` is what IEEE 754 (or Rust)
-/// does. Neither cupric's functions nor a program's formulas rely on what is `false` here, subnormal numbers and the
-/// rounding of sums and products excepted.
+/// How a GPU's own f32 arithmetic behaves in plain shader text, as a probe found it. `true` means: as in IEEE 754 (or
+/// Rust). Where a field is `false`, cupric's functions and a program's formulas are right nevertheless, except for
+/// subnormal numbers and for the rounding of sums and products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Numerics {
     /// A NaN survives a load, a sum and a product.
     pub nan: bool,
-    /// So does an infinity, and ∞ − ∞ and ∞ · 0 are NaN.
+    /// An infinity survives a load, a sum and a product, and ∞ − ∞ and ∞ · 0 are NaN.
     pub infinity: bool,
-    /// So does −0.
+    /// −0 survives a load, a sum and a product.
     pub negative_zero: bool,
     /// Subnormal numbers are not flushed to 0, as operands and as results of sums and products.
     pub subnormals: bool,
-    /// `(a + b) − a` and `a − a` are computed as written. Formulas are on every device, whatever this says: kernels
-    /// guard what one operation hands to the next. They do so too where the probe finds nothing, because a compiler
-    /// decides for each kernel anew.
+    /// `(a + b) − a` and `a − a` are computed as written. Formulas are computed as written on every device, whatever this
+    /// says: kernels guard the values that one operation hands to the next. They do so even if the probe found no folding,
+    /// because a compiler decides anew for each kernel.
     pub no_folding: bool,
     /// Sums and products are rounded to nearest, ties to even.
     pub rounding: bool,
@@ -139,7 +139,7 @@ pub struct Numerics {
 
 /// A device that runs plans. A backend must implement the methods without a default; the others are optional abilities.
 pub(crate) trait Backend: Send + Sync {
-    /// The device's number. No two devices of a process have the same, not even one after the other.
+    /// The device's number. No two devices of a process ever have the same, even if the first has ended.
     fn id(&self) -> u32;
     /// The capabilities that the planner decides by, with the device's name.
     fn caps(&self) -> &NumberedCaps;
@@ -149,13 +149,13 @@ pub(crate) trait Backend: Send + Sync {
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
-    /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Errors found late come out here.
+    /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Also returns errors that were found late.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
     /// Runs a plan, or enqueues it.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
-    /// Waits for all work.
+    /// Waits until all work enqueued so far is done.
     fn synchronize(&self) -> Pending<()>;
-    /// Counters and bytes.
+    /// The device's counters, and the bytes of its memory.
     fn report(&self) -> (Stats, MemoryInfo);
 
     /// Runs a plan whose errors are known when this returns.
@@ -189,18 +189,18 @@ pub(crate) trait Backend: Send + Sync {
     fn driver(&self) -> Option<String> {
         None
     }
-    /// What tests may do to the device.
+    /// The methods that only tests use.
     #[cfg(feature = "testing")]
     fn test_doors(&self) -> &dyn TestDoors;
 }
 
 /// Finds the devices of one kind on the machine, and opens them.
 pub(crate) trait Provider: Sync {
-    /// How many there are.
+    /// How many such devices there are.
     fn count(&self) -> usize;
-    /// Whether they can be used in this process at all.
+    /// Fails if such devices cannot be used in this process at all.
     fn check(&self) -> Result<()>;
-    /// Opens one under a number for the process.
+    /// Opens device number `index` of them, under the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
     /// The text of each kernel of a plan that was made for such a device, which need not be there.
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
@@ -209,10 +209,10 @@ pub(crate) trait Provider: Sync {
     fn has_routine(&self, row: &Routine) -> bool;
 }
 
-/// What tests may do to a device.
+/// The methods of a device that only tests use.
 #[cfg(feature = "testing")]
 pub(crate) trait TestDoors {
-    /// Where tests plan faults.
+    /// The faults that tests plan for the device.
     fn faults(&self) -> &FaultInjector;
     /// Forgets planned losses, and everything that is kept for reuse except pipelines.
     fn heal(&self);

@@ -40,7 +40,7 @@ pub fn ones(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("ones", shape, Scalar::Int(1), dtype, Location::caller())
 }
 
-/// Zeros: nothing uninitialised is ever readable.
+/// Zeros, as [`zeros`] gives, because no uninitialised memory is ever readable.
 #[track_caller]
 pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
@@ -119,7 +119,7 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     })
 }
 
-/// A generator that runs where `x` lives: the node carries x's device without reading it.
+/// The fill `e` with the device of `x`, so that it is made there. Nothing of `x` is read.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     match e.0.number() {
         Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
@@ -269,7 +269,7 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     })
 }
 
-/// Elements with their type kept, to any depth of `[..; N]`.
+/// Nested arrays `[..; N]` of elements, to any depth, as a source of an [`Array`].
 pub trait Elements {
     /// The element type.
     type Item: Element;
@@ -317,7 +317,7 @@ impl<T: Element> From<Vec<T>> for Array {
 impl<T: Element> TryFrom<Vec<Vec<T>>> for Array {
     type Error = Error;
 
-    /// Rows of one length.
+    /// An array of rows, which must be equally long.
     #[track_caller]
     fn try_from(rows: Vec<Vec<T>>) -> Result<Array> {
         let at = Location::caller();

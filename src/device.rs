@@ -51,7 +51,7 @@ struct Registry {
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
 
-/// The CPU's device; also as its own type, which can take over memory.
+/// The CPU as a device, and as the type `Cpu`, which can take over memory of the caller.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
@@ -320,7 +320,7 @@ impl Device {
         f(&found.map_or_else(|| cpu.clone(), Device))
     }
 
-    /// Memory that the caller holds becomes a buffer of the CPU, without a copy.
+    /// Makes the elements a buffer of the CPU, without a copy.
     pub(crate) fn adopt<T: crate::dtype::Element>(elements: Vec<T>) -> Buffer {
         cpu().1.adopt(elements)
     }
@@ -339,7 +339,7 @@ impl Device {
         register(|id| self.0.test_doors().shrunk(id, max_binding, max_groups))
     }
 
-    /// Where tests plan faults.
+    /// The faults that tests plan for the device.
     pub(crate) fn faults(&self) -> &FaultInjector {
         self.0.test_doors().faults()
     }
@@ -349,7 +349,7 @@ impl Device {
         self.0.test_doors().heal();
     }
 
-    /// A GPU's connection ends, as when a driver resets it.
+    /// Ends a GPU's connection for good, as when a driver resets it.
     pub(crate) fn destroy(&self) {
         self.0.test_doors().destroy();
     }

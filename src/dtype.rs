@@ -114,7 +114,7 @@ impl DType {
         }
     }
 
-    /// The unsigned type of the same width: what a copy moves, so that every bit survives.
+    /// The unsigned type of the same width. Copies move elements as this type, so that every bit survives.
     pub(crate) fn raw(self) -> DType {
         match self.size() {
             1 if self == Bool => Bool,
@@ -188,7 +188,7 @@ impl DType {
             (F16, BF16) => Some(F32),
             (_, b) if b.is_float() => Some(b),
             (a, b) if a.is_signed_integer() == b.is_signed_integer() => Some(b),
-            // mixed signs: the next wider signed type
+            // types of different signs have the smallest signed type that holds both
             (a, b) => {
                 let (signed, unsigned) = if a.is_signed_integer() { (a, b) } else { (b, a) };
                 if signed.size() > unsigned.size() {

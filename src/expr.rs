@@ -217,7 +217,7 @@ pub(crate) fn device_name(expr: &Expr) -> String {
     buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
 }
 
-/// Any stored array that the expression reads: a node with a device has one below it.
+/// One of the stored arrays that the expression reads. A node with a device has at least one below it, except for a fill.
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     let mut at = expr;
     loop {

@@ -57,7 +57,7 @@ impl Array {
         let read = || {
             let file = File::open(path).map_err(io_fault)?;
             let about = file.metadata().map_err(io_fault)?;
-            // a pipe does not say how much will come, nor do the files that a system makes when they are read
+            // a pipe does not tell its length, nor does a file that the system makes while it is read (in /proc, say)
             let length = (about.is_file() && about.len() > 0).then_some(about.len());
             read(file, length, at)
         };
@@ -211,7 +211,7 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     Ok((major, u32::from_le_bytes(field) as u64))
 }
 
-/// Bytes to read, and how many are left, where that is known.
+/// A source of bytes, and how many are left, if that is known.
 struct Source<R> {
     from: R,
     left: Option<u64>,
@@ -281,7 +281,7 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// The data, once the header has said what it is.
+/// The data of a file whose header has been read.
 struct Load<R> {
     source: Source<R>,
     size: usize,

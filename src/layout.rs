@@ -35,7 +35,7 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     if shape.len() > MAX_NDIM {
         return fault(ErrorKind::LimitExceeded, format!("{} axes; an array has at most {MAX_NDIM}", shape.len()));
     }
-    // a zero anywhere makes the array empty, whatever the other lengths would multiply to
+    // a length of 0 makes the array empty, even if the other lengths have a product that overflows
     if shape.contains(&0) && shape.iter().all(|n| isize::try_from(*n).is_ok()) {
         return Ok(0);
     }
@@ -54,7 +54,7 @@ pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
 
-/// Row-major strides of a shape.
+/// The strides of a shape in C order.
 pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     let mut strides: Strides = smallvec![0; shape.len()];
     let mut step = 1isize;
@@ -119,19 +119,19 @@ pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
     pub shape: Shape,
-    /// In elements.
+    /// Steps along the axes, in elements.
     pub strides: Strides,
-    /// Of the element with index 0 everywhere.
+    /// Where the element with index 0 everywhere lies, in elements.
     pub offset: usize,
 }
 
 impl Layout {
-    /// Row-major from the start of a buffer.
+    /// A dense layout in C order from the start of a buffer.
     pub fn c(shape: &[usize]) -> Layout {
         Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
     }
 
-    /// Dense from the start of a buffer, with `order[0]` the slowest axis.
+    /// A dense layout from the start of a buffer, in which `order[0]` is the slowest axis.
     pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
         let mut strides: Strides = smallvec![0; shape.len()];
         let mut step = 1isize;

@@ -34,7 +34,7 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// An integer constant as u32, whatever its size.
+/// A constant of dtype u32.
 fn word_constant(v: u32, at: Loc) -> Expr {
     Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U32, at)
 }
@@ -45,7 +45,7 @@ impl Rng {
         Rng { seed, stream: 0 }
     }
 
-    /// A source of its own, independent of this one from here on.
+    /// A new source. What it draws and what this one draws from here on are independent.
     pub fn split(&mut self) -> Rng {
         let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
         let high = mutant!(split_by_half_a_seed, 0, words[1]);
@@ -80,8 +80,8 @@ impl Rng {
         })
     }
 
-    /// Uniform in [0, 1), as many bits as `dtype` has below 1: for f32 the upper 24 bits of a word times 2^-24, for f64
-    /// 53 bits of two words, for f16 11 and for bf16 8 bits.
+    /// Uniform in [0, 1), with as many random bits as `dtype` holds exactly: for f32 the upper 24 bits of a word times 2^-24,
+    /// for f64 53 bits of two words, for f16 11 and for bf16 8 bits.
     #[track_caller]
     pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();

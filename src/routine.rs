@@ -99,7 +99,7 @@ pub(crate) struct Routine {
     pub infer: fn(&[Meta], &Params) -> Inferred,
     /// Scratch and passes for operands of these shapes and dtypes.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// What is wrong with an integer element of the first operand that the routine refuses while it runs; none where it
+    /// The error of an integer element of the first operand that the routine refuses while it runs; none if the routine
     /// takes every value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
     /// The meaning, for tests: the elements of the results from those of the operands, all in C order.

@@ -124,7 +124,7 @@ impl NodeOp {
         }
     }
 
-    /// The operation with its index mode forgotten, for a planted fault.
+    /// The operation with the same index mode for every `take`, for a planted fault.
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
@@ -137,23 +137,23 @@ impl NodeOp {
 /// How a node takes part in kernels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
-    /// Is in memory already.
+    /// The node is in memory already.
     Memory,
-    /// A number: every element is the same.
+    /// The node is a number: all its elements are the same.
     Constant,
     /// Each element is computed from its index alone: a range, or random numbers.
     Generator,
-    /// Computed element by element from operands that broadcast.
+    /// Each element is computed from one element of each operand, which broadcast.
     Elementwise,
     /// Its operand's elements under other indices: an affine map, which costs a kernel nothing.
     View,
-    /// Reads its second operand, which is in memory, at computed indices.
+    /// Elements are read at computed indices from the second operand, which must be in memory.
     Gather,
-    /// Combines elements along axes: gives a kernel its inner space.
+    /// Elements are combined along axes, which are the inner space of the kernel.
     Reduction,
-    /// A matrix product of operands in memory: gives a kernel its inner space.
+    /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
     Product,
-    /// Always computed whole, into memory: by copies, or by a routine.
+    /// The node is always computed whole, into memory: by copies, or by a routine.
     Whole,
 }
 
@@ -184,22 +184,22 @@ impl Role {
     }
 }
 
-/// What a node has beside its structure. A plan is shared by all evaluations that differ in bindings alone.
+/// The part of a node that is not structure. All evaluations that differ only in bindings share a plan.
 pub(crate) enum Binding {
     None,
-    /// Of [`NodeOp::Stored`]. The offset is that of the element with index 0 everywhere.
+    /// The binding of [`NodeOp::Stored`]. The offset is that of the element with index 0 everywhere.
     Array {
         buffer: Buffer,
         offset: usize,
     },
-    /// Of [`NodeOp::Fill`] and [`NodeOp::Number`].
+    /// The binding of [`NodeOp::Fill`] and [`NodeOp::Number`].
     Number(Scalar),
-    /// Of [`NodeOp::Philox`].
+    /// The binding of [`NodeOp::Philox`].
     Random {
         seed: u64,
         stream: u32,
     },
-    /// Of [`NodeOp::Failed`].
+    /// The binding of [`NodeOp::Failed`].
     Failure(Error),
 }
 

@@ -13,7 +13,7 @@ const NAMES: usize = 1 << 16;
 
 /// Where a path leads.
 enum Target {
-    /// A file, or the name of one to be.
+    /// A file, or a name under which a file can be made.
     File(PathBuf),
     /// A target that cannot be replaced by name: an open descriptor, a directory.
     Other,
@@ -229,7 +229,7 @@ fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Files without a name: what a process leaves undone, however it ends, is gone with it.
+/// Files without a name. If the process ends before it has named such a file, the system removes the file.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod nameless {
     use std::ffi::{CString, c_char, c_int};
@@ -240,14 +240,15 @@ mod nameless {
     use std::os::unix::fs::OpenOptionsExt;
     use std::path::Path;
 
-    // of the C library that `std` links
+    // a function of the C library, which `std` links anyway
     unsafe extern "C" {
         fn linkat(from: c_int, old: *const c_char, to: c_int, new: *const c_char, flags: c_int) -> c_int;
     }
     const AT_FDCWD: c_int = -100;
     const AT_SYMLINK_FOLLOW: c_int = 0x400;
 
-    /// `O_TMPFILE`, which contains `O_DIRECTORY`, where this machine's numbers are known.
+    /// The flag `O_TMPFILE`, whose value depends on the architecture because it contains `O_DIRECTORY`; none for
+    /// architectures whose value we do not know.
     const fn flag() -> Option<c_int> {
         if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "riscv64")) {
             Some(0o20_200_000)
@@ -262,7 +263,8 @@ mod nameless {
         format!("/proc/self/fd/{}", file.as_raw_fd())
     }
 
-    /// None where the file system has no such files, or nothing by which to name them later.
+    /// A new file without a name; none if the file system has no such files, or if `/proc`, by which it is named later, is
+    /// missing.
     pub fn create(folder: &Path) -> Option<File> {
         let file = File::options().write(true).custom_flags(flag()?).open(folder).ok()?;
         Path::new(&descriptor(&file)).exists().then_some(file)
@@ -272,7 +274,7 @@ mod nameless {
     pub fn link(file: &File, name: &Path) -> io::Result<()> {
         let old = CString::new(descriptor(file))?;
         let new = CString::new(name.as_os_str().as_bytes())?;
-        // SAFETY: two strings that end in a zero byte and outlive the call.
+        // SAFETY: `linkat` is declared with its C signature; both strings end in a zero byte and outlive the call.
         match unsafe { linkat(AT_FDCWD, old.as_ptr(), AT_FDCWD, new.as_ptr(), AT_SYMLINK_FOLLOW) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),

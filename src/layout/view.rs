@@ -9,9 +9,9 @@ use smallvec::{SmallVec, smallvec};
 pub(crate) struct View {
     /// The result's shape.
     pub shape: Shape,
-    /// One per operand axis.
+    /// For each axis of the operand, its index at index 0 of the result.
     pub offset: Strides,
-    /// Row-major, operand axes × result axes.
+    /// The matrix of coefficients in C order: a row for each axis of the operand, a column for each axis of the result.
     pub coef: SmallVec<[isize; 16]>,
 }
 
@@ -70,7 +70,8 @@ impl View {
         out
     }
 
-    /// Strides and offset over the result of an operand stored with `strides` and `offset`.
+    /// The strides and the offset by which an index of the result finds its element in an operand stored with `strides` and
+    /// `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
         let n = self.shape.len();
         let mut out: Strides = smallvec![0; n];
@@ -183,7 +184,7 @@ impl View {
         Ok(v)
     }
 
-    /// Windows of `window` elements along `axis`: the axis counts windows, a new last axis the place inside one.
+    /// Windows of `window` elements along `axis`: the axis counts windows, and a new last axis the elements of a window.
     pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
         let d = normalize_axis(axis, shape.len())?;
         if window == 0 || window > shape[d] {
