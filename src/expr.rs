@@ -319,8 +319,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     })
 }
 
-/// A reduction along axes. The caller has cast the operand to the dtype of the result. Axes that are kept come back as a view,
-/// so that a reduction with and without `keep` is one node.
+/// A reduction along axes. The caller has cast the operand to the dtype of the result. With `keep`, a view adds the reduced
+/// axes again with length 1, so that a reduction is the same node with and without `keep`.
 pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;

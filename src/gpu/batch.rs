@@ -220,7 +220,7 @@ impl Batch {
     }
 
     /// The bind group of these buffers, from the cache where it has been used before.
-    fn group(
+    fn bind_group(
         &mut self,
         connection: &Connection,
         pipeline: &Pipeline,
@@ -303,7 +303,7 @@ impl Batch {
 
     /// Makes the bind groups that [`Batch::record`] needs, which is all of it that may fail before a submission.
     pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
-        self.group(connection, pipeline, bound)?;
+        self.bind_group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
     }
 
@@ -319,7 +319,7 @@ impl Batch {
         if self.is_due(connection) || self.params.len() + params.len() * 4 > RING {
             self.submit(connection)?;
         }
-        let buffers = self.group(connection, pipeline, bound)?;
+        let buffers = self.bind_group(connection, pipeline, bound)?;
         let uniform = self.params_group(connection, pipeline.class)?;
         let offset = self.params.len() as u32;
         self.params.extend_from_slice(bytemuck::cast_slice(params));

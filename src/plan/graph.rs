@@ -187,7 +187,7 @@ impl<'a> KeyWriter<'a> {
                     continue;
                 }
                 seen.insert(node, self.nodes.len() as u32);
-                self.add(node, target, &seen)?;
+                self.add_node(node, target, &seen)?;
             }
             let n = seen.get(&*root.0).unwrap_or(0);
             self.roots.push(n);
@@ -197,7 +197,7 @@ impl<'a> KeyWriter<'a> {
     }
 
     /// The slot of a number. Equal numbers of one dtype share a slot, so that the planner sees that they are equal.
-    fn scalar(&mut self, value: Scalar, dtype: DType) -> u32 {
+    fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
         let entry = (dtype, value.bits(dtype));
         let recent = self.scalars.iter().rev().take(RECENT_SCALARS).position(|s| *s == entry);
         match recent {
@@ -210,7 +210,7 @@ impl<'a> KeyWriter<'a> {
     }
 
     /// The slot of a stored array. The same array met again shares the slot, and is then read once.
-    fn input(&mut self, input: Input<'a>) -> u32 {
+    fn input_slot(&mut self, input: Input<'a>) -> u32 {
         let same = |i: &Input<'_>| {
             i.buffer.same(input.buffer) && (i.offset, i.strides, i.shape) == (input.offset, input.strides, input.shape)
         };
@@ -225,7 +225,7 @@ impl<'a> KeyWriter<'a> {
     }
 
     /// Writes a node, whose operands the walk has met, to the key and collects its bindings.
-    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
+    fn add_node(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
         for child in &node.args {
@@ -237,18 +237,18 @@ impl<'a> KeyWriter<'a> {
                 let Some((_, strides, _)) = node.stored() else { return Ok(()) };
                 let target = target.filter(|t| t.buffer.same(buffer));
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
-                let slot = self.input(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
+                let slot = self.input_slot(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
                 self.slots.push(slot);
                 // whether a write may be in place depends on where in the target the operand lies, so the key has it
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {
-                let slot = self.scalar(*value, node.dtype);
+                let slot = self.scalar_slot(*value, node.dtype);
                 self.slots.push(slot);
             }
             Binding::Random { seed, stream } => {
                 for word in [*seed & 0xffff_ffff, *seed >> 32, *stream as u64] {
-                    let slot = self.scalar(Scalar::Int(word as i128), DType::U32);
+                    let slot = self.scalar_slot(Scalar::Int(word as i128), DType::U32);
                     self.slots.push(slot);
                 }
             }

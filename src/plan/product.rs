@@ -88,7 +88,7 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
 
 /// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if
 /// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks; `by_rows` asks for unit
-/// strides along its own.
+/// strides along the other of the two.
 fn copied(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
@@ -101,12 +101,12 @@ fn copied(
     let k = kernel.inner_size();
     let along_k = one_step(&kernel.inner, &load.strides[rank..]);
     // the copy runs over the batch axes, the operand's own m or n, and k
-    let own = if absent == rank - 2 { rank - 1 } else { rank - 2 };
-    let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own]]).collect();
-    let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own]]).collect();
-    let loose =
+    let own_axis = if absent == rank - 2 { rank - 1 } else { rank - 2 };
+    let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own_axis]]).collect();
+    let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own_axis]]).collect();
+    let lacks_unit_steps =
         mutant!(transposed_b_read_as_rows, false, by_rows) && k > 0 && !(source[rank - 2] == 1 || dims[rank - 2] == 1);
-    if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !loose {
+    if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !lacks_unit_steps {
         return None;
     }
     // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy makes one
@@ -128,7 +128,7 @@ fn copied(
     // strides of the copy as the product reads it: 0 along axes of length 1, which may stand for a repeated batch
     let mut strides: Strides = SmallVec::from_elem(0, rank);
     for d in (0..rank - 1).filter(|d| dims[*d] != 1) {
-        strides[if d == rank - 2 { own } else { d }] = to[d];
+        strides[if d == rank - 2 { own_axis } else { d }] = to[d];
     }
     let innermost = to[to.len() - 1].max(1);
     let steps = c_strides(&kernel.inner);
