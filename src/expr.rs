@@ -181,7 +181,7 @@ impl Expr {
     }
 }
 
-/// Builds an expression by a function that may fail. Its error becomes a node that carries the error.
+/// Builds an expression by `build`. If that fails, gives an expression that carries the error.
 pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
     build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
 }

@@ -140,7 +140,8 @@ impl Expr {
         view("flip", self, Location::caller(), |shape| Ok(View::flip(shape, &axes.resolve(shape.len())?)))
     }
 
-    /// The diagonal of the last two axes, as the last axis; `offset` above (positive) or below the main one.
+    /// The diagonal of the last two axes, as the last axis. A positive `offset` takes a diagonal above the main one, a
+    /// negative one below it.
     #[track_caller]
     pub fn diagonal(&self, offset: isize) -> Expr {
         view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))

@@ -27,15 +27,15 @@ use std::cmp::Ordering;
 /// Which types a function takes and gives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
-    /// Any number; works in and gives its float type (f32 for integers and bool).
+    /// Takes any number; computes in its float type (f32 for integers and bool), and gives that type.
     Float,
-    /// Floats only.
+    /// Takes floats only; gives the promoted type of its operands.
     FloatOnly,
-    /// The promoted type of its operands.
+    /// Takes any number; gives the promoted type of its operands.
     Numeric,
-    /// bool and integers; gives the promoted type.
+    /// Takes bool and integers; gives the promoted type of its operands.
     Integer,
-    /// Compares by value; gives bool.
+    /// Compares two operands by value; gives bool.
     Compare,
     /// Tests a property of each element, such as being NaN; gives bool.
     Test,
