@@ -169,8 +169,9 @@ impl DType {
         }
     }
 
-    /// The type of a result of operands of both types: the Array API's table; an integer with a float gives that
-    /// float, f16 with bf16 gives f32, bool gives the other. `None` where there is none (u64 with a signed type).
+    /// The type of a result of operands of these two types, by the Array API's table. Beyond that table, an integer with a
+    /// float gives that float, f16 with bf16 gives f32, and bool with any type gives that type. `None` if the two have no
+    /// common type (u64 with a signed type).
     ///
     /// ```
     /// use cupric::DType::*;

@@ -82,7 +82,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// An axis counted from the front; negative ones count from the end.
+/// The number of an axis from the front, given by a caller, who may count from the end by a negative number.
 pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     let n = if axis < 0 { axis + ndim as isize } else { axis };
     if n < 0 || n >= ndim as isize {
