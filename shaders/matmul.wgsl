@@ -140,7 +140,7 @@ fn find_task(group: u32, lane: u32) -> Task {
 }
 
 // block: main
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let task = find_task(group_index(id), lane);
     let matrices = place_matrices(task.batch);
@@ -204,7 +204,7 @@ fn add_step_of_all(sums: Blocks, k: u32, ty: u32, tx: u32) -> Blocks {
     );
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let task = find_task(group_index(id), lane);
     let matrices = place_matrices(task.batch);

@@ -61,10 +61,10 @@ fn reduce_pass_PASS(row: Row, lane: u32, place: u32) -> Row {
 }
 // end
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
-    let wanted = group_index(id) * (256u / LANES) + lane / LANES;
+    let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
     // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing

@@ -3,6 +3,7 @@
 mod write;
 
 pub use write::SliceMut;
+pub(crate) use write::prepared;
 
 use crate::backend::Bindings;
 use crate::buffer::Buffer;

@@ -45,9 +45,9 @@ impl Bindings<'_> {
 }
 
 /// The error of an index out of range. Kernels get negative indices with the length added, which the message takes off again.
-pub(crate) fn index_out_of_range(index: i128, extent: usize, line: Option<Line>) -> Error {
+pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Line>) -> Error {
     let index = if index < 0 { index - extent as i128 } else { index };
-    Error::new(ErrorKind::Index, "take", format!("index {index} is out of range for an axis of length {extent}"), line)
+    Error::new(ErrorKind::Index, name, format!("index {index} is out of range for an axis of length {extent}"), line)
 }
 
 /// The error of an element that a routine refuses.

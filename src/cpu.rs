@@ -8,9 +8,10 @@
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
 //! | `prepared.rs` | the cache of programs |
 //! | `bind.rs` | pointers into the buffers of a run, checked |
-//! | `tiles.rs`, `gather.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `threads.rs` | how many threads there are, also after `fork` |
+//! | `caches.rs` | the sizes of the caches |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 //! | `routines.rs` | the list of routines; `operands.rs` what each is given; a file for each: `bincount.rs` |
 
@@ -18,6 +19,7 @@ mod arena;
 mod assign;
 mod bincount;
 mod bind;
+mod caches;
 mod convert;
 mod elementwise;
 mod fold;
@@ -31,6 +33,7 @@ mod program;
 mod reduce;
 mod routines;
 mod row;
+mod scatter;
 mod strided;
 mod threads;
 mod tiles;
@@ -42,6 +45,7 @@ use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan};
+use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::{Owner, Pool};
@@ -56,7 +60,7 @@ use std::sync::{Arc, Weak};
 fn caps() -> Caps {
     Caps {
         name: "cpu".to_string(),
-        gpu: false,
+        wgsl: false,
         int64: true,
         float64: true,
         max_binding: isize::MAX as u64,
@@ -72,7 +76,19 @@ fn caps() -> Caps {
         // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        packs_words: false,
+        // the `gemm` crate takes one type and gives the bare product; loops of integers likewise
+        fuses_product: false,
+        reports_late: false,
+        workgroup: 0,
+        workgroup_memory: 0,
+        subgroup: [1, 1],
+        vector: match isa() {
+            Isa::Portable => 16,
+            Isa::Avx2 => 32,
+            Isa::Avx512 => 64,
+        },
+        cooperative: vec![],
+        caches: caches::sizes(),
     }
 }
 

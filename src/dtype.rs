@@ -50,6 +50,11 @@ impl Compute {
         }
     }
 
+    /// The element type that is stored as it is computed.
+    pub fn dtype(self) -> DType {
+        [Bool, I32, U32, I64, U64, F32, F64][self as usize]
+    }
+
     /// The type's name in WGSL, which is its Rust name too.
     pub fn name(self) -> &'static str {
         ["bool", "i32", "u32", "i64", "u64", "f32", "f64"][self as usize]

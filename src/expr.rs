@@ -334,16 +334,12 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
             return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
-        let index = fold.gives_position();
-        if index && n > i32::MAX as usize {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                op,
-                format!("the reduced axes have {n} elements; their positions must fit i32"),
-                at,
-            ));
+        fold.takes(e.0.dtype).map_err(|f| f.at(op, at))?;
+        if fold.counts() && n > i32::MAX as usize {
+            let detail = format!("the reduced axes have {n} elements; their positions must fit i32");
+            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
         }
-        let dtype = if index { DType::I32 } else { e.0.dtype };
+        let dtype = fold.result_type(e.0.dtype);
         let device = e.0.device;
         // a reduction of no elements is a known number, which needs no kernel
         if n == 0
@@ -352,18 +348,23 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         {
             // the operand's shape has no elements, but without its axes of length 0 the result's may have too many
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
-            let number = if number.is_finite() { Scalar::Int(number as i128) } else { Scalar::Float(number) };
+            // of floats −0 and +0 differ
+            let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
                 false => kept,
             };
             return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
-        // a reduction along no axis reduces one element, whose position is 0 and whose value is the result
-        let out = if sorted.is_empty() {
-            if index { Expr::fill_on(device, Scalar::Int(0), shape.clone(), dtype, at) } else { e }
-        } else {
-            Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at)
+        // a reduction along no axis reduces one element
+        let out = match sorted.is_empty() {
+            true if fold.is_plain() => e,
+            true => {
+                let one: Shape = shape.iter().copied().chain([1]).collect();
+                let e = View::reshape(&shape, &one).map_or(e.clone(), |v| apply_view(e, v, at));
+                Expr::node(NodeOp::Reduce(fold, smallvec![shape.len()]), smallvec![e], kept, dtype, device, at)
+            }
+            false => Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at),
         };
         if !axes.keep {
             return Ok(out);

@@ -1,7 +1,9 @@
-//! Floor 9: slicing, views of shape, and `take`.
+//! Floor 9: slicing, views of shape, and `take`; `index/scatter.rs` `index_add` and its like.
+
+mod scatter;
 
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::kernel::IndexMode;
 use crate::layout::{self, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
@@ -219,54 +221,7 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         let device = common("take", [&source, &indices].into_iter(), at)?;
         let shape = &source.0.shape;
         let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at("take", at))?;
-        let dtype = indices.0.dtype;
-        if !dtype.is_integer() {
-            let detail = format!("indices have dtype {dtype}; integers are needed");
-            return Err(Error::new(ErrorKind::DType, "take", detail, at));
-        }
-        let n = shape[axis];
-        if n > i32::MAX as usize {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                "take",
-                format!("axis {axis} has length {n}; the positions along it must fit i32"),
-                at,
-            ));
-        }
-        let wanted = layout::product(&indices.0.shape);
-        if n == 0 && wanted != 0 {
-            return Err(Error::new(
-                ErrorKind::Index,
-                "take",
-                format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0"),
-                at,
-            ));
-        }
-        // kernels take 32-bit positions, so wider indices are first brought into the range of i32 with the same meaning
-        let i = match (dtype, mode) {
-            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
-                if mutant!(positions_saturate, dtype != DType::U32, true) =>
-            {
-                ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
-            }
-            (DType::I64, IndexMode::Clip) => {
-                ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
-            }
-            (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
-                ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
-            }
-            _ => indices,
-        };
-        // an index that is checked keeps its width, so that the error names it as it was given
-        let keeps = mode == IndexMode::Check && dtype.size() >= 4;
-        let i = if keeps { i } else { cast(i, DType::I32, at) };
-        let i = if mode == IndexMode::Check && dtype.is_signed_integer() {
-            let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
-            let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);
-            ufunc(&logic::SELECT, smallvec![negative.into_arg(), from_end.into_arg(), (&i).into_arg()], at)
-        } else {
-            i
-        };
+        let i = positions("take", indices, (axis, shape), mode, at)?;
         let mut out: Shape = shape[..axis].into();
         out.extend(i.0.shape.iter().copied());
         out.extend(shape[axis + 1..].iter().copied());
@@ -274,4 +229,55 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         let dtype = source.0.dtype;
         Ok(Expr::node(NodeOp::Take { axis, mode }, smallvec![i, source], out, dtype, device, at))
     })
+}
+
+/// Indices as a kernel takes them: i32, or as wide as they were given where each is checked; those that count from the end
+/// have the length added.
+fn positions(
+    op: &'static str,
+    indices: Expr,
+    (axis, shape): (usize, &Shape),
+    mode: IndexMode,
+    at: &'static Location<'static>,
+) -> Result<Expr> {
+    let dtype = indices.0.dtype;
+    if !dtype.is_integer() {
+        let detail = format!("indices have dtype {dtype}; integers are needed");
+        return Err(Error::new(ErrorKind::DType, op, detail, at));
+    }
+    let n = shape[axis];
+    if n > i32::MAX as usize {
+        let detail = format!("axis {axis} has length {n}; the positions along it must fit i32");
+        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let wanted = layout::product(&indices.0.shape);
+    if n == 0 && wanted != 0 {
+        let detail =
+            format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0");
+        return Err(Error::new(ErrorKind::Index, op, detail, at));
+    }
+    // kernels take 32-bit positions, so wider indices are first brought into the range of i32 with the same meaning
+    let i = match (dtype, mode) {
+        (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
+            if mutant!(positions_saturate, dtype != DType::U32, true) =>
+        {
+            ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
+        }
+        (DType::I64, IndexMode::Clip) => {
+            ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
+        }
+        (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
+            ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
+        }
+        _ => indices,
+    };
+    // an index that is checked keeps its width, so that the error names it as it was given
+    let keeps = mode == IndexMode::Check && dtype.size() >= 4;
+    let i = if keeps { i } else { cast(i, DType::I32, at) };
+    if mode != IndexMode::Check || !dtype.is_signed_integer() {
+        return Ok(i);
+    }
+    let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
+    let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);
+    Ok(ufunc(&logic::SELECT, smallvec![negative.into_arg(), from_end.into_arg(), (&i).into_arg()], at))
 }

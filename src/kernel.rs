@@ -11,18 +11,24 @@
 //! which values are written where.
 
 mod plan;
+mod schedule;
+mod store;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use schedule::{
+    AccessClass, Axes, Checks, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
+};
+pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
-pub use crate::caps::Caps;
 pub(crate) use crate::caps::NumberedCaps;
+pub use crate::caps::{Caps, Cooperative};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
-use crate::ufunc::Ufunc;
+use crate::ufunc::{MOST_COMPONENTS, Ufunc};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -47,15 +53,92 @@ pub(crate) struct Load {
     pub offset: isize,
 }
 
-/// A write of a value, narrowed to `dtype` (the value's own).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Store {
-    pub buffer: BufferRef,
-    pub dtype: DType,
-    /// Over `outer`, then `inner`; for a value at the outer level over `outer` alone.
-    pub strides: Strides,
-    pub offset: isize,
-    pub value: usize,
+/// A reduction along `inner`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Reduction {
+    pub fold: Fold,
+    /// The type of the elements, from which the fold's other types follow.
+    pub element: DType,
+    pub source: Source,
+    pub gives: Gives,
+}
+
+/// What a reduction combines: inner values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// Elements. Their positions are counted along `inner` from `base` on, an i32 at the outer level, or from 0.
+    Elements { x: usize, base: Option<usize> },
+    /// States that an earlier kernel made of parts: the fold's components.
+    States(SmallVec<[usize; MOST_COMPONENTS]>),
+}
+
+/// What a reduction gives of the state of all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Gives {
+    /// The fold's result.
+    Result,
+    /// One component, for a further kernel to combine.
+    Component(usize),
+}
+
+impl Reduction {
+    /// The result of a fold of value `x`, of a type.
+    pub fn of(fold: Fold, x: usize, element: DType) -> Reduction {
+        Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
+    }
+
+    /// Component `n` of the same reduction of a part, whose positions begin at `base`.
+    pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
+        let source = match &self.source {
+            Source::Elements { x, .. } => Source::Elements { x: *x, base },
+            Source::States(states) => Source::States(states.clone()),
+        };
+        // of a plain fold the state is the result already
+        let gives = if self.fold.is_plain() { Gives::Result } else { Gives::Component(n) };
+        Reduction { source, gives, ..self.clone() }
+    }
+
+    /// What the reduction gives, from the states of its parts.
+    pub fn of_states(&self, states: &[usize]) -> Reduction {
+        let source = match self.fold.is_plain() {
+            true => Source::Elements { x: states[0], base: None },
+            false => Source::States(states.into()),
+        };
+        Reduction { source, ..self.clone() }
+    }
+
+    /// The inner values that it combines.
+    pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
+        match &self.source {
+            Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
+            Source::States(states) => states.clone(),
+        }
+    }
+
+    /// The outer value from which positions are counted.
+    pub fn base(&self) -> Option<usize> {
+        match self.source {
+            Source::Elements { base, .. } => base,
+            Source::States(_) => None,
+        }
+    }
+
+    /// Whether both combine the same, so that one walk gives what both give.
+    pub fn shares_walk(&self, other: &Reduction) -> bool {
+        (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
+    }
+
+    fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
+        match &mut self.source {
+            Source::Elements { x, base } => {
+                *x = number(*x);
+                if let Some(base) = base {
+                    *base = number(*base);
+                }
+            }
+            Source::States(states) => states.iter_mut().for_each(|s| *s = number(*s)),
+        }
+    }
 }
 
 /// One step of a kernel. Numbers are values, unless said.
@@ -79,23 +162,34 @@ pub(crate) enum Op {
     /// `loads[load]` at its place plus `stride · index`, for an index in `0..extent` by `mode`.
     /// `node` is where the caller's line of the gather is found.
     Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode, node: usize },
+    /// The position in `0..extent` that an index means by `mode`, as i32. `name` is the operation that an index out of
+    /// range is an error of, and `node` where its caller's line is found.
+    Position { index: usize, extent: usize, mode: IndexMode, name: &'static str, node: usize },
     /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
     /// `slots` are seed low, seed high, stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
-    /// A reduction of an inner value along `inner`.
-    Reduce(Fold, usize),
+    /// A reduction along `inner`.
+    Reduce(Box<Reduction>),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
 }
 
 impl Op {
+    /// The result of a fold of value `x`, of a type.
+    pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
+        Op::Reduce(Box::new(Reduction::of(fold, x, element)))
+    }
+
     /// The values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => SmallVec::from_slice(&[*a]),
-            Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
+            Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
+            Op::Reduce(r) => r.inputs().into_iter().chain(r.base()).collect(),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => {
+                SmallVec::from_slice(&[*index])
+            }
         }
     }
 
@@ -104,8 +198,46 @@ impl Op {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) => *a = number(*a),
-            Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+            Op::Cast(a) | Op::Round(a) => *a = number(*a),
+            Op::Reduce(r) => r.map_operands(number),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+        }
+    }
+
+    /// Whether it can meet an index out of range.
+    pub fn checks(&self) -> bool {
+        match self {
+            Op::Gather { mode, extent, .. } | Op::Position { mode, extent, .. } => {
+                *mode == IndexMode::Check || *extent == 0
+            }
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Philox { .. }
+            | Op::Reduce(..)
+            | Op::Dot => false,
+        }
+    }
+
+    /// Whether its result is known only when a pass over the whole inner space has ended.
+    pub fn ends_pass(&self) -> bool {
+        match self {
+            Op::Reduce(..) => true,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Dot => false,
         }
     }
 
@@ -121,6 +253,7 @@ impl Op {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
+            | Op::Position { .. }
             | Op::Reduce(..)
             | Op::Dot => 0,
         }
@@ -185,6 +318,8 @@ pub(crate) struct Kernel {
     pub stores: Vec<Store>,
     /// Together they cover `outer`: one, but where an operand spans more than a binding.
     pub windows: Vec<Window>,
+    /// How it uses the hardware: the last thing that the planner decides.
+    pub schedule: Schedule,
     /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
     pub continues: bool,
     /// The operation that the kernel ends in, for errors.
@@ -200,7 +335,8 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Dot => 1,
+            Op::Reduce(r) => r.fold.compile_cost(r.element),
+            Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -223,12 +359,12 @@ impl Kernel {
 
     /// Whether it can meet an index out of range.
     pub fn checks(&self) -> bool {
-        let checked = |mode, extent| mode == IndexMode::Check || extent == 0;
-        self.values.iter().any(|v| matches!(v.op, Op::Gather { mode, extent, .. } if checked(mode, extent)))
+        self.values.iter().any(|v| v.op.checks())
     }
 
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
-    /// elements once, gathered elements once for each index.
+    /// elements once, gathered and scattered elements once for each index, and those read first that are combined with.
+    /// What a window of an indexed axis gathers or stores counts in the kernel of the first window.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
@@ -238,10 +374,14 @@ impl Kernel {
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
+        let counted = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {
             // a gather reads an element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
+                if counted {
+                    continue;
+                }
                 let indices = self.outer_size().saturating_mul(if v.inner { self.inner_size() } else { 1 });
                 read = add(read, indices as u64, l.dtype);
                 continue;
@@ -251,7 +391,12 @@ impl Kernel {
                 read = add(read, touched(&l.strides), l.dtype);
             }
         }
-        let written = self.stores.iter().fold(0, |sum, s| add(sum, touched(&s.strides), s.dtype));
+        let mut written = 0;
+        for s in self.stores.iter().filter(|_| !counted) {
+            let elements = if s.scattered().is_some() { self.outer_size() as u64 } else { touched(&s.strides) };
+            written = add(written, elements, s.dtype);
+            read = if s.updates() { add(read, elements, s.dtype) } else { read };
+        }
         (read, written)
     }
 }
@@ -262,6 +407,21 @@ impl fmt::Display for BufferRef {
             BufferRef::Input(n) => write!(f, "in{n}"),
             BufferRef::Temp(n) => write!(f, "temp{n}"),
             BufferRef::Output(n) => write!(f, "out{n}"),
+        }
+    }
+}
+
+impl fmt::Display for Reduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let states = if matches!(self.source, Source::States(_)) { "states " } else { "" };
+        let values = self.inputs().iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(", ");
+        write!(f, "reduce {}({states}{values}", self.fold.name)?;
+        if let Some(base) = self.base() {
+            write!(f, " from v{base}")?;
+        }
+        match self.gives {
+            Gives::Result => write!(f, ")"),
+            Gives::Component(n) => write!(f, ").{n}"),
         }
     }
 }
@@ -311,8 +471,9 @@ impl fmt::Display for Kernel {
                         place(&l.strides, l.offset)
                     )
                 }
+                Op::Position { index, extent, mode, .. } => format!("position(v{index}) of {extent}, {mode:?}"),
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
-                Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),
+                Op::Reduce(r) => r.to_string(),
                 Op::Dot => "dot(load 0, load 1)".to_string(),
             };
             let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };
@@ -324,8 +485,16 @@ impl fmt::Display for Kernel {
             }
         }
         for s in &self.stores {
-            writeln!(f, "    store {} {} {} = v{}", s.buffer, s.dtype, place(&s.strides, s.offset), s.value)?;
+            write!(f, "    store {} {} {}", s.buffer, s.dtype, place(&s.strides, s.offset))?;
+            if let Some(Scattered { index, stride, extent, combine }) = s.scattered() {
+                write!(f, " + {stride} · v{index} of {extent}, {}", combine.name())?;
+            }
+            write!(f, " = v{}", s.value)?;
+            match s.condition() {
+                Some(condition) => writeln!(f, " if v{condition}")?,
+                None => writeln!(f)?,
+            }
         }
-        Ok(())
+        schedule::print(self, f)
     }
 }

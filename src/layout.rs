@@ -8,7 +8,7 @@ mod args;
 mod view;
 
 pub use args::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
-pub(crate) use args::{IndexMode, reshape_arg, shape_arg};
+pub(crate) use args::{Combine, IndexMode, reshape_arg, shape_arg};
 pub(crate) use view::View;
 
 use crate::error::{ErrorKind, Fault};

@@ -3,20 +3,25 @@
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
 //! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
-//! `join.rs` merges kernels that read the same memory; `copies.rs` has the kernels of `concat` and of reshapes, `routines.rs`
-//! the steps of a routine; `buffers.rs` gives temporaries their buffers. Plans are cached by their whole key.
+//! `indexed.rs` cuts axes along which kernels gather or scatter into windows; `join.rs` merges kernels that read the same
+//! memory; `copies.rs` has the kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs` the steps of
+//! a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are
+//! cached by their whole key.
 
 mod buffers;
 mod copies;
 mod fuse;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod graph;
+mod indexed;
 mod join;
 mod lower;
 mod planner;
 mod price;
 mod product;
 mod routines;
+mod scatter;
+mod schedule;
 mod shape;
 mod space;
 mod split;
@@ -25,6 +30,8 @@ pub(crate) use fuse::Stored;
 pub(crate) use graph::Lines;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
+#[cfg(test)]
+pub(crate) use schedule::schedule_nest;
 
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -61,10 +68,10 @@ pub(crate) struct CachedPlan {
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether a step can meet an index out of range; and whether such a step follows one that writes a result. A write with
-    /// such a plan could fail half done, so its value is computed beside the target first.
-    pub checks: bool,
-    pub checks_after_write: bool,
+    /// Whether a step can meet an index out of range after a result was written; or, on a device that reports such an index
+    /// late, whether any step can meet one. A write with such a plan could fail half done, so its value is computed beside the
+    /// target first.
+    pub may_fail_half_done: bool,
     /// Steps of work that planning took. Tests hold that they grow linearly with the graph.
     pub work: u64,
 }
@@ -183,9 +190,9 @@ pub(crate) fn plan<'a>(roots: &[&'a Expr], target: Option<Target<'_>>, caps: &Nu
             let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
             plan.is_kept = !long;
             let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
-            let checks = plan.steps.iter().any(Step::checks);
-            let checks_after_write = plan.steps.iter().skip(written + 1).any(Step::checks);
-            let plan = Arc::new(CachedPlan { plan, output_of, in_place, checks, checks_after_write, work });
+            let safe = if caps.reports_late { 0 } else { written + 1 };
+            let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
+            let plan = Arc::new(CachedPlan { plan, output_of, in_place, may_fail_half_done, work });
             if !long {
                 keep(graph.key(), &plan);
             }

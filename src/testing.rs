@@ -5,6 +5,7 @@
 #[allow(clippy::panic)]
 mod contract;
 mod faults;
+mod folds;
 mod interpret;
 mod number;
 mod plans;
@@ -15,6 +16,7 @@ pub const FAULTS: &[[&str; 4]] = crate::mutants::LIST;
 
 pub use contract::{Bound, Promise, contract, promised};
 pub use faults::*;
+pub use folds::*;
 pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;
 

@@ -18,11 +18,14 @@ pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
-pub(crate) use fold::{Extreme, Fold, Gives, Order};
+pub(crate) use fold::{ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Step};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use fold::{Definition, Kind, Term};
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Forms, Loops};
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 /// Which types a function takes and gives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -63,6 +66,13 @@ impl Class {
             Class::FloatOnly | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Select => dtype,
         }
     }
+}
+
+/// Which of its operands a row picks, where it picks one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Extreme {
+    Smallest,
+    Largest,
 }
 
 /// The neutral element of a reduction.
@@ -195,6 +205,8 @@ pub(crate) struct Ufunc {
     pub properties: Properties,
     /// The rows that f16 and bf16 take instead.
     pub half: Option<[&'static Ufunc; 2]>,
+    /// The fold that combines by it ([`Fold::of`]), once somebody has asked.
+    pub fold: OnceLock<Fold>,
 }
 
 impl Ufunc {
@@ -227,6 +239,7 @@ impl Ufunc {
                 power: false,
             },
             half: None,
+            fold: OnceLock::new(),
         }
     }
 
@@ -260,7 +273,7 @@ impl std::fmt::Debug for Ufunc {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 /// Every row but `select`, in the order of the table's files.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()

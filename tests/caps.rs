@@ -2,7 +2,7 @@
 //! `tests/snapshots/caps`, and every text checked by naga. The weakest device has a file where it differs from the card.
 //! `CUPRIC_BLESS=1` writes them anew.
 
-use cupric::testing::{NAMED_CAPS, plan_for};
+use cupric::testing::{Caps, NAMED_CAPS, card, plan_for, plan_within};
 use cupric::{Array, DType, ErrorKind, Expr, Result, keep, ones, zeros};
 use std::fs;
 use std::path::PathBuf;
@@ -129,4 +129,144 @@ fn a_weak_device_refuses_what_it_lacks() {
     let tall = zeros([26 << 20, 2], DType::F32).eval().expect("zeros");
     let e = plan_for(&wide.matmul(&tall), "weak").expect_err("too large");
     assert!(e.to_string().contains("bytes"), "{e}");
+}
+
+/// The lines of a plan that say how it uses the hardware.
+fn schedules(plan: &str) -> Vec<String> {
+    let is_one = |l: &&str| ["schedule:", "pass 1:", "indices first:"].iter().any(|s| l.trim().starts_with(s));
+    plan.lines().filter(is_one).map(|l| l.trim().to_string()).collect()
+}
+
+/// Each device gets tiles or lanes of its own where they matter, and the same where they do not.
+#[test]
+fn schedules_differ_where_devices_do() -> Result<()> {
+    let large = stored(&[2048, 2048], DType::F32);
+    let half = stored(&[2048, 2048], DType::F16);
+    let row = stored(&[2048], DType::F32);
+    let picks = stored(&[2048], DType::I32);
+    let said = |e: &Expr, caps: &str| -> Result<String> { Ok(schedules(&plan_for(e, caps)?.0).join("\n")) };
+    // what is printed on the CPU, on a card, and on the weakest device where that differs
+    let cases: [(&str, Expr, [&str; 3]); 9] = [
+        (
+            "a chain",
+            (&large + &row) * 2.0,
+            [
+                "schedule: tiles 1 × 2048, 40 KiB a task; in0 contiguous, in1 contiguous",
+                "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 contiguous",
+                "",
+            ],
+        ),
+        (
+            "a column",
+            &large + row.reshape([2048, 1]),
+            [
+                "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous, in1 broadcast",
+                "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 broadcast",
+                "",
+            ],
+        ),
+        (
+            "a large result",
+            stored(&[1 << 23], DType::F32) + 1.0,
+            [
+                "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous; streams out0",
+                "schedule: 256 lanes × 4, 4 loads in flight, 1 outer axis; in0 contiguous",
+                "",
+            ],
+        ),
+        (
+            "a transposition",
+            &large + large.t(),
+            [
+                "schedule: tiles 32 × 64 of the last two axes, 24 KiB a task; in0 contiguous, in1 transposed",
+                "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 transposed",
+                "",
+            ],
+        ),
+        (
+            "halves",
+            &half + 1.0,
+            [
+                "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous",
+                "schedule: 256 lanes × 4, 4 loads in flight, 1 outer axis; in0 contiguous; out0 in whole words",
+                "",
+            ],
+        ),
+        (
+            "sums of rows",
+            large.sum(1),
+            [
+                "schedule: tiles of 2048 along a row, 4 rows a task, 64 KiB a task; in0 contiguous",
+                "schedule: groups of 256, 256 lanes a row, 4 loads in flight, 1 outer axis, 1 inner axis; in0 contiguous",
+                "",
+            ],
+        ),
+        (
+            "a product",
+            large.matmul(&large),
+            [
+                "schedule: product by the gemm library, whole matrices; in0 contiguous, in0 contiguous",
+                "schedule: groups of 256, tiles 128 × 128, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
+                "schedule: groups of 256, tiles 64 × 64, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
+            ],
+        ),
+        (
+            "a softmax",
+            large.softmax(-1),
+            [
+                "schedule: tiles of 2048 along a row, 48 KiB a task; in0 contiguous\n\
+                 pass 1: v0, then v1; pass 2: v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
+                "schedule: groups of 256, 256 lanes × 16 a row, 1 outer axis, 1 inner axis; in0 contiguous\n\
+                 pass 1: v0 (keeps v0), then v1; pass 2: kept v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
+                "",
+            ],
+        ),
+        (
+            "a take",
+            large.take(&picks, 0),
+            [
+                "schedule: tiles 1 × 2048, 56 KiB a task; in0 broadcast, in1 gathered\n\
+                 indices first: [2048, 1], tiles 2048 × 1, one task",
+                "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 broadcast, in1 gathered",
+                "",
+            ],
+        ),
+    ];
+    let mut wrong = vec![];
+    for (name, e, want) in &cases {
+        let card = said(e, "card")?;
+        for (caps, want) in NAMED_CAPS.iter().zip(want) {
+            let (have, want) = (said(e, caps)?, if want.is_empty() { &card } else { *want });
+            if have != want {
+                wrong.push(format!("{name} on {caps}:\n  {have}\nnot\n  {want}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// A device with smaller workgroups has fewer lanes, and refuses what needs more.
+#[test]
+fn small_workgroups_have_fewer_lanes() -> Result<()> {
+    let small = Caps { workgroup: 100, max_row: 64 * 64, max_reduce: [64 * 16, 256], ..card("small") };
+    let x = stored(&[1000, 640], DType::F32);
+    for (e, says) in [
+        (&x + 1.0, "schedule: 64 lanes × 4"),
+        (x.sum(1), "groups of 64, 64 lanes a row"),
+        (x.softmax(-1), "groups of 64, 64 lanes × 16 a row"),
+        (x.slice(cupric::s![.., ..100]).softmax(-1), "groups of 64, 32 lanes × 4 a row"),
+        (x.sum(0), "groups of 64, 1 lane a row"),
+    ] {
+        let (plan, texts) = plan_within(&e, &small)?;
+        assert!(plan.contains(says), "{says}\n{plan}");
+        for text in &texts {
+            assert!(text.contains("const WORKGROUP = 64u;"), "{text}");
+            validate(text, says);
+        }
+    }
+    let e = plan_within(&x.matmul(x.t()), &small).expect_err("a product");
+    assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
+    assert!(e.to_string().contains("workgroups of 256; small has 100"), "{e}");
+    Ok(())
 }

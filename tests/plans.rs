@@ -6,9 +6,12 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::path::Path;
+use std::sync::LazyLock;
 
+/// A CPU with the caches and vectors that plans are tested for, so that texts do not depend on the machine.
 fn cpu() -> Device {
-    Device::cpu()
+    static CPU: LazyLock<Device> = LazyLock::new(|| testing::cpu_within(&testing::named_caps("cpu").unwrap()).unwrap());
+    CPU.clone()
 }
 
 fn filled(shape: &[usize]) -> Array {

@@ -10,11 +10,11 @@ fn neutral_FOLD() -> T {
 fn combine_FOLD(a: T, b: T) -> T {
     return a + b;
 }
-var<workgroup> shared_T: array<T, 256>;
+var<workgroup> shared_T: array<T, WORKGROUP>;
 alias KEY = u32;
-var<workgroup> shared_KEY: array<KEY, 256>;
-var<workgroup> shared_positions: array<u32, 256>;
-var<workgroup> shared_checks: array<u32, 256>;
+var<workgroup> shared_KEY: array<KEY, WORKGROUP>;
+var<workgroup> shared_positions: array<u32, WORKGROUP>;
+var<workgroup> shared_checks: array<u32, WORKGROUP>;
 var<private> indices_fit: bool = true;
 // end
 

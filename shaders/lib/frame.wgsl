@@ -33,6 +33,9 @@ struct Header {
     run_time_zero: u32,
 }
 
+// Invocations of a workgroup: the generator writes the number of the kernel's schedule.
+const WORKGROUP = 256u;
+
 // A zero that the compiler cannot know: it must not fold a float whose bits pass through an integer operation with it.
 fn cp_zero() -> u32 {
     return params.header.run_time_zero;

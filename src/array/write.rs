@@ -124,8 +124,7 @@ impl Array {
             Ok(PlannedWrite::of(planned))
         };
         let mut planned = plan_of(&value)?;
-        // a GPU tells only after the run that an index was out of range
-        if if device.is_gpu() { planned.plan.checks } else { planned.plan.checks_after_write } {
+        if planned.plan.may_fail_half_done {
             // compute the value in memory of its own, so that it fails before the target is touched
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
@@ -190,7 +189,7 @@ fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
 }
 
 /// The value cast and broadcast to the target. A number takes the target's dtype, if it fits.
-fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
+pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
             Some(d) if d.casts_same_kind(dtype) => Expr::fill(s, SmallVec::new(), dtype, at),

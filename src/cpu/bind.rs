@@ -77,7 +77,8 @@ pub(super) struct BadIndex {
     pub position: usize,
     pub index: i128,
     pub extent: usize,
-    /// The gather's node.
+    /// The operation and the node whose index it is.
+    pub name: &'static str,
     pub node: usize,
 }
 
@@ -136,8 +137,8 @@ impl<'a> Bound<'a> {
         }
         match *self.bad.lock().unwrap_or_else(|e| e.into_inner()) {
             None => Ok(()),
-            Some(BadIndex { index, extent, node, .. }) => {
-                Err(index_out_of_range(index, extent, self.run.bindings.line(node)))
+            Some(BadIndex { index, extent, name, node, .. }) => {
+                Err(index_out_of_range(name, index, extent, self.run.bindings.line(node)))
             }
         }
     }

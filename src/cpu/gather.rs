@@ -100,6 +100,24 @@ impl Indices {
         }
     }
 
+    /// Writes to `to` the position that each index means; gives the first index that is out of range, whose position is 0.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to the length of `to`.
+    pub unsafe fn positions(&self, to: &mut [i32]) -> Option<(usize, i128)> {
+        let mut bad = None;
+        for (i, position) in to.iter_mut().enumerate() {
+            // SAFETY: *present*.
+            let want = unsafe { index_value(self.compute, self.at, i) };
+            let found = resolve(want, self.extent, self.mode);
+            if found.is_none() {
+                bad = bad.or(Some((i, want)));
+            }
+            *position = found.unwrap_or(0) as i32;
+        }
+        bad
+    }
+
     /// Prefetches the first cache lines of `n` elements that will be copied soon, from the position of index `at` on. Rows
     /// at random indices are far apart, so the processor does not find them by itself. Eight lines at most, a judgement:
     /// the processor's own prefetcher follows a row that is being read.

@@ -8,13 +8,10 @@ use super::strided::Axis;
 use super::threads::threads;
 use crate::dtype::{Compute, DType};
 use crate::error::Result;
-use crate::kernel::{BufferRef, Kernel, Op, Value};
+use crate::kernel::{BufferRef, Kernel, Op, Product, Value};
 use crate::layout::{Shape, Strides, span_of};
 use crate::simd::{Isa, isa};
 use smallvec::SmallVec;
-
-/// Multiply-adds below which one thread does a product: they take some 20 µs, and to wake threads about as long.
-const ALONE: usize = 1 << 18;
 
 /// An operand or the result, at element 0: strides over batch axes, rows and columns.
 struct Matrix<'a> {
@@ -32,6 +29,7 @@ struct Sizes {
     n: usize,
     k: usize,
     compute: Compute,
+    product: Product,
 }
 
 /// The memory of an operand or of the result: buffer, first element, the span to check, and strides.
@@ -59,8 +57,12 @@ pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     else {
         return Err(internal(kernel.name, "a matmul that is not a product of two loads alone"));
     };
+    let Some(product) = kernel.schedule.product() else {
+        return Err(internal(kernel.name, "a product without a strategy"));
+    };
     let (batch, mn) = kernel.outer.split_at(rank - 2);
-    let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
+    let (k, compute) = (kernel.inner_size(), dtype.compute());
+    let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k, compute, product };
     let fits = |d: DType| d.compute() == sizes.compute && d.size() == sizes.compute.size();
     // a product over k = 0 is zero and reads no operand, so their types do not matter
     if sizes.k > 0 && !(fits(a.dtype) && fits(b.dtype)) || !fits(store.dtype) {
@@ -102,26 +104,18 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     let (sa, sb, sc) = (axis(a), axis(b), axis(c));
     let (xa, xb, xc) = (Axis::new(&sizes.batch, &sa), Axis::new(&sizes.batch, &sb), Axis::new(&sizes.batch, &sc));
     let count: usize = sizes.batch.iter().product();
-    let work = sizes.m.saturating_mul(sizes.n).saturating_mul(sizes.k.max(1));
     let threads = threads();
     let size = sizes.compute.size() as isize;
-    // pieces of the result that one task computes: whole matrices, or rows or columns of one. Their sizes must not depend on
-    // the number of threads, because `gemm` blocks by size and other blocks give other bits
+    let Product { library, piece, alone } = sizes.product;
     let vector = sizes.m == 1 || sizes.n == 1;
-    let floats = matches!(sizes.compute, Compute::F32 | Compute::F64);
     let side = sizes.m.max(sizes.n);
-    let piece = if floats && !vector || count >= 4 * threads {
-        usize::MAX
-    } else if floats {
-        (ALONE / sizes.k.max(1)).next_multiple_of(64).max(64)
-    } else {
-        (ALONE / (sizes.k.max(1) * sizes.n.max(1))).clamp(4, sizes.m.max(4)).next_multiple_of(4)
-    };
+    // pieces of the result that one task computes: whole matrices, or rows or columns of one. Pieces of integers may be left
+    // whole where the batch has enough of them; those of floats are as the schedule has them, since others give other bits
+    let piece = if piece == 0 || !library && count >= 4 * threads { usize::MAX } else { piece as usize };
     // a product of a vector is cut along its only long side, one of integers along m
-    let long = if floats && sizes.m == 1 { sizes.n } else { sizes.m };
-    let pieces = if floats && vector { side } else { long }.div_ceil(piece).max(1);
-    let total = work.saturating_mul(count);
-    let inside = total > ALONE && pieces == 1 && count < 4 * threads && threads > 1;
+    let long = if library && sizes.m == 1 { sizes.n } else { sizes.m };
+    let pieces = if library && vector { side } else { long }.div_ceil(piece).max(1);
+    let inside = !alone && pieces == 1 && count < 4 * threads && threads > 1;
     let body = |i: usize| {
         let (batch, p) = (i / pieces, i % pieces);
         let from = if pieces == 1 { 0 } else { p * piece };
@@ -132,7 +126,7 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
             let start = if pieces == 1 { 0 } else { f * step };
             x.ptr.wrapping_offset((axis.offset(batch) + start) * size)
         };
-        let along_n = floats && sizes.m == 1;
+        let along_n = library && sizes.m == 1;
         let (ca, cb, cc) = match along_n {
             true => (0, b.strides[rank], c.strides[rank + 1]),
             false => (a.strides[rank], 0, c.strides[rank]),
@@ -154,7 +148,7 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     if inside {
         (0..tasks).for_each(body);
     } else {
-        share(tasks, if total > ALONE { usize::MAX } else { 0 }, body);
+        share(tasks, alone, body);
     }
 }
 

@@ -2,7 +2,6 @@
 //! between threads.
 
 use super::bind::Run;
-use super::elementwise::ALONE;
 use super::threads::threads;
 use crate::dtype::Element;
 use crate::error::Result;
@@ -83,6 +82,9 @@ impl<'a> Operands<'a> {
         f(result, scratch)
     }
 }
+
+/// Bytes of a routine's work up to which one thread does it: they take some 10 µs, about what it costs to wake another.
+const ALONE: usize = 128 << 10;
 
 /// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool if the routine reads
 /// enough bytes to gain by it. Of the results of `f` that are not none, gives that of the first chunk.

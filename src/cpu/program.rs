@@ -3,9 +3,9 @@
 
 use super::fold::FoldSpec;
 use super::strided::Axis;
-use crate::dtype::Compute;
+use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{BufferRef, IndexMode, Kernel};
+use crate::kernel::{BufferRef, Combine, Gives, IndexMode, Kernel, Passes};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -54,11 +54,13 @@ pub(super) enum Goal {
 
 /// The choices that a program depends on beside its kernel.
 #[derive(Clone, Copy)]
-pub(super) struct Tiles<'a> {
+pub(super) struct Request<'a> {
     pub order: Order,
     pub outer: Level,
     pub inner: Level,
     pub goal: Goal,
+    /// The passes over the inner space that the planner has made for the goal; none without an inner space.
+    pub passes: Option<&'a Passes>,
     /// For each input of the plan, whether it is the memory that the plan's first output is written to.
     pub aliased: &'a [bool],
 }
@@ -118,6 +120,13 @@ pub(super) enum StepKind {
         /// Whether to read the elements. If not, only the indices are checked.
         reads: bool,
     },
+    Position {
+        extent: usize,
+        mode: IndexMode,
+        /// The operation and the node that an index error names.
+        name: &'static str,
+        node: usize,
+    },
     Philox {
         word: u8,
         /// The run-time scalars that are its key.
@@ -166,13 +175,22 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction of a pass, and the value whose elements it combines.
-pub(super) struct ReductionInput {
-    pub arg: usize,
-    /// The outer value that is the reduction's result, and its register.
+/// A reduction of a pass, and the values whose elements it combines. If they are fewer than three, the first stands for the
+/// others.
+pub(super) struct PassReduction {
+    pub args: [usize; 3],
+    /// The outer value from which its positions are counted.
+    pub base: Option<usize>,
+    pub results: SmallVec<[ReductionResult; 1]>,
+    pub spec: FoldSpec,
+}
+
+/// An outer value that is a result of a reduction, its register, and the bytes of an element.
+pub(super) struct ReductionResult {
+    pub gives: Gives,
     pub id: usize,
     pub slot: usize,
-    pub spec: FoldSpec,
+    pub size: usize,
 }
 
 /// One walk along the inner space: its steps, and the reductions whose elements they compute. A row kernel has several.
@@ -180,7 +198,7 @@ pub(super) struct ReductionInput {
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
-    pub reductions: SmallVec<[ReductionInput; 1]>,
+    pub reductions: SmallVec<[PassReduction; 1]>,
 }
 
 /// A store of the kernel: value `id` goes to place `place`.
@@ -192,6 +210,19 @@ pub(super) struct Write {
     pub direct: bool,
     /// Whether to write past the caches, because the result is too large for its readers to find it there.
     pub stream: bool,
+    /// The register of the condition.
+    pub condition: Option<usize>,
+    pub scattered: Option<ScatteredWrite>,
+}
+
+/// Where a scattered store writes, counted from its place, and how.
+pub(super) struct ScatteredWrite {
+    /// The register of the index.
+    pub index: usize,
+    pub stride: isize,
+    pub extent: usize,
+    pub dtype: DType,
+    pub combine: Combine,
 }
 
 /// The steps of a kernel, as loops over tiles.
@@ -200,7 +231,8 @@ pub(super) struct Write {
 /// as the run. *Inside*: every element that a place reaches over its level's space (its `span`) lies in its buffer, which
 /// [`Run::locate`](super::bind::Run::locate) has checked. *Room*: each register has room in the arena for as many elements as
 /// a tile of its level may have, no other value uses that room as long as the register's value is needed, and operands are
-/// computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory that another reads or writes.
+/// computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory that another reads or writes;
+/// only scattered stores that combine may write the same elements, which they do atomically, and no task reads those.
 pub(super) struct Program {
     pub name: &'static str,
     /// How many values the kernel has.
@@ -227,15 +259,15 @@ pub(super) struct Program {
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
-    pub fn new(kernel: &Kernel, tiles: &Tiles<'_>) -> Program {
+    pub fn new(kernel: &Kernel, wanted: &Request<'_>) -> Program {
         Program {
             name: kernel.name,
             values: kernel.values.len(),
             scalars: kernel.values.iter().map(|v| v.op.scalars()).max().unwrap_or(0),
-            order: tiles.order,
-            goal: tiles.goal,
-            outer: tiles.outer,
-            inner: tiles.inner,
+            order: wanted.order,
+            goal: wanted.goal,
+            outer: wanted.outer,
+            inner: wanted.inner,
             places: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),
@@ -251,7 +283,7 @@ impl Program {
         let inputs = self
             .passes
             .iter()
-            .flat_map(|p| p.reductions.iter().map(|f| f.arg).chain(p.broadcasts.iter().map(|s| s.from)));
+            .flat_map(|p| p.reductions.iter().flat_map(|f| f.args).chain(p.broadcasts.iter().map(|s| s.from)));
         let read: Vec<usize> = self.steps.iter().flat_map(|s| s.args).chain(inputs).collect();
         for step in &mut self.steps {
             if let StepKind::Gather { reads, .. } = &mut step.kind {

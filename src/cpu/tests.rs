@@ -1,14 +1,15 @@
 use super::*;
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Strides, c_strides};
-use crate::ufunc::{Ufunc, all};
+use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, all};
 use folds::{lanes_of, tree};
 use plans::plan;
 use smallvec::smallvec;
 
 mod folds;
 mod plans;
+mod stores;
 
 fn row(name: &str) -> &'static Ufunc {
     all().chain([&crate::ufunc::logic::SELECT]).find(|r| r.name == name).unwrap()
@@ -27,7 +28,7 @@ fn load(n: usize, dtype: DType, strides: &[isize], offset: isize) -> Load {
 }
 
 fn store(n: usize, dtype: DType, strides: &[isize], value: usize) -> Store {
-    Store { buffer: BufferRef::Output(n), dtype, strides: strides.into(), offset: 0, value }
+    Store { buffer: BufferRef::Output(n), dtype, strides: strides.into(), offset: 0, value, chosen: None }
 }
 
 fn call(name: &str, args: &[usize]) -> Op {
@@ -51,6 +52,7 @@ fn kernel(
         values,
         stores,
         windows: vec![Window { start: smallvec![0; outer.len()], shape: outer.into() }],
+        schedule: Schedule::default(),
         continues: false,
         name: "test",
         node: 0,
@@ -227,10 +229,10 @@ fn softmax(outer: usize, n: usize, strides: &[isize]) -> Kernel {
         vec![load(0, F32, strides, 0)],
         vec![
             inner(Op::Load(0), F32),
-            value(Op::Reduce(Fold::of(row("maximum")), 0), F32),
+            value(Op::reduce(Fold::of(row("maximum")), 0, F32), F32),
             inner(call("subtract", &[0, 1]), F32),
             inner(call("exp", &[2]), F32),
-            value(Op::Reduce(Fold::of(row("add")), 3), F32),
+            value(Op::reduce(Fold::of(row("add")), 3, F32), F32),
             inner(call("divide", &[3, 4]), F32),
         ],
         vec![store(0, F32, strides, 5)],
@@ -267,7 +269,7 @@ fn empty() {
             &[outer],
             &[n],
             vec![load(0, F32, &[1, 1], 0)],
-            vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::of(row("add")), 0), F32)],
+            vec![inner(Op::Load(0), F32), value(Op::reduce(Fold::of(row("add")), 0, F32), F32)],
             vec![store(0, F32, &[1], 1)],
         )
     };
@@ -471,12 +473,12 @@ fn variance_keeps_bits_across_kinds() {
         vec![load(0, F16, &[n as isize, 1], 0)],
         vec![
             inner(Op::Load(0), F16),
-            value(Op::Reduce(Fold::of(row("add")), 0), F16),
+            value(Op::reduce(Fold::of(row("add")), 0, F16), F16),
             value(Op::Constant((1.0 / n as f32).to_bits() as u64), F16),
             value(call("multiply", &[1, 2]), F16),
             inner(call("subtract", &[0, 3]), F16),
             inner(call("square", &[4]), F16),
-            value(Op::Reduce(Fold::of(row("add")), 5), F16),
+            value(Op::reduce(Fold::of(row("add")), 5, F16), F16),
             value(call("sqrt", &[6]), F16),
             inner(call("divide", &[4, 7]), F16),
         ],

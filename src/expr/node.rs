@@ -8,7 +8,7 @@ use super::Expr;
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Error;
-use crate::layout::{Axes, IndexMode, Layout, Shape, Strides, View};
+use crate::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View};
 use crate::routine::{Params, Routine};
 use crate::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
@@ -56,6 +56,14 @@ pub(crate) enum NodeOp {
     Concat {
         axis: usize,
     },
+    /// The first operand, in which elements along an axis are combined with those of the third, at the positions of the
+    /// second (1-d, i32 or i64). The third has the first one's shape, with as many elements along the axis as there are
+    /// positions.
+    Scatter {
+        axis: usize,
+        mode: IndexMode,
+        combine: Combine,
+    },
     /// Result `part` of a routine. Nodes that differ in the part alone are results of one call.
     Routine {
         row: &'static Routine,
@@ -78,10 +86,16 @@ impl NodeOp {
             NodeOp::Cast => "astype",
             NodeOp::View(_) => "view",
             NodeOp::Reshape => "reshape",
-            NodeOp::Reduce(fold, _) => fold.name(),
+            NodeOp::Reduce(fold, _) => fold.name,
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",
+            NodeOp::Scatter { combine, .. } => match combine {
+                Combine::Set => "index_set",
+                Combine::Add => "index_add",
+                Combine::Min => "index_min",
+                Combine::Max => "index_max",
+            },
             NodeOp::Routine { row, .. } => row.name,
             NodeOp::Failed => "failed",
         }
@@ -99,7 +113,7 @@ impl NodeOp {
             NodeOp::Take { .. } => Role::Gather,
             NodeOp::Reduce(..) => Role::Reduction,
             NodeOp::Matmul => Role::Product,
-            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Routine { .. } => Role::Whole,
+            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => Role::Whole,
         }
     }
 
@@ -119,6 +133,7 @@ impl NodeOp {
             | NodeOp::Matmul
             | NodeOp::Take { .. }
             | NodeOp::Concat { .. }
+            | NodeOp::Scatter { .. }
             | NodeOp::Routine { .. }
             | NodeOp::Failed => None,
         }

@@ -1,7 +1,7 @@
 //! Adapters: which GPUs the drivers offer, what each can do, and opening one with all its features and limits.
 
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Cooperative};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -112,8 +112,29 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     };
     let requested = adapter.request_device(&descriptor).await;
     let (device, queue) = requested.map_err(|e| fail(format!("{} cannot be opened: {e}", info.name)))?;
-    let (caps, limits) = capabilities(info.name, features, &limits, shrink);
-    Ok(Opened { device, queue, caps, limits, software: info.device_type == wgpu::DeviceType::Cpu })
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    let (mut caps, limits) = capabilities(info.name, features, &limits, shrink);
+    if features.contains(wgpu::Features::SUBGROUP) {
+        caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
+    }
+    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        caps.cooperative = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
+    }
+    Ok(Opened { device, queue, caps, limits, software })
+}
+
+/// A product that subgroups compute as one instruction, as the planner knows it.
+fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
+    let name = |scalar: wgpu::CooperativeScalarType| match scalar {
+        wgpu::CooperativeScalarType::F32 => "f32",
+        wgpu::CooperativeScalarType::F16 => "f16",
+        wgpu::CooperativeScalarType::I32 => "i32",
+        wgpu::CooperativeScalarType::U32 => "u32",
+    };
+    Cooperative {
+        shape: [found.m_size, found.n_size, found.k_size],
+        types: [found.ab_type, found.cr_type].map(|t| name(t).to_string()),
+    }
 }
 
 /// The capabilities that the planner decides by, and the limits that recording dispatches must keep.
@@ -127,6 +148,8 @@ fn capabilities(
     // Vulkan and DX12 bind at most 2^31 − 1 bytes, whatever a card reports; windows start at multiples of 256 bytes
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
+    let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
+    let group = Caps::group_within(workgroup);
     // shaders index with u32. Half its range leaves room for a grid that is rounded up to whole workgroups
     let mut max_indices = 1u64 << 31;
     let mut name = name;
@@ -134,12 +157,12 @@ fn capabilities(
         name = format!("shrunk {name}");
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // a dispatch has three dimensions of workgroups, each of 256 invocations
-        max_indices = (shrink.max_groups as u64).pow(3) * 256;
+        // a dispatch has three dimensions of workgroups
+        max_indices = (shrink.max_groups as u64).pow(3) * group as u64;
     }
     let caps = Caps {
         name,
-        gpu: true,
+        wgsl: true,
         int64,
         // the shaders' functions of f64 work on its bits as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
@@ -150,12 +173,21 @@ fn capabilities(
         max_values: 256,
         // a software driver compiles this much in a few tenths of a second
         max_cost: 256,
-        // a row kernel has 256 invocations, each of which holds at most 64 elements in registers
-        max_row: 256 * 64,
-        // inner lanes: the 256 invocations of a workgroup fold 16 elements each; outer lanes: one invocation folds 256
-        max_reduce: [256 * 16, 256],
+        // each invocation of a row kernel holds at most 64 elements in registers
+        max_row: group * 64,
+        // inner lanes: an invocation folds 16 elements; outer lanes: one invocation folds 256
+        max_reduce: [group * 16, 256],
         max_indices,
-        packs_words: true,
+        fuses_product: true,
+        reports_late: true,
+        workgroup,
+        workgroup_memory: limits.max_compute_workgroup_storage_size as usize,
+        subgroup: [1, 1],
+        // a vector of four words is what one instruction loads
+        vector: 16,
+        cooperative: vec![],
+        // wgpu does not tell
+        caches: [0; 3],
     };
     let limits = DispatchLimits {
         max_groups,

@@ -59,7 +59,7 @@ struct Ring {
 /// What a kernel refused when it wrote an error note.
 pub(super) enum Refuses {
     /// The index of a gather from this many elements.
-    Index { extent: usize },
+    Index { name: &'static str, extent: usize },
     /// An element of a routine's first operand.
     Element { row: &'static Routine, params: Params },
 }
@@ -284,7 +284,7 @@ impl Batch {
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
         Some(match &gather.refuses {
-            Refuses::Index { extent } => index_out_of_range(index, *extent, gather.line),
+            Refuses::Index { name, extent } => index_out_of_range(name, index, *extent, gather.line),
             Refuses::Element { row, params } => refused_value(row, params, index, gather.line),
         })
     }

@@ -152,7 +152,7 @@ impl<'a> Recorder<'a> {
             id: 0,
             line: bindings.line(g.node),
             compute: g.compute,
-            refuses: Refuses::Index { extent: g.extent },
+            refuses: Refuses::Index { name: g.name, extent: g.extent },
         }))
     }
 

@@ -36,10 +36,15 @@ pub(super) fn template(
     }
     let mut at = HEADER + 2 * form.scalars.len();
     for v in &form.gathers {
-        if let Op::Gather { stride, extent, .. } = kernel.values[*v].op {
-            p[at] = stride as u32;
-            p[at + 1] = extent as u32;
+        match kernel.values[*v].op {
+            Op::Gather { stride, extent, .. } => (p[at], p[at + 1]) = (stride as u32, extent as u32),
+            Op::Position { extent, .. } => p[at + 1] = extent as u32,
+            _ => {}
         }
+        at += 2;
+    }
+    for to in kernel.stores.iter().filter_map(|s| s.scattered()) {
+        (p[at], p[at + 1]) = (to.stride as u32, to.extent as u32);
         at += 2;
     }
     write_table(&mut p, kernel, form, window, strides, outer_rows);

@@ -81,6 +81,8 @@ pub(super) struct PreparedWindow {
 
 /// The facts of a gather that the error of an index out of range needs.
 pub(super) struct Gather {
+    /// The operation that an index out of range is an error of.
+    pub name: &'static str,
     pub node: usize,
     /// The type of its indices.
     pub compute: Compute,

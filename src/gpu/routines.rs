@@ -32,7 +32,7 @@ fn shader(row: &Routine) -> Result<&'static str> {
 
 /// The WGSL text of each pass of a call.
 pub(super) fn previews(call: &RoutineCall) -> Vec<Result<String>> {
-    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, &p.pass, shader(call.row)?));
+    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, p, shader(call.row)?));
     call.passes.iter().map(text).collect()
 }
 
@@ -71,14 +71,14 @@ impl<'a> Recorder<'a> {
 
     /// Records every window of every pass, or with `dry` only makes what recording them needs.
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
-        let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (&p.pass, *w)));
+        let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
         done.map_err(|e| e.or_at(self.bindings.line(call.node)))
     }
 
     /// Records a pass over the items of a window; with `dry` only makes its pipeline and bind group.
-    fn pass(&mut self, call: &RoutineCall, pass: &Pass, window: [usize; 2], dry: bool) -> Result<()> {
-        let shader = shader(call.row)?;
+    fn pass(&mut self, call: &RoutineCall, scheduled: &RoutinePass, window: [usize; 2], dry: bool) -> Result<()> {
+        let (shader, pass) = (shader(call.row)?, &scheduled.pass);
         let slots = wgsl::routine_slots(call, pass);
         let kinds: Vec<Slot> = slots.iter().map(|(_, slot)| *slot).collect();
         let bindings = slots.iter().map(|(place, _)| self.bind_place(call, pass, *place, window));
@@ -90,8 +90,8 @@ impl<'a> Recorder<'a> {
         }
         let checks = call.row.refuses.is_some();
         let (key, interface) =
-            (wgsl::routine_key(call, pass), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
-        let text = || Ok(wgsl::generate_routine(call, pass, shader));
+            (wgsl::routine_key(call, scheduled), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
+        let text = || Ok(wgsl::generate_routine(call, scheduled, shader));
         let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
         let slice = |b: &BoundPlace<'a>| BufferSlice {
             buffer: &b.buffer.buffer,
@@ -108,8 +108,7 @@ impl<'a> Recorder<'a> {
         if checks {
             header.error_id = self.refusal(call);
         }
-        // a workgroup has 256 invocations
-        let groups = (window[1] - window[0]).div_ceil(256) as u64;
+        let groups = (window[1] - window[0]).div_ceil(scheduled.group as usize) as u64;
         self.dispatch(&pipeline, &slices, (header, &mut words), groups)?;
         for binding in &bindings {
             binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
@@ -190,8 +189,11 @@ mod tests {
             meta: Meta { shape: smallvec![shape], dtype },
         };
         for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
-            let pass =
-                |name, along, whole| RoutinePass { pass: Pass { name, items: 7, along, whole }, windows: vec![] };
+            let pass = |name, along, whole| RoutinePass {
+                pass: Pass { name, items: 7, along, whole },
+                windows: vec![],
+                group: 256,
+            };
             let call = RoutineCall {
                 row: &BINCOUNT,
                 params: smallvec![5],

@@ -226,6 +226,37 @@ pub(crate) enum IndexMode {
     Wrap,
 }
 
+/// What a write does with the element that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Combine {
+    /// Replaces it. No two writes may go to one element.
+    #[cfg_attr(not(test), allow(dead_code))]
+    Set,
+    Add,
+    Min,
+    Max,
+}
+
+impl Combine {
+    /// The word for printed plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Combine::Set => "set",
+            Combine::Add => "add",
+            Combine::Min => "min",
+            Combine::Max => "max",
+        }
+    }
+
+    /// Whether the result depends on the element.
+    pub fn reads(self) -> bool {
+        match self {
+            Combine::Set => false,
+            Combine::Add | Combine::Min | Combine::Max => true,
+        }
+    }
+}
+
 /// One entry of a slice, made by [`s!`](crate::s).
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]

@@ -36,7 +36,7 @@ impl Planner<'_> {
             return self.kernels(arg, node, Store { strides: l.strides, ..to }, making);
         }
         let whole = self.temp(self.bytes(node));
-        let part = Store { buffer: whole, dtype: n.dtype, strides: layout::c_strides(shape), offset: 0, value: 0 };
+        let part = self.whole_store(whole, n.dtype, shape);
         self.kernels(arg, node, part, making)?;
         let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
         making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));

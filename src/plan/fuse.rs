@@ -10,6 +10,7 @@ use super::join::join;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::price::{check_types, cost};
+use super::schedule::schedule;
 use super::shape;
 use super::space::Space;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,7 +69,8 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     if target.is_none() {
         steps = join(&planner, steps);
     }
-    let (plan, in_place) = planner.finish(steps, &bytes, outputs)?;
+    let (mut plan, in_place) = planner.finish(steps, &bytes, outputs)?;
+    schedule(&mut plan, caps)?;
     Ok((plan, in_place, planner.work.get()))
 }
 
@@ -159,10 +161,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Makes the steps of one stored node, into its temporary, its output or the target.
-    fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
-        let target = target.filter(|_| self.outputs.contains_key(&node));
+    fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
+        let layout = layout.filter(|_| self.outputs.contains_key(&node));
         // the store's offset is 0, because where a target begins in its buffer is a binding
-        let strides = target.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
+        let strides = layout.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         // an input that is asked for as a result is copied to the output; `self.buffer` would name the input
@@ -170,15 +172,18 @@ impl<'a> Planner<'a> {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
-        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0 };
+        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, chosen: None };
         if let NodeOp::Concat { axis } = n.op {
             return self.joined(node, axis, &to, making);
         }
         if n.op == NodeOp::Reshape {
             return self.reshaped(node, to, making);
         }
+        if matches!(n.op, NodeOp::Scatter { .. }) {
+            return self.scattered(node, to, making);
+        }
         if matches!(n.op, NodeOp::Routine { .. }) {
-            return self.routine(node, target.map(|_| to), making);
+            return self.routine(node, layout.map(|_| to), making);
         }
         self.kernels(node, node, to, making)
     }
@@ -201,10 +206,7 @@ impl<'a> Planner<'a> {
                     let is_row = draft.kind == KernelKind::Row;
                     let computes = std::mem::take(&mut draft.computes);
                     let reads = making.reads.len();
-                    making.reads.extend(draft.loads.iter().filter_map(|l| match l.buffer {
-                        BufferRef::Temp(n) => Some(n as u32),
-                        BufferRef::Input(_) | BufferRef::Output(_) => None,
-                    }));
+                    making.reads.extend(draft.reads());
                     if draft.kind == KernelKind::Elementwise && is_only_kernel && !making.decided {
                         draft.discard(self);
                     } else {
@@ -226,16 +228,21 @@ impl<'a> Planner<'a> {
                     making.computes.extend(computes.iter().map(|c| *c as u32));
                     return Ok(());
                 }
-                // a reduction that does not fit this kernel's index space is stored by a kernel of its own
-                Err(store) => {
-                    let store = self.with_epilogue(store, owner);
-                    if std::mem::replace(&mut self.stored[store], true) || making.decided {
-                        let detail = "the planner asks to store a node that is stored already";
-                        return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
-                    }
-                }
+                // a node that does not fit is stored by kernels of its own, and we try again
+                Err(store) => self.store_first(store, owner, making)?,
             }
         }
+    }
+
+    /// Stores a node that does not fit the kernel of `owner`, such as a reduction over another index space, by a kernel of
+    /// its own.
+    pub fn store_first(&mut self, node: usize, owner: usize, making: &Making) -> Result<()> {
+        let store = self.with_epilogue(node, owner);
+        if std::mem::replace(&mut self.stored[store], true) || making.decided {
+            let (n, detail) = (&self.arena.nodes[owner], "the planner asks to store a node that is stored already");
+            return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
+        }
+        Ok(())
     }
 
     /// Whether a kernel has the node's value without computing it, because it is a number or in memory.

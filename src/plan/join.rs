@@ -2,7 +2,7 @@
 //! for together, and nodes of one graph that are stored, read the memory that they share only once.
 
 use super::planner::Planner;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step, Store};
 
 /// How many steps back a kernel looks for one that it can be joined into, its host. A limit keeps planning linear in the
 /// graph; 16 is a judgement, since kernels that read the same array mostly stand near each other.
@@ -53,11 +53,13 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
 }
 
 /// Whether a kernel may be joined. Row kernels may not, because the joined one would hold two rows at once. Kernels that
-/// check indices may not, because an index out of range must not keep another result from being written.
+/// check indices may not, because an index out of range must not keep another result from being written. Kernels whose
+/// stores write only some elements may not, because they must keep their place among those that write the same buffer.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
         && !k.checks()
+        && k.stores.iter().all(Store::is_plain)
         && !k.outer.contains(&0)
 }
 
@@ -116,7 +118,7 @@ fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
         }));
     }
     for mut store in kernel.stores {
-        store.value = number[store.value];
+        store.map_operands(|v| number[v]);
         host.stores.push(store);
     }
 }

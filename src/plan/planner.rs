@@ -2,10 +2,11 @@
 //! uses it; also the lists that all drafts of kernels share.
 
 use super::graph::{Arena, Call, PlanNode};
+use super::indexed::is_cut;
 use super::price::compile_cost;
 use crate::dtype::DType;
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Load, Step, Value};
+use crate::kernel::{BufferRef, Caps, Load, Step, Store, Value};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -112,6 +113,7 @@ impl<'a> Planner<'a> {
                 p.store_operand(*a);
             }
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
+            p.stored[i] |= role == Role::Gather && is_cut(&p, i);
         }
         p.limit_sizes();
         p
@@ -156,6 +158,11 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
+    /// A store of a kernel's first value to all of a buffer, in C order.
+    pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
+        Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
+    }
+
     pub fn buffer(&self, node: usize) -> BufferRef {
         let n = &self.arena.nodes[node];
         if n.op.role() == Role::Memory {
@@ -169,10 +176,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Stores nodes where a kernel would otherwise be too large. A node lowers to three values at most (its own, and the
-    /// rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, because a partial
-    /// argmin stores a value and a position.
+    /// rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, and more if a fold's
+    /// state has more components.
     fn limit_sizes(&mut self) {
-        let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
+        let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
+        let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
+        let (most_values, most_loads) =
+            (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(stores).max(1));
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];

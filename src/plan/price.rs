@@ -4,22 +4,34 @@ use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::NodeOp;
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Combine, Fold};
 use std::panic::Location;
 
 /// Fails if the graph has a type or a function that the device does not have.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
+        if let NodeOp::Scatter { combine: Combine::Min | Combine::Max, .. } = n.op
+            && caps.wgsl
+            && n.dtype.size() == 8
+        {
+            return Err(lacks(caps, n.op.name(), n.dtype, "atomic minima and maxima of 64 bits", n.location));
+        }
         let feature = match n.dtype.compute() {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
             Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
                 if let NodeOp::Ufunc(row) = n.op
-                    && caps.gpu
+                    && caps.wgsl
                     && !row.on_gpu(operand_compute(arena, n))
                 {
                     let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
                     return Err(lacks(caps, n.op.name(), dtype, "a WGSL function for this type", n.location));
+                }
+                if let NodeOp::Reduce(fold, _) = n.op
+                    && let Some(feature) = lacking(fold, arena.nodes[n.args[0]].dtype, caps)
+                {
+                    let dtype = arena.nodes[n.args[0]].dtype;
+                    return Err(lacks(caps, asked_by(arena, i), dtype, feature, n.location));
                 }
                 continue;
             }
@@ -27,6 +39,20 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
         return Err(lacks(caps, asked_by(arena, i), n.dtype, feature, n.location));
     }
     Ok(())
+}
+
+/// What a device lacks for a fold of elements of a type: a type of its state, or a function.
+fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
+    for c in fold.state {
+        match c.kind.compute(element) {
+            Compute::I64 | Compute::U64 if !caps.int64 => return Some("SHADER_INT64"),
+            Compute::F64 if !caps.float64 => return Some("SHADER_F64"),
+            Compute::Bool | Compute::I32 | Compute::U32 | Compute::F32 | Compute::I64 | Compute::U64 | Compute::F64 => {
+            }
+        }
+    }
+    let written = || fold.functions(element).iter().all(|(row, compute)| row.on_gpu(*compute));
+    (caps.wgsl && !written()).then_some("a WGSL function for this type")
 }
 
 /// The error of an operation whose dtype needs a feature that the device does not have.
@@ -41,7 +67,7 @@ fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
     let reduction = |i: usize| {
         let NodeOp::Reduce(fold, _) = &arena.nodes[i].op else { return None };
-        Some(fold.method())
+        Some(fold.method)
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
     if n.op == NodeOp::Cast {
@@ -71,6 +97,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
         | NodeOp::Reduce(..)
         | NodeOp::Matmul
         | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
         | NodeOp::Failed => 0,
     }
@@ -81,6 +108,7 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
         NodeOp::Philox { .. } => 8,
+        NodeOp::Reduce(fold, _) => fold.compile_cost(arena.nodes[n.args[0]].dtype),
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -88,10 +116,10 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
         | NodeOp::Cast
         | NodeOp::View(_)
         | NodeOp::Reshape
-        | NodeOp::Reduce(..)
         | NodeOp::Matmul
         | NodeOp::Take { .. }
         | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
         | NodeOp::Failed => 1,
     }

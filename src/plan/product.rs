@@ -2,7 +2,7 @@
 //! kernels before, and the epilogue is a kernel after.
 
 use crate::dtype::{Compute, DType};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
@@ -35,7 +35,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     } else {
         let strides = c_strides(&kernel.outer);
         let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
-        product.stores = vec![Store { buffer, dtype: wanted, strides: strides.clone(), offset: 0, value: 0 }];
+        product.stores = vec![store(buffer, wanted, strides.clone(), 0)];
         passes.push(product);
         passes.push(epilogue(kernel, Load { buffer, dtype: wanted, strides, offset: 0 }));
     }
@@ -43,6 +43,11 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
         pass.continues = i > 0;
     }
     passes
+}
+
+/// A store of a value to every element of a buffer.
+fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
+    Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
 /// The dtype whose elements in memory have the bits of a compute type.
@@ -143,7 +148,8 @@ fn copied(
             Value { op: Op::Load(0), dtype: load.dtype, inner: false },
             Value { op: Op::Cast(0), dtype: wanted, inner: false },
         ],
-        stores: vec![Store { buffer, dtype: wanted, strides: to, offset: 0, value: 1 }],
+        stores: vec![store(buffer, wanted, to, 1)],
+        schedule: Schedule::default(),
         continues: false,
         name: kernel.name,
         node: kernel.node,

@@ -74,7 +74,7 @@ impl Planner<'_> {
             let results = call.results.to_vec();
             let windows = |pass: Pass| -> Result<RoutinePass, Fault> {
                 let windows = self.pass_windows(&pass, [&operands, &results], &scratch)?;
-                Ok(RoutinePass { pass, windows })
+                Ok(RoutinePass { pass, windows, group: self.caps.group() as u32 })
             };
             let passes = needs.passes.into_iter().map(windows).collect::<Result<Vec<_>, Fault>>().map_err(fail)?;
             let (params, node) = (params.clone(), n.number as usize);
@@ -102,7 +102,7 @@ impl Planner<'_> {
             return Ok(buffer);
         }
         let buffer = self.temp(self.bytes(operand));
-        let to = Store { buffer, dtype, strides: layout::c_strides(&shape), offset: 0, value: 0 };
+        let to = self.whole_store(buffer, dtype, &shape);
         self.kernels(operand, owner, to, making)?;
         Ok(buffer)
     }

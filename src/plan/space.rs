@@ -27,20 +27,25 @@ pub(super) struct Space {
 }
 
 impl Space {
+    /// The index space of a node of this shape into which no reduction or product fuses.
+    pub fn of_shape(shape: &Shape) -> Space {
+        Space {
+            outer: shape.len(),
+            dims: shape.clone(),
+            map: View::identity(shape),
+            reduction_strides: smallvec![0; shape.len()],
+            lanes: Lanes::Inner,
+            row: false,
+            matmul: None,
+        }
+    }
+
     /// The index space for the kernel that computes `node` for the stored node `owner`: that of a matmul or a reduction that
     /// fuses into it, else the node's own shape. `rows` allows row kernels.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
-        let own = Space {
-            outer: shape.len(),
-            dims: shape.clone(),
-            map: map.clone(),
-            reduction_strides: smallvec![0; shape.len()],
-            lanes: Lanes::Inner,
-            row: false,
-            matmul: None,
-        };
+        let own = Space::of_shape(shape);
         let loaded = |n: usize| p.stored[n] && n != owner;
         if !p.loops[node] || !ends_in_loop(p, node, loaded) {
             return Ok(own);

@@ -44,7 +44,7 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
 
 fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let (size, length) = (operands[0].size(), params[0] as usize);
-    if !caps.gpu {
+    if !caps.wgsl {
         let each = ELEMENTS_OF_A_TABLE.max(length.saturating_mul(ELEMENTS_OF_A_COUNT));
         let tables = (size / each).clamp(1, TABLES);
         // a single table is the result itself

@@ -8,6 +8,7 @@ mod element;
 
 mod place;
 mod routine;
+mod scatter;
 mod sums;
 
 use super::number;
@@ -19,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::layout::IndexMode;
 use crate::plan::{self, Stored};
-use crate::ufunc::{Class, Extreme, Fold, Ufunc};
+use crate::ufunc::{Class, Extreme, Fold, Form, Ufunc};
 use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -271,6 +272,7 @@ impl Interpreter {
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
+            NodeOp::Scatter { axis, mode, combine } => scatter::scatter(n, (*axis, *mode, *combine), args)?,
             NodeOp::Routine { row, params, part } => routine::reference(row, params, *part as usize, n, args)?,
             NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })
@@ -346,6 +348,20 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
     }
 }
 
+/// The position that an index means along an axis; none where rounding errors decide the index.
+fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Result<Option<i128>> {
+    let Some(at) = index else { return Ok(None) };
+    Ok(Some(match mode {
+        IndexMode::Clip => at.clamp(0, length - 1),
+        IndexMode::Wrap => at.rem_euclid(length),
+        IndexMode::Check if (0..length).contains(&at) => at,
+        IndexMode::Check => {
+            let detail = format!("index {at} is out of range for {length} positions");
+            return Err(Error::new(ErrorKind::Index, n.op.name(), detail, n.location));
+        }
+    }))
+}
+
 fn take(n: &Node, axis: usize, mode: IndexMode, indices: &Interpreted, source: &Interpreted) -> Result<Elements> {
     let length = source.shape[axis] as i128;
     let count: usize = indices.shape.iter().product();
@@ -353,16 +369,7 @@ fn take(n: &Node, axis: usize, mode: IndexMode, indices: &Interpreted, source: &
     let mut places = Vec::with_capacity(n.shape.iter().product());
     for k in 0..n.shape.iter().product::<usize>() {
         let (o, i, l) = (k / (count * inner), k / inner % count, k % inner);
-        let at = match (indices.elements.integers()[i], mode) {
-            (None, _) => None,
-            (Some(at), IndexMode::Clip) => Some(at.clamp(0, length - 1)),
-            (Some(at), IndexMode::Wrap) => Some(at.rem_euclid(length)),
-            (Some(at), IndexMode::Check) if (0..length).contains(&at) => Some(at),
-            (Some(at), IndexMode::Check) => {
-                let detail = format!("index {at} is out of range for {length} positions");
-                return Err(Error::new(ErrorKind::Index, "take", detail, n.location));
-            }
-        };
+        let at = position(indices.elements.integers()[i], length, mode, n)?;
         places.push(at.map(|at| (o * length as usize + at as usize) * inner + l));
     }
     Ok(match &source.elements {

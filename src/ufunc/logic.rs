@@ -159,7 +159,7 @@ mod table {
 }
 pub(crate) use table::*;
 
-use super::{Class, Properties, Ufunc};
+use super::{Class, Ufunc};
 use crate::dtype::Compute;
 use crate::simd::{Forms, ScalarFn};
 
@@ -188,19 +188,14 @@ pub(crate) static SELECT: Ufunc = {
     forms[Compute::U64 as usize] = bits64;
     forms[Compute::F64 as usize] = bits64;
     let doc = "The second operand where the first is true, else the third.";
-    let row = Ufunc::new("select", doc, 3, Class::Select);
-    Ufunc {
-        forms,
-        wgsl: [Some("select({c}, {b}, {a})"); Compute::COUNT],
-        exact: Some(|c, a, b| if c != 0.0 { a } else { b }),
-        exact_int: Some(|c, a, b, _| if c != 0 { a } else { b }),
-        properties: Properties {
-            never_rounds: true,
-            moves_bits: true,
-            keeps_range: true,
-            opaque: true,
-            ..row.properties
-        },
-        ..row
-    }
+    let mut row = Ufunc::new("select", doc, 3, Class::Select);
+    row.forms = forms;
+    row.wgsl = [Some("select({c}, {b}, {a})"); Compute::COUNT];
+    row.exact = Some(|c, a, b| if c != 0.0 { a } else { b });
+    row.exact_int = Some(|c, a, b, _| if c != 0 { a } else { b });
+    row.properties.never_rounds = true;
+    row.properties.moves_bits = true;
+    row.properties.keeps_range = true;
+    row.properties.opaque = true;
+    row
 };

@@ -68,7 +68,7 @@ impl Assigner<'_> {
     }
 
     /// The registers of operands, as a level sees them; of fewer than three the first stands for the rest.
-    fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
+    pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
@@ -163,6 +163,13 @@ impl Assigner<'_> {
                     self.register_ids(&[*index], inner),
                 )
             }
+            Op::Position { index, extent, mode, name, node } => {
+                operand = kernel.values[*index].compute();
+                (
+                    StepKind::Position { extent: *extent, mode: *mode, name, node: *node },
+                    self.register_ids(&[*index], inner),
+                )
+            }
             Op::Philox { index, word, slots } => {
                 operand = kernel.values[*index].compute();
                 (StepKind::Philox { word: *word, key: *slots }, self.register_ids(&[*index], inner))
@@ -191,20 +198,20 @@ impl Assigner<'_> {
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
-        for store in &kernel.stores {
+        for (n, store) in kernel.stores.iter().enumerate() {
             let (v, inner) = (self.alias_of(store.value), kernel.values[store.value].inner);
-            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0);
+            let reach = if kernel.outer_size() == 0 { 0 } else { store.reach() };
+            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
             // a step may write the result itself only if no load reads the same memory: loops assume no overlap
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
-            let stream = narrow.is_none()
-                && dense
-                && self.program.order == Order::Flat
-                && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
+            let plain = store.is_plain();
+            let stream = kernel.schedule.writes.get(n) == Some(&WriteClass::Streamed);
             let mut direct = false;
-            if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
+            if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
+            {
                 // and only in the last stage or pass: a later one reads what an earlier one has in registers
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
@@ -219,7 +226,17 @@ impl Assigner<'_> {
                     taken |= 1 << v;
                 }
             }
-            self.program.writes.push(Write { place, id: self.register_id(v, inner), inner, direct, stream });
+            let register = |v: usize| self.register_id(self.alias_of(v), inner);
+            let scattered = store.scattered().map(|to| ScatteredWrite {
+                index: register(to.index),
+                stride: to.stride,
+                extent: to.extent,
+                dtype: store.dtype,
+                combine: to.combine,
+            });
+            let condition = store.condition().map(register);
+            let id = self.register_id(v, inner);
+            self.program.writes.push(Write { place, id, inner, direct, stream, condition, scattered });
         }
     }
 }

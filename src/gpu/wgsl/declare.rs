@@ -3,7 +3,7 @@
 
 use super::body::Body;
 use super::text::{Text, line};
-use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access};
+use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access, combine};
 use crate::kernel::{KernelKind, Op};
 
 impl Body<'_> {
@@ -59,6 +59,9 @@ impl Body<'_> {
         for v in &self.form.gathers {
             line!(out, "gather{v}_stride: u32,\ngather{v}_extent: u32,");
         }
+        for n in &self.form.scattered {
+            line!(out, "scattered{n}_stride: u32,\nscattered{n}_extent: u32,");
+        }
         self.columns_as(out, "offset");
         // as many axes as the parameters have room for, because the text does not know the kernel's number of axes
         let axes = (self.variant.params as usize).saturating_sub(self.form.table) / self.form.row;
@@ -95,7 +98,10 @@ impl Body<'_> {
         for (n, s) in self.kernel.stores.iter().enumerate() {
             let (slot, mode) = self.variant.stores[n];
             line!(out, "// out{n}, {} in memory", s.dtype);
-            access::store(out, n, slot as usize, self.variant.slots[slot as usize], mode, s.dtype);
+            match s.scattered() {
+                Some(to) if to.combine.reads() => combine::store(out, n, slot as usize, s.dtype, to.combine),
+                _ => access::store(out, n, slot as usize, self.variant.slots[slot as usize], mode, s.dtype),
+            }
         }
     }
 }

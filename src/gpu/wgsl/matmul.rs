@@ -18,7 +18,8 @@ impl Body<'_> {
             ));
         }
         let mut out = Text::default();
-        line!(out, "alias T = {};\nconst PARTS = {}u;\n", compute.name(), self.variant.tiles);
+        let tiles = self.variant.groups.tiles;
+        line!(out, "alias T = {};\nconst PARTS = {tiles}u;\n", compute.name());
         self.matrices(&mut out);
         self.factor(&mut out, 0, "column_a", "a");
         self.factor(&mut out, 1, "row_b", "b");

@@ -1,9 +1,8 @@
 //! Where an element lies in each operand: WGSL structs of places, and the statements that fill them from a linear index.
 
-use super::Axes;
 use super::body::Body;
 use super::text::{Text, line};
-use crate::kernel::Op;
+use crate::kernel::{Axes, Op};
 
 /// The space whose linear index is taken apart into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,8 +101,8 @@ impl Body<'_> {
         }
         // where the last axis and the one before it stand in the table, and the access class
         let (row, next, class) = match space {
-            Space::Outer => ("0", "1", self.variant.axes[0]),
-            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.axes[1]),
+            Space::Outer => ("0", "1", self.variant.groups.axes[0]),
+            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
         };
         match class {
             Axes::One => {

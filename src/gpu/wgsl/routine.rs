@@ -4,8 +4,8 @@
 use super::access::{self, packing, words};
 use super::key::Key;
 use super::text::{Text, line};
-use super::{Access, ERROR_BINDING, ERROR_SLOTS, FRAME, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, library};
-use crate::kernel::{RoutineCall, Whole};
+use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library};
+use crate::kernel::{RoutineCall, RoutinePass, Whole};
 use crate::routine::{Pass, Place};
 
 /// The operands, results and scratch memories that a pass binds, in the order of its bindings.
@@ -59,8 +59,8 @@ pub(crate) fn params(call: &RoutineCall, first_item: usize, offsets: impl Iterat
 pub(crate) const PARAMS: u32 = PARAMS_CLASSES[0];
 
 /// Everything that the text depends on, as words. The first word tells the key from a kernel's, which begins with less.
-pub(crate) fn key(call: &RoutineCall, pass: &Pass) -> Key {
-    let mut key = Key::from_slice(&[u64::MAX]);
+pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &RoutinePass) -> Key {
+    let mut key = Key::from_slice(&[u64::MAX, group as u64]);
     for text in [call.row.name, pass.name] {
         key.push(text.len() as u64);
         key.extend(text.bytes().map(u64::from));
@@ -71,7 +71,8 @@ pub(crate) fn key(call: &RoutineCall, pass: &Pass) -> Key {
 }
 
 /// The text of a pass of the routine whose file is `shader`.
-pub(crate) fn generate(call: &RoutineCall, pass: &Pass, shader: &'static str) -> String {
+pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str) -> String {
+    let pass = &scheduled.pass;
     let mut out = Text::default();
     let slots = slots(call, pass);
     for (i, (place, slot)) in slots.iter().enumerate() {
@@ -110,7 +111,8 @@ pub(crate) fn generate(call: &RoutineCall, pass: &Pass, shader: &'static str) ->
     let (head, rest) = library::split_head(shader);
     let block = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
     let needed = library::needed(&format!("{declared}{block}"));
-    let parts = [head, FRAME, &declared, &needed, &block];
+    let frame = frame(scheduled.group);
+    let parts = [head, &*frame, &declared, &needed, &block];
     let text: Vec<&str> = parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
     text.join("\n\n") + "\n"
 }

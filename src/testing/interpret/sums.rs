@@ -6,11 +6,16 @@ impl Interpreter {
     pub(super) fn reduce(&self, fold: Fold, axes: &[usize], n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, axes);
         let integers = |f: &dyn Fn(&[usize]) -> Option<i128>| Elements::Integers(groups.iter().map(|g| f(g)).collect());
-        let row = fold.row;
-        if fold.gives_position() {
-            let sign = if fold.picks() == Some(Extreme::Largest) { -1 } else { 1 };
-            return integers(&|g| position(&x.elements, g, sign));
-        }
+        let row = match fold.form {
+            Form::Function(row) => row,
+            Form::FirstOf(row) => {
+                let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
+                return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
+            }
+            // nobody has said what formulas mean, nor how their errors grow: such folds have tests of their own
+            Form::Formulas if n.dtype.is_float() => return Elements::Floats(vec![Real::unknown(); groups.len()]),
+            Form::Formulas => return integers(&|_| None),
+        };
         if !n.dtype.is_float() {
             let v = x.elements.integers();
             return integers(&|g| {
