@@ -76,7 +76,7 @@ fn caps() -> Caps {
         // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        // the `gemm` crate takes one type and gives the bare product; loops of integers likewise
+        // the `gemm` crate and the loops of integers take operands of one type and give only the product
         fuses_product: false,
         reports_late: false,
         workgroup: 0,

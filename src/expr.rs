@@ -348,7 +348,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         {
             // the operand's shape has no elements, but without its axes of length 0 the result's may have too many
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
-            // of floats −0 and +0 differ
+            // a float stays a float, because the sign of −0 would be lost in an integer
             let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),

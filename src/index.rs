@@ -231,8 +231,8 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
     })
 }
 
-/// Indices as a kernel takes them: i32, or as wide as they were given where each is checked; those that count from the end
-/// have the length added.
+/// Indices as a kernel takes them: i32, or as wide as the caller's if they are checked. Those that count from the end have
+/// the length added.
 fn positions(
     op: &'static str,
     indices: Expr,

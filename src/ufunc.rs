@@ -68,7 +68,7 @@ impl Class {
     }
 }
 
-/// Which of its operands a row picks, where it picks one.
+/// Which of its two operands a row such as `minimum` picks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Extreme {
     Smallest,

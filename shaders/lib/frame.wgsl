@@ -33,7 +33,7 @@ struct Header {
     run_time_zero: u32,
 }
 
-// Invocations of a workgroup: the generator writes the number of the kernel's schedule.
+// How many invocations a workgroup has: the generator writes the number from the kernel's schedule here.
 const WORKGROUP = 256u;
 
 // A zero that the compiler cannot know: it must not fold a float whose bits pass through an integer operation with it.

@@ -215,7 +215,7 @@ pub(super) struct Write {
     pub scattered: Option<ScatteredWrite>,
 }
 
-/// Where a scattered store writes, counted from its place, and how.
+/// How a scattered store finds its elements along the indexed axis of its place, and what it does with them.
 pub(super) struct ScatteredWrite {
     /// The register of the index.
     pub index: usize,

@@ -123,7 +123,7 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     Ok(Opened { device, queue, caps, limits, software })
 }
 
-/// A product that subgroups compute as one instruction, as the planner knows it.
+/// A matrix product that a subgroup computes by one instruction, from wgpu's terms to the planner's.
 fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     let name = |scalar: wgpu::CooperativeScalarType| match scalar {
         wgpu::CooperativeScalarType::F32 => "f32",
@@ -183,10 +183,10 @@ fn capabilities(
         workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size as usize,
         subgroup: [1, 1],
-        // a vector of four words is what one instruction loads
+        // bytes that one instruction loads at most: a vector of four words
         vector: 16,
         cooperative: vec![],
-        // wgpu does not tell
+        // wgpu does not tell the sizes of caches
         caches: [0; 3],
     };
     let limits = DispatchLimits {

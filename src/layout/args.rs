@@ -226,10 +226,10 @@ pub(crate) enum IndexMode {
     Wrap,
 }
 
-/// What a write does with the element that is there.
+/// How a scattered write combines its value with the element that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Combine {
-    /// Replaces it. No two writes may go to one element.
+    /// The value replaces the element. No two writes may go to one element.
     #[cfg_attr(not(test), allow(dead_code))]
     Set,
     Add,
@@ -238,7 +238,7 @@ pub(crate) enum Combine {
 }
 
 impl Combine {
-    /// The word for printed plans.
+    /// The name in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Combine::Set => "set",

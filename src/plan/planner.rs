@@ -158,7 +158,7 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
-    /// A store of a kernel's first value to all of a buffer, in C order.
+    /// A store of a kernel's first value to the whole of a buffer, in C order.
     pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
         Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }

@@ -41,7 +41,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// What a device lacks for a fold of elements of a type: a type of its state, or a function.
+/// The feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function for it.
 fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     for c in fold.state {
         match c.kind.compute(element) {
