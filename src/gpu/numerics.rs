@@ -52,7 +52,7 @@ fn operands() -> Vec<[f32; 3]> {
 }
 
 impl Gpu {
-    /// What the device's arithmetic does; found out at the first call.
+    /// How the device's arithmetic behaves, found out by the probe at the first call.
     pub(super) fn known_numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);
