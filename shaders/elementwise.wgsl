@@ -1,7 +1,7 @@
 // Elementwise kernels: one value after another for each index of `outer`, then stores. There is no inner space.
 //
 // The generator writes what this file calls: `load_element` finds an element's place in each operand and loads what
-// needs no computed index; `store_element` computes the rest and stores it. It takes one of the entry points below.
+// needs no computed index; `store_element` computes the rest and stores it. The generator keeps one of the entry points.
 
 // block: written by the generator
 struct Element {

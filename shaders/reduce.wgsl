@@ -2,11 +2,11 @@
 // `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
 // no tree. A workgroup has WORKGROUP / LANES rows.
 //
-// The generator writes what this file calls, by means of `lib/fold.wgsl`, and takes one of the entry points below.
+// The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
 
 // block: written by the generator
 const LANES = 1u;
-// What is known of a row: its places in the operands, and values of which there is one a row.
+// A row: where it begins in each operand, and the values that exist once for the whole row.
 struct Row {
     index: u32,
 }
@@ -29,11 +29,11 @@ fn start() -> Folds {
 fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
     return Folds(before.count + 1u);
 }
-// Combines what the lanes have; every lane gets the result in its row.
+// Combines the partial results of the lanes; every lane gets the result in its row.
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
     return before;
 }
-// Computes what follows the reductions, and stores it.
+// Computes the epilogue of the reductions, and stores it.
 fn store_row(row: Row) {
 }
 // end

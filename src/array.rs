@@ -1,4 +1,4 @@
-//! Floor 8: the array, evaluation and transfers; `array/write.rs` the writes.
+//! Floor 8: the array, evaluation and transfers. Writes are in `array/write.rs`.
 
 mod write;
 
@@ -53,17 +53,17 @@ impl From<Array> for Expr {
     }
 }
 
-/// A readable plan: what would run. See [`Expr::plan`].
+/// The plan of an expression, to be read or printed. See [`Expr::plan`].
 #[derive(Clone)]
 pub struct Plan(Arc<plan::CachedPlan>, Device);
 
 impl Plan {
-    /// Kernels that would run.
+    /// How many kernels would run.
     pub fn kernels(&self) -> usize {
         self.0.plan.kernel_count()
     }
 
-    /// Dispatches: one a kernel, but where an array is larger than one binding.
+    /// Dispatches: one for each kernel, and more for a kernel whose arrays are larger than one binding.
     pub fn dispatches(&self) -> usize {
         self.0.plan.dispatches()
     }
@@ -100,7 +100,7 @@ impl Array {
     fn stored(&self) -> (&Buffer, &Strides, usize) {
         match self.0.0.stored() {
             Some(stored) => stored,
-            // every constructor makes a stored node
+            // cannot happen, because every constructor makes a stored node
             None => unreachable!("an Array is stored"),
         }
     }
@@ -228,7 +228,7 @@ type Results = SmallVec<[Array; 1]>;
 /// Runs expressions on a device. Stored ones are given back as they are. With `at_once` the device has finished when this
 /// returns, so that no late error of a GPU is left.
 fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    // a number alone becomes an array
+    // an expression that is a number becomes an array
     let is_number = |e: &&&Expr| e.0.untyped().is_some();
     let arrays: SmallVec<[Expr; 1]> = expressions.iter().filter(is_number).map(|e| strong((*e).clone(), at)).collect();
     let mut arrays = arrays.iter();
@@ -271,7 +271,7 @@ fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<R
         })?;
         outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
     }
-    // only the target of a write has an input without a buffer
+    // every input has a buffer here: only a write leaves out the one of its target
     let mut inputs: SmallVec<[(&Buffer, usize); 4]> = SmallVec::new();
     for (buffer, offset) in &planned.inputs {
         inputs.extend(buffer.map(|buffer| (buffer, *offset)));
@@ -287,7 +287,7 @@ fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<R
     };
     let output_of = &planned.plan.output_of;
     if output_of.len() == outputs.len() {
-        // no two expressions are equal, and outputs are numbered in their order
+        // no two expressions share an output, and outputs are numbered in the order of expressions
         return Ok(outputs.into_iter().enumerate().map(|(n, (buffer, _))| array((buffer, n))).collect());
     }
     Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
@@ -331,7 +331,7 @@ impl Expr {
         Ok(Plan(planned.plan, device))
     }
 
-    /// The same values on a device. The only way across; a view moves only what it shows.
+    /// The same values on a device, and the only way to move an array between devices. Of a view only its own elements move.
     ///
     /// # Errors
     /// Those of evaluation; memory of the device.
@@ -410,7 +410,7 @@ impl Expr {
                 ));
             }
             let all = all.await?;
-            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "nothing was read", at))
+            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "the device gave no element", at))
         }
     }
 
@@ -435,7 +435,7 @@ impl Expr {
     /// A copy in C order, in memory of its own.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
         let node = self.checked()?;
-        // a reshape node to the same shape says "copy": it stores its operand in C order
+        // a reshape to the same shape is a copy, because a reshape node stores its operand in C order
         let (dtype, device) = (node.dtype, node.device);
         let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
         copy.eval_at(at)

@@ -1,13 +1,13 @@
 //! Floor 6: the CPU backend. A plan's kernels are made into programs once and kept. A run binds a program to its buffers and
-//! interprets it: tile by tile, each value of a tile by a plain loop that was compiled for the machine's instruction set,
-//! in the caller's current rayon pool.
+//! interprets it tile by tile: each value of a tile is computed by a plain loop, compiled for the machine's instruction set.
+//! The threads are those of the caller's rayon pool.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `memory.rs` | the pool |
+//! | `memory.rs` | the pool of free memory |
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
-//! | `prepared.rs` | the programs that are kept |
-//! | `bind.rs` | a run's pointers, checked |
+//! | `prepared.rs` | the cache of programs |
+//! | `bind.rs` | pointers into the buffers of a run, checked |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `scan.rs` | scans: one tree for all |
@@ -67,18 +67,18 @@ fn caps() -> Caps {
         float64: true,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
-        // a judgement: every operand is a stream through the caches, and far fewer already defeat the prefetcher
+        // a judgement: more operands than this gain nothing in one kernel, because the prefetcher follows far fewer streams
         max_bindings: 64,
         // `assign.rs` keeps sets of values as the bits of a u128
         max_values: 128,
-        // nothing is compiled
+        // a CPU program is interpreted, so no kernel costs compiling
         max_cost: u32::MAX,
-        // a kept row of f32 takes 256 KiB, which stays in most L2 caches while the row's passes read it again
+        // a row of f32 that a program keeps takes 256 KiB: most L2 caches hold it while the row's passes read it again
         max_row: 65_536,
-        // a reduction is cut for threads when it runs, without a second kernel
+        // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        // the `gemm` crate takes one type and gives the bare product; loops of integers likewise
+        // the `gemm` crate and the loops of integers take operands of one type and give only the product
         fuses_product: false,
         reports_late: false,
         workgroup: 0,
@@ -96,7 +96,7 @@ fn caps() -> Caps {
 
 /// The CPU as a device. It lives as long as a handle on it or a buffer of it.
 pub(crate) struct Cpu {
-    /// This device, for its buffers, which keep it alive.
+    /// A handle on this device itself, to be cloned into its buffers, which keep it alive.
     this: Weak<Cpu>,
     /// The number of the device in the process.
     id: u32,
@@ -142,14 +142,14 @@ impl Cpu {
         Buffer::new(self.pool.adopted(self.clone(), v))
     }
 
-    /// A buffer's memory, if it is a CPU's and the range lies in it.
+    /// The memory of a buffer. Fails if the buffer is not on a CPU, or the range of bytes does not lie in it.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
             _ => Err(Error::new(
                 ErrorKind::Internal,
                 operation,
-                format!("{len} bytes from {offset} of {buffer:?} on the CPU"),
+                format!("{len} bytes from {offset} on do not lie in {buffer:?} on the CPU"),
                 None,
             )),
         }
@@ -182,7 +182,7 @@ impl Backend for Cpu {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
         self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
-        // SAFETY: the range lies in the buffer; it has no other user yet.
+        // SAFETY: `range` has checked that the bytes lie in the buffer, which has no other user yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.ptr().add(offset), bytes.len()) };
         self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         Ok(())
@@ -206,7 +206,7 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a write in place must not fail half done: first every step only asks for its scratch, which the thread keeps
+        // a write in place must not fail half done, so every step first only asks for its scratch, which the thread keeps
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
@@ -261,7 +261,7 @@ impl TestDoors for Cpu {
     }
 
     fn shrunk(&self, id: u32, _max_binding: u64, _max_groups: u32) -> Result<Arc<dyn Backend>> {
-        // a CPU has neither bindings nor grids; these limits make small arrays need split reductions and small kernels
+        // a CPU has neither bindings nor grids; instead these limits make small arrays take split reductions and many kernels
         let caps = Caps {
             name: "shrunk cpu".to_string(),
             max_bindings: 6,

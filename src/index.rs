@@ -50,7 +50,7 @@ macro_rules! s {
 impl Expr {
     /// A part of the array, without a copy: see [`s!`](crate::s).
     ///
-    /// Bounds clamp as NumPy's do; an integer out of range is an error, and takes its axis away.
+    /// Bounds clamp as NumPy's do. An integer removes its axis, and is an error if it is out of range.
     #[track_caller]
     pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
         view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
@@ -142,14 +142,15 @@ impl Expr {
         view("flip", self, Location::caller(), |shape| Ok(View::flip(shape, &axes.resolve(shape.len())?)))
     }
 
-    /// The diagonal of the last two axes, as the last axis; `offset` above (positive) or below the main one.
+    /// The diagonal of the last two axes, as the last axis. A positive `offset` takes a diagonal above the main one, a
+    /// negative one below it.
     #[track_caller]
     pub fn diagonal(&self, offset: isize) -> Expr {
         view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))
     }
 
-    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, a new last axis the place in
-    /// one.
+    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, and a new last axis counts the
+    /// elements of a window.
     ///
     /// ```
     /// let x = cupric::arange(0, 5, 1, cupric::DType::I32).sliding_windows(3, 0);
@@ -162,10 +163,12 @@ impl Expr {
         view("sliding_windows", self, Location::caller(), |shape| View::sliding_windows(shape, window, axis))
     }
 
-    /// Elements along an axis at integer positions; negative ones count from the end. An index out of range is an
-    /// error that names it: at once on the CPU and in a write, else at the next read or `synchronize` on a GPU (of several
-    /// that one kernel meets, any; and without the index and the line where 16,384 gathers have followed it before the
-    /// read). The axes of the indices take the place of the axis: n-d indices give as many axes more.
+    /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
+    /// of the axis, so n-d indices give a result with n − 1 axes more.
+    ///
+    /// An index out of range is an error that names it: at once on the CPU and in a write, else at the next read or
+    /// `synchronize` on a GPU. If one kernel meets several, the error names any of them; if 16,384 gathers have followed
+    /// before the read, it names neither the index nor the line.
     ///
     /// ```
     /// use cupric::array;
@@ -179,8 +182,9 @@ impl Expr {
         take(self, operand(indices, at), axis, IndexMode::Check, at)
     }
 
-    /// Elements along an axis at integer positions, each moved to the nearest that there is (NumPy's `mode="clip"`): a
-    /// negative one is element 0, and does not count from the end as with [`Expr::take`]. No index is out of range.
+    /// Elements along an axis at integer positions. A position outside the axis means its nearest element (NumPy's
+    /// `mode="clip"`), so no index is an error. A negative one means element 0, and does not count from the end as with
+    /// [`Expr::take`].
     ///
     /// ```
     /// use cupric::array;
@@ -227,8 +231,8 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
     })
 }
 
-/// Indices as a kernel takes them: i32, or as wide as they were given where each is checked; those that count from the end
-/// have the length added.
+/// Indices as a kernel takes them: i32, or as wide as the caller's if they are checked. Those that count from the end have
+/// the length added.
 fn positions(
     op: &'static str,
     indices: Expr,
@@ -252,7 +256,7 @@ fn positions(
             format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0");
         return Err(Error::new(ErrorKind::Index, op, detail, at));
     }
-    // 32 bits hold every position
+    // kernels take 32-bit positions, so wider indices are first brought into the range of i32 with the same meaning
     let i = match (dtype, mode) {
         (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
             if mutant!(positions_saturate, dtype != DType::U32, true) =>

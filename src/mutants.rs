@@ -1,10 +1,10 @@
 //! Floor 0: faults that are planted to show that a test sees them. `./tests/run --mutants` builds the crate with
 //! `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
 //!
-//! A fault is one line of the list below and one `mutant!(name, planted, right)` at its place. The build with the cfg
-//! refuses a name that is not listed, and a listed name that has no place; an ordinary build compiles `right` alone.
+//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. The build with the cfg refuses
+//! a name that is not listed, and a listed name that no code uses; an ordinary build compiles `right` alone.
 
-/// `right`, or `planted` where the build plants faults and `CUPRIC_MUTANT` names this one.
+/// `right`; or `planted`, if the build plants faults and `CUPRIC_MUTANT` names this one.
 #[cfg(not(cupric_mutants))]
 macro_rules! mutant {
     ($name:ident, $planted:expr, $right:expr $(,)?) => {
@@ -25,7 +25,8 @@ macro_rules! list {
         #[allow(non_camel_case_types)]
         enum Name { $($name),* }
 
-        /// Whether a fault is planted in this process; a name without a place is dead code.
+        /// For each fault, whether it is planted in this process. The function of a name that no code uses is dead code,
+        /// which the compiler refuses.
         #[cfg_attr(feature = "gpu", deny(dead_code))]
         #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
         pub(crate) mod site {

@@ -1,5 +1,4 @@
-//! Writes: in place where nothing else holds the memory, else into a buffer of the array's own. One that fails leaves
-//! the array as it was.
+//! Writes: in place if nothing else holds the memory, else into a new buffer. A write that fails leaves the array as it was.
 
 use super::{Array, Loc, run};
 use crate::backend::Bindings;
@@ -15,8 +14,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content (NumPy's `out=`): in place where nothing else holds the memory, and then without an
-    /// allocation.
+    /// Replaces the content (NumPy's `out=`). If nothing else holds the memory, this happens in place and allocates nothing.
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
@@ -168,7 +166,8 @@ impl Array {
     }
 }
 
-/// A planned write, which holds the buffers that it reads, but for the target's own: the expression is dropped before it runs.
+/// A planned write. It holds the buffers that it reads except for the target's, because the expression that held them is
+/// dropped before the write runs.
 struct PlannedWrite {
     plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
@@ -183,13 +182,13 @@ impl PlannedWrite {
     }
 }
 
-/// The value computed into memory of its own, with every error that it can have already reported.
+/// Computes the value into memory of its own and waits, so that every error is known before the target is touched.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
 }
 
-/// A value as it is written: cast and broadcast to the target. A number takes the target's dtype, if it fits.
+/// The value cast and broadcast to the target. A number takes the target's dtype, if it fits.
 pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
@@ -199,7 +198,7 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
         Arg::Expr(e) => {
             let from = e.checked()?.dtype;
             if !from.casts_same_kind(dtype) {
-                let detail = format!("a value of dtype {from} is not written to {dtype}; use astype");
+                let detail = format!("a value of dtype {from} cannot be written to dtype {dtype}; use astype");
                 return Err(Error::new(ErrorKind::DType, op, detail, at));
             }
             cast(e, dtype, at)

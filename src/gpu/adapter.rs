@@ -5,10 +5,10 @@ use crate::kernel::{Caps, Cooperative};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What recording a dispatch must respect, beside what the planner knows from [`Caps`].
+/// Limits that only the recording of dispatches must keep. The planner knows those in [`Caps`].
 #[derive(Clone, Copy)]
 pub(super) struct DispatchLimits {
-    /// Workgroups along one dimension of a dispatch.
+    /// The most workgroups along one dimension of a dispatch.
     pub max_groups: u32,
     /// Alignment in bytes of the first byte of a storage binding. A binding starts at such a place at or before its first
     /// element, so the planner lets operands span a little less than a binding.
@@ -30,11 +30,11 @@ pub(super) struct Opened {
     pub queue: wgpu::Queue,
     pub caps: Caps,
     pub limits: DispatchLimits,
-    /// The driver computes on the CPU.
+    /// Whether the driver computes on the CPU.
     pub software: bool,
 }
 
-/// The process that has loaded the drivers; 0 before anybody has.
+/// The id of the process that has loaded the drivers; 0 as long as none has.
 static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// Whether a parent process loaded the drivers and this one was made from it by `fork`. The driver's threads do not exist
@@ -44,20 +44,20 @@ pub(super) fn is_inherited() -> bool {
     loaded_by != 0 && loaded_by != std::process::id()
 }
 
-/// The error of every use of a GPU in such a process.
+/// The error of every use of a GPU in a process that inherited the drivers ([`is_inherited`]).
 pub(super) fn inherited_fault() -> Fault {
-    let detail = "a process made by fork cannot use the GPUs of the one that it was made from; use them there, or first \
-                  here";
+    let detail = "a process made by fork cannot use a GPU that its parent process has used; use the GPU in one of the \
+                  two only";
     Fault::new(ErrorKind::DeviceLost, detail)
 }
 
-/// The process's one instance of wgpu: making it loads and asks every driver.
+/// The one instance of wgpu in the process. There is one, because making it loads and asks every driver.
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         LOADED_BY.store(std::process::id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        // wgpu's default flags clamp buffers below 4 GiB and slow every call
+        // wgpu's default flags limit buffers to less than 4 GiB and slow down every call
         if !cfg!(debug_assertions) {
             descriptor.flags = wgpu::InstanceFlags::empty();
         }
@@ -90,14 +90,15 @@ pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
-/// Opens adapter number `index` of [`names`] with everything that it offers and wgpu calls stable.
+/// Opens adapter number `index` of [`names`] with all its limits, and with all its features that wgpu calls stable.
 pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened> {
     let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
     let Some(adapter) = enumerate().await.into_iter().nth(index) else {
         return Err(fail(format!("there is no GPU number {index}")));
     };
     let info = adapter.get_info();
-    // mappable storage buffers live in host memory on many cards; an experimental feature makes the request fail
+    // on many cards a storage buffer that the host can map lies in host memory, which kernels read slowly; a request for
+    // an experimental feature fails
     let features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     let limits = adapter.limits();
@@ -122,7 +123,7 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     Ok(Opened { device, queue, caps, limits, software })
 }
 
-/// A product that subgroups compute as one instruction, as the planner knows it.
+/// A matrix product that a subgroup computes by one instruction, from wgpu's terms to the planner's.
 fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     let name = |scalar: wgpu::CooperativeScalarType| match scalar {
         wgpu::CooperativeScalarType::F32 => "f32",
@@ -136,7 +137,7 @@ fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     }
 }
 
-/// What the planner and the recording of dispatches may count on.
+/// The capabilities that the planner decides by, and the limits that recording dispatches must keep.
 fn capabilities(
     name: String,
     features: wgpu::Features,
@@ -149,21 +150,21 @@ fn capabilities(
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
     let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
     let group = Caps::group_within(workgroup);
-    // shaders index with u32, and grids are rounded up to whole workgroups
+    // shaders index with u32. Half its range leaves room for a grid that is rounded up to whole workgroups
     let mut max_indices = 1u64 << 31;
     let mut name = name;
     if let Some(shrink) = shrink {
         name = format!("shrunk {name}");
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // a grid of three dimensions
+        // a dispatch has three dimensions of workgroups
         max_indices = (shrink.max_groups as u64).pow(3) * group as u64;
     }
     let caps = Caps {
         name,
         wgsl: true,
         int64,
-        // the library's functions of f64 work on its bits, which are a u64
+        // the shaders' functions of f64 work on its bits as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         max_binding,
         max_buffer: limits.max_buffer_size,
@@ -174,7 +175,7 @@ fn capabilities(
         max_cost: 256,
         // each invocation of a row kernel holds at most 64 elements in registers
         max_row: group * 64,
-        // along inner axes an invocation folds 16 elements; along outer axes one invocation folds 256
+        // inner lanes: an invocation folds 16 elements; outer lanes: one invocation folds 256
         max_reduce: [group * 16, 256],
         max_indices,
         fuses_product: true,
@@ -182,10 +183,10 @@ fn capabilities(
         workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size as usize,
         subgroup: [1, 1],
-        // a vector of four words is what one instruction loads
+        // bytes that one instruction loads at most: a vector of four words
         vector: 16,
         cooperative: vec![],
-        // wgpu does not tell
+        // wgpu does not tell the sizes of caches
         caches: [0; 3],
     };
     let limits = DispatchLimits {

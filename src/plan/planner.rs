@@ -1,5 +1,5 @@
-//! What the planner knows of a graph while it makes a plan: which nodes are stored and how they would lie in memory, what
-//! each costs, and the lists that kernels in the making share.
+//! What the planner knows of a graph while it makes a plan: which nodes are stored, how each would lie in memory, and who
+//! uses it; also the lists that all drafts of kernels share.
 
 use super::graph::{Arena, Call, PlanNode};
 use super::indexed::is_cut;
@@ -17,28 +17,30 @@ use std::rc::Rc;
 pub(super) struct Planner<'a> {
     /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
     pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first. A stored node's temporary has the node's number, further ones begin here.
+    /// How many nodes the arena had at first. A stored node's temporary has the node's number; further temporaries are
+    /// numbered from here on.
     pub count: usize,
     /// Bytes of each temporary that belongs to no stored node, such as partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
-    /// order of its operands.
+    /// For each node, the strides that it would have if it were stored as it comes: those of a stored input, those of a view
+    /// of its operand, or dense ones in the common order of its operands.
     pub strides: Vec<Strides>,
     /// For each node, whether its value is written to memory, where other kernels load it.
     pub stored: Vec<bool>,
+    /// For each node, how often other nodes have it as an operand.
     pub uses: Vec<u32>,
-    /// The last of the nodes that use it: with one use, the only one.
+    /// For each node, the last of the nodes that use it: if it has one use, the only one.
     pub consumer: Vec<usize>,
-    /// Which of the plan's outputs a node is.
+    /// For each node that is a result, the number of its output.
     pub outputs: HashMap<usize, usize>,
-    /// The call of each result of a routine.
+    /// For each node that is a result of a routine, the call.
     pub calls: HashMap<usize, Call>,
     /// Lists that each draft grows and hands to the next.
     pub scratch: Cell<Scratch>,
-    /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
+    /// For each node, whether a matmul or a reduction is below it, and no node between them is always stored.
     pub loops: Vec<bool>,
-    /// Steps of the search so far. Tests hold that they grow linearly with the graph.
+    /// Steps of work so far. Tests hold that they grow linearly with the graph.
     pub work: Cell<u64>,
 }
 
@@ -48,6 +50,7 @@ pub(super) struct Making {
     /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
     pub decided: bool,
     pub steps: Vec<Step>,
+    /// The nodes whose values its kernels compute, and the stored nodes that they load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
 }
@@ -116,7 +119,7 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// Stores an operand that must be in memory. Of a view, what it is a view of: the reader applies the map.
+    /// Stores an operand that must be in memory. Of a view, the node below is stored, and the reader applies the view's map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -124,6 +127,7 @@ impl<'a> Planner<'a> {
         self.stored[node] = true;
     }
 
+    /// The strides that a node would have, see [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
             return strides.clone();
@@ -154,7 +158,7 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
-    /// A store of a kernel's first value to all of a buffer, in C order.
+    /// A store of a kernel's first value to the whole of a buffer, in C order.
     pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
         Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }
@@ -171,8 +175,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Stores nodes where a kernel would else be too large. A node lowers to three values at most (its own, a rounding for each
-    /// of two operands), hence `max_values / 3`. Two bindings are left for stores, more where a fold's state has more components.
+    /// Stores nodes where a kernel would otherwise be too large. A node lowers to three values at most (its own, and the
+    /// rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, and more if a fold's
+    /// state has more components.
     fn limit_sizes(&mut self) {
         let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
         let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
@@ -182,7 +187,7 @@ impl<'a> Planner<'a> {
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        // a few costly functions can take a driver's compiler longer than many sums; the CPU compiles nothing
+        // a driver may compile a few costly functions longer than many sums, so costs count too; the CPU compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
             _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
@@ -219,7 +224,8 @@ impl<'a> Planner<'a> {
                 if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
-                // a GPU has room for 13 loads and 85 nodes, so a load is worth six or more nodes; 8 is near that
+                // store the operand that takes most of the room. A GPU's kernel has room for 13 loads and 85 nodes, so a load
+                // takes as much room as 6.5 nodes; 8 is near that
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
@@ -227,7 +233,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // of a stored node only its load counts in kernels above it
+            // in kernels above a stored node, only its load counts
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;
@@ -238,12 +244,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Counts steps of the search.
+    /// Counts steps of work.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Bytes of a node's result, saturating: an impossible number is refused where the memory is allocated.
+    /// Bytes of a node's result. The product saturates: a number beyond memory is refused when it is allocated.
     pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());

@@ -1,4 +1,4 @@
-//! Whether a device has the types and functions of a graph, and what its nodes cost to run and to compile.
+//! Checks that a device has the types and functions of a graph, and says what its nodes cost to run and to compile.
 
 use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
@@ -7,7 +7,7 @@ use crate::expr::NodeOp;
 use crate::kernel::{Caps, Combine, Fold};
 use std::panic::Location;
 
-/// Refuses a graph with a type or a function that the device does not have, before anything is planned.
+/// Fails if the graph has a type or a function that the device does not have.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
         if let NodeOp::Scatter { combine: Combine::Min | Combine::Max, .. } = n.op
@@ -41,7 +41,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// What a device lacks for a fold of elements of a type: a type of its state, or a function.
+/// The feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function for it.
 fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     for c in fold.state {
         match c.kind.compute(element) {
@@ -55,6 +55,7 @@ fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     (caps.wgsl && !written()).then_some("a WGSL function for this type")
 }
 
+/// The error of an operation whose dtype needs a feature that the device does not have.
 fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Location<'static>) -> Error {
     let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
     Error::new(ErrorKind::Unsupported, op, detail, at)
@@ -80,15 +81,15 @@ fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
     n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
 }
 
-/// What computing an element of the node costs, in additions. `fuse.rs` stores what costs 8 or more instead of computing it
-/// twice: a gather is a read at a random place, and Philox ten rounds of multiplications.
+/// What computing an element of the node costs, in additions. `fuse.rs` stores a node that costs 8 or more instead of
+/// computing it twice. A gather costs so much because it reads at a random place, Philox because of its ten rounds.
 pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost,
         NodeOp::Cast => 1,
         // a scan combines each element some three times, with barriers between on a GPU
         NodeOp::Take { .. } | NodeOp::Philox { .. } | NodeOp::Scan { .. } => 8,
-        // in memory, free, or always stored, so that no kernel computes it again
+        // these are in memory, cost nothing, or are always stored, so that no kernel computes them again
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill

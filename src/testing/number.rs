@@ -1,13 +1,15 @@
-//! Numbers apart from the library's own: rounding to an element type, spacing, wrapping, and a float with a bound.
+//! Arithmetic that shares no code with the library's: rounding to an element type, spacing, wrapping, and floats with an
+//! error bound.
 
 use crate::dtype::{DType, Scalar};
 
-/// A float: an evaluation is at most `error` away from `value`. An infinite error says nothing about it.
+/// A float with an error bound: the result of an evaluation is at most `error` away from `value`. With an infinite error
+/// nothing is known of the result.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Real {
-    /// What the formula gives, with the roundings that are certain.
+    /// The exact result of the formula, with the roundings that every evaluation makes.
     pub value: f64,
-    /// How far off an evaluation may be.
+    /// How far from `value` the result of an evaluation may be.
     pub error: f64,
 }
 
@@ -173,7 +175,7 @@ impl Real {
         self.value + self.error
     }
 
-    /// Rounded to a type. What lies between two numbers has one nearest number, or the error grows.
+    /// Rounded to a type. If all results within the bound round to one number, that is exact; else the error grows.
     pub(super) fn rounded(self, dtype: DType) -> Real {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
@@ -188,11 +190,11 @@ impl Real {
         if low.is_infinite() || high.is_infinite() {
             return Real::unknown();
         }
-        // a zero of unknown sign is no exact one
+        // a zero of unknown sign is not exact
         Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
-    /// Rounded to a type, or not.
+    /// Either rounded to a type or not, whichever an evaluation does.
     pub(super) fn perhaps_rounded(self, dtype: DType) -> Real {
         let r = self.rounded(dtype);
         if r.is_unknown() || self.is_unknown() || !self.value.is_finite() {
@@ -201,7 +203,7 @@ impl Real {
         Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
     }
 
-    /// One of two.
+    /// Either this number or another, whichever an evaluation gives.
     pub(super) fn either(self, other: Real) -> Real {
         if self.allows(other.value) && other.error == 0.0 {
             return self;

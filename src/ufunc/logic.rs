@@ -176,7 +176,8 @@ macro_rules! choose {
 }
 choose! { u8 u32 u64 }
 
-/// The second operand where the first is true, else the third. Its loops move bits, by the compute type of the last two.
+/// The second operand where the first is true, else the third. Its loops move words of the size of the last two operands'
+/// compute type, whatever the words mean.
 pub(crate) static SELECT: Ufunc = {
     let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, false));
     let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, false));

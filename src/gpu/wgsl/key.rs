@@ -1,4 +1,4 @@
-//! What identifies a kernel's text, without writing it: the first look-up of a pipeline.
+//! The key of a kernel's text. A pipeline is looked up by it first, because it is made faster than the text.
 
 use super::Variant;
 use crate::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source};
@@ -26,6 +26,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     };
     let Groups { size, lanes, held, in_flight, tiles, axes } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
+    // each number has the bits that its largest value needs; 14 for each of `sizes`, as parameters have up to 4,096 vectors
     let per_invocation = variant.run << 10 | in_flight << 7 | tiles << 4 | outer << 2 | inner;
     let sizes = [lanes, held, per_invocation, variant.params];
     k.push(size as u64);
@@ -37,9 +38,9 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     for (slot, load) in variant.loads.iter().zip(&kernel.loads) {
         k.push((*slot as u64) << 8 | load.dtype as u64);
     }
-    for ((slot, how), s) in variant.stores.iter().zip(&kernel.stores) {
+    for ((slot, mode), s) in variant.stores.iter().zip(&kernel.stores) {
         let more = (!s.is_plain() as u64) << 63;
-        k.push(more | (s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
+        k.push(more | (s.value as u64) << 32 | (*slot as u64) << 16 | (*mode as u64) << 8 | s.dtype as u64);
         if !s.is_plain() {
             let scattered = s.scattered().map_or(0, |to| (to.index as u64 + 1) << 8 | to.combine as u64);
             k.push(s.condition().map_or(0, |c| (c as u64 + 1) << 32) | scattered);

@@ -69,7 +69,7 @@ impl Interpreter {
         Elements::Floats(out)
     }
 
-    /// A sum in any order: by a tree over lanes of at most 16.
+    /// A sum in an unknown order, of which is known that at most 16 elements are added one after another before a tree.
     fn sum(&self, dtype: DType, list: &[Real]) -> Real {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
@@ -82,7 +82,7 @@ impl Interpreter {
             return Real::unknown();
         }
         if !sum.is_finite() {
-            // infinities meet, or there is a NaN: in any order
+            // infinities and NaN among the elements decide the sum in any order, unless the finite ones could overflow
             let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { Real::exact(sum) } else { Real::unknown() };
         }
