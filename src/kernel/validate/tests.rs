@@ -286,6 +286,7 @@ fn a_broken_plan_is_refused_with_its_node() {
     update.values = vec![value(Op::Index { strides: Box::new(smallvec![1]), offset: 0 }, DType::I32, false)];
     update.values.push(value(position(0, 5), DType::I32, false));
     update.stores = vec![Store { dtype: DType::I32, ..store(Temp(0), &[0], 1) }];
+    update.schedule = schedule(Work::Tiles(tiles(Tiling::Pieces { each: 64 })), 0, None);
     let plain = Step::Nest(update.clone());
     update.stores[0].chosen = scattered(1, Combine::Max);
     let mut plan = sound();
