@@ -332,6 +332,14 @@ fn split() {
 }
 
 #[test]
+fn a_long_reduction_stores_components() {
+    let x = zeros([1 << 20], F32).to_device(&Device::cpu()).unwrap();
+    let text = |e: &Expr| testing::plan_for(e, "card").unwrap().0;
+    println!("{}", text(&reduce_by(&x, mean_square().unwrap(), 0)));
+    println!("{}", text(&x.argmax(0)));
+}
+
+#[test]
 fn threads_change_no_bit() {
     let (x, row) = (elements(3 * 300_007, F32), mean_square().unwrap());
     let variance = fold(&variance()).unwrap();
