@@ -154,8 +154,8 @@ impl Fold {
     fn intern(definition: Definition) -> Fold {
         let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = mutant!(
-            fold_of_another_name,
-            rows.values().find(|fold| fold.name == definition.name),
+            fold_of_another_row,
+            rows.values().find(|fold| fold.method == definition.method),
             rows.get(&definition)
         );
         if let Some(known) = known {
