@@ -99,7 +99,7 @@ list! {
     first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
-    fold_of_another_name, "14 sequences", "operations folds::equal_columns", "folds of one name are one, whatever their columns";
+    fold_of_another_row, "14 sequences", "operations folds::equal_columns", "folds of one method are one, whatever their columns";
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
     gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
