@@ -31,6 +31,8 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
         ("bytes", (&bytes + 1).maximum(3), [1, 1, 1]),
         ("argmax_rows", x.argmax(-1).astype(DType::I32), [1, 1, 1]),
         ("take_columns", x.take(&picks, 1) + 1.0, [1, 1, 1]),
+        ("index_add_rows", stored(&[100, 8], DType::I32).index_add(0, &picks, stored(&[50, 8], DType::I32)), [2, 2, 2]),
+        ("index_max_bytes", bytes.index_max(0, &picks, &(stored(&[50], DType::U8) + 1)), [2, 2, 2]),
     ]
 }
 

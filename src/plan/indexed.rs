@@ -69,7 +69,9 @@ pub(super) fn is_cut(p: &Planner<'_>, node: usize) -> bool {
     let mut source = n.args[1];
     let (extent, dtype) = (p.arena.nodes[source].shape[axis], n.dtype);
     let mut map = View::identity(&p.arena.nodes[source].shape);
-    while let NodeOp::View(v) = &p.arena.nodes[source].op {
+    while let NodeOp::View(v) = &p.arena.nodes[source].op
+        && !p.stored[source]
+    {
         map = map.after(v);
         source = p.arena.nodes[source].args[0];
     }
