@@ -307,12 +307,12 @@ impl Kernel {
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
-        let counted = self.continues && self.stores.iter().all(|s| !s.is_plain());
+        let in_the_first = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {
             // a gather reads an element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
-                if counted {
+                if in_the_first {
                     continue;
                 }
                 let indices = self.outer_size().saturating_mul(if v.inner { self.inner_size() } else { 1 });
@@ -325,7 +325,7 @@ impl Kernel {
             }
         }
         let mut written = 0;
-        for s in self.stores.iter().filter(|_| !counted) {
+        for s in self.stores.iter().filter(|_| !in_the_first) {
             let elements = if s.scattered().is_some() { self.outer_size() as u64 } else { touched(&s.strides) };
             written = add(written, elements, s.dtype);
             read = if s.updates() { add(read, elements, s.dtype) } else { read };

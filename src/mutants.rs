@@ -83,8 +83,11 @@ list! {
     blocks_of_a_bunch_in_order, "16 determinism", "operations found::planted::cpu::a_column", "blocks of few columns are added neighbour to half";
     bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
     cached_memory_miscounted, "12 leaks", "lib cpu::memory", "a pool counts more as cached than it keeps";
+    carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
+    condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";
+    condition_ignored_on_gpu, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false on a GPU";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
     end_of_a_backward_slice_clamped, "14 views", "operations slices_as_numpy", "a backward slice to before the start leaves out element 0";
     equal_nodes_without_dtype, "7 random expressions", "operations bites::cpu::", "nodes that differ in dtype alone are one";
@@ -119,6 +122,7 @@ list! {
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
+    last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed axis ends one element early";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
     leak, "12 leaks", "operations found::limits::cpu", "a buffer that is never given back";
     limit_64_bytes_too_large, "12 leaks", "operations found::planted::cpu::limits", "a memory limit is 64 bytes too large";
@@ -134,6 +138,7 @@ list! {
     minimum_drops_nan, "5 special values", "operations bites::cpu::", "NaN dropped by minimum";
     nan_after_nan, "6 reductions", "operations semantics::cpu::positions", "argmax gives the last NaN";
     negative_degrees_of_freedom, "6 reductions", "operations found::planted::cpu::corrections", "a correction beyond the count divides by a negative number";
+    neighbours_of_a_combined_element_lost, "8 overlap", "operations indexed::gpu::many_values", "a value combined into a packed word clears the other elements";
     next_dispatch_starts_again, "9 boundaries", "boundaries tight", "what does not fit one dispatch starts again in the next";
     normal_of_zero, "16 random", "operations found::planted::gpu::a_normal", "a normal draw takes the logarithm of 0";
     note_without_its_upper_word, "9 indices", "operations found::plans::gpu::an_index", "a late error names the lower half of an index of 64 bits";

@@ -34,6 +34,8 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
         ("cumulative_sum_columns", half.cumulative_sum(0), [1, 1, 1]),
         ("cumulative_sum_long", stored(&[3, 20_000], DType::F32).cumulative_sum(1) + 1.0, [1, 1, 1]),
         ("take_columns", x.take(&picks, 1) + 1.0, [1, 1, 1]),
+        ("index_add_rows", stored(&[100, 8], DType::I32).index_add(0, &picks, stored(&[50, 8], DType::I32)), [2, 2, 2]),
+        ("index_max_bytes", bytes.index_max(0, &picks, &(stored(&[50], DType::U8) + 1)), [2, 2, 2]),
     ]
 }
 

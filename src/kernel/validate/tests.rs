@@ -233,7 +233,7 @@ fn a_broken_plan_is_refused_with_its_node() {
     use BufferRef::{Input, Output as Out, Temp};
     // what is broken, and what the message says of it
     type Break = (fn(&mut [Kernel]), &'static str);
-    let broken: [Break; 0] = [
+    let broken: [Break; 24] = [
         (|k| k[CHAIN].continues = true, "a further pass of no kernel"),
         (|k| k[CHAIN].inner = smallvec![2], "an inner space"),
         (|k| k[CHAIN].values.swap(1, 2), "reads value"),
