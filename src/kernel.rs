@@ -16,7 +16,7 @@ mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use schedule::{
-    AccessClass, Axes, Checks, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Details, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
 };
 pub(crate) use validate::validate;
 
@@ -188,11 +188,12 @@ pub(crate) enum Lanes {
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers.
+/// A part of `outer` that one dispatch covers. Each nest has one at least, and most have up to three axes once those are
+/// merged, so there is room for three without an allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
-    pub start: Shape,
-    pub shape: Shape,
+    pub start: SmallVec<[usize; 3]>,
+    pub shape: SmallVec<[usize; 3]>,
 }
 
 /// One loop nest.

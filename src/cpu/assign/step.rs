@@ -199,7 +199,7 @@ impl Assigner<'_> {
             // a step may write the result itself only if no load reads the same memory: loops assume no overlap
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
-            let stream = kernel.schedule.writes.get(n) == Some(&WriteClass::Streamed);
+            let stream = kernel.schedule.write(n) == WriteClass::Streamed;
             let mut direct = false;
             if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
                 // and only in the last stage or pass: a later one reads what an earlier one has in registers
