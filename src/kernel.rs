@@ -20,8 +20,8 @@ pub(crate) use schedule::{
 };
 pub(crate) use validate::validate;
 
+pub use crate::caps::Caps;
 pub(crate) use crate::caps::NumberedCaps;
-pub use crate::caps::{Caps, Cooperative};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};

@@ -189,6 +189,7 @@ impl Schedule {
     }
 
     /// The workgroups of a nest that a GPU walks.
+    #[cfg(feature = "gpu")]
     pub fn groups(&self) -> Option<Groups> {
         match self.work {
             Work::Groups(groups) => Some(groups),
