@@ -15,6 +15,8 @@ mod schedule;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+#[cfg(feature = "gpu")]
+pub(crate) use schedule::AccessClass;
 pub(crate) use schedule::{
     Axes, Checks, Details, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
 };

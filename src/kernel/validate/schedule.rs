@@ -70,6 +70,10 @@ fn product(k: &Kernel, p: &Product) -> Check {
     ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
     let is_float = matches!(value.compute(), Compute::F32 | Compute::F64);
     ensure(p.library == is_float, || format!("a product of {} by the wrong loops", value.dtype))?;
+    let last = k.outer.len() - 1;
+    let has_rows = k.outer[last] == 1 || k.inner_size() == 0 || b.strides[last] == 1;
+    let writes_rows = k.outer[last] == 1 || store.strides[last] == 1;
+    ensure(p.library || has_rows && writes_rows, || "loops over rows that are not contiguous".to_string())?;
     for (n, load) in [a, b].into_iter().enumerate() {
         let mut expected = None;
         let mut inner = k.inner.iter().zip(&load.strides[k.outer.len()..]).rev().filter(|(n, _)| **n != 1);

@@ -191,10 +191,18 @@ fn a_broken_schedule_is_refused() {
         let (error, _) = validate(&plan).expect_err(&format!("{i}: {says}"));
         assert!(error.to_string().contains(says), "{i}: {error}, not {says}");
     }
-    for (kernel, says) in [(product(false), "by the wrong loops"), (product(true), "")] {
+    for (strategy, dtype, says) in [
+        (product(false), DType::F32, "by the wrong loops"),
+        (product(true), DType::F32, ""),
+        (product(false), DType::I32, "rows that are not contiguous"),
+        (product(false), DType::I8, "a product of i8 and i8 in i8"),
+    ] {
         let mut plan = sound();
         let Step::Nest(k) = &mut plan.steps[PRODUCT] else { panic!("a kernel") };
-        k.schedule.work = kernel;
+        k.schedule.work = strategy;
+        k.loads.iter_mut().for_each(|l| l.dtype = dtype);
+        (k.values[0].dtype, k.stores[0].dtype) = (dtype, dtype);
+        plan.outputs[2].dtype = dtype;
         let result = validate(&plan).map_err(|(e, _)| e.to_string());
         assert_eq!(result.is_ok(), says.is_empty(), "{result:?}");
         assert!(result.err().unwrap_or_default().contains(says));
