@@ -20,14 +20,16 @@ mod validate;
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
+#[cfg(feature = "gpu")]
+pub(crate) use schedule::AccessClass;
 pub(crate) use schedule::{
-    AccessClass, Axes, Checks, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Details, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
 };
 pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
+pub use crate::caps::Caps;
 pub(crate) use crate::caps::NumberedCaps;
-pub use crate::caps::{Caps, Cooperative};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
@@ -228,11 +230,12 @@ pub(crate) enum Lanes {
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers.
+/// A part of `outer` that one dispatch covers. Each nest has one at least, and most have up to three axes once those are
+/// merged, so there is room for three without an allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
-    pub start: Shape,
-    pub shape: Shape,
+    pub start: SmallVec<[usize; 3]>,
+    pub shape: SmallVec<[usize; 3]>,
 }
 
 /// One loop nest.

@@ -97,6 +97,7 @@ list! {
     error_forgotten, "1 refusals", "operations found::creation::cpu::creation_computes", "a number that does not fit is written all the same";
     error_of_another_gather, "10 faults", "operations found::planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "operations the_first_error", "an error names the line of eval, not of the operation";
+    everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
     exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
     first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
@@ -106,6 +107,7 @@ list! {
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
     gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
+    groups_of_any_size, "18 plans", "caps small_workgroups", "a workgroup of 256 on a device that has fewer";
     half_accumulation, "2 f16", "operations bites::half", "f16 accumulation in a sum";
     half_accumulation_on_gpu, "2 f16", "operations found::planted::gpu::half", "partial results of f16 rounded in a split reduction on a GPU";
     half_gather_through_f32, "6 contract: functions in 7 layouts", "accuracy contract::cpu::gathers", "a gather of f16 goes through f32, where a NaN loses its payload";
@@ -123,6 +125,7 @@ list! {
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
     last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed axis ends one element early";
+    late_index_in_place, "8 in place", "operations writes::gpu::a_failed_write", "a write in place on a GPU whose index may be found to be out of range later";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
     leak, "12 leaks", "operations found::limits::cpu", "a buffer that is never given back";
     limit_64_bytes_too_large, "12 leaks", "operations found::planted::cpu::limits", "a memory limit is 64 bytes too large";
@@ -179,6 +182,7 @@ list! {
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";
     split_by_half_a_seed, "16 random", "programs hashes::golden", "a source that is split off has 32 bits of seed";
     sticky_bit_of_a_long_sum, "6 reductions", "operations found::planted::cpu::sums_of_integers", "a long sum of integers is rounded twice on its way to f32";
+    stores_not_turned, "14 views", "caps caches_change", "axes are put in another order for loads alone";
     stride_of_another_operand, "14 sequences", "fuzz state", "a stride taken from the wrong operand";
     stride_of_length_1, "14 sequences", "fuzz state", "a size-1 axis's stride used";
     synchronize_forgets_errors, "10 faults", "operations found::planted::gpu::synchronize", "synchronize does not report a bad index";

@@ -216,7 +216,7 @@ const MAX_WINDOWS: usize = 1 << 16;
 /// reductions instead (`splits`), gives up after eight windows for each binding's worth of memory: halving makes up to two
 /// along each of three axes, and more says that the elements lie far apart, which windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
-    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
+    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
     let grids = k.outer_size() as u64 / p.caps.max_indices.max(1);
     let most = if splits { (8 + 8 * (bindings + grids) as usize).min(MAX_WINDOWS) } else { MAX_WINDOWS };

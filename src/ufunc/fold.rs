@@ -173,14 +173,6 @@ impl Fold {
         self.0.id
     }
 
-    /// The function that combines elements, where a state is the element itself.
-    pub fn function(&self) -> Option<&'static Ufunc> {
-        match self.form {
-            Form::Function(row) => Some(row),
-            Form::FirstOf(_) | Form::Formulas => None,
-        }
-    }
-
     /// The method that users call for what the elements up to each make.
     pub fn cumulative(&self) -> &'static str {
         self.function().and_then(|row| row.reduce).map_or(self.name, |r| r.cumulative)

@@ -77,7 +77,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         slots,
         loads,
         stores,
-        groups: Groups { size: 256, lanes, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
+        groups: Groups { size: 256, lanes: lanes as u16, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
     }
@@ -96,7 +96,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
         KernelKind::Row => {}
     }
     // a device with small workgroups, which no product runs on
-    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) };
+    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) as u16 };
     variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
     let text = generate(k, &form, &variant).unwrap();
     validate(name, &text);
