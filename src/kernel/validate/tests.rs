@@ -113,7 +113,7 @@ fn a_broken_plan_is_refused_with_its_node() {
     use BufferRef::{Input, Output as Out, Temp};
     // what is broken, and what the message says of it
     type Break = (fn(&mut [Kernel]), &'static str);
-    let broken: [Break; 36] = [
+    let broken: [Break; 38] = [
         (|k| k[CHAIN].continues = true, "a further pass of no kernel"),
         (|k| k[CHAIN].inner = smallvec![2], "an inner space"),
         (|k| k[CHAIN].values.swap(1, 2), "reads value"),
@@ -146,6 +146,14 @@ fn a_broken_plan_is_refused_with_its_node() {
         (|k| k[TAKE].values[0].op = Op::Index { strides: Box::new(smallvec![]), offset: 0 }, "0 strides for 1 axes"),
         (|k| k[SUM].values[0].inner = false, "which is at the outer level"),
         (|k| k[SUM].values[1] = value(Op::Cast(0), DType::F32, false), "reads an inner value"),
+        (|k| k[SUM].values[1].op = Op::Scan(Fold::of(&arithmetic::add), 0), "scans outside a row kernel"),
+        (
+            |k| {
+                k[SUM].kind = KernelKind::Row;
+                k[SUM].values.push(value(Op::Scan(Fold::of(&arithmetic::add), 1), DType::F32, true));
+            },
+            "scans value 1, which is at the outer level",
+        ),
         (|k| k[SUM].stores[0].value = 0, "store 0 of an inner value outside a row kernel"),
         (
             |k| {
