@@ -120,6 +120,7 @@ fn shader_files_are_valid_as_they_stand() {
         let fold = library::with_blocks(FOLD, &["declared by the generator", "checks", local, tree]);
         validate(local, &format!("{own}{FRAME}{fold}"));
     }
+    validate("scan", &format!("{own}{FRAME}{SCAN}"));
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn the_header_has_the_fields_of_the_shader_file() {
     assert!(names.len() <= HEADER && HEADER.is_multiple_of(4));
     // the first word is read by nobody, and the zero is not there
     assert_eq!((names[0], names[12]), ("unread", "run_time_zero"));
-    let shaders = [FRAME, FOLD, ELEMENTWISE, REDUCE, ROW, MATMUL];
+    let shaders = [FRAME, FOLD, SCAN, ELEMENTWISE, REDUCE, ROW, MATMUL];
     assert!(shaders.iter().all(|s| !s.contains("header.unread")));
     let mut words = [1; HEADER];
     Header { outer_size: 2, contiguous_along_k: 3, ..Header::default() }.write(&mut words);
@@ -193,6 +194,8 @@ fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
     assert!(library::block(FOLD, "tree").contains("    workgroupBarrier();\n"), "barrier_removed");
     assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
+    assert!(library::block(SCAN, "scan").contains("        workgroupBarrier();\n"), "scan_barrier_removed");
+    assert!(library::block(SCAN, "scan").contains("(blocks_before, combine"), "scan_carry_dropped_on_gpu");
 }
 
 #[test]
@@ -282,6 +285,30 @@ fn folds_by_formulas_are_valid() {
                     store(&mut k, v);
                 }
                 check(&format!("{fold:?} {dtype} by formulas"), &k, StoreMode::Atomic, lanes);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_scan_is_valid() {
+    for row in ufunc::all().filter(|r| r.reduce.is_some()) {
+        for dtype in COMPUTE.into_iter().filter(|d| row.on_gpu(d.compute())) {
+            for lanes in [32, 256] {
+                let fold = Fold::of(row);
+                let mut k = kernel(KernelKind::Row);
+                let x = load(&mut k, dtype, true);
+                let s = push(&mut k, Op::scan(fold, x, dtype), dtype, true);
+                let again = push(&mut k, Op::scan(fold, s, dtype), dtype, true);
+                let total = push(&mut k, Op::scan(fold, x, dtype), dtype, false);
+                let best = push(&mut k, Op::reduce(fold, s, dtype), dtype, false);
+                [s, again, total, best].into_iter().for_each(|v| store(&mut k, v));
+                check(&format!("scan {} {dtype}", row.name), &k, StoreMode::Owned, lanes);
+                let mut k = kernel(KernelKind::Row);
+                let x = load(&mut k, dtype, true);
+                let total = push(&mut k, Op::scan(fold, x, dtype), dtype, false);
+                store(&mut k, total);
+                check(&format!("total {} {dtype}", row.name), &k, StoreMode::Atomic, lanes);
             }
         }
     }
