@@ -10,6 +10,7 @@
 //! | `bind.rs` | pointers into the buffers of a run, checked |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
+//! | `scan.rs` | scans: one tree for all |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `caches.rs` | the sizes of the caches |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
@@ -33,6 +34,7 @@ mod program;
 mod reduce;
 mod routines;
 mod row;
+mod scan;
 mod scatter;
 mod strided;
 mod threads;

@@ -378,3 +378,18 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
         Ok(apply_view(out, v, at))
     })
 }
+
+/// A scan along an axis: for each element those up to it combined. The caller has checked the axis, and cast the operand to the
+/// dtype of the result.
+pub(crate) fn scan(fold: Fold, e: &Expr, axis: usize, at: Loc) -> Expr {
+    carry(at, || {
+        e.checked()?;
+        let shape = e.0.shape.clone();
+        // a first element is as it is
+        if shape[axis] < 2 || shape.contains(&0) {
+            return Ok(e.clone());
+        }
+        let (dtype, device) = (e.0.dtype, e.0.device);
+        Ok(Expr::node(NodeOp::Scan { fold, axis }, smallvec![e.clone()], shape, dtype, device, at))
+    })
+}

@@ -7,15 +7,19 @@
 //! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed, row-major. For each index it
 //! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner
 //! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`); a [`Op::Reduce`] or a
-//! [`Op::Dot`] leads from inner to outer, and an outer value used at the inner level is broadcast. `stores` say
-//! which values are written where.
+//! [`Op::Dot`] leads from inner to outer, a [`Op::Scan`] from inner to inner, and an outer value used at the inner level
+//! is broadcast. `stores` say which values are written where.
 
 mod plan;
+mod reduction;
+mod scan;
 mod schedule;
 mod store;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use reduction::{Gives, Reduction, Source};
+pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 pub(crate) use schedule::{
     AccessClass, Axes, Checks, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
 };
@@ -28,7 +32,7 @@ use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
-use crate::ufunc::{MOST_COMPONENTS, Ufunc};
+use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -51,94 +55,6 @@ pub(crate) struct Load {
     /// Over `outer`, then `inner`, in elements.
     pub strides: Strides,
     pub offset: isize,
-}
-
-/// A reduction along `inner`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Reduction {
-    pub fold: Fold,
-    /// The type of the elements, from which the fold's other types follow.
-    pub element: DType,
-    pub source: Source,
-    pub gives: Gives,
-}
-
-/// What a reduction combines: inner values.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Source {
-    /// Elements. Their positions are counted along `inner` from `base` on, an i32 at the outer level, or from 0.
-    Elements { x: usize, base: Option<usize> },
-    /// States that an earlier kernel made of parts: the fold's components.
-    States(SmallVec<[usize; MOST_COMPONENTS]>),
-}
-
-/// What a reduction gives of the state of all.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Gives {
-    /// The fold's result.
-    Result,
-    /// One component, for a further kernel to combine.
-    Component(usize),
-}
-
-impl Reduction {
-    /// The result of a fold of value `x`, of a type.
-    pub fn of(fold: Fold, x: usize, element: DType) -> Reduction {
-        Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
-    }
-
-    /// Component `n` of the same reduction of a part, whose positions begin at `base`.
-    pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
-        let source = match &self.source {
-            Source::Elements { x, .. } => Source::Elements { x: *x, base },
-            Source::States(states) => Source::States(states.clone()),
-        };
-        // of a plain fold the state is the result already
-        let gives = if self.fold.is_plain() { Gives::Result } else { Gives::Component(n) };
-        Reduction { source, gives, ..self.clone() }
-    }
-
-    /// What the reduction gives, from the states of its parts.
-    pub fn of_states(&self, states: &[usize]) -> Reduction {
-        let source = match self.fold.is_plain() {
-            true => Source::Elements { x: states[0], base: None },
-            false => Source::States(states.into()),
-        };
-        Reduction { source, ..self.clone() }
-    }
-
-    /// The inner values that it combines.
-    pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
-        match &self.source {
-            Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
-            Source::States(states) => states.clone(),
-        }
-    }
-
-    /// The outer value from which positions are counted.
-    pub fn base(&self) -> Option<usize> {
-        match self.source {
-            Source::Elements { base, .. } => base,
-            Source::States(_) => None,
-        }
-    }
-
-    /// Whether both combine the same, so that one walk gives what both give.
-    pub fn shares_walk(&self, other: &Reduction) -> bool {
-        (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
-    }
-
-    fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
-        match &mut self.source {
-            Source::Elements { x, base } => {
-                *x = number(*x);
-                if let Some(base) = base {
-                    *base = number(*base);
-                }
-            }
-            Source::States(states) => states.iter_mut().for_each(|s| *s = number(*s)),
-        }
-    }
 }
 
 /// One step of a kernel. Numbers are values, unless said.
@@ -170,6 +86,9 @@ pub(crate) enum Op {
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// A reduction along `inner`.
     Reduce(Box<Reduction>),
+    /// For each index of `inner`, an inner value's elements up to there combined, by the tree of `kernel/scan.rs`. Of a value
+    /// at the outer level: all elements, combined by the same tree.
+    Scan(Box<Reduction>),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
 }
@@ -180,13 +99,18 @@ impl Op {
         Op::Reduce(Box::new(Reduction::of(fold, x, element)))
     }
 
+    /// The scan of value `x`, of a type.
+    pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
+        Op::Scan(Box::new(Reduction::of(fold, x, element)))
+    }
+
     /// The values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
             Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
-            Op::Reduce(r) => r.inputs().into_iter().chain(r.base()).collect(),
+            Op::Reduce(r) | Op::Scan(r) => r.inputs().into_iter().chain(r.base()).collect(),
             Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => {
                 SmallVec::from_slice(&[*index])
             }
@@ -199,7 +123,7 @@ impl Op {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
             Op::Cast(a) | Op::Round(a) => *a = number(*a),
-            Op::Reduce(r) => r.map_operands(number),
+            Op::Reduce(r) | Op::Scan(r) => r.map_operands(number),
             Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => *index = number(*index),
         }
     }
@@ -219,24 +143,7 @@ impl Op {
             | Op::Round(_)
             | Op::Philox { .. }
             | Op::Reduce(..)
-            | Op::Dot => false,
-        }
-    }
-
-    /// Whether its result is known only when a pass over the whole inner space has ended.
-    pub fn ends_pass(&self) -> bool {
-        match self {
-            Op::Reduce(..) => true,
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position { .. }
-            | Op::Philox { .. }
+            | Op::Scan(..)
             | Op::Dot => false,
         }
     }
@@ -255,6 +162,7 @@ impl Op {
             | Op::Gather { .. }
             | Op::Position { .. }
             | Op::Reduce(..)
+            | Op::Scan(..)
             | Op::Dot => 0,
         }
     }
@@ -275,6 +183,26 @@ impl Value {
     pub fn compute(&self) -> Compute {
         self.dtype.compute()
     }
+
+    /// Whether it is known only when a pass over the whole inner space has ended. A reduction and the total of a scan are. The
+    /// elements of a scan are where lanes share a row (`in_lanes`): who walks it in order has each when it comes there.
+    pub fn ends_pass(&self, in_lanes: bool) -> bool {
+        match self.op {
+            Op::Reduce(..) => true,
+            Op::Scan(..) => !self.inner || in_lanes,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Dot => false,
+        }
+    }
 }
 
 /// The kinds of loop nest. Each has one file in `src/cpu/` and one in `shaders/`.
@@ -284,7 +212,7 @@ pub(crate) enum KernelKind {
     Elementwise,
     /// Reductions of inner values, none of which depends on another; stores at the outer level only.
     Reduce(Lanes),
-    /// Reductions that depend on one another, or stores at the inner level: a row (all of `inner`) is held at once.
+    /// Reductions that depend on one another, scans, or stores at the inner level: a row (all of `inner`) is held at once.
     Row,
     /// `values[0]` is [`Op::Dot`]; `outer` ends in m, n and `inner` is k; `loads[0]` has stride 0 along n,
     /// `loads[1]` along m. The rest is an epilogue at the outer level.
@@ -335,7 +263,7 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            Op::Reduce(r) => r.fold.compile_cost(r.element),
+            Op::Reduce(r) | Op::Scan(r) => r.fold.compile_cost(r.element),
             Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
@@ -355,6 +283,11 @@ impl Kernel {
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
         self.inner_size() > 0 || self.values.iter().any(outer)
+    }
+
+    /// Whether it combines the elements of a row up to each.
+    pub fn scans(&self) -> bool {
+        self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
     /// Whether it can meet an index out of range.
@@ -411,21 +344,6 @@ impl fmt::Display for BufferRef {
     }
 }
 
-impl fmt::Display for Reduction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let states = if matches!(self.source, Source::States(_)) { "states " } else { "" };
-        let values = self.inputs().iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(", ");
-        write!(f, "reduce {}({states}{values}", self.fold.name)?;
-        if let Some(base) = self.base() {
-            write!(f, " from v{base}")?;
-        }
-        match self.gives {
-            Gives::Result => write!(f, ")"),
-            Gives::Component(n) => write!(f, ").{n}"),
-        }
-    }
-}
-
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
@@ -474,6 +392,7 @@ impl fmt::Display for Kernel {
                 Op::Position { index, extent, mode, .. } => format!("position(v{index}) of {extent}, {mode:?}"),
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(r) => r.to_string(),
+                Op::Scan(r) => format!("scan {}(v{})", r.fold.name, r.inputs()[0]),
                 Op::Dot => "dot(load 0, load 1)".to_string(),
             };
             let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };

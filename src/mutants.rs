@@ -96,8 +96,10 @@ list! {
     errors_take_the_last_line, "1 refusals", "operations the_first_error", "an error names the line of eval, not of the operation";
     exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
+    first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
+    fold_of_another_name, "14 sequences", "operations folds::equal_columns", "folds of one name are one, whatever their columns";
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
     gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
@@ -162,6 +164,11 @@ list! {
     routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
     scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
+    scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "a barrier removed from the shader of scans";
+    scan_block_before_the_last, "6 reductions", "operations scans::cpu::totals_of_totals", "the last, shorter block of a long scan takes what stands before the block before it";
+    scan_carry_dropped, "6 reductions", "operations scans::cpu::columns_follow", "a scan of columns starts anew at each block";
+    scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
+    scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
     shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
     shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";

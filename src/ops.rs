@@ -3,6 +3,7 @@
 
 mod bincount;
 mod reductions;
+mod scans;
 
 use reductions::rounded;
 

@@ -37,6 +37,13 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
 /// registers of 16 f32 with AVX-512.
 pub(crate) const LANES: usize = 128;
 
+/// Elements of a block of a scan, whose tree `kernel/scan.rs` has. Part of the tree, so another number gives other bits. A GPU's
+/// workgroup of 256 invocations takes a block at once, one run each.
+pub(crate) const SCAN_BLOCK: usize = 1024;
+/// Elements of a run of a scan, combined one after another: a GPU's invocation takes one, which spares it a part of the work
+/// through shared memory, and a word of packed elements belongs to one run.
+pub(crate) const SCAN_RUN: usize = 4;
+
 /// An instruction set of the CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -110,6 +117,8 @@ pub(crate) struct Forms {
     pub fold: Option<Loops>,
     /// Combines one run of elements into another, element by element; none if the function has no reduction.
     pub accumulate: Option<Loops>,
+    /// What a block's elements up to each make; only of a function that reduces.
+    pub scan: Option<Loops>,
 }
 
 impl Forms {
@@ -124,6 +133,7 @@ impl Forms {
             },
             fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
+            scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
         }
     }
 }
@@ -267,6 +277,46 @@ loop_form! {
         for i in 0..n {
             let r = F::call(acc[i], a[i], c);
             acc[i] = std::mem::transmute_copy::<R, A>(&r);
+        }
+    }
+}
+loop_form! {
+    /// `out[i]` is `a[0]`, …, `a[i]` combined by the tree of a block (`kernel/scan.rs`); `n` is at most [`SCAN_BLOCK`].
+    scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every scan
+        let (a, out) = (slice::<A>(a, n), slice_mut::<A>(out, n));
+        let c: C = std::mem::zeroed();
+        let f = |x: A, y: A| {
+            let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), c);
+            std::mem::transmute_copy::<R, A>(&r)
+        };
+        if n == 0 {
+            return;
+        }
+        let mut totals = [a[0]; SCAN_BLOCK / SCAN_RUN];
+        let runs = n.div_ceil(SCAN_RUN);
+        for (run, total) in totals.iter_mut().enumerate().take(runs) {
+            let (first, end) = (run * SCAN_RUN, n.min((run + 1) * SCAN_RUN));
+            out[first] = a[first];
+            for i in first + 1..end {
+                out[i] = f(out[i - 1], a[i]);
+            }
+            *total = out[end - 1];
+        }
+        let mut step = 1;
+        while step < runs {
+            for group in (step..runs).step_by(2 * step) {
+                let left = totals[group - 1];
+                for total in &mut totals[group..runs.min(group + step)] {
+                    *total = f(left, *total);
+                }
+            }
+            step *= 2;
+        }
+        for run in 1..runs {
+            for x in &mut out[run * SCAN_RUN..n.min((run + 1) * SCAN_RUN)] {
+                *x = f(totals[run - 1], *x);
+            }
         }
     }
 }

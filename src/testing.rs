@@ -169,3 +169,9 @@ pub fn routines() -> Vec<RoutineRow> {
 pub fn row(name: &str) -> Option<Row> {
     rows().into_iter().find(|r| r.name() == name)
 }
+
+/// The axes that an argument names; none where it means all.
+#[must_use]
+pub fn axes(of: &crate::AxesArg) -> Option<Vec<isize>> {
+    of.axes.as_ref().map(|axes| axes.to_vec())
+}

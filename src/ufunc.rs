@@ -117,6 +117,8 @@ impl Neutral {
 pub(crate) struct Reduction {
     /// The method that users call.
     pub method: &'static str,
+    /// The method that users call for what the elements up to each make.
+    pub cumulative: &'static str,
     pub neutral: Neutral,
     /// What a reduction of no elements gives; none where it is refused. A sum gives 0, though −0 is its neutral element.
     pub empty: Option<f64>,

@@ -30,6 +30,9 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
         ("half_scale", &half * 0.5 + &half.t().t(), [1, 1, 1]),
         ("bytes", (&bytes + 1).maximum(3), [1, 1, 1]),
         ("argmax_rows", x.argmax(-1).astype(DType::I32), [1, 1, 1]),
+        ("cumulative_sum", (&x * &row).cumulative_sum(-1) / 3.0, [1, 1, 1]),
+        ("cumulative_sum_columns", half.cumulative_sum(0), [1, 1, 1]),
+        ("cumulative_sum_long", stored(&[3, 20_000], DType::F32).cumulative_sum(1) + 1.0, [1, 1, 1]),
         ("take_columns", x.take(&picks, 1) + 1.0, [1, 1, 1]),
     ]
 }
@@ -112,6 +115,8 @@ fn a_weak_device_refuses_what_it_lacks() {
         (f.argmin(..), "argmin", "i64"),
         (n.count_nonzero(0), "sum", "i64"),
         (n.mean(..), "sum", "i64"),
+        (n.cumulative_sum(0), "cumulative_sum", "i64"),
+        (bytes.cumulative_sum(0), "cumulative_sum", "u64"),
         (n.mean(keep(0)) * 2.0, "sum", "i64"),
     ] {
         let e = plan_for(&e, "weak").expect_err("no i64 there");
@@ -121,7 +126,10 @@ fn a_weak_device_refuses_what_it_lacks() {
         assert!(message.contains("tests/caps.rs"), "{message}");
     }
     // what 32 bits hold needs no more
-    for e in [bytes.mean(..), bytes.sum(..).astype(DType::I32), f.argmax(0).astype(DType::U8), f.greater(0).mean(0)] {
+    let few = bytes.cumulative_sum(0).astype(DType::I32);
+    for e in
+        [bytes.mean(..), bytes.sum(..).astype(DType::I32), few, f.argmax(0).astype(DType::U8), f.greater(0).mean(0)]
+    {
         assert!(plan_for(&e, "weak").is_ok(), "{:?}", plan_for(&e, "weak").err());
     }
     // 200 MiB in one row of a product cannot be cut

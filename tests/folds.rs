@@ -181,11 +181,11 @@ on_devices! {
         let row = mean_square().unwrap();
         let all = mean_of_squares(&host(&x));
         near_all("all", &reduce_by(&x, row, ..), &[all], 1e-5);
-        let middle = x.permute([0, 2, 1]).reshape([300, 70]);
+        let middle = x.permute_dims([0, 2, 1]).reshape([300, 70]);
         near_all("the middle one", &reduce_by(&x, row, 1).reshape([300]), &rows(&middle, mean_of_squares), 1e-5);
         let kept = reduce_by(&x, row, keep((0, 2)));
         assert_eq!(kept.shape().unwrap(), [1, 70, 1]);
-        let outer = x.permute([1, 0, 2]).reshape([70, 300]);
+        let outer = x.permute_dims([1, 0, 2]).reshape([70, 300]);
         near_all("the outer ones", &kept.reshape([70]), &rows(&outer, mean_of_squares), 1e-5);
         // of one element
         let one = put::<f32>(d, [3.0], &[]);
@@ -244,7 +244,10 @@ on_devices! {
 
     fn a_form_of_its_own_has_the_bits_of_its_formulas(d: &Device) {
         for f in table_folds().unwrap() {
-            for dtype in f.types.iter().copied().filter(|t| has(d, *t) && ![F16, BF16].contains(t)) {
+            // a sum of narrow integers would leave their range: the caller widens them. Halves round at other places
+            let picks = ["argmin", "argmax", "minimum", "maximum"].contains(&f.name);
+            let fits = |t: &DType| ![F16, BF16].contains(t) && (picks || ![U8, I8, U16, I16].contains(t));
+            for dtype in f.types.iter().copied().filter(|t| has(d, *t) && fits(t)) {
                 for [m, n] in [[2, 5000], [40, 33], [3, 513]] {
                     let x = elements(m * n, dtype).to_device(d).unwrap();
                     for x in [x.reshape([m, n]), x.reshape([n, m]).t()] {

@@ -12,6 +12,11 @@ fn of(dtype: DType, shape: &[usize]) -> Array {
     zeros(shape.to_vec(), dtype).eval().unwrap()
 }
 
+fn argmin_by_formulas() -> testing::FoldRow {
+    let folds = testing::table_folds().unwrap();
+    folds.into_iter().find(|f| f.name == "argmin").expect("a fold of the table").by_formulas
+}
+
 /// Every kind of node, each in variants that differ from the first of its kind in one thing.
 fn variants() -> Vec<(&'static str, Expr)> {
     let (x, y) = (of(F32, &[4, 6]), of(F32, &[4, 6]));
@@ -59,6 +64,10 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("by another function", x.max(0)),
         ("the position of the smallest", x.argmin(0)),
         ("the position of the largest", x.argmax(0)),
+        ("a fold by formulas", testing::reduce_by(&x, testing::mean_square().unwrap(), 0)),
+        ("another fold by formulas", testing::reduce_by(&x, argmin_by_formulas(), 0)),
+        ("sums so far", x.cumulative_sum(0)),
+        ("along another axis", x.cumulative_sum(1)),
         ("a product", square.matmul(&other_square)),
         ("of one operand twice", square.matmul(&square)),
         ("of a transposed operand", square.matmul(other_square.t())),

@@ -22,6 +22,7 @@ mod plans;
 mod print;
 mod refusals;
 mod routines;
+mod scans;
 mod semantics;
 mod take;
 mod views;

@@ -211,6 +211,8 @@ fn snapshots() {
         ("argmax_of_a_slice", x.slice(s![..;2, ..;-1]).argmax(1)),
         ("reshaped", x.t().reshape([48]) + 1.0),
         ("windows", x.sliding_windows(3, 0).sum(-1)),
+        ("sums_so_far", (&x * &y).cumulative_sum(0) / &row),
+        ("long_sums_so_far", filled(&[2, 70_000]).cumulative_sum(1) * 2.0),
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let bless = std::env::var_os("CUPRIC_BLESS").is_some_and(|v| v == "1");

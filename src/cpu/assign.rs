@@ -11,10 +11,11 @@ use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
     Dst, Fill, FillValue, Goal, Level, Order, Pass, PassReduction, Program, ReductionResult, Request, RowBroadcast,
-    ScatteredWrite, Step, StepKind, StridedOperand, Write, internal,
+    ScatteredWrite, Step, StepKind, StridedOperand, Total, Write, internal,
 };
+use super::scan::ScanSpec;
 use super::strided::Axis;
-use crate::dtype::DType;
+use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, BufferRef, Kernel, Op, Passes, Reduction, WriteClass};
 use crate::layout::{Shape, span_of};
@@ -155,7 +156,7 @@ impl Assigner<'_> {
                 let due = needed >> v & 1 == 1 && !values[v].inner && (self.after(v) == p || p == passes);
                 if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
-                    if matches!(values[v].op, Op::Reduce(..)) {
+                    if values[v].ends_pass(false) {
                         continue;
                     }
                     self.step(v, false, None)?;
@@ -214,28 +215,7 @@ impl Assigner<'_> {
         // reductions and stores read a register after all steps of the tile, so it is never given back
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
-        let mut first_of_walk: SmallVec<[&Reduction; 2]> = SmallVec::new();
-        for v in scheduled.ends.iter().map(|v| *v as usize) {
-            if let Op::Reduce(r) = &values[v].op {
-                r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
-                let size = values[v].compute().size();
-                // a fold whose walk is there already writes one result more
-                let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
-                let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
-                let slot = self.arena.lasting(self.program.outer.size() * size);
-                let result = ReductionResult { gives: r.gives, id: v, slot, size };
-                match (walk, spec) {
-                    (Some(walk), _) => pass.reductions[walk].results.push(result),
-                    (None, Some(spec)) => {
-                        first_of_walk.push(r);
-                        let args = self.register_ids(&r.inputs(), true);
-                        let base = r.base().map(|b| self.alias_of(b));
-                        pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
-                    }
-                    (None, None) => {}
-                }
-            }
-        }
+        self.folds(scheduled, &mut pass, &mut last)?;
         for v in 0..values.len() {
             if sinks >> v & 1 == 1 {
                 last[v] = u8::MAX;
@@ -282,9 +262,47 @@ impl Assigner<'_> {
             }
             self.release(v, &last);
         }
+        for v in scheduled.ends.iter().map(|v| *v as usize) {
+            if let Op::Scan(r) = &values[v].op {
+                pass.totals.push(self.total(v, r)?);
+            }
+        }
         pass.steps = from..self.program.steps.len();
         self.arena.end_pass();
         self.program.passes.push(pass);
+        Ok(())
+    }
+
+    /// Adds the folds that a pass ends in, and keeps what they read until they have read it.
+    fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut Pass, last: &mut [u8; 128]) -> Result<()> {
+        let kernel = self.kernel;
+        let values = &kernel.values;
+        let mut first_of_walk: SmallVec<[&Reduction; 2]> = SmallVec::new();
+        for v in scheduled.ends.iter().map(|v| *v as usize) {
+            if let Op::Reduce(r) = &values[v].op {
+                r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
+                let size = values[v].compute().size();
+                // a fold whose walk is there already writes one result more
+                let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
+                let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
+                let slot = self.arena.lasting(self.program.outer.size() * size);
+                let result = ReductionResult { gives: r.gives, id: v, slot, size };
+                match (walk, spec) {
+                    (Some(walk), _) => pass.reductions[walk].results.push(result),
+                    (None, Some(spec)) => {
+                        first_of_walk.push(r);
+                        let args = self.register_ids(&r.inputs(), true);
+                        let base = r.base().map(|b| self.alias_of(b));
+                        pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
+                    }
+                    (None, None) => {}
+                }
+            }
+            if let Op::Scan(r) = &values[v].op {
+                // the step of a total is the last one of its pass
+                r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
+            }
+        }
         Ok(())
     }
 
@@ -297,6 +315,17 @@ impl Assigner<'_> {
         };
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
+    }
+
+    /// The number of a scan in the program.
+    fn scan(&mut self, r: &Reduction, compute: Compute) -> Result<usize> {
+        let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
+        let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
+            return Err(internal(self.kernel.name, format!("no scan {} of {}", r.fold.name, compute.name())));
+        };
+        spec.at = self.arena.lasting(spec.bytes());
+        self.program.scans.push(spec);
+        Ok(self.program.scans.len() - 1)
     }
 
     /// The number under which a frame has a value's pointer for a level: an outer value has a second one for the inner level.

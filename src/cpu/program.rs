@@ -2,6 +2,7 @@
 //! and kept; each run binds pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
+use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
@@ -132,6 +133,8 @@ pub(super) enum StepKind {
         /// The run-time scalars that are its key.
         key: [usize; 3],
     },
+    /// Runs the scan of this number in the program. The tiles of a row come to it in order.
+    Scan(usize),
     /// Lets later steps read the row that an earlier pass has kept, and computes nothing.
     ReuseRow,
 }
@@ -193,12 +196,23 @@ pub(super) struct ReductionResult {
     pub size: usize,
 }
 
+/// The total of a scan of a row, which is the last element of the row's last tile.
+pub(super) struct Total {
+    /// The scan's elements, at the inner level.
+    pub from: usize,
+    /// The outer value that is the total, and its register.
+    pub id: usize,
+    pub slot: usize,
+    pub size: usize,
+}
+
 /// One walk along the inner space: its steps, and the reductions whose elements they compute. A row kernel has several.
 #[derive(Default)]
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
     pub reductions: SmallVec<[PassReduction; 1]>,
+    pub totals: SmallVec<[Total; 1]>,
 }
 
 /// A store of the kernel: value `id` goes to place `place`.
@@ -249,6 +263,7 @@ pub(super) struct Program {
     /// The steps of the outer level: those before pass 0, those before pass 1, …, those after the last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[Pass; 1]>,
+    pub scans: SmallVec<[ScanSpec; 1]>,
     pub writes: SmallVec<[Write; 2]>,
     /// Bytes of scratch memory that a task needs for its registers.
     pub arena: usize,
@@ -273,6 +288,7 @@ impl Program {
             fills: Vec::new(),
             stages: SmallVec::new(),
             passes: SmallVec::new(),
+            scans: SmallVec::new(),
             writes: SmallVec::new(),
             arena: 0,
         }

@@ -292,6 +292,15 @@ impl<'a> Job<'a> {
                     }
                 }
                 i += count;
+                if i == part.end {
+                    for total in &pass.totals {
+                        // the last row of the last tile
+                        let (width, to) = if cols { (block.nc, 0) } else { (1, row) };
+                        let from = frame.at[total.from].add((count - 1) * width * total.size);
+                        let to = frame.at[total.id].add(to * total.size);
+                        std::ptr::copy_nonoverlapping(from, to, width * total.size);
+                    }
+                }
             }
         }
     }

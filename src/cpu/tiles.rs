@@ -2,7 +2,8 @@
 
 use super::bind::{BadIndex, Bound};
 use super::gather::{Indices, index_run, index_value};
-use super::program::{Dst, FillValue, Goal, PAGE, Step, StepKind, Write};
+use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind, Write};
+use super::scan::Scanner;
 use super::scatter::Row;
 use super::strided::{self, Block};
 use std::alloc::{Layout, alloc, dealloc};
@@ -41,6 +42,8 @@ pub(super) struct Frame {
     pub at: Vec<*mut u8>,
     /// Room for a tile of elements in their storage type, before widening or after narrowing.
     raw: Vec<u64>,
+    /// The program's scans, with what the tiles of a row have given so far.
+    scans: Vec<Scanner>,
 }
 
 // SAFETY: a frame owns its scratch; its pointers are used by whoever holds it.
@@ -101,7 +104,7 @@ impl Frame {
     fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
         let program = bound.program;
         let mut frame = FRAME.take().unwrap_or_else(|| {
-            Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new() })
+            Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new(), scans: Vec::new() })
         });
         if frame.size < program.arena {
             if bound.run.pool.faults.hit_alone("scratch") {
@@ -111,7 +114,10 @@ impl Frame {
             let layout = Layout::from_size_align(size, PAGE).ok()?;
             // SAFETY: the size is not 0.
             let arena = NonNull::new(unsafe { alloc(layout) })?;
-            drop(std::mem::replace(&mut *frame, Frame { arena, size, at: Vec::new(), raw: Vec::new() }));
+            drop(std::mem::replace(
+                &mut *frame,
+                Frame { arena, size, at: Vec::new(), raw: Vec::new(), scans: Vec::new() },
+            ));
         }
         if program.places.iter().any(|p| p.convert.is_some()) {
             let room = program.outer.size().max(program.inner.size());
@@ -125,10 +131,18 @@ impl Frame {
             for result in pass.reductions.iter().flat_map(|r| &r.results) {
                 frame.at[result.id] = frame.slot(result.slot);
             }
+            for total in &pass.totals {
+                frame.at[total.id] = frame.slot(total.slot);
+            }
             for broadcast in &pass.broadcasts {
                 frame.at[broadcast.to] = frame.slot(broadcast.slot);
             }
         }
+        // SAFETY: *room* ([`Program`]): the arena has each scan's state, and the frame is this task's alone.
+        let scan = |spec: &_| unsafe { Scanner::new(*spec, frame.arena.as_ptr()) };
+        let scans = program.scans.iter().map(scan);
+        frame.scans.clear();
+        frame.scans.extend(scans);
         for fill in &program.fills {
             let to = frame.slot(fill.slot);
             frame.at[fill.id] = to;
@@ -205,6 +219,15 @@ impl Frame {
                         self.at[step.id] = at;
                     }
                     StepKind::ReuseRow => self.at[step.id] = to,
+                    StepKind::Scan(scan) => {
+                        let (width, rows) = if program.order == Order::Cols { (tile.nc, tile.nr) } else { (1, n) };
+                        let scan = &mut self.scans[scan];
+                        if tile.start == 0 {
+                            scan.reset(width);
+                        }
+                        scan.feed(self.at[step.args[0]], to, rows);
+                        self.at[step.id] = to;
+                    }
                     StepKind::Index { .. }
                     | StepKind::Gather { .. }
                     | StepKind::Position { .. }
@@ -399,7 +422,7 @@ impl Frame {
                         }
                     }
                 }
-                StepKind::Call(_) | StepKind::Load(_) | StepKind::ReuseRow => {}
+                StepKind::Call(_) | StepKind::Load(_) | StepKind::Scan(_) | StepKind::ReuseRow => {}
             }
         }
     }

@@ -44,6 +44,11 @@ pub(crate) enum NodeOp {
     Reshape,
     /// A reduction along these sorted axes, which go away.
     Reduce(Fold, Axes),
+    /// For each element, those up to it along an axis combined. The axis has two elements at least, and no axis has none.
+    Scan {
+        fold: Fold,
+        axis: usize,
+    },
     /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
     Matmul,
     /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
@@ -87,6 +92,7 @@ impl NodeOp {
             NodeOp::View(_) => "view",
             NodeOp::Reshape => "reshape",
             NodeOp::Reduce(fold, _) => fold.name,
+            NodeOp::Scan { fold, .. } => fold.cumulative(),
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",
@@ -112,6 +118,7 @@ impl NodeOp {
             NodeOp::View(_) => Role::View,
             NodeOp::Take { .. } => Role::Gather,
             NodeOp::Reduce(..) => Role::Reduction,
+            NodeOp::Scan { .. } => Role::Scan,
             NodeOp::Matmul => Role::Product,
             NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => Role::Whole,
         }
@@ -130,6 +137,7 @@ impl NodeOp {
             | NodeOp::Cast
             | NodeOp::Reshape
             | NodeOp::Reduce(..)
+            | NodeOp::Scan { .. }
             | NodeOp::Matmul
             | NodeOp::Take { .. }
             | NodeOp::Concat { .. }
@@ -166,6 +174,9 @@ pub(crate) enum Role {
     Gather,
     /// Elements are combined along axes, which are the inner space of the kernel.
     Reduction,
+    /// For each element along an axis, all elements up to it are combined. The axis is the inner space of the kernel, and
+    /// each index of it has a value.
+    Scan,
     /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
     Product,
     /// The node is always computed whole, into memory: by copies, or by a routine.
@@ -175,7 +186,7 @@ pub(crate) enum Role {
 impl Role {
     /// Whether a kernel that ends in this node takes its inner space from it.
     pub fn has_inner_space(self) -> bool {
-        matches!(self, Role::Reduction | Role::Product)
+        matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
 
     /// Whether a reduction or product below the node may give the node's kernel its index space.
@@ -194,6 +205,7 @@ impl Role {
             | Role::Elementwise
             | Role::View
             | Role::Reduction
+            | Role::Scan
             | Role::Whole => false,
         }
     }

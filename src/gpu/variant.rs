@@ -3,7 +3,7 @@
 
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, Window, WriteClass};
+use crate::kernel::{BufferRef, Kernel, SCAN_RUN, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// The specialisation for a window. `offsets` are the first elements of the stores in their bindings' buffers, `slots` the
@@ -20,7 +20,11 @@ pub(super) fn classify(
         return Err(Error::new(ErrorKind::Internal, kernel.name, "a kernel without workgroups", None));
     };
     let n = kernel.loads.len();
-    let (stores, run) = store_modes(kernel, offsets, &slots[n..], kinds);
+    let (stores, mut run) = store_modes(kernel, offsets, &slots[n..], kinds);
+    // a run of a scan is one lane's
+    if kernel.scans() {
+        run = SCAN_RUN as u32;
+    }
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| {
         let detail = format!("{rank} axes of {} operands", form.columns);

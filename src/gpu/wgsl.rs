@@ -15,6 +15,7 @@ mod place;
 mod reduce;
 mod routine;
 mod row;
+mod scan;
 mod text;
 
 pub(crate) use access::{packing, stored_words, words};
@@ -175,6 +176,7 @@ const FRAME: &str = include_str!("../../shaders/lib/frame.wgsl");
 /// The line of the frame that says how many invocations a workgroup has.
 const WORKGROUP: &str = "const WORKGROUP = 256u;";
 const FOLD: &str = include_str!("../../shaders/lib/fold.wgsl");
+const SCAN: &str = include_str!("../../shaders/lib/scan.wgsl");
 const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../shaders/row.wgsl");

@@ -153,7 +153,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     }
     let has_levels = matches!(k.kind, KernelKind::Reduce(_) | KernelKind::Row);
     ensure(has_levels || !value.inner, || format!("value {n} is at the inner level of a kernel that has none"))?;
-    let reduces = matches!(value.op, Op::Reduce(..));
+    let reduces = matches!(value.op, Op::Reduce(..) | Op::Scan(..));
     let level = value.inner || reduces || operands.iter().all(|a| !k.values[*a].inner);
     ensure(level, || format!("value {n} is at the outer level and reads an inner value"))?;
     let scalars = value.op.scalars();
@@ -181,6 +181,14 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
         Op::Reduce(r) => {
             ensure(has_levels && !value.inner, || format!("value {n} reduces where nothing is to be reduced"))?;
             reduction(k, n, r)
+        }
+        Op::Scan(r) => {
+            ensure(k.kind == KernelKind::Row, || format!("value {n} scans outside a row kernel"))?;
+            ensure(r.fold.function().is_some(), || {
+                format!("value {n} scans by {}, which no function makes", r.fold.name)
+            })?;
+            let inner = r.inputs().iter().all(|a| k.values[*a].inner);
+            ensure(inner, || format!("value {n} scans values {:?}, not all of which are inner", r.inputs()))
         }
         Op::Dot => ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product")),
         Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
@@ -215,7 +223,7 @@ fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     let mut follows = vec![false; value + 1];
     for v in 0..=value {
         let op = &k.values[v].op;
-        follows[v] = matches!(op, Op::Reduce(..)) || op.operands().iter().any(|a| follows[*a]);
+        follows[v] = matches!(op, Op::Reduce(..) | Op::Scan(..)) || op.operands().iter().any(|a| follows[*a]);
     }
     follows[value]
 }

@@ -51,16 +51,22 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce("sum", Fold::of(&arithmetic::add), e, axes, at)
 }
 
-/// The sum of integers in 32 bits where they hold any such sum (twice the lanes, and every GPU has them), else in 64.
-fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
-    let dtype = e.0.dtype;
+/// The type in which `count` elements of a type are summed: of integers 32 bits where they hold any such sum (twice the lanes,
+/// and every GPU has them), else 64.
+pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     let (least, most) = dtype.integer_range();
-    let total = most.max(-least).saturating_mul(count(e, axes) as i128);
-    let to = match dtype.is_unsigned_integer() {
-        true if total <= u32::MAX as i128 => DType::U32,
-        false if total <= i32::MAX as i128 => DType::I32,
-        _ => dtype.sum(),
-    };
+    let total = most.max(-least).saturating_mul(count as i128);
+    match dtype {
+        d if d.is_float() => d,
+        d if d.is_unsigned_integer() && total <= u32::MAX as i128 => DType::U32,
+        d if !d.is_unsigned_integer() && total <= i32::MAX as i128 => DType::I32,
+        d => d.sum(),
+    }
+}
+
+/// The sum of integers in the type of [`summed_in`].
+fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    let to = summed_in(e.0.dtype, count(e, axes));
     reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
 }
 

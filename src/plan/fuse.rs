@@ -1,9 +1,9 @@
 //! Fusion: which nodes are stored, and which run inside a kernel that reads them.
 //!
-//! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions that do not fit the index
-//! space of the kernel that reads them, and nodes that would make a kernel too large. Kernels are found from the results
-//! down: each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would
-//! both compute is stored, and the search begins again.
+//! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions and scans that do not fit
+//! the index space of the kernel that reads them, and nodes that would make a kernel too large. Kernels are found from the
+//! results down: each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels
+//! would both compute is stored, and the search begins again.
 
 use super::graph::Arena;
 use super::join::join;
@@ -212,7 +212,7 @@ impl<'a> Planner<'a> {
                     } else {
                         match shape::finish(self, draft) {
                             // a row kernel whose row spans more than a binding cannot be cut, but separate reductions can
-                            Err(e) if is_row && e.kind() == ErrorKind::LimitExceeded => {
+                            Err(e) if is_row && rows && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
                                 rows = false;
                                 continue;
@@ -250,9 +250,13 @@ impl<'a> Planner<'a> {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
             Role::View => self.is_at_hand(self.arena.nodes[node].args[0]),
-            Role::Generator | Role::Elementwise | Role::Gather | Role::Reduction | Role::Product | Role::Whole => {
-                self.stored[node]
-            }
+            Role::Generator
+            | Role::Elementwise
+            | Role::Gather
+            | Role::Reduction
+            | Role::Scan
+            | Role::Product
+            | Role::Whole => self.stored[node],
         }
     }
 

@@ -5,7 +5,7 @@
 //! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
 
 use super::planner::{Planner, Scratch, broadcast_map};
-use super::space::{Space, inner_lengths, inner_order, operand_map, reduction_order};
+use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::dtype::DType;
 use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Scattered, Store, Value};
@@ -36,14 +36,21 @@ struct Lowering<'a> {
     draft: Draft,
     /// The value of each node and map met so far. A kernel has few, and to search a list is faster than to fill a hash table.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether it depends on a reduction of this kernel: then only a row kernel may reduce it again.
+    /// For each value, whether it depends on a reduction or scan of this kernel: then only a row kernel may reduce it again.
     reduced: Vec<bool>,
+    /// Whether what is lowered is the operand of a scan.
+    in_scan: bool,
 }
 
 /// A value, or the node that cannot run in this kernel and must be stored first.
 type Lowered<T> = std::result::Result<T, usize>;
 
 impl Draft {
+    /// Whether a scan is among its values.
+    fn scans(&self) -> bool {
+        self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
+    }
+
     /// Drops a draft that was only made to see what it reads: it is made again once it is decided what is stored.
     pub fn discard(self, p: &Planner<'_>) {
         let mut scratch = p.scratch.take();
@@ -151,7 +158,7 @@ impl<'a> Lowering<'a> {
             name: p.arena.nodes[owner].op.name(),
             node,
         };
-        Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced }
+        Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced, in_scan: false }
     }
 
     fn end(mut self) -> Draft {
@@ -313,6 +320,7 @@ impl Lowering<'_> {
             NodeOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
             NodeOp::Take { axis, mode } => self.lower_take(node, *axis, *mode, map, inside),
             NodeOp::Reduce(fold, axes) => self.lower_reduction(node, *fold, axes, map, inside),
+            NodeOp::Scan { fold, axis } => self.lower_scan(node, *fold, *axis, map, inside),
             NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul => Err(node),
             NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
         }
@@ -425,6 +433,31 @@ impl Lowering<'_> {
         }
         self.draft.computes.push(node);
         Ok(self.push(Op::reduce(fold, v, element), n.dtype, false, true))
+    }
+
+    /// A scan along the kernel's inner dimension, or the node itself where the kernel's space does not walk it so.
+    fn lower_scan(&mut self, node: usize, fold: Fold, axis: usize, map: &View, inside: bool) -> Lowered<usize> {
+        let n = &self.p.arena.nodes[node];
+        let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);
+        let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * k + d] != 0);
+        let (row, alone) = (self.space.row, self.space.scan && !self.in_scan && !self.draft.scans());
+        let fits = self.space.matmul.is_none()
+            && inside
+            && dims.len() == outer + 1
+            && is_scanned_along(map, axis, outer, n.shape[axis])
+            && (0..outer).all(|d| dims[d] <= 1 || depends(d))
+            && (row || alone);
+        if !fits {
+            return Err(node);
+        }
+        let before = std::mem::replace(&mut self.in_scan, true);
+        let mut v = self.lower(n.args[0], map, true)?;
+        self.in_scan = before;
+        if !self.draft.values[v].inner {
+            v = self.broadcast_inward(v);
+        }
+        self.draft.computes.push(node);
+        Ok(self.push(Op::scan(fold, v, n.dtype), n.dtype, true, true))
     }
 }
 

@@ -65,9 +65,10 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
 /// is what the user wrote.
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
-    let reduction = |i: usize| {
-        let NodeOp::Reduce(fold, _) = &arena.nodes[i].op else { return None };
-        Some(fold.method)
+    let reduction = |i: usize| match &arena.nodes[i].op {
+        NodeOp::Reduce(fold, _) => Some(fold.method),
+        NodeOp::Scan { fold, .. } => Some(fold.cumulative()),
+        _ => None,
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
     if n.op == NodeOp::Cast {
@@ -86,7 +87,8 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost,
         NodeOp::Cast => 1,
-        NodeOp::Take { .. } | NodeOp::Philox { .. } => 8,
+        // a scan combines each element some three times, with barriers between on a GPU
+        NodeOp::Take { .. } | NodeOp::Philox { .. } | NodeOp::Scan { .. } => 8,
         // these are in memory, cost nothing, or are always stored, so that no kernel computes them again
         NodeOp::Stored(_)
         | NodeOp::Number
@@ -116,6 +118,7 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
         | NodeOp::Cast
         | NodeOp::View(_)
         | NodeOp::Reshape
+        | NodeOp::Scan { .. }
         | NodeOp::Matmul
         | NodeOp::Take { .. }
         | NodeOp::Concat { .. }

@@ -5,6 +5,7 @@ use super::indexed::{cut, most_bytes};
 use super::lower::Draft;
 use super::planner::{Planner, Scratch, moves_raw};
 use super::product;
+use super::scan;
 use super::split::split;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +33,12 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         name: draft.name,
         node: p.arena.nodes[draft.node].number as usize,
     };
+    if kernel.scans() {
+        return scan::kernels(p, kernel, &|k| {
+            collapse(k);
+            windows(p, k, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
+        });
+    }
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
         collapse(&mut kernel);
         let mut kernels = match kernel.kind {

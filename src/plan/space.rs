@@ -22,6 +22,9 @@ pub(super) struct Space {
     pub lanes: Lanes,
     /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
     pub row: bool,
+    /// Whether the kernel may be that of a scan, with one scan and no reduction. Its row may be longer than that of a row
+    /// kernel.
+    pub scan: bool,
     /// The node of the matrix product, if the kernel is one.
     pub matmul: Option<usize>,
 }
@@ -36,6 +39,7 @@ impl Space {
             reduction_strides: smallvec![0; shape.len()],
             lanes: Lanes::Inner,
             row: false,
+            scan: false,
             matmul: None,
         }
     }
@@ -68,7 +72,7 @@ impl Space {
                     let reduction_strides = smallvec![0; dims.len()];
                     return Ok(Space { reduction_strides, dims, map, matmul: Some(n), ..own });
                 }
-                Role::Reduction => reductions.push((n, map)),
+                Role::Reduction | Role::Scan => reductions.push((n, map)),
                 Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
                 Role::Elementwise => {
                     let children = a.args.iter().rev();
@@ -83,7 +87,7 @@ impl Space {
     /// The space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they cannot.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
-        let NodeOp::Reduce(fold, axes) = &r.op else { return None };
+        let NodeOp::Reduce(fold, axes) = &r.op else { return Space::of_scan(p, node, reduction, map, rows) };
         let arg = r.args[0];
         let lengths = inner_lengths(&p.arena.nodes[arg].shape, axes);
         let n = shape.len();
@@ -120,11 +124,43 @@ impl Space {
         if !free.is_empty() && !row {
             return None;
         }
-        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, matmul: None })
+        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None })
+    }
+
+    /// The space in which `scan`, reached from `node` by `map`, runs with `node` in one kernel: the scanned axis is inner, all
+    /// others are outer.
+    fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
+        let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
+        let shape = &p.arena.nodes[node].shape;
+        let n = shape.len();
+        let inner = (0..n).find(|d| is_scanned_along(map, axis, *d, p.arena.nodes[scan].shape[axis]))?;
+        // an axis that the scan does not depend on would repeat it
+        let used = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
+        if (0..n).any(|d| shape[d] > 1 && !used(d)) {
+            return None;
+        }
+        let order: SmallVec<[usize; 6]> = (0..n).filter(|d| *d != inner).chain([inner]).collect();
+        let dims: Shape = order.iter().map(|d| shape[*d]).collect();
+        let mut to_node = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * n] };
+        for (k, d) in order.iter().enumerate() {
+            to_node.coef[d * n + k] = 1;
+        }
+        let row = rows && shape[inner] <= p.caps.max_row;
+        let (reduction_strides, lanes) = (smallvec![0; n], Lanes::Inner);
+        Some(Space { outer: n - 1, dims, map: to_node, reduction_strides, lanes, row, scan: true, matmul: None })
     }
 }
 
-/// Whether a matmul or a reduction can be reached from `node` through nodes that run in its kernel.
+/// Whether dimension `d` of a map to the result of a scan along `axis` walks the scan's elements one after another, from the
+/// first to the last of `length`, and no other dimension or axis has a part in that.
+pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
+    let n = map.shape.len();
+    let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;
+    let elsewhere = (0..map.offset.len()).all(|j| j == axis || map.coef[j * n + d] == 0);
+    map.shape[d] == length && map.offset[axis] == 0 && (0..n).all(along) && elsewhere
+}
+
+/// Whether a matmul, a reduction or a scan can be reached from `node` through nodes that run in its kernel.
 fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
     let mut stack: SmallVec<[usize; 32]> = smallvec![node];
     let mut seen: SmallVec<[usize; 32]> = smallvec![];

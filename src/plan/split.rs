@@ -226,7 +226,8 @@ impl<'a> Split<'a> {
         };
         let mut states: SmallVec<[usize; MOST_COMPONENTS]> = smallvec![];
         for (buffer, dtype) in partials.iter().copied() {
-            let strides = outer.iter().map(|x| x * outer_scale).chain([stride]).collect();
+            let along = mutant!(first_of_a_later_component, if states.is_empty() { stride } else { 0 }, stride);
+            let strides = outer.iter().map(|x| x * outer_scale).chain([along]).collect();
             last.loads.push(Load { buffer, dtype, strides, offset: 0 });
             states.push(push(last, Op::Load(last.loads.len() - 1), dtype, true));
         }
@@ -247,7 +248,7 @@ fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
 }
 
 /// The loads that values use, with the values' numbers changed to match: an unused one would take a binding.
-fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
+pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];
     for v in values {

@@ -256,6 +256,7 @@ impl Interpreter {
             NodeOp::View(v) => args[0].elements.pick(view_places(v, &args[0].shape).into_iter()),
             NodeOp::Reshape => args[0].elements.clone(),
             NodeOp::Reduce(fold, axes) => self.reduce(*fold, axes, n, args[0]),
+            NodeOp::Scan { fold, axis } => self.scan(*fold, *axis, n, args[0]),
             NodeOp::Matmul => self.matmul(n, args[0], args[1]),
             NodeOp::Take { axis, mode } => take(n, *axis, *mode, args[0], args[1])?,
             NodeOp::Concat { axis } => {

@@ -99,6 +99,7 @@ macro_rules! define {
     }) => {
         $row.reduce = Some($crate::ufunc::Reduction {
             method: stringify!($method),
+            cumulative: concat!("cumulative_", stringify!($method)),
             neutral: $crate::ufunc::Neutral::$neutral,
             empty: $crate::ufunc::define!(@empty $empty),
             reorders_floats: $crate::ufunc::define!(@reorders $order),

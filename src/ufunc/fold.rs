@@ -22,7 +22,7 @@ pub(crate) use rows::{ARGMAX, ARGMIN};
 
 use super::{Neutral, Ufunc};
 use crate::dtype::{Compute, DType};
-use crate::error::{ErrorKind, Fault};
+use crate::error::Fault;
 use program::Typing;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -153,7 +153,12 @@ impl Fold {
 
     fn intern(definition: Definition) -> Fold {
         let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = rows.get(&definition) {
+        let known = mutant!(
+            fold_of_another_name,
+            rows.values().find(|fold| fold.name == definition.name),
+            rows.get(&definition)
+        );
+        if let Some(known) = known {
             return *known;
         }
         let counts = definition.lift.iter().any(Term::takes_position);
@@ -166,6 +171,19 @@ impl Fold {
     /// The fold's number: equal for rows of equal columns.
     pub fn id(&self) -> usize {
         self.0.id
+    }
+
+    /// The function that combines elements, where a state is the element itself.
+    pub fn function(&self) -> Option<&'static Ufunc> {
+        match self.form {
+            Form::Function(row) => Some(row),
+            Form::FirstOf(_) | Form::Formulas => None,
+        }
+    }
+
+    /// The method that users call for what the elements up to each make.
+    pub fn cumulative(&self) -> &'static str {
+        self.function().and_then(|row| row.reduce).map_or(self.name, |r| r.cumulative)
     }
 
     /// What a reduction of no elements gives; none where it is refused.
@@ -181,14 +199,6 @@ impl Fold {
     /// Whether a state is the element itself, and the result the state: then a state can stand for an element.
     pub fn is_plain(&self) -> bool {
         matches!(self.form, Form::Function(_))
-    }
-
-    /// Whether the WGSL text of floats only picks or works on bits, so that no compiler folds it with its neighbours.
-    pub fn is_opaque(&self) -> bool {
-        match self.form {
-            Form::Function(row) | Form::FirstOf(row) => row.properties.opaque,
-            Form::Formulas => false,
-        }
     }
 
     /// Whether elements of this type can be combined in any order with the same bits.
@@ -275,7 +285,9 @@ impl Definition {
     /// Refuses what is no fold.
     #[cfg(any(test, feature = "testing"))]
     fn check(&self) -> Result<(), Fault> {
-        let refuse = |detail: String| Err(Fault::new(ErrorKind::Argument, format!("fold {}: {detail}", self.name)));
+        let refuse = |detail: String| {
+            Err(Fault::new(crate::error::ErrorKind::Argument, format!("fold {}: {detail}", self.name)))
+        };
         let n = self.state.len();
         if !(1..=MOST_COMPONENTS).contains(&n) {
             return refuse(format!("a state of {n} components; there may be 1 to {MOST_COMPONENTS}"));

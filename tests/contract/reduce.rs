@@ -59,6 +59,14 @@ impl<'a> Trial<'a> {
                 let x = if f == "sum" { ints.sum() } else { ints.fold(1i128, i128::wrapping_mul) };
                 return vec![Want::Bits(number::wrap(self.result, x))];
             }
+            "cumulative_sum" if !d.is_float() => {
+                let mut sum = 0i128;
+                let mut next = |b: &u64| {
+                    sum += number::integer(d, *b);
+                    Want::Bits(number::wrap(self.result, sum))
+                };
+                return bits.iter().map(&mut next).collect();
+            }
             "any" | "all" | "count_nonzero" => {
                 let truth = |b: &&u64| {
                     if d.is_float() { number::real(d, **b) != 0.0 } else { number::integer(d, **b) != 0 }
@@ -144,6 +152,7 @@ impl<'a> Trial<'a> {
         match self.entry.function.as_str() {
             "sum" if finite => one(sum(&|x| x.into()), t * absolute + flushed),
             "sum" => only(x.iter().sum()),
+            "cumulative_sum" => self.sums_so_far(x, u),
             "prod" if finite => {
                 let p = x.iter().fold(Dd::from(1.0), |p, x| p * (*x).into());
                 one(p, g * (n + 16.0) * u * p.hi.abs())
@@ -201,6 +210,20 @@ impl<'a> Trial<'a> {
             "rms_norm" => every(&|x| if x.is_infinite() { f64::NAN } else { 0.0 }),
             other => panic!("{other} has no reference"),
         }
+    }
+
+    /// Each the sum of the elements so far, with the bound of that sum. `u` is half a spacing.
+    fn sums_so_far(&self, x: &[f64], u: f64) -> (Vec<Real>, Vec<f64>) {
+        let h = if self.underflow.flushes { self.underflow.half(self.result, 0) } else { 0.0 };
+        let (mut sum, mut absolute, mut flushed, mut plain) = (Dd::from(-0.0), 0.0, 0.0, -0.0);
+        let mut next = |(i, x): (usize, &f64)| {
+            (sum, absolute, plain) = (sum + (*x).into(), absolute + x.abs(), plain + x);
+            flushed += self.underflow.operand(*x) + h;
+            let t = ((i as f64 + 1.0).log2().ceil() + 16.0) * u;
+            let exact = Real { value: sum.hi, rest: sum.lo };
+            if plain.is_finite() { (exact, t * absolute + flushed) } else { (plain.into(), 0.0) }
+        };
+        x.iter().enumerate().map(&mut next).unzip()
     }
 
     fn right(&self, want: &Want, got: u64) -> bool {
@@ -502,7 +525,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     for [r, c] in [[16, 200], [65, 257]].into_iter().take(if by_rows { 2 - device.is_gpu() as usize } else { 0 }) {
         report.trial(&format!("{name}::behind_{r}x{c}"), || behind(&trial, [r, c], device));
     }
-    if entry.dtype.is_float() && ["sum", "mean", "var", "std"].contains(&entry.function.as_str()) {
+    if entry.dtype.is_float() && ["sum", "cumulative_sum", "mean", "var", "std"].contains(&entry.function.as_str()) {
         let subnormal = shaped("subnormal", [37, 53]);
         report.trial(&format!("{name}::subnormal"), || subnormal(&trial));
     }

@@ -185,6 +185,18 @@ fn each(x: &[f64], f: impl Fn(f64) -> f64) -> Option<Vec<f64>> {
     Some(x.iter().map(|x| f(*x)).collect())
 }
 
+/// A function along one axis, also where all are asked for: along the elements in C order.
+fn cumulative(x: &Expr, axes: &AxesArg, f: fn(&Expr, isize) -> Expr) -> Expr {
+    match (testing::axes(axes), x.shape()) {
+        (Some(axes), _) => f(x, axes[0]),
+        (None, Ok(shape)) => {
+            let shape: Vec<isize> = shape.iter().map(|n| *n as isize).collect();
+            f(&x.reshape([-1]), 0).reshape(shape)
+        }
+        (None, Err(_)) => x.clone(),
+    }
+}
+
 pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "sum",
@@ -272,6 +284,22 @@ pub static OPERATIONS: &[Operation] = &[
         build: |x, p| x[0].prod(p.axes.clone()),
         meaning: Some(|x| one(x.iter().product())),
         refuses: |x, _| vec![("Expr::prod", K::Axis, x.prod([0, 0]))],
+        ..PLAIN
+    },
+    Operation {
+        name: "cumulative_sum",
+        kind: Kind::Row,
+        result: sum_type,
+        build: |x, p| cumulative(&x[0], &p.axes, Expr::cumulative_sum),
+        meaning: Some(|x| Some((0..x.len()).map(|i| x[..=i].iter().sum()).collect())),
+        refuses: |x, _| {
+            let scalar = x.sum(..);
+            vec![
+                ("Expr::cumulative_sum", K::Axis, x.cumulative_sum(2)),
+                ("Expr::cumulative_sum", K::Axis, scalar.cumulative_sum(0)),
+            ]
+        },
+        one_axis: true,
         ..PLAIN
     },
     Operation {

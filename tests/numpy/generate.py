@@ -268,7 +268,7 @@ class Maker:
     def fold(self):
         a = self.pick()
         op = self.r.choice(["sum", "sum", "sum"] + list(reference.FOLDS))
-        return self.add(op, a, **self.axes(self.held[a].shape, op.startswith("arg")))
+        return self.add(op, a, **self.axes(self.held[a].shape, op in reference.ONE_AXIS))
 
     def parameter(self, op):
         """The number that a function of rows takes: an epsilon, or a correction."""
@@ -421,7 +421,7 @@ class Maker:
             node["t"] = self.dtype()
         elif op in reference.FOLDS:
             op = r.choice([op, r.choice(reference.FOLDS)])
-            node.update(self.axes(x.shape, op.startswith("arg")))
+            node.update(self.axes(x.shape, op in reference.ONE_AXIS))
         elif op in reference.ROWS:
             node.update(self.axes(x.shape))
         elif op == "slice":

@@ -143,6 +143,8 @@ def reduce(node, x, device):
         if e is not None and not np.all(np.isfinite(v)):
             e, core = np.where(np.isfinite(v), e, 0), None if core is None else np.where(np.isfinite(v), core, 0)
         return Value(x.t, v, e, core, False)
+    if op == "cumulative_sum":
+        return cumulative_sum(x, None if node.get("axes") is None else axes[0])
     if op in ("sum", "prod") and not is_float(x.t):
         t = sum_type(x.t)
         return Value(t, np.asarray(getattr(np, op)(cast(x, t).v, axis=axes, keepdims=keep, dtype=NATIVE[t])))
@@ -173,6 +175,32 @@ def reduce(node, x, device):
         own = own + ulp(np.abs(v).astype(np.float64) + e, w.t) * (2.5 if device == "gpu" else 0.5)
         return settled(float_type(x.t), v, e, np.where(np.isfinite(v), own, 0), False)
     return of_rows(node, x, axes, keep, n, device)
+
+
+def cumulative_sum(x, axis):
+    """Sums of the elements up to each; without an axis in C order, in the operand's shape."""
+    shape = x.shape
+
+    def along(v):
+        return np.cumsum(v.reshape(-1)).reshape(shape) if axis is None else np.cumsum(v, axis=axis)
+
+    if not is_float(x.t):
+        t = sum_type(x.t)
+        with np.errstate(over="ignore"):
+            return Value(t, along(cast(x, t).v.astype(NATIVE[t])).astype(NATIVE[t]))
+    if x.v.size == 0:
+        return settled(x.t, x.v, 0.0, 0.0, False)
+    v, size = along(x.v), along(np.abs(x.v)).astype(np.float64)
+    e = along(np.broadcast_to(x.error(), shape))
+    if x.e is None and exact_sum(np.abs(x.v), None if axis is None else (axis,), x.t):
+        own = 0.0
+    else:
+        n = along(np.ones(shape))
+        steps = (np.ceil(np.log2(n)) + 16) * half_ulp("f64" if x.t == "f64" else "f32")
+        own = np.where(np.isfinite(size), steps * (size + e), 0) + (LONG_ERROR * n * size if x.t == "f64" else 0)
+        if np.any(np.isfinite(size) & (size > LARGEST["f32" if x.t in HALVES else x.t] / 4)):
+            raise Refused("partial sums that may overflow")
+    return settled(x.t, v, np.where(np.isfinite(v), e, 0), np.where(np.isfinite(v), own, 0), False)
 
 
 def bits(t):
@@ -390,7 +418,10 @@ def write(node, args, device):
 
 
 ROWS = ("var", "std", "layer_norm", "rms_norm", "softmax", "log_softmax", "logsumexp")
-FOLDS = ("sum", "prod", "mean", "min", "max", "any", "all", "count_nonzero", "argmin", "argmax")
+FOLDS = ("sum", "prod", "mean", "min", "max", "any", "all", "count_nonzero", "argmin", "argmax",
+         "cumulative_sum")
+# folds that take one axis, or all
+ONE_AXIS = ("argmin", "argmax", "cumulative_sum")
 WRITES = ("set", "assign", "update", "set_update", "fill")
 
 

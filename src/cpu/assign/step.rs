@@ -133,12 +133,8 @@ impl Assigner<'_> {
                 let by = if row.class == Class::Select { list.get(1) } else { list.first() };
                 let by = by.map_or(compute, |a| kernel.values[*a].compute());
                 let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        row.name,
-                        format!("not for {} on the CPU", by.name()),
-                        None,
-                    ));
+                    let detail = format!("not for {} on the CPU", by.name());
+                    return Err(Error::new(ErrorKind::Unsupported, row.name, detail, None));
                 };
                 (StepKind::Call(loops.get()), self.register_ids(list, inner))
             }
@@ -174,6 +170,7 @@ impl Assigner<'_> {
                 operand = kernel.values[*index].compute();
                 (StepKind::Philox { word: *word, key: *slots }, self.register_ids(&[*index], inner))
             }
+            Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
             Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
                 // reductions and products are written by their executors, numbers by `fill`
                 return Ok(());
@@ -185,6 +182,18 @@ impl Assigner<'_> {
         };
         self.push(Step { kind, dst, id: v, args, compute, operand });
         Ok(())
+    }
+
+    /// Emits the scan whose total is outer value `v`.
+    pub(super) fn total(&mut self, v: usize, r: &Reduction) -> Result<Total> {
+        let compute = self.kernel.values[v].compute();
+        let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
+        let kind = StepKind::Scan(self.scan(r, compute)?);
+        let dst = Dst::Register(self.arena.register(self.program.inner.size() * size));
+        let from = self.register_id(v, true);
+        self.push(Step { kind, dst, id: from, args, compute, operand: compute });
+        let slot = self.arena.lasting(self.program.outer.size() * size);
+        Ok(Total { from, id: v, slot, size })
     }
 
     /// Whether what is stored in one buffer may be read in the other.

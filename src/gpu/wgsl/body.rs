@@ -103,7 +103,7 @@ impl<'a> Body<'a> {
                 let block = self.philox_block(out, i, *index, *slots);
                 format!("random{block}.{}", ["x", "y", "z", "w"][*word as usize & 3])
             }
-            Op::Reduce(..) | Op::Dot => return Ok(()), // made by the kernel kind
+            Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // made by the kernel kind
         };
         match owner {
             Some(owner) => line!(out, "{owner}.v{i} = {text};"),
@@ -189,14 +189,16 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         match &v.op {
             Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
             Op::Cast(a) | Op::Round(a) => taken[*a] = true,
-            Op::Reduce(r) => r.inputs().iter().for_each(|a| taken[*a] = true),
+            Op::Reduce(r) | Op::Scan(r) => r.inputs().iter().for_each(|a| taken[*a] = true),
             Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
         }
     }
     let computes = |v: &Value| match &v.op {
         Op::Ufunc(row, _) => v.dtype.is_float() && !row.properties.opaque,
-        Op::Reduce(r) => v.dtype.is_float() && !r.fold.is_opaque(),
+        Op::Reduce(r) | Op::Scan(r) => {
+            v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
+        }
         Op::Dot => v.dtype.is_float(),
         _ => false,
     };

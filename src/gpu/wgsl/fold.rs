@@ -43,7 +43,7 @@ impl Folding<'_> {
     }
 
     /// The first value that it combines.
-    fn arg(&self) -> usize {
+    pub fn arg(&self) -> usize {
         match &self.r.source {
             Source::Elements { x, .. } => *x,
             Source::States(states) => states[0],
@@ -67,7 +67,7 @@ impl<'a> Body<'a> {
     }
 
     /// The type in which a fold's partial results are held: bool, which workgroup memory cannot hold, as a u32.
-    fn held_type(&self, f: Folding<'_>) -> String {
+    pub fn held_type(&self, f: Folding<'_>) -> String {
         let arg = &self.kernel.values[f.arg()];
         match (f.written(), arg.compute()) {
             (Written::Function(_), compute) => held(compute).to_string(),
@@ -80,7 +80,7 @@ impl<'a> Body<'a> {
 
     /// What the functions of a fold end in: the name of the function or fold and the type, or the key's type. Of several with
     /// one name, the second has a number too.
-    fn suffix(&self, f: Folding<'_>) -> String {
+    pub fn suffix(&self, f: Folding<'_>) -> String {
         // what stands for a fold, and its name
         let identity = |f: &Folding<'_>| match f.written() {
             Written::Function(row) => Some((word(row.name), false, row.id())),

@@ -81,6 +81,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 k.extend_from_slice(&[head(code, args.len()), r.fold.id() as u64, gives << 8 | r.element as u64]);
                 k.extend(args.iter().map(|a| *a as u64));
             }
+            Op::Scan(r) => k.extend_from_slice(&[head(15, r.inputs()[0]), r.fold.id() as u64]),
             Op::Dot => k.push(head(12, 0)),
         }
     }

@@ -9,28 +9,31 @@ use super::place::Space;
 use super::text::{Text, line};
 use crate::kernel::{Groups, Pass};
 
-impl Body<'_> {
+impl<'a> Body<'a> {
     /// All that the file calls.
     pub fn row(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
         let passes = self.passes;
-        let all = self.reductions();
+        let (all, scans) = (self.reductions(), self.scans());
 
         let mut out = Text::default();
         let (Groups { lanes, held, .. }, run) = (self.variant.groups, self.variant.run);
         line!(out, "const LANES = {lanes}u;\nconst HELD = {held}u;\nconst RUN = {run}u;\n");
-        for (v, value) in values.iter().enumerate().filter(|(v, _)| passes.keeps(*v)) {
+        for (v, value) in values.iter().enumerate().filter(|(v, _)| passes.keeps(*v) && !self.is_scanned(*v)) {
             line!(out, "var<private> kept_v{v}: array<{}, HELD>;", value.compute().name());
         }
         line!(out, "");
-        self.fold_functions(&mut out, &all)?;
+        self.fold_functions(&mut out, &[&all[..], &scans].concat())?;
+        self.scan_functions(&mut out, &scans);
         self.load_row(&mut out, |v| !values[v].inner, |v| passes.after[v] == 0)?;
 
         let mut calls = Vec::new();
         for (p, pass) in passes.list.iter().enumerate().filter(|(_, pass)| !pass.ends.is_empty()) {
-            let reductions: Vec<_> = all.iter().copied().filter(|r| pass.ends.contains(&(r.value as u16))).collect();
-            self.pass(&mut out, (p, pass), &reductions)?;
+            let of_pass = |all: &[Folding<'a>]| -> Vec<Folding<'a>> {
+                all.iter().copied().filter(|r| pass.ends.contains(&(r.value as u16))).collect()
+            };
+            self.pass(&mut out, (p, pass), (&of_pass(&all), &of_pass(&scans)))?;
             calls.push(format!("row = reduce_pass_{p}(row, lane, place);"));
         }
         line!(out, "fn reduce_passes(before: Row, lane: u32, place: u32) -> Row {{\nvar row = before;");
@@ -41,20 +44,30 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Pass number `p`, which ends in reductions.
-    fn pass(&mut self, out: &mut Text, (p, scheduled): (usize, &Pass), reductions: &[Folding<'_>]) -> Fallible<()> {
+    /// Pass number `p`, which ends in reductions and scans.
+    fn pass(
+        &mut self,
+        out: &mut Text,
+        (p, scheduled): (usize, &Pass),
+        (reductions, scans): (&[Folding<'a>], &[Folding<'a>]),
+    ) -> Fallible<()> {
         let pass = format!("_{p}");
-        self.folds_struct(out, &pass, reductions);
+        match reductions.is_empty() {
+            true => self.no_folds(out, &pass),
+            false => self.folds_struct(out, &pass, reductions),
+        }
         let has_places = self.find_element(out, (p, scheduled), false);
         line!(out, "fn accumulate{pass}(before: Folds{pass}, row: Row, index: u32, held: u32) -> Folds{pass} {{");
         line!(out, "var folds = before;");
         self.pass_values(out, (p, scheduled), has_places)?;
         reductions.iter().for_each(|r| self.fold_in(out, r, "index", "held + 1u"));
+        scans.iter().for_each(|s| self.scan_in(out, *s));
         line!(out, "return folds;\n}}\n");
 
         line!(out, "fn finish{pass}(before: Row, folds: Folds{pass}, lane: u32, place: u32) -> Row {{");
         line!(out, "var row = before;");
         self.fold_lanes(out, reductions);
+        self.scan_lanes(out, scans);
         let (values, passes) = (&self.kernel.values, self.passes);
         self.name_values(|v| format!("row.v{v}"));
         self.values(out, "row", Some("row"), |v| !values[v].inner && passes.after[v] as usize == p + 1)?;
@@ -99,8 +112,9 @@ impl Body<'_> {
     /// The statements that compute an element's values of a pass, and keep what later passes need.
     fn pass_values(&mut self, out: &mut Text, (p, pass): (usize, &Pass), has_places: bool) -> Fallible<()> {
         let (values, passes) = (&self.kernel.values, self.passes);
-        for v in &pass.takes {
-            line!(out, "let v{v} = kept_v{v}[held];");
+        for v in pass.takes.iter().map(|v| *v as usize) {
+            let kept = if self.is_scanned(v) { self.scanned(v) } else { format!("kept_v{v}[held]") };
+            line!(out, "let v{v} = {kept};");
         }
         if has_places {
             line!(out, "let element = find_element_{p}(row, index);");

@@ -3,7 +3,7 @@
 
 use super::{Check, ensure};
 use crate::dtype::{Compute, DType};
-use crate::kernel::{Groups, Kernel, KernelKind, Op, Passes, Product, Tiles, Tiling, Work};
+use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, Tiles, Tiling, Work};
 
 /// The schedule of a nest of at least one index.
 pub(super) fn schedule(k: &Kernel) -> Check {
@@ -87,10 +87,11 @@ fn product(k: &Kernel, p: &Product) -> Check {
 /// Passes whose values are there when they are read: computed before in the pass, or kept by an earlier one.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
+    let in_lanes = matches!(k.schedule.work, Work::Groups(_));
     ensure(p.after.len() == values.len(), || format!("passes of {} values", p.after.len()))?;
     for (n, value) in values.iter().enumerate() {
         let before = value.op.operands().iter().map(|a| p.after[*a]).max().unwrap_or(0);
-        let after = before as usize + value.op.ends_pass() as usize;
+        let after = before as usize + value.ends_pass(in_lanes) as usize;
         ensure(p.after[n] as usize == after, || format!("value {n} after {} passes, not {after}", p.after[n]))?;
     }
     let mut computed = vec![false; values.len()];
@@ -109,10 +110,11 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
             here[v] = true;
         }
         for v in pass.ends.iter().map(|v| *v as usize) {
-            let ends = values.get(v).is_some_and(|v| v.op.ends_pass()) && p.after[v] as usize == number + 1;
+            let ends = values.get(v).is_some_and(|v| v.ends_pass(in_lanes)) && p.after[v] as usize == number + 1;
             ensure(ends, || format!("pass {number} ends in value {v}"))?;
             let has = values[v].op.operands().iter().all(|a| here[*a]);
             ensure(has, || format!("pass {number} ends in value {v} of one that it has not"))?;
+            computed[v] |= values[v].inner;
         }
         (0..values.len()).filter(|v| here[*v]).for_each(|v| computed[v] = true);
     }
@@ -124,13 +126,13 @@ fn stored_values(k: &Kernel, p: &Passes) -> Check {
     let mut needed = vec![false; k.values.len()];
     k.stores.iter().for_each(|s| needed[s.value] = true);
     for v in (0..k.values.len()).rev().filter(|v| !k.values[*v].inner).collect::<Vec<_>>() {
-        let is_reduction = k.values[v].op.ends_pass();
+        let is_reduction = k.values[v].ends_pass(false);
         if !needed[v] {
             continue;
         }
         let ends = || p.list.iter().any(|pass| pass.ends.contains(&(v as u16)));
         ensure(!is_reduction || ends(), || format!("value {v} is stored, and no pass ends in it"))?;
-        if !matches!(k.values[v].op, Op::Reduce(..)) {
+        if !is_reduction {
             k.values[v].op.operands().iter().for_each(|a| needed[*a] = true);
         }
     }

@@ -16,10 +16,11 @@ pub(super) enum Again {
 /// The passes that compute `sinks` and what they are computed from; operands come before their readers.
 pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     let values = &kernel.values;
+    let in_lanes = matches!(again, Again::Nothing);
     let mut after: Vec<u8> = Vec::with_capacity(values.len());
     for value in values {
         let operands = value.op.operands().iter().map(|a| after[*a]).max().unwrap_or(0);
-        after.push(operands.saturating_add(value.op.ends_pass() as u8));
+        after.push(operands.saturating_add(value.ends_pass(in_lanes) as u8));
     }
     let mut needed = vec![false; values.len()];
     sinks.iter().for_each(|v| needed[*v] = true);
@@ -33,7 +34,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     let mut made = vec![false; values.len()];
     let mut list = Vec::with_capacity(count);
     for p in 0..count {
-        let ends = |v: &usize| needed[*v] && values[*v].op.ends_pass() && after[*v] as usize == p + 1;
+        let ends = |v: &usize| needed[*v] && values[*v].ends_pass(in_lanes) && after[*v] as usize == p + 1;
         let ends: Vec<usize> = (0..values.len()).filter(ends).collect();
         let mut wanted = vec![false; values.len()];
         let last = if p + 1 == count { &inner_sinks[..] } else { &[] };
@@ -43,7 +44,8 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
             if !wanted[v] {
                 continue;
             }
-            if made[v] {
+            // the elements of a scan are those that an earlier pass has ended in
+            if made[v] || values[v].ends_pass(in_lanes) {
                 pass.takes.push(v as u16);
                 continue;
             }
@@ -87,9 +89,13 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
                 }
             }
             Op::Round(a) => cheap[*a] && cast::round(value.dtype).is_none(),
-            Op::Ufunc(..) | Op::Gather { .. } | Op::Position { .. } | Op::Philox { .. } | Op::Reduce(..) | Op::Dot => {
-                false
-            }
+            Op::Ufunc(..)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(..)
+            | Op::Scan(..)
+            | Op::Dot => false,
         };
         cheap.push(is_cheap);
     }

@@ -4,7 +4,7 @@
 use super::{Again, checks, is_contiguous, passes_of, passes_of_stores};
 use crate::dtype::Compute;
 use crate::kernel::{
-    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, Store, Tiles, Tiling, Work, WriteClass,
+    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
 };
 use crate::layout::{Shape, Strides};
 use crate::simd::LANES;
@@ -150,6 +150,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
             | Op::Position { .. }
             | Op::Philox { .. }
             | Op::Reduce(..)
+            | Op::Scan(..)
             | Op::Dot => false,
         };
         if !(0..kernel.values.len()).any(|v| looked[v] && depends(v)) {
@@ -242,7 +243,7 @@ fn is_across(kernel: &Kernel) -> bool {
     !unit(last - 1) && unit(o - 1)
 }
 
-/// The tiles of a nest with an inner space.
+/// The tiles of a nest with an inner space. Those of a scan begin at its blocks.
 fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
@@ -260,18 +261,20 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
         };
         let each = each.next_multiple_of(columns).min(outer);
         let tall = TALL.iter().find(|(most, _)| lies_outer && each <= *most).map(|(_, rows)| *rows);
-        let rows = tall.unwrap_or(tile / each).clamp(1, n.max(1));
+        let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
         (Tiling::Across { rows: rows as u32, cols: each as u32 }, each)
     } else {
         let each = if is_row { 1 } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).min(outer) };
-        (Tiling::Along { rows: each as u32, cols: n.clamp(1, tile) as u32 }, each)
+        let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
+        (Tiling::Along { rows: each as u32, cols: n.clamp(1, cols) as u32 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
     Tiles {
         tiling,
         task: each.saturating_mul(row_bytes),
         alone: bytes <= ALONE,
-        shares_rows: bytes / blocks > SHARED_BLOCK,
+        // the tiles of a scan come one after another
+        shares_rows: bytes / blocks > SHARED_BLOCK && !kernel.scans(),
     }
 }
 

@@ -39,27 +39,51 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
+    /// For each element along an axis, the fold of all elements up to it.
+    pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
+        let groups = groups(&x.shape, &[axis]);
+        // groups have the order of the other axes, the result that of all
+        let size = x.shape.iter().product::<usize>();
+        if !n.dtype.is_float() {
+            let (v, mut out) = (x.elements.integers(), vec![None; size]);
+            for group in &groups {
+                let mut so_far = None;
+                for (k, i) in group.iter().enumerate() {
+                    so_far = match k {
+                        0 => v[*i],
+                        _ => fold.function().and_then(|f| element::integer(f, n.dtype, n.dtype, &[so_far, v[*i]])),
+                    };
+                    out[*i] = so_far;
+                }
+            }
+            return Elements::Integers(out);
+        }
+        let (v, mut out) = (x.elements.floats(), vec![Real::unknown(); size]);
+        for group in &groups {
+            let mut so_far = Sum::default();
+            for i in group {
+                so_far.add(v[*i]);
+                out[*i] = self.total(wide(n.dtype), &so_far, so_far.tree());
+            }
+        }
+        Elements::Floats(out)
+    }
+
     /// A sum in an unknown order, of which is known that at most 16 elements are added one after another before a tree.
     fn sum(&self, dtype: DType, list: &[Real]) -> Real {
-        let dtype = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-        let levels = (list.len().max(1) as f64).log2().ceil() + 16.0;
-        self.total(dtype, list, levels)
+        let sum = Sum::of(list);
+        self.total(wide(dtype), &sum, sum.tree())
     }
 
     /// A sum whose rounding errors are at most `steps` half spacings of the sum of magnitudes.
-    fn total(&self, dtype: DType, list: &[Real], steps: f64) -> Real {
-        // −0 is the neutral element
-        let (mut sum, mut size, mut error) = (-0.0, 0.0, 0.0);
-        for x in list {
-            (sum, size, error) = (sum + x.value, size + x.value.abs(), error + x.error);
-        }
+    fn total(&self, dtype: DType, all: &Sum, steps: f64) -> Real {
+        let (sum, size, error) = (all.sum, all.size, all.error);
         if error == f64::INFINITY {
             return Real::unknown();
         }
         if !sum.is_finite() {
             // infinities and NaN among the elements decide the sum in any order, unless the finite ones could overflow
-            let finite: f64 = list.iter().map(|x| x.value.abs()).filter(|x| x.is_finite()).sum();
-            let sure = finite < number::largest(dtype) / 2.0;
+            let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { Real::exact(sum) } else { Real::unknown() };
         }
         if size + error > number::largest(dtype) / 2.0 {
@@ -67,14 +91,13 @@ impl Interpreter {
         }
         let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         // multiples of one number that are small beside it are summed without an error
-        let grain = list.iter().filter(|x| x.value != 0.0).map(|x| grain(x.value)).fold(f64::INFINITY, f64::min);
         let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { number::spacing(dtype, 0.0) };
-        if error == 0.0 && (size == 0.0 || grain >= tiny && size <= grain / unit) {
+        if error == 0.0 && (size == 0.0 || all.grain >= tiny && size <= all.grain / unit) {
             return Real::exact(sum);
         }
         // products may be too small for the type
-        let tiny = list.len() as f64 * tiny;
-        let reference = list.len() as f64 * 2f64.powi(-53) * size;
+        let tiny = all.count as f64 * tiny;
+        let reference = all.count as f64 * 2f64.powi(-53) * size;
         Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
     }
 
@@ -150,9 +173,54 @@ impl Interpreter {
                 let sure = products.iter().all(|p| p.value.is_sign_positive());
                 return Real { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
             }
-            self.total(dtype, &products, k as f64 / 2.0 + 16.0)
+            self.total(dtype, &Sum::of(&products), k as f64 / 2.0 + 16.0)
         };
         Elements::Floats((0..size).map(one).collect())
+    }
+}
+
+/// The type that floats are summed in.
+fn wide(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// What is known of the numbers of a sum.
+struct Sum {
+    count: usize,
+    sum: f64,
+    /// The sum of their magnitudes, and that of those that are finite.
+    size: f64,
+    finite: f64,
+    error: f64,
+    /// The largest power of two that all are multiples of.
+    grain: f64,
+}
+
+impl Default for Sum {
+    fn default() -> Sum {
+        // −0 is the neutral element
+        Sum { count: 0, sum: -0.0, size: 0.0, finite: 0.0, error: 0.0, grain: f64::INFINITY }
+    }
+}
+
+impl Sum {
+    fn of(list: &[Real]) -> Sum {
+        let mut sum = Sum::default();
+        list.iter().for_each(|x| sum.add(*x));
+        sum
+    }
+
+    fn add(&mut self, x: Real) {
+        let size = x.value.abs();
+        (self.count, self.sum, self.size, self.error) =
+            (self.count + 1, self.sum + x.value, self.size + size, self.error + x.error);
+        self.finite += if size.is_finite() { size } else { 0.0 };
+        self.grain = if x.value == 0.0 { self.grain } else { self.grain.min(grain(x.value)) };
+    }
+
+    /// The combinations that an element passes in a tree over lanes of at most 16.
+    fn tree(&self) -> f64 {
+        (self.count.max(1) as f64).log2().ceil() + 16.0
     }
 }
 

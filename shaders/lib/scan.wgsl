@@ -1,0 +1,70 @@
+// Scans of a row by the LANES invocations that share it, by the tree of src/kernel/scan.rs. A lane holds one run of RUN
+// consecutive elements of each block of LANES runs. The generator writes a block once for each scan of a kernel, with the
+// number of its value for VALUE, and the name of its fold and its type for FOLD and T.
+
+// block: declared by the generator
+alias T = f32;
+const LANES = 256u;
+const HELD = 4u;
+const RUN = 4u;
+fn neutral_FOLD() -> T {
+    return 0.0;
+}
+fn combine_FOLD(a: T, b: T) -> T {
+    return a + b;
+}
+var<workgroup> shared_T: array<T, 256>;
+// The lane's elements, which their scans replace.
+var<private> scanned_VALUE: array<T, HELD>;
+// end
+
+// block: scan
+// Scans the row, and gives its total: what its last element gets.
+fn scan_VALUE(lane: u32, place: u32) -> T {
+    // of the blocks before: the runs of four totals that are complete, and the run under way
+    var runs_before = neutral_FOLD();
+    var run_before = neutral_FOLD();
+    var all = neutral_FOLD();
+    for (var block = 0u; block < HELD / RUN; block = block + 1u) {
+        let first = block * RUN;
+        for (var i = first + 1u; i < first + RUN; i = i + 1u) {
+            scanned_VALUE[i] = combine_FOLD(scanned_VALUE[i - 1u], scanned_VALUE[i]);
+        }
+        shared_T[lane] = scanned_VALUE[first + RUN - 1u];
+        workgroupBarrier();
+        for (var step = 1u; step < LANES; step = step << 1u) {
+            // a lane whose number has the bit takes the last of the lanes before its group, which lacks the bit
+            if (place & step) != 0u {
+                shared_T[lane] = combine_FOLD(shared_T[lane - (place & (step - 1u)) - 1u], shared_T[lane]);
+            }
+            workgroupBarrier();
+        }
+        var lanes_before = neutral_FOLD();
+        if place > 0u {
+            lanes_before = shared_T[lane - 1u];
+        }
+        // the last lane's is read by no other: its last element is the block's total
+        if place == LANES - 1u {
+            shared_T[lane] = combine_FOLD(lanes_before, scanned_VALUE[first + RUN - 1u]);
+        }
+        workgroupBarrier();
+        let total = shared_T[lane - place + LANES - 1u];
+        // the next block writes there
+        workgroupBarrier();
+        let blocks_before = combine_FOLD(runs_before, run_before);
+        for (var i = first; i < first + RUN; i = i + 1u) {
+            scanned_VALUE[i] = combine_FOLD(blocks_before, combine_FOLD(lanes_before, scanned_VALUE[i]));
+        }
+        if block * LANES * RUN < params.header.inner_size {
+            all = combine_FOLD(blocks_before, total);
+        }
+        // of at most 16 totals the network gives what adding one run after another does
+        run_before = combine_FOLD(run_before, total);
+        if block % RUN == RUN - 1u {
+            runs_before = combine_FOLD(runs_before, run_before);
+            run_before = neutral_FOLD();
+        }
+    }
+    return all;
+}
+// end

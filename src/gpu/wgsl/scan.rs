@@ -1,0 +1,92 @@
+//! The scans of a row: instances of the blocks of `shaders/lib/scan.wgsl`, and what a pass calls of them.
+
+use super::SCAN;
+use super::body::Body;
+use super::fold::Folding;
+use super::library::{block, instance};
+use super::text::{Text, line};
+use crate::dtype::Compute;
+use crate::kernel::Op;
+
+impl<'a> Body<'a> {
+    /// The scans of the kernel, with their folds.
+    pub fn scans(&self) -> Vec<Folding<'a>> {
+        let values = self.kernel.values.iter().enumerate();
+        let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
+            Op::Scan(r) => Some(Folding { value, r }),
+            _ => None,
+        };
+        values.filter_map(of).collect()
+    }
+
+    /// Whether a value is a scan's elements, which its lanes hold.
+    pub fn is_scanned(&self, v: usize) -> bool {
+        self.kernel.values[v].inner && matches!(self.kernel.values[v].op, Op::Scan(..))
+    }
+
+    /// The memory and the function of each scan.
+    pub fn scan_functions(&self, out: &mut Text, scans: &[Folding<'a>]) {
+        for s in scans {
+            let (held, v) = (self.held_type(*s), format!("v{}", s.value));
+            line!(out, "var<private> scanned_{v}: array<{held}, HELD>;\n");
+            let text = planted(block(SCAN, "scan"));
+            out.append(&instance(&text, &[("VALUE", &v), ("FOLD", &self.suffix(*s)), ("T", &held)]));
+            out.append("\n");
+        }
+    }
+
+    /// The struct of the folds of a pass that has none, since WGSL has no empty struct.
+    pub fn no_folds(&self, out: &mut Text, pass: &str) {
+        line!(out, "struct Folds{pass} {{\ncount: u32,\n}}\n");
+        line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}(0u);\n}}\n");
+    }
+
+    /// Takes a lane's element into a scan.
+    pub fn scan_in(&self, out: &mut Text, s: Folding<'a>) {
+        let x = &self.names[s.arg()];
+        let x = match self.kernel.values[s.arg()].compute() {
+            Compute::Bool => format!("select(0u, 1u, {x})"),
+            _ => x.clone(),
+        };
+        line!(out, "scanned_v{}[held] = {x};", s.value);
+    }
+
+    /// Runs the scans of a pass; sets the totals that are wanted in `row`.
+    pub fn scan_lanes(&self, out: &mut Text, scans: &[Folding<'a>]) {
+        for s in scans {
+            let v = s.value;
+            if !self.is_scanned(v) {
+                // what lies past the end of a row must not change its total
+                line!(out, "for (var held = 0u; held < HELD; held = held + 1u) {{");
+                line!(out, "if inner_index(place, held) >= params.header.inner_size {{");
+                line!(out, "scanned_v{v}[held] = neutral_{}();\n}}\n}}", self.suffix(*s));
+            }
+            let call = format!("scan_v{v}(lane, place)");
+            match (self.is_scanned(v), self.kernel.values[s.arg()].compute()) {
+                (true, _) => line!(out, "{call};"),
+                (false, Compute::Bool) => line!(out, "row.v{v} = {call} != 0u;"),
+                (false, _) => line!(out, "row.v{v} = {};", self.guard(v, call)),
+            }
+        }
+    }
+
+    /// A lane's element of a scan.
+    pub fn scanned(&self, v: usize) -> String {
+        let text = format!("scanned_v{v}[held]");
+        match self.kernel.values[v].compute() {
+            Compute::Bool => format!("{text} != 0u"),
+            _ => self.guard(v, text),
+        }
+    }
+}
+
+/// The block of a scan, with the faults that tests plant there.
+fn planted(block: &str) -> String {
+    let whole = || block.to_string();
+    let carry = mutant!(
+        scan_carry_dropped_on_gpu,
+        block.replacen("(blocks_before, combine", "(neutral_FOLD(), combine", 1),
+        whole()
+    );
+    mutant!(scan_barrier_removed, block.replacen("        workgroupBarrier();\n", "", 1), carry)
+}

@@ -1,0 +1,284 @@
+//! Scans of rows that one kernel does not take: the totals of blocks, the scan of those, and the blocks with what stands
+//! before them.
+//!
+//! The cut follows the tree of `kernel/scan.rs`, so no bit depends on whether it is made. A row of n elements has
+//! ⌈n / 1024⌉ blocks:
+//!
+//! 1. A kernel computes the totals of all blocks but the last, each block a row of its own.
+//! 2. A kernel scans the totals of each row, or, if they are longer than a row kernel takes, several do by the same cut.
+//! 3. Kernels compute the prologue again, scan each block, combine it with the scanned total of the block before it, and run
+//!    the epilogue: one kernel for the first block, which has none before it, one for the whole blocks after it, and one for a
+//!    last block that is shorter.
+
+use super::planner::Planner;
+use super::split::used_loads;
+use crate::dtype::DType;
+use crate::error::{ErrorKind, Result};
+use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
+use crate::layout::{Strides, c_strides};
+use crate::ufunc::Ufunc;
+use smallvec::{SmallVec, smallvec};
+
+/// The kernels of a scan: one if a row kernel takes its row, else those of its blocks. `fit` merges the dimensions of a kernel
+/// and cuts it into windows, or says that an operand spans more than a binding.
+pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
+    let single = Single::of(&kernel);
+    let mut kernels = match &single {
+        Some(single) if kernel.inner_size() > p.caps.max_row.max(SCAN_BLOCK) => single.cut(p),
+        _ => vec![kernel.clone()],
+    };
+    let limit = match fit_all(&mut kernels, fit) {
+        Err(e) if e.kind() == ErrorKind::LimitExceeded => e,
+        done => return done.map(|()| kernels),
+    };
+    // a kernel with several scans or with reductions is planned again, each of them apart
+    let Some(single) = single else { return Err(limit) };
+    // blocks reach less far than a row
+    if kernels.len() == 1 && single.count > 1 {
+        kernels = single.cut(p);
+        if fit_all(&mut kernels, fit).is_ok() {
+            return Ok(kernels);
+        }
+    }
+    // the elements of one block lie further apart than a binding reaches: they are moved next to each other
+    let [to, scan, back] = single.moved(p).ok_or(limit)?;
+    kernels = [vec![to], self::kernels(p, scan, fit)?, vec![back]].concat();
+    fit_all(&mut kernels, fit)?;
+    Ok(kernels)
+}
+
+/// Fits the kernels that are passes of one.
+fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<()> {
+    kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
+        (k.continues, k.windows) = (i > 0, vec![]);
+        fit(k)
+    })
+}
+
+/// A kernel with one scan and no reduction, which can be cut into blocks.
+struct Single<'a> {
+    k: &'a Kernel,
+    /// The value that is the scan, what it combines by, and its operand.
+    scan: usize,
+    fold: Fold,
+    function: &'static Ufunc,
+    arg: usize,
+    /// The type in which totals are stored: those of f16 and bf16 as f32, so that only the result is rounded.
+    dtype: DType,
+    /// Blocks of a row.
+    count: usize,
+}
+
+/// Neighbouring blocks of one length.
+#[derive(Clone, Copy)]
+struct Part {
+    first: usize,
+    count: usize,
+    length: usize,
+}
+
+impl<'a> Single<'a> {
+    /// None where the kernel has more than a scan.
+    fn of(k: &'a Kernel) -> Option<Single<'a>> {
+        let mut passes = k.values.iter().enumerate().filter(|(_, v)| matches!(v.op, Op::Scan(..) | Op::Reduce(..)));
+        let (Some((scan, value)), None) = (passes.next(), passes.next()) else { return None };
+        let Op::Scan(r) = &value.op else { return None };
+        let (fold, function, arg) = (r.fold, r.fold.function()?, r.inputs()[0]);
+        let dtype = if value.dtype.is_half() { DType::F32 } else { value.dtype };
+        let count = k.inner_size().div_ceil(SCAN_BLOCK);
+        Some(Single { k, scan, fold, function, arg, dtype, count })
+    }
+
+    /// The kernels of two blocks or more.
+    fn cut(&self, p: &Planner<'_>) -> Vec<Kernel> {
+        let (n, whole) = (self.k.inner_size(), self.k.inner_size() / SCAN_BLOCK);
+        let before = self.count - 1;
+        let temp = || p.temp(self.k.outer_size().saturating_mul(before).saturating_mul(self.dtype.size()));
+        let totals = temp();
+        let mut kernels = vec![self.totals(totals)];
+        // the total of a first block alone is what stands before the second
+        let scanned = if before > 1 { temp() } else { totals };
+        if before > 1 {
+            let scan = self.scan_of_totals(totals, scanned);
+            match Single::of(&scan) {
+                Some(totals) if before > p.caps.max_row.max(SCAN_BLOCK) => kernels.extend(totals.cut(p)),
+                _ => kernels.push(scan),
+            }
+        }
+        let parts = [
+            (Part { first: 0, count: 1, length: SCAN_BLOCK }, None),
+            (Part { first: 1, count: whole - 1, length: SCAN_BLOCK }, Some(scanned)),
+            (Part { first: whole, count: self.count - whole, length: n - whole * SCAN_BLOCK }, Some(scanned)),
+        ];
+        let parts = parts.into_iter().filter(|(part, _)| part.count > 0);
+        kernels.extend(parts.map(|(part, before)| self.part(part, before)));
+        kernels
+    }
+
+    /// A kernel over [outer.., blocks] × [elements of a block], without values and stores.
+    fn over(&self, part: Part) -> Kernel {
+        let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
+        k.outer.push(part.count);
+        k.inner = smallvec![part.length];
+        let load = |l: &Load| {
+            let (strides, offset) = self.over_blocks(part, &l.strides, l.offset);
+            Load { strides, offset, ..l.clone() }
+        };
+        k.loads = self.k.loads.iter().map(load).collect();
+        k
+    }
+
+    /// Strides and an offset over the kernel's space as they are over that of a part.
+    fn over_blocks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
+        let (outer, inner) = s.split_at(self.k.outer.len());
+        let step = inner[0] * SCAN_BLOCK as isize;
+        (outer.iter().copied().chain([step, inner[0]]).collect(), offset + step * part.first as isize)
+    }
+
+    /// Adds value `i` of the kernel to that of a part.
+    fn value(&self, to: &mut Kernel, part: Part, i: usize, number: &[usize]) -> usize {
+        let mut v = self.k.values[i].clone();
+        if let Op::Index { strides, offset } = &mut v.op {
+            let (s, at) = self.over_blocks(part, strides, *offset as isize);
+            (**strides, *offset) = (s, at as i64);
+        }
+        v.op.map_operands(|a| number[a]);
+        push(to, v.op, v.dtype, v.inner)
+    }
+
+    /// Strides over [outer.., blocks] of a value of each block but the last.
+    fn places(&self) -> Strides {
+        c_strides(&self.k.outer.iter().copied().chain([self.count - 1]).collect::<SmallVec<[usize; 6]>>())
+    }
+
+    /// The totals of all blocks but the last.
+    fn totals(&self, totals: BufferRef) -> Kernel {
+        let part = Part { first: 0, count: self.count - 1, length: SCAN_BLOCK };
+        let mut k = self.over(part);
+        let mut needed = vec![false; self.k.values.len()];
+        needed[self.arg] = true;
+        for i in (0..=self.arg).rev() {
+            if needed[i] {
+                self.k.values[i].op.operands().iter().for_each(|a| needed[*a] = true);
+            }
+        }
+        let mut number = vec![usize::MAX; self.k.values.len()];
+        for i in (0..=self.arg).filter(|i| needed[*i]) {
+            number[i] = self.value(&mut k, part, i, &number);
+        }
+        let value =
+            push(&mut k, Op::scan(self.fold, number[self.arg], self.k.values[self.arg].dtype), self.dtype, false);
+        k.stores.push(Store {
+            buffer: totals,
+            dtype: self.dtype,
+            strides: self.places(),
+            offset: 0,
+            value,
+            chosen: None,
+        });
+        k.loads = used_loads(&mut k.values, &k.loads);
+        k
+    }
+
+    /// The scan of the totals of each row.
+    fn scan_of_totals(&self, totals: BufferRef, scanned: BufferRef) -> Kernel {
+        let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
+        k.inner = smallvec![self.count - 1];
+        let (dtype, strides) = (self.dtype, self.places());
+        k.loads.push(Load { buffer: totals, dtype, strides: strides.clone(), offset: 0 });
+        let total = push(&mut k, Op::Load(0), dtype, true);
+        let value = push(&mut k, Op::scan(self.fold, total, dtype), dtype, true);
+        k.stores.push(Store { buffer: scanned, dtype, strides, offset: 0, value, chosen: None });
+        k
+    }
+
+    /// The kernels that scan a row whose elements lie far apart: one stores the operand with each row's elements next to each
+    /// other, the second scans that, and the last one goes on from there. None for a row that lies so already.
+    fn moved(&self, p: &Planner<'_>) -> Option<[Kernel; 3]> {
+        let k = self.k;
+        let rank = k.outer.len() + 1;
+        let is_moved = |l: &Load| matches!(l.buffer, BufferRef::Temp(n) if n >= p.count) && l.strides[rank - 1] == 1;
+        if k.loads.iter().all(is_moved) {
+            return None;
+        }
+        let dims: SmallVec<[usize; 6]> = k.outer.iter().chain(&k.inner).copied().collect();
+        let bytes = k.outer_size().saturating_mul(k.inner_size()).saturating_mul(self.dtype.size());
+        let (dtype, strides) = (self.dtype, c_strides(&dims));
+        let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
+        let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
+        let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
+        // without an inner space every value is at the outer level
+        let elementwise =
+            || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
+        let mut to = elementwise();
+        to.values.truncate(self.arg + 1);
+        to.stores = vec![store(operand, self.arg)];
+        let values = vec![
+            Value { op: Op::Load(0), dtype, inner: true },
+            Value { op: Op::scan(self.fold, 0, dtype), dtype, inner: true },
+        ];
+        let scan = Kernel { loads: vec![load(operand)], values, stores: vec![store(scanned, 1)], ..k.clone() };
+        let mut back = elementwise();
+        back.loads.push(load(scanned));
+        back.values[self.scan].op = Op::Load(back.loads.len() - 1);
+        for pass in [&mut to, &mut back] {
+            drop_unused(pass);
+        }
+        Some([to, scan, back])
+    }
+
+    /// The kernel's values and stores for some blocks, with what stands before them.
+    fn part(&self, part: Part, before: Option<BufferRef>) -> Kernel {
+        let mut k = self.over(part);
+        let mut number = vec![usize::MAX; self.k.values.len()];
+        for i in 0..self.k.values.len() {
+            let mut at = self.value(&mut k, part, i, &number);
+            if i == self.scan
+                && let Some(buffer) = before
+            {
+                let mut strides = self.places();
+                strides.push(0);
+                // of the block before the part's first
+                let offset = mutant!(scan_block_before_the_last, part.first.saturating_sub(2), part.first - 1) as isize;
+                k.loads.push(Load { buffer, dtype: self.dtype, strides, offset });
+                let carry = Op::Load(k.loads.len() - 1);
+                let carry = push(&mut k, carry, self.dtype, false);
+                let dtype = self.k.values[i].dtype;
+                at = push(&mut k, Op::Ufunc(self.function, smallvec![carry, at]), dtype, true);
+            }
+            number[i] = at;
+        }
+        for s in &self.k.stores {
+            let (strides, offset) = self.over_blocks(part, &s.strides, s.offset);
+            k.stores.push(Store { strides, offset, value: number[s.value], ..s.clone() });
+        }
+        k
+    }
+}
+
+/// Adds a value to a kernel; gives its number.
+fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
+    k.values.push(Value { op, dtype, inner });
+    k.values.len() - 1
+}
+
+/// Drops the values of an elementwise kernel that it does not store, and their loads.
+fn drop_unused(k: &mut Kernel) {
+    let mut needed = vec![false; k.values.len()];
+    k.stores.iter().for_each(|s| needed[s.value] = true);
+    for i in (0..k.values.len()).rev() {
+        if needed[i] {
+            k.values[i].op.operands().iter().for_each(|a| needed[*a] = true);
+        }
+    }
+    let mut number = vec![usize::MAX; k.values.len()];
+    let mut kept = vec![];
+    for (i, mut v) in std::mem::take(&mut k.values).into_iter().enumerate().filter(|(i, _)| needed[*i]) {
+        v.op.map_operands(|a| number[a]);
+        number[i] = kept.len();
+        kept.push(Value { inner: false, ..v });
+    }
+    k.values = kept;
+    k.stores.iter_mut().for_each(|s| s.value = number[s.value]);
+    k.loads = used_loads(&mut k.values, &k.loads);
+}
