@@ -44,7 +44,8 @@ pub(crate) enum NodeOp {
     Reshape,
     /// A reduction along these sorted axes, which go away.
     Reduce(Fold, Axes),
-    /// For each element, those up to it along an axis combined. The axis has two elements at least, and no axis has none.
+    /// A scan along an axis: each element combines the operand's elements up to it. The axis has at least two elements, and
+    /// the operand has no axis of length 0.
     Scan {
         fold: Fold,
         axis: usize,

@@ -127,14 +127,14 @@ impl Space {
         Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None })
     }
 
-    /// The space in which `scan`, reached from `node` by `map`, runs with `node` in one kernel: the scanned axis is inner, all
-    /// others are outer.
+    /// The space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is inner,
+    /// all others are outer.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
         let n = shape.len();
         let inner = (0..n).find(|d| is_scanned_along(map, axis, *d, p.arena.nodes[scan].shape[axis]))?;
-        // an axis that the scan does not depend on would repeat it
+        // along an axis on which the scan's result is constant, the kernel would compute the scan again for each index
         let used = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         if (0..n).any(|d| shape[d] > 1 && !used(d)) {
             return None;
