@@ -93,7 +93,7 @@ impl Caps {
 
     /// Invocations of a workgroup on a device whose largest has `most`: a power of two, because lanes combine by halves.
     pub(crate) fn group_within(most: usize) -> usize {
-        let most = most.clamp(1, GROUP);
+        let most = mutant!(groups_of_any_size, GROUP, most.clamp(1, GROUP));
         1 << most.ilog2()
     }
 

@@ -20,14 +20,16 @@ mod validate;
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
+#[cfg(feature = "gpu")]
+pub(crate) use schedule::AccessClass;
 pub(crate) use schedule::{
-    AccessClass, Axes, Checks, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Details, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
 };
 pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
+pub use crate::caps::Caps;
 pub(crate) use crate::caps::NumberedCaps;
-pub use crate::caps::{Caps, Cooperative};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
@@ -228,11 +230,12 @@ pub(crate) enum Lanes {
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers.
+/// A part of `outer` that one dispatch covers. Each nest has one at least, and most have up to three axes once those are
+/// merged, so there is room for three without an allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
-    pub start: Shape,
-    pub shape: Shape,
+    pub start: SmallVec<[usize; 3]>,
+    pub shape: SmallVec<[usize; 3]>,
 }
 
 /// One loop nest.
@@ -307,12 +310,12 @@ impl Kernel {
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
-        let counted = self.continues && self.stores.iter().all(|s| !s.is_plain());
+        let in_the_first = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {
             // a gather reads an element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
-                if counted {
+                if in_the_first {
                     continue;
                 }
                 let indices = self.outer_size().saturating_mul(if v.inner { self.inner_size() } else { 1 });
@@ -325,7 +328,7 @@ impl Kernel {
             }
         }
         let mut written = 0;
-        for s in self.stores.iter().filter(|_| !counted) {
+        for s in self.stores.iter().filter(|_| !in_the_first) {
             let elements = if s.scattered().is_some() { self.outer_size() as u64 } else { touched(&s.strides) };
             written = add(written, elements, s.dtype);
             read = if s.updates() { add(read, elements, s.dtype) } else { read };

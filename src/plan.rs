@@ -191,7 +191,7 @@ pub(crate) fn plan<'a>(roots: &[&'a Expr], target: Option<Target<'_>>, caps: &Nu
             let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
             plan.is_kept = !long;
             let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
-            let safe = if caps.reports_late { 0 } else { written + 1 };
+            let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
             let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
             let plan = Arc::new(CachedPlan { plan, output_of, in_place, may_fail_half_done, work });
             if !long {

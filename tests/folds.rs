@@ -332,6 +332,23 @@ fn split() {
 }
 
 #[test]
+fn a_long_reduction_stores_components() {
+    let x = zeros([1 << 20], F32).to_device(&Device::cpu()).unwrap();
+    let squares = reduce_by(&x, mean_square().unwrap(), 0);
+    let cases = [
+        (squares, ["reduce mean_square(v0).0", "reduce mean_square(v0).1", "reduce mean_square(states v0, v1)"]),
+        // positions are counted from where a part begins
+        (x.argmax(0), ["reduce argmax(v0 from v1).0", "reduce argmax(v0 from v1).1", "reduce argmax(states v0, v1)"]),
+    ];
+    for (e, lines) in cases {
+        let text = testing::plan_for(&e, "card").unwrap().0;
+        let at: Vec<Option<usize>> = lines.iter().map(|line| text.find(line)).collect();
+        assert!(at.is_sorted() && at[0].is_some() && text.contains("2 dispatches"), "{text}");
+        assert!(!testing::plan_for(&e, "cpu").unwrap().0.contains("states"), "a CPU takes any length at once");
+    }
+}
+
+#[test]
 fn threads_change_no_bit() {
     let (x, row) = (elements(3 * 300_007, F32), mean_square().unwrap());
     let variance = fold(&variance()).unwrap();

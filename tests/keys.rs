@@ -23,6 +23,7 @@ fn variants() -> Vec<(&'static str, Expr)> {
     let square = of(F32, &[4, 4]);
     let other_square = of(F32, &[4, 4]);
     let (i, j) = (of(I32, &[3]), of(I64, &[3]));
+    let whole = of(I32, &[3, 3]);
     let three = |axis| concat([&square, &other_square, &square], axis);
     vec![
         ("an array", x.clone().into()),
@@ -77,6 +78,13 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("that wraps", x.take_wrap(&i, 0)),
         ("by other indices", x.take(&j, 0)),
         ("of a computed index", x.take(&i + 0, 0)),
+        ("an addition at positions", whole.index_add(0, &i, &whole)),
+        ("along another axis", whole.index_add(1, &i, &whole)),
+        ("that clips", whole.index_add_clip(0, &i, &whole)),
+        ("that wraps", whole.index_add_wrap(0, &i, &whole)),
+        ("a minimum at positions", whole.index_min(0, &i, &whole)),
+        ("a maximum at positions", whole.index_max(0, &i, &whole)),
+        ("of another value", whole.index_max(0, &i, 3)),
         ("a concat", three(0)),
         ("along another axis", three(1)),
         ("of two parts", concat([&square, &other_square], 0)),

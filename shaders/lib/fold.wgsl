@@ -1,5 +1,6 @@
 // Folds of a row by the LANES invocations that share it. The generator writes a block once for each fold of a kernel,
-// with its name and type for FOLD and T (`combine_add_f32`), or with the type of its key for KEY.
+// with its name and type for FOLD and T (`combine_add_f32`), or with the type of its key for KEY. The type of a fold by
+// formulas is a struct of its components.
 
 // block: declared by the generator
 alias T = f32;

@@ -42,7 +42,7 @@ pub(super) struct Elementwise {
 
 /// Prepares a kernel over at least one index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
-    let checks = match &kernel.schedule.checks {
+    let checks = match kernel.schedule.checks() {
         Some(checks) => {
             let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
             Some(Box::new(Elementwise::new(&looked, checks.tiles, aliased, Goal::CheckIndices, None)?))

@@ -6,9 +6,9 @@ use super::elementwise::share;
 use super::program::internal;
 use super::strided::Axis;
 use super::threads::threads;
-use crate::dtype::{Compute, DType};
+use crate::dtype::Compute;
 use crate::error::Result;
-use crate::kernel::{BufferRef, Kernel, Op, Product, Value};
+use crate::kernel::{BufferRef, Kernel, Load, Product};
 use crate::layout::{Shape, Strides, span_of};
 use crate::simd::{Isa, isa};
 use smallvec::SmallVec;
@@ -52,32 +52,23 @@ pub(super) struct Matmul {
 /// Prepares a product of at least one element.
 pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     let rank = kernel.outer.len();
-    let ([Value { op: Op::Dot, dtype, .. }], true, [a, b], [store]) =
-        (&kernel.values[..], rank >= 2, &kernel.loads[..], &kernel.stores[..])
+    // `validate` has seen that it is a product alone, of the type that it is stored in, with one step along k
+    let (Some(product), [value], [a, b], [store], true) =
+        (kernel.schedule.product(), &kernel.values[..], &kernel.loads[..], &kernel.stores[..], rank >= 2)
     else {
-        return Err(internal(kernel.name, "a matmul that is not a product of two loads alone"));
-    };
-    let Some(product) = kernel.schedule.product() else {
-        return Err(internal(kernel.name, "a product without a strategy"));
+        return Err(internal(kernel.name, "a matmul without the strategy of one"));
     };
     let (batch, mn) = kernel.outer.split_at(rank - 2);
-    let (k, compute) = (kernel.inner_size(), dtype.compute());
+    let (k, compute) = (kernel.inner_size(), value.compute());
     let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k, compute, product };
-    let fits = |d: DType| d.compute() == sizes.compute && d.size() == sizes.compute.size();
-    // a product over k = 0 is zero and reads no operand, so their types do not matter
-    if sizes.k > 0 && !(fits(a.dtype) && fits(b.dtype)) || !fits(store.dtype) {
-        return Err(internal(kernel.name, format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype)));
-    }
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
-    let operand = |load: &crate::kernel::Load, own: usize| -> Result<MatrixLayout> {
-        let k = load.strides.get(rank..).and_then(|k| Axis::new(&kernel.inner, k).step);
-        let Some(k) = k.or((sizes.k == 0).then_some(0)) else {
-            return Err(internal(kernel.name, "an operand without one step along k"));
-        };
+    let operand = |load: &Load, own: usize| {
+        // without elements along k there is no step
+        let k = Axis::new(&kernel.inner, &load.strides[rank..]).step.unwrap_or(0);
         let strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], k]).collect();
-        Ok(MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
+        MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides }
     };
-    let (a, b) = (operand(a, rank - 2)?, operand(b, rank - 1)?);
+    let (a, b) = (operand(a, rank - 2), operand(b, rank - 1));
     let span = span_of(&kernel.outer, &store.strides);
     let c = MatrixLayout { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
     Ok(Matmul { name: kernel.name, sizes, a, b, c })

@@ -31,13 +31,13 @@ pub(super) struct Reduce {
 /// Prepares a kernel over at least one outer index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let schedule = &kernel.schedule;
-    let checks = match &schedule.checks {
+    let checks = match schedule.checks() {
         Some(c) => {
-            Some(Box::new(Reduce::new(kernel, c.tiles, c.passes.as_deref(), (aliased, Goal::CheckIndices), None)?))
+            Some(Box::new(Reduce::new(kernel, c.tiles, c.passes.as_ref(), (aliased, Goal::CheckIndices), None)?))
         }
         None => None,
     };
-    Reduce::new(kernel, tiles_of(kernel)?, schedule.passes.as_deref(), (aliased, Goal::Stores), checks)
+    Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
 /// A run of a kernel, its blocks cut into parts of the inner space.

@@ -1,7 +1,8 @@
 //! Adapters: which GPUs the drivers offer, what each can do, and opening one with all its features and limits.
 
+use crate::caps::Cooperative;
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::kernel::{Caps, Cooperative};
+use crate::kernel::Caps;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

@@ -3,7 +3,7 @@
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
-use crate::kernel::{Kernel, KernelKind, Op, Window};
+use crate::kernel::{AccessClass, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
 /// The parameters of a window that are the same in every run: the header without the grid and the error id, and the words
@@ -30,9 +30,11 @@ pub(super) fn template(
     };
     if matmul {
         let (m, n) = matrix(&window.shape);
-        let along_k = |strides: &[isize]| strides.last().is_some_and(|s| s.abs() == 1);
         (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
-        header.contiguous_along_k = along_k(strides[0]) as u32 | (along_k(strides[1]) as u32) << 1;
+        // the first factor is walked along k, the second along n
+        let a_along_k = kernel.access(0) == AccessClass::Contiguous;
+        let b_along_k = kernel.access(1) == AccessClass::Transposed;
+        header.contiguous_along_k = a_along_k as u32 | (b_along_k as u32) << 1;
     }
     let mut at = HEADER + 2 * form.scalars.len();
     for v in &form.gathers {

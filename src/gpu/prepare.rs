@@ -43,7 +43,7 @@ fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
 fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
     let groups = &variant.groups;
     match kernel.kind {
-        KernelKind::Elementwise => count.div_ceil((groups.size * variant.elements_per_invocation()) as usize),
+        KernelKind::Elementwise => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
         KernelKind::Matmul => {
             let (m, n) = matrix(&window.shape);

@@ -36,7 +36,7 @@ pub(super) fn classify(
         stores,
         groups,
         // an invocation with several loads under way owns as many neighbours, if it owns words at all
-        run: if groups.in_flight > 1 && run > 1 { groups.in_flight } else { run },
+        run: if groups.in_flight > 1 && run > 1 { groups.in_flight.into() } else { run },
         params,
     })
 }
@@ -50,9 +50,9 @@ fn store_modes(
 ) -> (SmallVec<[(u8, StoreMode); 2]>, u32) {
     let mut run = 1;
     let mut stores: SmallVec<[(u8, StoreMode); 2]> = SmallVec::new();
-    for (i, (s, class)) in kernel.stores.iter().zip(&kernel.schedule.writes).enumerate() {
+    for (i, s) in kernel.stores.iter().enumerate() {
         let per = 1 << wgsl::packing(s.dtype);
-        let mode = match class {
+        let mode = match kernel.schedule.write(i) {
             WriteClass::Plain | WriteClass::Streamed => StoreMode::Direct,
             // a target that begins within a word has no words of its own
             WriteClass::Words if offsets[i] % per == 0 => {
@@ -101,7 +101,7 @@ pub(crate) fn preview(kernel: &Kernel) -> Result<String> {
         slots.push(slot);
     }
     let offsets: Vec<i64> = kernel.stores.iter().map(|s| s.offset as i64).collect();
-    let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer.clone() };
+    let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer[..].into() };
     let window = kernel.windows.first().unwrap_or(&whole);
     let variant = classify(kernel, &form, window, &offsets, &slots, &mut kinds)?;
     wgsl::generate(kernel, &form, &variant).map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))

@@ -86,7 +86,7 @@ pub(crate) struct Variant {
 impl Variant {
     /// Elements that one invocation of an elementwise kernel takes.
     pub fn elements_per_invocation(&self) -> u32 {
-        self.run.max(self.groups.in_flight)
+        self.run.max(self.groups.in_flight.into())
     }
 }
 
@@ -218,7 +218,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();
     let library = library::needed(&format!("{declarations}{written}"));
-    let frame = frame(variant.groups.size);
+    let frame = frame(variant.groups.size.into());
     let parts = [head, &*frame, &declarations, &library, &written, &rest];
     let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
     for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {

@@ -2,10 +2,12 @@
 
 use super::positions;
 use crate::array::prepared;
-use crate::dtype::DType;
+use crate::device::Device;
+use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Expr, NodeOp, Operand, carry, common, operand, strong};
+use crate::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, strong, ufunc};
 use crate::layout::{self, Combine, IndexMode, Shape};
+use crate::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -59,7 +61,7 @@ impl Expr {
     }
 
     /// A copy in which elements along an axis, at integer positions, are the least of what was there and of the values for
-    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`]. A GPU has none for i64 and u64.
+    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`].
     ///
     /// ```
     /// use cupric::array;
@@ -86,8 +88,7 @@ impl Expr {
     }
 
     /// A copy in which elements along an axis, at integer positions, are the greatest of what was there and of the values
-    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`]. A GPU has none for i64 and
-    /// u64.
+    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`].
     ///
     /// ```
     /// use cupric::array;
@@ -142,10 +143,56 @@ fn scatter(
         layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
         let values = prepared(values, &wanted, dtype, op, at)?;
         let device = common(op, [&array, &indices, &values].into_iter(), at)?;
-        let shape = shape.clone();
-        let node = NodeOp::Scatter { axis, mode, combine };
-        Ok(Expr::node(node, smallvec![array, indices, values], shape, dtype, device, at))
+        let along = Along { axis, mode, combine, device, indices, at };
+        let is_wide = dtype.size() == 8 && combine != Combine::Add;
+        // a GPU has no atomic minimum of 64 bits
+        Ok(match is_wide && Device::of(device).is_gpu() {
+            true => along.by_words(&array, &values),
+            false => along.scatter(array, values),
+        })
     })
+}
+
+/// What scatters of one call have in common.
+struct Along {
+    axis: usize,
+    mode: IndexMode,
+    combine: Combine,
+    device: u32,
+    indices: Expr,
+    at: Loc,
+}
+
+impl Along {
+    fn scatter(&self, array: Expr, values: Expr) -> Expr {
+        let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
+        let op = NodeOp::Scatter { axis: self.axis, mode: self.mode, combine: self.combine };
+        Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
+    }
+
+    /// The least or the greatest of 64-bit integers by their words: first of the high words, then of the low words of
+    /// those whose high word that is.
+    fn by_words(&self, array: &Expr, values: &Expr) -> Expr {
+        let (at, dtype) = (self.at, array.0.dtype);
+        let call = |row: &'static Ufunc, args: Args| ufunc(row, args.into_iter().map(Operand::into_arg).collect(), at);
+        let number = |n: i64, dtype| Expr::fill(n.scalar(), smallvec![], dtype, at);
+        let shift = || number(32, dtype);
+        let high_type = if dtype == DType::I64 { DType::I32 } else { DType::U32 };
+        let high = |x: &Expr| cast(call(&logic::bitwise_right_shift, smallvec![x.clone(), shift()]), high_type, at);
+        let highest = self.scatter(high(array), high(values));
+        let take = NodeOp::Take { axis: self.axis, mode: self.mode };
+        let shape = values.0.shape.clone();
+        let taken =
+            Expr::node(take, smallvec![self.indices.clone(), highest.clone()], shape, high_type, self.device, at);
+        let last = if self.combine == Combine::Min { u32::MAX as i64 } else { 0 };
+        let low = |x: &Expr, of: &Expr| {
+            let is_it = call(&logic::equal, smallvec![high(x), of.clone()]);
+            call(&logic::SELECT, smallvec![is_it, cast(x.clone(), DType::U32, at), number(last, DType::U32)])
+        };
+        let lowest = self.scatter(low(array, &highest), low(values, &taken));
+        let high = call(&logic::bitwise_left_shift, smallvec![cast(highest, dtype, at), shift()]);
+        call(&logic::bitwise_or, smallvec![high, cast(lowest, dtype, at)])
+    }
 }
 
 /// Why elements of a dtype are not combined.

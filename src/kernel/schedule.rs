@@ -3,24 +3,27 @@
 //! threads share the tasks of a nest is found when it runs; no bit depends on it, on a tile or on a task. The lanes of a
 //! reduction are part of its tree, so they do not depend on steps or sizes of other axes.
 
-use super::{Kernel, KernelKind, Lanes};
+use super::{Kernel, KernelKind, Lanes, Op};
 use crate::layout::Shape;
-use smallvec::SmallVec;
 use std::fmt;
 
-/// What the planner has decided of one nest.
+/// What the planner has decided of one nest. Small, because a plan may have a million nests: what few of them have is apart.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Schedule {
     pub work: Work,
-    /// For each load, how its elements lie on the way that the nest takes.
-    pub reads: SmallVec<[AccessClass; 8]>,
-    /// For each store, how it writes.
-    pub writes: SmallVec<[WriteClass; 8]>,
+    pub details: Option<Box<Details>>,
+}
+
+/// The part of a schedule that a chain of elementwise operations does without.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Details {
+    /// For each store, how it writes; empty where each is plain.
+    pub writes: Vec<WriteClass>,
     /// The walks along the inner space; none without one, and none of a product, whose loops are its own.
-    pub passes: Option<Box<Passes>>,
+    pub passes: Option<Passes>,
     /// How a CPU looks for indices out of range before it writes anything; none where no index is checked. A GPU leaves
     /// out what it cannot read, and tells afterwards.
-    pub checks: Option<Box<Checks>>,
+    pub checks: Option<Checks>,
 }
 
 /// How the index space is shared out.
@@ -41,9 +44,6 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tiles {
     pub tiling: Tiling,
-    /// Bytes of work of one task, at four a value: that of a tile, or of a block of reduced rows. Threads share tasks,
-    /// and never less than one.
-    pub task: usize,
     /// Whether one thread does it all, because to wake another costs as much.
     pub alone: bool,
     /// Whether a block of reduced rows may be cut into parts for several threads: parts are whole subtrees.
@@ -54,15 +54,15 @@ pub(crate) struct Tiles {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tiling {
     /// Pieces of a row that is longer than a tile.
-    Pieces { each: u32 },
+    Pieces { each: u16 },
     /// Several whole rows, of which one alone would make loops too short.
-    Rows { each: u32 },
+    Rows { each: u16 },
     /// Rectangles of the last two axes, for an operand that is contiguous along the last but one.
-    Blocks { rows: u32, cols: u32 },
+    Blocks { rows: u16, cols: u16 },
     /// Reduced rows one after the other, so many in a task; a tile has so many elements of one row.
-    Along { rows: u32, cols: u32 },
+    Along { rows: u16, cols: u16 },
     /// Reduced rows side by side, so many columns in a task; a tile has so many elements of each.
-    Across { rows: u32, cols: u32 },
+    Across { rows: u16, cols: u16 },
 }
 
 /// The strategy of a product on a CPU.
@@ -80,15 +80,15 @@ pub(crate) struct Product {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Groups {
     /// Invocations of a workgroup.
-    pub size: u32,
+    pub size: u16,
     /// Invocations that share an outer index (reduce, row).
-    pub lanes: u32,
+    pub lanes: u16,
     /// Elements of a row that a lane holds (row).
-    pub held: u32,
+    pub held: u8,
     /// Elements whose loads one invocation has under way at once (elementwise, reduce).
-    pub in_flight: u32,
+    pub in_flight: u8,
     /// Tiles of 64 along a side of what a workgroup computes (matmul).
-    pub tiles: u32,
+    pub tiles: u8,
     /// How indices become places, of `outer` and of `inner`.
     pub axes: [Axes; 2],
 }
@@ -170,7 +170,7 @@ pub(crate) struct Checks {
     /// The kernel's outer space with length 1 along axes on which no index depends, so that each is looked at once.
     pub outer: Shape,
     pub tiles: Tiles,
-    pub passes: Option<Box<Passes>>,
+    pub passes: Option<Passes>,
 }
 
 impl Schedule {
@@ -191,6 +191,7 @@ impl Schedule {
     }
 
     /// The workgroups of a nest that a GPU walks.
+    #[cfg(feature = "gpu")]
     pub fn groups(&self) -> Option<Groups> {
         match self.work {
             Work::Groups(groups) => Some(groups),
@@ -198,20 +199,74 @@ impl Schedule {
         }
     }
 
+    /// How store `n` writes.
+    pub fn write(&self, n: usize) -> WriteClass {
+        self.details.as_ref().and_then(|d| d.writes.get(n)).copied().unwrap_or(WriteClass::Plain)
+    }
+
+    /// The walks along the inner space.
+    pub fn passes(&self) -> Option<&Passes> {
+        self.details.as_ref()?.passes.as_ref()
+    }
+
+    /// How indices are looked at before anything is written.
+    pub fn checks(&self) -> Option<&Checks> {
+        self.details.as_ref()?.checks.as_ref()
+    }
+
     /// Bytes that it takes outside of itself.
     pub fn bytes(&self) -> usize {
-        let spilled = |inline: usize, len: usize| if len > inline { len } else { 0 };
-        let of_passes = |passes: &Option<Box<Passes>>| {
-            let lists = |p: &Pass| 2 * (p.computes.capacity() + p.takes.capacity() + p.ends.capacity());
-            passes.as_ref().map_or(0, |p| {
-                size_of::<Passes>()
-                    + p.after.capacity()
-                    + p.list.capacity() * size_of::<Pass>()
-                    + p.list.iter().map(lists).sum::<usize>()
-            })
+        let list = |p: &Pass| 2 * (p.computes.capacity() + p.takes.capacity() + p.ends.capacity());
+        let passes = |p: Option<&Passes>| {
+            let lists = |p: &Passes| p.list.capacity() * size_of::<Pass>() + p.list.iter().map(list).sum::<usize>();
+            p.map_or(0, |p| p.after.capacity() + lists(p))
         };
-        let checks = self.checks.as_ref().map_or(0, |c| size_of::<Checks>() + of_passes(&c.passes));
-        spilled(8, self.reads.len()) + spilled(8, self.writes.len()) + of_passes(&self.passes) + checks
+        let Some(details) = &self.details else { return 0 };
+        let checks = details.checks.as_ref().and_then(|c| c.passes.as_ref());
+        size_of::<Details>() + details.writes.capacity() + passes(details.passes.as_ref()) + passes(checks)
+    }
+}
+
+impl Kernel {
+    /// How the elements of a load lie along the axis that neighbours in a tile, or neighbouring lanes, walk. It follows from
+    /// the strides and the schedule, so it is not kept.
+    pub fn access(&self, load: usize) -> AccessClass {
+        if self.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {
+            return AccessClass::Gathered;
+        }
+        let (outer, strides) = (self.outer.len(), &self.loads[load].strides);
+        let extent = |axis: usize| if axis < outer { self.outer[axis] } else { self.inner[axis - outer] };
+        let all = outer + self.inner.len();
+        let moves = |axis: &usize| extent(*axis) > 1 && strides[*axis] != 0;
+        if !(0..all).any(|axis| moves(&axis)) {
+            return AccessClass::Single;
+        }
+        // the last axis of some extent, of those that neighbours walk first
+        let last = |range: std::ops::Range<usize>| range.rev().find(|axis| extent(*axis) > 1);
+        let along = match (self.kind, load) {
+            // a product reads its first factor by rows along k, its second by rows along n
+            (KernelKind::Matmul, 0) => last(outer..all),
+            _ if self.walks_inner() => last(outer..all).or_else(|| last(0..outer)),
+            _ => last(0..outer).or_else(|| last(outer..all)),
+        };
+        match along.map_or(0, |axis| strides[axis].unsigned_abs()) {
+            0 => AccessClass::Broadcast,
+            1 => AccessClass::Contiguous,
+            _ if (0..all).filter(moves).any(|axis| strides[axis].unsigned_abs() == 1) => AccessClass::Transposed,
+            _ => AccessClass::Strided,
+        }
+    }
+
+    /// Whether neighbours in a tile, or neighbouring lanes, walk the inner space.
+    fn walks_inner(&self) -> bool {
+        match self.schedule.work {
+            Work::Tiles(tiles) => match tiles.tiling {
+                Tiling::Along { .. } => true,
+                Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } | Tiling::Across { .. } => false,
+            },
+            Work::Groups(groups) => groups.lanes > 1,
+            Work::Product(_) | Work::Undecided => false,
+        }
     }
 }
 
@@ -237,8 +292,25 @@ fn bytes(n: usize) -> String {
     }
 }
 
-/// Tiles over the outer space `outer`.
-fn tiles(tiles: &Tiles, outer: &[usize]) -> String {
+impl Tiles {
+    /// Bytes of work of one task over the outer space `outer`, at four a value: that of a tile, or of a block of reduced
+    /// rows. Threads share tasks, and none takes less than one.
+    pub fn task(&self, kernel: &Kernel, outer: &[usize]) -> usize {
+        let across = outer.last().copied().unwrap_or(1);
+        let elements = match self.tiling {
+            Tiling::Pieces { each } => across.min(each as usize),
+            Tiling::Rows { each } => across.saturating_mul(each as usize),
+            Tiling::Blocks { rows, cols } => rows as usize * cols as usize,
+            Tiling::Along { rows: each, .. } | Tiling::Across { cols: each, .. } => {
+                kernel.inner_size().max(1).saturating_mul(each as usize)
+            }
+        };
+        elements.saturating_mul(4 * kernel.values.len())
+    }
+}
+
+/// The tiles of a kernel over the outer space `outer`.
+fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
     let across = outer.last().copied().unwrap_or(1);
     let shape = match tiles.tiling {
         Tiling::Pieces { each } => format!("tiles 1 × {}", across.min(each as usize)),
@@ -246,11 +318,11 @@ fn tiles(tiles: &Tiles, outer: &[usize]) -> String {
         Tiling::Blocks { rows, cols } => format!("tiles {rows} × {cols} of the last two axes"),
         Tiling::Along { rows: 1, cols } => format!("tiles of {cols} along a row"),
         Tiling::Along { rows, cols } => format!("tiles of {cols} along a row, {rows} rows a task"),
-        Tiling::Across { rows, cols } => format!("tiles of {rows} of {cols} rows side by side"),
+        Tiling::Across { rows, cols } => format!("{cols} rows side by side, tiles of {rows} of each"),
     };
     let share = match tiles.alone {
         true => "one task".to_string(),
-        false => format!("{} a task", bytes(tiles.task)),
+        false => format!("{} a task", bytes(tiles.task(kernel, outer))),
     };
     let parts = if tiles.shares_rows { ", rows may be shared" } else { "" };
     format!("{shape}, {share}{parts}")
@@ -273,7 +345,7 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row", g.size, g.lanes, g.held),
-        KernelKind::Matmul => format!("groups of {}, tiles {s} × {s}", g.size, s = 64 * g.tiles),
+        KernelKind::Matmul => format!("groups of {}, tiles {s} × {s}", g.size, s = 64 * g.tiles as u32),
     };
     let places = |axes: Axes, of: &str| match axes {
         Axes::One => format!(", 1 {of} axis"),
@@ -318,16 +390,16 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     let s = &kernel.schedule;
     let work = match &s.work {
         Work::Undecided => return Ok(()),
-        Work::Tiles(t) => tiles(t, &kernel.outer),
+        Work::Tiles(t) => tiles(t, kernel, &kernel.outer),
         Work::Product(p) => product(p),
         Work::Groups(g) => groups(kernel, g),
     };
     write!(f, "    schedule: {work}")?;
-    for (n, (load, class)) in kernel.loads.iter().zip(&s.reads).enumerate() {
-        write!(f, "{} {} {class}", if n == 0 { ";" } else { "," }, load.buffer)?;
+    for (n, load) in kernel.loads.iter().enumerate() {
+        write!(f, "{} {} {}", if n == 0 { ";" } else { "," }, load.buffer, kernel.access(n))?;
     }
-    for (store, class) in kernel.stores.iter().zip(&s.writes) {
-        match class {
+    for (n, store) in kernel.stores.iter().enumerate() {
+        match s.write(n) {
             WriteClass::Plain => {}
             WriteClass::Streamed => write!(f, "; streams {}", store.buffer)?,
             WriteClass::Words => write!(f, "; {} in whole words", store.buffer)?,
@@ -336,11 +408,16 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         }
     }
     writeln!(f)?;
-    if let Some(several) = s.passes.as_ref().filter(|p| p.list.len() > 1) {
+    if let Some(several) = s.passes().filter(|p| p.list.len() > 1) {
         writeln!(f, "    {}", passes(several))?;
     }
-    if let Some(checks) = &s.checks {
-        writeln!(f, "    indices first: {:?}, {}", checks.outer.as_slice(), tiles(&checks.tiles, &checks.outer))?;
+    if let Some(checks) = s.checks() {
+        writeln!(
+            f,
+            "    indices first: {:?}, {}",
+            checks.outer.as_slice(),
+            tiles(&checks.tiles, kernel, &checks.outer)
+        )?;
     }
     Ok(())
 }

@@ -2,30 +2,16 @@
 //! lead, so cutting the kernel's own axes does not make it reach less. Where that is more than a binding, the indexed axis
 //! is cut: each kernel binds one window of it, and stores only where the index lies in that window.
 
-use super::planner::Planner;
+use super::planner::{Planner, span};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::NodeOp;
 use crate::kernel::{IndexMode, Kernel, Load, Op, Scattered, Value};
-use crate::layout::View;
 use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::ops::Range;
 
 /// The most windows of one axis. Each is a kernel of a KiB in the plan; more are a sign of limits that make no sense.
 const MOST_WINDOWS: usize = 1 << 12;
-
-/// The most bytes that one operand of a dispatch may span. A binding starts up to 256 bytes before its operand
-/// (`storage_alignment` in `gpu/`) and ends on a whole word: 512 less than its size is ample.
-pub(super) fn most_bytes(p: &Planner<'_>) -> u64 {
-    p.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
-}
-
-/// Bytes between the first and the last element that an index below `extent` leads to, that one included.
-fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
-    let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
-    reach.saturating_add(1).saturating_mul(dtype.size() as u64)
-}
 
 /// An operand that is reached by a computed index.
 struct Indexed<'k> {
@@ -38,7 +24,7 @@ struct Indexed<'k> {
 impl Indexed<'_> {
     /// The windows of its axis that can be bound one at a time: one, unless the whole spans more than a binding.
     fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
-        let most = most_bytes(p);
+        let most = p.most_bytes();
         if span(self.extent, self.stride, self.dtype) <= most {
             return Ok(std::iter::once(0..self.extent).collect());
         }
@@ -59,22 +45,6 @@ impl Indexed<'_> {
         let each = self.extent.div_ceil(count);
         Ok((0..self.extent).step_by(each).map(|low| low..(low + each).min(self.extent)).collect())
     }
-}
-
-/// Whether a `take` reads a source that spans more than a binding along the taken axis: then it is stored by kernels of
-/// its own, which compute nothing but its indices.
-pub(super) fn is_cut(p: &Planner<'_>, node: usize) -> bool {
-    let n = &p.arena.nodes[node];
-    let NodeOp::Take { axis, .. } = n.op else { return false };
-    let mut source = n.args[1];
-    let (extent, dtype) = (p.arena.nodes[source].shape[axis], n.dtype);
-    let mut map = View::identity(&p.arena.nodes[source].shape);
-    while let NodeOp::View(v) = &p.arena.nodes[source].op {
-        map = map.after(v);
-        source = p.arena.nodes[source].args[0];
-    }
-    let (strides, _) = map.apply(&p.stored_strides(source), 0);
-    span(extent, strides[axis], dtype) > most_bytes(p)
 }
 
 /// The kernels of an elementwise kernel, one for each window of the axis that it gathers or scatters along.

@@ -2,7 +2,6 @@
 //! uses it; also the lists that all drafts of kernels share.
 
 use super::graph::{Arena, Call, PlanNode};
-use super::indexed::is_cut;
 use super::price::compile_cost;
 use crate::dtype::DType;
 use crate::expr::{NodeOp, Role};
@@ -113,7 +112,7 @@ impl<'a> Planner<'a> {
                 p.store_operand(*a);
             }
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
-            p.stored[i] |= role == Role::Gather && is_cut(&p, i);
+            p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }
         p.limit_sizes();
         p
@@ -125,6 +124,30 @@ impl<'a> Planner<'a> {
             node = self.arena.nodes[node].args[0];
         }
         self.stored[node] = true;
+    }
+
+    /// The most bytes that one operand of a dispatch may span. A binding starts up to 256 bytes before its operand
+    /// (`storage_alignment` in `gpu/`) and ends on a whole word: 512 less than its size is ample.
+    pub fn most_bytes(&self) -> u64 {
+        self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
+    }
+
+    /// Whether a `take` reads a source that spans more than a binding along the taken axis: then it is stored by kernels of
+    /// its own, which compute nothing but its indices.
+    fn is_cut(&self, node: usize) -> bool {
+        let n = &self.arena.nodes[node];
+        let NodeOp::Take { axis, .. } = n.op else { return false };
+        let mut source = n.args[1];
+        let shape = &self.arena.nodes[source].shape;
+        let mut map = View::identity(shape);
+        while let NodeOp::View(v) = &self.arena.nodes[source].op
+            && !self.stored[source]
+        {
+            map = map.after(v);
+            source = self.arena.nodes[source].args[0];
+        }
+        let (strides, _) = map.apply(&self.stored_strides(source), 0);
+        span(shape[axis], strides[axis], n.dtype) > self.most_bytes()
     }
 
     /// The strides that a node would have, see [`Planner::strides`].
@@ -255,6 +278,12 @@ impl<'a> Planner<'a> {
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
         mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
     }
+}
+
+/// Bytes from the first to the last of `extent` elements that lie `stride` apart, both included.
+pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
+    let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
+    reach.saturating_add(1).saturating_mul(dtype.size() as u64)
 }
 
 /// Strides of an operand over the shape that it broadcasts to: 0 along axes that it lacks or has with length 1.

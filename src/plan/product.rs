@@ -140,7 +140,7 @@ fn copied(
     strides.extend(steps.iter().map(|s| s * innermost));
     let copy = Kernel {
         kind: KernelKind::Elementwise,
-        windows: vec![Window { start: SmallVec::from_elem(0, dims.len()), shape: dims.clone() }],
+        windows: vec![Window { start: SmallVec::from_elem(0, dims.len()), shape: dims[..].into() }],
         outer: dims,
         inner: Shape::new(),
         loads: vec![Load { strides: source, ..load.clone() }],

@@ -9,7 +9,7 @@ mod passes;
 mod tiles;
 
 use crate::error::Result;
-use crate::kernel::{AccessClass, Caps, Kernel, KernelKind, Op, Passes, Plan, Step, Tiling, Work};
+use crate::kernel::{Caps, Checks, Details, Kernel, KernelKind, Passes, Plan, Step, WriteClass};
 use passes::{Again, passes};
 
 /// Writes the schedule of each nest of a plan.
@@ -33,21 +33,20 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     } else {
         groups::schedule(kernel, caps)?;
     }
-    kernel.schedule.reads = (0..kernel.loads.len()).map(|load| access(kernel, load)).collect();
     Ok(())
 }
 
 /// The passes that compute the stores of a kernel; none without an inner space.
-fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Box<Passes>> {
+fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
     let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
     passes_of(kernel, &stored, again)
 }
 
 /// The passes that compute some values of a kernel; none without an inner space.
-fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Box<Passes>> {
+fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     match kernel.kind {
         KernelKind::Elementwise | KernelKind::Matmul => None,
-        KernelKind::Reduce(_) | KernelKind::Row => Some(Box::new(passes(kernel, sinks, again))),
+        KernelKind::Reduce(_) | KernelKind::Row => Some(passes(kernel, sinks, again)),
     }
 }
 
@@ -57,45 +56,11 @@ fn checks(kernel: &Kernel) -> Vec<usize> {
     (0..kernel.values.len()).filter(is_check).collect()
 }
 
-/// How the elements of a load lie along the axis that neighbours walk.
-fn access(kernel: &Kernel, load: usize) -> AccessClass {
-    if kernel.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {
-        return AccessClass::Gathered;
-    }
-    let (outer, strides) = (kernel.outer.len(), &kernel.loads[load].strides);
-    let extent = |axis: usize| if axis < outer { kernel.outer[axis] } else { kernel.inner[axis - outer] };
-    let all = outer + kernel.inner.len();
-    let moves = |axis: &usize| extent(*axis) > 1 && strides[*axis] != 0;
-    if !(0..all).any(|axis| moves(&axis)) {
-        return AccessClass::Single;
-    }
-    // the last axis of some extent, of those that neighbours walk first
-    let last = |range: std::ops::Range<usize>| range.rev().find(|axis| extent(*axis) > 1);
-    let along = match (kernel.kind, load) {
-        // a product reads its first factor by rows along k, its second by rows along n
-        (KernelKind::Matmul, 0) => last(outer..all),
-        _ if walks_inner(kernel) => last(outer..all).or_else(|| last(0..outer)),
-        _ => last(0..outer).or_else(|| last(outer..all)),
-    };
-    let step = along.map_or(0, |axis| strides[axis].unsigned_abs());
-    match step {
-        0 => AccessClass::Broadcast,
-        1 => AccessClass::Contiguous,
-        _ if (0..all).filter(moves).any(|axis| strides[axis].unsigned_abs() == 1) => AccessClass::Transposed,
-        _ => AccessClass::Strided,
-    }
-}
-
-/// Whether neighbours in a tile, or neighbouring lanes, walk the inner space.
-fn walks_inner(kernel: &Kernel) -> bool {
-    match kernel.schedule.work {
-        Work::Tiles(tiles) => match tiles.tiling {
-            Tiling::Along { .. } => true,
-            Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } | Tiling::Across { .. } => false,
-        },
-        Work::Groups(groups) => groups.lanes > 1,
-        Work::Product(_) | Work::Undecided => false,
-    }
+/// Sets what few nests have.
+fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
+    let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
+    let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
+    kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
 }
 
 /// The step of several axes that are walked in C order as one, if one step serves all. Axes of length 1 are left out.

@@ -1,7 +1,7 @@
 //! The loop nest of a kernel: the order of its dimensions, their collapse, the split of long reductions into partial
 //! ones, and the windows of arrays that are larger than a binding.
 
-use super::indexed::{cut, most_bytes};
+use super::indexed::cut;
 use super::lower::Draft;
 use super::planner::{Planner, Scratch, moves_raw};
 use super::product;
@@ -216,7 +216,7 @@ const MAX_WINDOWS: usize = 1 << 16;
 /// reductions instead (`splits`), gives up after eight windows for each binding's worth of memory: halving makes up to two
 /// along each of three axes, and more says that the elements lie far apart, which windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
-    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
+    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
     let grids = k.outer_size() as u64 / p.caps.max_indices.max(1);
     let most = if splits { (8 + 8 * (bindings + grids) as usize).min(MAX_WINDOWS) } else { MAX_WINDOWS };
@@ -263,7 +263,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
-    let limit = most_bytes(p);
+    let limit = p.most_bytes();
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
         // offsets are bound at run time, and a binding can start anywhere: what counts is how far the elements lie apart
         let reach: u64 = extents

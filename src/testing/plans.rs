@@ -1,5 +1,6 @@
 //! Devices with tight limits, and plans for devices that are not there.
 
+pub use crate::caps::Cooperative;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;

@@ -154,8 +154,8 @@ impl Fold {
     fn intern(definition: Definition) -> Fold {
         let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = mutant!(
-            fold_of_another_name,
-            rows.values().find(|fold| fold.name == definition.name),
+            fold_of_another_row,
+            rows.values().find(|fold| fold.method == definition.method),
             rows.get(&definition)
         );
         if let Some(known) = known {
@@ -173,14 +173,6 @@ impl Fold {
         self.0.id
     }
 
-    /// The function that combines elements, where a state is the element itself.
-    pub fn function(&self) -> Option<&'static Ufunc> {
-        match self.form {
-            Form::Function(row) => Some(row),
-            Form::FirstOf(_) | Form::Formulas => None,
-        }
-    }
-
     /// The method that users call for what the elements up to each make.
     pub fn cumulative(&self) -> &'static str {
         self.function().and_then(|row| row.reduce).map_or(self.name, |r| r.cumulative)
@@ -196,9 +188,17 @@ impl Fold {
         self.0.counts
     }
 
-    /// Whether a state is the element itself, and the result the state: then a state can stand for an element.
+    /// The function that combines elements, where the state is the element itself and the result the state.
+    pub fn function(&self) -> Option<&'static Ufunc> {
+        match self.form {
+            Form::Function(row) => Some(row),
+            Form::FirstOf(_) | Form::Formulas => None,
+        }
+    }
+
+    /// Whether a state can stand for an element.
     pub fn is_plain(&self) -> bool {
-        matches!(self.form, Form::Function(_))
+        self.function().is_some()
     }
 
     /// Whether elements of this type can be combined in any order with the same bits.
@@ -262,10 +262,11 @@ impl Fold {
 
     /// The functions that the fold calls for elements of a type, with the type of their operands.
     pub fn functions(&self, element: DType) -> Vec<(&'static Ufunc, Compute)> {
-        match (self.form, self.programs(element)) {
-            (Form::Function(row) | Form::FirstOf(row), _) => vec![(row, element.compute())],
-            (Form::Formulas, Ok(p)) => [&p.lift, &p.combine, &p.finish].into_iter().flat_map(Program::calls).collect(),
-            (Form::Formulas, Err(_)) => vec![],
+        match self.form {
+            Form::Function(row) | Form::FirstOf(row) => vec![(row, element.compute())],
+            Form::Formulas => self
+                .programs(element)
+                .map_or(vec![], |p| [&p.lift, &p.combine, &p.finish].into_iter().flat_map(Program::calls).collect()),
         }
     }
 }

@@ -217,7 +217,7 @@ impl Assigner<'_> {
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let plain = store.is_plain();
-            let stream = kernel.schedule.writes.get(n) == Some(&WriteClass::Streamed);
+            let stream = kernel.schedule.write(n) == WriteClass::Streamed;
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {

@@ -39,7 +39,7 @@ impl<'a> Body<'a> {
         }
         let names = (0..kernel.values.len()).map(|v| format!("v{v}")).collect();
         static NONE: Passes = Passes { after: Vec::new(), list: Vec::new() };
-        let passes = kernel.schedule.passes.as_deref().unwrap_or(&NONE);
+        let passes = kernel.schedule.passes().unwrap_or(&NONE);
         Body { kernel, form, variant, passes, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
     }
 

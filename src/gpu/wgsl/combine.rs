@@ -9,6 +9,7 @@ use crate::kernel::Combine;
 /// Writes the function that combines `x` into element `at` of store `number`, which `slot` binds as atomic words.
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, combine: Combine) {
     let bits_of_x = bits(dtype, "x");
+    line!(out, "// Combines with the element that is there, by {}: other invocations may, too.", combine.name());
     line!(out, "fn store_out{number}(at: u32, x: {}) {{", dtype.compute().name());
     match (combine, dtype.compute()) {
         (Combine::Add, Compute::I64 | Compute::U64) => {

@@ -66,7 +66,7 @@ impl Body<'_> {
                 let value = &self.names[s.value];
                 let mut at = format!("{places}.at_out{n}");
                 if let Some(condition) = s.condition() {
-                    let condition = mutant!(condition_ignored_on_gpu, "true", &self.names[condition]);
+                    let condition = mutant!(condition_ignored_on_gpu, "true", self.names[condition].as_str());
                     line!(out, "if {condition} {{");
                 }
                 if let Some(to) = s.scattered() {

@@ -27,8 +27,8 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     let Groups { size, lanes, held, in_flight, tiles, axes } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
     // each number has the bits that its largest value needs; 14 for each of `sizes`, as parameters have up to 4,096 vectors
-    let per_invocation = variant.run << 10 | in_flight << 7 | tiles << 4 | outer << 2 | inner;
-    let sizes = [lanes, held, per_invocation, variant.params];
+    let per_invocation = variant.run << 10 | (in_flight as u32) << 7 | (tiles as u32) << 4 | outer << 2 | inner;
+    let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
     k.push(size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::dtype::DType;
 use crate::kernel::{
-    Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Scattered, Schedule, Store, Value,
+    Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Reduction, Scattered, Schedule, Store, Value,
 };
 use crate::ufunc;
 use crate::ufunc::Fold;
@@ -77,7 +77,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         slots,
         loads,
         stores,
-        groups: Groups { size: 256, lanes, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
+        groups: Groups { size: 256, lanes: lanes as u16, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
     }
@@ -96,7 +96,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
         KernelKind::Row => {}
     }
     // a device with small workgroups, which no product runs on
-    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) };
+    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) as u16 };
     variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
     let text = generate(k, &form, &variant).unwrap();
     validate(name, &text);
@@ -254,6 +254,35 @@ fn every_fold_is_valid() {
                 store(&mut k, r);
             }
             check(&format!("arg {dtype}"), &k, StoreMode::Atomic, lanes);
+        }
+    }
+}
+
+/// The formulas of each fold of the table, of elements and of states, as results and as components.
+#[test]
+fn folds_by_formulas_are_valid() {
+    let table = ufunc::all().filter(|r| r.reduce.is_some()).map(Fold::of).chain([*ufunc::ARGMIN, *ufunc::ARGMAX]);
+    for fold in table {
+        let fold = Fold::new(ufunc::Definition { form: ufunc::Form::Formulas, ..(*fold).clone() }).unwrap();
+        let takes =
+            |d: &DType| fold.takes(*d).is_ok() && fold.functions(*d).iter().all(|(row, compute)| row.on_gpu(*compute));
+        for dtype in COMPUTE.into_iter().filter(takes) {
+            for (kind, lanes) in [(KernelKind::Reduce(Lanes::Inner), 1), (KernelKind::Row, 32)] {
+                let mut k = kernel(kind);
+                let x = load(&mut k, dtype, true);
+                let base = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 4]), offset: 5 }, DType::I32, false);
+                let whole = Reduction::of(fold, x, dtype);
+                let counted = whole.component(0, fold.counts().then_some(base));
+                let types: Vec<DType> = (0..fold.state.len()).map(|n| fold.stored(n, dtype)).collect();
+                let states: Vec<usize> = types.iter().map(|d| load(&mut k, *d, true)).collect();
+                let total = whole.of_states(&states);
+                let results = [(whole, fold.result_type(dtype)), (total.component(0, None), types[0])];
+                for (r, d) in results.into_iter().chain([(counted, types[0]), (total, fold.result_type(dtype))]) {
+                    let v = push(&mut k, Op::Reduce(Box::new(r)), d, false);
+                    store(&mut k, v);
+                }
+                check(&format!("{fold:?} {dtype} by formulas"), &k, StoreMode::Atomic, lanes);
+            }
         }
     }
 }

@@ -8,10 +8,9 @@ use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, Tiles, Tiling, 
 /// The schedule of a nest of at least one index.
 pub(super) fn schedule(k: &Kernel) -> Check {
     let s = &k.schedule;
-    let counts = [(s.reads.len(), k.loads.len(), "loads"), (s.writes.len(), k.stores.len(), "stores")];
-    for (have, want, what) in counts {
-        ensure(have == want, || format!("a schedule of {have} {what}, not {want}"))?;
-    }
+    let writes = s.details.as_ref().map_or(0, |d| d.writes.len());
+    let counts = writes == 0 || writes == k.stores.len();
+    ensure(counts, || format!("a schedule of {writes} stores, not {}", k.stores.len()))?;
     let has_inner = match k.kind {
         KernelKind::Elementwise | KernelKind::Matmul => false,
         KernelKind::Reduce(_) | KernelKind::Row => true,
@@ -25,14 +24,14 @@ pub(super) fn schedule(k: &Kernel) -> Check {
         (_, Work::Tiles(t)) => tiles(t, has_inner)?,
         (_, Work::Groups(g)) => groups(k, g)?,
     }
-    ensure(s.passes.is_some() == has_inner, || {
+    ensure(s.passes().is_some() == has_inner, || {
         "passes of a kernel without an inner space, or none of one".to_string()
     })?;
-    if let Some(p) = &s.passes {
+    if let Some(p) = s.passes() {
         passes(k, p)?;
         stored_values(k, p)?;
     }
-    let Some(checks) = &s.checks else { return Ok(()) };
+    let Some(checks) = s.checks() else { return Ok(()) };
     let fits = checks.outer.len() == k.outer.len() && checks.outer.iter().zip(&k.outer).all(|(c, n)| *c == 1 || c == n);
     ensure(fits, || format!("indices looked at over {:?} of {:?}", checks.outer, k.outer))?;
     tiles(&checks.tiles, has_inner)?;
@@ -71,6 +70,10 @@ fn product(k: &Kernel, p: &Product) -> Check {
     ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
     let is_float = matches!(value.compute(), Compute::F32 | Compute::F64);
     ensure(p.library == is_float, || format!("a product of {} by the wrong loops", value.dtype))?;
+    let last = k.outer.len() - 1;
+    let has_rows = k.outer[last] == 1 || k.inner_size() == 0 || b.strides[last] == 1;
+    let writes_rows = k.outer[last] == 1 || store.strides[last] == 1;
+    ensure(p.library || has_rows && writes_rows, || "loops over rows that are not contiguous".to_string())?;
     for (n, load) in [a, b].into_iter().enumerate() {
         let mut expected = None;
         let mut inner = k.inner.iter().zip(&load.strides[k.outer.len()..]).rev().filter(|(n, _)| **n != 1);

@@ -3,8 +3,8 @@
 use super::*;
 use crate::dtype::DType;
 use crate::kernel::{
-    AccessClass, Axes, Checks, Chosen, Combine, Fold, Groups, IndexMode, Lanes, Output, Pass, Passes, Product,
-    Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Output, Pass, Passes, Product, Scattered,
+    Schedule, Tiles, Tiling, Work, WriteClass,
 };
 use crate::layout::{Shape, Strides};
 use crate::ufunc::arithmetic;
@@ -46,19 +46,16 @@ fn position(index: usize, extent: usize) -> Op {
     Op::Position { index, extent, mode: IndexMode::Check, name: "test", node: 0 }
 }
 
-/// A schedule of so many loads and stores.
-fn schedule(work: Work, loads: usize, passes: Option<Passes>) -> Schedule {
-    Schedule {
-        work,
-        reads: smallvec![AccessClass::Contiguous; loads],
-        writes: smallvec![WriteClass::Plain],
-        passes: passes.map(Box::new),
-        checks: None,
-    }
+fn schedule(work: Work, passes: Option<Passes>) -> Schedule {
+    Schedule { work, details: Some(Box::new(Details { writes: vec![], passes, checks: None })) }
+}
+
+fn details(k: &mut Kernel) -> &mut Details {
+    k.schedule.details.as_mut().expect("details")
 }
 
 fn tiles(tiling: Tiling) -> Tiles {
-    Tiles { tiling, task: 128, alone: true, shares_rows: false }
+    Tiles { tiling, alone: true, shares_rows: false }
 }
 
 fn groups() -> Groups {
@@ -97,10 +94,10 @@ fn sound() -> Plan {
         ),
     ];
     take.stores = vec![store(Out(0), &[1], 1)];
-    chain.schedule = schedule(Work::Tiles(tiles(Tiling::Rows { each: 4 })), 2, None);
-    take.schedule = schedule(Work::Groups(groups()), 1, None);
+    chain.schedule = schedule(Work::Tiles(tiles(Tiling::Rows { each: 4 })), None);
+    take.schedule = schedule(Work::Groups(groups()), None);
     let looks = Checks { outer: smallvec![1], tiles: tiles(Tiling::Pieces { each: 64 }), passes: None };
-    take.schedule.checks = Some(Box::new(looks));
+    details(&mut take).checks = Some(looks);
     let mut sum = kernel(KernelKind::Reduce(Lanes::Inner), &[4], &[8]);
     sum.loads = vec![load(Temp(0), &[8, 1])];
     sum.values = vec![
@@ -109,12 +106,12 @@ fn sound() -> Plan {
     ];
     sum.stores = vec![store(Out(1), &[1], 1)];
     let once = Passes { after: vec![0, 1], list: vec![pass(&[0], &[], &[1])] };
-    sum.schedule = schedule(Work::Tiles(tiles(Tiling::Along { rows: 4, cols: 8 })), 1, Some(once));
+    sum.schedule = schedule(Work::Tiles(tiles(Tiling::Along { rows: 4, cols: 8 })), Some(once));
     let mut product = kernel(KernelKind::Matmul, &[4, 4], &[8]);
     product.loads = vec![load(Temp(0), &[8, 0, 1]), load(Temp(0), &[0, 8, 1])];
     product.values = vec![value(Op::Dot, DType::F32, false)];
     product.stores = vec![store(Out(2), &[4, 1], 0)];
-    product.schedule = schedule(Work::Product(Product { library: true, piece: 0, alone: true }), 2, None);
+    product.schedule = schedule(Work::Product(Product { library: true, piece: 0, alone: true }), None);
     let mut row = kernel(KernelKind::Row, &[4], &[8]);
     row.loads = vec![load(Temp(0), &[8, 1])];
     row.values = vec![
@@ -124,7 +121,7 @@ fn sound() -> Plan {
     ];
     row.stores = vec![store(Out(3), &[8, 1], 2)];
     let twice = Passes { after: vec![0, 1, 1], list: vec![pass(&[0], &[], &[1]), pass(&[2], &[0], &[])] };
-    row.schedule = schedule(Work::Groups(groups()), 1, Some(twice));
+    row.schedule = schedule(Work::Groups(groups()), Some(twice));
     let output = || Output { dtype: DType::F32, shape: Shape::new(), strides: Strides::new() };
     Plan {
         inputs: vec![DType::F32; 2],
@@ -136,6 +133,18 @@ fn sound() -> Plan {
         outputs: vec![output(), output(), output(), output()],
         steps: [chain, take, sum, product, row].map(Step::Nest).to_vec(),
     }
+}
+
+fn sum() -> Reduction {
+    Reduction::of(Fold::of(&arithmetic::add), 0, DType::F32)
+}
+
+fn part() -> Reduction {
+    Reduction { gives: Gives::Component(1), ..sum() }
+}
+
+fn two_states() -> Reduction {
+    Reduction { source: Source::States(smallvec![0, 0]), ..sum() }
 }
 
 /// Kernels of [`sound`] by what they are.
@@ -165,29 +174,27 @@ fn a_sound_plan_passes() {
 
 /// Breaks the passes of a kernel.
 fn passes(k: &mut Kernel) -> &mut Passes {
-    k.schedule.passes.as_mut().expect("passes")
+    details(k).passes.as_mut().expect("passes")
 }
 
 #[test]
 fn a_broken_schedule_is_refused() {
     let product = |library| Work::Product(Product { library, piece: 0, alone: true });
     type Break = (fn(&mut [Kernel]), &'static str);
-    let broken: [Break; 24] = [
-        (|k| k[CHAIN].schedule = Schedule::default(), "of 0 loads"),
+    let broken: [Break; 22] = [
         (|k| k[CHAIN].schedule.work = Work::Undecided, "without a schedule"),
-        (|k| k[CHAIN].schedule.reads.truncate(1), "a schedule of 1 loads, not 2"),
-        (|k| k[CHAIN].schedule.writes.clear(), "a schedule of 0 stores"),
+        (|k| details(&mut k[CHAIN]).writes = vec![WriteClass::Plain; 2], "a schedule of 2 stores, not 1"),
         (|k| k[CHAIN].schedule.work = Work::Tiles(tiles(Tiling::Pieces { each: 0 })), "tiles of nothing"),
         (|k| k[CHAIN].schedule.work = k[SUM].schedule.work, "for a kernel of another kind"),
         (|k| k[SUM].schedule.work = k[CHAIN].schedule.work, "for a kernel of another kind"),
         (|k| k[SUM].schedule.work = k[PRODUCT].schedule.work, "another kernel as a product"),
         (|k| k[PRODUCT].schedule.work = k[CHAIN].schedule.work, "a product by tiles"),
-        (|k| k[CHAIN].schedule.passes = Some(Box::default()), "passes of a kernel without"),
-        (|k| k[SUM].schedule.passes = None, "or none of one"),
+        (|k| details(&mut k[CHAIN]).passes = Some(Passes::default()), "passes of a kernel without"),
+        (|k| k[SUM].schedule.details = None, "or none of one"),
         (|k| k[TAKE].schedule.work = Work::Groups(Groups { lanes: 3, ..groups() }), "3 lanes of a group of 64"),
         (|k| k[TAKE].schedule.work = Work::Groups(Groups { lanes: 128, ..groups() }), "128 lanes of a group of 64"),
         (|k| k[TAKE].schedule.work = Work::Groups(Groups { in_flight: 2, ..groups() }), "2 loads in flight"),
-        (|k| k[TAKE].schedule.checks.as_mut().expect("checks").outer = smallvec![2], "looked at over"),
+        (|k| details(&mut k[TAKE]).checks.as_mut().expect("checks").outer = smallvec![2], "looked at over"),
         (|k| k[ROW].schedule.work = Work::Groups(Groups { held: 1, ..groups() }), "a row of 8 elements"),
         (|k| passes(&mut k[ROW]).after[2] = 0, "value 2 after 0 passes, not 1"),
         (|k| passes(&mut k[ROW]).list[1].takes.clear(), "value 2 of pass 1 is too early"),
@@ -206,10 +213,18 @@ fn a_broken_schedule_is_refused() {
         let (error, _) = validate(&plan).expect_err(&format!("{i}: {says}"));
         assert!(error.to_string().contains(says), "{i}: {error}, not {says}");
     }
-    for (kernel, says) in [(product(false), "by the wrong loops"), (product(true), "")] {
+    for (strategy, dtype, says) in [
+        (product(false), DType::F32, "by the wrong loops"),
+        (product(true), DType::F32, ""),
+        (product(false), DType::I32, "rows that are not contiguous"),
+        (product(false), DType::I8, "a product of i8 and i8 in i8"),
+    ] {
         let mut plan = sound();
         let Step::Nest(k) = &mut plan.steps[PRODUCT] else { panic!("a kernel") };
-        k.schedule.work = kernel;
+        k.schedule.work = strategy;
+        k.loads.iter_mut().for_each(|l| l.dtype = dtype);
+        (k.values[0].dtype, k.stores[0].dtype) = (dtype, dtype);
+        plan.outputs[2].dtype = dtype;
         let result = validate(&plan).map_err(|(e, _)| e.to_string());
         assert_eq!(result.is_ok(), says.is_empty(), "{result:?}");
         assert!(result.err().unwrap_or_default().contains(says));
@@ -221,7 +236,7 @@ fn a_broken_plan_is_refused_with_its_node() {
     use BufferRef::{Input, Output as Out, Temp};
     // what is broken, and what the message says of it
     type Break = (fn(&mut [Kernel]), &'static str);
-    let broken: [Break; 43] = [
+    let broken: [Break; 46] = [
         (|k| k[CHAIN].continues = true, "a further pass of no kernel"),
         (|k| k[CHAIN].inner = smallvec![2], "an inner space"),
         (|k| k[CHAIN].values.swap(1, 2), "reads value"),
@@ -233,6 +248,9 @@ fn a_broken_plan_is_refused_with_its_node() {
         (|k| k[CHAIN].values[3].op = Op::Philox { index: 0, word: 4, slots: [0; 3] }, "word 4 of four"),
         (|k| k[CHAIN].values[3].op = Op::Dot, "value 3 is a product"),
         (|k| k[CHAIN].values[3].op = Op::reduce(Fold::of(&arithmetic::add), 0, DType::F32), "nothing is to be reduced"),
+        (|k| k[SUM].values[1].op = Op::Reduce(Box::new(sum().component(0, Some(0)))), "which is no position"),
+        (|k| k[SUM].values[1].op = Op::Reduce(Box::new(part())), "value 1 is component 1 of 1"),
+        (|k| k[SUM].values[1].op = Op::Reduce(Box::new(two_states())), "reduces 2 of 1 components"),
         (|k| k[CHAIN].values[1].inner = true, "a kernel that has none"),
         (|k| k[CHAIN].loads[0].buffer = Input(2), "load 0 of in2, which is not there"),
         (|k| k[CHAIN].loads[0].buffer = Temp(1), "load 0 of temp1, which is not there"),
@@ -286,6 +304,7 @@ fn a_broken_plan_is_refused_with_its_node() {
     update.values = vec![value(Op::Index { strides: Box::new(smallvec![1]), offset: 0 }, DType::I32, false)];
     update.values.push(value(position(0, 5), DType::I32, false));
     update.stores = vec![Store { dtype: DType::I32, ..store(Temp(0), &[0], 1) }];
+    update.schedule = schedule(Work::Tiles(tiles(Tiling::Pieces { each: 64 })), None);
     let plain = Step::Nest(update.clone());
     update.stores[0].chosen = scattered(1, Combine::Max);
     let mut plan = sound();

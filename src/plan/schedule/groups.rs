@@ -1,6 +1,6 @@
 //! Workgroups: how many lanes share a row, what each holds, and how packed words are written.
 
-use super::{Again, is_contiguous, passes_of_stores};
+use super::{Again, is_contiguous, passes_of_stores, set_details};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Axes, Caps, Groups, Kernel, KernelKind, Lanes, Store, Window, Work, WriteClass};
 
@@ -44,18 +44,17 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         _ => Axes::Any,
     };
     let groups = Groups {
-        size: size as u32,
-        lanes: lanes as u32,
-        held: held as u32,
+        size: size as u16,
+        lanes: lanes as u16,
+        held: held as u8,
         in_flight: if is_large && inner > 0 { in_flight(kernel, caps) } else { 1 },
         tiles: tiles(kernel, shape, size, caps)?,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store)).collect();
     kernel.schedule.work = Work::Groups(groups);
-    kernel.schedule.writes = writes;
-    kernel.schedule.passes = passes_of_stores(kernel, Again::Nothing);
-    kernel.schedule.checks = None;
+    let passes = passes_of_stores(kernel, Again::Nothing);
+    set_details(kernel, writes, passes, None);
     Ok(())
 }
 
@@ -82,7 +81,7 @@ fn lanes(kernel: &Kernel, size: usize) -> Result<(usize, usize)> {
 }
 
 /// Loads that an invocation of a large nest has under way: it waits for memory. A long nest would only become longer.
-fn in_flight(kernel: &Kernel, caps: &Caps) -> u32 {
+fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let is_simple =
         kernel.values.len() <= IN_FLIGHT_VALUES && !kernel.loads.is_empty() && kernel.compile_cost() <= IN_FLIGHT_COST;
     match kernel.kind {
@@ -93,7 +92,7 @@ fn in_flight(kernel: &Kernel, caps: &Caps) -> u32 {
 }
 
 /// Tiles of 64 along a side of a product that a workgroup computes. A larger tile reads less, if there are enough of them.
-fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u32> {
+fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u8> {
     let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(1) };
     let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
     // 16 elements along k of as many rows and columns as the tile has

@@ -54,7 +54,10 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
         }
         pass.takes.reverse();
         pass.computes.reverse();
-        pass.computes.iter().filter(|v| !cheap[**v as usize]).for_each(|v| made[*v as usize] = true);
+        pass.computes
+            .iter()
+            .filter(|v| mutant!(everything_is_kept, true, !cheap[**v as usize]))
+            .for_each(|v| made[*v as usize] = true);
         list.push(pass);
     }
     Passes { after, list }

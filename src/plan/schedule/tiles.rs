@@ -1,7 +1,7 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit depends on any of it, but for
 //! the pieces of a product of floats, which the nest alone decides.
 
-use super::{Again, checks, is_contiguous, passes_of, passes_of_stores};
+use super::{Again, checks, is_contiguous, passes_of, passes_of_stores, set_details};
 use crate::dtype::Compute;
 use crate::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
@@ -84,7 +84,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
         KernelKind::Reduce(_) | KernelKind::Row => reduce(kernel, caps),
         KernelKind::Matmul => {
             kernel.schedule.work = Work::Product(product(kernel));
-            kernel.schedule.writes = kernel.stores.iter().map(|_| WriteClass::Plain).collect();
+            set_details(kernel, vec![], None, None);
         }
     }
 }
@@ -97,12 +97,13 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     }
     let tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
     kernel.schedule.work = Work::Tiles(tiles);
-    kernel.schedule.writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
-    kernel.schedule.checks = (!checked.is_empty()).then(|| {
+    let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
+    let checks = (!checked.is_empty()).then(|| {
         let outer = without_repeats(kernel, &checked);
         let tiles = tiles_of_flat(kernel, &outer, false, caps);
-        Box::new(Checks { outer, tiles, passes: None })
+        Checks { outer, tiles, passes: None }
     });
+    set_details(kernel, writes, None, checks);
 }
 
 /// The tiles of a nest without an inner space, over `outer`.
@@ -113,18 +114,17 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
     let rows = n / cols.max(1);
     let (tiling, elements) = if transposes {
         let (height, width) = (BLOCK_ROWS, tile / BLOCK_ROWS);
-        (Tiling::Blocks { rows: height as u32, cols: width as u32 }, height * width)
+        (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
         // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
-        (Tiling::Pieces { each: each as u32 }, each.min(cols))
+        (Tiling::Pieces { each: each as u16 }, each.min(cols))
     } else {
         let each = (tile / cols.max(1)).min(rows);
-        (Tiling::Rows { each: each as u32 }, each * cols)
+        (Tiling::Rows { each: each as u16 }, each * cols)
     };
-    let weight = weight(kernel);
-    let alone = n.saturating_mul(weight) <= ALONE || elements >= n;
-    Tiles { tiling, task: elements * weight, alone, shares_rows: false }
+    let alone = n.saturating_mul(weight(kernel)) <= ALONE || elements >= n;
+    Tiles { tiling, alone, shares_rows: false }
 }
 
 /// The outer space with length 1 along axes on which no index of a checked gather depends.
@@ -194,14 +194,13 @@ fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
 fn turn(kernel: &mut Kernel, axis: usize) {
     let rank = kernel.outer.len();
     let order: Vec<usize> = (0..rank - 1).filter(|d| *d != axis).chain([axis, rank - 1]).collect();
-    let shape = |s: &Shape| -> Shape { order.iter().map(|d| s[*d]).collect() };
     let strides = |s: &Strides| -> Strides { order.iter().map(|d| s[*d]).collect() };
-    kernel.outer = shape(&kernel.outer);
+    kernel.outer = order.iter().map(|d| kernel.outer[*d]).collect();
     for Load { strides: s, .. } in &mut kernel.loads {
         *s = strides(s);
     }
     for Store { strides: s, .. } in &mut kernel.stores {
-        *s = strides(s);
+        *s = mutant!(stores_not_turned, s.clone(), strides(s));
     }
     for value in &mut kernel.values {
         if let Op::Index { strides: s, .. } = &mut value.op {
@@ -209,7 +208,8 @@ fn turn(kernel: &mut Kernel, axis: usize) {
         }
     }
     for window in &mut kernel.windows {
-        (window.start, window.shape) = (shape(&window.start), shape(&window.shape));
+        window.start = order.iter().map(|d| window.start[*d]).collect();
+        window.shape = order.iter().map(|d| window.shape[*d]).collect();
     }
 }
 
@@ -218,15 +218,14 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     let tiles = tiles_of_rows(kernel, caps);
     let passes = passes_of_stores(kernel, again);
     let checked = checks(kernel);
-    kernel.schedule.checks = (!checked.is_empty()).then(|| {
+    let checks = (!checked.is_empty()).then(|| {
         let passes = passes_of(kernel, &checked, again);
-        Box::new(Checks { outer: kernel.outer.clone(), tiles: Tiles { shares_rows: false, ..tiles }, passes })
+        Checks { outer: kernel.outer.clone(), tiles: Tiles { shares_rows: false, ..tiles }, passes }
     });
     let is_single = passes.as_ref().is_some_and(|p| p.list.len() == 1);
     let shares_rows = tiles.shares_rows && is_single && kernel.stores.iter().all(|s| !kernel.values[s.value].inner);
     kernel.schedule.work = Work::Tiles(Tiles { shares_rows, ..tiles });
-    kernel.schedule.writes = kernel.stores.iter().map(|_| WriteClass::Plain).collect();
-    kernel.schedule.passes = passes;
+    set_details(kernel, vec![], passes, checks);
 }
 
 /// Whether tiles run across rows or along them. With fewer rows than make a vector there are too few columns.
@@ -262,20 +261,16 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
         let each = each.next_multiple_of(columns).min(outer);
         let tall = TALL.iter().find(|(most, _)| lies_outer && each <= *most).map(|(_, rows)| *rows);
         let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
-        (Tiling::Across { rows: rows as u32, cols: each as u32 }, each)
+        (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
         let each = if is_row { 1 } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).min(outer) };
         let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
-        (Tiling::Along { rows: each as u32, cols: n.clamp(1, cols) as u32 }, each)
+        (Tiling::Along { rows: each as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
-    Tiles {
-        tiling,
-        task: each.saturating_mul(row_bytes),
-        alone: bytes <= ALONE,
-        // the tiles of a scan come one after another
-        shares_rows: bytes / blocks > SHARED_BLOCK && !kernel.scans(),
-    }
+    // the tiles of a scan come one after another
+    let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans();
+    Tiles { tiling, alone: bytes <= ALONE, shares_rows }
 }
 
 /// The strategy of a product. `gemm` blocks a matrix by itself and has threads of its own; a product with a vector it does
