@@ -379,13 +379,13 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
     })
 }
 
-/// A scan along an axis: for each element those up to it combined. The caller has checked the axis, and cast the operand to the
-/// dtype of the result.
+/// A scan along an axis: each element of the result combines the operand's elements up to it. The caller has checked the axis,
+/// and cast the operand to the dtype of the result.
 pub(crate) fn scan(fold: Fold, e: &Expr, axis: usize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
         let shape = e.0.shape.clone();
-        // a first element is as it is
+        // along an axis of one element, the scan is the operand
         if shape[axis] < 2 || shape.contains(&0) {
             return Ok(e.clone());
         }

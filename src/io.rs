@@ -148,7 +148,7 @@ fn named(fault: Fault, path: &Path) -> Fault {
 // --- reading ---
 
 /// An array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has bytes, or,
-/// if its length is unknown, than twice the bytes that have come.
+/// if its length is unknown, than twice the bytes that have come (64 KiB at first).
 fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
     let mut source = Source { from: source, left: length };
     let (version, header_length) = read_preamble(&mut source)?;

@@ -2,11 +2,11 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `scan.rs` cuts long scans; `product.rs` has the
-//! passes of a product; `indexed.rs` cuts axes along which kernels gather or scatter into windows; `join.rs` merges kernels that
-//! read the same memory; `copies.rs` has the kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs`
-//! the steps of a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware.
-//! Plans are cached by their whole key.
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `scan.rs` cuts long scans; `product.rs` has
+//! the passes of a product; `indexed.rs` cuts axes along which kernels gather or scatter into windows; `join.rs` merges
+//! kernels that read the same memory; `copies.rs` has the kernels of `concat` and of reshapes, `scatter.rs` those of scatters,
+//! `routines.rs` the steps of a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses
+//! the hardware. Plans are cached by their whole key.
 
 mod buffers;
 mod copies;

@@ -37,11 +37,11 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
 /// registers of 16 f32 with AVX-512.
 pub(crate) const LANES: usize = 128;
 
-/// Elements of a block of a scan, whose tree `kernel/scan.rs` has. Part of the tree, so another number gives other bits. A GPU's
-/// workgroup of 256 invocations takes a block at once, one run each.
+/// Elements of a block of a scan. The number is part of the scan's tree (`kernel/scan.rs`), so another one gives other bits.
+/// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
 pub(crate) const SCAN_BLOCK: usize = 1024;
-/// Elements of a run of a scan, combined one after another: a GPU's invocation takes one, which spares it a part of the work
-/// through shared memory, and a word of packed elements belongs to one run.
+/// Elements of a run of a scan, which are combined one after another. A GPU's invocation takes a run, which saves work
+/// through shared memory; and a word of packed elements belongs to one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
 /// An instruction set of the CPU.
@@ -117,7 +117,7 @@ pub(crate) struct Forms {
     pub fold: Option<Loops>,
     /// Combines one run of elements into another, element by element; none if the function has no reduction.
     pub accumulate: Option<Loops>,
-    /// What a block's elements up to each make; only of a function that reduces.
+    /// For each element of a block, combines all elements up to it; none if the function has no reduction.
     pub scan: Option<Loops>,
 }
 

@@ -117,7 +117,7 @@ impl Neutral {
 pub(crate) struct Reduction {
     /// The method that users call.
     pub method: &'static str,
-    /// The method that users call for what the elements up to each make.
+    /// The method of the scan that users call, such as `cumulative_sum`.
     pub cumulative: &'static str,
     pub neutral: Neutral,
     /// What a reduction of no elements gives; none where it is refused. A sum gives 0, though −0 is its neutral element.

@@ -133,7 +133,7 @@ pub(super) enum StepKind {
         /// The run-time scalars that are its key.
         key: [usize; 3],
     },
-    /// This scan of the program. The tiles of a row come to it in order.
+    /// Runs the scan of this number in the program. The tiles of a row come to it in order.
     Scan(usize),
     /// Lets later steps read the row that an earlier pass has kept, and computes nothing.
     ReuseRow,
@@ -196,11 +196,11 @@ pub(super) struct ReductionResult {
     pub size: usize,
 }
 
-/// The total of a scan: the last element that a row's tiles give.
+/// The total of a scan of a row, which is the last element of the row's last tile.
 pub(super) struct Total {
     /// The scan's elements, at the inner level.
     pub from: usize,
-    /// The outer value that it gives, and its register.
+    /// The outer value that is the total, and its register.
     pub id: usize,
     pub slot: usize,
     pub size: usize,

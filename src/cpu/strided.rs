@@ -113,7 +113,7 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
     }
 }
 
-/// `d[r * ds + c] = s[r + c * ss]`: the source has unit steps along rows, the target along columns.
+/// `d[r * ds + c] = s[r + c * ss]`: the source has unit steps in `r`, the target in `c`.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.

@@ -44,7 +44,8 @@ pub(crate) enum NodeOp {
     Reshape,
     /// A reduction along these sorted axes, which go away.
     Reduce(Fold, Axes),
-    /// For each element, those up to it along an axis combined. The axis has two elements at least, and no axis has none.
+    /// A scan along an axis: each element combines the operand's elements up to it. The axis has at least two elements, and
+    /// the operand has no axis of length 0.
     Scan {
         fold: Fold,
         axis: usize,
@@ -174,7 +175,8 @@ pub(crate) enum Role {
     Gather,
     /// Elements are combined along axes, which are the inner space of the kernel.
     Reduction,
-    /// Elements are combined along an axis up to each, which is the inner space of the kernel; there is a value for each index of it.
+    /// For each element along an axis, all elements up to it are combined. The axis is the inner space of the kernel, and
+    /// each index of it has a value.
     Scan,
     /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
     Product,

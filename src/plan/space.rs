@@ -22,7 +22,8 @@ pub(super) struct Space {
     pub lanes: Lanes,
     /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
     pub row: bool,
-    /// Whether the kernel may be that of a scan alone: of one, and of no reduction. Its row may be longer than that of a row kernel.
+    /// Whether the kernel may be that of a scan, with one scan and no reduction. Its row may be longer than that of a row
+    /// kernel.
     pub scan: bool,
     /// The node of the matrix product, if the kernel is one.
     pub matmul: Option<usize>,
@@ -126,14 +127,14 @@ impl Space {
         Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None })
     }
 
-    /// The space in which `scan`, reached from `node` by `map`, runs with `node` in one kernel: the scanned axis is inner, all
-    /// others are outer.
+    /// The space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is inner,
+    /// all others are outer.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
         let n = shape.len();
         let inner = (0..n).find(|d| is_scanned_along(map, axis, *d, p.arena.nodes[scan].shape[axis]))?;
-        // an axis that the scan does not depend on would repeat it
+        // along an axis on which the scan's result is constant, the kernel would compute the scan again for each index
         let used = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         if (0..n).any(|d| shape[d] > 1 && !used(d)) {
             return None;
@@ -150,8 +151,8 @@ impl Space {
     }
 }
 
-/// Whether the elements that a scan along `axis` gives follow one another, from the first to the last of `length`, along
-/// dimension `d` of a map to its result, and only there.
+/// Whether dimension `d` of a map to the result of a scan along `axis` walks the scan's elements one after another, from the
+/// first to the last of `length`, and no other dimension or axis has a part in that.
 pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
     let n = map.shape.len();
     let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;

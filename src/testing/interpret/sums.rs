@@ -39,7 +39,7 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
-    /// For each element along an axis what those up to it make.
+    /// For each element along an axis, the fold of all elements up to it.
     pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, &[axis]);
         // groups have the order of the other axes, the result that of all
@@ -184,15 +184,15 @@ fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// What is known of the numbers of a sum.
+/// The facts about the numbers of a sum from which its error bound follows.
 struct Sum {
     count: usize,
     sum: f64,
-    /// The sum of their magnitudes, and that of those that are finite.
+    /// The sum of all magnitudes, and the sum of the finite ones.
     size: f64,
     finite: f64,
     error: f64,
-    /// The largest power of two that all are multiples of.
+    /// The largest power of two of which all numbers are multiples.
     grain: f64,
 }
 
@@ -218,7 +218,7 @@ impl Sum {
         self.grain = if x.value == 0.0 { self.grain } else { self.grain.min(grain(x.value)) };
     }
 
-    /// The combinations that an element passes in a tree over lanes of at most 16.
+    /// How many additions an element passes at most, if 16 elements are added one after another before a tree.
     fn tree(&self) -> f64 {
         (self.count.max(1) as f64).log2().ceil() + 16.0
     }
