@@ -4,7 +4,8 @@
 //! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
 //! orders and collapses its dimensions, splits long reductions and cuts windows; `product.rs` has the passes of a product;
 //! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs` the
-//! steps of a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are cached by their whole key.
+//! steps of a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses the
+//! hardware. Plans are cached by their whole key.
 
 mod buffers;
 mod copies;
