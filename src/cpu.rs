@@ -13,7 +13,7 @@
 //! | `scan.rs` | scans: one tree for all |
 //! | `threads.rs` | how many threads there are, also after `fork` |
 //! | `caches.rs` | the sizes of the caches |
-//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
+//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: the tiles of their schedules, and who runs them |
 //! | `routines.rs` | the list of routines; `operands.rs` what each is given; a file for each: `bincount.rs` |
 
 mod arena;

@@ -288,6 +288,14 @@ fn caches_change_tiles_and_no_bit() -> Result<()> {
             (x.slice(s![..1]).matmul(&y) + 1.0).relu(),
             x.astype(DType::I32).matmul(y.astype(DType::I32)).astype(DType::F32),
         ];
+        // an axis in the middle of three is walked first
+        let turned = x.reshape([30, 10, 700]) + y.reshape([700, 10, 30]).permute_dims([2, 1, 0]);
+        assert!(turned.plan()?.to_string().contains("elementwise [10, 30, 700]"), "{}", turned.plan()?);
+        let (host, turned) = (numbers(300 * 700), turned.to_vec::<f32>()?);
+        for (n, have) in turned.iter().enumerate() {
+            let (i, j, k) = (n / 7000, n / 700 % 10, n % 700);
+            assert_eq!(*have, host[n] + host[(k * 10 + j) * 30 + i], "element {i}, {j}, {k}");
+        }
         let mut said = vec![];
         let mut bits = vec![];
         for e in &expressions {

@@ -473,14 +473,14 @@ fn a_failed_write_changes_nothing(d: &Device) {
     assert!(x.slice_mut(s![9]).assign(1).is_err());
     assert!(x.update(|x| x + array![1.5]).is_err());
     same(&x, &[1i32, 2, 3, 4]);
-    // out of range indices: the places they would have filled are untouched, the neighbours too
+    // out of range indices: nothing is written, neither where they are nor where the others are
     let mut y = put(d, vec![7u8; 9], &[9]);
     let src = put(d, vec![1u8, 2, 3], &[3]);
     let r = y.slice_mut(s![2..5]).assign(src.take(put(d, vec![0i32, 5, 2], &[3]), 0));
     let late = d.synchronize();
     assert!(r.is_err() || late.is_err());
     let v = y.to_vec::<u8>().unwrap();
-    assert_eq!([v[0], v[1], v[3], v[5], v[8]], [7; 5], "{v:?}");
+    assert_eq!(v, [7; 9]);
     let other = d.with_memory_limit(1 << 30).unwrap();
     let far = put(&other, vec![1i32; 2], &[2]);
     assert_eq!(x.assign(&far).unwrap_err().kind(), ErrorKind::DeviceMismatch);
