@@ -27,9 +27,9 @@ fn refuse(element: vec2<u32>) {
 // end
 
 // block: count
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let item = params.first_item + group_index(id) * 256u + lane;
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
     if item >= params.header.outer_size {
         return;
     }
@@ -43,9 +43,9 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
 // end
 
 // block: widen
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn widen(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let item = params.first_item + group_index(id) * 256u + lane;
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
     if item >= params.header.outer_size {
         return;
     }

@@ -1,7 +1,7 @@
 // Σ over k of a[m, k] · b[k, n] for a batch of matrices. Tiles of 16 along k go through workgroup memory; an invocation
-// computes blocks of 4 × 4 of the product. Both operands have any strides; what lies outside of them counts as 0.
+// computes blocks of 4 × 4 of the product. Both operands may have any strides; elements beyond their edges count as 0.
 //
-// The generator writes what this file calls, and takes one of the entry points below: a workgroup computes a tile of
+// The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of
 // 64 × 64 of the product, or of 128 × 128, which reads each operand half as often.
 
 // block: written by the generator
@@ -9,7 +9,7 @@
 alias T = f32;
 // Tiles of 64 along a side of what a workgroup computes.
 const PARTS = 2u;
-// Where a matrix of a batch begins in each operand.
+// Where one matrix of the batch begins in each operand.
 struct Matrices {
     a: u32,
     b: u32,
@@ -17,7 +17,7 @@ struct Matrices {
 fn place_matrices(batch: u32) -> Matrices {
     return Matrices(0u, 0u);
 }
-// Where column `k` of a begins, given where the matrix does, and how far its elements lie apart.
+// Where column `k` of a begins, if its matrix begins at `matrix`; then the distance between the column's elements.
 fn place_column_a(matrix: u32, k: u32) -> u32 {
     return matrix + k;
 }
@@ -27,7 +27,7 @@ fn stride_a() -> u32 {
 fn load_a(at: u32) -> T {
     return T(at);
 }
-// Where row `k` of b begins, given where the matrix does, and how far its elements lie apart.
+// Where row `k` of b begins, if its matrix begins at `matrix`; then the distance between the row's elements.
 fn place_row_b(matrix: u32, k: u32) -> u32 {
     return matrix + k * params.header.matrix_columns;
 }
@@ -37,7 +37,7 @@ fn stride_b() -> u32 {
 fn load_b(at: u32) -> T {
     return T(at);
 }
-// The epilogue: computes what follows the product at an index of `outer`, and stores it.
+// Computes the epilogue of the product at an index of `outer`, and stores it.
 fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
 }
 // end
@@ -87,7 +87,7 @@ fn fetch_b(row: u32, first: u32) -> vec4<T> {
     return four;
 }
 
-// 4 × 4 elements of the product, a row a vector.
+// 4 × 4 elements of the product, one row in each vector.
 struct Block {
     row0: vec4<T>,
     row1: vec4<T>,
@@ -100,7 +100,7 @@ fn add_step(sum: Block, a: vec4<T>, b: vec4<T>) -> Block {
     return Block(sum.row0 + a.x * b, sum.row1 + a.y * b, sum.row2 + a.z * b, sum.row3 + a.w * b);
 }
 
-// What a workgroup computes, and what each of its invocations fetches.
+// The part of the product that a workgroup computes, and the vectors that one of its invocations fetches.
 struct Task {
     batch: u32,
     // Whether the workgroup lies past the end. It computes the last matrix again, so that every barrier is reached by
@@ -109,7 +109,7 @@ struct Task {
     // The first row and column of the workgroup's part of the product.
     row: u32,
     column: u32,
-    // The steps along k that the invocation fetches of a and of b, and which of the vectors of such a step.
+    // Of a and of b: the step along k of which the invocation fetches a vector, and the number of that vector in the step.
     a_k: u32,
     a_vector: u32,
     b_k: u32,
@@ -140,7 +140,7 @@ fn find_task(group: u32, lane: u32) -> Task {
 }
 
 // block: main
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let task = find_task(group_index(id), lane);
     let matrices = place_matrices(task.batch);
@@ -204,7 +204,7 @@ fn add_step_of_all(sums: Blocks, k: u32, ty: u32, tx: u32) -> Blocks {
     );
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let task = find_task(group_index(id), lane);
     let matrices = place_matrices(task.batch);

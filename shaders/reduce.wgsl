@@ -1,12 +1,12 @@
 // Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
 // `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
-// no tree. A workgroup has 256 invocations, and so 256 / LANES rows.
+// no tree. A workgroup has WORKGROUP / LANES rows.
 //
-// The generator writes what this file calls, by means of `lib/fold.wgsl`, and takes one of the entry points below.
+// The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
 
 // block: written by the generator
 const LANES = 1u;
-// What is known of a row: its places in the operands, and values of which there is one a row.
+// A row: where it begins in each operand, and the values that exist once for the whole row.
 struct Row {
     index: u32,
 }
@@ -29,20 +29,20 @@ fn start() -> Folds {
 fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
     return Folds(before.count + 1u);
 }
-// Combines what the lanes have; every lane gets the result in its row.
+// Combines the partial results of the lanes; every lane gets the result in its row.
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
     return before;
 }
-// Computes what follows the reductions, and stores it.
+// Computes the epilogue of the reductions, and stores it.
 fn store_row(row: Row) {
 }
 // end
 
 // block: main
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
-    let wanted = group_index(id) * (256u / LANES) + lane / LANES;
+    let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
     // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
@@ -62,10 +62,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 
 // block: main_four_in_flight
 // The same with four elements at a time, so that their loads are under way together.
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
-    let wanted = group_index(id) * (256u / LANES) + lane / LANES;
+    let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
     // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing

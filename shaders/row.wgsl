@@ -1,7 +1,7 @@
 // A row kernel: LANES neighbouring invocations hold one row (all of `inner`), HELD elements each, and go over it in
-// passes; each pass ends in reductions whose results the next one takes, and the last one stores. What a later pass
-// needs of an element is kept by the lane that computed it, so that main memory is read once. A lane takes RUN
-// consecutive elements at a time, so that a packed word of narrow elements has one owner.
+// passes; each pass ends in reductions whose results the next one takes, and the last one stores. A lane keeps in
+// registers what later passes need of its elements, so that main memory is read once. A lane takes RUN consecutive
+// elements at a time, so that a packed word of narrow elements has one owner.
 //
 // The generator writes what this file calls, by means of `lib/fold.wgsl`, and the block `pass` once for each pass but
 // the last.
@@ -10,7 +10,7 @@
 const LANES = 32u;
 const HELD = 4u;
 const RUN = 1u;
-// What is known of a row: its places in the operands, and values of which there is one a row.
+// A row: where it begins in each operand, and the values that exist once for the whole row.
 struct Row {
     index: u32,
 }
@@ -23,11 +23,12 @@ fn load_row(index: u32) -> Row {
 fn start_PASS() -> Folds_PASS {
     return Folds_PASS(0u);
 }
-// Computes the pass's values of an element, keeps what later passes need, and takes into the folds what they fold.
+// Computes the pass's values of an element, keeps those that later passes need, and adds the element to the folds.
 fn accumulate_PASS(before: Folds_PASS, row: Row, index: u32, held: u32) -> Folds_PASS {
     return before;
 }
-// Combines what the lanes have, and computes what there is one of a row from it; every lane gets it in its row.
+// Combines the partial results of the lanes, and computes the values that exist once a row and depend on them; every
+// lane gets them in its row.
 fn finish_PASS(before: Row, folds: Folds_PASS, lane: u32, place: u32) -> Row {
     return before;
 }
@@ -35,7 +36,7 @@ fn finish_PASS(before: Row, folds: Folds_PASS, lane: u32, place: u32) -> Row {
 fn reduce_passes(before: Row, lane: u32, place: u32) -> Row {
     return reduce_pass_PASS(before, lane, place);
 }
-// Computes the last pass's values of an element, and stores those of which there is one an element.
+// Computes the last pass's values of an element, and stores the outputs that have one value an element.
 fn store_element(row: Row, index: u32, held: u32, is_last: bool) {
 }
 fn store_row(row: Row) {
@@ -60,10 +61,10 @@ fn reduce_pass_PASS(row: Row, lane: u32, place: u32) -> Row {
 }
 // end
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
-    let wanted = group_index(id) * (256u / LANES) + lane / LANES;
+    let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
     // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing

@@ -1,8 +1,9 @@
-//! Floor 8: the array, evaluation and transfers; `array/write.rs` the writes.
+//! Floor 8: the array, evaluation and transfers. Writes are in `array/write.rs`.
 
 mod write;
 
 pub use write::SliceMut;
+pub(crate) use write::prepared;
 
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
@@ -52,17 +53,17 @@ impl From<Array> for Expr {
     }
 }
 
-/// A readable plan: what would run. See [`Expr::plan`].
+/// The plan of an expression, to be read or printed. See [`Expr::plan`].
 #[derive(Clone)]
 pub struct Plan(Arc<plan::CachedPlan>, Device);
 
 impl Plan {
-    /// Kernels that would run.
+    /// How many kernels would run.
     pub fn kernels(&self) -> usize {
         self.0.plan.kernel_count()
     }
 
-    /// Dispatches: one a kernel, but where an array is larger than one binding.
+    /// Dispatches: one for each kernel, and more for a kernel whose arrays are larger than one binding.
     pub fn dispatches(&self) -> usize {
         self.0.plan.dispatches()
     }
@@ -99,7 +100,7 @@ impl Array {
     fn stored(&self) -> (&Buffer, &Strides, usize) {
         match self.0.0.stored() {
             Some(stored) => stored,
-            // every constructor makes a stored node
+            // cannot happen, because every constructor makes a stored node
             None => unreachable!("an Array is stored"),
         }
     }
@@ -218,38 +219,49 @@ pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<V
     let at = Location::caller();
     let list: Vec<&Expr> = expressions.into_iter().collect();
     let device = common("eval_all", list.iter().copied(), at)?;
-    run(&list, &Device::of(device), at, false)
+    Ok(run(&list, &Device::of(device), at, false)?.into_vec())
 }
+
+/// The results of an evaluation, which mostly has one.
+type Results = SmallVec<[Array; 1]>;
 
 /// Runs expressions on a device. Stored ones are given back as they are. With `at_once` the device has finished when this
 /// returns, so that no late error of a GPU is left.
-fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
-    let mut work: SmallVec<[Expr; 1]> = SmallVec::new();
+fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    // an expression that is a number becomes an array
+    let is_number = |e: &&&Expr| e.0.untyped().is_some();
+    let arrays: SmallVec<[Expr; 1]> = expressions.iter().filter(is_number).map(|e| strong((*e).clone(), at)).collect();
+    let mut arrays = arrays.iter();
+    let mut roots: SmallVec<[&Expr; 1]> = SmallVec::new();
     let mut views: SmallVec<[Option<&View>; 1]> = SmallVec::new();
     for e in expressions {
         e.checked()?;
+        let e = if is_number(&e) { arrays.next().unwrap_or(e) } else { e };
         let (e, v) = plan::computed(e);
         if !e.0.is_stored() {
-            work.push(strong(e.clone(), at));
+            roots.push(e);
             views.push(v);
         }
     }
-    let mut results = if work.is_empty() { vec![] } else { execute(&work, device, at, at_once)? };
-    let mut results = results.drain(..).zip(views);
-    let array_of = |e: &&Expr| match e.0.is_stored() {
-        true => Some(Array((*e).clone())),
-        false => results.next().map(|(a, v)| match v {
-            Some(v) => Array(view("view", &a.0, at, |_| Ok(v.clone()))),
-            None => a,
-        }),
-    };
-    Ok(expressions.iter().filter_map(array_of).collect())
+    let computed = if roots.is_empty() { Results::new() } else { execute(&roots, device, at, at_once)? };
+    let mut computed = computed.into_iter().zip(views);
+    let mut results = Results::new();
+    for e in expressions {
+        if e.0.is_stored() {
+            results.push(Array((*e).clone()));
+        } else if let Some((array, v)) = computed.next() {
+            results.push(match v {
+                Some(v) => Array(view("view", &array.0, at, |_| Ok(v.clone()))),
+                None => array,
+            });
+        }
+    }
+    Ok(results)
 }
 
-fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec<Array>> {
+fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let backend = device.backend();
-    let roots: SmallVec<[&Expr; 1]> = work.iter().collect();
-    let planned = plan::plan(&roots, None, backend.caps())?;
+    let planned = plan::plan(roots, None, backend.caps())?;
     let plan = &planned.plan.plan;
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
@@ -257,21 +269,28 @@ fn execute(work: &[Expr], device: &Device, at: Loc, at_once: bool) -> Result<Vec
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
-        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(work[first()].0.location))?, 0));
+        outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
     }
-    // only the target of a write has an input without a buffer
-    let inputs: SmallVec<[(Buffer, usize); 4]> =
-        planned.inputs.into_iter().filter_map(|(b, o)| Some((b?, o))).collect();
+    // every input has a buffer here: only a write leaves out the one of its target
+    let mut inputs: SmallVec<[(&Buffer, usize); 4]> = SmallVec::new();
+    for (buffer, offset) in &planned.inputs {
+        inputs.extend(buffer.map(|buffer| (buffer, *offset)));
+    }
     let (scalars, lines) = (&planned.scalars, &planned.lines);
     let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces: false };
     let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
     done.map_err(|e| e.or_at(at))?;
-    let array = |i: &usize| {
-        let o = &plan.outputs[*i];
-        let layout = Layout { shape: o.shape.clone(), strides: o.strides.clone(), offset: 0 };
-        Array::new(outputs[*i].0.clone(), layout, o.dtype, at)
+    let array = |(buffer, n): (Buffer, usize)| {
+        let o = &plan.outputs[n];
+        let (shape, strides) = (SmallVec::from_slice(&o.shape), SmallVec::from_slice(&o.strides));
+        Array::new(buffer, Layout { shape, strides, offset: 0 }, o.dtype, at)
     };
-    Ok(planned.plan.output_of.iter().map(array).collect())
+    let output_of = &planned.plan.output_of;
+    if output_of.len() == outputs.len() {
+        // no two expressions share an output, and outputs are numbered in the order of expressions
+        return Ok(outputs.into_iter().enumerate().map(|(n, (buffer, _))| array((buffer, n))).collect());
+    }
+    Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
 }
 
 impl Expr {
@@ -286,7 +305,7 @@ impl Expr {
 
     pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
         let device = self.checked()?.device;
-        let mut arrays = run(&[self], &Device::of(device), at, false)?;
+        let mut arrays = Device::with(device, |device| run(&[self], device, at, false))?;
         arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
     }
 
@@ -312,7 +331,7 @@ impl Expr {
         Ok(Plan(planned.plan, device))
     }
 
-    /// The same values on a device. The only way across; a view moves only what it shows.
+    /// The same values on a device, and the only way to move an array between devices. Of a view only its own elements move.
     ///
     /// # Errors
     /// Those of evaluation; memory of the device.
@@ -383,10 +402,15 @@ impl Expr {
         async move {
             let n = size?;
             if n != 1 {
-                return Err(Error::new(ErrorKind::Shape, op, format!("{n} elements, not one"), at));
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    op,
+                    format!("the array has {n} elements; exactly one is needed"),
+                    at,
+                ));
             }
             let all = all.await?;
-            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "nothing was read", at))
+            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "the device gave no element", at))
         }
     }
 
@@ -411,7 +435,7 @@ impl Expr {
     /// A copy in C order, in memory of its own.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
         let node = self.checked()?;
-        // a reshape node to the same shape says "copy": it stores its operand in C order
+        // a reshape to the same shape is a copy, because a reshape node stores its operand in C order
         let (dtype, device) = (node.dtype, node.device);
         let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
         copy.eval_at(at)

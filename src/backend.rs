@@ -1,5 +1,5 @@
-//! Floor 4: what a device must do. `cpu` and `gpu` implement it and know nothing of each other; `device.rs` holds the
-//! devices as `Arc<dyn Backend>`.
+//! Floor 4: the trait of a device. `cpu` and `gpu` implement it and know nothing of each other; `device.rs` holds devices as
+//! `Arc<dyn Backend>`.
 
 mod faults;
 
@@ -18,22 +18,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A future that owns what it needs.
+/// A future that borrows nothing, so that it may outlive the call that made it.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// Where a caller wrote an operation.
+/// The line on which a caller wrote an operation.
 pub(crate) type Line = &'static Location<'static>;
 
 /// The buffers and numbers that a plan runs on. Buffers are those of the backend's own device.
 pub(crate) struct Bindings<'a> {
-    /// Each with the place of its element 0, in elements from the buffer's start.
-    pub inputs: &'a [(Buffer, usize)],
+    /// Each buffer with the offset of the array's element 0 in it, in elements.
+    pub inputs: &'a [(&'a Buffer, usize)],
     pub outputs: &'a [(Buffer, usize)],
     /// Each scalar as the bits of its compute type.
     pub scalars: &'a [u64],
     /// The caller's line of each node of this evaluation, by the numbers that kernels name.
     pub lines: &'a [Line],
-    /// Whether the outputs hold elements that must stay if the run fails.
+    /// Whether the run writes in place: the outputs then hold elements that must stay as they are if the run fails.
     pub replaces: bool,
 }
 
@@ -44,17 +44,17 @@ impl Bindings<'_> {
     }
 }
 
-/// The error of an index outside its axis. An index that counts from the end has had the length added.
-pub(crate) fn index_out_of_range(index: i128, extent: usize, line: Option<Line>) -> Error {
+/// The error of an index out of range. Kernels get negative indices with the length added, which the message takes off again.
+pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Line>) -> Error {
     let index = if index < 0 { index - extent as i128 } else { index };
-    Error::new(ErrorKind::Index, "take", format!("index {index} is out of range for an axis of length {extent}"), line)
+    Error::new(ErrorKind::Index, name, format!("index {index} is out of range for an axis of length {extent}"), line)
 }
 
 /// The error of an element that a routine refuses.
 pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Line>) -> Error {
     let fault = match row.refuses {
         Some(refuses) => refuses(value, params),
-        None => Fault::new(ErrorKind::Internal, "refuses an element though it takes all"),
+        None => Fault::new(ErrorKind::Internal, "the routine takes every element, but one was refused"),
     };
     Error::new(fault.kind, row.name, fault.detail, line)
 }
@@ -65,15 +65,15 @@ pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: O
 pub struct Stats {
     /// Kernels run, each with all its passes: what [`Plan::kernels`](crate::Plan::kernels) counts.
     pub kernels: u64,
-    /// Dispatches of those kernels: more where a reduction has several passes, or an array does not fit one binding.
+    /// Dispatches of those kernels: more than kernels if a reduction has several passes, or an array exceeds one binding.
     pub dispatches: u64,
-    /// Plans made ready to run: a plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
-    /// is prepared anew where operands that lay in different buffers lie in one, and on a GPU where a result of 8- or 16-bit
-    /// elements begins at another place in a 32-bit word, or a buffer is larger than one binding.
+    /// Plans made ready to run. A plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
+    /// is prepared anew if operands that lay in different buffers lie in one; on a GPU also if a result of 8- or 16-bit
+    /// elements begins at another place in a 32-bit word, or if a buffer is larger than one binding.
     pub prepares: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,
-    /// Waits for the device.
+    /// How often the host waited for the device.
     pub syncs: u64,
     /// Buffers handed out, from the pool or new.
     pub allocations: u64,
@@ -85,41 +85,41 @@ pub struct Stats {
     pub bytes_out: u64,
 }
 
-/// Bytes of a device's memory as cupric accounts for them: those of arrays and temporaries, in the sizes that were really
-/// allocated (sizes are rounded up, so that memory fits again; up to 64 bytes take 64 on the CPU, none take none).
+/// Bytes of a device's memory that arrays and temporaries take, in the sizes that were really allocated. Sizes are rounded
+/// up, so that freed memory fits later arrays; on the CPU an array of 1 to 64 bytes takes 64, and one of none takes none.
 ///
 /// Not counted are compiled kernels, the scratch of threads (some hundred KiB each), and the host's memory that a transfer
 /// to or from a GPU takes while it runs (64 MiB at most at a time).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemoryInfo {
-    /// Held by arrays.
+    /// Bytes that arrays hold.
     pub used: usize,
-    /// Kept for reuse.
+    /// Bytes that are kept for reuse.
     pub cached: usize,
-    /// The most that was in use at once.
+    /// The most bytes that were in use at once.
     pub peak: usize,
-    /// The budget, where one was set: `used` and `cached` together never pass it.
+    /// The budget, if one was set: `used` and `cached` together never exceed it.
     pub limit: Option<usize>,
 }
 
-/// What a device's own f32 arithmetic keeps in plain shader text, as a probe found it. `true` is what IEEE 754 (or Rust)
-/// does. Neither cupric's functions nor a program's formulas rely on what is `false` here, subnormal numbers and the
-/// rounding of sums and products excepted.
+/// How a GPU's own f32 arithmetic behaves in plain shader text, as a probe found it. `true` means: as in IEEE 754 (or
+/// Rust). Where a field is `false`, cupric's functions and a program's formulas are right nevertheless, except for
+/// subnormal numbers and for the rounding of sums and products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Numerics {
     /// A NaN survives a load, a sum and a product.
     pub nan: bool,
-    /// So does an infinity, and ∞ − ∞ and ∞ · 0 are NaN.
+    /// An infinity survives a load, a sum and a product, and ∞ − ∞ and ∞ · 0 are NaN.
     pub infinity: bool,
-    /// So does −0.
+    /// −0 survives a load, a sum and a product.
     pub negative_zero: bool,
     /// Subnormal numbers are not flushed to 0, as operands and as results of sums and products.
     pub subnormals: bool,
-    /// `(a + b) − a` and `a − a` are computed as written. Formulas are on every device, whatever this says: kernels
-    /// guard what one operation hands to the next. They do so too where the probe finds nothing, because a compiler
-    /// decides for each kernel anew.
+    /// `(a + b) − a` and `a − a` are computed as written. Formulas are computed as written on every device, whatever this
+    /// says: kernels guard the values that one operation hands to the next. They do so even if the probe found no folding,
+    /// because a compiler decides anew for each kernel.
     pub no_folding: bool,
     /// Sums and products are rounded to nearest, ties to even.
     pub rounding: bool,
@@ -137,26 +137,25 @@ pub struct Numerics {
     pub float_to_int: bool,
 }
 
-/// A device that runs plans. A backend implements what has no default, and what it can do besides.
+/// A device that runs plans. A backend must implement the methods without a default; the others are optional abilities.
 pub(crate) trait Backend: Send + Sync {
-    /// The device's number. No two devices of a process have the same, not even one after the other.
+    /// The device's number. No two devices of a process ever have the same, even if the first has ended.
     fn id(&self) -> u32;
-    /// What the planner may use; the device's name is one of them.
+    /// The capabilities that the planner decides by, with the device's name.
     fn caps(&self) -> &NumberedCaps;
     /// Another device, under another number, on the same hardware, with a budget of bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
-    /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified, and never readable
-    /// before it is written.
+    /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified until it is written.
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
-    /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Errors found late come out here.
+    /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Also returns errors that were found late.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
     /// Runs a plan, or enqueues it.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
-    /// Waits for all work.
+    /// Waits until all work enqueued so far is done.
     fn synchronize(&self) -> Pending<()>;
-    /// Counters and bytes.
+    /// The device's counters, and the bytes of its memory.
     fn report(&self) -> (Stats, MemoryInfo);
 
     /// Runs a plan whose errors are known when this returns.
@@ -173,35 +172,35 @@ pub(crate) trait Backend: Send + Sync {
     fn is_software(&self) -> bool {
         !self.is_gpu()
     }
-    /// Does `work`, and gives how long the device was busy with the kernels that were enqueued meanwhile, where it has a
-    /// clock of its own.
+    /// Does `work`, and gives how long the device was busy with the kernels that were enqueued meanwhile; none if the device
+    /// has no clock of its own.
     fn time_kernels(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Duration>> {
         work().map(|()| None)
     }
-    /// What the device's own arithmetic keeps of IEEE 754, where its compiler decides that.
+    /// What the device's own arithmetic keeps of IEEE 754; none if its compiler keeps all.
     fn numerics(&self) -> Result<Option<Numerics>> {
         Ok(None)
     }
-    /// The text of each kernel of a plan, where kernels are compiled from text.
+    /// The text of each kernel of a plan; empty if kernels are not compiled from text.
     fn shaders(&self, _plan: &Plan) -> Vec<Result<String>> {
         vec![]
     }
-    /// The driver and its version, where there is one.
+    /// The driver and its version, if the device has one.
     fn driver(&self) -> Option<String> {
         None
     }
-    /// What tests may do to the device.
+    /// The methods that only tests use.
     #[cfg(feature = "testing")]
     fn test_doors(&self) -> &dyn TestDoors;
 }
 
-/// What finds the devices of a kind on the machine and opens them.
+/// Finds the devices of one kind on the machine, and opens them.
 pub(crate) trait Provider: Sync {
-    /// How many there are.
+    /// How many such devices there are.
     fn count(&self) -> usize;
-    /// Whether they can be used in this process at all.
+    /// Fails if such devices cannot be used in this process at all.
     fn check(&self) -> Result<()>;
-    /// Opens one under a number for the process.
+    /// Opens device number `index` of them, under the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
     /// The text of each kernel of a plan that was made for such a device, which need not be there.
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
@@ -210,12 +209,12 @@ pub(crate) trait Provider: Sync {
     fn has_routine(&self, row: &Routine) -> bool;
 }
 
-/// What tests may do to a device.
+/// The methods of a device that only tests use.
 #[cfg(feature = "testing")]
 pub(crate) trait TestDoors {
-    /// Where tests plan faults.
+    /// The faults that tests plan for the device.
     fn faults(&self) -> &FaultInjector;
-    /// Forgets planned losses, and all that is kept for reuse but pipelines.
+    /// Forgets planned losses, and everything that is kept for reuse except pipelines.
     fn heal(&self);
     /// Ends a GPU's connection for good, as when a driver resets it.
     fn destroy(&self) {}

@@ -1,17 +1,18 @@
 //! Floor 6: the CPU backend. A plan's kernels are made into programs once and kept. A run binds a program to its buffers and
-//! interprets it: tile by tile, each value of a tile by a plain loop that was compiled for the machine's instruction set,
-//! in the caller's current rayon pool.
+//! interprets it tile by tile: each value of a tile is computed by a plain loop, compiled for the machine's instruction set.
+//! The threads are those of the caller's rayon pool.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `memory.rs` | the pool |
+//! | `memory.rs` | the pool of free memory |
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
-//! | `prepared.rs` | the programs that are kept |
-//! | `bind.rs` | a run's pointers, checked |
-//! | `tiles.rs`, `gather.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
+//! | `prepared.rs` | the cache of programs |
+//! | `bind.rs` | pointers into the buffers of a run, checked |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
 //! | `fold.rs` | reductions: one tree for each shape |
 //! | `scan.rs` | scans: one tree for all |
 //! | `threads.rs` | how many threads there are, also after `fork` |
+//! | `caches.rs` | the sizes of the caches |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: what tiles there are, and who runs them |
 //! | `routines.rs` | the list of routines; `operands.rs` what each is given; a file for each: `bincount.rs` |
 
@@ -19,6 +20,7 @@ mod arena;
 mod assign;
 mod bincount;
 mod bind;
+mod caches;
 mod convert;
 mod elementwise;
 mod fold;
@@ -33,6 +35,7 @@ mod reduce;
 mod routines;
 mod row;
 mod scan;
+mod scatter;
 mod strided;
 mod threads;
 mod tiles;
@@ -44,6 +47,7 @@ use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan};
+use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::{Owner, Pool};
@@ -58,29 +62,41 @@ use std::sync::{Arc, Weak};
 fn caps() -> Caps {
     Caps {
         name: "cpu".to_string(),
-        gpu: false,
+        wgsl: false,
         int64: true,
         float64: true,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
-        // a judgement: every operand is a stream through the caches, and far fewer already defeat the prefetcher
+        // a judgement: more operands than this gain nothing in one kernel, because the prefetcher follows far fewer streams
         max_bindings: 64,
         // `assign.rs` keeps sets of values as the bits of a u128
         max_values: 128,
-        // nothing is compiled
+        // a CPU program is interpreted, so no kernel costs compiling
         max_cost: u32::MAX,
-        // a kept row of f32 takes 256 KiB, which stays in most L2 caches while the row's passes read it again
+        // a row of f32 that a program keeps takes 256 KiB: most L2 caches hold it while the row's passes read it again
         max_row: 65_536,
-        // a reduction is cut for threads when it runs, without a second kernel
+        // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        packs_words: false,
+        // the `gemm` crate and the loops of integers take operands of one type and give only the product
+        fuses_product: false,
+        reports_late: false,
+        workgroup: 0,
+        workgroup_memory: 0,
+        subgroup: [1, 1],
+        vector: match isa() {
+            Isa::Portable => 16,
+            Isa::Avx2 => 32,
+            Isa::Avx512 => 64,
+        },
+        cooperative: vec![],
+        caches: caches::sizes(),
     }
 }
 
 /// The CPU as a device. It lives as long as a handle on it or a buffer of it.
 pub(crate) struct Cpu {
-    /// This device, for its buffers, which keep it alive.
+    /// A handle on this device itself, to be cloned into its buffers, which keep it alive.
     this: Weak<Cpu>,
     /// The number of the device in the process.
     id: u32,
@@ -126,14 +142,14 @@ impl Cpu {
         Buffer::new(self.pool.adopted(self.clone(), v))
     }
 
-    /// A buffer's memory, if it is a CPU's and the range lies in it.
+    /// The memory of a buffer. Fails if the buffer is not on a CPU, or the range of bytes does not lie in it.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
             _ => Err(Error::new(
                 ErrorKind::Internal,
                 operation,
-                format!("{len} bytes from {offset} of {buffer:?} on the CPU"),
+                format!("{len} bytes from {offset} on do not lie in {buffer:?} on the CPU"),
                 None,
             )),
         }
@@ -166,7 +182,7 @@ impl Backend for Cpu {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
         self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
-        // SAFETY: the range lies in the buffer; it has no other user yet.
+        // SAFETY: `range` has checked that the bytes lie in the buffer, which has no other user yet.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.ptr().add(offset), bytes.len()) };
         self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         Ok(())
@@ -190,7 +206,7 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a write in place must not fail half done: first every step only asks for its scratch, which the thread keeps
+        // a write in place must not fail half done, so every step first only asks for its scratch, which the thread keeps
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
@@ -245,7 +261,7 @@ impl TestDoors for Cpu {
     }
 
     fn shrunk(&self, id: u32, _max_binding: u64, _max_groups: u32) -> Result<Arc<dyn Backend>> {
-        // a CPU has neither bindings nor grids; these limits make small arrays need split reductions and small kernels
+        // a CPU has neither bindings nor grids; instead these limits make small arrays take split reductions and many kernels
         let caps = Caps {
             name: "shrunk cpu".to_string(),
             max_bindings: 6,

@@ -1,5 +1,5 @@
-//! Floor 9: arrays from nothing and from Rust data. Creation functions are lazy and have no device: they run where
-//! the expression that uses them runs.
+//! Floor 9: arrays of generated numbers, and arrays of Rust data. Generated ones are lazy and have no device: they are made
+//! where the expression that uses them runs.
 
 mod line;
 mod literal;
@@ -40,7 +40,7 @@ pub fn ones(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("ones", shape, Scalar::Int(1), dtype, Location::caller())
 }
 
-/// Zeros: nothing uninitialised is ever readable.
+/// Zeros, as [`zeros`] gives, because no uninitialised memory is ever readable.
 #[track_caller]
 pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
@@ -69,8 +69,7 @@ pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     })
 }
 
-/// An error for a number that `dtype` cannot stand for: an integer outside its range, a float in an integer type, a
-/// number that is no truth in bool.
+/// Fails for a number that `dtype` cannot hold: an integer outside its range, a float in an integer type, a number in bool.
 fn fits(op: &'static str, s: Scalar, dtype: DType, at: Loc) -> Result<()> {
     match s.promote_with(dtype) {
         Some(d) if mutant!(error_forgotten, true, d == dtype) => Ok(()),
@@ -120,7 +119,7 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     })
 }
 
-/// A generator that runs where `x` lives: the node carries x's device without reading it.
+/// The fill `e` with the device of `x`, so that it is made there. Nothing of `x` is read.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     match e.0.number() {
         Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
@@ -137,9 +136,8 @@ fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, a
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. For an integer type the three
-/// are integers and every element is in the type's range, or it is an error; a float is rounded once from its exact
-/// value.
+/// `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer type needs three integers,
+/// and every element must be in the type's range. In a float type each element is its exact value, rounded once.
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -155,12 +153,12 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         let wrong = |detail: String| Error::new(ErrorKind::Argument, "arange", detail, at);
         let number = |a: Arg| match a {
             Arg::Scalar(s) => Ok(s),
-            Arg::Expr(_) => Err(wrong("takes Rust numbers".into())),
+            Arg::Expr(_) => Err(wrong("start, stop and step must be Rust numbers, not arrays".into())),
         };
         let all = [number(start.into_arg())?, number(stop.into_arg())?, number(step.into_arg())?];
         let float = all.iter().find(|s| matches!(s, Scalar::Float(_)));
         if dtype == DType::Bool {
-            return Err(Error::new(ErrorKind::DType, "arange", "dtype bool holds no range", at));
+            return Err(Error::new(ErrorKind::DType, "arange", "a range of numbers cannot have dtype bool", at));
         }
         if let Some(s) = float
             && !dtype.is_float()
@@ -173,13 +171,13 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
             let scale = mutant!(long_range_overflows, 1.0, 0.25);
             let n = ((b * scale - a * scale) / (s * scale)).ceil();
             if s == 0.0 || !n.is_finite() {
-                return Err(wrong(format!("no range from {a} to {b} by {s}")));
+                return Err(wrong(format!("there is no range from {a} to {b} in steps of {s}")));
             }
             n.max(0.0) as usize
         } else {
             let [a, b, s] = all.map(Scalar::as_i128);
             if s == 0 {
-                return Err(wrong(format!("no range from {a} to {b} by 0")));
+                return Err(wrong(format!("there is no range from {a} to {b} in steps of 0")));
             }
             let span = if s > 0 { b - a } else { a - b };
             let n = if span > 0 { (span - 1) / s.abs() + 1 } else { 0 };
@@ -197,17 +195,22 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
             let [a, _, s] = all.map(Scalar::as_f64);
             return Ok(Line::new((a, 0.0), (s, 0.0), n).expr(dtype, at));
         }
-        // an element that fits is right modulo the type's width, whatever the step
+        // products and sums may wrap, but they are right modulo the type's width, and every element fits the type
         let i = cast(iota(smallvec![n], 0, at), dtype, at);
         let steps = binary(&arithmetic::multiply, i, Expr::fill(all[2], smallvec![], dtype, at), at);
         Ok(binary(&arithmetic::add, steps, Expr::fill(all[0], smallvec![], dtype, at), at))
     })
 }
 
-/// An error for more elements than a position counts.
+/// Fails for more elements than an i32 index counts.
 fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
-        true => Err(Error::new(ErrorKind::LimitExceeded, op, format!("{n} elements; positions are i32"), at)),
+        true => Err(Error::new(
+            ErrorKind::LimitExceeded,
+            op,
+            format!("{n} elements asked for; the index of each must fit i32"),
+            at,
+        )),
         false => Ok(()),
     }
 }
@@ -224,7 +227,8 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
     let at = Location::caller();
     carry(at, || {
         if !dtype.is_float() {
-            let detail = format!("dtype {dtype} does not hold the numbers between; use a float type and astype");
+            let detail =
+                format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
             return Err(Error::new(ErrorKind::DType, "linspace", detail, at));
         }
         positions("linspace", n, at)?;
@@ -235,7 +239,7 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
             true => Line::between(a, b, n).expr(dtype, at),
             false => Expr::fill(Scalar::Float(a + (b - a)), smallvec![n], dtype, at),
         };
-        // the ends are the given numbers, whatever rounding does
+        // the first and the last element are the given numbers themselves, which rounding might miss
         let i = iota(smallvec![n], 0, at);
         let end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);
@@ -265,7 +269,7 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     })
 }
 
-/// Elements with their type kept, to any depth of `[..; N]`.
+/// Nested arrays `[..; N]` of elements, to any depth, as a source of an [`Array`].
 pub trait Elements {
     /// The element type.
     type Item: Element;
@@ -313,13 +317,14 @@ impl<T: Element> From<Vec<T>> for Array {
 impl<T: Element> TryFrom<Vec<Vec<T>>> for Array {
     type Error = Error;
 
-    /// Rows of one length.
+    /// An array of rows, which must be equally long.
     #[track_caller]
     fn try_from(rows: Vec<Vec<T>>) -> Result<Array> {
         let at = Location::caller();
         let columns = rows.first().map_or(0, Vec::len);
         if let Some((i, r)) = rows.iter().enumerate().find(|(_, r)| r.len() != columns) {
-            let detail = format!("row 0 has {columns} elements, row {i} has {}", r.len());
+            let detail =
+                format!("row 0 has {columns} elements, row {i} has {}; all rows must be equally long", r.len());
             return Err(Error::new(ErrorKind::Shape, "Array::try_from", detail, at));
         }
         let shape = [rows.len(), columns];

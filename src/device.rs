@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-/// What finds and opens GPUs: the one place that the feature `gpu` switches.
+/// Finds and opens GPUs. Only this constant depends on the feature `gpu`.
 #[cfg(feature = "gpu")]
 const GPUS: Option<&dyn Provider> = Some(&crate::gpu::Gpus);
 #[cfg(not(feature = "gpu"))]
@@ -41,8 +41,8 @@ pub struct Device(Arc<dyn Backend>);
 /// The caller's line, where it is known.
 type At = Option<&'static Location<'static>>;
 
-/// The devices that live, by number, and the last number given out. Numbers are never given out again: the
-/// arrays of an expression are told apart by them.
+/// The living devices by number, and the last number given out. No number is given out twice, because an expression knows the
+/// device of its arrays only by the number.
 struct Registry {
     devices: HashMap<u32, Weak<dyn Backend>>,
     last: u32,
@@ -51,7 +51,7 @@ struct Registry {
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
 
-/// The CPU's device; also as its own type, which can take over memory.
+/// The CPU as a device, and as the type `Cpu`, which can take over memory of the caller.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
@@ -59,13 +59,13 @@ fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device
     let id = {
         let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
         if registry.last == u32::MAX {
-            let detail = format!("{} devices have been opened", registry.last);
+            let detail = format!("{} devices have been opened, and no number is left for another", registry.last);
             return Err(Error::new(ErrorKind::LimitExceeded, "Device", detail, None));
         }
         registry.last += 1;
         registry.last
     };
-    // opening may take long, and others look their devices up meanwhile
+    // not locked, because opening may take long and other threads look up their devices meanwhile
     let device = open(id)?;
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     registry.devices.retain(|_, device| device.strong_count() > 0);
@@ -81,7 +81,7 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
             let cpu = own.insert(Cpu::new(id, None)).clone();
             Ok(cpu as Arc<dyn Backend>)
         };
-        // opening the CPU fails only when all numbers are used up; 0 is nobody's
+        // opening the CPU fails only if all numbers are used up; it then takes 0, which no other device has
         let device = register(open);
         let cpu = own.unwrap_or_else(|| Cpu::new(0, None));
         (device.unwrap_or_else(|_| Device(cpu.clone())), cpu)
@@ -177,7 +177,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Another device on the same hardware, with a budget of bytes; a breach is an
+    /// Another device on the same hardware, with a budget of bytes; an allocation beyond it is an
     /// [`ErrorKind::OutOfMemory`] error. Arrays of the two devices do not mix. The device ends, and its memory goes back
     /// to the system or the driver, with the last handle on it and the last array of it.
     ///
@@ -234,9 +234,9 @@ impl Device {
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }
 
-    /// Runs `f` and waits for its end; gives its result, and how long the device was at the kernels enqueued meanwhile
-    /// (by any thread), by its own clock. No time on the CPU, on a GPU without timestamps, and where timings overlap
-    /// or more than 512 batches ran.
+    /// Runs `f` and waits for the device; gives the result of `f`, and how long the device was busy, by its own clock, with
+    /// the kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without timestamps, if timings
+    /// overlap, and if more than 512 batches ran.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -288,7 +288,7 @@ impl Device {
         self.backend().numerics().map_err(|e| e.or_at(Location::caller()))
     }
 
-    /// The text of each kernel of a plan, where the device's kernels are compiled from text.
+    /// The text of each kernel of a plan; empty if the device's kernels are not compiled from text.
     pub(crate) fn shaders(&self, plan: &crate::kernel::Plan) -> Vec<String> {
         let text = |shader: Result<String>| shader.unwrap_or_else(|e| format!("// {e}"));
         self.backend().shaders(plan).into_iter().map(text).collect()
@@ -305,21 +305,28 @@ impl Device {
     /// The device of a number that an expression carries. The expression's buffers keep it alive; one that was folded to a
     /// constant has none left, and runs on the CPU if its device is gone, as other constants do.
     pub(crate) fn of(id: u32) -> Device {
-        let (cpu, own) = cpu();
-        if id == 0 || id == own.id() {
-            return cpu.clone();
-        }
-        let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
-        registry.devices.get(&id).and_then(Weak::upgrade).map_or_else(|| cpu.clone(), Device)
+        Device::with(id, Device::clone)
     }
 
-    /// Memory that the caller holds becomes a buffer of the CPU, without a copy.
+    /// Calls a function with the device of a number, as [`Device::of`] finds it. The CPU is never closed, so it is lent
+    /// without making a handle.
+    pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
+        let (cpu, own) = cpu();
+        if id == 0 || id == own.id() {
+            return f(cpu);
+        }
+        // the lock is released before the function runs
+        let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);
+        f(&found.map_or_else(|| cpu.clone(), Device))
+    }
+
+    /// Makes the elements a buffer of the CPU, without a copy.
     pub(crate) fn adopt<T: crate::dtype::Element>(elements: Vec<T>) -> Buffer {
         cpu().1.adopt(elements)
     }
 }
 
-/// What tests may do.
+/// Methods for tests only.
 #[cfg(feature = "testing")]
 impl Device {
     /// A CPU with limits of a test's own.
@@ -332,22 +339,22 @@ impl Device {
         register(|id| self.0.test_doors().shrunk(id, max_binding, max_groups))
     }
 
-    /// Where tests plan faults.
+    /// The faults that tests plan for the device.
     pub(crate) fn faults(&self) -> &FaultInjector {
         self.0.test_doors().faults()
     }
 
-    /// The device becomes as good as new but for its compiled kernels.
+    /// Brings the device to the state in which it was opened, except that it keeps its compiled kernels.
     pub(crate) fn heal(&self) {
         self.0.test_doors().heal();
     }
 
-    /// A GPU's connection ends, as when a driver resets it.
+    /// Ends a GPU's connection for good, as when a driver resets it.
     pub(crate) fn destroy(&self) {
         self.0.test_doors().destroy();
     }
 
-    /// The devices that live.
+    /// How many devices live.
     pub(crate) fn living() -> usize {
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
         registry.devices.values().filter(|device| device.strong_count() > 0).count()

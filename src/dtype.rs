@@ -50,6 +50,11 @@ impl Compute {
         }
     }
 
+    /// The element type that is stored as it is computed.
+    pub fn dtype(self) -> DType {
+        [Bool, I32, U32, I64, U64, F32, F64][self as usize]
+    }
+
     /// The type's name in WGSL, which is its Rust name too.
     pub fn name(self) -> &'static str {
         ["bool", "i32", "u32", "i64", "u64", "f32", "f64"][self as usize]
@@ -114,7 +119,7 @@ impl DType {
         }
     }
 
-    /// The unsigned type of the same width: what a copy moves, so that every bit survives.
+    /// The unsigned type of the same width. Copies move elements as this type, so that every bit survives.
     pub(crate) fn raw(self) -> DType {
         match self.size() {
             1 if self == Bool => Bool,
@@ -169,8 +174,9 @@ impl DType {
         }
     }
 
-    /// The type of a result of operands of both types: the Array API's table; an integer with a float gives that
-    /// float, f16 with bf16 gives f32, bool gives the other. `None` where there is none (u64 with a signed type).
+    /// The type of a result of operands of these two types, by the Array API's table. Beyond that table, an integer with a
+    /// float gives that float, f16 with bf16 gives f32, and bool with any type gives that type. `None` if the two have no
+    /// common type (u64 with a signed type).
     ///
     /// ```
     /// use cupric::DType::*;
@@ -188,7 +194,7 @@ impl DType {
             (F16, BF16) => Some(F32),
             (_, b) if b.is_float() => Some(b),
             (a, b) if a.is_signed_integer() == b.is_signed_integer() => Some(b),
-            // mixed signs: the next wider signed type
+            // types of different signs have the smallest signed type that holds both
             (a, b) => {
                 let (signed, unsigned) = if a.is_signed_integer() { (a, b) } else { (b, a) };
                 if signed.size() > unsigned.size() {
@@ -225,8 +231,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust number in an expression. It has no element type of its own: it takes that of the array it meets, and
-/// keeps all 64 bits until then.
+/// A Rust number in an expression. It has no element type of its own: it keeps its whole value until it meets an array, whose
+/// element type it takes.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Scalar {
@@ -264,7 +270,7 @@ impl Scalar {
         }
     }
 
-    /// The number as f64, rounded where it must be.
+    /// The number as f64; a large integer is rounded.
     pub(crate) fn as_f64(self) -> f64 {
         match self {
             Scalar::Bool(v) => v as u8 as f64,
@@ -305,7 +311,7 @@ impl Scalar {
             U64 | I64 => integer() as u64,
             F16 => f16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
             BF16 => bf16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
-            // an integer is rounded once, not through f64
+            // an integer is converted directly, because by way of f64 it would be rounded twice
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,
                 Scalar::Bool(_) | Scalar::Float(_) => (self.as_f64() as f32).to_bits() as u64,
@@ -314,8 +320,8 @@ impl Scalar {
         }
     }
 
-    /// The number as f32, toward zero with the last bit set where it is not exact: a second rounding to fewer bits is
-    /// then as good as one.
+    /// The number as f32, rounded to odd: toward zero, and the last bit is set if the value is not exact. Rounding that to
+    /// f16 or bf16 gives the same as rounding the number once.
     fn odd_f32(self) -> f32 {
         let (near, exact, beyond) = match self {
             Scalar::Int(v) => {
@@ -368,7 +374,7 @@ pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + seale
     /// The elements as the bytes that an array stores.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// Elements from bytes of an array; a bool is any byte but 0. None where there is no memory for them.
+    /// The elements from the bytes of an array, where any byte but 0 is a true bool; none if there is no memory for them.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
     /// The element as a number.

@@ -1,7 +1,7 @@
 //! Floor 3: the expression, a graph of operations that have not run yet.
 //!
 //! Shape and dtype are inferred when a node is built; an operation that does not fit its operands becomes a node that carries
-//! the error. About ten kinds of node exist, and every operation of the library is made of them.
+//! the error. There are some fifteen kinds of node ([`NodeOp`]), and every operation of the library is made of them.
 
 mod build;
 mod node;
@@ -43,10 +43,10 @@ pub enum Arg {
     Scalar(Scalar),
 }
 
-/// What an operation takes: an [`Array`](crate::Array), an [`Expr`], a reference to one, or a Rust number.
+/// An operand of an operation: an [`Array`](crate::Array), an [`Expr`], a reference to one, or a Rust number.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operand of cupric",
-    label = "an Array, an Expr, a reference to one of them, or a Rust number is wanted here"
+    label = "an Array, an Expr, a reference to one of them, or a Rust number is needed here"
 )]
 pub trait Operand: Sealed {
     #[doc(hidden)]
@@ -97,7 +97,7 @@ numbers! {
 type Loc = &'static Location<'static>;
 
 impl Expr {
-    /// An operation on operands whose types and shapes fit it.
+    /// A node of an operation. The caller has checked that the operands' types and shapes fit it.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, location }))
     }
@@ -115,7 +115,7 @@ impl Expr {
         Expr::fill_on(0, value, shape, dtype, location)
     }
 
-    /// A fill that belongs to a device, so that an array there may be replaced by a number and still give a result there.
+    /// A fill that belongs to a device. So a rewrite may replace an array by a number, and the result stays on the device.
     pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
         Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
     }
@@ -181,12 +181,13 @@ impl Expr {
     }
 }
 
-/// Makes a node of a construction that may fail: its error becomes a node that carries it.
+/// Builds an expression by `build`. If that fails, gives an expression that carries the error.
 pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
     build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
 }
 
-/// The device that expressions share, 0 if none has one; or the first error that one carries, or that they do not share one.
+/// The device of expressions, 0 if none has one. Fails with the first error that one of them carries, or if they have
+/// different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     if let Some(e) = args.clone().find_map(Expr::error) {
         return Err(e.clone());
@@ -216,7 +217,7 @@ pub(crate) fn device_name(expr: &Expr) -> String {
     buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
 }
 
-/// Any stored array that the expression reads: a node with a device has one below it.
+/// One of the stored arrays that the expression reads. A node with a device has at least one below it, except for a fill.
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     let mut at = expr;
     loop {
@@ -227,7 +228,7 @@ pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     }
 }
 
-/// `astype`, without a node where the dtype is the same, and without an earlier cast that lost nothing.
+/// `astype`. No node is made if the dtype is the same, and an earlier cast that lost nothing is left out.
 pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     if e.error().is_some() || e.0.dtype == to && e.0.untyped().is_none() {
         return e;
@@ -249,7 +250,7 @@ pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
     Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
 }
 
-/// A number alone becomes a 0-d array of its default dtype.
+/// An expression that is a number becomes a 0-d array of the number's default dtype.
 pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
     match e.0.untyped() {
         Some(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
@@ -265,7 +266,8 @@ pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
     }
 }
 
-/// A view of an expression. Of a stored array it is a stored array with another layout, of a view or a fill again one node.
+/// A view of an expression. A view of a stored array is a stored array with another layout; a view of a view is one view,
+/// and a view of a fill is a fill.
 pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> Result<View, Fault>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -295,7 +297,7 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
 }
 
-/// The same elements in C order under another shape.
+/// The same elements in C order under another shape: a view if strides can express it, else a node of its own.
 pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -317,8 +319,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     })
 }
 
-/// A reduction along axes. The caller has cast the operand to the dtype of the result. Axes that are kept come back as a view,
-/// so that a reduction with and without `keep` is one node.
+/// A reduction along axes. The caller has cast the operand to the dtype of the result. With `keep`, a view adds the reduced
+/// axes again with length 1, so that a reduction is the same node with and without `keep`.
 pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -332,31 +334,37 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             let detail = format!("shape {:?} has no elements along axes {:?}", shape.as_slice(), sorted.as_slice());
             return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
-        let index = fold.gives_position();
-        if index && n > i32::MAX as usize {
-            return Err(Error::new(ErrorKind::LimitExceeded, op, format!("{n} positions do not fit i32"), at));
+        fold.takes(e.0.dtype).map_err(|f| f.at(op, at))?;
+        if fold.counts() && n > i32::MAX as usize {
+            let detail = format!("the reduced axes have {n} elements; their positions must fit i32");
+            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
         }
-        let dtype = if index { DType::I32 } else { e.0.dtype };
+        let dtype = fold.result_type(e.0.dtype);
         let device = e.0.device;
         // a reduction of no elements is a known number, which needs no kernel
         if n == 0
             && !kept.contains(&0)
             && let Some(number) = empty
         {
-            // without its axes of length 0 the shape may have too many elements
+            // the operand's shape has no elements, but without its axes of length 0 the result's may have too many
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
-            let number = if number.is_finite() { Scalar::Int(number as i128) } else { Scalar::Float(number) };
+            // a float stays a float, because the sign of −0 would be lost in an integer
+            let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };
             let full: Shape = match axes.keep {
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
                 false => kept,
             };
             return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
-        // a reduction along no axis is of one element: its position is 0, its value itself
-        let out = if sorted.is_empty() {
-            if index { Expr::fill_on(device, Scalar::Int(0), shape.clone(), dtype, at) } else { e }
-        } else {
-            Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at)
+        // a reduction along no axis reduces one element
+        let out = match sorted.is_empty() {
+            true if fold.is_plain() => e,
+            true => {
+                let one: Shape = shape.iter().copied().chain([1]).collect();
+                let e = View::reshape(&shape, &one).map_or(e.clone(), |v| apply_view(e, v, at));
+                Expr::node(NodeOp::Reduce(fold, smallvec![shape.len()]), smallvec![e], kept, dtype, device, at)
+            }
+            false => Expr::node(NodeOp::Reduce(fold, sorted.clone()), smallvec![e], kept, dtype, device, at),
         };
         if !axes.keep {
             return Ok(out);
@@ -371,13 +379,13 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
     })
 }
 
-/// A scan along an axis: for each element those up to it combined. The caller has checked the axis, and cast the operand to the
-/// dtype of the result.
+/// A scan along an axis: each element of the result combines the operand's elements up to it. The caller has checked the axis,
+/// and cast the operand to the dtype of the result.
 pub(crate) fn scan(fold: Fold, e: &Expr, axis: usize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
         let shape = e.0.shape.clone();
-        // a first element is as it is
+        // along an axis of one element, the scan is the operand
         if shape[axis] < 2 || shape.contains(&0) {
             return Ok(e.clone());
         }

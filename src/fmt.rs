@@ -1,6 +1,6 @@
 //! Floor 9: printing. `Display` writes what NumPy's `str` writes, for every dtype, shape and layout.
 //!
-//! Only the elements that appear are read back: of a long axis the first and the last three, through one strided
+//! Only the elements that are printed are read back: of a long axis the first and the last three, through one strided
 //! view. Then every element becomes a cell of the same width, and the cells are set in rows and brackets.
 
 use crate::array::Array;
@@ -12,14 +12,15 @@ use half::{bf16, f16};
 use smallvec::smallvec;
 use std::fmt;
 
-/// Arrays of more elements are shortened.
+/// Arrays of more elements are shortened; NumPy's default, as are the next three.
 const THRESHOLD: usize = 1000;
 /// Elements that are shown at each end of a shortened axis.
 const EDGE: usize = 3;
 /// Digits after the point, at most.
 const PRECISION: usize = 8;
 const LINE_WIDTH: usize = 75;
-/// No text is longer, whatever the shape: short axes are never shortened, and there can be 62 of length 2.
+/// The most elements that are printed. Without a limit the text could be endless: axes of up to six elements are not
+/// shortened, and an array can have 62 of length 2. Four million are more than anybody reads.
 const MOST_CELLS: usize = 1 << 22;
 
 impl fmt::Display for Expr {
@@ -149,7 +150,7 @@ struct Page<'a> {
     out: String,
     shape: &'a [usize],
     shorten: bool,
-    /// What is printed, in order.
+    /// The texts of the printed elements, in order.
     cells: std::slice::Iter<'a, String>,
 }
 
@@ -195,7 +196,7 @@ impl Page<'_> {
                 self.out.push(' ');
                 length += 1;
             }
-            // the closing bracket needs a place too; a word that is too long for any line stays where it is
+            // one column is left for the closing bracket; a word that is longer than a line stays on this one
             if length + word.len() > width.saturating_sub(mutant!(print_line_too_long, 0, 1)) && length > indent.len() {
                 self.out.truncate(self.out.trim_end().len());
                 self.out.push('\n');
@@ -231,7 +232,7 @@ fn bare(value: Scalar, dtype: DType) -> String {
         Scalar::Float(v) => {
             let size = v.abs();
             let short = shortest(size, dtype);
-            // a number alone of f64 has its point up to 10^16, in an array up to 10^8
+            // NumPy prints a single f64 without an exponent up to 10^16, but in an array only up to 10^8
             let limit = if dtype == DType::F64 { 1e16 } else { scientific_from(dtype) };
             let (whole, fraction, exponent) = if size == 0.0 || (1e-4..limit).contains(&size) {
                 let (whole, fraction) = short.plain();
@@ -259,7 +260,8 @@ fn exponent_text(exponent: i32, width: usize) -> String {
     format!("e{sign}{:0width$}", exponent.unsigned_abs())
 }
 
-/// From here on a number needs an exponent: where its type stops to hold every digit before the point, at most 10^8.
+/// The size from which on numbers are printed with an exponent: beyond it the type does not hold every digit before the
+/// point. At most 10^8, as in NumPy.
 fn scientific_from(dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -297,14 +299,15 @@ fn float_cells(values: &[f64], dtype: DType) -> Vec<String> {
     let mut cells =
         if is_scientific(&finite, dtype) { scientific_cells(&finite, dtype) } else { positional_cells(&finite, dtype) }
             .into_iter();
-    // nan and inf stand at the right; the others move to the right where nan and inf are wider
+    // all cells are aligned at the right, nan and inf too
     let all: Vec<String> =
         values.iter().map(|v| if v.is_finite() { cells.next().unwrap_or_default() } else { not_finite(*v) }).collect();
     let width = all.iter().map(String::len).max().unwrap_or(0);
     all.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// At most eight digits after the point, none that the value does not need, and blanks for those that others have.
+/// Cells without exponents: each value has the digits after the point that it needs, at most eight, and blanks where others
+/// have more.
 fn positional_cells(values: &[f64], dtype: DType) -> Vec<String> {
     let parts: Vec<(String, String)> = values
         .iter()
@@ -322,7 +325,7 @@ fn positional_cells(values: &[f64], dtype: DType) -> Vec<String> {
     parts.into_iter().map(|(whole, fraction)| format!("{whole:>left$}.{fraction:<right$}")).collect()
 }
 
-/// The same number of digits everywhere, at most eight after the point.
+/// Cells with exponents: all values have the same number of digits, at most eight after the point.
 fn scientific_cells(values: &[f64], dtype: DType) -> Vec<String> {
     let short: Vec<Decimal> = values.iter().map(|v| shortest(v.abs(), dtype)).collect();
     let cut = |v: f64, digits: usize| Decimal::parse(&format!("{:.digits$e}", v.abs()));
@@ -396,7 +399,8 @@ impl Decimal {
     fn reads_back(&self, v: f64, dtype: DType) -> bool {
         let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
         if dtype.is_half() {
-            // the two midpoints are exact in f64, and a few digits never come as close as its rounding
+            // an f64 holds the two midpoints to the neighbours exactly, and no decimal of a few digits comes as close to one
+            // as an f64 rounds
             return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
         }
         if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
@@ -423,7 +427,7 @@ fn shortest(v: f64, dtype: DType) -> Decimal {
     if v == 0.0 {
         return Decimal { digits: "0".into(), exponent: 0 };
     }
-    // how many digits it takes, Rust knows for f32 and f64
+    // Rust's shortest printing tells how many digits an f32 or f64 needs
     let known = |text: String| Decimal::parse(&text).digits.len();
     let least = if dtype.is_half() {
         1
@@ -437,7 +441,8 @@ fn shortest(v: f64, dtype: DType) -> Decimal {
         if near.reads_back(v, dtype) {
             return near;
         }
-        // at a power of two there is more room above than below: the nearest may miss where the next does not
+        // numbers above a power of two lie twice as far apart as below it, so the nearest decimal may not read back while the
+        // next one above does
         let above = near.above(count);
         if above.reads_back(v, dtype) {
             return above;

@@ -8,13 +8,13 @@
 //! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
 //! | `prepare.rs`, `params.rs` | from a plan to a prepared one, and the words of parameters: once for a plan |
 //! | `transfer.rs` | copies to and from the host |
-//! | `device.rs` | the open device; what recorded and running work means for memory |
+//! | `device.rs` | the open device; when memory that recorded or running work uses may be written or freed |
 //! | `batch.rs` | recording and submission |
 //! | `prepared.rs` | the prepared plans that are kept |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock |
 //! | `variant.rs`, `wgsl.rs`, `wgsl/` | from a kernel to its text, without a device |
-//! | `memory.rs` | the pool and its account |
-//! | `at_exit.rs` | what the end of the process waits for |
+//! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
+//! | `at_exit.rs` | the wait for software drivers at the end of the process |
 //! | `connection.rs` | device and queue of wgpu, errors, polling and waiting, counters |
 //! | `adapter.rs` | which GPUs there are, and what they can do |
 
@@ -59,7 +59,7 @@ pub(crate) struct Gpus;
 
 impl Provider for Gpus {
     fn count(&self) -> usize {
-        // the drivers of a parent process cannot be used after fork
+        // a process made by fork cannot use the drivers that its parent loaded
         if adapter::is_inherited() { 0 } else { pollster::block_on(adapter::names()).len() }
     }
 
@@ -102,7 +102,7 @@ impl Provider for Gpus {
 fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
     let gpu = pollster::block_on(device::open(id, index, limit, shrink))?;
     if gpu.connection.software {
-        // the probe makes the driver compile and run something; if it fails, so will what the caller does next
+        // the probe makes the driver compile and run a shader; if it fails, the caller's next call fails likewise
         at_exit::wait_for(&gpu.connection, || drop(gpu.known_numerics()));
     }
     Ok(gpu)
@@ -157,19 +157,19 @@ impl Backend for Gpu {
         }
         self.connection.check()?;
         let temps = self.temps(plan)?;
-        // notes of its own: another thread's read would take a bad index out of the common ones
-        let own = self.connection.scoped("allocate", || error_notes(&self.connection))?;
+        // this run has error notes of its own, because a read by another thread fetches and clears the shared ones
+        let own_notes = self.connection.scoped("allocate", || error_notes(&self.connection))?;
         {
             let mut batch = lock(&self.batch);
             let unread = batch.unread_errors;
-            let common = batch.swap_errors(own.clone());
+            let shared_notes = batch.swap_errors(own_notes.clone());
             let recorded = self.record(&mut batch, plan, &bindings, &temps);
-            batch.swap_errors(common);
+            batch.swap_errors(shared_notes);
             batch.unread_errors = unread;
             recorded?;
         }
         let mut notes = Vec::new();
-        pollster::block_on(self.read_piece(Some((&own, 0)), ERROR_BYTES as usize, &mut notes))?;
+        pollster::block_on(self.read_piece(Some((&own_notes, 0)), ERROR_BYTES as usize, &mut notes))?;
         self.connection.counters.syncs.fetch_add(1, Relaxed);
         lock(&self.batch).index_error(&notes).map_or(Ok(()), Err)
     }
@@ -185,14 +185,14 @@ impl Backend for Gpu {
             }
             let last = {
                 let mut batch = lock(&gpu.batch);
-                // an empty submission also carries pending uploads
+                // an empty batch is submitted too, because a submission carries the uploads that wgpu still holds
                 batch.submit_with(&gpu.connection, |_| {})?;
                 gpu.connection.submitted()
             };
             let connection = gpu.connection.clone();
             let done = move || (connection.completed() >= last).then_some(());
             wait(gpu.connection.clone(), "synchronize", done).await?;
-            // work on a lost device is "done" too
+            // a lost device reports its submissions as finished, so ask whether it is lost
             gpu.connection.check()
         })
     }
@@ -219,14 +219,14 @@ impl Backend for Gpu {
         let Some(timer) = Timer::new(&self.connection)? else { return work().map(|()| None) };
         let id = {
             let mut batch = lock(&self.batch);
-            // what was recorded before is not counted
+            // kernels recorded before now must not be timed, so they leave first
             batch.submit(&self.connection)?;
             batch.start_timer(timer)
         };
         let done = work();
         let timer = {
             let mut batch = lock(&self.batch);
-            // another timer may have begun meanwhile, and ended this one
+            // another thread may have started a timer meanwhile, which replaced this one
             let timer = batch.take_timer(id);
             done?;
             let Some(timer) = timer else { return Ok(None) };
@@ -278,8 +278,8 @@ impl TestDoors for Gpu {
 }
 
 impl Gpu {
-    /// The temporaries of a plan. Each goes back to the pool when the plan is recorded: what uses it next comes later in
-    /// the queue.
+    /// The temporaries of a plan. Each goes back to the pool when the plan is recorded: the kernels that use it next come
+    /// later in the same queue.
     fn temps(&self, plan: &Plan) -> Result<Vec<Buffer>> {
         plan.temps.iter().map(|bytes| Gpu::allocate(self, *bytes)).collect()
     }
@@ -292,14 +292,14 @@ impl Gpu {
         Recorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
     }
 
-    /// The plan ready to be bound. An error comes with the node whose kernel it is.
+    /// The plan ready to be bound, from the cache or made now. An error comes with the node whose kernel failed.
     fn prepared(
         &self,
         batch: &mut Batch,
         plan: &Plan,
         buffers: &[RunBuffer<'_>],
     ) -> Result<Arc<PreparedPlan>, (Error, usize)> {
-        // ranges of a buffer that is larger than a binding may be depend on the run's offsets
+        // of a buffer larger than one binding a range is bound, which depends on the run's offsets: not kept
         let is_kept = plan.is_kept && buffers.iter().all(|b| b.buffer.size <= self.caps.max_binding);
         let facts = facts(plan, buffers);
         if let Some(found) = is_kept.then(|| lock(&self.prepared).find(&facts)).flatten() {
@@ -316,20 +316,21 @@ impl Gpu {
     }
 }
 
-/// The buffers and scalars that a plan asks for, and the buffers as the driver's.
+/// The driver's buffers behind the inputs, temporaries and outputs of a run. Fails if the run binds another number of
+/// buffers or scalars than the plan has.
 fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
     let fail = |detail: String| Error::new(ErrorKind::Internal, "eval", detail, None);
     let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];
     let have = [bindings.inputs.len(), bindings.outputs.len(), bindings.scalars.len()];
     if have != want {
-        return Err(fail(format!("inputs, outputs and scalars: {have:?} for a plan of {want:?}")));
+        return Err(fail(format!("the run binds {have:?} inputs, outputs and scalars; the plan has {want:?}")));
     }
-    let all = (bindings.inputs.iter().map(|(b, offset)| (b, *offset)))
+    let all = (bindings.inputs.iter().map(|(b, offset)| (*b, *offset)))
         .chain(temps.iter().map(|b| (b, 0)))
         .chain(bindings.outputs.iter().map(|(b, offset)| (b, *offset)));
-    let of = |(n, (buffer, offset)): (usize, (&'a Buffer, usize))| {
-        let found = driver_buffer(buffer).ok_or_else(|| fail(format!("buffer {n} is not one of this device")))?;
+    let run_buffer = |(n, (buffer, offset)): (usize, (&'a Buffer, usize))| {
+        let found = driver_buffer(buffer).ok_or_else(|| fail(format!("buffer {n} does not belong to a GPU")))?;
         Ok(RunBuffer { buffer: found, offset: offset as i64 })
     };
-    all.enumerate().map(of).collect()
+    all.enumerate().map(run_buffer).collect()
 }

@@ -1,7 +1,9 @@
-//! Floor 9: slicing, views of shape, and `take`.
+//! Floor 9: slicing, views of shape, and `take`; `index/scatter.rs` `index_add` and its like.
+
+mod scatter;
 
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::kernel::IndexMode;
 use crate::layout::{self, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
@@ -48,7 +50,7 @@ macro_rules! s {
 impl Expr {
     /// A part of the array, without a copy: see [`s!`](crate::s).
     ///
-    /// Bounds clamp as NumPy's do; an integer out of range is an error, and takes its axis away.
+    /// Bounds clamp as NumPy's do. An integer removes its axis, and is an error if it is out of range.
     #[track_caller]
     pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
         view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
@@ -86,7 +88,10 @@ impl Expr {
         view("matrix_transpose", self, Location::caller(), |shape| {
             let n = shape.len() as isize;
             if n < 2 {
-                return Err(crate::error::Fault::new(ErrorKind::Shape, format!("shape {shape:?} is no matrix")));
+                return Err(crate::error::Fault::new(
+                    ErrorKind::Shape,
+                    format!("shape {shape:?} has fewer than the two axes of a matrix"),
+                ));
             }
             let axes: Vec<isize> = (0..n - 2).chain([n - 1, n - 2]).collect();
             View::permute(shape, &axes)
@@ -137,14 +142,15 @@ impl Expr {
         view("flip", self, Location::caller(), |shape| Ok(View::flip(shape, &axes.resolve(shape.len())?)))
     }
 
-    /// The diagonal of the last two axes, as the last axis; `offset` above (positive) or below the main one.
+    /// The diagonal of the last two axes, as the last axis. A positive `offset` takes a diagonal above the main one, a
+    /// negative one below it.
     #[track_caller]
     pub fn diagonal(&self, offset: isize) -> Expr {
         view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))
     }
 
-    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, a new last axis the place in
-    /// one.
+    /// Windows of `window` neighbours along an axis, as a view: the axis counts windows, and a new last axis counts the
+    /// elements of a window.
     ///
     /// ```
     /// let x = cupric::arange(0, 5, 1, cupric::DType::I32).sliding_windows(3, 0);
@@ -157,10 +163,12 @@ impl Expr {
         view("sliding_windows", self, Location::caller(), |shape| View::sliding_windows(shape, window, axis))
     }
 
-    /// Elements along an axis at integer positions; negative ones count from the end. An index out of range is an
-    /// error that names it: at once on the CPU and in a write, else at the next read or `synchronize` on a GPU (of several
-    /// that one kernel meets, any; and without the index and the line where 16,384 gathers have followed it before the
-    /// read). The axes of the indices take the place of the axis: n-d indices give as many axes more.
+    /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
+    /// of the axis, so n-d indices give a result with n − 1 axes more.
+    ///
+    /// An index out of range is an error that names it: at once on the CPU and in a write, else at the next read or
+    /// `synchronize` on a GPU. If one kernel meets several, the error names any of them; if 16,384 gathers have followed
+    /// before the read, it names neither the index nor the line.
     ///
     /// ```
     /// use cupric::array;
@@ -174,8 +182,9 @@ impl Expr {
         take(self, operand(indices, at), axis, IndexMode::Check, at)
     }
 
-    /// Elements along an axis at integer positions, each moved to the nearest that there is (NumPy's `mode="clip"`): a
-    /// negative one is element 0, and does not count from the end as with [`Expr::take`]. No index is out of range.
+    /// Elements along an axis at integer positions. A position outside the axis means its nearest element (NumPy's
+    /// `mode="clip"`), so no index is an error. A negative one means element 0, and does not count from the end as with
+    /// [`Expr::take`].
     ///
     /// ```
     /// use cupric::array;
@@ -212,54 +221,7 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         let device = common("take", [&source, &indices].into_iter(), at)?;
         let shape = &source.0.shape;
         let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at("take", at))?;
-        let dtype = indices.0.dtype;
-        if !dtype.is_integer() {
-            let detail = format!("indices have dtype {dtype}; integers are needed");
-            return Err(Error::new(ErrorKind::DType, "take", detail, at));
-        }
-        let n = shape[axis];
-        if n > i32::MAX as usize {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                "take",
-                format!("axis {axis} of length {n} has positions beyond i32"),
-                at,
-            ));
-        }
-        let wanted = layout::product(&indices.0.shape);
-        if n == 0 && wanted != 0 {
-            return Err(Error::new(
-                ErrorKind::Index,
-                "take",
-                format!("{wanted} positions of axis {axis} of {shape:?}, which is empty"),
-                at,
-            ));
-        }
-        // 32 bits hold every position
-        let i = match (dtype, mode) {
-            (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
-                if mutant!(positions_saturate, dtype != DType::U32, true) =>
-            {
-                ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
-            }
-            (DType::I64, IndexMode::Clip) => {
-                ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
-            }
-            (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
-                ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
-            }
-            _ => indices,
-        };
-        // an index that is checked keeps its width, so that the error names it as it was given
-        let keeps = mode == IndexMode::Check && dtype.size() >= 4;
-        let i = if keeps { i } else { cast(i, DType::I32, at) };
-        let i = if mode == IndexMode::Check && dtype.is_signed_integer() {
-            let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
-            let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);
-            ufunc(&logic::SELECT, smallvec![negative.into_arg(), from_end.into_arg(), (&i).into_arg()], at)
-        } else {
-            i
-        };
+        let i = positions("take", indices, (axis, shape), mode, at)?;
         let mut out: Shape = shape[..axis].into();
         out.extend(i.0.shape.iter().copied());
         out.extend(shape[axis + 1..].iter().copied());
@@ -267,4 +229,55 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         let dtype = source.0.dtype;
         Ok(Expr::node(NodeOp::Take { axis, mode }, smallvec![i, source], out, dtype, device, at))
     })
+}
+
+/// Indices as a kernel takes them: i32, or as wide as the caller's if they are checked. Those that count from the end have
+/// the length added.
+fn positions(
+    op: &'static str,
+    indices: Expr,
+    (axis, shape): (usize, &Shape),
+    mode: IndexMode,
+    at: &'static Location<'static>,
+) -> Result<Expr> {
+    let dtype = indices.0.dtype;
+    if !dtype.is_integer() {
+        let detail = format!("indices have dtype {dtype}; integers are needed");
+        return Err(Error::new(ErrorKind::DType, op, detail, at));
+    }
+    let n = shape[axis];
+    if n > i32::MAX as usize {
+        let detail = format!("axis {axis} has length {n}; the positions along it must fit i32");
+        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    let wanted = layout::product(&indices.0.shape);
+    if n == 0 && wanted != 0 {
+        let detail =
+            format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0");
+        return Err(Error::new(ErrorKind::Index, op, detail, at));
+    }
+    // kernels take 32-bit positions, so wider indices are first brought into the range of i32 with the same meaning
+    let i = match (dtype, mode) {
+        (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
+            if mutant!(positions_saturate, dtype != DType::U32, true) =>
+        {
+            ufunc(&arithmetic::remainder, smallvec![indices.into_arg(), n.into_arg()], at)
+        }
+        (DType::I64, IndexMode::Clip) => {
+            ufunc(&arithmetic::clip, smallvec![indices.into_arg(), i32::MIN.into_arg(), i32::MAX.into_arg()], at)
+        }
+        (DType::U32 | DType::U64, IndexMode::Clip | IndexMode::Wrap) => {
+            ufunc(&arithmetic::minimum, smallvec![indices.into_arg(), i32::MAX.into_arg()], at)
+        }
+        _ => indices,
+    };
+    // an index that is checked keeps its width, so that the error names it as it was given
+    let keeps = mode == IndexMode::Check && dtype.size() >= 4;
+    let i = if keeps { i } else { cast(i, DType::I32, at) };
+    if mode != IndexMode::Check || !dtype.is_signed_integer() {
+        return Ok(i);
+    }
+    let negative = ufunc(&logic::less, smallvec![(&i).into_arg(), 0.into_arg()], at);
+    let from_end = ufunc(&arithmetic::add, smallvec![(&i).into_arg(), n.into_arg()], at);
+    Ok(ufunc(&logic::SELECT, smallvec![negative.into_arg(), from_end.into_arg(), (&i).into_arg()], at))
 }

@@ -1,5 +1,5 @@
-//! Floor 9: files. NumPy's `.npy`: read with limits, so that a hostile file costs no more memory than it has bytes;
-//! written as `numpy.save` writes it, byte for byte.
+//! Floor 9: files in NumPy's format `.npy`. Reading has limits, so that a hostile file costs no more memory than it has
+//! bytes; writing gives the same bytes as `numpy.save`.
 //!
 //! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), the data. It takes the
 //! place of an old one as a whole (`io/replace.rs`).
@@ -23,9 +23,9 @@ use std::path::Path;
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-/// The longest header that is read; NumPy's are 118 bytes.
+/// The longest header that is read. NumPy writes 118 bytes; a megabyte leaves room for other writers, and costs little.
 const MAX_HEADER: u64 = 1 << 20;
-/// Bytes that are read at first of what comes without a length.
+/// Bytes for which memory is taken at first, if the source does not say its length.
 const FIRST: usize = 64 << 10;
 
 impl Array {
@@ -57,7 +57,7 @@ impl Array {
         let read = || {
             let file = File::open(path).map_err(io_fault)?;
             let about = file.metadata().map_err(io_fault)?;
-            // a pipe does not say how much will come, nor do the files that a system makes when they are read
+            // a pipe does not tell its length, nor does a file that the system makes while it is read (in /proc, say)
             let length = (about.is_file() && about.len() > 0).then_some(about.len());
             read(file, length, at)
         };
@@ -147,13 +147,15 @@ fn named(fault: Fault, path: &Path) -> Fault {
 
 // --- reading ---
 
-/// An array from `source`, which has `length` bytes, if that is known. Nothing is allocated that the bytes do not pay
-/// for: those that are there, or where nobody knows those that have come.
+/// An array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has bytes, or,
+/// if its length is unknown, than twice the bytes that have come (64 KiB at first).
 fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
     let mut source = Source { from: source, left: length };
     let (version, header_length) = read_preamble(&mut source)?;
     if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
-        return Err(format_fault(format!("a header of {header_length} bytes; at most {MAX_HEADER} are read")));
+        return Err(format_fault(format!(
+            "a header of {header_length} bytes is too long; at most {MAX_HEADER} are read"
+        )));
     }
     let text = mutant!(
         header_length_believed,
@@ -163,7 +165,7 @@ fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
     let header = Header::parse(&text, version)?;
     drop(text);
     let size = header.size()?;
-    // the product fits: the size was checked in bytes
+    // this product does not overflow, because `Header::size` has checked the number of bytes
     let bytes = (size * header.dtype.size()) as u64;
     if let Some(left) = source.left
         && mutant!(shape_believed, bytes < left, bytes != left)
@@ -200,14 +202,16 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     let width = match (major, minor) {
         (1, 0) => 2,
         (2 | 3, 0) => 4,
-        _ => return Err(format_fault(format!("format version {major}.{minor}; known are 1.0, 2.0 and 3.0"))),
+        _ => {
+            return Err(format_fault(format!("format version {major}.{minor} is unknown; known are 1.0, 2.0 and 3.0")));
+        }
     };
     let mut field = [0; 4];
     source.take(&mut field[..width], "the header's length")?;
     Ok((major, u32::from_le_bytes(field) as u64))
 }
 
-/// Bytes to read, and how many are left, where that is known.
+/// A source of bytes, and how many are left, if that is known.
 struct Source<R> {
     from: R,
     left: Option<u64>,
@@ -220,12 +224,13 @@ impl<R: Read> Source<R> {
             match left.checked_sub(count) {
                 Some(rest) => *left = rest,
                 None => {
-                    let detail = format!("{what} takes {count} bytes, but {left} are left: it is cut off");
+                    let detail = format!("{what} takes {count} bytes, but {left} are left: the file is cut off");
                     return Err(format_fault(detail));
                 }
             }
         }
-        usize::try_from(count).map_err(|_| format_fault(format!("{what} takes {count} bytes")))
+        usize::try_from(count)
+            .map_err(|_| format_fault(format!("{what} takes {count} bytes, more than memory can have")))
     }
 
     fn take(&mut self, into: &mut [u8], what: &str) -> Fallible<()> {
@@ -241,12 +246,13 @@ impl<R: Read> Source<R> {
     }
 
     fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
-        // the file's length was known: if it ends early, somebody has shortened it in the meantime
+        // if a file ends before its known length, another process has shortened it meanwhile
         let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
         self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
     }
 
-    /// Reads `count` elements: at once where that many are there, else as many again as have come, time after time.
+    /// Reads `count` elements. If the source's length is known, all at once; else in steps that double what has come, so that
+    /// memory is taken only as bytes come.
     fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
         while elements.len() < count {
             let have = elements.len();
@@ -264,7 +270,7 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// An error where more follows.
+    /// Fails if the source has more bytes.
     fn end(&mut self) -> Fallible<()> {
         let mut one = [0];
         match self.from.read_exact(&mut one) {
@@ -275,7 +281,7 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// The data, once the header has said what it is.
+/// The data of a file whose header has been read.
 struct Load<R> {
     source: Source<R>,
     size: usize,
@@ -284,10 +290,10 @@ struct Load<R> {
 }
 
 impl<R: Read> Load<R> {
-    /// Elements are read right into the memory that the array keeps.
+    /// Reads the elements directly into the memory that the array will have.
     fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
         let mut elements = match self.source.left {
-            // memory that the system gives is zero already
+            // fresh memory from the system is zero already, so that zeroing it costs nothing
             Some(_) => {
                 let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
                 let zeroed = try_zeroed_slice_box::<T>(self.size);
@@ -314,13 +320,13 @@ impl<R: Read> Load<R> {
         shaped(elements, header, self.at)
     }
 
-    /// A bool with another byte than 0 and 1 is undefined behaviour, so it must not come into being.
+    /// Reads bools. Each byte is checked first, because a bool of another byte than 0 and 1 is undefined behaviour.
     fn bools(mut self, header: &Header) -> Fallible<Array> {
         let bytes = self.elements::<u8>()?;
         if let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > mutant!(bool_byte_believed, 127, 1)) {
             return Err(format_fault(format!("bool element {i} is the byte {b}, not 0 or 1")));
         }
-        // in place: the standard library reuses the memory of a Vec of the same element size
+        // this needs no second memory, because the standard library collects into the same `Vec` if element sizes are equal
         shaped(bytes.into_iter().map(|b| b != 0).collect::<Vec<bool>>(), header, self.at)
     }
 }
@@ -340,7 +346,7 @@ fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Ar
 
 // --- writing ---
 
-/// A file to be: its header, and the elements in C order.
+/// The content of a file that is to be written: its header, and the elements in C order.
 struct Content {
     header: Vec<u8>,
     data: Box<dyn Data>,

@@ -11,11 +11,21 @@
 //! is broadcast. `stores` say which values are written where.
 
 mod plan;
+mod reduction;
 mod scan;
+mod schedule;
+mod store;
 mod validate;
 
 pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
+#[cfg(feature = "gpu")]
+pub(crate) use schedule::AccessClass;
+pub(crate) use schedule::{
+    Axes, Checks, Details, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
+};
+pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
@@ -49,17 +59,6 @@ pub(crate) struct Load {
     pub offset: isize,
 }
 
-/// A write of a value, narrowed to `dtype` (the value's own).
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Store {
-    pub buffer: BufferRef,
-    pub dtype: DType,
-    /// Over `outer`, then `inner`; for a value at the outer level over `outer` alone.
-    pub strides: Strides,
-    pub offset: isize,
-    pub value: usize,
-}
-
 /// One step of a kernel. Numbers are values, unless said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
@@ -81,26 +80,42 @@ pub(crate) enum Op {
     /// `loads[load]` at its place plus `stride · index`, for an index in `0..extent` by `mode`.
     /// `node` is where the caller's line of the gather is found.
     Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode, node: usize },
+    /// The position in `0..extent` that an index means by `mode`, as i32. `name` is the operation that an index out of
+    /// range is an error of, and `node` where its caller's line is found.
+    Position { index: usize, extent: usize, mode: IndexMode, name: &'static str, node: usize },
     /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
     /// `slots` are seed low, seed high, stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
-    /// A reduction of an inner value along `inner`.
-    Reduce(Fold, usize),
+    /// A reduction along `inner`.
+    Reduce(Box<Reduction>),
     /// For each index of `inner`, an inner value's elements up to there combined, by the tree of `kernel/scan.rs`. Of a value
     /// at the outer level: all elements, combined by the same tree.
-    Scan(Fold, usize),
+    Scan(Box<Reduction>),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
 }
 
 impl Op {
+    /// The result of a fold of value `x`, of a type.
+    pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
+        Op::Reduce(Box::new(Reduction::of(fold, x, element)))
+    }
+
+    /// The scan of value `x`, of a type.
+    pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
+        Op::Scan(Box::new(Reduction::of(fold, x, element)))
+    }
+
     /// The values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => SmallVec::from_slice(&[*a]),
-            Op::Gather { index, .. } | Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
+            Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
+            Op::Reduce(r) | Op::Scan(r) => r.inputs().into_iter().chain(r.base()).collect(),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => {
+                SmallVec::from_slice(&[*index])
+            }
         }
     }
 
@@ -109,8 +124,29 @@ impl Op {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => *a = number(*a),
-            Op::Gather { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+            Op::Cast(a) | Op::Round(a) => *a = number(*a),
+            Op::Reduce(r) | Op::Scan(r) => r.map_operands(number),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+        }
+    }
+
+    /// Whether it can meet an index out of range.
+    pub fn checks(&self) -> bool {
+        match self {
+            Op::Gather { mode, extent, .. } | Op::Position { mode, extent, .. } => {
+                *mode == IndexMode::Check || *extent == 0
+            }
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Philox { .. }
+            | Op::Reduce(..)
+            | Op::Scan(..)
+            | Op::Dot => false,
         }
     }
 
@@ -126,6 +162,7 @@ impl Op {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
+            | Op::Position { .. }
             | Op::Reduce(..)
             | Op::Scan(..)
             | Op::Dot => 0,
@@ -147,6 +184,26 @@ pub(crate) struct Value {
 impl Value {
     pub fn compute(&self) -> Compute {
         self.dtype.compute()
+    }
+
+    /// Whether it is known only when a pass over the whole inner space has ended. A reduction and the total of a scan are. The
+    /// elements of a scan are where lanes share a row (`in_lanes`): who walks it in order has each when it comes there.
+    pub fn ends_pass(&self, in_lanes: bool) -> bool {
+        match self.op {
+            Op::Reduce(..) => true,
+            Op::Scan(..) => !self.inner || in_lanes,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Dot => false,
+        }
     }
 }
 
@@ -173,11 +230,12 @@ pub(crate) enum Lanes {
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers.
+/// A part of `outer` that one dispatch covers. Each nest has one at least, and most have up to three axes once those are
+/// merged, so there is room for three without an allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
-    pub start: Shape,
-    pub shape: Shape,
+    pub start: SmallVec<[usize; 3]>,
+    pub shape: SmallVec<[usize; 3]>,
 }
 
 /// One loop nest.
@@ -191,6 +249,8 @@ pub(crate) struct Kernel {
     pub stores: Vec<Store>,
     /// Together they cover `outer`: one, but where an operand spans more than a binding.
     pub windows: Vec<Window>,
+    /// How it uses the hardware: the last thing that the planner decides.
+    pub schedule: Schedule,
     /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
     pub continues: bool,
     /// The operation that the kernel ends in, for errors.
@@ -206,7 +266,8 @@ impl Kernel {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
-            Op::Cast(_) | Op::Gather { .. } | Op::Reduce(..) | Op::Scan(..) | Op::Dot => 1,
+            Op::Reduce(r) | Op::Scan(r) => r.fold.compile_cost(r.element),
+            Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -234,12 +295,12 @@ impl Kernel {
 
     /// Whether it can meet an index out of range.
     pub fn checks(&self) -> bool {
-        let checked = |mode, extent| mode == IndexMode::Check || extent == 0;
-        self.values.iter().any(|v| matches!(v.op, Op::Gather { mode, extent, .. } if checked(mode, extent)))
+        self.values.iter().any(|v| v.op.checks())
     }
 
     /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
-    /// elements once, gathered elements once for each index.
+    /// elements once, gathered and scattered elements once for each index, and those read first that are combined with.
+    /// What a window of an indexed axis gathers or stores counts in the kernel of the first window.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
@@ -249,10 +310,14 @@ impl Kernel {
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
+        let in_the_first = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {
             // a gather reads an element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
+                if in_the_first {
+                    continue;
+                }
                 let indices = self.outer_size().saturating_mul(if v.inner { self.inner_size() } else { 1 });
                 read = add(read, indices as u64, l.dtype);
                 continue;
@@ -262,7 +327,12 @@ impl Kernel {
                 read = add(read, touched(&l.strides), l.dtype);
             }
         }
-        let written = self.stores.iter().fold(0, |sum, s| add(sum, touched(&s.strides), s.dtype));
+        let mut written = 0;
+        for s in self.stores.iter().filter(|_| !in_the_first) {
+            let elements = if s.scattered().is_some() { self.outer_size() as u64 } else { touched(&s.strides) };
+            written = add(written, elements, s.dtype);
+            read = if s.updates() { add(read, elements, s.dtype) } else { read };
+        }
         (read, written)
     }
 }
@@ -322,9 +392,10 @@ impl fmt::Display for Kernel {
                         place(&l.strides, l.offset)
                     )
                 }
+                Op::Position { index, extent, mode, .. } => format!("position(v{index}) of {extent}, {mode:?}"),
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
-                Op::Reduce(fold, a) => format!("reduce {}(v{a})", fold.name()),
-                Op::Scan(fold, a) => format!("scan {}(v{a})", fold.name()),
+                Op::Reduce(r) => r.to_string(),
+                Op::Scan(r) => format!("scan {}(v{})", r.fold.name, r.inputs()[0]),
                 Op::Dot => "dot(load 0, load 1)".to_string(),
             };
             let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };
@@ -336,8 +407,16 @@ impl fmt::Display for Kernel {
             }
         }
         for s in &self.stores {
-            writeln!(f, "    store {} {} {} = v{}", s.buffer, s.dtype, place(&s.strides, s.offset), s.value)?;
+            write!(f, "    store {} {} {}", s.buffer, s.dtype, place(&s.strides, s.offset))?;
+            if let Some(Scattered { index, stride, extent, combine }) = s.scattered() {
+                write!(f, " + {stride} · v{index} of {extent}, {}", combine.name())?;
+            }
+            write!(f, " = v{}", s.value)?;
+            match s.condition() {
+                Some(condition) => writeln!(f, " if v{condition}")?,
+                None => writeln!(f)?,
+            }
         }
-        Ok(())
+        schedule::print(self, f)
     }
 }

@@ -1,20 +1,20 @@
 //! Floor 1: shapes, strides and views. All arithmetic about where an element lies is here.
 //!
-//! A [`View`] is an affine map from the index of a result to the index of its operand; slicing, permuting,
-//! broadcasting, flipping, diagonals and sliding windows are nothing else. A [`Layout`] is the same for a buffer:
-//! shape, strides (in elements, any sign, 0 for a broadcast axis) and the offset of element 0.
+//! A [`View`] is an affine map from the index of a result to the index of its operand: a slice, a permutation, a broadcast, a
+//! flip, a diagonal or sliding windows. A [`Layout`] maps an index to an element of a buffer: shape, strides (in elements, of
+//! any sign, 0 for a broadcast axis) and the offset of element 0.
 
 mod args;
 mod view;
 
 pub use args::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
-pub(crate) use args::{IndexMode, reshape_arg, shape_arg};
+pub(crate) use args::{Combine, IndexMode, reshape_arg, shape_arg};
 pub(crate) use view::View;
 
 use crate::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// Lengths of axes. Up to six axes need no allocation; more are rare.
+/// Lengths of axes. Up to six axes, which nearly all arrays have, need no allocation.
 pub(crate) type Shape = SmallVec<[usize; 6]>;
 /// Steps between elements along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
@@ -30,12 +30,12 @@ fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
     Err(Fault::new(kind, detail))
 }
 
-/// The number of elements; an error beyond `isize::MAX`.
+/// The number of elements. Fails beyond `isize::MAX`, which offsets of views must not exceed.
 pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     if shape.len() > MAX_NDIM {
-        return fault(ErrorKind::LimitExceeded, format!("{} axes; at most {MAX_NDIM}", shape.len()));
+        return fault(ErrorKind::LimitExceeded, format!("{} axes; an array has at most {MAX_NDIM}", shape.len()));
     }
-    // a zero anywhere makes the array empty, whatever the other lengths would multiply to
+    // a length of 0 makes the array empty, even if the other lengths have a product that overflows
     if shape.contains(&0) && shape.iter().all(|n| isize::try_from(*n).is_ok()) {
         return Ok(0);
     }
@@ -49,12 +49,12 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     Ok(size)
 }
 
-/// The product of lengths. Only beside a 0 can lengths be so large that it would not fit, and then it is 0.
+/// The product of lengths. It saturates: in a checked shape only lengths beside a 0 are so large, and the product is then 0.
 pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
 
-/// Row-major strides of a shape.
+/// The strides of a shape in C order.
 pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     let mut strides: Strides = smallvec![0; shape.len()];
     let mut step = 1isize;
@@ -82,7 +82,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// An axis counted from the front; negative ones count from the end.
+/// The number of an axis from the front, given by a caller, who may count from the end by a negative number.
 pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     let n = if axis < 0 { axis + ndim as isize } else { axis };
     if n < 0 || n >= ndim as isize {
@@ -91,8 +91,8 @@ pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     Ok(n as usize)
 }
 
-/// The lowest and the highest element that strides lead to, counted from the element with index 0 everywhere; none where
-/// there is no index.
+/// The lowest and the highest element that strides lead to, counted from the element with index 0 everywhere; none if the
+/// shape has no index.
 pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
     let (mut low, mut high) = (0isize, 0isize);
     for (n, s) in shape.iter().zip(strides) {
@@ -119,19 +119,19 @@ pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
     pub shape: Shape,
-    /// In elements.
+    /// Steps along the axes, in elements.
     pub strides: Strides,
-    /// Of the element with index 0 everywhere.
+    /// Where the element with index 0 everywhere lies, in elements.
     pub offset: usize,
 }
 
 impl Layout {
-    /// Row-major from the start of a buffer.
+    /// A dense layout in C order from the start of a buffer.
     pub fn c(shape: &[usize]) -> Layout {
         Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
     }
 
-    /// Dense from the start of a buffer, with `order[0]` the slowest axis.
+    /// A dense layout from the start of a buffer, in which `order[0]` is the slowest axis.
     pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
         let mut strides: Strides = smallvec![0; shape.len()];
         let mut step = 1isize;
@@ -153,14 +153,15 @@ impl Layout {
     /// The layout of a view of elements that lie at these strides.
     pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
-            // without elements the offset may lie outside the buffer: take a layout that reaches nothing
+            // the offset of a view without elements may lie outside the buffer, so it gets a layout at offset 0
             return Layout::c(&view.shape);
         }
         let (strides, offset) = view.apply(strides, offset as isize);
         Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
-    /// Whether two indices can share an element (broadcast axes, sliding windows). May say yes where they do not.
+    /// Whether two indices may share an element (broadcast axes, sliding windows). True also for a few layouts whose indices
+    /// share none.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) {
             return false;
@@ -180,7 +181,7 @@ impl Layout {
         false
     }
 
-    /// The same elements in C order under another shape, if strides can say it.
+    /// The same elements in C order under another shape; none if strides cannot express it.
     pub fn reshape(&self, to: &[usize]) -> Option<Layout> {
         if self.shape.contains(&0) {
             return Some(Layout { shape: to.into(), strides: c_strides(to), offset: self.offset });
@@ -205,7 +206,7 @@ impl Layout {
                     k += 1;
                 }
             }
-            // axes can be merged only if the step of each is the whole walk along the next
+            // two axes can be merged only if one step of the first is as long as the whole walk along the second
             for w in old[first..=i].windows(2) {
                 let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
                 if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {
@@ -223,8 +224,8 @@ impl Layout {
     }
 }
 
-/// The storage order of an elementwise result: that of its operands where they agree, else C. `order[0]` is the
-/// slowest axis. Axes of length 1 or stride 0 agree with any; steps and signs do not count.
+/// The storage order of an elementwise result: that of its operands if they agree, else C order. `order[0]` is the slowest
+/// axis. Axes of length 1 or stride 0 agree with any order; the lengths of steps and their signs do not matter.
 pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Axes {
     let c: Axes = (0..shape.len()).collect();
     let of = |strides: &[isize]| -> Axes {

@@ -1,10 +1,10 @@
 //! Floor 0: faults that are planted to show that a test sees them. `./tests/run --mutants` builds the crate with
 //! `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
 //!
-//! A fault is one line of the list below and one `mutant!(name, planted, right)` at its place. The build with the cfg
-//! refuses a name that is not listed, and a listed name that has no place; an ordinary build compiles `right` alone.
+//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. The build with the cfg refuses
+//! a name that is not listed, and a listed name that no code uses; an ordinary build compiles `right` alone.
 
-/// `right`, or `planted` where the build plants faults and `CUPRIC_MUTANT` names this one.
+/// `right`; or `planted`, if the build plants faults and `CUPRIC_MUTANT` names this one.
 #[cfg(not(cupric_mutants))]
 macro_rules! mutant {
     ($name:ident, $planted:expr, $right:expr $(,)?) => {
@@ -25,7 +25,8 @@ macro_rules! list {
         #[allow(non_camel_case_types)]
         enum Name { $($name),* }
 
-        /// Whether a fault is planted in this process; a name without a place is dead code.
+        /// For each fault, whether it is planted in this process. The function of a name that no code uses is dead code,
+        /// which the compiler refuses.
         #[cfg_attr(feature = "gpu", deny(dead_code))]
         #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
         pub(crate) mod site {
@@ -82,8 +83,11 @@ list! {
     blocks_of_a_bunch_in_order, "16 determinism", "operations found::planted::cpu::a_column", "blocks of few columns are added neighbour to half";
     bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
     cached_memory_miscounted, "12 leaks", "lib cpu::memory", "a pool counts more as cached than it keeps";
+    carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
+    condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";
+    condition_ignored_on_gpu, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false on a GPU";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
     end_of_a_backward_slice_clamped, "14 views", "operations slices_as_numpy", "a backward slice to before the start leaves out element 0";
     equal_nodes_without_dtype, "7 random expressions", "operations bites::cpu::", "nodes that differ in dtype alone are one";
@@ -93,13 +97,17 @@ list! {
     error_forgotten, "1 refusals", "operations found::creation::cpu::creation_computes", "a number that does not fit is written all the same";
     error_of_another_gather, "10 faults", "operations found::planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "operations the_first_error", "an error names the line of eval, not of the operation";
+    everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
     exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
+    first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
+    fold_of_another_row, "14 sequences", "operations folds::equal_columns", "folds of one method are one, whatever their columns";
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
     gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
+    groups_of_any_size, "18 plans", "caps small_workgroups", "a workgroup of 256 on a device that has fewer";
     half_accumulation, "2 f16", "operations bites::half", "f16 accumulation in a sum";
     half_accumulation_on_gpu, "2 f16", "operations found::planted::gpu::half", "partial results of f16 rounded in a split reduction on a GPU";
     half_gather_through_f32, "6 contract: functions in 7 layouts", "accuracy contract::cpu::gathers", "a gather of f16 goes through f32, where a NaN loses its payload";
@@ -116,6 +124,8 @@ list! {
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
+    last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed axis ends one element early";
+    late_index_in_place, "8 in place", "operations writes::gpu::a_failed_write", "a write in place on a GPU whose index may be found to be out of range later";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
     leak, "12 leaks", "operations found::limits::cpu", "a buffer that is never given back";
     limit_64_bytes_too_large, "12 leaks", "operations found::planted::cpu::limits", "a memory limit is 64 bytes too large";
@@ -131,6 +141,7 @@ list! {
     minimum_drops_nan, "5 special values", "operations bites::cpu::", "NaN dropped by minimum";
     nan_after_nan, "6 reductions", "operations semantics::cpu::positions", "argmax gives the last NaN";
     negative_degrees_of_freedom, "6 reductions", "operations found::planted::cpu::corrections", "a correction beyond the count divides by a negative number";
+    neighbours_of_a_combined_element_lost, "8 overlap", "operations indexed::gpu::many_values", "a value combined into a packed word clears the other elements";
     next_dispatch_starts_again, "9 boundaries", "boundaries tight", "what does not fit one dispatch starts again in the next";
     normal_of_zero, "16 random", "operations found::planted::gpu::a_normal", "a normal draw takes the logarithm of 0";
     note_without_its_upper_word, "9 indices", "operations found::plans::gpu::an_index", "a late error names the lower half of an index of 64 bits";
@@ -171,6 +182,7 @@ list! {
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";
     split_by_half_a_seed, "16 random", "programs hashes::golden", "a source that is split off has 32 bits of seed";
     sticky_bit_of_a_long_sum, "6 reductions", "operations found::planted::cpu::sums_of_integers", "a long sum of integers is rounded twice on its way to f32";
+    stores_not_turned, "14 views", "caps caches_change", "axes are put in another order for loads alone";
     stride_of_another_operand, "14 sequences", "fuzz state", "a stride taken from the wrong operand";
     stride_of_length_1, "14 sequences", "fuzz state", "a size-1 axis's stride used";
     synchronize_forgets_errors, "10 faults", "operations found::planted::gpu::synchronize", "synchronize does not report a bad index";

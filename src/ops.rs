@@ -1,5 +1,5 @@
-//! Floor 9: operators, methods and functions. Elementwise ones are read from the ufunc table; the rest are
-//! compositions that no backend knows of (`ops/reductions.rs`).
+//! Floor 9: operators, methods and functions. Elementwise ones are made from the rows of the ufunc table; most others are
+//! composed of operations that exist, so that no backend knows of them (`ops/reductions.rs`).
 
 mod bincount;
 mod reductions;
@@ -225,7 +225,7 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
             Error::new(ErrorKind::Shape, "matmul", format!("shapes {x:?} and {y:?}: {why}"), at)
         };
         if a.0.shape.is_empty() || b.0.shape.is_empty() {
-            return Err(wrong("a 0-d operand has no product; use *"));
+            return Err(wrong("a 0-d operand has no axis to multiply along; use * instead"));
         }
         let dtype = a.0.dtype.promote(b.0.dtype).ok_or_else(|| {
             let detail = format!("dtypes {} and {} have no common type; use astype", a.0.dtype, b.0.dtype);
@@ -238,13 +238,14 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
         let (xb, m, k) = (&xs[..xs.len() - 2], xs[xs.len() - 2], xs[xs.len() - 1]);
         let (yb, k2, n) = (&ys[..ys.len() - 2], ys[ys.len() - 2], ys[ys.len() - 1]);
         if k != k2 {
-            return Err(wrong(&format!("{k} columns and {k2} rows")));
+            return Err(wrong(&format!("the {k} columns of the first do not match the {k2} rows of the second")));
         }
         let mut shape = layout::broadcast(xb, yb).map_err(|f| wrong(&f.detail))?;
         let batch = shape.len();
         shape.extend([m, n]);
         layout::size_of_shape(&shape).map_err(|f| f.at("matmul", at))?;
-        // modulo 2^32, and so modulo every narrower width; a bool is whether there is any product
+        // narrow integers are summed modulo 2^32, which is right modulo their own width too; of bools, i32 counts the true
+        // products, and the cast asks whether there is one
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {
@@ -289,7 +290,8 @@ pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr
         common("stack", parts.iter(), at)?;
         if let Some(other) = parts.iter().find(|p| p.0.shape != parts[0].0.shape) {
             let (a, b) = (parts[0].0.shape.as_slice(), other.0.shape.as_slice());
-            return Err(Error::new(ErrorKind::Shape, "stack", format!("shapes {a:?} and {b:?} differ"), at));
+            let detail = format!("shapes {a:?} and {b:?} differ; all must be equal");
+            return Err(Error::new(ErrorKind::Shape, "stack", detail, at));
         }
         let expanded = parts.iter().map(|p| view("stack", p, at, |s| View::expand(s, axis))).collect();
         Ok(join("stack", expanded, axis, at))
@@ -300,7 +302,7 @@ fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, parts.iter(), at)?;
         let Some(first) = parts.first() else {
-            return Err(Error::new(ErrorKind::Argument, op, "needs at least one array", at));
+            return Err(Error::new(ErrorKind::Argument, op, "at least one array is needed", at));
         };
         let mut shape: Shape = first.0.shape.clone();
         let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
@@ -316,7 +318,7 @@ fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
                 return Err(Error::new(
                     ErrorKind::Shape,
                     op,
-                    format!("shapes {a:?} and {b:?} differ beside axis {axis}"),
+                    format!("shapes {a:?} and {b:?} differ, and not only along axis {axis}"),
                     at,
                 ));
             }

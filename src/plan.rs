@@ -2,15 +2,18 @@
 //!
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
 //! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `scan.rs` cuts long scans; `product.rs` has the passes of a product;
-//! `join.rs` joins kernels that read the same memory; `copies.rs` has the kernels of joins and reshapes, `routines.rs` the
-//! steps of a routine; `buffers.rs` gives temporaries their buffers. Plans are cached by their whole key.
+//! orders and collapses its dimensions, splits long reductions and cuts windows; `scan.rs` cuts long scans; `product.rs` has
+//! the passes of a product; `indexed.rs` cuts axes along which kernels gather or scatter into windows; `join.rs` merges
+//! kernels that read the same memory; `copies.rs` has the kernels of `concat` and of reshapes, `scatter.rs` those of scatters,
+//! `routines.rs` the steps of a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses
+//! the hardware. Plans are cached by their whole key.
 
 mod buffers;
 mod copies;
 mod fuse;
 #[warn(clippy::wildcard_enum_match_arm)]
 mod graph;
+mod indexed;
 mod join;
 mod lower;
 mod planner;
@@ -18,13 +21,18 @@ mod price;
 mod product;
 mod routines;
 mod scan;
+mod scatter;
+mod schedule;
 mod shape;
 mod space;
 mod split;
 
 pub(crate) use fuse::Stored;
+pub(crate) use graph::Lines;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
+#[cfg(test)]
+pub(crate) use schedule::schedule_nest;
 
 use crate::buffer::Buffer;
 use crate::error::Result;
@@ -45,10 +53,10 @@ pub(crate) struct Target<'a> {
 }
 
 /// A plan with what one evaluation binds to it.
-pub(crate) struct PlannedRun {
+pub(crate) struct PlannedRun<'a> {
     pub plan: Arc<CachedPlan>,
-    /// The buffer and offset of each plan input; no buffer where it is the target's own, which the writer still holds.
-    pub inputs: graph::Inputs,
+    /// The buffer and offset of each plan input. The target's own buffer is left out, because the writer holds it.
+    pub inputs: graph::Inputs<'a>,
     pub scalars: SmallVec<[u64; 4]>,
     /// The caller's line of each node that the plan's kernels name.
     pub lines: graph::Lines,
@@ -57,15 +65,15 @@ pub(crate) struct PlannedRun {
 /// A plan as the cache keeps it.
 pub(crate) struct CachedPlan {
     pub plan: Plan,
-    /// The plan's output for each expression asked for: equal ones share it.
+    /// For each expression asked for, the plan's output that is its result: equal expressions share one.
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether a step can meet an index out of range, and whether one can after another has written a result: such a write
-    /// could fail half done, so the value is computed beside the target first.
-    pub checks: bool,
-    pub checks_after_write: bool,
-    /// Steps that planning took, for tests of how they grow with the graph.
+    /// Whether a step can meet an index out of range after a result was written; or, on a device that reports such an index
+    /// late, whether any step can meet one. A write with such a plan could fail half done, so its value is computed beside the
+    /// target first.
+    pub may_fail_half_done: bool,
+    /// Steps of work that planning took. Tests hold that they grow linearly with the graph.
     pub work: u64,
 }
 
@@ -99,8 +107,8 @@ impl std::hash::Hasher for KeyHasher {
     }
 }
 
-/// Words of the keys that each thread keeps, and that all threads share: 2 MiB and 32 MiB. A plan takes about as much memory
-/// as its key. A judgement: some 2,000 plans of ten nodes a thread, which is more than one training step has.
+/// The most words of keys in the cache of a thread (2 MiB) and in the one that all threads share (32 MiB). A plan takes about
+/// as much memory as its key. A judgement: some 2,000 plans of ten nodes a thread, more than one training step has.
 const LOCAL_WORDS: usize = 1 << 18;
 const SHARED_WORDS: usize = 1 << 22;
 /// The words of the longest key that is kept (half a MiB): a quarter of a thread's share. A graph that large takes longer to
@@ -168,8 +176,9 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
 }
 
 /// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now.
-pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun> {
-    let mut graph = graph::KeyWriter::new(roots, target.as_ref(), caps.number())?;
+pub(crate) fn plan<'a>(roots: &[&'a Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun<'a>> {
+    let mut graph = graph::KeyWriter::default();
+    graph.write(roots, target.as_ref(), caps.number())?;
     let long = graph.key().len() > LONGEST_KEY;
     let plan = match find(graph.key()) {
         Some(plan) => plan,
@@ -182,9 +191,9 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
             let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
             plan.is_kept = !long;
             let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
-            let checks = plan.steps.iter().any(Step::checks);
-            let checks_after_write = plan.steps.iter().skip(written + 1).any(Step::checks);
-            let plan = Arc::new(CachedPlan { plan, output_of, in_place, checks, checks_after_write, work });
+            let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
+            let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
+            let plan = Arc::new(CachedPlan { plan, output_of, in_place, may_fail_half_done, work });
             if !long {
                 keep(graph.key(), &plan);
             }
@@ -200,16 +209,19 @@ pub(crate) fn plan(roots: &[&Expr], target: Option<Target<'_>>, caps: &NumberedC
 
 /// The key of a plan for capabilities of number 1, for tests.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
-    Ok(graph::KeyWriter::new(roots, None, 1)?.key().to_vec())
+    let mut writer = graph::KeyWriter::default();
+    writer.write(roots, None, 1)?;
+    Ok(writer.key().to_vec())
 }
 
 /// The nodes that are stored when the expressions are evaluated together. The interpreter in `testing` asks, because stores
 /// are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let walk = graph::KeyWriter::new(&roots, None, caps.number())?;
-    let (arena, numbers) = walk.arena();
+    let mut writer = graph::KeyWriter::default();
+    writer.write(&roots, None, caps.number())?;
+    let (arena, numbers) = writer.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));
-    Ok(walk.nodes().iter().zip(numbers).filter_map(pointer).collect())
+    Ok(writer.nodes().iter().zip(numbers).filter_map(pointer).collect())
 }

@@ -1,5 +1,5 @@
-//! Floor 9: random numbers: lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-//! 1, 2, 3", SC 2011), keyed by seed and stream and counted by element, so that every device draws the same.
+//! Floor 9: random numbers, by lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+//! 1, 2, 3", SC 2011). The key is seed and stream, the counter is the element, so every device draws the same numbers.
 
 use crate::array::Array;
 use crate::dtype::{DType, Scalar};
@@ -34,7 +34,7 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-/// An integer constant as u32, whatever its size.
+/// A constant of dtype u32.
 fn word_constant(v: u32, at: Loc) -> Expr {
     Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U32, at)
 }
@@ -45,7 +45,7 @@ impl Rng {
         Rng { seed, stream: 0 }
     }
 
-    /// A source of its own, independent of this one from here on.
+    /// A new source. What it draws and what this one draws from here on are independent.
     pub fn split(&mut self) -> Rng {
         let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
         let high = mutant!(split_by_half_a_seed, 0, words[1]);
@@ -58,7 +58,8 @@ impl Rng {
         stream
     }
 
-    /// Draws from words of the stream, for a shape whose elements 32 bits can count.
+    /// Builds a draw over the next stream: `make` gets a function from 0 to 3 to the stream's random words of that number.
+    /// Fails for more elements than the 32 bits of a counter can number.
     fn draw(
         &mut self,
         op: &'static str,
@@ -71,7 +72,7 @@ impl Rng {
             let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
             let n = layout::product(&shape);
             if n > u32::MAX as usize {
-                let detail = format!("{n} elements; one stream counts 2^32");
+                let detail = format!("{n} elements asked for; one draw has at most {}", u32::MAX);
                 return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
             }
             let bound = || Binding::Random { seed, stream };
@@ -79,8 +80,8 @@ impl Rng {
         })
     }
 
-    /// Uniform in [0, 1), as many bits as `dtype` has below 1: for f32 the upper 24 bits of a word times 2^-24, for f64
-    /// 53 bits of two words, for f16 11 and for bf16 8 bits.
+    /// Uniform in [0, 1), with as many random bits as `dtype` holds exactly: for f32 the upper 24 bits of a word times 2^-24,
+    /// for f64 53 bits of two words, for f16 11 and for bf16 8 bits.
     #[track_caller]
     pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();
@@ -98,7 +99,7 @@ impl Rng {
         self.draw("normal", shape, at, |word| {
             is_float("normal", dtype, at)?;
             let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-            // (0, 1], so that the logarithm is finite
+            // 1 is added to the first uniform's bits, so that it lies in (0, 1] and its logarithm is finite
             let first = mutant!(normal_of_zero, 0, 1);
             let (u, v) = if wide == DType::F64 {
                 (unit([&|| word(0), &|| word(1)], first, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
@@ -132,16 +133,16 @@ impl Rng {
             let integer = |a: Arg| match a {
                 Arg::Scalar(Scalar::Int(v)) => Ok(v),
                 Arg::Expr(_) | Arg::Scalar(Scalar::Bool(_) | Scalar::Float(_)) => {
-                    Err(wrong("the limits are Rust integers".into()))
+                    Err(wrong("the limits must be Rust integers".into()))
                 }
             };
             let (low, high) = (integer(low)?, integer(high)?);
             if !dtype.is_integer() {
-                let detail = format!("dtype {dtype} is no integer type; use astype");
+                let detail = format!("dtype {dtype} is not an integer type; draw integers, then use astype");
                 return Err(Error::new(ErrorKind::DType, "integers", detail, at));
             }
             if low >= high {
-                return Err(wrong(format!("{low}..{high} is empty")));
+                return Err(wrong(format!("the range {low}..{high} holds no number")));
             }
             let (least, most) = dtype.integer_range();
             if let Some(v) = [low, high - 1].into_iter().find(|v| !(least..=most).contains(v)) {
@@ -153,7 +154,7 @@ impl Rng {
                 Err(_) if width == 1 << 32 => word(0),
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
-            // sums wrap: what fits is right
+            // the sum may wrap on the way, but a result that fits the type is right
             Ok(binary(
                 &arithmetic::add,
                 cast(above, dtype, at),
@@ -169,9 +170,14 @@ impl Rng {
         let at = Location::caller();
         self.draw("bernoulli", shape, at, |word| {
             if !(0.0..=1.0).contains(&p) {
-                return Err(Error::new(ErrorKind::Argument, "bernoulli", format!("{p} is no probability"), at));
+                return Err(Error::new(
+                    ErrorKind::Argument,
+                    "bernoulli",
+                    format!("{p} is not a probability: it must lie between 0 and 1"),
+                    at,
+                ));
             }
-            // the first word decides, but where it is that of p
+            // the first word decides unless it equals the upper 32 bits of p · 2^64; then the second word does
             let limit = p * 2f64.powi(32);
             let (high, low) = (limit.floor(), (limit.fract() * 2f64.powi(32)) as u32);
             if high >= 2f64.powi(32) {
@@ -204,14 +210,14 @@ impl Rng {
     pub fn permutation(&mut self, n: usize) -> Result<Array> {
         let at = Location::caller();
         if n > i32::MAX as usize {
-            let detail = format!("{n} numbers; the generator orders 2^31 - 1");
+            let detail = format!("{n} numbers asked for; a permutation has at most 2^31 - 1");
             return Err(Error::new(ErrorKind::LimitExceeded, "permutation", detail, at));
         }
         let stream = self.next();
         let key = [self.seed as u32, (self.seed >> 32) as u32];
         let mut order: Vec<i64> = Vec::new();
         if order.try_reserve_exact(n).is_err() {
-            let detail = format!("no memory for {n} numbers");
+            let detail = format!("there is no memory for {n} numbers");
             return Err(Error::new(ErrorKind::OutOfMemory, "permutation", detail, at));
         }
         order.extend(0..n as i64);
@@ -227,11 +233,12 @@ impl Rng {
 fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     match dtype.is_float() {
         true => Ok(()),
-        false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is no float type"), at)),
+        false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is not a float type"), at)),
     }
 }
 
-/// The upper bits of a word, or of two for f64, as (bits + plus) · 2^-n, where n is as many as `dtype` holds exactly.
+/// (bits + plus) · 2^-n, where `bits` are the upper n bits of a word (of two words for f64), and n is the number of bits that
+/// `dtype` holds exactly.
 fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr {
     let upper = |word: Expr, n: u32| binary(&logic::bitwise_right_shift, word, word_constant(32 - n, at), at);
     let digits = [(DType::F16, 11), (DType::BF16, 8), (DType::F64, 53)];
@@ -247,7 +254,7 @@ fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr
     binary(&arithmetic::multiply, bits, 2f64.powi(-n), at)
 }
 
-/// The upper 64 bits of the product of a number of 64 bits, in two words, and `by`: by halves of 32 bits.
+/// The upper 64 bits of the product of `by` and the 64-bit number that two words make, computed by halves of 32 bits.
 fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     let constant = |v: u64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U64, at);
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, constant(u32::MAX as u64), at);
@@ -261,7 +268,7 @@ fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     plus(plus(times(&a, c), high_half(&middle)), plus(high_half(&ad), high_half(&bc)))
 }
 
-/// The upper 32 bits of a 64-bit product, by halves of 16 bits: a GPU need not have 64-bit integers.
+/// The upper 32 bits of a 64-bit product, computed by halves of 16 bits, because a GPU may have no 64-bit integers.
 fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, word_constant(0xffff, at), at);
     let high_half = |e: &Expr| binary(&logic::bitwise_right_shift, e, word_constant(16, at), at);

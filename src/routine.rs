@@ -1,14 +1,14 @@
-//! Floor 2: the table of routines, beside that of elementwise functions. A routine is an operation that no loop nest
-//! says: it writes where its values tell it to, or takes several passes over scratch memory of its own.
+//! Floor 2: the table of routines, beside that of elementwise functions. A routine is an operation that no loop nest can
+//! express: it writes where its values tell it to, or takes several passes over scratch memory of its own.
 //!
 //! A row says what a routine is: the shapes and dtypes of its results, the memory and the passes that it needs on a
 //! device, what it refuses, and its meaning for tests. What runs is in the backends: `src/cpu/NAME.rs` is its function
 //! on the CPU, `shaders/NAME.wgsl` has its passes on a GPU, and each backend's list of routines
 //! (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. A method of [`Expr`](crate::Expr) builds its node.
 //!
-//! Operands are whole arrays, dense and in C order: the planner copies or computes what is not. Numbers that vary from
-//! run to run (all floats) are operands; integers that decide shapes are [`Params`]. Results share no memory with
-//! operands.
+//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies those that are not. Numbers that
+//! vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share no memory
+//! with operands.
 
 mod bincount;
 
@@ -41,7 +41,7 @@ impl Meta {
         layout::product(&self.shape)
     }
 
-    /// Bytes of all elements. What does not fit any memory is refused where it is allocated.
+    /// Bytes of all elements. The product saturates: a number beyond memory is refused when it is allocated.
     pub fn bytes(&self) -> usize {
         self.size().saturating_mul(self.dtype.size())
     }
@@ -53,7 +53,7 @@ pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 /// The elements of each result, in C order, or why there are none.
 pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
 
-/// A temporary, as it is declared.
+/// A scratch memory that a routine asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Temp {
     pub bytes: usize,
@@ -75,10 +75,10 @@ pub(crate) struct Pass {
     /// The entry point in the routine's shader file, and the block that it stands in.
     pub name: &'static str,
     pub items: usize,
-    /// What item `i` touches in element `i` alone: operands and results. Where one of these spans more than a binding, the
-    /// pass is dispatched in pieces.
+    /// The operands and results of which item `i` touches element `i` alone. If one of them spans more than a binding, the
+    /// pass takes several dispatches.
     pub along: &'static [Place],
-    /// What the pass touches beside, which must fit a binding.
+    /// All else that the pass touches. Each must fit a binding, because any item may touch any of its elements.
     pub whole: &'static [Place],
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Pass {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needs {
     pub scratch: SmallVec<[Temp; 2]>,
-    /// None on a CPU.
+    /// Empty on a CPU, where a routine is one function.
     pub passes: Vec<Pass>,
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct Routine {
     pub infer: fn(&[Meta], &Params) -> Inferred,
     /// Scratch and passes for operands of these shapes and dtypes.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// What is wrong with an integer element of the first operand that the routine refuses while it runs; none where it
+    /// The error of an integer element of the first operand that the routine refuses while it runs; none if the routine
     /// takes every value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
     /// The meaning, for tests: the elements of the results from those of the operands, all in C order.
@@ -107,7 +107,8 @@ pub(crate) struct Routine {
 }
 
 impl Routine {
-    /// What identifies the row: its name, which no other row has. An address would not do, since one row may have several.
+    /// The row's identity: its name, which no other row has. Its address would not do, because the compiler may give one
+    /// static several.
     fn key(&self) -> &'static str {
         self.name
     }

@@ -6,15 +6,14 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A loop over `n` elements. Operands that the function does not have are ignored. `out` shares no byte with an
-/// operand (for [`Loops::fold`] and [`Loops::accumulate`] it is read too).
+/// A loop over `n` elements. Operands that the function does not have are ignored.
 ///
-/// What a caller promises, by name. *Operands*: each operand that the function has leads to `n` elements of its type,
-/// aligned, which nobody writes meanwhile. *Result*: `out` leads to `n` elements of the result's type ([`LANES`] for a
-/// fold), aligned, apart from the operands, which nobody else uses meanwhile.
+/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has leads to `n` aligned
+/// elements of its type, which no other thread writes meanwhile. *Result*: `out` leads to `n` aligned elements of the
+/// result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses meanwhile.
 ///
 /// # Safety
-/// *Operands* and *result*. A fold and an accumulation read `out` too, so its elements must hold values.
+/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] read `out` too, so its elements must hold values.
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
@@ -34,14 +33,15 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     }
 }
 
-/// Virtual lanes of a fold: the same on every instruction set, so that sums have the same bits on all.
+/// Lanes of a fold. They are as many on every instruction set, so that sums have the same bits on all: 128 fill eight
+/// registers of 16 f32 with AVX-512.
 pub(crate) const LANES: usize = 128;
 
-/// Elements of a block of a scan, whose tree `kernel/scan.rs` has. Part of the tree, so another number gives other bits. A GPU's
-/// workgroup of 256 invocations takes a block at once, one run each.
+/// Elements of a block of a scan. The number is part of the scan's tree (`kernel/scan.rs`), so another one gives other bits.
+/// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
 pub(crate) const SCAN_BLOCK: usize = 1024;
-/// Elements of a run of a scan, combined one after another: a GPU's invocation takes one, which spares it a part of the work
-/// through shared memory, and a word of packed elements belongs to one run.
+/// Elements of a run of a scan, which are combined one after another. A GPU's invocation takes a run, which saves work
+/// through shared memory; and a word of packed elements belongs to one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
 /// An instruction set of the CPU.
@@ -113,17 +113,17 @@ impl Loops {
 pub(crate) struct Forms {
     /// Element by element.
     pub map: Loops,
-    /// Lanes of one run of elements; only of a function that reduces.
+    /// Folds one run of elements into [`LANES`] lanes; none if the function has no reduction.
     pub fold: Option<Loops>,
-    /// One run of elements into another; only of a function that reduces.
+    /// Combines one run of elements into another, element by element; none if the function has no reduction.
     pub accumulate: Option<Loops>,
-    /// What a block's elements up to each make; only of a function that reduces.
+    /// For each element of a block, combines all elements up to it; none if the function has no reduction.
     pub scan: Option<Loops>,
 }
 
 impl Forms {
-    /// The loops of `F`, which has `arity` operands. Evaluated at compile time: a loop that the result does not point
-    /// to is not compiled, so a function that does not reduce has the code of its map alone.
+    /// The loops of `F`, which has `arity` operands. Evaluated at compile time: a loop that the result does not point to is
+    /// not compiled, so that a function without a reduction costs the code of its map alone.
     pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(arity: usize, reduces: bool) -> Forms {
         Forms {
             map: match arity {
@@ -150,7 +150,7 @@ macro_rules! loop_form {
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
-                // SAFETY: *operands* and *result*: each body forms slices of exactly the elements that it is promised.
+                // SAFETY: *operands* and *result*: each body makes slices of exactly the elements that these two name.
                 unsafe { $body }
             }
             /// # Safety
@@ -200,7 +200,7 @@ macro_rules! loop_form {
 /// `p` leads to `n` elements of `T`, aligned, which nobody writes while the slice lives.
 #[inline(always)]
 unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
-    // SAFETY: `n` elements, not written meanwhile.
+    // SAFETY: the caller's condition is that of `from_raw_parts`.
     unsafe { std::slice::from_raw_parts(p as *const T, n) }
 }
 
@@ -210,7 +210,7 @@ unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
 /// `p` leads to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
 #[inline(always)]
 unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
-    // SAFETY: `n` elements, not used by anyone else meanwhile.
+    // SAFETY: the caller's condition is that of `from_raw_parts_mut`.
     unsafe { std::slice::from_raw_parts_mut(p as *mut T, n) }
 }
 
@@ -218,9 +218,9 @@ loop_form! {
     /// `out[i] = f(a[i])`
     unary, map1, <A, B, C, R>, |n, a, b, c, out| {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
-        // operands that a function ignores are any value of their type
+        // a function ignores operands beyond its arity, so zeros stand for them
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
-        // one operand off the fast path takes the whole run off it: a choice for each element would not vectorise
+        // if one operand is off the fast path, the whole run is: a choice for each element would not vectorise
         if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
             for i in 0..n {
                 out[i] = F::fast_path(a[i], b, c);
@@ -262,7 +262,7 @@ loop_form! {
         for chunk in a.chunks_exact(LANES) {
             for l in 0..LANES {
                 let r = F::call(lanes[l], chunk[l], c);
-                // A and R are the same type in every fold
+                // only functions whose result has the type of their first operand reduce, so A and R are the same type
                 lanes[l] = std::mem::transmute_copy::<R, A>(&r);
             }
         }

@@ -1,10 +1,11 @@
-//! What the tests in `tests/` need and nobody else: the table of functions as plain data, a function by its
-//! name, and the scalar interpreter of expressions.
+//! Functions that only the tests in `tests/` need: the table of functions as plain data, a function by its name, and the
+//! scalar interpreter of expressions.
 
-// a contract that cannot be read is a fault of the tests, which this module is for
+// a contract file that cannot be read is a mistake in the tests, for which a panic is right
 #[allow(clippy::panic)]
 mod contract;
 mod faults;
+mod folds;
 mod interpret;
 mod number;
 mod plans;
@@ -15,6 +16,7 @@ pub const FAULTS: &[[&str; 4]] = crate::mutants::LIST;
 
 pub use contract::{Bound, Promise, contract, promised};
 pub use faults::*;
+pub use folds::*;
 pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
 pub use plans::*;
 
@@ -81,13 +83,13 @@ impl Row {
             Class::FloatOnly => dtype.is_float(),
             Class::Integer => !dtype.is_float(),
             Class::Float | Class::Numeric | Class::Compare | Class::Test | Class::Select => true,
-            // every type has a truth
+            // every type has a truth value
             Class::Logical => true,
         };
         fits && if gpu { self.0.on_gpu(compute) } else { self.0.on_cpu(compute) }
     }
 
-    /// Whether it turns integers into f32 first, so that a few of them stand for all.
+    /// Whether it converts integers to f32 first. Tests then try a few integer types instead of all.
     pub fn floats_integers(&self) -> bool {
         matches!(self.0.class, Class::Float | Class::Test)
     }
@@ -102,7 +104,7 @@ impl Row {
         self.0.exact_int
     }
 
-    /// Where the function is interesting.
+    /// The range from which operands are drawn.
     pub fn domain(&self) -> [f64; 2] {
         self.0.domain
     }

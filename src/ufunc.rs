@@ -1,8 +1,8 @@
 //! Floor 2: the table of elementwise functions.
 //!
 //! A [`Ufunc`] is one row: name, operands, type signature, one scalar Rust function for each compute type, WGSL text,
-//! an exact reference, a test domain and properties. Planner, methods, shader text, CPU loops, tests and docs are
-//! read from it, and nobody asks a row for its name but to print it. The rows stand in `ufunc/arithmetic.rs`,
+//! an exact reference, a test domain and properties. Planner, methods, shader text, CPU loops, tests and docs read the
+//! row; code asks for its properties, and for its name only to print it. The rows stand in `ufunc/arithmetic.rs`,
 //! `ufunc/float.rs`, `ufunc/special.rs` and `ufunc/logic.rs`; **a new function is one new row there**.
 //! `ufunc/define.rs` lists the columns, `ufunc/intern.rs` says when two rows are equal, and `ufunc/cast.rs` holds the
 //! conversions between types.
@@ -18,30 +18,33 @@ pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
-pub(crate) use fold::{Extreme, Fold, Gives, Order};
+pub(crate) use fold::{ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Step};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use fold::{Definition, Kind, Term};
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Forms, Loops};
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
-/// What types a function takes and gives.
+/// Which types a function takes and gives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
-    /// Any number; works in and gives its float type (f32 for integers and bool).
+    /// Takes any number; computes in its float type (f32 for integers and bool), and gives that type.
     Float,
-    /// Floats only.
+    /// Takes floats only; gives the promoted type of its operands.
     FloatOnly,
-    /// The promoted type of its operands.
+    /// Takes any number; gives the promoted type of its operands.
     Numeric,
-    /// bool and integers; gives the promoted type.
+    /// Takes bool and integers; gives the promoted type of its operands.
     Integer,
-    /// Compares by value; gives bool.
+    /// Compares two operands by value; gives bool.
     Compare,
-    /// Asks something of each element; gives bool.
+    /// Tests a property of each element, such as being NaN; gives bool.
     Test,
     /// Takes each operand as a truth value; gives bool.
     Logical,
-    /// A bool and two operands of one type, of which it gives one.
+    /// Takes a bool and two operands of one type; gives one of the two.
     Select,
 }
 
@@ -60,15 +63,22 @@ impl Class {
         match self {
             Class::Logical => DType::Bool,
             Class::Float => dtype.float(),
-            _ => dtype,
+            Class::FloatOnly | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Select => dtype,
         }
     }
+}
+
+/// Which of its two operands a row such as `minimum` picks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Extreme {
+    Smallest,
+    Largest,
 }
 
 /// The neutral element of a reduction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Neutral {
-    /// 0; for floats −0, which leaves every sum as it is.
+    /// 0; for floats −0, because x + −0 is x for every x, and +0 would turn −0 into +0.
     Zero,
     One,
     Lowest,
@@ -107,7 +117,7 @@ impl Neutral {
 pub(crate) struct Reduction {
     /// The method that users call.
     pub method: &'static str,
-    /// The method that users call for what the elements up to each make.
+    /// The method of the scan that users call, such as `cumulative_sum`.
     pub cumulative: &'static str,
     pub neutral: Neutral,
     /// What a reduction of no elements gives; none where it is refused. A sum gives 0, though −0 is its neutral element.
@@ -120,7 +130,7 @@ pub(crate) struct Reduction {
     pub picks: Option<Extreme>,
 }
 
-/// What a comparison asks of its two operands.
+/// The relation that a comparison tests.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Comparison {
     Equal,
@@ -132,7 +142,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    /// The answer for operands that stand like this to each other.
+    /// The answer for two operands, of which `order` says how the first compares with the second.
     pub fn holds(self, order: Ordering) -> bool {
         match self {
             Comparison::Equal => order.is_eq(),
@@ -145,30 +155,30 @@ impl Comparison {
     }
 }
 
-/// What the planner and the backends ask of a row.
+/// The properties by which the planner and the backends treat a row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Properties {
-    /// What a comparison asks; none of a row that compares nothing.
+    /// The relation that the row tests, if it is a comparison.
     pub compares: Option<Comparison>,
-    /// What one evaluation costs, in additions: whether it is worth storing depends on it.
+    /// What one evaluation costs, in additions. The planner stores costly values instead of computing them twice.
     pub cost: u32,
-    /// What a driver's compiler has to do for its text of floats, in additions. A software driver takes up to a
-    /// millisecond for 1. Sine with its reduction of large arguments, for one, is hundreds of instructions.
+    /// What it costs a driver to compile the row's text of floats, in additions: a software driver takes up to a millisecond
+    /// for 1. Sine, for example, is hundreds of instructions, because it reduces large arguments.
     pub shader_cost: u32,
     /// f16 and bf16 operands are rounded to their own width first (comparisons, tests, steps).
     pub rounds_first: bool,
-    /// Of floats the result is a number of the operands' type whatever they are, so that nothing is rounded.
+    /// For floats: the exact result is always a number of the operands' type, so that nothing is rounded.
     pub never_rounds: bool,
-    /// Gives the bits of one of its operands, so that a kernel that only does this need not know what they mean.
+    /// The result has the bits of one of the operands, so that a kernel of such rows alone may move words instead of numbers.
     pub moves_bits: bool,
-    /// Of integers in the range of a narrow type it gives one in that range: no wrap is needed after it.
+    /// For integers: operands in the range of a narrow type give a result in that range, so that no wrap is needed.
     pub keeps_range: bool,
-    /// Of floats its WGSL text picks an operand or works on bits, so that no compiler folds it with its neighbours.
+    /// For floats: the WGSL text picks an operand or works on bits, so that no compiler folds it with the code around it.
     pub opaque: bool,
-    /// Of floats: a compiler that knows two operands to be equal cannot change a bit by it. It makes `2·x` of `x + x`,
-    /// which is right, but also 0 of `x − x` and 1 of `x / x`, which is wrong for NaN and ∞.
+    /// For floats: a compiler that sees that both operands are the same value cannot change a bit by simplifying. It may make
+    /// `2·x` of `x + x`, which is right; but of `x − x` it makes 0 and of `x / x` it makes 1, which is wrong for NaN and ∞.
     pub simplifies_exactly: bool,
-    /// Raises the first operand to the power of the second: of integers, a negative number there is refused.
+    /// Raises the first operand to the power of the second. For integers, a negative number as the second is refused.
     pub power: bool,
 }
 
@@ -191,18 +201,20 @@ pub(crate) struct Ufunc {
     pub exact: Option<fn(f64, f64, f64) -> f64>,
     /// The exact function of integers and bool before it wraps; the last argument is the type's width in bits.
     pub exact_int: Option<ExactInt>,
-    /// The operands that tests draw from: where the function is neither constant nor infinite.
+    /// The range from which tests draw operands: there the function is neither constant nor infinite.
     pub domain: [f64; 2],
     pub reduce: Option<Reduction>,
     pub properties: Properties,
     /// The rows that f16 and bf16 take instead.
     pub half: Option<[&'static Ufunc; 2]>,
+    /// The fold that combines by it ([`Fold::of`]), once somebody has asked.
+    pub fold: OnceLock<Fold>,
 }
 
 impl Ufunc {
     /// A row without functions, with the properties that most rows of its class have.
     pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
-        // most functions of floats are a polynomial and a few steps around it, eight operations or so
+        // most functions of floats are a polynomial and a few steps around it: some eight operations
         let cost = if matches!(class, Class::Float) { 8 } else { 1 };
         Ufunc {
             id: intern::RowId::new(),
@@ -229,6 +241,7 @@ impl Ufunc {
                 power: false,
             },
             half: None,
+            fold: OnceLock::new(),
         }
     }
 
@@ -242,7 +255,7 @@ impl Ufunc {
         self.wgsl[compute as usize].is_some()
     }
 
-    /// What a driver's compiler has to do for it, in additions.
+    /// What compiling it costs a driver, in additions.
     pub fn compile_cost(&self, compute: Compute) -> u32 {
         match compute {
             Compute::F32 | Compute::F64 => self.properties.shader_cost,
@@ -262,7 +275,7 @@ impl std::fmt::Debug for Ufunc {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 /// Every row but `select`, in the order of the table's files.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()

@@ -168,7 +168,8 @@ fn boundaries_that_cannot_be_crossed() -> Result<()> {
         let side = ones([128, 4], F32).to_device(&device)?;
         refused("a product larger than a binding", &side.matmul(side.t()));
         let at = arange(0, 5, 1, I32).to_device(&device)?;
-        refused("a source of take larger than a binding", &x.take(&at, 1));
+        // a source of take is cut along its axis
+        assert_eq!(x.take(&at, 1).sum(..).item::<f32>()?, 10.0);
         // the device works on, and what just fits does
         let x = ones([2, 8000], F32).to_device(&device)?;
         assert_eq!(x.matmul(x.t()).to_vec::<f32>()?, [8000.0; 4]);

@@ -2,8 +2,8 @@
 //! `tests/snapshots/caps`, and every text checked by naga. The weakest device has a file where it differs from the card.
 //! `CUPRIC_BLESS=1` writes them anew.
 
-use cupric::testing::{NAMED_CAPS, plan_for};
-use cupric::{Array, DType, ErrorKind, Expr, Result, keep, ones, zeros};
+use cupric::testing::{Caps, NAMED_CAPS, card, cpu_within, named_caps, plan_for, plan_within};
+use cupric::{Array, DType, ErrorKind, Expr, Result, keep, ones, s, zeros};
 use std::fs;
 use std::path::PathBuf;
 
@@ -34,6 +34,8 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
         ("cumulative_sum_columns", half.cumulative_sum(0), [1, 1, 1]),
         ("cumulative_sum_long", stored(&[3, 20_000], DType::F32).cumulative_sum(1) + 1.0, [1, 1, 1]),
         ("take_columns", x.take(&picks, 1) + 1.0, [1, 1, 1]),
+        ("index_add_rows", stored(&[100, 8], DType::I32).index_add(0, &picks, stored(&[50, 8], DType::I32)), [2, 2, 2]),
+        ("index_max_bytes", bytes.index_max(0, &picks, &(stored(&[50], DType::U8) + 1)), [2, 2, 2]),
     ]
 }
 
@@ -137,4 +139,167 @@ fn a_weak_device_refuses_what_it_lacks() {
     let tall = zeros([26 << 20, 2], DType::F32).eval().expect("zeros");
     let e = plan_for(&wide.matmul(&tall), "weak").expect_err("too large");
     assert!(e.to_string().contains("bytes"), "{e}");
+}
+
+/// The lines of a plan that say how it uses the hardware.
+fn schedules(plan: &str) -> Vec<String> {
+    let is_one = |l: &&str| ["schedule:", "pass 1:", "indices first:"].iter().any(|s| l.trim().starts_with(s));
+    plan.lines().filter(is_one).map(|l| l.trim().to_string()).collect()
+}
+
+/// The schedules of the expressions below on the CPU, on a card, and on the weakest device where they differ there.
+const WANTED: [[&str; 3]; 9] = [
+    [
+        "schedule: tiles 1 × 2048, 40 KiB a task; in0 contiguous, in1 contiguous",
+        "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 contiguous",
+        "",
+    ],
+    [
+        "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous, in1 broadcast",
+        "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 broadcast",
+        "",
+    ],
+    [
+        "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous; streams out0",
+        "schedule: 256 lanes × 4, 4 loads in flight, 1 outer axis; in0 contiguous",
+        "",
+    ],
+    [
+        "schedule: tiles 32 × 64 of the last two axes, 24 KiB a task; in0 contiguous, in1 transposed",
+        "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 transposed",
+        "",
+    ],
+    [
+        "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous",
+        "schedule: 256 lanes × 4, 4 loads in flight, 1 outer axis; in0 contiguous; out0 in whole words",
+        "",
+    ],
+    [
+        "schedule: tiles of 2048 along a row, 4 rows a task, 64 KiB a task; in0 contiguous",
+        "schedule: groups of 256, 256 lanes a row, 4 loads in flight, 1 outer axis, 1 inner axis; in0 contiguous",
+        "",
+    ],
+    [
+        "schedule: product by the gemm library, whole matrices; in0 contiguous, in0 contiguous",
+        "schedule: groups of 256, tiles 128 × 128, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
+        "schedule: groups of 256, tiles 64 × 64, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
+    ],
+    [
+        "schedule: tiles of 2048 along a row, 48 KiB a task; in0 contiguous\n\
+         pass 1: v0, then v1; pass 2: v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
+        "schedule: groups of 256, 256 lanes × 16 a row, 1 outer axis, 1 inner axis; in0 contiguous\n\
+         pass 1: v0 (keeps v0), then v1; pass 2: kept v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
+        "",
+    ],
+    [
+        "schedule: tiles 1 × 2048, 56 KiB a task; in0 broadcast, in1 gathered\n\
+         indices first: [2048, 1], tiles 2048 × 1, one task",
+        "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 broadcast, in1 gathered",
+        "",
+    ],
+];
+
+/// Each device gets tiles or lanes of its own where they matter, and the same where they do not.
+#[test]
+fn schedules_differ_where_devices_do() -> Result<()> {
+    let large = stored(&[2048, 2048], DType::F32);
+    let half = stored(&[2048, 2048], DType::F16);
+    let row = stored(&[2048], DType::F32);
+    let picks = stored(&[2048], DType::I32);
+    let expressions = [
+        (&large + &row) * 2.0,
+        &large + row.reshape([2048, 1]),
+        stored(&[1 << 23], DType::F32) + 1.0,
+        &large + large.t(),
+        &half + 1.0,
+        large.sum(1),
+        large.matmul(&large),
+        large.softmax(-1),
+        large.take(&picks, 0),
+    ];
+    let said = |e: &Expr, caps: &str| -> Result<String> { Ok(schedules(&plan_for(e, caps)?.0).join("\n")) };
+    let mut wrong = vec![];
+    for (n, (e, want)) in expressions.iter().zip(WANTED).enumerate() {
+        let card = said(e, "card")?;
+        for (caps, want) in NAMED_CAPS.iter().zip(want) {
+            let (have, want) = (said(e, caps)?, if want.is_empty() { &card } else { want });
+            if have != want {
+                wrong.push(format!("expression {n} on {caps}:\n  {have}\nnot\n  {want}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// A device with smaller workgroups has fewer lanes, and refuses what needs more.
+#[test]
+fn small_workgroups_have_fewer_lanes() -> Result<()> {
+    let small = Caps { workgroup: 100, max_row: 64 * 64, max_reduce: [64 * 16, 256], ..card("small") };
+    let x = stored(&[1000, 640], DType::F32);
+    for (e, says) in [
+        (&x + 1.0, "schedule: 64 lanes × 4"),
+        (x.sum(1), "groups of 64, 64 lanes a row"),
+        (x.softmax(-1), "groups of 64, 64 lanes × 16 a row"),
+        (x.slice(s![.., ..100]).softmax(-1), "groups of 64, 32 lanes × 4 a row"),
+        (x.sum(0), "groups of 64, 1 lane a row"),
+    ] {
+        let (plan, texts) = plan_within(&e, &small)?;
+        assert!(plan.contains(says), "{says}\n{plan}");
+        for text in &texts {
+            assert!(text.contains("const WORKGROUP = 64u;"), "{text}");
+            validate(text, says);
+        }
+    }
+    let e = plan_within(&x.matmul(x.t()), &small).expect_err("a product");
+    assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
+    assert!(e.to_string().contains("workgroups of 256; small has 100"), "{e}");
+    Ok(())
+}
+
+/// Smaller caches have smaller tiles and stream sooner; no bit of a result depends on them.
+#[test]
+fn caches_change_tiles_and_no_bit() -> Result<()> {
+    let of = |caches: [usize; 3], vector: usize| {
+        cpu_within(&Caps { name: "cpu".into(), caches, vector, ..named_caps("cpu").expect("a CPU") })
+    };
+    let devices = [of([48 << 10, 2 << 20, 32 << 20], 64)?, of([8 << 10, 40 << 10, 1 << 17], 16)?, of([1; 3], 256)?];
+    let numbers = |n: usize| (0..n).map(|i| ((i * 7919) % 1009) as f32 / 64.0 - 7.0).collect::<Vec<f32>>();
+    let mut first: Option<(Vec<String>, Vec<Vec<u32>>)> = None;
+    for d in &devices {
+        let x = Array::from_vec(numbers(300 * 700), [300, 700])?.to_device(d)?;
+        let y = Array::from_vec(numbers(700 * 300), [700, 300])?.to_device(d)?;
+        let picks = Array::from_vec((0..500).map(|i| i % 300).collect::<Vec<i32>>(), [500])?.to_device(d)?;
+        let expressions = [
+            &x * 2.5 + x.sqrt(),
+            &x + y.t(),
+            (&y.t() + 1.0).t() * 2.0,
+            x.sum(0),
+            x.sum(1),
+            x.sum(..),
+            x.softmax(-1),
+            x.softmax(0),
+            y.t().softmax(-1),
+            x.slice(s![.., ..40]).layer_norm(-1, 1e-5),
+            x.slice(s![..3]).sum(1),
+            x.slice(s![.., ..3]).sum(0),
+            x.take(&picks, 0) * 2.0,
+            x.take(&picks, 0).softmax(-1),
+            (x.slice(s![..1]).matmul(&y) + 1.0).relu(),
+            x.astype(DType::I32).matmul(y.astype(DType::I32)).astype(DType::F32),
+        ];
+        let mut said = vec![];
+        let mut bits = vec![];
+        for e in &expressions {
+            said.push(schedules(&e.plan()?.to_string()).join("\n"));
+            bits.push(e.to_vec::<f32>()?.iter().map(|v| v.to_bits()).collect::<Vec<u32>>());
+        }
+        let (known, want) = first.get_or_insert_with(|| (said.clone(), bits.clone()));
+        for (n, (have, want)) in bits.iter().zip(&*want).enumerate() {
+            assert!(have == want, "expression {n} has other bits with\n{}\nthan with\n{}", said[n], known[n]);
+        }
+        let same = said.iter().zip(&*known).filter(|(a, b)| a == b).count();
+        assert!(d == &devices[0] || same <= 10, "{same} of {} schedules are the same", said.len());
+    }
+    Ok(())
 }

@@ -118,7 +118,7 @@ fn text_names_operation_shapes_and_line(d: &Device) {
     let e = b.slice(s![..0]).max(0); let l = line!();
     here(&e, "max: ", ErrorKind::Shape, l);
     let err = a.item::<f32>().unwrap_err(); let l = line!();
-    assert!(err.to_string().starts_with("item: 12 elements") && err.to_string().contains(&format!("errors.rs:{l}:")), "{err}");
+    assert!(err.to_string().starts_with("item: the array has 12 elements") && err.to_string().contains(&format!("errors.rs:{l}:")), "{err}");
     let err = a.to_vec::<i32>().unwrap_err(); let l = line!();
     assert_eq!(err.kind(), ErrorKind::DType);
     assert!(err.to_string().starts_with("to_vec: ") && err.to_string().contains(&format!("errors.rs:{l}:")), "{err}");

@@ -311,7 +311,7 @@ fn the_support_matrix_is_that_of_the_table() {
     // arange and its like have no operand whose type could be taken
     let with_operands = |o: &&Operation| !o.types.is_empty() && o.kind != Kind::Generator;
     let (along, others): (Vec<_>, Vec<_>) = OPERATIONS.iter().filter(with_operands).partition(|o| o.along_axes());
-    for (title, operations) in [("along axes", along), ("products, gathers, joins, conversions", others)] {
+    for (title, operations) in [("along axes", along), ("products, gathers, scatters, joins, conversions", others)] {
         table += &head(title);
         for o in operations {
             table += &line(o.name, &|d, gpu| o.takes(d, gpu), gives(o));

@@ -12,12 +12,18 @@ fn of(dtype: DType, shape: &[usize]) -> Array {
     zeros(shape.to_vec(), dtype).eval().unwrap()
 }
 
+fn argmin_by_formulas() -> testing::FoldRow {
+    let folds = testing::table_folds().unwrap();
+    folds.into_iter().find(|f| f.name == "argmin").expect("a fold of the table").by_formulas
+}
+
 /// Every kind of node, each in variants that differ from the first of its kind in one thing.
 fn variants() -> Vec<(&'static str, Expr)> {
     let (x, y) = (of(F32, &[4, 6]), of(F32, &[4, 6]));
     let square = of(F32, &[4, 4]);
     let other_square = of(F32, &[4, 4]);
     let (i, j) = (of(I32, &[3]), of(I64, &[3]));
+    let whole = of(I32, &[3, 3]);
     let three = |axis| concat([&square, &other_square, &square], axis);
     vec![
         ("an array", x.clone().into()),
@@ -59,6 +65,8 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("by another function", x.max(0)),
         ("the position of the smallest", x.argmin(0)),
         ("the position of the largest", x.argmax(0)),
+        ("a fold by formulas", testing::reduce_by(&x, testing::mean_square().unwrap(), 0)),
+        ("another fold by formulas", testing::reduce_by(&x, argmin_by_formulas(), 0)),
         ("sums so far", x.cumulative_sum(0)),
         ("along another axis", x.cumulative_sum(1)),
         ("a product", square.matmul(&other_square)),
@@ -70,6 +78,13 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("that wraps", x.take_wrap(&i, 0)),
         ("by other indices", x.take(&j, 0)),
         ("of a computed index", x.take(&i + 0, 0)),
+        ("an addition at positions", whole.index_add(0, &i, &whole)),
+        ("along another axis", whole.index_add(1, &i, &whole)),
+        ("that clips", whole.index_add_clip(0, &i, &whole)),
+        ("that wraps", whole.index_add_wrap(0, &i, &whole)),
+        ("a minimum at positions", whole.index_min(0, &i, &whole)),
+        ("a maximum at positions", whole.index_max(0, &i, &whole)),
+        ("of another value", whole.index_max(0, &i, 3)),
         ("a concat", three(0)),
         ("along another axis", three(1)),
         ("of two parts", concat([&square, &other_square], 0)),

@@ -6,9 +6,12 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::path::Path;
+use std::sync::LazyLock;
 
+/// A CPU with the caches and vectors that plans are tested for, so that texts do not depend on the machine.
 fn cpu() -> Device {
-    Device::cpu()
+    static CPU: LazyLock<Device> = LazyLock::new(|| testing::cpu_within(&testing::named_caps("cpu").unwrap()).unwrap());
+    CPU.clone()
 }
 
 fn filled(shape: &[usize]) -> Array {
@@ -234,13 +237,15 @@ fn snapshots() {
 #[test]
 fn temporaries_are_those_that_are_printed() {
     type Build = fn(&Array, &Array, &Array) -> Expr;
-    let cases: [(&str, Build); 7] = [
+    let cases: [(&str, Build); 9] = [
         ("a product", |x, _, _| x.matmul(x)),
         ("a product with an epilogue", |x, _, b| (x.matmul(x) + b).relu()),
         ("a product of halves", |_, h, _| h.matmul(h)),
         ("a product of a transposed operand", |x, _, _| x.t().matmul(x) * 2.0),
         ("a product of integers", |x, _, _| x.astype(I32).matmul(x.astype(I32).t()) + 1),
         ("a chain of products", |x, _, b| (x.matmul(x) + b).relu().matmul(x) - x),
+        ("columns made standard", |x, _, b| (x - x.mean(0)) / (x.std(0) + b)),
+        ("a softmax of halves over columns", |_, h, _| h.softmax(0).astype(F32) * 2.0),
         ("a reduction of a product", |x, h, _| h.matmul(h).astype(F32).sum(0) + x.sum(0)),
     ];
     for device in [Some(Device::cpu()), gpu(1)].into_iter().flatten() {

@@ -7,13 +7,13 @@ fn cp_pick(no: f32, bits: u32, c: bool) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(no), bits ^ cp_zero(), c));
 }
 
-// `x`, opaque to reassociation, fusing and folding. By an addition: two exclusive ors with one zero would cancel, and
-// two ors be one, so that x and cp_block(x) were the same value again.
+// `x`, opaque to reassociation, fusing and folding. It adds the zero, because a compiler knows that two exclusive ors with
+// one number cancel and that two ors are one, so cp_block(cp_block(x)) would be the same value as x or cp_block(x).
 fn cp_block(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) + cp_zero());
 }
 
-// `x` with its low 12 bits cleared: a product of two such is exact. Opaque as well.
+// `x` with its low 12 bits cleared: a product of two such numbers is exact. Opaque to the compiler, as cp_block.
 fn cp_head(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
 }
@@ -326,8 +326,8 @@ fn m_rsqrt(x: f32) -> f32 {
 // a + t (b - a)
 // Large ends are scaled, so that their difference does not overflow.
 fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
-    // neither the difference nor the product may overflow where the result does not; what is scaled is large, since a
-    // small number would be flushed to 0 (times an infinite t: NaN)
+    // neither the difference nor the product may overflow where the result does not, so large ends are scaled; small ones
+    // are not, because a driver may flush them to 0, and 0 times an infinite t is NaN
     let wide = max(abs(a), abs(b)) > 1e37;
     let far = !wide && abs(t * (b - a)) > 1e37;
     let k = select(1.0, 0.125, wide || far);
@@ -348,7 +348,7 @@ fn cp_fmod_bits(mx: u32, my: u32, n: i32) -> u32 {
     return r;
 }
 
-// Exact, with the sign of x. NaN for NaN, x infinite or y zero; x for y infinite.
+// The exact remainder with the sign of x. NaN for NaN, x infinite or y zero; x for y infinite.
 fn m_fmod(x: f32, y: f32) -> f32 {
     let ax = cp_mag(x);
     let ay = cp_mag(y);

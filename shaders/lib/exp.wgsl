@@ -91,7 +91,7 @@ fn m_expm1(x: f32) -> f32 {
     let n = cp_exp_n(s);
     let p = cp_expm1_poly(cp_exp_rest(s, 0.0, n));
     let half = bitcast<f32>(bitcast<u32>(i32(n) + 126) << 23u);
-    // opaque, lest half be factored out and p lost beside 1
+    // opaque, so that the compiler cannot factor `half` out and lose p beside 1
     let rest = cp_block(half - 0.5);
     let v = 2.0 * (half * p + rest);
     let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x33000000u);

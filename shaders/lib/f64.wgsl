@@ -1,6 +1,6 @@
 // f64, for devices that have it (SHADER_F64). The rules are those of bits.wgsl.
 
-// f64: as with f32, what concerns NaN, Inf, signs and order is done on the bits.
+// As in bits.wgsl, NaN, Inf, signs and order are decided on the bits.
 fn d_bits(x: f64) -> u64 {
     return bitcast<u64>(x);
 }
@@ -13,7 +13,7 @@ fn d_sgn(x: f64) -> u64 {
     return bitcast<u64>(x) & 0x8000000000000000lu;
 }
 
-// As cp_block.
+// `x`, opaque to reassociation, fusing and folding: cp_block for f64.
 fn d_block(x: f64) -> f64 {
     return bitcast<f64>(bitcast<u64>(x) + u64(cp_zero()));
 }
@@ -122,7 +122,7 @@ fn d_trunc(x: f64) -> f64 {
     return bitcast<f64>(select(whole, mag, e >= 1075u) | d_sgn(x));
 }
 
-// trunc, one further from zero where `away`
+// trunc(x), or the whole number that is one further from zero if `away`
 fn d_away(x: f64, away: bool) -> f64 {
     let t = d_trunc(x);
     let one = bitcast<f64>(0x3ff0000000000000lu | d_sgn(x));
@@ -189,7 +189,7 @@ fn d_join(m: u64, e: i32) -> u64 {
     return select(select(normal, sub, ex < 1), 0lu, m == 0lu);
 }
 
-// Exact, with the sign of x: long division, ten bits a step.
+// The exact remainder with the sign of x, by long division. A step takes ten bits, so that r stays below 2^63.
 fn d_fmod(x: f64, y: f64) -> f64 {
     let ax = d_mag(x);
     let ay = d_mag(y);
@@ -211,7 +211,7 @@ fn d_fmod(x: f64, y: f64) -> f64 {
     return bitcast<f64>(d_join(r, ey) | d_sgn(x));
 }
 
-// Python's %: the sign of y.
+// Python's %: the remainder with the sign of y.
 fn d_remainder(x: f64, y: f64) -> f64 {
     let m = d_fmod(x, y);
     let zero = d_mag(m) == 0lu;
@@ -221,7 +221,7 @@ fn d_remainder(x: f64, y: f64) -> f64 {
     return d_pick(r, 0x7ff8000000000000lu, d_isnan(m));
 }
 
-// NumPy's //.
+// NumPy's //: floor of the quotient that the exact remainder leaves; x // 0 is x / 0.
 fn d_floor_divide(x: f64, y: f64) -> f64 {
     let m = d_fmod(x, y);
     let crosses = d_sgn(m) != d_sgn(y) && d_mag(m) != 0lu;
@@ -331,7 +331,7 @@ fn f64_to_f32(x: f64) -> f32 {
     return bitcast<f32>(sign | select(zero, nan ^ cp_zero(), d_isnan(x)));
 }
 
-// As u32_to_f32_odd.
+// u64 to f32, rounded to odd as u32_to_f32_odd does: the following rounding to 16 bits is then the only one.
 fn u64_to_f32_odd(v: u64) -> f32 {
     let up = cp_clz64(v);
     let n = v << (up & 63u);

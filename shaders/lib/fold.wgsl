@@ -1,5 +1,6 @@
 // Folds of a row by the LANES invocations that share it. The generator writes a block once for each fold of a kernel,
-// with its name and type for FOLD and T (`combine_add_f32`), or with the type of its key for KEY.
+// with its name and type for FOLD and T (`combine_add_f32`), or with the type of its key for KEY. The type of a fold by
+// formulas is a struct of its components.
 
 // block: declared by the generator
 alias T = f32;
@@ -10,11 +11,11 @@ fn neutral_FOLD() -> T {
 fn combine_FOLD(a: T, b: T) -> T {
     return a + b;
 }
-var<workgroup> shared_T: array<T, 256>;
+var<workgroup> shared_T: array<T, WORKGROUP>;
 alias KEY = u32;
-var<workgroup> shared_KEY: array<KEY, 256>;
-var<workgroup> shared_positions: array<u32, 256>;
-var<workgroup> shared_checks: array<u32, 256>;
+var<workgroup> shared_KEY: array<KEY, WORKGROUP>;
+var<workgroup> shared_positions: array<u32, WORKGROUP>;
+var<workgroup> shared_checks: array<u32, WORKGROUP>;
 var<private> indices_fit: bool = true;
 // end
 

@@ -153,7 +153,7 @@ fn cp_clz64(v: u64) -> u32 {
 fn u64_to_f32(v: u64) -> f32 {
     let up = cp_clz64(v);
     let n = v << (up & 63u);
-    // 24 bits on top, then the half and the rest
+    // the upper 24 bits of n are the significand, the 40 below decide the rounding
     let top = cp_hi64(n) >> 8u;
     let rest = n & 0xfffffffffflu;
     let half = 0x8000000000lu;
@@ -184,7 +184,7 @@ fn f32_to_u64(x: f32) -> u64 {
     return select(cp_f32_mag_u64(b & 0x7fffffffu), 0lu, (b >> 31u) == 1u);
 }
 
-// The sign put to a magnitude, saturating.
+// An i64 from a magnitude and a sign, saturating.
 fn cp_signed64(mag: u64, neg: bool) -> i64 {
     let most = 0x7fffffffffffffffli;
     let pos = select(bitcast<i64>(mag), most, mag > 0x7ffffffffffffffflu);

@@ -192,7 +192,8 @@ fn m_lgamma(x: f32) -> f32 {
     return (1.14472989 - t) - l;
 }
 
-// x / (1 + e^-z) as one quotient: for z < 0 the exponential is above the line, scaled by 2^24 lest it be subnormal.
+// x / (1 + e^-z) as one quotient. For z < 0 it is e^z x / (1 + e^z), with e^z computed 2^24 times too large, so that it is
+// not subnormal; the last product takes that factor out.
 fn cp_gate(x: f32, z: f32) -> f32 {
     let neg = m_signbit(z);
     let t = cp_exp_neg(m_abs(z), 0);

@@ -1,5 +1,4 @@
-//! Writes: in place where nothing else holds the memory, else into a buffer of the array's own. One that fails leaves
-//! the array as it was.
+//! Writes: in place if nothing else holds the memory, else into a new buffer. A write that fails leaves the array as it was.
 
 use super::{Array, Loc, run};
 use crate::backend::Bindings;
@@ -9,14 +8,13 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::layout::{Layout, SliceItem, View};
-use crate::plan::{self, Target};
+use crate::plan::{self, CachedPlan, PlannedRun, Target};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content (NumPy's `out=`): in place where nothing else holds the memory, and then without an
-    /// allocation.
+    /// Replaces the content (NumPy's `out=`). If nothing else holds the memory, this happens in place and allocates nothing.
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
@@ -122,20 +120,20 @@ impl Array {
         let device = Device::of(id);
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
-            plan::plan(&[value], Some(target), device.backend().caps())
+            let planned = plan::plan(&[value], Some(target), device.backend().caps())?;
+            Ok(PlannedWrite::of(planned))
         };
         let mut planned = plan_of(&value)?;
-        let mut value = value;
-        // a GPU tells only after the run that an index was out of range
-        if if device.is_gpu() { planned.plan.checks } else { planned.plan.checks_after_write } {
+        if planned.plan.may_fail_half_done {
             // compute the value in memory of its own, so that it fails before the target is touched
-            value = computed_at_once(&value, &device, at)?;
+            let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
+        // the expression may hold handles on the target, which must be gone for the write to be in place
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
-            let inputs: SmallVec<[(Buffer, usize); 4]> =
-                planned.inputs.iter().map(|(b, o)| (b.clone().unwrap_or_else(|| own.clone()), *o)).collect();
+            let inputs: SmallVec<[(&Buffer, usize); 4]> =
+                planned.inputs.iter().map(|(b, o)| (b.as_ref().unwrap_or(own), *o)).collect();
             let outputs = [(output.clone(), target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
@@ -168,14 +166,30 @@ impl Array {
     }
 }
 
-/// The value computed into memory of its own, with every error that it can have already reported.
+/// A planned write. It holds the buffers that it reads except for the target's, because the expression that held them is
+/// dropped before the write runs.
+struct PlannedWrite {
+    plan: Arc<CachedPlan>,
+    inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
+    scalars: SmallVec<[u64; 4]>,
+    lines: plan::Lines,
+}
+
+impl PlannedWrite {
+    fn of(planned: PlannedRun<'_>) -> PlannedWrite {
+        let inputs = planned.inputs.iter().map(|(buffer, offset)| (buffer.cloned(), *offset)).collect();
+        PlannedWrite { plan: planned.plan, inputs, scalars: planned.scalars, lines: planned.lines }
+    }
+}
+
+/// Computes the value into memory of its own and waits, so that every error is known before the target is touched.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
 }
 
-/// A value as it is written: cast and broadcast to the target. A number takes the target's dtype, if it fits.
-fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
+/// The value cast and broadcast to the target. A number takes the target's dtype, if it fits.
+pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
             Some(d) if d.casts_same_kind(dtype) => Expr::fill(s, SmallVec::new(), dtype, at),
@@ -184,7 +198,7 @@ fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc
         Arg::Expr(e) => {
             let from = e.checked()?.dtype;
             if !from.casts_same_kind(dtype) {
-                let detail = format!("a value of dtype {from} is not written to {dtype}; use astype");
+                let detail = format!("a value of dtype {from} cannot be written to dtype {dtype}; use astype");
                 return Err(Error::new(ErrorKind::DType, op, detail, at));
             }
             cast(e, dtype, at)

@@ -12,7 +12,7 @@ pub(crate) use none::FaultInjector;
 mod none {
     use crate::error::ErrorKind;
 
-    /// The place of a device's planned faults in a build that has none.
+    /// Stands in a device where a build with tests has the planned faults.
     pub(crate) struct FaultInjector;
 
     impl FaultInjector {
@@ -41,7 +41,8 @@ mod injector {
     use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
     use std::sync::{Mutex, MutexGuard, OnceLock};
 
-    /// What fresh memory is filled with: large negative numbers as f16 and f32, a true bool, no small integer.
+    /// The byte that fresh memory is filled with. A result that was never written then shows: as f16 and f32 it is a large
+    /// negative number, as a bool true, as an integer not small.
     pub(crate) const POISON: u8 = 0xFB;
 
     // bits of `FaultInjector::flags`
@@ -77,7 +78,7 @@ mod injector {
     }
 
     impl FaultInjector {
-        /// Without faults. The environment variable `CUPRIC_POISON=1` has every device's memory poisoned.
+        /// A device without planned faults. `CUPRIC_POISON=1` in the environment has every device's memory poisoned.
         pub fn new() -> FaultInjector {
             static ASKED: OnceLock<bool> = OnceLock::new();
             let poison = *ASKED.get_or_init(|| std::env::var("CUPRIC_POISON").is_ok_and(|v| v == "1"));
@@ -122,8 +123,8 @@ mod injector {
             if self.flags.load(Relaxed) & COUNTS == 0 { None } else { self.count(site) }
         }
 
-        /// The same at a site that is reached a different number of times in each run, as threads take turns: it counts only
-        /// in a plan that names it. Whether the call fails.
+        /// Whether this call is to fail, at a site that each run reaches a different number of times, because threads take
+        /// turns. Such a site counts only if the planned fault names it.
         #[inline]
         pub fn hit_alone(&self, site: &'static str) -> bool {
             self.flags.load(Relaxed) & COUNTS != 0

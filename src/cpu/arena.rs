@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 pub(super) struct Arena {
     /// Bytes handed out so far.
     pub size: usize,
-    /// Registers that were given back: bytes and start.
+    /// Registers that were given back, and may be given out again: bytes and start.
     free: SmallVec<[(usize, usize); 8]>,
     /// Memory that must keep its content from one tile to the next: start and bytes.
     lasting: SmallVec<[(usize, usize); 4]>,
@@ -24,8 +24,8 @@ impl Arena {
         }
     }
 
-    /// Memory whose content outlives a tile: never a register that was given back, because the step that had it
-    /// writes it again in the next tile.
+    /// Memory whose content outlives a tile. It is never a register that was given back, because the step that had that
+    /// register writes it again in the next tile.
     pub fn lasting(&mut self, bytes: usize) -> usize {
         let at = self.fresh(room(bytes));
         self.lasting.push((at, bytes));
@@ -43,19 +43,19 @@ impl Arena {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass. Its registers are not reused: a later pass runs for other tiles, and values of this one may be read then.
+    /// Ends a pass. Its free registers are not reused, because a later pass walks all tiles again and may read its values.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
 
-    /// Whether a register overlaps memory whose content outlives a tile, which its step would destroy.
+    /// Whether a register overlaps memory whose content outlives a tile, and which writing the register would destroy.
     pub fn is_taken(&self, at: usize, bytes: usize) -> bool {
         self.lasting.iter().any(|(from, length)| at < from + length && *from < at + bytes)
     }
 }
 
-/// The bytes that a register of `bytes` takes: whole cache lines, so that loops are aligned; whole pages for half a page and
-/// more, as pooled buffers have. A CPU compares addresses modulo a page, and delays a load that follows a store to the same.
+/// The bytes that a register of `bytes` takes: whole cache lines, so that loops are aligned; whole pages for more than half a
+/// page, as in pooled buffers, because of the delay that [`PAGE`] describes.
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

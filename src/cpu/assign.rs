@@ -1,5 +1,5 @@
-//! Makes the program of a kernel: which values are the same bits, in which pass each is computed, its register, and what a
-//! pass keeps for the next. No buffer is known here.
+//! Makes the program of a kernel: which values are the same bits, the steps of each pass, the registers and the rows that are
+//! kept. In which pass a value is computed and what is kept stands in the schedule. No buffer is known here.
 
 // a value's number indexes several tables at once
 #![allow(clippy::needless_range_loop)]
@@ -10,30 +10,26 @@ use super::arena::Arena;
 use super::convert;
 use super::fold::FoldSpec;
 use super::program::{
-    Dst, Fill, FillValue, Goal, Level, Order, Pass, Program, ReductionInput, RowBroadcast, Step, StepKind,
-    StridedOperand, Tiles, Total, Write, internal,
+    Dst, Fill, FillValue, Goal, Level, Order, Pass, PassReduction, Program, ReductionResult, Request, RowBroadcast,
+    ScatteredWrite, Step, StepKind, StridedOperand, Total, Write, internal,
 };
 use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, Op};
+use crate::kernel::{self, BufferRef, Kernel, Op, Passes, Reduction, WriteClass};
 use crate::layout::{Shape, span_of};
 use crate::ufunc::{Class, cast};
-use smallvec::SmallVec;
-
-/// Bytes of a result from which it is written past the caches: more than they hold, so that its reader would not find it there.
-const STREAM: usize = 32 << 20;
+use smallvec::{SmallVec, smallvec};
 
 struct Assigner<'a> {
     kernel: &'a Kernel,
     aliased: &'a [bool],
+    passes: Option<&'a Passes>,
     program: Program,
     /// For each value the first one with the same bits: a cast that changes none is an alias of its operand.
     alias_of: SmallVec<[u8; 16]>,
-    /// For each value, how many reductions that wait for one another lie below it: so many passes run before it is known.
-    phase: SmallVec<[u8; 16]>,
-    /// The values that a later pass reads again, as bits.
+    /// The values that a later pass takes, as bits.
     kept: u128,
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
@@ -41,23 +37,23 @@ struct Assigner<'a> {
 }
 
 /// The program of a kernel for tiles of these sizes.
-pub(super) fn assign(kernel: &Kernel, tiles: Tiles<'_>) -> Result<Program> {
+pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
         return Err(internal(kernel.name, format!("{count} values")));
     }
     let mut c = Assigner {
         kernel,
-        aliased: tiles.aliased,
-        program: Program::new(kernel, &tiles),
+        aliased: wanted.aliased,
+        passes: wanted.passes,
+        program: Program::new(kernel, &wanted),
         alias_of: SmallVec::new(),
-        phase: SmallVec::new(),
         kept: 0,
         keeps: SmallVec::new(),
         arena: Arena::default(),
         filled: [0; 2],
     };
-    c.analyse();
+    c.find_aliases();
     c.emit()?;
     c.check_registers()?;
     let mut program = c.program;
@@ -69,18 +65,10 @@ pub(super) fn assign(kernel: &Kernel, tiles: Tiles<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Finds aliases and phases. [`validate`](crate::kernel::validate) has seen that operands come before their readers.
-    fn analyse(&mut self) {
+    /// Finds aliases. [`validate`](crate::kernel::validate) has seen that operands come before their readers.
+    fn find_aliases(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
-            let mut phase = 0;
-            for a in value.op.operands() {
-                phase = phase.max(self.phase[a]);
-            }
-            if self.reduces(v).is_some() {
-                phase += 1;
-            }
-            self.phase.push(phase);
             let same = match &value.op {
                 Op::Cast(a) if convert::cast(kernel.values[*a].dtype, value.dtype).is_empty() => Some(*a),
                 Op::Round(a) if cast::round(value.dtype).is_none() => Some(*a),
@@ -109,51 +97,22 @@ impl Assigner<'_> {
         }
     }
 
-    /// The values that a set depends on at one level, the set included. What the `leaves` depend on is left out.
-    fn below(&self, mut set: u128, inner: bool, leaves: u128) -> u128 {
-        let values = &self.kernel.values;
-        for v in (0..values.len()).rev() {
-            if set >> v & 1 == 1 && leaves >> v & 1 == 0 && values[v].inner == inner && self.alias_of(v) == v {
-                if self.reduces(v).is_some() {
-                    continue;
-                }
-                for a in values[v].op.operands() {
-                    set |= 1 << self.alias_of(a);
-                }
-            }
-        }
-        set
+    /// How many passes end before a value is computed.
+    fn after(&self, v: usize) -> usize {
+        self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
 
-    /// The values of each pass. What a later pass reads again is kept, unless it is as cheap to load or count again.
-    fn values_of_passes(&mut self, passes: usize, needed: u128, inner_sinks: u128) -> SmallVec<[u128; 4]> {
+    /// Values of a schedule as bits, each by the first one with the same bits.
+    fn set(&self, values: &[u16]) -> u128 {
+        values.iter().fold(0, |set, v| set | 1 << self.alias_of(*v as usize))
+    }
+
+    /// The values that a pass has: what it computes and takes, and the outer values that are repeated along the row for it.
+    fn values_of_pass(&self, pass: &kernel::Pass) -> u128 {
         let values = &self.kernel.values;
-        let mut sets: SmallVec<[u128; 4]> = SmallVec::new();
-        let mut made = 0u128;
-        for p in 0..passes {
-            let mut roots = if p + 1 == passes { inner_sinks } else { 0 };
-            for v in 0..values.len() {
-                if let Some(a) = self.reduces(v)
-                    && needed >> v & 1 == 1
-                    && self.phase[v] as usize == p + 1
-                {
-                    roots |= 1 << self.alias_of(a);
-                }
-            }
-            let set = self.below(roots, true, made);
-            self.kept |= set & made;
-            for v in 0..values.len() {
-                let cheap = match values[v].op {
-                    Op::Load(load) => !self.needs_transpose(load),
-                    _ => matches!(values[v].op, Op::Index { .. } | Op::Scalar(_) | Op::Constant(_)),
-                };
-                if set >> v & 1 == 1 && values[v].inner && !cheap {
-                    made |= 1 << v;
-                }
-            }
-            sets.push(set);
-        }
-        sets
+        let operands = pass.computes.iter().flat_map(|v| values[*v as usize].op.operands());
+        let outer = operands.filter(|a| !values[*a].inner).fold(0, |set, a| set | 1 << self.alias_of(a));
+        self.set(&pass.computes) | self.set(&pass.takes) | outer
     }
 
     fn emit(&mut self) -> Result<()> {
@@ -161,11 +120,8 @@ impl Assigner<'_> {
         let values = &kernel.values;
         // the values for whose sake the program runs
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
-            Goal::Stores => kernel.stores.iter().map(|s| s.value).collect(),
-            Goal::CheckIndices => {
-                let is_check = |v: &usize| matches!(values[*v].op, Op::Gather { mode, extent, .. } if mode == IndexMode::Check || extent == 0);
-                (0..values.len()).filter(is_check).collect()
-            }
+            Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
+            Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
         };
         let mut needed = 0u128;
         for &v in &sinks {
@@ -174,17 +130,16 @@ impl Assigner<'_> {
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
         // what these depend on, at both levels
-        let mut last_phase = 0;
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
-                last_phase = last_phase.max(self.phase[v]);
                 for a in values[v].op.operands() {
                     needed |= 1 << self.alias_of(a);
                 }
             }
         }
-        let passes = last_phase as usize + (inner_sinks != 0) as usize;
-        let sets = self.values_of_passes(passes, needed, inner_sinks);
+        let list = self.passes.map_or(&[][..], |passes| &passes.list);
+        let passes = list.len();
+        self.kept = list.iter().fold(0, |kept, pass| kept | self.set(&pass.takes));
         let mut done = 0u128;
         for p in 0..=passes {
             // outer steps before pass p: values whose reductions are done by then; those after the last pass take the rest
@@ -198,10 +153,10 @@ impl Assigner<'_> {
                 }
             }
             for v in 0..values.len() {
-                let due = needed >> v & 1 == 1 && !values[v].inner && (self.phase[v] as usize == p || p == passes);
+                let due = needed >> v & 1 == 1 && !values[v].inner && (self.after(v) == p || p == passes);
                 if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
-                    if self.reduces(v).is_some() {
+                    if values[v].ends_pass(false) {
                         continue;
                     }
                     self.step(v, false, None)?;
@@ -213,19 +168,13 @@ impl Assigner<'_> {
             let to = self.program.steps.len();
             self.program.stages.push(from..to);
             if p < passes {
-                self.pass(p, sets[p], needed, if p + 1 == passes { inner_sinks } else { 0 })?;
+                self.pass(&list[p], if p + 1 == passes { inner_sinks } else { 0 })?;
             }
         }
         if self.program.goal == Goal::Stores {
             self.writes();
         }
         Ok(())
-    }
-
-    /// Whether a load is transposed on its way into a tile: to do that again in the next pass costs more than to keep it.
-    fn needs_transpose(&self, load: usize) -> bool {
-        let strides = &self.kernel.loads[load].strides;
-        self.program.order == Order::Cols && !matches!(self.axes(strides, true).1.step, Some(0 | 1))
     }
 
     /// For each value, the last one that reads its register: after that step the register is free.
@@ -258,30 +207,15 @@ impl Assigner<'_> {
         }
     }
 
-    fn pass(&mut self, p: usize, set: u128, needed: u128, sinks: u128) -> Result<()> {
+    fn pass(&mut self, scheduled: &kernel::Pass, sinks: u128) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
+        let set = self.values_of_pass(scheduled);
         let mut pass = Pass::default();
         // reductions and stores read a register after all steps of the tile, so it is never given back
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
-        for v in 0..values.len() {
-            if let Op::Reduce(fold, a) = &values[v].op
-                && needed >> v & 1 == 1
-                && self.phase[v] as usize == p + 1
-            {
-                last[self.alias_of(*a)] = u8::MAX;
-                let arg = self.register_id(self.alias_of(*a), true);
-                let spec = self.fold(fold, values[*a].compute())?;
-                let size = values[v].compute().size();
-                let slot = self.arena.lasting(self.program.outer.size() * size);
-                pass.reductions.push(ReductionInput { arg, id: v, slot, spec });
-            }
-            if let (Op::Scan(_, a), false) = (&values[v].op, values[v].inner) {
-                // the step of a total is the last one of its pass
-                last[self.alias_of(*a)] = u8::MAX;
-            }
-        }
+        self.folds(scheduled, &mut pass, &mut last)?;
         for v in 0..values.len() {
             if sinks >> v & 1 == 1 {
                 last[v] = u8::MAX;
@@ -328,13 +262,9 @@ impl Assigner<'_> {
             }
             self.release(v, &last);
         }
-        for v in 0..values.len() {
-            if let Op::Scan(fold, a) = &values[v].op
-                && !values[v].inner
-                && needed >> v & 1 == 1
-                && self.phase[v] as usize == p + 1
-            {
-                pass.totals.push(self.total(v, fold, *a)?);
+        for v in scheduled.ends.iter().map(|v| *v as usize) {
+            if let Op::Scan(r) = &values[v].op {
+                pass.totals.push(self.total(v, r)?);
             }
         }
         pass.steps = from..self.program.steps.len();
@@ -343,30 +273,55 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    fn fold(&mut self, fold: &Fold, compute: Compute) -> Result<FoldSpec> {
+    /// Adds the folds that a pass ends in, and keeps what they read until they have read it.
+    fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut Pass, last: &mut [u8; 128]) -> Result<()> {
+        let kernel = self.kernel;
+        let values = &kernel.values;
+        let mut first_of_walk: SmallVec<[&Reduction; 2]> = SmallVec::new();
+        for v in scheduled.ends.iter().map(|v| *v as usize) {
+            if let Op::Reduce(r) = &values[v].op {
+                r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
+                let size = values[v].compute().size();
+                // a fold whose walk is there already writes one result more
+                let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
+                let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
+                let slot = self.arena.lasting(self.program.outer.size() * size);
+                let result = ReductionResult { gives: r.gives, id: v, slot, size };
+                match (walk, spec) {
+                    (Some(walk), _) => pass.reductions[walk].results.push(result),
+                    (None, Some(spec)) => {
+                        first_of_walk.push(r);
+                        let args = self.register_ids(&r.inputs(), true);
+                        let base = r.base().map(|b| self.alias_of(b));
+                        pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
+                    }
+                    (None, None) => {}
+                }
+            }
+            if let Op::Scan(r) = &values[v].op {
+                // the step of a total is the last one of its pass
+                r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, r: &Reduction) -> Result<FoldSpec> {
         let kernel = self.kernel;
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
-        let Some(mut spec) = FoldSpec::new(fold, compute, kernel.kind, kernel.inner_size(), width) else {
-            return Err(internal(kernel.name, format!("no reduction {} of {}", fold.name(), compute.name())));
+        let compute = kernel.values[r.inputs()[0]].compute();
+        let Some(mut spec) = FoldSpec::new(r, compute, kernel.kind, kernel.inner_size(), width) else {
+            return Err(internal(kernel.name, format!("no reduction {} of {}", r.fold.name, r.element)));
         };
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
     }
 
-    /// The inner value that a value of the outer level is made of: by a reduction, or as a scan's total.
-    fn reduces(&self, v: usize) -> Option<usize> {
-        match self.kernel.values[v].op {
-            Op::Reduce(_, a) => Some(a),
-            Op::Scan(_, a) if !self.kernel.values[v].inner => Some(a),
-            _ => None,
-        }
-    }
-
     /// The number of a scan in the program.
-    fn scan(&mut self, fold: &Fold, compute: Compute) -> Result<usize> {
+    fn scan(&mut self, r: &Reduction, compute: Compute) -> Result<usize> {
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
-        let Some(mut spec) = ScanSpec::new(fold, compute, self.kernel.inner_size(), width) else {
-            return Err(internal(self.kernel.name, format!("no scan {} of {}", fold.name(), compute.name())));
+        let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
+            return Err(internal(self.kernel.name, format!("no scan {} of {}", r.fold.name, compute.name())));
         };
         spec.at = self.arena.lasting(spec.bytes());
         self.program.scans.push(spec);

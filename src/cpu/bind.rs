@@ -1,5 +1,5 @@
-//! A program bound to the buffers, numbers and lines of one run. This is the only place of the backend where a pointer into
-//! a buffer is born, and each is checked here.
+//! A program bound to the buffers, numbers and lines of one run. Only this file of the backend makes pointers into buffers,
+//! and it checks each of them.
 
 use super::memory::{CpuMemory, Pool};
 use super::program::{Program, internal};
@@ -9,13 +9,15 @@ use crate::error::Result;
 use crate::kernel::BufferRef;
 use smallvec::SmallVec;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The buffers of a run.
 pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Pool,
-    /// Whether kernels only ask for their scratch and write nothing, so that missing memory is found before a write in place.
+    /// Whether this is a rehearsal: kernels only ask for their scratch and write nothing, so that missing memory is found
+    /// before a write in place begins.
     pub rehearses: bool,
 }
 
@@ -29,11 +31,10 @@ struct Memory {
 }
 
 impl Run<'_> {
+    /// The memory of a buffer that the plan names.
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
         let (found, offset) = match buffer {
-            BufferRef::Input(i) => {
-                (self.bindings.inputs.get(i).map(|e| &e.0), self.bindings.inputs.get(i).map(|e| e.1))
-            }
+            BufferRef::Input(i) => (self.bindings.inputs.get(i).map(|e| e.0), self.bindings.inputs.get(i).map(|e| e.1)),
             BufferRef::Temp(i) => (self.temps.get(i), None),
             BufferRef::Output(i) => {
                 (self.bindings.outputs.get(i).map(|e| &e.0), self.bindings.outputs.get(i).map(|e| e.1))
@@ -41,12 +42,12 @@ impl Run<'_> {
         };
         match found.and_then(|b| b.memory::<CpuMemory>()) {
             Some(m) => Ok(Memory { ptr: m.ptr(), bytes: m.bytes(), offset: offset.unwrap_or(0) }),
-            None => Err(internal(name, format!("{buffer} is not a buffer of this device"))),
+            None => Err(internal(name, format!("the run binds no buffer of a CPU as {buffer}"))),
         }
     }
 
-    /// The address of element `first` of a buffer, after a look that the elements from `span.0` to `span.1` counted from
-    /// there lie in it. `None` asks for no element: any address of the buffer will do.
+    /// The address of element `first` of a buffer. Fails unless the elements from `span.0` to `span.1`, counted from there,
+    /// lie in the buffer. A span of `None` has no element, so that any address of the buffer will do.
     pub fn locate(
         &self,
         name: &'static str,
@@ -61,7 +62,7 @@ impl Run<'_> {
         let (low, high) = (start.saturating_add(low), start.saturating_add(high));
         if low < 0 || (high as usize).saturating_add(1).saturating_mul(size) > memory.bytes {
             let detail =
-                format!("elements {low}..={high} of {size} bytes asked of {buffer}, which has {}", memory.bytes);
+                format!("elements {low}..={high} of {size} bytes lie outside of {buffer} ({} bytes)", memory.bytes);
             return Err(internal(name, detail));
         }
         Ok(memory.ptr.wrapping_offset(start * size as isize))
@@ -71,31 +72,36 @@ impl Run<'_> {
 /// An index out of range that a gather has met, with what its error message needs.
 #[derive(Clone, Copy)]
 pub(super) struct BadIndex {
-    /// The index of the kernel's space at which it was found: of several errors the first is reported, for any threads.
+    /// The index of the kernel's space at which it was found. Of several errors the one with the smallest position is
+    /// reported, so that the number of threads does not change the error.
     pub position: usize,
     pub index: i128,
     pub extent: usize,
-    /// The gather's node.
+    /// The operation and the node whose index it is.
+    pub name: &'static str,
     pub node: usize,
 }
 
-/// A program with what it runs on. Invariant: `at[i]` is the address of element 0 of `program.places[i]`, and every element
-/// of its span lies in a buffer that lives as long as `run`.
+/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]`, and every
+/// element of that place's span lies in a buffer that lives as long as `run`.
 pub(super) struct Bound<'a> {
     pub program: &'a Program,
     pub run: &'a Run<'a>,
     at: SmallVec<[*mut u8; 6]>,
     /// The first index out of range.
     bad: Mutex<Option<BadIndex>>,
+    /// Whether `bad` holds an index. Most runs have none, and learn it here without taking the lock.
+    is_bad: AtomicBool,
 }
 
-// SAFETY: the pointers are into buffers that live for the run; tasks write disjoint tiles.
+// SAFETY: the pointers lead into buffers that live as long as the run, and tasks write disjoint tiles.
 unsafe impl Sync for Bound<'_> {}
 
 impl<'a> Bound<'a> {
     pub fn new(program: &'a Program, run: &'a Run<'a>) -> Result<Bound<'a>> {
         if run.bindings.scalars.len() < program.scalars {
-            return Err(internal(program.name, format!("fewer than {} scalars", program.scalars)));
+            let (needs, has) = (program.scalars, run.bindings.scalars.len());
+            return Err(internal(program.name, format!("the program needs {needs} scalars; the run binds {has}")));
         }
         let mut at = SmallVec::with_capacity(program.places.len());
         for place in &program.places {
@@ -104,10 +110,10 @@ impl<'a> Bound<'a> {
                 None => std::ptr::null_mut(),
             });
         }
-        Ok(Bound { program, run, at, bad: Mutex::new(None) })
+        Ok(Bound { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
-    /// The address of element 0 of one of the program's operands, from which its strides count.
+    /// The address of element 0 of one of the program's places, from which its strides count.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]
@@ -119,15 +125,20 @@ impl<'a> Bound<'a> {
         let mut bad = self.bad.lock().unwrap_or_else(|e| e.into_inner());
         if bad.is_none_or(|b| (found.position, found.node) < (b.position, b.node)) {
             *bad = Some(found);
+            self.is_bad.store(true, Relaxed);
         }
     }
 
     /// The error of the first index that was out of range, once all tasks are done.
     pub fn verdict(&self) -> Result<()> {
+        // all tasks have ended, so a relaxed load sees what they stored
+        if !self.is_bad.load(Relaxed) {
+            return Ok(());
+        }
         match *self.bad.lock().unwrap_or_else(|e| e.into_inner()) {
             None => Ok(()),
-            Some(BadIndex { index, extent, node, .. }) => {
-                Err(index_out_of_range(index, extent, self.run.bindings.line(node)))
+            Some(BadIndex { index, extent, name, node, .. }) => {
+                Err(index_out_of_range(name, index, extent, self.run.bindings.line(node)))
             }
         }
     }

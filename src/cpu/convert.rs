@@ -5,8 +5,8 @@ use crate::simd::{Loops, ScalarFn};
 use crate::ufunc::cast;
 use smallvec::SmallVec;
 
-/// Rounds to odd: towards 0, and if anything was lost the last bit is set. Rounding that f32 to f16 or bf16 gives what rounding
-/// the number itself gives; after rounding to nearest twice, ties would go wrong.
+/// Rounds to odd: towards 0, and if that lost anything, the last bit is set. Rounding the f32 to f16 or bf16 then gives the
+/// same as rounding the number itself; after two roundings to nearest, ties could go the wrong way.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -16,7 +16,8 @@ fn odd(x: f64) -> f32 {
     f32::from_bits(if exact { bits } else { towards_zero | 1 })
 }
 
-/// The same for an integer's magnitude. Above 48 bits the low 16 are folded into one bit, so that f64 holds the rest exactly.
+/// Rounds an integer's magnitude to odd. If it has more than 48 bits, its low 16 become one bit that says whether any of them
+/// is set, so that f64 holds the rest exactly.
 #[inline(always)]
 fn odd_u64(x: u64) -> f32 {
     let high = (x >> 16) | (x & 0xffff != 0) as u64;
@@ -69,7 +70,7 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// The loop that copies values, for steps that need their operand in a register.
+/// The loop that copies values to a register, for steps that need their operand there.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),
@@ -78,7 +79,7 @@ pub(super) fn copy(compute: Compute) -> Loops {
     }
 }
 
-/// The loops that convert values of one dtype to another, one after the other; none where the bits stay.
+/// The loops that, one after the other, convert values of one dtype to another; none if the bits stay the same.
 pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
@@ -91,7 +92,8 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
             Compute::U32 => Loops::unary::<u32, u32, u32, f32, Odd>(),
             Compute::I64 => Loops::unary::<i64, i64, i64, f32, Odd>(),
             Compute::U64 => Loops::unary::<u64, u64, u64, f32, Odd>(),
-            _ => Loops::unary::<f64, f64, f64, f32, Odd>(),
+            // by the condition above only f64 comes here, never f32 or bool
+            Compute::F64 | Compute::F32 | Compute::Bool => Loops::unary::<f64, f64, f64, f32, Odd>(),
         });
         chain.extend(cast::round(to));
     } else if from.is_float() && to.is_narrow_integer() {

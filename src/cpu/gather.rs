@@ -1,4 +1,4 @@
-//! The indices of a gather: what they mean, and the elements that they name; and runs of affine indices.
+//! The indices of a gather: which position each means, and copying the elements there. Also values that are affine indices.
 
 use super::strided::{self, Block};
 use crate::dtype::Compute;
@@ -7,7 +7,7 @@ use crate::kernel::IndexMode;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// The position that an index means by its mode; none if it is out of range, or the axis is empty.
+/// The position along the axis that an index means by its mode; none if it is out of range, or the axis is empty.
 #[inline(always)]
 fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     if extent == 0 {
@@ -28,6 +28,8 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     }
 }
 
+/// Index number `i` of those at `index`, as a number that holds every integer type.
+///
 /// # Safety
 /// `index` has an element `i` of this type.
 #[inline(always)]
@@ -39,26 +41,28 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
             Compute::U32 => *(index as *const u32).add(i) as i128,
             Compute::I64 => *(index as *const i64).add(i) as i128,
             Compute::U64 => *(index as *const u64).add(i) as i128,
-            _ => *index.add(i * compute.size()) as i128,
+            Compute::Bool | Compute::F32 | Compute::F64 => *index.add(i * compute.size()) as i128,
         }
     }
 }
 
-/// The indices of a gather, and what they mean.
+/// The indices of a gather along one axis.
 ///
-/// *Present*: `at` leads to as many indices of the type as the functions are asked to read. *In range*: an index below
-/// `extent` means an element of live memory.
+/// Its unsafe functions have two conditions, cited by name. *Present*: `at` leads to as many indices of the type as the
+/// function is asked to read. *In range*: every position below `extent` along the axis is an element of live memory.
 pub(super) struct Indices {
     pub at: *const u8,
     pub compute: Compute,
+    /// Elements between neighbouring positions along the axis, and the length of the axis.
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
 }
 
 impl Indices {
-    /// Copies `n` elements, each at its index counted from where `src` stands, if there is somewhere to copy them to;
-    /// gives the first that is out of range, in whose place there are zeros.
+    /// Copies the elements at indices `at..at + n` to `to`, with zeros in place of those out of range; the positions are
+    /// counted from `src`. Without `to` the indices are only checked. Gives the first one that is out of range, and where
+    /// it stands.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from `src`; `to` has room for `n` elements.
@@ -73,7 +77,7 @@ impl Indices {
         // SAFETY: *present* and *in range*: `resolve` gives only indices below the extent.
         unsafe {
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
-            // equal indices take neighbouring elements of one row, which one strided copy moves
+            // if all indices are equal, the elements lie in one row, which one strided copy moves
             let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
             let mut bad = None;
             for i in (0..n).step_by(each) {
@@ -96,14 +100,33 @@ impl Indices {
         }
     }
 
-    /// Asks memory for the first lines of a piece of a row that will be copied soon: rows at random are far apart, and
-    /// the processor does not look that far ahead by itself.
+    /// Writes to `to` the position that each index means; gives the first index that is out of range, whose position is 0.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to the length of `to`.
+    pub unsafe fn positions(&self, to: &mut [i32]) -> Option<(usize, i128)> {
+        let mut bad = None;
+        for (i, position) in to.iter_mut().enumerate() {
+            // SAFETY: *present*.
+            let want = unsafe { index_value(self.compute, self.at, i) };
+            let found = resolve(want, self.extent, self.mode);
+            if found.is_none() {
+                bad = bad.or(Some((i, want)));
+            }
+            *position = found.unwrap_or(0) as i32;
+        }
+        bad
+    }
+
+    /// Prefetches the first cache lines of `n` elements that will be copied soon, from the position of index `at` on. Rows
+    /// at random indices are far apart, so the processor does not find them by itself. Eight lines at most, a judgement:
+    /// the processor's own prefetcher follows a row that is being read.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) at `at`.
     #[inline(always)]
     pub unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
-        // SAFETY: *present*; an address that is asked for need not be there.
+        // SAFETY: *present*; a prefetch may name any address.
         #[cfg(target_arch = "x86_64")]
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -122,7 +145,7 @@ impl Indices {
     /// # Safety
     /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // compare two first: if indices differ, these mostly do, and the rest need not be read
+        // the first two are compared first: if indices differ, these two mostly do, and the rest need not be read
         // SAFETY: *present*.
         unsafe {
             match self.compute.size() {
@@ -140,6 +163,8 @@ impl Indices {
     }
 }
 
+/// Writes the integers `start`, `start + step`, … to elements `at..at + n` of `to`.
+///
 /// # Safety
 /// `to` has room for elements up to `at + n`.
 pub(super) unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut u8, at: usize, n: usize) {

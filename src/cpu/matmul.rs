@@ -6,15 +6,12 @@ use super::elementwise::share;
 use super::program::internal;
 use super::strided::Axis;
 use super::threads::threads;
-use crate::dtype::{Compute, DType};
+use crate::dtype::Compute;
 use crate::error::Result;
-use crate::kernel::{BufferRef, Kernel, Op, Value};
+use crate::kernel::{BufferRef, Kernel, Load, Product};
 use crate::layout::{Shape, Strides, span_of};
 use crate::simd::{Isa, isa};
 use smallvec::SmallVec;
-
-/// Multiply-adds below which one thread does a product: they take some 20 µs, and to wake threads about as long.
-const ALONE: usize = 1 << 18;
 
 /// An operand or the result, at element 0: strides over batch axes, rows and columns.
 struct Matrix<'a> {
@@ -32,6 +29,7 @@ struct Sizes {
     n: usize,
     k: usize,
     compute: Compute,
+    product: Product,
 }
 
 /// The memory of an operand or of the result: buffer, first element, the span to check, and strides.
@@ -54,28 +52,23 @@ pub(super) struct Matmul {
 /// Prepares a product of at least one element.
 pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     let rank = kernel.outer.len();
-    let ([Value { op: Op::Dot, dtype, .. }], true, [a, b], [store]) =
-        (&kernel.values[..], rank >= 2, &kernel.loads[..], &kernel.stores[..])
+    // `validate` has seen that it is a product alone, of the type that it is stored in, with one step along k
+    let (Some(product), [value], [a, b], [store], true) =
+        (kernel.schedule.product(), &kernel.values[..], &kernel.loads[..], &kernel.stores[..], rank >= 2)
     else {
-        return Err(internal(kernel.name, "a matmul that is not a product of two loads alone"));
+        return Err(internal(kernel.name, "a matmul without the strategy of one"));
     };
     let (batch, mn) = kernel.outer.split_at(rank - 2);
-    let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k: kernel.inner_size(), compute: dtype.compute() };
-    let fits = |d: DType| d.compute() == sizes.compute && d.size() == sizes.compute.size();
-    // a product over k = 0 is zero and reads no operand, so their types do not matter
-    if sizes.k > 0 && !(fits(a.dtype) && fits(b.dtype)) || !fits(store.dtype) {
-        return Err(internal(kernel.name, format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype)));
-    }
+    let (k, compute) = (kernel.inner_size(), value.compute());
+    let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k, compute, product };
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
-    let operand = |load: &crate::kernel::Load, own: usize| -> Result<MatrixLayout> {
-        let k = load.strides.get(rank..).and_then(|k| Axis::new(&kernel.inner, k).step);
-        let Some(k) = k.or((sizes.k == 0).then_some(0)) else {
-            return Err(internal(kernel.name, "an operand without one step along k"));
-        };
+    let operand = |load: &Load, own: usize| {
+        // without elements along k there is no step
+        let k = Axis::new(&kernel.inner, &load.strides[rank..]).step.unwrap_or(0);
         let strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], k]).collect();
-        Ok(MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides })
+        MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides }
     };
-    let (a, b) = (operand(a, rank - 2)?, operand(b, rank - 1)?);
+    let (a, b) = (operand(a, rank - 2), operand(b, rank - 1));
     let span = span_of(&kernel.outer, &store.strides);
     let c = MatrixLayout { buffer: store.buffer, first: store.offset, span, strides: store.strides[..rank].into() };
     Ok(Matmul { name: kernel.name, sizes, a, b, c })
@@ -102,26 +95,18 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     let (sa, sb, sc) = (axis(a), axis(b), axis(c));
     let (xa, xb, xc) = (Axis::new(&sizes.batch, &sa), Axis::new(&sizes.batch, &sb), Axis::new(&sizes.batch, &sc));
     let count: usize = sizes.batch.iter().product();
-    let work = sizes.m.saturating_mul(sizes.n).saturating_mul(sizes.k.max(1));
     let threads = threads();
     let size = sizes.compute.size() as isize;
-    // pieces of the result that one task computes: whole matrices, or rows or columns of one. Their sizes must not depend on
-    // the number of threads, because `gemm` blocks by size and other blocks give other bits
+    let Product { library, piece, alone } = sizes.product;
     let vector = sizes.m == 1 || sizes.n == 1;
-    let floats = matches!(sizes.compute, Compute::F32 | Compute::F64);
     let side = sizes.m.max(sizes.n);
-    let piece = if floats && !vector || count >= 4 * threads {
-        usize::MAX
-    } else if floats {
-        (ALONE / sizes.k.max(1)).next_multiple_of(64).max(64)
-    } else {
-        (ALONE / (sizes.k.max(1) * sizes.n.max(1))).clamp(4, sizes.m.max(4)).next_multiple_of(4)
-    };
+    // pieces of the result that one task computes: whole matrices, or rows or columns of one. Pieces of integers may be left
+    // whole where the batch has enough of them; those of floats are as the schedule has them, since others give other bits
+    let piece = if piece == 0 || !library && count >= 4 * threads { usize::MAX } else { piece as usize };
     // a product of a vector is cut along its only long side, one of integers along m
-    let long = if floats && sizes.m == 1 { sizes.n } else { sizes.m };
-    let pieces = if floats && vector { side } else { long }.div_ceil(piece).max(1);
-    let total = work.saturating_mul(count);
-    let inside = total > ALONE && pieces == 1 && count < 4 * threads && threads > 1;
+    let long = if library && sizes.m == 1 { sizes.n } else { sizes.m };
+    let pieces = if library && vector { side } else { long }.div_ceil(piece).max(1);
+    let inside = !alone && pieces == 1 && count < 4 * threads && threads > 1;
     let body = |i: usize| {
         let (batch, p) = (i / pieces, i % pieces);
         let from = if pieces == 1 { 0 } else { p * piece };
@@ -132,7 +117,7 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
             let start = if pieces == 1 { 0 } else { f * step };
             x.ptr.wrapping_offset((axis.offset(batch) + start) * size)
         };
-        let along_n = floats && sizes.m == 1;
+        let along_n = library && sizes.m == 1;
         let (ca, cb, cc) = match along_n {
             true => (0, b.strides[rank], c.strides[rank + 1]),
             false => (a.strides[rank], 0, c.strides[rank]),
@@ -154,7 +139,7 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     if inside {
         (0..tasks).for_each(body);
     } else {
-        share(tasks, if total > ALONE { usize::MAX } else { 0 }, body);
+        share(tasks, alone, body);
     }
 }
 

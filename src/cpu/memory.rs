@@ -1,5 +1,5 @@
-//! The CPU's memory: a pool that keeps the pages that the process has touched, since touching fresh ones costs five
-//! times what a kernel does.
+//! The CPU's memory: a pool that keeps freed blocks, whose pages the process has touched before. Touching fresh pages takes
+//! five times as long as a kernel that writes them.
 
 use crate::backend::FaultInjector;
 use crate::buffer::Memory;
@@ -13,23 +13,23 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Bytes from which allocations come from the pool. Below, the system's allocator reuses pages by itself.
+/// Bytes from which allocations come from the pool. Smaller ones come from the system's allocator, which reuses their pages.
 const POOLED: usize = 64 << 10;
-/// Bytes from which an allocation is checked against what the system has left: reading that takes some 20 µs, which is little
-/// beside touching so much memory.
+/// Bytes from which an allocation is checked against the memory that the system has left. Reading that number takes some
+/// 20 µs, which is little beside touching so much memory.
 const CHECKED: usize = 64 << 20;
-/// The size of a huge page, and so the alignment without which a block has none.
+/// The size and alignment of a huge page. A block must be aligned likewise to consist of huge pages.
 const HUGE: usize = 2 << 20;
-/// Bytes up to which a buffer's content stands in its header, so that a small array takes one allocation.
+/// Bytes up to which a buffer's content lies in the buffer's own header, so that a small array takes one allocation.
 const INLINE: usize = 64;
 
-/// Why an allocation is refused.
+/// The two reasons for which an allocation is refused.
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
-/// What a buffer keeps alive: its device.
+/// The device of a buffer, which the buffer keeps alive.
 pub(super) trait Owner: Send + Sync {
-    /// The pool that its memory goes back to.
+    /// The pool that the buffer's memory goes back to.
     fn pool(&self) -> &Pool;
 }
 
@@ -39,12 +39,13 @@ pub(crate) struct Pool {
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
-    /// Bytes of buffers, in the sizes that were really allocated, and of what was adopted.
+    /// Bytes of all buffers: the sizes that were really allocated, and the memory that was adopted.
     used: AtomicUsize,
+    /// Bytes of memory that callers handed over.
     adopted: AtomicUsize,
-    /// Bytes of the blocks in `free`; changed only while that is locked.
+    /// Bytes of the blocks in `free`; changed only while `free` is locked.
     cached: AtomicUsize,
-    /// Where there is a limit: all bytes allocated, in use or not, or about to be. Never above the limit.
+    /// All bytes that count against the limit, if there is one: in use, free, or about to be allocated. Never above it.
     held: AtomicUsize,
     peak: AtomicUsize,
     allocations: AtomicU64,
@@ -52,20 +53,20 @@ pub(crate) struct Pool {
     pub faults: FaultInjector,
 }
 
-/// A block of the system's allocator that nobody uses.
+/// A block of the system's allocator that no buffer uses.
 struct Block(NonNull<u8>);
 // SAFETY: a block is owned by whoever holds it, like a `Box<[u8]>`.
 unsafe impl Send for Block {}
 
-/// The size of the block for so many bytes: a power of two, or three quarters of one. So blocks fit again for similar sizes,
-/// and at most a third of one is unused.
-fn class(bytes: usize) -> usize {
+/// The size of the block that is made for `bytes`: a power of two, or three quarters of one. So later requests of similar
+/// sizes can reuse the block, of which at most a third is unused.
+fn size_class(bytes: usize) -> usize {
     let up = bytes.next_power_of_two();
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
 }
 
-/// Bytes that count against the limit for a buffer that stands in its header.
-fn inline(bytes: usize) -> usize {
+/// Bytes that count against the limit for a buffer whose content lies in its header.
+fn inline_bytes(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
 
@@ -80,26 +81,26 @@ fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
     }
 }
 
-/// The layout of a block of `size` bytes: a function of the size alone, so that it is the same when it is freed.
+/// The layout of a block of `size` bytes. It depends on the size alone, because a block must be freed with the same layout.
 fn layout(size: usize) -> Option<Layout> {
     let align = match size {
         HUGE.. => HUGE,
-        // below, the system's allocator is fastest at its own alignment
+        // whole cache lines; below 1 KiB the system's allocator is fastest at its own alignment of 16
         1024.. => 64,
         _ => 16,
     };
     Layout::from_size_align(size, align).ok()
 }
 
-/// Asks for huge pages: touching them costs less. Nothing depends on the answer.
+/// Asks the system for huge pages, because touching few large pages is faster. It may refuse; nothing depends on it.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn advise_huge(ptr: NonNull<u8>, size: usize) {
-    // declared by hand, because `std` links the C library anyway and a dependency on the crate `libc` would be the only use
+    // declared by hand, because `std` links the C library anyway, and this would be the only use of the crate `libc`
     unsafe extern "C" {
         fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
     }
     const MADV_HUGEPAGE: std::ffi::c_int = 14;
-    // SAFETY: advice about whole pages of a block of our own; it changes no content.
+    // SAFETY: the range is whole pages of a block that the caller owns, and the advice changes no content.
     unsafe { madvise(ptr.as_ptr().cast(), size / HUGE * HUGE, MADV_HUGEPAGE) };
 }
 
@@ -124,20 +125,20 @@ impl Pool {
         }
     }
 
-    /// Memory for at least `bytes` bytes, of a device.
+    /// Memory of at least `bytes` bytes for the device `owner`.
     pub fn memory(&self, owner: Arc<dyn Owner>, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
         let memory = CpuMemory { storage, bytes, owner };
         self.count(memory.size());
         #[cfg(feature = "testing")]
         if self.faults.poisons() {
-            // SAFETY: the block holds that many bytes and has no other user yet.
+            // SAFETY: the memory has that many bytes and no other user yet.
             unsafe { memory.ptr().write_bytes(crate::backend::POISON, bytes) };
         }
         Ok(memory)
     }
 
-    /// Takes over memory that the caller already holds; counted, never refused.
+    /// Takes over memory that the caller already holds. It counts as used, but no limit refuses it, since it exists already.
     pub fn adopted<T: Send + Sync + 'static>(&self, owner: Arc<dyn Owner>, v: Vec<T>) -> CpuMemory {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
@@ -148,7 +149,7 @@ impl Pool {
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
-        // a poisoned lock is no danger: no step leaves the lists half changed
+        // a panic elsewhere while the lock was held does no harm, because no step leaves the lists half changed
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -156,7 +157,7 @@ impl Pool {
     fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
         let storage = match bytes {
-            0..=INLINE if self.reserve(inline(bytes)) => {
+            0..=INLINE if self.reserve(inline_bytes(bytes)) => {
                 Ok(Storage::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
             }
             0..=INLINE => Err(LIMIT),
@@ -165,7 +166,7 @@ impl Pool {
         storage.map_err(|why| self.out_of_memory(bytes, why))
     }
 
-    /// Counts memory of `size` bytes that has been handed out; what was refused was never in use.
+    /// Counts memory of `size` bytes that was handed out. Called last, because refused memory was never in use.
     #[inline]
     fn count(&self, size: usize) {
         self.allocations.fetch_add(1, Relaxed);
@@ -184,7 +185,8 @@ impl Pool {
         }
     }
 
-    /// Reserves bytes of the limit until `release`; free blocks go back to the system if that makes the room. Whether it could.
+    /// Reserves bytes of the limit until `release`; gives whether there was room. Free blocks go back to the system if that
+    /// makes room.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -201,11 +203,11 @@ impl Pool {
         let mut free = self.free();
         let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
         if in_use.saturating_add(size) > limit {
-            // even with all free blocks gone there would be no room, so keep them
+            // there would be no room even if all free blocks went, so keep them
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
-            // the largest goes first, so that few go; its bytes are free before anybody else sees the lists
+            // the largest block goes first, so that few go; the lock is held until its bytes are free
             let Some((size, Block(ptr))) = largest(&mut free) else { return false };
             self.cached.fetch_sub(size, Relaxed);
             self.to_system(ptr, size);
@@ -213,13 +215,14 @@ impl Pool {
         true
     }
 
-    /// Gives bytes of the limit back, once they are free.
+    /// Gives reserved bytes of the limit back, once their memory is free.
     fn release(&self, size: usize) {
         if self.limit.is_some() {
             self.held.fetch_sub(size, Relaxed);
         }
     }
 
+    /// The error of a refused allocation.
     #[cold]
     fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
         let used = self.used.load(Relaxed);
@@ -235,13 +238,13 @@ impl Pool {
         }
         let mut size = bytes;
         if bytes >= POOLED {
-            size = class(bytes);
+            size = size_class(bytes);
             if let Some(found) = self.reuse(size).or_else(|| self.reuse(bytes)) {
                 return Ok(found);
             }
         }
         if !self.reserve(size) {
-            // no room for the rounded size, but perhaps for the size that was asked for
+            // the limit has no room for the rounded size, but perhaps for the size that was asked for
             size = bytes;
             if size < POOLED || !self.reserve(size) {
                 return Err(LIMIT);
@@ -258,18 +261,18 @@ impl Pool {
         let mut free = self.free();
         let list = free.get_mut(&size)?;
         let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
-        if list.is_empty() && class(size) != size {
-            // drop the empty list of a size that is no class: there may be any number of such sizes
+        if list.is_empty() && size_class(size) != size {
+            // drop the empty list of a size that is no size class, because there may be any number of such sizes
             free.remove(&size);
         }
         self.cached.fetch_sub(size, Relaxed);
         Some((ptr, size))
     }
 
-    /// A block of the system's, unless the system would have to end a process to provide it.
+    /// A new block from the system; none if the system has too little memory left, and would end a process to provide more.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
-            // returning free blocks may make enough available
+            // returning our free blocks to the system may make enough available
             self.trim();
             if available().is_some_and(|a| size > a) {
                 return None;
@@ -281,9 +284,10 @@ impl Pool {
         })
     }
 
+    /// Allocates a block from the system.
     fn system(&self, size: usize) -> Option<NonNull<u8>> {
         self.driver_allocations.fetch_add(1, Relaxed);
-        // SAFETY: the size is not 0 (smaller buffers are inline).
+        // SAFETY: the size is not 0, because buffers of up to `INLINE` bytes have no block.
         let ptr = NonNull::new(unsafe { alloc(layout(size)?) })?;
         if size >= HUGE {
             advise_huge(ptr, size);
@@ -301,10 +305,10 @@ impl Pool {
         }
     }
 
-    /// Frees a block that nobody uses, and its bytes of the limit.
+    /// Frees a block that no buffer uses, and gives its bytes of the limit back.
     fn to_system(&self, ptr: NonNull<u8>, size: usize) {
         if let Some(layout) = layout(size) {
-            // SAFETY: `system` made the block with the same layout, and nobody uses it any more.
+            // SAFETY: `system` made the block with the same layout, and no buffer uses it any more.
             unsafe { dealloc(ptr.as_ptr(), layout) };
         }
         self.release(size);
@@ -323,7 +327,7 @@ impl Pool {
 
     /// Bytes used, cached, peak, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        // no block moves between used and cached while the lists are locked, so the two numbers fit together
+        // locked, because otherwise a block could move between used and cached while the two are read
         let _free = self.free();
         let cached = self.cached.load(Relaxed);
         let used = match self.limit {
@@ -339,8 +343,8 @@ impl Pool {
     }
 }
 
-/// Bytes that the system can give without taking them from somebody, where it says so. It would promise more and
-/// kill a process that uses it.
+/// Bytes that the system can give without taking them from other processes; none if it does not say. Linux would promise
+/// more, and kill a process when the memory is used.
 fn available() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
@@ -354,14 +358,14 @@ impl Drop for Pool {
     }
 }
 
-/// Bytes beside the header, aligned for every element type.
+/// The content of a small buffer, inside its header; aligned for every element type.
 #[repr(align(16))]
 struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
 
 enum Storage {
     Inline(Inline),
     Block(NonNull<u8>, usize),
-    /// Somebody else's memory, freed by dropping its owner.
+    /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
     Foreign(NonNull<u8>, #[allow(dead_code)] Box<dyn Any + Send + Sync>),
 }
 
@@ -372,13 +376,14 @@ pub(crate) struct CpuMemory {
     owner: Arc<dyn Owner>,
 }
 
-// SAFETY: the bytes are plain data; who writes them holds the only handle, or a result that nobody has seen yet.
+// SAFETY: the bytes are plain data, and a writer holds the only handle, or an output that has not been handed out yet.
 unsafe impl Send for CpuMemory {}
-// SAFETY: shared handles only read; who writes holds the only handle, or a result that nobody has seen yet.
+// SAFETY: shared handles only read, and a writer holds the only handle, or an output that has not been handed out yet.
 unsafe impl Sync for CpuMemory {}
 
 impl CpuMemory {
-    /// The first byte. The pointer stays valid while the buffer lives (it does not move: it is behind an `Arc`).
+    /// The address of the first byte. It stays valid while the buffer lives, because the buffer is behind an `Arc` and so
+    /// does not move.
     pub fn ptr(&self) -> *mut u8 {
         match &self.storage {
             Storage::Inline(cell) => cell.0.get() as *mut u8,
@@ -386,19 +391,19 @@ impl CpuMemory {
         }
     }
 
-    /// Bytes that it takes in truth, which are what the account of the pool holds.
+    /// The bytes that were really allocated for the buffer, by which the pool counts.
     fn size(&self) -> usize {
         match self.storage {
-            Storage::Inline(_) => inline(self.bytes),
+            Storage::Inline(_) => inline_bytes(self.bytes),
             Storage::Block(_, size) => size,
             Storage::Foreign(..) => self.bytes,
         }
     }
 
-    /// The whole content, for the host. Nobody may write the buffer meanwhile.
+    /// The whole content, for the host.
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the buffer holds that many bytes, wholly written by the kernel or upload that made it; writers
-        // need the only handle on it.
+        // SAFETY: the buffer has that many bytes, all written by the kernel or upload that made it. No writer runs
+        // meanwhile, because it would need the only handle on the buffer.
         unsafe { std::slice::from_raw_parts(self.ptr(), self.bytes) }
     }
 }

@@ -1,14 +1,14 @@
-//! What the function of a routine is given: its operands, results and scratch as slices, and how it shares work.
+//! The memory of a routine's operands, results and scratch, as slices for its function; and how the function shares work
+//! between threads.
 
 use super::bind::Run;
-use super::elementwise::ALONE;
 use super::threads::threads;
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall, Whole};
 use rayon::prelude::*;
 
-/// Why a routine ended early: an element of an operand that its row refuses.
+/// A routine has ended early, because its row refuses this element of an operand.
 pub(super) struct Refused(pub i128);
 
 /// Memory of an operand, a result or scratch.
@@ -17,8 +17,8 @@ struct Memory {
     bytes: usize,
 }
 
-/// What a routine reads and writes. Invariant: each memory lies in a buffer that lives as long as `'a` and begins where
-/// an element of its dtype may begin; results and scratch share no memory with each other or with operands.
+/// The memory that a routine reads and writes. Invariant: each piece lies in a buffer that lives as long as `'a`, and its
+/// first byte is aligned for its dtype; results and scratch share no memory with each other or with operands.
 pub(super) struct Operands<'a> {
     pub call: &'a RoutineCall,
     operands: Vec<Memory>,
@@ -27,7 +27,7 @@ pub(super) struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
-    /// The memory of a call, checked.
+    /// Finds the memory of a call, and checks that it lies in the buffers of the run.
     pub fn find(call: &'a RoutineCall, run: &'a Run<'_>) -> Result<Operands<'a>> {
         let name = call.row.name;
         let find = |buffer: BufferRef, size: usize, count: usize| -> Result<Memory> {
@@ -47,15 +47,15 @@ impl<'a> Operands<'a> {
     pub fn operand<T: Element>(&self, number: usize) -> &'a [T] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
-                // SAFETY: by the invariant of `Operands`; an operand was written before it is read, as `T`.
+                // SAFETY: the invariant of `Operands`; and the step that stored the operand has written all of it as `T`.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<T>()) }
             }
             _ => &[],
         }
     }
 
-    /// Calls `f` with the elements of a result, which are zeros at first, and of a scratch memory that the plan has
-    /// cleared; with none where there is no such memory.
+    /// Calls `f` with the elements of a result, which are zeros at first, and of a scratch memory that the plan has cleared.
+    /// A slice is empty if there is no such memory, or the result is of another type.
     pub fn with_result<T: Element, S: Element, R>(
         &mut self,
         result: usize,
@@ -65,8 +65,8 @@ impl<'a> Operands<'a> {
         let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
         let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
         let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
-            // SAFETY: by the invariant of `Operands`, which is borrowed whole while `f` runs; the bytes are written first,
-            // and zeros are a value of every element type.
+            // SAFETY: the invariant of `Operands`, which is borrowed mutably while `f` runs; zeros are written first, which
+            // are a value of every element type.
             Some(m) => unsafe {
                 m.ptr.write_bytes(0, m.bytes);
                 std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<T>())
@@ -74,7 +74,8 @@ impl<'a> Operands<'a> {
             None => &mut no_result,
         };
         let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
-            // SAFETY: as above; temporaries begin at multiples of 16 bytes, and the plan has cleared this one.
+            // SAFETY: the invariant of `Operands`; temporaries begin at multiples of 16 bytes, and the plan has cleared this
+            // one.
             Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },
             None => &mut no_scratch,
         };
@@ -82,8 +83,11 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// Calls `f` for each chunk of `length` elements, with its number; in the caller's pool where the work is worth it.
-/// Gives what `f` gives for the first chunk for which that is something.
+/// Bytes of a routine's work up to which one thread does it: they take some 10 µs, about what it costs to wake another.
+const ALONE: usize = 128 << 10;
+
+/// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool if the routine reads
+/// enough bytes to gain by it. Of the results of `f` that are not none, gives that of the first chunk.
 pub(super) fn each_chunk<T: Send, R: Send>(
     elements: &mut [T],
     length: usize,

@@ -1,4 +1,4 @@
-//! Plans that are ready to run: each kernel as a program, made once and kept while it is used.
+//! Plans that are ready to run: each kernel is a program, which is made once and kept while it is used.
 
 use super::bind::Run;
 use super::{elementwise, matmul, reduce, routines, row};
@@ -11,18 +11,18 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// Kernels that are kept ready, of all plans together: about 1 KiB each.
+/// The most kernels that are kept ready, of all plans together: about 1 KiB each, so some 16 MiB.
 const KEPT_KERNELS: usize = 16_384;
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// Over no index: nothing is to be done.
+    /// A kernel over an empty index space.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Reduce(reduce::Reduce),
     Matmul(matmul::Matmul),
     Routine(routines::Call),
-    /// Of this temporary.
+    /// Fills the temporary of this number with zeros.
     Clear(usize),
 }
 
@@ -63,7 +63,7 @@ impl Ready {
 /// The steps of a plan, ready to be bound.
 type Prepared = Vec<Ready>;
 
-/// Hashes a plan's number: consecutive ones go to places of their own.
+/// Hashes a plan's number. The product by 2^64 over the golden ratio spreads consecutive numbers over the table.
 #[derive(Default)]
 struct PlanNumber(u64);
 
@@ -77,7 +77,7 @@ impl Hasher for PlanNumber {
     }
 }
 
-/// Prepared plans by twice the plan's number, and 1 more where the first output is memory that the plan reads.
+/// Prepared plans. The key is twice the plan's number, plus 1 if the first output is memory that the plan reads.
 struct Cache {
     plans: LruCache<u64, Arc<Prepared>, BuildHasherDefault<PlanNumber>>,
     kernels: usize,
@@ -86,19 +86,19 @@ struct Cache {
 /// A prepared plan for a run.
 pub(super) struct ForRun {
     pub steps: Arc<Prepared>,
-    /// The key that it is kept under; none where it is not kept.
+    /// Its key in the cache; none if it is not kept.
     key: Option<u64>,
 }
 
 thread_local! {
-    /// What the thread ran last: the number of its device's plans, the key, and the plan. A loop over one expression finds it
-    /// here, without a lock and without touching a counter that other threads share.
+    /// The plan that this thread ran last, with the number of its device's [`PreparedPlans`] and its key. A loop over one
+    /// expression finds its plan here, without a lock and without touching a counter that other threads share.
     static LAST: Cell<Option<(u64, u64, Arc<Prepared>)>> = const { Cell::new(None) };
 }
 
 /// The prepared plans of a device.
 pub(super) struct PreparedPlans {
-    /// Tells the devices of a process apart.
+    /// A number that no other device of the process has, to tell their plans apart in [`LAST`].
     number: u64,
     cache: Mutex<Cache>,
     made: AtomicU64,
@@ -119,11 +119,11 @@ impl PreparedPlans {
         self.made.load(Relaxed)
     }
 
-    /// The plan's steps, ready to be bound. An error comes with the node whose step it is.
+    /// Finds or makes the steps of a plan, ready to be bound. An error comes with the node whose step could not be made.
     pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<ForRun, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;
-        // taken out for the run: a run that rayon starts in the midst of this one looks further
+        // taken out for the run. While this thread waits, rayon may start another run on it, which then looks in the cache
         if let Some((number, last, steps)) = LAST.take()
             && (number, last) == (self.number, key)
         {
@@ -165,9 +165,9 @@ impl PreparedPlans {
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {
-        for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(&input.0)) {
+        for (o, output) in bindings.outputs.iter().enumerate().filter(|(_, output)| output.0.same(input.0)) {
             if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
-                let detail = format!("input {i} is output {o}, {:?}", output.0);
+                let detail = format!("input {i} and output {o} share {:?}, which the plan does not expect", output.0);
                 return Err(Error::new(ErrorKind::Internal, "eval", detail, None));
             }
             replaces = true;

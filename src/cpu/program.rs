@@ -1,12 +1,12 @@
-//! The program of a kernel: steps over registers, with everything that does not depend on buffers. It is made once for a plan
+//! The program of a kernel: steps over registers, and all else that does not depend on buffers. It is made once for a plan
 //! and kept; each run binds pointers and numbers to it (`bind.rs`).
 
 use super::fold::FoldSpec;
 use super::scan::ScanSpec;
 use super::strided::Axis;
-use crate::dtype::Compute;
+use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{BufferRef, IndexMode, Kernel};
+use crate::kernel::{BufferRef, Combine, Gives, IndexMode, Kernel, Passes};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -18,11 +18,11 @@ pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {
 /// How a kernel's index space becomes rows and columns of tiles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Order {
-    /// No inner space: the last outer axis is the columns.
+    /// There is no inner space. Columns run along the last outer axis, rows along the others.
     Flat,
-    /// A tile is a piece of one reduced row: columns along `inner`.
+    /// Columns run along `inner`: a tile is a piece of one row that is reduced.
     Rows,
-    /// A tile is some reduced elements of many rows: columns along `outer`.
+    /// Columns run along `outer`: a tile has a few elements each of many neighbouring rows that are reduced.
     Cols,
 }
 
@@ -31,12 +31,12 @@ pub(super) enum Order {
 pub(super) struct Level {
     pub rows: usize,
     pub cols: usize,
-    /// Whether every tile of several rows has exactly `cols` columns, so that rows that follow each other in memory are one run.
+    /// Whether every tile of several rows has exactly `cols` columns. Then a tile of contiguous rows is one run of memory.
     pub fixed: bool,
 }
 
 impl Level {
-    /// The level of a program that has no inner space.
+    /// The inner level of a program that has no inner space.
     pub const NONE: Level = Level { rows: 0, cols: 0, fixed: true };
 
     pub fn size(&self) -> usize {
@@ -49,29 +49,31 @@ impl Level {
 pub(super) enum Goal {
     /// The kernel's stores.
     Stores,
-    /// Finding an index out of range before anything is written.
+    /// Only finding an index out of range, before a program with the goal `Stores` writes anything.
     CheckIndices,
 }
 
-/// What a program depends on beside its kernel.
+/// The choices that a program depends on beside its kernel.
 #[derive(Clone, Copy)]
-pub(super) struct Tiles<'a> {
+pub(super) struct Request<'a> {
     pub order: Order,
     pub outer: Level,
     pub inner: Level,
     pub goal: Goal,
+    /// The passes over the inner space that the planner has made for the goal; none without an inner space.
+    pub passes: Option<&'a Passes>,
     /// For each input of the plan, whether it is the memory that the plan's first output is written to.
     pub aliased: &'a [bool],
 }
 
-/// A load or a store (or an affine index, without memory) over the axes of its level.
+/// A place of a program: a load, a store, or an affine index (which has no memory), over the axes of its level.
 pub(super) struct StridedOperand {
-    /// Whose memory it is, and its element 0 within it, before the offset that a run binds; none for an index.
+    /// The buffer, and where the operand's element 0 lies in it, to which a run adds its offset; none for an affine index.
     pub memory: Option<(BufferRef, isize)>,
-    /// The lowest and the highest element that is reached, counted from element 0; none where there is no index.
+    /// The lowest and the highest element that is reached, counted from element 0; none if the index space is empty.
     pub span: Option<(isize, isize)>,
     pub size: usize,
-    /// The loop that widens a load to its compute type, or narrows a store; none where the bits are the same.
+    /// The loop that widens a load to its compute type, or narrows a store; none if the bits stay the same.
     pub convert: Option<Loop>,
     pub rows: Axis,
     pub cols: Axis,
@@ -92,13 +94,13 @@ impl StridedOperand {
 /// Where a step's result goes.
 #[derive(Clone, Copy)]
 pub(super) enum Dst {
-    /// Nowhere: a load is read where it lies.
+    /// Nowhere: later steps read the load's own memory.
     Nowhere,
-    /// Scratch at this byte of the arena.
+    /// The register at this byte of the arena.
     Register(usize),
-    /// A row kept for a later pass: the tile's part of it.
+    /// The tile's part of a row that is kept for a later pass, at this byte of the arena.
     KeepRow(usize),
-    /// Straight into the result's memory, which saves a copy from a register.
+    /// The memory of the store of this number among the places, which saves a copy from a register.
     Out(usize),
 }
 
@@ -116,22 +118,29 @@ pub(super) enum StepKind {
         mode: IndexMode,
         /// The node whose line an index error names.
         node: usize,
-        /// Whether to read the elements; else only the indices are checked.
+        /// Whether to read the elements. If not, only the indices are checked.
         reads: bool,
+    },
+    Position {
+        extent: usize,
+        mode: IndexMode,
+        /// The operation and the node that an index error names.
+        name: &'static str,
+        node: usize,
     },
     Philox {
         word: u8,
         /// The run-time scalars that are its key.
         key: [usize; 3],
     },
-    /// This scan of the program. The tiles of a row come to it in order.
+    /// Runs the scan of this number in the program. The tiles of a row come to it in order.
     Scan(usize),
-    /// Points at the row that an earlier pass has kept, and computes nothing.
+    /// Lets later steps read the row that an earlier pass has kept, and computes nothing.
     ReuseRow,
 }
 
-/// One loop over a tile. `id`s index the frame's pointers: value `v` at its own level is `v`; as seen from the inner
-/// level, an outer value `v` is `values + v`.
+/// One loop over a tile. An `id` is the number of a pointer in the frame: value `v` of the kernel has the number `v`, and an
+/// outer value `v` that was repeated for the inner level the number `values + v`.
 pub(super) struct Step {
     pub kind: StepKind,
     pub dst: Dst,
@@ -142,7 +151,7 @@ pub(super) struct Step {
     pub operand: Compute,
 }
 
-/// A register that holds one number in every element, filled before the first tile.
+/// A register that has the same number in every element. It is filled once, before the first tile.
 pub(super) struct Fill {
     pub id: usize,
     pub slot: usize,
@@ -161,7 +170,7 @@ pub(super) enum FillValue {
     Element(usize),
 }
 
-/// An outer value that inner steps read: before each row its element is repeated along a register.
+/// An outer value that inner steps read: before each row, its element for the row is repeated along a register.
 pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
@@ -169,56 +178,80 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction of a pass, with the value that is fed to it.
-pub(super) struct ReductionInput {
-    pub arg: usize,
-    /// The outer value that it gives, and its register.
-    pub id: usize,
-    pub slot: usize,
+/// A reduction of a pass, and the values whose elements it combines. If they are fewer than three, the first stands for the
+/// others.
+pub(super) struct PassReduction {
+    pub args: [usize; 3],
+    /// The outer value from which its positions are counted.
+    pub base: Option<usize>,
+    pub results: SmallVec<[ReductionResult; 1]>,
     pub spec: FoldSpec,
 }
 
-/// The total of a scan: the last element that a row's tiles give.
-pub(super) struct Total {
-    /// The scan's elements, at the inner level.
-    pub from: usize,
-    /// The outer value that it gives, and its register.
+/// An outer value that is a result of a reduction, its register, and the bytes of an element.
+pub(super) struct ReductionResult {
+    pub gives: Gives,
     pub id: usize,
     pub slot: usize,
     pub size: usize,
 }
 
-/// One walk along the inner space: its steps, and the reductions that they feed. A row kernel has several.
+/// The total of a scan of a row, which is the last element of the row's last tile.
+pub(super) struct Total {
+    /// The scan's elements, at the inner level.
+    pub from: usize,
+    /// The outer value that is the total, and its register.
+    pub id: usize,
+    pub slot: usize,
+    pub size: usize,
+}
+
+/// One walk along the inner space: its steps, and the reductions whose elements they compute. A row kernel has several.
 #[derive(Default)]
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
     pub steps: Range<usize>,
-    pub reductions: SmallVec<[ReductionInput; 1]>,
+    pub reductions: SmallVec<[PassReduction; 1]>,
     pub totals: SmallVec<[Total; 1]>,
 }
 
+/// A store of the kernel: value `id` goes to place `place`.
 pub(super) struct Write {
     pub place: usize,
     pub id: usize,
     pub inner: bool,
     /// Whether the value's step has written the memory itself, so that nothing is left to do.
     pub direct: bool,
-    /// The result is too large to be found in a cache later: it goes past them.
+    /// Whether to write past the caches, because the result is too large for its readers to find it there.
     pub stream: bool,
+    /// The register of the condition.
+    pub condition: Option<usize>,
+    pub scattered: Option<ScatteredWrite>,
+}
+
+/// How a scattered store finds its elements along the indexed axis of its place, and what it does with them.
+pub(super) struct ScatteredWrite {
+    /// The register of the index.
+    pub index: usize,
+    pub stride: isize,
+    pub extent: usize,
+    pub dtype: DType,
+    pub combine: Combine,
 }
 
 /// The steps of a kernel, as loops over tiles.
 ///
-/// What unsafe code that runs it relies on, by name. *Alive*: the buffers that a run binds live as long as the run.
-/// *Inside*: every element that a place reaches over its level's space (its `span`) lies in its buffer;
-/// [`Run::locate`](super::bind::Run::locate) has looked. *Room*: the arena has a slot for each register, of as many elements
-/// as a tile of its level may have, nothing else uses it while its value is needed, and operands come before their users.
-/// *Disjoint*: tasks run disjoint tiles, so that no task writes what another reads or writes.
+/// The unsafe code that runs it relies on four invariants, cited by name. *Alive*: the buffers that a run binds live as long
+/// as the run. *Inside*: every element that a place reaches over its level's space (its `span`) lies in its buffer, which
+/// [`Run::locate`](super::bind::Run::locate) has checked. *Room*: each register has room in the arena for as many elements as
+/// a tile of its level may have, no other value uses that room as long as the register's value is needed, and operands are
+/// computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory that another reads or writes;
+/// only scattered stores that combine may write the same elements, which they do atomically, and no task reads those.
 pub(super) struct Program {
     pub name: &'static str,
-    /// Values of the kernel.
+    /// How many values the kernel has.
     pub values: usize,
-    /// Run-time scalars that it needs: those of the plan below this number.
+    /// One more than the largest number of a run-time scalar that the program reads; 0 if it reads none.
     pub scalars: usize,
     pub order: Order,
     pub goal: Goal,
@@ -227,7 +260,7 @@ pub(super) struct Program {
     pub places: Vec<StridedOperand>,
     pub steps: Vec<Step>,
     pub fills: Vec<Fill>,
-    /// Outer steps before pass 0, before pass 1, …, after the last.
+    /// The steps of the outer level: those before pass 0, those before pass 1, …, those after the last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[Pass; 1]>,
     pub scans: SmallVec<[ScanSpec; 1]>,
@@ -236,20 +269,20 @@ pub(super) struct Program {
     pub arena: usize,
 }
 
-/// Bytes of a page. A CPU compares the addresses of loads and earlier stores modulo this, and delays a load that seems to
-/// follow a store to the same place.
+/// Bytes of a page. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays a load whose
+/// address seems to be that of an unfinished store.
 pub(super) const PAGE: usize = 4096;
 
 impl Program {
-    pub fn new(kernel: &Kernel, tiles: &Tiles<'_>) -> Program {
+    pub fn new(kernel: &Kernel, wanted: &Request<'_>) -> Program {
         Program {
             name: kernel.name,
             values: kernel.values.len(),
             scalars: kernel.values.iter().map(|v| v.op.scalars()).max().unwrap_or(0),
-            order: tiles.order,
-            goal: tiles.goal,
-            outer: tiles.outer,
-            inner: tiles.inner,
+            order: wanted.order,
+            goal: wanted.goal,
+            outer: wanted.outer,
+            inner: wanted.inner,
             places: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),
@@ -261,12 +294,12 @@ impl Program {
         }
     }
 
-    /// Spares a program that only checks indices from reading the elements that no further index is computed from.
+    /// In a program that only checks indices, marks gathers whose elements no other step needs, so that they read none.
     pub fn leave_unread(&mut self) {
         let inputs = self
             .passes
             .iter()
-            .flat_map(|p| p.reductions.iter().map(|f| f.arg).chain(p.broadcasts.iter().map(|s| s.from)));
+            .flat_map(|p| p.reductions.iter().flat_map(|f| f.args).chain(p.broadcasts.iter().map(|s| s.from)));
         let read: Vec<usize> = self.steps.iter().flat_map(|s| s.args).chain(inputs).collect();
         for step in &mut self.steps {
             if let StepKind::Gather { reads, .. } = &mut step.kind {

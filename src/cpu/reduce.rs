@@ -2,39 +2,19 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::elementwise::{ALONE, out_of_memory, share, weight};
-use super::fold::{Folder, SERIAL};
-use super::program::{Goal, Level, Order, Program, Tiles};
+use super::elementwise::{out_of_memory, share, tiles_of};
+use super::fold::{Folder, Inputs};
+use super::program::{Goal, Level, Order, Program, Request, internal};
 use super::strided;
 use super::threads::threads;
-use super::tiles::{Frame, Frames, TILE, Tile};
+use super::tiles::{Frame, Frames, Tile};
 use crate::error::Result;
-use crate::kernel::{Kernel, KernelKind, Lanes, SCAN_BLOCK};
+use crate::kernel::{Kernel, Passes, Tiles, Tiling};
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// Elements of a row below which rows are reduced side by side, one to a column: a shorter row gives loops too short for SIMD
-/// once it is divided among the lanes. No bit depends on it.
-const SHORT: usize = 512;
-
-/// Rows of one block, where rows are walked one after the other: about so many bytes of work. Fewer would cost more to set
-/// up than they save, and more would leave threads idle.
-const BLOCK_BYTES: usize = 64 << 10;
-
-/// Whether tiles run along rows or across them. It decides how memory is walked, not the order of any reduction. With fewer
-/// than 16 rows there are too few columns for a vector.
-fn tile_order(kernel: &Kernel) -> Order {
-    let (outer, n) = (kernel.outer_size(), kernel.inner_size());
-    if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= 16 {
-        return Order::Cols;
-    }
-    let (o, last) = (kernel.outer.len(), kernel.outer.len() + kernel.inner.len());
-    if o == 0 || last == o || outer < 16 {
-        return Order::Rows;
-    }
-    let unit = |axis: usize| kernel.loads.iter().any(|l| l.strides.get(axis).is_some_and(|s| s.unsigned_abs() == 1));
-    if unit(last - 1) || !unit(o - 1) { Order::Rows } else { Order::Cols }
-}
+/// Bytes of partial results up to which one thread merges them: it takes some 10 µs, about what it costs to wake another.
+const MERGED_ALONE: usize = 128 << 10;
 
 /// A reduce or row kernel that is ready to be bound: blocks of outer indices.
 pub(super) struct Reduce {
@@ -43,19 +23,21 @@ pub(super) struct Reduce {
     n: usize,
     /// Outer indices of a block.
     each: usize,
-    /// The work of the kernel, by [`weight`].
-    bytes: usize,
+    schedule: Tiles,
     /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
 }
 
 /// Prepares a kernel over at least one outer index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
-    let checks = match kernel.checks() {
-        true => Some(Box::new(Reduce::new(kernel, aliased, Goal::CheckIndices, None)?)),
-        false => None,
+    let schedule = &kernel.schedule;
+    let checks = match schedule.checks() {
+        Some(c) => {
+            Some(Box::new(Reduce::new(kernel, c.tiles, c.passes.as_ref(), (aliased, Goal::CheckIndices), None)?))
+        }
+        None => None,
     };
-    Reduce::new(kernel, aliased, Goal::Stores, checks)
+    Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
 /// A run of a kernel, its blocks cut into parts of the inner space.
@@ -71,56 +53,40 @@ struct Job<'a> {
 }
 
 impl Reduce {
-    fn new(kernel: &Kernel, aliased: &[bool], goal: Goal, checks: Option<Box<Reduce>>) -> Result<Reduce> {
+    fn new(
+        kernel: &Kernel,
+        schedule: Tiles,
+        passes: Option<&Passes>,
+        (aliased, goal): (&[bool], Goal),
+        checks: Option<Box<Reduce>>,
+    ) -> Result<Reduce> {
         let (outer, n) = (kernel.outer_size(), kernel.inner_size());
-        let order = tile_order(kernel);
-        let row_bytes = n.max(1).saturating_mul(weight(kernel));
-        let row = kernel.kind == KernelKind::Row;
-        let (each, inner) = match order {
-            Order::Cols => {
-                let each = if row || n < SHORT && kernel.kind != KernelKind::Reduce(Lanes::Outer) {
-                    // 65,536 elements of kept rows, 256 KiB of f32, stay in L2; 16 columns are a vector of the widest ISA
-                    ((2 * TILE).max(1 << 16) / n.max(1))
-                        .clamp(16, if n < SHORT { (TILE / n.max(1)).max(16) } else { 512 })
-                } else {
-                    outer.div_ceil(outer.div_ceil(TILE))
-                };
-                let each = each.next_multiple_of(16).min(outer);
-                // enough rows for `Folder::feed_blocks`, which takes so many blocks at once where columns are few
-                let rows = match each {
-                    _ if kernel.kind != KernelKind::Reduce(Lanes::Outer) => TILE / each,
-                    0..=4 => 64 * SERIAL,
-                    5..=8 => 32 * SERIAL,
-                    9..=31 => 16 * SERIAL,
-                    _ => TILE / each,
-                };
-                // tiles of a scan begin at its blocks
-                let rows = if kernel.scans() { SCAN_BLOCK } else { rows };
-                let rows = rows.clamp(1, n.max(1));
-                (each, Level { rows, cols: each, fixed: outer.is_multiple_of(each) })
+        let (order, each, inner) = match schedule.tiling {
+            Tiling::Along { rows, cols } => {
+                (Order::Rows, rows as usize, Level { rows: 1, cols: cols as usize, fixed: true })
             }
-            Order::Rows | Order::Flat => {
-                let each = if row { 1 } else { (BLOCK_BYTES / row_bytes).clamp(1, 64).min(outer) };
-                (each, Level { rows: 1, cols: n.clamp(1, TILE), fixed: true })
+            Tiling::Across { rows, cols } => {
+                let (rows, cols) = (rows as usize, cols as usize);
+                (Order::Cols, cols, Level { rows, cols, fixed: outer.is_multiple_of(cols) })
+            }
+            Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } => {
+                return Err(internal(kernel.name, "a reduction whose tiles are not those of one"));
             }
         };
         let level = Level { rows: 1, cols: each, fixed: true };
-        let program = assign(kernel, Tiles { order, outer: level, inner, goal, aliased })?;
-        Ok(Reduce { program, outer, n, each, bytes: outer.saturating_mul(row_bytes), checks })
+        let program = assign(kernel, Request { order, outer: level, inner, goal, passes, aliased })?;
+        Ok(Reduce { program, outer, n, each, schedule, checks })
     }
 
-    /// The inner elements of one task. If there are too few blocks for four a thread, with 256 KiB of work or more each, a
-    /// reduction is cut into parts of a power of two of its blocks: these are whole subtrees, so no bit changes.
+    /// The inner elements of one task. If there are too few blocks for four a thread, and the schedule lets threads share
+    /// them, a reduction is cut into parts of a power of two of its blocks: these are whole subtrees, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
         if let Some(unit) = unit
-            && program.passes.len() == 1
-            && program.scans.is_empty()
-            && program.writes.iter().all(|w| !w.inner)
+            && self.schedule.shares_rows
             && blocks < 4 * threads
             && threads > 1
-            && self.bytes / blocks > 256 << 10
         {
             let parts = (8 * threads).div_ceil(blocks);
             let blocks = n.div_ceil(parts).div_ceil(unit);
@@ -135,7 +101,7 @@ impl Reduce {
             checks.run(run)?;
         }
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
-        let threads = if self.bytes <= ALONE { 1 } else { threads() };
+        let threads = if self.schedule.alone { 1 } else { threads() };
         let mut part = self.part(threads);
         let mut partial: Vec<u64> = vec![];
         if part < n {
@@ -160,12 +126,12 @@ impl Reduce {
             // a task takes several neighbouring blocks, to set up once; 16 tasks a thread even out threads that are held up
             let tasks = blocks.min(threads * 16);
             let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
-            if tasks == 1 { body(0) } else { share(tasks, self.bytes, body) }
+            if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
         } else {
             let width = partial.len() * 8 / (blocks * parts);
             let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
-            share(blocks * parts, self.bytes, |i| job.part(i / parts, i % parts, all.slot(i)));
-            share(blocks, blocks * parts * width, |b| job.merge(b, parts, all.slot(b * parts), width));
+            share(blocks * parts, self.schedule.alone, |i| job.part(i / parts, i % parts, all.slot(i)));
+            share(blocks, blocks * parts * width <= MERGED_ALONE, |b| job.merge(b, parts, all.slot(b * parts), width));
         }
         frames.end();
         bound.verdict()
@@ -187,9 +153,9 @@ impl Partial {
     }
 }
 
-type Folders = SmallVec<[Folder; 1]>;
+type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// The tile of outer indices that is block `b`.
     fn block(&self, b: usize) -> Tile {
         let c0 = b * self.each;
@@ -201,13 +167,13 @@ impl Job<'_> {
         if self.bound.program.order == Order::Cols { block.nc } else { 1 }
     }
 
-    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders {
+    fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders<'a> {
         let width = self.width(block);
         // SAFETY: *room* ([`Program`]): the arena has each fold's state, and the frame is this task's alone.
         self.bound.program.passes[pass]
             .reductions
             .iter()
-            .map(|f| unsafe { Folder::new(f.spec, frame.slot(0), width, self.n) })
+            .map(|f| unsafe { Folder::new(&f.spec, frame.slot(0), width, self.n) })
             .collect()
     }
 
@@ -240,11 +206,15 @@ impl Job<'_> {
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
-    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders) {
+    unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
-            let at = row * Folder::result_size(&f.spec);
-            // SAFETY: *room* ([`Program`]): the register holds a block's results.
-            unsafe { folder.write_results(frame.at[f.id].add(at)) };
+            // SAFETY: *room* ([`Program`]): each register holds a block's results.
+            unsafe {
+                folder.end();
+                for r in &f.results {
+                    folder.write(r.gives, frame.at[r.id].add(row * r.size));
+                }
+            }
         }
     }
 
@@ -259,7 +229,7 @@ impl Job<'_> {
             frame.run(bound, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
                 if !w.inner && !w.direct {
-                    frame.write(bound, w.place, frame.at[w.id], block, false);
+                    frame.write(bound, w, block);
                 }
             }
         }
@@ -277,13 +247,13 @@ impl Job<'_> {
         block: Tile,
         row: usize,
         part: Range<usize>,
-        folders: &mut Folders,
+        folders: &mut Folders<'_>,
     ) {
         let (bound, program) = (self.bound, self.bound.program);
         let pass = &program.passes[p];
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;
-        let step = if cols { program.inner.rows } else { TILE };
+        let step = if cols { program.inner.rows } else { program.inner.cols };
         // SAFETY: *made for it*: tiles are cut from the part and are no larger than the program's; *room*.
         unsafe {
             for s in &pass.broadcasts {
@@ -295,11 +265,12 @@ impl Job<'_> {
                     }
                 } else {
                     let bits = strided::read(s.size, from.add(row * s.size));
-                    strided::fill(s.size, bits, to, part.len().min(TILE));
+                    strided::fill(s.size, bits, to, part.len().min(step));
                 }
             }
-            for folder in folders.iter_mut() {
-                folder.reset(part.len());
+            for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
+                let base = input.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row));
+                folder.reset(part.len(), base);
             }
             let mut i = part.start;
             while i < part.end {
@@ -309,13 +280,14 @@ impl Job<'_> {
                     false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
                 };
                 frame.run(bound, pass.steps.clone(), tile);
-                for (feed, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
-                    folder.feed(i, frame.at[feed.arg], count);
+                for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
+                    let data: Inputs = input.args.map(|a| frame.at[a] as *const u8);
+                    folder.feed(i, data, count);
                 }
                 if last {
                     for w in &program.writes {
                         if w.inner && !w.direct {
-                            frame.write(bound, w.place, frame.at[w.id], tile, false);
+                            frame.write(bound, w, tile);
                         }
                     }
                 }

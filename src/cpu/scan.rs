@@ -6,7 +6,7 @@
 
 use super::strided;
 use crate::dtype::Compute;
-use crate::kernel::{Fold, SCAN_BLOCK, SCAN_RUN};
+use crate::kernel::{Reduction, SCAN_BLOCK, SCAN_RUN};
 use crate::simd::Loop;
 
 /// Runs of a block.
@@ -29,8 +29,8 @@ pub(super) struct ScanSpec {
 
 impl ScanSpec {
     /// None where the fold has no loops for this type.
-    pub fn new(fold: &Fold, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
-        let forms = fold.row.forms[compute as usize]?;
+    pub fn new(r: &Reduction, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
+        let forms = r.fold.function()?.forms[compute as usize]?;
         let (map, accumulate, scan) = (forms.map.get(), forms.accumulate?.get(), forms.scan?.get());
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
     }

@@ -7,9 +7,9 @@ use crate::simd::{Isa, isa};
 
 /// A block of elements in memory: its first element, and the steps between rows and columns, in elements.
 ///
-/// What the unsafe functions of this file ask of their callers, by name. *Inside*: every element that the steps reach,
-/// over the number of rows and columns (or elements) that is handed over, lies in live memory and is aligned for its
-/// size; nobody else writes it meanwhile, and the target nobody else reads. *Apart*: source and target share no byte.
+/// The unsafe functions of this file have two conditions, cited by name. *Inside*: every element that the steps reach over
+/// the given number of rows and columns (or elements) lies in live memory and is aligned for its size; meanwhile no other
+/// thread writes the source, or reads or writes the target. *Apart*: source and target share no byte.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     pub ptr: *mut u8,
@@ -22,7 +22,7 @@ pub(super) struct Block {
 /// # Safety
 /// *Inside* and *apart* ([`Block`]).
 pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what `copy_words` asks for, of words of this size.
+    // SAFETY: *inside* and *apart* hold, as `copy_words` asks; its words have the size of the elements.
     unsafe {
         match size {
             1 => copy_words::<u8>(src, dst, nr, nc),
@@ -33,7 +33,8 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
     }
 }
 
-/// Rows and columns of the square that a transposition moves through registers: eight 4-byte words are one AVX2 register.
+/// How many rows and columns the square has that a transposition moves through registers: eight 4-byte words fill one AVX2
+/// register.
 const SIDE: usize = 8;
 
 /// # Safety
@@ -61,7 +62,7 @@ unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: u
             _ if nr > 1 && src.cols == 1 && dst.rows == 1 => {
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
-            // the longer side runs in the inner loop, which then has less overhead an element
+            // the longer side is the inner loop, because each start of the inner loop costs time
             _ if nr > nc => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
@@ -85,7 +86,7 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
     // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
         if n <= 16 {
-            // a call of `memcpy` would take longer
+            // for up to 16 elements the call of `memcpy` would take longer than this loop
             for i in 0..n {
                 *d.add(i) = *s.add(i);
             }
@@ -99,7 +100,7 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
 /// *Inside* and *apart* ([`Block`]), for `n` elements at the steps `ss` and `ds`.
 #[inline(always)]
 unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isize) {
-    // SAFETY: *inside* and *apart*: every index is below `n`. The cases only tell the compiler a step.
+    // SAFETY: *inside* and *apart*: every index is below `n`. The cases do the same; each has a step that the compiler knows.
     unsafe {
         match (ss, ds) {
             (1, 1) => copy_row(s, d, n as usize),
@@ -112,12 +113,12 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
     }
 }
 
-/// `d[r * ds + c] = s[r + c * ss]`: both sides run along a unit step, in different directions.
+/// `d[r * ds + c] = s[r + c * ss]`: the source has unit steps in `r`, the target in `c`.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
 unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what both ask for; `isa` has found AVX2 on this machine.
+    // SAFETY: *inside* and *apart* hold, as both functions ask; `isa` has found AVX2 on this machine.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 && isa() != Isa::Portable {
@@ -127,7 +128,7 @@ unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: is
     }
 }
 
-/// Whole squares by `square`, the rest one by one.
+/// Transposes whole squares by `square`, and the elements beside them one by one.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
@@ -144,7 +145,7 @@ unsafe fn squares<T: Copy>(
     let (nrb, ncb) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
     // SAFETY: *inside* and *apart*: every index is below `nr` and `nc`.
     unsafe {
-        // the side with the longer steps is main memory, the other is scratch in L1: walk main memory in order
+        // the side with the longer steps is mostly main memory, and the other scratch in L1: walk main memory in order
         if ss.unsigned_abs() > ds.unsigned_abs() {
             for c in (0..ncb as isize).step_by(SIDE) {
                 for r in (0..nrb as isize).step_by(SIDE) {
@@ -172,12 +173,12 @@ unsafe fn squares<T: Copy>(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what `squares` asks for; each of its squares is 8 × 8 elements inside.
+    // SAFETY: *inside* and *apart* hold, as `squares` asks; each of its squares is 8 × 8 elements inside.
     unsafe { squares(s, ss, d, ds, nr, nc, |s, d| block_avx2(s, ss, d, ds)) }
 }
 
-/// An 8 × 8 square of 4-byte words: pairs of half columns, then three rounds of shuffles. Twice as fast as what the
-/// compiler makes of [`block`].
+/// An 8 × 8 square of 4-byte words: pairs of half columns, then shuffles within the halves of registers. Benefit: twice as
+/// fast as the code that the compiler makes of [`block`].
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` words; the machine has AVX2.
@@ -186,9 +187,9 @@ unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: u
 #[inline]
 unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside*: eight words at each of eight columns and rows. The words are only moved.
+    // SAFETY: *inside*: this reads eight words of each of eight columns, and writes eight words of each of eight rows.
     unsafe {
-        // four rows of columns c and c + 4 as the two halves of one register
+        // rows r to r + 3 of the columns c and c + 4, as the two halves of one register
         let pair = |c: isize, r: isize| {
             let low = _mm_loadu_ps(s.offset(c * ss + r));
             let high = _mm_loadu_ps(s.offset((c + 4) * ss + r));
@@ -213,7 +214,8 @@ unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
 /// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` elements.
 #[inline(always)]
 unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside* and *apart*: `SIDE` words at each of `SIDE` columns and rows; words of `T` are plain data.
+    // SAFETY: *inside* and *apart*: this reads `SIDE` words of each of `SIDE` columns, and writes as many rows; words of
+    // `T` are plain data.
     unsafe {
         let mut x = [[T::default(); SIDE]; SIDE];
         for (c, column) in x.iter_mut().enumerate() {
@@ -230,13 +232,13 @@ unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize)
     }
 }
 
-/// Copies `n` bytes past the caches where the machine can (a fifth faster for what is not read soon). The blocks are
-/// apart or the same. A [`fence`] must follow before another thread reads them.
+/// Copies `n` bytes past the caches where the machine can. Benefit: a fifth faster for memory that is not read soon. A
+/// [`fence`] must follow before another thread reads the copy.
 ///
 /// # Safety
 /// *Inside* ([`Block`]), for `n` bytes at each; the blocks are apart or the same.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: *inside*, and `to` is aligned as each of them asks; `isa` has found the features on this machine.
+    // SAFETY: *inside*, and `to` is aligned as each function asks; `isa` has found the features on this machine.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if isa() == Isa::Avx512 && (to as usize).is_multiple_of(64) {
@@ -282,9 +284,9 @@ unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Orders streamed writes before everything later: without it another thread could read a result before its bytes arrive.
+/// Orders streamed writes before all later writes. Without this, another thread could read a result before its bytes arrive.
 pub(super) fn fence() {
-    // SAFETY: every x86-64 has it.
+    // SAFETY: every x86-64 CPU has the instruction.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::x86_64::_mm_sfence()
@@ -323,13 +325,13 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
     }
 }
 
-/// The columns or the rows of a tile's space: several dimensions, flattened row-major, as one place sees them.
+/// The columns or the rows of a tile's space, as one operand sees them: several dimensions, flattened in C order.
 #[derive(Clone)]
 pub(super) struct Axis {
-    /// The dimensions; empty if one step serves all.
+    /// The dimensions; empty if `step` says where every index lies.
     dims: Shape,
     strides: Strides,
-    /// The step, where one step serves all dimensions.
+    /// The distance between neighbouring indices, if it is the same everywhere.
     pub step: Option<isize>,
 }
 
@@ -361,12 +363,12 @@ impl Axis {
         }
     }
 
-    /// Whether every index has the same element.
+    /// Whether every index leads to the same element.
     pub fn is_still(&self) -> bool {
         self.step == Some(0)
     }
 
-    /// The offset of an index.
+    /// How far the element of an index lies from that of index 0, in elements.
     pub fn offset(&self, index: usize) -> isize {
         if let Some(step) = self.step {
             return index as isize * step;
@@ -379,7 +381,8 @@ impl Axis {
         offset
     }
 
-    /// Calls `f(done, offset, count, step)` for each run of equal steps in `start..start + n`.
+    /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has equal steps: `done` indices come
+    /// before it, its first lies at `offset`, and it has `count` indices.
     pub fn runs(&self, start: usize, n: usize, mut f: impl FnMut(usize, isize, usize, isize)) {
         if let Some(step) = self.step {
             return f(0, start as isize * step, n, step);
@@ -399,7 +402,7 @@ impl Axis {
             done += count;
             offset += count as isize * self.strides[last];
             index[last] += count;
-            // the next index: add one to the last dimension and carry
+            // the part ends at the end of the last dimension, so carry into the dimensions before it
             let mut d = last;
             while d > mutant!(odometer_carries_once, last - 1, 0) && index[d] == self.dims[d] {
                 offset += self.strides[d - 1] - self.dims[d] as isize * self.strides[d];

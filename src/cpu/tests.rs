@@ -1,14 +1,15 @@
 use super::*;
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Strides, c_strides};
-use crate::ufunc::{Ufunc, all};
+use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, all};
 use folds::{lanes_of, tree};
 use plans::plan;
 use smallvec::smallvec;
 
 mod folds;
 mod plans;
+mod stores;
 
 fn row(name: &str) -> &'static Ufunc {
     all().chain([&crate::ufunc::logic::SELECT]).find(|r| r.name == name).unwrap()
@@ -27,7 +28,7 @@ fn load(n: usize, dtype: DType, strides: &[isize], offset: isize) -> Load {
 }
 
 fn store(n: usize, dtype: DType, strides: &[isize], value: usize) -> Store {
-    Store { buffer: BufferRef::Output(n), dtype, strides: strides.into(), offset: 0, value }
+    Store { buffer: BufferRef::Output(n), dtype, strides: strides.into(), offset: 0, value, chosen: None }
 }
 
 fn call(name: &str, args: &[usize]) -> Op {
@@ -51,20 +52,22 @@ fn kernel(
         values,
         stores,
         windows: vec![Window { start: smallvec![0; outer.len()], shape: outer.into() }],
+        schedule: Schedule::default(),
         continues: false,
         name: "test",
         node: 0,
     }
 }
 
-fn bound<'a>(inputs: &'a [(Buffer, usize)], output: &'a (Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {
+fn bound<'a>(inputs: &'a [(&'a Buffer, usize)], output: &'a (Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {
     Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &[], replaces: false }
 }
 
 /// Runs a kernel over adopted inputs into a new output of `n` elements.
 fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result<Vec<R>> {
     let cpu = Cpu::new(0, None);
-    let inputs: Vec<_> = inputs.iter().map(|v| (cpu.adopt(v.clone()), 0)).collect();
+    let buffers: Vec<_> = inputs.iter().map(|v| cpu.adopt(v.clone())).collect();
+    let inputs: Vec<_> = buffers.iter().map(|b| (b, 0)).collect();
     let out = (cpu.allocate(n * R::DTYPE.size())?, 0);
     cpu.run(&plan(k), bound(&inputs, &out, &[2.5f32.to_bits() as u64]))?;
     Ok(R::from_bytes(&pollster::block_on(cpu.download(&out.0, 0, n * R::DTYPE.size()))?).unwrap())
@@ -175,7 +178,7 @@ fn in_place_reads_before_it_writes() {
             ],
             vec![store(0, F32, &[1], 4)],
         );
-        let inputs = [(bx.clone(), 0), (bg, 0)];
+        let inputs = [(&bx, 0), (&bg, 0)];
         cpu.run(&plan(k), bound(&inputs, &(bx.clone(), 0), &[])).unwrap();
         let got = f32::from_bytes(bx.memory::<CpuMemory>().unwrap().as_bytes()).unwrap();
         for i in 0..n {
@@ -226,10 +229,10 @@ fn softmax(outer: usize, n: usize, strides: &[isize]) -> Kernel {
         vec![load(0, F32, strides, 0)],
         vec![
             inner(Op::Load(0), F32),
-            value(Op::Reduce(Fold::of(row("maximum")), 0), F32),
+            value(Op::reduce(Fold::of(row("maximum")), 0, F32), F32),
             inner(call("subtract", &[0, 1]), F32),
             inner(call("exp", &[2]), F32),
-            value(Op::Reduce(Fold::of(row("add")), 3), F32),
+            value(Op::reduce(Fold::of(row("add")), 3, F32), F32),
             inner(call("divide", &[3, 4]), F32),
         ],
         vec![store(0, F32, strides, 5)],
@@ -266,7 +269,7 @@ fn empty() {
             &[outer],
             &[n],
             vec![load(0, F32, &[1, 1], 0)],
-            vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::of(row("add")), 0), F32)],
+            vec![inner(Op::Load(0), F32), value(Op::reduce(Fold::of(row("add")), 0, F32), F32)],
             vec![store(0, F32, &[1], 1)],
         )
     };
@@ -434,7 +437,7 @@ fn row_kernels_in_place_and_checked() {
         let want: Vec<f32> = run(softmax(outer, n, &strides), std::slice::from_ref(&x), outer * n).unwrap();
         let cpu = Cpu::new(0, None);
         let b = cpu.adopt(x);
-        let inputs = [(b.clone(), 0)];
+        let inputs = [(&b, 0)];
         cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &(b.clone(), 0), &[])).unwrap();
         assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), want);
     }
@@ -454,7 +457,7 @@ fn row_kernels_in_place_and_checked() {
     index[4999] = 5000;
     let cpu = Cpu::new(0, None);
     let (i, out) = (cpu.adopt(index), cpu.adopt(vec![7i32; 5000]));
-    assert_eq!(cpu.run(&plan(k), bound(&[(i, 0)], &(out.clone(), 0), &[])).unwrap_err().kind(), ErrorKind::Index);
+    assert_eq!(cpu.run(&plan(k), bound(&[(&i, 0)], &(out.clone(), 0), &[])).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), vec![7; 5000]);
 }
 
@@ -470,12 +473,12 @@ fn variance_keeps_bits_across_kinds() {
         vec![load(0, F16, &[n as isize, 1], 0)],
         vec![
             inner(Op::Load(0), F16),
-            value(Op::Reduce(Fold::of(row("add")), 0), F16),
+            value(Op::reduce(Fold::of(row("add")), 0, F16), F16),
             value(Op::Constant((1.0 / n as f32).to_bits() as u64), F16),
             value(call("multiply", &[1, 2]), F16),
             inner(call("subtract", &[0, 3]), F16),
             inner(call("square", &[4]), F16),
-            value(Op::Reduce(Fold::of(row("add")), 5), F16),
+            value(Op::reduce(Fold::of(row("add")), 5, F16), F16),
             value(call("sqrt", &[6]), F16),
             inner(call("divide", &[4, 7]), F16),
         ],

@@ -1,14 +1,14 @@
-//! How many threads work is shared between: those of the caller's rayon pool. A process made by `fork` has none of the
-//! threads of the one that it was made from, and whoever gives them work waits for ever: there the caller works alone,
-//! but in a pool that was made in this process.
+//! How many threads share the work: those of the caller's rayon pool. A process made by `fork` has none of its parent's
+//! threads, and whoever gives work to a pool of the parent waits for ever. So in such a process the caller works alone,
+//! unless it runs in a pool that was made there.
 
 use std::cell::Cell;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 thread_local! {
-    /// The process in which this thread last looked, and whether its pool has threads there. A thread's pool is the same
-    /// as long as it lives.
+    /// The process in which this thread last looked for its pool, and whether the pool has threads there. The answer is kept,
+    /// because a thread belongs to the same pool as long as it lives.
     static SEEN: Cell<(u32, bool)> = const { Cell::new((0, false)) };
 }
 
@@ -17,6 +17,7 @@ pub(super) fn threads() -> usize {
     if has_pool() { rayon::current_num_threads() } else { 1 }
 }
 
+/// Whether the caller's pool has threads in this process.
 fn has_pool() -> bool {
     if cfg!(miri) {
         return true;
@@ -27,14 +28,14 @@ fn has_pool() -> bool {
         return found;
     }
     // a thread that looked in another process came here by `fork`, which copied it without its pool
-    let found = looked == 0 && is_made_here(here) && is_there();
+    let found = looked == 0 && is_made_here(here) && has_all_threads();
     SEEN.set((here, found));
     found
 }
 
 /// Whether the caller's pool may have been made in this process.
 fn is_made_here(here: u32) -> bool {
-    /// The process that first used the pool of all threads that have none of their own.
+    /// The process that first used rayon's global pool, which serves all threads that belong to no other pool.
     static FIRST: AtomicU32 = AtomicU32::new(0);
     if rayon::current_thread_index().is_some() {
         return true;
@@ -42,9 +43,9 @@ fn is_made_here(here: u32) -> bool {
     FIRST.compare_exchange(0, here, Relaxed, Relaxed).map_or_else(|first| first == here, |_| true)
 }
 
-/// Whether the process has as many threads as the pool should have, where the system tells. Fewer mean that the pool was made
-/// in a parent process, and work given to it would wait for ever.
-fn is_there() -> bool {
+/// Whether the process has at least as many threads as the pool should have; true if the system does not tell. With fewer,
+/// the pool was made in a parent process, and work given to it would wait for ever.
+fn has_all_threads() -> bool {
     match std::fs::read_dir("/proc/self/task") {
         Ok(all) => all.count() >= rayon::current_num_threads(),
         Err(_) => true,

@@ -2,17 +2,15 @@
 
 use super::bind::{BadIndex, Bound};
 use super::gather::{Indices, index_run, index_value};
-use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind};
+use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind, Write};
 use super::scan::Scanner;
+use super::scatter::Row;
 use super::strided::{self, Block};
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
-
-/// Elements of a tile: 8 KiB of f32, so that three or four registers of them stay in L1.
-pub(super) const TILE: usize = 2048;
 
 /// How many rows ahead a gather prefetches: about the time that main memory takes, at some 10 ns a row.
 const AHEAD: usize = 8;
@@ -130,8 +128,8 @@ impl Frame {
         frame.at.clear();
         frame.at.resize(2 * program.values, std::ptr::null_mut());
         for pass in &program.passes {
-            for input in &pass.reductions {
-                frame.at[input.id] = frame.slot(input.slot);
+            for result in pass.reductions.iter().flat_map(|r| &r.results) {
+                frame.at[result.id] = frame.slot(result.slot);
             }
             for total in &pass.totals {
                 frame.at[total.id] = frame.slot(total.slot);
@@ -230,7 +228,10 @@ impl Frame {
                         scan.feed(self.at[step.args[0]], to, rows);
                         self.at[step.id] = to;
                     }
-                    StepKind::Index { .. } | StepKind::Gather { .. } | StepKind::Philox { .. } => {
+                    StepKind::Index { .. }
+                    | StepKind::Gather { .. }
+                    | StepKind::Position { .. }
+                    | StepKind::Philox { .. } => {
                         self.generate(bound, step, to, tile);
                         self.at[step.id] = to;
                     }
@@ -273,17 +274,19 @@ impl Frame {
     /// Writes a value's tile to the memory of a store: narrowed to the stored dtype, and at the store's strides.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); `from` holds the tile's elements; no other task has the tile.
-    pub unsafe fn write(&mut self, bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile, stream: bool) {
+    /// *Made for it* ([`Frame`]); the values of the tile are there; no other task has the tile.
+    pub unsafe fn write(&mut self, bound: &Bound<'_>, w: &Write, tile: Tile) {
+        let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
         // SAFETY: *inside* and *room*. The value may lie in the very memory that is written (a copy in place), hence
         // `copy`.
         unsafe {
-            if p.dense(tile.nr, tile.nc) {
+            let is_plain = w.condition.is_none() && w.scattered.is_none();
+            if is_plain && p.dense(tile.nr, tile.nc) {
                 let to = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
                 match p.convert {
                     Some(narrow) => narrow(n, from, from, from, to),
-                    None if stream => strided::stream(from, to, n * p.size),
+                    None if w.stream => strided::stream(from, to, n * p.size),
                     None => std::ptr::copy(from, to, n * p.size),
                 }
                 return;
@@ -296,8 +299,45 @@ impl Frame {
                 }
                 None => from,
             };
-            unpack_tile(bound, place, from, tile);
+            match is_plain {
+                true => unpack_tile(bound, place, from, tile),
+                false => self.write_some(bound, w, from, tile),
+            }
         }
+    }
+
+    /// Writes those elements of a tile that a store's condition and index choose.
+    ///
+    /// # Safety
+    /// As [`Frame::write`]; `from` holds the tile's elements in their storage type.
+    unsafe fn write_some(&self, bound: &Bound<'_>, w: &Write, from: *const u8, tile: Tile) {
+        let p = &bound.program.places[w.place];
+        let condition = w.condition.map(|id| self.at[id] as *const u8);
+        let index = w.scattered.as_ref().map(|to| self.at[to.index] as *const i32);
+        let (stride, extent) = w.scattered.as_ref().map_or((0, 0), |to| (to.stride, to.extent));
+        p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+            p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+                for r in 0..rn {
+                    let at = (rd + r) * tile.nc + cd;
+                    // SAFETY: *inside*, also with any index in range; a run is a part of the tile.
+                    unsafe {
+                        let row = Row {
+                            from: from.add(at * p.size),
+                            condition: condition.map(|c| c.add(at)),
+                            index: index.map(|i| i.add(at)),
+                            stride,
+                            extent,
+                        };
+                        let ptr = bound.at(w.place).offset((ro + co + r as isize * rs) * p.size as isize);
+                        let to = Block { ptr, rows: 0, cols: cs };
+                        match &w.scattered {
+                            Some(s) if s.combine.reads() => row.combine(s.dtype, s.combine, to, cn),
+                            _ => row.set(p.size, to, cn),
+                        }
+                    }
+                }
+            });
+        });
     }
 
     /// Runs a step that computes from the tile's indices: affine indices, gathers and random numbers.
@@ -347,13 +387,25 @@ impl Frame {
                                 {
                                     let (r, c) = (tile.r0 + rd + r, tile.c0 + cd + i);
                                     let position = r.wrapping_mul(1 << 32).wrapping_add(c);
-                                    bound.report(BadIndex { position, index: want, extent, node });
+                                    bound.report(BadIndex { position, index: want, extent, name: "take", node });
                                 }
                             }
                         });
                     });
                     if let (true, Some(widen)) = (reads, p.convert) {
                         widen(tile.len(), raw, raw, raw, to);
+                    }
+                }
+                StepKind::Position { extent, mode, name, node } => {
+                    let index = self.at[step.args[0]] as *const u8;
+                    let indices = Indices { at: index, compute: step.operand, stride: 0, extent, mode };
+                    let bad = indices.positions(std::slice::from_raw_parts_mut(to as *mut i32, tile.len()));
+                    if program.goal == Goal::CheckIndices
+                        && let Some((i, want)) = bad
+                    {
+                        let (r, c) = (tile.r0 + i / tile.nc, tile.c0 + i % tile.nc);
+                        let position = r.wrapping_mul(1 << 32).wrapping_add(c);
+                        bound.report(BadIndex { position, index: want, extent, name, node });
                     }
                 }
                 StepKind::Philox { word, key } => {

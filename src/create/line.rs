@@ -1,9 +1,9 @@
 //! The numbers `start + i · step` as an expression: what `arange` and `linspace` are for the float types.
 //!
-//! A sum of two terms, because one product and one sum would lose what cancels: near 0 in the middle of
-//! `linspace(-1, 1, 1001)` an f32 would be off by hundreds of ULP. Positions are counted from the element nearest to 0,
-//! so that nothing cancels; `step` is cut at a grid so coarse that all products and sums of the first term are exact;
-//! the second term is what is left. Only its last sum rounds, on every device and also where a driver contracts
+//! A plain `start + i · step` cancels: near 0 in the middle of `linspace(-1, 1, 1001)` an f32 would be off by hundreds of
+//! ULP. So positions are counted from the element nearest to 0, and each element is the sum of two terms. For the first
+//! term, `start` and `step` are cut to multiples of a grid so coarse that all its products and sums are exact; the second
+//! term is computed from the rests. Only the sum of the two rounds visibly, on every device, and also if a driver contracts
 //! `a * b + c`.
 
 use super::{Loc, binary, iota};
@@ -60,7 +60,8 @@ pub(super) struct Line {
     scale: i32,
 }
 
-/// The bits of a position that the second product takes, where one product would be too coarse.
+/// In a line of more than 2^18 elements, an f32 cannot hold position times step exactly: the low 12 bits of a position then
+/// have a product of their own.
 const LOW: i32 = 12;
 
 impl Line {
@@ -75,7 +76,7 @@ impl Line {
     /// From `a` to `b` in `n` elements, two or more.
     pub fn between(a: f64, b: f64, n: usize) -> Line {
         let top = exponent(a).max(exponent(b));
-        // halves of the scale, so that b − a does not overflow
+        // numbers near the ends of f64's range are scaled down, so that b − a does not overflow
         let k = if (-900..900).contains(&top) { 0 } else { top };
         let (a, b) = (scaled(a, -k), scaled(b, -k));
         let width = two_sum(b, -a);
@@ -87,7 +88,7 @@ impl Line {
 
     /// The same line in units in which its largest number is neither huge nor tiny; that number is below 2^top.
     fn scaled(self, top: i32) -> Line {
-        // in the units of the result, where f32 holds every part in them
+        // scale only if an f32 could not hold every part of the line in the result's own units
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
         let by = |x: Pair| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
@@ -102,7 +103,7 @@ impl Line {
     fn wide(&self, dtype: DType, at: Loc) -> Expr {
         let bits = if dtype == DType::F64 { 53 } else { 24 };
         let last = self.n.saturating_sub(1) as f64;
-        // the element nearest to 0; sums from there on do not cancel
+        // positions are counted from the element nearest to 0, because sums from there on do not cancel
         let anchor = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, last);
         let anchor = if anchor.is_nan() { 0.0 } else { anchor };
         let base = add(self.start, times(self.step, anchor));
@@ -145,7 +146,7 @@ impl Line {
             let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
             sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
         };
-        // in equal factors that f32 holds, of which only the last rounds
+        // the scale is taken out by several equal factors that f32 can hold; of the products only the last one rounds
         let factors = (self.scale.abs() + 125) / 126;
         let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
         (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))

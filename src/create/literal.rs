@@ -1,4 +1,4 @@
-//! `array!`: which type its elements have.
+//! `array!`, and the rule that decides which type its elements have.
 
 use super::Elements;
 use crate::array::Array;
@@ -35,7 +35,8 @@ macro_rules! array {
     };
 }
 
-/// What [`array!`](crate::array) takes: elements that are all float literals, which are f32 (`true`), or others.
+/// Elements that [`array!`](crate::array) takes. `FLOAT_LITERALS` says whether all of them are float literals, which make an
+/// array of f32.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`array!` does not take `{Self}`",
@@ -47,7 +48,7 @@ impl<T: Elements> LiteralArray<false> for T {}
 impl LiteralArray<true> for f32 {}
 impl<T: LiteralArray<true>, const N: usize> LiteralArray<true> for [T; N] {}
 
-/// What [`array!`](crate::array) calls.
+/// The function behind [`array!`](crate::array).
 #[doc(hidden)]
 #[track_caller]
 pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(items: T) -> Array {

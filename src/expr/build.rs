@@ -1,5 +1,5 @@
-//! Elementwise functions of operands: the dtype of the result, numbers that take the dtype of the array they meet, casts. And
-//! the results of routines.
+//! Builds the nodes of elementwise functions: the dtype of the result, the casts of operands, and numbers, which take the
+//! dtype of the array that they meet. Also builds the results of routines.
 
 use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
@@ -30,7 +30,7 @@ pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc
 fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
     let list: Vec<_> = dtypes.iter().map(|d| d.name()).collect();
     let detail = match dtypes.len() > 1 && dtypes.iter().any(|d| *d != dtypes[0]) {
-        true => format!("dtypes {} have no common type for it; use astype", list.join(" and ")),
+        true => format!("dtypes {} have no common type that this function takes; use astype", list.join(" and ")),
         false => format!("dtype {} is not supported", list[0]),
     };
     Error::new(ErrorKind::DType, row.name, detail, at)
@@ -69,14 +69,16 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
         dtype = Some(p);
     }
     let dtype = dtype.ok_or_else(|| match own.is_empty() {
-        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common type", at),
+        true => Error::new(ErrorKind::DType, row.name, "the two numbers have no common dtype", at),
         false => dtype_error(row, &own, at),
     })?;
     let operand = row.class.operand(dtype);
     let takes = match row.class {
         Class::FloatOnly => operand.is_float(),
         Class::Select => true,
-        _ => row.on_cpu(operand.compute()),
+        Class::Float | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Logical => {
+            row.on_cpu(operand.compute())
+        }
     };
     if !takes {
         return Err(dtype_error(row, if own.is_empty() { &[DType::Bool] } else { &own }, at));
@@ -89,7 +91,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
         return Err(Error::new(
             ErrorKind::Argument,
             row.name,
-            format!("{dtype} to the negative power {n}; use astype to a float type first"),
+            format!("dtype {dtype} cannot be raised to the negative power {n}; use astype to a float type first"),
             at,
         ));
     }
@@ -101,7 +103,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     let mut shape: Option<Shape> = None;
     for e in args.iter().filter_map(as_expr) {
         shape = Some(match shape {
-            None => e.0.shape.clone(),
+            None => Shape::from_slice(&e.0.shape),
             Some(s) if s == e.0.shape => s,
             Some(s) => layout::broadcast(&s, &e.0.shape).map_err(|f| f.at(row.name, at))?,
         });
@@ -131,8 +133,8 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
     }
 }
 
-/// A comparison of a signed with an unsigned integer type of 32 bits or more. Their common type may not exist (i64 with u64) or
-/// not on the device, so the sign is looked at first, and the rest compared as unsigned.
+/// A comparison of a signed with an unsigned integer type of 32 bits or more. Their common type may not exist (i64 with u64),
+/// or not on the device. So negative numbers are told apart by their sign, and all others are compared as unsigned numbers.
 fn compare_mixed_signs(
     row: &'static Ufunc,
     comparison: Comparison,
@@ -165,7 +167,7 @@ fn compare_mixed_signs(
     })
 }
 
-/// A comparison of an integer array with a number outside its type: the answer is the same for every element.
+/// A comparison of an integer array with a number that its dtype cannot hold: the answer is the same for every element.
 fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
     let left = scalar_of(&args[0]);
     let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
@@ -177,7 +179,7 @@ fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u
     Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
-/// A function of numbers alone gives a number: computed now, in f64 or 64-bit integers.
+/// A function whose operands are all numbers gives a number, which is computed now, in f64 or 64-bit integers.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
     if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
@@ -212,7 +214,12 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let compute = dtype.compute();
     let Some(loops) = row.map(compute) else { return Err(dtype_error(row, &[dtype], at)) };
     if row.properties.power && dtype != DType::F64 && scalars[1].as_i128() < 0 {
-        return Err(Error::new(ErrorKind::Argument, row.name, "an integer to a negative power", at));
+        return Err(Error::new(
+            ErrorKind::Argument,
+            row.name,
+            "an integer cannot be raised to a negative power; write a float",
+            at,
+        ));
     }
     let mut bits = [0u64; 4];
     for (i, s) in scalars.iter().enumerate() {
@@ -220,11 +227,9 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     }
     let p = |i: usize| bits[i..].as_ptr() as *const u8;
     let mut out = [0u64; 1];
-    // SAFETY: each pointer leads to one aligned element of at least the compute type's size; out is apart.
+    // SAFETY: *operands* and *result* of `Loop`, for one element: each pointer leads to one aligned word of 8 bytes, which
+    // is large enough for every compute type, and `out` is apart from the others.
     unsafe { loops.get()(1, p(0), p(1), p(2), out.as_mut_ptr() as *mut u8) };
-    let result = match row.class.result(dtype) {
-        DType::Bool => Compute::Bool,
-        _ => compute,
-    };
+    let result = if row.class.result(dtype) == DType::Bool { Compute::Bool } else { compute };
     Ok(Expr::number(Scalar::from_bits(out[0], result), at))
 }

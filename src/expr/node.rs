@@ -8,14 +8,14 @@ use super::Expr;
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Error;
-use crate::layout::{Axes, IndexMode, Layout, Shape, Strides, View};
+use crate::layout::{Axes, Combine, IndexMode, Layout, Shape, Strides, View};
 use crate::routine::{Params, Routine};
 use crate::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// The operands of a node: three at most, but for `concat`.
+/// The operands of a node: three at most, except for `concat`.
 pub(crate) type Args = SmallVec<[Expr; 3]>;
 
 /// What a node computes from its operands. Two nodes are equal when this, their operands, shapes, dtypes and the slots of
@@ -30,7 +30,8 @@ pub(crate) enum NodeOp {
     Fill,
     /// The index along an axis, as i32.
     Iota(usize),
-    /// Word `word` of the random block of the element's row-major index, as u32; bound to a seed and a stream.
+    /// A random word for each element, as u32: word `word` of the Philox block that the element's index in C order counts.
+    /// Bound to a seed and a stream.
     Philox {
         word: u8,
     },
@@ -39,19 +40,20 @@ pub(crate) enum NodeOp {
     /// `astype`.
     Cast,
     View(Box<View>),
-    /// The elements in C order under another shape, where no view can say it.
+    /// The elements in C order under another shape, if no view can express that.
     Reshape,
     /// A reduction along these sorted axes, which go away.
     Reduce(Fold, Axes),
-    /// For each element, those up to it along an axis combined. The axis has two elements at least, and no axis has none.
+    /// A scan along an axis: each element combines the operand's elements up to it. The axis has at least two elements, and
+    /// the operand has no axis of length 0.
     Scan {
         fold: Fold,
         axis: usize,
     },
     /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
     Matmul,
-    /// Elements of the second operand along an axis, at the positions of the first (i32 or i64), whose axes take the
-    /// place of that axis.
+    /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
+    /// the first operand take the place of `axis`.
     Take {
         axis: usize,
         mode: IndexMode,
@@ -59,6 +61,14 @@ pub(crate) enum NodeOp {
     /// The operands one after another along an axis.
     Concat {
         axis: usize,
+    },
+    /// The first operand, in which elements along an axis are combined with those of the third, at the positions of the
+    /// second (1-d, i32 or i64). The third has the first one's shape, with as many elements along the axis as there are
+    /// positions.
+    Scatter {
+        axis: usize,
+        mode: IndexMode,
+        combine: Combine,
     },
     /// Result `part` of a routine. Nodes that differ in the part alone are results of one call.
     Routine {
@@ -71,7 +81,7 @@ pub(crate) enum NodeOp {
 }
 
 impl NodeOp {
-    /// What the operation is called, for errors and printed plans.
+    /// The operation's name in errors and printed plans.
     pub fn name(&self) -> &'static str {
         match self {
             NodeOp::Stored(_) => "copy",
@@ -82,18 +92,24 @@ impl NodeOp {
             NodeOp::Cast => "astype",
             NodeOp::View(_) => "view",
             NodeOp::Reshape => "reshape",
-            NodeOp::Reduce(fold, _) => fold.name(),
+            NodeOp::Reduce(fold, _) => fold.name,
             NodeOp::Scan { fold, .. } => fold.cumulative(),
             NodeOp::Matmul => "matmul",
             NodeOp::Take { .. } => "take",
             NodeOp::Concat { .. } => "concat",
+            NodeOp::Scatter { combine, .. } => match combine {
+                Combine::Set => "index_set",
+                Combine::Add => "index_add",
+                Combine::Min => "index_min",
+                Combine::Max => "index_max",
+            },
             NodeOp::Routine { row, .. } => row.name,
             NodeOp::Failed => "failed",
         }
     }
 
-    /// How the operation takes part in kernels. All but lowering asks for this instead of listing operations, so that a new one
-    /// is told apart here alone.
+    /// How the operation takes part in kernels. The planner, except for lowering, asks for this instead of listing
+    /// operations, so that a new operation needs an arm here only.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -105,7 +121,7 @@ impl NodeOp {
             NodeOp::Reduce(..) => Role::Reduction,
             NodeOp::Scan { .. } => Role::Scan,
             NodeOp::Matmul => Role::Product,
-            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Routine { .. } => Role::Whole,
+            NodeOp::Reshape | NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => Role::Whole,
         }
     }
 
@@ -126,12 +142,13 @@ impl NodeOp {
             | NodeOp::Matmul
             | NodeOp::Take { .. }
             | NodeOp::Concat { .. }
+            | NodeOp::Scatter { .. }
             | NodeOp::Routine { .. }
             | NodeOp::Failed => None,
         }
     }
 
-    /// The operation with its index mode forgotten, for a planted fault.
+    /// The operation with the same index mode for every `take`, for a planted fault.
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
@@ -144,25 +161,26 @@ impl NodeOp {
 /// How a node takes part in kernels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
-    /// Is in memory already.
+    /// The node is in memory already.
     Memory,
-    /// A number: every element is the same.
+    /// The node is a number: all its elements are the same.
     Constant,
     /// Each element is computed from its index alone: a range, or random numbers.
     Generator,
-    /// Computed element by element from operands that broadcast.
+    /// Each element is computed from one element of each operand, which broadcast.
     Elementwise,
-    /// Its operand's elements under other indices: a map, and no work.
+    /// Its operand's elements under other indices: an affine map, which costs a kernel nothing.
     View,
-    /// Reads its second operand, which is in memory, at computed indices.
+    /// Elements are read at computed indices from the second operand, which must be in memory.
     Gather,
-    /// Combines elements along axes: gives a kernel its inner space.
+    /// Elements are combined along axes, which are the inner space of the kernel.
     Reduction,
-    /// Combines elements along an axis up to each: gives a kernel its inner space, and a value for each index of it.
+    /// For each element along an axis, all elements up to it are combined. The axis is the inner space of the kernel, and
+    /// each index of it has a value.
     Scan,
-    /// A matrix product of operands in memory: gives a kernel its inner space.
+    /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
     Product,
-    /// Always computed whole, into memory: by copies, or by a routine.
+    /// The node is always computed whole, into memory: by copies, or by a routine.
     Whole,
 }
 
@@ -172,7 +190,7 @@ impl Role {
         matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
 
-    /// Whether what is below the node may run in the same kernel with its own index space.
+    /// Whether a reduction or product below the node may give the node's kernel its index space.
     pub fn is_transparent(self) -> bool {
         matches!(self, Role::Elementwise | Role::View)
     }
@@ -194,22 +212,22 @@ impl Role {
     }
 }
 
-/// What a node has beside its structure. A plan is shared by all evaluations that differ in bindings alone.
+/// The part of a node that is not structure. All evaluations that differ only in bindings share a plan.
 pub(crate) enum Binding {
     None,
-    /// Of [`NodeOp::Stored`]. The offset is that of the element with index 0 everywhere.
+    /// The binding of [`NodeOp::Stored`]. The offset is that of the element with index 0 everywhere.
     Array {
         buffer: Buffer,
         offset: usize,
     },
-    /// Of [`NodeOp::Fill`] and [`NodeOp::Number`].
+    /// The binding of [`NodeOp::Fill`] and [`NodeOp::Number`].
     Number(Scalar),
-    /// Of [`NodeOp::Philox`].
+    /// The binding of [`NodeOp::Philox`].
     Random {
         seed: u64,
         stream: u32,
     },
-    /// Of [`NodeOp::Failed`].
+    /// The binding of [`NodeOp::Failed`].
     Failure(Error),
 }
 
@@ -220,7 +238,7 @@ pub(crate) struct Node {
     pub binding: Binding,
     pub shape: Shape,
     pub dtype: DType,
-    /// The device of the stored arrays below; 0 where there is none.
+    /// The number of the device whose stored arrays the node reads; 0 if it reads none.
     pub device: u32,
     pub location: &'static Location<'static>,
 }
@@ -270,7 +288,7 @@ impl Drop for Node {
         if self.args.is_empty() {
             return;
         }
-        let mut stack: Vec<Expr> = std::mem::take(&mut self.args).into_vec();
+        let mut stack = std::mem::take(&mut self.args);
         while let Some(expr) = stack.pop() {
             if let Some(mut node) = Arc::into_inner(expr.0) {
                 stack.extend(node.args.drain(..));

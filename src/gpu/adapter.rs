@@ -1,14 +1,15 @@
 //! Adapters: which GPUs the drivers offer, what each can do, and opening one with all its features and limits.
 
+use crate::caps::Cooperative;
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::Caps;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What recording a dispatch must respect, beside what the planner knows from [`Caps`].
+/// Limits that only the recording of dispatches must keep. The planner knows those in [`Caps`].
 #[derive(Clone, Copy)]
 pub(super) struct DispatchLimits {
-    /// Workgroups along one dimension of a dispatch.
+    /// The most workgroups along one dimension of a dispatch.
     pub max_groups: u32,
     /// Alignment in bytes of the first byte of a storage binding. A binding starts at such a place at or before its first
     /// element, so the planner lets operands span a little less than a binding.
@@ -30,11 +31,11 @@ pub(super) struct Opened {
     pub queue: wgpu::Queue,
     pub caps: Caps,
     pub limits: DispatchLimits,
-    /// The driver computes on the CPU.
+    /// Whether the driver computes on the CPU.
     pub software: bool,
 }
 
-/// The process that has loaded the drivers; 0 before anybody has.
+/// The id of the process that has loaded the drivers; 0 as long as none has.
 static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// Whether a parent process loaded the drivers and this one was made from it by `fork`. The driver's threads do not exist
@@ -44,20 +45,20 @@ pub(super) fn is_inherited() -> bool {
     loaded_by != 0 && loaded_by != std::process::id()
 }
 
-/// The error of every use of a GPU in such a process.
+/// The error of every use of a GPU in a process that inherited the drivers ([`is_inherited`]).
 pub(super) fn inherited_fault() -> Fault {
-    let detail = "a process made by fork cannot use the GPUs of the one that it was made from; use them there, or first \
-                  here";
+    let detail = "a process made by fork cannot use a GPU that its parent process has used; use the GPU in one of the \
+                  two only";
     Fault::new(ErrorKind::DeviceLost, detail)
 }
 
-/// The process's one instance of wgpu: making it loads and asks every driver.
+/// The one instance of wgpu in the process. There is one, because making it loads and asks every driver.
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         LOADED_BY.store(std::process::id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        // wgpu's default flags clamp buffers below 4 GiB and slow every call
+        // wgpu's default flags limit buffers to less than 4 GiB and slow down every call
         if !cfg!(debug_assertions) {
             descriptor.flags = wgpu::InstanceFlags::empty();
         }
@@ -90,14 +91,15 @@ pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
-/// Opens adapter number `index` of [`names`] with everything that it offers and wgpu calls stable.
+/// Opens adapter number `index` of [`names`] with all its limits, and with all its features that wgpu calls stable.
 pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened> {
     let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
     let Some(adapter) = enumerate().await.into_iter().nth(index) else {
         return Err(fail(format!("there is no GPU number {index}")));
     };
     let info = adapter.get_info();
-    // mappable storage buffers live in host memory on many cards; an experimental feature makes the request fail
+    // on many cards a storage buffer that the host can map lies in host memory, which kernels read slowly; a request for
+    // an experimental feature fails
     let features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     let limits = adapter.limits();
@@ -111,11 +113,32 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     };
     let requested = adapter.request_device(&descriptor).await;
     let (device, queue) = requested.map_err(|e| fail(format!("{} cannot be opened: {e}", info.name)))?;
-    let (caps, limits) = capabilities(info.name, features, &limits, shrink);
-    Ok(Opened { device, queue, caps, limits, software: info.device_type == wgpu::DeviceType::Cpu })
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    let (mut caps, limits) = capabilities(info.name, features, &limits, shrink);
+    if features.contains(wgpu::Features::SUBGROUP) {
+        caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
+    }
+    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        caps.cooperative = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
+    }
+    Ok(Opened { device, queue, caps, limits, software })
 }
 
-/// What the planner and the recording of dispatches may count on.
+/// A matrix product that a subgroup computes by one instruction, from wgpu's terms to the planner's.
+fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
+    let name = |scalar: wgpu::CooperativeScalarType| match scalar {
+        wgpu::CooperativeScalarType::F32 => "f32",
+        wgpu::CooperativeScalarType::F16 => "f16",
+        wgpu::CooperativeScalarType::I32 => "i32",
+        wgpu::CooperativeScalarType::U32 => "u32",
+    };
+    Cooperative {
+        shape: [found.m_size, found.n_size, found.k_size],
+        types: [found.ab_type, found.cr_type].map(|t| name(t).to_string()),
+    }
+}
+
+/// The capabilities that the planner decides by, and the limits that recording dispatches must keep.
 fn capabilities(
     name: String,
     features: wgpu::Features,
@@ -126,21 +149,23 @@ fn capabilities(
     // Vulkan and DX12 bind at most 2^31 − 1 bytes, whatever a card reports; windows start at multiples of 256 bytes
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
-    // shaders index with u32, and grids are rounded up to whole workgroups
+    let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
+    let group = Caps::group_within(workgroup);
+    // shaders index with u32. Half its range leaves room for a grid that is rounded up to whole workgroups
     let mut max_indices = 1u64 << 31;
     let mut name = name;
     if let Some(shrink) = shrink {
         name = format!("shrunk {name}");
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // a grid of three dimensions, 256 invocations a workgroup
-        max_indices = (shrink.max_groups as u64).pow(3) * 256;
+        // a dispatch has three dimensions of workgroups
+        max_indices = (shrink.max_groups as u64).pow(3) * group as u64;
     }
     let caps = Caps {
         name,
-        gpu: true,
+        wgsl: true,
         int64,
-        // the library's functions of f64 work on its bits, which are a u64
+        // the shaders' functions of f64 work on its bits as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         max_binding,
         max_buffer: limits.max_buffer_size,
@@ -149,12 +174,21 @@ fn capabilities(
         max_values: 256,
         // a software driver compiles this much in a few tenths of a second
         max_cost: 256,
-        // a row kernel has 256 invocations, each of which holds at most 64 elements in registers
-        max_row: 256 * 64,
-        // along inner axes 256 invocations fold 16 elements each; along outer axes one invocation folds 256
-        max_reduce: [256 * 16, 256],
+        // each invocation of a row kernel holds at most 64 elements in registers
+        max_row: group * 64,
+        // inner lanes: an invocation folds 16 elements; outer lanes: one invocation folds 256
+        max_reduce: [group * 16, 256],
         max_indices,
-        packs_words: true,
+        fuses_product: true,
+        reports_late: true,
+        workgroup,
+        workgroup_memory: limits.max_compute_workgroup_storage_size as usize,
+        subgroup: [1, 1],
+        // bytes that one instruction loads at most: a vector of four words
+        vector: 16,
+        cooperative: vec![],
+        // wgpu does not tell the sizes of caches
+        caches: [0; 3],
     };
     let limits = DispatchLimits {
         max_groups,

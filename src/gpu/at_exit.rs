@@ -1,6 +1,6 @@
-//! The end of the process. Work that a software driver still runs then uses libraries that are being unloaded: a shader
-//! that is compiled at that moment ends llvmpipe in a segmentation fault. So a pipeline's first run is waited for when it
-//! is submitted (`batch.rs`), and the rest of the work here.
+//! The end of the process. A software driver that still works then uses libraries that are being unloaded: llvmpipe ends in
+//! a segmentation fault if it compiles a shader at that moment. So `batch.rs` waits for a pipeline's first run when it
+//! submits it, and this file waits for the rest of the work.
 
 use super::connection::{Connection, lock};
 use std::ffi::c_int;
@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, Once, Weak};
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 unsafe extern "C" {
-    // of the C library that std links
+    // a function of the C library, which std links anyway
     fn atexit(function: extern "C" fn()) -> c_int;
 }
 
-/// From now on the process ends only when this connection to a software driver has nothing to do. `load` must make the
-/// driver run something; it is called once in the process.
+/// From now on the process ends only when this connection to a software driver has nothing left to do. `load` must make the
+/// driver run a shader; only the first call in the process runs it.
 pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     {
         let mut open = lock(&OPEN);
@@ -24,10 +24,10 @@ pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // functions run in reverse order of registration, so the driver must have registered its own before
+        // exit functions run in reverse order of registration, so the driver must register its own before ours
         load();
-        // SAFETY: a C function with its signature, and a callback that does not unwind. The thread that ends the process
-        // may call it at any time; it uses nothing but this module's static.
+        // SAFETY: `atexit` is declared with its C signature, and `settle_all` does not unwind. The thread that ends the
+        // process may call `settle_all` at any time, because it uses nothing but this module's static.
         unsafe { atexit(settle_all) };
     });
 }
@@ -36,7 +36,7 @@ extern "C" fn settle_all() {
     let all: Vec<Arc<Connection>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
     // a process made by fork has none of the driver's threads, so nothing runs in it
     for connection in all.iter().filter(|connection| !connection.is_inherited()) {
-        // unwinding must not leave a function that C has called
+        // a panic must not unwind into the C library, which called this function
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| connection.settle()));
     }
     // dropping the last handle of a connection here would run the driver's code again

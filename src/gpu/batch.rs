@@ -14,18 +14,21 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Dispatches after which a batch is submitted if the device has too little to do. A submission costs the host 8 µs, a
-/// dispatch 1, so that submitting then costs an eighth.
+/// Dispatches after which a batch is submitted if the device has too little to do. A submission costs the host 8 µs and a
+/// dispatch 1 µs, so a submission every 64 dispatches adds an eighth.
 const BATCH: usize = 64;
-/// Dispatches after which a batch is submitted anyway, so that memory and latency stay bounded.
+/// Dispatches after which a batch is submitted even to a busy device, so that memory and latency stay bounded.
 const LONG_BATCH: usize = 1024;
-/// Submissions that may be under way before the host waits: a host that runs far ahead would pile up memory.
+/// The most submissions under way before the host waits, because a host that runs far ahead would pile up memory. A
+/// judgement: at 64 dispatches each, far more than keep a device busy.
 const AHEAD: u64 = 64;
 /// Bytes of the parameters of one batch: some 250 bytes for each dispatch of a long one.
 const RING: usize = 256 << 10;
-/// Buffers of parameters that take turns, so that writing a batch's parameters need not wait for the reads of the last's.
+/// Buffers of parameters that take turns, so that the parameters of a batch can be written while batches before it still
+/// read theirs.
 const RINGS: usize = 4;
-/// Bind groups kept. They hold the buffers that they bind, so the cache must be bounded; a full one is emptied.
+/// The most bind groups in the cache. They keep the buffers that they bind alive, so the cache must be bounded; when it is
+/// full it is emptied. A judgement: 8,192 are more than a program's loop uses, and few beside the driver's memory.
 const GROUPS: usize = 8192;
 /// Gathers that are remembered (in half a MiB) until a read asks whether one of them met an index out of range. The error
 /// of one that is no longer remembered names neither the index nor the caller's line.
@@ -53,19 +56,19 @@ struct Ring {
     groups: [Option<wgpu::BindGroup>; PARAMS_CLASSES.len()],
 }
 
-/// What a note in the notes is about.
+/// What a kernel refused when it wrote an error note.
 pub(super) enum Refuses {
     /// The index of a gather from this many elements.
-    Index { extent: usize },
+    Index { name: &'static str, extent: usize },
     /// An element of a routine's first operand.
     Element { row: &'static Routine, params: Params },
 }
 
 /// A gather that may meet an index out of range, or a routine that may meet an element that it refuses.
 pub(super) struct Checked {
-    /// Its id in the notes on the device; set when it is recorded.
+    /// The id under which the shader notes it; set when it is recorded.
     pub id: u32,
-    /// Where this evaluation's caller wrote it.
+    /// The caller's line of the `take` or the routine, in this evaluation.
     pub line: Option<Line>,
     /// The type of its indices or elements.
     pub compute: Compute,
@@ -74,7 +77,7 @@ pub(super) struct Checked {
 
 /// The open batch of a device, and the caches that recording uses.
 pub(super) struct Batch {
-    // the pass must end before its encoder is finished or dropped, so it stands before the encoder
+    // fields drop in this order: a pass must end before its encoder is dropped
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
@@ -82,8 +85,8 @@ pub(super) struct Batch {
     first_runs: u64,
     /// The number of the open batch.
     serial: u64,
-    /// Submissions under way up to which a batch of medium length is submitted. A software driver waits in the submission
-    /// for the one before, so there it is 0.
+    /// A batch of [`BATCH`] dispatches is submitted if at most so many submissions are under way. It is 0 for a software
+    /// driver, whose submission waits for the one before; 2 keep a card busy while the host records the next.
     eager: u64,
     params: Vec<u8>,
     params_alignment: usize,
@@ -92,19 +95,18 @@ pub(super) struct Batch {
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
-    /// Where a gather notes that an index was out of range.
+    /// The buffer in which gathers note indices out of range.
     pub errors: wgpu::Buffer,
     /// Whether a gather was recorded since the notes were last read.
     pub unread_errors: bool,
     /// How many gathers were recorded, modulo 2^32. The next one's number is its id in the device's notes of bad indices.
     gathers: u32,
     checked: VecDeque<Checked>,
-    /// Set while somebody wants to know how long kernels take; with its number, because another thread may put its own in
-    /// this one's place.
+    /// The timer, while a caller measures kernels. Its number tells whether another thread has replaced it since.
     timer: Option<(u64, Timer)>,
-    /// The number of timers that there were.
+    /// How many timers were started.
     timers: u64,
-    /// What tests fill memory with.
+    /// The bytes that tests fill memory with.
     #[cfg(feature = "testing")]
     pattern: Option<wgpu::Buffer>,
 }
@@ -160,14 +162,14 @@ impl Batch {
         self.groups.clear();
     }
 
-    /// Has gathers note bad indices elsewhere from now on; gives back where they did.
+    /// Has gathers note bad indices in `errors` from now on; gives back the buffer in which they did until now.
     pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
         // cached bind groups bind the old buffer of notes, so they cannot be used again
         self.groups.clear();
         std::mem::replace(&mut self.errors, errors)
     }
 
-    /// Has the passes from now on timed; gives the timer's id.
+    /// Times the passes that begin from now on; gives the timer's number.
     pub fn start_timer(&mut self, timer: Timer) -> u64 {
         self.timers += 1;
         self.timer = Some((self.timers, timer));
@@ -186,7 +188,7 @@ impl Batch {
             let buffer = connection.scoped("allocate", || {
                 connection.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("parameters"),
-                    // a binding has the length of its class, which may reach over the end of the last parameters
+                    // a binding has the length of its class, so the last one may reach beyond the ring's end
                     size: RING as u64 + largest,
                     usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
@@ -218,7 +220,7 @@ impl Batch {
     }
 
     /// The bind group of these buffers, from the cache where it has been used before.
-    fn group(
+    fn bind_group(
         &mut self,
         connection: &Connection,
         pipeline: &Pipeline,
@@ -252,8 +254,8 @@ impl Batch {
         Ok(group)
     }
 
-    /// The id under which the first of a kernel's gathers notes a bad index; each of the others has the next smaller
-    /// one. Ids fall, so that the largest one noted is that of the first gather.
+    /// Registers a kernel's gathers; gives the id under which the first of them notes a bad index. Each further gather has
+    /// the next smaller id, because the shader keeps the largest one, which must be that of the first error.
     pub fn next_error_id(&mut self, gathers: impl Iterator<Item = Checked>) -> u32 {
         let first = self.gathers.wrapping_add(1);
         for gather in gathers {
@@ -267,7 +269,7 @@ impl Batch {
         u32::MAX - first
     }
 
-    /// The error that gathers have noted, if they have.
+    /// The first error that gathers and routines have noted, if any.
     pub fn index_error(&self, notes: &[u8]) -> Option<Error> {
         let words = |note: &[u8]| -> [u32; 3] {
             std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|b| note[4 * i + b])))
@@ -282,7 +284,7 @@ impl Batch {
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
         Some(match &gather.refuses {
-            Refuses::Index { extent } => index_out_of_range(index, *extent, gather.line),
+            Refuses::Index { name, extent } => index_out_of_range(name, index, *extent, gather.line),
             Refuses::Element { row, params } => refused_value(row, params, index, gather.line),
         })
     }
@@ -299,9 +301,9 @@ impl Batch {
         connection.in_flight() <= self.eager
     }
 
-    /// Makes what [`Batch::record`] may fail to make.
+    /// Makes the bind groups that [`Batch::record`] needs, which is all of it that may fail before a submission.
     pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
-        self.group(connection, pipeline, bound)?;
+        self.bind_group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
     }
 
@@ -317,7 +319,7 @@ impl Batch {
         if self.is_due(connection) || self.params.len() + params.len() * 4 > RING {
             self.submit(connection)?;
         }
-        let buffers = self.group(connection, pipeline, bound)?;
+        let buffers = self.bind_group(connection, pipeline, bound)?;
         let uniform = self.params_group(connection, pipeline.class)?;
         let offset = self.params.len() as u32;
         self.params.extend_from_slice(bytemuck::cast_slice(params));
@@ -343,7 +345,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Fills a buffer with zeros, after what is recorded and before what comes.
+    /// Fills a buffer with zeros, after the dispatches recorded so far and before those that follow.
     pub fn clear(&mut self, connection: &Connection, buffer: &wgpu::Buffer) -> Result<()> {
         if self.is_due(connection) {
             self.submit(connection)?;
@@ -355,7 +357,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Fills a buffer with a byte, after what is recorded and before what comes.
+    /// Fills a buffer with a byte, after the dispatches recorded so far and before those that follow.
     #[cfg(feature = "testing")]
     pub fn fill(&mut self, connection: &Connection, buffer: &wgpu::Buffer, byte: u8) -> Result<()> {
         const PIECE: u64 = 1 << 20;
@@ -387,7 +389,7 @@ impl Batch {
         self.submit_with(connection, |_| {})
     }
 
-    /// Submits the open batch, and copies after it.
+    /// Submits the open batch, empty or not, followed by the copies that `copies` records.
     pub fn submit_with(
         &mut self,
         connection: &Connection,
@@ -415,7 +417,7 @@ impl Batch {
         self.dispatches = 0;
         self.serial += 1;
         if let Err(error) = submitted {
-            // arrays that the batch was to compute have been handed out: nothing of the device may be read again
+            // callers already hold the arrays that this batch should have computed, so no array may be read any more
             mutant!(lost_submission_forgotten, (), connection.fail(&error));
             return Err(error);
         }

@@ -18,12 +18,13 @@ const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// How long a driver may take to compile a pipeline at its first run. The planner keeps a kernel's compilation to about a
 /// second on an idle machine; a busy one is given twenty times that.
 const FIRST_RUN: Duration = Duration::from_secs(20);
-/// How long an error waits for the driver to report that the device is lost.
+/// How long an error waits for the driver to report that the device is lost: a pause that matters little to a caller who
+/// gets an error, and gives a slow driver time.
 const LOSS_REPORT: Duration = Duration::from_millis(200);
-/// The same from when the queue is empty: only another thread's callback can be missing then.
+/// How long it waits once the queue is empty: the report is then missing only if another thread is about to call back.
 const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(5);
 
-/// A lock that a panic elsewhere does not poison for us: what it guards is consistent after every statement.
+/// Locks a mutex, also one that a panic has poisoned: the data that our mutexes guard is consistent after every statement.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -68,7 +69,7 @@ struct LateError {
 impl LateError {
     fn set(&self, kind: ErrorKind, detail: String) {
         let mut error = lock(&self.error);
-        // a loss outweighs what led to it
+        // the loss of the device is reported instead of the errors that led to it
         if error.is_none() || kind == ErrorKind::DeviceLost {
             *error = Some((kind, detail));
         }
@@ -82,8 +83,8 @@ impl LateError {
     }
 }
 
-/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how far the GPU has come
-/// with what was submitted. It knows no array and no kernel.
+/// The connection to an open GPU: wgpu's device and queue, the errors that they have reported, and how many submissions the
+/// GPU has finished.
 pub(super) struct Connection {
     /// The device's name, for messages.
     name: String,
@@ -91,26 +92,26 @@ pub(super) struct Connection {
     process: u32,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
-    /// The driver computes on the CPU.
+    /// Whether the driver computes on the CPU.
     pub software: bool,
     pub counters: Counters,
     pub faults: FaultInjector,
-    /// Submissions made.
+    /// How many submissions were made.
     submitted: AtomicU64,
-    /// Submissions that have finished.
+    /// How many submissions have finished.
     completed: Arc<AtomicU64>,
-    /// Pipelines that run for the first time in submissions under way: a driver may compile them only then.
+    /// How many pipelines run for the first time in submissions under way. A driver may compile them only then.
     first_runs: Arc<AtomicU64>,
     late: Arc<LateError>,
     /// Held while a thread polls: wgpu 30.0.1 may panic when two threads do.
     poller: Mutex<()>,
-    /// How long a wait may see no progress.
+    /// How long a wait goes on without progress before it fails.
     timeout: Duration,
     /// Whether `CUPRIC_DEBUG` asks for the text of shaders.
     pub prints_shaders: bool,
 }
 
-/// An error of wgpu as one of ours.
+/// An error of wgpu as a kind and a detail of ours.
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
     match error {
         wgpu::Error::OutOfMemory { .. } => (ErrorKind::OutOfMemory, "the device's memory is used up".to_string()),
@@ -159,7 +160,7 @@ impl Connection {
         self.process != std::process::id()
     }
 
-    /// Whether the device is still usable.
+    /// Fails if the device is no longer usable: lost, failed, or inherited by `fork`.
     pub fn check(&self) -> Result<()> {
         if self.is_inherited() {
             let Fault { kind, detail } = inherited_fault();
@@ -183,7 +184,7 @@ impl Connection {
             Some(kind) => (None, self.raise(kind)),
         };
         for scope in scopes.into_iter().rev() {
-            // ready at once on native backends
+            // this future is ready at once on native backends, so nothing blocks here
             error = pollster::block_on(scope.pop()).or(error);
         }
         if error.is_some() {
@@ -198,25 +199,24 @@ impl Connection {
         Err(Error::new(kind, operation, format!("{}: {detail}", self.name), None))
     }
 
-    /// The failure that a test planned: a call that wgpu refuses, the loss of the device, or an error as wgpu's own.
+    /// Makes the failure that a test planned: an error like wgpu's own, the loss of the device, or a call that wgpu refuses.
     #[cold]
     fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
-        match kind {
-            ErrorKind::OutOfMemory => {
-                let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
-                return Some(wgpu::Error::OutOfMemory { source });
-            }
-            ErrorKind::DeviceLost => self.late.set(kind, "a loss planned by a test".to_string()),
-            _ => {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
-                let (label, mapped_at_creation) = (Some("refused"), false);
-                drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
-            }
+        if kind == ErrorKind::OutOfMemory {
+            let source = Box::new(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+            return Some(wgpu::Error::OutOfMemory { source });
         }
+        if kind == ErrorKind::DeviceLost {
+            self.late.set(kind, "a loss planned by a test".to_string());
+            return None;
+        }
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE;
+        let (label, mapped_at_creation) = (Some("refused"), false);
+        drop(self.device.create_buffer(&wgpu::BufferDescriptor { label, size: 4, usage, mapped_at_creation }));
         None
     }
 
-    /// Makes an error the device's last word: results that have been handed out are lost, so nothing may be read again.
+    /// Has every later call return this error: results that callers hold are lost, so nothing may be read any more.
     pub fn fail(&self, error: &Error) {
         self.late.set(error.kind(), error.detail().to_string());
     }
@@ -263,8 +263,8 @@ impl Connection {
         }
     }
 
-    /// Waits a moment for the report of a loss. A lost device makes other errors first, and reports that it is lost only
-    /// when its queue is empty; the caller should hear of the loss.
+    /// Waits a moment for the report that the device is lost. A lost device raises other errors first, and reports the loss
+    /// only when its queue is empty; callers should get the error of the loss.
     pub fn await_loss_report(&self) {
         let mut end = Instant::now() + LOSS_REPORT;
         while Instant::now() < end && !self.late.any.load(Relaxed) {
@@ -279,8 +279,9 @@ impl Connection {
         }
     }
 
-    /// Polls until `done` or the end of a turn: eagerly at first, then with sleeps that grow with the time since `since`.
-    /// wgpu's own wait with a time-out would panic in 30.0.1 when another thread submits meanwhile.
+    /// Polls until `done` or the end of a turn: without sleeps at first, then with sleeps that grow with the time since
+    /// `since`, which is when the whole wait began. wgpu's own wait with a time-out would panic in 30.0.1 when another
+    /// thread submits meanwhile.
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {
@@ -293,7 +294,7 @@ impl Connection {
             }
             match since.elapsed() {
                 waited if waited < EAGER => std::thread::yield_now(),
-                // an eighth of the time waited so far: the wait is at most so much longer than the work
+                // sleeping an eighth of the time waited so far makes the wait at most an eighth longer than the work
                 waited => std::thread::sleep((waited / 8).min(LONGEST_NAP)),
             }
         }
@@ -312,7 +313,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until all that was submitted before is done, or no more progress is to be expected.
+    /// Waits until all submissions so far have finished. Gives up if the device has failed, or has made no progress for the
+    /// time-out.
     pub fn settle(&self) {
         let submitted = self.submitted();
         let (clock, since) = (Clock::new(self), Instant::now());
@@ -340,14 +342,14 @@ impl Clock {
         Clock { since: Instant::now().into(), completed: connection.completed().into() }
     }
 
-    /// Whether nothing has progressed for the time-out.
+    /// Whether no submission has finished for the time-out.
     pub fn expired(&self, connection: &Connection) -> bool {
         let completed = connection.completed();
         if completed != self.completed.get() {
             self.completed.set(completed);
             self.since.set(Instant::now());
         }
-        // compiling is progress that nobody reports
+        // a driver reports no progress while it compiles, so each pipeline that runs for the first time adds to the limit
         let first_runs = connection.first_runs.load(Relaxed).min(u32::MAX as u64) as u32;
         self.since.get().elapsed() > connection.timeout.saturating_add(FIRST_RUN.saturating_mul(first_runs))
     }

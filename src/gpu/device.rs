@@ -1,5 +1,5 @@
-//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Here is decided what recorded and
-//! running work means for memory: when bytes are free, and when the host may write.
+//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work still uses
+//! memory, so this file decides when bytes count as free and when the host may write to a buffer.
 
 use super::adapter::{self, DispatchLimits, Shrink, inherited_fault, is_inherited};
 use super::batch::Batch;
@@ -17,28 +17,28 @@ use std::time::Duration;
 
 /// An open GPU. It lives as long as a handle on it, an array of it, or a read that is under way.
 pub(crate) struct Gpu {
-    /// This device, for its buffers and futures, which keep it alive.
+    /// A handle on this device itself, to be cloned into its buffers and futures, which keep it alive.
     this: Weak<Gpu>,
     /// The number of the device in the process.
     pub(super) id: u32,
-    /// Which of the adapters it is.
+    /// The number of its adapter.
     pub(super) adapter: usize,
     pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
     pub(super) connection: Arc<Connection>,
-    /// Locked after `batch` where both are.
+    /// Who locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
-    /// Locked after `batch` where both are.
+    /// Who locks both `batch` and this locks `batch` first.
     pub(super) prepared: Mutex<PreparedPlans>,
-    /// What the probe of the device's arithmetic found, once somebody has asked.
+    /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
 }
 
-/// What a [`Buffer`] of a GPU holds. Dropping it returns the driver's buffer to the pool at once, even while work that uses
-/// it is enqueued: whatever uses it next runs later, since there is one queue.
+/// The memory behind a [`Buffer`] of a GPU. Dropping it returns the driver's buffer to the pool at once, even while enqueued
+/// work uses it: the work that uses it next runs later, because there is one queue.
 pub(super) struct GpuMemory {
-    /// Always there, but while this is dropped: `drop` moves it to the pool.
+    /// None only while this value is dropped: `drop` moves the buffer to the pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
@@ -126,7 +126,7 @@ impl Gpu {
         let fail = |kind, detail: String| Error::new(kind, "allocate", detail, None);
         let max = self.caps.max_buffer;
         if bytes as u64 > max {
-            let detail = format!("{bytes} bytes; a buffer on {} has at most {max}", self.caps.name);
+            let detail = format!("{bytes} bytes asked for; a buffer on {} has at most {max}", self.caps.name);
             return Err(fail(ErrorKind::LimitExceeded, detail));
         }
         let sizes = memory::sizes(bytes as u64, max);
@@ -134,7 +134,7 @@ impl Gpu {
         let buffer = match pooled {
             Some(buffer) => buffer,
             None => {
-                // the last bytes of a limit are given out in exactly the size that was asked for
+                // where the rounded size exceeds the limit, the exact size that was asked for may still fit
                 let Some(size) = sizes.into_iter().find(|size| self.reserve(*size)) else {
                     let pool = lock(&self.pool);
                     let (used, limit) = (pool.used, pool.limit().unwrap_or(u64::MAX));
@@ -145,7 +145,7 @@ impl Gpu {
                 self.create(size).inspect_err(|_| lock(&self.pool).release(size))?
             }
         };
-        // from here on dropping this gives the buffer back
+        // made before the fallible steps below: dropping `memory` gives the buffer back to the pool
         let memory = GpuMemory { buffer: Some(buffer), bytes, gpu: self.handle()? };
         #[cfg(feature = "testing")]
         self.poison(&memory)?;
@@ -154,10 +154,10 @@ impl Gpu {
         Ok(Buffer::new(memory))
     }
 
-    /// A new buffer of reserved bytes.
+    /// A new buffer of the driver, whose bytes are reserved already.
     fn create(&self, size: u64) -> Result<DriverBuffer> {
         memory::create(&self.connection, &self.pool, size).or_else(|error| {
-            // what is cached may be what the driver is short of
+            // the memory that the driver lacks may be in our cached buffers
             if error.kind() != ErrorKind::OutOfMemory || lock(&self.pool).cached == 0 {
                 return Err(error);
             }
@@ -167,7 +167,8 @@ impl Gpu {
         })
     }
 
-    /// Takes bytes of the limit. Cached buffers make room, and are gone before their bytes are given out.
+    /// Takes bytes from the limit; gives whether there were enough. Cached buffers make room: their bytes are given out only
+    /// after the driver has freed them.
     fn reserve(&self, size: u64) -> bool {
         let (clock, mut waited) = (Clock::new(&self.connection), false);
         loop {
@@ -187,13 +188,13 @@ impl Gpu {
         }
     }
 
-    /// Frees buffers, and waits until the driver has: work that runs or is recorded may still use them.
+    /// Frees buffers, and waits until the driver has freed them: work that runs or is recorded may still use them.
     fn free(&self, freed: Freed) {
         let bytes = freed.bytes;
         {
             let mut batch = lock(&self.batch);
             batch.forget_groups();
-            // an error here is that of the next call
+            // an error of this submission marks the device as failed, so the next call returns it
             let _ = batch.submit(&self.connection);
         }
         drop(freed);
@@ -202,7 +203,8 @@ impl Gpu {
         lock(&self.pool).has_left(bytes);
     }
 
-    /// Gives cached buffers back to the driver, with the bind groups that hold them, and forgets prepared plans.
+    /// Gives cached buffers back to the driver, and forgets prepared plans and the bind groups that hold buffers. Only a
+    /// device with a limit waits until the driver has freed them, because only there an allocation counts on the bytes.
     pub(super) fn trim(&self) {
         lock(&self.prepared).clear();
         let (freed, limited) = {
@@ -225,7 +227,7 @@ impl Gpu {
         if batch.is_open(buffer.last_batch.load(Relaxed)) { batch.submit(&self.connection) } else { Ok(()) }
     }
 
-    /// Fills a buffer that nobody has read yet with a pattern, where a test asked for it.
+    /// Fills a new buffer with a pattern, if a test has asked for that.
     #[cfg(feature = "testing")]
     fn poison(&self, memory: &GpuMemory) -> Result<()> {
         if let (true, Some(buffer)) = (self.connection.faults.poisons(), &memory.buffer) {

@@ -1,5 +1,5 @@
-//! A prepared plan bound to the buffers, offsets, scalars and lines of a run, and recorded: one dispatch a window, or several
-//! where its grid is too large for one.
+//! Binds a prepared plan to the buffers, offsets, scalars and lines of a run, and records it: one dispatch for each window,
+//! or several if its grid is too large for one.
 
 use super::adapter::DispatchLimits;
 use super::batch::{Batch, BufferSlice, Checked, Refuses};
@@ -14,7 +14,7 @@ use crate::kernel::{BufferRef, Caps, Plan, Step};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Words of parameters that are written without an allocation: those of most kernels.
+/// The words of a dispatch's parameters. Most kernels have 128 or fewer, which need no allocation.
 type Words = SmallVec<[u32; 128]>;
 
 /// Records a plan's steps into the open batch.
@@ -28,8 +28,9 @@ pub(super) struct Recorder<'a> {
     pub bindings: &'a Bindings<'a>,
 }
 
-/// What a window binds, and the element of its first index for each operand, counted from the start of its binding.
-struct Bound<'a> {
+/// The buffers that a window binds, and for each operand the element at the window's first index, counted from the start of
+/// the operand's binding.
+struct BoundWindow<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,
 }
@@ -58,7 +59,7 @@ impl<'a> Recorder<'a> {
                 (Step::Routine(call), PreparedStep::AsPlanned) => self.record_routine(call)?,
                 (Step::Clear { temp }, PreparedStep::AsPlanned) => self.clear(*temp)?,
                 (Step::Nest(kernel), PreparedStep::AsPlanned) => {
-                    return Err(Error::new(ErrorKind::Internal, kernel.name, "a kernel that is not prepared", None));
+                    return Err(Error::new(ErrorKind::Internal, kernel.name, "the kernel was not prepared", None));
                 }
             }
         }
@@ -70,7 +71,7 @@ impl<'a> Recorder<'a> {
         self.buffers[number(self.plan, named)]
     }
 
-    /// Gives errors the line of the kernel's caller.
+    /// Does `work`, and adds the line of the kernel's caller to its error.
     fn at_line(&mut self, kernel: &PreparedKernel, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         work(self).map_err(|e| e.or_at(self.bindings.line(kernel.node)))
     }
@@ -105,8 +106,8 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Looks that all that a window touches lies in the buffers of the run, and binds them.
-    fn bind(&self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<Bound<'a>> {
+    /// Binds the buffers of a run, after checking that every element that the window touches lies inside them.
+    fn bind(&self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<BoundWindow<'a>> {
         let mut first: SmallVec<[i64; 8]> = SmallVec::with_capacity(window.operands.len());
         for o in &window.operands {
             let buffer = self.buffers[o.buffer].buffer;
@@ -114,7 +115,7 @@ impl<'a> Recorder<'a> {
             let (low, high) = o.bytes(shift);
             if o.is_used && (low < 0 || high > buffer.size as i64) {
                 let (low, high) = (o.span.0 + shift, o.span.1 + shift);
-                let detail = format!("elements {low}..={high} of {} ({} bytes)", o.named, buffer.size);
+                let detail = format!("elements {low}..={high} lie outside of {} ({} bytes)", o.named, buffer.size);
                 return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
             }
             first.push(o.offset + shift);
@@ -132,7 +133,8 @@ impl<'a> Recorder<'a> {
                 }
             };
             if len > self.caps.max_binding {
-                let detail = format!("an operand of {len} bytes; {} binds {}", self.caps.name, self.caps.max_binding);
+                let (name, most) = (&self.caps.name, self.caps.max_binding);
+                let detail = format!("an operand spans {len} bytes; {name} binds at most {most}");
                 return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
             }
             slices.push(BufferSlice { buffer, id: *id, offset, len });
@@ -140,7 +142,7 @@ impl<'a> Recorder<'a> {
         for (first, o) in first.iter_mut().zip(&window.operands) {
             *first -= slices[o.binding].offset as i64 / o.size;
         }
-        Ok(Bound { slices, first })
+        Ok(BoundWindow { slices, first })
     }
 
     /// Registers a kernel's gathers; gives the id of the first.
@@ -150,12 +152,12 @@ impl<'a> Recorder<'a> {
             id: 0,
             line: bindings.line(g.node),
             compute: g.compute,
-            refuses: Refuses::Index { extent: g.extent },
+            refuses: Refuses::Index { name: g.name, extent: g.extent },
         }))
     }
 
-    /// Records dispatches of `groups` workgroups. A grid has three dimensions of limited length; what does not fit takes
-    /// another dispatch.
+    /// Records dispatches of `groups` workgroups in all. A grid has three dimensions of limited length; workgroups that one
+    /// grid does not hold take another dispatch.
     pub fn dispatch(
         &mut self,
         pipeline: &Pipeline,

@@ -1,5 +1,5 @@
-//! The pool: buffers of the driver that are free, staging buffers for reading back, and the account of bytes against the
-//! device's limit. What has to wait for recorded or running work before bytes are free is decided in `device.rs`.
+//! The pool: free buffers of the driver, staging buffers for reading back, and the bytes that count against the device's
+//! limit. `device.rs` decides what must wait for recorded or running work before bytes are free.
 
 use super::connection::{Connection, lock};
 use crate::error::Result;
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// A buffer of the driver.
 pub(super) struct DriverBuffer {
     pub buffer: wgpu::Buffer,
-    /// A number that no other buffer of the device has or had: keys of the bind group cache are made of it.
+    /// A number that no other buffer of the device has or had, because the bind group cache finds its entries by it.
     pub id: u64,
     pub size: u64,
     /// The number of the batch that last used it. The host may write to it only once that batch is submitted.
     pub last_batch: AtomicU64,
 }
 
-/// Free buffers by size, and the account of all bytes that the driver was asked for.
+/// Free buffers by size, and how many bytes the driver was asked for.
 pub(super) struct Pool {
     free: BTreeMap<u64, Vec<DriverBuffer>>,
     staging: BTreeMap<u64, Vec<wgpu::Buffer>>,
@@ -25,9 +25,9 @@ pub(super) struct Pool {
     limit: Option<u64>,
     /// Bytes of buffers that arrays hold or that are about to be made.
     pub used: u64,
-    /// Bytes of what is kept for reuse.
+    /// Bytes of free buffers and staging buffers that are kept for reuse.
     pub cached: u64,
-    /// Bytes of what is no longer kept, while the driver may not have freed it yet.
+    /// Bytes of buffers that have left the pool, but that the driver may not have freed yet.
     pub leaving: u64,
     pub peak: u64,
     last_id: u64,
@@ -35,31 +35,31 @@ pub(super) struct Pool {
 
 /// The answer to a request for bytes of the limit.
 pub(super) enum Reservation {
-    /// The bytes are the caller's.
+    /// The bytes now belong to the caller.
     Granted,
-    /// Arrays hold too much.
+    /// Arrays hold so much of the limit that freeing cached buffers would not make room.
     Refused,
     /// There is room once these cached buffers (none, if another thread is freeing them) are gone: try again then.
     AfterFreeing(Freed),
 }
 
-/// What goes back to the driver when this is dropped.
+/// Buffers that go back to the driver when this value is dropped.
 pub(super) struct Freed {
     pub bytes: u64,
     _buffers: Vec<DriverBuffer>,
     _staging: Vec<wgpu::Buffer>,
 }
 
-/// The size that is made for a request: a multiple of 256 bytes, and of a sixteenth of the next power of two where that is
-/// more. At most an eighth is wasted, and sizes recur.
+/// The size of the buffer that is made for a request: a multiple of 256 bytes, or of a sixteenth of the next power of two if
+/// that is more. So requests of nearly equal sizes can reuse each other's buffers, and large ones waste an eighth at most.
 fn size_class(bytes: u64) -> u64 {
     let bytes = bytes.max(1);
     let step = (bytes.next_power_of_two() / 16).max(256);
     bytes.div_ceil(step) * step
 }
 
-/// The sizes that serve a request, on a device whose buffers have at most `max` bytes: one that recurs, and the least
-/// possible one for when the limit has no room for the first.
+/// The sizes that serve a request, on a device whose buffers have at most `max` bytes: first that of its size class, then the
+/// smallest possible one, for a device whose limit has no room for the first.
 pub(super) fn sizes(bytes: u64, max: u64) -> [u64; 2] {
     let exact = bytes.max(1).next_multiple_of(4);
     [size_class(bytes).min(max & !3).max(exact), exact]
@@ -91,7 +91,7 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Takes bytes of the limit. What is cached makes room.
+    /// Takes bytes from the limit. Where free bytes do not suffice, cached buffers leave to make room.
     pub fn reserve(&mut self, size: u64) -> Reservation {
         let asked = self.limit.unwrap_or(u64::MAX);
         let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
@@ -106,7 +106,7 @@ impl Pool {
         Reservation::AfterFreeing(self.free_down_to(room))
     }
 
-    /// Gives reserved bytes back, of which no buffer was made.
+    /// Gives back reserved bytes for which no buffer could be made.
     pub fn release(&mut self, size: u64) {
         self.used -= size;
     }
@@ -118,8 +118,8 @@ impl Pool {
         self.free.entry(buffer.size).or_default().push(buffer);
     }
 
-    /// Takes out what is cached until at most `kept` bytes are, the largest first, so that few buffers go. The bytes count
-    /// as leaving until [`Pool::has_left`].
+    /// Takes cached buffers out until at most `kept` bytes are cached, the largest first, so that few buffers go. Their bytes
+    /// count as leaving until [`Pool::has_left`].
     pub fn free_down_to(&mut self, kept: u64) -> Freed {
         let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
         while self.cached > kept {
@@ -139,7 +139,7 @@ impl Pool {
         Freed { bytes, _buffers: buffers, _staging: staging }
     }
 
-    /// The driver has freed bytes of [`Pool::free_down_to`].
+    /// To be called when the driver has freed the bytes that [`Pool::free_down_to`] took out.
     pub fn has_left(&mut self, bytes: u64) {
         self.leaving -= bytes;
     }
@@ -194,7 +194,7 @@ pub(super) fn staging(connection: &Connection, pool: &Mutex<Pool>, bytes: u64) -
     })
 }
 
-/// Takes one of the largest out of lists by size.
+/// Takes a buffer of the largest size out of lists by size, with that size.
 fn take_largest<T>(lists: &mut BTreeMap<u64, Vec<T>>) -> Option<(u64, T)> {
     loop {
         let mut last = lists.last_entry()?;

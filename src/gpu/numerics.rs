@@ -1,4 +1,4 @@
-//! The probe of a device's arithmetic where WGSL leaves it open: one small shader, run when somebody asks.
+//! The probe of a device's arithmetic, of which WGSL leaves much open: one small shader, run when a caller asks.
 
 use super::connection::Connection;
 use super::device::{Gpu, driver_buffer};
@@ -7,10 +7,11 @@ use crate::backend::Numerics;
 use crate::error::{Error, ErrorKind, Result};
 use half::f16;
 
-/// Words of results that the shader writes for one line of operands.
+/// Words of results that `numerics.wgsl` writes for one line of operands.
 const WIDTH: usize = 11;
 
-/// The lines of operands, 512 in all: special values, then ordinary ones, so many that rounding other than to nearest shows.
+/// The lines of operands: special values, then ordinary ones. They are 512, so many that a rounding other than to nearest
+/// shows in one of them.
 fn operands() -> Vec<[f32; 3]> {
     let tiny = f32::from_bits(0x0000_1234);
     let mut all = vec![
@@ -51,7 +52,7 @@ fn operands() -> Vec<[f32; 3]> {
 }
 
 impl Gpu {
-    /// What the device's arithmetic does; found out at the first call.
+    /// How the device's arithmetic behaves, found out by the probe at the first call.
     pub(super) fn known_numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);
@@ -65,9 +66,9 @@ impl Gpu {
         let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
         let (input, output) = (self.allocate(words.len() * 4)?, self.allocate(lines.len() * WIDTH * 4)?);
         let (Some(from), Some(to)) = (driver_buffer(&input), driver_buffer(&output)) else {
-            return Err(Error::new(ErrorKind::Internal, "numerics", "no buffer", None));
+            return Err(Error::new(ErrorKind::Internal, "numerics", "the buffer does not belong to a GPU", None));
         };
-        // the pool's buffers may be used by recorded work, which comes before the probe
+        // recorded work may still use buffers that came from the pool, so it is submitted before the probe
         self.submit_uses_of(from)?;
         self.submit_uses_of(to)?;
         self.connection.scoped("numerics", || run(&self.connection, &words, from, to))?;
@@ -77,7 +78,8 @@ impl Gpu {
     }
 }
 
-/// Runs the probe's shader over lines of four words. It is compiled with all of wgpu's checks.
+/// Runs the probe's shader over lines of four words. The shader is compiled with all of wgpu's checks, since its speed does
+/// not matter.
 fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverBuffer) {
     let device = &connection.device;
     let source = wgpu::ShaderSource::Wgsl(include_str!("../../shaders/numerics.wgsl").into());
@@ -115,7 +117,7 @@ fn run(connection: &Connection, words: &[u32], from: &DriverBuffer, to: &DriverB
 /// Compares the device's results with the host's.
 fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     let same = |got: u32, want: f32| got == want.to_bits() || (want.is_nan() && f32::from_bits(got).is_nan());
-    // whether a column of results is right on all lines that `picks` takes
+    // whether a column of results is right on all lines whose operands `picks` accepts
     let all = |picks: &dyn Fn(f32, f32) -> bool, column: usize, want: &dyn Fn(f32, f32, f32) -> f32| {
         lines.iter().zip(results.chunks(WIDTH)).all(|(&[a, b, c], r)| !picks(a, b) || same(r[column], want(a, b, c)))
     };
@@ -124,7 +126,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     };
     let ordinary = |a: f32, b: f32| a.is_normal() && b.is_normal() && (a * b).is_normal() && (a + b).is_normal();
     let has = |f: fn(f32) -> bool| move |a: f32, b: f32| f(a) || f(b);
-    // the exact a − a
+    // the exact result of a − a
     let nothing = |x: f32| if x.is_finite() { 0.0 } else { f32::NAN };
     let each = |column: usize, want: &dyn Fn(f32) -> u32| {
         lines.iter().zip(results.chunks(WIDTH)).all(|(l, r)| r[column] == want(l[0]))

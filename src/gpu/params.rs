@@ -1,13 +1,14 @@
-//! The words of a dispatch's parameters: what the shader reads as the uniform `params`. `wgsl.rs` says where each lies.
+//! The words of a dispatch's parameters, which the shader reads as the uniform `params`. `Form` in `wgsl.rs` says where each
+//! of them lies.
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
-use crate::kernel::{Kernel, KernelKind, Op, Window};
+use crate::kernel::{AccessClass, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// The parameters of a window as far as its plan knows them: the header, but for the grid and the error id, and the words
-/// from [`HEADER`] on, but for the scalars and the operands' offsets. `strides` are those of loads, then stores; `inner` is
-/// the number of elements of the inner axes.
+/// The parameters of a window that are the same in every run: the header without the grid and the error id, and the words
+/// from [`HEADER`] on without the scalars and the operands' offsets. `strides` are those of loads, then stores; `count` and
+/// `inner` are the numbers of indices of the window and of the inner axes.
 pub(super) fn template(
     kernel: &Kernel,
     form: &Form,
@@ -16,7 +17,7 @@ pub(super) fn template(
     (count, inner): (usize, usize),
 ) -> (Header, Vec<u32>) {
     let matmul = kernel.kind == KernelKind::Matmul;
-    // a product's table has a row for batches, and every table one row at least
+    // the shader of a product reads a third row, for the batch; every shader reads one outer and one inner row
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
     let inner_rows = kernel.inner.len().max(1);
     let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
@@ -29,16 +30,23 @@ pub(super) fn template(
     };
     if matmul {
         let (m, n) = matrix(&window.shape);
-        let along_k = |strides: &[isize]| strides.last().is_some_and(|s| s.abs() == 1);
         (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
-        header.contiguous_along_k = along_k(strides[0]) as u32 | (along_k(strides[1]) as u32) << 1;
+        // the first factor is walked along k, the second along n
+        let a_along_k = kernel.access(0) == AccessClass::Contiguous;
+        let b_along_k = kernel.access(1) == AccessClass::Transposed;
+        header.contiguous_along_k = a_along_k as u32 | (b_along_k as u32) << 1;
     }
     let mut at = HEADER + 2 * form.scalars.len();
     for v in &form.gathers {
-        if let Op::Gather { stride, extent, .. } = kernel.values[*v].op {
-            p[at] = stride as u32;
-            p[at + 1] = extent as u32;
+        match kernel.values[*v].op {
+            Op::Gather { stride, extent, .. } => (p[at], p[at + 1]) = (stride as u32, extent as u32),
+            Op::Position { extent, .. } => p[at + 1] = extent as u32,
+            _ => {}
         }
+        at += 2;
+    }
+    for to in kernel.stores.iter().filter_map(|s| s.scattered()) {
+        (p[at], p[at + 1]) = (to.stride as u32, to.extent as u32);
         at += 2;
     }
     write_table(&mut p, kernel, form, window, strides, outer_rows);
@@ -49,7 +57,7 @@ pub(super) fn template(
 fn write_table(p: &mut [u32], kernel: &Kernel, form: &Form, window: &Window, strides: &[&[isize]], outer_rows: usize) {
     let axes = window.shape.len();
     let word = |row: usize| (form.table + row * form.row) * 4;
-    // rows are outer axes from the last to the first, then inner ones likewise
+    // the table has the outer axes from the last to the first, then the inner ones from the last to the first
     let row_of = |axis: usize| match axis < axes {
         true => axes - 1 - axis,
         false => outer_rows + kernel.inner.len() - 1 - (axis - axes),
@@ -58,7 +66,7 @@ fn write_table(p: &mut [u32], kernel: &Kernel, form: &Form, window: &Window, str
     for (start, extent) in starts.iter().zip(window.shape.iter().chain(&kernel.inner)) {
         p[*start] = *extent as u32;
     }
-    // rows without an axis have one element
+    // rows that stand for no axis have extent 1
     for row in axes..outer_rows {
         p[word(row)] = 1;
     }

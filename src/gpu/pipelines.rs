@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// A quick hash for keys made of words that no outsider chooses, so that nobody can make them collide on purpose.
+/// A quick hash for keys made of words. It need not resist an attacker, because no outsider chooses the words.
 #[derive(Default)]
 pub(super) struct WordHasher(u64);
 
@@ -24,7 +24,8 @@ impl Hasher for WordHasher {
     }
 
     fn write_u64(&mut self, word: u64) {
-        // the constant is 2^64 over the golden ratio: a product by it spreads every bit to those above
+        // the constant is 2^64 divided by the golden ratio: the product spreads each bit of the word over the bits above
+        // it, and the rotation (by 23, which shares no factor with 64) brings the upper bits down for the next word
         self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
@@ -36,21 +37,20 @@ impl Hasher for WordHasher {
 /// A map whose keys are words.
 pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 
-/// What a shader binds.
+/// The buffers and parameters that a shader binds.
 #[derive(Clone, Copy)]
 pub(super) struct Interface<'a> {
-    /// The buffers.
     pub slots: &'a [Slot],
-    /// Whether it notes what is out of range.
+    /// Whether the shader notes indices that are out of range, and so binds the buffer of the notes.
     pub checks: bool,
-    /// Length of its parameters in vectors: one of [`PARAMS_CLASSES`].
+    /// Length of its parameters in vectors of four words: one of [`PARAMS_CLASSES`].
     pub params: u32,
 }
 
-/// What the layout of a pipeline's bindings depends on.
+/// The key of a [`BindingLayout`]: everything that it depends on.
 #[derive(PartialEq, Eq, Hash)]
 struct LayoutKey {
-    /// Of each buffer, whether it is only read.
+    /// For each buffer, whether the shader only reads it.
     read_only: SmallVec<[bool; 16]>,
     checks: bool,
     params: u32,
@@ -70,18 +70,18 @@ pub(super) struct Pipeline {
     pub layout: Arc<BindingLayout>,
     /// Which of [`PARAMS_CLASSES`] its parameters are.
     pub class: usize,
-    /// Whether it notes indices that are out of range, and so binds the notes.
+    /// Whether it notes indices that are out of range, and so binds the buffer of the notes.
     pub checks: bool,
-    /// Whether it was ever recorded: a driver may compile it only when it first runs.
+    /// Whether it was ever recorded. A driver may compile it only when it first runs, so the first run may take long.
     pub has_run: AtomicBool,
 }
 
-/// The pipelines of a device. They are kept as long as it lives.
+/// The pipelines of a device. They are kept as long as the device lives.
 #[derive(Default)]
 pub(super) struct Pipelines {
-    /// Found without writing the text.
+    /// The first look-up, for which no text need be written.
     by_key: WordMap<Key, Arc<Pipeline>>,
-    /// Kernels of different keys may have one text.
+    /// The second look-up, because kernels of different keys may have the same text.
     by_text: HashMap<String, Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
     params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
@@ -123,9 +123,9 @@ impl Pipelines {
             let text = if refused { "a text that is no shader" } else { text };
             let source = wgpu::ShaderSource::Wgsl(text.into());
             let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
-            // SAFETY: the text comes from our generator. Every index is below the extents that the planner proved to
-            // lie inside the bound range, a gather clamps its own, every loop has a bound, and integer divisors are
-            // made nonzero by the library's functions. Benefit: a tiled product runs six times as fast.
+            // SAFETY: the generator wrote the text. Every index in it is below the extents that the planner proved to
+            // lie inside the bound range, a gather clamps its index, every loop has a bound, and the library's functions
+            // make integer divisors nonzero. Benefit: without wgpu's checks a tiled product runs six times as fast.
             let module = unsafe {
                 connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
             };

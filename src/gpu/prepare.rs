@@ -8,7 +8,7 @@ use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedSte
 use super::variant::{classify, matrix};
 use super::wgsl::{self, Access, Form, Slot, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Step, Window, validate};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Step, Store, Window, validate};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -39,14 +39,15 @@ fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
 }
 
-/// The number of workgroups of a window. A workgroup has 256 invocations.
+/// The number of workgroups of a window.
 fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
+    let groups = &variant.groups;
     match kernel.kind {
-        KernelKind::Elementwise => count.div_ceil(256 * variant.elements_per_invocation() as usize),
-        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((256 / variant.lanes) as usize),
+        KernelKind::Elementwise => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
+        KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
         KernelKind::Matmul => {
             let (m, n) = matrix(&window.shape);
-            let side = 64 * variant.tiles as usize;
+            let side = 64 * groups.tiles as usize;
             count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
         }
     }
@@ -80,7 +81,10 @@ impl Preparer<'_> {
         };
         let gathers = form.gathers.iter().filter(|_| form.checks).filter_map(|v| match kernel.values[*v].op {
             Op::Gather { index, extent, node, .. } => {
-                Some(Gather { node, compute: kernel.values[index].compute(), extent })
+                Some(Gather { name: "take", node, compute: kernel.values[index].compute(), extent })
+            }
+            Op::Position { index, extent, name, node, .. } => {
+                Some(Gather { name, node, compute: kernel.values[index].compute(), extent })
             }
             _ => None,
         });
@@ -132,13 +136,8 @@ impl Preparer<'_> {
             bindings.iter().map(|b| Slot { words: b.words, access: b.access }).collect();
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
         let first = |o: &Operand| o.offset + o.shift(self.buffers);
-        let stores: SmallVec<[(&[isize], i64); 2]> = kernel
-            .stores
-            .iter()
-            .zip(&operands[kernel.loads.len()..])
-            .map(|(s, o)| (&s.strides[..], first(o)))
-            .collect();
-        let variant = classify(kernel, form, window, &stores, &slots, &mut kinds)?;
+        let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
+        let variant = classify(kernel, form, window, &offsets, &slots, &mut kinds)?;
         let text = || {
             wgsl::generate(kernel, form, &variant)
                 .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
@@ -170,17 +169,25 @@ impl Preparer<'_> {
             // where nothing is read element 0 will do: an empty operand's own offset may lie past its buffer's end
             if kernel.reads(n) { o } else { Operand { offset: 0, span: (0, 0), is_used: false, ..o } }
         };
-        let stores = kernel.stores.iter().map(|s| operand(s.buffer, s.dtype.size(), &s.strides, s.offset));
+        let store = |s: &Store| {
+            let mut o = operand(s.buffer, s.dtype.size(), &s.strides, s.offset);
+            if let Some(to) = s.scattered() {
+                o.span = widen(o.span, to.extent, to.stride);
+            }
+            o
+        };
+        let stores = kernel.stores.iter().map(store);
         kernel.loads.iter().enumerate().map(load).chain(stores).collect()
     }
 
     /// The bindings: one for each buffer and kind of word, or one for each range of a buffer that is larger than a
     /// binding may be.
     fn bindings(&self, kernel: &Kernel, operands: &mut [Operand]) -> Result<SmallVec<[Binding; 8]>> {
-        let dtypes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
+        let words =
+            kernel.loads.iter().map(|l| wgsl::words(l.dtype)).chain(kernel.stores.iter().map(wgsl::stored_words));
         let mut bindings: SmallVec<[Binding; 8]> = SmallVec::new();
-        for (n, (o, dtype)) in operands.iter_mut().zip(dtypes).enumerate() {
-            let (buffer, words) = (self.buffers[o.buffer].buffer, wgsl::words(dtype));
+        for (n, (o, words)) in operands.iter_mut().zip(words).enumerate() {
+            let buffer = self.buffers[o.buffer].buffer;
             let span = (buffer.size > self.caps.max_binding).then(|| o.bytes(o.shift(self.buffers)));
             let known = bindings.iter().position(|b| b.id == buffer.id && b.words == words && b.span == span);
             o.binding = known.unwrap_or_else(|| {

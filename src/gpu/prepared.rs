@@ -1,6 +1,6 @@
-//! Plans that are ready to run: each window of each kernel with its pipeline, its bindings and its parameters as far as they
-//! are the plan's. They are made once (`prepare.rs`) and kept while they are used; a run binds buffers, offsets, scalars and
-//! lines to them (`dispatch.rs`).
+//! Plans that are ready to run: each window of each kernel with its pipeline, its bindings and those of its parameters that
+//! are the same in every run. `prepare.rs` makes them once; `dispatch.rs` binds the buffers, offsets, scalars and lines of a
+//! run to them.
 
 use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher};
@@ -12,10 +12,10 @@ use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-/// Bytes that are kept ready, of all plans together: some 16,000 kernels of three operands, each about 1 KiB.
+/// The most bytes of prepared plans that are kept: some 16,000 kernels of three operands, each about 1 KiB.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// A buffer of a run, with the place of its element 0, in elements from the buffer's start.
+/// A buffer of a run, and where the array's element 0 lies in it, in elements from the buffer's start.
 #[derive(Clone, Copy)]
 pub(super) struct RunBuffer<'a> {
     pub buffer: &'a DriverBuffer,
@@ -34,26 +34,26 @@ pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
     }
 }
 
-/// A load or a store of a window.
+/// A load or a store, with the elements that one window touches.
 pub(super) struct Operand {
-    /// Its buffer, for messages.
+    /// The plan's name of its buffer, for messages.
     pub named: BufferRef,
     /// The number of its buffer among [`RunBuffers`].
     pub buffer: usize,
     /// Bytes of an element.
     pub size: i64,
-    /// The element of the window's first index, counted from the buffer's element 0 of the run.
+    /// The element at the window's first index, counted from the array's element 0.
     pub offset: i64,
-    /// The first and the last element touched, counted likewise.
+    /// The first and the last element that the window touches, counted likewise.
     pub span: (i64, i64),
-    /// Whether any element is touched. Otherwise the first of the whole buffer stands for it.
+    /// Whether the window touches any element. If not, the span is the first element of the buffer, which always exists.
     pub is_used: bool,
     /// The number of its binding.
     pub binding: usize,
 }
 
 impl Operand {
-    /// What a run adds to the operand's elements.
+    /// What a run adds to `offset` and `span`: the array's place in its buffer.
     pub fn shift(&self, buffers: &[RunBuffer<'_>]) -> i64 {
         if self.is_used { buffers[self.buffer].offset } else { 0 }
     }
@@ -69,17 +69,20 @@ pub(super) struct PreparedWindow {
     pub pipeline: Arc<Pipeline>,
     /// Loads, then stores.
     pub operands: Box<[Operand]>,
-    /// For each binding, an operand that it is for: its buffer is bound, or what that operand touches of a large one.
+    /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or, if it
+    /// is larger than a binding, the range that the operand touches.
     pub bindings: SmallVec<[usize; 4]>,
-    /// The header, but for the grid and the error id.
+    /// The header. The grid and the error id are still missing.
     pub header: Header,
-    /// The words of the parameters, but for the header, the scalars and the operands' offsets.
+    /// The words of the parameters. The header, the scalars and the operands' offsets are still missing.
     pub words: Box<[u32]>,
     pub workgroups: u64,
 }
 
-/// A gather, for the error of an index out of range.
+/// The facts of a gather that the error of an index out of range needs.
 pub(super) struct Gather {
+    /// The operation that an index out of range is an error of.
+    pub name: &'static str,
     pub node: usize,
     /// The type of its indices.
     pub compute: Compute,
@@ -89,24 +92,24 @@ pub(super) struct Gather {
 /// A kernel that is ready to be bound.
 pub(super) struct PreparedKernel {
     pub name: &'static str,
-    /// For the caller's line.
+    /// The node whose line errors name.
     pub node: usize,
-    /// Whether it is a further pass of the kernel before it.
+    /// Whether it is a further pass of the kernel before it, and so not counted as a kernel.
     pub continues: bool,
-    /// None where there is no element to compute.
+    /// Empty if there is no element to compute.
     pub windows: Vec<PreparedWindow>,
-    /// The numbers of the scalars in the parameters: two words each, from [`wgsl::HEADER`].
+    /// The numbers of the scalars that the parameters hold, in order: two words each, from word [`wgsl::HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The word of the parameters that is the first operand's offset.
+    /// The word of the parameters that has the first operand's offset; the others follow.
     pub offsets: usize,
-    /// What may meet an index out of range; none where none is checked.
+    /// The gathers whose indices are checked.
     pub gathers: Vec<Gather>,
 }
 
 /// A step that is ready to be bound.
 pub(super) enum PreparedStep {
     Nest(PreparedKernel),
-    /// A routine or a clear, of which there is nothing to be made beforehand but pipelines.
+    /// A routine or a clear. Nothing of it is made beforehand, since pipelines have a cache of their own.
     AsPlanned,
 }
 
@@ -114,13 +117,13 @@ pub(super) enum PreparedStep {
 pub(super) struct PreparedPlan {
     /// One for each step of the plan.
     pub steps: Vec<PreparedStep>,
-    /// Whether what may fail is tried before the first dispatch, so that a write in place is done whole or not at all: where
-    /// there is one dispatch that writes, nothing can fail after it.
+    /// Whether all steps that may fail are tried before the first dispatch, so that a write in place is done whole or not at
+    /// all. A plan with one writing dispatch need not, because nothing can fail after it.
     pub rehearses: bool,
 }
 
 impl PreparedPlan {
-    /// About how many bytes it takes.
+    /// Roughly how many bytes the plan takes, for the limit of the cache.
     fn bytes(&self) -> usize {
         let window =
             |w: &PreparedWindow| size_of::<PreparedWindow>() + size_of_val(&*w.operands) + size_of_val(&*w.words);
@@ -132,12 +135,12 @@ impl PreparedPlan {
     }
 }
 
-/// What identifies a prepared plan: the plan's number, then the facts of a run that change what is prepared, in order. Most
-/// runs have none of those.
+/// What identifies a prepared plan: the plan's number, then the facts of a run that change what is prepared, sorted. Most
+/// runs have no such facts.
 pub(super) type Facts = SmallVec<[u64; 4]>;
 
-/// The facts of a run: which buffers are the same one, because it is bound once; and where in a packed word an output
-/// begins, because invocations can own whole words alone.
+/// The facts of a run. First, which of its buffers are the same buffer, because that is bound only once. Second, where in a
+/// packed word an output begins, because an invocation can own only a word whose elements are all its own.
 pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
@@ -154,7 +157,7 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
             facts.push(1 << 63 | (n as u64) << 8 | in_word as u64);
         }
     }
-    // the same facts are the same words, whatever the numbers of the driver's buffers
+    // sorted, because `by_id` is in the order of the driver's buffers, which differs from run to run
     facts[1..].sort_unstable();
     facts
 }
@@ -188,7 +191,7 @@ impl PreparedPlans {
         }
     }
 
-    /// Forgets all of them. Pipelines stay.
+    /// Forgets all prepared plans. Pipelines stay.
     pub fn clear(&mut self) {
         self.plans.clear();
         self.bytes = 0;

@@ -12,7 +12,7 @@ use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
 use crate::routine::{BINCOUNT, Pass, Place, Routine};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The file of each routine. A pass is the block of its name.
+/// The shader file of each routine. The block that has a pass's name is the text of the pass.
 static SHADERS: [(&Routine, &str); 1] = [(&BINCOUNT, include_str!("../../shaders/bincount.wgsl"))];
 
 /// Whether the list has a routine.
@@ -27,22 +27,22 @@ fn internal(name: &'static str, detail: impl Into<String>) -> Error {
 
 fn shader(row: &Routine) -> Result<&'static str> {
     let found = SHADERS.iter().find(|(r, _)| *r == row).map(|(_, shader)| *shader);
-    found.ok_or_else(|| internal(row.name, "a routine without a shader"))
+    found.ok_or_else(|| internal(row.name, "the routine has no shader"))
 }
 
-/// The text of each pass.
+/// The WGSL text of each pass of a call.
 pub(super) fn previews(call: &RoutineCall) -> Vec<Result<String>> {
-    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, &p.pass, shader(call.row)?));
+    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, p, shader(call.row)?));
     call.passes.iter().map(text).collect()
 }
 
-/// A buffer as a pass binds it.
-struct Bound<'a> {
+/// A buffer, and the range of it that a pass binds.
+struct BoundPlace<'a> {
     buffer: &'a DriverBuffer,
     offset: u64,
     len: u64,
-    /// The place of element 0 of an operand or a result, counted in elements from the start of the binding; it may lie
-    /// before that, and is a u32 that wraps.
+    /// Where element 0 of an operand or a result lies, in elements from the start of the binding. It may lie before the
+    /// binding: the number then wraps as a u32, as the shader's additions do.
     first: Option<u32>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Recorder<'a> {
 
     /// Records a routine's dispatches.
     pub fn record_routine(&mut self, call: &RoutineCall) -> Result<()> {
-        // what may fail comes before the first dispatch, so that a write in place is done whole or not at all
+        // all steps that may fail come before the first dispatch, so that a write in place is done whole or not at all
         self.prepare_routine(call)?;
         self.each_pass(call, false)?;
         self.connection.counters.kernels.fetch_add(1, Relaxed);
@@ -69,30 +69,36 @@ impl<'a> Recorder<'a> {
         self.each_pass(call, true)
     }
 
+    /// Records every window of every pass, or with `dry` only makes what recording them needs.
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
-        let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (&p.pass, *w)));
+        let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
         done.map_err(|e| e.or_at(self.bindings.line(call.node)))
     }
 
-    /// Records a pass over the items of a window.
-    fn pass(&mut self, call: &RoutineCall, pass: &Pass, window: [usize; 2], dry: bool) -> Result<()> {
-        let shader = shader(call.row)?;
+    /// Records a pass over the items of a window; with `dry` only makes its pipeline and bind group.
+    fn pass(&mut self, call: &RoutineCall, scheduled: &RoutinePass, window: [usize; 2], dry: bool) -> Result<()> {
+        let (shader, pass) = (shader(call.row)?, &scheduled.pass);
         let slots = wgsl::routine_slots(call, pass);
         let kinds: Vec<Slot> = slots.iter().map(|(_, slot)| *slot).collect();
         let bindings = slots.iter().map(|(place, _)| self.bind_place(call, pass, *place, window));
-        let bindings = bindings.collect::<Result<Vec<Bound<'_>>>>()?;
+        let bindings = bindings.collect::<Result<Vec<BoundPlace<'_>>>>()?;
         if bindings.len() > self.caps.max_bindings {
-            let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
+            let (name, most) = (&self.caps.name, self.caps.max_bindings);
+            let detail = format!("a pass needs {} bindings; {name} has {most}", bindings.len());
             return Err(Error::new(ErrorKind::LimitExceeded, call.row.name, detail, None));
         }
         let checks = call.row.refuses.is_some();
         let (key, interface) =
-            (wgsl::routine_key(call, pass), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
-        let text = || Ok(wgsl::generate_routine(call, pass, shader));
+            (wgsl::routine_key(call, scheduled), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
+        let text = || Ok(wgsl::generate_routine(call, scheduled, shader));
         let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
-        let slice =
-            |b: &Bound<'a>| BufferSlice { buffer: &b.buffer.buffer, id: b.buffer.id, offset: b.offset, len: b.len };
+        let slice = |b: &BoundPlace<'a>| BufferSlice {
+            buffer: &b.buffer.buffer,
+            id: b.buffer.id,
+            offset: b.offset,
+            len: b.len,
+        };
         let slices: Vec<BufferSlice<'a>> = bindings.iter().map(slice).collect();
         if dry {
             return self.batch.rehearse(self.connection, &pipeline, &slices);
@@ -102,8 +108,7 @@ impl<'a> Recorder<'a> {
         if checks {
             header.error_id = self.refusal(call);
         }
-        // a workgroup has 256 invocations
-        let groups = (window[1] - window[0]).div_ceil(256) as u64;
+        let groups = (window[1] - window[0]).div_ceil(scheduled.group as usize) as u64;
         self.dispatch(&pipeline, &slices, (header, &mut words), groups)?;
         for binding in &bindings {
             binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
@@ -111,7 +116,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Registers what a routine may refuse; gives its id in the notes.
+    /// Registers that the routine may refuse an element; gives the id under which its shader notes one.
     fn refusal(&mut self, call: &RoutineCall) -> u32 {
         let unsigned = call.operands.first().is_some_and(|w| w.meta.dtype == DType::U64);
         let compute = if unsigned { Compute::U64 } else { Compute::I64 };
@@ -120,8 +125,8 @@ impl<'a> Recorder<'a> {
         self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
     }
 
-    /// What a pass binds of a buffer: all of it, or the elements of a window where it is larger than a binding.
-    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<Bound<'a>> {
+    /// Binds a place of a pass: its whole buffer, or, if that is larger than a binding, the elements of the window.
+    fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<BoundPlace<'a>> {
         let name = call.row.name;
         let found = match place {
             Place::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
@@ -129,24 +134,25 @@ impl<'a> Recorder<'a> {
             Place::Scratch(n) => call.scratch.get(n).map(|s| (s.0, None)),
         };
         let Some((named, meta)) = found else {
-            return Err(internal(name, format!("{place:?} is missing")));
+            return Err(internal(name, format!("a pass binds {place:?}, which the call does not have")));
         };
         let RunBuffer { buffer, offset: first } = self.buffer(named);
-        let Some(meta) = meta else { return Ok(Bound { buffer, offset: 0, len: buffer.size, first: None }) };
+        let Some(meta) = meta else { return Ok(BoundPlace { buffer, offset: 0, len: buffer.size, first: None }) };
         let (size, first) = (meta.dtype.size() as u64, first as u64);
         let is_along = pass.along.contains(&place);
         let [start, end] = if is_along { window.map(|item| item as u64) } else { [0, meta.size() as u64] };
         if end > meta.size() as u64 || (first + meta.size() as u64) * size > buffer.size {
-            let detail = format!("{} elements from {first} of {named} ({} bytes)", meta.size(), buffer.size);
+            let detail =
+                format!("{} elements from {first} on lie outside of {named} ({} bytes)", meta.size(), buffer.size);
             return Err(internal(name, detail));
         }
         if buffer.size <= self.caps.max_binding {
-            return Ok(Bound { buffer, offset: 0, len: buffer.size, first: Some(first as u32) });
+            return Ok(BoundPlace { buffer, offset: 0, len: buffer.size, first: Some(first as u32) });
         }
         let offset = (first + start) * size / self.limits.storage_alignment * self.limits.storage_alignment;
         let len = ((first + end) * size).next_multiple_of(4) - offset;
-        // items count from the first of the call, wherever the window begins
-        Ok(Bound { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
+        // the shader counts items from the first of the call, wherever the window begins
+        Ok(BoundPlace { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
     }
 }
 
@@ -183,8 +189,11 @@ mod tests {
             meta: Meta { shape: smallvec![shape], dtype },
         };
         for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
-            let pass =
-                |name, along, whole| RoutinePass { pass: Pass { name, items: 7, along, whole }, windows: vec![] };
+            let pass = |name, along, whole| RoutinePass {
+                pass: Pass { name, items: 7, along, whole },
+                windows: vec![],
+                group: 256,
+            };
             let call = RoutineCall {
                 row: &BINCOUNT,
                 params: smallvec![5],

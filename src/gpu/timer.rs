@@ -1,26 +1,28 @@
-//! Kernels by the device's own clock: while somebody asks, each compute pass notes when it begins and when it ends.
+//! The time that kernels take by the device's own clock: while a timer runs, each compute pass notes when it begins and when
+//! it ends.
 
 use super::connection::Connection;
 use crate::error::Result;
 use std::time::Duration;
 
-/// Passes that one timer can note. Each is a batch of up to 1,024 dispatches; a query set has at most 4,096 queries.
+/// The most passes that one timer notes. Each is a batch of up to 1,024 dispatches and takes two queries, of which a query
+/// set has at most 4,096.
 const PASSES: u32 = 512;
 /// Bytes of a pass's notes: two ticks of 8 bytes.
 const PASS_BYTES: usize = 2 * 8;
 
-/// The notes of the passes since it was made.
+/// The times of the passes since the timer was made.
 pub(super) struct Timer {
     set: wgpu::QuerySet,
-    /// Where the driver writes the ticks for reading back.
+    /// The buffer to which [`Timer::resolve`] copies the ticks, for reading back.
     pub ticks: wgpu::Buffer,
     passes: u32,
-    /// More passes ran than could be noted.
+    /// Whether more passes ran than could be noted.
     full: bool,
 }
 
 impl Timer {
-    /// A timer, where the device has timestamps.
+    /// A timer; none if the device has no timestamps.
     pub fn new(connection: &Connection) -> Result<Option<Timer>> {
         if !connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
@@ -42,7 +44,7 @@ impl Timer {
         Ok(Some(Timer { set, ticks, passes: 0, full: false }))
     }
 
-    /// What a pass that begins now is to note.
+    /// Where a pass that begins now must note its times; none if the timer is full.
     pub fn next_pass(&mut self) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         self.full |= self.passes == PASSES;
         if self.full {
@@ -57,7 +59,7 @@ impl Timer {
         })
     }
 
-    /// Has the notes written to `ticks`.
+    /// Records the copy of the noted times to `ticks`.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         if self.passes > 0 {
             encoder.resolve_query_set(&self.set, 0..2 * self.passes, &self.ticks, 0);
@@ -69,12 +71,12 @@ impl Timer {
         self.passes as usize * PASS_BYTES
     }
 
-    /// How long the device was busy with the passes, from the content of `ticks`; nothing if there were too many passes.
+    /// How long the device was busy with the passes, from the content of `ticks`; none if there were too many passes.
     pub fn busy(&self, ticks: &[u8], nanoseconds_per_tick: f32) -> Option<Duration> {
         let ticks = bytemuck::pod_collect_to_vec::<u8, u64>(ticks);
         let (mut busy, mut until) = (0, 0);
         for pass in ticks.chunks_exact(2) {
-            // a pass may begin before the last one has ended
+            // a pass may begin before the one before it has ended: their common time counts once
             busy += pass[1].saturating_sub(pass[0].max(until));
             until = until.max(pass[1]);
         }

@@ -1,4 +1,4 @@
-//! Copies between the host and a GPU's buffers. A read is also where the errors that gathers noted come out.
+//! Copies between the host and a GPU's buffers. A read also returns the errors that gathers have noted.
 
 use super::batch::ERROR_BYTES;
 use super::connection::{lock, wait};
@@ -9,12 +9,13 @@ use crate::error::{Error, ErrorKind, Result, room};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 
-/// Bytes read back or written in one piece. A transfer takes as much memory again on the host, so pieces are no larger.
+/// The most bytes read back or written in one piece. The driver stages a piece in as much host memory again, which this
+/// bounds.
 const PIECE: usize = 64 << 20;
 
 /// The driver's buffer behind a handle that must be on a buffer of a GPU.
 fn own(buffer: &Buffer) -> Result<&DriverBuffer> {
-    let internal = || Error::new(ErrorKind::Internal, "transfer", "a buffer of another device", None);
+    let internal = || Error::new(ErrorKind::Internal, "transfer", "the buffer does not belong to a GPU", None);
     driver_buffer(buffer).ok_or_else(internal)
 }
 
@@ -28,17 +29,17 @@ impl Gpu {
         let target = own(buffer)?;
         let end = offset + bytes.len();
         if end > buffer.bytes() {
-            let detail = format!("bytes {offset}..{end} of a buffer of {}", buffer.bytes());
+            let detail = format!("bytes {offset}..{end} do not fit a buffer of {} bytes", buffer.bytes());
             return Err(Error::new(ErrorKind::Internal, "upload", detail, None));
         }
         self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
-        // kernels that are recorded but not submitted still mean the old content
+        // kernels that are recorded but not submitted must still see the old content, so they are submitted first
         mutant!(upload_overtakes_kernels, (), self.submit_uses_of(target)?);
         let (head, tail) = (offset % 4, if end == buffer.bytes() { 0 } else { end % 4 });
         if head == 0 && tail == 0 {
             return self.write_words(target, offset, bytes);
         }
-        // words that are only partly written keep their other bytes
+        // wgpu writes whole words of 4 bytes: the bytes of the first and the last word that are not written are read first
         let (first, last) = (offset - head, end.next_multiple_of(4).min(buffer.bytes()));
         let mut words = vec![0; last - first];
         if head != 0 {
@@ -53,7 +54,8 @@ impl Gpu {
         self.write_words(target, first, &words)
     }
 
-    /// Writes bytes at an offset that is a multiple of 4. If their number is none, the last word is the buffer's last.
+    /// Writes bytes at an offset that is a multiple of 4. Their number is one too, unless they end at the buffer's end: the
+    /// last word is then filled up with zeros.
     fn write_words(&self, target: &DriverBuffer, offset: usize, bytes: &[u8]) -> Result<()> {
         let whole = bytes.len() / 4 * 4;
         self.connection.scoped("upload", || {
@@ -61,7 +63,7 @@ impl Gpu {
             for (n, piece) in bytes[..whole].chunks(PIECE).enumerate() {
                 queue.write_buffer(&target.buffer, (offset + n * PIECE) as u64, piece);
                 if whole > PIECE {
-                    // frees the driver's staging memory piece by piece
+                    // a submission lets the driver free the staging memory of this piece
                     queue.submit([]);
                 }
             }
@@ -77,7 +79,7 @@ impl Gpu {
     pub(super) async fn read(self: Arc<Gpu>, buffer: Buffer, offset: usize, len: usize) -> Result<Vec<u8>> {
         self.connection.check()?;
         let mut out = room::<u8>(len, "download", None)?;
-        // no bytes are read too: it waits for the device, and late errors come out
+        // a read of no bytes takes one turn too: it waits for the device, and returns late errors
         loop {
             let piece = (len - out.len()).min(PIECE);
             let source = own(&buffer)?;
@@ -91,15 +93,15 @@ impl Gpu {
         Ok(out)
     }
 
-    /// Appends `len` bytes of a buffer, as they are after all work enqueued so far, and returns the error that a gather
-    /// noted.
+    /// Appends `len` bytes of a buffer to `out`, as they are after all work enqueued so far; fails if a gather has noted an
+    /// index out of range.
     pub(super) async fn read_piece(
         &self,
         source: Option<(&wgpu::Buffer, usize)>,
         len: usize,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        // copies are of whole words
+        // wgpu copies whole words of 4 bytes only
         let (start, skip) = source.map_or((0, 0), |(_, offset)| (offset / 4 * 4, offset % 4));
         let span = (skip + len).next_multiple_of(4) as u64;
         let staging = memory::staging(&self.connection, &self.pool, span + ERROR_BYTES)?;

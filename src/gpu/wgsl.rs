@@ -3,6 +3,7 @@
 
 mod access;
 mod body;
+mod combine;
 mod declare;
 mod elementwise;
 mod fold;
@@ -17,7 +18,7 @@ mod row;
 mod scan;
 mod text;
 
-pub(crate) use access::{packing, words};
+pub(crate) use access::{packing, stored_words, words};
 pub(crate) use header::{HEADER, Header};
 pub(crate) use key::{Key, key};
 pub(crate) use routine::{
@@ -26,9 +27,10 @@ pub(crate) use routine::{
 };
 
 use crate::error::Fault;
-use crate::kernel::{Kernel, KernelKind, Op};
+use crate::kernel::{Groups, Kernel, KernelKind, Op};
 use body::Body;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// What the words of a bound buffer are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -65,20 +67,8 @@ pub(crate) enum StoreMode {
     Atomic,
 }
 
-/// How the place of an element is found in the operands: the access class of a space. The planner has merged axes where
-/// it could, so operands that are all contiguous leave one axis, and one that is broadcast along the last or the first
-/// axis leaves two. Extents, strides and offsets are parameters in every class.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Axes {
-    /// One axis (or none): offset plus index times stride.
-    One,
-    /// Two axes: one division.
-    Two,
-    /// A loop over the axes, whose number is a parameter.
-    Any,
-}
-
-/// The few run-time facts of a kernel that are compiled into its shader instead of passed as parameters.
+/// What is compiled into a kernel's shader instead of passed as parameters: the lanes of its schedule, and a few facts of
+/// a run.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Variant {
     pub slots: SmallVec<[Slot; 8]>,
@@ -86,18 +76,9 @@ pub(crate) struct Variant {
     pub loads: SmallVec<[u8; 8]>,
     /// The slot of each store.
     pub stores: SmallVec<[(u8, StoreMode); 2]>,
-    /// Invocations that share an outer index (reduce, row).
-    pub lanes: u32,
-    /// Elements of a row that a lane holds (row).
-    pub held: u32,
+    pub groups: Groups,
     /// Consecutive elements that one invocation takes, so that it owns packed words (elementwise, row).
     pub run: u32,
-    /// Elements whose loads one invocation has under way at once: 1 or 4 (elementwise, reduce).
-    pub in_flight: u32,
-    /// Tiles of 64 along a side of what a workgroup computes: 1 or 2 (matmul).
-    pub tiles: u32,
-    /// The access class of `outer` and of `inner`.
-    pub axes: [Axes; 2],
     /// Length of the parameters in vectors of four words.
     pub params: u32,
 }
@@ -105,7 +86,7 @@ pub(crate) struct Variant {
 impl Variant {
     /// Elements that one invocation of an elementwise kernel takes.
     pub fn elements_per_invocation(&self) -> u32 {
-        self.run.max(self.in_flight)
+        self.run.max(self.groups.in_flight.into())
     }
 }
 
@@ -133,8 +114,10 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 pub(crate) struct Form {
     /// Run-time scalars in use: two words each, from [`HEADER`].
     pub scalars: Vec<usize>,
-    /// Values that gather: stride and extent, two words each.
+    /// Values that gather or are positions: stride and extent, two words each.
     pub gathers: Vec<usize>,
+    /// Scattered stores: stride and extent, two words each.
+    pub scattered: Vec<usize>,
     /// Values that are affine in the index, with their column (and the next one if 64 bits wide).
     pub indices: Vec<(usize, usize)>,
     /// Columns of the table of strides: loads, stores, indices.
@@ -163,7 +146,7 @@ impl Form {
             match &v.op {
                 Op::Scalar(n) => use_scalar(*n),
                 Op::Philox { slots, .. } => slots.iter().for_each(|n| use_scalar(*n)),
-                Op::Gather { mode, .. } => {
+                Op::Gather { mode, .. } | Op::Position { mode, .. } => {
                     gathers.push(i);
                     checks |= *mode == crate::kernel::IndexMode::Check;
                 }
@@ -174,9 +157,11 @@ impl Form {
                 _ => {}
             }
         }
-        let offsets = HEADER + 2 * (scalars.len() + gathers.len());
+        let is_scattered = |n: &usize| kernel.stores[*n].scattered().is_some();
+        let scattered: Vec<usize> = (0..kernel.stores.len()).filter(is_scattered).collect();
+        let offsets = HEADER + 2 * (scalars.len() + gathers.len() + scattered.len());
         let table = (offsets + columns).div_ceil(4);
-        Form { scalars, gathers, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
+        Form { scalars, gathers, scattered, indices, columns, offsets, table, row: (1 + columns).div_ceil(4), checks }
     }
 
     /// How many vectors of four words the parameters take for `rank` axes, rounded up to one of a few classes, so that
@@ -188,12 +173,22 @@ impl Form {
 }
 
 const FRAME: &str = include_str!("../../shaders/lib/frame.wgsl");
+/// The line of the frame that says how many invocations a workgroup has.
+const WORKGROUP: &str = "const WORKGROUP = 256u;";
 const FOLD: &str = include_str!("../../shaders/lib/fold.wgsl");
 const SCAN: &str = include_str!("../../shaders/lib/scan.wgsl");
 const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../shaders/row.wgsl");
 const MATMUL: &str = include_str!("../../shaders/matmul.wgsl");
+
+/// The frame for workgroups of `size` invocations.
+fn frame(size: u32) -> Cow<'static, str> {
+    match size {
+        256 => Cow::Borrowed(FRAME),
+        _ => Cow::Owned(FRAME.replace(WORKGROUP, &format!("const WORKGROUP = {size}u;"))),
+    }
+}
 
 /// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that
 /// it calls, and what it uses of the file of its kind.
@@ -211,7 +206,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
         KernelKind::Row => ROW,
         KernelKind::Matmul => MATMUL,
     });
-    let entry = match (kernel.kind, variant.in_flight, variant.tiles) {
+    let entry = match (kernel.kind, variant.groups.in_flight, variant.groups.tiles) {
         (KernelKind::Elementwise | KernelKind::Reduce(_), 4, _) => "main_four_in_flight",
         (KernelKind::Matmul, _, 2) => "main_128",
         _ => "main",
@@ -223,7 +218,8 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();
     let library = library::needed(&format!("{declarations}{written}"));
-    let parts = [head, FRAME, &declarations, &library, &written, &rest];
+    let frame = frame(variant.groups.size.into());
+    let parts = [head, &*frame, &declarations, &library, &written, &rest];
     let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
     for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
         text.push_str(part);

@@ -19,7 +19,7 @@ pub fn format_fault(detail: impl Into<String>) -> Fault {
 /// What the header says.
 pub struct Header {
     pub dtype: DType,
-    /// The bytes of an element are in the other order than this machine's.
+    /// Whether the bytes of an element are in the opposite of this machine's order.
     pub swap: bool,
     pub fortran: bool,
     pub shape: Shape,
@@ -31,7 +31,8 @@ impl Header {
         Parser { rest: text, python2: version < 3 }.header()
     }
 
-    /// The number of elements. A zero does not hide lengths that no array could have: strides are made of them all.
+    /// The number of elements. Fails if the lengths without zeros have too many bytes: strides are made of all lengths, even
+    /// of an array without elements.
     pub fn size(&self) -> Fallible<usize> {
         let mut lengths = self.shape.iter().map(|n| (*n).max(1));
         let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
@@ -42,7 +43,7 @@ impl Header {
     }
 }
 
-/// A parser of the one kind of dictionary that there is in a header: three keys in any order, values of three forms.
+/// A parser of the dictionary in a header: three keys in any order, each with a value of its own form.
 struct Parser<'a> {
     rest: &'a [u8],
     /// Python 2 wrote long integers as `3L`.
@@ -113,7 +114,7 @@ impl Parser<'_> {
         if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
     }
 
-    /// What is there where something else should be.
+    /// The error of text that stands where something else should be.
     fn found(&self, wanted: &str) -> Fault {
         match self.rest {
             [] => self.wrong(&format!("its end where {wanted} should be")),
@@ -158,7 +159,7 @@ impl<'a> Parser<'a> {
             }
             shape.push(self.length()?);
             if !self.take(b',') {
-                // to Python (3) is a number
+                // Python reads (3) as a number; a tuple of one needs a comma
                 if shape.len() == 1 {
                     return Err(self.found("','"));
                 }
@@ -217,13 +218,13 @@ impl<'a> Parser<'a> {
             },
             _ => return Err(unsupported(name)),
         };
-        // to NumPy | and = are this machine's order
+        // NumPy's `|` and `=` mean this machine's order
         let other = if cfg!(target_endian = "little") { b'>' } else { b'<' };
         Ok((dtype, dtype.size() > 1 && name[0] == other))
     }
 }
 
-/// The start of what a file holds, for a message: whatever the bytes are, one line of ASCII.
+/// The first 40 bytes of a part of a file, for a message: escaped, so that any bytes become one line of ASCII.
 fn printable(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(40)];
     let dots = if start.len() < bytes.len() { "…" } else { "" };
@@ -247,7 +248,7 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     Some(format!("{order}{kind}{}", dtype.size()))
 }
 
-/// All before the data. 64 axes of 20 digits stay far below the 64 KiB of version 1.0.
+/// Everything that stands before the data. 64 axes of 20 digits stay far below the 64 KiB that version 1.0 allows.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };

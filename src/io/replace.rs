@@ -1,21 +1,21 @@
-//! A file's content replaced as a whole. The new content goes to a file without a name where the system has such, else
-//! to one under a temporary name; it is on the disk before it takes the place of the old.
+//! Replaces a file's content as a whole. The new content goes to a new file, which has no name if the system allows that,
+//! else a temporary name. It is on the disk before it takes the place of the old file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Links that are followed; more are a circle.
+/// The most links that are followed, as in Linux; more are taken for a circle.
 const LINKS: usize = 40;
-/// Temporary names that are tried; as many writers of one file at once would be a fault.
+/// The most temporary names that are tried. So many names are never in use, since each belongs to a writer of the same file.
 const NAMES: usize = 1 << 16;
 
 /// Where a path leads.
 enum Target {
-    /// A file, or the name of one to be.
+    /// A file, or a name under which a file can be made.
     File(PathBuf),
-    /// What has no name of its own to be replaced under: an open descriptor, a directory.
+    /// A target that cannot be replaced by name: an open descriptor, a directory.
     Other,
 }
 
@@ -29,18 +29,18 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
     }
     let folder = to.parent().unwrap_or(Path::new("."));
     let mut new = New::beside(&to, folder)?;
-    // what was private stays private
+    // the new file gets the old one's permissions before its content, so that a private file stays private
     if let Some(old) = &old {
         new.file.set_permissions(old.permissions())?;
     }
     write(&mut new.file)?;
-    // a name on the disk without the content behind it would be the loss of both, were the power to fail
+    // the content must be on the disk before the name is: if the power fails, a name without content would lose old and new
     synced(new.file.sync_data())?;
     new.take_the_place_of(&to, old.is_some())?;
     sync_folder(folder)
 }
 
-/// Writes to what must not be replaced. A directory cannot be opened, which is the error to give.
+/// Writes directly to a target that must not be replaced. For a directory this gives the system's error of opening it.
 fn straight(path: &Path, old: Option<&Metadata>, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let is_file = old.is_some_and(Metadata::is_file);
     write(&mut File::options().write(true).truncate(is_file).open(path)?)
@@ -53,7 +53,7 @@ fn target(path: &Path) -> io::Result<Target> {
         let Some(name) = at.file_name() else { return Ok(Target::Other) };
         let folder = at.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = fs::canonicalize(folder)?;
-        // its links lead to open files, which may have another name by now, or none
+        // links in /proc lead to open files, which may have another name by now, or none
         if cfg!(target_os = "linux") && folder.starts_with("/proc") {
             return Ok(Target::Other);
         }
@@ -66,7 +66,7 @@ fn target(path: &Path) -> io::Result<Target> {
     Err(io::Error::other("too many links lead to one another"))
 }
 
-/// Some file systems have no disk to wait for.
+/// The result of a sync, which succeeds on a file system that has no disk to wait for.
 fn synced(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -74,12 +74,12 @@ fn synced(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Renaming is a change of the folder, which has to reach the disk like that of a file.
+/// Waits until a folder is on the disk: renaming a file changes its folder.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder) {
         Ok(folder) => synced(folder.sync_all()),
-        // one may write where one may not look
+        // a folder may be writable but not readable, and then it cannot be opened
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         Err(e) => Err(e),
     }
@@ -90,13 +90,13 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A file to be.
+/// The new file, until it takes the place of the old one.
 struct New<'a> {
     file: File,
     folder: &'a Path,
-    /// What its temporary names begin with: the same for every write of one file.
+    /// The beginning of its temporary names, the same for every write of one file.
     stem: String,
-    /// The name that it has now. What ends without having taken the file's own name is removed.
+    /// Its temporary name, if it has one. The file is removed if it is dropped under that name.
     name: Option<PathBuf>,
 }
 
@@ -117,7 +117,7 @@ impl<'a> New<'a> {
         }
     }
 
-    /// Under a temporary name, where a file has to have one.
+    /// A new file under a temporary name, for systems on which every file has one.
     fn named(folder: &'a Path, stem: String) -> io::Result<New<'a>> {
         for n in 0..NAMES {
             let name = name(folder, &stem, n);
@@ -134,12 +134,12 @@ impl<'a> New<'a> {
         Err(io::Error::other("no temporary name is free"))
     }
 
-    /// Gives the file its name.
+    /// Gives the new file its final name.
     fn take_the_place_of(mut self, to: &Path, replaces: bool) -> io::Result<()> {
         if self.name.is_none() {
             if !replaces {
                 let linked = nameless::link(&self.file, to);
-                // unless somebody made one meanwhile
+                // if another process has made a file of that name meanwhile, it is replaced below
                 if !is_taken(&linked) {
                     return linked;
                 }
@@ -153,9 +153,10 @@ impl<'a> New<'a> {
         Ok(())
     }
 
-    /// A temporary name for a file that has none, since only a name can take another's place.
+    /// Gives a temporary name to a file without a name, because only a named file can be renamed over another.
     fn link(&mut self) -> io::Result<()> {
-        // the lock says that the name is in use; without one it stays if the process ends right now
+        // the lock tells other writers that the name is in use. If it cannot be had, the only harm is that the file stays
+        // behind if the process ends right now
         let _ = self.file.try_lock();
         for n in 0..NAMES {
             let name = name(self.folder, &self.stem, n);
@@ -172,7 +173,7 @@ impl<'a> New<'a> {
     }
 }
 
-/// The same for the same file, and short whatever the file's name is.
+/// The beginning of the temporary names of a file: a hash of its name, so that it is short for every name.
 fn stem(name: &OsStr) -> String {
     // FNV-1a
     let hash = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
@@ -184,26 +185,27 @@ fn name(folder: &Path, stem: &str, n: usize) -> PathBuf {
     folder.join(format!("{stem}-{n}.tmp"))
 }
 
-/// Whether a name is somebody's already.
+/// Whether making a file failed because its name exists already.
 fn is_taken<T>(made: &io::Result<T>) -> bool {
     made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists)
 }
 
-/// Marks a file that was made under a temporary name as in use. `false` where another process has removed it first: it
-/// took the file for one left behind.
+/// Locks a file that was made under a temporary name, to mark it as in use. False if another process was faster: it took the
+/// file for one that was left behind, and removed it.
 fn claim(file: &File, name: &Path) -> bool {
     match file.try_lock() {
         Ok(()) => is_at(file, name),
         Err(fs::TryLockError::WouldBlock) => false,
-        // where nobody can lock, nobody removes
+        // on a file system without locks no process removes files of others
         Err(fs::TryLockError::Error(_)) => true,
     }
 }
 
-/// Removes the file of a process that ended before it was done: nobody holds its lock.
+/// Removes a file that a process left behind when it ended, which shows in that no process holds its lock. Gives whether it
+/// was removed.
 fn is_left_behind(name: &Path) -> bool {
     if cfg!(not(unix)) {
-        // nothing tells a file that was removed and made anew
+        // here a file that was removed and made anew cannot be told from the old one, so nothing is removed
         return false;
     }
     let Ok(file) = File::open(name) else { return false };
@@ -211,7 +213,7 @@ fn is_left_behind(name: &Path) -> bool {
     file.try_lock().is_ok() && is_at(&file, name) && fs::remove_file(name).is_ok()
 }
 
-/// Whether the name still is this file's.
+/// Whether the name still leads to this file.
 #[cfg(unix)]
 fn is_at(file: &File, name: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -221,13 +223,13 @@ fn is_at(file: &File, name: &Path) -> bool {
     }
 }
 
-/// An open file keeps its name there.
+/// On other systems an open file cannot lose its name.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Files without a name: what a process leaves undone, however it ends, is gone with it.
+/// Files without a name. If the process ends before it has named such a file, the system removes the file.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod nameless {
     use std::ffi::{CString, c_char, c_int};
@@ -238,14 +240,15 @@ mod nameless {
     use std::os::unix::fs::OpenOptionsExt;
     use std::path::Path;
 
-    // of the C library that `std` links
+    // a function of the C library, which `std` links anyway
     unsafe extern "C" {
         fn linkat(from: c_int, old: *const c_char, to: c_int, new: *const c_char, flags: c_int) -> c_int;
     }
     const AT_FDCWD: c_int = -100;
     const AT_SYMLINK_FOLLOW: c_int = 0x400;
 
-    /// `O_TMPFILE`, which contains `O_DIRECTORY`, where this machine's numbers are known.
+    /// The flag `O_TMPFILE`, whose value depends on the architecture because it contains `O_DIRECTORY`; none for
+    /// architectures whose value we do not know.
     const fn flag() -> Option<c_int> {
         if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "riscv64")) {
             Some(0o20_200_000)
@@ -260,7 +263,8 @@ mod nameless {
         format!("/proc/self/fd/{}", file.as_raw_fd())
     }
 
-    /// None where the file system has no such files, or nothing by which to name them later.
+    /// A new file without a name; none if the file system has no such files, or if `/proc`, by which it is named later, is
+    /// missing.
     pub fn create(folder: &Path) -> Option<File> {
         let file = File::options().write(true).custom_flags(flag()?).open(folder).ok()?;
         Path::new(&descriptor(&file)).exists().then_some(file)
@@ -270,7 +274,7 @@ mod nameless {
     pub fn link(file: &File, name: &Path) -> io::Result<()> {
         let old = CString::new(descriptor(file))?;
         let new = CString::new(name.as_os_str().as_bytes())?;
-        // SAFETY: two strings that end in a zero byte and outlive the call.
+        // SAFETY: `linkat` is declared with its C signature; both strings end in a zero byte and outlive the call.
         match unsafe { linkat(AT_FDCWD, old.as_ptr(), AT_FDCWD, new.as_ptr(), AT_SYMLINK_FOLLOW) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),

@@ -21,6 +21,8 @@ pub(crate) struct RoutinePass {
     /// The first item of each dispatch, and the one behind its last: one dispatch, but where an operand that the pass
     /// walks spans more than a binding.
     pub windows: Vec<[usize; 2]>,
+    /// Invocations of a workgroup, of which each has an item.
+    pub group: u32,
 }
 
 /// A routine with its buffers. No two of them share memory, but for operands.
@@ -246,11 +248,11 @@ impl fmt::Display for RoutineCall {
         for (buffer, bytes) in &self.scratch {
             writeln!(f, "    scratch {buffer} {bytes} B")?;
         }
-        for RoutinePass { pass, windows } in &self.passes {
+        for RoutinePass { pass, windows, group } in &self.passes {
             let n = windows.len();
             writeln!(
                 f,
-                "    pass {} over {} items, {n} dispatch{}",
+                "    pass {} over {} items, groups of {group}, {n} dispatch{}",
                 pass.name,
                 pass.items,
                 if n == 1 { "" } else { "es" }

@@ -1,7 +1,10 @@
 //! What a backend may rely on in a plan: checked once, when a plan is prepared, so that no backend checks it again. What
 //! depends on the buffers of a run is checked when they are bound.
 
-use super::{BufferRef, Kernel, KernelKind, Load, Op, Plan, Step, Store, Value, Window};
+mod schedule;
+
+use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, Plan, Reduction, Source, Step, Store, Value, Window};
+use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
 
 /// Up to so many windows of a kernel are compared with each other. Of more, only the number of elements is checked: the
@@ -50,10 +53,12 @@ fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Ch
     for (n, store) in kernel.stores.iter().enumerate() {
         target(plan, kernel, n, store)?;
         if let BufferRef::Temp(t) = store.buffer {
+            let is_there = written[t] || !store.updates();
+            ensure(is_there, || format!("store {n} updates {} before it is written", store.buffer))?;
             written[t] = true;
         }
     }
-    Ok(())
+    if kernel.outer_size() > 0 { schedule::schedule(kernel) } else { Ok(()) }
 }
 
 /// What a routine or a clear reads and writes: buffers that are there, and temporaries that were written.
@@ -160,6 +165,11 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             load(*l)?;
             ensure(k.values[*index].dtype.is_integer(), || format!("value {n} gathers by {}", k.values[*index].dtype))
         }
+        Op::Position { index, extent, .. } => {
+            let dtype = k.values[*index].dtype;
+            ensure(dtype.is_integer() && value.dtype == DType::I32, || format!("value {n} is a position by {dtype}"))?;
+            ensure(*extent <= i32::MAX as usize, || format!("value {n} is one of {extent} positions"))
+        }
         Op::Index { strides, .. } => {
             let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
             ensure(strides.len() >= rank, || format!("value {n} has {} strides for {rank} axes", strides.len()))
@@ -168,18 +178,43 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             ensure(args.len() == row.arity, || format!("value {n} gives {} {} operands", row.name, args.len()))
         }
         Op::Philox { word, .. } => ensure(*word < 4, || format!("value {n} is word {word} of four")),
-        Op::Reduce(_, a) => {
+        Op::Reduce(r) => {
             ensure(has_levels && !value.inner, || format!("value {n} reduces where nothing is to be reduced"))?;
-            ensure(k.values[*a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
-            let chained = k.kind != KernelKind::Row && follows_a_reduction(k, *a);
-            ensure(!chained, || format!("value {n} reduces what follows a reduction, outside a row kernel"))
+            reduction(k, n, r)
         }
-        Op::Scan(_, a) => {
+        Op::Scan(r) => {
             ensure(k.kind == KernelKind::Row, || format!("value {n} scans outside a row kernel"))?;
-            ensure(k.values[*a].inner, || format!("value {n} scans value {a}, which is at the outer level"))
+            ensure(r.fold.function().is_some(), || {
+                format!("value {n} scans by {}, which no function makes", r.fold.name)
+            })?;
+            let inner = r.inputs().iter().all(|a| k.values[*a].inner);
+            ensure(inner, || format!("value {n} scans values {:?}, not all of which are inner", r.inputs()))
         }
         Op::Dot => ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product")),
         Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
+    }
+}
+
+/// A reduction, as value `n`: the levels of what it reads, and whether its fold has what it takes and gives.
+fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
+    for a in r.inputs() {
+        ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
+        let chained = k.kind != KernelKind::Row && follows_a_reduction(k, a);
+        ensure(!chained, || format!("value {n} reduces what follows a reduction, outside a row kernel"))?;
+    }
+    if let Some(base) = r.base() {
+        let counts = !k.values[base].inner && k.values[base].dtype == DType::I32;
+        ensure(counts, || format!("value {n} counts from value {base}, which is no position"))?;
+    }
+    let components = r.fold.state.len();
+    if let Source::States(states) = &r.source {
+        ensure(states.len() == components, || {
+            format!("value {n} reduces {} of {components} components", states.len())
+        })?;
+    }
+    match r.gives {
+        Gives::Result => Ok(()),
+        Gives::Component(c) => ensure(c < components, || format!("value {n} is component {c} of {components}")),
     }
 }
 
@@ -209,7 +244,19 @@ fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     let level = !value.inner || k.kind == KernelKind::Row;
     ensure(level, || format!("store {n} of an inner value outside a row kernel"))?;
     let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
-    ensure(store.strides.len() >= rank, || format!("store {n} has {} strides for {rank} axes", store.strides.len()))
+    ensure(store.strides.len() >= rank, || format!("store {n} has {} strides for {rank} axes", store.strides.len()))?;
+    // the executors of the other kinds write whole rows and tiles
+    let plain = store.is_plain() || k.kind == KernelKind::Elementwise;
+    ensure(plain, || format!("store {n} is conditional or scattered, and its kernel is not elementwise"))?;
+    if let Some(condition) = store.condition() {
+        let is_bool = k.values.get(condition).is_some_and(|v| v.dtype == DType::Bool);
+        ensure(is_bool, || format!("store {n} under a condition, value {condition}, that is no bool"))?;
+    }
+    let Some(scattered) = store.scattered() else { return Ok(()) };
+    let is_position = k.values.get(scattered.index).is_some_and(|v| v.compute() == Compute::I32);
+    ensure(is_position, || format!("store {n} at value {}, which is no i32", scattered.index))?;
+    let combines = !store.updates() || store.dtype.is_integer();
+    ensure(combines, || format!("store {n} combines {}, whose order would decide bits", store.dtype))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What callers write for axes, shapes and slices.
+//! The types by which callers name axes, shapes and slices.
 
 use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
 use crate::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// Axes of an operation: some, or all; and whether a reduction keeps them with length 1.
+/// The axes of an operation (some or all), and whether a reduction keeps them with length 1.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AxesArg {
     pub(crate) axes: Option<SmallVec<[isize; 6]>>,
@@ -44,14 +44,14 @@ mod sealed {
     pub trait Axes {}
 }
 
-/// What can name axes: an integer (negative counts from the end), an array, slice or tuple of them, `..` for all,
-/// and [`keep`] of any of these.
+/// A type that names axes: an integer (a negative one counts from the end), an array, slice or tuple of integers, `..` for
+/// all axes, and [`keep`] of any of these.
 pub trait IntoAxes: sealed::Axes {
     #[doc(hidden)]
     fn into_axes(self) -> AxesArg;
 }
 
-/// What can be a shape: an integer, an array, slice, `Vec` or tuple of integers. In `reshape` one of them may be −1.
+/// A type that names a shape: an integer, or an array, slice, `Vec` or tuple of integers. In `reshape` one of them may be −1.
 pub trait IntoShape {
     #[doc(hidden)]
     fn into_shape(self) -> SmallVec<[isize; 6]>;
@@ -111,7 +111,7 @@ impl IntoAxes for Vec<isize> {
 }
 
 fn dim(n: usize) -> isize {
-    // a length beyond isize::MAX cannot exist; saturating makes it "too many elements"
+    // a length beyond isize::MAX saturates, and is then refused as "too many elements"
     isize::try_from(n).unwrap_or(isize::MAX)
 }
 
@@ -190,7 +190,7 @@ pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     Ok(shape)
 }
 
-/// The shape that `reshape` asks for: one −1 stands for what is left.
+/// The shape that a caller of `reshape` gives: one −1 stands for the length that makes the number of elements fit.
 pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     let size = size_of_shape(from)?;
     let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
@@ -218,12 +218,43 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
 /// What `take` does with an index out of range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IndexMode {
-    /// It is an error, and no element is written.
+    /// The index is an error, and no element is written.
     Check,
-    /// It is clamped.
+    /// The index is clamped to the axis.
     Clip,
-    /// It is taken modulo the length.
+    /// The index is taken modulo the length of the axis.
     Wrap,
+}
+
+/// How a scattered write combines its value with the element that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Combine {
+    /// The value replaces the element. No two writes may go to one element.
+    #[cfg_attr(not(test), allow(dead_code))]
+    Set,
+    Add,
+    Min,
+    Max,
+}
+
+impl Combine {
+    /// The name in printed plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Combine::Set => "set",
+            Combine::Add => "add",
+            Combine::Min => "min",
+            Combine::Max => "max",
+        }
+    }
+
+    /// Whether the result depends on the element.
+    pub fn reads(self) -> bool {
+        match self {
+            Combine::Set => false,
+            Combine::Add | Combine::Min | Combine::Max => true,
+        }
+    }
 }
 
 /// One entry of a slice, made by [`s!`](crate::s).
@@ -292,12 +323,12 @@ fn saturate(i: i128) -> isize {
 }
 
 impl SliceItem {
-    /// The same range with a step; an error for anything but a range is left to the slice itself.
+    /// The same range with a step. For an item that is no range it gives a range of step 0, which the slice then refuses.
     #[doc(hidden)]
     pub fn stepped(self, by: isize) -> SliceItem {
         match self {
             SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
-            // a step on an index makes no sense: step 0 is refused when the slice is taken
+            // a step on an index means nothing
             SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
                 SliceItem::Range { start: None, end: None, step: 0 }
             }

@@ -9,9 +9,9 @@ use smallvec::{SmallVec, smallvec};
 pub(crate) struct View {
     /// The result's shape.
     pub shape: Shape,
-    /// One per operand axis.
+    /// For each axis of the operand, its index at index 0 of the result.
     pub offset: Strides,
-    /// Row-major, operand axes × result axes.
+    /// The matrix of coefficients in C order: a row for each axis of the operand, a column for each axis of the result.
     pub coef: SmallVec<[isize; 16]>,
 }
 
@@ -59,7 +59,8 @@ impl View {
         out
     }
 
-    /// The same map from a space that has `more` dimensions at its end, on which the result does not depend.
+    /// The same map from a space `dims`, which has `more` further dimensions at its end. The operand's index does not depend
+    /// on those.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
@@ -69,7 +70,8 @@ impl View {
         out
     }
 
-    /// Strides and offset over the result of an operand stored with `strides` and `offset`.
+    /// The strides and the offset by which an index of the result finds its element in an operand stored with `strides` and
+    /// `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
         let n = self.shape.len();
         let mut out: Strides = smallvec![0; n];
@@ -182,7 +184,7 @@ impl View {
         Ok(v)
     }
 
-    /// Windows of `window` elements along `axis`: the axis counts windows, a new last axis the place inside one.
+    /// Windows of `window` elements along `axis`: the axis counts windows, and a new last axis the elements of a window.
     pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
         let d = normalize_axis(axis, shape.len())?;
         if window == 0 || window > shape[d] {
@@ -203,10 +205,10 @@ impl View {
     pub fn slice(shape: &[usize], items: &[SliceItem]) -> Fallible<View> {
         let used = items.iter().filter(|i| matches!(i, SliceItem::Index(_) | SliceItem::Range { .. })).count();
         if used > shape.len() {
-            return fault(ErrorKind::Index, format!("{used} indices for {} axes", shape.len()));
+            return fault(ErrorKind::Index, format!("{used} indices are too many for {} axes", shape.len()));
         }
         if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
-            return fault(ErrorKind::Index, "more than one `...`");
+            return fault(ErrorKind::Index, "a slice takes at most one `...`");
         }
         // for each axis of the result: the operand's axis (none for a new one), the step, and the length
         let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];
@@ -247,7 +249,7 @@ impl View {
                     let span = if step > 0 { last - first } else { first - last };
                     let len = if span > 0 { (span - 1) as usize / step.unsigned_abs() + 1 } else { 0 };
                     offset[axis] = if len > 0 { first } else { 0 };
-                    // with at most one element any step would do: 1, so that equal views are equal
+                    // along an axis of at most one element every step means the same; 1 makes such views compare as equal
                     out.push((Some(axis), if len > 1 { step } else { 1 }, len));
                     axis += 1;
                 }
@@ -266,7 +268,7 @@ impl View {
         Ok(v)
     }
 
-    /// A reshape that only splits axes and adds or drops axes of length 1; `None` for one that merges.
+    /// A reshape that only splits axes and adds or drops axes of length 1; none for a reshape that merges axes.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {
             return Some(View::zero(to.into(), from.len()));

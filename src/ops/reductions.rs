@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::expr::{Expr, Operand, carry, cast, cast_always, reduce, strong, ufunc, view};
 use crate::kernel::Fold;
 use crate::layout::{self, AxesArg, IntoAxes, View};
-use crate::ufunc::{Ufunc, arithmetic, float, logic};
+use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -265,7 +265,7 @@ reductions! {
     };
     /// Position of the smallest element along one axis, or in C order with `..`, as i64; the first of ties, the first
     /// NaN.
-    argmin |e, axes, at| position("argmin", Fold::position_of(&arithmetic::minimum), e, axes, at)?;
+    argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
     /// Position of the largest element along one axis, or in C order with `..`, as i64; the first of ties, the first
     /// NaN.
     ///
@@ -276,12 +276,12 @@ reductions! {
     /// assert_eq!(x.argmax(..).item::<i64>()?, 2);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    argmax |e, axes, at| position("argmax", Fold::position_of(&arithmetic::maximum), e, axes, at)?;
+    argmax |e, axes, at| position("argmax", *ARGMAX, e, axes, at)?;
 }
 
 fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {
     if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
-        return Err(Error::new(ErrorKind::Axis, op, "takes one axis, or `..` for all", at));
+        return Err(Error::new(ErrorKind::Axis, op, "one axis is taken, or `..` for all of them", at));
     }
     // half-precision values compare after rounding to their own width
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };

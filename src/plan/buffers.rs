@@ -14,7 +14,7 @@ fn next_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A temporary of the plan in the making. Several share one buffer if their kernels do not overlap in time.
+/// A temporary of the plan in the making. Temporaries share one buffer if no step needs both.
 #[derive(Default)]
 struct Temp {
     bytes: usize,
@@ -28,7 +28,8 @@ struct Temp {
 struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
-    /// Takes the free buffer whose size is nearest, smaller or larger: a smaller one is made larger, which costs the difference.
+    /// Takes the free buffer whose size is nearest. If it is smaller than `bytes`, the caller makes it larger, which costs
+    /// only the difference.
     fn take(&mut self, bytes: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
         let above = self.0.range(bytes..).next().map(|(size, _)| *size);
@@ -54,7 +55,7 @@ impl Planner<'_> {
         BufferRef::Temp(self.count + temps.len() - 1)
     }
 
-    /// The plan's outputs: dtype, shape and strides, of which the first are the target's where there is one.
+    /// The plan's outputs: dtype, shape and strides. The first output has the strides of the target, if there is one.
     pub(super) fn results(&self, target: Option<&Layout>) -> Vec<Output> {
         (self.arena.roots.iter().enumerate())
             .map(|(i, r)| {
@@ -71,7 +72,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Gives temporaries their buffers and makes the plan; also whether its target may be written in place.
+    /// Gives temporaries their buffers and makes the plan. Also gives whether the target may be written in place.
     pub(super) fn finish(
         &self,
         mut steps: Vec<Step>,
@@ -94,7 +95,7 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
-            // a routine writes all its results, also one that nobody reads
+            // a routine writes even a result that no step reads, so that one needs a buffer too
             for result in step.results() {
                 if let BufferRef::Temp(n) = result.buffer {
                     known.entry(n).or_default().bytes = result.meta.bytes();
@@ -109,7 +110,6 @@ impl Planner<'_> {
                 let slot = match temp.slot {
                     Some(slot) => slot as usize,
                     None => {
-                        // the free buffer that fits best, grown if need be
                         let slot = free.take(temp.bytes).unwrap_or_else(|| {
                             temps.push(0);
                             temps.len() - 1
@@ -146,8 +146,8 @@ impl Planner<'_> {
         ))
     }
 
-    /// Whether the target may be written while it is read. It may if the last kernel alone stores it, and reads of it for each
-    /// element only that element: then nothing is overwritten before it is read.
+    /// Whether the target may be written while it is read. It may if the last kernel alone stores it, and computes each
+    /// element from no other element of the target: then nothing is overwritten before it is read.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],
@@ -160,7 +160,7 @@ impl Planner<'_> {
         if before.iter().any(Step::writes_output) {
             return false;
         }
-        // what a routine writes shares no memory with what it reads
+        // a routine's results must share no memory with its operands, so it never writes in place
         let Some(last) = last.nest() else { return false };
         let plain = |k: &Kernel| {
             matches!(k.kind, KernelKind::Elementwise)

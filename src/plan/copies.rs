@@ -1,4 +1,4 @@
-//! What is stored by copies: joined parts, and reshapes that no view can say.
+//! The kernels of the two operations that are stored by copying: `concat`, and a reshape that no view can express.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -19,14 +19,14 @@ impl Planner<'_> {
             // saturating: the offset of an empty part may be impossible, but nothing is written there
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
-            // where the part is stored for another reader too, this kernel is a copy from there
+            // if another kernel also reads the part, the part is stored, and this kernel copies it from there
             self.kernels(*a, node, part, making)?;
         }
         Ok(())
     }
 
-    /// The kernels of a reshape: its operand, stored in C order, is the result. A target whose strides cannot say the
-    /// operand's shape is written by a copy of that.
+    /// The kernels of a reshape: the operand, stored in C order, is the result. A target whose strides cannot express the
+    /// operand's shape is written in two steps: the operand goes to a temporary, which is then copied.
     pub(super) fn reshaped(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -36,7 +36,7 @@ impl Planner<'_> {
             return self.kernels(arg, node, Store { strides: l.strides, ..to }, making);
         }
         let whole = self.temp(self.bytes(node));
-        let part = Store { buffer: whole, dtype: n.dtype, strides: layout::c_strides(shape), offset: 0, value: 0 };
+        let part = self.whole_store(whole, n.dtype, shape);
         self.kernels(arg, node, part, making)?;
         let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
         making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));

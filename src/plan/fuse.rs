@@ -1,15 +1,16 @@
 //! Fusion: which nodes are stored, and which run inside a kernel that reads them.
 //!
-//! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions and scans that do not fit the
-//! index space of the kernel that reads them, and what would make a kernel too large. Kernels are found from the results down:
-//! each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels would both
-//! compute is stored, and the search begins again.
+//! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions and scans that do not fit
+//! the index space of the kernel that reads them, and nodes that would make a kernel too large. Kernels are found from the
+//! results down: each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels
+//! would both compute is stored, and the search begins again.
 
 use super::graph::Arena;
 use super::join::join;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::price::{check_types, cost};
+use super::schedule::schedule;
 use super::shape;
 use super::space::Space;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,13 +20,13 @@ use crate::layout::{self, Layout};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A stored node with the kernels that compute it. An elementwise kernel is only kept once it is decided which nodes are
-/// stored, because until then the search makes many in vain, and they may be large.
+/// A stored node with the kernels that compute it. The search makes many kernels in vain before it is decided which nodes
+/// are stored, and elementwise ones may be large; so those are dropped, and made again at the end.
 struct Stage {
     node: u32,
-    /// The steps, if one of them is no elementwise kernel; else none, and they are made at the end.
+    /// The steps; empty if the stage is one elementwise kernel, which is made at the end.
     steps: Vec<Step>,
-    /// First `computed` nodes whose values the kernels compute, then those that they load.
+    /// The nodes whose values the kernels compute, which are the first `computed`, then the nodes that they load.
     nodes: Box<[u32]>,
     computed: u32,
 }
@@ -40,7 +41,7 @@ impl Stage {
     }
 }
 
-/// The plan, whether its target may be written in place, and the steps that making it took.
+/// Makes the plan. Also gives whether its target may be written in place, and how many steps of work planning took.
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool, u64)> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -56,28 +57,29 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
             true => planner.stage(node, target, &mut making)?,
             false => making.steps = stage.steps,
         }
-        // the list is built from its end: results first, and the first step of a stage last
+        // the list is built backwards: stages from the results down, and of each stage the last step first
         steps.extend(making.steps.drain(..).rev());
         making.computes.clear();
         making.reads.clear();
         planner.forget(node);
     }
-    // now what is read is computed before its readers
+    // reversed, a stage stands before the stages that read it
     steps.reverse();
-    // kernels that write into a target stay apart: the check for writing in place asks that the last one alone does it
+    // not with a target: a write in place needs the last kernel to be the only one that writes, which joining may undo
     if target.is_none() {
         steps = join(&planner, steps);
     }
-    let (plan, in_place) = planner.finish(steps, &bytes, outputs)?;
+    let (mut plan, in_place) = planner.finish(steps, &bytes, outputs)?;
+    schedule(&mut plan, caps)?;
     Ok((plan, in_place, planner.work.get()))
 }
 
-/// Which readers of a stored node load it from memory: only for those is an f16 rounded, so the interpreter must know.
+/// Which readers of a stored node load it from memory. Only they see an f16 rounded, so the interpreter must know them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
-    /// All of them.
+    /// Every reader loads it.
     Always,
-    /// Some: another kernel computes it again, unrounded.
+    /// Some readers load it; another kernel computes it again, unrounded.
     ForSome,
 }
 
@@ -87,17 +89,18 @@ pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
     let mut planner = Planner::new(Rc::new(arena), caps);
     let stages = planner.all_stages(None)?;
     let again = |n: usize| stages.iter().any(|s| s.node as usize != n && s.computes().contains(&(n as u32)));
-    let one = |n: usize| match planner.stored[n] {
+    let how_stored = |n: usize| match planner.stored[n] {
         true if again(n) => Some(Stored::ForSome),
         true => Some(Stored::Always),
         false => None,
     };
-    Ok((0..planner.count).map(one).collect())
+    Ok((0..planner.count).map(how_stored).collect())
 }
 
 impl<'a> Planner<'a> {
-    /// The stages of all stored nodes, results first. Nodes that several kernels would compute at a cost are stored, and the
-    /// search repeats. Four times is a judgement: chains settle in one or two, and what is left is computed twice, not wrong.
+    /// The stages of all stored nodes, results first. Costly nodes that several kernels would compute are stored, and the
+    /// search repeats, at most four times. That is a judgement: graphs mostly settle in one or two turns, and a node that is
+    /// still shared after four is computed twice, which is slower but not wrong.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let mut stages = self.stages(target, vec![])?;
@@ -110,7 +113,8 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// The stages of the nodes stored so far, results first; those of `before` whose nodes are still as they were are kept.
+    /// The stages of the nodes stored so far, results first. A stage of `before` is taken over if none of the nodes that its
+    /// kernels compute has been stored since.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];
@@ -140,11 +144,12 @@ impl<'a> Planner<'a> {
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
-        // the order also holds for a result that another kernel reads: its node has the smaller number
+        // a result that another kernel reads also stands behind its reader, because its node has the smaller number
         Ok(stages)
     }
 
-    /// Frees a node whose kernels are made, and those after it. Shrinking by a sixteenth at least keeps the copying linear.
+    /// Frees a node whose kernels are made, and those after it. The lists shrink only if a sixteenth of them is free, so that
+    /// all copies together stay linear in the graph.
     fn forget(&mut self, node: usize) {
         let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
         arena.nodes.truncate(node);
@@ -155,26 +160,30 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn stage(&mut self, node: usize, target: Option<&Layout>, making: &mut Making) -> Result<()> {
-        let target = target.filter(|_| self.outputs.contains_key(&node));
-        // offset 0: where in its buffer a target begins is a binding
-        let strides = target.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
+    /// Makes the steps of one stored node, into its temporary, its output or the target.
+    fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
+        let layout = layout.filter(|_| self.outputs.contains_key(&node));
+        // the store's offset is 0, because where a target begins in its buffer is a binding
+        let strides = layout.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
-        // a result that is an input is written as a copy: `buffer` would name the input itself
+        // an input that is asked for as a result is copied to the output; `self.buffer` would name the input
         let buffer = match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
         };
-        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0 };
+        let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, chosen: None };
         if let NodeOp::Concat { axis } = n.op {
             return self.joined(node, axis, &to, making);
         }
         if n.op == NodeOp::Reshape {
             return self.reshaped(node, to, making);
         }
+        if matches!(n.op, NodeOp::Scatter { .. }) {
+            return self.scattered(node, to, making);
+        }
         if matches!(n.op, NodeOp::Routine { .. }) {
-            return self.routine(node, target.map(|_| to), making);
+            return self.routine(node, layout.map(|_| to), making);
         }
         self.kernels(node, node, to, making)
     }
@@ -186,9 +195,9 @@ impl<'a> Planner<'a> {
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // the steps of one `concat`, and those that store a routine's operands, are kept or made again together
-        let whole = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // try with the index space of a reduction or product that fuses; what does not fit it is stored, and tried again
+        // a `concat` or a routine has several kernels, which are kept or made again together
+        let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
+        // take the index space of a reduction or product that fuses; a node that does not fit it is stored, and we try again
         let mut rows = true;
         loop {
             let space = Space::find(self, node, owner, rows)?;
@@ -197,11 +206,8 @@ impl<'a> Planner<'a> {
                     let is_row = draft.kind == KernelKind::Row;
                     let computes = std::mem::take(&mut draft.computes);
                     let reads = making.reads.len();
-                    making.reads.extend(draft.loads.iter().filter_map(|l| match l.buffer {
-                        BufferRef::Temp(n) => Some(n as u32),
-                        BufferRef::Input(_) | BufferRef::Output(_) => None,
-                    }));
-                    if draft.kind == KernelKind::Elementwise && whole && !making.decided {
+                    making.reads.extend(draft.reads());
+                    if draft.kind == KernelKind::Elementwise && is_only_kernel && !making.decided {
                         draft.discard(self);
                     } else {
                         match shape::finish(self, draft) {
@@ -211,7 +217,8 @@ impl<'a> Planner<'a> {
                                 rows = false;
                                 continue;
                             }
-                            // moved, not appended, so that a million stages have lists without room to spare
+                            // collected, which makes a list of exact size; appending to one would leave spare room in
+                            // each of perhaps a million stages
                             kernels if making.steps.is_empty() && !making.decided => {
                                 making.steps = kernels?.into_iter().map(Step::Nest).collect();
                             }
@@ -221,19 +228,24 @@ impl<'a> Planner<'a> {
                     making.computes.extend(computes.iter().map(|c| *c as u32));
                     return Ok(());
                 }
-                // a reduction that does not fit this kernel's index space is stored by a kernel of its own
-                Err(store) => {
-                    let store = self.with_epilogue(store, owner);
-                    if std::mem::replace(&mut self.stored[store], true) || making.decided {
-                        let detail = "the planner makes no progress";
-                        return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
-                    }
-                }
+                // a node that does not fit is stored by kernels of its own, and we try again
+                Err(store) => self.store_first(store, owner, making)?,
             }
         }
     }
 
-    /// Whether a kernel has the node's value without computing it: a number, or memory.
+    /// Stores a node that does not fit the kernel of `owner`, such as a reduction over another index space, by a kernel of
+    /// its own.
+    pub fn store_first(&mut self, node: usize, owner: usize, making: &Making) -> Result<()> {
+        let store = self.with_epilogue(node, owner);
+        if std::mem::replace(&mut self.stored[store], true) || making.decided {
+            let (n, detail) = (&self.arena.nodes[owner], "the planner asks to store a node that is stored already");
+            return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
+        }
+        Ok(())
+    }
+
+    /// Whether a kernel has the node's value without computing it, because it is a number or in memory.
     fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
@@ -248,8 +260,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether the node needs nothing but reductions that can run in the kernel of `reduction`: over the same axes of operands
-    /// of the same shape. Looks `steps` operations down, which bounds the search.
+    /// Whether all reductions that the node needs can run in the kernel of `reduction`, because they have the same axes and
+    /// operands of the same shape. It looks at most `steps` operations down, which bounds the search.
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
@@ -263,8 +275,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Elementwise nodes that follow a reduction or product and have its size run as its epilogue. Gives the last of them, which
-    /// is stored instead. They may read reductions beside it up to 8 operations away: a judgement, twice what a norm needs.
+    /// Elementwise nodes that follow a reduction or product and have its size run as its epilogue. Gives the last of them,
+    /// which is stored instead of the reduction. They may also read other reductions of the same space, at most 8
+    /// operations below: a judgement, twice the depth that a norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;
@@ -281,31 +294,32 @@ impl<'a> Planner<'a> {
         node
     }
 
-    /// Stores nodes that several kernels would compute at a cost of 8 additions (one `exp`) or more, about what it costs to
-    /// write an element and read it twice: a judgement. Gives whether there was one.
+    /// Stores nodes that several kernels would compute, each at a cost of 8 additions (one `exp`) or more: a judgement, about
+    /// the cost of writing an element and reading it twice. Gives whether there was such a node.
     fn store_shared(&mut self, stages: &[Stage]) -> bool {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
-        // for each node: a stage that computes it, and whether another one does too
-        let mut by = vec![(NONE, false); nodes.len()];
+        // for each node: a stage that computes it, and whether another stage computes it too
+        let mut computed_by = vec![(NONE, false); nodes.len()];
         for (i, s) in stages.iter().enumerate() {
             for c in s.computes() {
-                let (first, again) = &mut by[*c as usize];
+                let (first, again) = &mut computed_by[*c as usize];
                 *again |= *first != NONE && *first != i as u32;
                 *first = i as u32;
             }
         }
-        // the cost of computing a node again with all that fuses into it; limited, because shared operands count again each time
+        // the cost of computing a node with all nodes that fuse into it. Limited to 2^20, because an operand counts once for
+        // each path to it, of which a graph may have exponentially many
         let mut weight = vec![0u32; nodes.len()];
         for (i, n) in nodes.iter().enumerate() {
-            if by[i].0 != NONE {
+            if computed_by[i].0 != NONE {
                 let below: u32 = n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight[*a]).sum();
                 weight[i] = (cost(n) + below).min(1 << 20);
             }
         }
-        let shared = |i: &usize| by[*i].1 && weight[*i] >= 8;
-        // of a chain of shared nodes, storing the last spares all readers the rest
+        let shared = |i: &usize| computed_by[*i].1 && weight[*i] >= 8;
+        // of a chain of shared nodes only the last is stored, because its readers then need none of the others
         let mut below = vec![false; nodes.len()];
         for i in (0..nodes.len()).filter(shared) {
             for a in &nodes[i].args {

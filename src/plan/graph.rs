@@ -1,4 +1,4 @@
-//! The plan's key, and the planner's arena, from an expression.
+//! From an expression to the key of its plan, and to the planner's arena.
 //!
 //! One walk over the graph, operands first and without recursion, writes the key: everything that the plan depends on, and
 //! nothing else. The offsets of inputs and the values of scalars are bindings, which the key leaves out; which scalars are
@@ -23,18 +23,19 @@ use std::rc::Rc;
 pub(super) struct PlanNode {
     pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
-    /// What is bound to it: the number of an input, the number of a run-time scalar, or those of a generator's three scalars
-    /// (seed low, seed high, stream). 0 where there is none.
+    /// The slots that are bound to it: that of an input, that of a run-time scalar, or those of a generator's three scalars
+    /// (seed low, seed high, stream). Unused ones are 0.
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// Its number in the walk, by which a run finds the caller's line, and that line. Of equal nodes, those of the first.
+    /// Its number in the walk, by which a run finds the caller's line, and the line in the expression that was planned. If
+    /// equal nodes became one, both are those of the first.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
 
 impl PlanNode {
-    /// What two nodes must have in common to be computed once.
+    /// Everything that two nodes must have in common to be computed once.
     fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
         let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
         let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
@@ -42,21 +43,21 @@ impl PlanNode {
     }
 }
 
-/// The call of a routine that a node is a result of.
+/// The call of a routine, which each node of its results refers to.
 #[derive(Clone)]
 pub(super) struct Call {
-    /// The first node of its results: the call stands where that one is stored, before all that reads any of them.
+    /// The first node of its results. The call is a step of this node's stage, which comes before all readers of any result.
     pub first: usize,
-    /// What it writes. A result that no node is has a temporary all the same.
+    /// The memory of each result. A result that no node asks for has a temporary, because the routine writes it anyway.
     pub results: Rc<Vec<Whole>>,
 }
 
 /// The graph as the planner takes it: nodes in topological order, of which no two are equal.
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
-    /// Distinct nodes to compute, one per output.
+    /// The nodes that are results, one for each output.
     pub roots: Vec<usize>,
-    /// The output of each expression asked for.
+    /// For each expression asked for, its output.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
     /// For each input that reads the target's buffer: its offset, counted from the target's.
@@ -65,12 +66,12 @@ pub(super) struct Arena {
 }
 
 /// The caller's line of each node of a walk.
-pub(super) type Lines = SmallVec<[&'static Location<'static>; 8]>;
+pub(crate) type Lines = SmallVec<[&'static Location<'static>; 8]>;
 
-/// The buffer and offset of each input; no buffer where it is the target's.
-pub(super) type Inputs = SmallVec<[(Option<Buffer>, usize); 4]>;
+/// The buffer and offset of each input. The target's own buffer is left out, because the writer holds it.
+pub(super) type Inputs<'a> = SmallVec<[(Option<&'a Buffer>, usize); 4]>;
 
-/// Nodes up to which a list is used: it is four cache lines, which are searched faster than a hash is computed.
+/// Nodes up to which a list is used: its pointers and numbers fill four cache lines, searched faster than a hash is computed.
 const LISTED: usize = 16;
 
 /// The number of each node that the walk has met: in a list, or in a map for a larger graph, so that the walk stays linear.
@@ -100,8 +101,8 @@ impl NodeNumbers {
     }
 }
 
-/// The words of a plan's key. It is a `Hasher` that keeps all it is given instead of mixing it, so that what derives `Hash`
-/// can be written to it. Two different expressions never have equal words, because each value's words say where it ends.
+/// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that derives
+/// `Hash` can be written to it. Two expressions never have equal words, because each value's words say where it ends.
 /// 96 words are a graph of some eight nodes, which then needs no allocation.
 #[derive(Default)]
 struct Key(SmallVec<[u64; 96]>);
@@ -145,6 +146,7 @@ struct Input<'a> {
 }
 
 /// The walk that writes the key of an expression and collects its bindings.
+#[derive(Default)]
 pub(super) struct KeyWriter<'a> {
     key: Key,
     nodes: SmallVec<[&'a Node; 8]>,
@@ -159,27 +161,18 @@ pub(super) struct KeyWriter<'a> {
     roots: SmallVec<[u32; 2]>,
 }
 
-/// How many of the latest inputs and numbers are searched for an equal one. Two far apart may have slots of their own: that
-/// costs a binding, and a search of all would cost the square of their number.
+/// How many of the latest inputs and numbers are searched for an equal one. Searching all would cost the square of their
+/// number; missing an equal one that is far away costs only a binding more.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> KeyWriter<'a> {
-    pub fn new(roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<KeyWriter<'a>> {
-        let mut w = KeyWriter {
-            key: Key::default(),
-            nodes: SmallVec::new(),
-            args: SmallVec::new(),
-            args_end: SmallVec::new(),
-            slots: SmallVec::new(),
-            slots_end: SmallVec::new(),
-            inputs: SmallVec::new(),
-            scalars: SmallVec::new(),
-            roots: SmallVec::new(),
-        };
-        w.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
+    /// Walks over all nodes that the roots are computed from. It fills a writer that the caller has made instead of returning
+    /// one, because the writer's lists hold a small graph in themselves, and returning them would copy them.
+    pub fn write(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
+        self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // where the target begins in its buffer is a binding, so that writing each row of an array takes one plan
-        target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut w.key);
+        target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut self.key);
         let mut seen = NodeNumbers::default();
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
@@ -193,18 +186,18 @@ impl<'a> KeyWriter<'a> {
                     stack.extend(node.args.iter().rev().map(|c| (&*c.0, false)));
                     continue;
                 }
-                seen.insert(node, w.nodes.len() as u32);
-                w.add(node, target, &seen)?;
+                seen.insert(node, self.nodes.len() as u32);
+                self.add_node(node, target, &seen)?;
             }
             let n = seen.get(&*root.0).unwrap_or(0);
-            w.roots.push(n);
-            w.key.write_u32(n);
+            self.roots.push(n);
+            self.key.write_u32(n);
         }
-        Ok(w)
+        Ok(())
     }
 
     /// The slot of a number. Equal numbers of one dtype share a slot, so that the planner sees that they are equal.
-    fn scalar(&mut self, value: Scalar, dtype: DType) -> u32 {
+    fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
         let entry = (dtype, value.bits(dtype));
         let recent = self.scalars.iter().rev().take(RECENT_SCALARS).position(|s| *s == entry);
         match recent {
@@ -216,8 +209,8 @@ impl<'a> KeyWriter<'a> {
         }
     }
 
-    /// The slot of a stored array; the same array met again shares it, and is read once.
-    fn input(&mut self, input: Input<'a>) -> u32 {
+    /// The slot of a stored array. The same array met again shares the slot, and is then read once.
+    fn input_slot(&mut self, input: Input<'a>) -> u32 {
         let same = |i: &Input<'_>| {
             i.buffer.same(input.buffer) && (i.offset, i.strides, i.shape) == (input.offset, input.strides, input.shape)
         };
@@ -231,7 +224,8 @@ impl<'a> KeyWriter<'a> {
         }
     }
 
-    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
+    /// Writes a node, whose operands the walk has met, to the key and collects its bindings.
+    fn add_node(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
         self.nodes.push(node);
         let (args, slots) = (self.args.len(), self.slots.len());
         for child in &node.args {
@@ -243,18 +237,18 @@ impl<'a> KeyWriter<'a> {
                 let Some((_, strides, _)) = node.stored() else { return Ok(()) };
                 let target = target.filter(|t| t.buffer.same(buffer));
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
-                let slot = self.input(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
+                let slot = self.input_slot(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
                 self.slots.push(slot);
-                // whether a write is in place depends on where in the target the operand lies, so the plan does
+                // whether a write may be in place depends on where in the target the operand lies, so the key has it
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {
-                let slot = self.scalar(*value, node.dtype);
+                let slot = self.scalar_slot(*value, node.dtype);
                 self.slots.push(slot);
             }
             Binding::Random { seed, stream } => {
                 for word in [*seed & 0xffff_ffff, *seed >> 32, *stream as u64] {
-                    let slot = self.scalar(Scalar::Int(word as i128), DType::U32);
+                    let slot = self.scalar_slot(Scalar::Int(word as i128), DType::U32);
                     self.slots.push(slot);
                 }
             }
@@ -283,8 +277,8 @@ impl<'a> KeyWriter<'a> {
         Ok(())
     }
 
-    /// The caller's line of each node, by its number. A plan names nodes and holds no line, so that whoever evaluates
-    /// the same structure elsewhere reads errors with lines of its own.
+    /// The caller's line of each node, by its number. A plan is shared between callers, so it names nodes and holds no line;
+    /// each evaluation reports errors with its own lines.
     pub fn lines(&self) -> Lines {
         self.nodes.iter().map(|n| n.location).collect()
     }
@@ -294,14 +288,15 @@ impl<'a> KeyWriter<'a> {
         &self.key.0
     }
 
-    /// Frees the words of a key that is too long for the cache, before the planner needs memory for the same large graph.
+    /// Frees the words of a key that is too long for the cache, because the planner of so large a graph needs much memory.
     pub fn forget_key(&mut self) {
         self.key = Key::default();
     }
 
-    /// What the plan runs on. The target's own buffer is left out: a write must not count as another handle on it.
-    pub fn bindings(&self) -> (Inputs, SmallVec<[u64; 4]>) {
-        let bind = |i: &Input<'_>| (i.aliased.is_none().then(|| i.buffer.clone()), i.offset);
+    /// The inputs and scalars that the plan runs on. The target's own buffer is left out: a write must not count as another
+    /// handle on it.
+    pub fn bindings(&self) -> (Inputs<'a>, SmallVec<[u64; 4]>) {
+        let bind = |i: &Input<'a>| (i.aliased.is_none().then_some(i.buffer), i.offset);
         (self.inputs.iter().map(bind).collect(), self.scalars.iter().map(|s| s.1).collect())
     }
 
@@ -310,7 +305,7 @@ impl<'a> KeyWriter<'a> {
         &self.nodes
     }
 
-    /// The planner's arena, in which equal nodes are one, and where in it each node of the walk is.
+    /// The planner's arena, in which equal nodes are one. Also gives the number in the arena of each node of the walk.
     pub fn arena(&self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();

@@ -1,14 +1,14 @@
-//! Kernels over one space that read the same memory become one kernel with several stores: results that are asked for
-//! together, and stored parts of a graph, read what they share once.
+//! Kernels over one index space that read the same memory become one kernel with several stores. So results that are asked
+//! for together, and nodes of one graph that are stored, read the memory that they share only once.
 
 use super::planner::Planner;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step, Store};
 
-/// How many of the kernels before one are tried as its host. A limit keeps planning linear in the graph; 16 is a judgement,
-/// since kernels that read the same array mostly stand near each other.
+/// How many steps back a kernel looks for one that it can be joined into, its host. A limit keeps planning linear in the
+/// graph; 16 is a judgement, since kernels that read the same array mostly stand near each other.
 const LOOK_BACK: usize = 16;
 
-/// Joins kernels where no bit changes by it and no limit is passed.
+/// Joins kernels wherever that changes no bit of a result and exceeds no limit of the device.
 pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
     let mut steps = steps.into_iter().peekable();
@@ -29,8 +29,8 @@ pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// The number of the earlier step into whose kernel this one can be joined. It must stand after every step that writes what
-/// this one reads.
+/// The number of the earlier step into whose kernel this one can be joined. It must stand after every step that writes a
+/// buffer that this kernel reads.
 fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;
@@ -39,7 +39,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
     let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
-    // a kernel whose further pass follows must keep its stores, which are that pass's loads
+    // a kernel of several passes stays as it is, because its next pass loads exactly its stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
@@ -52,12 +52,14 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     })
 }
 
-/// Whether a kernel may be joined. Row kernels may not: two would hold two rows at once. A kernel that checks indices may not:
-/// if one fails, it must not keep another result from being written.
+/// Whether a kernel may be joined. Row kernels may not, because the joined one would hold two rows at once. Kernels that
+/// check indices may not, because an index out of range must not keep another result from being written. Kernels whose
+/// stores write only some elements may not, because they must keep their place among those that write the same buffer.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
         && !k.checks()
+        && k.stores.iter().all(Store::is_plain)
         && !k.outer.contains(&0)
 }
 
@@ -66,15 +68,15 @@ fn have_one_space(a: &Kernel, b: &Kernel) -> bool {
 }
 
 fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
-    a.loads.iter().any(|l| b.loads.contains(l) && moves(l))
+    a.loads.iter().any(|l| b.loads.contains(l) && reads_many(l))
 }
 
-/// Whether a load reads more than one element: to share a single one saves nothing.
-fn moves(load: &Load) -> bool {
+/// Whether a load reads more than one element. Sharing the load of a single element would save nothing.
+fn reads_many(load: &Load) -> bool {
     load.strides.iter().any(|s| *s != 0)
 }
 
-/// Whether a kernel of both keeps the limits that `limit_sizes` keeps for one.
+/// Whether the joined kernel keeps the device's limits, which `limit_sizes` in `planner.rs` ensures for each kernel.
 fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
     let mut buffers: Vec<BufferRef> = vec![];
     for buffer in [a, b].iter().flat_map(|k| k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)))
@@ -83,7 +85,8 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
             buffers.push(buffer);
         }
     }
-    // a GPU binds a buffer twice where it is read as two kinds of word, and a range of a large one by itself
+    // a GPU may need more bindings than there are buffers (one for each kind of word that a buffer is read as, one for each
+    // range of a buffer that is larger than a binding), so loads and stores are limited too
     let operands = a.loads.len() + b.loads.len() + a.stores.len() + b.stores.len();
     buffers.len() <= p.caps.max_bindings
         && operands <= p.caps.max_bindings.max(8)
@@ -115,7 +118,7 @@ fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
         }));
     }
     for mut store in kernel.stores {
-        store.value = number[store.value];
+        store.map_operands(|v| number[v]);
         host.stores.push(store);
     }
 }

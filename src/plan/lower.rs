@@ -8,7 +8,7 @@ use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::dtype::DType;
 use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Fold, IndexMode, KernelKind, Load, Op, Store, Value};
+use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Scattered, Store, Value};
 use crate::layout::{Shape, Strides, View, c_strides};
 use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
@@ -77,22 +77,17 @@ impl Draft {
         }
     }
 
+    /// The temporaries that it reads, by their nodes.
+    pub fn reads(&self) -> impl Iterator<Item = u32> {
+        self.loads.iter().filter_map(|l| match l.buffer {
+            BufferRef::Temp(n) => Some(n as u32),
+            BufferRef::Input(_) | BufferRef::Output(_) => None,
+        })
+    }
+
     /// The kernel that computes `node` (for the stored node `owner`) into `to`; or the node that must be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
-        let scratch = p.scratch.take();
-        let draft = Draft {
-            kind: KernelKind::Elementwise,
-            outer: space.dims[..space.outer].into(),
-            inner: space.dims[space.outer..].into(),
-            loads: scratch.loads,
-            values: scratch.values,
-            stores: Vec::with_capacity(1),
-            reduction_strides: space.reduction_strides.clone(),
-            computes: vec![],
-            name: p.arena.nodes[owner].op.name(),
-            node,
-        };
-        let mut l = Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced, in_scan: false };
+        let mut l = Lowering::begin(p, node, owner, space);
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
@@ -109,18 +104,68 @@ impl Draft {
             strides.truncate(space.outer);
         }
         l.draft.stores.push(Store { strides, offset, value, ..to });
-        let chained = |v: &Value| matches!(v.op, Op::Reduce(_, a) if l.reduced[a]);
+        let chained = |v: &Value| matches!(&v.op, Op::Reduce(r) if r.inputs().iter().any(|a| l.reduced[*a]));
         l.draft.kind = match space.matmul {
             Some(_) => KernelKind::Matmul,
             None if l.draft.inner.is_empty() => KernelKind::Elementwise,
             None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
             None => KernelKind::Reduce(space.lanes),
         };
-        let Lowering { draft, mut memo, mut reduced, .. } = l;
-        memo.clear();
-        reduced.clear();
-        p.scratch.set(Scratch { memo, reduced, ..Scratch::default() });
-        Ok(draft)
+        Ok(l.end())
+    }
+
+    /// The kernel that combines the values of the scatter `node` with the elements of `to` at their indices; or the node
+    /// that must be stored first.
+    pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
+        let n = &p.arena.nodes[node];
+        let (NodeOp::Scatter { axis, mode, combine }, [_, indices, values]) = (&n.op, &n.args[..]) else {
+            return Err(node);
+        };
+        let space = Space::of_shape(&p.arena.nodes[*values].shape);
+        let mut l = Lowering::begin(p, node, node, &space);
+        let value = l.lower(*values, &space.map, false)?;
+        let along = View {
+            shape: space.dims.clone(),
+            offset: smallvec![0],
+            coef: unit(space.outer, *axis).into_iter().collect(),
+        };
+        let index = l.lower(*indices, &along, false)?;
+        let extent = n.shape[*axis];
+        let (name, number) = (n.op.name(), n.number as usize);
+        let position = Op::Position { index, extent, mode: *mode, name, node: number };
+        let index = l.push(position, DType::I32, false, false);
+        let mut strides = to.strides.clone();
+        let stride = std::mem::replace(&mut strides[*axis], 0);
+        let scattered = Some(Scattered { index, stride, extent, combine: *combine });
+        let chosen = Some(Box::new(Chosen { condition: None, scattered }));
+        l.draft.stores.push(Store { strides, value, chosen, ..to.clone() });
+        Ok(l.end())
+    }
+}
+
+impl<'a> Lowering<'a> {
+    fn begin(p: &'a Planner<'a>, node: usize, owner: usize, space: &'a Space) -> Lowering<'a> {
+        let scratch = p.scratch.take();
+        let draft = Draft {
+            kind: KernelKind::Elementwise,
+            outer: space.dims[..space.outer].into(),
+            inner: space.dims[space.outer..].into(),
+            loads: scratch.loads,
+            values: scratch.values,
+            stores: Vec::with_capacity(1),
+            reduction_strides: space.reduction_strides.clone(),
+            computes: vec![],
+            name: p.arena.nodes[owner].op.name(),
+            node,
+        };
+        Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced, in_scan: false }
+    }
+
+    fn end(mut self) -> Draft {
+        self.memo.clear();
+        self.reduced.clear();
+        self.p.scratch.set(Scratch { memo: self.memo, reduced: self.reduced, ..Scratch::default() });
+        self.draft
     }
 }
 
@@ -277,7 +322,7 @@ impl Lowering<'_> {
             NodeOp::Reduce(fold, axes) => self.lower_reduction(node, *fold, axes, map, inside),
             NodeOp::Scan { fold, axis } => self.lower_scan(node, *fold, *axis, map, inside),
             NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul => Err(node),
-            NodeOp::Concat { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
+            NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
         }
     }
 
@@ -368,9 +413,11 @@ impl Lowering<'_> {
         // if the space walks in another order than this reduction's own, fusing would change its bits: it gets a kernel
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
-        let fits = match fold.order(n.dtype) {
-            Order::RowMajor => walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
-            Order::Tree => lanes == self.space.lanes && walk(&own) == walk(&self.space.reduction_strides),
+        let element = p.arena.nodes[arg].dtype;
+        let same_lanes = fold.is_exact(element) || lanes == self.space.lanes;
+        let fits = match fold.order(element) {
+            Order::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
+            Order::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             Order::Any => true,
         };
         if !fits {
@@ -385,7 +432,7 @@ impl Lowering<'_> {
             v = self.broadcast_inward(v);
         }
         self.draft.computes.push(node);
-        Ok(self.push(Op::Reduce(fold, v), n.dtype, false, true))
+        Ok(self.push(Op::reduce(fold, v, element), n.dtype, false, true))
     }
 
     /// A scan along the kernel's inner dimension, or the node itself where the kernel's space does not walk it so.
@@ -410,7 +457,7 @@ impl Lowering<'_> {
             v = self.broadcast_inward(v);
         }
         self.draft.computes.push(node);
-        Ok(self.push(Op::Scan(fold, v), n.dtype, true, true))
+        Ok(self.push(Op::scan(fold, v, n.dtype), n.dtype, true, true))
     }
 }
 

@@ -1,11 +1,11 @@
-//! What the planner knows of a graph while it makes a plan: which nodes are stored and how they would lie in memory, what
-//! each costs, and the lists that kernels in the making share.
+//! What the planner knows of a graph while it makes a plan: which nodes are stored, how each would lie in memory, and who
+//! uses it; also the lists that all drafts of kernels share.
 
 use super::graph::{Arena, Call, PlanNode};
 use super::price::compile_cost;
 use crate::dtype::DType;
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Load, Step, Value};
+use crate::kernel::{BufferRef, Caps, Load, Step, Store, Value};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -16,28 +16,30 @@ use std::rc::Rc;
 pub(super) struct Planner<'a> {
     /// The graph. While kernels are made, nodes that no later one reads are dropped from its end, to save memory.
     pub arena: Rc<Arena>,
-    /// Nodes that the arena had at first. A stored node's temporary has the node's number, further ones begin here.
+    /// How many nodes the arena had at first. A stored node's temporary has the node's number; further temporaries are
+    /// numbered from here on.
     pub count: usize,
     /// Bytes of each temporary that belongs to no stored node, such as partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// The strides that a node would have: those of a stored input, of a view of its operand, or dense in the common
-    /// order of its operands.
+    /// For each node, the strides that it would have if it were stored as it comes: those of a stored input, those of a view
+    /// of its operand, or dense ones in the common order of its operands.
     pub strides: Vec<Strides>,
     /// For each node, whether its value is written to memory, where other kernels load it.
     pub stored: Vec<bool>,
+    /// For each node, how often other nodes have it as an operand.
     pub uses: Vec<u32>,
-    /// The last of the nodes that use it: with one use, the only one.
+    /// For each node, the last of the nodes that use it: if it has one use, the only one.
     pub consumer: Vec<usize>,
-    /// Which of the plan's outputs a node is.
+    /// For each node that is a result, the number of its output.
     pub outputs: HashMap<usize, usize>,
-    /// The call of each result of a routine.
+    /// For each node that is a result of a routine, the call.
     pub calls: HashMap<usize, Call>,
     /// Lists that each draft grows and hands to the next.
     pub scratch: Cell<Scratch>,
-    /// Whether a matmul or a reduction is below a node, with nothing between them that is always stored.
+    /// For each node, whether a matmul or a reduction is below it, and no node between them is always stored.
     pub loops: Vec<bool>,
-    /// Steps of the search so far. Tests hold that they grow linearly with the graph.
+    /// Steps of work so far. Tests hold that they grow linearly with the graph.
     pub work: Cell<u64>,
 }
 
@@ -47,6 +49,7 @@ pub(super) struct Making {
     /// Whether it is decided which nodes are stored, so that elementwise kernels are kept too.
     pub decided: bool,
     pub steps: Vec<Step>,
+    /// The nodes whose values its kernels compute, and the stored nodes that they load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
 }
@@ -109,12 +112,13 @@ impl<'a> Planner<'a> {
                 p.store_operand(*a);
             }
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
+            p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }
         p.limit_sizes();
         p
     }
 
-    /// Stores an operand that must be in memory. Of a view, what it is a view of: the reader applies the map.
+    /// Stores an operand that must be in memory. Of a view, the node below is stored, and the reader applies the view's map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -122,6 +126,31 @@ impl<'a> Planner<'a> {
         self.stored[node] = true;
     }
 
+    /// The most bytes that one operand of a dispatch may span. A binding starts up to 256 bytes before its operand
+    /// (`storage_alignment` in `gpu/`) and ends on a whole word: 512 less than its size is ample.
+    pub fn most_bytes(&self) -> u64 {
+        self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
+    }
+
+    /// Whether a `take` reads a source that spans more than a binding along the taken axis: then it is stored by kernels of
+    /// its own, which compute nothing but its indices.
+    fn is_cut(&self, node: usize) -> bool {
+        let n = &self.arena.nodes[node];
+        let NodeOp::Take { axis, .. } = n.op else { return false };
+        let mut source = n.args[1];
+        let shape = &self.arena.nodes[source].shape;
+        let mut map = View::identity(shape);
+        while let NodeOp::View(v) = &self.arena.nodes[source].op
+            && !self.stored[source]
+        {
+            map = map.after(v);
+            source = self.arena.nodes[source].args[0];
+        }
+        let (strides, _) = map.apply(&self.stored_strides(source), 0);
+        span(shape[axis], strides[axis], n.dtype) > self.most_bytes()
+    }
+
+    /// The strides that a node would have, see [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
             return strides.clone();
@@ -152,6 +181,11 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
+    /// A store of a kernel's first value to the whole of a buffer, in C order.
+    pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
+        Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
+    }
+
     pub fn buffer(&self, node: usize) -> BufferRef {
         let n = &self.arena.nodes[node];
         if n.op.role() == Role::Memory {
@@ -164,15 +198,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Stores nodes where a kernel would else be too large. A node lowers to three values at most (its own, a rounding for each
-    /// of two operands), hence `max_values / 3`. Two bindings are left for stores: a partial argmin has a value and a position.
+    /// Stores nodes where a kernel would otherwise be too large. A node lowers to three values at most (its own, and the
+    /// rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, and more if a fold's
+    /// state has more components.
     fn limit_sizes(&mut self) {
-        let (most_values, most_loads) = (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(2).max(1));
+        let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
+        let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
+        let (most_values, most_loads) =
+            (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(stores).max(1));
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        // a few costly functions can take a driver's compiler longer than many sums; the CPU compiles nothing
+        // a driver may compile a few costly functions longer than many sums, so costs count too; the CPU compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
             _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
@@ -209,7 +247,8 @@ impl<'a> Planner<'a> {
                 if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
-                // a GPU has room for 13 loads and 85 nodes, so a load is worth six or more nodes; 8 is near that
+                // store the operand that takes most of the room. A GPU's kernel has room for 13 loads and 85 nodes, so a load
+                // takes as much room as 6.5 nodes; 8 is near that
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
@@ -217,7 +256,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // of a stored node only its load counts in kernels above it
+            // in kernels above a stored node, only its load counts
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;
@@ -228,17 +267,23 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Counts steps of the search.
+    /// Counts steps of work.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
 
-    /// Bytes of a node's result, saturating: an impossible number is refused where the memory is allocated.
+    /// Bytes of a node's result. The product saturates: a number beyond memory is refused when it is allocated.
     pub fn bytes(&self, node: usize) -> usize {
         let n = &self.arena.nodes[node];
         let (count, size) = (layout::product(&n.shape), n.dtype.size());
         mutant!(temporary_of_2_to_the_64, count.wrapping_mul(size), count.saturating_mul(size))
     }
+}
+
+/// Bytes from the first to the last of `extent` elements that lie `stride` apart, both included.
+pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
+    let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
+    reach.saturating_add(1).saturating_mul(dtype.size() as u64)
 }
 
 /// Strides of an operand over the shape that it broadcasts to: 0 along axes that it lacks or has with length 1.

@@ -1,25 +1,37 @@
-//! Whether a device has the types and functions of a graph, and what its nodes cost to run and to compile.
+//! Checks that a device has the types and functions of a graph, and says what its nodes cost to run and to compile.
 
 use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::NodeOp;
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Combine, Fold};
 use std::panic::Location;
 
-/// Refuses a graph with a type or a function that the device does not have, before anything is planned.
+/// Fails if the graph has a type or a function that the device does not have.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
+        if let NodeOp::Scatter { combine: Combine::Min | Combine::Max, .. } = n.op
+            && caps.wgsl
+            && n.dtype.size() == 8
+        {
+            return Err(lacks(caps, n.op.name(), n.dtype, "atomic minima and maxima of 64 bits", n.location));
+        }
         let feature = match n.dtype.compute() {
             Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
             Compute::F64 if !caps.float64 => "SHADER_F64",
             Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
                 if let NodeOp::Ufunc(row) = n.op
-                    && caps.gpu
+                    && caps.wgsl
                     && !row.on_gpu(operand_compute(arena, n))
                 {
                     let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
                     return Err(lacks(caps, n.op.name(), dtype, "a WGSL function for this type", n.location));
+                }
+                if let NodeOp::Reduce(fold, _) = n.op
+                    && let Some(feature) = lacking(fold, arena.nodes[n.args[0]].dtype, caps)
+                {
+                    let dtype = arena.nodes[n.args[0]].dtype;
+                    return Err(lacks(caps, asked_by(arena, i), dtype, feature, n.location));
                 }
                 continue;
             }
@@ -29,6 +41,21 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
+/// The feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function for it.
+fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
+    for c in fold.state {
+        match c.kind.compute(element) {
+            Compute::I64 | Compute::U64 if !caps.int64 => return Some("SHADER_INT64"),
+            Compute::F64 if !caps.float64 => return Some("SHADER_F64"),
+            Compute::Bool | Compute::I32 | Compute::U32 | Compute::F32 | Compute::I64 | Compute::U64 | Compute::F64 => {
+            }
+        }
+    }
+    let written = || fold.functions(element).iter().all(|(row, compute)| row.on_gpu(*compute));
+    (caps.wgsl && !written()).then_some("a WGSL function for this type")
+}
+
+/// The error of an operation whose dtype needs a feature that the device does not have.
 fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Location<'static>) -> Error {
     let detail = format!("dtype {dtype} on {} needs {feature}, which it does not have", caps.name);
     Error::new(ErrorKind::Unsupported, op, detail, at)
@@ -39,7 +66,7 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
 fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let n = &arena.nodes[node];
     let reduction = |i: usize| match &arena.nodes[i].op {
-        NodeOp::Reduce(fold, _) => Some(fold.method()),
+        NodeOp::Reduce(fold, _) => Some(fold.method),
         NodeOp::Scan { fold, .. } => Some(fold.cumulative()),
         _ => None,
     };
@@ -54,15 +81,15 @@ fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
     n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
 }
 
-/// What computing an element of the node costs, in additions. `fuse.rs` stores what costs 8 or more instead of computing it
-/// twice: a gather is a read at a random place, and Philox ten rounds of multiplications.
+/// What computing an element of the node costs, in additions. `fuse.rs` stores a node that costs 8 or more instead of
+/// computing it twice. A gather costs so much because it reads at a random place, Philox because of its ten rounds.
 pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost,
         NodeOp::Cast => 1,
         // a scan combines each element some three times, with barriers between on a GPU
         NodeOp::Take { .. } | NodeOp::Philox { .. } | NodeOp::Scan { .. } => 8,
-        // in memory, free, or always stored, so that no kernel computes it again
+        // these are in memory, cost nothing, or are always stored, so that no kernel computes them again
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -72,6 +99,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
         | NodeOp::Reduce(..)
         | NodeOp::Matmul
         | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
         | NodeOp::Failed => 0,
     }
@@ -82,6 +110,7 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
         NodeOp::Philox { .. } => 8,
+        NodeOp::Reduce(fold, _) => fold.compile_cost(arena.nodes[n.args[0]].dtype),
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -89,11 +118,11 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
         | NodeOp::Cast
         | NodeOp::View(_)
         | NodeOp::Reshape
-        | NodeOp::Reduce(..)
         | NodeOp::Scan { .. }
         | NodeOp::Matmul
         | NodeOp::Take { .. }
         | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
         | NodeOp::Failed => 1,
     }

@@ -1,12 +1,13 @@
-//! A matrix product for the CPU, whose product loops neither convert nor compute anything else: operands of another type or
-//! order are copied first, and an epilogue is a kernel of its own.
+//! A matrix product for the CPU. Its loops multiply and nothing else, so operands of another type or order are copied by
+//! kernels before, and the epilogue is a kernel after.
 
 use crate::dtype::{Compute, DType};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
-/// The passes of a product with its conversions and its epilogue. `temp` gives a temporary of so many bytes.
+/// The passes of a product: copies of its operands, the product, and its epilogue. `temp` makes a temporary of the given
+/// number of bytes.
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
@@ -34,7 +35,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     } else {
         let strides = c_strides(&kernel.outer);
         let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
-        product.stores = vec![Store { buffer, dtype: wanted, strides: strides.clone(), offset: 0, value: 0 }];
+        product.stores = vec![store(buffer, wanted, strides.clone(), 0)];
         passes.push(product);
         passes.push(epilogue(kernel, Load { buffer, dtype: wanted, strides, offset: 0 }));
     }
@@ -44,7 +45,12 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     passes
 }
 
-/// The element type that is stored as a compute type.
+/// A store of a value to every element of a buffer.
+fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
+    Store { buffer, dtype, strides, offset: 0, value, chosen: None }
+}
+
+/// The dtype whose elements in memory have the bits of a compute type.
 fn storage(compute: Compute) -> DType {
     match compute {
         Compute::Bool => DType::Bool,
@@ -67,7 +73,7 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     for v in &mut kernel.values {
         v.inner = false;
     }
-    // only loads that the epilogue itself reads: strides of the product's own operands go on over k, which it has not
+    // only the loads that the epilogue reads: those of the product's operands have strides along k, which is no axis here
     let mut number = vec![usize::MAX; kernel.loads.len()];
     let mut loads = vec![];
     for v in &mut kernel.values {
@@ -86,7 +92,8 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
 }
 
 /// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if
-/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks.
+/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks; `by_rows` asks for unit
+/// strides along the other of the two.
 fn copied(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
@@ -99,15 +106,15 @@ fn copied(
     let k = kernel.inner_size();
     let along_k = one_step(&kernel.inner, &load.strides[rank..]);
     // the copy runs over the batch axes, the operand's own m or n, and k
-    let own = if absent == rank - 2 { rank - 1 } else { rank - 2 };
-    let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own]]).collect();
-    let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own]]).collect();
-    let loose =
+    let own_axis = if absent == rank - 2 { rank - 1 } else { rank - 2 };
+    let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own_axis]]).collect();
+    let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own_axis]]).collect();
+    let lacks_unit_steps =
         mutant!(transposed_b_read_as_rows, false, by_rows) && k > 0 && !(source[rank - 2] == 1 || dims[rank - 2] == 1);
-    if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !loose {
+    if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !lacks_unit_steps {
         return None;
     }
-    // a batch axis along which the operand repeats is copied once; k may be several axes, which the copy makes one
+    // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy makes one
     for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
         if *s == 0 {
             *d = 1;
@@ -126,14 +133,14 @@ fn copied(
     // strides of the copy as the product reads it: 0 along axes of length 1, which may stand for a repeated batch
     let mut strides: Strides = SmallVec::from_elem(0, rank);
     for d in (0..rank - 1).filter(|d| dims[*d] != 1) {
-        strides[if d == rank - 2 { own } else { d }] = to[d];
+        strides[if d == rank - 2 { own_axis } else { d }] = to[d];
     }
     let innermost = to[to.len() - 1].max(1);
     let steps = c_strides(&kernel.inner);
     strides.extend(steps.iter().map(|s| s * innermost));
     let copy = Kernel {
         kind: KernelKind::Elementwise,
-        windows: vec![Window { start: SmallVec::from_elem(0, dims.len()), shape: dims.clone() }],
+        windows: vec![Window { start: SmallVec::from_elem(0, dims.len()), shape: dims[..].into() }],
         outer: dims,
         inner: Shape::new(),
         loads: vec![Load { strides: source, ..load.clone() }],
@@ -141,7 +148,8 @@ fn copied(
             Value { op: Op::Load(0), dtype: load.dtype, inner: false },
             Value { op: Op::Cast(0), dtype: wanted, inner: false },
         ],
-        stores: vec![Store { buffer, dtype: wanted, strides: to, offset: 0, value: 1 }],
+        stores: vec![store(buffer, wanted, to, 1)],
+        schedule: Schedule::default(),
         continues: false,
         name: kernel.name,
         node: kernel.node,

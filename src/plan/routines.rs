@@ -1,4 +1,4 @@
-//! The steps of a routine: what makes its operands whole, the clears of its scratch, and its call.
+//! The steps of a routine: the kernels that store its operands, the clears of its scratch, and its call.
 
 use super::graph::Call;
 use super::lower::Draft;
@@ -13,16 +13,16 @@ use crate::routine::{Meta, Pass, Place, Temp};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Items of a pass go to dispatches in multiples of this: a binding begins at a multiple of 256 bytes at most, and no
-/// word of narrow elements is shared by two dispatches.
+/// Each dispatch of a pass begins at a multiple of so many items, so its elements begin at a multiple of 256 bytes. A binding
+/// can begin there on every device, and no two dispatches share a word of narrow elements.
 const ALIGNMENT: usize = 256;
 
 impl Planner<'_> {
-    /// The calls of all routines, by the nodes of their results. A result that is written to a target is computed beside
-    /// it: a routine's results are dense, and share no memory with what it reads.
+    /// The calls of all routines, by the nodes of their results. A result that is to be written to a target goes to a
+    /// temporary first, because a routine's results are dense and share no memory with its operands.
     pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, Call>> {
         let nodes = &self.arena.nodes;
-        // part and node of each result
+        // the nodes that are results of one call: for each, which result it is, and the node
         let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {
@@ -54,12 +54,12 @@ impl Planner<'_> {
         self.arena.nodes[node].args.iter().map(meta).collect()
     }
 
-    /// The steps that store a result of a routine; into `to` if it is written to a target.
+    /// The steps that store one result of a routine; with `to`, also the copy of the result to a target.
     pub(super) fn routine(&mut self, node: usize, to: Option<Store>, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         let (NodeOp::Routine { row, params, part }, Some(call)) = (&n.op, self.calls.get(&node).cloned()) else {
-            return Err(Error::new(ErrorKind::Internal, n.op.name(), "a routine without a call", n.location));
+            return Err(Error::new(ErrorKind::Internal, n.op.name(), "the routine has no call", n.location));
         };
         if call.first == node {
             let fail = |fault: Fault| fault.at(row.name, n.location);
@@ -74,7 +74,7 @@ impl Planner<'_> {
             let results = call.results.to_vec();
             let windows = |pass: Pass| -> Result<RoutinePass, Fault> {
                 let windows = self.pass_windows(&pass, [&operands, &results], &scratch)?;
-                Ok(RoutinePass { pass, windows })
+                Ok(RoutinePass { pass, windows, group: self.caps.group() as u32 })
             };
             let passes = needs.passes.into_iter().map(windows).collect::<Result<Vec<_>, Fault>>().map_err(fail)?;
             let (params, node) = (params.clone(), n.number as usize);
@@ -89,7 +89,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// An operand, dense and in C order: where it is stored, if it is so there, else computed into a temporary.
+    /// The buffer that has an operand dense and in C order: the one in which it is stored, or a temporary that a kernel
+    /// computes it into.
     fn whole_operand(&mut self, operand: usize, owner: usize, dtype: DType, making: &mut Making) -> Result<BufferRef> {
         let shape = self.arena.nodes[operand].shape.clone();
         let is_dense = layout::is_c_contiguous(&shape, &self.stored_strides(operand));
@@ -101,12 +102,12 @@ impl Planner<'_> {
             return Ok(buffer);
         }
         let buffer = self.temp(self.bytes(operand));
-        let to = Store { buffer, dtype, strides: layout::c_strides(&shape), offset: 0, value: 0 };
+        let to = self.whole_store(buffer, dtype, &shape);
         self.kernels(operand, owner, to, making)?;
         Ok(buffer)
     }
 
-    /// A temporary of a routine, and its clear.
+    /// A temporary for scratch of a routine; adds the step that clears it, if the row asks for zeros.
     fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
         let buffer = self.temp(declared.bytes);
         let zeroed = mutant!(scratch_not_cleared, false, declared.zeroed);
@@ -116,7 +117,7 @@ impl Planner<'_> {
         (buffer, declared.bytes)
     }
 
-    /// The dispatches of a pass.
+    /// The windows of a pass: the ranges of items of its dispatches, so that no operand spans more than a binding.
     fn pass_windows(
         &self,
         pass: &Pass,
@@ -124,16 +125,18 @@ impl Planner<'_> {
         scratch: &[(BufferRef, usize)],
     ) -> Result<Vec<[usize; 2]>, Fault> {
         let [operands, results] = call;
-        // bytes, and those of an element
+        // the bytes of a place, and the bytes of one of its elements
         let size = |place: &Place| match place {
             Place::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
             Place::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),
             Place::Scratch(n) => (scratch[*n].1, 4),
         };
         let limit = usize::try_from(self.caps.max_binding).unwrap_or(usize::MAX);
+        // a binding begins up to 256 bytes before the first element, and ends with a whole word: 512 bytes are enough for
+        // both
         let usable = limit.saturating_sub(2 * ALIGNMENT);
         if let Some((bytes, _)) = pass.whole.iter().map(size).find(|(bytes, _)| *bytes > usable) {
-            let detail = format!("{bytes} bytes in one piece; {} binds {limit}", self.caps.name);
+            let detail = format!("a pass needs {bytes} bytes in one piece; {} binds {limit}", self.caps.name);
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
         let mut most = usize::try_from(self.caps.max_indices).unwrap_or(usize::MAX);

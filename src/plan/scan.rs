@@ -16,6 +16,7 @@ use crate::dtype::DType;
 use crate::error::{ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
 use crate::layout::{Strides, c_strides};
+use crate::ufunc::Ufunc;
 use smallvec::{SmallVec, smallvec};
 
 /// The kernels of a scan: one if a row kernel takes its row, else those of its blocks. `fit` merges the dimensions of a kernel
@@ -60,6 +61,7 @@ struct Single<'a> {
     /// The value that is the scan, what it combines by, and its operand.
     scan: usize,
     fold: Fold,
+    function: &'static Ufunc,
     arg: usize,
     /// The type in which totals are stored: those of f16 and bf16 as f32, so that only the result is rounded.
     dtype: DType,
@@ -82,13 +84,14 @@ impl<'a> Single<'a> {
     fn of(k: &'a Kernel) -> Option<Single<'a>> {
         let mut passes = k.values.iter().enumerate().filter(|(_, v)| matches!(v.op, Op::Scan(..) | Op::Reduce(..)));
         let (Some((scan, value)), None) = (passes.next(), passes.next()) else { return None };
-        let Op::Scan(fold, arg) = value.op else { return None };
+        let Op::Scan(r) = &value.op else { return None };
+        let (fold, function, arg) = (r.fold, r.fold.function()?, r.inputs()[0]);
         let dtype = if value.dtype.is_half() { DType::F32 } else { value.dtype };
         let count = k.inner_size().div_ceil(SCAN_BLOCK);
         let (outer, inner) = k.stores.first()?.strides.split_at(k.outer.len());
         let step = inner.first()?.unsigned_abs().saturating_mul(SCAN_BLOCK);
         let axis = outer.iter().position(|s| s.unsigned_abs() < step).unwrap_or(outer.len());
-        Some(Single { k, scan, fold, arg, dtype, count, axis })
+        Some(Single { k, scan, fold, function, arg, dtype, count, axis })
     }
 
     /// The kernels of two blocks or more.
@@ -171,8 +174,16 @@ impl<'a> Single<'a> {
         for i in (0..=self.arg).filter(|i| needed[*i]) {
             number[i] = self.value(&mut k, part, i, &number);
         }
-        let value = push(&mut k, Op::Scan(self.fold, number[self.arg]), self.dtype, false);
-        k.stores.push(Store { buffer: totals, dtype: self.dtype, strides: self.places(), offset: 0, value });
+        let value =
+            push(&mut k, Op::scan(self.fold, number[self.arg], self.k.values[self.arg].dtype), self.dtype, false);
+        k.stores.push(Store {
+            buffer: totals,
+            dtype: self.dtype,
+            strides: self.places(),
+            offset: 0,
+            value,
+            chosen: None,
+        });
         k.loads = used_loads(&mut k.values, &k.loads);
         k
     }
@@ -186,8 +197,8 @@ impl<'a> Single<'a> {
         strides.push(step);
         k.loads.push(Load { buffer: totals, dtype, strides: strides.clone(), offset: 0 });
         let total = push(&mut k, Op::Load(0), dtype, true);
-        let value = push(&mut k, Op::Scan(self.fold, total), dtype, true);
-        k.stores.push(Store { buffer: scanned, dtype, strides, offset: 0, value });
+        let value = push(&mut k, Op::scan(self.fold, total, dtype), dtype, true);
+        k.stores.push(Store { buffer: scanned, dtype, strides, offset: 0, value, chosen: None });
         k
     }
 
@@ -205,7 +216,7 @@ impl<'a> Single<'a> {
         let (dtype, strides) = (self.dtype, c_strides(&dims));
         let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
         let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
-        let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value };
+        let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
         // without an inner space every value is at the outer level
         let elementwise =
             || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
@@ -214,7 +225,7 @@ impl<'a> Single<'a> {
         to.stores = vec![store(operand, self.arg)];
         let values = vec![
             Value { op: Op::Load(0), dtype, inner: true },
-            Value { op: Op::Scan(self.fold, 0), dtype, inner: true },
+            Value { op: Op::scan(self.fold, 0, dtype), dtype, inner: true },
         ];
         let scan = Kernel { loads: vec![load(operand)], values, stores: vec![store(scanned, 1)], ..k.clone() };
         let mut back = elementwise();
@@ -244,7 +255,7 @@ impl<'a> Single<'a> {
                 let carry = Op::Load(k.loads.len() - 1);
                 let carry = push(&mut k, carry, self.dtype, false);
                 let dtype = self.k.values[i].dtype;
-                at = push(&mut k, Op::Ufunc(self.fold.row, smallvec![carry, at]), dtype, true);
+                at = push(&mut k, Op::Ufunc(self.function, smallvec![carry, at]), dtype, true);
             }
             number[i] = at;
         }

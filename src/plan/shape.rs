@@ -1,6 +1,7 @@
 //! The loop nest of a kernel: the order of its dimensions, their collapse, the split of long reductions into partial
 //! ones, and the windows of arrays that are larger than a binding.
 
+use super::indexed::cut;
 use super::lower::Draft;
 use super::planner::{Planner, Scratch, moves_raw};
 use super::product;
@@ -8,7 +9,7 @@ use super::scan;
 use super::split::split;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use crate::layout::{Shape, Strides};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -27,6 +28,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         values: draft.values,
         stores: draft.stores,
         windows: vec![],
+        schedule: Schedule::default(),
         continues: false,
         name: draft.name,
         node: p.arena.nodes[draft.node].number as usize,
@@ -39,10 +41,21 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     }
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
         collapse(&mut kernel);
-        windows(p, &mut kernel, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
-        return Ok(match kernel.kind {
-            KernelKind::Matmul if !p.caps.gpu => product::passes(kernel, &mut |bytes| p.temp(bytes)),
-            _ => vec![kernel],
+        let mut kernels = match kernel.kind {
+            KernelKind::Elementwise => cut(p, kernel).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?,
+            KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => vec![kernel],
+        };
+        for k in &mut kernels {
+            windows(p, k, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
+        }
+        return Ok(match kernels.pop() {
+            Some(k) if k.kind == KernelKind::Matmul && !p.caps.fuses_product => {
+                product::passes(k, &mut |bytes| p.temp(bytes))
+            }
+            last => {
+                kernels.extend(last);
+                kernels
+            }
         });
     }
     let mut chunk = None;
@@ -125,6 +138,8 @@ fn order_dimensions(draft: &mut Draft) {
     };
     let store = draft.stores[0].strides.clone();
     let outer = match draft.kind {
+        // a scattered store does not move along the axis of its indices, which says nothing of where values come from
+        KernelKind::Elementwise if draft.stores[0].scattered().is_some() => (0..o).collect(),
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
         KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
         KernelKind::Matmul => (0..o).collect(),
@@ -201,7 +216,7 @@ const MAX_WINDOWS: usize = 1 << 16;
 /// reductions instead (`splits`), gives up after eight windows for each binding's worth of memory: halving makes up to two
 /// along each of three axes, and more says that the elements lie far apart, which windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
-    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer.clone() };
+    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
     let grids = k.outer_size() as u64 / p.caps.max_indices.max(1);
     let most = if splits { (8 + 8 * (bindings + grids) as usize).min(MAX_WINDOWS) } else { MAX_WINDOWS };
@@ -248,8 +263,7 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
-    // a binding starts up to 256 bytes before its operand (`storage_alignment` in `gpu/`) and ends on a whole word: 512 is ample
-    let limit = p.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512));
+    let limit = p.most_bytes();
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
         // offsets are bound at run time, and a binding can start anywhere: what counts is how far the elements lie apart
         let reach: u64 = extents
@@ -270,7 +284,8 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
     let loads = k.loads.iter().enumerate().filter(|(i, _)| k.reads(*i)).map(|(i, l)| {
         (l.buffer, bytes(&l.strides, l.dtype, mutant!(gathers_reach_left_out, 0, gathered(i).unwrap_or(0))), &l.strides)
     });
-    let stores = k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, 0), &s.strides));
+    let stores =
+        k.stores.iter().map(|s| (s.buffer, bytes(&s.strides, s.dtype, s.reach().unsigned_abs() as u64), &s.strides));
     let largest = loads.chain(stores).max_by_key(|l| l.1)?;
     (largest.1 > limit || indices > p.caps.max_indices as u128).then_some(largest)
 }

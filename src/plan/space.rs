@@ -1,4 +1,4 @@
-//! The index space of a kernel: its own, or that of a reduction or product that the node ends in.
+//! The index space of a kernel: the shape of the node that it stores, or that of a reduction or product that fuses into it.
 
 use super::planner::{Planner, broadcast_map, kept_axes};
 use crate::error::Result;
@@ -9,40 +9,47 @@ use crate::ufunc::Order;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The index space of a kernel, `outer × inner`, and what it allows the kernel to be.
+/// The index space of a kernel, `outer × inner`, and which kinds of kernel it allows.
 pub(super) struct Space {
+    /// How many of `dims` are outer.
     pub outer: usize,
     /// Lengths of the outer, then of the inner dimensions.
     pub dims: Shape,
-    /// From an index of the space to the index of the node that the kernel stores.
+    /// The map from an index of the space to the index of the node that the kernel stores.
     pub map: View,
     /// Strides over the space of the reduced operand in its dense layout: they order a reduction, and so decide its bits.
     pub reduction_strides: Strides,
     pub lanes: Lanes,
     /// Whether the kernel may be a row kernel: reductions may depend on each other, and inner values may be stored.
     pub row: bool,
-    /// Whether the kernel may be that of a scan alone: of one, and of no reduction. Its row may be longer than that of a row kernel.
+    /// Whether the kernel may be that of a scan, with one scan and no reduction. Its row may be longer than that of a row
+    /// kernel.
     pub scan: bool,
-    /// The product whose kernel this is.
+    /// The node of the matrix product, if the kernel is one.
     pub matmul: Option<usize>,
 }
 
 impl Space {
-    /// The index space for the kernel of `node`. If a matmul or a reduction fuses into it, theirs; else the node's own shape.
-    /// `rows` allows row kernels.
-    pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
-        let shape = &p.arena.nodes[node].shape;
-        let map = View::identity(shape);
-        let own = Space {
+    /// The index space of a node of this shape into which no reduction or product fuses.
+    pub fn of_shape(shape: &Shape) -> Space {
+        Space {
             outer: shape.len(),
             dims: shape.clone(),
-            map: map.clone(),
+            map: View::identity(shape),
             reduction_strides: smallvec![0; shape.len()],
             lanes: Lanes::Inner,
             row: false,
             scan: false,
             matmul: None,
-        };
+        }
+    }
+
+    /// The index space for the kernel that computes `node` for the stored node `owner`: that of a matmul or a reduction that
+    /// fuses into it, else the node's own shape. `rows` allows row kernels.
+    pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
+        let shape = &p.arena.nodes[node].shape;
+        let map = View::identity(shape);
+        let own = Space::of_shape(shape);
         let loaded = |n: usize| p.stored[n] && n != owner;
         if !p.loops[node] || !ends_in_loop(p, node, loaded) {
             return Ok(own);
@@ -77,7 +84,7 @@ impl Space {
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
-    /// The space in which `reduction`, reached from `node` by `map`, runs with `node` in one kernel.
+    /// The space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they cannot.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let NodeOp::Reduce(fold, axes) = &r.op else { return Space::of_scan(p, node, reduction, map, rows) };
@@ -86,7 +93,8 @@ impl Space {
         let n = shape.len();
         let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
-        // axes that the reduction's result does not depend on: none if the node has one value a row, else those of the row
+        // `free` has the axes of the node along which the reduction's result is constant. Without any, the node has one value
+        // for each reduced row. Else they must be the axes of the row itself, and the kernel is a row kernel
         let (dims, outer, to_node) = if free.is_empty() {
             let dims: Shape = shape.iter().chain(&lengths).copied().collect();
             let v = View::identity(shape).widen(lengths.len(), &dims);
@@ -108,7 +116,7 @@ impl Space {
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
-            // the first of equal elements wins in C order, so the elements must come in C order
+            // of equal elements the first in C order wins (argmin), so the reduction must walk in C order
             reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
@@ -119,14 +127,14 @@ impl Space {
         Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None })
     }
 
-    /// The space in which `scan`, reached from `node` by `map`, runs with `node` in one kernel: the scanned axis is inner, all
-    /// others are outer.
+    /// The space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is inner,
+    /// all others are outer.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
         let n = shape.len();
         let inner = (0..n).find(|d| is_scanned_along(map, axis, *d, p.arena.nodes[scan].shape[axis]))?;
-        // an axis that the scan does not depend on would repeat it
+        // along an axis on which the scan's result is constant, the kernel would compute the scan again for each index
         let used = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         if (0..n).any(|d| shape[d] > 1 && !used(d)) {
             return None;
@@ -143,8 +151,8 @@ impl Space {
     }
 }
 
-/// Whether the elements that a scan along `axis` gives follow one another, from the first to the last of `length`, along
-/// dimension `d` of a map to its result, and only there.
+/// Whether dimension `d` of a map to the result of a scan along `axis` walks the scan's elements one after another, from the
+/// first to the last of `length`, and no other dimension or axis has a part in that.
 pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
     let n = map.shape.len();
     let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;
@@ -152,7 +160,7 @@ pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize)
     map.shape[d] == length && map.offset[axis] == 0 && (0..n).all(along) && elsewhere
 }
 
-/// Whether a matmul, a reduction or a scan can be reached through what runs in the kernel of `node`.
+/// Whether a matmul, a reduction or a scan can be reached from `node` through nodes that run in its kernel.
 fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
     let mut stack: SmallVec<[usize; 32]> = smallvec![node];
     let mut seen: SmallVec<[usize; 32]> = smallvec![];
@@ -192,14 +200,15 @@ pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> Sm
     inner
 }
 
-/// The inner dimensions of a reduction: its axes but those of length 1, yet at least one, or the kernel were elementwise.
+/// The inner dimensions of a reduction: its axes without those of length 1. If none is left there is one of length 1, because
+/// a kernel without inner dimensions is elementwise.
 pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }
 }
 
-/// From the map to a reduction's result, the map to its operand: kept axes follow it, reduced ones are the inner
-/// dimensions (those of length 1 stay at 0).
+/// The map to a reduction's operand, made from the map to its result: kept axes follow that one, reduced axes are the inner
+/// dimensions (those of length 1 stay at index 0).
 pub(super) fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
     let (n, ndim) = (map.shape.len(), shape.len());
     let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };

@@ -2,13 +2,13 @@
 
 use super::planner::Planner;
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Store, Value};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Lanes, Load, Op, Reduction, Source, Store, Value};
 use crate::layout::{Shape, Strides, c_strides};
-use crate::ufunc::{Gives, arithmetic};
+use crate::ufunc::MOST_COMPONENTS;
 use smallvec::{SmallVec, smallvec};
 
-/// What is stored of one reduction: its partial results and, where it gives a position, that of each.
-type Partials = SmallVec<[(BufferRef, DType); 2]>;
+/// What is stored of one reduction: the components of its partial results.
+type Partials = SmallVec<[(BufferRef, DType); MOST_COMPONENTS]>;
 
 /// How a reduction is cut.
 struct Split<'a> {
@@ -87,15 +87,11 @@ impl<'a> Split<'a> {
         }
         let is_reduction = |i: &usize| matches!(k.values[*i].op, Op::Reduce(..));
         let reductions: Vec<usize> = (0..k.values.len()).filter(is_reduction).collect();
-        // one that gives a position stores the value found there too, to compare by in pass two
         let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
         let partials = |r: &usize| -> Partials {
-            match k.values[*r].op {
-                Op::Reduce(fold, arg) if fold.gives_position() => {
-                    smallvec![partial(stored_as(p.caps.max_reduce, k.values[arg].dtype)), partial(DType::I32)]
-                }
-                _ => smallvec![partial(stored_as(p.caps.max_reduce, k.values[*r].dtype))],
-            }
+            let Op::Reduce(r) = &k.values[*r].op else { return Partials::new() };
+            let stored = |n: usize| stored_as(p.caps.max_reduce, r.fold.stored(n, r.element));
+            (0..r.fold.state.len()).map(|n| partial(stored(n))).collect()
         };
         let partials = reductions.iter().map(partials).collect();
         Split { k, lanes, moved, chunk, chunks, total, needed, reductions, partials }
@@ -127,8 +123,10 @@ impl<'a> Split<'a> {
             number[i] = push(&mut pass, v.op, v.dtype, v.inner);
         }
         for (r, partials) in self.reductions.iter().zip(&self.partials) {
-            let Op::Reduce(fold, arg) = k.values[*r].op else { continue };
-            self.partial(&mut pass, part, (fold, number[arg]), partials);
+            let mut op = k.values[*r].op.clone();
+            op.map_operands(|a| number[a]);
+            let Op::Reduce(r) = op else { continue };
+            self.partial(&mut pass, part, &r, partials);
         }
         pass.loads = used_loads(&mut pass.values, &pass.loads);
         pass
@@ -162,27 +160,27 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Adds a reduction of value `arg` to a part, and the stores of its partial results.
-    fn partial(&self, pass: &mut Kernel, part: Part, (fold, arg): (Fold, usize), partials: &Partials) {
-        let found = push(pass, Op::Reduce(Fold::of(fold.row), arg), partials[0].1, false);
-        let mut values: SmallVec<[usize; 2]> = smallvec![found];
-        if fold.gives == Gives::Position {
-            let within = push(pass, Op::Reduce(fold, arg), DType::I32, false);
-            // the position in the whole reduction at which the chunk begins is added to that within it
-            let (steps, moved) = (c_strides(&self.k.inner), self.moved);
-            let mut strides: Strides = smallvec![0; self.k.outer.len()];
-            strides.extend(steps[..moved].iter().copied());
-            strides.push(steps[moved] * self.chunk as isize);
-            strides.extend(std::iter::repeat_n(0, pass.inner.len()));
-            let first = mutant!(last_chunk_counts_from_0, 0, part.first * self.chunk);
-            let offset = steps[moved] as i64 * first as i64;
-            let base = push(pass, Op::Index { strides: Box::new(strides), offset }, DType::I32, false);
-            values.push(push(pass, Op::Ufunc(&arithmetic::add, smallvec![base, within]), DType::I32, false));
-        }
-        for (value, (buffer, dtype)) in values.into_iter().zip(partials) {
+    /// Adds a reduction to a part, and the stores of the components of its partial results.
+    fn partial(&self, pass: &mut Kernel, part: Part, r: &Reduction, partials: &Partials) {
+        let counts = r.fold.counts() && matches!(r.source, Source::Elements { .. });
+        let base = counts.then(|| self.begin(pass, part));
+        for (n, (buffer, dtype)) in partials.iter().enumerate() {
+            let value = push(pass, Op::Reduce(Box::new(r.component(n, base))), *dtype, false);
             let (strides, offset) = self.place(part);
-            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value });
+            pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value, chosen: None });
         }
+    }
+
+    /// Adds the position in the whole reduction at which each of a part's chunks begins.
+    fn begin(&self, pass: &mut Kernel, part: Part) -> usize {
+        let (steps, moved) = (c_strides(&self.k.inner), self.moved);
+        let mut strides: Strides = smallvec![0; self.k.outer.len()];
+        strides.extend(steps[..moved].iter().copied());
+        strides.push(steps[moved] * self.chunk as isize);
+        strides.extend(std::iter::repeat_n(0, pass.inner.len()));
+        let first = mutant!(last_chunk_counts_from_0, 0, part.first * self.chunk);
+        let offset = steps[moved] as i64 * first as i64;
+        push(pass, Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
     }
 
     /// Reduces the partial results, and runs the kernel's outer values and stores as its epilogue.
@@ -200,9 +198,9 @@ impl<'a> Split<'a> {
         for (i, v) in k.values.iter().enumerate().filter(|(_, v)| !v.inner) {
             let mut op = v.op.clone();
             match &mut op {
-                Op::Reduce(fold, _) => {
+                Op::Reduce(r) => {
                     let partials = &self.partials[self.reductions.iter().position(|r| *r == i).unwrap_or(0)];
-                    op = self.total_of(&mut last, *fold, partials);
+                    op = self.total_of(&mut last, r, partials);
                 }
                 Op::Index { strides, .. } => {
                     strides.truncate(o);
@@ -213,36 +211,27 @@ impl<'a> Split<'a> {
             number[i] = push(&mut last, op, v.dtype, false);
         }
         for s in &mut last.stores {
-            s.value = number[s.value];
+            s.map_operands(|v| number[v]);
         }
         last.loads = used_loads(&mut last.values, &last.loads);
         last
     }
 
-    /// What gives a reduction of partial results.
-    fn total_of(&self, last: &mut Kernel, fold: Fold, partials: &Partials) -> Op {
+    /// What gives a reduction, from its partial results.
+    fn total_of(&self, last: &mut Kernel, r: &Reduction, partials: &Partials) -> Op {
         let outer = c_strides(&self.k.outer);
         let (stride, outer_scale) = match self.lanes {
             Lanes::Inner => (1, self.total as isize),
             Lanes::Outer => (self.k.outer_size() as isize, 1),
         };
-        let load = |last: &mut Kernel, part: usize, inner: isize| {
-            let strides = outer.iter().map(|x| x * outer_scale).chain([inner]).collect();
-            let (buffer, dtype) = partials[part];
+        let mut states: SmallVec<[usize; MOST_COMPONENTS]> = smallvec![];
+        for (buffer, dtype) in partials.iter().copied() {
+            let along = mutant!(first_of_a_later_component, if states.is_empty() { stride } else { 0 }, stride);
+            let strides = outer.iter().map(|x| x * outer_scale).chain([along]).collect();
             last.loads.push(Load { buffer, dtype, strides, offset: 0 });
-            last.loads.len() - 1
-        };
-        let found = load(last, 0, stride);
-        let arg = push(last, Op::Load(found), partials[0].1, true);
-        match fold.gives {
-            Gives::Value => Op::Reduce(fold, arg),
-            Gives::Position => {
-                // which partial result it is, and the position that was stored beside that one
-                let index = push(last, Op::Reduce(fold, arg), DType::I32, false);
-                let load = load(last, 1, 0);
-                Op::Gather { load, index, stride, extent: self.total, mode: IndexMode::Clip, node: self.k.node }
-            }
+            states.push(push(last, Op::Load(last.loads.len() - 1), dtype, true));
         }
+        Op::Reduce(Box::new(r.of_states(&states)))
     }
 }
 

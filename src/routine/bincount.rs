@@ -17,12 +17,12 @@ pub(crate) static BINCOUNT: Routine = Routine {
     reference,
 };
 
-/// Elements from which a further table of counts on a CPU pays: each is cleared and added up, and threads count into
-/// tables of their own.
+/// Elements for each table of counts on a CPU. Threads count into tables of their own, and each table must be cleared and
+/// added up, which pays from about 2^16 elements on.
 const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
-/// Elements for each count of a table: with fewer, adding tables up would cost more than counting.
+/// Elements for each count of a table. With fewer, adding the tables up would cost more than counting.
 const ELEMENTS_OF_A_COUNT: usize = 4;
-/// The most tables: as many threads can count at once.
+/// The most tables, and so the most threads that count at once.
 const TABLES: usize = 64;
 
 fn infer(operands: &[Meta], params: &Params) -> Inferred {
@@ -32,7 +32,10 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
         return Err(Fault::new(ErrorKind::DType, detail));
     }
     if length == 0 && values.size() != 0 {
-        return Err(Fault::new(ErrorKind::Index, format!("{} values and no counts", values.size())));
+        return Err(Fault::new(
+            ErrorKind::Index,
+            format!("{} values cannot be counted in a result of length 0", values.size()),
+        ));
     }
     let counts = Meta { shape: smallvec![length as usize], dtype: DType::I64 };
     layout::size_of_shape(&counts.shape)?;
@@ -41,7 +44,7 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
 
 fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let (size, length) = (operands[0].size(), params[0] as usize);
-    if !caps.gpu {
+    if !caps.wgsl {
         let each = ELEMENTS_OF_A_TABLE.max(length.saturating_mul(ELEMENTS_OF_A_COUNT));
         let tables = (size / each).clamp(1, TABLES);
         // a single table is the result itself
@@ -51,7 +54,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     }
     let bytes = length.saturating_mul(4);
     if size > u32::MAX as usize {
-        let detail = format!("{size} values on {}, which counts at most {}", caps.name, u32::MAX);
+        let detail = format!("{size} values are too many for {}, which counts at most {}", caps.name, u32::MAX);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
     let count = Pass { name: "count", items: size, along: &[Place::Operand(0)], whole: &[Place::Scratch(0)] };

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 /// How far a result may be from the exact one.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Bound {
-    /// Not at all: the correctly rounded result.
+    /// It must be the correctly rounded result.
     Exact,
     /// ULP and an absolute distance.
     Ulp(f64, f64),
@@ -20,7 +20,7 @@ pub enum Bound {
     Large(f64),
     /// ULP, or an absolute distance where −11 < x < −2.
     Lgamma(f64, f64),
-    /// A rule that computes it from the data of a reduction.
+    /// A rule of this name computes the bound from the data of a reduction.
     Named(String),
 }
 
@@ -72,7 +72,7 @@ pub struct Promise {
     pub function: &'static str,
     /// The dtype of its input; of a generator, that of its result.
     pub dtype: DType,
-    /// On a GPU, else on the CPU.
+    /// Whether the bound is that of a GPU; else it is that of the CPU.
     pub gpu: bool,
     /// The bound.
     pub bound: Bound,

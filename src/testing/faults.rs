@@ -5,7 +5,8 @@ use crate::error::Result;
 
 pub use crate::backend::InjectedFault;
 
-/// Runs `f` while a fault is planned for a device; also gives the calls at each site, and how many of them failed.
+/// Runs `f` while a fault is planned for a device. Gives the result of `f`, the number of calls at each site, and how many
+/// calls failed.
 pub fn with_fault<T>(
     device: &Device,
     fault: InjectedFault,
@@ -17,17 +18,17 @@ pub fn with_fault<T>(
     (value, calls, failed)
 }
 
-/// Has all memory of a device come filled with a pattern, or no longer.
+/// Switches on or off that all new memory of a device is filled with a pattern.
 pub fn poison(device: &Device, on: bool) {
     device.faults().set_poison(on);
 }
 
-/// Forgets planned losses, and all that a device keeps for reuse but its pipelines.
+/// Has a device forget planned losses, and everything that it keeps for reuse except its pipelines.
 pub fn heal(device: &Device) {
     device.heal();
 }
 
-/// Ends the connection to a GPU for good; nothing on the CPU.
+/// Ends the connection to a GPU for good; does nothing on the CPU.
 pub fn destroy(device: &Device) {
     device.destroy();
 }
@@ -37,7 +38,7 @@ pub fn living_devices() -> usize {
     Device::living()
 }
 
-/// The content of memory as an array would get it.
+/// The content of newly allocated memory, as an array would get it.
 ///
 /// # Errors
 /// Those of the device.

@@ -1,13 +1,14 @@
 //! The meaning of an expression: a scalar interpreter, the reference of the random tests.
 //!
-//! It walks the expression itself, never its plan, and computes one element at a time in f64 or i128 with the exact
-//! functions of the table; each float carries a bound on how far an evaluation may be off. From the plan it takes one
-//! thing: which values are stored, for there f16 and bf16 are rounded.
+//! The interpreter walks the expression itself, never its plan, and computes one element at a time in f64 or i128 with the
+//! exact functions of the table; each float carries a bound on how far an evaluation may be off. From the plan it takes one
+//! thing: which values are stored, because f16 and bf16 are rounded there.
 
 mod element;
 
 mod place;
 mod routine;
+mod scatter;
 mod sums;
 
 use super::number;
@@ -19,12 +20,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::layout::IndexMode;
 use crate::plan::{self, Stored};
-use crate::ufunc::{Class, Extreme, Fold, Ufunc};
+use crate::ufunc::{Class, Extreme, Fold, Form, Ufunc};
 use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// How exactly a device computes.
+/// Which bounds of the contract hold: those of a GPU or those of the CPU.
 #[derive(Clone, Copy)]
 struct Rules {
     gpu: bool,
@@ -37,14 +38,14 @@ pub struct Interpreted {
     pub shape: Vec<usize>,
     /// The element type.
     pub dtype: DType,
-    /// What the elements are.
+    /// The elements, in C order.
     pub elements: Elements,
 }
 
 /// Elements, by what they are computed in.
 #[derive(Clone, Debug)]
 pub enum Elements {
-    /// Integers and bool; none where rounding errors decide.
+    /// Integers and bool; none for an element that depends on rounding errors.
     Integers(Vec<Option<i128>>),
     /// Floats of any width.
     Floats(Vec<Real>),
@@ -82,21 +83,21 @@ impl Elements {
 
 /// Where f16 and bf16 values are stored.
 enum Halves {
-    /// It depends on the plan: an evaluation rounds them or not.
+    /// The plan is not known, so an evaluation may round each of them or not.
     Anywhere,
-    /// By node, as the plan of an evaluation has it.
+    /// The nodes that the plan of one evaluation stores.
     Planned(HashMap<*const Node, Stored>),
 }
 
 /// An interpreter that remembers the results that it was asked for.
 pub struct Interpreter {
-    // the expression keeps its node's address from being used again
+    // the expression is kept, so that no new node gets the address of its node
     known: HashMap<*const Node, (Expr, Rc<Interpreted>)>,
     halves: Halves,
     rules: Rules,
 }
 
-/// What an expression is, for an evaluation of it alone on its device.
+/// The elements of an expression that is evaluated alone on its device.
 ///
 /// # Errors
 /// The error that the expression carries; an index out of range; reading what is stored.
@@ -123,7 +124,8 @@ impl Interpreter {
         Ok(Interpreter { known: HashMap::new(), halves, rules: Rules { gpu: device.is_gpu() } })
     }
 
-    /// Whether the plan stores an expression: for all that read it (true), or only for some.
+    /// Whether the plan stores an expression: true if all its readers load it, false if only some do, none if it is not
+    /// stored.
     pub fn is_stored(&self, e: &Expr) -> Option<bool> {
         match &self.halves {
             Halves::Anywhere => None,
@@ -155,7 +157,7 @@ impl Interpreter {
     pub fn interpret(&mut self, e: &Expr) -> Result<Rc<Interpreted>> {
         e.checked()?;
         let mut stack: Vec<(&Expr, bool)> = vec![(e, false)];
-        // values on the way, until their last reader has run
+        // values of nodes, kept until their last reader has run
         let mut values: HashMap<*const Node, Rc<Interpreted>> = HashMap::new();
         let mut order: Vec<&Expr> = vec![];
         let mut readers: HashMap<*const Node, usize> = HashMap::new();
@@ -210,7 +212,7 @@ impl Interpreter {
         }
     }
 
-    /// What a reader of the node finds.
+    /// The elements as a reader of the node finds them: rounded if they are stored.
     fn store(&self, x: &Expr, elements: Elements) -> Elements {
         let dtype = x.0.dtype;
         let exact = x.0.is_stored() || x.0.is_constant();
@@ -271,6 +273,7 @@ impl Interpreter {
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
+            NodeOp::Scatter { axis, mode, combine } => scatter::scatter(n, (*axis, *mode, *combine), args)?,
             NodeOp::Routine { row, params, part } => routine::reference(row, params, *part as usize, n, args)?,
             NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })
@@ -335,7 +338,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
         }
         (Elements::Integers(v), true) => Elements::Floats(v.iter().map(|x| element::to_float(*x, to)).collect()),
         (Elements::Floats(v), true) => {
-            // to a wider type the value goes as it is; f16 and bf16 differ in both directions
+            // a wider type holds the value as it is; f16 and bf16 are no wider than each other
             let widens = to == DType::F64 || to == DType::F32 && from.is_half();
             Elements::Floats(v.iter().map(|x| if widens { *x } else { x.rounded(to) }).collect())
         }
@@ -346,6 +349,20 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
     }
 }
 
+/// The position that an index means along an axis; none where rounding errors decide the index.
+fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Result<Option<i128>> {
+    let Some(at) = index else { return Ok(None) };
+    Ok(Some(match mode {
+        IndexMode::Clip => at.clamp(0, length - 1),
+        IndexMode::Wrap => at.rem_euclid(length),
+        IndexMode::Check if (0..length).contains(&at) => at,
+        IndexMode::Check => {
+            let detail = format!("index {at} is out of range for {length} positions");
+            return Err(Error::new(ErrorKind::Index, n.op.name(), detail, n.location));
+        }
+    }))
+}
+
 fn take(n: &Node, axis: usize, mode: IndexMode, indices: &Interpreted, source: &Interpreted) -> Result<Elements> {
     let length = source.shape[axis] as i128;
     let count: usize = indices.shape.iter().product();
@@ -353,16 +370,7 @@ fn take(n: &Node, axis: usize, mode: IndexMode, indices: &Interpreted, source: &
     let mut places = Vec::with_capacity(n.shape.iter().product());
     for k in 0..n.shape.iter().product::<usize>() {
         let (o, i, l) = (k / (count * inner), k / inner % count, k % inner);
-        let at = match (indices.elements.integers()[i], mode) {
-            (None, _) => None,
-            (Some(at), IndexMode::Clip) => Some(at.clamp(0, length - 1)),
-            (Some(at), IndexMode::Wrap) => Some(at.rem_euclid(length)),
-            (Some(at), IndexMode::Check) if (0..length).contains(&at) => Some(at),
-            (Some(at), IndexMode::Check) => {
-                let detail = format!("index {at} is out of range for {length} positions");
-                return Err(Error::new(ErrorKind::Index, "take", detail, n.location));
-            }
-        };
+        let at = position(indices.elements.integers()[i], length, mode, n)?;
         places.push(at.map(|at| (o * length as usize + at as usize) * inner + l));
     }
     Ok(match &source.elements {

@@ -1,23 +1,28 @@
-//! Numbers apart from the library's own: rounding to an element type, spacing, wrapping, and a float with a bound.
+//! Arithmetic that shares no code with the library's: rounding to an element type, spacing, wrapping, and floats with an
+//! error bound.
 
 use crate::dtype::{DType, Scalar};
 
-/// A float: an evaluation is at most `error` away from `value`. An infinite error says nothing about it.
+/// A float with an error bound: the result of an evaluation is at most `error` away from `value`. With an infinite error
+/// nothing is known of the result.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Real {
-    /// What the formula gives, with the roundings that are certain.
+    /// The exact result of the formula, with the roundings that every evaluation makes.
     pub value: f64,
-    /// How far off an evaluation may be.
+    /// How far from `value` the result of an evaluation may be.
     pub error: f64,
 }
 
 /// Significant bits, smallest and largest exponent of a float type.
 fn format(dtype: DType) -> (i32, i32, i32) {
-    match dtype {
-        DType::F16 => (11, -14, 15),
-        DType::BF16 => (8, -126, 127),
-        DType::F64 => (53, -1022, 1023),
-        _ => (24, -126, 127),
+    if dtype == DType::F16 {
+        (11, -14, 15)
+    } else if dtype == DType::BF16 {
+        (8, -126, 127)
+    } else if dtype == DType::F64 {
+        (53, -1022, 1023)
+    } else {
+        (24, -126, 127)
     }
 }
 
@@ -48,32 +53,29 @@ pub(super) fn smallest_normal(dtype: DType) -> f64 {
 
 /// The nearest number of a float type, ties to even.
 pub(super) fn nearest(dtype: DType, x: f64) -> f64 {
-    match dtype {
-        DType::F64 => x,
-        _ if x == 0.0 || !x.is_finite() => x,
-        DType::F32 => x as f32 as f64,
-        _ => {
-            let unit = spacing(dtype, x);
-            let rounded = (x / unit).round_ties_even() * unit;
-            if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
-        }
+    if dtype == DType::F64 || x == 0.0 || !x.is_finite() {
+        return x;
     }
+    if dtype == DType::F32 {
+        return x as f32 as f64;
+    }
+    let unit = spacing(dtype, x);
+    let rounded = (x / unit).round_ties_even() * unit;
+    if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
 }
 
 /// The number of a float type nearest to an integer, rounded once.
 pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
-    match dtype {
-        DType::F32 => x as f32 as f64,
-        _ => {
-            let near = x as f64;
-            if dtype == DType::F64 || near as i128 == x {
-                return nearest(dtype, near);
-            }
-            // rounded to odd, it keeps what the second rounding needs
-            let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
-            nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
-        }
+    if dtype == DType::F32 {
+        return x as f32 as f64;
     }
+    let near = x as f64;
+    if dtype == DType::F64 || near as i128 == x {
+        return nearest(dtype, near);
+    }
+    // rounded to odd, it keeps what the second rounding needs
+    let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
+    nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
 }
 
 /// Bits of an integer; 1 for bool.
@@ -84,10 +86,12 @@ pub(super) fn width(dtype: DType) -> u32 {
 /// An integer wrapped to a type; bool: anything but 0 is true.
 pub(super) fn wrap(dtype: DType, x: i128) -> i128 {
     let w = width(dtype);
-    match dtype {
-        DType::Bool => (x != 0) as i128,
-        d if d.is_unsigned_integer() => x & ((1 << w) - 1),
-        _ => x << (128 - w) >> (128 - w),
+    if dtype == DType::Bool {
+        (x != 0) as i128
+    } else if dtype.is_unsigned_integer() {
+        x & ((1 << w) - 1)
+    } else {
+        x << (128 - w) >> (128 - w)
     }
 }
 
@@ -117,7 +121,8 @@ pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
             };
             (0, if word >> 15 == 1 { -x } else { x })
         }
-        _ => (wrap(dtype, word as i128), 0.0),
+        DType::Bool | DType::U8 | DType::I8 | DType::U16 | DType::I16 => (wrap(dtype, word as i128), 0.0),
+        DType::U32 | DType::I32 | DType::U64 | DType::I64 => (wrap(dtype, word as i128), 0.0),
     }
 }
 
@@ -170,7 +175,7 @@ impl Real {
         self.value + self.error
     }
 
-    /// Rounded to a type. What lies between two numbers has one nearest number, or the error grows.
+    /// Rounded to a type. If all results within the bound round to one number, that is exact; else the error grows.
     pub(super) fn rounded(self, dtype: DType) -> Real {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
@@ -185,11 +190,11 @@ impl Real {
         if low.is_infinite() || high.is_infinite() {
             return Real::unknown();
         }
-        // a zero of unknown sign is no exact one
+        // a zero of unknown sign is not exact
         Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
-    /// Rounded to a type, or not.
+    /// Either rounded to a type or not, whichever an evaluation does.
     pub(super) fn perhaps_rounded(self, dtype: DType) -> Real {
         let r = self.rounded(dtype);
         if r.is_unknown() || self.is_unknown() || !self.value.is_finite() {
@@ -198,7 +203,7 @@ impl Real {
         Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
     }
 
-    /// One of two.
+    /// Either this number or another, whichever an evaluation gives.
     pub(super) fn either(self, other: Real) -> Real {
         if self.allows(other.value) && other.error == 0.0 {
             return self;

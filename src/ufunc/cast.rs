@@ -15,11 +15,11 @@ macro_rules! casts {
     )* };
 }
 
-/// f16 to f32 by bits, branch-free (the library conversion asks for the CPU's features each time).
+/// f16 to f32 by bits and without branches, so that it vectorises. The crate `half` asks for the CPU's features at each call.
 #[inline(always)]
 fn f16_to_f32(h: u16) -> f32 {
     let magnitude = (h & 0x7fff) as u32;
-    // the exponent is moved by a multiplication with 2^112, which also normalises subnormals
+    // the product by 2^112 (127 − 15, the difference of the biases) corrects the exponent and normalises subnormals
     let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
     let special = f32::from_bits((magnitude << 13) | 0x7f80_0000);
     let value = if magnitude >= 0x7c00 { special } else { scaled };
@@ -32,7 +32,7 @@ fn f32_to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
     let magnitude = bits & 0x7fff_ffff;
     let normal = magnitude.wrapping_add(0xfff + ((magnitude >> 13) & 1)).wrapping_sub(112 << 23) >> 13;
-    // below 2^-14 an addition of 0.5 rounds at the last place of an f16 subnormal
+    // below 2^-14 adding 0.5 rounds to multiples of 2^-24, which is the step between subnormals of f16
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
     let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
     let limited = if magnitude >= 0x477f_f000 { 0x7c00 } else { finite };
@@ -54,9 +54,10 @@ fn f32_to_bf16(x: f32) -> u16 {
     value as u16
 }
 
-/// Markers for the two 16-bit floats, which are u16 in memory.
+/// An f16 in memory, told apart from other 16-bit types.
 #[derive(Clone, Copy)]
 struct H(u16);
+/// A bf16 in memory.
 #[derive(Clone, Copy)]
 struct B(u16);
 /// A truth value in memory, where only 0 is false.
@@ -122,7 +123,8 @@ macro_rules! truth {
 }
 truth! { i32 u32 i64 u64 f32 f64 }
 
-/// Rounding within a compute type to a narrower element type: what a store and a load would do. Integers wrap.
+/// Rounds a compute value to a narrower element type and keeps it in the compute type, as a store and a load would. Integers
+/// wrap.
 struct ToNarrow<const D: u8>;
 macro_rules! round {
     ($($t:ty, $d:ident: |$x:ident| $e:expr;)*) => { $(
@@ -141,7 +143,7 @@ round! {
     f32, BF16: |x| bf16_to_f32(f32_to_bf16(x));
 }
 
-/// Saturation to a narrow integer's range: what comes before a narrow in a conversion from a float.
+/// Converts a float to a narrow integer type, with saturation to its range, and keeps it in the compute type.
 struct Saturate<const D: u8>;
 macro_rules! saturate {
     ($($f:ty { $($d:ident $n:ty, $c:ty;)* })*) => { $( $(
@@ -165,7 +167,7 @@ macro_rules! unary {
     };
 }
 
-/// The loop from stored elements of `dtype` to its compute type; `None` where they are the same bits.
+/// The loop from stored elements of `dtype` to its compute type; none if both have the same bits.
 pub(crate) fn widen(dtype: DType) -> Option<Loops> {
     Some(match dtype {
         DType::Bool => unary!(T, u8),
@@ -175,11 +177,11 @@ pub(crate) fn widen(dtype: DType) -> Option<Loops> {
         DType::I16 => unary!(i16, i32),
         DType::F16 => unary!(H, f32),
         DType::BF16 => unary!(B, f32),
-        _ => return None,
+        DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
 }
 
-/// The loop from the compute type to stored elements of `dtype`; `None` where they are the same bits.
+/// The loop from the compute type to stored elements of `dtype`; none if both have the same bits.
 pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
     Some(match dtype {
         DType::U8 => unary!(u32, u8),
@@ -188,11 +190,11 @@ pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
         DType::I16 => unary!(i32, i16),
         DType::F16 => unary!(f32, H),
         DType::BF16 => unary!(f32, B),
-        _ => return None,
+        DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
 }
 
-/// The loop that rounds a compute value to `dtype` and keeps it in the compute type; `None` where nothing changes.
+/// The loop that rounds a compute value to `dtype` and keeps it in the compute type; none if that changes nothing.
 pub(crate) fn round(dtype: DType) -> Option<Loops> {
     macro_rules! to {
         ($t:ty, $d:ident) => {
@@ -206,11 +208,11 @@ pub(crate) fn round(dtype: DType) -> Option<Loops> {
         DType::U16 => to!(u32, U16),
         DType::F16 => to!(f32, F16),
         DType::BF16 => to!(f32, BF16),
-        _ => return None,
+        DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
 }
 
-/// The loop from one compute type to another, as Rust's `as`; `None` where the bits stay.
+/// The loop from one compute type to another, as Rust's `as`; none if the bits stay the same.
 pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
     use Compute::*;
     Some(match (from, to) {
@@ -249,7 +251,7 @@ pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
         (F64, I64) => unary!(f64, i64),
         (F64, U64) => unary!(f64, u64),
         (F64, F32) => unary!(f64, f32),
-        // equal types are the first arm
+        // unreachable, because equal types are the first arm and all other pairs are listed
         _ => return None,
     })
 }
@@ -261,7 +263,7 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
             match from {
                 Compute::F32 => unary!(f32, $c, Saturate<{ DType::$d as u8 }>),
                 Compute::F64 => unary!(f64, $c, Saturate<{ DType::$d as u8 }>),
-                _ => return None,
+                Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => return None,
             }
         };
     }
@@ -270,7 +272,8 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
         DType::I16 => to!(I16, i32),
         DType::U8 => to!(U8, u32),
         DType::U16 => to!(U16, u32),
-        _ => return None,
+        DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 => return None,
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => return None,
     })
 }
 

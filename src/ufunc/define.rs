@@ -1,4 +1,4 @@
-//! The macro that writes rows as statics. The rows' own files hold the columns.
+//! The macro that writes rows as statics, and the list of a row's keys.
 
 /// Writes the rows of one family as statics, from the table that `methods!` (in `ops.rs`) reads too.
 ///
@@ -31,7 +31,7 @@ macro_rules! define {
             pub(crate) static $name: $crate::ufunc::Ufunc = {
                 #[allow(unused_imports)]
                 use $crate::{dtype::Compute, ufunc::Class};
-                // a key that stands twice is two variants of one name, which the compiler refuses
+                // a key that stands twice would make two variants of one name, which the compiler refuses
                 #[allow(dead_code, non_camel_case_types)]
                 enum EachKeyOnce { $($key),* }
                 #[allow(dead_code)]
@@ -49,7 +49,7 @@ macro_rules! define {
         pub(crate) static ROWS: &[&$crate::ufunc::Ufunc] = &[$(&$name),*];
     };
 
-    // what a key sets
+    // one arm for each key: it sets a field of the row
     (@set $row:ident $class:ident $args:tt; cpu_float [$f32:expr, $f64:expr]) => {
         $row.forms[Compute::F32 as usize] = $crate::ufunc::define!(@forms f32 $class $args { $f32 });
         $row.forms[Compute::F64 as usize] = $crate::ufunc::define!(@forms f64 $class $args { $f64 });
@@ -126,7 +126,7 @@ macro_rules! define {
     (@arity ($a:ident, $b:ident)) => { 2 };
     (@arity ($a:ident, $b:ident, $c:ident)) => { 3 };
 
-    // the type that a function gives
+    // the type of a function's result
     (@result $t:ident Compare) => { u8 };
     (@result $t:ident Test) => { u8 };
     (@result $t:ident Logical) => { u8 };

@@ -173,7 +173,7 @@ pub(crate) use rows;
 
 rows!(super::define);
 
-/// The rows that `nextafter` takes for f16 and bf16. They stand in no list: no method is made of them.
+/// The rows by which `nextafter` is computed for f16 and bf16. They are in no list of rows, so they get no method.
 mod steps {
     use crate::math::single;
     crate::ufunc::define! {
@@ -196,7 +196,7 @@ macro_rules! order {
         /// NaN if either is NaN, and −0 below +0; branch-free.
         #[inline(always)]
         pub(crate) fn $min(x: $t, y: $t) -> $t {
-            // equal operands differ at most in the sign of 0: or-ing the bits keeps a minus
+            // equal operands differ at most in the sign of 0, and the bitwise or gives −0 if either is −0
             let tie = <$t>::from_bits(x.to_bits() | y.to_bits());
             let less = if mutant!(minimum_drops_nan, y != y || x < y, x < y) { x } else { y };
             let picked = if x == y { tie } else { less };
@@ -309,7 +309,7 @@ pub(crate) mod exact {
         1.0 / x.sqrt()
     }
     pub fn acosh(x: f64) -> f64 {
-        // libm's answers below −1 with a number
+        // libm's acosh gives a number below −1, where it must be NaN
         if x < 1.0 { f64::NAN } else { libm::acosh(x) }
     }
     pub fn logaddexp(x: f64, y: f64) -> f64 {
@@ -326,7 +326,7 @@ pub(crate) mod exact {
         if y.is_finite() || !(a.is_finite() && b.is_finite() && t.is_finite()) {
             return y;
         }
-        // a step that overflows need not end beyond the largest number
+        // b − a may overflow although the result is a number, so compute in quarters
         (a / 4.0 + t * (b / 4.0 - a / 4.0)) * 4.0
     }
 }

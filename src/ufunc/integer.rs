@@ -128,7 +128,8 @@ macro_rules! unsigned {
 signed! { i32 i64 }
 unsigned! { u32 u64 }
 
-/// Wrapping power by squaring: modulo 2^64, and so modulo every narrower width.
+/// Wrapping power by squaring, modulo 2^64. That is right for narrower types too, because 2^64 is a multiple of their
+/// 2^width.
 #[inline(always)]
 fn pow(mut x: u64, mut n: u64) -> u64 {
     let mut r = 1u64;
@@ -142,7 +143,7 @@ fn pow(mut x: u64, mut n: u64) -> u64 {
     r
 }
 
-/// The exact rules in i128, for operands of `w` bits: what the tests hold the functions above to.
+/// The same rules in i128, for operands of `w` bits. Tests compare the functions above with these.
 pub(crate) mod exact {
     pub fn floor_div(a: i128, d: i128) -> i128 {
         if d == 0 { 0 } else { a.div_euclid(d) - ((d < 0) && a.rem_euclid(d) != 0) as i128 }
@@ -156,7 +157,7 @@ pub(crate) mod exact {
     pub fn shift_right(a: i128, by: i128, w: u32) -> i128 {
         if by < 0 || by >= w as i128 { if a < 0 { -1 } else { 0 } } else { a >> by }
     }
-    /// Modulo 2^64 by repeated squaring, which every width divides.
+    /// Power by repeated squaring, modulo 2^64, of which every type takes its lower bits.
     pub fn pow(a: i128, n: i128) -> i128 {
         if n < 0 {
             return match a {

@@ -1,4 +1,4 @@
-//! The identity of a row: a number that rows of equal text and types share, given once and never given again.
+//! The identity of a row: a number that all rows of equal text and types share, and that no other row ever gets.
 //!
 //! A row's address would not do: a row made at run time is freed, and another one may then lie at its address while a
 //! cache still holds the first one's plan.
@@ -16,11 +16,11 @@ struct Definition {
     name: &'static str,
     arity: usize,
     class: Class,
-    /// Which compute types the CPU has a loop for. The loops' addresses are left out: the compiler may give one
-    /// function two addresses, or two functions one. What they compute is the name's meaning.
+    /// Which compute types the CPU has a loop for. The loops' addresses are left out, because the compiler may give one
+    /// function two addresses, or two functions one. The name stands for what the loops compute.
     on_cpu: [bool; Compute::COUNT],
     wgsl: [Option<&'static str>; Compute::COUNT],
-    /// The neutral element, the bits of what no elements give, whether the order is free, and what is picked.
+    /// The neutral element, the bits of the result of no elements, whether the order is free, and which operand is picked.
     reduce: Option<(Neutral, Option<u64>, bool, Option<Extreme>)>,
     properties: Properties,
     half: Option<[usize; 2]>,
@@ -29,12 +29,12 @@ struct Definition {
 /// The number of each definition seen so far. Nothing is ever removed, so that no number is given twice.
 static NUMBERS: LazyLock<Mutex<HashMap<Definition, usize>>> = LazyLock::new(Mutex::default);
 
-/// A row's place for its number: 0 until the number is asked for.
+/// Where a row keeps its number, which it gets when it is first asked for it; 0 until then.
 #[derive(Debug, Default)]
 pub(crate) struct RowId(AtomicUsize);
 
 impl RowId {
-    /// The place of a row that nobody has asked for its number yet.
+    /// No number yet.
     pub const fn new() -> RowId {
         RowId(AtomicUsize::new(0))
     }
@@ -45,7 +45,7 @@ impl Ufunc {
     /// it is one load of memory after the first call.
     #[inline]
     pub fn id(&self) -> usize {
-        // relaxed: the number is all there is to see, nothing that was written before it is read through it
+        // relaxed suffices, because a reader sees the number alone and reads no other memory by it
         match self.id.0.load(Ordering::Relaxed) {
             0 => self.intern(),
             id => id,

@@ -159,7 +159,7 @@ mod table {
 }
 pub(crate) use table::*;
 
-use super::{Class, Properties, Ufunc};
+use super::{Class, Ufunc};
 use crate::dtype::Compute;
 use crate::simd::{Forms, ScalarFn};
 
@@ -176,7 +176,8 @@ macro_rules! choose {
 }
 choose! { u8 u32 u64 }
 
-/// The second operand where the first is true, else the third. Its loops move bits, by the compute type of the last two.
+/// The second operand where the first is true, else the third. Its loops move words of the size of the last two operands'
+/// compute type, whatever the words mean.
 pub(crate) static SELECT: Ufunc = {
     let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, false));
     let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, false));
@@ -187,19 +188,14 @@ pub(crate) static SELECT: Ufunc = {
     forms[Compute::U64 as usize] = bits64;
     forms[Compute::F64 as usize] = bits64;
     let doc = "The second operand where the first is true, else the third.";
-    let row = Ufunc::new("select", doc, 3, Class::Select);
-    Ufunc {
-        forms,
-        wgsl: [Some("select({c}, {b}, {a})"); Compute::COUNT],
-        exact: Some(|c, a, b| if c != 0.0 { a } else { b }),
-        exact_int: Some(|c, a, b, _| if c != 0 { a } else { b }),
-        properties: Properties {
-            never_rounds: true,
-            moves_bits: true,
-            keeps_range: true,
-            opaque: true,
-            ..row.properties
-        },
-        ..row
-    }
+    let mut row = Ufunc::new("select", doc, 3, Class::Select);
+    row.forms = forms;
+    row.wgsl = [Some("select({c}, {b}, {a})"); Compute::COUNT];
+    row.exact = Some(|c, a, b| if c != 0.0 { a } else { b });
+    row.exact_int = Some(|c, a, b, _| if c != 0 { a } else { b });
+    row.properties.never_rounds = true;
+    row.properties.moves_bits = true;
+    row.properties.keeps_range = true;
+    row.properties.opaque = true;
+    row
 };

@@ -71,7 +71,7 @@ rows!(super::define);
 
 /// Exact functions in f64.
 pub(crate) mod exact {
-    /// Newton's method on erf (on erfc in the tail, where 1 − |x| keeps its digits).
+    /// Newton's method on erf; in the tail on erfc, because 1 − |x| is exact there while erf is nearly constant.
     pub fn erfinv(x: f64) -> f64 {
         if x.is_nan() || x.abs() > 1.0 {
             return f64::NAN;
@@ -82,7 +82,7 @@ pub(crate) mod exact {
         if x == 0.0 {
             return x;
         }
-        // Winitzki's approximation as a start
+        // the start is Winitzki's approximation
         let a = x.abs();
         let l = (-a).ln_1p() + a.ln_1p();
         let t = 2.0 / (std::f64::consts::PI * 0.147) + l / 2.0;

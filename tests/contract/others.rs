@@ -29,6 +29,31 @@ fn at(values: &[u64], columns: usize, i: usize, j: usize) -> u64 {
     values[i * columns + j]
 }
 
+/// What two integers of a type, as bits, are combined to.
+fn combined(function: &str, dtype: DType, a: u64, b: u64) -> u64 {
+    let unused = 64 - 8 * dtype.size() as u32;
+    // in the upper bits, where they compare as their type does
+    let (x, y) = (a << unused, b << unused);
+    let is_less = if dtype.is_signed_integer() { (x as i64) < y as i64 } else { x < y };
+    match function {
+        "index_add" => x.wrapping_add(y) >> unused,
+        "index_min" => {
+            if is_less {
+                a
+            } else {
+                b
+            }
+        }
+        _ => {
+            if is_less {
+                b
+            } else {
+                a
+            }
+        }
+    }
+}
+
 /// What a gather or join of a matrix must be, by both axes.
 type Copy = (Expr, Vec<usize>, Vec<u64>);
 
@@ -54,7 +79,24 @@ fn copies(function: &str, x: &Expr, shape: [usize; 2], v: &[u64], device: &Devic
                 };
                 all.push((x.take(&indices, axis), shape, want));
             }
-            "take" => {}
+            "take" | "index_add" | "index_min" | "index_max" if n == 0 || v.is_empty() => {}
+            "index_add" | "index_min" | "index_max" => {
+                let bits: Vec<u64> = picks.iter().map(|i| *i as u32 as u64).collect();
+                let indices = kit::array(DType::I32, &bits, &[bits.len()], device)?;
+                let (m, dtype) = (picks.len(), x.dtype()?);
+                let of = if rows { [m, c] } else { [r, m] };
+                let values: Vec<u64> = (0..of[0] * of[1]).map(|k| v[k * 31 % v.len()]).collect();
+                let mut want = v.to_vec();
+                for (k, value) in values.iter().enumerate() {
+                    let (i, j) = (k / of[1], k % of[1]);
+                    let place = if rows { from(picks[i]) * c + j } else { i * c + from(picks[j]) };
+                    want[place] = combined(function, dtype, want[place], *value);
+                }
+                let values = kit::array(dtype, &values, &of, device)?;
+                let build = kit::operations::find(function).expect("an entry").build;
+                let params = kit::operations::Params::axis(axis);
+                all.push((build(&[x.clone(), indices.into(), values.into()], &params), vec![r, c], want));
+            }
             "concat" => {
                 let part = if rows { x.slice(cupric::s![1.., ..]) } else { x.slice(cupric::s![.., 1..]) };
                 let (want, shape): (Vec<u64>, _) = if rows {
@@ -309,7 +351,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     if !report.wants(&name) {
         return;
     }
-    if ["take", "concat", "stack"].contains(&entry.function.as_str()) {
+    if ["take", "concat", "stack", "index_add", "index_min", "index_max"].contains(&entry.function.as_str()) {
         for layout in LAYOUTS {
             report.trial(&format!("{name}::{layout}"), || copy(entry, layout, device));
         }

@@ -44,6 +44,8 @@ pub enum Kind {
     Product,
     /// An array and indices.
     Gather,
+    /// An array, indices, and values for the elements there.
+    Scatter,
     Join,
     Conversion,
     /// No operand: the dtype is that of the result.
@@ -127,6 +129,7 @@ pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
 }
 
 const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
+const INTEGERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64";
 /// WGSL has no exp of f64.
 const NO_F64_ON_GPU: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64";
 
@@ -179,6 +182,11 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 /// The position of the first element that no other beats.
 fn position(x: &[f64], beats: fn(f64, f64) -> bool) -> Option<usize> {
     (0..x.len()).reduce(|best, i| if beats(x[i], x[best]) { i } else { best })
+}
+
+/// Position 0 alone, on no device.
+fn first() -> Expr {
+    arange(0, 1, 1, DType::I32)
 }
 
 fn each(x: &[f64], f: impl Fn(f64) -> f64) -> Option<Vec<f64>> {
@@ -429,6 +437,129 @@ pub static OPERATIONS: &[Operation] = &[
         types: "",
         build: |x, p| x[0].take_wrap(&x[1], p.axis),
         refuses: |x, _| vec![("Expr::take_wrap", K::Axis, x.take_wrap(0, 2))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_add",
+        kind: Kind::Scatter,
+        types: INTEGERS,
+        build: |x, p| x[0].index_add(p.axis, &x[1], &x[2]),
+        refuses: |x, none| {
+            let whole = x.astype(DType::I32);
+            vec![
+                ("Expr::index_add", K::Unsupported, x.index_add(0, first(), 1.0)),
+                ("Expr::index_add", K::Shape, whole.index_add(0, zeros([1, 1], DType::I32), 1)),
+                ("Expr::index_add", K::Shape, whole.index_add(0, first(), zeros([2], DType::I32))),
+                ("Expr::index_add", K::DType, whole.index_add(0, zeros([1], DType::F32), 1)),
+                ("Expr::index_add", K::DType, whole.index_add(0, first(), zeros([1], DType::F32))),
+                ("Expr::index_add", K::Argument, whole.index_add(0, first(), 1u64 << 40)),
+                ("Expr::index_add", K::Index, none.astype(DType::I8).index_add(0, first(), 1)),
+            ]
+        },
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_add_clip",
+        kind: Kind::Scatter,
+        types: "",
+        build: |x, p| x[0].index_add_clip(p.axis, &x[1], &x[2]),
+        refuses: |x, _| vec![("Expr::index_add_clip", K::Axis, x.index_add_clip(2, first(), 1))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_add_wrap",
+        kind: Kind::Scatter,
+        types: "",
+        build: |x, p| x[0].index_add_wrap(p.axis, &x[1], &x[2]),
+        refuses: |x, _| vec![("Expr::index_add_wrap", K::Axis, x.index_add_wrap(2, first(), 1))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_min",
+        kind: Kind::Scatter,
+        types: INTEGERS,
+        build: |x, p| x[0].index_min(p.axis, &x[1], &x[2]),
+        refuses: |x, none| {
+            let whole = x.astype(DType::I32);
+            vec![
+                ("Expr::index_min", K::Unsupported, x.index_min(0, first(), 1.0)),
+                ("Expr::index_min", K::Shape, whole.index_min(0, zeros([1, 1], DType::I32), 1)),
+                ("Expr::index_min", K::Shape, whole.index_min(0, first(), zeros([2], DType::I32))),
+                ("Expr::index_min", K::DType, whole.index_min(0, zeros([1], DType::F32), 1)),
+                ("Expr::index_min", K::DType, whole.index_min(0, first(), zeros([1], DType::F32))),
+                ("Expr::index_min", K::Argument, whole.index_min(0, first(), 1u64 << 40)),
+                ("Expr::index_min", K::Index, none.astype(DType::I8).index_min(0, first(), 1)),
+            ]
+        },
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_min_clip",
+        kind: Kind::Scatter,
+        types: "",
+        build: |x, p| x[0].index_min_clip(p.axis, &x[1], &x[2]),
+        refuses: |x, _| vec![("Expr::index_min_clip", K::Axis, x.index_min_clip(2, first(), 1))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_min_wrap",
+        kind: Kind::Scatter,
+        types: "",
+        build: |x, p| x[0].index_min_wrap(p.axis, &x[1], &x[2]),
+        refuses: |x, _| vec![("Expr::index_min_wrap", K::Axis, x.index_min_wrap(2, first(), 1))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_max",
+        kind: Kind::Scatter,
+        types: INTEGERS,
+        build: |x, p| x[0].index_max(p.axis, &x[1], &x[2]),
+        refuses: |x, none| {
+            let whole = x.astype(DType::I32);
+            vec![
+                ("Expr::index_max", K::Unsupported, x.index_max(0, first(), 1.0)),
+                ("Expr::index_max", K::Shape, whole.index_max(0, zeros([1, 1], DType::I32), 1)),
+                ("Expr::index_max", K::Shape, whole.index_max(0, first(), zeros([2], DType::I32))),
+                ("Expr::index_max", K::DType, whole.index_max(0, zeros([1], DType::F32), 1)),
+                ("Expr::index_max", K::DType, whole.index_max(0, first(), zeros([1], DType::F32))),
+                ("Expr::index_max", K::Argument, whole.index_max(0, first(), 1u64 << 40)),
+                ("Expr::index_max", K::Index, none.astype(DType::I8).index_max(0, first(), 1)),
+            ]
+        },
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_max_clip",
+        kind: Kind::Scatter,
+        types: "",
+        build: |x, p| x[0].index_max_clip(p.axis, &x[1], &x[2]),
+        refuses: |x, _| vec![("Expr::index_max_clip", K::Axis, x.index_max_clip(2, first(), 1))],
+        pinned: Pinned::Elsewhere,
+        suite: Suite::Others,
+        ..PLAIN
+    },
+    Operation {
+        name: "index_max_wrap",
+        kind: Kind::Scatter,
+        types: "",
+        build: |x, p| x[0].index_max_wrap(p.axis, &x[1], &x[2]),
+        refuses: |x, _| vec![("Expr::index_max_wrap", K::Axis, x.index_max_wrap(2, first(), 1))],
         pinned: Pinned::Elsewhere,
         suite: Suite::Others,
         ..PLAIN

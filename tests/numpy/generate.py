@@ -358,6 +358,28 @@ class Maker:
                 i = self.add("subtract", i, {"i": n})
         return self.add(op, a, i, n=[axis - len(shape) if self.chance(2) else axis])
 
+    def combine(self):
+        a = self.pick()
+        shape, t = self.held[a].shape, self.held[a].t
+        if not shape or not is_integer(t):
+            raise Refused("no axis of integers")
+        axis = self.r.randrange(len(shape))
+        n = shape[axis]
+        u = self.r.choice([u for u in self.types if is_integer(u)])
+        i = self.leaf([self.r.choice(LENGTHS)], u)
+        op = self.r.choice(["index_add", "index_min", "index_max"]) + self.r.choice(["", "_clip", "_wrap"])
+        if not op.endswith(("_clip", "_wrap")) and n:
+            # into range: −n … n − 1, or from 0
+            if n > 100:
+                raise Refused("too long an axis for narrow indices")
+            i = self.add("remainder", i, {"i": n})
+            if is_signed(u) and self.chance(2):
+                i = self.add("subtract", i, {"i": n})
+        wanted = list(shape)
+        wanted[axis] = self.held[i].shape[0]
+        v = self.leaf([1 if self.chance(4) else k for k in wanted][self.r.choice([0, 0, 0, 1]):], t)
+        return self.add(op, a, i, v, n=[axis - len(shape) if self.chance(2) else axis])
+
     def write(self):
         a, r = self.pick(), self.r
         x = self.held[a]
@@ -417,6 +439,8 @@ class Maker:
         x = self.held[given[0]] if given and not isinstance(given[0], dict) else None
         if op.startswith("take"):
             op = r.choice(["take_clip", "take_wrap"])
+        elif op.startswith("index_"):
+            op = r.choice(["index_add", "index_min", "index_max"]) + r.choice(["_clip", "_wrap"])
         elif op == "astype":
             node["t"] = self.dtype()
         elif op in reference.FOLDS:
@@ -484,7 +508,7 @@ class Maker:
                 self.leaf(shape)
 
     FAMILIES = ([elementwise] * 22 + [cast] * 4 + [view] * 9 + [fold] * 4 + [row] * 2 + [product] * 2 + [join] * 2
-                + [take] * 2 + [write] * 4 + [twin] * 3 + [undo] * 2)
+                + [take] * 2 + [combine] * 2 + [write] * 4 + [twin] * 3 + [undo] * 2)
 
     def program(self):
         try:

@@ -359,22 +359,45 @@ def matmul(a, b, device):
         raise Refused(str(problem)) from problem
 
 
-def take(node, x, indices):
-    op, axis = node["op"], node["n"][0]
-    n = x.shape[axis]
+def positions(op, indices, n):
+    """The positions that indices mean along an axis of length n, by the operation's last word."""
     i = indices.v
     if not is_integer(indices.t) or n == 0:
         raise Refused("no index")
     exact = i.astype(object) if indices.t == "u64" else i.astype(np.int64)
-    if op == "take":
+    if not op.endswith(("_clip", "_wrap")):
         if np.any(exact < -n) or np.any(exact >= n):
             raise Refused("an index out of range")
-        i = exact.astype(np.int64)
-    elif op == "take_wrap":
-        i = np.asarray(exact % n).astype(np.int64)
-    else:
-        i = np.asarray(np.clip(exact, 0, n - 1)).astype(np.int64)
+        return exact.astype(np.int64)
+    if op.endswith("_wrap"):
+        return np.asarray(exact % n).astype(np.int64)
+    return np.asarray(np.clip(exact, 0, n - 1)).astype(np.int64)
+
+
+def take(node, x, indices):
+    axis = node["n"][0]
+    i = positions(node["op"], indices, x.shape[axis])
     return x.moved(lambda v: np.take(v, i, axis=axis))
+
+
+COMBINES = {"index_add": np.add, "index_min": np.minimum, "index_max": np.maximum}
+
+
+def combine(node, x, indices, values):
+    """Values combined into a copy at positions along an axis: NumPy's `add.at`."""
+    axis, name = node["n"][0], node["op"].removesuffix("_clip").removesuffix("_wrap")
+    if not is_integer(x.t) or indices.v.ndim != 1:
+        raise Refused("only integers are combined, at positions of one axis")
+    i = positions(node["op"], indices, x.shape[axis])
+    wanted = list(x.shape)
+    wanted[axis] = len(i)
+    try:
+        v = np.broadcast_to(cast(values, x.t).v, wanted)
+    except ValueError as problem:
+        raise Refused(str(problem)) from problem
+    out = x.v.copy()
+    COMBINES[name].at(np.moveaxis(out, axis, 0), i, np.moveaxis(v, axis, 0))
+    return Value(x.t, out)
 
 
 # --- writes ---
@@ -457,6 +480,8 @@ def evaluate(node, args, device):
             raise Refused(str(problem)) from problem
     elif op.startswith("take"):
         out = take(node, args[0], args[1])
+    elif op.startswith("index_"):
+        out = combine(node, *args)
     elif op in WRITES:
         out = write(node, args, device)
     else:

@@ -128,7 +128,8 @@ pub fn keeps_ieee(d: &Device) -> bool {
 /// selects them, works on integers or rounds once.
 fn same_anywhere(p: &Program) -> Vec<bool> {
     let moves = ["permute", "flip", "slice", "index", "expand", "broadcast", "reshape", "windows", "diagonal", "take"];
-    let moves = [&moves[..], &["take_clip", "take_wrap", "concat", "stack"]].concat();
+    let moves =
+        [&moves[..], &["take_clip", "take_wrap", "index_add", "index_min", "index_max", "concat", "stack"]].concat();
     let makes = ["leaf", "wild", "uniform", "integers", "bernoulli", "iota", "astype"];
     let selects = ["negative", "abs", "minimum", "maximum", "fmin", "fmax", "relu", "select", "min", "max", "positive"];
     let asks = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite"];

@@ -370,7 +370,7 @@ impl Made {
             Some(Spec { op: op.into(), args, numbers, shape, dtype })
         };
         let mut shape = s.clone();
-        match d.below(4) {
+        match d.below(5) {
             0 => {
                 if s[x] == 0 {
                     return None;
@@ -389,6 +389,17 @@ impl Made {
                 made(op, &[a, b], vec![x as i64], shape, t)
             }
             2 => {
+                // as writes do, an unsigned or a signed integer into a signed one, an unsigned one into an unsigned one
+                let casts = u.is_integer() && t.is_integer() && (u.is_unsigned_integer() || t.is_signed_integer());
+                if other != s || !casts || s[x] == 0 || s[x] > 100 {
+                    return None;
+                }
+                let n = s[x] as i64;
+                let at = (0..n).map(|_| d.between(-n, n - 1)).collect();
+                let op = *d.of(&["index_add", "index_min", "index_max"]);
+                made(op, &[a, b], [vec![x as i64], at].concat(), shape, t)
+            }
+            3 => {
                 if other.len() != nd || (0..nd).any(|k| k != x && s[k] != other[k]) {
                     return None;
                 }

@@ -249,6 +249,11 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
         "take" if spec.args.len() == 1 => {
             x().take(put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]), k(0))
         }
+        "index_add" | "index_min" | "index_max" => {
+            let Some(operation) = operations::find(&spec.op) else { panic!("no operation {}", spec.op) };
+            let at = put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]);
+            (operation.build)(&[x().clone(), at.into(), y().clone()], &Params::axis(k(0)))
+        }
         "matmul" | "take_clip" | "take_wrap" | "concat" | "stack" => {
             let Some(operation) = operations::find(&spec.op) else { panic!("no operation {}", spec.op) };
             let axis = spec.numbers.first().map_or(0, |n| *n as isize);

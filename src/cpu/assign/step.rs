@@ -68,7 +68,7 @@ impl Assigner<'_> {
     }
 
     /// The registers of operands, as a level sees them; of fewer than three the first stands for the rest.
-    fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
+    pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
@@ -133,12 +133,8 @@ impl Assigner<'_> {
                 let by = if row.class == Class::Select { list.get(1) } else { list.first() };
                 let by = by.map_or(compute, |a| kernel.values[*a].compute());
                 let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
-                    return Err(Error::new(
-                        ErrorKind::Unsupported,
-                        row.name,
-                        format!("not for {} on the CPU", by.name()),
-                        None,
-                    ));
+                    let detail = format!("not for {} on the CPU", by.name());
+                    return Err(Error::new(ErrorKind::Unsupported, row.name, detail, None));
                 };
                 (StepKind::Call(loops.get()), self.register_ids(list, inner))
             }
@@ -163,11 +159,18 @@ impl Assigner<'_> {
                     self.register_ids(&[*index], inner),
                 )
             }
+            Op::Position { index, extent, mode, name, node } => {
+                operand = kernel.values[*index].compute();
+                (
+                    StepKind::Position { extent: *extent, mode: *mode, name, node: *node },
+                    self.register_ids(&[*index], inner),
+                )
+            }
             Op::Philox { index, word, slots } => {
                 operand = kernel.values[*index].compute();
                 (StepKind::Philox { word: *word, key: *slots }, self.register_ids(&[*index], inner))
             }
-            Op::Scan(fold, a) => (StepKind::Scan(self.scan(fold, compute)?), self.register_ids(&[*a], inner)),
+            Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
             Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
                 // reductions and products are written by their executors, numbers by `fill`
                 return Ok(());
@@ -181,11 +184,11 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Emits the scan of value `a` whose total is outer value `v`.
-    pub(super) fn total(&mut self, v: usize, fold: &Fold, a: usize) -> Result<Total> {
+    /// Emits the scan whose total is outer value `v`.
+    pub(super) fn total(&mut self, v: usize, r: &Reduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
-        let (size, args) = (compute.size(), self.register_ids(&[a], true));
-        let kind = StepKind::Scan(self.scan(fold, compute)?);
+        let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
+        let kind = StepKind::Scan(self.scan(r, compute)?);
         let dst = Dst::Register(self.arena.register(self.program.inner.size() * size));
         let from = self.register_id(v, true);
         self.push(Step { kind, dst, id: from, args, compute, operand: compute });
@@ -204,20 +207,20 @@ impl Assigner<'_> {
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
-        for store in &kernel.stores {
+        for (n, store) in kernel.stores.iter().enumerate() {
             let (v, inner) = (self.alias_of(store.value), kernel.values[store.value].inner);
-            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, 0);
+            let reach = if kernel.outer_size() == 0 { 0 } else { store.reach() };
+            let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
             // a step may write the result itself only if no load reads the same memory: loops assume no overlap
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
-            let stream = narrow.is_none()
-                && dense
-                && self.program.order == Order::Flat
-                && kernel.outer_size().saturating_mul(store.dtype.size()) >= STREAM;
+            let plain = store.is_plain();
+            let stream = kernel.schedule.write(n) == WriteClass::Streamed;
             let mut direct = false;
-            if narrow.is_none() && alone && dense && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0 {
+            if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
+            {
                 // and only in the last stage or pass: a later one reads what an earlier one has in registers
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
@@ -232,7 +235,17 @@ impl Assigner<'_> {
                     taken |= 1 << v;
                 }
             }
-            self.program.writes.push(Write { place, id: self.register_id(v, inner), inner, direct, stream });
+            let register = |v: usize| self.register_id(self.alias_of(v), inner);
+            let scattered = store.scattered().map(|to| ScatteredWrite {
+                index: register(to.index),
+                stride: to.stride,
+                extent: to.extent,
+                dtype: store.dtype,
+                combine: to.combine,
+            });
+            let condition = store.condition().map(register);
+            let id = self.register_id(v, inner);
+            self.program.writes.push(Write { place, id, inner, direct, stream, condition, scattered });
         }
     }
 }

@@ -62,7 +62,7 @@ fn reductions_follow_the_tree() {
                     vec![
                         inner(Op::Load(0), F32),
                         inner(call("square", &[0]), F32),
-                        value(Op::Reduce(Fold::of(row("add")), 1), F32),
+                        value(Op::reduce(Fold::of(row("add")), 1, F32), F32),
                         value(call("sqrt", &[2]), F32),
                     ],
                     vec![store(0, F32, &[1], 3)],
@@ -96,13 +96,13 @@ fn arg_reductions() {
                     }
                 }
                 let strides: [isize; 2] = if fortran { [1, outer as isize] } else { [n as isize, 1] };
-                for (picked, largest) in [("maximum", true), ("minimum", false)] {
+                for (fold, largest) in [(*ARGMAX, true), (*ARGMIN, false)] {
                     let k = kernel(
                         KernelKind::Reduce(if fortran { Lanes::Outer } else { Lanes::Inner }),
                         &[outer],
                         &[n],
                         vec![load(0, F32, &strides, 0)],
-                        vec![inner(Op::Load(0), F32), value(Op::Reduce(Fold::position_of(row(picked)), 0), I32)],
+                        vec![inner(Op::Load(0), F32), value(Op::reduce(fold, 0, F32), I32)],
                         vec![store(0, I32, &[1], 1)],
                     );
                     let got: Vec<i32> = run(k, std::slice::from_ref(&x), outer).unwrap();

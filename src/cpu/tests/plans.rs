@@ -28,6 +28,8 @@ pub(super) fn plan(kernel: Kernel) -> Plan {
         KernelKind::Matmul => crate::plan::product_passes(kernel, &mut temp),
         _ => vec![kernel],
     };
+    let mut kernels = kernels;
+    kernels.iter_mut().for_each(|k| crate::plan::schedule_nest(k, &super::super::caps()).unwrap());
     let inputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Input(_)));
     let of = |dtype: &DType| Output { dtype: *dtype, shape: Shape::new(), strides: Strides::new() };
     let outputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Output(_))).iter().map(of).collect();

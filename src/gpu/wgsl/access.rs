@@ -3,6 +3,7 @@
 use super::text::{Text, line};
 use super::{Access, Slot, StoreMode, Words};
 use crate::dtype::{Compute, DType};
+use crate::kernel::Store;
 
 /// What the words of a buffer of `dtype` are.
 pub(crate) fn words(dtype: DType) -> Words {
@@ -11,6 +12,11 @@ pub(crate) fn words(dtype: DType) -> Words {
         DType::F64 => Words::F64,
         _ => Words::W32,
     }
+}
+
+/// What the words are of a buffer that a store writes. Atomic operations have words of 32 bits.
+pub(crate) fn stored_words(store: &Store) -> Words {
+    if store.updates() { Words::W32 } else { words(store.dtype) }
 }
 
 /// log2 of the elements in one word.
@@ -24,7 +30,6 @@ pub(crate) fn packing(dtype: DType) -> u32 {
 
 /// The expression that reads element `at` (an identifier) of a slot, widened.
 pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
-    use crate::dtype::DType::*;
     let word = |index: String| match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
         _ => format!("buffer{slot}[{index}]"),
@@ -34,9 +39,15 @@ pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
         1 => format!("(({} >> (({at} & 1u) << 4u)) & 0xffffu)", word(format!("{at} >> 1u"))),
         _ => word(at.to_string()),
     };
+    widened(dtype, &narrow)
+}
+
+/// The value of an element's bits, which lie in the low ones of a word.
+pub(super) fn widened(dtype: DType, narrow: &str) -> String {
+    use crate::dtype::DType::*;
     match dtype {
         Bool => format!("{narrow} != 0u"),
-        U8 | U16 | U32 | U64 | F64 => narrow,
+        U8 | U16 | U32 | U64 | F64 => narrow.to_string(),
         I8 => format!("sext8({narrow})"),
         I16 => format!("sext16({narrow})"),
         I32 => format!("bitcast<i32>({narrow})"),
@@ -48,7 +59,7 @@ pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
 }
 
 /// The bits that a value takes in memory; narrow ones in the low bits of a u32.
-fn bits(dtype: DType, v: &str) -> String {
+pub(super) fn bits(dtype: DType, v: &str) -> String {
     use crate::dtype::DType::*;
     match dtype {
         Bool => format!("select(0u, 1u, {v})"),

@@ -4,7 +4,7 @@ use super::text::{Text, line};
 use super::{ERROR_SLOTS, Form, Variant, access};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{Fold, IndexMode, Kernel, Op, Value};
+use crate::kernel::{IndexMode, Kernel, Op, Passes, Value};
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
     pub form: &'a Form,
     pub variant: &'a Variant,
+    /// The passes over the inner space; of a kernel without one there are none.
+    pub passes: &'a Passes,
     /// The name of each column of the table of axes: `in0`, `out0`, `index3`. That of an index of 64 bits has two
     /// columns, the second of which has no name.
     pub columns: Vec<String>,
@@ -36,7 +38,9 @@ impl<'a> Body<'a> {
             columns[*column] = format!("index{v}");
         }
         let names = (0..kernel.values.len()).map(|v| format!("v{v}")).collect();
-        Body { kernel, form, variant, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
+        static NONE: Passes = Passes { after: Vec::new(), list: Vec::new() };
+        let passes = kernel.schedule.passes().unwrap_or(&NONE);
+        Body { kernel, form, variant, passes, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
     }
 
     /// Says what each value is called from here on.
@@ -89,11 +93,16 @@ impl<'a> Body<'a> {
                 line!(out, "let at{i} = {places}.at_in{n} + position{i} * params.gather{i}_stride;");
                 format!("load_in{n}(at{i})")
             }
+            Op::Position { index, mode, .. } => {
+                let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
+                let index = (self.names[*index].as_str(), kernel.values[*index].compute());
+                gather_position(out, i, ordinal, index, *mode);
+                format!("bitcast<i32>(position{i})")
+            }
             Op::Philox { index, word, slots } => {
                 let block = self.philox_block(out, i, *index, *slots);
                 format!("random{block}.{}", ["x", "y", "z", "w"][*word as usize & 3])
             }
-            Op::Scan(..) if v.inner => self.scanned(i),
             Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // made by the kernel kind
         };
         match owner {
@@ -179,14 +188,16 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     for v in &kernel.values {
         match &v.op {
             Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
-            Op::Cast(a) | Op::Round(a) | Op::Reduce(_, a) | Op::Scan(_, a) => taken[*a] = true,
-            Op::Gather { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
+            Op::Cast(a) | Op::Round(a) => taken[*a] = true,
+            Op::Reduce(r) | Op::Scan(r) => r.inputs().iter().for_each(|a| taken[*a] = true),
+            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
         }
     }
     let computes = |v: &Value| match &v.op {
-        Op::Ufunc(row, _) | Op::Reduce(Fold { row, .. }, _) | Op::Scan(Fold { row, .. }, _) => {
-            v.dtype.is_float() && !row.properties.opaque
+        Op::Ufunc(row, _) => v.dtype.is_float() && !row.properties.opaque,
+        Op::Reduce(r) | Op::Scan(r) => {
+            v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
         }
         Op::Dot => v.dtype.is_float(),
         _ => false,

@@ -1,9 +1,9 @@
-//! What a kernel's text declares before its functions: bindings, the struct of its parameters, and the functions that
+//! The declarations at the beginning of a kernel's text: bindings, the struct of its parameters, and the functions that
 //! load and store one element of an operand.
 
 use super::body::Body;
 use super::text::{Text, line};
-use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access};
+use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access, combine};
 use crate::kernel::{KernelKind, Op};
 
 impl Body<'_> {
@@ -34,19 +34,22 @@ impl Body<'_> {
                 "@group(0) @binding({ERROR_BINDING}) var<storage, read_write> errors: array<atomic<u32>, {words}>;"
             );
             out.append(NOTE);
-            line!(out, "\n// Whether every index of the element, or of the row, was in range: else it is not stored.");
+            line!(
+                out,
+                "\n// Whether every index of the element (or row) was in range. If not, nothing of it is stored."
+            );
             line!(out, "var<private> indices_fit: bool = true;");
         }
         line!(out, "");
     }
 
-    /// The struct of the parameters. Rust writes the same words by number: [`super::Form`] says where each one lies.
+    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::Form`] says where each one lies.
     fn parameters(&self, out: &mut Text) {
         line!(
             out,
-            "// An axis of `outer` (from the last to the first, then those of `inner` likewise): its extent, and the"
+            "// An axis: its extent, and the step along it of each operand and of each value that is an index. The axes of"
         );
-        line!(out, "// step that each operand, or an index as a value, makes along it.");
+        line!(out, "// `outer` come first, from the last to the first, then those of `inner` likewise.");
         line!(out, "struct Axis {{\n@align(16) extent: u32,");
         self.columns_as(out, "stride");
         line!(out, "}}\n\nstruct Parameters {{\n@size({}) header: Header,", 4 * HEADER);
@@ -56,17 +59,20 @@ impl Body<'_> {
         for v in &self.form.gathers {
             line!(out, "gather{v}_stride: u32,\ngather{v}_extent: u32,");
         }
+        for n in &self.form.scattered {
+            line!(out, "scattered{n}_stride: u32,\nscattered{n}_extent: u32,");
+        }
         self.columns_as(out, "offset");
-        // as many axes as there is room for
+        // as many axes as the parameters have room for, because the text does not know the kernel's number of axes
         let axes = (self.variant.params as usize).saturating_sub(self.form.table) / self.form.row;
         line!(out, "@align(16) axes: array<Axis, {axes}>,\n}}\n");
         line!(out, "@group(1) @binding(0) var<uniform> params: Parameters;\n");
     }
 
-    /// A field for each column of the table of axes.
+    /// Writes a field for each column of the table of axes, whose name is `what` and the column's name: `stride_in0`.
     fn columns_as(&self, out: &mut Text, what: &str) {
         for (c, column) in self.columns.iter().enumerate() {
-            // the second word of an index of 64 bits has no name of its own
+            // an empty name marks the second word of a 64-bit index, which is declared with the first
             if column.is_empty() {
                 continue;
             }
@@ -92,7 +98,10 @@ impl Body<'_> {
         for (n, s) in self.kernel.stores.iter().enumerate() {
             let (slot, mode) = self.variant.stores[n];
             line!(out, "// out{n}, {} in memory", s.dtype);
-            access::store(out, n, slot as usize, self.variant.slots[slot as usize], mode, s.dtype);
+            match s.scattered() {
+                Some(to) if to.combine.reads() => combine::store(out, n, slot as usize, s.dtype, to.combine),
+                _ => access::store(out, n, slot as usize, self.variant.slots[slot as usize], mode, s.dtype),
+            }
         }
     }
 }

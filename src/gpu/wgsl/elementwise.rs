@@ -9,9 +9,10 @@ impl Body<'_> {
     /// All that the file calls.
     pub fn elementwise(&mut self) -> Fallible<String> {
         let mut out = Text::default();
-        let distance = if self.variant.run > 1 { 1 } else { 256 };
+        let groups = self.variant.groups;
+        let distance = if self.variant.run > 1 { 1 } else { groups.size };
         line!(out, "const RUN = {}u;", self.variant.run);
-        if self.variant.in_flight > 1 {
+        if groups.in_flight > 1 {
             line!(out, "const DISTANCE = {distance}u;");
         }
         line!(out, "");
@@ -63,10 +64,23 @@ impl Body<'_> {
         for (n, s) in self.kernel.stores.iter().enumerate() {
             if self.kernel.values[s.value].inner == inner {
                 let value = &self.names[s.value];
-                match self.variant.stores[n].1 {
-                    StoreMode::Owned => line!(out, "store_out{n}({places}.at_out{n}, {value}, {owner});"),
-                    _ => line!(out, "store_out{n}({places}.at_out{n}, {value});"),
+                let mut at = format!("{places}.at_out{n}");
+                if let Some(condition) = s.condition() {
+                    let condition = mutant!(condition_ignored_on_gpu, "true", self.names[condition].as_str());
+                    line!(out, "if {condition} {{");
                 }
+                if let Some(to) = s.scattered() {
+                    // what is below 0 becomes a large number
+                    line!(out, "let to{n} = bitcast<u32>({});", self.names[to.index]);
+                    line!(out, "if to{n} < params.scattered{n}_extent {{");
+                    at = format!("{at} + to{n} * params.scattered{n}_stride");
+                }
+                match self.variant.stores[n].1 {
+                    StoreMode::Owned => line!(out, "store_out{n}({at}, {value}, {owner});"),
+                    StoreMode::Direct | StoreMode::Atomic => line!(out, "store_out{n}({at}, {value});"),
+                }
+                let opened = s.condition().is_some() as usize + s.scattered().is_some() as usize;
+                (0..opened).for_each(|_| line!(out, "}}"));
             }
         }
         if self.form.checks {

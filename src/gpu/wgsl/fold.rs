@@ -7,77 +7,129 @@ use super::text::{Text, line};
 use super::{FOLD, access};
 use crate::dtype::{Compute, DType};
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{Fold, Op};
-use crate::ufunc::{Extreme, Gives, Order, Ufunc};
+use crate::kernel::{Gives, Op, Reduction, Source};
+use crate::ufunc::{Extreme, Form, Operand, Order, Program, Step, Ufunc};
 
-/// A reduction of a kernel, with what the text of its fold is written from.
+/// A reduction of a kernel, with the value that is its result.
 #[derive(Clone, Copy)]
-pub(super) struct Reduction {
-    /// The value that is its result, and the one that it folds.
+pub(super) struct Folding<'a> {
     pub value: usize,
-    pub arg: usize,
-    pub fold: Fold,
+    pub r: &'a Reduction,
 }
 
-impl Body<'_> {
-    pub fn reductions(&self) -> Vec<Reduction> {
+/// How a fold is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// The partial results of a lane are values, which a function combines.
+    Function(&'static Ufunc),
+    /// They are the best element so far, as a sort key, with its position.
+    Best(Extreme),
+    /// They are states, which formulas combine: a struct of components.
+    Formulas,
+}
+
+impl Folding<'_> {
+    fn written(&self) -> Written {
+        match (self.r.fold.form, self.r.gives) {
+            (Form::Function(row), _) => Written::Function(row),
+            // the best element alone needs no position beside it
+            (Form::FirstOf(row), Gives::Component(0)) => Written::Function(row),
+            (Form::FirstOf(row), _) => match row.reduce.and_then(|r| r.picks) {
+                Some(extreme) => Written::Best(extreme),
+                None => Written::Formulas,
+            },
+            (Form::Formulas, _) => Written::Formulas,
+        }
+    }
+
+    /// The first value that it combines.
+    pub fn arg(&self) -> usize {
+        match &self.r.source {
+            Source::Elements { x, .. } => *x,
+            Source::States(states) => states[0],
+        }
+    }
+}
+
+/// The part of identifiers that a function's or a fold's name is.
+fn word(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+impl<'a> Body<'a> {
+    pub fn reductions(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
-        let of = |(value, v): (usize, &crate::kernel::Value)| match v.op {
-            Op::Reduce(fold, arg) => Some(Reduction { value, arg, fold }),
+        let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
+            Op::Reduce(r) => Some(Folding { value, r }),
             _ => None,
         };
         values.filter_map(of).collect()
     }
 
     /// The type in which a fold's partial results are held: bool, which workgroup memory cannot hold, as a u32.
-    pub fn held_type(&self, r: Reduction) -> &'static str {
-        let arg = &self.kernel.values[r.arg];
-        match (r.fold.gives, arg.compute()) {
-            (Gives::Value, Compute::Bool) => "u32",
-            (Gives::Value, compute) => compute.name(),
+    pub fn held_type(&self, f: Folding<'_>) -> String {
+        let arg = &self.kernel.values[f.arg()];
+        match (f.written(), arg.compute()) {
+            (Written::Function(_), compute) => held(compute).to_string(),
             // the sort key by which argmin and argmax compare
-            (Gives::Position, _) if arg.dtype.size() == 8 => "u64",
-            (Gives::Position, _) => "u32",
+            (Written::Best(_), _) if arg.dtype.size() == 8 => "u64".to_string(),
+            (Written::Best(_), _) => "u32".to_string(),
+            (Written::Formulas, _) => format!("State_{}", self.suffix(f)),
         }
     }
 
-    /// What the functions of a fold end in: the function's name and the type, or the key's type. Of two functions with
+    /// What the functions of a fold end in: the name of the function or fold and the type, or the key's type. Of several with
     /// one name, the second has a number too.
-    pub fn suffix(&self, r: Reduction) -> String {
-        if r.fold.gives_position() {
-            return self.held_type(r).to_string();
-        }
-        let word = |fold: &Fold| -> String {
-            fold.row.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    pub fn suffix(&self, f: Folding<'_>) -> String {
+        // what stands for a fold, and its name
+        let identity = |f: &Folding<'_>| match f.written() {
+            Written::Function(row) => Some((word(row.name), false, row.id())),
+            Written::Formulas => Some((word(f.r.fold.name), true, f.r.fold.id())),
+            Written::Best(_) => None,
         };
-        let name = word(&r.fold);
-        let other = |x: &Reduction| !x.fold.gives_position() && x.fold.row != r.fold.row && word(&x.fold) == name;
-        let others = self.reductions().iter().filter(|x| x.value < r.value && other(x)).count();
-        let number = if others > 0 { format!("_{others}") } else { String::new() };
-        format!("{name}_{}{number}", self.kernel.values[r.arg].compute().name())
+        let Some(own) = identity(&f) else { return self.held_type(f) };
+        let mut alike = Vec::new();
+        for other in self.reductions().iter().filter_map(identity).filter(|other| other.0 == own.0) {
+            if !alike.contains(&other) {
+                alike.push(other);
+            }
+        }
+        let number = match alike.iter().position(|other| *other == own) {
+            None | Some(0) => String::new(),
+            Some(n) => format!("_{n}"),
+        };
+        let compute = match f.written() {
+            Written::Formulas => f.r.element.compute(),
+            Written::Function(_) | Written::Best(_) => self.kernel.values[f.arg()].compute(),
+        };
+        format!("{}_{}{number}", own.0, compute.name())
     }
 
     /// The functions of each fold that `reductions` need, once each, and the memory that lanes exchange results in.
-    pub fn fold_functions(&self, out: &mut Text, reductions: &[Reduction]) -> Fallible<()> {
-        let many_lanes = self.variant.lanes > 1;
+    pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
+        let many_lanes = self.variant.groups.lanes > 1;
         let (mut done, mut shared): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-        for r in reductions {
-            let (suffix, held) = (self.suffix(*r), self.held_type(*r));
-            shared.push(format!("var<workgroup> shared_{held}: array<{held}, 256>;"));
-            let (local, tree) = match r.fold.gives {
-                Gives::Value => (if self.cascades(*r) { "cascade" } else { "plain" }, "tree"),
-                Gives::Position => {
-                    shared.push("var<workgroup> shared_positions: array<u32, 256>;".to_string());
+        for f in reductions {
+            let (suffix, held) = (self.suffix(*f), self.held_type(*f));
+            shared.push(format!("var<workgroup> shared_{held}: array<{held}, WORKGROUP>;"));
+            let (local, tree) = match f.written() {
+                Written::Function(_) | Written::Formulas => {
+                    (if self.cascades(*f) { "cascade" } else { "plain" }, "tree")
+                }
+                Written::Best(_) => {
+                    shared.push("var<workgroup> shared_positions: array<u32, WORKGROUP>;".to_string());
                     ("position", "position_tree")
                 }
             };
             if done.contains(&suffix) {
                 continue;
             }
-            if !r.fold.gives_position() {
-                self.combination(out, r.fold.row, *r, &suffix, held)?;
+            match f.written() {
+                Written::Function(row) => self.combination(out, row, *f, &suffix)?,
+                Written::Formulas => self.formulas(out, *f, &suffix)?,
+                Written::Best(_) => {}
             }
-            let names: [(&str, &str); 3] = [("FOLD", &suffix), ("KEY", held), ("T", held)];
+            let names: [(&str, &str); 3] = [("FOLD", &suffix), ("KEY", &held), ("T", &held)];
             out.append(&instance(block(FOLD, local), &names));
             if many_lanes {
                 out.append(&format!("\n{}", instance(&planted(tree, block(FOLD, tree)), &names)));
@@ -86,7 +138,7 @@ impl Body<'_> {
             done.push(suffix);
         }
         if self.form.checks {
-            shared.push("var<workgroup> shared_checks: array<u32, 256>;".to_string());
+            shared.push("var<workgroup> shared_checks: array<u32, WORKGROUP>;".to_string());
             if many_lanes {
                 out.append(block(FOLD, "checks"));
                 out.append("\n");
@@ -102,39 +154,114 @@ impl Body<'_> {
     }
 
     /// Whether a lane combines in a cascade: where each step rounds, so that a long row of steps would lose digits.
-    fn cascades(&self, r: Reduction) -> bool {
-        r.fold.order(self.kernel.values[r.arg].dtype) == Order::Tree
+    fn cascades(&self, f: Folding<'_>) -> bool {
+        match f.written() {
+            Written::Function(_) | Written::Best(_) => f.r.fold.order(f.r.element) == Order::Tree,
+            Written::Formulas => !f.r.fold.is_exact(f.r.element),
+        }
     }
 
-    /// The neutral element of a fold, and what combines two of its partial results.
-    fn combination(&self, out: &mut Text, row: &Ufunc, r: Reduction, suffix: &str, held: &str) -> Fallible<()> {
-        let compute = self.kernel.values[r.arg].compute();
+    /// The neutral element of a function, and what combines two of its partial results.
+    fn combination(&self, out: &mut Text, row: &Ufunc, f: Folding<'_>, suffix: &str) -> Fallible<()> {
+        let compute = self.kernel.values[f.arg()].compute();
         let Some(reduction) = row.reduce else {
             return Err(Fault::new(ErrorKind::Internal, format!("{} has no neutral element", row.name)));
         };
-        let neutral = access::constant(reduction.neutral.bits(compute), compute);
-        let (neutral, combined) = match compute {
-            Compute::Bool => {
-                let both = Self::ufunc(row, compute, &["(a != 0u)", "(b != 0u)"])?;
-                (format!("select(0u, 1u, {neutral})"), format!("select(0u, 1u, {both})"))
-            }
-            _ => (neutral, Self::ufunc(row, compute, &["a", "b"])?),
+        let held = held(compute);
+        let neutral = pack(compute, &access::constant(reduction.neutral.bits(compute), compute));
+        let combined = match compute {
+            Compute::Bool => pack(compute, &Self::ufunc(row, compute, &["(a != 0u)", "(b != 0u)"])?),
+            _ => Self::ufunc(row, compute, &["a", "b"])?,
         };
         line!(out, "fn neutral_{suffix}() -> {held} {{\nreturn {neutral};\n}}\n");
         line!(out, "fn combine_{suffix}(a: {held}, b: {held}) -> {held} {{\nreturn {combined};\n}}\n");
         Ok(())
     }
 
-    /// The struct of all folds of a pass, and the function that starts them. `pass` ends their names.
-    pub fn folds_struct(&self, out: &mut Text, pass: &str, reductions: &[Reduction]) {
-        let (mut fields, mut starts) = (Vec::new(), Vec::new());
-        for r in reductions {
-            let suffix = self.suffix(*r);
-            let (field, start) = match r.fold.gives {
-                Gives::Value => (format!("Partial_{suffix}"), format!("start_{suffix}()")),
-                Gives::Position => (format!("Best_{suffix}"), format!("start_best_{suffix}()")),
+    /// The struct of a fold's state, and the functions that its formulas are.
+    fn formulas(&self, out: &mut Text, f: Folding<'_>, suffix: &str) -> Fallible<()> {
+        let programs = f.r.fold.programs(f.r.element)?;
+        let state = format!("State_{suffix}");
+        let types = programs.state.iter();
+        let fields: String = types.clone().enumerate().map(|(n, t)| format!("c{n}: {},\n", held(*t))).collect();
+        line!(out, "struct {state} {{\n{fields}}}\n");
+        let neutral = |(c, t): (&crate::ufunc::Component, &Compute)| pack(*t, &access::constant(c.init.bits(*t), *t));
+        let neutral: Vec<String> = f.r.fold.state.iter().zip(types.clone()).map(neutral).collect();
+        line!(out, "fn neutral_{suffix}() -> {state} {{\nreturn {state}({});\n}}\n", neutral.join(", "));
+        let packed = |results: Vec<String>| -> String {
+            let one = |(x, t): (&String, &Compute)| pack(*t, x);
+            results.iter().zip(types.clone()).map(one).collect::<Vec<_>>().join(", ")
+        };
+        if matches!(f.r.source, Source::Elements { .. }) {
+            line!(out, "fn lift_{suffix}(x: {}, position: i32) -> {state} {{", f.r.element.compute().name());
+            let results = self.program(out, &programs.lift)?;
+            line!(out, "return {state}({});\n}}\n", packed(results));
+        }
+        line!(out, "fn combine_{suffix}(a: {state}, b: {state}) -> {state} {{");
+        let results = self.program(out, &programs.combine)?;
+        line!(out, "return {state}({});\n}}\n", packed(results));
+        let result = f.r.fold.result.compute(f.r.element).name();
+        line!(out, "fn finish_{suffix}(a: {state}) -> {result} {{");
+        let results = self.program(out, &programs.finish)?;
+        line!(out, "return {};\n}}\n", results.join(", "));
+        Ok(())
+    }
+
+    /// The statements of a program; gives the names of its results.
+    fn program(&self, out: &mut Text, program: &Program) -> Fallible<Vec<String>> {
+        let mut names: Vec<String> = Vec::with_capacity(program.steps.len());
+        for (i, Step { gives, compute }) in program.steps.iter().enumerate() {
+            let component = |state: &str, n: &usize| match compute {
+                Compute::Bool => format!("({state}.c{n} != 0u)"),
+                _ => format!("{state}.c{n}"),
             };
-            fields.push(format!("v{}: {field},\n", r.value));
+            let text = match gives {
+                Operand::Element => "x".to_string(),
+                Operand::Position => "position".to_string(),
+                Operand::A(n) => component("a", n),
+                Operand::B(n) => component("b", n),
+                Operand::Number(bits) => access::constant(*bits, *compute),
+                Operand::Cast(of) => access::cast(program.steps[*of].compute.dtype(), compute.dtype(), &names[*of]),
+                Operand::Call(row, args) => {
+                    let by = args.last().map_or(*compute, |a| program.steps[*a].compute);
+                    // as in kernels, no compiler may see how the operands of a float function hang together
+                    let hides = !row.properties.opaque && !row.properties.simplifies_exactly;
+                    let operand = |a: &usize| match hides {
+                        true => access::block(program.steps[*a].compute, &names[*a]),
+                        false => names[*a].clone(),
+                    };
+                    let operands: Vec<String> = args.iter().map(operand).collect();
+                    let operands: Vec<&str> = operands.iter().map(String::as_str).collect();
+                    let value = Self::ufunc(row, by, &operands)?;
+                    let value = if row.properties.opaque { value } else { access::block(*compute, &value) };
+                    line!(out, "let t{i}: {} = {value};", compute.name());
+                    format!("t{i}")
+                }
+            };
+            names.push(text);
+        }
+        Ok(program.results.iter().map(|r| names[*r].clone()).collect())
+    }
+
+    /// The first reduction of the kernel that combines the same by formulas: one walk gives the components of all.
+    fn walk(&self, f: Folding<'a>) -> Folding<'a> {
+        let same = |other: &Folding<'_>| other.r.shares_walk(f.r) && other.written() == Written::Formulas;
+        match f.written() {
+            Written::Formulas => self.reductions().into_iter().find(same).unwrap_or(f),
+            Written::Function(_) | Written::Best(_) => f,
+        }
+    }
+
+    /// The struct of all folds of a pass, and the function that starts them. `pass` ends their names.
+    pub fn folds_struct(&self, out: &mut Text, pass: &str, reductions: &[Folding<'a>]) {
+        let (mut fields, mut starts) = (Vec::new(), Vec::new());
+        for f in reductions.iter().filter(|f| self.walk(**f).value == f.value) {
+            let suffix = self.suffix(*f);
+            let (field, start) = match f.written() {
+                Written::Function(_) | Written::Formulas => (format!("Partial_{suffix}"), format!("start_{suffix}()")),
+                Written::Best(_) => (format!("Best_{suffix}"), format!("start_best_{suffix}()")),
+            };
+            fields.push(format!("v{}: {field},\n", f.value));
             starts.push(start);
         }
         line!(out, "struct Folds{pass} {{\n{}}}\n", fields.concat());
@@ -142,46 +269,80 @@ impl Body<'_> {
     }
 
     /// Takes the element with inner index `index` into `folds`; `step` counts the lane's elements from 1.
-    pub fn fold_in(&self, out: &mut Text, r: Reduction, index: &str, step: &str) {
-        let (suffix, v, x) = (self.suffix(r), r.value, &self.names[r.arg]);
-        let dtype = self.kernel.values[r.arg].dtype;
-        match r.fold.gives {
-            Gives::Value => {
-                let x = if dtype == DType::Bool { format!("select(0u, 1u, {x})") } else { x.clone() };
+    pub fn fold_in(&self, out: &mut Text, f: &Folding<'a>, index: &str, step: &str) {
+        if self.walk(*f).value != f.value {
+            return;
+        }
+        let (suffix, v, x) = (self.suffix(*f), f.value, &self.names[f.arg()]);
+        let value = &self.kernel.values[f.arg()];
+        let position = match &f.r.source {
+            Source::Elements { base: None, .. } => index.to_string(),
+            Source::Elements { base: Some(base), .. } => format!("(bitcast<u32>({}) + {index})", self.names[*base]),
+            Source::States(states) => format!("bitcast<u32>({})", self.names[states[states.len() - 1]]),
+        };
+        match f.written() {
+            Written::Function(_) => {
+                let x = if value.dtype == DType::Bool { format!("select(0u, 1u, {x})") } else { x.clone() };
                 line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {x}, {step});");
             }
-            Gives::Position => {
-                let key = sort_key(dtype, x, r.fold.picks() == Some(Extreme::Smallest));
-                line!(out, "folds.v{v} = accumulate_best_{suffix}(folds.v{v}, {key}, {index});");
+            Written::Best(extreme) => {
+                let key = sort_key(value.dtype, x, extreme == Extreme::Smallest);
+                line!(out, "folds.v{v} = accumulate_best_{suffix}(folds.v{v}, {key}, {position});");
+            }
+            Written::Formulas => {
+                let state = match &f.r.source {
+                    Source::Elements { .. } => format!("lift_{suffix}({x}, bitcast<i32>({position}))"),
+                    Source::States(states) => {
+                        let one = |s: &usize| pack(self.kernel.values[*s].compute(), &self.names[*s]);
+                        let components: Vec<String> = states.iter().map(one).collect();
+                        format!("State_{suffix}({})", components.join(", "))
+                    }
+                };
+                line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {state}, {step});");
             }
         }
     }
 
     /// Sets the result of each reduction in `row`.
-    pub fn fold_lanes(&self, out: &mut Text, reductions: &[Reduction]) {
-        let lanes = self.variant.lanes > 1;
-        for r in reductions {
-            let (suffix, v) = (self.suffix(*r), r.value);
-            let result = match (r.fold.gives, lanes) {
-                (Gives::Value, true) => format!("fold_lanes_{suffix}(total_{suffix}(folds.v{v}), lane, place)"),
-                (Gives::Value, false) => format!("total_{suffix}(folds.v{v})"),
-                (Gives::Position, true) => format!("bitcast<i32>(fold_lanes_best_{suffix}(folds.v{v}, lane, place))"),
-                (Gives::Position, false) => {
+    pub fn fold_lanes(&self, out: &mut Text, reductions: &[Folding<'a>]) {
+        let lanes = self.variant.groups.lanes > 1;
+        for f in reductions {
+            let (suffix, v) = (self.suffix(*f), f.value);
+            let total = match lanes {
+                true => format!("fold_lanes_{suffix}(total_{suffix}(folds.v{v}), lane, place)"),
+                false => format!("total_{suffix}(folds.v{v})"),
+            };
+            let result = match (f.written(), lanes) {
+                (Written::Function(_), _) => match self.kernel.values[f.arg()].compute() {
+                    Compute::Bool => format!("{total} != 0u"),
+                    _ => self.guard(v, total),
+                },
+                (Written::Best(_), true) => format!("bitcast<i32>(fold_lanes_best_{suffix}(folds.v{v}, lane, place))"),
+                (Written::Best(_), false) => {
                     let position = format!("folds.v{v}.position");
                     mutant!(wgsl_of_the_wrong_type, position, format!("bitcast<i32>({position})"))
                 }
+                (Written::Formulas, _) => {
+                    let walk = self.walk(*f).value;
+                    if walk == v {
+                        line!(out, "let state{v} = {total};");
+                    }
+                    match f.r.gives {
+                        Gives::Result => self.guard(v, format!("finish_{suffix}(state{walk})")),
+                        Gives::Component(n) => match self.kernel.values[v].compute() {
+                            Compute::Bool => format!("state{walk}.c{n} != 0u"),
+                            _ => self.guard(v, format!("state{walk}.c{n}")),
+                        },
+                    }
+                }
             };
-            match (r.fold.gives, self.kernel.values[r.arg].compute()) {
-                (Gives::Value, Compute::Bool) => line!(out, "row.v{v} = {result} != 0u;"),
-                (Gives::Value, _) => line!(out, "row.v{v} = {};", self.guard(v, result)),
-                (Gives::Position, _) => line!(out, "row.v{v} = {result};"),
-            }
+            line!(out, "row.v{v} = {result};");
         }
     }
 
     /// Makes the checks of a row's indices known to all its lanes.
     pub fn agree(&self, out: &mut Text) {
-        if self.form.checks && self.variant.lanes > 1 {
+        if self.form.checks && self.variant.groups.lanes > 1 {
             line!(out, "agree_on_indices(lane, place);");
         }
     }
@@ -194,6 +355,16 @@ fn planted(name: &str, block: &str) -> String {
         "tree" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
         _ => mutant!(argmax_last_of_ties_on_gpu, whole.replace("position < shared", "position > shared"), whole),
     }
+}
+
+/// The type in which workgroup memory holds a value.
+fn held(compute: Compute) -> &'static str {
+    if compute == Compute::Bool { "u32" } else { compute.name() }
+}
+
+/// A value as it is held.
+fn pack(compute: Compute, x: &str) -> String {
+    if compute == Compute::Bool { format!("select(0u, 1u, {x})") } else { x.to_string() }
 }
 
 /// An unsigned key whose largest is what argmax (or argmin) looks for; a NaN has the largest of all.

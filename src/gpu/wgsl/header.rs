@@ -1,13 +1,13 @@
 //! The header of a dispatch's parameters: the Rust counterpart of `struct Header` in `shaders/lib/frame.wgsl`. A test
 //! compares the names and their order.
 
-/// Words of the parameters before the data of a kernel's own: the header's fields, and what WGSL's layout of a struct
-/// within a uniform leaves free behind them.
+/// Words of the parameters that the header takes; a kernel's own data follows. WGSL rounds a struct in a uniform up to a
+/// multiple of four words, so the last words may be unused.
 pub(crate) const HEADER: usize = 16;
 
 macro_rules! header {
     ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// What the first words of a dispatch's parameters are. What each field means is said in the shader file.
+        /// The first words of a dispatch's parameters. `shaders/lib/frame.wgsl` says what each field means.
         #[derive(Clone, Copy, Default, Debug)]
         pub(crate) struct Header {
             $($(#[$doc])* pub $field: u32,)*
@@ -29,7 +29,7 @@ macro_rules! header {
 }
 
 header! {
-    /// Always 0, and read by no shader: Mesa 22.3 may take this word for one that it compiles into the shader.
+    /// Always 0, and read by no shader: Mesa 22.3 mistakes word 0 for the word that it compiles into the shader.
     unread,
     outer_size,
     outer_rank,
@@ -42,6 +42,6 @@ header! {
     matrix_rows,
     matrix_columns,
     contiguous_along_k,
-    /// Always 0: what `cp_zero` gives.
+    /// Always 0; the shaders' function `cp_zero` returns it.
     run_time_zero,
 }

@@ -1,11 +1,19 @@
-//! What identifies a kernel's text, without writing it: the first look-up of a pipeline.
+//! The key of a kernel's text. A pipeline is looked up by it first, because it is made faster than the text.
 
 use super::Variant;
-use crate::kernel::{IndexMode, Kernel, KernelKind, Op};
+use crate::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source};
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's text.
 pub(crate) type Key = SmallVec<[u64; 48]>;
+
+fn mode_word(mode: IndexMode) -> u64 {
+    match mode {
+        IndexMode::Check => 0,
+        IndexMode::Clip => mutant!(shader_key_without_index_mode, 0, 1),
+        IndexMode::Wrap => 2,
+    }
+}
 
 /// Everything that a kernel's text depends on, as words.
 pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
@@ -16,9 +24,12 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    let [outer, inner] = variant.axes.map(|a| a as u32);
-    let per_invocation = variant.run << 10 | variant.in_flight << 7 | variant.tiles << 4 | outer << 2 | inner;
-    let sizes = [variant.lanes, variant.held, per_invocation, variant.params];
+    let Groups { size, lanes, held, in_flight, tiles, axes } = variant.groups;
+    let [outer, inner] = axes.map(|a| a as u32);
+    // each number has the bits that its largest value needs; 14 for each of `sizes`, as parameters have up to 4,096 vectors
+    let per_invocation = variant.run << 10 | (in_flight as u32) << 7 | (tiles as u32) << 4 | outer << 2 | inner;
+    let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
+    k.push(size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
     for s in &variant.slots {
@@ -27,8 +38,13 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     for (slot, load) in variant.loads.iter().zip(&kernel.loads) {
         k.push((*slot as u64) << 8 | load.dtype as u64);
     }
-    for ((slot, how), s) in variant.stores.iter().zip(&kernel.stores) {
-        k.push((s.value as u64) << 32 | (*slot as u64) << 16 | (*how as u64) << 8 | s.dtype as u64);
+    for ((slot, mode), s) in variant.stores.iter().zip(&kernel.stores) {
+        let more = (!s.is_plain() as u64) << 63;
+        k.push(more | (s.value as u64) << 32 | (*slot as u64) << 16 | (*mode as u64) << 8 | s.dtype as u64);
+        if !s.is_plain() {
+            let scattered = s.scattered().map_or(0, |to| (to.index as u64 + 1) << 8 | to.combine as u64);
+            k.push(s.condition().map_or(0, |c| (c as u64 + 1) << 32) | scattered);
+        }
     }
     for v in &kernel.values {
         let head = |code: u64, a: usize| code << 56 | (v.inner as u64) << 48 | (v.dtype as u64) << 32 | a as u64;
@@ -44,22 +60,28 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             Op::Cast(a) => k.push(head(6, *a)),
             Op::Round(a) => k.push(head(7, *a)),
             Op::Gather { load, index, mode, .. } => {
-                let mode = match mode {
-                    IndexMode::Check => 0,
-                    IndexMode::Clip => mutant!(shader_key_without_index_mode, 0, 1),
-                    IndexMode::Wrap => 2u64,
-                };
-                k.extend_from_slice(&[head(8, *load), *index as u64, mode]);
+                k.extend_from_slice(&[head(8, *load), *index as u64, mode_word(*mode)]);
+            }
+            Op::Position { index, mode, .. } => {
+                k.extend_from_slice(&[head(13, *index), mode_word(*mode)]);
             }
             Op::Philox { index, word, slots } => {
                 k.extend_from_slice(&[head(9, *index), *word as u64]);
                 k.extend(slots.iter().map(|s| *s as u64));
             }
-            Op::Reduce(fold, a) => {
-                let code = if fold.gives_position() { 11 } else { 10 };
-                k.extend_from_slice(&[head(code, *a), fold.row.id() as u64]);
+            Op::Reduce(r) => {
+                let gives = match r.gives {
+                    Gives::Result => 0,
+                    Gives::Component(n) => 1 + n as u64,
+                };
+                let (code, args) = match &r.source {
+                    Source::Elements { x, base } => (10, SmallVec::from_iter([Some(*x), *base].into_iter().flatten())),
+                    Source::States(states) => (11, states.clone()),
+                };
+                k.extend_from_slice(&[head(code, args.len()), r.fold.id() as u64, gives << 8 | r.element as u64]);
+                k.extend(args.iter().map(|a| *a as u64));
             }
-            Op::Scan(fold, a) => k.extend_from_slice(&[head(13, *a), fold.row.id() as u64]),
+            Op::Scan(r) => k.extend_from_slice(&[head(15, r.inputs()[0]), r.fold.id() as u64]),
             Op::Dot => k.push(head(12, 0)),
         }
     }

@@ -1,5 +1,5 @@
-//! The functions of `shaders/lib` as separate items, so that a shader carries only those that it calls, and the blocks
-//! of the shader files: what stands between `// block: NAME` and `// end`.
+//! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader carries only those that
+//! it calls; a block is the text between `// block: NAME` and `// end`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ const FILES: [&str; 8] = [
 ];
 
 struct Library {
-    /// For each item of the library its text and the numbers of the items that it calls, in the files' order.
+    /// For each item of the library, in the files' order: its text, and the numbers of the items that it names.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
 }
@@ -73,7 +73,7 @@ fn library() -> &'static Library {
     })
 }
 
-/// The library items that `text` names, and those that they name.
+/// The text of the library items that `text` names, and of those that they name in turn.
 pub(super) fn needed(text: &str) -> String {
     let library = library();
     let mut open: Vec<usize> = identifiers(text).filter_map(|id| library.names.get(id).copied()).collect();
@@ -91,7 +91,7 @@ pub(super) fn split_head(file: &'static str) -> (&'static str, &'static str) {
     file.split_at(file.find("\n\n").map_or(0, |at| at + 1))
 }
 
-/// The text of a shader file with those of its blocks that `keep` names.
+/// The text of a shader file without its blocks, except for those that `keep` names.
 pub(super) fn with_blocks(file: &str, keep: &[&str]) -> String {
     let mut out = String::with_capacity(file.len());
     let mut skipping = false;
@@ -114,11 +114,12 @@ pub(super) fn block(file: &'static str, name: &str) -> &'static str {
     start.split_once("// end\n").map_or(start, |(block, _)| block)
 }
 
-/// A block written for one use: `names` are the parts of identifiers in capitals (`FOLD`) and what replaces them.
+/// A copy of a block for one use, such as one fold: `names` has words in capitals that occur in the block's identifiers
+/// (`FOLD` in `start_FOLD`), and what replaces each of them.
 pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(block.len() + block.len() / 4);
     for line in block.split_inclusive('\n') {
-        // comments are prose
+        // a comment may use such a word as prose
         if line.trim_start().starts_with("//") {
             out.push_str(line);
             continue;

@@ -1,4 +1,4 @@
-//! What `shaders/matmul.wgsl` calls.
+//! The functions that `shaders/matmul.wgsl` calls, written for one kernel.
 
 use super::access;
 use super::body::{Body, Fallible};
@@ -8,14 +8,18 @@ use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
 
 impl Body<'_> {
-    /// All that the file calls.
+    /// All functions and constants that the file needs.
     pub fn matmul(&mut self) -> Fallible<String> {
         let compute = self.kernel.values[0].compute();
         if compute == Compute::Bool {
-            return Err(Fault::new(ErrorKind::Unsupported, "a product of bool matrices on a GPU"));
+            return Err(Fault::new(
+                ErrorKind::Unsupported,
+                "only the CPU multiplies matrices of bool; convert them with astype first",
+            ));
         }
         let mut out = Text::default();
-        line!(out, "alias T = {};\nconst PARTS = {}u;\n", compute.name(), self.variant.tiles);
+        let tiles = self.variant.groups.tiles;
+        line!(out, "alias T = {};\nconst PARTS = {tiles}u;\n", compute.name());
         self.matrices(&mut out);
         self.factor(&mut out, 0, "column_a", "a");
         self.factor(&mut out, 1, "row_b", "b");
@@ -29,8 +33,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Where a matrix of the batch begins in each factor. Rows 0 and 1 of the table of axes are n and m, the batch's
-    /// follow; the host sees to it that there is one.
+    /// The function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is n, row 1
+    /// is m, and the axes of the batch follow; `params.rs` writes one even for a product without a batch.
     fn matrices(&self, out: &mut Text) {
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
@@ -44,15 +48,15 @@ impl Body<'_> {
         line!(out, "return matrices;\n}}\n");
     }
 
-    /// The functions that find and load elements of a factor: load number `n`, called `name`. `across` is what lies
-    /// across k: a column of a, a row of b.
+    /// Writes the functions that find and load elements of a factor, which is load number `n` and is called `name` in the
+    /// text. `across` names its lines that lie across k: `column_a` or `row_b`.
     fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
         line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };
         self.set_places(out, Space::Inner, &[place]);
         line!(out, "return at;\n}}\n");
-        // a's lines go along m, which is row 1 of the table, b's along n, which is row 0
+        // a column of a runs along m, which is row 1 of the table; a row of b runs along n, which is row 0
         line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);
         line!(out, "fn load_{name}(at: u32) -> T {{");
         match dtype.compute() == wanted.compute() {

@@ -1,27 +1,28 @@
-//! Where an element lies in each operand: structs of places, and the statements that fill them from a linear index.
+//! Where an element lies in each operand: WGSL structs of places, and the statements that fill them from a linear index.
 
-use super::Axes;
 use super::body::Body;
 use super::text::{Text, line};
-use crate::kernel::Op;
+use crate::kernel::{Axes, Op};
 
-/// The space whose index is taken apart.
+/// The space whose linear index is taken apart into an index along each axis.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Space {
     Outer,
-    /// On top of the places in `row`.
+    /// Places of `inner` are counted from those of its outer index, which the variable `row` has.
     Inner,
 }
 
-/// A variable that is to be an element's place in an operand, and what the place is at index 0.
+/// A WGSL variable for an element's place in an operand.
 pub(super) struct Place {
+    /// The operand's column in the table of strides.
     pub column: usize,
     pub name: String,
+    /// The expression for the place at index 0.
     pub start: String,
 }
 
 impl Body<'_> {
-    /// The columns of values and stores that pass the tests, without doubles.
+    /// The columns of the values and the stores for which the given tests hold, each once, in ascending order.
     pub fn columns_of(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut columns: Vec<usize> =
             (0..self.kernel.values.len()).filter(|v| value(*v)).filter_map(|v| self.value_column(v)).collect();
@@ -36,7 +37,7 @@ impl Body<'_> {
         self.kernel.loads.len() + store
     }
 
-    /// The column that a value's own place is in.
+    /// The column of a value that has a place: a load, a gather or an index.
     pub fn value_column(&self, value: usize) -> Option<usize> {
         match self.kernel.values[value].op {
             Op::Load(n) | Op::Gather { load: n, .. } => Some(n),
@@ -45,12 +46,13 @@ impl Body<'_> {
         }
     }
 
-    /// Whether the column belongs to an index of 64 bits.
+    /// Whether the column belongs to a value that is an index of 64 bits.
     pub fn is_wide(&self, column: usize) -> bool {
         self.form.indices.iter().any(|(v, c)| *c == column && self.kernel.values[*v].dtype.size() == 8)
     }
 
-    /// A struct of the places in `columns`, and of `values`. The struct of an element of `inner` also has its index.
+    /// Writes a WGSL struct with the places in `columns`, and with `values`. One for an element of `inner` also has the
+    /// element's index.
     pub fn place_struct(&self, out: &mut Text, name: &str, space: Space, columns: &[usize], values: &[usize]) {
         line!(out, "struct {name} {{");
         if space == Space::Inner {
@@ -65,7 +67,7 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// A parameter of a column: `path` leads to it, up to the column's name.
+    /// The expression for a parameter of a column: `path` followed by the column's name.
     fn parameter(&self, path: &str, column: usize) -> String {
         let name = &self.columns[column];
         match self.is_wide(column) {
@@ -74,7 +76,8 @@ impl Body<'_> {
         }
     }
 
-    /// Statements that declare `var` of a struct made by [`Body::place_struct`], with the places of linear `index`.
+    /// Statements that declare the variable `var` of the struct `of` (made by [`Body::place_struct`]), and set its places to
+    /// those of the linear `index`.
     pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: Space, columns: &[usize]) {
         line!(out, "var {var}: {of};");
         if space == Space::Inner {
@@ -91,15 +94,15 @@ impl Body<'_> {
         self.set_places(out, space, &columns.iter().map(place).collect::<Vec<_>>());
     }
 
-    /// Statements that set each place to its start and what `index` contributes in its column.
+    /// Statements that set each place to its start plus the steps that `index` makes in its column.
     pub fn set_places(&self, out: &mut Text, space: Space, places: &[Place]) {
         if places.is_empty() {
             return;
         }
-        // the row of the last axis in the table, and the access class
+        // where the last axis and the one before it stand in the table, and the access class
         let (row, next, class) = match space {
-            Space::Outer => ("0", "1", self.variant.axes[0]),
-            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.axes[1]),
+            Space::Outer => ("0", "1", self.variant.groups.axes[0]),
+            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
         };
         match class {
             Axes::One => {
@@ -120,13 +123,14 @@ impl Body<'_> {
         }
     }
 
-    /// What `along` elements along `axis` contribute in a column.
+    /// The expression for `along` steps along `axis` in a column.
     fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
         if self.is_wide(column) { format!("i64({along}) * {stride}") } else { format!("{along} * {stride}") }
     }
 
-    /// From the last axis to the first, for which what is left of the index needs no division.
+    /// Statements that take the index apart in a loop from the last axis to the second, by division. What is left is the
+    /// index along the first.
     fn loop_over_axes(&self, out: &mut Text, space: Space, places: &[Place]) {
         let add = |out: &mut Text, along: &str, axis: &str| {
             for p in places {

@@ -6,37 +6,20 @@ use super::text::{Text, line};
 use crate::kernel::Op;
 
 impl Body<'_> {
-    /// How many reductions and scans lie one after another on the way to each value.
-    pub fn levels(&self) -> Vec<usize> {
-        let mut levels: Vec<usize> = Vec::with_capacity(self.kernel.values.len());
-        for v in &self.kernel.values {
-            let of = |a: &usize| levels[*a];
-            let level = match &v.op {
-                Op::Ufunc(_, args) => args.iter().map(of).max().unwrap_or(0),
-                Op::Cast(a) | Op::Round(a) => of(a),
-                Op::Gather { index, .. } | Op::Philox { index, .. } => of(index),
-                Op::Reduce(_, a) | Op::Scan(_, a) => of(a) + 1,
-                Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => 0,
-            };
-            levels.push(level);
-        }
-        levels
-    }
-
     /// All that the file calls.
     pub fn reduce(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        let levels = self.levels();
+        let after = &self.passes.after;
         let reductions = self.reductions();
         let is_reduction = |v: usize| matches!(values[v].op, Op::Reduce(..));
         // what of a row is known before its reductions end, and their results
-        let in_row = |v: usize| !values[v].inner && (levels[v] == 0 || is_reduction(v));
+        let in_row = |v: usize| !values[v].inner && (after[v] == 0 || is_reduction(v));
 
         let mut out = Text::default();
-        line!(out, "const LANES = {}u;\n", self.variant.lanes);
+        line!(out, "const LANES = {}u;\n", self.variant.groups.lanes);
         self.fold_functions(&mut out, &reductions)?;
-        self.load_row(&mut out, in_row, |v| levels[v] == 0)?;
+        self.load_row(&mut out, in_row, |v| after[v] == 0)?;
 
         let columns = self.columns_of(|v| values[v].inner, |_| false);
         let loads: Vec<usize> = (0..values.len()).filter(|v| values[*v].inner && is_load(kernel, *v)).collect();
@@ -55,7 +38,7 @@ impl Body<'_> {
             (false, _) => format!("row.v{v}"),
         });
         self.values(&mut out, "element", None, |v| values[v].inner && !is_load(kernel, v))?;
-        reductions.iter().for_each(|r| self.fold_in(&mut out, *r, "element.index", "step"));
+        reductions.iter().for_each(|r| self.fold_in(&mut out, r, "element.index", "step"));
         line!(out, "return folds;\n}}\n");
 
         line!(out, "fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {{\nvar row = before;");

@@ -1,18 +1,19 @@
-//! The text of a pass of a routine: what its file calls, written for the types of its operands.
+//! The text of a pass of a routine: the block of its shader file, and the functions that the block calls, written for the
+//! types of the operands.
 
 use super::access::{self, packing, words};
 use super::key::Key;
 use super::text::{Text, line};
-use super::{Access, ERROR_BINDING, ERROR_SLOTS, FRAME, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, library};
-use crate::kernel::{RoutineCall, Whole};
+use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library};
+use crate::kernel::{RoutineCall, RoutinePass, Whole};
 use crate::routine::{Pass, Place};
 
-/// What a pass binds, in the order of its bindings.
+/// The operands, results and scratch memories that a pass binds, in the order of its bindings.
 fn places(pass: &Pass) -> impl Iterator<Item = Place> {
     pass.along.iter().chain(pass.whole).copied()
 }
 
-/// An operand or a result; scratch is neither.
+/// The operand or result of a place; none for scratch.
 fn whole(call: &RoutineCall, place: Place) -> Option<&Whole> {
     match place {
         Place::Operand(n) => call.operands.get(n),
@@ -30,7 +31,8 @@ fn name(place: Place) -> String {
     }
 }
 
-/// The places of a pass with their bindings. Scratch is words that invocations share; so are packed words of a result.
+/// The places of a pass with their bindings. Scratch is bound as atomic words, because invocations share them; so is a
+/// result of narrow elements, of which several lie in one word.
 pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     let slot = |place: Place| match (place, whole(call, place)) {
         (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read },
@@ -42,8 +44,8 @@ pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     places(pass).map(|place| (place, slot(place))).collect()
 }
 
-/// The words of the parameters, whose first are to be the header's: the first item, those of the call, and where element
-/// 0 of each operand and result lies in its binding.
+/// The words of the parameters: room for the header, the first item, the call's parameters, and where element 0 of each
+/// operand and result lies in its binding.
 pub(crate) fn params(call: &RoutineCall, first_item: usize, offsets: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut words = vec![0; HEADER];
     words.push(first_item as u32);
@@ -53,12 +55,12 @@ pub(crate) fn params(call: &RoutineCall, first_item: usize, offsets: impl Iterat
     words
 }
 
-/// The length of the parameters in vectors: they are few words.
+/// The length of the parameters in vectors: the shortest class, because a routine has few parameters.
 pub(crate) const PARAMS: u32 = PARAMS_CLASSES[0];
 
-/// What the text depends on, as words. A kernel's key begins with another word.
-pub(crate) fn key(call: &RoutineCall, pass: &Pass) -> Key {
-    let mut key = Key::from_slice(&[u64::MAX]);
+/// Everything that the text depends on, as words. The first word tells the key from a kernel's, which begins with less.
+pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &RoutinePass) -> Key {
+    let mut key = Key::from_slice(&[u64::MAX, group as u64]);
     for text in [call.row.name, pass.name] {
         key.push(text.len() as u64);
         key.extend(text.bytes().map(u64::from));
@@ -69,7 +71,8 @@ pub(crate) fn key(call: &RoutineCall, pass: &Pass) -> Key {
 }
 
 /// The text of a pass of the routine whose file is `shader`.
-pub(crate) fn generate(call: &RoutineCall, pass: &Pass, shader: &'static str) -> String {
+pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str) -> String {
+    let pass = &scheduled.pass;
     let mut out = Text::default();
     let slots = slots(call, pass);
     for (i, (place, slot)) in slots.iter().enumerate() {
@@ -108,12 +111,13 @@ pub(crate) fn generate(call: &RoutineCall, pass: &Pass, shader: &'static str) ->
     let (head, rest) = library::split_head(shader);
     let block = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
     let needed = library::needed(&format!("{declared}{block}"));
-    let parts = [head, FRAME, &declared, &needed, &block];
+    let frame = frame(scheduled.group);
+    let parts = [head, &*frame, &declared, &needed, &block];
     let text: Vec<&str> = parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
     text.join("\n\n") + "\n"
 }
 
-/// What loads or stores one element of an operand or a result.
+/// Writes the functions that find, load and store one element of an operand or a result.
 fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
     let (name, compute) = (name(place), dtype.compute().name());

@@ -2,18 +2,18 @@
 
 use super::SCAN;
 use super::body::Body;
-use super::fold::Reduction;
+use super::fold::Folding;
 use super::library::{block, instance};
 use super::text::{Text, line};
 use crate::dtype::Compute;
 use crate::kernel::Op;
 
-impl Body<'_> {
+impl<'a> Body<'a> {
     /// The scans of the kernel, with their folds.
-    pub fn scans(&self) -> Vec<Reduction> {
+    pub fn scans(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
-        let of = |(value, v): (usize, &crate::kernel::Value)| match v.op {
-            Op::Scan(fold, arg) => Some(Reduction { value, arg, fold }),
+        let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
+            Op::Scan(r) => Some(Folding { value, r }),
             _ => None,
         };
         values.filter_map(of).collect()
@@ -25,12 +25,12 @@ impl Body<'_> {
     }
 
     /// The memory and the function of each scan.
-    pub fn scan_functions(&self, out: &mut Text, scans: &[Reduction]) {
+    pub fn scan_functions(&self, out: &mut Text, scans: &[Folding<'a>]) {
         for s in scans {
             let (held, v) = (self.held_type(*s), format!("v{}", s.value));
             line!(out, "var<private> scanned_{v}: array<{held}, HELD>;\n");
             let text = planted(block(SCAN, "scan"));
-            out.append(&instance(&text, &[("VALUE", &v), ("FOLD", &self.suffix(*s)), ("T", held)]));
+            out.append(&instance(&text, &[("VALUE", &v), ("FOLD", &self.suffix(*s)), ("T", &held)]));
             out.append("\n");
         }
     }
@@ -42,9 +42,9 @@ impl Body<'_> {
     }
 
     /// Takes a lane's element into a scan.
-    pub fn scan_in(&self, out: &mut Text, s: Reduction) {
-        let x = &self.names[s.arg];
-        let x = match self.kernel.values[s.arg].compute() {
+    pub fn scan_in(&self, out: &mut Text, s: Folding<'a>) {
+        let x = &self.names[s.arg()];
+        let x = match self.kernel.values[s.arg()].compute() {
             Compute::Bool => format!("select(0u, 1u, {x})"),
             _ => x.clone(),
         };
@@ -52,7 +52,7 @@ impl Body<'_> {
     }
 
     /// Runs the scans of a pass; sets the totals that are wanted in `row`.
-    pub fn scan_lanes(&self, out: &mut Text, scans: &[Reduction]) {
+    pub fn scan_lanes(&self, out: &mut Text, scans: &[Folding<'a>]) {
         for s in scans {
             let v = s.value;
             if !self.is_scanned(v) {
@@ -62,7 +62,7 @@ impl Body<'_> {
                 line!(out, "scanned_v{v}[held] = neutral_{}();\n}}\n}}", self.suffix(*s));
             }
             let call = format!("scan_v{v}(lane, place)");
-            match (self.is_scanned(v), self.kernel.values[s.arg].compute()) {
+            match (self.is_scanned(v), self.kernel.values[s.arg()].compute()) {
                 (true, _) => line!(out, "{call};"),
                 (false, Compute::Bool) => line!(out, "row.v{v} = {call} != 0u;"),
                 (false, _) => line!(out, "row.v{v} = {};", self.guard(v, call)),

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, IndexMode, Lanes, Load, Store, Value};
+use crate::kernel::{
+    Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Reduction, Scattered, Schedule, Store, Value,
+};
 use crate::ufunc;
 use crate::ufunc::Fold;
 use smallvec::smallvec;
@@ -28,6 +30,7 @@ fn kernel(kind: KernelKind) -> Kernel {
         values: Vec::new(),
         stores: Vec::new(),
         windows: Vec::new(),
+        schedule: Schedule::default(),
         continues: false,
         name: "test",
         node: 0,
@@ -54,6 +57,7 @@ fn store(k: &mut Kernel, value: usize) {
         strides: smallvec![0; 4],
         offset: 0,
         value,
+        chosen: None,
     });
 }
 
@@ -63,37 +67,40 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read }));
     let mut stores = SmallVec::new();
     for s in &k.stores {
-        let how = if packing(s.dtype) == 0 { StoreMode::Direct } else { how };
+        let how = if packing(s.dtype) == 0 && !s.updates() { StoreMode::Direct } else { how };
         let access = if how == StoreMode::Atomic { Access::Atomic } else { Access::Write };
         stores.push((slots.len() as u8, how));
-        slots.push(Slot { words: words(s.dtype), access });
+        slots.push(Slot { words: stored_words(s), access });
     }
     let loads = (0..k.loads.len() as u8).collect();
     Variant {
         slots,
         loads,
         stores,
-        lanes,
-        held: 4,
+        groups: Groups { size: 256, lanes: lanes as u16, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
         run: if how == StoreMode::Owned { 4 } else { 1 },
-        in_flight: 1,
-        tiles: 1,
-        axes: [Axes::Any; 2],
         params: form.params(4).unwrap(),
     }
 }
 
 fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
+    let mut k = k.clone();
+    crate::plan::schedule_nest(&mut k, &Caps::card("card")).unwrap();
+    let k = &k;
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
     validate(name, &generate(k, &form, &variant).unwrap());
     match k.kind {
-        KernelKind::Elementwise | KernelKind::Reduce(_) => variant.in_flight = 4,
-        KernelKind::Matmul => variant.tiles = 2,
+        KernelKind::Elementwise | KernelKind::Reduce(_) => variant.groups.in_flight = 4,
+        KernelKind::Matmul => variant.groups.tiles = 2,
         KernelKind::Row => {}
     }
-    variant.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
-    validate(name, &generate(k, &form, &variant).unwrap());
+    // a device with small workgroups, which no product runs on
+    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) as u16 };
+    variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
+    let text = generate(k, &form, &variant).unwrap();
+    validate(name, &text);
+    assert!(text.contains(&format!("const WORKGROUP = {}u;", variant.groups.size)), "{text}");
 }
 
 /// A dtype that computes in each type.
@@ -234,7 +241,7 @@ fn every_fold_is_valid() {
                 for lanes in [1, 32, 256] {
                     let mut k = kernel(kind);
                     let x = load(&mut k, dtype, true);
-                    let r = push(&mut k, Op::Reduce(Fold::of(row), x), dtype, false);
+                    let r = push(&mut k, Op::reduce(Fold::of(row), x, dtype), dtype, false);
                     store(&mut k, r);
                     check(&format!("{} {dtype}", row.name), &k, StoreMode::Atomic, lanes);
                 }
@@ -245,12 +252,40 @@ fn every_fold_is_valid() {
         for lanes in [1, 256] {
             let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
             let x = load(&mut k, dtype, true);
-            for row in [&ufunc::arithmetic::minimum, &ufunc::arithmetic::maximum] {
-                let fold = Fold::position_of(row);
-                let r = push(&mut k, Op::Reduce(fold, x), DType::I32, false);
+            for fold in [*ufunc::ARGMIN, *ufunc::ARGMAX] {
+                let r = push(&mut k, Op::reduce(fold, x, dtype), DType::I32, false);
                 store(&mut k, r);
             }
             check(&format!("arg {dtype}"), &k, StoreMode::Atomic, lanes);
+        }
+    }
+}
+
+/// The formulas of each fold of the table, of elements and of states, as results and as components.
+#[test]
+fn folds_by_formulas_are_valid() {
+    let table = ufunc::all().filter(|r| r.reduce.is_some()).map(Fold::of).chain([*ufunc::ARGMIN, *ufunc::ARGMAX]);
+    for fold in table {
+        let fold = Fold::new(ufunc::Definition { form: ufunc::Form::Formulas, ..(*fold).clone() }).unwrap();
+        let takes =
+            |d: &DType| fold.takes(*d).is_ok() && fold.functions(*d).iter().all(|(row, compute)| row.on_gpu(*compute));
+        for dtype in COMPUTE.into_iter().filter(takes) {
+            for (kind, lanes) in [(KernelKind::Reduce(Lanes::Inner), 1), (KernelKind::Row, 32)] {
+                let mut k = kernel(kind);
+                let x = load(&mut k, dtype, true);
+                let base = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 4]), offset: 5 }, DType::I32, false);
+                let whole = Reduction::of(fold, x, dtype);
+                let counted = whole.component(0, fold.counts().then_some(base));
+                let types: Vec<DType> = (0..fold.state.len()).map(|n| fold.stored(n, dtype)).collect();
+                let states: Vec<usize> = types.iter().map(|d| load(&mut k, *d, true)).collect();
+                let total = whole.of_states(&states);
+                let results = [(whole, fold.result_type(dtype)), (total.component(0, None), types[0])];
+                for (r, d) in results.into_iter().chain([(counted, types[0]), (total, fold.result_type(dtype))]) {
+                    let v = push(&mut k, Op::Reduce(Box::new(r)), d, false);
+                    store(&mut k, v);
+                }
+                check(&format!("{fold:?} {dtype} by formulas"), &k, StoreMode::Atomic, lanes);
+            }
         }
     }
 }
@@ -263,15 +298,15 @@ fn every_scan_is_valid() {
                 let fold = Fold::of(row);
                 let mut k = kernel(KernelKind::Row);
                 let x = load(&mut k, dtype, true);
-                let s = push(&mut k, Op::Scan(fold, x), dtype, true);
-                let again = push(&mut k, Op::Scan(fold, s), dtype, true);
-                let total = push(&mut k, Op::Scan(fold, x), dtype, false);
-                let best = push(&mut k, Op::Reduce(fold, s), dtype, false);
+                let s = push(&mut k, Op::scan(fold, x, dtype), dtype, true);
+                let again = push(&mut k, Op::scan(fold, s, dtype), dtype, true);
+                let total = push(&mut k, Op::scan(fold, x, dtype), dtype, false);
+                let best = push(&mut k, Op::reduce(fold, s, dtype), dtype, false);
                 [s, again, total, best].into_iter().for_each(|v| store(&mut k, v));
                 check(&format!("scan {} {dtype}", row.name), &k, StoreMode::Owned, lanes);
                 let mut k = kernel(KernelKind::Row);
                 let x = load(&mut k, dtype, true);
-                let total = push(&mut k, Op::Scan(fold, x), dtype, false);
+                let total = push(&mut k, Op::scan(fold, x, dtype), dtype, false);
                 store(&mut k, total);
                 check(&format!("total {} {dtype}", row.name), &k, StoreMode::Atomic, lanes);
             }
@@ -302,7 +337,9 @@ fn other_operations_are_valid() {
                 let g = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode, node: 0 };
                 let g = push(&mut k, g, DType::F16, inner);
                 let v = match inner {
-                    true => push(&mut k, Op::Reduce(Fold::of(&ufunc::arithmetic::add), g), DType::F32, false),
+                    true => {
+                        push(&mut k, Op::reduce(Fold::of(&ufunc::arithmetic::add), g, DType::F32), DType::F32, false)
+                    }
                     false => g,
                 };
                 store(&mut k, v);
@@ -313,12 +350,42 @@ fn other_operations_are_valid() {
     for dtype in [DType::I32, DType::U32, DType::I64] {
         let mut k = kernel(KernelKind::Elementwise);
         let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, dtype, false);
+        let mode = IndexMode::Wrap;
+        let p = push(&mut k, Op::Position { index: i, extent: 7, mode, name: "test", node: 0 }, DType::I32, false);
+        store(&mut k, p);
+        check(&format!("position {dtype}"), &k, StoreMode::Direct, 1);
+        let mut k = kernel(KernelKind::Elementwise);
+        let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, dtype, false);
         let a = push(&mut k, Op::Philox { index: i, word: 0, slots: [0, 1, 2] }, DType::U32, false);
         let b = push(&mut k, Op::Philox { index: i, word: 3, slots: [0, 1, 2] }, DType::U32, false);
         for v in [i, a, b] {
             store(&mut k, v);
         }
         check(&format!("philox {dtype}"), &k, StoreMode::Owned, 1);
+    }
+}
+
+#[test]
+fn stores_that_choose_are_valid() {
+    for dtype in DType::ALL {
+        let is_combined = |c: &Option<Combine>| c.is_none_or(|c| !c.reads() || dtype.is_integer());
+        let combines = [None, Some(Combine::Set), Some(Combine::Add), Some(Combine::Min), Some(Combine::Max)];
+        for combine in combines.into_iter().filter(is_combined) {
+            if dtype.size() == 8 && matches!(combine, Some(Combine::Min | Combine::Max)) {
+                continue;
+            }
+            for with_condition in [false, true] {
+                let mut k = kernel(KernelKind::Elementwise);
+                let x = load(&mut k, dtype, false);
+                let index = load(&mut k, DType::I32, false);
+                let c = load(&mut k, DType::Bool, false);
+                store(&mut k, x);
+                let scattered = combine.map(|combine| Scattered { index, stride: 3, extent: 7, combine });
+                let condition = with_condition.then_some(c);
+                k.stores[0].chosen = Some(Box::new(Chosen { condition, scattered }));
+                check(&format!("{combine:?} {dtype} {with_condition}"), &k, StoreMode::Atomic, 1);
+            }
+        }
     }
 }
 

@@ -10,8 +10,8 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Adds one line, or several: a line feed at the end leaves an empty line. A line that begins with `}` stands as far
-    /// left as the one that it closes.
+    /// Adds one line, or several separated by line feeds; a line feed at the end adds an empty line. A line that begins with
+    /// `}` is indented like the line whose `{` it closes.
     pub fn add(&mut self, lines: fmt::Arguments<'_>) {
         for line in lines.to_string().split('\n').map(str::trim) {
             let closing = line.bytes().take_while(|b| *b == b'}').count();

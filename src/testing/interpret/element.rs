@@ -1,4 +1,4 @@
-//! One element: a row of the table, a conversion.
+//! The meaning of a row of the table, and of a conversion, for one element.
 
 use super::Rules;
 use crate::dtype::DType;
@@ -8,12 +8,12 @@ use crate::testing::number::{
 };
 use crate::ufunc::Ufunc;
 
-/// The type that an element type computes in.
+/// The float type in which a function of this dtype computes.
 fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// A row of integers (or bool).
+/// The result of a row for integers (or bools); none if an operand is not known.
 pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i128>]) -> Option<i128> {
     let mut v = [0; 3];
     for (v, x) in v.iter_mut().zip(x) {
@@ -22,7 +22,8 @@ pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i1
     Some(wrap(result, row.exact_int?(v[0], v[1], v[2], width(operand))))
 }
 
-/// All combinations of the ends of inexact operands, and of 0 where it lies between them: there are the poles.
+/// Calls `see` with all combinations of the ends of inexact operands, and of 0 if it lies between them, since many functions
+/// have a pole there.
 fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
     let mut ends = [[0.0; 3]; 3];
     let mut count = [1; 3];
@@ -41,12 +42,12 @@ fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
     }
 }
 
-/// A row that asks something of floats; none where the errors leave it open.
+/// The answer of a row that gives a bool for floats; none if operands within their errors give different answers.
 pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     let f = row.exact?;
     let mut v = [0.0; 3];
     v.iter_mut().zip(x).for_each(|(v, x)| *v = x.value);
-    // a NaN has no sign that anyone promises
+    // the sign of a NaN is unspecified
     if row.name == "signbit" && v[0].is_nan() {
         return None;
     }
@@ -66,7 +67,7 @@ pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     same.then_some(answer)
 }
 
-/// The contract's bound of a row that computes in this type. Where a GPU has f64 it is held to the CPU's bound.
+/// The contract's bound of a row that computes in this type. For f64 a GPU has the CPU's bound.
 pub(super) fn bound(row: &Ufunc, dtype: DType, rules: Rules) -> &'static Bound {
     let dtype = wide(dtype);
     // the rows of nextafter for f16 and bf16 have no name of their own in the contract, and are exact
@@ -80,12 +81,12 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     match bound {
         Bound::Exact | Bound::Named(_) => ulp / 2.0,
         Bound::Ulp(..) => ulps * ulp + distance,
-        // alternatives: either is enough
+        // a result need keep only one of the two limits
         Bound::Max(..) | Bound::Large(_) | Bound::Lgamma(..) => (ulps * ulp).max(distance),
     }
 }
 
-/// Whether a function may do more between the ends of its operands' errors than it does at the ends.
+/// Whether a function may have larger or smaller values between the ends of its operands' errors than at the ends.
 fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {
@@ -93,7 +94,7 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
             let moved = operands[0].error + operands[1].error * periods;
             moved.is_nan() || moved > v[1].abs() / 4.0
         }
-        // of a negative number only whole powers are numbers
+        // a power of a negative number is a number only for whole exponents
         "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
         "sin" | "cos" | "tan" => operands[0].error > 0.5,
         // a pole at 0 and at each negative integer
@@ -105,7 +106,7 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
     }
 }
 
-/// A row of floats.
+/// The result of a row for floats, with its error bound.
 pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &[Real]) -> Real {
     if row.name.starts_with("nextafter") {
         return next_after(dtype, x[0], x[1]);
@@ -139,7 +140,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
     if inexact {
         corners(operands, |c| {
             let y = f(c[0], c[1], c[2]);
-            // an open sign of a zero stays open
+            // zeros of both signs are possible, so the sign is not known
             let either_zero = y == 0.0 && r == 0.0 && y.is_sign_negative() != r.is_sign_negative();
             let off = match either_zero {
                 true => spacing(dtype, 0.0),
@@ -148,7 +149,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             };
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
-        // between its ends a smooth function may go a little further
+        // between the ends of its operands a smooth function may go a little beyond its values at the ends
         if !selects && !basic {
             spread *= 2.0;
         }
@@ -178,14 +179,14 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             false => Real { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
         };
     }
-    // a neighbour of the result is allowed, but a result that needs no rounding has none
+    // a GPU may give a neighbour of the rounded result, but must give an exact result that needs no rounding
     if rules.gpu && basic && spread == 0.0 && nearest(dtype, r) == r && (r == 0.0 || r.abs() >= tiny) {
         return Real::exact(r);
     }
     if rules.gpu {
         allowed = allowed.max(spacing(dtype, magnitude)) + tiny;
     }
-    // the reference is no better than f64
+    // the reference is computed in f64, so it has an error of its own
     let reference = if dtype == DType::F64 { 4.0 } else { 2f64.powi(6) };
     Real { value: r, error: spread + allowed + reference * spacing(DType::F64, magnitude) }
 }
@@ -226,7 +227,7 @@ fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     Real::exact(if next > largest(dtype) { f64::INFINITY } else { next }.copysign(x))
 }
 
-/// A float as an integer or bool; none where the error leaves it open.
+/// A float as an integer or bool; none if numbers within its error give different ones.
 pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
     if x.is_unknown() {
         return None;

@@ -1,4 +1,4 @@
-//! Where elements are: the walk over an index space, the place of an operand's element, and the words of stored arrays.
+//! Where elements lie: the walk over an index space, the place of an operand's element, and the elements of stored arrays.
 
 use super::Elements;
 use crate::device::Device;

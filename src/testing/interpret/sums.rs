@@ -6,11 +6,16 @@ impl Interpreter {
     pub(super) fn reduce(&self, fold: Fold, axes: &[usize], n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, axes);
         let integers = |f: &dyn Fn(&[usize]) -> Option<i128>| Elements::Integers(groups.iter().map(|g| f(g)).collect());
-        let row = fold.row;
-        if fold.gives_position() {
-            let sign = if fold.picks() == Some(Extreme::Largest) { -1 } else { 1 };
-            return integers(&|g| position(&x.elements, g, sign));
-        }
+        let row = match fold.form {
+            Form::Function(row) => row,
+            Form::FirstOf(row) => {
+                let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
+                return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
+            }
+            // nobody has said what formulas mean, nor how their errors grow: such folds have tests of their own
+            Form::Formulas if n.dtype.is_float() => return Elements::Floats(vec![Real::unknown(); groups.len()]),
+            Form::Formulas => return integers(&|_| None),
+        };
         if !n.dtype.is_float() {
             let v = x.elements.integers();
             return integers(&|g| {
@@ -34,7 +39,7 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
-    /// For each element along an axis what those up to it make.
+    /// For each element along an axis, the fold of all elements up to it.
     pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, &[axis]);
         // groups have the order of the other axes, the result that of all
@@ -46,7 +51,7 @@ impl Interpreter {
                 for (k, i) in group.iter().enumerate() {
                     so_far = match k {
                         0 => v[*i],
-                        _ => element::integer(fold.row, n.dtype, n.dtype, &[so_far, v[*i]]),
+                        _ => fold.function().and_then(|f| element::integer(f, n.dtype, n.dtype, &[so_far, v[*i]])),
                     };
                     out[*i] = so_far;
                 }
@@ -64,7 +69,7 @@ impl Interpreter {
         Elements::Floats(out)
     }
 
-    /// A sum in any order: by a tree over lanes of at most 16.
+    /// A sum in an unknown order, of which is known that at most 16 elements are added one after another before a tree.
     fn sum(&self, dtype: DType, list: &[Real]) -> Real {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
@@ -77,7 +82,7 @@ impl Interpreter {
             return Real::unknown();
         }
         if !sum.is_finite() {
-            // infinities meet, or there is a NaN: in any order
+            // infinities and NaN among the elements decide the sum in any order, unless the finite ones could overflow
             let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { Real::exact(sum) } else { Real::unknown() };
         }
@@ -179,15 +184,15 @@ fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// What is known of the numbers of a sum.
+/// The facts about the numbers of a sum from which its error bound follows.
 struct Sum {
     count: usize,
     sum: f64,
-    /// The sum of their magnitudes, and that of those that are finite.
+    /// The sum of all magnitudes, and the sum of the finite ones.
     size: f64,
     finite: f64,
     error: f64,
-    /// The largest power of two that all are multiples of.
+    /// The largest power of two of which all numbers are multiples.
     grain: f64,
 }
 
@@ -213,7 +218,7 @@ impl Sum {
         self.grain = if x.value == 0.0 { self.grain } else { self.grain.min(grain(x.value)) };
     }
 
-    /// The combinations that an element passes in a tree over lanes of at most 16.
+    /// How many additions an element passes at most, if 16 elements are added one after another before a tree.
     fn tree(&self) -> f64 {
         (self.count.max(1) as f64).log2().ceil() + 16.0
     }

@@ -1,0 +1,330 @@
+//! Folds that are given by formulas: a state of a few components, each a vector of its own, and loops over pieces of them.
+
+use super::{Folder, Inputs};
+use crate::cpu::convert;
+use crate::cpu::strided;
+use crate::dtype::Compute;
+use crate::kernel::{Gives, Reduction, Source};
+use crate::simd::Loop;
+use crate::ufunc::{Operand, Program, Step};
+use smallvec::SmallVec;
+
+/// Elements for which the steps of a formula run before the next ones are taken: registers of so few stay in L1, 2 KiB
+/// each. Steps go element by element, so no bit depends on it.
+const PIECE: usize = 256;
+
+/// Bytes of a register: a piece of the widest type.
+const REGISTER: usize = PIECE * 8;
+
+/// The formulas of a fold, as loops.
+pub(super) struct Formulas {
+    /// What makes states of elements; none where the inputs are states.
+    lift: Option<Loops>,
+    combine: Loops,
+    finish: Loops,
+    components: SmallVec<[Component; 3]>,
+    /// Bytes of an element, and of a result.
+    element: usize,
+    result: usize,
+    /// What a reduction of no elements gives.
+    empty: u64,
+    registers: usize,
+}
+
+struct Component {
+    size: usize,
+    identity: u64,
+}
+
+/// Where a loop finds an operand.
+#[derive(Clone, Copy)]
+enum Place {
+    Element,
+    A(usize),
+    B(usize),
+    Register(usize),
+}
+
+/// The steps of a program, as loops.
+#[derive(Default)]
+struct Loops {
+    calls: Vec<(Loop, [Place; 3], usize)>,
+    /// Registers of numbers, with their bits and bytes.
+    numbers: Vec<(usize, u64, usize)>,
+    /// The register of positions.
+    positions: Option<usize>,
+    results: SmallVec<[Place; 3]>,
+}
+
+/// The operands of a run of loops.
+#[derive(Clone, Copy)]
+struct Leaves {
+    element: *const u8,
+    a: Inputs,
+    b: Inputs,
+}
+
+impl Loops {
+    /// The loops of a program, which take their registers from number `next` on. None where the CPU lacks one.
+    fn new(program: &Program, next: &mut usize) -> Option<Loops> {
+        let mut loops = Loops::default();
+        let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
+        for Step { gives, compute } in &program.steps {
+            let mut register = || {
+                *next += 1;
+                *next - 1
+            };
+            let place = match gives {
+                Operand::Element => Place::Element,
+                Operand::A(n) => Place::A(*n),
+                Operand::B(n) => Place::B(*n),
+                Operand::Position => {
+                    let at = register();
+                    loops.positions = Some(at);
+                    Place::Register(at)
+                }
+                Operand::Number(bits) => {
+                    let at = register();
+                    loops.numbers.push((at, *bits, compute.size()));
+                    Place::Register(at)
+                }
+                Operand::Call(row, args) => {
+                    let by = program.steps[*args.last()?].compute;
+                    // loops read no operand that their function does not have
+                    let at = |n: usize| places[args[n.min(args.len() - 1)]];
+                    let to = register();
+                    loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
+                    Place::Register(to)
+                }
+                Operand::Cast(of) => {
+                    let mut place = places[*of];
+                    for link in convert::cast(program.steps[*of].compute.dtype(), compute.dtype()) {
+                        let to = register();
+                        loops.calls.push((link.get(), [place; 3], to));
+                        place = Place::Register(to);
+                    }
+                    place
+                }
+            };
+            places.push(place);
+        }
+        loops.results = program.results.iter().map(|r| places[*r]).collect();
+        Some(loops)
+    }
+
+    /// Runs the loops over `n` elements, at most a piece. Gives where the results are.
+    ///
+    /// # Safety
+    /// `scratch` leads to the registers of the fold, with the numbers in place, and the leaves that the program has to `n`
+    /// elements of their types.
+    unsafe fn run(&self, n: usize, scratch: *mut u8, leaves: Leaves) -> Inputs {
+        let at = |place: Place| match place {
+            Place::Element => leaves.element,
+            Place::A(n) => leaves.a[n],
+            Place::B(n) => leaves.b[n],
+            Place::Register(n) => scratch.wrapping_add(n * REGISTER) as *const u8,
+        };
+        for (call, args, to) in &self.calls {
+            let [a, b, c] = args.map(at);
+            // SAFETY: operands are leaves or registers that earlier calls have written; each call has a register of its own.
+            unsafe { call(n, a, b, c, scratch.wrapping_add(to * REGISTER)) };
+        }
+        let mut results = [std::ptr::null(); 3];
+        for (to, place) in results.iter_mut().zip(&self.results) {
+            *to = at(*place);
+        }
+        results
+    }
+}
+
+impl Formulas {
+    /// The loops of a reduction's fold; none where the CPU lacks one.
+    pub fn new(r: &Reduction) -> Option<Formulas> {
+        let programs = r.fold.programs(r.element).ok()?;
+        let mut registers = 0;
+        let lift = match r.source {
+            Source::Elements { .. } => Some(Loops::new(&programs.lift, &mut registers)?),
+            Source::States(_) => None,
+        };
+        let combine = Loops::new(&programs.combine, &mut registers)?;
+        let finish = Loops::new(&programs.finish, &mut registers)?;
+        let component = |(c, compute): (&crate::ufunc::Component, &Compute)| Component {
+            size: compute.size(),
+            identity: c.init.bits(*compute),
+        };
+        let result = r.fold.result.compute(r.element);
+        let empty = r.fold.empty().map_or(0, |x| crate::dtype::Scalar::Float(x).bits(result.dtype()));
+        Some(Formulas {
+            lift,
+            combine,
+            finish,
+            components: r.fold.state.iter().zip(&programs.state).map(component).collect(),
+            element: r.element.compute().size(),
+            result: result.size(),
+            empty,
+            registers,
+        })
+    }
+
+    /// Bytes of each component.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.components.iter().map(|c| c.size)
+    }
+
+    /// Bytes of the registers.
+    pub fn scratch(&self) -> usize {
+        self.registers * REGISTER
+    }
+
+    /// Fills the registers of numbers.
+    ///
+    /// # Safety
+    /// `scratch` leads to as many bytes as [`Formulas::scratch`] says.
+    pub unsafe fn begin(&self, scratch: *mut u8) {
+        for loops in self.lift.iter().chain([&self.combine, &self.finish]) {
+            for (register, bits, size) in &loops.numbers {
+                // SAFETY: a register has room for a piece of any type.
+                unsafe { strided::fill(*size, *bits, scratch.add(register * REGISTER), PIECE) };
+            }
+        }
+    }
+}
+
+/// The next pieces of `n` elements: where each begins, and how many elements it has.
+fn pieces(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..n).step_by(PIECE).map(move |from| (from, PIECE.min(n - from)))
+}
+
+impl Folder<'_> {
+    /// Where the components of state `at` of a vector lie: one vector after another.
+    fn components(&self, f: &Formulas, vector: *const u8, at: usize) -> Inputs {
+        let mut out = [std::ptr::null(); 3];
+        let mut begin = vector;
+        for (to, size) in out.iter_mut().zip(f.sizes()) {
+            *to = begin.wrapping_add(at * size);
+            begin = begin.wrapping_add((self.spec.lanes * self.spec.width * size).next_multiple_of(64));
+        }
+        out
+    }
+
+    /// Writes `n` states to those of a vector from `at` on.
+    ///
+    /// # Safety
+    /// *State* ([`Folder`]), and the states lead to `n` elements for each component.
+    unsafe fn put(&self, f: &Formulas, n: usize, states: Inputs, vector: *mut u8, at: usize) {
+        let to = self.components(f, vector, at);
+        for ((from, to), size) in states.into_iter().zip(to).zip(f.sizes()) {
+            // SAFETY: both have room for `n` elements; a component that a formula hands on is copied onto itself.
+            unsafe { std::ptr::copy(from, to as *mut u8, n * size) };
+        }
+    }
+
+    /// # Safety
+    /// *State* ([`Folder`]).
+    pub(super) unsafe fn fill_states(&self, f: &Formulas) {
+        for (c, to) in f.components.iter().zip(self.components(f, self.here(), 0)) {
+            // SAFETY: *state*: a vector has a state for each lane and column.
+            unsafe { strided::fill(c.size, c.identity, to as *mut u8, self.states()) };
+        }
+    }
+
+    /// As [`Folder::combine`].
+    ///
+    /// # Safety
+    /// *State* ([`Folder`]): the two runs of states are inside vectors and share none.
+    pub(super) unsafe fn combine_states(&self, f: &Formulas, n: usize, from: *const u8, at: usize, to: *mut u8) {
+        for (i, m) in pieces(n) {
+            let leaves =
+                Leaves { element: std::ptr::null(), a: self.components(f, to, i), b: self.components(f, from, at + i) };
+            // SAFETY: *state*: both runs have `m` states more, and the registers follow the vectors.
+            unsafe {
+                let states = f.combine.run(m, self.scratch(), leaves);
+                self.put(f, m, states, to, i);
+            }
+        }
+    }
+
+    /// Takes `n` elements or states, of those after the first `done` rows of the data, whose first row is number `at`:
+    /// into the states of the current block from `lane` on, which begin with them or have some already.
+    ///
+    /// # Safety
+    /// *State* and *data* ([`Folder`]).
+    pub(super) unsafe fn feed_states(
+        &mut self,
+        f: &Formulas,
+        (at, done): (usize, usize),
+        data: Inputs,
+        lane: usize,
+        n: usize,
+        begins: bool,
+    ) {
+        for (i, m) in pieces(n) {
+            let first = done * self.width + i;
+            // SAFETY: *data*: `m` elements from `first` on. *State*: as many states from `lane + i` on, and the registers.
+            unsafe {
+                let new = match &f.lift {
+                    None => {
+                        let mut states = data;
+                        states.iter_mut().zip(f.sizes()).for_each(|(p, size)| *p = p.wrapping_add(first * size));
+                        states
+                    }
+                    Some(lift) => {
+                        if let Some(register) = lift.positions {
+                            let to = self.scratch().add(register * REGISTER) as *mut i32;
+                            self.count(at, first, std::slice::from_raw_parts_mut(to, m));
+                        }
+                        let none = [std::ptr::null(); 3];
+                        let element = data[0].wrapping_add(first * f.element);
+                        lift.run(m, self.scratch(), Leaves { element, a: none, b: none })
+                    }
+                };
+                let states = match begins {
+                    true => new,
+                    false => {
+                        let a = self.components(f, self.here(), lane + i);
+                        f.combine.run(m, self.scratch(), Leaves { element: std::ptr::null(), a, b: new })
+                    }
+                };
+                self.put(f, m, states, self.here(), lane + i);
+            }
+        }
+    }
+
+    /// The positions of elements from number `first` of the data on, whose first row is number `at`.
+    ///
+    /// # Safety
+    /// `base` is null or has a position for each column.
+    unsafe fn count(&self, at: usize, first: usize, to: &mut [i32]) {
+        for (i, position) in (first..).zip(to) {
+            let (row, column) = (i / self.width, i % self.width);
+            // SAFETY: the column is one of the folder's.
+            let base = if self.base.is_null() { 0 } else { unsafe { *self.base.add(column) } };
+            *position = base.wrapping_add((at + row) as i32);
+        }
+    }
+
+    /// As [`Folder::write`].
+    ///
+    /// # Safety
+    /// *State* ([`Folder`]); `out` has room for `width` elements, apart from the state.
+    pub(super) unsafe fn write_states(&self, f: &Formulas, gives: Gives, out: *mut u8) {
+        // SAFETY: *state*: the current vector has a state for each column, and `out` room for each.
+        unsafe {
+            match gives {
+                Gives::Component(n) => {
+                    let from = self.components(f, self.here(), 0)[n];
+                    std::ptr::copy_nonoverlapping(from, out, self.width * f.components[n].size);
+                }
+                Gives::Result if self.spec.n == 0 => strided::fill(f.result, f.empty, out, self.width),
+                Gives::Result => {
+                    for (i, m) in pieces(self.width) {
+                        let a = self.components(f, self.here(), i);
+                        let leaves = Leaves { element: std::ptr::null(), a, b: [std::ptr::null(); 3] };
+                        let results = f.finish.run(m, self.scratch(), leaves);
+                        std::ptr::copy_nonoverlapping(results[0], out.add(i * f.result), m * f.result);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `index_add`, `index_min`, `index_max`: values that are combined into elements at computed positions.
+
+use super::positions;
+use crate::array::prepared;
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, operand, strong, ufunc};
+use crate::layout::{self, Combine, IndexMode, Shape};
+use crate::ufunc::{Ufunc, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+impl Expr {
+    /// A copy in which `values` are added to the elements along an axis at integer positions, as NumPy's `add.at`: a
+    /// position that occurs twice takes both values. Negative positions count from the end, and one out of range is an
+    /// error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along the axis as
+    /// there are positions, and are cast as in a write.
+    ///
+    /// The sum wraps. Only integers are taken: a sum of floats depends on the order of its terms, which needs a sort of the
+    /// positions that the library does not have yet.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.index_add(0, array![0, 2, -1], array![1, 2, 3]).to_vec::<i32>()?, [11, 20, 35]);
+    /// let counts = cupric::zeros([3], cupric::DType::I64).index_add(0, array![2, 0, 2, 2], 1);
+    /// assert_eq!(counts.to_vec::<i64>()?, [1, 0, 3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "scatter_add")]
+    #[track_caller]
+    pub fn index_add(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Add, IndexMode::Check), Location::caller())
+    }
+
+    /// As [`Expr::index_add`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::zeros([3], cupric::DType::I32);
+    /// assert_eq!(x.index_add_clip(0, cupric::array![-5, 1, 7], 1).to_vec::<i32>()?, [1, 1, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_add_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Add, IndexMode::Clip), Location::caller())
+    }
+
+    /// As [`Expr::index_add`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::zeros([3], cupric::DType::I32);
+    /// assert_eq!(x.index_add_wrap(0, cupric::array![-1, 1, 7], 1).to_vec::<i32>()?, [0, 2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn index_add_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Add, IndexMode::Wrap), Location::caller())
+    }
+
+    /// A copy in which elements along an axis, at integer positions, are the least of what was there and of the values for
+    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![10, 20, 30];
+    /// assert_eq!(x.index_min(0, array![1, 1, 2], array![7, 5, 90]).to_vec::<i32>()?, [10, 5, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "scatter_min")]
+    #[track_caller]
+    pub fn index_min(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Min, IndexMode::Check), Location::caller())
+    }
+
+    /// As [`Expr::index_min`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    #[track_caller]
+    pub fn index_min_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
+    }
+
+    /// As [`Expr::index_min`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    #[track_caller]
+    pub fn index_min_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
+    }
+
+    /// A copy in which elements along an axis, at integer positions, are the greatest of what was there and of the values
+    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[1, 2], [3, 4]];
+    /// assert_eq!(x.index_max(1, array![0], array![[2], [2]]).to_vec::<i32>()?, [2, 2, 3, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "scatter_max")]
+    #[track_caller]
+    pub fn index_max(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Max, IndexMode::Check), Location::caller())
+    }
+
+    /// As [`Expr::index_max`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    #[track_caller]
+    pub fn index_max_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
+    }
+
+    /// As [`Expr::index_max`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    #[track_caller]
+    pub fn index_max_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
+        scatter(self, axis, indices, values, (Combine::Max, IndexMode::Wrap), Location::caller())
+    }
+}
+
+fn scatter(
+    array: &Expr,
+    axis: isize,
+    indices: impl Operand,
+    values: impl Operand,
+    (combine, mode): (Combine, IndexMode),
+    at: Loc,
+) -> Expr {
+    let (op, values) = (NodeOp::Scatter { axis: 0, mode, combine }.name(), values.into_arg());
+    let indices = operand(indices, at);
+    carry(at, || -> Result<Expr> {
+        let array = strong(array.clone(), at);
+        common(op, [&array, &indices].into_iter(), at)?;
+        let (shape, dtype) = (&array.0.shape, array.0.dtype);
+        let axis = layout::normalize_axis(axis, shape.len()).map_err(|f| f.at(op, at))?;
+        if indices.0.shape.len() != 1 {
+            let detail = format!("indices of shape {:?}; one axis is needed", indices.0.shape.as_slice());
+            return Err(Error::new(ErrorKind::Shape, op, detail, at));
+        }
+        if let Some(detail) = refused(dtype, combine) {
+            return Err(Error::new(ErrorKind::Unsupported, op, format!("dtype {dtype}: {detail}"), at));
+        }
+        let indices = positions(op, indices, (axis, shape), mode, at)?;
+        let mut wanted: Shape = shape.clone();
+        wanted[axis] = indices.0.shape[0];
+        layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
+        let values = prepared(values, &wanted, dtype, op, at)?;
+        let device = common(op, [&array, &indices, &values].into_iter(), at)?;
+        let along = Along { axis, mode, combine, device, indices, at };
+        let is_wide = dtype.size() == 8 && combine != Combine::Add;
+        // a GPU has no atomic minimum of 64 bits
+        Ok(match is_wide && Device::of(device).is_gpu() {
+            true => along.by_words(&array, &values),
+            false => along.scatter(array, values),
+        })
+    })
+}
+
+/// What scatters of one call have in common.
+struct Along {
+    axis: usize,
+    mode: IndexMode,
+    combine: Combine,
+    device: u32,
+    indices: Expr,
+    at: Loc,
+}
+
+impl Along {
+    fn scatter(&self, array: Expr, values: Expr) -> Expr {
+        let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
+        let op = NodeOp::Scatter { axis: self.axis, mode: self.mode, combine: self.combine };
+        Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
+    }
+
+    /// The least or the greatest of 64-bit integers by their words: first of the high words, then of the low words of
+    /// those whose high word that is.
+    fn by_words(&self, array: &Expr, values: &Expr) -> Expr {
+        let (at, dtype) = (self.at, array.0.dtype);
+        let call = |row: &'static Ufunc, args: Args| ufunc(row, args.into_iter().map(Operand::into_arg).collect(), at);
+        let number = |n: i64, dtype| Expr::fill(n.scalar(), smallvec![], dtype, at);
+        let shift = || number(32, dtype);
+        let high_type = if dtype == DType::I64 { DType::I32 } else { DType::U32 };
+        let high = |x: &Expr| cast(call(&logic::bitwise_right_shift, smallvec![x.clone(), shift()]), high_type, at);
+        let highest = self.scatter(high(array), high(values));
+        let take = NodeOp::Take { axis: self.axis, mode: self.mode };
+        let shape = values.0.shape.clone();
+        let taken =
+            Expr::node(take, smallvec![self.indices.clone(), highest.clone()], shape, high_type, self.device, at);
+        let last = if self.combine == Combine::Min { u32::MAX as i64 } else { 0 };
+        let low = |x: &Expr, of: &Expr| {
+            let is_it = call(&logic::equal, smallvec![high(x), of.clone()]);
+            call(&logic::SELECT, smallvec![is_it, cast(x.clone(), DType::U32, at), number(last, DType::U32)])
+        };
+        let lowest = self.scatter(low(array, &highest), low(values, &taken));
+        let high = call(&logic::bitwise_left_shift, smallvec![cast(highest, dtype, at), shift()]);
+        call(&logic::bitwise_or, smallvec![high, cast(lowest, dtype, at)])
+    }
+}
+
+/// Why elements of a dtype are not combined.
+fn refused(dtype: DType, combine: Combine) -> Option<&'static str> {
+    match combine {
+        _ if dtype.is_integer() => None,
+        _ if dtype == DType::Bool => Some("only integers are combined at positions so far; use an integer dtype"),
+        Combine::Add => Some("a sum of floats needs a fixed order of its terms, which comes with a stable sort"),
+        Combine::Set | Combine::Min | Combine::Max => {
+            Some("only integers are combined at positions so far; floats come with a stable sort")
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a backend may rely on in the schedule of a nest. What a backend has no field for, such as lanes on a CPU, it refuses
+//! itself, because only it knows what it is.
+
+use super::{Check, ensure};
+use crate::dtype::{Compute, DType};
+use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, Tiles, Tiling, Work};
+
+/// The schedule of a nest of at least one index.
+pub(super) fn schedule(k: &Kernel) -> Check {
+    let s = &k.schedule;
+    let writes = s.details.as_ref().map_or(0, |d| d.writes.len());
+    let counts = writes == 0 || writes == k.stores.len();
+    ensure(counts, || format!("a schedule of {writes} stores, not {}", k.stores.len()))?;
+    let has_inner = match k.kind {
+        KernelKind::Elementwise | KernelKind::Matmul => false,
+        KernelKind::Reduce(_) | KernelKind::Row => true,
+    };
+    match (k.kind, &s.work) {
+        (_, Work::Undecided) => return Err("a kernel without a schedule".to_string()),
+        (KernelKind::Matmul, Work::Product(p)) => product(k, p)?,
+        (_, Work::Product(_)) | (KernelKind::Matmul, Work::Tiles(_)) => {
+            return Err("a product by tiles, or another kernel as a product".to_string());
+        }
+        (_, Work::Tiles(t)) => tiles(t, has_inner)?,
+        (_, Work::Groups(g)) => groups(k, g)?,
+    }
+    ensure(s.passes().is_some() == has_inner, || {
+        "passes of a kernel without an inner space, or none of one".to_string()
+    })?;
+    if let Some(p) = s.passes() {
+        passes(k, p)?;
+        stored_values(k, p)?;
+    }
+    let Some(checks) = s.checks() else { return Ok(()) };
+    let fits = checks.outer.len() == k.outer.len() && checks.outer.iter().zip(&k.outer).all(|(c, n)| *c == 1 || c == n);
+    ensure(fits, || format!("indices looked at over {:?} of {:?}", checks.outer, k.outer))?;
+    tiles(&checks.tiles, has_inner)?;
+    checks.passes.as_ref().map_or(Ok(()), |p| passes(k, p))
+}
+
+/// Tiles hold something, and are those of a kernel with or without an inner space.
+fn tiles(t: &Tiles, has_inner: bool) -> Check {
+    let (sizes, inner) = match t.tiling {
+        Tiling::Pieces { each } | Tiling::Rows { each } => ([each, 1], false),
+        Tiling::Blocks { rows, cols } => ([rows, cols], false),
+        Tiling::Along { rows, cols } | Tiling::Across { rows, cols } => ([rows, cols], true),
+    };
+    ensure(!sizes.contains(&0), || format!("tiles of nothing: {:?}", t.tiling))?;
+    ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
+}
+
+/// Lanes divide a workgroup by halves, and hold a row where they must.
+fn groups(k: &Kernel, g: &Groups) -> Check {
+    let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
+    ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
+    let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 1 | 2);
+    ensure(counts, || format!("{} loads in flight, {} tiles", g.in_flight, g.tiles))?;
+    let room = g.lanes as usize * g.held as usize;
+    let holds = k.kind != KernelKind::Row || room >= k.inner_size();
+    ensure(holds, || format!("a row of {} elements for lanes that hold {room}", k.inner_size()))
+}
+
+/// A product alone, of two matrices of the type that it is computed and stored in, each of which has one step along k.
+fn product(k: &Kernel, p: &Product) -> Check {
+    let ([value], [a, b], [store]) = (&k.values[..], &k.loads[..], &k.stores[..]) else {
+        return Err("a product with conversions or an epilogue of its own".to_string());
+    };
+    let fits = |d: DType| d.compute() == value.compute() && d.size() == value.compute().size();
+    let typed = (k.inner_size() == 0 || fits(a.dtype) && fits(b.dtype)) && fits(store.dtype);
+    ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
+    let is_float = matches!(value.compute(), Compute::F32 | Compute::F64);
+    ensure(p.library == is_float, || format!("a product of {} by the wrong loops", value.dtype))?;
+    let last = k.outer.len() - 1;
+    let has_rows = k.outer[last] == 1 || k.inner_size() == 0 || b.strides[last] == 1;
+    let writes_rows = k.outer[last] == 1 || store.strides[last] == 1;
+    ensure(p.library || has_rows && writes_rows, || "loops over rows that are not contiguous".to_string())?;
+    for (n, load) in [a, b].into_iter().enumerate() {
+        let mut expected = None;
+        let mut inner = k.inner.iter().zip(&load.strides[k.outer.len()..]).rev().filter(|(n, _)| **n != 1);
+        let one = inner.all(|(n, s)| {
+            let fits = expected.is_none_or(|e| e == *s);
+            expected = Some(*s * *n as isize);
+            fits
+        });
+        ensure(one || k.inner_size() == 0, || format!("factor {n} has more than one step along k"))?;
+    }
+    Ok(())
+}
+
+/// Passes whose values are there when they are read: computed before in the pass, or kept by an earlier one.
+fn passes(k: &Kernel, p: &Passes) -> Check {
+    let values = &k.values;
+    let in_lanes = matches!(k.schedule.work, Work::Groups(_));
+    ensure(p.after.len() == values.len(), || format!("passes of {} values", p.after.len()))?;
+    for (n, value) in values.iter().enumerate() {
+        let before = value.op.operands().iter().map(|a| p.after[*a]).max().unwrap_or(0);
+        let after = before as usize + value.ends_pass(in_lanes) as usize;
+        ensure(p.after[n] as usize == after, || format!("value {n} after {} passes, not {after}", p.after[n]))?;
+    }
+    let mut computed = vec![false; values.len()];
+    for (number, pass) in p.list.iter().enumerate() {
+        let mut here = vec![false; values.len()];
+        for v in pass.takes.iter().map(|v| *v as usize) {
+            let kept = computed.get(v).is_some_and(|c| *c);
+            ensure(kept, || format!("pass {number} takes value {v}, which no pass has kept"))?;
+            here[v] = true;
+        }
+        for v in pass.computes.iter().map(|v| *v as usize) {
+            let known = v < values.len() && values[v].inner && p.after[v] as usize <= number;
+            ensure(known, || format!("pass {number} computes value {v}"))?;
+            let reads = |a: &usize| if values[*a].inner { here[*a] } else { p.after[*a] as usize <= number };
+            ensure(values[v].op.operands().iter().all(reads), || format!("value {v} of pass {number} is too early"))?;
+            here[v] = true;
+        }
+        for v in pass.ends.iter().map(|v| *v as usize) {
+            let ends = values.get(v).is_some_and(|v| v.ends_pass(in_lanes)) && p.after[v] as usize == number + 1;
+            ensure(ends, || format!("pass {number} ends in value {v}"))?;
+            let has = values[v].op.operands().iter().all(|a| here[*a]);
+            ensure(has, || format!("pass {number} ends in value {v} of one that it has not"))?;
+            computed[v] |= values[v].inner;
+        }
+        (0..values.len()).filter(|v| here[*v]).for_each(|v| computed[v] = true);
+    }
+    Ok(())
+}
+
+/// Every stored value is there when it is stored: an inner one in the last pass, an outer one after its reductions.
+fn stored_values(k: &Kernel, p: &Passes) -> Check {
+    let mut needed = vec![false; k.values.len()];
+    k.stores.iter().for_each(|s| needed[s.value] = true);
+    for v in (0..k.values.len()).rev().filter(|v| !k.values[*v].inner).collect::<Vec<_>>() {
+        let is_reduction = k.values[v].ends_pass(false);
+        if !needed[v] {
+            continue;
+        }
+        let ends = || p.list.iter().any(|pass| pass.ends.contains(&(v as u16)));
+        ensure(!is_reduction || ends(), || format!("value {v} is stored, and no pass ends in it"))?;
+        if !is_reduction {
+            k.values[v].op.operands().iter().for_each(|a| needed[*a] = true);
+        }
+    }
+    let last = p.list.last();
+    let has = |v: u16| last.is_some_and(|pass| pass.computes.contains(&v) || pass.takes.contains(&v));
+    let stored = k.stores.iter().filter(|s| k.values[s.value].inner).find(|s| !has(s.value as u16));
+    stored.map_or(Ok(()), |s| Err(format!("value {} is stored, and not in the last pass", s.value)))
+}

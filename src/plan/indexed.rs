@@ -1,0 +1,127 @@
+//! Windows over an indexed axis. An operand that a kernel reaches by a computed index is bound as far as the index can
+//! lead, so cutting the kernel's own axes does not make it reach less. Where that is more than a binding, the indexed axis
+//! is cut: each kernel binds one window of it, and stores only where the index lies in that window.
+
+use super::planner::{Planner, span};
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{IndexMode, Kernel, Load, Op, Scattered, Value};
+use crate::ufunc::{arithmetic, logic};
+use smallvec::smallvec;
+use std::ops::Range;
+
+/// The most windows of one axis. Each is a kernel of a KiB in the plan; more are a sign of limits that make no sense.
+const MOST_WINDOWS: usize = 1 << 12;
+
+/// An operand that is reached by a computed index.
+struct Indexed<'k> {
+    dtype: DType,
+    strides: &'k [isize],
+    stride: isize,
+    extent: usize,
+}
+
+impl Indexed<'_> {
+    /// The windows of its axis that can be bound one at a time: one, unless the whole spans more than a binding.
+    fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
+        let most = p.most_bytes();
+        if span(self.extent, self.stride, self.dtype) <= most {
+            return Ok(std::iter::once(0..self.extent).collect());
+        }
+        // what the kernel's own axes span is left out of each window; where that is more than half of a binding, the
+        // kernel's windows cut it down to the other half
+        let rest = k
+            .outer
+            .iter()
+            .zip(self.strides)
+            .fold(0, |sum: u64, (n, s)| sum.saturating_add(span(*n, *s, self.dtype) - self.dtype.size() as u64));
+        let step = (self.stride.unsigned_abs() as u64).saturating_mul(self.dtype.size() as u64);
+        let longest = ((most - rest.min(most / 2)) / step.max(1)).max(1) as usize;
+        let count = self.extent.div_ceil(longest);
+        if count > MOST_WINDOWS {
+            let detail = format!("an axis of {} needs more than {MOST_WINDOWS} dispatches", self.extent);
+            return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
+        }
+        let each = self.extent.div_ceil(count);
+        Ok((0..self.extent).step_by(each).map(|low| low..(low + each).min(self.extent)).collect())
+    }
+}
+
+/// The kernels of an elementwise kernel, one for each window of the axis that it gathers or scatters along.
+pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
+    for (i, v) in kernel.values.iter().enumerate() {
+        let Op::Gather { load, stride, extent, .. } = v.op else { continue };
+        let Load { dtype, strides, .. } = &kernel.loads[load];
+        let windows = Indexed { dtype: *dtype, strides, stride, extent }.windows(p, &kernel)?;
+        if windows.len() > 1 {
+            return Ok(windows.into_iter().map(|window| gather_window(&kernel, i, window)).collect());
+        }
+    }
+    for (i, s) in kernel.stores.iter().enumerate() {
+        let Some(Scattered { stride, extent, .. }) = s.scattered() else { continue };
+        let to = Indexed { dtype: s.dtype, strides: &s.strides, stride: *stride, extent: *extent };
+        let windows = to.windows(p, &kernel)?;
+        if windows.len() > 1 {
+            return Ok(windows.into_iter().map(|window| store_window(&kernel, i, window)).collect());
+        }
+    }
+    Ok(vec![kernel])
+}
+
+/// A number of the plan's own, as an index that no axis moves: it is a parameter, so all windows run one shader.
+fn number(k: &Kernel, n: usize, dtype: DType) -> Value {
+    let strides = Box::new(smallvec![0; k.outer.len()]);
+    Value { op: Op::Index { strides, offset: n as i64 }, dtype, inner: false }
+}
+
+/// The kernel that gathers from one window of an axis, and stores where its index lies there.
+fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel {
+    let mut k = kernel.clone();
+    let Op::Gather { load, index, stride, extent, mode, node } = k.values[gather].op else { return k };
+    let count = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
+    let value = |op, dtype| Value { op, dtype, inner: false };
+    // values are numbered from the gather on, which the new ones come before
+    let at = |n: usize| gather + n;
+    let within = [
+        value(Op::Position { index, extent, mode, name: "take", node }, DType::I32),
+        number(kernel, window.start, DType::I32),
+        value(Op::Ufunc(&arithmetic::subtract, smallvec![at(0), at(1)]), DType::I32),
+        // what is before the window becomes a large number
+        value(Op::Cast(at(2)), DType::U32),
+        number(kernel, count, DType::U32),
+        value(Op::Ufunc(&logic::less, smallvec![at(3), at(4)]), DType::Bool),
+    ];
+    let added = within.len();
+    let number = |v: usize| if v >= gather { v + added } else { v };
+    for v in &mut k.values[gather + 1..] {
+        v.op.map_operands(number);
+    }
+    k.values[gather].op = Op::Gather { load, index: at(2), stride, extent: window.len(), mode: IndexMode::Clip, node };
+    k.values.splice(gather..gather, within);
+    k.loads[load].offset += window.start as isize * stride;
+    for s in &mut k.stores {
+        s.map_operands(number);
+        s.only_if(at(5));
+    }
+    k.continues = window.start > 0;
+    k
+}
+
+/// The kernel that stores where its index lies in one window of an axis.
+fn store_window(kernel: &Kernel, store: usize, window: Range<usize>) -> Kernel {
+    let mut k = kernel.clone();
+    let Some(to) = k.stores[store].scattered().cloned() else { return k };
+    let first = number(kernel, window.start, DType::I32);
+    let at = k.values.len();
+    k.values.push(first);
+    let op = Op::Ufunc(&arithmetic::subtract, smallvec![to.index, at]);
+    k.values.push(Value { op, dtype: DType::I32, inner: false });
+    let s = &mut k.stores[store];
+    s.offset += window.start as isize * to.stride;
+    if let Some(to) = s.scattered_mut() {
+        to.index = at + 1;
+        to.extent = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
+    }
+    k.continues = window.start > 0;
+    k
+}

@@ -1,0 +1,83 @@
+//! The last stage of planning: how each nest of a finished plan uses the hardware. Only here are tiles, lanes, passes and
+//! access classes chosen, from the nest and the device's [`Caps`]; backends carry out what is written and printed.
+//!
+//! It comes after joining, windows and buffers, so that it sees the nests that run. `tiles.rs` is for devices whose threads
+//! walk tiles, `groups.rs` for those that have workgroups; `passes.rs` is for both.
+
+mod groups;
+mod passes;
+mod tiles;
+
+use crate::error::Result;
+use crate::kernel::{Caps, Checks, Details, Kernel, KernelKind, Passes, Plan, Step, WriteClass};
+use passes::{Again, passes};
+
+/// Writes the schedule of each nest of a plan.
+pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
+    for step in &mut plan.steps {
+        match step {
+            Step::Nest(kernel) => schedule_nest(kernel, caps)?,
+            Step::Routine(_) | Step::Clear { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes the schedule of one nest. The axes of a nest that is to be walked in another order are put in that order.
+pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
+    if kernel.outer_size() == 0 {
+        return Ok(());
+    }
+    if caps.workgroup == 0 {
+        tiles::schedule(kernel, caps);
+    } else {
+        groups::schedule(kernel, caps)?;
+    }
+    Ok(())
+}
+
+/// The passes that compute the stores of a kernel; none without an inner space.
+fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
+    let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
+    passes_of(kernel, &stored, again)
+}
+
+/// The passes that compute some values of a kernel; none without an inner space.
+fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
+    match kernel.kind {
+        KernelKind::Elementwise | KernelKind::Matmul => None,
+        KernelKind::Reduce(_) | KernelKind::Row => Some(passes(kernel, sinks, again)),
+    }
+}
+
+/// The values that look whether an index is in range.
+fn checks(kernel: &Kernel) -> Vec<usize> {
+    let is_check = |v: &usize| kernel.values[*v].op.checks();
+    (0..kernel.values.len()).filter(is_check).collect()
+}
+
+/// Sets what few nests have.
+fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
+    let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
+    let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
+    kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
+}
+
+/// The step of several axes that are walked in C order as one, if one step serves all. Axes of length 1 are left out.
+fn one_step<'a>(axes: &mut dyn DoubleEndedIterator<Item = (&'a usize, &'a isize)>) -> Option<isize> {
+    let mut found: Option<(isize, usize)> = None;
+    for (n, s) in axes.rev() {
+        found = match found {
+            None => Some((*s, *n)),
+            Some((step, span)) if *s == step * span as isize => Some((step, span * n)),
+            Some(_) => return None,
+        };
+    }
+    Some(found.map_or(0, |(step, _)| step))
+}
+
+/// Whether strides are those of a C-ordered whole.
+fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {
+    let mut axes = shape.iter().zip(strides).filter(|(n, _)| **n != 1);
+    matches!(one_step(&mut axes), Some(1)) || shape.iter().all(|n| *n == 1)
+}

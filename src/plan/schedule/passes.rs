@@ -1,0 +1,113 @@
+//! The passes of a nest along its inner space: in which each value is computed, and which are kept for a later one.
+
+use crate::kernel::{Kernel, Op, Pass, Passes};
+use crate::ufunc::cast;
+
+/// Which values are as cheap to compute again in each pass as to keep.
+#[derive(Clone, Copy)]
+pub(super) enum Again {
+    /// None: a lane has registers to keep them in, and main memory is far.
+    Nothing,
+    /// Loads and what is counted: a row lies in a cache when it is read again. Where rows lie side by side (`across`) a
+    /// load that is transposed on its way into a tile is dear.
+    Loads { across: bool },
+}
+
+/// The passes that compute `sinks` and what they are computed from; operands come before their readers.
+pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
+    let values = &kernel.values;
+    let in_lanes = matches!(again, Again::Nothing);
+    let mut after: Vec<u8> = Vec::with_capacity(values.len());
+    for value in values {
+        let operands = value.op.operands().iter().map(|a| after[*a]).max().unwrap_or(0);
+        after.push(operands.saturating_add(value.ends_pass(in_lanes) as u8));
+    }
+    let mut needed = vec![false; values.len()];
+    sinks.iter().for_each(|v| needed[*v] = true);
+    for v in (0..values.len()).rev().filter(|v| needed[*v]).collect::<Vec<_>>() {
+        mark(kernel, v, &mut needed);
+    }
+    let inner_sinks: Vec<usize> = sinks.iter().copied().filter(|v| values[*v].inner).collect();
+    let reductions = (0..values.len()).filter(|v| needed[*v]).map(|v| after[v] as usize).max().unwrap_or(0);
+    let count = reductions + !inner_sinks.is_empty() as usize;
+    let cheap = cheap(kernel, again);
+    let mut made = vec![false; values.len()];
+    let mut list = Vec::with_capacity(count);
+    for p in 0..count {
+        let ends = |v: &usize| needed[*v] && values[*v].ends_pass(in_lanes) && after[*v] as usize == p + 1;
+        let ends: Vec<usize> = (0..values.len()).filter(ends).collect();
+        let mut wanted = vec![false; values.len()];
+        let last = if p + 1 == count { &inner_sinks[..] } else { &[] };
+        ends.iter().flat_map(|v| values[*v].op.operands()).chain(last.iter().copied()).for_each(|v| wanted[v] = true);
+        let mut pass = Pass { ends: ends.iter().map(|v| *v as u16).collect(), ..Pass::default() };
+        for v in (0..values.len()).rev().filter(|v| values[*v].inner) {
+            if !wanted[v] {
+                continue;
+            }
+            // the elements of a scan are those that an earlier pass has ended in
+            if made[v] || values[v].ends_pass(in_lanes) {
+                pass.takes.push(v as u16);
+                continue;
+            }
+            pass.computes.push(v as u16);
+            values[v].op.operands().iter().for_each(|a| wanted[*a] = true);
+        }
+        pass.takes.reverse();
+        pass.computes.reverse();
+        pass.computes
+            .iter()
+            .filter(|v| mutant!(everything_is_kept, true, !cheap[**v as usize]))
+            .for_each(|v| made[*v as usize] = true);
+        list.push(pass);
+    }
+    Passes { after, list }
+}
+
+/// Marks what a value is computed from.
+fn mark(kernel: &Kernel, value: usize, needed: &mut [bool]) {
+    let mut stack = vec![value];
+    while let Some(v) = stack.pop() {
+        for a in kernel.values[v].op.operands() {
+            if !std::mem::replace(&mut needed[a], true) {
+                stack.push(a);
+            }
+        }
+    }
+}
+
+/// For each value, whether a later pass computes it again instead of having it kept.
+fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
+    let values = &kernel.values;
+    let Again::Loads { across } = again else { return vec![false; values.len()] };
+    let mut cheap = Vec::with_capacity(values.len());
+    for value in values {
+        let is_cheap = match &value.op {
+            Op::Load(load) => !(across && is_transposed(kernel, *load)),
+            Op::Index { .. } | Op::Scalar(_) | Op::Constant(_) => true,
+            // a conversion that changes no bit is no work at all
+            Op::Cast(a) => {
+                cheap[*a] && {
+                    let (from, to) = (values[*a].dtype, value.dtype);
+                    from == to || from.compute() == to.compute() && cast::round(to).is_none()
+                }
+            }
+            Op::Round(a) => cheap[*a] && cast::round(value.dtype).is_none(),
+            Op::Ufunc(..)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(..)
+            | Op::Scan(..)
+            | Op::Dot => false,
+        };
+        cheap.push(is_cheap);
+    }
+    cheap
+}
+
+/// Whether the elements of a load that lie side by side, along `outer`, are apart in memory.
+fn is_transposed(kernel: &Kernel, load: usize) -> bool {
+    let steps = kernel.outer.iter().zip(&kernel.loads[load].strides);
+    let mut moving = steps.filter(|(n, _)| **n != 1);
+    !matches!(super::one_step(&mut moving), Some(0 | 1))
+}

@@ -1,0 +1,295 @@
+//! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit depends on any of it, but for
+//! the pieces of a product of floats, which the nest alone decides.
+
+use super::{Again, checks, is_contiguous, passes_of, passes_of_stores, set_details};
+use crate::dtype::Compute;
+use crate::kernel::{
+    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
+};
+use crate::layout::{Shape, Strides};
+use crate::simd::LANES;
+use crate::ufunc::cast;
+
+/// Bytes of work up to which one thread does it: they take some 10 µs, about what it costs to wake another.
+const ALONE: usize = 128 << 10;
+
+/// Multiply-adds up to which one thread does a product: they take some 20 µs, and to wake threads about as long.
+const ALONE_PRODUCT: usize = 1 << 18;
+
+/// Elements of a row below which rows are reduced side by side, one to a column: a shorter row gives loops too short for SIMD
+/// once it is divided among the virtual lanes of a fold.
+const SHORT: usize = 4 * LANES;
+
+/// Columns of a block of long rows at most: beyond that a task has enough work.
+const MOST_COLUMNS: usize = 512;
+
+/// Columns that make a row of a tile worth walking: 64 bytes of f32, which are a cache line and the widest vector.
+const COLUMNS: usize = 16;
+
+/// Bytes of work of the rows of one task, where rows are walked one after the other. Fewer would cost more to set up than
+/// they save, and more would leave threads idle.
+const TASK_OF_ROWS: usize = 64 << 10;
+
+/// Rows of a task at most, where they are short: each has a little to set up, so more of them save nothing.
+const MOST_ROWS: usize = 64;
+
+/// Bytes of work of a block of rows from which it may be cut into parts for several threads: a quarter of a MiB takes some
+/// 20 µs, about what it costs to share it and to put the parts together.
+const SHARED_BLOCK: usize = 256 << 10;
+
+/// Elements of a column in a tile of few columns: as many as a fold takes blocks of 16 at once there, which keeps its loops
+/// at 64 to 500 elements.
+const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
+
+/// Rows of a tile of a transposing nest: 32 4-byte words are two whole cache lines.
+const BLOCK_ROWS: usize = 32;
+
+/// Elements along an axis from which a transposition pays: it moves squares of eight, and with a step under 8 elements most
+/// of each cache line is used anyway.
+const SQUARE: usize = 8;
+
+/// Bytes of a result from which it is written past the caches, on a machine whose last level holds more than that: such a
+/// cache is shared by many cores, and no larger one was measured.
+const STREAM: usize = 32 << 20;
+
+/// Elements of a tile: three or four registers of that many f32 stay in the first level. More than 2,048 were not measured to
+/// be faster; fewer than 512 give loops too short.
+fn tile(caps: &Caps) -> usize {
+    let fits = caps.caches[0] / 4 / 4;
+    if fits == 0 { 2048 } else { (1 << fits.ilog2()).clamp(512usize, 2048) }
+}
+
+/// Elements of rows that are walked side by side in several passes: a quarter of the second level of f32, but no more than
+/// 65,536, which is what was measured.
+fn kept_rows(caps: &Caps) -> usize {
+    let fits = caps.caches[1] / 4 / 4;
+    if fits == 0 { 1 << 16 } else { fits.clamp(2 * tile(caps), 1 << 16) }
+}
+
+/// Bytes of a result from which it is written past the caches: more than they hold, so that its reader would not find it
+/// there.
+fn stream(caps: &Caps) -> usize {
+    if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
+}
+
+/// A measure of a nest's work for each index: bytes of its values at four each.
+fn weight(kernel: &Kernel) -> usize {
+    4 * kernel.values.len()
+}
+
+/// Writes the schedule of a nest.
+pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
+    match kernel.kind {
+        KernelKind::Elementwise => elementwise(kernel, caps),
+        KernelKind::Reduce(_) | KernelKind::Row => reduce(kernel, caps),
+        KernelKind::Matmul => {
+            kernel.schedule.work = Work::Product(product(kernel));
+            set_details(kernel, vec![], None, None);
+        }
+    }
+}
+
+fn elementwise(kernel: &mut Kernel, caps: &Caps) {
+    let checked = checks(kernel);
+    let transposed = transposed_axis(kernel, caps);
+    if let Some(axis) = transposed {
+        turn(kernel, axis);
+    }
+    let tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
+    kernel.schedule.work = Work::Tiles(tiles);
+    let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
+    let checks = (!checked.is_empty()).then(|| {
+        let outer = without_repeats(kernel, &checked);
+        let tiles = tiles_of_flat(kernel, &outer, false, caps);
+        Checks { outer, tiles, passes: None }
+    });
+    set_details(kernel, writes, None, checks);
+}
+
+/// The tiles of a nest without an inner space, over `outer`.
+fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> Tiles {
+    let tile = tile(caps);
+    let n: usize = outer.iter().product();
+    let cols = outer.last().copied().unwrap_or(1);
+    let rows = n / cols.max(1);
+    let (tiling, elements) = if transposes {
+        let (height, width) = (BLOCK_ROWS, tile / BLOCK_ROWS);
+        (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
+    } else if cols >= tile / 4 || rows == 1 {
+        // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
+        let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
+        (Tiling::Pieces { each: each as u16 }, each.min(cols))
+    } else {
+        let each = (tile / cols.max(1)).min(rows);
+        (Tiling::Rows { each: each as u16 }, each * cols)
+    };
+    let alone = n.saturating_mul(weight(kernel)) <= ALONE || elements >= n;
+    Tiles { tiling, alone, shares_rows: false }
+}
+
+/// The outer space with length 1 along axes on which no index of a checked gather depends.
+fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
+    let mut outer = kernel.outer.clone();
+    // the values that indices are computed from
+    let mut looked = vec![false; kernel.values.len()];
+    for (v, value) in kernel.values.iter().enumerate().rev() {
+        if looked[v] || checked.contains(&v) || matches!(value.op, Op::Gather { .. } | Op::Position { .. }) {
+            value.op.operands().iter().for_each(|a| looked[*a] = true);
+        }
+    }
+    for (axis, n) in outer.iter_mut().enumerate() {
+        let still = |strides: &Strides| strides[axis] == 0;
+        let depends = |v: usize| match &kernel.values[v].op {
+            Op::Load(load) | Op::Gather { load, .. } => !still(&kernel.loads[*load].strides),
+            Op::Index { strides, .. } => !still(strides),
+            Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(..)
+            | Op::Scan(..)
+            | Op::Dot => false,
+        };
+        if !(0..kernel.values.len()).any(|v| looked[v] && depends(v)) {
+            *n = 1;
+        }
+    }
+    outer
+}
+
+/// How a store of tiles writes.
+fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> WriteClass {
+    let outer = &kernel.outer[..];
+    let Some(cols) = outer.last() else { return WriteClass::Plain };
+    // only a tile that is one run of memory is streamed
+    let is_run = match tiles.tiling {
+        Tiling::Pieces { .. } => store.strides[outer.len() - 1] == 1,
+        Tiling::Rows { .. } => is_contiguous(outer, &store.strides),
+        Tiling::Blocks { cols: width, .. } => *cols == width as usize && is_contiguous(outer, &store.strides),
+        Tiling::Along { .. } | Tiling::Across { .. } => false,
+    };
+    let bytes = kernel.outer_size().saturating_mul(store.dtype.size());
+    let streams = is_run && store.is_plain() && cast::narrow(store.dtype).is_none() && bytes >= stream(caps);
+    if streams { WriteClass::Streamed } else { WriteClass::Plain }
+}
+
+/// An axis along which an operand is contiguous that is not along the last. Tiles over both axes then use whole cache lines of
+/// it. A nest of two tiles, which is in the first level as a whole, is not worth it.
+fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
+    let rank = kernel.outer.len();
+    if rank < 2 || kernel.outer[rank - 1] < SQUARE || kernel.outer_size() < 2 * tile(caps) {
+        return None;
+    }
+    let strides = kernel.loads.iter().map(|l| &l.strides).chain(kernel.stores.iter().map(|s| &s.strides));
+    strides.filter(|s| s[rank - 1].unsigned_abs() > 1).find_map(|s| {
+        let axis = (0..rank - 1).rev().find(|&d| s[d] == 1 && kernel.outer[d] >= SQUARE);
+        axis.filter(|_| s[rank - 1].unsigned_abs() >= SQUARE)
+    })
+}
+
+/// Puts `axis` last but one, in the space and in all that is walked over it.
+fn turn(kernel: &mut Kernel, axis: usize) {
+    let rank = kernel.outer.len();
+    let order: Vec<usize> = (0..rank - 1).filter(|d| *d != axis).chain([axis, rank - 1]).collect();
+    let strides = |s: &Strides| -> Strides { order.iter().map(|d| s[*d]).collect() };
+    kernel.outer = order.iter().map(|d| kernel.outer[*d]).collect();
+    for Load { strides: s, .. } in &mut kernel.loads {
+        *s = strides(s);
+    }
+    for Store { strides: s, .. } in &mut kernel.stores {
+        *s = mutant!(stores_not_turned, s.clone(), strides(s));
+    }
+    for value in &mut kernel.values {
+        if let Op::Index { strides: s, .. } = &mut value.op {
+            **s = strides(s);
+        }
+    }
+    for window in &mut kernel.windows {
+        window.start = order.iter().map(|d| window.start[*d]).collect();
+        window.shape = order.iter().map(|d| window.shape[*d]).collect();
+    }
+}
+
+fn reduce(kernel: &mut Kernel, caps: &Caps) {
+    let again = Again::Loads { across: is_across(kernel) };
+    let tiles = tiles_of_rows(kernel, caps);
+    let passes = passes_of_stores(kernel, again);
+    let checked = checks(kernel);
+    let checks = (!checked.is_empty()).then(|| {
+        let passes = passes_of(kernel, &checked, again);
+        Checks { outer: kernel.outer.clone(), tiles: Tiles { shares_rows: false, ..tiles }, passes }
+    });
+    let is_single = passes.as_ref().is_some_and(|p| p.list.len() == 1);
+    let shares_rows = tiles.shares_rows && is_single && kernel.stores.iter().all(|s| !kernel.values[s.value].inner);
+    kernel.schedule.work = Work::Tiles(Tiles { shares_rows, ..tiles });
+    set_details(kernel, vec![], passes, checks);
+}
+
+/// Whether tiles run across rows or along them. With fewer rows than make a vector there are too few columns.
+fn is_across(kernel: &Kernel) -> bool {
+    let (outer, n) = (kernel.outer_size(), kernel.inner_size());
+    if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= COLUMNS {
+        return true;
+    }
+    let (o, last) = (kernel.outer.len(), kernel.outer.len() + kernel.inner.len());
+    if o == 0 || last == o || outer < COLUMNS {
+        return false;
+    }
+    let unit = |axis: usize| kernel.loads.iter().any(|l| l.strides.get(axis).is_some_and(|s| s.unsigned_abs() == 1));
+    !unit(last - 1) && unit(o - 1)
+}
+
+/// The tiles of a nest with an inner space. Those of a scan begin at its blocks.
+fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
+    let tile = tile(caps);
+    let (outer, n) = (kernel.outer_size(), kernel.inner_size());
+    let row_bytes = n.max(1).saturating_mul(weight(kernel));
+    let is_row = kernel.kind == KernelKind::Row;
+    let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
+    let (tiling, each) = if is_across(kernel) {
+        // a vector and a whole cache line of columns at least
+        let columns = COLUMNS.max(caps.vector / 4);
+        let each = if is_row || n < SHORT && !lies_outer {
+            let most = if n < SHORT { (tile / n.max(1)).max(columns) } else { MOST_COLUMNS.max(columns) };
+            // without a reduction no row is kept for a later pass: a tile of a scan is a block of its rows
+            let reduces = kernel.values.iter().any(|v| matches!(v.op, Op::Reduce(..)));
+            let held = if kernel.scans() && !reduces { n.min(SCAN_BLOCK) } else { n };
+            (kept_rows(caps) / held.max(1)).clamp(columns, most)
+        } else {
+            outer.div_ceil(outer.div_ceil(tile))
+        };
+        let each = each.next_multiple_of(columns).min(outer);
+        let tall = TALL.iter().find(|(most, _)| lies_outer && each <= *most).map(|(_, rows)| *rows);
+        let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
+        (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
+    } else {
+        let each = if is_row { 1 } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).min(outer) };
+        let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
+        (Tiling::Along { rows: each as u16, cols: n.clamp(1, cols) as u16 }, each)
+    };
+    let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
+    // the tiles of a scan come one after another
+    let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans();
+    Tiles { tiling, alone: bytes <= ALONE, shares_rows }
+}
+
+/// The strategy of a product. `gemm` blocks a matrix by itself and has threads of its own; a product with a vector it does
+/// alone, so that is cut. The pieces follow from the sizes alone: other pieces of a product of floats may give other bits.
+fn product(kernel: &Kernel) -> Product {
+    let (m, n, batch) = match &kernel.outer[..] {
+        [batch @ .., m, n] => (*m, *n, batch.iter().product::<usize>()),
+        _ => (1, 1, 1),
+    };
+    let k = kernel.inner_size().max(1);
+    let library = kernel.values.first().is_some_and(|v| matches!(v.compute(), Compute::F32 | Compute::F64));
+    let piece = match library {
+        true if m != 1 && n != 1 => 0,
+        true => (ALONE_PRODUCT / k).next_multiple_of(64).max(64),
+        false => (ALONE_PRODUCT / k.saturating_mul(n.max(1))).clamp(4, m.max(4)).next_multiple_of(4),
+    };
+    let work = m.saturating_mul(n).saturating_mul(k).saturating_mul(batch);
+    Product { library, piece: piece as u32, alone: work <= ALONE_PRODUCT }
+}

@@ -1,0 +1,181 @@
+//! The formulas of a fold, and the steps that they are for elements of one type.
+
+use super::Kind;
+use crate::dtype::{Compute, DType, Scalar};
+use crate::error::{ErrorKind, Fault};
+use crate::ufunc::{Class, Ufunc};
+use smallvec::SmallVec;
+
+/// A formula of a fold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Term {
+    /// The element.
+    X,
+    /// The element's position, row-major along the reduced axes: an i32.
+    Position,
+    /// A component of the state; of two, that of the first.
+    A(usize),
+    /// A component of the second state.
+    B(usize),
+    /// A number, as the bits of an f64.
+    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
+    Number(u64, Kind),
+    /// A row of the table of functions.
+    Call(&'static Ufunc, &'static [Term]),
+    /// A formula's value as another type.
+    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
+    Cast(&'static Term, Kind),
+}
+
+impl Term {
+    /// A function of formulas. The list is never freed: rows live as long as the process.
+    pub fn call<const N: usize>(row: &'static Ufunc, args: [Term; N]) -> Term {
+        Term::Call(row, args.to_vec().leak())
+    }
+
+    /// A number.
+    #[cfg(any(test, feature = "testing"))]
+    pub const fn number(x: f64, kind: Kind) -> Term {
+        Term::Number(x.to_bits(), kind)
+    }
+
+    /// Whether the formula or a part of it is such a one.
+    pub fn any(&self, is: fn(&Term) -> bool) -> bool {
+        let below = match self {
+            Term::Call(_, args) => args.iter().any(|t| t.any(is)),
+            Term::Cast(of, _) => of.any(is),
+            Term::X | Term::Position | Term::A(_) | Term::B(_) | Term::Number(..) => false,
+        };
+        below || is(self)
+    }
+
+    pub fn takes_position(&self) -> bool {
+        self.any(|t| matches!(t, Term::Position))
+    }
+}
+
+/// What one step of a program gives. Numbers are earlier steps, unless said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Operand {
+    Element,
+    Position,
+    /// This component of the state; of two, of the first.
+    A(usize),
+    /// This component of the second state.
+    B(usize),
+    /// Bits of the step's type.
+    Number(u64),
+    Call(&'static Ufunc, SmallVec<[usize; 3]>),
+    Cast(usize),
+}
+
+/// One step: what it gives, and of which type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Step {
+    pub gives: Operand,
+    pub compute: Compute,
+}
+
+/// Formulas as steps, operands first; equal parts of formulas are one step.
+pub(crate) struct Program {
+    pub steps: Vec<Step>,
+    /// The step of each formula.
+    pub results: SmallVec<[usize; 3]>,
+}
+
+impl Program {
+    /// The functions that it calls, with the type of their operands.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static Ufunc, Compute)> {
+        self.steps.iter().filter_map(|s| match &s.gives {
+            Operand::Call(row, args) => Some((*row, args.last().map_or(s.compute, |a| self.steps[*a].compute))),
+            Operand::Element | Operand::Position | Operand::A(_) | Operand::B(_) => None,
+            Operand::Number(_) | Operand::Cast(_) => None,
+        })
+    }
+}
+
+/// The types in which formulas are taken: those of the elements and of the state's components.
+pub(super) struct Typing<'a> {
+    /// The fold's name, for errors.
+    pub fold: &'static str,
+    pub element: DType,
+    pub state: &'a [Compute],
+}
+
+impl Typing<'_> {
+    /// The steps of formulas, which give these types.
+    pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<Program, Fault> {
+        let mut program = Program { steps: vec![], results: SmallVec::new() };
+        for (term, wanted) in terms.iter().zip(types) {
+            let step = self.step(&mut program, term)?;
+            let found = program.steps[step].compute;
+            if found != *wanted {
+                return self.refuse(format!("{} where the row says {}", found.name(), wanted.name()));
+            }
+            program.results.push(step);
+        }
+        Ok(program)
+    }
+
+    fn refuse<T>(&self, detail: String) -> Result<T, Fault> {
+        let detail = format!("fold {} of {}: {detail}", self.fold, self.element);
+        Err(Fault::new(ErrorKind::DType, detail))
+    }
+
+    /// The number of the step that gives a formula.
+    fn step(&self, program: &mut Program, term: &Term) -> Result<usize, Fault> {
+        let component = |n: usize| match self.state.get(n) {
+            Some(compute) => Ok(*compute),
+            None => self.refuse(format!("component {n} of {}", self.state.len())),
+        };
+        let (gives, compute) = match term {
+            Term::X => (Operand::Element, self.element.compute()),
+            Term::Position => (Operand::Position, Compute::I32),
+            Term::A(n) => (Operand::A(*n), component(*n)?),
+            Term::B(n) => (Operand::B(*n), component(*n)?),
+            Term::Number(bits, kind) => {
+                let (x, compute) = (f64::from_bits(*bits), kind.compute(self.element));
+                let number = match compute {
+                    Compute::F32 | Compute::F64 => Scalar::Float(x),
+                    _ => Scalar::Int(x as i128),
+                };
+                (Operand::Number(number.bits(compute.dtype())), compute)
+            }
+            Term::Cast(of, kind) => {
+                let of = self.step(program, of)?;
+                let compute = kind.compute(self.element);
+                if program.steps[of].compute == compute {
+                    return Ok(of);
+                }
+                (Operand::Cast(of), compute)
+            }
+            Term::Call(row, args) => {
+                let args: SmallVec<[usize; 3]> =
+                    args.iter().map(|a| self.step(program, a)).collect::<Result<_, Fault>>()?;
+                let compute = self.call(program, row, &args)?;
+                (Operand::Call(row, args), compute)
+            }
+        };
+        let step = Step { gives, compute };
+        Ok(program.steps.iter().position(|s| *s == step).unwrap_or_else(|| {
+            program.steps.push(step);
+            program.steps.len() - 1
+        }))
+    }
+
+    /// The type of a function of earlier steps, which have one type; the first operand of a choice is a bool.
+    fn call(&self, program: &Program, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
+        let types: SmallVec<[Compute; 3]> = args.iter().map(|a| program.steps[*a].compute).collect();
+        let chosen = (row.class == Class::Select) as usize;
+        let alike = types[chosen.min(types.len())..].windows(2).all(|pair| pair[0] == pair[1]);
+        let by = types.last().copied().filter(|_| types.len() == row.arity && alike);
+        let fits = chosen == 0 || types.first() == Some(&Compute::Bool);
+        match by {
+            Some(by) if fits && row.on_cpu(by) => Ok(row.class.result(by.dtype()).compute()),
+            _ => {
+                let names: Vec<&str> = types.iter().map(|t| t.name()).collect();
+                self.refuse(format!("{} does not take ({})", row.name, names.join(", ")))
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The rows of the table of folds: those that functions make, and the positions of the smallest and the largest.
+
+use super::Term::{A, B, Position, X};
+use super::{Component, Definition, Fold, Form, Kind, Term};
+use crate::dtype::Compute;
+use crate::ufunc::{Neutral, Ufunc, arithmetic, logic};
+use std::sync::LazyLock;
+
+/// The position of the smallest element: of the first of them, or of the first NaN.
+pub(crate) static ARGMIN: LazyLock<Fold> =
+    LazyLock::new(|| Fold::intern(first_of("argmin", &arithmetic::minimum, &logic::less)));
+
+/// The position of the largest element: of the first of them, or of the first NaN.
+pub(crate) static ARGMAX: LazyLock<Fold> =
+    LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
+
+/// The fold that the key `reduce:` of a binary function makes. Of a function without one: a reduction that no backend runs.
+pub(super) fn of_function(function: &'static Ufunc) -> Definition {
+    let reduce = function.reduce;
+    let init = reduce.map_or(Neutral::Zero, |r| r.neutral);
+    Definition {
+        name: function.name,
+        method: reduce.map_or(function.name, |r| r.method),
+        state: vec![Component { kind: Kind::Operand, init }].leak(),
+        lift: &[X],
+        combine: vec![Term::call(function, [A(0), B(0)])].leak(),
+        finish: A(0),
+        result: Kind::Operand,
+        empty: reduce.and_then(|r| r.empty).map(f64::to_bits),
+        commutative: true,
+        exact: reduce.is_some_and(|r| r.reorders_floats),
+        form: Form::Function(function),
+    }
+}
+
+/// The fold that gives the position of the element that `picks` picks of all. An element is `beyond` those that it does
+/// not pick; of several that are equal, or of several NaNs, the first counts.
+fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -> Definition {
+    let both = |x, y| Term::call(&logic::logical_and, [x, y]);
+    let either = |x, y| Term::call(&logic::logical_or, [x, y]);
+    let equal = |x, y| Term::call(&logic::equal, [x, y]);
+    // a NaN is not equal to itself
+    let is_nan = |x| Term::call(&logic::not_equal, [x, x]);
+    let tie = either(equal(A(0), B(0)), both(is_nan(A(0)), is_nan(B(0))));
+    let earlier = Term::call(&logic::less, [B(1), A(1)]);
+    let first_nan = both(equal(A(0), A(0)), is_nan(B(0)));
+    let takes = either(Term::call(beyond, [B(0), A(0)]), either(first_nan, both(tie, earlier)));
+    let chosen = |n| Term::call(&logic::SELECT, [takes, B(n), A(n)]);
+    let position = Kind::Is(Compute::I32);
+    let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
+    let state = vec![
+        Component { kind: Kind::Operand, init },
+        // beyond every position, so that an element equal to the neutral one still comes first
+        Component { kind: position, init: Neutral::Highest },
+    ];
+    Definition {
+        name,
+        method: name,
+        state: state.leak(),
+        lift: &[X, Position],
+        combine: vec![chosen(0), chosen(1)].leak(),
+        finish: A(1),
+        result: position,
+        empty: None,
+        commutative: true,
+        exact: true,
+        form: Form::FirstOf(picks),
+    }
+}
