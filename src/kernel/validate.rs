@@ -187,8 +187,8 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             ensure(r.fold.function().is_some(), || {
                 format!("value {n} scans by {}, which no function makes", r.fold.name)
             })?;
-            let inner = r.inputs().iter().all(|a| k.values[*a].inner);
-            ensure(inner, || format!("value {n} scans values {:?}, not all of which are inner", r.inputs()))
+            let outer = r.inputs().into_iter().find(|a| !k.values[*a].inner);
+            outer.map_or(Ok(()), |a| Err(format!("value {n} scans value {a}, which is at the outer level")))
         }
         Op::Dot => ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product")),
         Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
