@@ -306,7 +306,8 @@ loop_form! {
             *y = sum.map_or(*x, |sum| f(sum, *x));
             sum = Some(*y);
         }
-        // the last run's total stands before nothing; steps 1 and 2 of the network by fours, which are loops too short for SIMD
+        // steps 1 and 2 of the network go by fours, because their groups are too short for SIMD; a last run that is shorter
+        // has none after it, so nobody asks for its total
         let totals = &mut totals[..runs.len()];
         let (fours, few) = totals.as_chunks_mut::<4>();
         for [a, b, c, d] in fours {
