@@ -290,33 +290,52 @@ loop_form! {
             let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), c);
             std::mem::transmute_copy::<R, A>(&r)
         };
-        if n == 0 {
-            return;
-        }
-        let mut totals = [a[0]; SCAN_BLOCK / SCAN_RUN];
-        let runs = n.div_ceil(SCAN_RUN);
-        for (run, total) in totals.iter_mut().enumerate().take(runs) {
-            let (first, end) = (run * SCAN_RUN, n.min((run + 1) * SCAN_RUN));
-            out[first] = a[first];
-            for i in first + 1..end {
-                out[i] = f(out[i - 1], a[i]);
+        let Some(first) = a.first() else { return };
+        let mut totals = [*first; SCAN_BLOCK / SCAN_RUN];
+        let (runs, rest) = a.as_chunks::<SCAN_RUN>();
+        let (out, out_rest) = out.as_chunks_mut::<SCAN_RUN>();
+        for ((x, y), total) in runs.iter().zip(out.iter_mut()).zip(&mut totals) {
+            y[0] = x[0];
+            for i in 1..SCAN_RUN {
+                y[i] = f(y[i - 1], x[i]);
             }
-            *total = out[end - 1];
+            *total = y[SCAN_RUN - 1];
         }
-        let mut step = 1;
-        while step < runs {
-            for group in (step..runs).step_by(2 * step) {
-                let left = totals[group - 1];
-                for total in &mut totals[group..runs.min(group + step)] {
-                    *total = f(left, *total);
-                }
+        let mut sum = None;
+        for (x, y) in rest.iter().zip(out_rest.iter_mut()) {
+            *y = sum.map_or(*x, |sum| f(sum, *x));
+            sum = Some(*y);
+        }
+        // steps 1 and 2 of the network go by fours, because their groups are too short for SIMD; a last run that is shorter
+        // has none after it, so nobody asks for its total
+        let totals = &mut totals[..runs.len()];
+        let (fours, few) = totals.as_chunks_mut::<4>();
+        for [a, b, c, d] in fours {
+            *b = f(*a, *b);
+            *d = f(*c, *d);
+            *c = f(*b, *c);
+            *d = f(*b, *d);
+        }
+        if let [a, b, ..] = few {
+            *b = f(*a, *b);
+        }
+        if let [_, b, c] = few {
+            *c = f(*b, *c);
+        }
+        let mut step = 4;
+        while step < totals.len() {
+            for group in (step..totals.len()).step_by(2 * step) {
+                let (before, group) = totals.split_at_mut(group);
+                let left = before[before.len() - 1];
+                group.iter_mut().take(step).for_each(|total| *total = f(left, *total));
             }
             step *= 2;
         }
-        for run in 1..runs {
-            for x in &mut out[run * SCAN_RUN..n.min((run + 1) * SCAN_RUN)] {
-                *x = f(totals[run - 1], *x);
-            }
+        for (y, before) in out.iter_mut().skip(1).zip(&*totals) {
+            y.iter_mut().for_each(|x| *x = f(*before, *x));
+        }
+        if let Some(before) = totals.last() {
+            out_rest.iter_mut().for_each(|x| *x = f(*before, *x));
         }
     }
 }

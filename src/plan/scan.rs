@@ -67,6 +67,8 @@ struct Single<'a> {
     dtype: DType,
     /// Blocks of a row.
     count: usize,
+    /// Where the axis of blocks stands among the outer ones: by its stride, so that neighbours of memory stay the last axis.
+    axis: usize,
 }
 
 /// Neighbouring blocks of one length.
@@ -86,7 +88,10 @@ impl<'a> Single<'a> {
         let (fold, function, arg) = (r.fold, r.fold.function()?, r.inputs()[0]);
         let dtype = if value.dtype.is_half() { DType::F32 } else { value.dtype };
         let count = k.inner_size().div_ceil(SCAN_BLOCK);
-        Some(Single { k, scan, fold, function, arg, dtype, count })
+        let (outer, inner) = k.stores.first()?.strides.split_at(k.outer.len());
+        let step = inner.first()?.unsigned_abs().saturating_mul(SCAN_BLOCK);
+        let axis = outer.iter().position(|s| s.unsigned_abs() < step).unwrap_or(outer.len());
+        Some(Single { k, scan, fold, function, arg, dtype, count, axis })
     }
 
     /// The kernels of two blocks or more.
@@ -115,10 +120,10 @@ impl<'a> Single<'a> {
         kernels
     }
 
-    /// A kernel over [outer.., blocks] × [elements of a block], without values and stores.
+    /// A kernel over [outer.. and blocks] × [elements of a block], without values and stores.
     fn over(&self, part: Part) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
-        k.outer.push(part.count);
+        k.outer.insert(self.axis, part.count);
         k.inner = smallvec![part.length];
         let load = |l: &Load| {
             let (strides, offset) = self.over_blocks(part, &l.strides, l.offset);
@@ -130,9 +135,10 @@ impl<'a> Single<'a> {
 
     /// Strides and an offset over the kernel's space as they are over that of a part.
     fn over_blocks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
-        let (outer, inner) = s.split_at(self.k.outer.len());
-        let step = inner[0] * SCAN_BLOCK as isize;
-        (outer.iter().copied().chain([step, inner[0]]).collect(), offset + step * part.first as isize)
+        let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
+        let mut over = s.clone();
+        over.insert(self.axis, step);
+        (over, offset + step * part.first as isize)
     }
 
     /// Adds value `i` of the kernel to that of a part.
@@ -146,9 +152,11 @@ impl<'a> Single<'a> {
         push(to, v.op, v.dtype, v.inner)
     }
 
-    /// Strides over [outer.., blocks] of a value of each block but the last.
+    /// Strides over [outer.. and blocks] of a value of each block but the last.
     fn places(&self) -> Strides {
-        c_strides(&self.k.outer.iter().copied().chain([self.count - 1]).collect::<SmallVec<[usize; 6]>>())
+        let mut dims = self.k.outer.clone();
+        dims.insert(self.axis, self.count - 1);
+        c_strides(&dims)
     }
 
     /// The totals of all blocks but the last.
@@ -184,7 +192,9 @@ impl<'a> Single<'a> {
     fn scan_of_totals(&self, totals: BufferRef, scanned: BufferRef) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.inner = smallvec![self.count - 1];
-        let (dtype, strides) = (self.dtype, self.places());
+        let (dtype, mut strides) = (self.dtype, self.places());
+        let step = strides.remove(self.axis);
+        strides.push(step);
         k.loads.push(Load { buffer: totals, dtype, strides: strides.clone(), offset: 0 });
         let total = push(&mut k, Op::Load(0), dtype, true);
         let value = push(&mut k, Op::scan(self.fold, total, dtype), dtype, true);
@@ -237,9 +247,10 @@ impl<'a> Single<'a> {
                 && let Some(buffer) = before
             {
                 let mut strides = self.places();
-                strides.push(0);
                 // of the block before the part's first
-                let offset = mutant!(scan_block_before_the_last, part.first.saturating_sub(2), part.first - 1) as isize;
+                let block = mutant!(scan_block_before_the_last, part.first.saturating_sub(2), part.first - 1);
+                let offset = strides[self.axis] * block as isize;
+                strides.push(0);
                 k.loads.push(Load { buffer, dtype: self.dtype, strides, offset });
                 let carry = Op::Load(k.loads.len() - 1);
                 let carry = push(&mut k, carry, self.dtype, false);

@@ -88,5 +88,5 @@ fn planted(block: &str) -> String {
         block.replacen("(blocks_before, combine", "(neutral_FOLD(), combine", 1),
         whole()
     );
-    mutant!(scan_barrier_removed, block.replacen("        workgroupBarrier();\n", "", 1), carry)
+    mutant!(scan_barrier_removed, block.replace("            workgroupBarrier();\n", ""), carry)
 }

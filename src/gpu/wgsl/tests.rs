@@ -194,7 +194,7 @@ fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
     assert!(library::block(FOLD, "tree").contains("    workgroupBarrier();\n"), "barrier_removed");
     assert!(library::block(FOLD, "position_tree").contains("position < shared"), "argmax_last_of_ties_on_gpu");
-    assert!(library::block(SCAN, "scan").contains("        workgroupBarrier();\n"), "scan_barrier_removed");
+    assert!(library::block(SCAN, "scan").contains("            workgroupBarrier();\n"), "scan_barrier_removed");
     assert!(library::block(SCAN, "scan").contains("(blocks_before, combine"), "scan_carry_dropped_on_gpu");
 }
 

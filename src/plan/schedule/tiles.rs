@@ -254,7 +254,10 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
         let columns = COLUMNS.max(caps.vector / 4);
         let each = if is_row || n < SHORT && !lies_outer {
             let most = if n < SHORT { (tile / n.max(1)).max(columns) } else { MOST_COLUMNS.max(columns) };
-            (kept_rows(caps) / n.max(1)).clamp(columns, most)
+            // without a reduction no row is kept for a later pass: a tile of a scan is a block of its rows
+            let reduces = kernel.values.iter().any(|v| matches!(v.op, Op::Reduce(..)));
+            let held = if kernel.scans() && !reduces { n.min(SCAN_BLOCK) } else { n };
+            (kept_rows(caps) / held.max(1)).clamp(columns, most)
         } else {
             outer.div_ceil(outer.div_ceil(tile))
         };
