@@ -313,6 +313,26 @@ fn as_part_of_larger_graphs(d: &Device) {
 
 }
 
+/// Tasks combine into the same elements at once: the result is the same for any number of threads.
+#[test]
+fn threads_do_not_matter() {
+    let d = Device::cpu();
+    for t in [U8, I16, U32, I64] {
+        for how in COMBINES {
+            let (n, count) = (7, 1_000_003);
+            let at: Vec<usize> = (0..count).map(|i| i * 7919 % n).collect();
+            let (x, v) = (wide(n, t, 5), wide(count, t, 9));
+            let want = plain(how, t, &x, &[n], 0, &at, &v);
+            let i = put(&d, at.iter().map(|i| *i as u8).collect::<Vec<_>>(), &[count]);
+            let e = how.call(&of_integers(&d, t, &x, &[n]), 0, &i, &of_integers(&d, t, &v, &[count]));
+            for threads in [1, 2, 3, 8] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert_eq!(pool.install(|| integers(&e)), want, "{how:?} {t} on {threads} threads");
+            }
+        }
+    }
+}
+
 #[test]
 fn targets_of_more_than_a_binding() {
     for d in tight() {
