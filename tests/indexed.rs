@@ -235,6 +235,12 @@ fn an_index_out_of_range_is_an_error_with_its_line(d: &Device) {
         assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "index_max"), "{e}");
         assert_eq!(y.to_vec::<i32>().unwrap(), before);
     }
+    for t in INTEGERS.into_iter().filter(|t| has(d, *t)) {
+        let e = x.astype(t).index_min(0, put(d, vec![3u8, 99], &[2]), 1);
+        let failed = e.eval().and_then(|_| d.synchronize()).unwrap_err();
+        assert_eq!((failed.kind(), failed.operation()), (ErrorKind::Index, "index_min"), "{t}: {failed}");
+        assert!(failed.to_string().contains("index 99 is out of range"), "{t}: {failed}");
+    }
     d.synchronize().unwrap();
     // the other two forms take any index
     let far = put(d, vec![-100, 3, 100], &[3]);
