@@ -235,6 +235,12 @@ fn an_index_out_of_range_is_an_error_with_its_line(d: &Device) {
         assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "index_max"), "{e}");
         assert_eq!(y.to_vec::<i32>().unwrap(), before);
     }
+    for t in INTEGERS.into_iter().filter(|t| has(d, *t)) {
+        let e = x.astype(t).index_min(0, put(d, vec![3u8, 99], &[2]), 1);
+        let failed = e.eval().and_then(|_| d.synchronize()).unwrap_err();
+        assert_eq!((failed.kind(), failed.operation()), (ErrorKind::Index, "index_min"), "{t}: {failed}");
+        assert!(failed.to_string().contains("index 99 is out of range"), "{t}: {failed}");
+    }
     d.synchronize().unwrap();
     // the other two forms take any index
     let far = put(d, vec![-100, 3, 100], &[3]);
@@ -311,6 +317,26 @@ fn as_part_of_larger_graphs(d: &Device) {
     assert_eq!(both[2].slice(s![1]).to_vec::<i32>().unwrap(), [5, 6, 7, 8]);
 }
 
+}
+
+/// Tasks combine into the same elements at once: the result is the same for any number of threads.
+#[test]
+fn threads_do_not_matter() {
+    let d = Device::cpu();
+    for t in [U8, I16, U32, I64] {
+        for how in COMBINES {
+            let (n, count) = (7, 1_000_003);
+            let at: Vec<usize> = (0..count).map(|i| i * 7919 % n).collect();
+            let (x, v) = (wide(n, t, 5), wide(count, t, 9));
+            let want = plain(how, t, &x, &[n], 0, &at, &v);
+            let i = put(&d, at.iter().map(|i| *i as u8).collect::<Vec<_>>(), &[count]);
+            let e = how.call(&of_integers(&d, t, &x, &[n]), 0, &i, &of_integers(&d, t, &v, &[count]));
+            for threads in [1, 2, 3, 8] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert_eq!(pool.install(|| integers(&e)), want, "{how:?} {t} on {threads} threads");
+            }
+        }
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(crate) enum StoreMode {
     Direct,
     /// An invocation owns all elements of a packed word.
     Owned,
-    /// A packed word is shared: merged atomically.
+    /// A packed word is shared, or an element is: merged atomically.
     Atomic,
 }
 

@@ -76,12 +76,24 @@ impl Expr {
     }
 
     /// As [`Expr::index_min`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_min_clip(0, cupric::array![-5, 9], 15).to_vec::<i32>()?, [10, 20, 15]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_min_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
         scatter(self, axis, indices, values, (Combine::Min, IndexMode::Clip), Location::caller())
     }
 
     /// As [`Expr::index_min`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_min_wrap(0, cupric::array![-2, 6], 5).to_vec::<i32>()?, [5, 5, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_min_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
         scatter(self, axis, indices, values, (Combine::Min, IndexMode::Wrap), Location::caller())
@@ -103,12 +115,24 @@ impl Expr {
     }
 
     /// As [`Expr::index_max`], with each position moved to the nearest that there is: see [`Expr::take_clip`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_max_clip(0, cupric::array![-5, 9], 15).to_vec::<i32>()?, [15, 20, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_max_clip(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
         scatter(self, axis, indices, values, (Combine::Max, IndexMode::Clip), Location::caller())
     }
 
     /// As [`Expr::index_max`], with each position taken modulo the length of the axis: see [`Expr::take_wrap`].
+    ///
+    /// ```
+    /// let x = cupric::array![10, 20, 30];
+    /// assert_eq!(x.index_max_wrap(0, cupric::array![-2, 6], 25).to_vec::<i32>()?, [25, 25, 30]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_max_wrap(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
         scatter(self, axis, indices, values, (Combine::Max, IndexMode::Wrap), Location::caller())

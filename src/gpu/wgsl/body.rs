@@ -84,7 +84,7 @@ impl<'a> Body<'a> {
                 }
             }
             Op::Ufunc(row, args) => self.call(i, row, args)?,
-            Op::Cast(a) => access::cast(kernel.values[*a].dtype, v.dtype, &self.names[*a]),
+            Op::Cast(a) => self.guard(i, access::cast(kernel.values[*a].dtype, v.dtype, &self.names[*a])),
             Op::Round(a) => access::round(v.dtype, &self.names[*a]),
             Op::Gather { load: n, index, mode, .. } => {
                 let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
@@ -200,6 +200,11 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
             v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
         }
         Op::Dot => v.dtype.is_float(),
+        // a compiler knows that `x < x` is false: as a float that were a factor 0, and the product 0 whatever its sign
+        Op::Cast(a) => {
+            let from = &kernel.values[*a];
+            v.dtype.is_float() && !from.dtype.is_float() && !matches!(from.op, Op::Load(_) | Op::Scalar(_))
+        }
         _ => false,
     };
     kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()
