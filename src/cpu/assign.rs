@@ -72,7 +72,19 @@ impl Assigner<'_> {
             let same = match &value.op {
                 Op::Cast(a) if convert::cast(kernel.values[*a].dtype, value.dtype).is_empty() => Some(*a),
                 Op::Round(a) if cast::round(value.dtype).is_none() => Some(*a),
-                _ => None,
+                Op::Load(_)
+                | Op::Scalar(_)
+                | Op::Constant(_)
+                | Op::Index { .. }
+                | Op::Ufunc(..)
+                | Op::Cast(_)
+                | Op::Round(_)
+                | Op::Gather { .. }
+                | Op::Position { .. }
+                | Op::Philox { .. }
+                | Op::Reduce(_)
+                | Op::Scan(_)
+                | Op::Dot => None,
             };
             // an outer value as the inner level reads it is repeated along the row: other memory, so no alias
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
@@ -93,7 +105,16 @@ impl Assigner<'_> {
                 let (rows, cols) = self.axes(&kernel.loads[n].strides, value.inner);
                 rows.is_still() && cols.is_still()
             }
-            _ => false,
+            Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => false,
         }
     }
 

@@ -73,7 +73,9 @@ impl FoldSpec {
         let lanes = match kind {
             KernelKind::Reduce(Lanes::Outer) => 1,
             _ if n >= SERIAL * LANES => LANES,
-            _ => n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES),
+            KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => {
+                n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES)
+            }
         };
         let combines = match r.fold.form {
             Form::Function(row) => Combines::Function(Function::new(row, compute)?),

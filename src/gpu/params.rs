@@ -41,7 +41,17 @@ pub(super) fn template(
         match kernel.values[*v].op {
             Op::Gather { stride, extent, .. } => (p[at], p[at + 1]) = (stride as u32, extent as u32),
             Op::Position { extent, .. } => p[at + 1] = extent as u32,
-            _ => {}
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => {}
         }
         at += 2;
     }

@@ -86,7 +86,17 @@ impl Preparer<'_> {
             Op::Position { index, extent, name, node, .. } => {
                 Some(Gather { name, node, compute: kernel.values[index].compute(), extent })
             }
-            _ => None,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => None,
         });
         Ok(PreparedKernel {
             name: kernel.name,

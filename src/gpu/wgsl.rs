@@ -154,7 +154,14 @@ impl Form {
                     indices.push((i, columns));
                     columns += if v.dtype.size() == 8 { 2 } else { 1 };
                 }
-                _ => {}
+                Op::Load(_)
+                | Op::Constant(_)
+                | Op::Ufunc(..)
+                | Op::Cast(_)
+                | Op::Round(_)
+                | Op::Reduce(_)
+                | Op::Scan(_)
+                | Op::Dot => {}
             }
         }
         let is_scattered = |n: &usize| kernel.stores[*n].scattered().is_some();

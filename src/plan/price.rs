@@ -68,7 +68,21 @@ fn asked_by(arena: &Arena, node: usize) -> &'static str {
     let reduction = |i: usize| match &arena.nodes[i].op {
         NodeOp::Reduce(fold, _) => Some(fold.method),
         NodeOp::Scan { fold, .. } => Some(fold.cumulative()),
-        _ => None,
+        NodeOp::Stored(_)
+        | NodeOp::Number
+        | NodeOp::Fill
+        | NodeOp::Iota(_)
+        | NodeOp::Philox { .. }
+        | NodeOp::Ufunc(_)
+        | NodeOp::Cast
+        | NodeOp::View(_)
+        | NodeOp::Reshape
+        | NodeOp::Matmul
+        | NodeOp::Take { .. }
+        | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
+        | NodeOp::Routine { .. }
+        | NodeOp::Failed => None,
     };
     let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
     if n.op == NodeOp::Cast {

@@ -86,7 +86,16 @@ fn move_raw(draft: &mut Draft) {
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
         Op::Ufunc(row, _) => row.properties.moves_bits,
-        _ => false,
+        Op::Scalar(_)
+        | Op::Constant(_)
+        | Op::Index { .. }
+        | Op::Cast(_)
+        | Op::Round(_)
+        | Op::Position { .. }
+        | Op::Philox { .. }
+        | Op::Reduce(_)
+        | Op::Scan(_)
+        | Op::Dot => false,
     };
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
         return;
@@ -99,7 +108,16 @@ fn move_raw(draft: &mut Draft) {
                 && args.iter().any(|a| moves_raw(draft.values[*a].dtype))
         }
         Op::Cast(a) | Op::Round(a) => moves_raw(draft.values[*a].dtype),
-        _ => false,
+        Op::Load(_)
+        | Op::Scalar(_)
+        | Op::Constant(_)
+        | Op::Index { .. }
+        | Op::Gather { .. }
+        | Op::Position { .. }
+        | Op::Philox { .. }
+        | Op::Reduce(_)
+        | Op::Scan(_)
+        | Op::Dot => false,
     });
     if uses_float {
         return;
@@ -123,7 +141,18 @@ fn stride_vectors<'a>(
 ) -> impl Iterator<Item = &'a mut Strides> {
     let indices = values.iter_mut().filter_map(|v| match &mut v.op {
         Op::Index { strides, .. } => Some(&mut **strides),
-        _ => None,
+        Op::Load(_)
+        | Op::Scalar(_)
+        | Op::Constant(_)
+        | Op::Ufunc(..)
+        | Op::Cast(_)
+        | Op::Round(_)
+        | Op::Gather { .. }
+        | Op::Position { .. }
+        | Op::Philox { .. }
+        | Op::Reduce(_)
+        | Op::Scan(_)
+        | Op::Dot => None,
     });
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
@@ -146,7 +175,7 @@ fn order_dimensions(draft: &mut Draft) {
     };
     let inner = match draft.kind {
         KernelKind::Matmul => (o..n).collect(),
-        _ => by(&draft.reduction_strides, o..n),
+        KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row => by(&draft.reduction_strides, o..n),
     };
     let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();
     let dims: Shape = draft.outer.iter().chain(&draft.inner).copied().collect();
@@ -176,7 +205,18 @@ fn collapse(k: &mut Kernel) {
             k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
                 k.values.iter().filter_map(|v| match &v.op {
                     Op::Index { strides, .. } => Some(&**strides),
-                    _ => None,
+                    Op::Load(_)
+                    | Op::Scalar(_)
+                    | Op::Constant(_)
+                    | Op::Ufunc(..)
+                    | Op::Cast(_)
+                    | Op::Round(_)
+                    | Op::Gather { .. }
+                    | Op::Position { .. }
+                    | Op::Philox { .. }
+                    | Op::Reduce(_)
+                    | Op::Scan(_)
+                    | Op::Dot => None,
                 }),
             )
         };
@@ -278,7 +318,19 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
             Op::Gather { load, stride, extent, .. } if load == l => {
                 Some((extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64))
             }
-            _ => None,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => None,
         })
     };
     let loads = k.loads.iter().enumerate().filter(|(i, _)| k.reads(*i)).map(|(i, l)| {

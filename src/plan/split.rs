@@ -206,7 +206,17 @@ impl<'a> Split<'a> {
                     strides.truncate(o);
                     strides.push(0);
                 }
-                _ => op.map_operands(|a| number[a]),
+                Op::Load(_)
+                | Op::Scalar(_)
+                | Op::Constant(_)
+                | Op::Ufunc(..)
+                | Op::Cast(_)
+                | Op::Round(_)
+                | Op::Gather { .. }
+                | Op::Position { .. }
+                | Op::Philox { .. }
+                | Op::Scan(_)
+                | Op::Dot => op.map_operands(|a| number[a]),
             }
             number[i] = push(&mut last, op, v.dtype, false);
         }

@@ -59,7 +59,16 @@ impl Assigner<'_> {
             Op::Scalar(n) => FillValue::Scalar(n),
             Op::Constant(bits) => FillValue::Bits(bits),
             Op::Load(n) => FillValue::Element(self.load(n, values[v].inner, 0)),
-            _ => return Err(internal(self.kernel.name, "a fill of a computed value")),
+            Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => return Err(internal(self.kernel.name, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
         let slot = self.arena.lasting(size * count);

@@ -10,7 +10,16 @@ pub(crate) fn words(dtype: DType) -> Words {
     match dtype {
         DType::U64 | DType::I64 => Words::U64,
         DType::F64 => Words::F64,
-        _ => Words::W32,
+        DType::Bool
+        | DType::U8
+        | DType::I8
+        | DType::U16
+        | DType::I16
+        | DType::U32
+        | DType::I32
+        | DType::F16
+        | DType::BF16
+        | DType::F32 => Words::W32,
     }
 }
 
@@ -32,7 +41,7 @@ pub(crate) fn packing(dtype: DType) -> u32 {
 pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     let word = |index: String| match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
-        _ => format!("buffer{slot}[{index}]"),
+        Access::Read | Access::Write => format!("buffer{slot}[{index}]"),
     };
     let narrow = match packing(dtype) {
         2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(format!("{at} >> 2u"))),
@@ -81,7 +90,7 @@ pub(super) fn words_of(dtype: DType, v: &str) -> String {
         Compute::I32 => format!("vec2<u32>(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
         Compute::I64 => format!("vec2<u32>(cp_lo64(bitcast<u64>({v})), cp_hi64(bitcast<u64>({v})))"),
         Compute::U64 => format!("vec2<u32>(cp_lo64({v}), cp_hi64({v}))"),
-        _ => format!("vec2<u32>({v}, 0u)"),
+        Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => format!("vec2<u32>({v}, 0u)"),
     }
 }
 
@@ -162,7 +171,7 @@ pub(super) fn block(compute: Compute, v: &str) -> String {
     match compute {
         Compute::F32 => format!("cp_block({v})"),
         Compute::F64 => format!("d_block({v})"),
-        _ => v.to_string(),
+        Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => v.to_string(),
     }
 }
 
@@ -172,7 +181,7 @@ pub(super) fn round(dtype: DType, v: &str) -> String {
     match dtype {
         U8 | I8 | U16 | I16 => format!("wrap_{dtype}({v})"),
         F16 | BF16 => format!("round_{dtype}({v})"),
-        _ => v.to_string(),
+        Bool | U32 | I32 | U64 | I64 | F32 | F64 => v.to_string(),
     }
 }
 
@@ -185,7 +194,7 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
             Bool => v.to_string(),
             F32 => format!("(bitcast<u32>({v}) & 0x7fffffffu) != 0u"),
             F64 => format!("d_mag({v}) != u64(0)"),
-            _ => format!("{v} != {}(0)", f.name()),
+            I32 | U32 | I64 | U64 => format!("{v} != {}(0)", f.name()),
         };
     }
     if f == Bool {

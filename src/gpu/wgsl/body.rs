@@ -80,7 +80,7 @@ impl<'a> Body<'a> {
                 match v.compute() {
                     Compute::I32 => format!("bitcast<i32>({at})"),
                     Compute::U64 => format!("bitcast<u64>({at})"),
-                    _ => at,
+                    Compute::Bool | Compute::U32 | Compute::I64 | Compute::F32 | Compute::F64 => at,
                 }
             }
             Op::Ufunc(row, args) => self.call(i, row, args)?,
@@ -147,7 +147,7 @@ impl<'a> Body<'a> {
             Compute::U32 => name.clone(),
             Compute::I32 => format!("bitcast<u32>({name})"),
             Compute::I64 => format!("cp_lo64(bitcast<u64>({name}))"),
-            _ => format!("cp_lo64({name})"),
+            Compute::Bool | Compute::U64 | Compute::F32 | Compute::F64 => format!("cp_lo64({name})"),
         };
         let [lo, hi, stream] = slots.map(|n| self.scalar(n));
         line!(out, "let random{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));");
@@ -205,7 +205,14 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
             let from = &kernel.values[*a];
             v.dtype.is_float() && !from.dtype.is_float() && !matches!(from.op, Op::Load(_) | Op::Scalar(_))
         }
-        _ => false,
+        Op::Load(_)
+        | Op::Scalar(_)
+        | Op::Constant(_)
+        | Op::Index { .. }
+        | Op::Round(_)
+        | Op::Gather { .. }
+        | Op::Position { .. }
+        | Op::Philox { .. } => false,
     };
     kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()
 }
@@ -230,7 +237,7 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
         Compute::I32 => (format!("bitcast<u32>({x})"), format!("bitcast<u32>({x})")),
         Compute::I64 => (format!("cp_lo64(bitcast<u64>({x}))"), format!("bitcast<u64>({x})")),
         Compute::U64 => (format!("cp_lo64({x})"), x.to_string()),
-        _ => (x.to_string(), x.to_string()),
+        Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => (x.to_string(), x.to_string()),
     };
     let wide = matches!(compute, Compute::I64 | Compute::U64);
     let limit = if wide { format!("u64({extent})") } else { extent.to_string() };
@@ -241,7 +248,7 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
             let high = match compute {
                 Compute::I32 => format!("bitcast<u32>({x} >> 31u)"),
                 Compute::I64 | Compute::U64 => format!("cp_hi64({unsigned})"),
-                _ => "0u".to_string(),
+                Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => "0u".to_string(),
             };
             line!(out, "let fits{i} = {planted}{unsigned} < {limit};\nif !fits{i} {{\nindices_fit = false;");
             line!(out, "note(params.header.error_id - {ordinal}u, {slot}u, {narrow}, {high});\n}}");
@@ -252,7 +259,7 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
             let below = match compute {
                 Compute::I32 => format!("{x} < 0i"),
                 Compute::I64 => format!("cp_hi64({unsigned}) >= 0x80000000u"),
-                _ => "false".to_string(),
+                Compute::Bool | Compute::U32 | Compute::U64 | Compute::F32 | Compute::F64 => "false".to_string(),
             };
             let top = format!("select({narrow}, {extent} - 1u, {unsigned} >= {limit})");
             line!(out, "let position{i} = select({top}, 0u, {below});");
@@ -262,14 +269,14 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
             let length = match compute {
                 Compute::I32 => format!("bitcast<i32>({extent})"),
                 Compute::U32 => extent.to_string(),
-                _ => format!("{t}({extent})"),
+                Compute::Bool | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => format!("{t}({extent})"),
             };
             let wrapped = format!("imod_{t}({x}, {length})");
             let narrow = match compute {
                 Compute::I32 => format!("bitcast<u32>({wrapped})"),
                 Compute::I64 => format!("cp_lo64(bitcast<u64>({wrapped}))"),
                 Compute::U64 => format!("cp_lo64({wrapped})"),
-                _ => wrapped,
+                Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => wrapped,
             };
             line!(out, "let position{i} = {narrow};");
         }

@@ -61,7 +61,18 @@ impl<'a> Body<'a> {
         let values = self.kernel.values.iter().enumerate();
         let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
             Op::Reduce(r) => Some(Folding { value, r }),
-            _ => None,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Scan(_)
+            | Op::Dot => None,
         };
         values.filter_map(of).collect()
     }
@@ -171,7 +182,9 @@ impl<'a> Body<'a> {
         let neutral = pack(compute, &access::constant(reduction.neutral.bits(compute), compute));
         let combined = match compute {
             Compute::Bool => pack(compute, &Self::ufunc(row, compute, &["(a != 0u)", "(b != 0u)"])?),
-            _ => Self::ufunc(row, compute, &["a", "b"])?,
+            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+                Self::ufunc(row, compute, &["a", "b"])?
+            }
         };
         line!(out, "fn neutral_{suffix}() -> {held} {{\nreturn {neutral};\n}}\n");
         line!(out, "fn combine_{suffix}(a: {held}, b: {held}) -> {held} {{\nreturn {combined};\n}}\n");
@@ -213,7 +226,9 @@ impl<'a> Body<'a> {
         for (i, Step { gives, compute }) in program.steps.iter().enumerate() {
             let component = |state: &str, n: &usize| match compute {
                 Compute::Bool => format!("({state}.c{n} != 0u)"),
-                _ => format!("{state}.c{n}"),
+                Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+                    format!("{state}.c{n}")
+                }
             };
             let text = match gives {
                 Operand::Element => "x".to_string(),
@@ -315,7 +330,9 @@ impl<'a> Body<'a> {
             let result = match (f.written(), lanes) {
                 (Written::Function(_), _) => match self.kernel.values[f.arg()].compute() {
                     Compute::Bool => format!("{total} != 0u"),
-                    _ => self.guard(v, total),
+                    Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+                        self.guard(v, total)
+                    }
                 },
                 (Written::Best(_), true) => format!("bitcast<i32>(fold_lanes_best_{suffix}(folds.v{v}, lane, place))"),
                 (Written::Best(_), false) => {
@@ -331,7 +348,9 @@ impl<'a> Body<'a> {
                         Gives::Result => self.guard(v, format!("finish_{suffix}(state{walk})")),
                         Gives::Component(n) => match self.kernel.values[v].compute() {
                             Compute::Bool => format!("state{walk}.c{n} != 0u"),
-                            _ => self.guard(v, format!("state{walk}.c{n}")),
+                            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+                                self.guard(v, format!("state{walk}.c{n}"))
+                            }
                         },
                     }
                 }

@@ -42,7 +42,16 @@ impl Body<'_> {
         match self.kernel.values[value].op {
             Op::Load(n) | Op::Gather { load: n, .. } => Some(n),
             Op::Index { .. } => self.form.indices.iter().find(|x| x.0 == value).map(|x| x.1),
-            _ => None,
+            Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => None,
         }
     }
 

@@ -14,7 +14,18 @@ impl<'a> Body<'a> {
         let values = self.kernel.values.iter().enumerate();
         let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
             Op::Scan(r) => Some(Folding { value, r }),
-            _ => None,
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position { .. }
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Dot => None,
         };
         values.filter_map(of).collect()
     }
@@ -46,7 +57,7 @@ impl<'a> Body<'a> {
         let x = &self.names[s.arg()];
         let x = match self.kernel.values[s.arg()].compute() {
             Compute::Bool => format!("select(0u, 1u, {x})"),
-            _ => x.clone(),
+            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => x.clone(),
         };
         line!(out, "scanned_v{}[held] = {x};", s.value);
     }
@@ -75,7 +86,9 @@ impl<'a> Body<'a> {
         let text = format!("scanned_v{v}[held]");
         match self.kernel.values[v].compute() {
             Compute::Bool => format!("{text} != 0u"),
-            _ => self.guard(v, text),
+            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+                self.guard(v, text)
+            }
         }
     }
 }

@@ -137,7 +137,7 @@ impl Typing<'_> {
                 let (x, compute) = (f64::from_bits(*bits), kind.compute(self.element));
                 let number = match compute {
                     Compute::F32 | Compute::F64 => Scalar::Float(x),
-                    _ => Scalar::Int(x as i128),
+                    Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => Scalar::Int(x as i128),
                 };
                 (Operand::Number(number.bits(compute.dtype())), compute)
             }
