@@ -148,6 +148,8 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 // What only tests read (the exact functions of rows, say) is no dead code; `.ci/run` lints with the feature too.
 #![cfg_attr(not(feature = "testing"), allow(dead_code))]
+// a match names every variant of an enum of ours, so that a new one cannot be forgotten
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 // nothing that a caller does panics
 #![cfg_attr(
     not(test),
@@ -157,39 +159,27 @@
 #[macro_use]
 mod mutants;
 
-// where the lint stands, a match names every variant of an enum of ours, so that a new one cannot be forgotten
 mod array;
 mod backend;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod buffer;
 mod caps;
 mod cpu;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod create;
 mod device;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod dtype;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod error;
 mod expr;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod fmt;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod guide;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod index;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod io;
 mod kernel;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod layout;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod math;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod ops;
 mod plan;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod random;
 mod routine;
 mod simd;

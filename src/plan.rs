@@ -11,7 +11,6 @@
 mod buffers;
 mod copies;
 mod fuse;
-#[warn(clippy::wildcard_enum_match_arm)]
 mod graph;
 mod indexed;
 mod join;
