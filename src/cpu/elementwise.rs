@@ -4,7 +4,7 @@ use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::program::{Goal, Level, Order, Program, Request, internal};
 use super::threads::threads;
-use super::tiles::{Frames, Tile};
+use super::tiles::{Frame, Frames, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Tiles, Tiling};
 use rayon::prelude::*;
@@ -116,34 +116,32 @@ impl Elementwise {
             checks.run(run)?;
         }
         let bound = &Bound::new(&self.program, run)?;
-        let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(self.program.name)) };
+        let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(self.program.name)) };
         if run.rehearses {
             frames.end();
             return Ok(());
         }
         let (program, tiles) = (&self.program, self.tiles);
-        let body = |from: usize, to: usize| {
-            frames.with(|frame| {
-                for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
-                    // SAFETY: the tiles of all tasks are apart from each other; the program was made for this size.
-                    unsafe {
-                        frame.run(bound, program.stages[0].clone(), tile);
-                        for w in program.writes.iter().filter(|w| !w.direct) {
-                            frame.write(bound, w, tile);
-                        }
+        let body = |frame: &mut Frame, from: usize, to: usize| {
+            for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
+                // SAFETY: the tiles of all tasks are apart from each other; the program was made for this size.
+                unsafe {
+                    frame.run(bound, program.stages[0].clone(), tile);
+                    for w in program.writes.iter().filter(|w| !w.direct) {
+                        frame.write(bound, w, tile);
                     }
                 }
-                if program.writes.iter().any(|w| w.stream) {
-                    super::strided::fence();
-                }
-            })
+            }
+            if program.writes.iter().any(|w| w.stream) {
+                super::strided::fence();
+            }
         };
         if self.schedule.alone {
-            body(0, tiles);
+            body(frames.alone(), 0, tiles);
         } else {
             // eight tasks a thread even out threads that are held up
             let tasks = tiles.min(threads() * 8);
-            share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
+            share(tasks, false, |i| frames.with(|frame| body(frame, i * tiles / tasks, (i + 1) * tiles / tasks)));
         }
         frames.end();
         bound.verdict()

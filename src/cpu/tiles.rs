@@ -79,6 +79,11 @@ impl<'a> Frames<'a> {
         Some(Frames { bound, first: Mutex::new(Frame::begin(bound)?) })
     }
 
+    /// The frame of a kernel that is one task.
+    pub fn alone(&mut self) -> &mut Frame {
+        self.first.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs a task, which must not share out work of its own.
     pub fn with(&self, task: impl FnOnce(&mut Frame)) {
         if let Ok(mut frame) = self.first.try_lock() {
