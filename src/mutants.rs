@@ -122,6 +122,7 @@ list! {
     integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
     joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
+    lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
     last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed axis ends one element early";

@@ -157,7 +157,7 @@ impl Preparer<'_> {
         Ok((pipeline, variant))
     }
 
-    /// Loads, then stores, moved to the window; their bindings are not known yet.
+    /// The loads, then the stores, from a window's start; `bindings` binds them.
     fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<Operand> {
         let operand = |named: BufferRef, size: usize, strides: &[isize], offset: isize| {
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();

@@ -3,7 +3,7 @@
 
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, SCAN_RUN, Window, WriteClass};
+use crate::kernel::{BufferRef, Kernel, KernelKind, SCAN_RUN, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// The specialisation for a window. `offsets` are the first elements of the stores in their bindings' buffers, `slots` the
@@ -21,6 +21,11 @@ pub(super) fn classify(
     };
     let n = kernel.loads.len();
     let (stores, mut run) = store_modes(kernel, offsets, &slots[n..], kinds);
+    // which elements of a row a lane holds decides the order of its folds, so types alone decide it: not where a target begins
+    if mutant!(lanes_by_place_of_target, false, kernel.kind == KernelKind::Row) {
+        let inner = kernel.stores.iter().filter(|s| kernel.values[s.value].inner);
+        run = inner.map(|s| 1 << wgsl::packing(s.dtype)).max().unwrap_or(1);
+    }
     // a run of a scan is one lane's
     if kernel.scans() {
         run = SCAN_RUN as u32;

@@ -1,9 +1,9 @@
 //! Fusion: which nodes are stored, and which run inside a kernel that reads them.
 //!
-//! These are stored: results, operands of matmul, sources of `take`, parts of `concat`, reductions and scans that do not fit
-//! the index space of the kernel that reads them, and nodes that would make a kernel too large. Kernels are found from the
-//! results down: each says which nodes it needs stored, and those get kernels of their own. A costly node that two kernels
-//! would both compute is stored, and the search begins again.
+//! These are stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`, scatters, routines, reshapes
+//! that are no view), reductions and scans that do not fit the index space of the kernel that reads them, and nodes that would
+//! make a kernel too large. Kernels are found from the results down: each says which nodes it needs stored, and those get
+//! kernels of their own. A costly node that two kernels would both compute is stored, and the search begins again.
 
 use super::graph::Arena;
 use super::join::join;

@@ -152,7 +152,7 @@ impl<'a> Single<'a> {
         push(to, v.op, v.dtype, v.inner)
     }
 
-    /// Strides over [outer.. and blocks] of a value of each block but the last.
+    /// C strides over `outer` and blocks; nothing needs the last one's total.
     fn places(&self) -> Strides {
         let mut dims = self.k.outer.clone();
         dims.insert(self.axis, self.count - 1);

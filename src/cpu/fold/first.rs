@@ -100,8 +100,10 @@ impl Folder<'_> {
         self.state.wrapping_add(elements(self.spec.width)) as *mut i32
     }
 
+    /// As [`Folder::feed`].
+    ///
     /// # Safety
-    /// *Data* ([`Folder`]): `rows × width` elements, or as many states.
+    /// *Data*: `rows × width` elements, or as many states.
     pub(super) unsafe fn feed_first(&mut self, f: &First, at: usize, data: Inputs, rows: usize) {
         if rows == 0 {
             return;

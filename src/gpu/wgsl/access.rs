@@ -5,7 +5,7 @@ use super::{Access, Slot, StoreMode, Words};
 use crate::dtype::{Compute, DType};
 use crate::kernel::Store;
 
-/// What the words of a buffer of `dtype` are.
+/// The word type of a buffer of `dtype`.
 pub(crate) fn words(dtype: DType) -> Words {
     match dtype {
         DType::U64 | DType::I64 => Words::U64,
@@ -23,7 +23,7 @@ pub(crate) fn words(dtype: DType) -> Words {
     }
 }
 
-/// What the words are of a buffer that a store writes. Atomic operations have words of 32 bits.
+/// The word type of a buffer that a store writes: atomic operations take 32-bit words.
 pub(crate) fn stored_words(store: &Store) -> Words {
     if store.updates() { Words::W32 } else { words(store.dtype) }
 }

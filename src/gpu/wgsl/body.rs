@@ -66,8 +66,8 @@ impl<'a> Body<'a> {
         Ok(text)
     }
 
-    /// The statement of value `i`; its operands are in scope, its place is in the struct `places`. It is declared, or
-    /// assigned to a field of `owner`.
+    /// Writes the statement of value `i`, whose elements' places are in the struct `places`. It declares the value, or
+    /// sets a field of `owner`.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];

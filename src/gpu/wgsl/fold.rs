@@ -22,9 +22,9 @@ pub(super) struct Folding<'a> {
 enum Written {
     /// The partial results of a lane are values, which a function combines.
     Function(&'static Ufunc),
-    /// They are the best element so far, as a sort key, with its position.
+    /// Lanes hold the best element so far as a sort key, and its position.
     Best(Extreme),
-    /// They are states, which formulas combine: a struct of components.
+    /// Lanes hold states, structs of components; formulas combine them.
     Formulas,
 }
 

@@ -276,8 +276,8 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
     Tiles { tiling, alone: bytes <= ALONE, shares_rows }
 }
 
-/// The strategy of a product. `gemm` blocks a matrix by itself and has threads of its own; a product with a vector it does
-/// alone, so that is cut. The pieces follow from the sizes alone: other pieces of a product of floats may give other bits.
+/// The strategy of a product. `gemm` blocks a matrix and shares it among threads, but runs a product with a vector on
+/// one, so the planner cuts that. Pieces follow from the sizes alone: other pieces of floats may give other bits.
 fn product(kernel: &Kernel) -> Product {
     let (m, n, batch) = match &kernel.outer[..] {
         [batch @ .., m, n] => (*m, *n, batch.iter().product::<usize>()),
