@@ -253,7 +253,7 @@ fn positions(
     let wanted = layout::product(&indices.0.shape);
     if n == 0 && wanted != 0 {
         let detail =
-            format!("{wanted} elements cannot be taken along axis {axis} of shape {shape:?}, which has length 0");
+            format!("axis {axis} of shape {shape:?} has length 0, so none of the {wanted} positions is in range");
         return Err(Error::new(ErrorKind::Index, op, detail, at));
     }
     // kernels take 32-bit positions, so wider indices are first brought into the range of i32 with the same meaning

@@ -19,7 +19,7 @@ impl Expr {
     /// error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along the axis as
     /// there are positions, and are cast as in a write.
     ///
-    /// The sum wraps. Only integers are taken: a sum of floats depends on the order of its terms, which needs a sort of the
+    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. The sum wraps. Only integers are taken: a sum of floats depends on the order of its terms, which needs a sort of the
     /// positions that the library does not have yet.
     ///
     /// ```

@@ -281,7 +281,9 @@ reductions! {
 
 fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> crate::Result<Expr> {
     if axes.axes.as_ref().is_some_and(|a| a.len() != 1) {
-        return Err(Error::new(ErrorKind::Axis, op, "one axis is taken, or `..` for all of them", at));
+        let detail =
+            format!("axes {:?}: one axis is taken, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
+        return Err(Error::new(ErrorKind::Axis, op, detail, at));
     }
     // half-precision values compare after rounding to their own width
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
