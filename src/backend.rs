@@ -69,7 +69,7 @@ pub struct Stats {
     pub dispatches: u64,
     /// Plans made ready to run. A plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
     /// is prepared anew if operands that lay in different buffers lie in one; on a GPU also if a result of 8- or 16-bit
-    /// elements begins at another place in a 32-bit word, or if a buffer is larger than one binding.
+    /// elements begins at another place in a 32-bit word, if a buffer is larger than one binding, or after a trim.
     pub prepares: u64,
     /// Shaders compiled into pipelines.
     pub compiles: u64,

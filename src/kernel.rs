@@ -96,12 +96,12 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// The result of a fold of value `x`, of a type.
+    /// Value `x`, of type `element`, reduced by `fold`.
     pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
         Op::Reduce(Box::new(Reduction::of(fold, x, element)))
     }
 
-    /// The scan of value `x`, of a type.
+    /// Value `x`, of type `element`, scanned by `fold`.
     pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
         Op::Scan(Box::new(Reduction::of(fold, x, element)))
     }

@@ -1,4 +1,4 @@
-//! Scans: a tile of a row, or of several rows side by side as columns, after another, by the tree of `kernel/scan.rs`.
+//! A scan walks tiles of one row, or of several rows side by side as columns, by the tree of `kernel/scan.rs`.
 //!
 //! A tile begins at a block. One row goes through the loop form `scan`, a block at a time; columns go row by row of the
 //! tile, a vector of all columns at once. What stands before the next block is kept from tile to tile: the totals so far of a
@@ -263,8 +263,8 @@ impl Scanner {
         }
     }
 
-    /// Takes a level's run, its `runs`th, into those before: groups of equal size become one, as in a binary counter, and one of
-    /// each size that is left makes what stands before the next run.
+    /// Adds a level's run number `runs` to the groups of runs before it. Groups of equal size merge, as in a binary counter;
+    /// those that are left make what stands before the next run.
     ///
     /// # Safety
     /// *State* ([`Scanner`]).

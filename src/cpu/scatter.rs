@@ -10,7 +10,7 @@ use crate::kernel::Combine;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-/// A row of elements that are to be written, in their storage type, and what says which of them are and where to.
+/// A row of elements to write, in their storage type, with the condition and index that say which and where.
 ///
 /// *Present*: the pointers lead to as many elements as the functions are asked to write. *In range*: an index below
 /// `extent` means an element of live memory, counted from where an element's own place is.

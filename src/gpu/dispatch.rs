@@ -145,7 +145,7 @@ impl<'a> Recorder<'a> {
         Ok(BoundWindow { slices, first })
     }
 
-    /// Registers a kernel's gathers; gives the id of the first.
+    /// Notes gathers for late errors; gives the id of the first.
     fn error_id(&mut self, kernel: &PreparedKernel) -> u32 {
         let (batch, bindings) = (&mut *self.batch, self.bindings);
         batch.next_error_id(kernel.gathers.iter().map(|g| Checked {

@@ -197,7 +197,7 @@ impl<'a> Planner<'a> {
         }
         // a `concat` or a routine has several kernels, which are kept or made again together
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // take the index space of a reduction or product that fuses; a node that does not fit it is stored, and we try again
+        // take the index space of a reduction, scan or product that fuses; a node that does not fit it is stored, and we try again
         let mut rows = true;
         loop {
             let space = Space::find(self, node, owner, rows)?;

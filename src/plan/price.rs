@@ -95,8 +95,8 @@ fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
     n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
 }
 
-/// What computing an element of the node costs, in additions. `fuse.rs` stores a node that costs 8 or more instead of
-/// computing it twice. A gather costs so much because it reads at a random place, Philox because of its ten rounds.
+/// What computing an element of the node costs, in additions. `fuse.rs` stores a node that costs 8 or more, with
+/// all that fuses into it, instead of computing it twice. A gather costs so much because it reads at a random place, Philox because of its ten rounds.
 pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost,

@@ -24,7 +24,7 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// A struct and a function that finds the places that `values` need at the outer level, and loads.
+    /// Writes the struct `Element` and `load_element`, which finds the outer places of `values` and loads.
     pub fn load_element(&self, out: &mut Text, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();

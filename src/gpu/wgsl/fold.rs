@@ -89,8 +89,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// What the functions of a fold end in: the name of the function or fold and the type, or the key's type. Of several with
-    /// one name, the second has a number too.
+    /// How the names of a fold's functions end: in function (or fold) and type, or in the type of its sort key. Of several
+    /// with one name, all but the first have a number too.
     pub fn suffix(&self, f: Folding<'_>) -> String {
         // what stands for a fold, and its name
         let identity = |f: &Folding<'_>| match f.written() {
