@@ -130,6 +130,16 @@ impl Op {
         }
     }
 
+    /// The strides of an affine index; loads and stores have their own.
+    pub fn strides(&self) -> Option<&Strides> {
+        if let Op::Index { strides, .. } = self { Some(strides) } else { None }
+    }
+
+    /// The same, to be changed.
+    pub fn strides_mut(&mut self) -> Option<&mut Strides> {
+        if let Op::Index { strides, .. } = self { Some(strides) } else { None }
+    }
+
     /// Whether it can meet an index out of range.
     pub fn checks(&self) -> bool {
         match self {

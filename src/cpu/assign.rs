@@ -69,22 +69,16 @@ impl Assigner<'_> {
     fn find_aliases(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
-            let same = match &value.op {
-                Op::Cast(a) if convert::cast(kernel.values[*a].dtype, value.dtype).is_empty() => Some(*a),
-                Op::Round(a) if cast::round(value.dtype).is_none() => Some(*a),
-                Op::Load(_)
-                | Op::Scalar(_)
-                | Op::Constant(_)
-                | Op::Index { .. }
-                | Op::Ufunc(..)
-                | Op::Cast(_)
-                | Op::Round(_)
-                | Op::Gather { .. }
-                | Op::Position { .. }
-                | Op::Philox { .. }
-                | Op::Reduce(_)
-                | Op::Scan(_)
-                | Op::Dot => None,
+            let same = if let Op::Cast(a) = value.op
+                && convert::cast(kernel.values[a].dtype, value.dtype).is_empty()
+            {
+                Some(a)
+            } else if let Op::Round(a) = value.op
+                && cast::round(value.dtype).is_none()
+            {
+                Some(a)
+            } else {
+                None
             };
             // an outer value as the inner level reads it is repeated along the row: other memory, so no alias
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);

@@ -139,21 +139,7 @@ fn stride_vectors<'a>(
     stores: &'a mut [Store],
     values: &'a mut [Value],
 ) -> impl Iterator<Item = &'a mut Strides> {
-    let indices = values.iter_mut().filter_map(|v| match &mut v.op {
-        Op::Index { strides, .. } => Some(&mut **strides),
-        Op::Load(_)
-        | Op::Scalar(_)
-        | Op::Constant(_)
-        | Op::Ufunc(..)
-        | Op::Cast(_)
-        | Op::Round(_)
-        | Op::Gather { .. }
-        | Op::Position { .. }
-        | Op::Philox { .. }
-        | Op::Reduce(_)
-        | Op::Scan(_)
-        | Op::Dot => None,
-    });
+    let indices = values.iter_mut().filter_map(|v| v.op.strides_mut());
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
 
@@ -202,23 +188,11 @@ fn collapse(k: &mut Kernel) {
         }
         let last_inner = d >= outer && dims.len() - outer == 1;
         let vectors = || {
-            k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides)).chain(
-                k.values.iter().filter_map(|v| match &v.op {
-                    Op::Index { strides, .. } => Some(&**strides),
-                    Op::Load(_)
-                    | Op::Scalar(_)
-                    | Op::Constant(_)
-                    | Op::Ufunc(..)
-                    | Op::Cast(_)
-                    | Op::Round(_)
-                    | Op::Gather { .. }
-                    | Op::Position { .. }
-                    | Op::Philox { .. }
-                    | Op::Reduce(_)
-                    | Op::Scan(_)
-                    | Op::Dot => None,
-                }),
-            )
+            k.loads
+                .iter()
+                .map(|l| &l.strides)
+                .chain(k.stores.iter().map(|s| &s.strides))
+                .chain(k.values.iter().filter_map(|v| v.op.strides()))
         };
         let gone = if dims[d] == 1 && !last_inner {
             true
@@ -314,23 +288,10 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
         reach.saturating_add(1).saturating_mul(dtype.size() as u64)
     };
     let gathered = |l: usize| {
-        k.values.iter().find_map(|v| match v.op {
-            Op::Gather { load, stride, extent, .. } if load == l => {
-                Some((extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64))
-            }
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position { .. }
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot => None,
+        k.values.iter().find_map(|v| {
+            let Op::Gather { load, stride, extent, .. } = v.op else { return None };
+            let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
+            (load == l).then_some(reach)
         })
     };
     let loads = k.loads.iter().enumerate().filter(|(i, _)| k.reads(*i)).map(|(i, l)| {

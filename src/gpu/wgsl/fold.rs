@@ -59,20 +59,9 @@ fn word(name: &str) -> String {
 impl<'a> Body<'a> {
     pub fn reductions(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
-        let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
-            Op::Reduce(r) => Some(Folding { value, r }),
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position { .. }
-            | Op::Philox { .. }
-            | Op::Scan(_)
-            | Op::Dot => None,
+        let of = |(value, v): (usize, &'a crate::kernel::Value)| {
+            let Op::Reduce(r) = &v.op else { return None };
+            Some(Folding { value, r })
         };
         values.filter_map(of).collect()
     }

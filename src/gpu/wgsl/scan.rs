@@ -12,20 +12,9 @@ impl<'a> Body<'a> {
     /// The scans of the kernel, with their folds.
     pub fn scans(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
-        let of = |(value, v): (usize, &'a crate::kernel::Value)| match &v.op {
-            Op::Scan(r) => Some(Folding { value, r }),
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position { .. }
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Dot => None,
+        let of = |(value, v): (usize, &'a crate::kernel::Value)| {
+            let Op::Scan(r) = &v.op else { return None };
+            Some(Folding { value, r })
         };
         values.filter_map(of).collect()
     }

@@ -203,8 +203,8 @@ fn turn(kernel: &mut Kernel, axis: usize) {
         *s = mutant!(stores_not_turned, s.clone(), strides(s));
     }
     for value in &mut kernel.values {
-        if let Op::Index { strides: s, .. } = &mut value.op {
-            **s = strides(s);
+        if let Some(s) = value.op.strides_mut() {
+            *s = strides(s);
         }
     }
     for window in &mut kernel.windows {
