@@ -81,15 +81,19 @@ impl Formula {
         Formula(Term::number(x, of.kind()))
     }
 
-    /// A function of formulas. The list is not freed.
+    /// A function of formulas.
     pub fn call(row: Row, args: &[Formula]) -> Formula {
-        Formula(Term::Call(row.0, args.iter().map(|a| a.0).collect::<Vec<_>>().leak()))
+        Formula(Term::call(row.0, &terms(args)))
     }
 
     /// The value as another type.
     pub fn cast(self, of: TypeOf) -> Formula {
-        Formula(Term::Cast(Box::leak(Box::new(self.0)), of.kind()))
+        Formula(Term::Cast(&Term::list(&[self.0])[0], of.kind()))
     }
+}
+
+fn terms(formulas: &[Formula]) -> Vec<Term> {
+    formulas.iter().map(|f| f.0).collect()
 }
 
 impl TypeOf {
@@ -134,7 +138,6 @@ pub fn mean_square() -> Result<FoldRow> {
 /// # Errors
 /// What is no fold.
 pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
-    let terms = |formulas: &[Formula]| -> &'static [Term] { formulas.iter().map(|f| f.0).collect::<Vec<_>>().leak() };
     let component = |(of, start): &(TypeOf, Start)| Component {
         kind: of.kind(),
         init: match start {
@@ -147,9 +150,9 @@ pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
     fold_of(Definition {
         name: draft.name,
         method: draft.name,
-        state: draft.state.iter().map(component).collect::<Vec<_>>().leak(),
-        lift: terms(&draft.lift),
-        combine: terms(&draft.combine),
+        state: Component::list(&draft.state.iter().map(component).collect::<Vec<_>>()),
+        lift: Term::list(&terms(&draft.lift)),
+        combine: Term::list(&terms(&draft.combine)),
         finish: draft.finish.0,
         result: draft.result.kind(),
         empty: draft.empty.map(f64::to_bits),

@@ -65,6 +65,14 @@ pub(crate) struct Component {
     pub init: Neutral,
 }
 
+impl Component {
+    /// Components that live as long as the process, as rows do.
+    pub fn list(state: &[Component]) -> &'static [Component] {
+        static LISTS: program::Lists<Component> = LazyLock::new(Mutex::default);
+        program::kept(&LISTS, state)
+    }
+}
+
 /// How a fold runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Form {

@@ -5,6 +5,9 @@ use crate::dtype::{Compute, DType, Scalar};
 use crate::error::{ErrorKind, Fault};
 use crate::ufunc::{Class, Ufunc};
 use smallvec::SmallVec;
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// A formula of a fold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,9 +31,16 @@ pub(crate) enum Term {
 }
 
 impl Term {
-    /// A function of formulas. The list is never freed: rows live as long as the process.
-    pub fn call<const N: usize>(row: &'static Ufunc, args: [Term; N]) -> Term {
-        Term::Call(row, args.to_vec().leak())
+    /// A function of formulas.
+    pub fn call(row: &'static Ufunc, args: &[Term]) -> Term {
+        Term::Call(row, Term::list(args))
+    }
+
+    /// Formulas that live as long as the process, as rows do. Equal lists are one, so that a definition that is made twice, or
+    /// refused, takes no memory again.
+    pub fn list(terms: &[Term]) -> &'static [Term] {
+        static LISTS: Lists<Term> = LazyLock::new(Mutex::default);
+        kept(&LISTS, terms)
     }
 
     /// A number.
@@ -52,6 +62,20 @@ impl Term {
     pub fn takes_position(&self) -> bool {
         self.any(|t| matches!(t, Term::Position))
     }
+}
+
+/// Lists that live as long as the process.
+pub(super) type Lists<T> = LazyLock<Mutex<HashSet<&'static [T]>>>;
+
+/// The list of a table that is equal to this one; where there is none, a copy, which is never freed.
+pub(super) fn kept<T: Clone + Eq + Hash>(lists: &Lists<T>, list: &[T]) -> &'static [T] {
+    let mut lists = lists.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = lists.get(list) {
+        return known;
+    }
+    let new: &'static [T] = list.to_vec().leak();
+    lists.insert(new);
+    new
 }
 
 /// What one step of a program gives. Numbers are earlier steps, unless said.

@@ -21,9 +21,9 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     Definition {
         name: function.name,
         method: reduce.map_or(function.name, |r| r.method),
-        state: vec![Component { kind: Kind::Operand, init }].leak(),
+        state: Component::list(&[Component { kind: Kind::Operand, init }]),
         lift: &[X],
-        combine: vec![Term::call(function, [A(0), B(0)])].leak(),
+        combine: Term::list(&[Term::call(function, &[A(0), B(0)])]),
         finish: A(0),
         result: Kind::Operand,
         empty: reduce.and_then(|r| r.empty).map(f64::to_bits),
@@ -36,19 +36,19 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
 /// The fold that gives the position of the element that `picks` picks of all. An element is `beyond` those that it does
 /// not pick; of several that are equal, or of several NaNs, the first counts.
 fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -> Definition {
-    let both = |x, y| Term::call(&logic::logical_and, [x, y]);
-    let either = |x, y| Term::call(&logic::logical_or, [x, y]);
-    let equal = |x, y| Term::call(&logic::equal, [x, y]);
+    let both = |x, y| Term::call(&logic::logical_and, &[x, y]);
+    let either = |x, y| Term::call(&logic::logical_or, &[x, y]);
+    let equal = |x, y| Term::call(&logic::equal, &[x, y]);
     // a NaN is not equal to itself
-    let is_nan = |x| Term::call(&logic::not_equal, [x, x]);
+    let is_nan = |x| Term::call(&logic::not_equal, &[x, x]);
     let tie = either(equal(A(0), B(0)), both(is_nan(A(0)), is_nan(B(0))));
-    let earlier = Term::call(&logic::less, [B(1), A(1)]);
+    let earlier = Term::call(&logic::less, &[B(1), A(1)]);
     let first_nan = both(equal(A(0), A(0)), is_nan(B(0)));
-    let takes = either(Term::call(beyond, [B(0), A(0)]), either(first_nan, both(tie, earlier)));
-    let chosen = |n| Term::call(&logic::SELECT, [takes, B(n), A(n)]);
+    let takes = either(Term::call(beyond, &[B(0), A(0)]), either(first_nan, both(tie, earlier)));
+    let chosen = |n| Term::call(&logic::SELECT, &[takes, B(n), A(n)]);
     let position = Kind::Is(Compute::I32);
     let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
-    let state = vec![
+    let state = [
         Component { kind: Kind::Operand, init },
         // beyond every position, so that an element equal to the neutral one still comes first
         Component { kind: position, init: Neutral::Highest },
@@ -56,9 +56,9 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
     Definition {
         name,
         method: name,
-        state: state.leak(),
+        state: Component::list(&state),
         lift: &[X, Position],
-        combine: vec![chosen(0), chosen(1)].leak(),
+        combine: Term::list(&[chosen(0), chosen(1)]),
         finish: A(1),
         result: position,
         empty: None,
