@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 // end
 
 // block: main_four_in_flight
-// Four elements, whose loads are under way together: neighbours (RUN is 4, DISTANCE 1) where a word needs one owner,
-// else a workgroup's width apart (RUN is 1, DISTANCE is WORKGROUP), so that neighbouring invocations read neighbouring elements.
+// Takes four elements, whose loads are in flight together: neighbours (RUN is 4, DISTANCE 1) where a word needs one owner,
+// else a workgroup's width apart (RUN is 1, DISTANCE is WORKGROUP), so that neighbouring invocations read neighbours.
 @compute @workgroup_size(WORKGROUP)
 fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let count = params.header.outer_size;

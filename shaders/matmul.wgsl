@@ -183,7 +183,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 // end
 
 // block: main_128
-// Four blocks, 64 rows or columns apart.
+// What an invocation computes: four blocks of 4 × 4, 64 rows or 64 columns apart.
 struct Blocks {
     upper_left: Block,
     upper_right: Block,
@@ -242,7 +242,7 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
         workgroupBarrier();
     }
 
-    // a row of four columns on the left, then the four on the right, before the next row
+    // row by row: four columns of the left block, then the four of the right block
     var sums = array<vec4<T>, 16>(
         blocks.upper_left.row0, blocks.upper_right.row0, blocks.upper_left.row1, blocks.upper_right.row1,
         blocks.upper_left.row2, blocks.upper_right.row2, blocks.upper_left.row3, blocks.upper_right.row3,

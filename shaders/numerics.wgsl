@@ -1,6 +1,7 @@
-// The probe: what the device's own f32 operations give for operands that the host chose. The host compares.
+// Probes the device's own f32 operations: computes them for operands that the host chose, which compares the results with
+// its own.
 
-// three operands a line: a, b, c
+// in each vector three operands a, b and c; the fourth word is unused
 @group(0) @binding(0) var<storage, read> operands: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> results: array<u32>;
 
@@ -25,6 +26,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     results[at + 7u] = bitcast<u32>((a + b) - a);
     results[at + 8u] = pack2x16float(vec2<f32>(a, 0.0)) & 0xffffu;
     results[at + 9u] = bitcast<u32>(i32(a));
-    // a compiler that takes NaN and infinities for absent gives 0
+    // a compiler that assumes that NaN and infinities do not occur gives 0
     results[at + 10u] = bitcast<u32>(a - a);
 }

@@ -1,9 +1,9 @@
 // A row kernel: LANES neighbouring invocations hold one row (all of `inner`), HELD elements each, and go over it in
-// passes; each pass ends in reductions whose results the next one takes, and the last one stores. A lane keeps in
+// passes; each pass ends in reductions or scans whose results the next one takes, and the last one stores. A lane keeps in
 // registers what later passes need of its elements, so that main memory is read once. A lane takes RUN consecutive
 // elements at a time, so that a packed word of narrow elements has one owner.
 //
-// The generator writes what this file calls, by means of `lib/fold.wgsl`, and the block `pass` once for each pass but
+// The generator writes what this file calls, by means of `lib/fold.wgsl` and `lib/scan.wgsl`, and the block `pass` once for each pass but
 // the last.
 
 // block: written by the generator

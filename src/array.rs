@@ -63,17 +63,17 @@ impl Plan {
         self.0.plan.kernel_count()
     }
 
-    /// Dispatches: one for each kernel, and more for a kernel whose arrays are larger than one binding.
+    /// Dispatches: one for each kernel, and more for one with several passes or with arrays larger than one binding.
     pub fn dispatches(&self) -> usize {
         self.0.plan.dispatches()
     }
 
-    /// Bytes read and written: each element of each operand once.
+    /// The bytes that kernels read, and those that they write: each element of each operand of each kernel once.
     pub fn bytes(&self) -> (u64, u64) {
         self.0.plan.bytes()
     }
 
-    /// The WGSL text of each kernel, as the expression's GPU would compile it (empty on the CPU).
+    /// The WGSL text of each kernel, as the expression's GPU would compile it; no texts on the CPU.
     pub fn wgsl(&self) -> Vec<String> {
         self.1.shaders(&self.0.plan)
     }
@@ -96,7 +96,7 @@ impl Array {
         Array(Expr::stored(buffer, layout, dtype, at))
     }
 
-    /// The buffer, its strides, and the offset of the first element.
+    /// The buffer, the array's strides, and the offset of its first element in the buffer.
     fn stored(&self) -> (&Buffer, &Strides, usize) {
         match self.0.0.stored() {
             Some(stored) => stored,
@@ -117,7 +117,8 @@ impl Array {
     /// An array of the elements in C order, on the CPU. The memory is taken over, not copied.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape.
+    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is negative;
+    /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` counts.
     ///
     /// ```
     /// let x = cupric::Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
@@ -139,7 +140,7 @@ impl Array {
     /// An array of a copy of the elements in C order, on the CPU.
     ///
     /// # Errors
-    /// As [`Array::from_vec`].
+    /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the copy.
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
         let mut copy = room::<T>(elements.len(), "from_slice", Location::caller())?;
@@ -186,7 +187,7 @@ impl Array {
         layout::is_c_contiguous(self.shape(), self.strides())
     }
 
-    /// The elements in C order, on the host.
+    /// Enqueues a read of the elements in C order, and returns a future of their bytes.
     fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
         let dense = if self.is_contiguous() { self.clone() } else { self.0.compact(at)? };
         let (buffer, _, offset) = dense.stored();
@@ -201,10 +202,10 @@ impl Array {
     }
 }
 
-/// Evaluates several expressions together: what they share is computed once, and they run as one batch.
+/// Evaluates several expressions together: what they share is computed once, and they run as one plan.
 ///
 /// # Errors
-/// The first error among them.
+/// The first error that one of them carries; operands on different devices; otherwise as [`Expr::eval`].
 ///
 /// ```
 /// use cupric::{array, eval_all};
@@ -222,13 +223,13 @@ pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<V
     Ok(run(&list, &Device::of(device), at, false)?.into_vec())
 }
 
-/// The results of an evaluation, which mostly has one.
+/// The results of an evaluation. Most evaluations have one, which needs no allocation here.
 type Results = SmallVec<[Array; 1]>;
 
-/// Runs expressions on a device. Stored ones are given back as they are. With `at_once` the device has finished when this
-/// returns, so that no late error of a GPU is left.
+/// Runs expressions on a device, except stored ones, which are returned as they are. With `at_once` every error of this run is
+/// returned here: a GPU then does not leave an index out of range for the next read.
 fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    // an expression that is a number becomes an array
+    // an expression that is a Rust number without a dtype of its own becomes an array of the number's default dtype
     let is_number = |e: &&&Expr| e.0.untyped().is_some();
     let arrays: SmallVec<[Expr; 1]> = expressions.iter().filter(is_number).map(|e| strong((*e).clone(), at)).collect();
     let mut arrays = arrays.iter();
@@ -271,7 +272,7 @@ fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<R
         })?;
         outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
     }
-    // every input has a buffer here: only a write leaves out the one of its target
+    // every input has a buffer here: only the plan of a write has an input without one, which is the target
     let mut inputs: SmallVec<[(&Buffer, usize); 4]> = SmallVec::new();
     for (buffer, offset) in &planned.inputs {
         inputs.extend(buffer.map(|buffer| (buffer, *offset)));
@@ -287,7 +288,7 @@ fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<R
     };
     let output_of = &planned.plan.output_of;
     if output_of.len() == outputs.len() {
-        // no two expressions share an output, and outputs are numbered in the order of expressions
+        // no two expressions share an output, so outputs have the numbers of their expressions
         return Ok(outputs.into_iter().enumerate().map(|(n, (buffer, _))| array((buffer, n))).collect());
     }
     Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
@@ -297,7 +298,8 @@ impl Expr {
     /// Runs the expression. An [`Array`] is given back as it is.
     ///
     /// # Errors
-    /// The error that the expression carries; memory or limits of the device.
+    /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU an index out of range,
+    /// which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {
         self.eval_at(Location::caller())
@@ -309,7 +311,7 @@ impl Expr {
         arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
     }
 
-    /// What would run: kernels, dispatches and bytes.
+    /// The plan of what would run, with its kernels, dispatches and bytes. Nothing runs.
     ///
     /// # Errors
     /// The error that the expression carries; limits of the device.
@@ -332,9 +334,10 @@ impl Expr {
     }
 
     /// The same values on a device, and the only way to move an array between devices. Of a view only its own elements move.
+    /// An expression without arrays (`zeros`, random numbers) has no device yet and is computed on this one.
     ///
     /// # Errors
-    /// Those of evaluation; memory of the device.
+    /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; memory of the device.
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
         let at = Location::caller();
@@ -356,7 +359,8 @@ impl Expr {
     /// The elements in C order, on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] where `T` is not the dtype; those of evaluation.
+    /// [`ErrorKind::DType`] where `T` is not the dtype; those of [`Expr::eval`]; on a GPU also an index out of range that an
+    /// earlier operation met; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the elements.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -369,7 +373,8 @@ impl Expr {
         pollster::block_on(self.fetch::<T>("to_vec", at))
     }
 
-    /// As [`Expr::to_vec`], for code that must not block.
+    /// As [`Expr::to_vec`], for code that must not block. The call itself enqueues the work (on the CPU: does it), and the
+    /// future waits for the elements.
     ///
     /// # Errors
     /// As [`Expr::to_vec`].
@@ -387,7 +392,7 @@ impl Expr {
         pollster::block_on(self.one::<T>("item", Location::caller()))
     }
 
-    /// As [`Expr::item`], for code that must not block.
+    /// As [`Expr::item`], for code that must not block: see [`Expr::to_vec_async`].
     ///
     /// # Errors
     /// As [`Expr::item`].
@@ -415,7 +420,7 @@ impl Expr {
     }
 
     fn fetch<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
-        // the work is enqueued now; the future only waits
+        // the work is enqueued now (on the CPU: done), and the future only waits for the bytes
         let reading = || {
             self.checked()?;
             let dtype = strong(self.clone(), at).0.dtype;
@@ -432,10 +437,10 @@ impl Expr {
         }
     }
 
-    /// A copy in C order, in memory of its own.
+    /// Copies the values into new memory, in C order.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
         let node = self.checked()?;
-        // a reshape to the same shape is a copy, because a reshape node stores its operand in C order
+        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
         let (dtype, device) = (node.dtype, node.device);
         let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
         copy.eval_at(at)

@@ -29,11 +29,11 @@ pub(crate) struct Bindings<'a> {
     /// Each buffer with the offset of the array's element 0 in it, in elements.
     pub inputs: &'a [(&'a Buffer, usize)],
     pub outputs: &'a [(Buffer, usize)],
-    /// Each scalar as the bits of its compute type.
+    /// Each scalar, converted to its compute type, as bits.
     pub scalars: &'a [u64],
-    /// The caller's line of each node of this evaluation, by the numbers that kernels name.
+    /// The caller's line of each node of this evaluation. Kernels name a node by its position in this list.
     pub lines: &'a [Line],
-    /// Whether the run writes in place: the outputs then hold elements that must stay as they are if the run fails.
+    /// Whether the run writes in place. The output then holds an array's elements, which must stay as they were if it fails.
     pub replaces: bool,
 }
 
@@ -44,13 +44,14 @@ impl Bindings<'_> {
     }
 }
 
-/// The error of an index out of range. Kernels get negative indices with the length added, which the message takes off again.
+/// Makes the error of an index out of range. `take` adds the axis's length to a negative index before kernels see it, so an
+/// index that is still negative gets the length subtracted again: the message names what the caller wrote.
 pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Line>) -> Error {
     let index = if index < 0 { index - extent as i128 } else { index };
     Error::new(ErrorKind::Index, name, format!("index {index} is out of range for an axis of length {extent}"), line)
 }
 
-/// The error of an element that a routine refuses.
+/// Makes the error of an element that a routine refuses, with the text of the routine's row.
 pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: Option<Line>) -> Error {
     let fault = match row.refuses {
         Some(refuses) => refuses(value, params),
@@ -63,19 +64,21 @@ pub(crate) fn refused_value(row: &Routine, params: &Params, value: i128, line: O
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Kernels run, each with all its passes: what [`Plan::kernels`](crate::Plan::kernels) counts.
+    /// Kernels and routines run, each with all its passes: what [`Plan::kernels`](crate::Plan::kernels) counts.
     pub kernels: u64,
-    /// Dispatches of those kernels: more than kernels if a reduction has several passes, or an array exceeds one binding.
+    /// Dispatches of those kernels: more than kernels if a reduction, scan or routine has several passes, or an array exceeds
+    /// one binding.
     pub dispatches: u64,
-    /// Plans made ready to run. A plan is prepared once and kept, whatever buffers, numbers and offsets it then runs on. It
-    /// is prepared anew if operands that lay in different buffers lie in one; on a GPU also if a result of 8- or 16-bit
-    /// elements begins at another place in a 32-bit word, if a buffer is larger than one binding, or after a trim.
+    /// Plans made ready to run. A prepared plan is kept, and reused with other buffers, numbers and offsets. It is prepared
+    /// anew if it was dropped because many others were used since; on the CPU also at the first run that writes in place; on a
+    /// GPU also if other operands share a buffer, if a result of 8- or 16-bit elements begins at another place in a 32-bit
+    /// word, if a buffer is larger than one binding (at every run), or after a trim.
     pub prepares: u64,
-    /// Shaders compiled into pipelines.
+    /// Shaders compiled into pipelines; 0 on the CPU.
     pub compiles: u64,
-    /// How often the host waited for the device.
+    /// How often the host waited for the device; 0 on the CPU.
     pub syncs: u64,
-    /// Buffers handed out, from the pool or new.
+    /// Buffers handed out, from the pool or new, and `Vec`s that became arrays without a copy.
     pub allocations: u64,
     /// Buffers that had to be made by the system or the driver.
     pub driver_allocations: u64,
@@ -86,18 +89,19 @@ pub struct Stats {
 }
 
 /// Bytes of a device's memory that arrays and temporaries take, in the sizes that were really allocated. Sizes are rounded
-/// up, so that freed memory fits later arrays; on the CPU an array of 1 to 64 bytes takes 64, and one of none takes none.
+/// up, so that freed memory fits later arrays; on the CPU an array of 1 to 64 bytes takes 64, one without elements takes none,
+/// and a `Vec` that became an array counts with its elements' bytes.
 ///
 /// Not counted are compiled kernels, the scratch of threads (some hundred KiB each), and the host's memory that a transfer
 /// to or from a GPU takes while it runs (64 MiB at most at a time).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemoryInfo {
-    /// Bytes that arrays hold.
+    /// Bytes that arrays hold, and temporaries of evaluations that run.
     pub used: usize,
     /// Bytes that are kept for reuse.
     pub cached: usize,
-    /// The most bytes that were in use at once.
+    /// The largest value that `used` has had.
     pub peak: usize,
     /// The budget, if one was set: `used` and `cached` together never exceed it.
     pub limit: Option<usize>,
@@ -143,22 +147,22 @@ pub(crate) trait Backend: Send + Sync {
     fn id(&self) -> u32;
     /// The capabilities that the planner decides by, with the device's name.
     fn caps(&self) -> &NumberedCaps;
-    /// Another device, under another number, on the same hardware, with a budget of bytes.
+    /// Opens another device, under the number `id`, on the same hardware, with a budget of `limit` bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
-    /// A buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified until it is written.
+    /// Allocates a buffer of at least `bytes` bytes, which keeps the device alive. Its content is unspecified until written.
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
     /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Also returns errors that were found late.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
-    /// Runs a plan, or enqueues it.
+    /// Runs a plan, or enqueues it; an error that an enqueued plan meets is returned by the next `download` or `synchronize`.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
     /// Waits until all work enqueued so far is done.
     fn synchronize(&self) -> Pending<()>;
     /// The device's counters, and the bytes of its memory.
     fn report(&self) -> (Stats, MemoryInfo);
 
-    /// Runs a plan whose errors are known when this returns.
+    /// Runs a plan and returns every error of it here, also those that `run` would leave for the next read.
     fn run_at_once(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {
         self.run(plan, bindings)
     }
@@ -172,12 +176,12 @@ pub(crate) trait Backend: Send + Sync {
     fn is_software(&self) -> bool {
         !self.is_gpu()
     }
-    /// Does `work`, and gives how long the device was busy with the kernels that were enqueued meanwhile; none if the device
-    /// has no clock of its own.
+    /// Calls `work`, and returns how long the device was busy with the kernels that any thread enqueued meanwhile; `None` if
+    /// the device has no clock of its own, or could not time them all.
     fn time_kernels(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Duration>> {
         work().map(|()| None)
     }
-    /// What the device's own arithmetic keeps of IEEE 754; none if its compiler keeps all.
+    /// What the device's own arithmetic keeps of IEEE 754; `None` for the CPU, whose compiler keeps all of it.
     fn numerics(&self) -> Result<Option<Numerics>> {
         Ok(None)
     }
@@ -198,11 +202,11 @@ pub(crate) trait Backend: Send + Sync {
 pub(crate) trait Provider: Sync {
     /// How many such devices there are.
     fn count(&self) -> usize;
-    /// Fails if such devices cannot be used in this process at all.
+    /// Fails if such devices cannot be used in this process at all (a process made by `fork` after a GPU was opened).
     fn check(&self) -> Result<()>;
     /// Opens device number `index` of them, under the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
-    /// The text of each kernel of a plan that was made for such a device, which need not be there.
+    /// The text of each kernel of a plan that was made for such a device. No such device need exist on this machine.
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
     /// Whether there is a shader for a routine.
     #[cfg(feature = "testing")]
@@ -214,11 +218,12 @@ pub(crate) trait Provider: Sync {
 pub(crate) trait TestDoors {
     /// The faults that tests plan for the device.
     fn faults(&self) -> &FaultInjector;
-    /// Forgets planned losses, and everything that is kept for reuse except pipelines.
+    /// Forgets a loss of the device that a test caused, and trims its memory.
     fn heal(&self);
-    /// Ends a GPU's connection for good, as when a driver resets it.
+    /// Ends a GPU's connection for good, as a driver does that resets the GPU. On the CPU it does nothing.
     fn destroy(&self) {}
-    /// Another device, under another number, on the same hardware, with limits so tight that small arrays take the ways of
-    /// large ones: bindings of `max_binding` bytes and grids of `max_groups` workgroups a dimension, where it has such.
+    /// Opens another device, under the number `id`, on the same hardware, with limits so tight that small arrays are cut as
+    /// large ones are: a GPU's bindings have `max_binding` bytes and its grids `max_groups` workgroups a dimension; a CPU has
+    /// neither, and takes limits of its own on kernels and reductions.
     fn shrunk(&self, id: u32, max_binding: u64, max_groups: u32) -> Result<Arc<dyn Backend>>;
 }

@@ -1,4 +1,4 @@
-//! Floor 2: the handle on a device's memory. What is behind it only the device's own backend knows.
+//! Floor 2: the handle on a device's memory. Only the device's own backend knows the type behind it.
 
 use std::any::Any;
 use std::fmt;
@@ -10,14 +10,14 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn device_id(&self) -> u32;
     /// The device's name, for messages.
     fn device_name(&self) -> &str;
-    /// Bytes that the buffer was asked for.
+    /// The bytes asked for at the allocation, of which the memory may have more.
     fn bytes(&self) -> usize;
-    /// For a downcast to the backend's own type.
+    /// The memory as `Any`, for a downcast to the backend's own type.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// A shared handle on a buffer. Its memory is written only where a single handle is left, or while no result that it
-/// belongs to has been handed out.
+/// A shared handle on a buffer. The memory is written either before the caller gets the array that it belongs to, or in place
+/// through the only handle that is left. So no array ever sees another's write.
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<dyn Memory>);
 
@@ -38,7 +38,7 @@ impl Buffer {
         self.0.bytes()
     }
 
-    /// The backend's own type behind the handle.
+    /// The memory as the backend's own type `M`; `None` if it is another backend's.
     pub fn memory<M: Memory>(&self) -> Option<&M> {
         self.0.as_any().downcast_ref()
     }
@@ -48,6 +48,7 @@ impl Buffer {
         Arc::get_mut(&mut self.0).is_some()
     }
 
+    /// Whether both handles lead to one memory.
     pub fn same(&self, other: &Buffer) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -1,70 +1,71 @@
-//! Floor 1: what a device can do, as plain data. Whatever decides how an operation runs (the planner, and the rows of
-//! routines) reads it.
+//! Floor 1: what a device can do, as plain data, for the two that decide how an operation runs: the planner, and the rows of
+//! the table of routines.
 
 use std::sync::Mutex;
 
-/// What a device can do: plain data that the planner decides by. Devices with equal capabilities share their plans.
+/// What a device can do: the planner's only knowledge of it. Devices with equal capabilities share their plans.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Caps {
-    /// For messages and printed plans.
+    /// The device's name, for messages and printed plans.
     pub name: String,
-    /// Whether functions and routines are taken from their WGSL texts; else from their Rust loops.
+    /// Whether the device runs functions and routines as their WGSL text; else as their Rust functions.
     pub wgsl: bool,
-    /// i64 and u64.
+    /// Whether the device has i64 and u64.
     pub int64: bool,
-    /// f64.
+    /// Whether the device has f64.
     pub float64: bool,
     /// The most bytes that one operand of one dispatch may span.
     pub max_binding: u64,
     /// The most bytes of one buffer.
     pub max_buffer: u64,
-    /// Buffers bound in one dispatch, stores included.
+    /// The most buffers that one dispatch binds, for loads and stores together.
     pub max_bindings: usize,
-    /// Values of one kernel.
+    /// The most values (results of loads, constants and functions) of one kernel.
     pub max_values: usize,
-    /// What compiling one kernel may cost, in additions (`Ufunc::compile_cost`); a kernel that would cost more is cut.
-    /// f16 and bf16 are rounded where it is, as at every store.
+    /// The most that compiling one kernel may cost, where an addition costs 1 (`Ufunc::compile_cost`). The planner cuts a
+    /// larger kernel by storing an intermediate result, which rounds f16 and bf16 there as every store does.
     pub max_cost: u32,
     /// The longest row (elements of `inner`) of a row kernel.
     pub max_row: usize,
-    /// The most elements that one reduction over inner lanes, and over outer lanes, takes in one kernel; longer ones
-    /// are split into partial results. `usize::MAX`: never split.
+    /// The most elements that one kernel reduces to one result, with inner lanes and with outer lanes; a longer reduction is
+    /// split into partial results. `usize::MAX`: never split.
     pub max_reduce: [usize; 2],
-    /// The most indices of one dispatch.
+    /// The most indices of `outer` that one dispatch covers.
     pub max_indices: u64,
-    /// Whether the loops of a product convert its operands and take an epilogue; else those are passes of their own.
+    /// Whether the kernel of a matrix product converts its operands and takes an epilogue; else those are kernels of their own.
     pub fuses_product: bool,
-    /// Whether an index out of range is reported after the run that met it; else before that run writes anything.
+    /// Whether an index out of range is reported only after the run that met it (true on a GPU), when a target may be half
+    /// written; else the kernel that meets it checks all indices before it writes.
     pub reports_late: bool,
-    /// The most invocations of a workgroup. 0: there are none, and threads walk tiles.
+    /// The most invocations of a workgroup; 0 on a CPU, where threads run tiles instead.
     pub workgroup: usize,
     /// Bytes of memory that the invocations of a workgroup share.
     pub workgroup_memory: usize,
     /// The fewest and the most lanes of a subgroup, whose lanes exchange values without memory; [1, 1] where there are none.
     pub subgroup: [u32; 2],
-    /// Bytes that one load or one arithmetic instruction takes.
+    /// Bytes of the widest vector that one instruction loads or computes with.
     pub vector: usize,
     /// The products of small matrices that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
-    /// Bytes of the first and second level caches of a core, and of the last level. 0: unknown, or of no account.
+    /// Bytes of a core's first and second level caches, and of the last level; 0 where unknown, as on every GPU.
     pub caches: [usize; 3],
 }
 
-/// A product of small matrices as one instruction: m × k by k × n.
+/// A product of small matrices (m × k by k × n) that a subgroup computes as one instruction.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cooperative {
-    /// Rows of the first factor, columns of the second, and what they have in common.
+    /// The sizes `[m, n, k]`.
     pub shape: [u32; 3],
     /// The element types of the factors and of the sum, as WGSL names them.
     pub types: [String; 2],
 }
 
-/// Invocations of the workgroups that kernels are written for. The reductions' trees have this many lanes, so another
-/// number gives other bits; every WebGPU device has it.
+/// Invocations of the workgroups that kernels are written for, unless a device allows fewer: the most that WebGPU's default
+/// limits guarantee. The trees of reductions have this many lanes, so another number gives other bits.
 const GROUP: usize = 256;
 
 impl Caps {
-    /// What a card can do, for tests; it need not be there.
+    /// The capabilities of a typical graphics card, for tests that plan without running; no such card need be there.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn card(name: &str) -> Caps {
         Caps {
@@ -91,7 +92,7 @@ impl Caps {
         }
     }
 
-    /// Invocations of a workgroup on a device whose largest has `most`: a power of two, because lanes combine by halves.
+    /// Invocations of a workgroup on a device that allows `most`: a power of two, because a tree halves the lanes at each step.
     pub(crate) fn group_within(most: usize) -> usize {
         let most = mutant!(groups_of_any_size, GROUP, most.clamp(1, GROUP));
         1 << most.ilog2()
@@ -103,8 +104,8 @@ impl Caps {
     }
 }
 
-/// Capabilities with their number. Devices of equal capabilities share their plans: the number stands for all of them in the
-/// key of a plan.
+/// Capabilities with their number, which stands for them in the key of a plan. Equal capabilities have equal numbers, so their
+/// devices share plans.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberedCaps {
     caps: Caps,
@@ -112,7 +113,7 @@ pub(crate) struct NumberedCaps {
 }
 
 impl NumberedCaps {
-    /// Gives capabilities the number that equal ones have in this process, or the next one. Numbers are never given again.
+    /// Numbers capabilities: equal ones that were seen before in this process pass on their number, others get the next one.
     pub fn new(caps: Caps) -> NumberedCaps {
         static KNOWN: Mutex<Vec<Caps>> = Mutex::new(Vec::new());
         let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());

@@ -1,20 +1,20 @@
-//! Floor 6: the CPU backend. A plan's kernels are made into programs once and kept. A run binds a program to its buffers and
-//! interprets it tile by tile: each value of a tile is computed by a plain loop, compiled for the machine's instruction set.
-//! The threads are those of the caller's rayon pool.
+//! Floor 6: the CPU backend. A plan's steps are prepared once and cached; an elementwise, reduce or row kernel becomes a
+//! program. A run binds the program to its buffers and interprets it tile by tile: each step is one loop over the elements
+//! of a tile, compiled for the machine's instruction set. Tiles are shared between the threads of the caller's rayon pool.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `memory.rs` | the pool of free memory |
-//! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | from a kernel to steps and registers: once for a plan |
-//! | `prepared.rs` | the cache of programs |
-//! | `bind.rs` | pointers into the buffers of a run, checked |
-//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | runs the steps over a tile |
-//! | `fold.rs` | reductions: one tree for each shape |
-//! | `scan.rs` | scans: one tree for all |
-//! | `threads.rs` | how many threads there are, also after `fork` |
-//! | `caches.rs` | the sizes of the caches |
-//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | the kinds of kernel: the tiles of their schedules, and who runs them |
-//! | `routines.rs` | the list of routines; `operands.rs` what each is given; a file for each: `bincount.rs` |
+//! | `memory.rs` | allocates buffers, and keeps freed blocks in a pool for reuse |
+//! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
+//! | `prepared.rs` | prepares the steps of plans, and caches them |
+//! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
+//! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
+//! | `threads.rs` | says how many threads share the work, also after `fork` |
+//! | `caches.rs` | reads the sizes of the processor's caches |
+//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
+//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`); `operands.rs` gives them slices of memory |
 
 mod arena;
 mod assign;
@@ -58,7 +58,7 @@ use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
-/// The CPU's capabilities for the planner.
+/// Returns the CPU's capabilities, by which the planner decides.
 fn caps() -> Caps {
     Caps {
         name: "cpu".to_string(),
@@ -67,13 +67,13 @@ fn caps() -> Caps {
         float64: true,
         max_binding: isize::MAX as u64,
         max_buffer: isize::MAX as u64,
-        // a judgement: more operands than this gain nothing in one kernel, because the prefetcher follows far fewer streams
+        // a judgement: a kernel of more operands gains nothing, because the prefetcher follows far fewer than 64 streams
         max_bindings: 64,
         // `assign.rs` keeps sets of values as the bits of a u128
         max_values: 128,
-        // a CPU program is interpreted, so no kernel costs compiling
+        // a CPU program is interpreted, so a kernel never has to be cut to save compile time
         max_cost: u32::MAX,
-        // a row of f32 that a program keeps takes 256 KiB: most L2 caches hold it while the row's passes read it again
+        // 65,536 f32 take 256 KiB, so most L2 caches hold a row that an earlier pass keeps until a later pass reads it
         max_row: 65_536,
         // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
@@ -96,7 +96,7 @@ fn caps() -> Caps {
 
 /// The CPU as a device. It lives as long as a handle on it or a buffer of it.
 pub(crate) struct Cpu {
-    /// A handle on this device itself, to be cloned into its buffers, which keep it alive.
+    /// A weak handle on this device itself. Each buffer gets a strong one made from it, which keeps the device alive.
     this: Weak<Cpu>,
     /// The number of the device in the process.
     id: u32,
@@ -110,7 +110,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// A device with these limits for the planner, and a pool of its own of at most `limit` bytes.
+    /// Makes a device with these capabilities, and with a memory pool of its own that allocates at most `limit` bytes.
     pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
         Arc::new_cyclic(|this| Cpu {
             this: this.clone(),
@@ -125,24 +125,24 @@ impl Cpu {
         })
     }
 
-    /// Memory for at least `bytes` bytes.
+    /// Allocates memory for `bytes` bytes.
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
-        // a caller holds a handle on the device, except while its last handle is being dropped
+        // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
         let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
         self.pool.memory(self.this.upgrade().ok_or_else(gone)?, bytes)
     }
 
-    /// A device with its own memory pool, and at most `limit` bytes.
+    /// Makes a device with the machine's capabilities, and with a memory pool of at most `limit` bytes.
     pub fn new(id: u32, limit: Option<usize>) -> Arc<Cpu> {
         Cpu::with(id, caps(), limit)
     }
 
-    /// A buffer of memory that the caller already holds, without a copy.
+    /// Makes a buffer of a vector's memory without a copy. The limit does not apply to it.
     pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
         Buffer::new(self.pool.adopted(self.clone(), v))
     }
 
-    /// The memory of a buffer. Fails if the buffer is not on a CPU, or the range of bytes does not lie in it.
+    /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or has no `len` bytes from byte `offset` on.
     fn range<'a>(&self, operation: &str, buffer: &'a Buffer, offset: usize, len: usize) -> Result<&'a CpuMemory> {
         match buffer.memory::<CpuMemory>() {
             Some(m) if offset.checked_add(len).is_some_and(|end| end <= m.bytes()) => Ok(m),
@@ -182,7 +182,8 @@ impl Backend for Cpu {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
         self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
-        // SAFETY: `range` has checked that the bytes lie in the buffer, which has no other user yet.
+        // SAFETY: `range` has checked that the bytes lie in the buffer. The caller has just allocated it, so nobody else uses
+        // it, and the host's bytes are apart from it.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.ptr().add(offset), bytes.len()) };
         self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         Ok(())
@@ -206,7 +207,8 @@ impl Backend for Cpu {
         for bytes in &plan.temps {
             run.temps.push(self.allocate(*bytes)?);
         }
-        // a write in place must not fail half done, so every step first only asks for its scratch, which the thread keeps
+        // a write in place of several steps must not fail half done. So each step first only allocates its scratch, and the
+        // thread keeps the largest (up to 16 MiB, `KEPT` in `tiles.rs`) for the second round, which computes
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
         for rehearses in rehearsals {
             run.rehearses = *rehearses;

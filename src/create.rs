@@ -1,5 +1,5 @@
-//! Floor 9: arrays of generated numbers, and arrays of Rust data. Generated ones are lazy and have no device: they are made
-//! where the expression that uses them runs.
+//! Floor 9: arrays of generated numbers, and arrays of Rust data. Generated ones are lazy and, except those of `zeros_like` and
+//! its like, have no device: they are computed where the expression that uses them runs.
 
 mod line;
 mod literal;
@@ -46,7 +46,8 @@ pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
-/// A number everywhere, converted to `dtype` once. An array as `value` is converted and broadcast.
+/// A number everywhere, converted to `dtype` once; an error if `dtype` cannot hold it (300 or 1.5 in u8). An array as `value`
+/// is cast and broadcast instead.
 ///
 /// ```
 /// use cupric::{DType, full};
@@ -100,7 +101,8 @@ like! {
     empty_like 0;
 }
 
-/// A number everywhere, with the shape, dtype and device of another array.
+/// A number everywhere, with the shape, dtype and device of another array; an error as in [`full`]. An array as `value` is
+/// cast and broadcast instead, and stays on its own device.
 #[track_caller]
 pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     let at = Location::caller();
@@ -127,7 +129,7 @@ fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     }
 }
 
-/// The index along an axis, as i32.
+/// An expression whose element is its own index along an axis, as i32.
 pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
     Expr::node(NodeOp::Iota(axis), smallvec![], shape, DType::I32, 0, at)
 }
@@ -137,7 +139,8 @@ fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, a
 }
 
 /// `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer type needs three integers,
-/// and every element must be in the type's range. In a float type each element is its exact value, rounded once.
+/// and every element must be in the type's range. In a float type an element is off its exact value by at most 0.6 units in
+/// the last place (1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -167,7 +170,7 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         }
         let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
-            // scaled, so that no difference of finite numbers overflows
+            // all three are scaled by a quarter, so that no difference of finite numbers overflows
             let scale = mutant!(long_range_overflows, 1.0, 0.25);
             let n = ((b * scale - a * scale) / (s * scale)).ceil();
             if s == 0.0 || !n.is_finite() {
@@ -195,14 +198,14 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
             let [a, _, s] = all.map(Scalar::as_f64);
             return Ok(Line::new((a, 0.0), (s, 0.0), n).expr(dtype, at));
         }
-        // products and sums may wrap, but they are right modulo the type's width, and every element fits the type
+        // products and sums may wrap, but are right modulo 2^bits of the type, and every element fits the type
         let i = cast(iota(smallvec![n], 0, at), dtype, at);
         let steps = binary(&arithmetic::multiply, i, Expr::fill(all[2], smallvec![], dtype, at), at);
         Ok(binary(&arithmetic::add, steps, Expr::fill(all[0], smallvec![], dtype, at), at))
     })
 }
 
-/// Fails for more elements than an i32 index counts.
+/// Fails for more elements than i32 counts, because kernels generate an element's index as i32.
 fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
         true => Err(Error::new(
@@ -215,7 +218,8 @@ fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
     }
 }
 
-/// `n` numbers from `a` to `b`, both included, of a float type: each is the exact value, rounded once.
+/// `n` numbers at equal distances from `a` to `b`, of a float type. The first is `a` and the last `b`, rounded to the type; the
+/// others are off their exact values by at most 0.6 units in the last place (1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, linspace};
@@ -239,7 +243,7 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
             true => Line::between(a, b, n).expr(dtype, at),
             false => Expr::fill(Scalar::Float(a + (b - a)), smallvec![n], dtype, at),
         };
-        // the first and the last element are the given numbers themselves, which rounding might miss
+        // the first and the last element are the given numbers themselves, which a computed value could miss by a rounding
         let i = iota(smallvec![n], 0, at);
         let end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);

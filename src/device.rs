@@ -1,8 +1,8 @@
 //! Floor 7: the registry of devices, and the only place that knows which backends there are.
 //!
-//! A device lives as long as a handle on it or a buffer of it: the registry, which finds the device of a number that an
-//! expression carries, does not keep it alive. The devices of [`Device::cpu`] and [`Device::gpu`] stay for the process,
-//! because opening a GPU takes long and its compiled kernels would be lost.
+//! An expression carries the number of its device, and the registry finds the device of a number. A device lives as long as a
+//! handle on it or a buffer of it; the registry does not keep it alive. The devices of [`Device::cpu`] and [`Device::gpu`]
+//! stay for the process, because opening a GPU takes long and its compiled kernels would be lost.
 
 #[cfg(feature = "testing")]
 use crate::backend::FaultInjector;
@@ -41,8 +41,8 @@ pub struct Device(Arc<dyn Backend>);
 /// The caller's line, where it is known.
 type At = Option<&'static Location<'static>>;
 
-/// The living devices by number, and the last number given out. No number is given out twice, because an expression knows the
-/// device of its arrays only by the number.
+/// The living devices by number, and the last number given out. No number is given out twice: else an expression of a device
+/// that has ended would find another device.
 struct Registry {
     devices: HashMap<u32, Weak<dyn Backend>>,
     last: u32,
@@ -51,7 +51,7 @@ struct Registry {
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
 
-/// The CPU as a device, and as the type `Cpu`, which can take over memory of the caller.
+/// The CPU that stays for the process, as a device and as the type `Cpu`: only the latter can take over memory of the caller.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
@@ -65,7 +65,7 @@ fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device
         registry.last += 1;
         registry.last
     };
-    // not locked, because opening may take long and other threads look up their devices meanwhile
+    // the registry is not locked here, because opening may take long and other threads look up their devices meanwhile
     let device = open(id)?;
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     registry.devices.retain(|_, device| device.strong_count() > 0);
@@ -81,7 +81,7 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
             let cpu = own.insert(Cpu::new(id, None)).clone();
             Ok(cpu as Arc<dyn Backend>)
         };
-        // opening the CPU fails only if all numbers are used up; it then takes 0, which no other device has
+        // opening the CPU fails only if all numbers are used up; it then gets 0, which no other device has
         let device = register(open);
         let cpu = own.unwrap_or_else(|| Cpu::new(0, None));
         (device.unwrap_or_else(|_| Device(cpu.clone())), cpu)
@@ -97,16 +97,16 @@ impl Device {
     /// The first GPU of [`Device::gpus`]: a hardware one if there is one, else a software driver.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] where there is none.
+    /// [`ErrorKind::DeviceNotFound`] where there is none; those of the driver, if the GPU cannot be opened.
     #[track_caller]
     pub fn gpu() -> Result<Device> {
         Device::gpu_at(0, Some(Location::caller()))
     }
 
-    /// As [`Device::gpu`], for code that must not block.
+    /// [`Device::gpu`] as a future. If the GPU is not open yet, the first poll opens it and blocks meanwhile.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] where there is none.
+    /// As [`Device::gpu`].
     #[track_caller]
     pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
         let at = Location::caller();
@@ -120,10 +120,10 @@ impl Device {
     }
 
     /// A hardware GPU if there is one, else the CPU. The environment variable `CUPRIC_DEVICE=cpu|gpu|gpu:N`
-    /// decides instead where it is set.
+    /// decides instead where it is set (`best` is as if it were not).
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that is not there.
+    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that is not there; those of opening that device.
     #[track_caller]
     pub fn best() -> Result<Device> {
         let at = Location::caller();
@@ -135,7 +135,7 @@ impl Device {
     }
 
     fn hardware() -> Device {
-        // adapters are sorted, so only the first can be a hardware one
+        // adapters are sorted, hardware first, so if the first is a software driver all are
         match Device::gpu_at(0, None) {
             Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
             _ => Device::cpu(),
@@ -185,7 +185,7 @@ impl Device {
     /// memory is freed first, on a GPU with a wait until it is. [`MemoryInfo`] says what counts.
     ///
     /// # Errors
-    /// What opening the device gives.
+    /// Those of opening the device anew; [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process.
     ///
     /// ```
     /// use cupric::{DType, Device, ErrorKind, zeros};
@@ -217,7 +217,8 @@ impl Device {
     /// Waits until all work on the device is done.
     ///
     /// # Errors
-    /// An error that a kernel found late; the loss of the device; no progress for `CUPRIC_TIMEOUT` seconds (10).
+    /// An index out of range, or a refused value, that a kernel of a GPU met since the last read or wait; the loss of the
+    /// device; no progress for `CUPRIC_TIMEOUT` seconds (10).
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
         let at = Location::caller();
@@ -234,9 +235,9 @@ impl Device {
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }
 
-    /// Runs `f` and waits for the device; gives the result of `f`, and how long the device was busy, by its own clock, with
-    /// the kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without timestamps, if timings
-    /// overlap, and if more than 512 batches ran.
+    /// Runs `f` and waits for the device; returns the result of `f`, and how long the device was busy, by its own clock, with
+    /// the kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without timestamps, if another
+    /// `time_kernels` of the device began meanwhile, and if more than 512 batches ran, which is all that a timer has room for.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -274,12 +275,13 @@ impl Device {
         self.backend().report().0
     }
 
-    /// Returns cached memory to the system.
+    /// Returns cached memory to the system or the driver; a GPU also forgets what it has prepared for plans.
     pub fn trim(&self) {
         self.backend().trim();
     }
 
-    /// What a GPU's own arithmetic keeps of IEEE 754, found out by a small shader at the first call; `None` for the CPU.
+    /// What a GPU's own arithmetic keeps of IEEE 754, found out by a small shader at the first call or before; `None` for the
+    /// CPU.
     ///
     /// # Errors
     /// Those of the device.
@@ -302,25 +304,25 @@ impl Device {
         &*self.0
     }
 
-    /// The device of a number that an expression carries. The expression's buffers keep it alive; one that was folded to a
-    /// constant has none left, and runs on the CPU if its device is gone, as other constants do.
+    /// The device of a number that an expression carries. The expression's buffers keep the device alive; an expression that
+    /// was folded to a constant has none, and runs on the CPU if its device has ended, as constants without a device do.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
     }
 
-    /// Calls a function with the device of a number, as [`Device::of`] finds it. The CPU is never closed, so it is lent
-    /// without making a handle.
+    /// Calls a function with the device of a number, as [`Device::of`] finds it. The CPU of the process is lent without cloning
+    /// its handle, since it never ends; that saves small evaluations an atomic count.
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
         if id == 0 || id == own.id() {
             return f(cpu);
         }
-        // the lock is released before the function runs
+        // the lock is released before the function runs, which may register a device itself
         let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);
         f(&found.map_or_else(|| cpu.clone(), Device))
     }
 
-    /// Makes the elements a buffer of the CPU, without a copy.
+    /// Makes a buffer of the CPU of elements, without a copy.
     pub(crate) fn adopt<T: crate::dtype::Element>(elements: Vec<T>) -> Buffer {
         cpu().1.adopt(elements)
     }
@@ -329,12 +331,12 @@ impl Device {
 /// Methods for tests only.
 #[cfg(feature = "testing")]
 impl Device {
-    /// A CPU with limits of a test's own.
+    /// Opens a CPU whose planner keeps to the given capabilities.
     pub(crate) fn cpu_within(caps: &crate::kernel::Caps) -> Result<Device> {
         register(|id| Ok(Cpu::with(id, caps.clone(), None)))
     }
 
-    /// Another device on the same hardware with tight limits.
+    /// Opens another device on the same hardware, with limits so tight that small arrays are cut as large ones are.
     pub(crate) fn shrunk(&self, max_binding: u64, max_groups: u32) -> Result<Device> {
         register(|id| self.0.test_doors().shrunk(id, max_binding, max_groups))
     }
@@ -344,7 +346,7 @@ impl Device {
         self.0.test_doors().faults()
     }
 
-    /// Brings the device to the state in which it was opened, except that it keeps its compiled kernels.
+    /// Forgets a loss of the device that a test caused, and trims its memory.
     pub(crate) fn heal(&self) {
         self.0.test_doors().heal();
     }
@@ -354,19 +356,18 @@ impl Device {
         self.0.test_doors().destroy();
     }
 
-    /// How many devices live.
+    /// The number of devices that have not ended.
     pub(crate) fn living() -> usize {
         let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
         registry.devices.values().filter(|device| device.strong_count() > 0).count()
     }
 
-    /// The text of each kernel of a plan for a GPU that need not be there; nothing in a build without GPUs.
+    /// The text of each kernel of a plan for a GPU, which need not exist here; no texts in a build without GPUs.
     pub(crate) fn shaders_of_a_gpu(plan: &crate::kernel::Plan) -> Result<Vec<String>> {
         GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan).into_iter().collect())
     }
 
     /// Whether GPUs have a shader for a routine; true in a build without GPUs.
-    #[cfg(feature = "testing")]
     pub(crate) fn gpus_have_routine(row: &crate::routine::Routine) -> bool {
         GPUS.is_none_or(|gpus| gpus.has_routine(row))
     }
@@ -377,7 +378,7 @@ impl FromStr for Device {
 
     /// `cpu`, `gpu`, `gpu:N` or `best`.
     fn from_str(name: &str) -> Result<Device> {
-        // `parse` hides the caller's line
+        // the error has no line, because `str::parse`, which calls this, does not pass its caller's on
         Device::named(name, "Device", None)
     }
 }

@@ -1,5 +1,5 @@
-//! Floor 1: element types. [`DType`] is the run-time value, [`Element`] the Rust types behind it, [`Scalar`] a Rust
-//! number on its way into an expression, [`Compute`] the type that a kernel calculates in.
+//! Floor 1: element types. [`DType`] names one at run time, [`Element`] is the trait of the Rust types behind them, [`Scalar`]
+//! is a Rust number in an expression, and [`Compute`] is the type that a kernel calculates in.
 
 use half::{bf16, f16};
 use std::fmt;
@@ -50,7 +50,7 @@ impl Compute {
         }
     }
 
-    /// The element type that is stored as it is computed.
+    /// The element type that has the same values and is stored without conversion.
     pub fn dtype(self) -> DType {
         [Bool, I32, U32, I64, U64, F32, F64][self as usize]
     }
@@ -119,7 +119,8 @@ impl DType {
         }
     }
 
-    /// The unsigned type of the same width. Copies move elements as this type, so that every bit survives.
+    /// The unsigned type of the same width, or bool for bool. Copies move elements as this type, so that every bit of a NaN
+    /// survives.
     pub(crate) fn raw(self) -> DType {
         match self.size() {
             1 if self == Bool => Bool,
@@ -130,7 +131,7 @@ impl DType {
         }
     }
 
-    /// The float type in which a float function of this type works: itself, or f32 for integers and bool.
+    /// The float type of a float function's result for this type: itself, or f32 for integers and bool.
     pub(crate) fn float(self) -> DType {
         if self.is_float() { self } else { F32 }
     }
@@ -144,7 +145,8 @@ impl DType {
         }
     }
 
-    /// The type in which a matrix product of this type accumulates: the result is rounded or wrapped at the end.
+    /// The type of the `Matmul` node of a product of this type: narrow integers and bool are multiplied and summed as 32-bit
+    /// integers, and cast back. f16 and bf16 stay, because their compute type already sums them in f32.
     pub(crate) fn dot(self) -> DType {
         match self {
             Bool | I8 | I16 => I32,
@@ -153,13 +155,14 @@ impl DType {
         }
     }
 
-    /// Whether `to` is an integer type that holds every value of this one, an integer type or bool.
+    /// Whether this is an integer type or bool, and `to` an integer type that holds all its values.
     pub(crate) fn widens_to(self, to: DType) -> bool {
         let (from, range) = (self.integer_range(), to.integer_range());
         !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
     }
 
-    /// Smallest and largest value of an integer type (0 and 1 for bool).
+    /// Smallest and largest value of an integer type; 0 and 1 for bool. For a float type the result has no meaning, and no
+    /// caller uses it.
     pub(crate) fn integer_range(self) -> (i128, i128) {
         match self {
             Bool => (0, 1),
@@ -211,7 +214,8 @@ impl DType {
         }
     }
 
-    /// Whether NumPy's `same_kind` rule lets a value of this type be written into `to` without `astype`.
+    /// Whether NumPy's `same_kind` rule lets a value of this type be written into `to` without `astype`: bool into every type,
+    /// integers into floats and any other integers but signed into unsigned, floats into floats.
     pub(crate) fn casts_same_kind(self, to: DType) -> bool {
         match (self, to) {
             (a, b) if a == b => true,
@@ -245,7 +249,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The type of an array made of this number alone: bool, i32 (i64 or u64 where it needs it), f32.
+    /// The type of an array made of this number alone: bool, i32 (i64 or u64 where i32 is too small), f32.
     pub(crate) fn default_dtype(self) -> DType {
         match self {
             Scalar::Bool(_) => Bool,
@@ -256,7 +260,9 @@ impl Scalar {
         }
     }
 
-    /// The type of a result of an array of type `array` and this number; `None` if the number does not fit.
+    /// The dtype that an array of dtype `array` and this number have in common, by the rule for Python's numbers in NumPy 2:
+    /// the array's, except that a float makes it a float type, and an integer makes bool this number's default dtype. `None`
+    /// only for an integer that the array's integer dtype cannot hold.
     pub(crate) fn promote_with(self, array: DType) -> Option<DType> {
         match self {
             Scalar::Bool(_) => Some(array),
@@ -279,7 +285,7 @@ impl Scalar {
         }
     }
 
-    /// The number as an integer, saturating; NaN is 0.
+    /// The number as an integer: a float is truncated toward 0 and saturates, and NaN is 0.
     pub(crate) fn as_i128(self) -> i128 {
         match self {
             Scalar::Bool(v) => v as i128,
@@ -288,7 +294,7 @@ impl Scalar {
         }
     }
 
-    /// The number converted to `dtype` as `as` converts, then widened to the type it computes in, as bits.
+    /// The bits of the number, converted to `dtype` as Rust's `as` converts, in the compute type of `dtype`.
     pub(crate) fn bits(self, dtype: DType) -> u64 {
         let integer = || match self {
             Scalar::Float(_) => {
@@ -320,8 +326,8 @@ impl Scalar {
         }
     }
 
-    /// The number as f32, rounded to odd: toward zero, and the last bit is set if the value is not exact. Rounding that to
-    /// f16 or bf16 gives the same as rounding the number once.
+    /// The number as f32, rounded to odd: toward zero, with the last bit set if the value is not exact. Rounding the result to
+    /// f16 or bf16 gives the same as rounding the number once, because the set bit keeps it off their midpoints.
     fn odd_f32(self) -> f32 {
         let (near, exact, beyond) = match self {
             Scalar::Int(v) => {
@@ -339,7 +345,7 @@ impl Scalar {
         mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
     }
 
-    /// The number behind bits made by [`Scalar::bits`].
+    /// The number that bits of a compute type stand for: the inverse of [`Scalar::bits`].
     pub(crate) fn from_bits(bits: u64, compute: Compute) -> Scalar {
         match compute {
             Compute::Bool => Scalar::Bool(bits & 0xff != 0),
@@ -371,10 +377,10 @@ pub(crate) mod sealed {
 pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + sealed::Sealed + 'static {
     /// The matching [`DType`].
     const DTYPE: DType;
-    /// The elements as the bytes that an array stores.
+    /// The elements as the bytes that an array stores, in this machine's byte order.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// The elements from the bytes of an array, where any byte but 0 is a true bool; none if there is no memory for them.
+    /// The elements from the bytes of an array, where any byte but 0 is a true bool; `None` if there is no memory for them.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
     /// The element as a number.

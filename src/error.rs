@@ -1,7 +1,8 @@
 //! Floor 0: the one error type.
 //!
 //! [`Error`] is opaque and pointer-sized; it is cloned with the [`Expr`](crate::Expr) that carries it. Its text
-//! names the operation, the facts and the caller's line. A [`Fault`] is the same before anybody has said where.
+//! names the operation, what did not fit, and the caller's line. A [`Fault`] lacks operation and line, which the floors above
+//! add with [`Fault::at`].
 
 use std::fmt;
 use std::panic::Location;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 /// `std::result::Result` with cupric's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, for code that has to choose what to do next.
+/// What went wrong, for code that reacts differently to different errors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -20,9 +21,9 @@ pub enum ErrorKind {
     DType,
     /// An axis that the array does not have, or that is named twice.
     Axis,
-    /// An index outside its axis.
+    /// An index outside its axis, or a value outside the range that [`bincount`](crate::Expr::bincount) counts.
     Index,
-    /// An argument with a value that makes no sense here.
+    /// An argument with a value that the operation does not take: a number outside the dtype's range, an empty list.
     Argument,
     /// Operands on different devices.
     DeviceMismatch,
@@ -34,13 +35,13 @@ pub enum ErrorKind {
     OutOfMemory,
     /// An array or a kernel larger than the device can take.
     LimitExceeded,
-    /// The device is gone; its arrays cannot be read any more.
+    /// The device does not work any more, and its arrays cannot be read.
     DeviceLost,
-    /// The device made no progress for the time allowed.
+    /// The device made no progress for `CUPRIC_TIMEOUT` seconds.
     Timeout,
     /// A file could not be read or written.
     Io,
-    /// A file whose content is not what it says.
+    /// A file whose content is not in its format, or contradicts its header.
     Format,
     /// A fault of cupric or of a driver. Please report it.
     Internal,
@@ -81,23 +82,23 @@ impl Error {
         self.0.kind
     }
 
-    /// The operation that failed, as the caller spelled it: `add`, `to_vec`, …
+    /// The name of the operation that failed: `add` (for the operator `+` too), `to_vec`, …
     pub fn operation(&self) -> &str {
         &self.0.operation
     }
 
-    /// The facts.
+    /// The message without the operation and the line.
     #[cfg(feature = "gpu")]
     pub(crate) fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// The caller's file and line, where there is one.
+    /// The caller's file and line; `None` where no caller's line is known (in [`str::parse`], for one).
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.0.location
     }
 
-    /// The same error with a place, when it had none.
+    /// Returns the error with `location` as its line, unless it has one already.
     pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
         match self.0.location {
             Some(_) if mutant!(errors_take_the_last_line, false, true) => self,
@@ -124,7 +125,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// An error that does not know its operation and place yet: what the lower floors return.
+/// An error that has no operation and no line yet. Lower floors return it, because they know neither.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub kind: ErrorKind,
@@ -142,7 +143,7 @@ impl Fault {
     }
 }
 
-/// There is no memory on the host for so many bytes.
+/// Makes the error that the host has no memory for so many bytes.
 #[cold]
 pub(crate) fn no_room(
     bytes: usize,
@@ -152,7 +153,7 @@ pub(crate) fn no_room(
     Error::new(ErrorKind::OutOfMemory, operation, format!("no memory for {bytes} bytes"), at)
 }
 
-/// An empty vector with room for `n` elements.
+/// Returns an empty vector with room for `n` elements, or an error where `Vec::with_capacity` would abort.
 pub(crate) fn room<T>(
     n: usize,
     operation: &'static str,

@@ -1,7 +1,7 @@
 //! Floor 3: the expression, a graph of operations that have not run yet.
 //!
 //! Shape and dtype are inferred when a node is built; an operation that does not fit its operands becomes a node that carries
-//! the error. There are some fifteen kinds of node ([`NodeOp`]), and every operation of the library is made of them.
+//! the error. Every operation of the library is made of the few kinds of node in [`NodeOp`].
 
 mod build;
 mod node;
@@ -19,7 +19,7 @@ use smallvec::smallvec;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// An operation that has not run yet. Cheap to build and to clone; does nothing until asked.
+/// An operation that has not run yet. It is cheap to build and to clone, and does nothing until it is evaluated.
 ///
 /// ```
 /// use cupric::array;
@@ -97,12 +97,12 @@ numbers! {
 type Loc = &'static Location<'static>;
 
 impl Expr {
-    /// A node of an operation. The caller has checked that the operands' types and shapes fit it.
+    /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, location }))
     }
 
-    /// A node without operands.
+    /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, location }))
     }
@@ -115,24 +115,25 @@ impl Expr {
         Expr::fill_on(0, value, shape, dtype, location)
     }
 
-    /// A fill that belongs to a device. So a rewrite may replace an array by a number, and the result stays on the device.
+    /// Makes a fill that belongs to a device. If an operation on an array has a known number as its result, this fill replaces
+    /// it, and the result stays on the array's device.
     pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
         Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
     }
 
-    /// A number that has no dtype of its own yet.
+    /// Makes a number that has no dtype of its own yet: an array that it meets decides it.
     pub(crate) fn number(value: Scalar, location: Loc) -> Expr {
         let dtype = value.default_dtype();
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
     }
 
-    /// An array in memory.
+    /// Makes the node of an array in memory.
     pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
         let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
         Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)
     }
 
-    /// The error that the expression carries.
+    /// Returns the error that the expression carries.
     pub(crate) fn error(&self) -> Option<&Error> {
         match &self.0.binding {
             Binding::Failure(e) => Some(e),
@@ -140,7 +141,7 @@ impl Expr {
         }
     }
 
-    /// The node, or the carried error.
+    /// Returns the node, or the error that the expression carries.
     pub(crate) fn checked(&self) -> Result<&Node> {
         match self.error() {
             Some(e) => Err(e.clone()),
@@ -148,7 +149,7 @@ impl Expr {
         }
     }
 
-    /// The lengths of the axes.
+    /// Returns the lengths of the axes.
     ///
     /// # Errors
     /// The error that the expression carries.
@@ -156,7 +157,7 @@ impl Expr {
         Ok(&self.checked()?.shape)
     }
 
-    /// The number of axes.
+    /// Returns the number of axes.
     ///
     /// # Errors
     /// The error that the expression carries.
@@ -164,7 +165,7 @@ impl Expr {
         Ok(self.checked()?.shape.len())
     }
 
-    /// The number of elements.
+    /// Returns the number of elements: 1 for a 0-d expression, 0 if an axis has length 0.
     ///
     /// # Errors
     /// The error that the expression carries.
@@ -172,7 +173,7 @@ impl Expr {
         Ok(layout::product(&self.checked()?.shape))
     }
 
-    /// The element type.
+    /// Returns the element type. A number that has met no array yet has the dtype that an array of it would have.
     ///
     /// # Errors
     /// The error that the expression carries.
@@ -181,13 +182,14 @@ impl Expr {
     }
 }
 
-/// Builds an expression by `build`. If that fails, gives an expression that carries the error.
+/// Builds an expression by `build`. If that fails, returns an expression that carries the error, with `location` as the
+/// caller's line unless the error has one.
 pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
     build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
 }
 
-/// The device of expressions, 0 if none has one. Fails with the first error that one of them carries, or if they have
-/// different devices.
+/// Returns the number of the device that expressions have in common, 0 if none has a device. Fails with the first error that
+/// one of them carries, or if they have different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     if let Some(e) = args.clone().find_map(Expr::error) {
         return Err(e.clone());
@@ -212,12 +214,13 @@ pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone,
     Ok(device)
 }
 
-/// The name of the device of the stored arrays below.
+/// Returns the name of the expression's device, as the arrays that it reads know it; its number where it reads none.
 pub(crate) fn device_name(expr: &Expr) -> String {
     buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
 }
 
-/// One of the stored arrays that the expression reads. A node with a device has at least one below it, except for a fill.
+/// Returns the buffer of one of the stored arrays that the expression reads. An expression with a device reads at least one,
+/// unless a fill on a device is all that it is made of.
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     let mut at = expr;
     loop {
@@ -228,7 +231,8 @@ pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
     }
 }
 
-/// `astype`. No node is made if the dtype is the same, and an earlier cast that lost nothing is left out.
+/// Converts an expression to a dtype. It makes no cast if the dtype is the same, casts a number at once, and leaves out an
+/// earlier cast of an integer or bool to a wider integer type, which changed no value.
 pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     if e.error().is_some() || e.0.dtype == to && e.0.untyped().is_none() {
         return e;
@@ -244,13 +248,13 @@ pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     cast_always(e, to, at)
 }
 
-/// `astype` that no rewrite removes. For a half-precision operand of the same dtype it rounds, because a kernel keeps f32.
+/// Makes a cast even to the same dtype. For f16 and bf16 that rounds each element, which a kernel otherwise keeps as f32.
 pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
     let (shape, device) = (e.0.shape.clone(), e.0.device);
     Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
 }
 
-/// An expression that is a number becomes a 0-d array of the number's default dtype.
+/// Turns an expression that is a number into a 0-d fill of the number's default dtype; returns any other as it is.
 pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
     match e.0.untyped() {
         Some(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
@@ -258,7 +262,7 @@ pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
     }
 }
 
-/// An operand that must be an array: a number becomes one.
+/// Returns an operand as an expression with a dtype: a Rust number becomes a 0-d fill of its default dtype.
 pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
     match a.into_arg() {
         Arg::Expr(e) => e,
@@ -266,8 +270,8 @@ pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
     }
 }
 
-/// A view of an expression. A view of a stored array is a stored array with another layout; a view of a view is one view,
-/// and a view of a fill is a fill.
+/// Makes a view of an expression. A view of a stored array is a stored array with another layout, a view of a view is one
+/// view, and a view of a fill is a fill.
 pub(crate) fn view(op: &str, e: &Expr, at: Loc, make: impl FnOnce(&[usize]) -> Result<View, Fault>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -297,7 +301,7 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
 }
 
-/// The same elements in C order under another shape: a view if strides can express it, else a node of its own.
+/// Gives the elements, taken in C order, another shape: by a view if strides can express that, else by a `Reshape` node.
 pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -319,8 +323,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     })
 }
 
-/// A reduction along axes. The caller has cast the operand to the dtype of the result. With `keep`, a view adds the reduced
-/// axes again with length 1, so that a reduction is the same node with and without `keep`.
+/// Makes a reduction along axes. The caller has cast the operand to the dtype whose elements the fold combines. With `keep`, a
+/// view adds the reduced axes again with length 1, so that a reduction is the same node with and without `keep`.
 pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -346,7 +350,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             && !kept.contains(&0)
             && let Some(number) = empty
         {
-            // the operand's shape has no elements, but without its axes of length 0 the result's may have too many
+            // the operand has no elements, but the result, without the axes of length 0, may have too many
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
             // a float stays a float, because the sign of −0 would be lost in an integer
             let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };
@@ -356,7 +360,8 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             };
             return Ok(Expr::fill_on(device, number, full, dtype, at));
         }
-        // a reduction along no axis reduces one element
+        // a reduction along no axis reduces each element alone: a plain fold gives the element itself, and any other fold
+        // gets a new last axis of length 1 to reduce
         let out = match sorted.is_empty() {
             true if fold.is_plain() => e,
             true => {
@@ -379,13 +384,13 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
     })
 }
 
-/// A scan along an axis: each element of the result combines the operand's elements up to it. The caller has checked the axis,
-/// and cast the operand to the dtype of the result.
+/// Makes an inclusive scan along an axis: each element of the result combines the operand's elements up to and with its own.
+/// The caller has checked the axis, and cast the operand to the dtype of the result.
 pub(crate) fn scan(fold: Fold, e: &Expr, axis: usize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
         let shape = e.0.shape.clone();
-        // along an axis of one element, the scan is the operand
+        // along an axis of one element the scan is the operand, and without elements there is nothing to scan: no node is made
         if shape[axis] < 2 || shape.contains(&0) {
             return Ok(e.clone());
         }

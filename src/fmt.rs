@@ -12,15 +12,15 @@ use half::{bf16, f16};
 use smallvec::smallvec;
 use std::fmt;
 
-/// Arrays of more elements are shortened; NumPy's default, as are the next three.
+/// Arrays of more elements are shortened. This number and the next three are NumPy's defaults.
 const THRESHOLD: usize = 1000;
 /// Elements that are shown at each end of a shortened axis.
 const EDGE: usize = 3;
 /// Digits after the point, at most.
 const PRECISION: usize = 8;
 const LINE_WIDTH: usize = 75;
-/// The most elements that are printed. Without a limit the text could be endless: axes of up to six elements are not
-/// shortened, and an array can have 62 of length 2. Four million are more than anybody reads.
+/// The most elements that are printed. Axes of up to six elements are not shortened and an array can have 62 of length 2, so
+/// without a limit the text could be endless. The number is a judgement: four million are more than anybody reads.
 const MOST_CELLS: usize = 1 << 22;
 
 impl fmt::Display for Expr {
@@ -98,7 +98,8 @@ fn shown(e: &Expr, shape: &[usize], shorten: bool) -> Result<Vec<Scalar>> {
     read(&part, e.dtype()?)
 }
 
-/// Both ends of each long axis in one view: an axis of n becomes two, `[2, EDGE]`, with steps n - EDGE and 1.
+/// A view of both ends of each long axis: an axis of n elements becomes two, of lengths 2 (which end) and EDGE (which element
+/// of it), with steps n - EDGE and 1.
 fn ends(shape: &[usize]) -> View {
     // (operand axis, step, length) of each axis of the result
     let mut axes: Vec<(usize, isize, usize)> = Vec::new();
@@ -155,7 +156,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The entries of an axis: `true` is one to print, `false` the dots.
+    /// The entries of an axis in print: `true` for an element or block, `false` for the dots.
     fn entries(&self, axis: usize) -> impl Iterator<Item = bool> + use<> {
         let n = self.shape[axis];
         let dots = self.shorten && n > 2 * EDGE;
@@ -163,7 +164,7 @@ impl Page<'_> {
         std::iter::repeat_n(true, before).chain(dots.then_some(false)).chain(std::iter::repeat_n(true, after))
     }
 
-    /// One axis and all below it; `indent` is the blank space under its opening bracket.
+    /// Writes one axis and all within it. `indent` is the blank space that begins a new line under its opening bracket.
     fn block(&mut self, axis: usize, indent: &mut String, width: usize) {
         self.out.push('[');
         if axis + 1 == self.shape.len() {
@@ -187,7 +188,7 @@ impl Page<'_> {
         self.out.push(']');
     }
 
-    /// The last axis: cells, with a new line where the next one would not fit.
+    /// Writes the cells of the last axis, with a new line where the next one would not fit.
     fn row(&mut self, axis: usize, indent: &str, width: usize) {
         let mut length = indent.len();
         for (i, entry) in self.entries(axis).enumerate() {
@@ -222,7 +223,7 @@ fn cells(values: &[Scalar], dtype: DType) -> Vec<String> {
     text.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// An element on its own: what a 0-d array prints.
+/// An element on its own, as a 0-d array prints it. Integers and bools are printed so in arrays too, but padded.
 fn bare(value: Scalar, dtype: DType) -> String {
     match value {
         Scalar::Bool(true) => "True".into(),
@@ -260,8 +261,8 @@ fn exponent_text(exponent: i32, width: usize) -> String {
     format!("e{sign}{:0width$}", exponent.unsigned_abs())
 }
 
-/// The size from which on numbers are printed with an exponent: beyond it the type does not hold every digit before the
-/// point. At most 10^8, as in NumPy.
+/// The magnitude from which on an array is printed with exponents, as in NumPy: 10 to the number of decimal digits that the
+/// type holds in any case, but at most 10^8.
 fn scientific_from(dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -271,7 +272,7 @@ fn scientific_from(dtype: DType) -> f64 {
     }
 }
 
-/// A number rounded to a float type: NumPy compares in the array's own type.
+/// A number rounded to a float type, since NumPy compares its limits in the array's own type.
 fn rounded(v: f64, dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -293,13 +294,13 @@ fn is_scientific(finite: &[f64], dtype: DType) -> bool {
         || mutant!(exponents_at_a_ratio_of_1000, apart >= 1000.0, apart > 1000.0)
 }
 
-/// Floats share their form: with exponents or without, the point in the same column.
+/// The cells of floats: all of them with exponents or all without, and the points in one column.
 fn float_cells(values: &[f64], dtype: DType) -> Vec<String> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let mut cells =
         if is_scientific(&finite, dtype) { scientific_cells(&finite, dtype) } else { positional_cells(&finite, dtype) }
             .into_iter();
-    // all cells are aligned at the right, nan and inf too
+    // nan and inf are aligned at the right, as the other cells
     let all: Vec<String> =
         values.iter().map(|v| if v.is_finite() { cells.next().unwrap_or_default() } else { not_finite(*v) }).collect();
     let width = all.iter().map(String::len).max().unwrap_or(0);
@@ -334,7 +335,8 @@ fn scientific_cells(values: &[f64], dtype: DType) -> Vec<String> {
         n => n,
     };
     let digits = values.iter().zip(&short).map(|(v, d)| needed(*v, d)).max().unwrap_or(0);
-    // a value with fewer digits shows more of its own, not zeros: f16 0.1 may become 9.9976e-02
+    // a value whose shortest decimal has fewer digits shows more digits of its exact value, not zeros, as in NumPy: the f16
+    // nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the point
     let shown = values.iter().zip(short).map(|(v, d)| if d.digits.len() == digits + 1 { d } else { cut(*v, digits) });
     let shown: Vec<Decimal> = shown.collect();
     let exponent = shown.iter().map(|d| exponent_text(d.exponent, 2).len() - 2).max().unwrap_or(2);
@@ -347,7 +349,7 @@ fn scientific_cells(values: &[f64], dtype: DType) -> Vec<String> {
     values.iter().zip(shown).map(cell).collect()
 }
 
-/// Digits before and after the point, the latter without the zeros at the end.
+/// Splits a printed number into the digits before and after the point, the latter without the zeros at the end.
 fn split(text: &str) -> (String, String) {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     (whole.into(), fraction.trim_end_matches('0').into())
@@ -368,7 +370,7 @@ impl Decimal {
         Decimal { digits, exponent: exponent.parse().unwrap_or(0) }
     }
 
-    /// The next decimal above with `count` digits.
+    /// The decimal of `count` digits that follows this one.
     fn above(&self, count: usize) -> Decimal {
         let padded = format!("{:0<count$}", self.digits);
         let digits = (padded.parse::<u64>().unwrap_or(0) + 1).to_string();
@@ -390,7 +392,7 @@ impl Decimal {
         }
     }
 
-    /// The first digit, and the others.
+    /// The first digit, and the others, as they stand before and after the point of a number with an exponent.
     fn scientific(&self) -> (String, String) {
         (self.digits[..1].into(), self.digits[1..].into())
     }
@@ -399,14 +401,15 @@ impl Decimal {
     fn reads_back(&self, v: f64, dtype: DType) -> bool {
         let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
         if dtype.is_half() {
-            // an f64 holds the two midpoints to the neighbours exactly, and no decimal of a few digits comes as close to one
-            // as an f64 rounds
+            // the decimal may be parsed as f64 first: f64 holds the midpoints between neighbours of a half type exactly, and no
+            // decimal of a few digits is so close to one that the rounding to f64 would move it there
             return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
         }
         if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
     }
 }
 
+/// Whether `d`, rounded to a half-precision type, is `v`, a value of that type that is not negative.
 fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
     let bits = if dtype == DType::F16 { f16::from_f64(v).to_bits() } else { bf16::from_f64(v).to_bits() };
     let value =
@@ -417,12 +420,12 @@ fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
         _ => v + (v - below),
     };
     let (low, high) = ((below + v) / 2.0, (v + above) / 2.0);
-    // a tie goes to the even one
+    // a midpoint rounds to the neighbour with even bits
     low < d && d < high || bits % 2 == 0 && (d == low || d == high)
 }
 
-/// The shortest decimal that reads back as `v` (not negative) in `dtype`; of those the nearest, and of two as near
-/// the one with an even last digit, as NumPy's Dragon4 has it (Rust's own `{}` takes the upper one).
+/// The shortest decimal that reads back as `v` (not negative) in `dtype`. Of several as short it is the nearest, and of two as
+/// near the one with an even last digit, as in NumPy's Dragon4 (Rust's own `{}` takes the upper one).
 fn shortest(v: f64, dtype: DType) -> Decimal {
     if v == 0.0 {
         return Decimal { digits: "0".into(), exponent: 0 };

@@ -1,18 +1,18 @@
-//! Floor 6: the GPU executor. A plan's kernels become WGSL text, pipelines and dispatches, which are collected and submitted
-//! in batches. In the folder imports go one way, down this list:
+//! Floor 6: the GPU executor. A plan's kernels become WGSL text, compiled pipelines and dispatches, which are recorded and
+//! submitted in batches. A file of the folder imports only from files that stand below it in this list:
 //!
 //! | file | what lives there |
 //! |---|---|
 //! | `numerics.rs` | the probe of a device's arithmetic |
 //! | `routines.rs` | the list of routines, and their dispatches |
 //! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
-//! | `prepare.rs`, `params.rs` | from a plan to a prepared one, and the words of parameters: once for a plan |
+//! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
 //! | `transfer.rs` | copies to and from the host |
 //! | `device.rs` | the open device; when memory that recorded or running work uses may be written or freed |
 //! | `batch.rs` | recording and submission |
 //! | `prepared.rs` | the prepared plans that are kept |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock |
-//! | `variant.rs`, `wgsl.rs`, `wgsl/` | from a kernel to its text, without a device |
+//! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
 //! | `at_exit.rs` | the wait for software drivers at the end of the process |
 //! | `connection.rs` | device and queue of wgpu, errors, polling and waiting, counters |
@@ -54,7 +54,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use timer::Timer;
 
-/// The GPUs of the machine.
+/// Finds and opens the GPUs of the machine, software drivers included.
 pub(crate) struct Gpus;
 
 impl Provider for Gpus {
@@ -102,7 +102,7 @@ impl Provider for Gpus {
 fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
     let gpu = pollster::block_on(device::open(id, index, limit, shrink))?;
     if gpu.connection.software {
-        // the probe makes the driver compile and run a shader; if it fails, the caller's next call fails likewise
+        // the probe makes the driver compile and run a shader. Its error is dropped: what the caller does next meets the cause
         at_exit::wait_for(&gpu.connection, || drop(gpu.known_numerics()));
     }
     Ok(gpu)
@@ -157,7 +157,8 @@ impl Backend for Gpu {
         }
         self.connection.check()?;
         let temps = self.temps(plan)?;
-        // this run has error notes of its own, because a read by another thread fetches and clears the shared ones
+        // this run gets a buffer of error notes (see `batch.rs`) of its own, because a read by another thread could fetch and
+        // clear the device's
         let own_notes = self.connection.scoped("allocate", || error_notes(&self.connection))?;
         {
             let mut batch = lock(&self.batch);
@@ -278,13 +279,13 @@ impl TestDoors for Gpu {
 }
 
 impl Gpu {
-    /// The temporaries of a plan. Each goes back to the pool when the plan is recorded: the kernels that use it next come
-    /// later in the same queue.
+    /// Allocates the temporaries of a plan. They go back to the pool once the plan is recorded: kernels that get their memory
+    /// next come later in the same queue.
     fn temps(&self, plan: &Plan) -> Result<Vec<Buffer>> {
         plan.temps.iter().map(|bytes| Gpu::allocate(self, *bytes)).collect()
     }
 
-    /// Records a plan's steps.
+    /// Prepares a plan for the buffers of a run, and records its steps into the batch.
     fn record(&self, batch: &mut Batch, plan: &Plan, bindings: &Bindings<'_>, temps: &[Buffer]) -> Result<()> {
         let buffers = &run_buffers(plan, bindings, temps)?;
         let prepared = self.prepared(batch, plan, buffers).map_err(|(e, node)| e.or_at(bindings.line(node)))?;
@@ -292,14 +293,15 @@ impl Gpu {
         Recorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
     }
 
-    /// The plan ready to be bound, from the cache or made now. An error comes with the node whose kernel failed.
+    /// Returns the plan prepared for these buffers, from the cache or made now. An error comes with its kernel's node.
     fn prepared(
         &self,
         batch: &mut Batch,
         plan: &Plan,
         buffers: &[RunBuffer<'_>],
     ) -> Result<Arc<PreparedPlan>, (Error, usize)> {
-        // of a buffer larger than one binding a range is bound, which depends on the run's offsets: not kept
+        // a kernel binds only a range of a buffer that is larger than a binding. The range, and so the prepared plan, depends
+        // on the run's offsets, and is not kept
         let is_kept = plan.is_kept && buffers.iter().all(|b| b.buffer.size <= self.caps.max_binding);
         let facts = facts(plan, buffers);
         if let Some(found) = is_kept.then(|| lock(&self.prepared).find(&facts)).flatten() {
@@ -316,8 +318,8 @@ impl Gpu {
     }
 }
 
-/// The driver's buffers behind the inputs, temporaries and outputs of a run. Fails if the run binds another number of
-/// buffers or scalars than the plan has.
+/// Returns the driver's buffers behind the inputs, temporaries and outputs of a run. Fails if the run binds another number
+/// of buffers or scalars than the plan has.
 fn run_buffers<'a>(plan: &Plan, bindings: &Bindings<'a>, temps: &'a [Buffer]) -> Result<RunBuffers<'a>> {
     let fail = |detail: String| Error::new(ErrorKind::Internal, "eval", detail, None);
     let want = [plan.inputs.len(), plan.outputs.len(), plan.scalars.len()];

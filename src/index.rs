@@ -1,4 +1,4 @@
-//! Floor 9: slicing, views of shape, and `take`; `index/scatter.rs` `index_add` and its like.
+//! Floor 9: slices and the other views, and `take`. `index_add`, `index_min` and `index_max` are in `index/scatter.rs`.
 
 mod scatter;
 
@@ -166,9 +166,9 @@ impl Expr {
     /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
     /// of the axis, so n-d indices give a result with n − 1 axes more.
     ///
-    /// An index out of range is an error that names it: at once on the CPU and in a write, else at the next read or
-    /// `synchronize` on a GPU. If one kernel meets several, the error names any of them; if 16,384 gathers have followed
-    /// before the read, it names neither the index nor the line.
+    /// An index out of range is an error that names it. The CPU and every write return it at once; a GPU's evaluation returns
+    /// it at the next read or `synchronize`. If one kernel meets several such indices, the error names any one of them; if
+    /// 16,384 gathers followed before the read, it names neither the index nor the line.
     ///
     /// ```
     /// use cupric::array;
@@ -231,8 +231,8 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
     })
 }
 
-/// Indices as a kernel takes them: i32, or as wide as the caller's if they are checked. Those that count from the end have
-/// the length added.
+/// Converts indices to what a kernel takes: i32, or the caller's own type if they are to be checked and have 32 or 64 bits. In
+/// mode `Check` negative indices, which count from the end, have the length added; kernels clip or wrap those of other modes.
 fn positions(
     op: &'static str,
     indices: Expr,
@@ -256,7 +256,8 @@ fn positions(
             format!("axis {axis} of shape {shape:?} has length 0, so none of the {wanted} positions is in range");
         return Err(Error::new(ErrorKind::Index, op, detail, at));
     }
-    // kernels take 32-bit positions, so wider indices are first brought into the range of i32 with the same meaning
+    // kernels clip and wrap positions of i32, so indices of wider range are first brought into that range without changing
+    // the element that they lead to
     let i = match (dtype, mode) {
         (DType::I64 | DType::U32 | DType::U64, IndexMode::Wrap)
             if mutant!(positions_saturate, dtype != DType::U32, true) =>

@@ -1,8 +1,8 @@
-//! Floor 9: files in NumPy's format `.npy`. Reading has limits, so that a hostile file costs no more memory than it has
-//! bytes; writing gives the same bytes as `numpy.save`.
+//! Floor 9: files in NumPy's format `.npy`. Reading takes no more memory than a file has bytes (or about twice those of a
+//! pipe), whatever its header claims, so that a hostile file does no harm. Writing gives the bytes of `numpy.save`.
 //!
-//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), the data. It takes the
-//! place of an old one as a whole (`io/replace.rs`).
+//! A file is a magic string, a version, the length of the header, the header (`io/header.rs`), and the data. A written file
+//! replaces an old one as a whole (`io/replace.rs`).
 
 mod header;
 mod replace;
@@ -23,9 +23,10 @@ use std::path::Path;
 type Loc = &'static Location<'static>;
 type Fallible<T> = Result<T, Fault>;
 
-/// The longest header that is read. NumPy writes 118 bytes; a megabyte leaves room for other writers, and costs little.
+/// The longest header that is read, in bytes. NumPy's has 118 for an array of few axes; 1 MiB is a judgement, which leaves
+/// room for other writers and costs little.
 const MAX_HEADER: u64 = 1 << 20;
-/// Bytes for which memory is taken at first, if the source does not say its length.
+/// Bytes for which memory is taken at first, if the source does not tell its length. A judgement: little memory, few reads.
 const FIRST: usize = 64 << 10;
 
 impl Array {
@@ -57,7 +58,7 @@ impl Array {
         let read = || {
             let file = File::open(path).map_err(io_fault)?;
             let about = file.metadata().map_err(io_fault)?;
-            // a pipe does not tell its length, nor does a file that the system makes while it is read (in /proc, say)
+            // a pipe does not tell its length, nor does a file that the system generates while it is read (in /proc, say)
             let length = (about.is_file() && about.len() > 0).then_some(about.len());
             read(file, length, at)
         };
@@ -86,13 +87,13 @@ impl Array {
 impl Expr {
     /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
     ///
-    /// The bytes are those that `numpy.save` writes. They go to a new file first, which takes the place of the old one
-    /// when they are on the disk: a reader, or whoever looks after a crash, finds the old content or the new, never a
-    /// part. That wait for the disk is most of the time that a small file takes. A link stays, and what it names is
-    /// written, there or not; a device or a pipe is written to as it is.
+    /// The bytes are those that `numpy.save` writes. They go to a new file, which replaces the old one when they are on the
+    /// disk: a reader, also after a crash, finds the old content or the new, never a part. Waiting for the disk takes most
+    /// of the time of a small file. If `path` is a symbolic link, the link stays and the file that it names is written,
+    /// whether it exists or not. A device or a pipe is written to directly.
     ///
-    /// A process that is killed leaves nothing behind on Linux. On other systems (and on file systems without nameless
-    /// files) it may leave `.cupric-*.tmp` beside the file, which the next write of that file removes.
+    /// A process that is killed may leave `.cupric-*.tmp` beside the file; on Linux, where the new file has no name before
+    /// its last moment, that is unlikely. On Unix a later write of that file removes it.
     ///
     /// # Errors
     /// Those of evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; [`ErrorKind::Io`].
@@ -147,8 +148,8 @@ fn named(fault: Fault, path: &Path) -> Fault {
 
 // --- reading ---
 
-/// An array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has bytes, or,
-/// if its length is unknown, than twice the bytes that have come (64 KiB at first).
+/// Reads an array from `source`, which has `length` bytes, if that is known. No more memory is taken than the source has
+/// bytes, or, if its length is unknown, than twice the bytes that have come (64 KiB at first).
 fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
     let mut source = Source { from: source, left: length };
     let (version, header_length) = read_preamble(&mut source)?;
@@ -191,7 +192,7 @@ fn read(source: impl Read, length: Option<u64>, at: Loc) -> Fallible<Array> {
     }
 }
 
-/// Magic string, version, length of the header.
+/// Reads what stands before the header; returns the format's major version and the header's length.
 fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     let mut start = [0; 8];
     source.take(&mut start, "the magic string")?;
@@ -211,14 +212,15 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
     Ok((major, u32::from_le_bytes(field) as u64))
 }
 
-/// A source of bytes, and how many are left, if that is known.
+/// A source of bytes, and how many of them are not claimed yet, if its length is known.
 struct Source<R> {
     from: R,
     left: Option<u64>,
 }
 
 impl<R: Read> Source<R> {
-    /// Takes `count` of the bytes that are left; an error if there are not as many.
+    /// Subtracts `count` from the bytes that are left, before they are read. Fails if fewer are left; `what` names them in the
+    /// message.
     fn claim(&mut self, count: u64, what: &str) -> Fallible<usize> {
         if let Some(left) = &mut self.left {
             match left.checked_sub(count) {
@@ -245,14 +247,15 @@ impl<R: Read> Source<R> {
         Ok(bytes)
     }
 
+    /// Reads bytes without claiming them.
     fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
         // if a file ends before its known length, another process has shortened it meanwhile
         let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
         self.from.read_exact(into).map_err(|e| if early(&e) { format_fault("it ended early") } else { io_fault(e) })
     }
 
-    /// Reads `count` elements. If the source's length is known, all at once; else in steps that double what has come, so that
-    /// memory is taken only as bytes come.
+    /// Reads `count` elements. If the source's length is known, the bytes are known to be there, and one step reads all; else
+    /// each step doubles what has come, so that memory is taken only as bytes come.
     fn grow<T: Pod>(&mut self, elements: &mut Vec<T>, count: usize) -> Fallible<()> {
         while elements.len() < count {
             let have = elements.len();
@@ -293,7 +296,7 @@ impl<R: Read> Load<R> {
     /// Reads the elements directly into the memory that the array will have.
     fn elements<T: Pod>(&mut self) -> Fallible<Vec<T>> {
         let mut elements = match self.source.left {
-            // fresh memory from the system is zero already, so that zeroing it costs nothing
+            // zeroed memory fresh from the system costs no pass over it; so this is cheaper than `grow`, which writes zeros
             Some(_) => {
                 let detail = || format!("no memory for {} bytes", self.size * size_of::<T>());
                 let zeroed = try_zeroed_slice_box::<T>(self.size);
@@ -331,12 +334,12 @@ impl<R: Read> Load<R> {
     }
 }
 
-/// Elements in the order of the file, as the array that its header describes.
+/// Makes the array that a header describes of elements in the order of the file.
 fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Array> {
     if !header.fortran {
         return Ok(Array::adopt(elements, &header.shape, at));
     }
-    // Fortran order is C order with the axes reversed
+    // Fortran order is C order with the axes reversed, so the array is a transposed view of the elements as they are
     let reversed: Shape = header.shape.iter().rev().copied().collect();
     let axes: Vec<isize> = (0..reversed.len() as isize).rev().collect();
     let stored = Array::adopt(elements, &reversed, at);
@@ -346,7 +349,7 @@ fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Ar
 
 // --- writing ---
 
-/// The content of a file that is to be written: its header, and the elements in C order.
+/// The content of a file that is to be written: all that stands before the data, and the elements in C order.
 struct Content {
     header: Vec<u8>,
     data: Box<dyn Data>,

@@ -1,14 +1,14 @@
-//! Floor 3: the plan and its kernels, as plain data. Everything is decided here before a backend sees it: types,
-//! broadcasting, collapsed dimensions, fusion, windows. A plan holds no buffer; it can be printed, hashed and read
+//! Floor 3: the plan and its kernels, as plain data. They record what the planner decides before a backend sees them: types,
+//! broadcasting, collapsed dimensions, fusion, windows, schedules. A plan holds no buffer; it can be printed and read
 //! without a device.
 //!
-//! A plan is [`Step`]s: loop nests, routines (what is no loop nest), and clears of temporaries.
+//! A plan is a list of [`Step`]s: loop nests, calls of routines (operations that are no loop nest), and clears of temporaries.
 //!
 //! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed, row-major. For each index it
 //! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner
-//! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`); a [`Op::Reduce`] or a
-//! [`Op::Dot`] leads from inner to outer, a [`Op::Scan`] from inner to inner, and an outer value used at the inner level
-//! is broadcast. `stores` say which values are written where.
+//! level (one per index of `outer × inner`) or at the outer level (one per index of `outer`). A [`Op::Reduce`] makes an outer
+//! value of an inner one, a [`Op::Scan`] another inner one (or an outer one, its total), a [`Op::Dot`] an outer value of two
+//! loads; an outer value used at the inner level is broadcast. `stores` say which values are written where.
 
 mod plan;
 mod reduction;
@@ -38,12 +38,12 @@ use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::fmt;
 
-/// Which buffer a kernel means. Numbers index the plan's tables.
+/// A buffer, by its number in the plan's `inputs`, `temps` or `outputs`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum BufferRef {
-    /// A stored array that the expression reads. Its run-time offset (in elements) is added to each load's.
+    /// A stored array that the expression reads. A run binds it with an offset in elements, which is added to each load's own.
     Input(usize),
-    /// A buffer that lives for the run.
+    /// A temporary.
     Temp(usize),
     /// A result, or the target of a write.
     Output(usize),
@@ -54,59 +54,60 @@ pub(crate) enum BufferRef {
 pub(crate) struct Load {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// Over `outer`, then `inner`, in elements.
+    /// One stride for each dimension of `outer`, then of `inner`, in elements.
     pub strides: Strides,
     pub offset: isize,
 }
 
-/// One step of a kernel. Numbers are values, unless said.
+/// What computes a value of a kernel. A `usize` is the number of another value, unless its comment says otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
-    /// `loads[n]`.
+    /// Reads `loads[n]`.
     Load(usize),
     /// Run-time scalar `n` of the plan, already in the value's compute type.
     Scalar(usize),
-    /// Bits of the value's compute type. The planner binds numbers at run time; tests write kernels with these.
+    /// A constant, as bits of the value's compute type. Only tests make these: the planner makes every number a run-time
+    /// scalar, so that expressions that differ in numbers alone share a plan.
     #[cfg_attr(not(test), allow(dead_code))]
     Constant(u64),
     /// `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
     Index { strides: Box<Strides>, offset: i64 },
-    /// A row of the table; operands have the types that its class asks for.
+    /// Calls a row of the table of ufuncs. Its operands already have the types that the row's class asks for.
     Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
-    /// Conversion from the operand's dtype to the value's, as Rust's `as` (saturating from floats; not 0 is true).
+    /// Converts the operand from its dtype to the value's, as Rust's `as` does (floats saturate); to bool, all but 0 is true.
     Cast(usize),
-    /// Rounding of a compute value to the value's own dtype: f16, bf16, or wrapping of a narrow integer.
+    /// Rounds an f32 to the value's dtype, f16 or bf16, or wraps a 32-bit integer to the value's narrower integer type.
     Round(usize),
-    /// `loads[load]` at its place plus `stride · index`, for an index in `0..extent` by `mode`.
-    /// `node` is where the caller's line of the gather is found.
+    /// Reads one element of `loads[load]` at a computed position: value `index`, brought into `0..extent` by `mode`, times
+    /// `stride` is added to the load's own place. `node` is the gather's node, by which an error finds the caller's line.
     Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode, node: usize },
-    /// The position in `0..extent` that an index means by `mode`, as i32. `name` is the operation that an index out of
-    /// range is an error of, and `node` where its caller's line is found.
+    /// Computes, as i32, the position that value `index` means: brought into `0..extent` by `mode`, as a gather does. For the
+    /// error of an index out of range, `name` is the operation and `node` its node, by which the caller's line is found.
     Position { index: usize, extent: usize, mode: IndexMode, name: &'static str, node: usize },
-    /// Word `word` (u32) of Philox4x32-10 with counter (index, 0, stream, 0) and key (seed); run-time scalars
-    /// `slots` are seed low, seed high, stream.
+    /// Computes word `word` (of four, u32) of the block that Philox4x32-10 makes of the counter (index, 0, stream, 0) and the
+    /// seed as its key. `slots` are the run-time scalars that hold the seed's low word, its high word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
-    /// A reduction along `inner`.
+    /// Reduces inner values along `inner`.
     Reduce(Box<Reduction>),
-    /// For each index of `inner`, an inner value's elements up to there combined, by the tree of `kernel/scan.rs`. Of a value
-    /// at the outer level: all elements, combined by the same tree.
+    /// Combines, for each index of `inner`, the elements of an inner value up to and with that index, by the tree of
+    /// `kernel/scan.rs`. If this value is at the outer level, it is the total: all elements, combined by the same tree.
     Scan(Box<Reduction>),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
 }
 
 impl Op {
-    /// Value `x`, of type `element`, reduced by `fold`.
+    /// Makes the operation that reduces value `x`, of type `element`, by `fold`.
     pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
         Op::Reduce(Box::new(Reduction::of(fold, x, element)))
     }
 
-    /// Value `x`, of type `element`, scanned by `fold`.
+    /// Makes the operation that scans value `x`, of type `element`, by `fold`.
     pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
         Op::Scan(Box::new(Reduction::of(fold, x, element)))
     }
 
-    /// The values that the operation reads.
+    /// Returns the values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
@@ -119,7 +120,7 @@ impl Op {
         }
     }
 
-    /// Gives the values that the operation reads other numbers.
+    /// Renumbers the values that the operation reads.
     pub fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
@@ -130,17 +131,18 @@ impl Op {
         }
     }
 
-    /// The strides of an affine index; loads and stores have their own.
+    /// Returns the strides of an [`Op::Index`]. Those of loads and stores are in [`Load`] and [`Store`].
     pub fn strides(&self) -> Option<&Strides> {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
 
-    /// The same, to be changed.
+    /// Returns the strides of an [`Op::Index`], to be changed.
     pub fn strides_mut(&mut self) -> Option<&mut Strides> {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
 
-    /// Whether it can meet an index out of range.
+    /// Says whether the operation can meet an index out of range. Along an extent of 0 it can in every mode, because there is
+    /// no position to clamp or wrap to.
     pub fn checks(&self) -> bool {
         match self {
             Op::Gather { mode, extent, .. } | Op::Position { mode, extent, .. } => {
@@ -160,7 +162,7 @@ impl Op {
         }
     }
 
-    /// How many of the plan's run-time scalars there must be for this operation.
+    /// Returns how many run-time scalars the plan must have for this operation: the highest number that it reads, plus 1.
     pub fn scalars(&self) -> usize {
         match self {
             Op::Scalar(n) => n + 1,
@@ -184,7 +186,7 @@ impl Op {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
     pub op: Op,
-    /// f16 and bf16 values are f32 that need not be rounded; narrow integers are in range.
+    /// The value's type. An f16 or bf16 value is an f32 that need not be rounded; a narrow integer is in its type's range.
     pub dtype: DType,
     /// Whether there is one per index of `outer × inner` (else one per index of `outer`). Without an inner space
     /// (elementwise) every value is at the outer level.
@@ -196,8 +198,8 @@ impl Value {
         self.dtype.compute()
     }
 
-    /// Whether it is known only when a pass over the whole inner space has ended. A reduction and the total of a scan are. The
-    /// elements of a scan are where lanes share a row (`in_lanes`): who walks it in order has each when it comes there.
+    /// Says whether the value is known only at the end of a pass over the whole inner space. A reduction and the total of a
+    /// scan are; the elements of a scan are too where lanes share a row (`in_lanes`), but not where a row is scanned in order.
     pub fn ends_pass(&self, in_lanes: bool) -> bool {
         match self.op {
             Op::Reduce(..) => true,
@@ -231,7 +233,7 @@ pub(crate) enum KernelKind {
     Matmul,
 }
 
-/// Along what the elements of a reduction are next to each other in memory.
+/// Along which axes elements that are neighbours in memory lie. The order of a reduction's tree follows from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Lanes {
     /// Along the reduced axes.
@@ -240,8 +242,8 @@ pub(crate) enum Lanes {
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers. Each nest has one at least, and most have up to three axes once those are
-/// merged, so there is room for three without an allocation.
+/// A part of `outer` that one dispatch covers. Most nests have up to three axes once axes are merged, so there is room for
+/// three without an allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
     pub start: SmallVec<[usize; 3]>,
@@ -257,21 +259,23 @@ pub(crate) struct Kernel {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    /// Together they cover `outer`: one, but where an operand spans more than a binding.
+    /// The parts of `outer`, which cover it without overlap: one, unless an operand spans more than a binding or `outer` has
+    /// more indices than one dispatch takes.
     pub windows: Vec<Window>,
-    /// How it uses the hardware: the last thing that the planner decides.
+    /// How the kernel uses the hardware: the last thing that the planner decides.
     pub schedule: Schedule,
-    /// Whether this is a further pass of the kernel before it, over its partial results: dispatches of one kernel.
+    /// Whether this is a further pass of the kernel before it, over its partial results or over the next window of an indexed
+    /// axis. A plan counts all passes as one kernel.
     pub continues: bool,
     /// The operation that the kernel ends in, for errors.
     pub name: &'static str,
-    /// Its number among the nodes of an evaluation. A plan is shared by every place that evaluates the same structure,
+    /// The number of its node in an evaluation. A plan is shared by every place that evaluates the same structure,
     /// so the caller's line is looked up by this number in the lines that the evaluation binds.
     pub node: usize,
 }
 
 impl Kernel {
-    /// What compiling it costs, in additions.
+    /// Estimates what compiling the kernel costs a driver, in units of one addition.
     pub fn compile_cost(&self) -> u32 {
         let one = |v: &Value| match &v.op {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
@@ -283,7 +287,7 @@ impl Kernel {
         self.values.iter().map(one).sum()
     }
 
-    /// Indices of the kernel's space.
+    /// Returns the number of indices of `outer`.
     pub fn outer_size(&self) -> usize {
         layout::product(&self.outer)
     }
@@ -292,37 +296,37 @@ impl Kernel {
         layout::product(&self.inner)
     }
 
-    /// Whether a load reads anything. Along an empty inner space it does not, wherever its strides lead.
+    /// Says whether a load reads anything. If the inner space is empty, only loads and gathers of outer values do.
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
         self.inner_size() > 0 || self.values.iter().any(outer)
     }
 
-    /// Whether it combines the elements of a row up to each.
+    /// Says whether a value of the kernel is a scan.
     pub fn scans(&self) -> bool {
         self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
-    /// Whether it can meet an index out of range.
+    /// Says whether a value of the kernel can meet an index out of range.
     pub fn checks(&self) -> bool {
         self.values.iter().any(|v| v.op.checks())
     }
 
-    /// Bytes read and written by the kernel's own definition: each element of each load and store once, broadcast
-    /// elements once, gathered and scattered elements once for each index, and those read first that are combined with.
-    /// What a window of an indexed axis gathers or stores counts in the kernel of the first window.
+    /// Returns the bytes that the kernel reads and writes by its definition. An element of a load or store counts once, even
+    /// if it is broadcast; a gather or scatter counts one element for each index, and a store that combines counts as a read
+    /// too. If an indexed axis is cut into windows, gathers and stores count in the kernel of the first window alone.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
             extents().zip(strides).filter(|(_, s)| **s != 0).fold(1, |all, (n, _)| all.saturating_mul(*n as u64))
         };
-        // a plan of more bytes than there are numbers for can be printed, but not run
+        // sums saturate: a plan of 2^64 bytes or more cannot run, but it can be printed
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
         let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
         let mut read = 0;
         let in_the_first = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {
-            // a gather reads an element for each of its indices
+            // a gather reads one element for each of its indices
             let gathers = |v: &&Value| matches!(v.op, Op::Gather { load, .. } if load == i);
             if let Some(v) = self.values.iter().find(gathers) {
                 if in_the_first {

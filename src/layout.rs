@@ -2,7 +2,7 @@
 //!
 //! A [`View`] is an affine map from the index of a result to the index of its operand: a slice, a permutation, a broadcast, a
 //! flip, a diagonal or sliding windows. A [`Layout`] maps an index to an element of a buffer: shape, strides (in elements, of
-//! any sign, 0 for a broadcast axis) and the offset of element 0.
+//! any sign, 0 for a broadcast axis) and the offset of the element whose index is 0 along every axis.
 
 mod args;
 mod view;
@@ -14,7 +14,7 @@ pub(crate) use view::View;
 use crate::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// Lengths of axes. Up to six axes, which nearly all arrays have, need no allocation.
+/// Lengths of axes. Up to six need no allocation; nearly all arrays have no more.
 pub(crate) type Shape = SmallVec<[usize; 6]>;
 /// Steps between elements along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
@@ -23,19 +23,20 @@ pub(crate) type Axes = SmallVec<[usize; 6]>;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The most axes of an array. The parameters of a GPU kernel have room for so many; NumPy has the same limit.
+/// The most axes of an array: NumPy has the same limit.
 pub(crate) const MAX_NDIM: usize = 64;
 
 fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
     Err(Fault::new(kind, detail))
 }
 
-/// The number of elements. Fails beyond `isize::MAX`, which offsets of views must not exceed.
+/// Returns the number of elements of a shape. Fails beyond [`MAX_NDIM`] axes and beyond `isize::MAX` elements, because strides
+/// and places are `isize`.
 pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     if shape.len() > MAX_NDIM {
         return fault(ErrorKind::LimitExceeded, format!("{} axes; an array has at most {MAX_NDIM}", shape.len()));
     }
-    // a length of 0 makes the array empty, even if the other lengths have a product that overflows
+    // an array with a length of 0 is empty, even if the product of its other lengths overflows
     if shape.contains(&0) && shape.iter().all(|n| isize::try_from(*n).is_ok()) {
         return Ok(0);
     }
@@ -49,12 +50,13 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     Ok(size)
 }
 
-/// The product of lengths. It saturates: in a checked shape only lengths beside a 0 are so large, and the product is then 0.
+/// Returns the product of lengths. It saturates, which no checked shape shows: there lengths overflow only beside a length of
+/// 0, and the product is 0.
 pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
 
-/// The strides of a shape in C order.
+/// Returns the strides of a dense array of this shape in C order.
 pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     let mut strides: Strides = smallvec![0; shape.len()];
     let mut step = 1isize;
@@ -65,7 +67,7 @@ pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     strides
 }
 
-/// The common shape of two operands by NumPy's rule.
+/// Returns the shape to which two operands broadcast, by NumPy's rule.
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     let ndim = a.len().max(b.len());
     let mut out: Shape = smallvec![0; ndim];
@@ -82,7 +84,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// The number of an axis from the front, given by a caller, who may count from the end by a negative number.
+/// Turns a caller's axis, which counts from the end if it is negative, into its number from the front.
 pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     let n = if axis < 0 { axis + ndim as isize } else { axis };
     if n < 0 || n >= ndim as isize {
@@ -91,8 +93,8 @@ pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     Ok(n as usize)
 }
 
-/// The lowest and the highest element that strides lead to, counted from the element with index 0 everywhere; none if the
-/// shape has no index.
+/// Returns the lowest and the highest place that strides lead to, counted from the element whose index is 0 along every axis;
+/// none if the shape has no element.
 pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
     let (mut low, mut high) = (0isize, 0isize);
     for (n, s) in shape.iter().zip(strides) {
@@ -103,7 +105,7 @@ pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isiz
     (!shape.contains(&0)).then_some((low, high))
 }
 
-/// Whether the elements follow each other in C order without a gap.
+/// Says whether the elements follow each other in C order without a gap. Empty arrays count as contiguous.
 pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     let mut step = 1isize;
     for d in (0..shape.len()).rev() {
@@ -121,17 +123,17 @@ pub(crate) struct Layout {
     pub shape: Shape,
     /// Steps along the axes, in elements.
     pub strides: Strides,
-    /// Where the element with index 0 everywhere lies, in elements.
+    /// The place of the element whose index is 0 along every axis, in elements from the start of the buffer.
     pub offset: usize,
 }
 
 impl Layout {
-    /// A dense layout in C order from the start of a buffer.
+    /// Makes a dense layout in C order from the start of a buffer.
     pub fn c(shape: &[usize]) -> Layout {
         Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
     }
 
-    /// A dense layout from the start of a buffer, in which `order[0]` is the slowest axis.
+    /// Makes a dense layout from the start of a buffer, in which `order[0]` is the axis with the largest stride.
     pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
         let mut strides: Strides = smallvec![0; shape.len()];
         let mut step = 1isize;
@@ -150,7 +152,7 @@ impl Layout {
         Layout::view_of(&self.strides, self.offset, view)
     }
 
-    /// The layout of a view of elements that lie at these strides.
+    /// Returns the layout of a view of elements that lie at these strides from `offset`.
     pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
             // the offset of a view without elements may lie outside the buffer, so it gets a layout at offset 0
@@ -160,8 +162,8 @@ impl Layout {
         Layout { shape: view.shape.clone(), strides, offset: offset.max(0) as usize }
     }
 
-    /// Whether two indices may share an element (broadcast axes, sliding windows). True also for a few layouts whose indices
-    /// share none.
+    /// Says whether two indices may lead to one element (broadcast axes, sliding windows). The test is not exact: it also says
+    /// yes of a few layouts whose indices all lead to different elements.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) {
             return false;
@@ -181,7 +183,7 @@ impl Layout {
         false
     }
 
-    /// The same elements in C order under another shape; none if strides cannot express it.
+    /// Gives the elements, taken in C order, another shape; none if no strides express that.
     pub fn reshape(&self, to: &[usize]) -> Option<Layout> {
         if self.shape.contains(&0) {
             return Some(Layout { shape: to.into(), strides: c_strides(to), offset: self.offset });
@@ -206,7 +208,7 @@ impl Layout {
                     k += 1;
                 }
             }
-            // two axes can be merged only if one step of the first is as long as the whole walk along the second
+            // two axes can be merged only if the stride of the first is the stride of the second times its length
             for w in old[first..=i].windows(2) {
                 let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
                 if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {
@@ -224,8 +226,9 @@ impl Layout {
     }
 }
 
-/// The storage order of an elementwise result: that of its operands if they agree, else C order. `order[0]` is the slowest
-/// axis. Axes of length 1 or stride 0 agree with any order; the lengths of steps and their signs do not matter.
+/// Returns the storage order of an elementwise result: that of its operands if they agree, else C order. `order[0]` is the
+/// axis with the largest stride. An operand's axes of length 1 or stride 0 agree with any order; of the others only the order
+/// of their strides' magnitudes counts.
 pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Axes {
     let c: Axes = (0..shape.len()).collect();
     let of = |strides: &[isize]| -> Axes {
@@ -245,7 +248,7 @@ pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &
             return c;
         }
     }
-    // axes of length 1 go in front, where they change nothing
+    // axes of length 1 go to the front, where they change no place
     let mut order: Axes = c.iter().copied().filter(|d| !best.contains(d)).collect();
     order.extend(best);
     order

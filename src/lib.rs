@@ -140,15 +140,15 @@
 //! |---|---|
 //! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
 //! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run |
-//! | `CUPRIC_TIMEOUT=10` | seconds that a wait may see no progress. Kernels that run for the first time, and may have to be compiled by the driver, have 20 more each |
+//! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
 //! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions |
 //! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern before it is handed out |
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
-// What only tests read (the exact functions of rows, say) is no dead code; `.ci/run` lints with the feature too.
+// Without the feature, code that only tests call counts as dead. `.ci/run` lints with the feature, which finds the truly dead.
 #![cfg_attr(not(feature = "testing"), allow(dead_code))]
-// a match names every variant of an enum of ours, so that a new one cannot be forgotten
+// a match on one of the crate's enums names every variant, so that the compiler reports where a new variant is missing
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 // nothing that a caller does panics
 #![cfg_attr(
@@ -203,16 +203,16 @@ pub use layout::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
 pub use ops::*;
 pub use random::Rng;
 
-/// The README's examples run as tests too.
+/// Carries the README as documentation, so that its examples run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
-/// e
+/// Euler's number e.
 pub const E: f64 = std::f64::consts::E;
 /// Infinity.
 pub const INF: f64 = f64::INFINITY;
 /// Not a number.
 pub const NAN: f64 = f64::NAN;
-/// π
+/// The number π.
 pub const PI: f64 = std::f64::consts::PI;

@@ -1,10 +1,11 @@
-//! Floor 0: faults that are planted to show that a test sees them. `./tests/run --mutants` builds the crate with
-//! `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
+//! Floor 0: faults that are planted on purpose, to show that a test fails at each. `./tests/run --mutants` builds the crate
+//! with `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
 //!
-//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. The build with the cfg refuses
-//! a name that is not listed, and a listed name that no code uses; an ordinary build compiles `right` alone.
+//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. A build with the cfg and the
+//! feature `gpu` refuses a name that is not listed, and a listed name that no code uses; an ordinary build compiles `right`
+//! alone.
 
-/// `right`; or `planted`, if the build plants faults and `CUPRIC_MUTANT` names this one.
+/// Evaluates `right`; or `planted`, if the build has the cfg `cupric_mutants` and `CUPRIC_MUTANT` names this fault.
 #[cfg(not(cupric_mutants))]
 macro_rules! mutant {
     ($name:ident, $planted:expr, $right:expr $(,)?) => {
@@ -25,8 +26,8 @@ macro_rules! list {
         #[allow(non_camel_case_types)]
         enum Name { $($name),* }
 
-        /// For each fault, whether it is planted in this process. The function of a name that no code uses is dead code,
-        /// which the compiler refuses.
+        /// One function for each fault, which says whether it is planted in this process. The function of a name that no code
+        /// uses is dead code, which the compiler refuses; not without the feature `gpu`, where faults of GPU code are unused.
         #[cfg_attr(feature = "gpu", deny(dead_code))]
         #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
         pub(crate) mod site {
@@ -38,12 +39,13 @@ macro_rules! list {
             )*
         }
 
-        /// Name, stage of the regime, test program and filter, and the fault in words.
+        /// For each fault the four columns of the list below.
         pub(crate) const LIST: &[[&str; 4]] = &[$([stringify!($name), $stage, $run, $fault]),*];
     };
 }
 
-/// The number of the planted fault. The environment is read once.
+/// Returns the number in the list of the fault that `CUPRIC_MUTANT` names, or the list's length if none is planted. The
+/// environment is read once.
 #[cfg(cupric_mutants)]
 #[inline]
 fn planted() -> u32 {
@@ -70,7 +72,8 @@ fn planted() -> u32 {
     }
 }
 
-// name, stage of the regime that must see it, test program and filter that must go red, the fault
+// The columns: the fault's name; the number and subject of the stage of `./tests/run` that must see it; the test program, and
+// the filter of its tests, that must fail at it; the fault in words.
 #[cfg(cupric_mutants)]
 list! {
     argmax_last_of_ties_on_gpu, "6 reductions", "operations semantics::gpu::positions", "argmax on a GPU gives the last of ties between lanes";

@@ -1,5 +1,5 @@
-//! Floor 9: operators, methods and functions. Elementwise ones are made from the rows of the ufunc table; most others are
-//! composed of operations that exist, so that no backend knows of them (`ops/reductions.rs`).
+//! Floor 9: operators, methods and functions. Elementwise ones are made from the rows of the ufunc table. Most others are
+//! composites of other operations (`ops/reductions.rs`), so no planner or backend knows them.
 
 mod bincount;
 mod reductions;
@@ -19,7 +19,8 @@ use std::panic::Location;
 
 type Loc = &'static Location<'static>;
 
-/// Writes methods (and, for two operands, functions) from a family of the table.
+/// Makes a method of `Expr` from each row of a file of the ufunc table, and from a row of two or three operands a free function
+/// as well. A row of one or two operands also gets an example, which runs it.
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
         $( methods!(@one [$($doc)+] $name $args $class); )*
@@ -81,7 +82,7 @@ macro_rules! methods {
     };
 }
 
-/// The table's functions as free functions.
+/// The methods and free functions of the table's rows. Each file of the table has a module, in which `table` is that file.
 mod functions {
     use super::*;
     mod of_arithmetic {
@@ -110,7 +111,8 @@ mod functions {
 }
 pub use functions::*;
 
-/// `a` where `condition` is true, else `b` (NumPy's `where`). Operands broadcast; a number for `condition` is a truth.
+/// `a` where `condition` is true, else `b` (NumPy's `where`). Operands broadcast; a number as `condition` is true unless it is
+/// 0.
 ///
 /// ```
 /// use cupric::{array, select};
@@ -199,8 +201,9 @@ impl Expr {
         cast(self.clone(), dtype, at)
     }
 
-    /// Matrix product by the Array API's rules: 1-D operands are a row or a column, leading axes are a batch and
-    /// broadcast. The result has the promoted type, in which integers wrap: `a.astype(I32).matmul(..)` for a wider one.
+    /// Matrix product by the Array API's rules: a 1-D first operand is a row, a 1-D second one a column; axes before the last
+    /// two are a batch and broadcast. The result has the promoted type. Integers wrap in it; `a.astype(DType::I32).matmul(b)`
+    /// gives narrow ones a wider result.
     ///
     /// ```
     /// let a = cupric::array![[1., 2.], [3., 4.]];
@@ -244,8 +247,8 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
         let batch = shape.len();
         shape.extend([m, n]);
         layout::size_of_shape(&shape).map_err(|f| f.at("matmul", at))?;
-        // narrow integers are summed modulo 2^32, which is right modulo their own width too; of bools, i32 counts the true
-        // products, and the cast asks whether there is one
+        // narrow integers are summed modulo 2^32, and the cast takes that modulo their own width, which is as exact. Of bools
+        // the i32 sum counts the true products, and the cast asks whether there is one
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {

@@ -1,12 +1,12 @@
 //! Floor 5: the planner, which decides what runs, and the cache of plans.
 //!
-//! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which
-//! run inside a kernel that reads them, by the costs of `price.rs`; `lower.rs` writes one kernel's values; `shape.rs`
-//! orders and collapses its dimensions, splits long reductions and cuts windows; `scan.rs` cuts long scans; `product.rs` has
-//! the passes of a product; `indexed.rs` cuts axes along which kernels gather or scatter into windows; `join.rs` merges
-//! kernels that read the same memory; `copies.rs` has the kernels of `concat` and of reshapes, `scatter.rs` those of scatters,
-//! `routines.rs` the steps of a routine; `buffers.rs` gives temporaries their buffers; `schedule.rs` says how each nest uses
-//! the hardware. Plans are cached by their whole key.
+//! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which run
+//! inside a kernel that reads them, by what `planner.rs` knows of the graph and the costs of `price.rs`; `space.rs` finds the
+//! index space of a kernel, `lower.rs` writes its values; `shape.rs` orders and collapses its dimensions and cuts windows;
+//! `split.rs` cuts long reductions, `scan.rs` long scans; `product.rs` has the passes of a product; `indexed.rs` cuts axes
+//! along which kernels gather or scatter into windows; `join.rs` merges kernels that read the same memory; `copies.rs` has the
+//! kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs` the steps of a routine; `buffers.rs`
+//! gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are cached by their whole key.
 
 mod buffers;
 mod copies;
@@ -54,25 +54,25 @@ pub(crate) struct Target<'a> {
 /// A plan with what one evaluation binds to it.
 pub(crate) struct PlannedRun<'a> {
     pub plan: Arc<CachedPlan>,
-    /// The buffer and offset of each plan input. The target's own buffer is left out, because the writer holds it.
+    /// The buffer and offset of each plan input. The buffer is `None` where it is the target's, which the writer holds.
     pub inputs: graph::Inputs<'a>,
     pub scalars: SmallVec<[u64; 4]>,
-    /// The caller's line of each node that the plan's kernels name.
+    /// For each node number that a step of the plan names, the caller's line.
     pub lines: graph::Lines,
 }
 
 /// A plan as the cache keeps it.
 pub(crate) struct CachedPlan {
     pub plan: Plan,
-    /// For each expression asked for, the plan's output that is its result: equal expressions share one.
+    /// For each expression asked for, the number of the plan's output that is its result; equal expressions share one.
     pub output_of: Vec<usize>,
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether a step can meet an index out of range after a result was written; or, on a device that reports such an index
-    /// late, whether any step can meet one. A write with such a plan could fail half done, so its value is computed beside the
-    /// target first.
+    /// Whether a step after the first that writes a result can fail, because it meets an index out of range or an element that
+    /// a routine refuses; a step itself checks before it writes. On a device that reports these late: whether any step can
+    /// fail. A write with such a plan could fail half done, so its value is computed beside the target first.
     pub may_fail_half_done: bool,
-    /// Steps of work that planning took. Tests hold that they grow linearly with the graph.
+    /// Counts the nodes and values that planning looked at. Tests check that the count grows linearly with the graph.
     pub work: u64,
 }
 
@@ -84,8 +84,8 @@ struct Cache {
     limit: usize,
 }
 
-/// Hashes a key word by word, as rustc's own hasher does. It need not resist an attacker: a look-up compares the whole key,
-/// so a collision costs time and never a wrong plan.
+/// Hashes a key word by word (FxHash, rustc's own hash function). It need not resist an attacker: a look-up compares the whole
+/// key, so a collision costs time and never a wrong plan.
 #[derive(Default)]
 struct KeyHasher(u64);
 
@@ -110,8 +110,8 @@ impl std::hash::Hasher for KeyHasher {
 /// as much memory as its key. A judgement: some 2,000 plans of ten nodes a thread, more than one training step has.
 const LOCAL_WORDS: usize = 1 << 18;
 const SHARED_WORDS: usize = 1 << 22;
-/// The words of the longest key that is kept (half a MiB): a quarter of a thread's share. A graph that large takes longer to
-/// run than to plan.
+/// The words of the longest key that is kept: half a MiB, a quarter of a thread's cache, so that one graph does not evict most
+/// plans. A judgement: a graph of so many nodes (some 5,000) runs so long that planning it again matters little.
 const LONGEST_KEY: usize = 1 << 16;
 
 impl Cache {
@@ -166,7 +166,8 @@ fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Whole)
 }
 
-/// The part of an expression that must be computed, and the view of its result that the expression is.
+/// Returns the expression to compute and, if `e` is a view of a node that is always stored whole, that view, which its result
+/// is shown through.
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, &e.0.args[..]) {
         (NodeOp::View(v), [below]) if is_whole(below.0.op.role()) => (below, Some(v)),
@@ -206,15 +207,16 @@ pub(crate) fn plan<'a>(roots: &[&'a Expr], target: Option<Target<'_>>, caps: &Nu
     Ok(PlannedRun { plan, inputs, scalars, lines: graph.lines() })
 }
 
-/// The key of a plan for capabilities of number 1, for tests.
+/// Returns the key under which the plan of `roots` is cached. Only tests ask, so the number of the device's capabilities, which
+/// begins a key, is any: 1.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
     let mut writer = graph::KeyWriter::default();
     writer.write(roots, None, 1)?;
     Ok(writer.key().to_vec())
 }
 
-/// The nodes that are stored when the expressions are evaluated together. The interpreter in `testing` asks, because stores
-/// are where f16 and bf16 are rounded.
+/// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter in
+/// `testing` asks, because stores are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
     let mut writer = graph::KeyWriter::default();

@@ -1,5 +1,6 @@
 //! Floor 9: random numbers, by lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-//! 1, 2, 3", SC 2011). The key is seed and stream, the counter is the element, so every device draws the same numbers.
+//! 1, 2, 3", SC 2011), which makes four random words of a key and a counter. The key is the seed; the counter is made of the
+//! element's number and the stream. So every device draws the same words, whatever the order of the elements.
 
 use crate::array::Array;
 use crate::dtype::{DType, Scalar};
@@ -13,7 +14,7 @@ use std::panic::Location;
 type Loc = &'static Location<'static>;
 
 /// A source of random numbers. Each call takes the next stream; evaluating one expression twice gives the same
-/// numbers, and so does another device.
+/// numbers, and so does another device (of [`Rng::normal`] within the error bounds of its logarithm and cosine).
 ///
 /// ```
 /// use cupric::{DType, Rng};
@@ -58,8 +59,8 @@ impl Rng {
         stream
     }
 
-    /// Builds a draw over the next stream: `make` gets a function from 0 to 3 to the stream's random words of that number.
-    /// Fails for more elements than the 32 bits of a counter can number.
+    /// Builds a draw over the next stream. `make` gets a function that returns, for a number from 0 to 3, the expression of
+    /// that word of each element's four random words. Fails for more elements than the counter's 32 bits can number.
     fn draw(
         &mut self,
         op: &'static str,
@@ -99,7 +100,7 @@ impl Rng {
         self.draw("normal", shape, at, |word| {
             is_float("normal", dtype, at)?;
             let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-            // 1 is added to the first uniform's bits, so that it lies in (0, 1] and its logarithm is finite
+            // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
             let first = mutant!(normal_of_zero, 0, 1);
             let (u, v) = if wide == DType::F64 {
                 (unit([&|| word(0), &|| word(1)], first, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
@@ -114,8 +115,9 @@ impl Rng {
         })
     }
 
-    /// Integers uniform in `low..high`, of an integer type that holds them: the upper word of a 32-bit draw times the
-    /// width, or of a 64-bit draw where the width needs it. Narrower types and wider ones draw the same numbers.
+    /// Integers uniform in `low..high`, of an integer type that holds them: `low` plus the upper half of the product of a
+    /// random word and the width `high - low`, in 32 bits, or in 64 where the width needs it. The numbers do not depend on
+    /// `dtype`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -154,7 +156,7 @@ impl Rng {
                 Err(_) if width == 1 << 32 => word(0),
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
-            // the sum may wrap on the way, but a result that fits the type is right
+            // cast and sum may wrap, but are right modulo 2^bits of the type, and every result fits the type
             Ok(binary(
                 &arithmetic::add,
                 cast(above, dtype, at),
@@ -194,10 +196,10 @@ impl Rng {
         })
     }
 
-    /// The numbers `0..n` in random order, as an i64 array on the CPU: Fisher and Yates over the same generator.
+    /// The numbers `0..n` in random order, as an i64 array on the CPU: Fisher and Yates' shuffle over the same generator.
     ///
     /// # Errors
-    /// More numbers than 2^31 - 1, or than there is memory for.
+    /// [`ErrorKind::LimitExceeded`] for more numbers than 2^31 - 1; [`ErrorKind::OutOfMemory`].
     ///
     /// ```
     /// let p = cupric::Rng::new(0).permutation(5)?;
@@ -237,8 +239,8 @@ fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     }
 }
 
-/// (bits + plus) · 2^-n, where `bits` are the upper n bits of a word (of two words for f64), and n is the number of bits that
-/// `dtype` holds exactly.
+/// (bits + plus) · 2^-n, where `bits` is the integer of the upper n bits of a word (of two words for f64), and n the number of
+/// bits that `dtype` holds exactly.
 fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr {
     let upper = |word: Expr, n: u32| binary(&logic::bitwise_right_shift, word, word_constant(32 - n, at), at);
     let digits = [(DType::F16, 11), (DType::BF16, 8), (DType::F64, 53)];
@@ -254,7 +256,8 @@ fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr
     binary(&arithmetic::multiply, bits, 2f64.powi(-n), at)
 }
 
-/// The upper 64 bits of the product of `by` and the 64-bit number that two words make, computed by halves of 32 bits.
+/// The upper 64 bits of the product of `by` and the 64-bit number that two words make, by halves of 32 bits, because there is
+/// no type of 128 bits.
 fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     let constant = |v: u64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U64, at);
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, constant(u32::MAX as u64), at);
@@ -284,7 +287,7 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     )
 }
 
-/// Philox4x32-10 on the host.
+/// Philox4x32-10 on the host: four random words of the counter `c` and the key `k`.
 fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let (p, q) = (0xD251_1F53u64 * c[0] as u64, 0xCD9E_8D57u64 * c[2] as u64);

@@ -1,5 +1,5 @@
-//! Floor 2: the table of routines, beside that of elementwise functions. A routine is an operation that no loop nest can
-//! express: it writes where its values tell it to, or takes several passes over scratch memory of its own.
+//! Floor 2: the table of routines, beside that of elementwise functions. A routine is an operation that no loop nest
+//! expresses: its values decide where it writes, or it takes several passes over scratch memory of its own.
 //!
 //! A row says what a routine is: the shapes and dtypes of its results, the memory and the passes that it needs on a
 //! device, what it refuses, and its meaning for tests. What runs is in the backends: `src/cpu/NAME.rs` is its function
@@ -25,10 +25,10 @@ use std::hash::{Hash, Hasher};
 /// Every routine.
 pub(crate) static ROWS: [&Routine; 1] = [&BINCOUNT];
 
-/// Integers that are part of a routine's structure, as the length of a result is.
+/// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;
 
-/// Shape and dtype of an operand or a result.
+/// The shape and dtype of an operand or a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Meta {
     pub shape: Shape,
@@ -36,32 +36,32 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// The number of elements.
+    /// Returns the number of elements.
     pub fn size(&self) -> usize {
         layout::product(&self.shape)
     }
 
-    /// Bytes of all elements. The product saturates: a number beyond memory is refused when it is allocated.
+    /// Returns the bytes of all elements. The product saturates: so many bytes are refused when they are allocated.
     pub fn bytes(&self) -> usize {
         self.size().saturating_mul(self.dtype.size())
     }
 }
 
-/// The results of a routine, or why there are none.
+/// The shapes and dtypes of a routine's results; or an error, where the operands do not fit.
 pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 
-/// The elements of each result, in C order, or why there are none.
+/// The elements of each result, in C order; or an error.
 pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
 
-/// A scratch memory that a routine asks for.
+/// One piece of scratch memory that a routine asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Temp {
     pub bytes: usize,
-    /// Whether the plan clears it first.
+    /// Whether the plan fills it with zeros before the call.
     pub zeroed: bool,
 }
 
-/// An operand, a result or a scratch memory, by its number.
+/// An operand, a result or a piece of scratch memory, by its number among those of its kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     Operand(usize),
@@ -72,13 +72,13 @@ pub(crate) enum Place {
 /// A pass on a GPU: one invocation for each item.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Pass {
-    /// The entry point in the routine's shader file, and the block that it stands in.
+    /// The name of the pass's entry point in the routine's shader file, and of the block of that file that holds it.
     pub name: &'static str,
     pub items: usize,
-    /// The operands and results of which item `i` touches element `i` alone. If one of them spans more than a binding, the
-    /// pass takes several dispatches.
+    /// The operands and results of which item `i` reads or writes element `i` alone. If one of them spans more than a binding,
+    /// the pass takes several dispatches.
     pub along: &'static [Place],
-    /// All else that the pass touches. Each must fit a binding, because any item may touch any of its elements.
+    /// All other memory of the pass. Each piece must fit a binding, because any item may read or write any of its elements.
     pub whole: &'static [Place],
 }
 
@@ -95,20 +95,20 @@ pub(crate) struct Routine {
     /// The method's name; no other row has it.
     pub name: &'static str,
     pub doc: &'static str,
-    /// Shapes and dtypes of the results.
+    /// Infers the shapes and dtypes of the results.
     pub infer: fn(&[Meta], &Params) -> Inferred,
-    /// Scratch and passes for operands of these shapes and dtypes.
+    /// Says which scratch and passes operands of these shapes and dtypes need on a device.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// The error of an integer element of the first operand that the routine refuses while it runs; none if the routine
+    /// Makes the error for an integer element of the first operand that the routine refuses while it runs; none if the routine
     /// takes every value.
     pub refuses: Option<fn(i128, &Params) -> Fault>,
-    /// The meaning, for tests: the elements of the results from those of the operands, all in C order.
+    /// Computes, for tests, the elements of the results from those of the operands, all in C order.
     pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,
 }
 
 impl Routine {
-    /// The row's identity: its name, which no other row has. Its address would not do, because the compiler may give one
-    /// static several.
+    /// Returns the row's identity: its name, which no other row has. Its address would not do, because one static may have
+    /// several addresses.
     fn key(&self) -> &'static str {
         self.name
     }

@@ -1,25 +1,27 @@
-//! Floor 1: how a scalar function becomes a loop, compiled once for each instruction set and chosen at run time.
+//! Floor 1: how a scalar function becomes loops, compiled once for each instruction set and chosen at run time.
 //!
-//! A function is a type that implements [`ScalarFn`]; it is known at compile time and inlined into each loop form, so
-//! that LLVM vectorises it with the instruction set of that form. [`Forms::of`] makes all loops of one function: **a new
-//! loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**, and no row changes.
+//! A function is a type that implements [`ScalarFn`]. It is known at compile time and inlined into each *loop form* (element
+//! by element, as a fold, as a scan, …), which LLVM vectorises for each instruction set. [`Forms::of`] makes all loops of one
+//! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A loop over `n` elements. Operands that the function does not have are ignored.
+/// A loop over `n` elements. It does not read operands that the function does not have.
 ///
-/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has leads to `n` aligned
-/// elements of its type, which no other thread writes meanwhile. *Result*: `out` leads to `n` aligned elements of the
+/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has points to `n` aligned
+/// elements of its type, which no other thread writes meanwhile. *Result*: `out` points to `n` aligned elements of the
 /// result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses meanwhile.
 ///
 /// # Safety
-/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] read `out` too, so its elements must hold values.
+/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] take `out` as the function's first operand and `a` as its
+/// second, so the elements of `out` must hold values.
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
 pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     fn call(a: A, b: B, c: C) -> R;
-    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which gives the same bits there.
+    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which gives the same bits there. Only
+    /// loops over one operand use it.
     const HAS_FAST_PATH: bool = false;
     /// Whether the cheaper function may be called for this operand.
     #[inline(always)]
@@ -33,15 +35,15 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     }
 }
 
-/// Lanes of a fold. They are as many on every instruction set, so that sums have the same bits on all: 128 fill eight
-/// registers of 16 f32 with AVX-512.
+/// The lanes of a fold, as many on every instruction set, so that sums have the same bits on all. 128 of f32 fill eight AVX-512
+/// registers: enough independent additions for a CPU to begin one before another has ended.
 pub(crate) const LANES: usize = 128;
 
-/// Elements of a block of a scan. The number is part of the scan's tree (`kernel/scan.rs`), so another one gives other bits.
+/// The elements of a block of a scan. The number is part of the scan's tree (`kernel/scan.rs`): another one gives other bits.
 /// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
 pub(crate) const SCAN_BLOCK: usize = 1024;
-/// Elements of a run of a scan, which are combined one after another. A GPU's invocation takes a run, which saves work
-/// through shared memory; and a word of packed elements belongs to one run.
+/// The elements of a run of a scan, which are combined one after another. On a GPU one invocation takes a run, so that only
+/// totals of runs pass through shared memory; and the four elements at most of a packed 32-bit word are in one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
 /// An instruction set of the CPU.
@@ -53,10 +55,11 @@ pub(crate) enum Isa {
     Avx512 = 3,
 }
 
+/// The instruction set that [`isa`] has decided for; 0 before its first call.
 static ISA: AtomicU8 = AtomicU8::new(0);
 
-/// The best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` asks for, if it is
-/// there.
+/// Returns the best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` asks for, if the machine
+/// has it. The first call decides for the process.
 pub(crate) fn isa() -> Isa {
     match ISA.load(Ordering::Relaxed) {
         1 => Isa::Portable,
@@ -77,7 +80,13 @@ pub(crate) fn isa() -> Isa {
 
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Isa {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    // every feature that the loops enable, since a hypervisor may hide any of them
+    let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("popcnt");
     if avx2
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
@@ -97,18 +106,18 @@ fn detect() -> Isa {
     Isa::Portable
 }
 
-/// One function's loop for each instruction set.
+/// One form of one function as a loop for each instruction set, in the order of [`Isa`].
 #[derive(Clone, Copy)]
 pub(crate) struct Loops([Loop; 3]);
 
 impl Loops {
-    /// The loop for this machine.
+    /// Returns the loop for this machine.
     pub fn get(&self) -> Loop {
         self.0[isa() as usize - 1]
     }
 }
 
-/// All loops of one function of one compute type.
+/// All loops of one function for one compute type.
 #[derive(Clone, Copy)]
 pub(crate) struct Forms {
     /// Element by element.
@@ -122,8 +131,8 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// The loops of `F`, which has `arity` operands. Evaluated at compile time: a loop that the result does not point to is
-    /// not compiled, so that a function without a reduction costs the code of its map alone.
+    /// Makes the loops of `F`, which has `arity` operands. It is evaluated at compile time, and a loop that the result does not
+    /// point to is not compiled, so a function without a reduction costs the code of its map alone.
     pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(arity: usize, reduces: bool) -> Forms {
         Forms {
             map: match arity {
@@ -162,7 +171,7 @@ macro_rules! loop_form {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the machine has AVX2 and what came with it.
+            /// *Operands* and *result* ([`Loop`]); the machine has the features that the attribute enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
@@ -172,7 +181,7 @@ macro_rules! loop_form {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the machine has AVX-512 and what came with it.
+            /// *Operands* and *result* ([`Loop`]); the machine has the features that the attribute enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
@@ -194,20 +203,20 @@ macro_rules! loop_form {
     };
 }
 
-/// A slice of `n` elements behind an untyped pointer.
+/// Makes a slice of `n` elements from an untyped pointer.
 ///
 /// # Safety
-/// `p` leads to `n` elements of `T`, aligned, which nobody writes while the slice lives.
+/// `p` points to `n` elements of `T`, aligned, which nobody writes while the slice lives.
 #[inline(always)]
 unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
     // SAFETY: the caller's condition is that of `from_raw_parts`.
     unsafe { std::slice::from_raw_parts(p as *const T, n) }
 }
 
-/// A mutable slice of `n` elements behind an untyped pointer.
+/// Makes a mutable slice of `n` elements from an untyped pointer.
 ///
 /// # Safety
-/// `p` leads to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
+/// `p` points to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
 #[inline(always)]
 unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
     // SAFETY: the caller's condition is that of `from_raw_parts_mut`.
@@ -220,7 +229,7 @@ loop_form! {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
         // a function ignores operands beyond its arity, so zeros stand for them
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
-        // if one operand is off the fast path, the whole run is: a choice for each element would not vectorise
+        // one operand that is not on the fast path sends the whole run to `call`: a choice for each would not vectorise
         if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
             for i in 0..n {
                 out[i] = F::fast_path(a[i], b, c);
@@ -306,8 +315,8 @@ loop_form! {
             *y = sum.map_or(*x, |sum| f(sum, *x));
             sum = Some(*y);
         }
-        // steps 1 and 2 of the network go by fours, because their groups are too short for SIMD; a last run that is shorter
-        // has none after it, so nobody asks for its total
+        // steps 1 and 2 of the network (`kernel/scan.rs`) take four totals at a time, because their groups are too short for
+        // SIMD; `totals` leaves out a shorter last run, because no run after it needs its total
         let totals = &mut totals[..runs.len()];
         let (fours, few) = totals.as_chunks_mut::<4>();
         for [a, b, c, d] in fours {

@@ -1,7 +1,7 @@
 //! Functions that only the tests in `tests/` need: the table of functions as plain data, a function by its name, and the
 //! scalar interpreter of expressions.
 
-// a contract file that cannot be read is a mistake in the tests, for which a panic is right
+// a contract file that does not parse is a mistake in the tests, which may panic
 #[allow(clippy::panic)]
 mod contract;
 mod faults;
@@ -10,7 +10,7 @@ mod interpret;
 mod number;
 mod plans;
 
-/// The faults of `src/mutants.rs`: name, stage, test and filter, words.
+/// The list of `src/mutants.rs`. Its columns: name, stage, test program and filter, the fault in words.
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::mutants::LIST;
 
@@ -26,9 +26,9 @@ use crate::expr::{Expr, Operand, ufunc};
 use crate::ufunc::{Class, Ufunc, arithmetic, float, logic, special};
 use std::panic::Location;
 
-/// The exact function of floats; operands that a function does not have are ignored.
+/// An exact function of floats; operands that a function does not have are ignored.
 pub type Exact = fn(f64, f64, f64) -> f64;
-/// The exact function of integers before it wraps; the last argument is the width in bits.
+/// An exact function of integers, whose result is not wrapped to a type yet; the last argument is the type's width in bits.
 pub type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
 /// One row of the table of elementwise functions.
@@ -36,47 +36,47 @@ pub type ExactInt = fn(i128, i128, i128, u32) -> i128;
 pub struct Row(&'static Ufunc, &'static str);
 
 impl Row {
-    /// The function's name.
+    /// Returns the function's name.
     pub fn name(&self) -> &'static str {
         self.0.name
     }
 
-    /// What it computes, in a line or two.
+    /// Says what the function computes, in a line or two.
     pub fn doc(&self) -> &'static str {
         self.0.doc
     }
 
-    /// The table's file that it stands in.
+    /// Returns the name of the file of `src/ufunc/` that holds the row.
     pub fn family(&self) -> &'static str {
         self.1
     }
 
-    /// How many operands it takes.
+    /// Returns the number of operands.
     pub fn arity(&self) -> usize {
         self.0.arity
     }
 
-    /// Which types it takes and gives, by name.
+    /// Returns the name of the row's class, which says what types it takes and gives.
     pub fn class(&self) -> String {
         format!("{:?}", self.0.class)
     }
 
-    /// Whether it keeps the bits of a NaN.
+    /// Says whether the function keeps the bits of a NaN.
     pub fn keeps_nan(&self) -> bool {
         self.0.properties.moves_bits
     }
 
-    /// The type to which operands of a type are cast first.
+    /// Returns the type to which operands of type `dtype` are cast first.
     pub fn operand(&self, dtype: DType) -> DType {
         self.0.class.operand(dtype)
     }
 
-    /// The type of the result for operands of a type.
+    /// Returns the type of the result for operands of type `dtype`.
     pub fn result(&self, dtype: DType) -> DType {
         self.0.class.result(dtype)
     }
 
-    /// Whether operands of this type are taken, on a GPU that has the type or on the CPU.
+    /// Says whether the function takes operands of type `dtype`, on the CPU or (`gpu`) on a GPU that has the type.
     pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
         let compute = self.operand(dtype).compute();
         let fits = match self.0.class {
@@ -89,34 +89,34 @@ impl Row {
         fits && if gpu { self.0.on_gpu(compute) } else { self.0.on_cpu(compute) }
     }
 
-    /// Whether it converts integers to f32 first. Tests then try a few integer types instead of all.
+    /// Says whether the function converts integers to f32 first. Tests then try a few integer types instead of all.
     pub fn floats_integers(&self) -> bool {
         matches!(self.0.class, Class::Float | Class::Test)
     }
 
-    /// The exact function of floats.
+    /// Returns the exact function of floats, if the row has one.
     pub fn exact(&self) -> Option<Exact> {
         self.0.exact
     }
 
-    /// The exact function of integers and bool.
+    /// Returns the exact function of integers and bool, if the row has one.
     pub fn exact_int(&self) -> Option<ExactInt> {
         self.0.exact_int
     }
 
-    /// The range from which operands are drawn.
+    /// Returns the range from which tests draw operands.
     pub fn domain(&self) -> [f64; 2] {
         self.0.domain
     }
 
-    /// The function of operands.
+    /// Builds the function of these operands.
     #[track_caller]
     pub fn apply(&self, operands: &[Expr]) -> Expr {
         ufunc(self.0, operands.iter().map(Operand::into_arg).collect(), Location::caller())
     }
 }
 
-/// The instruction set that the CPU's loops use.
+/// Returns the instruction set that the CPU's loops use.
 pub fn instruction_set() -> &'static str {
     match crate::simd::isa() {
         crate::simd::Isa::Portable => "portable",
@@ -125,12 +125,12 @@ pub fn instruction_set() -> &'static str {
     }
 }
 
-/// The driver of a GPU with its version; none on the CPU.
+/// Returns the name and version of a GPU's driver; none on the CPU.
 pub fn driver(device: &Device) -> Option<String> {
     device.backend().driver()
 }
 
-/// Every row of the table.
+/// Returns every row of the table of elementwise functions.
 pub fn rows() -> Vec<Row> {
     let family = |rows: &'static [&'static Ufunc], name| rows.iter().map(move |r| Row(r, name));
     family(arithmetic::ROWS, "arithmetic")
@@ -148,13 +148,13 @@ pub struct RoutineRow {
     pub name: &'static str,
     /// What it computes, in a line.
     pub doc: &'static str,
-    /// The CPU has a function for it.
+    /// Whether the CPU has a function for it.
     pub on_cpu: bool,
-    /// A GPU has a shader for it; true where the crate has no GPU.
+    /// Whether GPUs have a shader for it; true if the crate is built without GPUs.
     pub on_gpu: bool,
 }
 
-/// Every row of the table of routines.
+/// Returns every row of the table of routines.
 pub fn routines() -> Vec<RoutineRow> {
     let row = |r: &&'static crate::routine::Routine| RoutineRow {
         name: r.name,
@@ -165,12 +165,12 @@ pub fn routines() -> Vec<RoutineRow> {
     crate::routine::ROWS.iter().map(row).collect()
 }
 
-/// The row of a name.
+/// Returns the row of the elementwise function of this name.
 pub fn row(name: &str) -> Option<Row> {
     rows().into_iter().find(|r| r.name() == name)
 }
 
-/// The axes that an argument names; none where it means all.
+/// Returns the axes that an argument names; `None` if it means all.
 #[must_use]
 pub fn axes(of: &crate::AxesArg) -> Option<Vec<isize>> {
     of.axes.as_ref().map(|axes| axes.to_vec())

@@ -2,7 +2,7 @@
 //!
 //! A [`Ufunc`] is one row: name, operands, type signature, one scalar Rust function for each compute type, WGSL text,
 //! an exact reference, a test domain and properties. Planner, methods, shader text, CPU loops, tests and docs read the
-//! row; code asks for its properties, and for its name only to print it. The rows stand in `ufunc/arithmetic.rs`,
+//! row. Planner and backends decide by its properties, never by its name. The rows stand in `ufunc/arithmetic.rs`,
 //! `ufunc/float.rs`, `ufunc/special.rs` and `ufunc/logic.rs`; **a new function is one new row there**.
 //! `ufunc/define.rs` lists the columns, `ufunc/intern.rs` says when two rows are equal, and `ufunc/cast.rs` holds the
 //! conversions between types.
@@ -27,18 +27,18 @@ use crate::simd::{Forms, Loops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-/// Which types a function takes and gives.
+/// Which types a function takes and gives. A class sets the rule; within it a type is taken if the row has a function for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
-    /// Takes any number; computes in its float type (f32 for integers and bool), and gives that type.
+    /// Takes any type; casts integers and bool to f32 first, and gives the float type.
     Float,
     /// Takes floats only; gives the promoted type of its operands.
     FloatOnly,
-    /// Takes any number; gives the promoted type of its operands.
+    /// Takes any type; gives the promoted type of its operands.
     Numeric,
     /// Takes bool and integers; gives the promoted type of its operands.
     Integer,
-    /// Compares two operands by value; gives bool.
+    /// Compares two operands of one type; gives bool.
     Compare,
     /// Tests a property of each element, such as being NaN; gives bool.
     Test,
@@ -49,7 +49,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    /// The result's type for operands promoted to `dtype`.
+    /// Returns the result's type for operands promoted to `dtype`.
     pub fn result(self, dtype: DType) -> DType {
         match self {
             Class::Compare | Class::Test | Class::Logical => DType::Bool,
@@ -58,7 +58,7 @@ impl Class {
         }
     }
 
-    /// The type to which operands promoted to `dtype` are cast before the function.
+    /// Returns the type to which operands promoted to `dtype` are cast before the function.
     pub fn operand(self, dtype: DType) -> DType {
         match self {
             Class::Logical => DType::Bool,
@@ -75,18 +75,20 @@ pub(crate) enum Extreme {
     Largest,
 }
 
-/// The neutral element of a reduction.
+/// The neutral element of a reduction: combined with any x it gives x.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Neutral {
     /// 0; for floats −0, because x + −0 is x for every x, and +0 would turn −0 into +0.
     Zero,
     One,
+    /// The least value of the type: −∞ for floats, 0 for unsigned integers and bool.
     Lowest,
+    /// The greatest value of the type: ∞ for floats, 1 for bool.
     Highest,
 }
 
 impl Neutral {
-    /// As bits of a compute type.
+    /// Returns the element of a compute type as bits, in the low end of the word.
     pub fn bits(self, compute: Compute) -> u64 {
         use Compute::*;
         match (mutant!(max_starts_at_0, if self == Neutral::Lowest { Neutral::Zero } else { self }, self), compute) {
@@ -112,21 +114,21 @@ impl Neutral {
     }
 }
 
-/// What makes a reduction of a binary function.
+/// How a binary function reduces: the key `reduce:` of its row.
 #[derive(Clone, Copy)]
 pub(crate) struct Reduction {
-    /// The method that users call.
+    /// The name of the reduction's method, such as `sum`.
     pub method: &'static str,
-    /// The method of the scan that users call, such as `cumulative_sum`.
+    /// The name of the scan's method, such as `cumulative_sum`; not every function's scan has a method.
     pub cumulative: &'static str,
     pub neutral: Neutral,
-    /// What a reduction of no elements gives; none where it is refused. A sum gives 0, though −0 is its neutral element.
+    /// The result of a reduction of no elements; `None` where that is an error. A sum gives 0, although its `neutral` is −0.
     pub empty: Option<f64>,
-    /// Whether a reduction of floats gives the same bits in any order, as that of a minimum does. Where it does not, a
-    /// plan keeps the order of a reduction's tree, whatever it is fused with. Of integers and bool any order will do.
+    /// Whether a reduction of floats gives the same bits in any order, as a minimum does. If it does not, the planner keeps
+    /// the order of the reduction's tree, whatever is fused with it. For integers and bool every order gives the same bits.
     pub reorders_floats: bool,
-    /// Which of its operands the row picks; none where it computes a new value. Where it picks one, a reduction can
-    /// give its position.
+    /// Which of its operands the row picks; `None` where it computes a new value. Of a row that picks, a reduction can also
+    /// give the position of the picked element: `argmin` and `argmax`.
     pub picks: Option<Extreme>,
 }
 
@@ -142,7 +144,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    /// The answer for two operands, of which `order` says how the first compares with the second.
+    /// Says whether the relation holds for two operands, the first of which compares to the second as `order` says.
     pub fn holds(self, order: Ordering) -> bool {
         match self {
             Comparison::Equal => order.is_eq(),
@@ -160,61 +162,67 @@ impl Comparison {
 pub(crate) struct Properties {
     /// The relation that the row tests, if it is a comparison.
     pub compares: Option<Comparison>,
-    /// What one evaluation costs, in additions. The planner stores costly values instead of computing them twice.
+    /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice.
     pub cost: u32,
-    /// What it costs a driver to compile the row's text of floats, in additions: a software driver takes up to a millisecond
-    /// for 1. Sine, for example, is hundreds of instructions, because it reduces large arguments.
+    /// The cost for a GPU driver of compiling the row's WGSL text for floats, in additions; a software driver takes up to a
+    /// millisecond for each. Sine costs 32, because the reduction of large arguments makes it hundreds of instructions.
     pub shader_cost: u32,
-    /// f16 and bf16 operands are rounded to their own width first (comparisons, tests, steps).
+    /// Operands of f16 and bf16, which fused kernels hold as f32, are rounded to their own type before the function: it asks
+    /// for their exact value (comparisons, tests, logic, `nextafter`), which must not depend on what is fused.
     pub rounds_first: bool,
-    /// For floats: the exact result is always a number of the operands' type, so that nothing is rounded.
+    /// For floats: the exact result is always representable in the operands' type, so that nothing is rounded.
     pub never_rounds: bool,
-    /// The result has the bits of one of the operands, so that a kernel of such rows alone may move words instead of numbers.
+    /// The result has the bits of one of the operands, so that a kernel of such rows alone may move floats as integers, which
+    /// keeps the payload of a NaN.
     pub moves_bits: bool,
-    /// For integers: operands in the range of a narrow type give a result in that range, so that no wrap is needed.
+    /// For integers: 8- and 16-bit operands, which are computed in 32 bits, give a result in their own range, so that it need
+    /// not be wrapped.
     pub keeps_range: bool,
-    /// For floats: the WGSL text picks an operand or works on bits, so that no compiler folds it with the code around it.
+    /// For floats: the WGSL text picks an operand or works on its bits, so that a driver's compiler cannot fold, reassociate
+    /// or contract it with the code around it, and it needs no guard.
     pub opaque: bool,
-    /// For floats: a compiler that sees that both operands are the same value cannot change a bit by simplifying. It may make
-    /// `2·x` of `x + x`, which is right; but of `x − x` it makes 0 and of `x / x` it makes 1, which is wrong for NaN and ∞.
+    /// For floats: a driver's compiler that sees that both operands are the same value changes no bit by simplifying. `x + x`
+    /// may become `2·x`, which is the same; but `x − x` becomes 0 and `x / x` becomes 1, which is wrong for NaN and ∞.
     pub simplifies_exactly: bool,
-    /// Raises the first operand to the power of the second. For integers, a negative number as the second is refused.
+    /// The row raises its first operand to the power of the second. For integers, a second operand that is a negative number
+    /// (not an array) is an error.
     pub power: bool,
 }
 
-/// An exact function of integers; the last argument is the type's width in bits.
+/// A function of integers that does not wrap; the last argument is the width of their type in bits.
 pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
-/// One row of the table. Rows are equal where their text and types are (see [`intern`]).
+/// One row of the table. Rows that agree in name, types, WGSL text and properties are equal, wherever they lie ([`intern`]).
 pub(crate) struct Ufunc {
     pub id: intern::RowId,
     pub name: &'static str,
     pub doc: &'static str,
     pub arity: usize,
     pub class: Class,
-    /// By compute type of the operands: the CPU's loops.
+    /// The CPU's loops, by the compute type of the operands (of `select`, of the last two).
     pub forms: [Option<Forms>; Compute::COUNT],
-    /// By compute type of the operands: an expression in which `{a}`, `{b}`, `{c}` are the operands and `{T}` the
-    /// type; functions are those of `shaders/lib`.
+    /// The WGSL expression, by the compute type of the operands: `{a}`, `{b}`, `{c}` stand for the operands and `{T}` for
+    /// the type's name; it may call WGSL's own functions and those of `shaders/lib`.
     pub wgsl: [Option<&'static str>; Compute::COUNT],
-    /// The exact function of floats, in f64 and without `crate::math`.
+    /// The reference for floats that tests compare with: in f64, without `crate::math`.
     pub exact: Option<fn(f64, f64, f64) -> f64>,
-    /// The exact function of integers and bool before it wraps; the last argument is the type's width in bits.
+    /// The reference for integers and bool: the result before it wraps to the type.
     pub exact_int: Option<ExactInt>,
-    /// The range from which tests draw operands: there the function is neither constant nor infinite.
+    /// The range from which tests draw most operands, where the function is neither constant nor infinite.
     pub domain: [f64; 2],
     pub reduce: Option<Reduction>,
     pub properties: Properties,
-    /// The rows that f16 and bf16 take instead.
+    /// The rows that f16 and bf16 operands use instead of this one.
     pub half: Option<[&'static Ufunc; 2]>,
-    /// The fold that combines by it ([`Fold::of`]), once somebody has asked.
+    /// The fold that combines by this row, made by the first call of [`Fold::of`].
     pub fold: OnceLock<Fold>,
 }
 
 impl Ufunc {
-    /// A row without functions, with the properties that most rows of its class have.
+    /// Makes a row without functions, with the properties that most rows of its class have.
     pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
-        // most functions of floats are a polynomial and a few steps around it: some eight operations
+        // most functions of floats are a polynomial with a few steps around it: some eight additions, a judgement. From 8 on
+        // the planner stores a value that two kernels would compute
         let cost = if matches!(class, Class::Float) { 8 } else { 1 };
         Ufunc {
             id: intern::RowId::new(),
@@ -245,17 +253,17 @@ impl Ufunc {
         }
     }
 
-    /// The CPU's loop over elements of this compute type.
+    /// Returns the CPU's elementwise loops for this compute type; `None` if the row does not take it.
     pub fn map(&self, compute: Compute) -> Option<Loops> {
         Some(self.forms[compute as usize]?.map)
     }
 
-    /// Whether a GPU has text for this compute type.
+    /// Says whether the row has WGSL text for this compute type.
     pub fn on_gpu(&self, compute: Compute) -> bool {
         self.wgsl[compute as usize].is_some()
     }
 
-    /// What compiling it costs a driver, in additions.
+    /// Returns the cost for a GPU driver of compiling the row's text, in additions. Texts for integers and bool are short.
     pub fn compile_cost(&self, compute: Compute) -> u32 {
         match compute {
             Compute::F32 | Compute::F64 => self.properties.shader_cost,
@@ -263,7 +271,7 @@ impl Ufunc {
         }
     }
 
-    /// Whether the CPU has a loop for this compute type.
+    /// Says whether the row has a CPU loop for this compute type.
     pub fn on_cpu(&self, compute: Compute) -> bool {
         self.forms[compute as usize].is_some()
     }
@@ -276,7 +284,7 @@ impl std::fmt::Debug for Ufunc {
 }
 
 #[cfg(any(test, feature = "testing"))]
-/// Every row but `select`, in the order of the table's files.
+/// Returns the rows that have a method, in the order of the table's files: all but `select` and `nextafter`'s rows for halves.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()
 }
@@ -290,7 +298,7 @@ mod tests {
     use std::panic::Location;
 
     crate::ufunc::define! {
-        /// A row that no product code knows: what a reduction of it keeps, it keeps for its properties.
+        /// A row of this test alone, so that no other code can treat it by its name instead of its properties.
         stranger(x, y): Float {
             cpu_float: [(x * x + y * y).sqrt(), (x * x + y * y).sqrt()], wgsl_f32: "sqrt({a} * {a} + {b} * {b})",
             reduce: { method: norm, neutral: Zero, empty: 0.0, order: fixed },
@@ -301,7 +309,7 @@ mod tests {
         reduce("folded", Fold::of(row), e, &axis.into_axes(), Location::caller())
     }
 
-    /// Reductions that could share a kernel but for the order of their trees.
+    /// Returns expressions that need fewer kernels if a reduction may combine its elements in any order.
     fn expressions(row: &'static Ufunc) -> Result<Vec<Expr>> {
         let x = create::ones([40, 30], DType::F32).to_device(&Device::cpu())?;
         let y = create::ones([30, 40], DType::F32).to_device(&Device::cpu())?;
@@ -314,7 +322,7 @@ mod tests {
         ])
     }
 
-    /// The plans of the expressions, with the row's name left out.
+    /// Returns the plans of `expressions` as text, with `row` in place of the row's name, so that rows can be compared.
     fn plans(row: &'static Ufunc) -> Result<Vec<String>> {
         let text = |e: &Expr| Ok(e.plan()?.to_string().replace(&format!("reduce {row:?}"), "reduce row"));
         expressions(row)?.iter().map(text).collect()

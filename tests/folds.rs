@@ -381,6 +381,7 @@ fn what_is_no_fold_is_refused() {
     refused(FoldDraft { combine: vec![a(0); 3], ..ok() }, "combine gives 3 components of 2");
     refused(FoldDraft { lift: vec![a(0), x()], ..ok() }, "lift takes a state");
     refused(FoldDraft { combine: vec![a(0), x()], ..ok() }, "only lift takes an element");
+    refused(FoldDraft { combine: vec![call("add", &[a(0), b(0)]), a(0)], ..ok() }, "component 1 of combine is");
     refused(FoldDraft { finish: b(0), ..ok() }, "finish takes one state");
     refused(FoldDraft { finish: a(2), ..ok() }, "component 2 of 2");
     refused(FoldDraft { lift: vec![x(), Formula::POSITION], ..ok() }, "i32 where the row says f32");

@@ -1,4 +1,4 @@
-//! The report as one file: the data in a page that draws it, with nothing fetched from anywhere.
+//! The report as one HTML file: the data inside a page that draws it and fetches nothing.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ const SCRIPT: &str = include_str!("report.js");
 const STYLE: &str = include_str!("report.css");
 
 pub fn page(report: &Value) -> String {
-    // `</script>` in a string would end the script
+    // `</script>` in a string of the data would end the script, so `<` is escaped
     let data = report.to_string().replace('<', "\\u003c");
     PAGE.replacen("/*STYLE*/", STYLE, 1).replacen("/*SCRIPT*/", SCRIPT, 1).replacen("/*DATA*/null", &data, 1)
 }

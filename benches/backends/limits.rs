@@ -1,5 +1,5 @@
-//! The machine's limits, measured in the same run and at the same size as each row: how fast bytes can be copied and read
-//! (the best of plain and streaming stores on one and on all threads), and how fast multiply-adds can run.
+//! The machine's limits, measured in the same run as each row: how fast as many bytes as the row's can be copied or read (the
+//! best of plain and streaming stores, on one thread and on all), and how fast multiply-adds can run.
 
 use crate::timing::{Clock, Samples};
 use crate::work::Case;
@@ -7,11 +7,12 @@ use cupric::{Array, DType, Device, Result, ones};
 use std::collections::HashMap;
 use std::hint::black_box;
 
-/// The size at which the report's summary states the rates: arrays of 40 MB.
+/// The bytes of the arrays for which the report's summary states the rates: 40 MB, as the rows of ten million f32 have.
 const SUMMARY: f64 = 40e6;
+/// Multiply-adds of each chain in one call: enough that starting the threads takes little of the time. A judgement.
 const MULTIPLY_ADDS: usize = 1 << 15;
 
-/// What is measured, and how.
+/// What is measured: bytes copied, bytes read, or operations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     Copy,
@@ -21,7 +22,7 @@ pub enum Kind {
     Fma64,
 }
 
-/// One way to measure; the best of them is the limit.
+/// One way to reach a limit. The fastest way of a kind is the limit.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     kind: Kind,
@@ -29,7 +30,7 @@ struct Way {
     streaming: bool,
 }
 
-/// A way at a size, ready to be timed beside a row.
+/// A way over `words` words of 64 bits, ready to be timed in turn with a row. `amount` is its bytes or operations.
 pub struct Probe {
     way: Way,
     words: usize,
@@ -37,7 +38,7 @@ pub struct Probe {
     amount: f64,
 }
 
-/// The host's limits and the memory that they are measured in.
+/// The memory in which the host's limits are measured, and the fastest way of each kind and size that was tried.
 #[derive(Default)]
 pub struct Host {
     from: Vec<u64>,
@@ -46,7 +47,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The quickest way at a size, found once.
+    /// Returns the fastest way of a kind at a size; the ways of a size are tried once.
     pub fn probe(&mut self, kind: Kind, bytes: f64) -> Probe {
         let words = match kind {
             Kind::Copy => (bytes / 16.0) as usize,
@@ -64,7 +65,7 @@ impl Host {
             probe.calibrate(self);
             return probe;
         }
-        // several ways mean a choice; they all do the same amount
+        // all ways of a kind do the same amount of work, so their times can be compared
         let mut ways = ways(kind);
         let first = ways.remove(0);
         let (mut best, mut ms) = self.try_way(first, words);
@@ -160,7 +161,7 @@ impl Probe {
         self.clock = clock;
     }
 
-    /// Another few samples.
+    /// Adds a few samples.
     pub fn sample(&self, host: &mut Host, into: &mut Samples) {
         self.clock.sample(into, || self.once(host));
     }
@@ -169,8 +170,8 @@ impl Probe {
         matches!(self.way.kind, Kind::Fma32 | Kind::Fma64)
     }
 
-    /// Bytes or operations a second. Others on the machine only ever slow a limit; a loop of multiply-adds has no luck
-    /// either, so its best counts.
+    /// Bytes or operations a second. Other processes only ever slow a limit, so quick samples count: of multiply-adds the
+    /// quickest, which no cache can make too quick, and of copies and reads the lower quartile.
     pub fn rate(&self, samples: &Samples) -> f64 {
         let ms = match self.way.kind {
             Kind::Copy | Kind::Read => samples.undisturbed(),
@@ -180,7 +181,7 @@ impl Probe {
     }
 }
 
-/// A GPU's limits, through the library's own plain kernels: the harness has no other way to the device.
+/// A GPU's limits, measured with simple kernels of the library, because the harness has no other way to run any.
 #[derive(Default)]
 pub struct Gpu {
     copies: HashMap<usize, f64>,
@@ -188,7 +189,8 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Bytes a second of a copy that moves so many bytes, read and written.
+    /// Bytes a second of a kernel that reads and writes `bytes` in all. It negates each element, which takes no time beside
+    /// moving it.
     pub fn copy(&mut self, device: &Device, bytes: f64) -> Result<f64> {
         let n = (bytes / 8.0).max(1.0) as usize;
         if let Some(rate) = self.copies.get(&n) {
@@ -203,11 +205,12 @@ impl Gpu {
     }
 
     pub fn summary(&mut self, device: &Device) -> Result<[f64; 2]> {
-        // far beyond any cache
+        // 800 MB are far more than any cache holds
         Ok([self.copy(device, 20.0 * SUMMARY)?, self.fma(device)?])
     }
 
-    /// Operations a second of a long chain of multiply-adds.
+    /// Operations a second of a long chain of products and sums. The library computes formulas as written and never contracts
+    /// them to fused multiply-adds, so the GPU's own peak may be twice this.
     pub fn fma(&mut self, device: &Device) -> Result<f64> {
         const LENGTH: usize = 256;
         const N: usize = 1 << 22;
@@ -242,7 +245,7 @@ fn best(device: &Device, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     failed.map(|()| samples.min())
 }
 
-/// Which rates limit a case on the host: of bytes, of operations.
+/// Which rates limit a case on the host: one of bytes, one of operations; none where a case has no such work.
 pub fn kinds(case: &Case<'_>) -> (Option<Kind>, Option<Kind>) {
     if case.work.unlimited {
         return (None, None);

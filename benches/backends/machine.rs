@@ -1,10 +1,10 @@
-//! What a report says about where it was made.
+//! The machine, the versions and the commit that a report names.
 
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Cargo's target folder: the harness lies in `target/release/deps`.
+/// Cargo's target folder, found from the harness itself, which lies in `target/release/deps`.
 pub fn target() -> PathBuf {
     let exe = std::env::current_exe().ok();
     let found = exe.as_deref().and_then(|exe| exe.ancestors().nth(3)).map(Path::to_path_buf);
@@ -52,7 +52,7 @@ pub fn versions<'a>(peers: impl Iterator<Item = &'a (String, String)>) -> Value 
     Value::Object(all)
 }
 
-/// The commit, with a plus where files differ from it; null outside a repository.
+/// The commit, followed by `+` if tracked files differ from it; null outside a repository.
 pub fn commit() -> Value {
     let hash = line("git", &["rev-parse", "--short=12", "HEAD"]);
     if hash.is_empty() {

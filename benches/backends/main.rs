@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     common::finish("backends", start(&args))
 }
 
-/// Checks everything that can be wrong before the long run.
+/// Reads the options and does what they ask for. Whatever can be wrong with them is found here, before the long run.
 fn start(args: &Args) -> Result<(), String> {
     let table = table::table();
     let list = |name: &str| {
@@ -141,7 +141,7 @@ fn start(args: &Args) -> Result<(), String> {
 fn choose<'a>(table: &'a [Work], options: &Options) -> Vec<Case<'a>> {
     let quick = |case: &Case<'_>| !options.quick || table::is_quick(case, !options.sizes.is_empty());
     let wanted = |case: &Case<'_>| {
-        // `10M` and `10000000` both find a row
+        // a filter matches the short label (`10M`) or the shape in digits (`10000000`)
         let digits: Vec<String> = case.shape.iter().map(usize::to_string).collect();
         let label = format!("{} {} {}", case.label(), case.work.text, digits.join("x")).to_lowercase();
         let all_words = |text: &String| text.split_whitespace().all(|word| label.contains(word));
@@ -179,13 +179,13 @@ fn open(names: &[String]) -> Result<Vec<Target>, String> {
         };
         targets.extend(found);
     }
-    // the first of each name
+    // a device that was named twice is run once
     let mut seen = vec![];
     targets.retain(|t| !seen.contains(&t.name) && (seen.push(t.name.clone()), true).1);
     Ok(targets)
 }
 
-/// Each row once, small: whether it runs, and whether the devices agree.
+/// Runs each row once, with every length cut to 64; fails if one does not run, and prints how far devices' results are apart.
 fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
     let mut done: Vec<String> = vec![];
     for case in cases {
@@ -236,7 +236,7 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
     let table = report::Table::new(peers, targets.iter().any(|t| t.device.is_gpu()), targets.len() > 1);
     print(format!("\n{}", table.head()))?;
 
-    // where there is no terminal for a bar, the rows themselves show how far it is
+    // without a terminal there is no progress bar, and the printed rows show the progress
     let quiet = options.quiet || !std::io::stderr().is_terminal();
     let mut progress = Progress::new("rows", cases.len() * targets.len(), quiet);
     let mut records: Vec<Record> = vec![];
@@ -281,7 +281,7 @@ fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
     if target.device.is_gpu() {
         let gpu = bench.gpus.entry(target.name.clone()).or_default();
         let [copy, fma] = gpu.summary(&target.device)?;
-        // a GPU's reads are held to its copy rate, as the handbook does
+        // a GPU's rate of reading is not measured: rows that only read are compared with its rate of copying
         return Ok(json!({"copy_gbps": copy * giga, "read_gbps": null, "fma_gflops": fma * giga}));
     }
     let mut rate = |kind| bench.host.rate(kind) * giga;

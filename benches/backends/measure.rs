@@ -1,5 +1,5 @@
-//! A row on a device: the library, the limits and the peers in turn, round after round, so that a machine whose speed
-//! drifts is the same for all of them.
+//! Measures a row on a device: the library, the limits and the peers in turn, in several rounds, so that a drift of the
+//! machine's speed reaches all of them alike.
 
 use crate::limits::{self, Gpu, Host, Kind, Probe};
 use crate::peers::{Time, Timed, Worker};
@@ -18,7 +18,7 @@ pub struct Target {
     pub device: Device,
 }
 
-/// What was found of a row on a device.
+/// The results of a row on a device.
 pub struct Record {
     pub work: String,
     pub text: String,
@@ -26,7 +26,7 @@ pub struct Record {
     pub shape: Vec<usize>,
     pub device: String,
     pub samples: Samples,
-    /// A GPU's time at the kernels by its own clock, where it has one.
+    /// The time of a GPU's kernels by its own clock; no samples where it has none.
     pub gpu: Samples,
     pub bytes: f64,
     pub flops: f64,
@@ -42,7 +42,7 @@ impl Record {
         self.samples.median()
     }
 
-    /// By the GPU's own clock.
+    /// The median of the times by the GPU's own clock.
     pub fn gpu_ms(&self) -> Option<f64> {
         (!self.gpu.is_empty()).then(|| self.gpu.median())
     }
@@ -51,17 +51,18 @@ impl Record {
         self.limit_ms.map(|limit| limit / self.ms()).filter(|f| f.is_finite())
     }
 
-    /// Above it the limit is wrong.
+    /// Whether the row is more than a tenth faster than its limit, which then must be wrong; a tenth may be noise.
     pub fn too_good(&self) -> bool {
         self.fraction().is_some_and(|f| f > 1.1)
     }
 
-    /// Whether operations, not bytes, are what the row is about.
+    /// Whether the rate is stated in operations rather than bytes: a row with more than 4 operations a byte is bound by
+    /// computing on common machines.
     pub fn computes(&self) -> bool {
         self.flops > 4.0 * self.bytes
     }
 
-    /// GFLOP/s or GB/s.
+    /// The rate in GFLOP/s if the row computes, else in GB/s.
     pub fn rate(&self) -> f64 {
         (if self.computes() { self.flops } else { self.bytes }) / self.ms() / 1e6
     }
@@ -73,12 +74,12 @@ pub struct Bench {
     pub workers: Vec<Worker>,
     pub host: Host,
     pub gpus: HashMap<String, Gpu>,
-    /// A factor on the time that a row may take.
+    /// A factor on the time that a row may take: 1 for `--quick`, else 2.
     pub patience: f64,
 }
 
 impl Bench {
-    /// Measures a case on a device. `reference` is the first device's result and is set by it.
+    /// Measures a case on a device. `reference` holds the result of the first device, which sets it; others compare with it.
     pub fn measure(&mut self, case: &Case<'_>, target: &Target, reference: &mut Option<Vec<Array>>) -> Record {
         let mut record = Record {
             work: case.work.name.into(),
@@ -150,7 +151,7 @@ impl Bench {
             } else if out.samples.len() != 1 {
                 clock.sample_rounds(&mut out.samples, &mut rounds_of);
             }
-            // apart from the samples by wall clock: reading the GPU's clock takes time too
+            // these runs are not among the samples by wall clock, because reading the GPU's clock takes time itself
             if device.is_gpu() {
                 let batch = || {
                     rounds_of(clock.batch);
@@ -181,7 +182,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The host's limits for a case, of bytes and of operations.
+    /// The probes of the host's limits for a case, none for a GPU, each with samples to come.
     fn probes(&mut self, case: &Case<'_>, device: &Device) -> Vec<(Probe, Samples)> {
         if device.is_gpu() {
             return vec![];
@@ -199,7 +200,7 @@ impl Bench {
         let mut limit = case.bytes() / gpu.copy(&target.device, case.bytes())? * 1e3;
         if case.flops() > 0.0 {
             if case.work.dtype == DType::F64 {
-                // the rate of f64 was not measured
+                // a GPU's rate of f64 is not measured, so there is no limit
                 return Ok(None);
             }
             limit = limit.max(case.flops() / gpu.fma(&target.device)? * 1e3);

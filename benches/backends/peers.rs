@@ -1,8 +1,9 @@
-//! The peers: long-lived processes that are told a row as a line of JSON and answer with times. `benches/python/peers.py`
-//! speaks for the Python modules of an interpreter, the package `benches/peers` for Rust crates.
+//! The peers are other libraries that run the same rows. Long-lived processes, the workers, run them: each takes requests as
+//! lines of JSON and answers with lines of JSON. `benches/python/peers.py` is the worker of all Python modules of an
+//! interpreter, the package `benches/peers` that of Rust crates.
 //!
-//! Requests are `hello`, `row` (what to do), and for one peer `setup` (its arrays, its compiler), `first` (one timed
-//! call), `time` (another few samples).
+//! Requests are `hello` (which peers there are), `row` (what to run), and for one peer `setup` (make its arrays, compile),
+//! `first` (one timed call) and `time` (a few more samples).
 
 use crate::timing::{BUDGET, ENDLESS, SLOW, Samples};
 use crate::work::Case;
@@ -14,18 +15,18 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// For importing modules, making arrays and compiling.
+/// Milliseconds that a worker may take to answer, except `first`: it may import modules, make arrays and compile.
 const PATIENCE: f64 = 180_000.0;
 
 /// A peer's time on a row.
 #[derive(Clone, Debug)]
 pub enum Time {
     Samples(Samples),
-    /// Over ten seconds.
+    /// The first call took more than `ENDLESS` milliseconds and was ended.
     Endless,
     /// The peer lacks the operation.
     Lacking,
-    /// It failed.
+    /// The peer failed, with this message.
     Failed(String),
 }
 
@@ -38,11 +39,11 @@ impl Time {
     }
 }
 
-/// A peer on a row.
+/// A peer and its time on a row.
 pub struct Timed {
     pub name: String,
     pub time: Time,
-    /// Milliseconds that its samples took.
+    /// Milliseconds that taking its samples took.
     spent: f64,
 }
 
@@ -56,12 +57,12 @@ impl Timed {
     }
 }
 
-/// A process that speaks for some peers.
+/// A process that runs some peers, and is started again after it ended.
 pub struct Worker {
     program: PathBuf,
     arguments: Vec<OsString>,
     live: Option<Live>,
-    /// Names and versions.
+    /// Names and versions of its peers.
     pub peers: Vec<(String, String)>,
 }
 
@@ -73,7 +74,7 @@ struct Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // it may be in the middle of a long call
+        // the process may be in the middle of a long call, so it is killed
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -86,7 +87,7 @@ enum Answer {
 }
 
 impl Worker {
-    /// The Python modules of an interpreter, or of a virtual environment's folder.
+    /// Starts the worker of a Python interpreter, given as its program or as the folder of a virtual environment.
     pub fn python(path: &Path) -> Result<Worker, String> {
         let inside = ["bin/python", "Scripts/python.exe"].map(|p| path.join(p));
         let program = match inside.iter().find(|p| path.is_dir() && p.is_file()) {
@@ -97,7 +98,7 @@ impl Worker {
         Worker::start(program, vec!["-u".into(), script.into()])
     }
 
-    /// The crates of `benches/peers`, built now.
+    /// Builds `benches/peers`, and starts the worker of Rust crates.
     pub fn rust() -> Result<Worker, String> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/Cargo.toml");
         let target = crate::machine::target().join("peers");
@@ -151,7 +152,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a line and waits for the answer. A process that is late or gone is ended.
+    /// Sends a request and waits `patience` milliseconds at most for the answer. A process that gives no JSON by then is ended.
     fn ask(&mut self, request: &Value, patience: f64) -> Answer {
         let Some(live) = &mut self.live else { return Answer::Gone };
         let sent = writeln!(live.input, "{request}").and_then(|()| live.input.flush());
@@ -169,7 +170,7 @@ impl Worker {
         answer
     }
 
-    /// A process that knows the row.
+    /// Tells the process a row, and starts it before if there is none. Returns whether it answered.
     fn ready(&mut self, row: &Value) -> bool {
         if self.live.is_none() && self.spawn().is_err() {
             return false;
@@ -193,7 +194,7 @@ impl Worker {
             if self.live.is_some() || !self.ready(&row) {
                 continue;
             }
-            // the process that ended had the other peers' arrays
+            // the process ended and with it the arrays of the peers before this one: the new process runs them once more
             for other in peers[..i].iter_mut().filter(|p| matches!(p.time, Time::Samples(_))) {
                 if !matches!(self.first(&other.name), Time::Samples(_)) {
                     other.lost();
@@ -227,8 +228,7 @@ impl Worker {
         }
     }
 
-    /// Another few samples of a peer. One that was timed at its slow first run is left alone, and so is one that has had
-    /// its share of the time.
+    /// Takes a few more samples of a peer; none if its slow first call was its only sample, or if it has had its share of time.
     pub fn sample(&mut self, peer: &mut Timed) {
         let Time::Samples(samples) = &mut peer.time else { return };
         if samples.len() == 1 || peer.spent > 2.0 * BUDGET {

@@ -1,5 +1,5 @@
-//! Whole programs as rows: a step of k-means, a training step, an attention block, an epoch over the digits. The peers'
-//! side of them is `benches/python/programs.py`.
+//! Whole programs as rows: a step of k-means, a training step, an attention block, an epoch over the digits. Python peers run
+//! the same programs from `benches/python/programs.py`.
 
 use crate::work::{Fill, Run, Work, work};
 use cupric::{Array, DType, Device, Expr, Result, arange, eval_all, s, select, zeros_like};
@@ -63,9 +63,9 @@ pub fn table(dtype: DType) -> Vec<Work> {
     ]
 }
 
-/// The centres of the points that are nearest to each centre.
+/// One step of k-means: each new centre is the mean of the points that are nearest to the old one.
 fn kmeans(points: &Expr, centres: &Expr) -> Expr {
-    // |p - c|² without |p|², which is the same for every centre
+    // |p - c|² less |p|², which is the same for every centre and so does not change which is nearest
     let distance = centres.square().sum(1) - points.matmul(centres.t()) * 2.0;
     let nearest = distance.argmin(-1).expand_dims(1).equal(arange(0, K, 1, DType::I32));
     let count = nearest.count_nonzero(0).maximum(1).expand_dims(1).astype(DType::F32);
@@ -76,7 +76,7 @@ fn kmeans(points: &Expr, centres: &Expr) -> Expr {
     member.t().matmul(points) / count
 }
 
-/// Scores and gradients of a network of two layers under cross-entropy; weights before biases.
+/// What the forward pass of a network of two layers keeps. Parameters are in the order weights, biases, weights, biases.
 struct Layers {
     hidden: Expr,
     scores: Expr,
@@ -93,7 +93,7 @@ fn gradients(x: &Expr, layers: &Layers, d: &Expr, w2: &Expr) -> [Expr; 4] {
     [x.t().matmul(&back), back.sum(0), layers.hidden.t().matmul(d), d.sum(0)]
 }
 
-/// Stochastic gradient descent on one batch, weights and all in the row's dtype.
+/// A step of stochastic gradient descent on one batch, with everything in the row's dtype.
 fn mlp(mut x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
     let mut p = x.split_off(2);
     let (dtype, batch) = (x[0].dtype(), s[0] as f64);
@@ -104,7 +104,7 @@ fn mlp(mut x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
         let d = ((layers.scores.softmax(-1) - &target) / batch).astype(dtype);
         let g = gradients(&x[0], &layers, &d, &now[2]);
         let g = eval_all(&g)?;
-        // the expressions hold the weights: without them the writes are in place
+        // the expressions hold handles on the weights; once they are dropped, the writes below are in place
         drop((now, layers));
         for (p, g) in p.iter_mut().zip(&g) {
             p.update(|p| p - g * 0.1)?;
@@ -125,7 +125,7 @@ fn attention(x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
     }))
 }
 
-/// An epoch of Adam in batches of 32; the passes in the row's dtype, parameters in f32.
+/// An epoch of Adam in batches of 32: forward and backward passes in the row's dtype, parameters and their moments in f32.
 fn digits(p: Vec<Array>, device: &Device, dtype: DType) -> Result<Run> {
     let raw = Array::from_npy(DIGITS)?.to_device(device)?;
     let x = (raw.slice(s![..IMAGES, ..NET[0]]).astype(DType::F32) / 8.0 - 1.0).astype(dtype).eval()?;

@@ -5,10 +5,10 @@ use crate::peers::Time;
 use crate::timing;
 use crate::work::shape_text;
 
-/// Widths of the columns before the peers'.
+/// Widths of the columns before those of the peers.
 const WIDTHS: [usize; 9] = [30, 6, 13, 7, 10, 7, 9, 14, 7];
 const HEADS: [&str; 9] = ["work", "dtype", "shape", "device", "median", "spread", "GPU", "rate", "share"];
-/// Which of them is there only if a GPU is.
+/// The number of the column that is shown only if a GPU is measured.
 const GPU: usize = 6;
 
 /// Prints records under one heading.
@@ -65,7 +65,7 @@ impl Table {
         let width = |i: usize| WIDTHS.get(i).copied().unwrap_or(9);
         let cell = |(i, c): (usize, &String)| {
             let pad = " ".repeat(width(i).saturating_sub(c.chars().count()));
-            // words to the left, numbers to the right
+            // the first four columns are words and aligned at the left, the others numbers and aligned at the right
             if i < 4 { format!("{c}{pad}") } else { format!("{pad}{c}") }
         };
         let shown = |(i, _): &(usize, &String)| self.gpu || *i != GPU;
@@ -73,7 +73,7 @@ impl Table {
     }
 }
 
-/// What the marks mean, and what went wrong.
+/// The lines below the table: what its marks mean, and which peers failed.
 pub fn notes(records: &[Record]) -> Vec<String> {
     let mut notes = vec![];
     if records.iter().any(Record::too_good) {
@@ -97,7 +97,7 @@ pub fn notes(records: &[Record]) -> Vec<String> {
     notes
 }
 
-/// Three digits.
+/// A number with three digits, or two after the point if it is below 1.
 pub fn figure(x: f64) -> String {
     match x {
         x if x >= 100.0 => format!("{x:.0}"),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-/// A change of less is noise.
+/// The factor in time below which a change counts as noise: a judgement.
 const NOISE: f64 = 1.1;
 
 /// Where `--save NAME` keeps a run.
@@ -18,7 +18,7 @@ pub fn kept(name: &str) -> PathBuf {
     machine::target().join("cupric-bench").join(format!("{name}.json"))
 }
 
-/// Fails now rather than after a long run.
+/// Fails if a file cannot be written, so that this shows before a long run and not after it.
 pub fn check_writable(path: &Path) -> Result<(), String> {
     let existed = path.exists();
     let opened = OpenOptions::new().append(true).create(true).open(path);
@@ -50,7 +50,7 @@ pub fn row(r: &Record) -> Value {
         };
         peers.insert(peer.name.clone(), value);
     }
-    // infinity (a NaN against a number) is no JSON
+    // JSON has no infinity, which stands for a NaN where the other device has a number
     let ulp = r.ulp.map(|u| if u.is_finite() { json!(u) } else { json!("NaN") });
     let mut row = json!({
         "work": r.work, "text": r.text, "dtype": r.dtype, "shape": r.shape, "device": r.device,
@@ -65,7 +65,7 @@ pub fn row(r: &Record) -> Value {
     row
 }
 
-/// What became slower and what faster since an earlier report.
+/// Lists what became slower and what faster since an earlier report.
 pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
     let mut changes: Vec<(f64, String)> = vec![];
     let (mut same, mut alone) = (0, 0);
@@ -83,13 +83,13 @@ pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
             continue;
         };
         let times = r.ms() / then;
-        // beside the limit as it was then, where there is one: the machine itself drifts
+        // how much slower the machine itself has become, by the row's limit then and now
         let drift = match (earlier["limit_ms"].as_f64(), r.limit_ms) {
             (Some(then), Some(now)) if then > 0.0 => now / then,
             _ => 1.0,
         };
         let change = times / drift;
-        // both must say so: the time itself, and the time beside the limit
+        // a row has changed only if both its time and its time relative to the limit have
         let slower = times.min(change) > NOISE;
         if !slower && times.max(change) > 1.0 / NOISE {
             same += 1;

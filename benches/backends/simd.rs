@@ -1,6 +1,6 @@
-//! Loops that run as fast as the machine lets them: what the limits are measured with.
+//! The loops that measure the limits, each written to run as fast as the machine can.
 
-/// Copies with stores that go past the caches, where the machine has them.
+/// Copies with stores that bypass the caches, where the machine has them.
 pub fn copy_streaming(to: &mut [u64], from: &[u64]) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -8,11 +8,11 @@ pub fn copy_streaming(to: &mut [u64], from: &[u64]) {
         let (head, body) = to.split_at_mut(skip);
         head.copy_from_slice(&from[..skip]);
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: AVX-512 is there; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
+            // SAFETY: AVX-512 was detected; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
             return unsafe { x86::stream_512(body, &from[skip..]) };
         }
         if is_x86_feature_detected!("avx") {
-            // SAFETY: AVX is there; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
+            // SAFETY: AVX was detected; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
             return unsafe { x86::stream_256(body, &from[skip..]) };
         }
         body.copy_from_slice(&from[skip..]);
@@ -21,32 +21,33 @@ pub fn copy_streaming(to: &mut [u64], from: &[u64]) {
     to.copy_from_slice(from);
 }
 
-/// Reads everything.
+/// Reads every word; the result keeps the compiler from leaving that out.
 pub fn read(from: &[u64]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: AVX-512 is there.
+            // SAFETY: AVX-512 was detected.
             return unsafe { x86::read_512(from) };
         }
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: AVX2 is there.
+            // SAFETY: AVX2 was detected.
             return unsafe { x86::read_256(from) };
         }
     }
     fold(from)
 }
 
-/// Compiled for the caller's instruction set.
+/// Inlined always, so that it is compiled for the caller's instruction set.
 #[inline(always)]
 fn fold(from: &[u64]) -> u64 {
     from.iter().fold(0, |a, b| a ^ b)
 }
 
-/// Chains of multiply-adds that run side by side: enough to fill every unit.
+/// Chains of multiply-adds that run side by side. Two units with a latency of four cycles need 8 vectors in flight; 24 are
+/// enough for others too, and fit the 32 registers of AVX-512.
 const CHAINS: usize = 24;
 
-/// `steps` multiply-adds of each lane of 24 vectors.
+/// Does `steps` multiply-adds in each lane of `CHAINS` vectors, by plain code.
 #[inline(always)]
 fn fma<T: Copy, const LANES: usize>(steps: usize, start: [T; LANES], step: impl Fn(T) -> T) -> [[T; LANES]; CHAINS] {
     let mut chains = [start; CHAINS];
@@ -62,27 +63,27 @@ fn fma<T: Copy, const LANES: usize>(steps: usize, start: [T; LANES], step: impl 
 
 macro_rules! fma_of {
     ($name:ident, $ops:ident, $t:ty, $lanes:literal, $wide:ident, $narrow:ident) => {
-        /// Runs the chains; the result keeps them alive.
+        /// Runs the chains; the result keeps the compiler from leaving them out.
         pub fn $name(steps: usize) -> $t {
             #[cfg(target_arch = "x86_64")]
             {
                 if is_x86_feature_detected!("avx512f") {
-                    // SAFETY: AVX-512 is there.
+                    // SAFETY: AVX-512 was detected.
                     return unsafe { x86::$wide(steps) };
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: AVX2 and FMA are there.
+                    // SAFETY: AVX2 and FMA were detected.
                     return unsafe { x86::$narrow(steps) };
                 }
             }
-            // NEON has a fused multiply-add on every machine; elsewhere it would be a call
+            // every aarch64 has a fused multiply-add; on other machines `mul_add` may be a slow library call
             let step = |x: $t| if cfg!(target_arch = "aarch64") { x.mul_add(0.5, 1.0) } else { x * 0.5 + 1.0 };
             fma::<$t, { $lanes / 4 }>(steps, [1.5; $lanes / 4], step).as_flattened().iter().sum()
         }
 
-        /// Operations of one such call.
+        /// Operations of one call of the function above.
         pub fn $ops(steps: usize) -> f64 {
-            // 24 chains of 64 bytes, or as much work as 24 of 16 bytes
+            // AVX-512 runs 24 chains of 64 bytes. AVX2 runs 12 of 32 bytes and plain code 24 of 16, which is as much work
             #[cfg(target_arch = "x86_64")]
             let lanes = if is_x86_feature_detected!("avx512f") { $lanes } else { $lanes / 4 };
             #[cfg(not(target_arch = "x86_64"))]
@@ -101,12 +102,13 @@ mod x86 {
     macro_rules! stream {
         ($name:ident, $feature:literal, $words:literal, $vector:ty, $load:ident, $store:ident) => {
             /// # Safety
-            /// The feature is there; `to` is aligned to 64 bytes and as long as `from`.
+            /// The machine must have the feature; `to` must be aligned to 64 bytes and as long as `from`.
             #[target_feature(enable = $feature)]
             pub unsafe fn $name(to: &mut [u64], from: &[u64]) {
                 let whole = to.len().min(from.len()) / $words * $words;
                 for i in (0..whole).step_by($words) {
-                    // SAFETY: `i + $words` stays within both; the store is aligned since `to` is.
+                    // SAFETY: `i + $words` is at most the length of both; the store is aligned, since `to` is aligned to 64
+                    // bytes and `i` is a multiple of the vector's words.
                     unsafe {
                         let v = $load(from.as_ptr().add(i) as *const $vector);
                         $store(to.as_mut_ptr().add(i) as *mut $vector, v);
@@ -121,14 +123,14 @@ mod x86 {
     stream!(stream_256, "avx", 4, __m256i, _mm256_loadu_si256, _mm256_stream_si256);
 
     /// # Safety
-    /// The feature is there.
+    /// The machine must have the feature.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn read_512(from: &[u64]) -> u64 {
         super::fold(from)
     }
 
     /// # Safety
-    /// The feature is there.
+    /// The machine must have the feature.
     #[target_feature(enable = "avx2")]
     pub unsafe fn read_256(from: &[u64]) -> u64 {
         super::fold(from)
@@ -137,7 +139,7 @@ mod x86 {
     macro_rules! fma {
         ($name:ident, $feature:literal, $t:ty, $chains:literal, $set:ident, $fma:ident, $lanes:literal) => {
             /// # Safety
-            /// The feature is there.
+            /// The machine must have the feature.
             #[target_feature(enable = $feature)]
             pub unsafe fn $name(steps: usize) -> $t {
                 let (half, one) = ($set(0.5), $set(1.0));
@@ -147,7 +149,7 @@ mod x86 {
                         *chain = $fma(*chain, half, one);
                     }
                 }
-                // SAFETY: a vector is as many plain numbers.
+                // SAFETY: a vector register's type has the size of `$lanes` numbers, and every pattern of bits is a number.
                 let lanes = chains.map(|c| unsafe { std::mem::transmute::<_, [$t; $lanes]>(c) });
                 lanes.as_flattened().iter().sum()
             }
@@ -155,7 +157,7 @@ mod x86 {
     }
     fma!(fma_f32_512, "avx512f", f32, 24, _mm512_set1_ps, _mm512_fmadd_ps, 16);
     fma!(fma_f64_512, "avx512f", f64, 24, _mm512_set1_pd, _mm512_fmadd_pd, 8);
-    // there are 16 registers
+    // 12 chains, because AVX2 has 16 registers, two of which hold the constants
     fma!(fma_f32_256, "avx2,fma", f32, 12, _mm256_set1_ps, _mm256_fmadd_ps, 8);
     fma!(fma_f64_256, "avx2,fma", f64, 12, _mm256_set1_pd, _mm256_fmadd_pd, 4);
 }

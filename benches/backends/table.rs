@@ -1,17 +1,17 @@
-//! The table. A new row is one entry here: the work, its bytes or operations as the handbook counts them, and how each
-//! peer writes it. Peers in Rust are in `benches/peers`, by the same names.
+//! The table of rows. A new row is one entry here: the work, its bytes and operations, and how each Python peer writes it.
+//! Rust peers have their own tables in `benches/peers`, by the same names of rows.
 //!
-//! Bytes are those that must move: each cache line of each input read once and each output written once. Operations
-//! count two for a multiply-add.
+//! Bytes are those that must move: each cache line of each input is read once, and each output is written once. A multiply-add
+//! counts as two operations.
 
 use crate::programs;
 use crate::work::{Case, Fill, Work, elements, work};
 use cupric::{Array, DType, DType::*, Device, Expr, Result, Rng, concat, eval_all, s};
 
-/// Modules whose arrays are written alike.
+/// Python modules that take the same text for operations on arrays.
 const ARRAYS: &str = "numpy torch jax cupy mlx";
 const EVERY: &str = "numpy torch jax cupy mlx numexpr numba";
-/// Those of them that take `xp.exp(a)`; numexpr and numba write the names differently.
+/// The modules of `EVERY` by how they name functions: numexpr `exp`, numba `np.exp`, the others `xp.exp`.
 const FORMULAS: [&str; 3] = ["numexpr", "numba", "numpy torch jax cupy mlx"];
 
 const SWEEP: &[&[usize]] = &[&[1_000], &[10_000], &[100_000], &[1_000_000], &[10_000_000]];
@@ -20,7 +20,7 @@ const SQUARE: &[&[usize]] = &[&[10_000, 10_000]];
 const ROWS: &[&[usize]] = &[&[1_000, 10_000], &[100_000, 64]];
 const PRODUCTS: &[&[usize]] = &[&[256, 256], &[512, 512], &[1024, 1024], &[2048, 2048], &[4096, 4096]];
 
-/// What `--quick` runs: 24 rows.
+/// The rows that `--quick` runs: name, dtype, shape.
 const QUICK: [(&str, DType, &[usize]); 24] = [
     ("add", F32, &[10_000]),
     ("add", F32, &[100_000]),
@@ -48,7 +48,7 @@ const QUICK: [(&str, DType, &[usize]); 24] = [
     ("attention", F32, &[8, 8, 256, 64]),
 ];
 
-/// Whether a case is among them; `any_size` leaves the length of a row of one axis open.
+/// Whether `--quick` runs a case. With `any_size` (for `--sizes`) a row of one axis matches at any length.
 pub fn is_quick(case: &Case<'_>, any_size: bool) -> bool {
     QUICK.iter().any(|(name, dtype, shape)| {
         let same_shape = *shape == &case.shape[..] || any_size && case.work.flat;
@@ -56,7 +56,7 @@ pub fn is_quick(case: &Case<'_>, any_size: bool) -> bool {
     })
 }
 
-/// A function of one operand, written alike by all but numexpr and numba.
+/// A row of a function of one operand.
 fn function(name: &'static str, f: fn(&[Array]) -> Expr, shapes: &[&[usize]]) -> Work {
     let low = if name == "log" { 0.01 } else { -3.0 };
     let w = work(name, name, F32, shapes).flat().takes_in("a", low, 3.0).moves(2.0).run(f);
@@ -69,7 +69,7 @@ fn function(name: &'static str, f: fn(&[Array]) -> Expr, shapes: &[&[usize]]) ->
     }
 }
 
-/// A formula in which `FN` stands before each function.
+/// Gives a row's formula to all modules. In `text` `FN` stands before each function's name, for the module's prefix.
 fn formula(w: Work, text: &str) -> Work {
     let prefixes = ["", "np.", "xp."];
     FORMULAS.into_iter().zip(prefixes).fold(w, |w, (peers, prefix)| w.python(peers, text.replace("FN", prefix)))
@@ -167,7 +167,7 @@ fn elementwise() -> Vec<Work> {
     ]
 }
 
-/// Rows whose time is not that of memory: calls of a few elements, and random numbers.
+/// Rows that memory does not limit: operations on a few elements, and random numbers.
 fn small_and_random() -> Vec<Work> {
     vec![
         work("add_small", "a + b of 8 elements", F32, &[&[8]])
@@ -267,7 +267,7 @@ fn layouts() -> Vec<Work> {
             .takes("a")
             .moves(2.0)
             .program(|x, _, _| {
-                // an array in C order of its own: a view alone would cost nothing
+                // the transpose is written to an array, because the view alone would cost nothing
                 let shape = [x[0].shape()[1], x[0].shape()[0]];
                 let mut o = cupric::empty(shape, F32).to_device(&x[0].device())?;
                 Ok(Box::new(move || {
@@ -281,7 +281,7 @@ fn layouts() -> Vec<Work> {
             .python("mlx", "xp.contiguous(a.T)"),
         work("strided", "x[::2, ::2] copy", F32, SQUARE)
             .takes("a")
-            // half the rows have their lines read; a quarter of the elements is written
+            // 0.5 for reading all cache lines of half the rows, and 0.25 for writing a quarter of the elements
             .moves(0.75)
             .program(|x, s, _| {
                 let half = [s[0].div_ceil(2), s[1].div_ceil(2)];
@@ -312,7 +312,7 @@ fn layouts() -> Vec<Work> {
     ]
 }
 
-/// From the host's memory to the device's and back; on the CPU a plain copy each way.
+/// Transfers from the host's memory to the device's and back; on the CPU each is a plain copy.
 fn transfers() -> Vec<Work> {
     let upload = |x: Vec<Array>, s: &[usize], device: &Device| -> Result<crate::work::Run> {
         let (host, s, device) = (x[0].to_vec::<f32>()?, s.to_vec(), device.clone());

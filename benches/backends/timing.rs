@@ -1,20 +1,21 @@
-//! Time: samples, their median and spread, and how often to repeat what is too short for the clock.
+//! Time in milliseconds: samples, their median and spread, and how often to repeat what is too short for the clock. The
+//! durations below are judgements: long enough for steady medians, short enough that a quick run takes a minute.
 
 use std::time::{Duration, Instant};
 
-/// A sample lasts about so long.
+/// About so many milliseconds a sample lasts.
 const SAMPLE: f64 = 2.0;
-/// So long each has the machine for itself before a sample.
+/// So many milliseconds each contestant (the library, a limit or a peer) runs before its samples, to warm the caches.
 const WARM: f64 = 4.0;
-/// Once round the table, a row may take so many milliseconds for each contestant.
+/// So many milliseconds a row may take for each contestant, in all rounds together; a run's `patience` multiplies it.
 pub const BUDGET: f64 = 250.0;
 const MOST_ROUNDS: usize = 7;
-/// What takes longer the first time is timed once.
+/// A contestant whose first call takes longer is timed by that call alone.
 pub const SLOW: f64 = 2000.0;
-/// What takes longer is not waited for.
+/// A peer whose first call takes longer is ended and has no time.
 pub const ENDLESS: f64 = 10_000.0;
 
-/// Milliseconds of one repetition, several times.
+/// Samples: each is the mean time of one repetition, in milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
@@ -37,7 +38,7 @@ impl Samples {
         sorted
     }
 
-    /// The value below which a part of the samples lies; NaN of nothing.
+    /// The value below which the given part of the samples lies, interpolated; NaN without samples.
     fn quantile(&self, part: f64) -> f64 {
         let sorted = self.sorted();
         let at = part * sorted.len().saturating_sub(1) as f64;
@@ -51,7 +52,7 @@ impl Samples {
         self.quantile(0.5)
     }
 
-    /// The lower quartile: what a machine gives when it is left alone, without the luck of the very best.
+    /// The lower quartile: close to the time on a machine without other work, and not as chancy as the minimum.
     pub fn undisturbed(&self) -> f64 {
         self.quantile(0.25)
     }
@@ -64,7 +65,7 @@ impl Samples {
         self.quantile(1.0)
     }
 
-    /// Half the distance between the quartiles, as a part of the median.
+    /// Half the distance between the quartiles, relative to the median.
     pub fn spread(&self) -> f64 {
         (self.quantile(0.75) - self.quantile(0.25)) / 2.0 / self.median()
     }
@@ -73,9 +74,9 @@ impl Samples {
 /// Times repetitions in batches: a warm-up that does not count, then two batches that do.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// Repetitions in a sample.
+    /// The number of repetitions in a sample.
     pub batch: usize,
-    /// Of a repetition, roughly.
+    /// The time of a repetition as `calibrate` found it.
     pub ms: f64,
 }
 
@@ -98,7 +99,7 @@ impl Clock {
         self.calibrate_rounds(&mut |n| (0..n).for_each(|_| f()));
     }
 
-    /// The same for a function that repeats by itself.
+    /// As `calibrate`, for a function that is given the number of repetitions.
     pub fn calibrate_rounds(&mut self, f: &mut impl FnMut(usize)) {
         self.batch = 1;
         loop {
@@ -108,7 +109,7 @@ impl Clock {
                 self.batch = wanted.max(1.0) as usize;
                 return;
             }
-            // the first call may be far slower than those that follow: up in steps
+            // the number grows by steps of 16 at most, because the first call may be far slower than those that follow
             self.batch = (wanted.min(self.batch as f64 * 16.0)) as usize;
         }
     }
@@ -118,26 +119,26 @@ impl Clock {
     }
 
     pub fn sample_rounds(&self, into: &mut Samples, f: &mut impl FnMut(usize)) {
-        // the others' arrays go out of the caches, one's own come back: not all of them at once
+        // several repetitions, because one may not replace the other contestants' arrays in the caches by this one's
         f((WARM / self.ms.max(1e-9)).ceil().clamp(1.0, 2.0 * self.batch as f64) as usize);
         for _ in 0..2 {
             into.push(time(|| f(self.batch)) / self.batch as f64);
         }
     }
 
-    /// How many rounds to give what takes so long.
+    /// The number of rounds that fit the budget at this time of a repetition.
     pub fn rounds(&self, patience: f64) -> usize {
         let round = self.ms * (1 + 2 * self.batch) as f64;
         ((BUDGET * patience / round) as usize).clamp(2, MOST_ROUNDS)
     }
 }
 
-/// Lets other processes' threads, which spin for a while after their work, come to rest.
+/// Waits until threads of a peer, which may spin for some milliseconds after their work, have stopped.
 pub fn rest() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
-/// `150 ns`, `1.23 ms`.
+/// A time as `150 ns` or `1.23 ms`.
 pub fn text(ms: f64) -> String {
     match ms {
         ms if !ms.is_finite() => "—".into(),

@@ -1,13 +1,14 @@
-//! How far two devices' results are apart, in units in the last place of their dtype.
+//! How far the results of two devices are apart, in units in the last place of their dtype.
 
 use cupric::{Array, DType, Element, Result, bf16, f16};
 
-/// The largest difference between arrays of the same shapes; none where there is nothing to compare.
+/// The largest difference between arrays of the same shapes; infinity where one has a NaN and the other a number. `None` if no
+/// array has a dtype that is compared.
 pub fn largest(a: &[Array], b: &[Array]) -> Result<Option<f64>> {
     let mut most = None;
     for (a, b) in a.iter().zip(b) {
         let apart = match a.dtype() {
-            // sign and magnitude to one line of integers, on which neighbours differ by 1
+            // a float's bits are mapped to an integer such that neighbouring floats differ by 1
             DType::F32 => compare::<f32>(a, b, |x| line(x.to_bits() as i64, 31), |x| x.is_nan())?,
             DType::F64 => compare::<f64>(a, b, |x| line(x.to_bits() as i64, 63), |x| x.is_nan())?,
             DType::F16 => compare::<f16>(a, b, |x| line(x.to_bits() as i64, 15), |x| x.is_nan())?,

@@ -1,19 +1,19 @@
-//! What a row is: a piece of work, described once for the library and for every peer.
+//! A row of the benchmark: a piece of work, described once for the library and for every peer.
 
 use cupric::{Array, DType, Device, Expr, Result, Rng};
 use serde_json::{Value, json};
 
-/// One repetition: builds the expression, runs it and gives what it made, which the caller drops.
+/// One repetition: builds the expression, runs it and returns the results, which the caller drops.
 pub type Run = Box<dyn FnMut() -> Result<Vec<Array>>>;
 
-/// A length that scales with the shape: elements, bytes or operations.
+/// A number of elements, bytes or operations, computed from the shape.
 type Count = fn(&[usize]) -> f64;
 
 type Bytes = Box<dyn Fn(&[usize]) -> f64>;
 type Make = Box<dyn Fn(&[usize]) -> Input>;
 type Build = Box<dyn Fn(Vec<Array>, &[usize], &Device) -> Result<Run>>;
 
-/// What an input holds. Each device gets the same numbers.
+/// The content of an input, the same on each device. A peer makes other numbers of the same kind.
 #[derive(Clone, Copy)]
 pub enum Fill {
     /// Uniform in `low..high`.
@@ -33,32 +33,32 @@ pub struct Input {
     pub fill: Fill,
 }
 
-/// A row of the table, for each of its shapes.
+/// A row of the table, with all shapes that it is run at.
 pub struct Work {
     pub name: &'static str,
-    /// As one would say or write it.
+    /// The name that the report prints.
     pub text: &'static str,
     pub dtype: DType,
     pub shapes: Vec<Vec<usize>>,
-    /// Whether `--sizes` applies: any length will do.
+    /// Whether the row has one axis of any length, so that `--sizes` applies.
     pub flat: bool,
-    /// A transfer between host and device: the limit is unknown on a GPU.
+    /// Whether this is a transfer between host and device, which has no known limit on a GPU.
     pub transfer: bool,
-    /// The limit is the rate of reading, not of copying.
+    /// Whether nearly all bytes are read, so that the limit is the rate of reading, not of copying.
     pub reads: bool,
-    /// Without a limit: too small for bytes or operations to count.
+    /// Whether the row has no limit, because it is too small for bytes or operations to decide its time.
     pub unlimited: bool,
-    /// The time is the host's: what it enqueued on a GPU is not waited for.
+    /// Whether only the host's time counts, and what it enqueued on a GPU is not waited for.
     pub enqueued: bool,
     bytes: Bytes,
     flops: Count,
     inputs: Vec<Make>,
     build: Build,
-    /// Names of Python modules and the text of a function's body for them.
+    /// Names of Python modules, separated by spaces, with the text that they run: see `Work::python`.
     pub python: Vec<(&'static str, String)>,
 }
 
-/// A piece of work without inputs, bytes or peers yet.
+/// A row that has no inputs, bytes, work or peers yet: the methods of `Work` add them.
 pub fn work(name: &'static str, text: &'static str, dtype: DType, shapes: &[&[usize]]) -> Work {
     Work {
         name,
@@ -83,56 +83,56 @@ pub fn elements(shape: &[usize]) -> f64 {
 }
 
 impl Work {
-    /// Inputs of the row's own shape and dtype: names, separated by spaces.
+    /// Adds inputs of the row's own shape and dtype, by names separated by spaces, with elements in `-3..3`.
     pub fn takes(self, names: &'static str) -> Work {
         self.takes_in(names, -3.0, 3.0)
     }
 
-    /// The same with elements in `low..high`.
+    /// As `takes`, with elements in `low..high`.
     pub fn takes_in(self, names: &'static str, low: f64, high: f64) -> Work {
         let dtype = self.dtype;
         names.split(' ').fold(self, |w, name| w.with(name, dtype, |s| s.to_vec(), Fill::Uniform(low, high)))
     }
 
-    /// An input of another shape or dtype.
+    /// Adds an input of another shape or dtype.
     pub fn with(mut self, name: &'static str, dtype: DType, shape: fn(&[usize]) -> Vec<usize>, fill: Fill) -> Work {
         self.inputs.push(Box::new(move |s| Input { name, dtype, shape: shape(s), fill }));
         self
     }
 
-    /// `--sizes` applies.
+    /// Lets `--sizes` apply to the row.
     pub fn flat(mut self) -> Work {
         self.flat = true;
         self
     }
 
-    /// Bytes: so many arrays of the row's shape and dtype, each read or written once.
+    /// Sets the bytes to those of so many arrays of the row's shape and dtype, each read or written once.
     pub fn moves(mut self, arrays: f64) -> Work {
         let size = self.dtype.size() as f64;
         self.bytes = Box::new(move |s| arrays * size * elements(s));
         self
     }
 
-    /// The same, of which nearly all is read.
+    /// As `moves`, for a row that reads nearly all of these bytes.
     pub fn reads(mut self, arrays: f64) -> Work {
         self.reads = true;
         self.moves(arrays)
     }
 
-    /// Elements of the row's dtype that must move.
+    /// Sets the bytes to those of so many elements of the row's dtype.
     pub fn moves_elements(mut self, count: Count) -> Work {
         let size = self.dtype.size() as f64;
         self.bytes = Box::new(move |s| size * count(s));
         self
     }
 
-    /// Bytes that must move.
+    /// Sets the bytes that must move.
     pub fn bytes_moved(mut self, bytes: Count) -> Work {
         self.bytes = Box::new(bytes);
         self
     }
 
-    /// Operations: two for each multiply-add.
+    /// Sets the number of operations, two for each multiply-add.
     pub fn operations(mut self, count: Count) -> Work {
         self.flops = count;
         self
@@ -153,25 +153,25 @@ impl Work {
         self
     }
 
-    /// The work is an expression of the inputs, built anew for each repetition as a caller would.
+    /// Sets the work to an expression of the inputs, which is built anew for each repetition, as a caller would.
     pub fn run(self, f: fn(&[Array]) -> Expr) -> Work {
         self.program(move |x, _, _| Ok(Box::new(move || Ok(vec![f(&x).eval()?]))))
     }
 
-    /// Anything else.
+    /// Sets the work to a program that is no single expression.
     pub fn program(mut self, build: impl Fn(Vec<Array>, &[usize], &Device) -> Result<Run> + 'static) -> Work {
         self.build = Box::new(build);
         self
     }
 
-    /// How Python modules (names, separated by spaces) do the same: an expression or the body of a function. `xp` is the
-    /// module itself, inputs go by their names, `shape` is the row's.
+    /// Says how Python modules (names, separated by spaces) do the same: an expression or the body of a function. In it `xp`
+    /// is the module, inputs have their names, and `shape` is the row's.
     pub fn python(mut self, peers: &'static str, text: impl Into<String>) -> Work {
         self.python.push((peers, text.into()));
         self
     }
 
-    /// The row at each of its shapes; `sizes` replaces those of a flat one.
+    /// The row at each of its shapes, or, if it is flat, at each of `sizes` if any are given.
     pub fn cases<'a>(&'a self, sizes: &[usize]) -> Vec<Case<'a>> {
         let shapes =
             if self.flat && !sizes.is_empty() { sizes.iter().map(|n| vec![*n]).collect() } else { self.shapes.clone() };
@@ -198,12 +198,12 @@ impl Case<'_> {
         self.work.inputs.iter().map(|f| f(&self.shape)).collect()
     }
 
-    /// What `--filter` looks at and `--list` shows: `matmul f32 1024x1024`.
+    /// The name that `--list` shows and `--filter` searches, among others: `matmul f32 1024x1024`.
     pub fn label(&self) -> String {
         format!("{} {} {}", self.work.name, self.work.dtype, shape_text(&self.shape))
     }
 
-    /// Ready to run on a device.
+    /// Makes the inputs on a device, and returns one repetition of the work.
     pub fn build(&self, device: &Device) -> Result<Run> {
         let inputs = self.inputs();
         let make = |(i, input): (usize, &Input)| input.make(i as u64, device);
@@ -211,7 +211,7 @@ impl Case<'_> {
         (self.work.build)(arrays, &self.shape, device)
     }
 
-    /// What a peer is told.
+    /// The description that a peer gets.
     pub fn to_json(&self) -> Value {
         let input = |i: &Input| {
             let (kind, low, high) = match i.fill {
@@ -234,7 +234,7 @@ impl Case<'_> {
 }
 
 impl Input {
-    /// Drawn on the CPU, so that every device has the same bits.
+    /// Makes the array on the CPU and moves it, so that every device has the same bits.
     fn make(&self, seed: u64, device: &Device) -> Result<Array> {
         let mut rng = Rng::new(seed);
         let shape = &self.shape[..];
@@ -249,7 +249,7 @@ impl Input {
     }
 }
 
-/// `10M`, `1000x10000`.
+/// A shape as `10M` or `1000x10000`.
 pub fn shape_text(shape: &[usize]) -> String {
     let number = |n: &usize| match *n {
         n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),

@@ -157,7 +157,7 @@ fn m_square(x: f32) -> f32 {
     return x * x;
 }
 
-// x * c where a subnormal x or result must not be flushed.
+// x * c where a subnormal x or result must not be flushed: below 2^-95 it is computed 2^64 times too large, then scaled back.
 fn cp_mul(x: f32, c: f32) -> f32 {
     let scaled = cp_ldexp(cp_ldexp(x, 64) * c, -64);
     return select(x * c, scaled, cp_mag(x) < 0x10000000u);
@@ -171,7 +171,7 @@ fn m_deg2rad(x: f32) -> f32 {
 // 180 / pi, rounded
 fn m_rad2deg(x: f32) -> f32 {
     let r = cp_pick(cp_mul(x, 57.29578), bitcast<u32>(x), cp_mag(x) >= 0x7f800000u);
-    // max / (180 / pi)
+    // above this bound, the largest finite number / (180 / pi), the product overflows
     return cp_pick(r, 0x7f800000u | cp_sgn(x), cp_mag(x) > 0x7c8efa35u && m_isfinite(x));
 }
 
@@ -212,7 +212,7 @@ fn m_round(x: f32) -> f32 {
     let odd = (base & one) != 0u;
     let up = frac > half || (frac == half && odd);
     let r = base + select(0u, one, up);
-    // below 1 the bits are not a significand above an exponent: 0 to 0.5 give 0, above 0.5 gives 1
+    // below 1 the rounding above would reach into the exponent, so it is done here: up to 0.5 gives 0, above it 1
     let small = select(0u, 0x3f800000u, mag > 0x3f000000u);
     let whole = select(r, small, e < 127u);
     return bitcast<f32>(select(whole, mag, e >= 150u) | cp_sgn(x));
@@ -262,10 +262,10 @@ fn m_div(a: f32, b: f32) -> f32 {
     let fa = bitcast<f32>((pa.x & 0x7fffffu) | 0x3f800000u);
     let fb = bitcast<f32>((pb.x & 0x7fffffu) | 0x3f800000u);
     let less = pa.x < pb.x;
-    // in units of the last place, 2^-24 below 1 and 2^-23 from there
+    // the quotient in units of its last place, which is 2^-24 where it is below 1 and 2^-23 elsewhere
     let q = u32((fa / fb) * select(8388608.0, 16777216.0, less));
     let n = pa.x << select(23u, 24u, less);
-    // b = 0 is decided below, and must not divide here
+    // cp_div_ends gives the result for b = 0; the divisor of cp_quotient must not be 0
     let d = max(pb.x, 0x800000u);
     let r = bitcast<i32>(n - q * d);
     let v = cp_quotient(i32(q), r, i32(d));
@@ -324,7 +324,6 @@ fn m_rsqrt(x: f32) -> f32 {
 }
 
 // a + t (b - a)
-// Large ends are scaled, so that their difference does not overflow.
 fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
     // neither the difference nor the product may overflow where the result does not, so large ends are scaled; small ones
     // are not, because a driver may flush them to 0, and 0 times an infinite t is NaN
@@ -336,7 +335,8 @@ fn m_lerp(a: f32, b: f32, t: f32) -> f32 {
     return (a * k + select(t, t * 0.125, far) * d) * back;
 }
 
-// |mx 2^ex| mod |my 2^ey| for 24-bit significands, ex >= ey: long division, eight bits a step, all below 2^32.
+// The remainder of mx * 2^n by my, for significands of 24 bits: long division by eight bits a step, so that all stays below
+// 2^32.
 fn cp_fmod_bits(mx: u32, my: u32, n: i32) -> u32 {
     var r = mx % my;
     var left = n;
@@ -399,7 +399,8 @@ fn m_floor_divide(x: f32, y: f32) -> f32 {
     return cp_pick(r, bitcast<u32>(q), cp_mag(y) == 0u);
 }
 
-// One step from x towards y among the numbers of a format that is `x` and `y`'s bits, sign in the top bit of `bits`.
+// The number next to x in the direction of y, or y if they are equal. All are the bits of one format, such as f32 or f16, whose
+// sign bit is `top`; neither is NaN.
 fn cp_step(x: u32, y: u32, top: u32) -> u32 {
     let mx = x & (top - 1u);
     let my = y & (top - 1u);
@@ -416,13 +417,13 @@ fn m_nextafter(x: f32, y: f32) -> f32 {
     return cp_pick(bitcast<f32>(r), 0x7fc00000u, m_isnan(x) || m_isnan(y));
 }
 
-// The next f16 after the f16 x, both given as f32.
+// The f16 next to x in the direction of y; x, y and the result are f16 values held as f32.
 fn m_nextafter_f16(x: f32, y: f32) -> f32 {
     let r = f16_to_f32(cp_step(f32_to_f16(x), f32_to_f16(y), 0x8000u));
     return cp_pick(r, 0x7fc00000u, m_isnan(x) || m_isnan(y));
 }
 
-// The next bf16 after the bf16 x, both given as f32.
+// The bf16 next to x in the direction of y; x, y and the result are bf16 values held as f32.
 fn m_nextafter_bf16(x: f32, y: f32) -> f32 {
     let r = cp_step(bitcast<u32>(x) >> 16u, bitcast<u32>(y) >> 16u, 0x8000u);
     return cp_pick(bitcast<f32>(r << 16u), 0x7fc00000u, m_isnan(x) || m_isnan(y));

@@ -2,6 +2,9 @@
 // head-and-tail products of log2, log10 and pow: FreeBSD's msun (e_log2f, e_log10f, e_powf). Where a sum must keep
 // its order, cp_block or cp_head make its parts opaque; products that must be exact have factors of 12 bits, so
 // that fusing them changes nothing.
+//
+// Bounds are compared as the bits of f32: 0x7f800000 is Inf, 0x3f800000 is 1. Below 0x39000000 (2^-13), or 0x33000000 (2^-25)
+// where x^2 / 2 is the next term, a function that begins with x rounds to x, which also keeps subnormals and the sign of 0.
 
 // p * 2^n for 0.5 <= p < 2.5 and n <= 128 (the caller sets an overflow); a subnormal result may be flushed.
 fn cp_exp_scale(p: f32, n: i32) -> f32 {
@@ -74,6 +77,7 @@ fn cp_exp2_poly(r: f32) -> f32 {
 
 fn m_exp2(x: f32) -> f32 {
     let mag = cp_mag(x);
+    // inside +-152 the reduction is safe; 128 and above overflow, -150 and below vanish
     let s = cp_pick(x, 0u, mag > 0x43180000u);
     let n = floor(s + 0.5);
     let r = s - n;
@@ -87,6 +91,7 @@ fn m_exp2(x: f32) -> f32 {
 // 2^n (e^r - 1) + (2^n - 1), in halves so that n = 128 stays in range.
 fn m_expm1(x: f32) -> f32 {
     let mag = cp_mag(x);
+    // from 89 on the result is Inf, below -18 it rounds to -1
     let s = cp_pick(x, 0u, mag > 0x42b20000u || (m_signbit(x) && mag > 0x41900000u));
     let n = cp_exp_n(s);
     let p = cp_expm1_poly(cp_exp_rest(s, 0.0, n));

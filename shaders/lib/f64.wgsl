@@ -113,7 +113,7 @@ fn d_fmax(a: f64, b: f64) -> f64 {
     return bitcast<f64>(select(no_b, bitcast<u64>(b), d_isnan(a)));
 }
 
-// Rounding in integers: the fraction bits cut, and one unit added to the magnitude where the direction asks for it.
+// trunc(x), by clearing the fraction bits; below 1 nothing is left but the sign.
 fn d_trunc(x: f64) -> f64 {
     let mag = d_mag(x);
     let e = cp_hi64(mag) >> 20u;
@@ -166,7 +166,7 @@ fn d_sqrt(x: f64) -> f64 {
     return d_pick(r, 0x7ff8000000000000lu, neg || d_isnan(x));
 }
 
-// |x| as a significand with 53 bits and, in the high word, the exponent: m * 2^(e - 1075); subnormals normalised.
+// The significand m of a finite |x| = m * 2^(e - 1075), normalised to 53 bits if x is subnormal; the next function gives e.
 fn d_significand(mag: u64) -> u64 {
     let frac = mag & 0xffffffffffffflu;
     let sub = frac << ((cp_clz64(frac) - 11u) & 63u);
@@ -245,7 +245,8 @@ fn d_nextafter(x: f64, y: f64) -> f64 {
     return d_pick(bitcast<f64>(s), 0x7ff8000000000000lu, d_isnan(x) || d_isnan(y));
 }
 
-// f64 and the integers of 64 bits: truncation with saturation, NaN to 0; nearest even the other way.
+// |x| truncated, at most 2^64 - 1; NaN gives 0. The conversions to integers below saturate too; those from integers round to
+// nearest even.
 fn cp_f64_mag_u64(mag: u64) -> u64 {
     let e = cp_hi64(mag) >> 20u;
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
@@ -331,7 +332,7 @@ fn f64_to_f32(x: f64) -> f32 {
     return bitcast<f32>(sign | select(zero, nan ^ cp_zero(), d_isnan(x)));
 }
 
-// u64 to f32, rounded to odd as u32_to_f32_odd does: the following rounding to 16 bits is then the only one.
+// u64 to f32, rounded to odd as u32_to_f32_odd does: a following rounding to 16 bits then gives what a single one would.
 fn u64_to_f32_odd(v: u64) -> f32 {
     let up = cp_clz64(v);
     let n = v << (up & 63u);

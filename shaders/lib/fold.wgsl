@@ -90,7 +90,7 @@ fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
         workgroupBarrier();
     }
     let result = shared_T[lane - place];
-    // the next fold writes there
+    // the next fold writes to the shared memory, which every lane must have read first
     workgroupBarrier();
     return result;
 }
@@ -134,7 +134,7 @@ fn fold_lanes_best_KEY(best: Best_KEY, lane: u32, place: u32) -> u32 {
         workgroupBarrier();
     }
     let result = shared_positions[lane - place];
-    // the next fold writes there
+    // the next fold writes to the shared memory, which every lane must have read first
     workgroupBarrier();
     return result;
 }

@@ -63,7 +63,7 @@ fn sext16(bits: u32) -> i32 {
     return bitcast<i32>(bits << 16u) >> 16u;
 }
 
-// |x| truncated, at most `top`; the bits of a NaN give 0.
+// The number with the magnitude bits `mag`, truncated, at most `top`; NaN gives 0.
 fn cp_f32_mag_int(mag: u32, top: u32) -> u32 {
     let e = mag >> 23u;
     let m = (mag & 0x7fffffu) | 0x800000u;
@@ -123,7 +123,8 @@ fn i32_to_f32(v: i32) -> f32 {
     return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
 }
 
-// Toward zero, with the last bit set if anything was lost: a second rounding to fewer bits then rounds as one would.
+// Rounds to odd: toward zero, with the last bit set if anything was lost. A second rounding, to 16 bits, then gives what a
+// single one would.
 fn u32_to_f32_odd(v: u32) -> f32 {
     let up = countLeadingZeros(v | 1u);
     let n = v << up;

@@ -21,7 +21,7 @@ var<private> scanned_VALUE: array<T, HELD>;
 // block: scan
 // Scans the row, and gives its total: what its last element gets.
 fn scan_VALUE(lane: u32, place: u32) -> T {
-    // of the blocks before: the runs of four totals that are complete, and the run under way
+    // the total of the blocks before, in two parts: that of complete runs of RUN blocks, and that of the run in progress
     var runs_before = neutral_FOLD();
     var run_before = neutral_FOLD();
     var all = neutral_FOLD();
@@ -33,7 +33,7 @@ fn scan_VALUE(lane: u32, place: u32) -> T {
         shared_T[lane] = scanned_VALUE[first + RUN - 1u];
         workgroupBarrier();
         for (var step = 1u; step < LANES; step = step << 1u) {
-            // a lane whose number has the bit takes the last of the lanes before its group, which lacks the bit
+            // Sklansky's network: a lane in the upper half of a group of 2 * step takes the total of the lower half
             if (place & step) != 0u {
                 shared_T[lane] = combine_FOLD(shared_T[lane - (place & (step - 1u)) - 1u], shared_T[lane]);
             }
@@ -43,13 +43,13 @@ fn scan_VALUE(lane: u32, place: u32) -> T {
         if place > 0u {
             lanes_before = shared_T[lane - 1u];
         }
-        // the last lane's is read by no other: its last element is the block's total
+        // no other lane reads what the last lane has written, so the block's total takes its place
         if place == LANES - 1u {
             shared_T[lane] = combine_FOLD(lanes_before, scanned_VALUE[first + RUN - 1u]);
         }
         workgroupBarrier();
         let total = shared_T[lane - place + LANES - 1u];
-        // the next block writes there
+        // the next block writes to shared_T, which every lane must have read first
         workgroupBarrier();
         let blocks_before = combine_FOLD(runs_before, run_before);
         for (var i = first; i < first + RUN; i = i + 1u) {
@@ -58,7 +58,7 @@ fn scan_VALUE(lane: u32, place: u32) -> T {
         if block * LANES * RUN < params.header.inner_size {
             all = combine_FOLD(blocks_before, total);
         }
-        // of at most 16 totals the network gives what adding one run after another does
+        // a row has at most 16 blocks here, of whose totals the network makes what adding one run after another makes
         run_before = combine_FOLD(run_before, total);
         if block % RUN == RUN - 1u {
             runs_before = combine_FOLD(runs_before, run_before);

@@ -55,6 +55,7 @@ fn cp_erfc_pos(x: f32, dn: i32) -> f32 {
 }
 
 fn m_erfc(x: f32) -> f32 {
+    // from erf below 0.47; above 10.5 the result is 0, below -10.5 it is 2
     let mag = cp_mag(x);
     let neg = m_signbit(x);
     let a = cp_pick(bitcast<f32>(mag), 0x41280000u, mag > 0x41280000u);
@@ -206,7 +207,7 @@ fn m_sigmoid(x: f32) -> f32 {
     return cp_pick(cp_gate(1.0, x), 0x7fc00000u, m_isnan(x));
 }
 
-// 0 at -Inf, x for x at and above +Inf, NaN kept
+// r for a finite x; 0 for -Inf, Inf for Inf, NaN for NaN
 fn cp_gate_ends(r: f32, x: f32) -> f32 {
     let mag = cp_mag(x);
     let inf = cp_pick(r, select(0x7f800000u, 0u, m_signbit(x)), mag == 0x7f800000u);
@@ -234,7 +235,7 @@ fn m_gelu(x: f32) -> f32 {
     let s = cp_pick(x, 0u, mag >= 0x7f800000u);
     let w = m_abs(s) * 0.70710678;
     let y = cp_pick(w, 0x41280000u, cp_mag(w) > 0x41280000u);
-    // small: 1 + erf; else erfc, with 2^24 for the left tail
+    // 1 + erf below 0.47; else erfc, which is 2^24 times too large in the left tail, so that it is not subnormal
     let one = 1.0 + m_copysign(cp_erf_small(y), x);
     let c = cp_erfc_pos(cp_pick(y, 0x3f800000u, cp_mag(y) < 0x3ee66666u), select(0, 24, neg));
     let tail = cp_pick(c, 0u, cp_mag(w) > 0x41280000u);

@@ -72,8 +72,8 @@ fn cp_trig_large(mag: u32) -> vec2<f32> {
     return vec2<f32>(select(v, m_neg(v), neg), f32(quad));
 }
 
-// x mod pi/2 for finite x: (rest, quadrant 0 to 3). Up to 8192 pi/2 in parts of 11, 11, 11 and 24 bits,
-// so that the products with a whole number of 13 bits are exact, fused or not.
+// x mod pi/2 for finite x: (rest, quadrant 0 to 3). Where |x| < 8192, multiples of pi/2 are subtracted in parts of 11, 11, 11
+// and 24 bits: the products of the first three with a whole number of 13 bits are exact, fused or not.
 fn cp_trig_reduce(x: f32) -> vec2<f32> {
     let mag = cp_mag(x);
     if mag >= 0x46000000u {
@@ -238,7 +238,7 @@ fn m_atan2(y: f32, x: f32) -> f32 {
     let num = select(b, b - a, mid);
     let den = select(a, b + a, mid);
     let v = select(0.0, 0.785398163, mid) + cp_atan_poly(num / den);
-    // what the clamped exponent left; only then is the angle its own tangent
+    // a quotient below 2^-26 has the rest of its exponent applied here: such an angle is its own tangent
     let small = cp_ldexp(v, near - d);
     let w = select(v, small, d > 26);
     // 0, and the infinities: pi/4 where both are, else 0

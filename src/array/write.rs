@@ -18,12 +18,16 @@ impl Array {
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
-    /// A write that fails leaves the array as it was, on every device. So a value with a [`take`](Expr::take) in it is
-    /// computed beside the array on a GPU, and waited for; `take_clip` and `take_wrap` cannot fail, and do not wait.
+    /// A write that fails leaves the array as it was. On a GPU a value that can fail while it runs (one with a
+    /// [`take`](Expr::take), an [`index_add`](Expr::index_add) or a [`bincount`](Expr::bincount) in it) is therefore computed
+    /// into new memory first, and the call waits for it; the `_clip` and `_wrap` methods cannot fail so, and do not wait. On
+    /// the CPU such a value takes new memory where an index is checked only after a kernel has written the array.
     ///
     /// # Errors
-    /// The expression's own, indices out of range among them; a shape that does not broadcast; a cast that is not
-    /// `same_kind`; on a GPU, where it waits, also an error that an earlier operation left.
+    /// The expression's own, indices out of range among them; [`ErrorKind::Shape`] where the value does not broadcast;
+    /// [`ErrorKind::DType`] where the cast is not `same_kind`; [`ErrorKind::Argument`] for a number that does not fit the
+    /// dtype; a value on another device; memory or limits of the device; on a GPU, where the call waits, also an error that
+    /// an earlier operation left.
     ///
     /// ```
     /// use cupric::array;
@@ -57,17 +61,18 @@ impl Array {
         self.write(None, value.into_arg(), "update", at)
     }
 
-    /// Sets every element to a number.
+    /// Sets every element to a number. An array or expression is taken too: it broadcasts and is cast as in
+    /// [`Array::assign`].
     ///
     /// # Errors
-    /// A number that does not fit the dtype.
+    /// As [`Array::assign`].
     #[track_caller]
     pub fn fill(&mut self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
         self.write(None, value.into_arg(), "fill", at)
     }
 
-    /// Writes a part (`x[1:3] = e`).
+    /// Writes a value to a part of the array, as NumPy's `x[1:3] = e`.
     ///
     /// # Errors
     /// As [`Array::assign`], and those of the slice.
@@ -85,7 +90,7 @@ impl Array {
         self.part(items.as_ref(), at).write(value.into_arg(), "set", at)
     }
 
-    /// A part to write to: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`.
+    /// A part to write to: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. The write returns the error of the slice, if any.
     #[track_caller]
     pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
         self.part(items.as_ref(), Location::caller())
@@ -125,7 +130,8 @@ impl Array {
         };
         let mut planned = plan_of(&value)?;
         if planned.plan.may_fail_half_done {
-            // compute the value in memory of its own, so that it fails before the target is touched
+            // a step may find an index out of range, or an element that a routine refuses, when an earlier step has already
+            // written to the target. So the value is computed into new memory first, and writing it is then a plain copy
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
@@ -150,7 +156,8 @@ impl Array {
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
             return write(own, own, true);
         }
-        // not in place: a new buffer with the same layout; if only a part is written it begins as a copy of the old one
+        // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is written, the
+        // new one begins as a copy of the old one
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
         let everything = part.is_none() && target.size() == whole.size();
         let fresh = if everything {
@@ -166,8 +173,8 @@ impl Array {
     }
 }
 
-/// A planned write. It holds the buffers that it reads except for the target's, because the expression that held them is
-/// dropped before the write runs.
+/// A planned write. It owns handles on the buffers that it reads, because the expression that held them is dropped before the
+/// write runs; the target's own buffer is `None` among them, since a handle on it would keep the write from being in place.
 struct PlannedWrite {
     plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
@@ -182,13 +189,14 @@ impl PlannedWrite {
     }
 }
 
-/// Computes the value into memory of its own and waits, so that every error is known before the target is touched.
+/// Computes a value into memory of its own, and returns every error of that, so that none is left for the write.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     let mut arrays = run(&[value], device, at, true)?;
     arrays.pop().map(|a| a.0).ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
 }
 
-/// The value cast and broadcast to the target. A number takes the target's dtype, if it fits.
+/// Casts and broadcasts a value to the target. Fails for a number that does not fit the target's dtype, a cast that is not
+/// `same_kind`, and a shape that does not broadcast.
 pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static str, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Scalar(s) => match s.promote_with(dtype) {
@@ -209,7 +217,7 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
     Ok(v)
 }
 
-/// A part of an array to write to; carries the error of its slice until then.
+/// A part of an array to write to. If the slice failed it carries that error, which the write returns.
 #[must_use = "a mutable view does nothing until it is written to"]
 pub struct SliceMut<'a> {
     array: &'a mut Array,
@@ -217,7 +225,7 @@ pub struct SliceMut<'a> {
 }
 
 impl SliceMut<'_> {
-    /// Writes an expression, as [`Array::assign`].
+    /// Replaces the content of the part, as [`Array::assign`] does that of an array.
     ///
     /// # Errors
     /// Those of the slice and of [`Array::assign`].
@@ -241,10 +249,11 @@ impl SliceMut<'_> {
         self.write(value.into_arg(), "update", at)
     }
 
-    /// Sets every element of the part to a number.
+    /// Sets every element of the part to a number. An array or expression is taken too: it broadcasts and is cast as in
+    /// [`Array::assign`].
     ///
     /// # Errors
-    /// Those of the slice; a number that does not fit the dtype.
+    /// Those of the slice and of [`Array::assign`].
     #[track_caller]
     pub fn fill(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();

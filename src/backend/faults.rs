@@ -1,5 +1,5 @@
 //! Faults that a test plans for a device: a call that fails, memory that comes filled with a pattern. Without the feature
-//! `testing` there are none, and every question about them is answered at compile time.
+//! `testing` there are none: the functions here then return constants, and the compiler removes every check.
 
 #[cfg(feature = "testing")]
 pub use injector::InjectedFault;
@@ -12,7 +12,7 @@ pub(crate) use none::FaultInjector;
 mod none {
     use crate::error::ErrorKind;
 
-    /// Stands in a device where a build with tests has the planned faults.
+    /// Replaces the type of the same name in a build without the feature `testing`: no call fails.
     pub(crate) struct FaultInjector;
 
     impl FaultInjector {
@@ -20,13 +20,13 @@ mod none {
             FaultInjector
         }
 
-        /// Whether this call is to fail, and as what.
+        /// Returns `None`, since no call is to fail.
         #[inline]
         pub fn hit(&self, _site: &'static str) -> Option<ErrorKind> {
             None
         }
 
-        /// Whether this call is to fail, at a site of its own.
+        /// Returns false, since no call is to fail.
         #[inline]
         pub fn hit_alone(&self, _site: &'static str) -> bool {
             false
@@ -41,25 +41,26 @@ mod injector {
     use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
     use std::sync::{Mutex, MutexGuard, OnceLock};
 
-    /// The byte that fresh memory is filled with. A result that was never written then shows: as f16 and f32 it is a large
-    /// negative number, as a bool true, as an integer not small.
+    /// The byte that fresh memory is filled with, so that an element that was never written shows: as a float it is a large
+    /// negative number, as a bool true, as a signed integer negative, as an unsigned one large.
     pub(crate) const POISON: u8 = 0xFB;
 
-    // bits of `FaultInjector::flags`
+    // Bits of `FaultInjector::flags`: whether calls are counted, and whether fresh memory is filled with `POISON`.
     const COUNTS: u8 = 1;
     const POISONS: u8 = 2;
 
-    /// A call of a device that is to fail. Sites of a CPU: `allocate`, `upload`, `download`, `run`, `synchronize`; of a
-    /// GPU: `allocate`, `staging`, `upload`, `layout`, `shader`, `compile`, `bind`, `submit`, `download` (the mapping).
+    /// A call of a device that is to fail, named by its site. Sites of a CPU: `allocate`, `upload`, `download`, `run`,
+    /// `synchronize`; also `scratch` and `partial results`, which count only if named. Sites of a GPU: `allocate`, `staging`,
+    /// `upload`, `layout`, `shader`, `compile`, `bind`, `pattern`, `submit`, `download` (the mapping), `numerics`.
     #[derive(Clone, Copy, Debug)]
     pub struct InjectedFault {
-        /// `None` counts the calls of all sites together.
+        /// The site of the call; `None` counts the calls of all sites together.
         pub site: Option<&'static str>,
-        /// Which call, from 1; 0 only counts.
+        /// Which call at the site fails, counted from 1. With 0 no call fails, and calls are only counted.
         pub nth: usize,
-        /// Whether all later ones fail too.
+        /// Whether all later calls fail too.
         pub onwards: bool,
-        /// `OutOfMemory`, `DeviceLost`, or `Internal`: what wgpu's validation refuses.
+        /// The error of the call: `OutOfMemory`, `DeviceLost`, or `Internal`, which stands for what wgpu's validation refuses.
         pub kind: ErrorKind,
     }
 
@@ -78,7 +79,7 @@ mod injector {
     }
 
     impl FaultInjector {
-        /// A device without planned faults. `CUPRIC_POISON=1` in the environment has every device's memory poisoned.
+        /// Returns an injector without planned faults. It fills memory if the environment has `CUPRIC_POISON=1`.
         pub fn new() -> FaultInjector {
             static ASKED: OnceLock<bool> = OnceLock::new();
             let poison = *ASKED.get_or_init(|| std::env::var("CUPRIC_POISON").is_ok_and(|v| v == "1"));
@@ -89,20 +90,20 @@ mod injector {
             self.counting.lock().unwrap_or_else(|e| e.into_inner())
         }
 
-        /// Counts calls from now on, and lets one fail.
+        /// Counts calls from now on, and lets the planned ones fail, if any are planned.
         pub fn plan(&self, planned: Option<InjectedFault>) {
             *self.counting() = Counting { planned, ..Counting::default() };
             self.flags.fetch_or(COUNTS, Relaxed);
         }
 
-        /// Ends the counting; gives how many calls there were at each site, and how many failed.
+        /// Ends the counting; returns how many calls there were at each site, and how many failed.
         pub fn end(&self) -> (Vec<(&'static str, usize)>, usize) {
             self.flags.fetch_and(!COUNTS, Relaxed);
             let Counting { calls, raised, .. } = std::mem::take(&mut *self.counting());
             (calls.into_iter().collect(), raised)
         }
 
-        /// Has memory filled with [`POISON`] before it is handed out, or not.
+        /// Decides whether memory is filled with [`POISON`] before it is handed out.
         pub fn set_poison(&self, on: bool) {
             if on {
                 self.flags.fetch_or(POISONS, Relaxed)
@@ -117,14 +118,14 @@ mod injector {
             self.flags.load(Relaxed) & POISONS != 0
         }
 
-        /// Whether this call is to fail, and as what.
+        /// Counts a call at a site, and returns the kind of its error if it is to fail.
         #[inline]
         pub fn hit(&self, site: &'static str) -> Option<ErrorKind> {
             if self.flags.load(Relaxed) & COUNTS == 0 { None } else { self.count(site) }
         }
 
-        /// Whether this call is to fail, at a site that each run reaches a different number of times, because threads take
-        /// turns. Such a site counts only if the planned fault names it.
+        /// Says whether a call fails at a site that every run reaches a different number of times, because threads share the
+        /// work. Such a site counts only if the planned fault names it, so that the other counts repeat from run to run.
         #[inline]
         pub fn hit_alone(&self, site: &'static str) -> bool {
             self.flags.load(Relaxed) & COUNTS != 0

@@ -3,19 +3,19 @@
 use super::program::PAGE;
 use smallvec::SmallVec;
 
-/// The scratch memory of a program in the making.
+/// The scratch memory of a program that is being made: which bytes are taken, and which registers are free again.
 #[derive(Default)]
 pub(super) struct Arena {
-    /// Bytes handed out so far.
+    /// The size of the scratch memory so far, in bytes.
     pub size: usize,
-    /// Registers that were given back, and may be given out again: bytes and start.
+    /// Registers that were given back and may be reused: their bytes and start.
     free: SmallVec<[(usize, usize); 8]>,
-    /// Memory that must keep its content from one tile to the next: start and bytes.
+    /// Memory that must keep its content from one tile to the next: its start and bytes.
     lasting: SmallVec<[(usize, usize); 4]>,
 }
 
 impl Arena {
-    /// A register whose content is needed within one tile only: every tile writes it before reading it.
+    /// Returns the start of a register whose content is needed within one tile only: every tile writes it before reading it.
     pub fn register(&mut self, bytes: usize) -> usize {
         let bytes = room(bytes);
         match self.free.iter().position(|f| f.0 == bytes) {
@@ -24,8 +24,8 @@ impl Arena {
         }
     }
 
-    /// Memory whose content outlives a tile. It is never a register that was given back, because the step that had that
-    /// register writes it again in the next tile.
+    /// Returns the start of memory whose content outlives a tile. It is never a register that was given back, because the
+    /// step that had that register writes it again in the next tile.
     pub fn lasting(&mut self, bytes: usize) -> usize {
         let at = self.fresh(room(bytes));
         self.lasting.push((at, bytes));
@@ -43,19 +43,21 @@ impl Arena {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass. Its free registers are not reused, because a later pass walks all tiles again and may read its values.
+    /// Ends a pass: later stages and passes reuse none of its registers. This costs some scratch, but `assign.rs` looks for
+    /// the last reader of a register within one pass only.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
 
-    /// Whether a register overlaps memory whose content outlives a tile, and which writing the register would destroy.
+    /// Says whether a register overlaps memory whose content outlives a tile: writing the register would destroy it.
     pub fn is_taken(&self, at: usize, bytes: usize) -> bool {
         self.lasting.iter().any(|(from, length)| at < from + length && *from < at + bytes)
     }
 }
 
-/// The bytes that a register of `bytes` takes: whole cache lines, so that loops are aligned; whole pages for more than half a
-/// page, as in pooled buffers, because of the delay that [`PAGE`] describes.
+/// Returns the bytes that a register of `bytes` takes: whole cache lines, so that loops are aligned; for more than half a page
+/// whole pages. Large registers side by side then start at one offset in their pages, so that in a loop over them no load
+/// has the page offset of a store shortly before it, which would delay the load ([`PAGE`]).
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

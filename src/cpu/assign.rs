@@ -1,7 +1,8 @@
-//! Makes the program of a kernel: which values are the same bits, the steps of each pass, the registers and the rows that are
-//! kept. In which pass a value is computed and what is kept stands in the schedule. No buffer is known here.
+//! Makes the program of a kernel: finds values with equal bits, emits the steps of each pass, and gives values registers, or
+//! whole rows of scratch memory if a later pass reads them. The schedule says which pass computes a value and which values are
+//! kept. Buffers are bound later (`bind.rs`).
 
-// a value's number indexes several tables at once
+// loops run over the numbers of values, which index several tables at once
 #![allow(clippy::needless_range_loop)]
 
 mod step;
@@ -27,16 +28,19 @@ struct Assigner<'a> {
     aliased: &'a [bool],
     passes: Option<&'a Passes>,
     program: Program,
-    /// For each value the first one with the same bits: a cast that changes none is an alias of its operand.
+    /// For each value, the first value with the same bits: a cast or rounding that changes no bit is an alias of its operand,
+    /// and has neither step nor register.
     alias_of: SmallVec<[u8; 16]>,
-    /// The values that a later pass takes, as bits.
+    /// The values that a later pass reads again: bit `v` stands for value `v`, as in all sets of this file.
     kept: u128,
+    /// Each kept value that has its row already, with the row's first byte in the arena.
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
+    /// The uniform values that have a filled register: for readers at the outer level, and for those at the inner one.
     filled: [u128; 2],
 }
 
-/// The program of a kernel for tiles of these sizes.
+/// Makes the program of a kernel for the tiles, the goal and the passes that are `wanted`.
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
@@ -65,7 +69,8 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Finds aliases. [`validate`](crate::kernel::validate) has seen that operands come before their readers.
+    /// Fills `alias_of`. One walk is enough: [`validate`](crate::kernel::validate) has checked that operands come before
+    /// their readers.
     fn find_aliases(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
@@ -80,7 +85,7 @@ impl Assigner<'_> {
             } else {
                 None
             };
-            // an outer value as the inner level reads it is repeated along the row: other memory, so no alias
+            // a cast at the inner level of an outer value is no alias: it reads a copy that is repeated along the row
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
@@ -90,6 +95,7 @@ impl Assigner<'_> {
         self.alias_of[v] as usize
     }
 
+    /// Says whether a value is one number for all indices of its level: a scalar, a constant, or a load that never moves.
     fn is_uniform(&self, v: usize) -> bool {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -112,17 +118,18 @@ impl Assigner<'_> {
         }
     }
 
-    /// How many passes end before a value is computed.
+    /// Returns how many passes must have ended before a value can be computed.
     fn after(&self, v: usize) -> usize {
         self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
 
-    /// Values of a schedule as bits, each by the first one with the same bits.
+    /// Returns the set of a schedule's list of values, with each value replaced by the one that it is an alias of.
     fn set(&self, values: &[u16]) -> u128 {
         values.iter().fold(0, |set, v| set | 1 << self.alias_of(*v as usize))
     }
 
-    /// The values that a pass has: what it computes and takes, and the outer values that are repeated along the row for it.
+    /// Returns the set of the values of a pass: those that it computes, those that it takes from an earlier pass, and the
+    /// outer values that its steps read.
     fn values_of_pass(&self, pass: &kernel::Pass) -> u128 {
         let values = &self.kernel.values;
         let operands = pass.computes.iter().flat_map(|v| values[*v as usize].op.operands());
@@ -133,7 +140,7 @@ impl Assigner<'_> {
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        // the values for whose sake the program runs
+        // the values for whose sake the program runs: those that it stores, or those whose indices it checks
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
             Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
@@ -144,7 +151,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // what these depend on, at both levels
+        // and all values from which those are computed, at both levels
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 for a in values[v].op.operands() {
@@ -157,7 +164,7 @@ impl Assigner<'_> {
         self.kept = list.iter().fold(0, |kept, pass| kept | self.set(&pass.takes));
         let mut done = 0u128;
         for p in 0..=passes {
-            // outer steps before pass p: values whose reductions are done by then; those after the last pass take the rest
+            // the outer steps before pass `p` compute the values that need `p` passes; those after the last pass, the rest
             let from = self.program.steps.len();
             let flat = self.program.order == Order::Flat;
             let mut last = [u8::MAX; 128];
@@ -192,7 +199,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// For each value, the last one that reads its register: after that step the register is free.
+    /// Writes to `last`, for each value that a value of `set` at this level reads, the last such reader. After the step of
+    /// that reader the register is free. Other entries stay as they are.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -204,7 +212,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// Gives back the registers whose last reader was `v`.
+    /// Gives back the registers of those operands of `v` that no later value reads.
     fn release(&mut self, v: usize, last: &[u8; 128]) {
         let kernel = self.kernel;
         let level = self.level(kernel.values[v].inner);
@@ -227,7 +235,7 @@ impl Assigner<'_> {
         let values = &kernel.values;
         let set = self.values_of_pass(scheduled);
         let mut pass = Pass::default();
-        // reductions and stores read a register after all steps of the tile, so it is never given back
+        // `u8::MAX`: never given back, because a reduction or a store reads the register after all steps of the tile
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
         self.folds(scheduled, &mut pass, &mut last)?;
@@ -236,7 +244,7 @@ impl Assigner<'_> {
                 last[v] = u8::MAX;
             }
         }
-        // outer values that inner steps read are repeated along the row first
+        // inner steps read an outer value from a register of the inner level, in which it is repeated
         for v in 0..values.len() {
             if set >> v & 1 == 1 && !values[v].inner {
                 if self.is_uniform(v) {
@@ -288,7 +296,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the folds that a pass ends in, and keeps what they read until they have read it.
+    /// Adds the reductions that a pass ends in. Marks in `last` that the registers that reductions and scan totals read are
+    /// never given back.
     fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut Pass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -297,7 +306,7 @@ impl Assigner<'_> {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
-                // a fold whose walk is there already writes one result more
+                // a reduction that combines the same elements as one before (for another component) adds a result to it
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
@@ -314,7 +323,7 @@ impl Assigner<'_> {
                 }
             }
             if let Op::Scan(r) = &values[v].op {
-                // the step of a total is the last one of its pass
+                // the scan of a total is emitted after all other steps of the pass, so its operand must still be there
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
             }
         }
@@ -332,7 +341,7 @@ impl Assigner<'_> {
         Ok(spec)
     }
 
-    /// The number of a scan in the program.
+    /// Adds a scan to the program, and returns its number there.
     fn scan(&mut self, r: &Reduction, compute: Compute) -> Result<usize> {
         let width = if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
@@ -343,7 +352,8 @@ impl Assigner<'_> {
         Ok(self.program.scans.len() - 1)
     }
 
-    /// The number under which a frame has a value's pointer for a level: an outer value has a second one for the inner level.
+    /// Returns the number of a value's pointer in a frame, for readers at a level. An outer value has a second pointer, for
+    /// readers at the inner level.
     fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }
@@ -353,7 +363,7 @@ impl Assigner<'_> {
         if inner { self.program.inner } else { self.program.outer }
     }
 
-    /// Refuses a program in which a step's register lies in memory that has to outlive the tile.
+    /// Checks the program: fails if a step's register overlaps memory whose content must outlive the tile.
     fn check_registers(&self) -> Result<()> {
         let p = &self.program;
         let outer = p.stages.iter().map(|s| (s.clone(), p.outer));

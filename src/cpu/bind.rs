@@ -1,5 +1,5 @@
-//! A program bound to the buffers, numbers and lines of one run. Only this file of the backend makes pointers into buffers,
-//! and it checks each of them.
+//! Binds programs, products and routines to the buffers, numbers and lines of one run of a plan. All pointers that the steps
+//! of a plan have into buffers come from [`Run::locate`], which checks that the elements they reach lie in the buffer.
 
 use super::memory::{CpuMemory, Pool};
 use super::program::{Program, internal};
@@ -11,17 +11,17 @@ use smallvec::SmallVec;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The buffers of a run.
+/// One run of a plan: its bindings, its temporaries, and the pool of its device.
 pub(super) struct Run<'a> {
     pub bindings: Bindings<'a>,
     pub temps: SmallVec<[Buffer; 2]>,
     pub pool: &'a Pool,
-    /// Whether this is a rehearsal: kernels only ask for their scratch and write nothing, so that missing memory is found
+    /// Whether this is a rehearsal: steps only allocate their scratch and write nothing, so that missing memory is found
     /// before a write in place begins.
     pub rehearses: bool,
 }
 
-/// The memory of a buffer of this device: first byte, length, and the offset that the run binds to it.
+/// The memory of a buffer: its first byte, its length in bytes, and the offset of the array's element 0 in this run.
 #[derive(Clone, Copy)]
 struct Memory {
     ptr: *mut u8,
@@ -31,7 +31,7 @@ struct Memory {
 }
 
 impl Run<'_> {
-    /// The memory of a buffer that the plan names.
+    /// Returns the memory of a buffer that the plan names. Fails if the run binds none of a CPU.
     fn memory(&self, name: &'static str, buffer: BufferRef) -> Result<Memory> {
         let (found, offset) = match buffer {
             BufferRef::Input(i) => (self.bindings.inputs.get(i).map(|e| e.0), self.bindings.inputs.get(i).map(|e| e.1)),
@@ -46,8 +46,9 @@ impl Run<'_> {
         }
     }
 
-    /// The address of element `first` of a buffer. Fails unless the elements from `span.0` to `span.1`, counted from there,
-    /// lie in the buffer. A span of `None` has no element, so that any address of the buffer will do.
+    /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements from
+    /// `span.0` to `span.1`, counted from `first`, lie in the buffer. With a span of `None` no element will be touched, so it
+    /// returns the buffer's start.
     pub fn locate(
         &self,
         name: &'static str,
@@ -69,11 +70,11 @@ impl Run<'_> {
     }
 }
 
-/// An index out of range that a gather has met, with what its error message needs.
+/// An index out of range that a gather or a scatter has met, with what its error message needs.
 #[derive(Clone, Copy)]
 pub(super) struct BadIndex {
-    /// The index of the kernel's space at which it was found. Of several errors the one with the smallest position is
-    /// reported, so that the number of threads does not change the error.
+    /// Where it was found: 2^32 times the row of the tiles' space, plus the column. Of several errors the one with the
+    /// smallest position is reported, so that the number of threads does not change the error.
     pub position: usize,
     pub index: i128,
     pub extent: usize,
@@ -82,19 +83,19 @@ pub(super) struct BadIndex {
     pub node: usize,
 }
 
-/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]`, and every
-/// element of that place's span lies in a buffer that lives as long as `run`.
+/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]` (null for an
+/// affine index, which has no memory), and every element of that place's span lies in a buffer that lives as long as `run`.
 pub(super) struct Bound<'a> {
     pub program: &'a Program,
     pub run: &'a Run<'a>,
     at: SmallVec<[*mut u8; 6]>,
-    /// The first index out of range.
+    /// Of the indices out of range so far, the one at the smallest position.
     bad: Mutex<Option<BadIndex>>,
     /// Whether `bad` holds an index. Most runs have none, and learn it here without taking the lock.
     is_bad: AtomicBool,
 }
 
-// SAFETY: the pointers lead into buffers that live as long as the run, and tasks write disjoint tiles.
+// SAFETY: the pointers are only read here. Tasks that use them rely on *alive* and *disjoint* ([`Program`]).
 unsafe impl Sync for Bound<'_> {}
 
 impl<'a> Bound<'a> {
@@ -113,13 +114,13 @@ impl<'a> Bound<'a> {
         Ok(Bound { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
-    /// The address of element 0 of one of the program's places, from which its strides count.
+    /// Returns the address of element 0 of one of the program's places, from which its strides count.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]
     }
 
-    /// Notes an index out of range; of several, the first by position.
+    /// Records an index out of range. Of several, the one at the smallest position stays; of one position, the first node's.
     #[cold]
     pub fn report(&self, found: BadIndex) {
         let mut bad = self.bad.lock().unwrap_or_else(|e| e.into_inner());
@@ -129,9 +130,9 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// The error of the first index that was out of range, once all tasks are done.
+    /// Returns the error of the recorded index out of range, if there is one. To be called when all tasks have ended.
     pub fn verdict(&self) -> Result<()> {
-        // all tasks have ended, so a relaxed load sees what they stored
+        // a relaxed load is enough: waiting for the tasks has made all their stores visible to this thread
         if !self.is_bad.load(Relaxed) {
             return Ok(());
         }

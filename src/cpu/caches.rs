@@ -3,12 +3,12 @@
 use std::fs;
 use std::sync::OnceLock;
 
-/// What is assumed of a cache whose size the system does not tell: 32 KiB, 1 MiB and 32 MiB. Nearly every core of the last ten
-/// years has a first level of that size or more; of the others these are usual sizes.
+/// The sizes assumed for the first, second and last level where the system does not tell them. Nearly every core of the last
+/// ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];
 
-/// Bytes of a core's first and second level of data, and of the last level. They are read once, because devices of one process
-/// share plans only if they have equal capabilities.
+/// Returns the bytes of a core's first and second level data caches, and of the last level. They are read once in a process,
+/// because devices share plans only if they have equal capabilities.
 pub(super) fn sizes() -> [usize; 3] {
     static SIZES: OnceLock<[usize; 3]> = OnceLock::new();
     *SIZES.get_or_init(|| {
@@ -23,14 +23,14 @@ pub(super) fn sizes() -> [usize; 3] {
             if let 1..=2 = level {
                 sizes[level - 1] = sizes[level - 1].max(size);
             }
-            // the last level is the largest, whatever its number
+            // the last level is taken to be the largest cache, whatever its number
             sizes[2] = sizes[2].max(size);
         }
         [0, 1, 2].map(|level| if sizes[level] == 0 { USUAL[level] } else { sizes[level] })
     })
 }
 
-/// A size as Linux writes it: `48K`, `2M`.
+/// Parses a size as Linux writes it, as `48K` or `2M`. Returns 0 for what is no such size.
 fn parse(text: &str) -> usize {
     let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
         Some(digits) => (digits, text.as_bytes()[digits.len()]),

@@ -1,12 +1,12 @@
-//! Casts between dtypes as loops of the CPU, each rounded once.
+//! Casts between dtypes as loops of the CPU. A cast rounds once, even if it takes several loops.
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Loops, ScalarFn};
 use crate::ufunc::cast;
 use smallvec::SmallVec;
 
-/// Rounds to odd: towards 0, and if that lost anything, the last bit is set. Rounding the f32 to f16 or bf16 then gives the
-/// same as rounding the number itself; after two roundings to nearest, ties could go the wrong way.
+/// Rounds an f64 to odd: towards 0, and if that lost anything, the last bit is set. Rounding the f32 to f16 or bf16 then gives
+/// the same as rounding the f64 itself; after two roundings to nearest, ties could go the wrong way.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -16,8 +16,8 @@ fn odd(x: f64) -> f32 {
     f32::from_bits(if exact { bits } else { towards_zero | 1 })
 }
 
-/// Rounds an integer's magnitude to odd. If it has more than 48 bits, its low 16 become one bit that says whether any of them
-/// is set, so that f64 holds the rest exactly.
+/// Rounds an integer's magnitude to odd. If it has more than 48 bits, its low 16 become one sticky bit, which is set if any of
+/// them is, so that an f64 holds all bits exactly.
 #[inline(always)]
 fn odd_u64(x: u64) -> f32 {
     let high = (x >> 16) | (x & 0xffff != 0) as u64;
@@ -70,7 +70,7 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// The loop that copies values to a register, for steps that need their operand there.
+/// Returns the loop that copies values, for casts and roundings that change no bit but need a register of their own.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),
@@ -79,7 +79,8 @@ pub(super) fn copy(compute: Compute) -> Loops {
     }
 }
 
-/// The loops that, one after the other, convert values of one dtype to another; none if the bits stay the same.
+/// Returns the loops that, one after the other, convert values of one dtype to another, both in their compute types; none if
+/// the bits stay the same.
 pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
@@ -92,7 +93,7 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
             Compute::U32 => Loops::unary::<u32, u32, u32, f32, Odd>(),
             Compute::I64 => Loops::unary::<i64, i64, i64, f32, Odd>(),
             Compute::U64 => Loops::unary::<u64, u64, u64, f32, Odd>(),
-            // by the condition above only f64 comes here, never f32 or bool
+            // by the condition above only f64 gets here, never f32 or bool
             Compute::F64 | Compute::F32 | Compute::Bool => Loops::unary::<f64, f64, f64, f32, Odd>(),
         });
         chain.extend(cast::round(to));

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Tiles, Tiling};
 use rayon::prelude::*;
 
-/// Calls `f` for each task; in the caller's pool unless one thread is to do it `alone`.
+/// Calls `f` with the number of each task: in the caller's rayon pool, or on this thread if it is to do the work `alone`.
 pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync + Send) {
     if tasks <= 1 || alone || threads() == 1 {
         (0..tasks).for_each(f);
@@ -18,7 +18,7 @@ pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync + Send) 
     }
 }
 
-/// The tiles of a kernel's schedule.
+/// Returns the tiles of a kernel's schedule. Fails if the schedule has none.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
 }
@@ -27,20 +27,20 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// An elementwise kernel that is ready to be bound.
+/// An elementwise kernel that is ready to be bound to the buffers of a run.
 pub(super) struct Elementwise {
     program: Program,
     schedule: Tiles,
     tiles: usize,
     rows: usize,
     cols: usize,
-    /// The length of the last axis but one.
+    /// The length of the last axis but one; 1 if there is none.
     height: usize,
-    /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
+    /// The kernel that looks for an index out of range before the first write, so that a failed run writes nothing.
     checks: Option<Box<Elementwise>>,
 }
 
-/// Prepares a kernel over at least one index.
+/// Prepares a kernel whose index space is not empty.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
     let checks = match kernel.schedule.checks() {
         Some(checks) => {
@@ -95,7 +95,8 @@ impl Elementwise {
             Tiling::Blocks { rows, cols } => {
                 let (rows, cols) = (rows as usize, cols as usize);
                 let (down, across) = (self.height.div_ceil(rows), self.cols.div_ceil(cols));
-                // tiles go down the columns first, so that the next one uses the rest of the cache lines of the transposed side
+                // the next tile lies along the last axis but one, along which the transposed operand is contiguous: so it
+                // uses the rest of that operand's cache lines
                 let (d, c, rest) = (t % down, t / down % across, t / (down * across));
                 let (r, c0) = (d * rows, c * cols);
                 let (nr, nc) = (rows.min(self.height - r), cols.min(self.cols - c0));
@@ -124,7 +125,8 @@ impl Elementwise {
         let (program, tiles) = (&self.program, self.tiles);
         let body = |frame: &mut Frame, from: usize, to: usize| {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
-                // SAFETY: the tiles of all tasks are apart from each other; the program was made for this size.
+                // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint* ([`Program`]): no
+                // two tasks have a tile in common.
                 unsafe {
                     frame.run(bound, program.stages[0].clone(), tile);
                     for w in program.writes.iter().filter(|w| !w.direct) {
@@ -139,7 +141,7 @@ impl Elementwise {
         if self.schedule.alone {
             body(frames.alone(), 0, tiles);
         } else {
-            // eight tasks a thread even out threads that are held up
+            // eight tasks a thread, a judgement: other threads then take over the tasks of one that is held up
             let tasks = tiles.min(threads() * 8);
             share(tasks, false, |i| frames.with(|frame| body(frame, i * tiles / tasks, (i + 1) * tiles / tasks)));
         }

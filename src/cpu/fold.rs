@@ -1,13 +1,15 @@
-//! Reductions: one tree for each shape, whatever the strides, threads and instruction sets.
+//! Reductions on the CPU: in which order a fold combines elements. The order is a tree that depends on the number of elements
+//! `n` and on the kernel's kind alone, so strides, threads and instruction sets change no bit.
 //!
-//! The `n` elements go to `L` virtual lanes in blocks of `16 · L`: at most 16 elements serially in a lane of a block,
-//! then the blocks pairwise over their number (a binary counter), then the lanes pairwise. `L` is 1 where the
-//! elements of one reduction do not lie next to each other. A fold handles `width` reductions at once, element `i` of
-//! all of them as one vector.
+//! The elements form blocks of `16 · L`, and element `i` goes to lane `i % L`. In a block, each lane combines its elements (at
+//! most 16) one after another, which gives a vector of `L` states. The vectors of blocks are combined pairwise, as a binary
+//! counter carries; in the last vector, the upper half of the lanes is combined into the lower half until one lane is left.
+//! `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`, else `n / 16` rounded up to a power of two, at most `LANES`.
+//! Up to `width` reductions run side by side, as columns: a row of the input holds element `i` of each of them.
 //!
-//! The tree is the same for every fold. What it combines is a *state*: the element itself, combined by a function's own
-//! loops, or a few components, each a vector of its own, combined by formulas (`fold/formulas.rs`). Folds that look for
-//! the position of one element have no tree (`fold/first.rs`).
+//! The tree is the same for every fold. The states that it combines are the elements themselves, combined by a function's own
+//! loops, or one to three components, each a vector of its own, combined by formulas (`fold/formulas.rs`). Folds that look
+//! for the position of one element have no tree (`fold/first.rs`).
 
 mod first;
 mod formulas;
@@ -20,40 +22,42 @@ use crate::ufunc::{Form, Neutral, Ufunc};
 use first::First;
 use formulas::Formulas;
 
-/// Elements that a lane takes serially. Part of the tree, so another number gives other bits; 16 bound the rounding error.
+/// How many elements a lane combines one after another in a block. It is part of the tree, so another number gives other bits.
+/// A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more blocks to merge.
 pub(super) const SERIAL: usize = 16;
 
-/// The inputs of a fold: its elements, or the components of states. Those that it does not have repeat the first.
+/// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries repeat
+/// the first or are null; nothing reads them.
 pub(super) type Inputs = [*const u8; 3];
 
-/// A reduction of a program: its loops and the sizes of its tree.
+/// Describes a reduction of a program: how it combines states, and the sizes of its tree.
 pub(super) struct FoldSpec {
     combines: Combines,
-    /// The type of the elements, or of the first component.
+    /// The compute type of the elements, or of the first component where the inputs are states.
     compute: Compute,
-    /// The number of elements of one reduction, which decides how many lanes and levels its tree has.
+    /// The number of elements of one reduction.
     n: usize,
     lanes: usize,
     /// The most reductions that are folded side by side, as columns.
     width: usize,
-    /// Where its state lies in the arena.
+    /// The byte of the program's scratch memory at which the state of its `Folder` begins.
     pub at: usize,
 }
 
-/// What a fold combines, and by what.
+/// How a fold combines states: by a function's loops, by formulas, or by keeping the first of the best elements.
 enum Combines {
     Function(Function),
     Formulas(Box<Formulas>),
     First(First),
 }
 
-/// The loops of a reduction by a function.
+/// The loops of a fold whose state is the element itself, combined by a function.
 #[derive(Clone, Copy)]
 struct Function {
     fold: Loop,
     accumulate: Loop,
     identity: u64,
-    /// What a reduction of no elements gives: 0 for a sum, whose identity is −0.
+    /// The bits that a reduction of no elements gives: the identity's, but +0 for a sum, whose identity is −0.
     empty: u64,
 }
 
@@ -68,7 +72,8 @@ impl Function {
 }
 
 impl FoldSpec {
-    /// The fold of a reduction over `n` elements of a kernel, of which the first input has this type.
+    /// Describes a reduction over `n` elements, whose first input has the type `compute`, in a kernel of this kind. Returns
+    /// none where a function has no loops for its type.
     pub fn new(r: &Reduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
         let lanes = match kind {
             KernelKind::Reduce(Lanes::Outer) => 1,
@@ -85,7 +90,8 @@ impl FoldSpec {
         Some(FoldSpec { combines, compute, n, lanes, width, at: 0 })
     }
 
-    /// Elements of a block: the unit by which a reduction may be cut without changing its tree.
+    /// Returns the elements of a block: threads share a reduction in parts of 2^k blocks, which are whole subtrees. A fold that
+    /// looks for one element may be cut anywhere; its blocks are as long as the longest of a tree.
     pub fn block(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
@@ -93,7 +99,7 @@ impl FoldSpec {
         }
     }
 
-    /// Bytes of the states of all lanes and columns.
+    /// Returns the bytes of a vector: a state for each lane and column, with each component padded to whole cache lines.
     fn vector(&self) -> usize {
         let states = self.lanes * self.width;
         match &self.combines {
@@ -102,8 +108,9 @@ impl FoldSpec {
         }
     }
 
-    /// How many blocks [`Folder::feed_blocks`] takes at once: with few columns a single block gives loops of that few elements,
-    /// too short for SIMD. The numbers keep a loop at 64 to 500 elements. 0: the columns alone are enough.
+    /// Returns how many blocks [`Folder::feed_blocks`] takes at once, or 0 where blocks are taken one by one. With one lane, a
+    /// loop over one block is as long as there are columns; with fewer than 32 that is too short for SIMD, and several blocks
+    /// make it 64 to 496 elements long. Formulas, several lanes and the search for one element always take blocks one by one.
     fn blocks_at_once(&self) -> usize {
         match (self.width, &self.combines) {
             _ if self.lanes > 1 => 0,
@@ -114,16 +121,17 @@ impl FoldSpec {
         }
     }
 
+    /// Returns the number of levels that the binary counter of blocks needs, and one to spare.
     fn levels(&self) -> usize {
         (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
     }
 
-    /// Where scratch memory follows the vectors of the tree.
+    /// Returns the offset of the scratch memory in the state: it follows the vectors of the tree.
     fn scratch(&self) -> usize {
         self.vector() * (self.levels() + 1)
     }
 
-    /// Bytes of a folder's state, which the program reserves in its arena.
+    /// Returns the bytes of a folder's state, which the program reserves in its scratch memory.
     pub fn bytes(&self) -> usize {
         match &self.combines {
             Combines::Function(_) => self.scratch() + self.blocks_at_once() * (SERIAL + 1) * self.width * 8,
@@ -132,7 +140,7 @@ impl FoldSpec {
         }
     }
 
-    /// Bytes of a partial result: lane vectors, or best elements and their positions.
+    /// Returns the bytes of a partial result: one vector, or the best elements and their positions.
     pub fn partial(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => self.vector(),
@@ -141,7 +149,8 @@ impl FoldSpec {
     }
 }
 
-/// The vector of each level of the counter at first; levels and the current block swap vectors instead of copying them.
+/// The number of each level's vector at the start; vector 0 belongs to the current block. Later, blocks and levels swap
+/// these numbers instead of copying vectors.
 const FIRST: [u8; 64] = {
     let mut levels = [0; 64];
     let mut i = 0;
@@ -152,40 +161,41 @@ const FIRST: [u8; 64] = {
     levels
 };
 
-/// A reduction under way.
+/// A reduction under way, over `width` columns.
 ///
-/// What its unsafe functions rely on, by name. *State*: `state` leads to `spec.bytes()` bytes that this folder alone
-/// uses: the vectors of `here` and `level`, each of `lanes × width` states or more, apart from each other, and scratch
-/// after them; of a fold that looks for one element, `width` best elements and their positions. *Data*: the inputs that
-/// are handed over are as many elements of the spec's types as the function says, apart from the state, and nobody
-/// writes them meanwhile.
+/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to 64,
+/// that this folder alone uses. They are the numbered vectors of the current block and of each level, every one with room for
+/// `lanes × width` states, and scratch after them; for a fold that looks for one element they are the best element of each
+/// column, then the positions of these. *Data*: each input that the fold has holds as many aligned elements of its type as the
+/// function says, which share no byte with the state and which no other thread writes meanwhile.
 pub(super) struct Folder<'a> {
     spec: &'a FoldSpec,
     width: usize,
-    /// The vectors of the state.
+    /// The state's first byte, and the bytes of each vector.
     state: *mut u8,
     vector: usize,
-    /// Which vector is the current block, and which holds the subtree of `1 << i` blocks that waits for its neighbour.
+    /// The number of the current block's vector, and for each `i` that of level `i`: in it a subtree of `1 << i` blocks waits
+    /// for its neighbour of equal size.
     current: u8,
     levels: [u8; 64],
-    /// Whole blocks so far. Its bits say which levels hold a subtree.
+    /// Whole blocks so far; bit `i` says whether level `i` holds a subtree. In a search for one element: 1 once it has any.
     blocks: usize,
-    /// Elements of the current block so far.
+    /// Elements of each column in the current block so far.
     filled: usize,
-    /// Elements that are still to come: a last block shorter than the lanes must be filled with the identity.
+    /// Elements of each column still to come. A last block of fewer elements than lanes is first filled with the identity.
     left: usize,
-    /// Where the positions of each column begin; null where all begin at 0.
+    /// For each column the position of its element 0; null where that is 0 for all.
     base: *const i32,
 }
 
 impl<'a> Folder<'a> {
-    /// A reduction of `n` elements (of the spec's, or a part that starts at a block) over `width` columns, with its
-    /// state in `arena`.
+    /// Makes the folder of a reduction of `n` elements over at most `spec.width` columns: all of the spec's elements, or a part
+    /// that begins at a block. Its state lies in `arena`, the scratch memory of a task.
     ///
     /// # Safety
-    /// The arena has `spec.bytes()` bytes at `spec.at`, for this folder alone: that is its *state*.
+    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` for this folder alone: they are its *state*.
     pub unsafe fn new(spec: &'a FoldSpec, arena: *mut u8, width: usize, n: usize) -> Folder<'a> {
-        // SAFETY: the arena reaches beyond `spec.at`, so the sum stays inside it, and the scratch is part of the state.
+        // SAFETY: both sums stay inside the arena, because the state begins at `spec.at` and ends with the scratch.
         unsafe {
             let state = arena.add(spec.at);
             if let Combines::Formulas(f) = &spec.combines {
@@ -219,24 +229,25 @@ impl<'a> Folder<'a> {
         self.state.wrapping_add(self.spec.scratch())
     }
 
-    /// States of a vector, those of all lanes and columns.
+    /// Returns how many states a vector holds: one for each lane and column.
     fn states(&self) -> usize {
         self.spec.lanes * self.width
     }
 
-    /// Starts a new reduction, of `n` elements, whose positions begin at those of `base` (or at 0 where that is null).
+    /// Starts a new reduction, of `n` elements. `base` holds the position of element 0 for each column; null stands for zeros.
     pub fn reset(&mut self, n: usize, base: *const i32) {
         (self.blocks, self.filled, self.left, self.base) = (0, 0, n, base);
     }
 
-    /// Folds the next `rows` elements of each column; `at` is the number of the first, which positions are counted from.
+    /// Folds the next `rows` elements of each column. `at` is the number of the first of them: its position is `base + at`.
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `rows × width` elements in each input. `base` has a position for each column.
+    /// *State* and *data* ([`Folder`]): `rows × width` elements in each input, where `rows` is no more than are still to come.
+    /// `base` is null or has a position for each column.
     pub unsafe fn feed(&mut self, at: usize, data: Inputs, rows: usize) {
         let (w, lanes, size) = (self.width, self.spec.lanes, self.spec.compute.size());
         let mut done = 0;
-        // SAFETY: *state* and *data*: rows go to lanes below `lanes`, and `done` counts the rows that were taken.
+        // SAFETY: *state* and *data*: `take` rows fit into the lanes from `lane` on, and `from` is past the rows taken so far.
         unsafe {
             if let Combines::First(first) = &self.spec.combines {
                 return self.feed_first(first, at, data, rows);
@@ -276,13 +287,14 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Takes whole blocks in one call of a loop, where there are some, with the same bits. Gives how many rows it took.
+    /// Takes whole blocks by longer loops with the same bits, where a block begins and there are enough rows: several blocks of
+    /// few columns, or one block of one column with all lanes. Returns how many rows it took; none where neither applies.
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `rows × width` elements.
+    /// *State* and *data* ([`Folder`]): `rows × width` elements.
     unsafe fn feed_whole_blocks(&mut self, function: Function, data: *const u8, rows: usize) -> Option<usize> {
         let (count, size) = (self.spec.blocks_at_once(), self.spec.compute.size());
-        // SAFETY: *state* and *data*: there are as many rows as each case takes.
+        // SAFETY: *state* and *data*: each case checks that there are as many rows as it takes.
         unsafe {
             if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
                 self.feed_blocks(function, data, count);
@@ -300,15 +312,15 @@ impl<'a> Folder<'a> {
         None
     }
 
-    /// Takes `count` blocks of few columns together, so that each loop is `count` times as long: element by element over all
-    /// blocks, then the tree over the blocks by halves.
+    /// Takes `count` blocks of one lane together, so that loops are `count` times as long: each combines one element of every
+    /// block, or merges blocks pairwise. `count` is a power of two that divides the number of blocks so far.
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `count` blocks of `SERIAL × width` elements.
+    /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is [`FoldSpec::blocks_at_once`].
     unsafe fn feed_blocks(&mut self, function: Function, data: *const u8, count: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let scratch = self.scratch();
-        // SAFETY: *state* and *data*: the scratch has room for `SERIAL + 1` times `count × width` elements.
+        // SAFETY: *state* and *data*: the scratch has room for `count × width` elements `SERIAL + 1` times.
         unsafe {
             // transpose element (block, serial, column) to (serial, column, block), so that loops run over blocks
             let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
@@ -318,7 +330,8 @@ impl<'a> Folder<'a> {
                 let x = scratch.add(j * w * count * size);
                 (function.accumulate)(w * count, x, x, x, scratch);
             }
-            // a block goes to its number with the bits reversed, so that adding halves adds neighbours, as `push` would
+            // a block goes to the position that is its number with reversed bits: then the upper half, combined into the lower
+            // half, combines each block with its neighbour, as `push` would
             let turned = scratch.add(SERIAL * w * count * size);
             let shift = usize::BITS - count.trailing_zeros();
             for block in 0..count {
@@ -339,7 +352,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Fills the current vector with states that change none.
+    /// Fills the current vector with the identity, which changes no state that it is combined with.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -356,13 +369,12 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Combines `n` states of the vector `from`, from number `at` on, into as many of the vector `to`, from its first on.
-    /// Those of `from` come later.
+    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`, whose elements come earlier.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): both are vectors of it, and the two runs of states share none.
+    /// *State* ([`Folder`]): both are vectors of it; `at + n` is at most [`Folder::states`]; the two ranges share no state.
     unsafe fn combine(&mut self, n: usize, from: *const u8, at: usize, to: *mut u8) {
-        // SAFETY: *state*: `n` states from `at` on are inside a vector.
+        // SAFETY: *state*: both ranges lie inside a vector and are apart.
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) => {
@@ -375,14 +387,15 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Ends the current block, or a subtree of `1 << level` blocks, and merges it with its neighbours of equal size.
+    /// Adds the current vector, the result of `1 << level` blocks, to the counter: merges it with the waiting subtree of equal
+    /// size as long as there is one, then lets it wait.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): the current vector is a whole block's.
+    /// *State* ([`Folder`]): the current vector has a state for each lane and column.
     unsafe fn push(&mut self, mut level: usize) {
         let count = 1 << level;
         while self.blocks >> level & 1 == 1 {
-            // SAFETY: *state*: the two are different vectors of it.
+            // SAFETY: *state*: the current vector and a level's are different ones.
             unsafe { self.combine(self.states(), self.here(), 0, self.level(level)) };
             std::mem::swap(&mut self.current, &mut self.levels[level]);
             level += 1;
@@ -393,12 +406,12 @@ impl<'a> Folder<'a> {
     }
 
     /// Merges the partial result of the next part. All parts but the last have the same number of blocks, a power of two, so
-    /// that each is a whole subtree and the bits are those of a single part.
+    /// each is a whole subtree, and the bits are the same as without parts.
     ///
     /// # Safety
-    /// `partial` holds `spec.partial()` bytes of a folder of this spec and width.
+    /// *State* ([`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`] gave for this spec and width.
     pub unsafe fn merge(&mut self, partial: *const u8) {
-        // SAFETY: *state*, and `partial` is as long as its first vector.
+        // SAFETY: *state*: a partial result is as long as one vector.
         unsafe {
             if let Combines::First(first) = &self.spec.combines {
                 return self.merge_first(first, partial);
@@ -409,7 +422,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Merges the subtrees that are left, the shortest first, to one vector of lanes.
+    /// Merges the subtrees that are left, the smallest first, and returns the partial result of `spec.partial()` bytes.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -440,7 +453,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Ends the reduction: what [`Folder::write`] gives is complete.
+    /// Ends the reduction: merges all subtrees, then all lanes, so that [`Folder::write`] may follow.
     ///
     /// # Safety
     /// *State* ([`Folder`]).
@@ -448,7 +461,7 @@ impl<'a> Folder<'a> {
         if let Combines::First(_) = self.spec.combines {
             return;
         }
-        // SAFETY: *state*: its vectors have `lanes × width` states, and the halves of one are apart.
+        // SAFETY: *state*: a vector has `lanes × width` states, and its halves are apart.
         unsafe {
             if self.spec.n == 0 {
                 return self.fill_identity();
@@ -463,13 +476,13 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Writes what a reduction that has ended gives, one for each column, into `out`.
+    /// Writes the result or a component of an ended reduction to `out`, an element for each column.
     ///
     /// # Safety
-    /// `out` has room for `width` elements, apart from the state.
+    /// *State* ([`Folder`]). `out` has room for `width` aligned elements, apart from the state.
     pub unsafe fn write(&mut self, gives: Gives, out: *mut u8) {
         let (w, size) = (self.width, self.spec.compute.size());
-        // SAFETY: *state*: its vectors have `lanes × width` states; `out` has room for `width`.
+        // SAFETY: *state*: the current vector has a state for each column, and `out` has room for as many elements.
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) if self.spec.n == 0 => strided::fill(size, f.empty, out, w),

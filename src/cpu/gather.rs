@@ -1,4 +1,4 @@
-//! The indices of a gather: which position each means, and copying the elements there. Also values that are affine indices.
+//! Finds the position that each index of a gather or scatter means, and copies gathered elements. Also writes affine indices.
 
 use super::strided::{self, Block};
 use crate::dtype::Compute;
@@ -7,7 +7,8 @@ use crate::kernel::IndexMode;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// The position along the axis that an index means by its mode; none if it is out of range, or the axis is empty.
+/// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
+/// indices and this one is out of range.
 #[inline(always)]
 fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     if extent == 0 {
@@ -28,7 +29,7 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     }
 }
 
-/// Index number `i` of those at `index`, as a number that holds every integer type.
+/// Reads element `i` of the indices at `index`. Its compute type is an integer type; i128 holds the values of all.
 ///
 /// # Safety
 /// `index` has an element `i` of this type.
@@ -46,10 +47,10 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
     }
 }
 
-/// The indices of a gather along one axis.
+/// The indices of a gather or scatter along one axis.
 ///
-/// Its unsafe functions have two conditions, cited by name. *Present*: `at` leads to as many indices of the type as the
-/// function is asked to read. *In range*: every position below `extent` along the axis is an element of live memory.
+/// Its unsafe functions have two conditions, cited by name. *Present*: `at` leads to as many indices of type `compute` as the
+/// function is asked to read. *In range*: for every position below `extent`, the element there lies in live memory.
 pub(super) struct Indices {
     pub at: *const u8,
     pub compute: Compute,
@@ -60,12 +61,13 @@ pub(super) struct Indices {
 }
 
 impl Indices {
-    /// Copies the elements at indices `at..at + n` to `to`, with zeros in place of those out of range; the positions are
-    /// counted from `src`. Without `to` the indices are only checked. Gives the first one that is out of range, and where
-    /// it stands.
+    /// Copies to `to` the elements that indices `at..at + n` mean, and zeros for indices out of range. Element `i` is at the
+    /// position of its index, counted from column `i` of `src`. Without `to` the indices are only checked. Returns the first
+    /// index out of range, after its number among the `n`.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from `src`; `to` has room for `n` elements.
+    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from each of `n` columns of `src`; `to` has room for `n`
+    /// elements.
     pub unsafe fn take(
         &self,
         size: usize,
@@ -74,10 +76,10 @@ impl Indices {
         at: usize,
         n: usize,
     ) -> Option<(usize, i128)> {
-        // SAFETY: *present* and *in range*: `resolve` gives only indices below the extent.
+        // SAFETY: *present* and *in range*: `resolve` returns only positions below the extent, and `i` is below `n`.
         unsafe {
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
-            // if all indices are equal, the elements lie in one row, which one strided copy moves
+            // if all indices are equal, the elements are a strided row of memory, which one copy moves
             let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
             let mut bad = None;
             for i in (0..n).step_by(each) {
@@ -100,7 +102,8 @@ impl Indices {
         }
     }
 
-    /// Writes to `to` the position that each index means; gives the first index that is out of range, whose position is 0.
+    /// Writes to `to` the position that each index means, and 0 for indices out of range. Returns the first of these, after
+    /// its number.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to the length of `to`.
@@ -118,8 +121,8 @@ impl Indices {
         bad
     }
 
-    /// Prefetches the first cache lines of `n` elements that will be copied soon, from the position of index `at` on. Rows
-    /// at random indices are far apart, so the processor does not find them by itself. Eight lines at most, a judgement:
+    /// Prefetches `n` contiguous elements that will be copied soon, from the position of index `at` on, because the processor
+    /// cannot guess where a row at a random index begins. It fetches whole cache lines only, and eight at most, a judgement:
     /// the processor's own prefetcher follows a row that is being read.
     ///
     /// # Safety
@@ -140,12 +143,12 @@ impl Indices {
         let _ = (size, from, at, n);
     }
 
-    /// Whether `n` indices from `at` on are the same one.
+    /// Says whether the `n` indices from `at` on are equal.
     ///
     /// # Safety
     /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // the first two are compared first: if indices differ, these two mostly do, and the rest need not be read
+        // the first two are compared first: where indices differ these two mostly do, and the rest need not be read
         // SAFETY: *present*.
         unsafe {
             match self.compute.size() {
@@ -163,7 +166,7 @@ impl Indices {
     }
 }
 
-/// Writes the integers `start`, `start + step`, … to elements `at..at + n` of `to`.
+/// Writes the integers `start`, `start + step`, … to elements `at..at + n` of `to`, wrapping in the compute type.
 ///
 /// # Safety
 /// `to` has room for elements up to `at + n`.

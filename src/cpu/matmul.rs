@@ -1,5 +1,5 @@
 //! Matrix products: f32 and f64 by the `gemm` crate, integers and bool by loops of our own. Operands and result are in
-//! the compute type: the planner has conversions and epilogues as kernels of their own.
+//! the compute type: the planner makes conversions and epilogues kernels of their own (`plan/product.rs`).
 
 use super::bind::Run;
 use super::elementwise::share;
@@ -13,16 +13,16 @@ use crate::layout::{Shape, Strides, span_of};
 use crate::simd::{Isa, isa};
 use smallvec::SmallVec;
 
-/// An operand or the result, at element 0: strides over batch axes, rows and columns.
+/// An operand or the result in a run: the address of its element 0, and its strides in the order that [`Matmul`] says.
 struct Matrix<'a> {
     ptr: *mut u8,
     strides: &'a Strides,
 }
 
-// SAFETY: tasks read operands and write disjoint parts of the result.
+// SAFETY: tasks only read the operands, and write disjoint parts of the result.
 unsafe impl Sync for Matrix<'_> {}
 
-/// The sizes of a product.
+/// The sizes of a product, the type that it is computed in, and its strategy.
 struct Sizes {
     batch: Shape,
     m: usize,
@@ -40,7 +40,8 @@ struct MatrixLayout {
     strides: Strides,
 }
 
-/// A product that is ready to be bound. The strides of `a` end in m, k; of `b` in n, k; of `c` in m, n.
+/// A product that is ready to be bound. Strides go over the batch axes first. Then those of `a` go over m and k, those of `b`
+/// over n and k, those of `c` over m and n.
 pub(super) struct Matmul {
     name: &'static str,
     sizes: Sizes,
@@ -49,10 +50,11 @@ pub(super) struct Matmul {
     c: MatrixLayout,
 }
 
-/// Prepares a product of at least one element.
+/// Prepares a product whose result is not empty.
 pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     let rank = kernel.outer.len();
-    // `validate` has seen that it is a product alone, of the type that it is stored in, with one step along k
+    // `validate` has checked that the kernel is only a product, that operands and result have the type that it is computed in,
+    // and that each operand has one stride along k
     let (Some(product), [value], [a, b], [store], true) =
         (kernel.schedule.product(), &kernel.values[..], &kernel.loads[..], &kernel.stores[..], rank >= 2)
     else {
@@ -63,7 +65,7 @@ pub(super) fn prepare(kernel: &Kernel) -> Result<Matmul> {
     let sizes = Sizes { batch: batch.into(), m: mn[0], n: mn[1], k, compute, product };
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
     let operand = |load: &Load, own: usize| {
-        // without elements along k there is no step
+        // an inner space without elements may have no single stride, and needs none
         let k = Axis::new(&kernel.inner, &load.strides[rank..]).step.unwrap_or(0);
         let strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own], k]).collect();
         MatrixLayout { buffer: load.buffer, first: load.offset, span: span_of(&dims, &load.strides), strides }
@@ -88,7 +90,7 @@ impl Matmul {
     }
 }
 
-/// All products of a batch.
+/// Computes the products of all matrices of a batch.
 fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     let rank = sizes.batch.len();
     let axis = |x: &Matrix<'_>| -> SmallVec<[isize; 6]> { x.strides[..rank].into() };
@@ -100,12 +102,14 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     let Product { library, piece, alone } = sizes.product;
     let vector = sizes.m == 1 || sizes.n == 1;
     let side = sizes.m.max(sizes.n);
-    // pieces of the result that one task computes: whole matrices, or rows or columns of one. Pieces of integers may be left
-    // whole where the batch has enough of them; those of floats are as the schedule has them, since others give other bits
+    // a task computes one matrix of the batch, or `piece` rows (columns, if m is 1) of one. If the batch alone gives four tasks
+    // a thread, products of integers stay whole; those of floats keep the schedule's pieces, since others may give other bits
     let piece = if piece == 0 || !library && count >= 4 * threads { usize::MAX } else { piece as usize };
-    // a product of a vector is cut along its only long side, one of integers along m
+    // the side of the result that is cut: n for a product of floats with m = 1, else m
     let long = if library && sizes.m == 1 { sizes.n } else { sizes.m };
     let pieces = if library && vector { side } else { long }.div_ceil(piece).max(1);
+    // with fewer tasks than that the matrices come one after another, and `gemm` shares each between the threads; our own
+    // loops use one thread then
     let inside = !alone && pieces == 1 && count < 4 * threads && threads > 1;
     let body = |i: usize| {
         let (batch, p) = (i / pieces, i % pieces);
@@ -132,7 +136,8 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
         let (nb, kb) = (b.strides[rank], b.strides[rank + 1]);
         let (mc, nc) = (c.strides[rank], c.strides[rank + 1]);
         let product = One { m, n, k: sizes.k, a: pa, ma, ka, b: pb, kb, nb, c: pc, mc, nc };
-        // SAFETY: operands and result were checked to lie in their buffers; the result is apart from the operands.
+        // SAFETY: *inside* ([`One`]): `locate` has checked the spans, and no two tasks have a part of the result in common.
+        // *Apart*: the planner never writes a product in place. *Rows*: `validate` has checked the strides along n.
         unsafe { product.run(sizes.compute, inside) };
     };
     let tasks = count * pieces;
@@ -143,11 +148,11 @@ fn multiply(sizes: &Sizes, a: &Matrix<'_>, b: &Matrix<'_>, c: &Matrix<'_>) {
     }
 }
 
-/// One product `c = a · b`; strides in elements.
+/// One product `c = a · b`, of `m × k` and `k × n` elements. Strides are in elements: `ma` is that of `a` along m, and so on.
 ///
-/// What its functions rely on, by name. *Inside*: the strides lead to elements of the compute type, `m × k`, `k × n` and
-/// `m × n`, inside buffers that live as long as the run; nobody else uses those of `c`. *Apart*: `c` shares no byte
-/// with `a` or `b`. *Rows*: for integers and truth values the rows of `b` and `c` are contiguous.
+/// Its unsafe functions have three conditions, cited by name. *Inside*: all elements of `a`, `b` and `c` lie in buffers that
+/// live as long as the run, and nobody else uses those of `c`. *Apart*: `c` shares no byte with `a` or `b`. *Rows*: if the
+/// elements are integers or bools, the rows of `b` and `c` are contiguous.
 struct One {
     m: usize,
     n: usize,
@@ -167,7 +172,7 @@ impl One {
     /// # Safety
     /// *Inside*, *apart* and *rows* ([`One`]).
     unsafe fn run(&self, compute: Compute, threads: bool) {
-        // SAFETY: *inside* and *apart*; where the type is no float, *rows*.
+        // SAFETY: *inside*, *apart* and *rows* are what `gemm` and `loops` ask for.
         unsafe {
             match compute {
                 Compute::F32 => self.gemm::<f32>(1.0, 0.0, threads),
@@ -179,6 +184,8 @@ impl One {
         }
     }
 
+    /// Computes a product of floats by the `gemm` crate, which shares it between the threads of the pool if `threads` is true.
+    ///
     /// # Safety
     /// *Inside* and *apart* ([`One`]), for elements of `T`.
     unsafe fn gemm<T: Copy + 'static>(&self, one: T, zero: T, threads: bool) {
@@ -219,10 +226,12 @@ impl One {
         }
     }
 
+    /// Computes a product of integers or bools on this thread, by `body` as compiled for the machine's instruction set.
+    ///
     /// # Safety
     /// *Inside*, *apart* and *rows* ([`One`]), for elements of `T`.
     unsafe fn loops<T: Ring>(&self) {
-        // SAFETY: *inside*, *apart* and *rows* are what all three ask for; `isa` has found the features on this machine.
+        // SAFETY: *inside*, *apart* and *rows* hold, as each of the three asks. `isa` says that the machine has the features.
         unsafe {
             match isa() {
                 #[cfg(target_arch = "x86_64")]
@@ -252,7 +261,9 @@ impl One {
         unsafe { self.body::<T>() }
     }
 
-    /// The integers' product: four rows at a time, over pieces of 128 × 512 of `b`, which stay in L2 (256 KiB of 4 bytes).
+    /// Computes a product of integers or bools: for each piece of `K × N` elements of `b`, adds what it gives to the rows of
+    /// `c`, one row after the other. A piece takes 256 KiB of 4-byte elements or 512 KiB of 8-byte ones, so most second level
+    /// caches hold it until the last row has used it.
     ///
     /// # Safety
     /// *Inside*, *apart* and *rows* ([`One`]), for elements of `T`.
@@ -260,7 +271,6 @@ impl One {
     unsafe fn body<T: Ring>(&self) {
         const N: usize = 512;
         const K: usize = 128;
-        const ROWS: usize = 4;
         let (a, b, c) = (self.a as *const T, self.b as *const T, self.c as *mut T);
         // SAFETY: *inside*, *apart* and *rows*: all indices are below m, n and k.
         unsafe {
@@ -271,15 +281,13 @@ impl One {
                 let width = N.min(self.n - j0);
                 for k0 in (0..self.k).step_by(K) {
                     let depth = K.min(self.k - k0);
-                    for i0 in (0..self.m).step_by(ROWS) {
-                        for i in i0..(i0 + ROWS).min(mutant!(integer_rows_beyond_four, self.m.max(4) / 4 * 4, self.m)) {
-                            let row = std::slice::from_raw_parts_mut(c.offset(i as isize * self.mc).add(j0), width);
-                            for k in k0..k0 + depth {
-                                let x = *a.offset(i as isize * self.ma + k as isize * self.ka);
-                                let from = std::slice::from_raw_parts(b.offset(k as isize * self.kb).add(j0), width);
-                                for (c, b) in row.iter_mut().zip(from) {
-                                    *c = T::add_product(*c, x, *b);
-                                }
+                    for i in 0..self.m.min(mutant!(integer_rows_beyond_four, self.m.max(4) / 4 * 4, self.m)) {
+                        let row = std::slice::from_raw_parts_mut(c.offset(i as isize * self.mc).add(j0), width);
+                        for k in k0..k0 + depth {
+                            let x = *a.offset(i as isize * self.ma + k as isize * self.ka);
+                            let from = std::slice::from_raw_parts(b.offset(k as isize * self.kb).add(j0), width);
+                            for (c, b) in row.iter_mut().zip(from) {
+                                *c = T::add_product(*c, x, *b);
                             }
                         }
                     }
@@ -289,12 +297,12 @@ impl One {
     }
 }
 
-/// Elements of integer and truth value products: how a product is added to a sum.
+/// An element type of products of integers or bools: says how a product of two elements is added to a sum.
 trait Ring: Copy + Default {
     fn add_product(c: Self, a: Self, b: Self) -> Self;
 }
 
-/// Truth values: the sum is *or*, the product *and*.
+/// Bools: the sum is *or*, the product is *and*.
 impl Ring for u8 {
     #[inline(always)]
     fn add_product(c: u8, a: u8, b: u8) -> u8 {
@@ -302,7 +310,7 @@ impl Ring for u8 {
     }
 }
 
-/// The bits of a wrapping product are the same for both signs.
+/// Serves i32 too, as u64 serves i64: wrapping sums and products have the same bits, signed or not.
 impl Ring for u32 {
     #[inline(always)]
     fn add_product(c: u32, a: u32, b: u32) -> u32 {

@@ -1,5 +1,5 @@
-//! The CPU's memory: a pool that keeps freed blocks, whose pages the process has touched before. Touching fresh pages takes
-//! five times as long as a kernel that writes them.
+//! The CPU's memory: a pool that keeps freed blocks, because the process has touched their pages before. A kernel that writes
+//! to fresh pages spends five times as long on having the system map them as on its own work.
 
 use crate::backend::FaultInjector;
 use crate::buffer::Memory;
@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Bytes from which allocations come from the pool. Smaller ones come from the system's allocator, which reuses their pages.
+/// Bytes from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages itself.
 const POOLED: usize = 64 << 10;
 /// Bytes from which an allocation is checked against the memory that the system has left. Reading that number takes some
 /// 20 µs, which is little beside touching so much memory.
@@ -41,11 +41,12 @@ pub(crate) struct Pool {
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
     /// Bytes of all buffers: the sizes that were really allocated, and the memory that was adopted.
     used: AtomicUsize,
-    /// Bytes of memory that callers handed over.
+    /// The part of the memory in use that callers handed over.
     adopted: AtomicUsize,
     /// Bytes of the blocks in `free`; changed only while `free` is locked.
     cached: AtomicUsize,
-    /// All bytes that count against the limit, if there is one: in use, free, or about to be allocated. Never above it.
+    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. Never above the
+    /// limit, and not counted without one.
     held: AtomicUsize,
     peak: AtomicUsize,
     allocations: AtomicU64,
@@ -58,14 +59,14 @@ struct Block(NonNull<u8>);
 // SAFETY: a block is owned by whoever holds it, like a `Box<[u8]>`.
 unsafe impl Send for Block {}
 
-/// The size of the block that is made for `bytes`: a power of two, or three quarters of one. So later requests of similar
-/// sizes can reuse the block, of which at most a third is unused.
+/// Returns the size of the block that is made for `bytes`: a power of two, or three quarters of one. So later requests of
+/// similar sizes can reuse the block, of which at most a third is unused.
 fn size_class(bytes: usize) -> usize {
     let up = bytes.next_power_of_two();
     if bytes <= up / 4 * 3 { up / 4 * 3 } else { up }
 }
 
-/// Bytes that count against the limit for a buffer whose content lies in its header.
+/// Returns the bytes that count for a buffer of `bytes` bytes whose content lies in its header.
 fn inline_bytes(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { INLINE }
 }
@@ -81,7 +82,8 @@ fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
     }
 }
 
-/// The layout of a block of `size` bytes. It depends on the size alone, because a block must be freed with the same layout.
+/// Returns the layout of a block of `size` bytes. It depends on the size alone, because a block must be freed with the layout
+/// that it was allocated with.
 fn layout(size: usize) -> Option<Layout> {
     let align = match size {
         HUGE.. => HUGE,
@@ -125,7 +127,7 @@ impl Pool {
         }
     }
 
-    /// Memory of at least `bytes` bytes for the device `owner`.
+    /// Allocates memory of `bytes` bytes for the device `owner`.
     pub fn memory(&self, owner: Arc<dyn Owner>, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
         let memory = CpuMemory { storage, bytes, owner };
@@ -149,11 +151,11 @@ impl Pool {
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
-        // a panic elsewhere while the lock was held does no harm, because no step leaves the lists half changed
+        // the lists are usable even if a thread panicked while it held the lock, because no step leaves them half changed
         self.free.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Storage for at least `bytes` bytes.
+    /// Allocates storage of at least `bytes` bytes.
     fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
         let storage = match bytes {
@@ -166,7 +168,8 @@ impl Pool {
         storage.map_err(|why| self.out_of_memory(bytes, why))
     }
 
-    /// Counts memory of `size` bytes that was handed out. Called last, because refused memory was never in use.
+    /// Counts memory of `size` bytes that was handed out. It is called when nothing can fail any more, because refused memory
+    /// was never in use.
     #[inline]
     fn count(&self, size: usize) {
         self.allocations.fetch_add(1, Relaxed);
@@ -176,7 +179,7 @@ impl Pool {
         }
     }
 
-    /// The failure that a test planned for this call, if any.
+    /// Fails if a test has planned a fault for this call of `site`.
     #[inline]
     pub fn fault(&self, site: &'static str) -> Result<()> {
         match self.faults.hit(site) {
@@ -185,8 +188,8 @@ impl Pool {
         }
     }
 
-    /// Reserves bytes of the limit until `release`; gives whether there was room. Free blocks go back to the system if that
-    /// makes room.
+    /// Reserves bytes of the limit until `release`, and returns whether there was room. Free blocks go back to the system if
+    /// that makes room.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -222,7 +225,7 @@ impl Pool {
         }
     }
 
-    /// The error of a refused allocation.
+    /// Makes the error of an allocation that was refused because of `why`.
     #[cold]
     fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
         let used = self.used.load(Relaxed);
@@ -231,7 +234,7 @@ impl Pool {
         Error::new(ErrorKind::OutOfMemory, "allocate", detail, None)
     }
 
-    /// A block for `bytes`, with its size; or why there is none.
+    /// Returns a free or new block for `bytes` with its size, or the reason why there is none.
     fn block(&self, bytes: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if bytes > isize::MAX as usize / 2 {
             return Err(SYSTEM);
@@ -256,7 +259,7 @@ impl Pool {
         })
     }
 
-    /// A free block of exactly this size, if there is one.
+    /// Takes a free block of exactly this size, if there is one.
     fn reuse(&self, size: usize) -> Option<(NonNull<u8>, usize)> {
         let mut free = self.free();
         let list = free.get_mut(&size)?;
@@ -269,10 +272,11 @@ impl Pool {
         Some((ptr, size))
     }
 
-    /// A new block from the system; none if the system has too little memory left, and would end a process to provide more.
+    /// Allocates a new block from the system, after freeing all free blocks if need be. None if the system refuses, or has too
+    /// little memory left: Linux would grant a large block nevertheless, and kill a process when the block is written.
     fn fresh(&self, size: usize) -> Option<NonNull<u8>> {
         if size >= CHECKED && available().is_some_and(|a| size > a) {
-            // returning our free blocks to the system may make enough available
+            // the pool's free blocks, back in the system's hands, may make enough available
             self.trim();
             if available().is_some_and(|a| size > a) {
                 return None;
@@ -284,7 +288,7 @@ impl Pool {
         })
     }
 
-    /// Allocates a block from the system.
+    /// Allocates a block from the system; none if it refuses. Counts attempts.
     fn system(&self, size: usize) -> Option<NonNull<u8>> {
         self.driver_allocations.fetch_add(1, Relaxed);
         // SAFETY: the size is not 0, because buffers of up to `INLINE` bytes have no block.
@@ -295,6 +299,7 @@ impl Pool {
         Some(ptr)
     }
 
+    /// Takes back the block of a dropped buffer: keeps it for reuse, or frees it if it is too small to be pooled.
     fn give_back(&self, ptr: NonNull<u8>, size: usize) {
         if size >= POOLED {
             let mut free = self.free();
@@ -325,9 +330,9 @@ impl Pool {
         }
     }
 
-    /// Bytes used, cached, peak, and the limit.
+    /// Returns the bytes that are used and cached, the peak of those used, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        // locked, because otherwise a block could move between used and cached while the two are read
+        // locked, so that no block gets into or out of `free` between the reads of `cached` and `held`
         let _free = self.free();
         let cached = self.cached.load(Relaxed);
         let used = match self.limit {
@@ -337,14 +342,13 @@ impl Pool {
         (used, cached, self.peak.load(Relaxed), self.limit)
     }
 
-    /// Allocations of the pool and of the system.
+    /// Returns how many buffers were handed out, and how many blocks were asked of the system.
     pub fn allocations(&self) -> (u64, u64) {
         (self.allocations.load(Relaxed), self.driver_allocations.load(Relaxed))
     }
 }
 
-/// Bytes that the system can give without taking them from other processes; none if it does not say. Linux would promise
-/// more, and kill a process when the memory is used.
+/// Returns the bytes that Linux expects to have for new allocations without swapping; none if the system does not say.
 fn available() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
@@ -376,14 +380,15 @@ pub(crate) struct CpuMemory {
     owner: Arc<dyn Owner>,
 }
 
-// SAFETY: the bytes are plain data, and a writer holds the only handle, or an output that has not been handed out yet.
+// SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are `Send` by
+// their types.
 unsafe impl Send for CpuMemory {}
 // SAFETY: shared handles only read, and a writer holds the only handle, or an output that has not been handed out yet.
 unsafe impl Sync for CpuMemory {}
 
 impl CpuMemory {
-    /// The address of the first byte. It stays valid while the buffer lives, because the buffer is behind an `Arc` and so
-    /// does not move.
+    /// Returns the address of the first byte. It stays valid while the buffer lives: content in the header does not move,
+    /// because the buffer is behind an `Arc`.
     pub fn ptr(&self) -> *mut u8 {
         match &self.storage {
             Storage::Inline(cell) => cell.0.get() as *mut u8,
@@ -391,7 +396,7 @@ impl CpuMemory {
         }
     }
 
-    /// The bytes that were really allocated for the buffer, by which the pool counts.
+    /// Returns the bytes that were really allocated for the buffer, by which the pool counts.
     fn size(&self) -> usize {
         match self.storage {
             Storage::Inline(_) => inline_bytes(self.bytes),
@@ -400,7 +405,7 @@ impl CpuMemory {
         }
     }
 
-    /// The whole content, for the host.
+    /// Returns the whole content, for the host to read.
     pub fn as_bytes(&self) -> &[u8] {
         // SAFETY: the buffer has that many bytes, all written by the kernel or upload that made it. No writer runs
         // meanwhile, because it would need the only handle on the buffer.

@@ -1,5 +1,4 @@
-//! The memory of a routine's operands, results and scratch, as slices for its function; and how the function shares work
-//! between threads.
+//! Gives the function of a routine its operands, results and scratch as slices, and shares its work between threads.
 
 use super::bind::Run;
 use super::threads::threads;
@@ -8,10 +7,10 @@ use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall, Whole};
 use rayon::prelude::*;
 
-/// A routine has ended early, because its row refuses this element of an operand.
+/// The element of an operand because of which a routine has ended early: its row refuses it (`Routine::refuses`).
 pub(super) struct Refused(pub i128);
 
-/// Memory of an operand, a result or scratch.
+/// The memory of an operand, a result or a scratch: its first byte, and its length.
 struct Memory {
     ptr: *mut u8,
     bytes: usize,
@@ -43,19 +42,19 @@ impl<'a> Operands<'a> {
         })
     }
 
-    /// The elements of an operand; none if they are of another type.
+    /// Returns the elements of an operand; an empty slice if they are not of type `T`.
     pub fn operand<T: Element>(&self, number: usize) -> &'a [T] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
-                // SAFETY: the invariant of `Operands`; and the step that stored the operand has written all of it as `T`.
+                // SAFETY: the invariant of `Operands`. An earlier step, or an upload, has written all elements as `T`.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<T>()) }
             }
             _ => &[],
         }
     }
 
-    /// Calls `f` with the elements of a result, which are zeros at first, and of a scratch memory that the plan has cleared.
-    /// A slice is empty if there is no such memory, or the result is of another type.
+    /// Calls `f` with the elements of a result, all 0 at first, and of a scratch, as the plan left it: a routine's row must ask
+    /// for scratch that is cleared (`Temp::zeroed`). A slice is empty if there is none, or the result has another type.
     pub fn with_result<T: Element, S: Element, R>(
         &mut self,
         result: usize,
@@ -65,7 +64,7 @@ impl<'a> Operands<'a> {
         let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
         let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
         let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
-            // SAFETY: the invariant of `Operands`, which is borrowed mutably while `f` runs; zeros are written first, which
+            // SAFETY: the invariant of `Operands`, which is borrowed mutably while `f` runs. The zeros that are written first
             // are a value of every element type.
             Some(m) => unsafe {
                 m.ptr.write_bytes(0, m.bytes);
@@ -74,8 +73,8 @@ impl<'a> Operands<'a> {
             None => &mut no_result,
         };
         let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
-            // SAFETY: the invariant of `Operands`; temporaries begin at multiples of 16 bytes, and the plan has cleared this
-            // one.
+            // SAFETY: the invariant of `Operands`. Temporaries begin at multiples of 16 bytes (`layout` in `memory.rs`), and
+            // the plan has cleared this one, since its row asks for that.
             Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },
             None => &mut no_scratch,
         };
@@ -83,11 +82,12 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// Bytes of a routine's work up to which one thread does it: they take some 10 µs, about what it costs to wake another.
+/// Bytes that a routine reads up to which one thread does it all: they take some 10 µs, about what it costs to wake another.
 const ALONE: usize = 128 << 10;
 
-/// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool if the routine reads
-/// enough bytes to gain by it. Of the results of `f` that are not none, gives that of the first chunk.
+/// Calls `f` with the number and the elements of each chunk of `length` elements: in the caller's pool if the calls read enough
+/// `bytes` together to gain by it. Returns the result of the first chunk for which `f` returns one; later chunks may then be
+/// left out.
 pub(super) fn each_chunk<T: Send, R: Send>(
     elements: &mut [T],
     length: usize,

@@ -1,7 +1,7 @@
-//! Philox4x32-10, a random generator whose words are functions of a counter and a key; the same on every backend.
+//! Philox4x32-10, a random generator whose words are functions of a counter and a key. Every backend gives the same words.
 
-/// Word `word` of the four that belong to the counter (index, 0, stream, 0); `key` is seed low, seed high, stream. Constants
-/// and rounds are those of Philox4x32-10 (Salmon et al., SC 2011).
+/// Returns word `word` of the four that belong to the counter (index, 0, stream, 0) and to the key (seed low, seed high). `key`
+/// has the two words of the seed, then the stream. Constants and rounds are those of the paper (Salmon et al., SC 2011).
 #[inline(always)]
 pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
     let mut c = [index, 0, key[2], 0];
@@ -16,8 +16,8 @@ pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
     c[word as usize & 3]
 }
 
-/// One word for each index: compiled once for each instruction set. Each arm has a constant word number, so that the other
-/// three words need not be finished.
+/// Writes one word for each index. It is compiled once for each instruction set. Each arm has a constant word number, so that
+/// the compiler can leave out what only the other three words need.
 #[inline(always)]
 fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     match w & 3 {
@@ -44,7 +44,7 @@ fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     body(w, key, index, out);
 }
 
-/// Word `w` for each index, by the best instruction set of the machine.
+/// Writes word `w` for each index, by the best instruction set of the machine.
 pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     match crate::simd::isa() {
         #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! Plans that are ready to run: each kernel is a program, which is made once and kept while it is used.
+//! Prepares plans: makes of each step what can be bound to the buffers of a run, and caches it by the plan's number.
 
 use super::bind::Run;
 use super::{elementwise, matmul, reduce, routines, row};
@@ -11,12 +11,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// The most kernels that are kept ready, of all plans together: about 1 KiB each, so some 16 MiB.
-const KEPT_KERNELS: usize = 16_384;
+/// The most steps that a device keeps prepared, of all plans together: about 1 KiB each, so some 16 MiB.
+const KEPT_STEPS: usize = 16_384;
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// A kernel over an empty index space.
+    /// A kernel whose result is empty.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Reduce(reduce::Reduce),
@@ -63,7 +63,7 @@ impl Ready {
 /// The steps of a plan, ready to be bound.
 type Prepared = Vec<Ready>;
 
-/// Hashes a plan's number. The product by 2^64 over the golden ratio spreads consecutive numbers over the table.
+/// Hashes a key of the cache. The product by 2^64 over the golden ratio spreads consecutive numbers over the table.
 #[derive(Default)]
 struct PlanNumber(u64);
 
@@ -77,10 +77,11 @@ impl Hasher for PlanNumber {
     }
 }
 
-/// Prepared plans. The key is twice the plan's number, plus 1 if the first output is memory that the plan reads.
+/// The prepared plans that are kept, and how many steps they have together. A key is twice the plan's number, plus 1 if the
+/// first output is memory that the plan reads.
 struct Cache {
     plans: LruCache<u64, Arc<Prepared>, BuildHasherDefault<PlanNumber>>,
-    kernels: usize,
+    steps: usize,
 }
 
 /// A prepared plan for a run.
@@ -109,7 +110,7 @@ impl Default for PreparedPlans {
         let plans = LruCache::unbounded_with_hasher(BuildHasherDefault::default());
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let number = NUMBERS.fetch_add(1, Relaxed);
-        PreparedPlans { number, cache: Mutex::new(Cache { plans, kernels: 0 }), made: AtomicU64::new(0) }
+        PreparedPlans { number, cache: Mutex::new(Cache { plans, steps: 0 }), made: AtomicU64::new(0) }
     }
 }
 
@@ -119,11 +120,12 @@ impl PreparedPlans {
         self.made.load(Relaxed)
     }
 
-    /// Finds or makes the steps of a plan, ready to be bound. An error comes with the node whose step could not be made.
+    /// Finds or makes the steps of a plan, ready to be bound. An error comes with the node whose step could not be made, or 0.
     pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<ForRun, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;
-        // taken out for the run. While this thread waits, rayon may start another run on it, which then looks in the cache
+        // the plan is taken out of `LAST` for its run: while this thread waits for others, rayon may start another run on it,
+        // which then finds nothing here and looks in the cache
         if let Some((number, last, steps)) = LAST.take()
             && (number, last) == (self.number, key)
         {
@@ -140,20 +142,20 @@ impl PreparedPlans {
         self.made.fetch_add(1, Relaxed);
         if plan.is_kept {
             let mut cache = cache();
-            cache.kernels += prepared.len();
+            cache.steps += prepared.len();
             if let Some(old) = cache.plans.put(key, prepared.clone()) {
-                cache.kernels -= old.len();
+                cache.steps -= old.len();
             }
-            while cache.kernels > KEPT_KERNELS
+            while cache.steps > KEPT_STEPS
                 && let Some((_, old)) = cache.plans.pop_lru()
             {
-                cache.kernels -= old.len();
+                cache.steps -= old.len();
             }
         }
         Ok(ForRun { steps: prepared, key: plan.is_kept.then_some(key) })
     }
 
-    /// Keeps a plan that ran at hand for the thread's next run.
+    /// Puts a plan that has run into [`LAST`], for the thread's next run.
     pub fn ran(&self, prepared: ForRun) {
         if let Some(key) = prepared.key {
             LAST.set(Some((self.number, key, prepared.steps)));
@@ -161,7 +163,8 @@ impl PreparedPlans {
     }
 }
 
-/// Whether the first output is memory that the plan reads. No other output may be.
+/// Says whether the first output is memory that the plan reads. Fails if another output is, or if the plan does not expect
+/// that input to be the output.
 fn replaces(plan: &Plan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
     for (i, input) in bindings.inputs.iter().enumerate() {

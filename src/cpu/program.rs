@@ -18,15 +18,15 @@ pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {
 /// How a kernel's index space becomes rows and columns of tiles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Order {
-    /// There is no inner space. Columns run along the last outer axis, rows along the others.
+    /// The kernel has no inner space: columns run along the last outer axis, rows along the others.
     Flat,
-    /// Columns run along `inner`: a tile is a piece of one row that is reduced.
+    /// Columns run along `inner`, rows along `outer`: a tile is a piece of one row that is reduced or scanned.
     Rows,
-    /// Columns run along `outer`: a tile has a few elements each of many neighbouring rows that are reduced.
+    /// Columns run along `outer`, rows along `inner`: a tile has a few elements each of many rows that are reduced or scanned.
     Cols,
 }
 
-/// The rows and columns of the largest tile of a level, for which registers have room.
+/// The rows and columns of a level's largest tile. The level's registers have room for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub rows: usize,
@@ -47,9 +47,10 @@ impl Level {
 /// Whether a program computes results or only checks indices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Goal {
-    /// The kernel's stores.
+    /// Computes the values that the kernel stores, and writes them.
     Stores,
-    /// Only finding an index out of range, before a program with the goal `Stores` writes anything.
+    /// Looks for indices out of range and writes nothing. Such a program runs before the one with the goal `Stores`, so that a
+    /// kernel that fails has written nothing.
     CheckIndices,
 }
 
@@ -66,12 +67,14 @@ pub(super) struct Request<'a> {
     pub aliased: &'a [bool],
 }
 
-/// A place of a program: a load, a store, or an affine index (which has no memory), over the axes of its level.
+/// What lies at strides over the axes of its level: a load, a store, or an affine index, which has no memory. In this folder
+/// a program's *place* is its number in the list [`Program::places`].
 pub(super) struct StridedOperand {
-    /// The buffer, and where the operand's element 0 lies in it, to which a run adds its offset; none for an affine index.
+    /// The buffer, and the number of the operand's element 0 in it, to which a run adds its offset; none for an affine index.
     pub memory: Option<(BufferRef, isize)>,
     /// The lowest and the highest element that is reached, counted from element 0; none if the index space is empty.
     pub span: Option<(isize, isize)>,
+    /// Bytes of an element in memory.
     pub size: usize,
     /// The loop that widens a load to its compute type, or narrows a store; none if the bits stay the same.
     pub convert: Option<Loop>,
@@ -80,12 +83,12 @@ pub(super) struct StridedOperand {
 }
 
 impl StridedOperand {
-    /// Whether a tile of this shape is one run of memory.
+    /// Says whether a tile of this shape is contiguous in memory, row after row.
     pub fn dense(&self, nr: usize, nc: usize) -> bool {
         (nc == 1 || self.cols.step == Some(1)) && (nr == 1 || self.rows.step == Some(nc as isize))
     }
 
-    /// Whether every tile of a level is one run of memory, so that steps can use the memory itself.
+    /// Says whether every tile of a level is contiguous in memory, so that steps can use the memory itself.
     pub fn always_dense(&self, level: Level) -> bool {
         self.cols.step == Some(1) && (level.rows == 1 || (level.fixed && self.rows.step == Some(level.cols as isize)))
     }
@@ -96,11 +99,11 @@ impl StridedOperand {
 pub(super) enum Dst {
     /// Nowhere: later steps read the load's own memory.
     Nowhere,
-    /// The register at this byte of the arena.
+    /// The register at this byte of the arena: the scratch memory of a task, which its frame (`tiles.rs`) holds.
     Register(usize),
-    /// The tile's part of a row that is kept for a later pass, at this byte of the arena.
+    /// The tile's part of a row that is kept for a later pass. The row begins at this byte of the arena.
     KeepRow(usize),
-    /// The memory of the store of this number among the places, which saves a copy from a register.
+    /// The memory of the store at this place, which saves a copy from a register.
     Out(usize),
 }
 
@@ -151,7 +154,8 @@ pub(super) struct Step {
     pub operand: Compute,
 }
 
-/// A register that has the same number in every element. It is filled once, before the first tile.
+/// A register that has the same number in every element. A frame fills it before its first tile. Here and below, `id` is the
+/// number of a pointer (as in [`Step`]), `slot` the first byte in the arena, and `size` the bytes of an element.
 pub(super) struct Fill {
     pub id: usize,
     pub slot: usize,
@@ -166,11 +170,12 @@ pub(super) enum FillValue {
     Bits(u64),
     /// A run-time scalar.
     Scalar(usize),
-    /// The only element of a load.
+    /// The only element of the load at this place.
     Element(usize),
 }
 
-/// An outer value that inner steps read: before each row, its element for the row is repeated along a register.
+/// An outer value that inner steps read: before a pass goes along a row, the row's element is repeated along a register. Where
+/// rows lie side by side (`Order::Cols`), the elements of all are, once for each row of a tile.
 pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
@@ -178,17 +183,17 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction of a pass, and the values whose elements it combines. If they are fewer than three, the first stands for the
-/// others.
+/// A reduction of a pass, and the numbers of the pointers whose elements it combines. If they are fewer than three, the first
+/// is repeated.
 pub(super) struct PassReduction {
     pub args: [usize; 3],
-    /// The outer value from which its positions are counted.
+    /// The outer value from which positions are counted, for argmin and argmax; without one they are counted from 0.
     pub base: Option<usize>,
     pub results: SmallVec<[ReductionResult; 1]>,
     pub spec: FoldSpec,
 }
 
-/// An outer value that is a result of a reduction, its register, and the bytes of an element.
+/// An outer value that is a result of a reduction, and its register.
 pub(super) struct ReductionResult {
     pub gives: Gives,
     pub id: usize,
@@ -206,7 +211,7 @@ pub(super) struct Total {
     pub size: usize,
 }
 
-/// One walk along the inner space: its steps, and the reductions whose elements they compute. A row kernel has several.
+/// One walk along the inner space: its steps, and the reductions whose elements they compute. Row kernels may have several.
 #[derive(Default)]
 pub(super) struct Pass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
@@ -224,14 +229,14 @@ pub(super) struct Write {
     pub direct: bool,
     /// Whether to write past the caches, because the result is too large for its readers to find it there.
     pub stream: bool,
-    /// The register of the condition.
+    /// The number of the condition's pointer, if the store has a condition.
     pub condition: Option<usize>,
     pub scattered: Option<ScatteredWrite>,
 }
 
 /// How a scattered store finds its elements along the indexed axis of its place, and what it does with them.
 pub(super) struct ScatteredWrite {
-    /// The register of the index.
+    /// The number of the index's pointer.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,

@@ -1,4 +1,4 @@
-//! Reduce kernels, and the walk over blocks of rows that row kernels share.
+//! Runs reduce kernels and row kernels: tasks take blocks of outer indices, or parts of a block where there are few blocks.
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
@@ -16,7 +16,7 @@ use std::ops::Range;
 /// Bytes of partial results up to which one thread merges them: it takes some 10 µs, about what it costs to wake another.
 const MERGED_ALONE: usize = 128 << 10;
 
-/// A reduce or row kernel that is ready to be bound: blocks of outer indices.
+/// A reduce or row kernel that is ready to be bound to the buffers of a run. Its outer indices are cut into blocks.
 pub(super) struct Reduce {
     program: Program,
     outer: usize,
@@ -28,7 +28,7 @@ pub(super) struct Reduce {
     checks: Option<Box<Reduce>>,
 }
 
-/// Prepares a kernel over at least one outer index.
+/// Prepares a kernel over at least one outer index. `aliased` says of each input whether it is the plan's first output.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let schedule = &kernel.schedule;
     let checks = match schedule.checks() {
@@ -40,7 +40,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
-/// A run of a kernel, its blocks cut into parts of the inner space.
+/// A run of a kernel as its tasks see it: blocks of outer indices, each perhaps cut into parts of the inner space.
 struct Job<'a> {
     bound: &'a Bound<'a>,
     frames: &'a Frames<'a>,
@@ -78,8 +78,9 @@ impl Reduce {
         Ok(Reduce { program, outer, n, each, schedule, checks })
     }
 
-    /// The inner elements of one task. If there are too few blocks for four a thread, and the schedule lets threads share
-    /// them, a reduction is cut into parts of a power of two of its blocks: these are whole subtrees, so no bit changes.
+    /// Returns how many inner elements a task takes. They are all `n`, unless there are fewer than four blocks of rows a thread
+    /// and the schedule allows parts: then there are about eight tasks a thread, to even out threads that are held up. A part
+    /// is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -110,7 +111,7 @@ impl Reduce {
             match partial.try_reserve_exact(words) {
                 _ if run.pool.faults.hit_alone("partial results") => part = n,
                 Ok(()) => partial.resize(words, 0),
-                // without memory for partial results one task reduces it all, with the same bits
+                // without memory for partial results one task reduces all of a block, with the same bits
                 Err(_) => part = n,
             }
         }
@@ -123,7 +124,7 @@ impl Reduce {
         let job = Job { bound, frames: &frames, outer: self.outer, n, each: self.each, part };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
-            // a task takes several neighbouring blocks, to set up once; 16 tasks a thread even out threads that are held up
+            // a task sets up once for several neighbouring blocks; 16 tasks a thread even out threads that are held up
             let tasks = blocks.min(threads * 16);
             let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
             if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
@@ -138,13 +139,14 @@ impl Reduce {
     }
 }
 
-/// The partial results of all tasks in one list: each task writes its own slot, and `merge` reads those of a block in order.
+/// The partial results of all tasks in one list: each task writes its own slot of `width` bytes, and `merge` reads those of a
+/// block in order.
 struct Partial {
     ptr: *mut u8,
     width: usize,
 }
 
-// SAFETY: each task writes its own slot, and slots are read after all of them are written.
+// SAFETY: each task writes its own slot alone, and slots are read only after all those tasks have ended.
 unsafe impl Sync for Partial {}
 
 impl Partial {
@@ -156,20 +158,21 @@ impl Partial {
 type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 
 impl<'a> Job<'a> {
-    /// The tile of outer indices that is block `b`.
+    /// Returns block `b` as a tile of the outer level.
     fn block(&self, b: usize) -> Tile {
         let c0 = b * self.each;
         Tile { r0: 0, nr: 1, c0, nc: self.each.min(self.outer - c0), start: 0 }
     }
 
-    /// How many reductions run side by side: those of a block as columns, or one row's alone.
+    /// Returns how many reductions run side by side: all of a block where its rows are columns of tiles, else one.
     fn width(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { block.nc } else { 1 }
     }
 
+    /// Makes the folders of a pass, one for each of its reductions.
     fn folders(&self, frame: &Frame, pass: usize, block: Tile) -> Folders<'a> {
         let width = self.width(block);
-        // SAFETY: *room* ([`Program`]): the arena has each fold's state, and the frame is this task's alone.
+        // SAFETY: *room* ([`Program`]): the arena, which begins at a page, has each fold's state; only this task has the frame.
         self.bound.program.passes[pass]
             .reductions
             .iter()
@@ -177,11 +180,12 @@ impl<'a> Job<'a> {
             .collect()
     }
 
-    /// How many rows of a block are walked one after the other; columns are walked together, as one.
+    /// Returns how many rows of a block are reduced one after another; rows that are columns of tiles count as one together.
     fn rows(&self, block: Tile) -> usize {
         if self.bound.program.order == Order::Cols { 1 } else { block.nc }
     }
 
+    /// Runs all passes and the epilogue for each block of a range.
     fn blocks(&self, range: Range<usize>) {
         self.frames.with(|frame| {
             for b in range {
@@ -202,13 +206,14 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Writes the results of a pass to their registers, where the outer steps after it read them.
+    /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them. With
+    /// rows one after another, `row` is the row's number in the block; else 0.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); the folders are those of this pass, and the row is one of the block's.
     unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
-            // SAFETY: *room* ([`Program`]): each register holds a block's results.
+            // SAFETY: *room* ([`Program`]): each register has room for the results of all rows of a block.
             unsafe {
                 folder.end();
                 for r in &f.results {
@@ -218,10 +223,10 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Runs the outer steps after the last pass, and writes their stores: the epilogue.
+    /// Runs the outer steps after the last pass and the stores of outer values: the epilogue.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the block's outer values are there, and no other task has the block.
+    /// *Made for it* ([`Frame`]); all passes of the block have ended, and no other task has the block.
     unsafe fn close(&self, frame: &mut Frame, block: Tile) {
         let (bound, program) = (self.bound, self.bound.program);
         // SAFETY: *made for it*: the block is a tile of the outer level, which no other task has.
@@ -235,11 +240,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Walks a part of the inner space, tile by tile: runs the steps of pass `p` and feeds its reductions.
+    /// Runs pass `p` over a part of the inner space, tile by tile: its steps, its reductions, and in the last pass the stores
+    /// of inner values.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the block's outer values of this phase are there; no other task has this part of
-    /// the block.
+    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task has this part
+    /// of the block.
     unsafe fn walk(
         &self,
         frame: &mut Frame,
@@ -294,7 +300,7 @@ impl<'a> Job<'a> {
                 i += count;
                 if i == part.end {
                     for total in &pass.totals {
-                        // the last row of the last tile
+                        // the total of a scan is its last element, in the last row of the last tile
                         let (width, to) = if cols { (block.nc, 0) } else { (1, row) };
                         let from = frame.at[total.from].add((count - 1) * width * total.size);
                         let to = frame.at[total.id].add(to * total.size);
@@ -305,7 +311,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Reduces one part of a block, which is a single row or a block of columns, to a partial result.
+    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only where rows are
+    /// columns of tiles or a block is a single row.
     fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
         let range = part * self.part..((part + 1) * self.part).min(self.n);
@@ -328,7 +335,7 @@ impl<'a> Job<'a> {
     /// Merges the partial results of a block in the order of its parts, and runs its epilogue.
     fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
-        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` leads to the block's `parts` slots, all written.
+        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` points to the block's `parts` slots, all written.
         self.frames.with(|frame| unsafe {
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);

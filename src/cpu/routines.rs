@@ -8,13 +8,13 @@ use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall};
 use crate::routine::{BINCOUNT, Routine};
 
-/// What a routine runs as on the CPU.
+/// A routine's implementation on the CPU.
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
 static FUNCTIONS: [(&Routine, Function); 1] = [(&BINCOUNT, super::bincount::run)];
 
-/// Whether the list has a routine.
+/// Says whether the CPU implements a routine.
 #[cfg(feature = "testing")]
 pub(crate) fn has(row: &Routine) -> bool {
     function(row).is_some()
@@ -24,13 +24,13 @@ fn function(row: &Routine) -> Option<Function> {
     FUNCTIONS.iter().find(|(r, _)| *r == row).map(|(_, function)| *function)
 }
 
-/// A routine that is ready to be bound.
+/// The call of a routine, ready to be bound to the buffers of a run.
 pub(super) struct Call {
     function: Function,
     call: RoutineCall,
 }
 
-/// Prepares a call.
+/// Prepares a call. Fails where the CPU does not implement the routine.
 pub(super) fn prepare(call: &RoutineCall) -> Result<Call> {
     match function(call.row) {
         Some(function) => Ok(Call { function, call: call.clone() }),
@@ -51,7 +51,7 @@ impl Call {
     }
 }
 
-/// Fills a temporary with zeros.
+/// Fills a temporary with zeros; a rehearsal only looks for it.
 pub(super) fn clear(temp: usize, run: &Run<'_>) -> Result<()> {
     let Some(bytes) = run.temps.get(temp).map(crate::buffer::Buffer::bytes) else {
         return Err(internal("clear", format!("temporary {temp} is missing")));

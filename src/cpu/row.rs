@@ -1,6 +1,6 @@
-//! Row kernels: reductions that depend on one another along the same rows. A row (or a block of short ones, side by
-//! side) goes through all its passes before the next, so that main memory is read once. What a later pass needs again
-//! is kept in scratch. The walk is that of `reduce.rs`, and so are the bits of the reductions.
+//! Row kernels: reductions that depend on one another along the same rows. A row (or a block of rows, side by side) goes
+//! through all its passes before the next one begins, so that main memory is read once; values that a later pass reads again
+//! are kept in scratch. `reduce.rs` runs them as it runs reduce kernels, so their reductions have the same bits.
 
 use super::reduce::{self, Reduce};
 use crate::error::Result;

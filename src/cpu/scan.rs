@@ -1,15 +1,16 @@
-//! A scan walks tiles of one row, or of several rows side by side as columns, by the tree of `kernel/scan.rs`.
+//! Scans on the CPU: of one row, or of several rows side by side as columns, by the tree of `kernel/scan.rs`.
 //!
-//! A tile begins at a block. One row goes through the loop form `scan`, a block at a time; columns go row by row of the
-//! tile, a vector of all columns at once. What stands before the next block is kept from tile to tile: the totals so far of a
-//! [`Level`] for each level of blocks.
+//! Tiles of a row come in order, and each begins at a block. A block of one row is scanned by the loop form `scan`; a block of
+//! columns by vectors that hold one element of each column. Then the *carry*, which is all blocks before this one combined, is
+//! combined into each element. A [`Level`] for each level of blocks is kept from tile to tile, and the carry is made of them:
+//! level 0 takes the totals of blocks, level 1 those of 1,024 blocks, and so on.
 
 use super::strided;
 use crate::dtype::Compute;
 use crate::kernel::{Reduction, SCAN_BLOCK, SCAN_RUN};
 use crate::simd::Loop;
 
-/// Runs of a block.
+/// The number of runs in a block.
 const RUNS: usize = SCAN_BLOCK / SCAN_RUN;
 
 /// A scan of a program: its loops, and its state in the arena.
@@ -23,19 +24,19 @@ pub(super) struct ScanSpec {
     n: usize,
     /// The most rows that are scanned side by side, as columns.
     width: usize,
-    /// Where its state lies in the arena.
+    /// The byte of the program's scratch memory at which its state begins.
     pub at: usize,
 }
 
 impl ScanSpec {
-    /// None where the fold has no loops for this type.
+    /// Describes a scan of `n` elements, in up to `width` columns. Returns none where the fold has no loops for this type.
     pub fn new(r: &Reduction, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
         let forms = r.fold.function()?.forms[compute as usize]?;
         let (map, accumulate, scan) = (forms.map.get(), forms.accumulate?.get(), forms.scan?.get());
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
     }
 
-    /// Levels of blocks above the elements: one for the totals of blocks, one for those of blocks of them, and so on.
+    /// Returns the number of levels: one for the totals of blocks, one more for each time that these fill more than a block.
     fn levels(&self) -> usize {
         let mut blocks = self.n.div_ceil(SCAN_BLOCK);
         let mut levels = 1;
@@ -45,32 +46,33 @@ impl ScanSpec {
         levels
     }
 
-    /// Bytes of a vector of one element a column.
+    /// Returns the bytes of a vector, which has one element for each column, padded to a cache line.
     fn vector(&self) -> usize {
         (self.width * self.compute.size()).next_multiple_of(64)
     }
 
-    /// Bytes behind the levels: the totals of a block's runs for columns, else a block of what stands before it.
+    /// Returns the bytes of scratch after the other vectors: for columns the totals of a block's runs; for one row the carry,
+    /// repeated for each element of a block.
     fn room(&self) -> usize {
         if self.width > 1 { RUNS * self.vector() } else { SCAN_BLOCK * self.compute.size() }
     }
 
-    /// Bytes of the state: vectors of each level, what stands before the next block, a total on its way up, and [`Self::room`].
+    /// Returns the bytes of the state: the vectors of the levels, the carry, a total on its way up, and [`Self::room`].
     pub fn bytes(&self) -> usize {
         self.vector() * (self.levels() * Level::VECTORS + 2) + self.room()
     }
 }
 
-/// A block of totals under way.
+/// A block of totals under way. Its totals are combined in runs and groups of runs, as the elements of a block are.
 #[derive(Clone, Copy, Default)]
 struct Level {
-    /// Totals so far.
+    /// How many totals the block has so far.
     count: usize,
 }
 
 impl Level {
-    /// The vectors of a level: the run under way, the runs before it, and for each bit of the number of runs a group of
-    /// 2^k of them.
+    /// The number of a level's vectors: the run under way (`RUN`), all runs before it combined (`RUNS_BEFORE`), and from
+    /// `GROUPS` on a vector for each bit `k` of the number of runs, which is a group of 2^k runs combined.
     const VECTORS: usize = Level::GROUPS + RUNS.trailing_zeros() as usize + 1;
     const RUN: usize = 0;
     const RUNS_BEFORE: usize = 1;
@@ -79,31 +81,31 @@ impl Level {
 
 /// A scan under way.
 ///
-/// What its unsafe functions rely on, by name. *State*: `state` leads to `spec.bytes()` bytes that this scan alone uses,
-/// vectors of `width` elements or more. *Data*: what is handed over are as many elements of the spec's type as the function
-/// says, apart from the state, and nobody else uses them meanwhile.
+/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to 64,
+/// that this scan alone uses: disjoint vectors with room for `width` elements. *Data*: each pointer argument points to as many
+/// aligned elements of the spec's type as the function says, apart from the state; no other thread uses them meanwhile.
 pub(super) struct Scanner {
     spec: ScanSpec,
     state: *mut u8,
     width: usize,
-    /// Whether no block has gone before: nothing is combined with its elements.
+    /// Whether the next block is the first of its row, so that there is no carry.
     is_first: bool,
-    /// Each level's block of totals; 1,024^8 elements are more than there are.
+    /// The levels. Eight are enough for any row: one level takes 1,024^2 elements, each further one 1,024 times as many.
     levels: [Level; 8],
 }
 
 impl Scanner {
-    /// A scan with its state in `arena`.
+    /// Makes a scan with its state in `arena`, the scratch memory of a task.
     ///
     /// # Safety
-    /// The arena has `spec.bytes()` bytes at `spec.at`, for this scan alone: that is its *state*.
+    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` for this scan alone: they are its *state*.
     pub unsafe fn new(spec: ScanSpec, arena: *mut u8) -> Scanner {
-        // SAFETY: the arena reaches beyond `spec.at`.
+        // SAFETY: the state lies in the arena, from `spec.at` on.
         let state = unsafe { arena.add(spec.at) };
         Scanner { spec, state, width: 1, is_first: true, levels: Default::default() }
     }
 
-    /// Begins new rows, `width` of them: at most as many as the spec has.
+    /// Begins `width` new rows, at most `spec.width`.
     pub fn reset(&mut self, width: usize) {
         (self.width, self.is_first, self.levels) = (width, true, Default::default());
     }
@@ -116,46 +118,49 @@ impl Scanner {
         self.vector(level * Level::VECTORS + i)
     }
 
-    /// What stands before the next block.
+    /// Returns the vector of the carry: all blocks of the row so far, combined.
     fn carry(&self) -> *mut u8 {
         self.of_level(self.spec.levels(), 0)
     }
 
-    /// A total on its way to the level above.
+    /// Returns the vector of a total on its way to the level above.
     fn total(&self) -> *mut u8 {
         self.of_level(self.spec.levels(), 1)
     }
 
-    /// The total of run `i` of a block of columns; of one row, a block of what stands before it.
+    /// Returns the vector of the total of run `i` of a block of columns; for one row, `run(0)` has room for a block of carries.
     fn run(&self, i: usize) -> *mut u8 {
         self.of_level(self.spec.levels(), 2 + i)
     }
 
-    /// Combines a vector with another, element by element. Folds are commutative: which of the two comes first changes no bit.
+    /// Combines the vector `with` into `to`, element by element. Folds are commutative, so it changes no bit which comes first.
     ///
     /// # Safety
     /// *State* or *data* ([`Scanner`]): two vectors of `width` elements, apart from each other.
     unsafe fn combine(&self, to: *mut u8, with: *const u8) {
-        // SAFETY: as promised.
+        // SAFETY: the caller's condition is that of the loop.
         unsafe { (self.spec.accumulate)(self.width, with, with, with, to) };
     }
 
+    /// Copies a vector.
+    ///
     /// # Safety
     /// As [`Scanner::combine`].
     unsafe fn copy(&self, from: *const u8, to: *mut u8) {
-        // SAFETY: as promised.
+        // SAFETY: both are vectors of `width` elements, apart from each other.
         unsafe { std::ptr::copy_nonoverlapping(from, to, self.width * self.spec.compute.size()) };
     }
 
-    /// Scans the next `rows` elements of each column from `x` to `out`. All calls but the last for a row take whole blocks.
+    /// Scans the next `rows` elements of each column from `x` to `out`. Only the last call for a row may end within a block.
     ///
     /// # Safety
-    /// *State* and *data* ([`Scanner`]): `rows × width` elements at `x`, and room for them at `out`, apart from each other.
+    /// *State* and *data* ([`Scanner`]): `rows × width` elements at `x`, and room for as many at `out`, apart from each other;
+    /// since [`Scanner::reset`], no more than `spec.n` rows in all.
     pub unsafe fn feed(&mut self, mut x: *const u8, mut out: *mut u8, mut rows: usize) {
         let row = self.width * self.spec.compute.size();
         while rows > 0 {
             let block = rows.min(SCAN_BLOCK);
-            // SAFETY: *state* and *data*: both move on by the rows that were taken.
+            // SAFETY: *state* and *data*: `x` and `out` move on by the elements that were scanned.
             unsafe {
                 match self.spec.width {
                     1 => self.one_row(x, out, block),
@@ -169,13 +174,13 @@ impl Scanner {
         }
     }
 
-    /// Scans a block of one row, and leaves its total.
+    /// Scans a block of one row, and leaves the block's own total, without the carry, in `total()`.
     ///
     /// # Safety
     /// As [`Scanner::feed`], for a block or less.
     unsafe fn one_row(&self, x: *const u8, out: *mut u8, n: usize) {
         let size = self.spec.compute.size();
-        // SAFETY: *state* and *data*: the total is the last of `n` elements, and a block of room is behind the levels.
+        // SAFETY: *state* and *data*: the total is the last of `n` elements, and `run(0)` has room for a block of them.
         unsafe {
             (self.spec.scan)(n, x, x, x, out);
             self.copy(out.add((n - 1) * size), self.total());
@@ -187,14 +192,14 @@ impl Scanner {
         }
     }
 
-    /// Scans a block of several columns, and leaves their totals.
+    /// Scans a block of several columns, and leaves the columns' own totals, without the carries, in `total()`.
     ///
     /// # Safety
     /// As [`Scanner::feed`], for a block or less.
     unsafe fn columns(&self, x: *const u8, out: *mut u8, rows: usize) {
         let row = self.width * self.spec.compute.size();
         let runs = rows.div_ceil(SCAN_RUN);
-        // SAFETY: *state* and *data*: rows are below `rows`, runs below [`RUNS`], and vectors apart from each other.
+        // SAFETY: *state* and *data*: row numbers are below `rows`, run numbers below [`RUNS`], and all vectors are disjoint.
         unsafe {
             for r in 0..rows {
                 let (from, to) = (x.add(r * row), out.add(r * row));
@@ -228,14 +233,14 @@ impl Scanner {
         }
     }
 
-    /// Takes the total into a level's block, and leaves there what all of that block's totals make.
+    /// Adds the total in `total()` to a level's block, and leaves there all totals of that block combined.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]).
+    /// *State* ([`Scanner`]): the spec has the level, whose block is not full.
     unsafe fn push(&mut self, level: usize) {
         let (total, run) = (self.total(), self.of_level(level, Level::RUN));
         let count = self.levels[level].count;
-        // SAFETY: *state*: vectors apart from each other, of a level that the spec has.
+        // SAFETY: *state*: these are disjoint vectors of a level that the spec has.
         unsafe {
             if count.is_multiple_of(SCAN_RUN) && count > 0 {
                 self.end_run(level, count / SCAN_RUN);
@@ -249,12 +254,12 @@ impl Scanner {
         }
     }
 
-    /// Combines the totals of a level's block so far.
+    /// Combines the totals of a level's block so far into `total()`.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]): the level has totals.
+    /// *State* ([`Scanner`]): the spec has the level, which has totals.
     unsafe fn so_far(&self, level: usize) {
-        // SAFETY: *state*: vectors apart from each other.
+        // SAFETY: *state*: these are disjoint vectors.
         unsafe {
             self.copy(self.of_level(level, Level::RUN), self.total());
             if self.levels[level].count > SCAN_RUN {
@@ -263,16 +268,16 @@ impl Scanner {
         }
     }
 
-    /// Adds a level's run number `runs` to the groups of runs before it. Groups of equal size merge, as in a binary counter;
-    /// those that are left make what stands before the next run.
+    /// Adds a level's whole run to the groups of runs; `runs` counts it too. Groups of equal size merge, as a binary counter
+    /// carries; the groups that are left, combined, are `RUNS_BEFORE` of the next run.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]).
+    /// *State* ([`Scanner`]): the spec has the level, and `runs` is at least 1 and below [`RUNS`].
     unsafe fn end_run(&self, level: usize, runs: usize) {
         let group = |k: usize| self.of_level(level, Level::GROUPS + k);
         let (run, before) = (self.of_level(level, Level::RUN), self.of_level(level, Level::RUNS_BEFORE));
         let size = runs.trailing_zeros() as usize;
-        // SAFETY: *state*: vectors apart from each other, of a level that the spec has; `runs` is less than [`RUNS`].
+        // SAFETY: *state*: these are disjoint vectors of a level that the spec has; it has a group for each bit of `runs`.
         unsafe {
             self.copy(run, before);
             (0..size).for_each(|k| self.combine(before, group(k)));
@@ -282,18 +287,18 @@ impl Scanner {
         }
     }
 
-    /// Takes the total of a block into the levels, and combines what stands before the next block: what is there of each level,
-    /// the highest first.
+    /// Adds the total of a block to level 0, and that of each full block of totals to the level above. Then makes the carry:
+    /// the totals of all levels combined, the highest level first.
     ///
     /// # Safety
     /// *State* ([`Scanner`]).
     unsafe fn end_block(&mut self) {
         let mut level = 0;
-        // SAFETY: *state*: vectors apart from each other, of levels that the spec has.
+        // SAFETY: *state*: these are disjoint vectors of levels that the spec has.
         unsafe {
             self.push(0);
             while self.levels[level].count == SCAN_BLOCK && level + 1 < self.spec.levels() {
-                // a level's whole block is a total of the next
+                // a full block of a level is one total of the level above
                 self.levels[level].count = 0;
                 level += 1;
                 self.push(level);

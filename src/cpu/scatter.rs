@@ -1,8 +1,8 @@
-//! Stores that do not write an element for each index of a tile: under a condition, or at a computed position, where
-//! what is written may be combined with what is there.
+//! Stores that choose their elements: under a condition, which leaves some out, at computed positions, or both. At a computed
+//! position a value may be combined with the element that is there.
 //!
-//! Tasks may combine into one element, so they do it atomically. Additions, minima and maxima of integers do not depend on
-//! their order: the result is the same for any number of threads.
+//! Several tasks may combine into the same element, so each does it atomically. Sums, minima and maxima of integers do not
+//! depend on the order, so the result is the same for any number of threads.
 
 use super::strided::Block;
 use crate::dtype::DType;
@@ -10,23 +10,25 @@ use crate::kernel::Combine;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-/// A row of elements to write, in their storage type, with the condition and index that say which and where.
+/// A row of values to write, in their storage type, with the conditions and positions that say which of them and where.
 ///
-/// *Present*: the pointers lead to as many elements as the functions are asked to write. *In range*: an index below
-/// `extent` means an element of live memory, counted from where an element's own place is.
+/// Its unsafe functions have two conditions, cited by name. *Present*: `from`, `condition` and `index` each hold the stated
+/// number of elements, aligned. *In range*: value `i` goes to element `i · cols` from the start of the target block, or with an
+/// index to `position · stride` elements further; for every position in `0..extent` that is an aligned element of live memory.
 pub(super) struct Row {
     pub from: *const u8,
-    /// One byte each; not 0 is true.
+    /// A byte for each value, which is written unless the byte is 0. None: every value is written.
     pub condition: Option<*const u8>,
-    /// One i32 each.
+    /// A position for each value; those outside of `0..extent` are not written. None: no position is added.
     pub index: Option<*const i32>,
+    /// The elements between neighbouring positions, and the number of positions.
     pub stride: isize,
     pub extent: usize,
 }
 
 impl Row {
-    /// Calls `write` with each element that is written: its number, and where it goes in elements from `to`, whose
-    /// columns are `step` apart.
+    /// Calls `write(i, offset)` for each of the first `n` values that is to be written: value `i` goes `offset` elements from
+    /// the start of the target block, whose columns are `step` elements apart.
     ///
     /// # Safety
     /// *Present* ([`Row`]) for `n` elements.
@@ -43,7 +45,7 @@ impl Row {
                 let mut at = i as isize * step;
                 if let Some(index) = self.index {
                     let position = *index.add(i);
-                    // what is below 0 becomes a large number
+                    // as u32 a negative position is 2^31 or more, which no extent exceeds, so one comparison finds both ends
                     if position as u32 as usize >= self.extent {
                         continue;
                     }
@@ -54,12 +56,12 @@ impl Row {
         }
     }
 
-    /// Replaces elements of `size` bytes.
+    /// Writes the chosen of `n` values of `size` bytes over the target's elements.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`Row`]) for `n` elements; nobody else writes or reads what is written.
+    /// *Present* and *in range* ([`Row`]) for `n` values; no other thread reads or writes the elements that are written.
     pub unsafe fn set(&self, size: usize, to: Block, n: usize) {
-        // SAFETY: *present* and *in range* are what each asks for, of words of this size.
+        // SAFETY: the caller's conditions are those of `set_words`, whose words have this size.
         unsafe {
             match size {
                 1 => self.set_words::<u8>(to, n),
@@ -73,23 +75,23 @@ impl Row {
     /// # Safety
     /// As [`Row::set`], for words of `T`.
     unsafe fn set_words<T: Copy>(&self, to: Block, n: usize) {
-        // SAFETY: *present* and *in range*: `each` gives only numbers below `n` and places in range.
+        // SAFETY: *present* and *in range*: `each` gives only values below `n` and positions below `extent`.
         unsafe {
             let (from, ptr) = (self.from as *const T, to.ptr as *mut T);
             self.each(to.cols, n, |i, at| *ptr.offset(at) = *from.add(i));
         }
     }
 
-    /// Combines elements of an integer type with those that are there.
+    /// Combines the chosen of `n` integers of type `dtype` with the target's elements.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`Row`]) for `n` elements; whoever else writes or reads what is written does it atomically.
+    /// *Present* and *in range* ([`Row`]) for `n` values; other threads access the target's elements only atomically.
     pub unsafe fn combine(&self, dtype: DType, combine: Combine, to: Block, n: usize) {
         macro_rules! fetch {
             ($t:ty, $atomic:ty, $fetch:ident) => {{
                 let (from, ptr) = (self.from as *const $t, to.ptr as *mut $t);
-                // SAFETY: *present* and *in range*: `each` gives only numbers below `n` and places in range, which are
-                // aligned as elements are.
+                // SAFETY: *present* and *in range*: `each` gives only values below `n` and positions below `extent`, whose
+                // elements are aligned as atomics of their size must be.
                 unsafe {
                     self.each(to.cols, n, |i, at| {
                         <$atomic>::from_ptr(ptr.offset(at)).$fetch(*from.add(i), Relaxed);
@@ -116,7 +118,7 @@ impl Row {
             DType::I32 => by_combine!(i32, AtomicI32),
             DType::U64 => by_combine!(u64, AtomicU64),
             DType::I64 => by_combine!(i64, AtomicI64),
-            // `validate` refuses them
+            // `kernel::validate` refuses a store that combines one of these types
             DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {}
         }
     }

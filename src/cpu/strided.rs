@@ -1,11 +1,10 @@
-//! Copies of blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8
-//! bytes.
+//! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8 bytes.
 
 use crate::layout::{Shape, Strides};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Isa, isa};
 
-/// A block of elements in memory: its first element, and the steps between rows and columns, in elements.
+/// A block of elements in memory: its first element, and the steps from row to row and from column to column, in elements.
 ///
 /// The unsafe functions of this file have two conditions, cited by name. *Inside*: every element that the steps reach over
 /// the given number of rows and columns (or elements) lies in live memory and is aligned for its size; meanwhile no other
@@ -17,7 +16,7 @@ pub(super) struct Block {
     pub cols: isize,
 }
 
-/// Copies `nr × nc` elements of `size` bytes.
+/// Copies `nr` rows of `nc` elements of `size` bytes.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]).
@@ -33,10 +32,12 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
     }
 }
 
-/// How many rows and columns the square has that a transposition moves through registers: eight 4-byte words fill one AVX2
+/// How many rows and columns a square has that a transposition moves through CPU registers: eight 4-byte words fill an AVX2
 /// register.
 const SIDE: usize = 8;
 
+/// Copies words of `T`, in the way that suits the steps: row by row, transposed, or along the longer side.
+///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for words of `T`.
 unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: usize) {
@@ -62,7 +63,7 @@ unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: u
             _ if nr > 1 && src.cols == 1 && dst.rows == 1 => {
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
-            // the longer side is the inner loop, because each start of the inner loop costs time
+            // the inner loop runs along the longer side, because each start of it costs time
             _ if nr > nc => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
@@ -100,7 +101,8 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
 /// *Inside* and *apart* ([`Block`]), for `n` elements at the steps `ss` and `ds`.
 #[inline(always)]
 unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isize) {
-    // SAFETY: *inside* and *apart*: every index is below `n`. The cases do the same; each has a step that the compiler knows.
+    // all arms do the same; in all but the last the compiler knows a step
+    // SAFETY: *inside* and *apart*: every index is below `n`.
     unsafe {
         match (ss, ds) {
             (1, 1) => copy_row(s, d, n as usize),
@@ -118,7 +120,7 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
 unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* hold, as both functions ask; `isa` has found AVX2 on this machine.
+    // SAFETY: *inside* and *apart* are what both functions ask for; `isa` has found AVX2 on this machine.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if size_of::<T>() == 4 && isa() != Isa::Portable {
@@ -128,7 +130,7 @@ unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: is
     }
 }
 
-/// Transposes whole squares by `square`, and the elements beside them one by one.
+/// Transposes an area: whole squares of `SIDE × SIDE` elements by `square`, and the elements beside them one by one.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
@@ -145,7 +147,8 @@ unsafe fn squares<T: Copy>(
     let (nrb, ncb) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
     // SAFETY: *inside* and *apart*: every index is below `nr` and `nc`.
     unsafe {
-        // the side with the longer steps is mostly main memory, and the other scratch in L1: walk main memory in order
+        // the side with the longer steps is mostly main memory, the other scratch in L1: the inner loop follows the contiguous
+        // direction of main memory
         if ss.unsigned_abs() > ds.unsigned_abs() {
             for c in (0..ncb as isize).step_by(SIDE) {
                 for r in (0..nrb as isize).step_by(SIDE) {
@@ -168,17 +171,19 @@ unsafe fn squares<T: Copy>(
     }
 }
 
+/// Transposes words of 4 bytes by [`block_avx2`].
+///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `nr × nc` elements; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* hold, as `squares` asks; each of its squares is 8 × 8 elements inside.
+    // SAFETY: *inside* and *apart* are what `squares` asks for; each square that it names is 8 × 8 elements inside.
     unsafe { squares(s, ss, d, ds, nr, nc, |s, d| block_avx2(s, ss, d, ds)) }
 }
 
-/// An 8 × 8 square of 4-byte words: pairs of half columns, then shuffles within the halves of registers. Benefit: twice as
-/// fast as the code that the compiler makes of [`block`].
+/// Transposes an 8 × 8 square of 4-byte words: loads two half columns into each register, then shuffles within the halves of
+/// registers. It is twice as fast as the code that the compiler makes of [`block`].
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` words; the machine has AVX2.
@@ -208,14 +213,13 @@ unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
     }
 }
 
-/// One square of a transposition through registers.
+/// Transposes a square of `SIDE × SIDE` elements through registers.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` elements.
 #[inline(always)]
 unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside* and *apart*: this reads `SIDE` words of each of `SIDE` columns, and writes as many rows; words of
-    // `T` are plain data.
+    // SAFETY: *inside* and *apart*: this reads `SIDE` words of each of `SIDE` columns and writes as many rows; words are plain.
     unsafe {
         let mut x = [[T::default(); SIDE]; SIDE];
         for (c, column) in x.iter_mut().enumerate() {
@@ -232,13 +236,13 @@ unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize)
     }
 }
 
-/// Copies `n` bytes past the caches where the machine can. Benefit: a fifth faster for memory that is not read soon. A
-/// [`fence`] must follow before another thread reads the copy.
+/// Copies `n` bytes past the caches where the machine can and `to` is aligned for it. This is a fifth faster for memory that is
+/// not read soon. A [`fence`] must follow before another thread reads the copy.
 ///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` bytes at each; the blocks are apart or the same.
+/// *Inside* ([`Block`]), for `n` bytes at each pointer; the two runs of bytes are apart or the same.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: *inside*, and `to` is aligned as each function asks; `isa` has found the features on this machine.
+    // SAFETY: *inside*; `to` is aligned as each function asks; `isa` has found the features on this machine.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if isa() == Isa::Avx512 && (to as usize).is_multiple_of(64) {
@@ -252,13 +256,15 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
+/// Does [`stream`] with stores of 64 bytes; the last `n % 64` bytes go through the caches.
+///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` bytes at each; `to` is a multiple of 64; the machine has AVX-512.
+/// As [`stream`]; `to` is a multiple of 64; the machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside*: every address is below `n` bytes; those of stores are multiples of 64.
+    // SAFETY: *inside*: every offset is below `n`; streamed stores are aligned to 64.
     unsafe {
         let whole = n / 64 * 64;
         for i in (0..whole).step_by(64) {
@@ -268,13 +274,15 @@ unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
+/// Does [`stream`] with stores of 32 bytes; the last `n % 32` bytes go through the caches.
+///
 /// # Safety
-/// *Inside* ([`Block`]), for `n` bytes at each; `to` is a multiple of 32; the machine has AVX2.
+/// As [`stream`]; `to` is a multiple of 32; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside*: every address is below `n` bytes; those of stores are multiples of 32.
+    // SAFETY: *inside*: every offset is below `n`; streamed stores are aligned to 32.
     unsafe {
         for i in (0..n / 32 * 32).step_by(32) {
             _mm256_stream_si256(to.add(i).cast(), _mm256_loadu_si256(from.add(i).cast()));
@@ -284,7 +292,8 @@ unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Orders streamed writes before all later writes. Without this, another thread could read a result before its bytes arrive.
+/// Orders streamed writes before all later writes: without it another thread, told that a result is there, could read memory
+/// that its bytes have not reached.
 pub(super) fn fence() {
     // SAFETY: every x86-64 CPU has the instruction.
     #[cfg(target_arch = "x86_64")]
@@ -309,7 +318,7 @@ pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
     }
 }
 
-/// Reads an element of `size` bytes.
+/// Reads an element of `size` bytes into the low bytes of a word; the others are 0.
 ///
 /// # Safety
 /// *Inside* ([`Block`]), for one element of the size at `src`.
@@ -325,13 +334,13 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
     }
 }
 
-/// The columns or the rows of a tile's space, as one operand sees them: several dimensions, flattened in C order.
+/// The rows or the columns of an index space, as one operand sees them: several dimensions, flattened in C order.
 #[derive(Clone)]
 pub(super) struct Axis {
-    /// The dimensions; empty if `step` says where every index lies.
+    /// The dimensions; empty if `step` alone says where every index lies.
     dims: Shape,
     strides: Strides,
-    /// The distance between neighbouring indices, if it is the same everywhere.
+    /// The elements between neighbouring indices, if they are as many everywhere.
     pub step: Option<isize>,
 }
 
@@ -363,12 +372,12 @@ impl Axis {
         }
     }
 
-    /// Whether every index leads to the same element.
+    /// Says whether every index leads to the same element.
     pub fn is_still(&self) -> bool {
         self.step == Some(0)
     }
 
-    /// How far the element of an index lies from that of index 0, in elements.
+    /// Returns how far the element of an index lies from that of index 0, in elements.
     pub fn offset(&self, index: usize) -> isize {
         if let Some(step) = self.step {
             return index as isize * step;
@@ -381,8 +390,8 @@ impl Axis {
         offset
     }
 
-    /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has equal steps: `done` indices come
-    /// before it, its first lies at `offset`, and it has `count` indices.
+    /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has one step: `done` indices from `start`
+    /// on come before it, its first lies at `offset`, and it has `count` indices.
     pub fn runs(&self, start: usize, n: usize, mut f: impl FnMut(usize, isize, usize, isize)) {
         if let Some(step) = self.step {
             return f(0, start as isize * step, n, step);
@@ -402,7 +411,7 @@ impl Axis {
             done += count;
             offset += count as isize * self.strides[last];
             index[last] += count;
-            // the part ends at the end of the last dimension, so carry into the dimensions before it
+            // a part that ends at the end of the last dimension carries into the dimensions before it
             let mut d = last;
             while d > mutant!(odometer_carries_once, last - 1, 0) && index[d] == self.dims[d] {
                 offset += self.strides[d - 1] - self.dims[d] as isize * self.strides[d];

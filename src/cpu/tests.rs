@@ -73,7 +73,7 @@ fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result
     Ok(R::from_bytes(&pollster::block_on(cpu.download(&out.0, 0, n * R::DTYPE.size()))?).unwrap())
 }
 
-/// Numbers between −1 and 1.
+/// Returns `n` pseudorandom numbers between −1 and 1, the same in every call.
 fn noise(n: usize) -> Vec<f32> {
     let mut s = 12345u32;
     (0..n)
@@ -94,7 +94,7 @@ fn elementwise_layouts() {
     for (r, c) in [(1, 8), (3, 5), (40, 7), (100, 333), (70, 5000), (5000, 70), (3, 1)] {
         let (a, b) = (noise(4 * r * c), noise(c));
         let (ri, ci) = (r as isize, c as isize);
-        // C, Fortran, reversed, every second
+        // C, Fortran, reversed, every second, Fortran with reversed columns, equal rows, equal columns
         let layouts = [
             ([ci, 1], 0),
             ([1, ri], 0),
@@ -346,7 +346,7 @@ fn matmuls() {
         for case in 0..4 {
             let (a, b) = (noise(batch * m * k), noise(k * n));
             let (mi, ni, ki) = (m as isize, n as isize, k as isize);
-            // a by rows or columns, b by rows or columns; b is the same for the whole batch
+            // a and b each in C or Fortran order; b is the same for the whole batch
             let sa = if case & 1 == 0 { [mi * ki, ki, 0, 1] } else { [mi * ki, 1, 0, mi] };
             let sb = if case & 2 == 0 { [0, 0, 1, ni] } else { [0, 0, ki, 1] };
             let want = |t: usize, i: usize, j: usize| -> f64 {
@@ -463,7 +463,7 @@ fn row_kernels_in_place_and_checked() {
 
 #[test]
 fn variance_keeps_bits_across_kinds() {
-    // mean and variance of rows in one kernel, and with halves as storage
+    // (x − mean) over the norm of these differences, for each row, in one kernel that stores f16
     let (outer, n) = (50, 700);
     let x: Vec<half::f16> = noise(outer * n).iter().map(|v| half::f16::from_f32(*v)).collect();
     let k = kernel(

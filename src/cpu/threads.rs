@@ -12,12 +12,12 @@ thread_local! {
     static SEEN: Cell<(u32, bool)> = const { Cell::new((0, false)) };
 }
 
-/// Threads to share work between, the caller's among them.
+/// Returns how many threads share the work, the caller's among them.
 pub(super) fn threads() -> usize {
     if has_pool() { rayon::current_num_threads() } else { 1 }
 }
 
-/// Whether the caller's pool has threads in this process.
+/// Says whether the caller's pool has threads in this process.
 fn has_pool() -> bool {
     if cfg!(miri) {
         return true;
@@ -33,9 +33,9 @@ fn has_pool() -> bool {
     found
 }
 
-/// Whether the caller's pool may have been made in this process.
+/// Says whether the caller's pool may have been made in this process.
 fn is_made_here(here: u32) -> bool {
-    /// The process that first used rayon's global pool, which serves all threads that belong to no other pool.
+    /// The process that was the first to ask here for rayon's global pool, which serves all threads that are in no pool; or 0.
     static FIRST: AtomicU32 = AtomicU32::new(0);
     if rayon::current_thread_index().is_some() {
         return true;

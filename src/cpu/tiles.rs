@@ -12,10 +12,12 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
-/// How many rows ahead a gather prefetches: about the time that main memory takes, at some 10 ns a row.
+/// How many rows ahead a gather prefetches: to copy eight rows, at some 10 ns each, takes about as long as main memory takes to
+/// answer.
 const AHEAD: usize = 8;
 
-/// A rectangle of a level's index space: first row, rows, first column, columns; and where it begins in a kept row.
+/// A rectangle of a level's index space: first row, rows, first column, columns. `start` is how many elements of the same row
+/// (or of the same rows side by side) earlier tiles have had: the tile's offset in a kept row; where it is 0 a scan begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub r0: usize,
@@ -31,14 +33,17 @@ impl Tile {
     }
 }
 
-/// Scratch of one task: registers, and where each value is now.
+/// The scratch memory of one task: the program's registers, and the address of each value for the tile under way.
 ///
-/// Its unsafe functions rely on *alive*, *inside*, *room* and *disjoint* of [`Program`], and on one thing more.
+/// Its unsafe functions rely on *alive*, *inside*, *room* and *disjoint* of [`Program`](super::program::Program), and on one
+/// thing more.
 /// *Made for it*: the frame was made for the program that it runs, and the tile lies in the level's space and is no
 /// larger than the program was compiled for.
 pub(super) struct Frame {
     arena: NonNull<u8>,
+    /// Bytes of the arena.
     size: usize,
+    /// By the `id` of a step: where the value lies, which is in the arena or in a buffer.
     pub at: Vec<*mut u8>,
     /// Room for a tile of elements in their storage type, before widening or after narrowing.
     raw: Vec<u64>,
@@ -46,13 +51,13 @@ pub(super) struct Frame {
     scans: Vec<Scanner>,
 }
 
-// SAFETY: a frame owns its scratch; its pointers are used by whoever holds it.
+// SAFETY: a frame owns its arena, and only the task that holds the frame uses its addresses; a kernel sets them before use.
 unsafe impl Send for Frame {}
 
 impl Drop for Frame {
     fn drop(&mut self) {
         if let (true, Ok(layout)) = (self.size > 0, Layout::from_size_align(self.size, PAGE)) {
-            // SAFETY: made by `arena` with this layout.
+            // SAFETY: `Frame::begin` has allocated the arena with this layout.
             unsafe { dealloc(self.arena.as_ptr(), layout) };
         }
     }
@@ -66,25 +71,26 @@ thread_local! {
 /// Bytes of scratch that a thread keeps between kernels at most: a judgement, so that 64 threads keep no more than 1 GiB.
 const KEPT: usize = 16 << 20;
 
-/// The frames of a kernel's tasks. One is there before the first task begins, and a task that gets none of its own
-/// waits for it: so memory is missing before anything is written, or never.
+/// The frames of a kernel's tasks. One is there before the first task begins, and a task for which there is no memory waits for
+/// that one: so a kernel fails for want of memory before it writes anything, or not at all.
 pub(super) struct Frames<'a> {
     bound: &'a Bound<'a>,
     first: Mutex<Box<Frame>>,
 }
 
 impl<'a> Frames<'a> {
-    /// None if there is no memory for a frame.
+    /// Makes the first frame. Returns none if there is no memory for it.
     pub fn new(bound: &'a Bound<'a>) -> Option<Frames<'a>> {
         Some(Frames { bound, first: Mutex::new(Frame::begin(bound)?) })
     }
 
-    /// The frame of a kernel that is one task.
+    /// Returns the first frame, for a kernel that is one task.
     pub fn alone(&mut self) -> &mut Frame {
         self.first.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a task, which must not share out work of its own.
+    /// Runs a task with the first frame if it is free, else with another. The task must not share out work: rayon could run a
+    /// second task on this thread meanwhile, which might wait for the frame that the first one holds.
     pub fn with(&self, task: impl FnOnce(&mut Frame)) {
         if let Ok(mut frame) = self.first.try_lock() {
             return task(&mut frame);
@@ -105,7 +111,7 @@ impl<'a> Frames<'a> {
 }
 
 impl Frame {
-    /// A frame for a program, with its uniform registers filled. None if there is no memory for it.
+    /// Makes a frame for a program, and fills the registers whose elements are all equal. Returns none if there is no memory.
     fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
         let program = bound.program;
         let mut frame = FRAME.take().unwrap_or_else(|| {
@@ -143,7 +149,7 @@ impl Frame {
                 frame.at[broadcast.to] = frame.slot(broadcast.slot);
             }
         }
-        // SAFETY: *room* ([`Program`]): the arena has each scan's state, and the frame is this task's alone.
+        // SAFETY: *room* (`Program`): the arena has each scan's state, and the frame is this task's alone.
         let scan = |spec: &_| unsafe { Scanner::new(*spec, frame.arena.as_ptr()) };
         let scans = program.scans.iter().map(scan);
         frame.scans.clear();
@@ -173,19 +179,20 @@ impl Frame {
         Some(frame)
     }
 
-    /// Leaves the frame to the thread's next task.
+    /// Leaves the frame to the thread's next task, or frees it if it is large.
     fn end(self: Box<Frame>) {
         if self.size <= KEPT {
             FRAME.set(Some(self));
         }
     }
 
+    /// Returns the address of a byte of the arena.
     #[inline]
     pub fn slot(&self, at: usize) -> *mut u8 {
         self.arena.as_ptr().wrapping_add(at)
     }
 
-    /// Scratch for `n` elements in their storage type, at most a tile.
+    /// Returns scratch for `n` elements in their storage type, at most a tile.
     fn raw(&mut self, n: usize) -> *mut u8 {
         self.raw[..n].as_mut_ptr() as *mut u8
     }
@@ -193,11 +200,11 @@ impl Frame {
     /// Runs steps over a tile.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]), and the task's part of *disjoint* ([`Program`]): no other task has the tile.
+    /// *Made for it* ([`Frame`]), and the task's part of *disjoint* (`Program`): no other task has the tile.
     pub unsafe fn run(&mut self, bound: &Bound<'_>, steps: Range<usize>, tile: Tile) {
         let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
-            // SAFETY: *room* and *inside* ([`Program`]): a step writes its register, or its tile of a store.
+            // SAFETY: *room* and *inside* (`Program`): a step writes its register, or its tile of a store.
             unsafe {
                 let to = match step.dst {
                     Dst::Nowhere => std::ptr::null_mut(),
@@ -217,7 +224,7 @@ impl Frame {
                     StepKind::Load(place) => {
                         let mut at = self.load(bound, place, to, tile);
                         if let (Dst::KeepRow(_), true) = (step.dst, at != to) {
-                            // the load was read in place, but a later pass looks for it in the kept row
+                            // the elements are read in the buffer, but a later pass expects them in the kept row
                             std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
                             at = to;
                         }
@@ -245,7 +252,8 @@ impl Frame {
         }
     }
 
-    /// Where the elements of a load's tile are: in memory if that will do, else packed and widened into `to`.
+    /// Returns where a load's tile lies, contiguous and in its compute type: in the buffer if it lies there so, else in `to`,
+    /// to which it is copied and widened.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
@@ -279,12 +287,12 @@ impl Frame {
     /// Writes a value's tile to the memory of a store: narrowed to the stored dtype, and at the store's strides.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the values of the tile are there; no other task has the tile.
+    /// *Made for it* ([`Frame`]); the tile's values are computed; no other task has the tile.
     pub unsafe fn write(&mut self, bound: &Bound<'_>, w: &Write, tile: Tile) {
         let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside* and *room*. The value may lie in the very memory that is written (a copy in place), hence
-        // `copy`.
+        // SAFETY: *inside* and *room*. The value may lie in the very memory that is written, as a load that is stored in place
+        // does: hence `copy`.
         unsafe {
             let is_plain = w.condition.is_none() && w.scattered.is_none();
             if is_plain && p.dense(tile.nr, tile.nc) {
@@ -324,7 +332,8 @@ impl Frame {
             p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                 for r in 0..rn {
                     let at = (rd + r) * tile.nc + cd;
-                    // SAFETY: *inside*, also with any index in range; a run is a part of the tile.
+                    // SAFETY: *inside*: the place's span includes what every index in range leads to; a run is a part of the
+                    // tile.
                     unsafe {
                         let row = Row {
                             from: from.add(at * p.size),
@@ -345,14 +354,14 @@ impl Frame {
         });
     }
 
-    /// Runs a step that computes from the tile's indices: affine indices, gathers and random numbers.
+    /// Runs a step that is no loop of a function: an affine index, a gather, the check of positions, or random numbers.
     ///
     /// # Safety
     /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
     unsafe fn generate(&mut self, bound: &Bound<'_>, step: &Step, to: *mut u8, tile: Tile) {
         let program = bound.program;
-        // SAFETY: *room*: `to`, the raw scratch and the operand's register hold a tile. *Inside*: a gather's place with
-        // any index that is in range.
+        // SAFETY: *room*: `to`, the raw scratch and the operand's register have room for a tile. *Inside*: the span of a
+        // gather's place includes what every index in range leads to.
         unsafe {
             match step.kind {
                 StepKind::Index { place, base } => {
@@ -433,10 +442,10 @@ impl Frame {
     }
 }
 
-/// Copies a tile of a place into contiguous rows.
+/// Copies a tile of a load from its buffer to `to`, as contiguous rows.
 ///
 /// # Safety
-/// *Inside* ([`Program`]); the tile lies in the level's space, and `to` has room for it.
+/// *Inside* (`Program`); the tile lies in the level's space, and `to` has room for it.
 unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
@@ -451,10 +460,10 @@ unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
     });
 }
 
-/// Copies contiguous rows to a tile of a place.
+/// Copies contiguous rows from `from` to a tile of a store's buffer.
 ///
 /// # Safety
-/// *Inside* ([`Program`]); the tile lies in the level's space, `from` holds its elements, and no other task has it.
+/// *Inside* (`Program`); the tile lies in the level's space, `from` holds its elements, and no other task has it.
 unsafe fn unpack_tile(bound: &Bound<'_>, place: usize, from: *const u8, tile: Tile) {
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {

@@ -12,7 +12,7 @@ use crate::expr::{Expr, cast};
 use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
-/// A number as the sum of two, the second below half a unit in the last place of the first.
+/// A number as the sum of two, the second at most half a unit in the last place of the first.
 type Pair = (f64, f64);
 
 /// The exact sum of two numbers (Knuth's two-sum).
@@ -22,22 +22,24 @@ fn two_sum(a: f64, b: f64) -> Pair {
     (s, (a - (s - t)) + (b - t))
 }
 
+/// The sum of two pairs, in about twice the precision of f64.
 fn add(a: Pair, b: Pair) -> Pair {
     let (s, e) = two_sum(a.0, b.0);
     two_sum(s, e + (a.1 + b.1))
 }
 
+/// The product of a pair and a number, in about twice the precision of f64.
 fn times(a: Pair, k: f64) -> Pair {
     let p = a.0 * k;
     two_sum(p, a.0.mul_add(k, -p) + a.1 * k)
 }
 
-/// x · 2^k, also where 2^k is no f64.
+/// x · 2^k, also for a k so large or small that 2^k is outside the range of f64.
 fn scaled(x: f64, k: i32) -> f64 {
     x * 2f64.powi(k / 2) * 2f64.powi(k - k / 2)
 }
 
-/// The smallest k with |x| < 2^k.
+/// The smallest k with |x| < 2^k; 0 for x = 0.
 fn exponent(x: f64) -> i32 {
     match x.abs().to_bits() >> 52 {
         0 if x == 0.0 => 0,
@@ -56,12 +58,12 @@ pub(super) struct Line {
     start: Pair,
     step: Pair,
     n: usize,
-    /// What the numbers are multiplied by at the end: 2^scale.
+    /// `start` and `step` are the line's own times 2^-scale; the expression multiplies by 2^scale at the end.
     scale: i32,
 }
 
-/// In a line of more than 2^18 elements, an f32 cannot hold position times step exactly: the low 12 bits of a position then
-/// have a product of their own.
+/// In a line of more than 2^18 elements, the f32 product of a whole position and the step's rest would be off by more than
+/// about a hundredth ULP of the result. So a position is cut there: its low 12 bits, half of f32's 24, have their own product.
 const LOW: i32 = 12;
 
 impl Line {
@@ -86,9 +88,9 @@ impl Line {
         Line { start: (a, 0.0), step: two_sum(high, low), n, scale: k }.scaled(top - k)
     }
 
-    /// The same line in units in which its largest number is neither huge nor tiny; that number is below 2^top.
+    /// The same line in units in which its largest number, which is below 2^top in the present ones, is neither huge nor tiny.
     fn scaled(self, top: i32) -> Line {
-        // scale only if an f32 could not hold every part of the line in the result's own units
+        // the line is scaled only if an f32 could not hold all its parts as normal numbers in the result's own units
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
         let by = |x: Pair| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
@@ -146,7 +148,8 @@ impl Line {
             let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
             sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
         };
-        // the scale is taken out by several equal factors that f32 can hold; of the products only the last one rounds
+        // the scale is undone by about equal factors, each within f32's exponents (±126). They move the line from near 1 to
+        // the ends of the range, so only the last product can be subnormal, and round
         let factors = (self.scale.abs() + 125) / 126;
         let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
         (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))

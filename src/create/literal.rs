@@ -25,7 +25,7 @@ macro_rules! array {
     ($($items:tt)*) => {
         $crate::literal::<
             {
-                // long lists of literals take longer than the lint allows
+                // the evaluation over the text of a long list takes more steps than this lint allows
                 #[allow(long_running_const_eval)]
                 const ALL: bool = $crate::all_float_literals(stringify!($($items)*));
                 ALL
@@ -35,8 +35,8 @@ macro_rules! array {
     };
 }
 
-/// Elements that [`array!`](crate::array) takes. `FLOAT_LITERALS` says whether all of them are float literals, which make an
-/// array of f32.
+/// Elements that [`array!`](crate::array) takes. `FLOAT_LITERALS` says whether all of them are float literals without a suffix,
+/// which then are f32.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`array!` does not take `{Self}`",
@@ -44,7 +44,7 @@ macro_rules! array {
 )]
 pub trait LiteralArray<const FLOAT_LITERALS: bool>: Elements {}
 impl<T: Elements> LiteralArray<false> for T {}
-// the only candidate for a float literal, which makes it an f32
+// With `FLOAT_LITERALS` no other type than f32 has the trait, so the compiler infers f32 for the literals.
 impl LiteralArray<true> for f32 {}
 impl<T: LiteralArray<true>, const N: usize> LiteralArray<true> for [T; N] {}
 
@@ -84,7 +84,7 @@ pub const fn all_float_literals(tokens: &str) -> bool {
                     }
                     i += 1;
                 }
-                // what follows a literal: the next element, the end of a list, a count
+                // after a literal may stand `,` (before the next element), `]` or `;` (before a count); else it is in a formula
                 while i < text.len() && text[i].is_ascii_whitespace() {
                     i += 1;
                 }
@@ -93,7 +93,7 @@ pub const fn all_float_literals(tokens: &str) -> bool {
                 }
             }
             b'[' | b']' | b',' | b'-' | b' ' | b'\n' | b'\t' | b'\r' => i += 1,
-            // a count
+            // the count of `[value; count]` may be any expression: it is skipped up to the bracket that ends it
             b';' => {
                 let mut depth = 0;
                 while i < text.len() && (depth > 0 || text[i] != b']') {

@@ -1,5 +1,5 @@
-//! Builds the nodes of elementwise functions: the dtype of the result, the casts of operands, and numbers, which take the
-//! dtype of the array that they meet. Also builds the results of routines.
+//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives numbers the dtype that the arrays
+//! beside them lead to. Also builds the nodes of routines.
 
 use super::{Arg, Args, Expr, Loc, NodeOp, carry, cast, common};
 use crate::dtype::{Compute, DType, Scalar};
@@ -10,12 +10,12 @@ use crate::ufunc::{Class, Comparison, Ufunc, logic};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Ordering;
 
-/// An elementwise function of operands.
+/// Builds an elementwise function of operands.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
     carry(at, || build_ufunc(row, args, at))
 }
 
-/// The results of a routine.
+/// Builds the results of a routine, one node each.
 pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc) -> Result<SmallVec<[Expr; 1]>> {
     let device = common(row.name, args.iter(), at)?;
     let metas: SmallVec<[Meta; 3]> = args.iter().map(|a| Meta { shape: a.0.shape.clone(), dtype: a.0.dtype }).collect();
@@ -47,7 +47,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     let mut dtype = match own.split_first() {
         Some((d, rest)) => rest.iter().try_fold(*d, |a, b| a.promote(*b)),
         None => {
-            // `select` of two numbers has no array to take a dtype from: it is that of an array of them
+            // `select` of two numbers has no array to take a dtype from: their own default dtypes are promoted
             let d = |i: usize| scalar_of(&args[i]).map(Scalar::default_dtype);
             d(1).and_then(|a| a.promote(d(2)?))
         }
@@ -133,8 +133,9 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
     }
 }
 
-/// A comparison of a signed with an unsigned integer type of 32 bits or more. Their common type may not exist (i64 with u64),
-/// or not on the device. So negative numbers are told apart by their sign, and all others are compared as unsigned numbers.
+/// Compares arrays of a signed integer type and of an unsigned one that has 32 bits or more and is no narrower; `None` for
+/// other types. Their common type may not exist (i64 with u64) or not on the device, so the sign decides for negative
+/// numbers, and all others are compared as unsigned numbers.
 fn compare_mixed_signs(
     row: &'static Ufunc,
     comparison: Comparison,
@@ -156,7 +157,7 @@ fn compare_mixed_signs(
     let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
     let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at));
     let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
-    // a negative number is less than any unsigned one, whichever stands first
+    // a negative number is less than any unsigned one, so the answer for it depends only on which operand is the first
     let unsigned_first = mutant!(unsigned_less_than_negative, false, swapped);
     let if_negative = if unsigned_first { Ordering::Greater } else { Ordering::Less };
     Some(if comparison.holds(if_negative) {
@@ -167,7 +168,7 @@ fn compare_mixed_signs(
     })
 }
 
-/// A comparison of an integer array with a number that its dtype cannot hold: the answer is the same for every element.
+/// Compares an integer array with a number that its dtype cannot hold: the answer is the same for every element.
 fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u32, at: Loc) -> Expr {
     let left = scalar_of(&args[0]);
     let number = left.or(scalar_of(&args[1])).map_or(0, Scalar::as_i128);
@@ -179,14 +180,14 @@ fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u
     Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
-/// A function whose operands are all numbers gives a number, which is computed now, in f64 or 64-bit integers.
+/// Computes at once a function whose operands are all numbers, in f64, 64-bit integers or bool. The result is a number again.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
     if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
         if let Some(comparison) = row.properties.compares {
             return Ok(Expr::number(Scalar::Bool(comparison.holds(a.cmp(&b))), at));
         }
-        // a negative number and one above i64 have no common integer type
+        // a negative number and one that only u64 can hold have no common integer type
         if a.min(b) < 0 && a.max(b) > i64::MAX as i128 {
             return Err(dtype_error(row, &[DType::I64, DType::U64], at));
         }
@@ -227,8 +228,8 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     }
     let p = |i: usize| bits[i..].as_ptr() as *const u8;
     let mut out = [0u64; 1];
-    // SAFETY: *operands* and *result* of `Loop`, for one element: each pointer leads to one aligned word of 8 bytes, which
-    // is large enough for every compute type, and `out` is apart from the others.
+    // SAFETY: *operands* and *result* of `Loop` hold for one element: each pointer leads to one aligned word of 8 bytes, which
+    // holds any compute type, on this thread's stack, and `out` shares no byte with `bits`.
     unsafe { loops.get()(1, p(0), p(1), p(2), out.as_mut_ptr() as *mut u8) };
     let result = if row.class.result(dtype) == DType::Bool { Compute::Bool } else { compute };
     Ok(Expr::number(Scalar::from_bits(out[0], result), at))

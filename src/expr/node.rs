@@ -1,8 +1,8 @@
-//! The node of a graph: what it computes, its operands, and what is bound to it.
+//! The node of an expression's graph: what it computes, its operands, and its binding.
 //!
-//! [`NodeOp`] says what is computed and nothing else. The expression, the plan's key and the planner's arena all hold the
-//! same one. What varies between two evaluations of one structure (the buffer and offset of a stored array, the value of
-//! a number, the seed of a generator) is the node's [`Binding`].
+//! [`NodeOp`] says what is computed and nothing else; expressions, keys of plans and the planner's arena all use it. What
+//! varies between two evaluations of one structure (the buffer and offset of a stored array, the value of a number, the seed
+//! of a generator) is the node's [`Binding`].
 
 use super::Expr;
 use crate::buffer::Buffer;
@@ -18,39 +18,39 @@ use std::sync::Arc;
 /// The operands of a node: three at most, except for `concat`.
 pub(crate) type Args = SmallVec<[Expr; 3]>;
 
-/// What a node computes from its operands. Two nodes are equal when this, their operands, shapes, dtypes and the slots of
-/// their bindings are.
+/// What a node computes from its operands. The planner merges two nodes if their `NodeOp`s, operands, shapes, dtypes and the
+/// slots of their bindings are equal.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum NodeOp {
     /// A stored array with these strides; bound to a buffer and an offset.
     Stored(Strides),
-    /// A Rust number, or an expression of such numbers, that has no dtype of its own yet; bound to the number.
+    /// A Rust number, or the result of a function of such numbers, that has no dtype of its own yet; bound to the number.
     Number,
-    /// Every element is the number that is bound.
+    /// An array whose every element is one number; bound to the number.
     Fill,
-    /// The index along an axis, as i32.
+    /// An array whose every element is its index along an axis, as i32.
     Iota(usize),
-    /// A random word for each element, as u32: word `word` of the Philox block that the element's index in C order counts.
-    /// Bound to a seed and a stream.
+    /// A random u32 for each element: word `word` (0 to 3) of the four words that Philox4x32-10 makes of a counter, which is
+    /// the element's number in C order. Bound to a seed and a stream.
     Philox {
         word: u8,
     },
-    /// A row of the table; operands have the dtypes that its class asks for, and broadcast.
+    /// A function of the table of ufuncs. The operands have the dtypes that its class asks for, and they broadcast.
     Ufunc(&'static Ufunc),
-    /// `astype`.
+    /// A conversion to the node's dtype.
     Cast,
     View(Box<View>),
-    /// The elements in C order under another shape, if no view can express that.
+    /// The operand's elements, taken in C order, under another shape that no view can express.
     Reshape,
-    /// A reduction along these sorted axes, which go away.
+    /// A reduction along these sorted axes, which the result does not have.
     Reduce(Fold, Axes),
-    /// A scan along an axis: each element combines the operand's elements up to it. The axis has at least two elements, and
-    /// the operand has no axis of length 0.
+    /// An inclusive scan along an axis: each element combines the operand's elements up to and with its own. The axis has two
+    /// elements or more, and no axis has length 0: `expr::scan` makes no node there, because the result is the operand.
     Scan {
         fold: Fold,
         axis: usize,
     },
-    /// Operands of one dtype with the batch axes broadcast: [.., m, k] × [.., k, n].
+    /// The product of matrices, [.., m, k] × [.., k, n], of two operands of one dtype whose leading (batch) axes broadcast.
     Matmul,
     /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
     /// the first operand take the place of `axis`.
@@ -62,15 +62,14 @@ pub(crate) enum NodeOp {
     Concat {
         axis: usize,
     },
-    /// The first operand, in which elements along an axis are combined with those of the third, at the positions of the
-    /// second (1-d, i32 or i64). The third has the first one's shape, with as many elements along the axis as there are
-    /// positions.
+    /// The first operand, with elements of the third combined into it along an axis at the positions that the second holds
+    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position.
     Scatter {
         axis: usize,
         mode: IndexMode,
         combine: Combine,
     },
-    /// Result `part` of a routine. Nodes that differ in the part alone are results of one call.
+    /// Result number `part` of a routine. Nodes that differ in `part` alone are results of one call.
     Routine {
         row: &'static Routine,
         params: Params,
@@ -81,7 +80,7 @@ pub(crate) enum NodeOp {
 }
 
 impl NodeOp {
-    /// The operation's name in errors and printed plans.
+    /// Returns the operation's name for errors and printed plans.
     pub fn name(&self) -> &'static str {
         match self {
             NodeOp::Stored(_) => "copy",
@@ -108,8 +107,8 @@ impl NodeOp {
         }
     }
 
-    /// How the operation takes part in kernels. The planner, except for lowering, asks for this instead of listing
-    /// operations, so that a new operation needs an arm here only.
+    /// Says how the operation takes part in kernels. Where the planner needs only that, it asks for the role instead of
+    /// listing operations, so that a new operation needs no arm there.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -125,7 +124,7 @@ impl NodeOp {
         }
     }
 
-    /// The affine map, if the operation is a view.
+    /// Returns the affine map of a view; none of any other operation.
     pub fn view(&self) -> Option<&View> {
         match self {
             NodeOp::View(v) => Some(v),
@@ -148,7 +147,7 @@ impl NodeOp {
         }
     }
 
-    /// The operation with the same index mode for every `take`, for a planted fault.
+    /// Returns the operation, with one index mode for every `take`: the planted fault `equal_takes_without_mode`.
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
@@ -163,39 +162,39 @@ impl NodeOp {
 pub(crate) enum Role {
     /// The node is in memory already.
     Memory,
-    /// The node is a number: all its elements are the same.
+    /// All elements are one number that is known when the plan runs; a node that carries an error counts as one too.
     Constant,
     /// Each element is computed from its index alone: a range, or random numbers.
     Generator,
     /// Each element is computed from one element of each operand, which broadcast.
     Elementwise,
-    /// Its operand's elements under other indices: an affine map, which costs a kernel nothing.
+    /// The node has its operand's elements under other indices, by an affine map, which costs a kernel nothing.
     View,
     /// Elements are read at computed indices from the second operand, which must be in memory.
     Gather,
     /// Elements are combined along axes, which are the inner space of the kernel.
     Reduction,
-    /// For each element along an axis, all elements up to it are combined. The axis is the inner space of the kernel, and
-    /// each index of it has a value.
+    /// For each element along an axis, all elements up to and with it are combined. The axis is the inner space of the kernel,
+    /// and the node has one value for each index of it.
     Scan,
     /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
     Product,
-    /// The node is always computed whole, into memory: by copies, or by a routine.
+    /// The node is always computed whole, into memory: by copies, by the two kernels of a scatter, or by a routine.
     Whole,
 }
 
 impl Role {
-    /// Whether a kernel that ends in this node takes its inner space from it.
+    /// Says whether the node brings an inner space to the kernel that computes it: its reduced or scanned axes, or k.
     pub fn has_inner_space(self) -> bool {
         matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
 
-    /// Whether a reduction or product below the node may give the node's kernel its index space.
+    /// Says whether the node may run in the kernel of a reduction, scan or product below it, as a part of its epilogue.
     pub fn is_transparent(self) -> bool {
         matches!(self, Role::Elementwise | Role::View)
     }
 
-    /// Whether an operand must be in memory.
+    /// Says whether the node's kernel must load an operand from memory, so that the operand is stored.
     pub fn reads_from_memory(self, operand: usize) -> bool {
         match self {
             Role::Product => true,
@@ -215,7 +214,7 @@ impl Role {
 /// The part of a node that is not structure. All evaluations that differ only in bindings share a plan.
 pub(crate) enum Binding {
     None,
-    /// The binding of [`NodeOp::Stored`]. The offset is that of the element with index 0 everywhere.
+    /// The binding of [`NodeOp::Stored`]. The offset, in elements, is that of the element whose index is 0 along every axis.
     Array {
         buffer: Buffer,
         offset: usize,
@@ -231,35 +230,35 @@ pub(crate) enum Binding {
     Failure(Error),
 }
 
-/// One node of the DAG.
+/// One node of an expression's graph.
 pub(crate) struct Node {
     pub op: NodeOp,
     pub args: Args,
     pub binding: Binding,
     pub shape: Shape,
     pub dtype: DType,
-    /// The number of the device whose stored arrays the node reads; 0 if it reads none.
+    /// The number of the device whose stored arrays the node reads, or that a fill was given; 0 if there is none.
     pub device: u32,
     pub location: &'static Location<'static>,
 }
 
 impl Node {
-    /// Whether this is an array in memory.
+    /// Says whether the node is an array in memory.
     pub fn is_stored(&self) -> bool {
         matches!(self.op, NodeOp::Stored(_))
     }
 
-    /// Whether every element is a number that the expression knows, so that nothing has to be computed or read.
+    /// Says whether every element is one number that the node is bound to, so that nothing has to be computed or read.
     pub fn is_constant(&self) -> bool {
         matches!(self.op, NodeOp::Number | NodeOp::Fill)
     }
 
-    /// The number of a node that has no dtype of its own yet.
+    /// Returns the number of a node that has no dtype of its own yet; none of any other node.
     pub fn untyped(&self) -> Option<Scalar> {
         self.number().filter(|_| matches!(self.op, NodeOp::Number))
     }
 
-    /// The number that every element is.
+    /// Returns the number that every element is; none of a node that is not constant.
     pub fn number(&self) -> Option<Scalar> {
         match self.binding {
             Binding::Number(s) => Some(s),
@@ -267,7 +266,7 @@ impl Node {
         }
     }
 
-    /// The buffer of a stored array, its strides, and the offset of its first element.
+    /// Returns the buffer of a stored array, its strides, and the offset of the element whose index is 0 along every axis.
     pub fn stored(&self) -> Option<(&Buffer, &Strides, usize)> {
         match (&self.op, &self.binding) {
             (NodeOp::Stored(strides), Binding::Array { buffer, offset }) => Some((buffer, strides, *offset)),
@@ -275,7 +274,7 @@ impl Node {
         }
     }
 
-    /// The layout of a stored array.
+    /// Returns the layout of a stored array.
     pub fn layout(&self) -> Option<Layout> {
         let (_, strides, offset) = self.stored()?;
         Some(Layout { shape: self.shape.clone(), strides: strides.clone(), offset })
@@ -283,7 +282,7 @@ impl Node {
 }
 
 impl Drop for Node {
-    // A loop, because dropping a chain of a million nodes by recursion would overflow the stack.
+    // Drops operands by a loop, because dropping a chain of a million nodes by recursion would overflow the stack.
     fn drop(&mut self) {
         if self.args.is_empty() {
             return;

@@ -1,4 +1,5 @@
-//! Adapters: which GPUs the drivers offer, what each can do, and opening one with all its features and limits.
+//! Lists the GPUs that the drivers offer (wgpu calls them adapters; software drivers are among them), opens one, and says
+//! what it can do: as `Caps` for the planner, as `DispatchLimits` for the recording of dispatches.
 
 use crate::caps::Cooperative;
 use crate::error::{Error, ErrorKind, Fault, Result};
@@ -6,26 +7,26 @@ use crate::kernel::Caps;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Limits that only the recording of dispatches must keep. The planner knows those in [`Caps`].
+/// Holds the limits that the recording of dispatches keeps. The planner does not know them; it keeps those in [`Caps`].
 #[derive(Clone, Copy)]
 pub(super) struct DispatchLimits {
-    /// The most workgroups along one dimension of a dispatch.
+    /// The most workgroups along one of a grid's three dimensions.
     pub max_groups: u32,
-    /// Alignment in bytes of the first byte of a storage binding. A binding starts at such a place at or before its first
-    /// element, so the planner lets operands span a little less than a binding.
+    /// Each storage binding starts at a multiple of so many bytes, at or before its operand's first element. The planner
+    /// leaves room for that: it lets operands span less than a binding (`most_bytes` in `plan/planner.rs`).
     pub storage_alignment: u64,
-    /// Alignment in bytes of the parameters of a dispatch in their uniform buffer.
+    /// The parameters of each dispatch start at a multiple of so many bytes of their uniform buffer.
     pub uniform_alignment: usize,
 }
 
-/// Limits that a test makes tighter than those of the adapter.
+/// Holds limits that a test sets below the adapter's, so that small arrays are cut as large ones are.
 #[derive(Clone, Copy)]
 pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
 }
 
-/// An adapter that has been opened.
+/// Holds what opening an adapter gives: wgpu's device and queue, and what they can do.
 pub(super) struct Opened {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -58,7 +59,8 @@ fn instance() -> &'static wgpu::Instance {
     INSTANCE.get_or_init(|| {
         LOADED_BY.store(std::process::id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        // wgpu's default flags limit buffers to less than 4 GiB and slow down every call
+        // by default wgpu validates indirect calls, which cupric never makes, and limits buffers to less than 4 GiB for that;
+        // a debug build keeps all of wgpu's validation
         if !cfg!(debug_assertions) {
             descriptor.flags = wgpu::InstanceFlags::empty();
         }
@@ -66,7 +68,7 @@ fn instance() -> &'static wgpu::Instance {
     })
 }
 
-/// The adapters, hardware first, in an order that does not change between calls.
+/// Lists the adapters, hardware first. They are sorted by [`rank`], so that a number means the same adapter at each call.
 async fn enumerate() -> Vec<wgpu::Adapter> {
     let all = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
     let mut all: Vec<_> = all.into_iter().map(|a| (rank(&a.get_info()), a)).collect();
@@ -74,7 +76,8 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     all.into_iter().map(|a| a.1).collect()
 }
 
-/// The sort key of an adapter: its class, then where it is plugged in.
+/// Returns the sort key of an adapter: its class, its PCI address (empty where the driver tells none), the ids of its vendor
+/// and device. Adapters of equal keys stay in the order in which the drivers list them.
 fn rank(info: &wgpu::AdapterInfo) -> (u8, String, u32, u32) {
     let class = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -86,20 +89,22 @@ fn rank(info: &wgpu::AdapterInfo) -> (u8, String, u32, u32) {
     (class, info.device_pci_bus_id.clone(), info.vendor, info.device)
 }
 
-/// The names of the GPUs that could be opened, hardware first.
+/// Returns the names of all adapters, software drivers included, by their numbers. None is opened, so opening one may fail.
 pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
-/// Opens adapter number `index` of [`names`] with all its limits, and with all its features that wgpu calls stable.
+/// Opens adapter number `index` of [`names`] with all its limits, and all its features except mappable storage buffers and
+/// experimental ones.
 pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened> {
     let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
     let Some(adapter) = enumerate().await.into_iter().nth(index) else {
         return Err(fail(format!("there is no GPU number {index}")));
     };
     let info = adapter.get_info();
-    // on many cards a storage buffer that the host can map lies in host memory, which kernels read slowly; a request for
-    // an experimental feature fails
+    // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
+    // `Connection::raise` relies on wgpu refusing one. A request for an experimental feature fails, unless the descriptor
+    // below allows them, which is unsafe
     let features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     let limits = adapter.limits();
@@ -118,13 +123,14 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
+    // the feature is experimental and so never requested: this waits for wgpu to make it stable
     if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
         caps.cooperative = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
     }
     Ok(Opened { device, queue, caps, limits, software })
 }
 
-/// A matrix product that a subgroup computes by one instruction, from wgpu's terms to the planner's.
+/// Translates wgpu's record of a small matrix product, which a subgroup computes as one instruction, to the planner's.
 fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     let name = |scalar: wgpu::CooperativeScalarType| match scalar {
         wgpu::CooperativeScalarType::F32 => "f32",
@@ -138,7 +144,7 @@ fn cooperative(found: &wgpu::CooperativeMatrixProperties) -> Cooperative {
     }
 }
 
-/// The capabilities that the planner decides by, and the limits that recording dispatches must keep.
+/// Returns the capabilities that the planner decides by (`open` adds those of subgroups), and the limits for dispatches.
 fn capabilities(
     name: String,
     features: wgpu::Features,
@@ -146,7 +152,8 @@ fn capabilities(
     shrink: Option<Shrink>,
 ) -> (Caps, DispatchLimits) {
     let int64 = features.contains(wgpu::Features::SHADER_INT64);
-    // Vulkan and DX12 bind at most 2^31 − 1 bytes, whatever a card reports; windows start at multiples of 256 bytes
+    // wgpu reports at most 2^31 − 1 bytes for Vulkan and DX12; `min` holds Metal, which reports more, to the same. A binding
+    // ends with a whole word, so the limit is rounded down; to 256, the alignment of its start, though 4 would do
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
     let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
@@ -158,8 +165,8 @@ fn capabilities(
         name = format!("shrunk {name}");
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // a dispatch has three dimensions of workgroups
-        max_indices = (shrink.max_groups as u64).pow(3) * group as u64;
+        // one grid, of three dimensions of workgroups, then holds all indices of a window, at one index an invocation
+        max_indices = max_indices.min((shrink.max_groups as u64).pow(3).saturating_mul(group as u64));
     }
     let caps = Caps {
         name,
@@ -169,14 +176,15 @@ fn capabilities(
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
         max_binding,
         max_buffer: limits.max_buffer_size,
-        // kernels bind 16 buffers at most, one of which is the error notes of gathers
+        // a kernel or a routine's pass binds 16 buffers at most (a judgement); one of them is kept for the error notes
         max_bindings: (limits.max_storage_buffers_per_shader_stage.min(16) as usize).saturating_sub(1),
         max_values: 256,
         // a software driver compiles this much in a few tenths of a second
         max_cost: 256,
-        // each invocation of a row kernel holds at most 64 elements in registers
+        // each invocation of a row kernel holds at most 64 elements of its row in registers; 64 is a judgement
         max_row: group * 64,
-        // inner lanes: an invocation folds 16 elements; outer lanes: one invocation folds 256
+        // longer reductions become partial results. Inner lanes: a workgroup shares a reduction, and each invocation folds 16
+        // elements. Outer lanes: one invocation folds all 256. Both are judgements
         max_reduce: [group * 16, 256],
         max_indices,
         fuses_product: true,
@@ -192,7 +200,8 @@ fn capabilities(
     };
     let limits = DispatchLimits {
         max_groups,
-        // 256 is WebGPU's default, and what the planner's windows are aligned to
+        // WebGPU lets no device ask for more than 256. It is used on all: the planner leaves that much room before an operand,
+        // and the dispatches of a routine's pass begin at multiples of 256 items (`plan/routines.rs`)
         storage_alignment: (limits.min_storage_buffer_offset_alignment as u64).max(256),
         // parameters are declared as vectors of four words, which WGSL aligns to 16 bytes
         uniform_alignment: (limits.min_uniform_buffer_offset_alignment as usize).max(16),

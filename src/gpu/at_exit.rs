@@ -1,12 +1,12 @@
-//! The end of the process. A software driver that still works then uses libraries that are being unloaded: llvmpipe ends in
-//! a segmentation fault if it compiles a shader at that moment. So `batch.rs` waits for a pipeline's first run when it
-//! submits it, and this file waits for the rest of the work.
+//! Delays the end of the process until software drivers are idle. One that still works then uses libraries that are being
+//! unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. So `batch.rs` waits after it has
+//! submitted the first run of a pipeline, in which the driver compiles it, and this file waits for all other work.
 
 use super::connection::{Connection, lock};
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, Once, Weak};
 
-/// The connections to software drivers.
+/// The open connections to software drivers. They are weak, so that a device that nobody uses is closed.
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 unsafe extern "C" {
@@ -14,8 +14,8 @@ unsafe extern "C" {
     fn atexit(function: extern "C" fn()) -> c_int;
 }
 
-/// From now on the process ends only when this connection to a software driver has nothing left to do. `load` must make the
-/// driver run a shader; only the first call in the process runs it.
+/// Makes the process wait at its end until this connection to a software driver has finished its work, failed, or reached the
+/// time-out. `load` must make the driver run a shader; only the first call in the process calls it.
 pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     {
         let mut open = lock(&OPEN);
@@ -26,8 +26,8 @@ pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     ONCE.call_once(|| {
         // exit functions run in reverse order of registration, so the driver must register its own before ours
         load();
-        // SAFETY: `atexit` is declared with its C signature, and `settle_all` does not unwind. The thread that ends the
-        // process may call `settle_all` at any time, because it uses nothing but this module's static.
+        // SAFETY: `atexit` is declared with its C signature. `settle_all` lets no panic unwind into C, and whichever thread
+        // ends the process may call it at any time, because all that it reaches is the `Sync` static `OPEN`.
         unsafe { atexit(settle_all) };
     });
 }

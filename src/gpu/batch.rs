@@ -1,5 +1,8 @@
-//! The open batch: dispatches recorded into one compute pass, with what they share: bind groups, the rings of parameters
-//! and the notes of gathers. A batch is submitted when it is long, or when the host needs its results.
+//! The open batch: what is recorded but not yet submitted, which is dispatches in compute passes, and clears between them.
+//! Also what they share: cached bind groups, the ring of parameter buffers, and the *error notes*, a buffer in which shaders
+//! note the first index out of range, or an element that a routine refuses. A batch is submitted when it is long, when its
+//! parameters fill their buffer, or when the host reads, waits, or writes to memory that it uses. In this file *gathers*
+//! are all accesses at checked indices, the stores of a scatter included.
 
 use super::connection::Connection;
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
@@ -14,30 +17,30 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Dispatches after which a batch is submitted if the device has too little to do. A submission costs the host 8 µs and a
-/// dispatch 1 µs, so a submission every 64 dispatches adds an eighth.
+/// At each multiple of so many dispatches the batch is submitted if the device has too little to do (`Batch::eager`). A
+/// submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an eighth.
 const BATCH: usize = 64;
 /// Dispatches after which a batch is submitted even to a busy device, so that memory and latency stay bounded.
 const LONG_BATCH: usize = 1024;
 /// The most submissions under way before the host waits, because a host that runs far ahead would pile up memory. A
 /// judgement: at 64 dispatches each, far more than keep a device busy.
 const AHEAD: u64 = 64;
-/// Bytes of the parameters of one batch: some 250 bytes for each dispatch of a long one.
+/// The most bytes of parameters in one batch, which is submitted when they are full: 256 for each dispatch of a long batch.
 const RING: usize = 256 << 10;
-/// Buffers of parameters that take turns, so that the parameters of a batch can be written while batches before it still
-/// read theirs.
+/// How many buffers of parameters take turns (a judgement). With one, the device could copy the parameters of a batch to it
+/// only after the batch before had run.
 const RINGS: usize = 4;
 /// The most bind groups in the cache. They keep the buffers that they bind alive, so the cache must be bounded; when it is
 /// full it is emptied. A judgement: 8,192 are more than a program's loop uses, and few beside the driver's memory.
 const GROUPS: usize = 8192;
-/// Gathers that are remembered (in half a MiB) until a read asks whether one of them met an index out of range. The error
-/// of one that is no longer remembered names neither the index nor the caller's line.
+/// The most gathers and calls of routines whose facts are remembered, in less than 1 MiB; then the oldest is forgotten. The
+/// error of a forgotten one names neither the index nor the caller's line.
 const REMEMBERED: usize = 1 << 14;
 
-/// Bytes of the notes about indices out of range.
+/// Bytes of the buffer of error notes: each note is four words.
 pub(super) const ERROR_BYTES: u64 = 16 * ERROR_SLOTS as u64;
 
-/// What a cached bind group binds: its layout, then number, offset and length of each buffer.
+/// The key of a cached bind group: its layout's number, then the number, offset and length of each buffer that it binds.
 type GroupKey = SmallVec<[u64; 16]>;
 
 /// A range of a buffer, to be bound.
@@ -50,25 +53,25 @@ pub(super) struct BufferSlice<'a> {
     pub len: u64,
 }
 
-/// A buffer for the parameters of one batch, with a bind group for each class of parameters.
+/// A buffer for the parameters of one batch, with a bind group for each of their lengths ([`PARAMS_CLASSES`]).
 struct Ring {
     buffer: wgpu::Buffer,
     groups: [Option<wgpu::BindGroup>; PARAMS_CLASSES.len()],
 }
 
-/// What a kernel refused when it wrote an error note.
+/// What it means that a kernel or a routine wrote an error note.
 pub(super) enum Refuses {
-    /// The index of a gather from this many elements.
+    /// An index of the operation `name` lies outside of an axis of `extent` elements.
     Index { name: &'static str, extent: usize },
-    /// An element of a routine's first operand.
+    /// The routine refuses an element of its first operand.
     Element { row: &'static Routine, params: Params },
 }
 
-/// A gather that may meet an index out of range, or a routine that may meet an element that it refuses.
+/// Remembers a gather that may meet an index out of range, or a routine that may meet an element that it refuses.
 pub(super) struct Checked {
-    /// The id under which the shader notes it; set when it is recorded.
+    /// The id that the shader writes to its note; [`Batch::next_error_id`] sets it.
     pub id: u32,
-    /// The caller's line of the `take` or the routine, in this evaluation.
+    /// The line on which the caller of this evaluation wrote the operation.
     pub line: Option<Line>,
     /// The type of its indices or elements.
     pub compute: Compute,
@@ -81,37 +84,39 @@ pub(super) struct Batch {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
-    /// Pipelines that run for the first time in the open batch.
+    /// How many pipelines run for the first time in the open batch.
     first_runs: u64,
     /// The number of the open batch.
     serial: u64,
-    /// A batch of [`BATCH`] dispatches is submitted if at most so many submissions are under way. It is 0 for a software
-    /// driver, whose submission waits for the one before; 2 keep a card busy while the host records the next.
+    /// A batch is submitted at a multiple of [`BATCH`] dispatches if at most so many submissions are under way. For a card 2,
+    /// which keep it busy while the host records; for a software driver 0, because its submission waits for the one before.
     eager: u64,
     params: Vec<u8>,
     params_alignment: usize,
     rings: Vec<Ring>,
-    /// The ring of the open batch.
+    /// Which of `rings` the open batch uses.
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
-    /// The buffer in which gathers note indices out of range.
+    /// The buffer of error notes.
     pub errors: wgpu::Buffer,
-    /// Whether a gather was recorded since the notes were last read.
+    /// Whether a gather, or a routine that refuses elements, was recorded since the error notes were last read.
     pub unread_errors: bool,
-    /// How many gathers were recorded, modulo 2^32. The next one's number is its id in the device's notes of bad indices.
+    /// How many gathers and routines that refuse elements were recorded since ids began (`next_error_id`). Number `n`, from 1,
+    /// notes errors under the id `u32::MAX - n`.
     gathers: u32,
     checked: VecDeque<Checked>,
-    /// The timer, while a caller measures kernels. Its number tells whether another thread has replaced it since.
+    /// The timer and its number, while a caller measures kernels. By the number the caller sees whether another thread has
+    /// replaced it.
     timer: Option<(u64, Timer)>,
     /// How many timers were started.
     timers: u64,
-    /// The bytes that tests fill memory with.
+    /// A buffer full of the byte that tests fill memory with; made at the first use.
     #[cfg(feature = "testing")]
     pattern: Option<wgpu::Buffer>,
 }
 
-/// A buffer in which gathers note an index that is out of range.
+/// Makes a buffer of error notes. wgpu makes it zero, which means that there are none.
 pub(super) fn error_notes(connection: &Connection) -> wgpu::Buffer {
     connection.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("errors"),
@@ -162,33 +167,33 @@ impl Batch {
         self.groups.clear();
     }
 
-    /// Has gathers note bad indices in `errors` from now on; gives back the buffer in which they did until now.
+    /// Makes `errors` the buffer of error notes of what is recorded from now on; returns the buffer until now.
     pub fn swap_errors(&mut self, errors: wgpu::Buffer) -> wgpu::Buffer {
         // cached bind groups bind the old buffer of notes, so they cannot be used again
         self.groups.clear();
         std::mem::replace(&mut self.errors, errors)
     }
 
-    /// Times the passes that begin from now on; gives the timer's number.
+    /// Times the compute passes that begin from now on; returns the timer's number.
     pub fn start_timer(&mut self, timer: Timer) -> u64 {
         self.timers += 1;
         self.timer = Some((self.timers, timer));
         self.timers
     }
 
-    /// Ends a timer, if no other has taken its place.
+    /// Takes out timer number `id`, if no other has replaced it.
     pub fn take_timer(&mut self, id: u64) -> Option<Timer> {
         self.timer.take_if(|(own, _)| *own == id).map(|(_, timer)| timer)
     }
 
-    /// The parameters' bind group of the open batch's ring.
+    /// Returns the bind group for parameters of a class in the open batch's ring.
     fn params_group(&mut self, connection: &Connection, class: usize) -> Result<wgpu::BindGroup> {
         let largest = PARAMS_CLASSES[PARAMS_CLASSES.len() - 1] as u64 * 16;
         if self.rings.len() <= self.ring {
             let buffer = connection.scoped("allocate", || {
                 connection.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("parameters"),
-                    // a binding has the length of its class, so the last one may reach beyond the ring's end
+                    // a binding is as long as its class, even where fewer words are used: the last may end beyond `RING`
                     size: RING as u64 + largest,
                     usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
@@ -219,7 +224,7 @@ impl Batch {
         Ok(group)
     }
 
-    /// The bind group of these buffers, from the cache where it has been used before.
+    /// Returns the bind group of these buffers for a pipeline's layout, from the cache or made now.
     fn bind_group(
         &mut self,
         connection: &Connection,
@@ -254,12 +259,16 @@ impl Batch {
         Ok(group)
     }
 
-    /// Registers a kernel's gathers; gives the id under which the first of them notes a bad index. Each further gather has
-    /// the next smaller id, because the shader keeps the largest one, which must be that of the first error.
+    /// Remembers a kernel's gathers, or a routine's call; returns the id under which the first of them notes an error. Each
+    /// further one has the next smaller id: shader and host keep the largest id, which is that of the first one recorded.
     pub fn next_error_id(&mut self, gathers: impl Iterator<Item = Checked>) -> u32 {
-        let first = self.gathers.wrapping_add(1);
+        // ids go down to 1, as 0 stands for no error; then they begin again. No kernel has as many gathers as this leaves
+        if self.gathers > u32::MAX - (1 << 16) {
+            self.gathers = 0;
+        }
+        let first = self.gathers + 1;
         for gather in gathers {
-            self.gathers = self.gathers.wrapping_add(1);
+            self.gathers += 1;
             if self.checked.len() == REMEMBERED {
                 self.checked.pop_front();
             }
@@ -269,7 +278,7 @@ impl Batch {
         u32::MAX - first
     }
 
-    /// The first error that gathers and routines have noted, if any.
+    /// Returns the error of the gather or routine that was recorded first among those in the error notes, if there are any.
     pub fn index_error(&self, notes: &[u8]) -> Option<Error> {
         let words = |note: &[u8]| -> [u32; 3] {
             std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|b| note[4 * i + b])))
@@ -279,7 +288,11 @@ impl Batch {
             return None;
         }
         let Some(gather) = self.checked.iter().find(|c| mutant!(error_of_another_gather, true, c.id == id)) else {
-            return Some(Error::new(ErrorKind::Index, "take", "an index is out of range", None));
+            let detail = format!(
+                "an index is out of range, or an element is refused, in an operation of which no more is known: the lines of \
+                 the last {REMEMBERED} operations that check indices are kept between two reads"
+            );
+            return Some(Error::new(ErrorKind::Index, "eval", detail, None));
         };
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
@@ -289,7 +302,8 @@ impl Batch {
         })
     }
 
-    /// Whether the open batch should be submitted now: while the device is busy, a longer batch costs less.
+    /// Says whether the open batch should be submitted now. While the device is busy it should grow, up to [`LONG_BATCH`]:
+    /// that delays nothing, and fewer submissions cost less.
     fn is_due(&self, connection: &Connection) -> bool {
         if self.dispatches == 0 || !self.dispatches.is_multiple_of(BATCH) {
             return false;
@@ -301,13 +315,13 @@ impl Batch {
         connection.in_flight() <= self.eager
     }
 
-    /// Makes the bind groups that [`Batch::record`] needs, which is all of it that may fail before a submission.
+    /// Makes the bind groups that [`Batch::record`] needs. Besides a submission, nothing else in it can fail.
     pub fn rehearse(&mut self, connection: &Connection, pipeline: &Pipeline, bound: &[BufferSlice<'_>]) -> Result<()> {
         self.bind_group(connection, pipeline, bound)?;
         self.params_group(connection, pipeline.class).map(drop)
     }
 
-    /// Records one dispatch.
+    /// Records one dispatch. Submits the batch first if it is due, or if its parameters have no room for these.
     pub fn record(
         &mut self,
         connection: &Connection,
@@ -357,7 +371,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Fills a buffer with a byte, after the dispatches recorded so far and before those that follow.
+    /// Fills a buffer with a byte, after the dispatches recorded so far and before those that follow. It is the byte of the
+    /// first call: the pattern is kept.
     #[cfg(feature = "testing")]
     pub fn fill(&mut self, connection: &Connection, buffer: &wgpu::Buffer, byte: u8) -> Result<()> {
         const PIECE: u64 = 1 << 20;
@@ -389,7 +404,8 @@ impl Batch {
         self.submit_with(connection, |_| {})
     }
 
-    /// Submits the open batch, empty or not, followed by the copies that `copies` records.
+    /// Submits the open batch, empty or not, followed by the copies that `copies` records. Waits while more than [`AHEAD`]
+    /// submissions are under way.
     pub fn submit_with(
         &mut self,
         connection: &Connection,

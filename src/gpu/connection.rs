@@ -9,19 +9,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long one turn of a wait may poll: a task of an async runtime gives its thread back after that.
+/// How long one turn of a wait may poll. After it an async task gives its thread to other tasks; 2 ms is a judgement.
 const TURN: Duration = Duration::from_millis(2);
-/// How long a wait polls without sleeping. Short work is done by then, and a sleep costs some 50 µs.
+/// How long a wait polls without sleeping: a sleep ends some 50 µs late, which would delay the result of short work by as
+/// much as the work takes. 100 µs is a judgement.
 const EAGER: Duration = Duration::from_micros(100);
 /// The longest sleep between two polls: it bounds by how much a wait is late.
 const LONGEST_NAP: Duration = Duration::from_micros(500);
-/// How long a driver may take to compile a pipeline at its first run. The planner keeps a kernel's compilation to about a
-/// second on an idle machine; a busy one is given twenty times that.
+/// How much longer a wait lasts for each pipeline under way that runs for the first time: a driver may compile it only then.
+/// A kernel within `Caps::max_cost` compiles in less than a second on an idle machine; a busy one is given twenty seconds.
 const FIRST_RUN: Duration = Duration::from_secs(20);
-/// How long an error waits for the driver to report that the device is lost: a pause that matters little to a caller who
-/// gets an error, and gives a slow driver time.
+/// How long a call that has failed waits for the report that the device is lost, because the caller should get that error
+/// instead of one that follows from it. A judgement: long enough for a slow driver, short for a caller whose call failed.
 const LOSS_REPORT: Duration = Duration::from_millis(200);
-/// How long it waits once the queue is empty: the report is then missing only if another thread is about to call back.
+/// How long such a call still waits once a poll finds the queue empty. That poll also reports a loss, unless another thread's
+/// poll found it first and is about to report it; 5 ms for that are a judgement.
 const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(5);
 
 /// Locks a mutex, also one that a panic has poisoned: the data that our mutexes guard is consistent after every statement.
@@ -29,7 +31,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counters, see [`Stats`].
+/// Holds the counters that [`Stats`] reports.
 #[derive(Default)]
 pub(super) struct Counters {
     pub kernels: AtomicU64,
@@ -59,7 +61,8 @@ impl Counters {
     }
 }
 
-/// The error that the driver reported when no call was there to return it. Every later call returns it.
+/// Holds the error by which the device has failed: one that the driver reported outside of a call of ours, or one that leaves
+/// arrays without their values ([`Connection::fail`]). Every later call returns it.
 #[derive(Default)]
 struct LateError {
     any: AtomicBool,
@@ -69,7 +72,7 @@ struct LateError {
 impl LateError {
     fn set(&self, kind: ErrorKind, detail: String) {
         let mut error = lock(&self.error);
-        // the loss of the device is reported instead of the errors that led to it
+        // the first error is kept, unless the device is lost: that explains the errors before it
         if error.is_none() || kind == ErrorKind::DeviceLost {
             *error = Some((kind, detail));
         }
@@ -100,10 +103,10 @@ pub(super) struct Connection {
     submitted: AtomicU64,
     /// How many submissions have finished.
     completed: Arc<AtomicU64>,
-    /// How many pipelines run for the first time in submissions under way. A driver may compile them only then.
+    /// How many pipelines run for the first time in submissions under way. Some drivers compile a pipeline only then.
     first_runs: Arc<AtomicU64>,
     late: Arc<LateError>,
-    /// Held while a thread polls: wgpu 30.0.1 may panic when two threads do.
+    /// Held while a thread polls, because wgpu 30.0.1 may panic when two threads poll at once.
     poller: Mutex<()>,
     /// How long a wait goes on without progress before it fails.
     timeout: Duration,
@@ -111,7 +114,7 @@ pub(super) struct Connection {
     pub prints_shaders: bool,
 }
 
-/// An error of wgpu as a kind and a detail of ours.
+/// Translates an error of wgpu to the kind and the detail of our [`Error`].
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
     match error {
         wgpu::Error::OutOfMemory { .. } => (ErrorKind::OutOfMemory, "the device's memory is used up".to_string()),
@@ -175,7 +178,9 @@ impl Connection {
         }
     }
 
-    /// Runs a call that creates or submits something, and turns the errors that it raises into one of ours.
+    /// Runs `f`, which calls wgpu. wgpu reports errors to scopes instead of returning them, so this opens a scope for each kind
+    /// and returns what they caught; of a device that is lost or has failed, the error of that. `operation` is named in
+    /// messages, and a test that plans a failure names the call by it.
     pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
         let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
@@ -199,7 +204,9 @@ impl Connection {
         Err(Error::new(kind, operation, format!("{}: {detail}", self.name), None))
     }
 
-    /// Makes the failure that a test planned: an error like wgpu's own, the loss of the device, or a call that wgpu refuses.
+    /// Makes the failure that a test planned. If the device's memory is to be used up, returns wgpu's error. Otherwise returns
+    /// none: a planned loss becomes the late error, and for any other kind wgpu is asked for a buffer that it refuses
+    /// (mappable and for storage, without the feature that allows both); the scopes of [`Connection::scoped`] catch its error.
     #[cold]
     fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
         if kind == ErrorKind::OutOfMemory {
@@ -216,12 +223,12 @@ impl Connection {
         None
     }
 
-    /// Has every later call return this error: results that callers hold are lost, so nothing may be read any more.
+    /// Makes every later call return this error, because arrays that callers hold may never have been computed.
     pub fn fail(&self, error: &Error) {
         self.late.set(error.kind(), error.detail().to_string());
     }
 
-    /// Forgets losses that were only planned by a test.
+    /// Forgets the late error. For tests only, which have planned what caused it.
     #[cfg(feature = "testing")]
     pub fn forget_losses(&self) {
         self.late.clear();
@@ -255,7 +262,7 @@ impl Connection {
         self.submitted().saturating_sub(self.completed())
     }
 
-    /// Lets the driver clean up and call back, unless another thread is doing so.
+    /// Polls once, unless another thread is polling. A poll frees what finished work has used, and calls due callbacks.
     pub fn poll_once(&self) {
         match self.poller.try_lock() {
             Ok(_guard) => drop(self.device.poll(wgpu::PollType::Poll)),
@@ -263,8 +270,8 @@ impl Connection {
         }
     }
 
-    /// Waits a moment for the report that the device is lost. A lost device raises other errors first, and reports the loss
-    /// only when its queue is empty; callers should get the error of the loss.
+    /// Waits a moment, after a call has failed, for the report that the device is lost. A device may refuse calls with other
+    /// errors before wgpu reports its loss, which it may do only when the queue is empty.
     pub fn await_loss_report(&self) {
         let mut end = Instant::now() + LOSS_REPORT;
         while Instant::now() < end && !self.late.any.load(Relaxed) {
@@ -279,9 +286,9 @@ impl Connection {
         }
     }
 
-    /// Polls until `done` or the end of a turn: without sleeps at first, then with sleeps that grow with the time since
-    /// `since`, which is when the whole wait began. wgpu's own wait with a time-out would panic in 30.0.1 when another
-    /// thread submits meanwhile.
+    /// Polls until `done` returns true, or for one [`TURN`]: without sleeps at first, then with sleeps that grow with the time
+    /// since `since`, when the whole wait began. wgpu's own wait with a time-out is not used, because in 30.0.1 it may panic
+    /// if another thread submits meanwhile.
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {
@@ -333,7 +340,7 @@ impl Connection {
 /// Measures the time for which no submission has finished, so that a wait for a hung GPU ends.
 pub(super) struct Clock {
     since: std::cell::Cell<Instant>,
-    /// Submissions that had finished at the last look.
+    /// How many submissions had finished when [`Clock::expired`] last looked.
     completed: std::cell::Cell<u64>,
 }
 
@@ -342,7 +349,7 @@ impl Clock {
         Clock { since: Instant::now().into(), completed: connection.completed().into() }
     }
 
-    /// Whether no submission has finished for the time-out.
+    /// Says whether no submission has finished for longer than the time-out, to which first runs of pipelines add.
     pub fn expired(&self, connection: &Connection) -> bool {
         let completed = connection.completed();
         if completed != self.completed.get() {
@@ -355,8 +362,9 @@ impl Clock {
     }
 }
 
-/// Polls `ready` until it gives a value. Each turn waits for the device for a moment at most, so that a task does not
-/// hold its runtime's thread and a blocking caller does not spin.
+/// Polls the device until `ready` returns a value; fails if the device does, or at the time-out. Each poll of the future
+/// blocks for one [`TURN`] at most, so that an async task does not hold its thread; it sleeps meanwhile, so that a blocking
+/// caller does not spin.
 pub(super) fn wait<T>(
     connection: Arc<Connection>,
     operation: &'static str,

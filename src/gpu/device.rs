@@ -1,5 +1,5 @@
-//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work still uses
-//! memory, so this file decides when bytes count as free and when the host may write to a buffer.
+//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work may still use
+//! memory that no array holds, so this file decides when bytes count as free and when the host may write to a buffer.
 
 use super::adapter::{self, DispatchLimits, Shrink, inherited_fault, is_inherited};
 use super::batch::Batch;
@@ -21,15 +21,15 @@ pub(crate) struct Gpu {
     this: Weak<Gpu>,
     /// The number of the device in the process.
     pub(super) id: u32,
-    /// The number of its adapter.
+    /// The number of its adapter, as `adapter::open` takes it.
     pub(super) adapter: usize,
     pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
     pub(super) connection: Arc<Connection>,
-    /// Who locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
+    /// A thread that locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
-    /// Who locks both `batch` and this locks `batch` first.
+    /// Here too, a thread that locks both locks `batch` first.
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
@@ -75,7 +75,8 @@ pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
     buffer.memory::<GpuMemory>()?.buffer.as_ref()
 }
 
-/// Opens adapter number `adapter`. `id` is the device's number in the process, `limit` a budget in bytes.
+/// Opens adapter number `adapter`. `id` is the device's number in the process, `limit` a budget in bytes, `shrink` a test's
+/// tighter limits.
 pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<Gpu>> {
     if is_inherited() {
         let fault = inherited_fault();
@@ -123,6 +124,7 @@ impl Gpu {
     /// A buffer from the pool, or a new one.
     pub(super) fn allocate(&self, bytes: usize) -> Result<Buffer> {
         self.connection.check()?;
+        let gpu = self.handle()?;
         let fail = |kind, detail: String| Error::new(kind, "allocate", detail, None);
         let max = self.caps.max_buffer;
         if bytes as u64 > max {
@@ -134,7 +136,7 @@ impl Gpu {
         let buffer = match pooled {
             Some(buffer) => buffer,
             None => {
-                // where the rounded size exceeds the limit, the exact size that was asked for may still fit
+                // where the limit has no room for the size class, the request rounded up to whole words may still fit
                 let Some(size) = sizes.into_iter().find(|size| self.reserve(*size)) else {
                     let pool = lock(&self.pool);
                     let (used, limit) = (pool.used, pool.limit().unwrap_or(u64::MAX));
@@ -145,8 +147,8 @@ impl Gpu {
                 self.create(size).inspect_err(|_| lock(&self.pool).release(size))?
             }
         };
-        // made before the fallible steps below: dropping `memory` gives the buffer back to the pool
-        let memory = GpuMemory { buffer: Some(buffer), bytes, gpu: self.handle()? };
+        // made before `poison`, which may fail: dropping `memory` gives the buffer back to the pool
+        let memory = GpuMemory { buffer: Some(buffer), bytes, gpu };
         #[cfg(feature = "testing")]
         self.poison(&memory)?;
         self.connection.counters.allocations.fetch_add(1, Relaxed);
@@ -154,7 +156,8 @@ impl Gpu {
         Ok(Buffer::new(memory))
     }
 
-    /// A new buffer of the driver, whose bytes are reserved already.
+    /// Makes a buffer of the driver, whose bytes the caller has reserved. If the driver lacks memory, frees the pool's buffers
+    /// and tries once more.
     fn create(&self, size: u64) -> Result<DriverBuffer> {
         memory::create(&self.connection, &self.pool, size).or_else(|error| {
             // the memory that the driver lacks may be in our cached buffers
@@ -167,8 +170,8 @@ impl Gpu {
         })
     }
 
-    /// Takes bytes from the limit; gives whether there were enough. Cached buffers make room: their bytes are given out only
-    /// after the driver has freed them.
+    /// Reserves bytes of the device's limit; returns whether there were enough. Cached buffers make room, and this waits until
+    /// the driver has freed them, also where another thread is freeing them.
     fn reserve(&self, size: u64) -> bool {
         let (clock, mut waited) = (Clock::new(&self.connection), false);
         loop {
@@ -221,7 +224,7 @@ impl Gpu {
         lock(&self.pool).has_left(bytes);
     }
 
-    /// Submits the open batch if it uses the buffer, so that the host may write to it.
+    /// Submits the open batch if it uses the buffer. The host may write to it then: the queue does the write after that work.
     pub(super) fn submit_uses_of(&self, buffer: &DriverBuffer) -> Result<()> {
         let mut batch = lock(&self.batch);
         if batch.is_open(buffer.last_batch.load(Relaxed)) { batch.submit(&self.connection) } else { Ok(()) }

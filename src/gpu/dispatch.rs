@@ -14,7 +14,7 @@ use crate::kernel::{BufferRef, Caps, Plan, Step};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The words of a dispatch's parameters. Most kernels have 128 or fewer, which need no allocation.
+/// The words of a dispatch's parameters. Up to 128 (a judgement: most kernels have fewer) need no allocation.
 type Words = SmallVec<[u32; 128]>;
 
 /// Records a plan's steps into the open batch.
@@ -28,15 +28,16 @@ pub(super) struct Recorder<'a> {
     pub bindings: &'a Bindings<'a>,
 }
 
-/// The buffers that a window binds, and for each operand the element at the window's first index, counted from the start of
-/// the operand's binding.
+/// Holds the ranges of buffers that a window binds, and for each operand the element at the window's first index, counted
+/// from the start of the operand's binding.
 struct BoundWindow<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,
 }
 
 impl<'a> Recorder<'a> {
-    /// Records the dispatches of a plan.
+    /// Records the steps of a plan. Where a failure halfway would leave a write half done (`PreparedPlan::rehearses`), first
+    /// makes all that may fail.
     pub fn record(&mut self, plan: &PreparedPlan) -> Result<()> {
         let steps = || self.plan.steps.iter().zip(&plan.steps);
         if plan.rehearses {
@@ -66,7 +67,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// The buffer that a step names.
+    /// Returns the run's buffer that a step names.
     pub fn buffer(&self, named: BufferRef) -> RunBuffer<'a> {
         self.buffers[number(self.plan, named)]
     }
@@ -76,13 +77,13 @@ impl<'a> Recorder<'a> {
         work(self).map_err(|e| e.or_at(self.bindings.line(kernel.node)))
     }
 
-    /// Makes all that a window's dispatches need, and records none.
+    /// Makes what the dispatches of a window need (their bind groups), and records none.
     fn rehearse(&mut self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<()> {
         let bound = self.bind(kernel, window)?;
         self.batch.rehearse(self.connection, &window.pipeline, &bound.slices)
     }
 
-    /// Records one window.
+    /// Records the dispatches of one window, and notes in the buffers that the open batch uses them.
     fn window(&mut self, kernel: &PreparedKernel, window: &PreparedWindow) -> Result<()> {
         let bound = self.bind(kernel, window)?;
         let mut words = Words::from_slice(&window.words);
@@ -145,7 +146,7 @@ impl<'a> Recorder<'a> {
         Ok(BoundWindow { slices, first })
     }
 
-    /// Notes gathers for late errors; gives the id of the first.
+    /// Has the batch remember the kernel's gathers, so that a late error can name index and line; returns the id of the first.
     fn error_id(&mut self, kernel: &PreparedKernel) -> u32 {
         let (batch, bindings) = (&mut *self.batch, self.bindings);
         batch.next_error_id(kernel.gathers.iter().map(|g| Checked {

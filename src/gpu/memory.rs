@@ -17,13 +17,13 @@ pub(super) struct DriverBuffer {
     pub last_batch: AtomicU64,
 }
 
-/// Free buffers by size, and how many bytes the driver was asked for.
+/// Holds the free buffers by size, and counts the bytes that the driver was asked for.
 pub(super) struct Pool {
     free: BTreeMap<u64, Vec<DriverBuffer>>,
     staging: BTreeMap<u64, Vec<wgpu::Buffer>>,
-    /// The device's budget.
+    /// The device's limit in bytes, if it has one.
     limit: Option<u64>,
-    /// Bytes of buffers that arrays hold or that are about to be made.
+    /// Bytes of buffers that arrays and temporaries hold, or that are about to be made.
     pub used: u64,
     /// Bytes of free buffers and staging buffers that are kept for reuse.
     pub cached: u64,
@@ -91,7 +91,7 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Takes bytes from the limit. Where free bytes do not suffice, cached buffers leave to make room.
+    /// Reserves bytes of the limit. Where free bytes do not suffice, cached buffers leave to make room.
     pub fn reserve(&mut self, size: u64) -> Reservation {
         let asked = self.limit.unwrap_or(u64::MAX);
         let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
@@ -118,8 +118,8 @@ impl Pool {
         self.free.entry(buffer.size).or_default().push(buffer);
     }
 
-    /// Takes cached buffers out until at most `kept` bytes are cached, the largest first, so that few buffers go. Their bytes
-    /// count as leaving until [`Pool::has_left`].
+    /// Takes cached buffers out until at most `kept` bytes are cached: staging buffers first, then the others, of both the
+    /// largest first, so that few go. Their bytes count as leaving until [`Pool::has_left`].
     pub fn free_down_to(&mut self, kept: u64) -> Freed {
         let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
         while self.cached > kept {
@@ -149,8 +149,8 @@ impl Pool {
         self.peak = self.peak.max(self.used);
     }
 
-    /// Takes an unmapped staging buffer back. Two of each size are kept (one is read by the caller while the next is
-    /// filled), where the limit has room for them.
+    /// Takes an unmapped staging buffer back. Where the limit has room, two of each size are kept: a read uses one at a time,
+    /// and two are a judgement for threads that read at once.
     pub fn return_staging(&mut self, buffer: wgpu::Buffer) {
         let size = buffer.size();
         let room = self.limit.is_none_or(|limit| self.used + self.cached + self.leaving + size <= limit);
@@ -194,7 +194,7 @@ pub(super) fn staging(connection: &Connection, pool: &Mutex<Pool>, bytes: u64) -
     })
 }
 
-/// Takes a buffer of the largest size out of lists by size, with that size.
+/// Takes out one of the largest buffers of `lists`, which have a list for each size; returns its size with it.
 fn take_largest<T>(lists: &mut BTreeMap<u64, Vec<T>>) -> Option<(u64, T)> {
     loop {
         let mut last = lists.last_entry()?;

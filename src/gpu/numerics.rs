@@ -1,4 +1,5 @@
-//! The probe of a device's arithmetic, of which WGSL leaves much open: one small shader, run when a caller asks.
+//! The probe of a device's arithmetic, of which WGSL leaves much open: one small shader, run when a caller first asks. It also
+//! runs when the first software driver of the process is opened, because `at_exit.rs` needs some shader to run.
 
 use super::connection::Connection;
 use super::device::{Gpu, driver_buffer};
@@ -7,11 +8,11 @@ use crate::backend::Numerics;
 use crate::error::{Error, ErrorKind, Result};
 use half::f16;
 
-/// Words of results that `numerics.wgsl` writes for one line of operands.
+/// How many words of results `numerics.wgsl` writes for each line of operands.
 const WIDTH: usize = 11;
 
-/// The lines of operands: special values, then ordinary ones. They are 512, so many that a rounding other than to nearest
-/// shows in one of them.
+/// Returns the lines of operands a, b and c: special values, then ordinary ones. They are 512 (a judgement), so many that a
+/// rounding other than to nearest shows in one of them.
 fn operands() -> Vec<[f32; 3]> {
     let tiny = f32::from_bits(0x0000_1234);
     let mut all = vec![
@@ -52,7 +53,7 @@ fn operands() -> Vec<[f32; 3]> {
 }
 
 impl Gpu {
-    /// How the device's arithmetic behaves, found out by the probe at the first call.
+    /// Returns how the device's arithmetic behaves, which the probe finds out at the first call.
     pub(super) fn known_numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);

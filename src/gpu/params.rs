@@ -1,14 +1,14 @@
-//! The words of a dispatch's parameters, which the shader reads as the uniform `params`. `Form` in `wgsl.rs` says where each
-//! of them lies.
+//! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. `Form` in `wgsl.rs` says
+//! where each of them lies.
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
 use crate::kernel::{AccessClass, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// The parameters of a window that are the same in every run: the header without the grid and the error id, and the words
-/// from [`HEADER`] on without the scalars and the operands' offsets. `strides` are those of loads, then stores; `count` and
-/// `inner` are the numbers of indices of the window and of the inner axes.
+/// Returns the parameters of a window as far as they are the same in every run; what a run adds is 0. In the header that is
+/// the grid and the error id; in the words, the header itself ([`HEADER`] words), the scalars and the operands' offsets.
+/// `strides` are those of loads, then stores; `count` and `inner` are the numbers of indices of the window and of a row.
 pub(super) fn template(
     kernel: &Kernel,
     form: &Form,
@@ -17,7 +17,8 @@ pub(super) fn template(
     (count, inner): (usize, usize),
 ) -> (Header, Vec<u32>) {
     let matmul = kernel.kind == KernelKind::Matmul;
-    // the shader of a product reads a third row, for the batch; every shader reads one outer and one inner row
+    // rows of the table of axes: every shader reads at least one outer and one inner row; that of a product reads three outer
+    // ones, for the batch, m and n
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
     let inner_rows = kernel.inner.len().max(1);
     let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];
@@ -31,7 +32,7 @@ pub(super) fn template(
     if matmul {
         let (m, n) = matrix(&window.shape);
         (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
-        // the first factor is walked along k, the second along n
+        // a load's class is about k for the first factor, and about n for the second, whose other axis is k
         let a_along_k = kernel.access(0) == AccessClass::Contiguous;
         let b_along_k = kernel.access(1) == AccessClass::Transposed;
         header.contiguous_along_k = a_along_k as u32 | (b_along_k as u32) << 1;
@@ -63,7 +64,7 @@ pub(super) fn template(
     (header, p)
 }
 
-/// Writes the table of extents and strides, and the offset of each index.
+/// Writes the table of axes (extents and strides), and the offset of each value that is affine in the index (`Op::Index`).
 fn write_table(p: &mut [u32], kernel: &Kernel, form: &Form, window: &Window, strides: &[&[isize]], outer_rows: usize) {
     let axes = window.shape.len();
     let word = |row: usize| (form.table + row * form.row) * 4;

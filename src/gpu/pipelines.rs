@@ -41,7 +41,8 @@ pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 #[derive(Clone, Copy)]
 pub(super) struct Interface<'a> {
     pub slots: &'a [Slot],
-    /// Whether the shader notes indices that are out of range, and so binds the buffer of the notes.
+    /// Whether the shader can note an error (an index out of range, or an element that a routine refuses), and so binds the
+    /// buffer of notes.
     pub checks: bool,
     /// Length of its parameters in vectors of four words: one of [`PARAMS_CLASSES`].
     pub params: u32,
@@ -68,27 +69,28 @@ pub(super) struct BindingLayout {
 pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: Arc<BindingLayout>,
-    /// Which of [`PARAMS_CLASSES`] its parameters are.
+    /// The position in [`PARAMS_CLASSES`] of the length of its parameters.
     pub class: usize,
-    /// Whether it notes indices that are out of range, and so binds the buffer of the notes.
+    /// Whether its shader can note an error, as in [`Interface::checks`].
     pub checks: bool,
-    /// Whether it was ever recorded. A driver may compile it only when it first runs, so the first run may take long.
+    /// Whether it was ever recorded. A driver may compile a pipeline only when it first runs, so that run may take long.
     pub has_run: AtomicBool,
 }
 
 /// The pipelines of a device. They are kept as long as the device lives.
 #[derive(Default)]
 pub(super) struct Pipelines {
-    /// The first look-up, for which no text need be written.
+    /// Searched first, because a key is made faster than the text.
     by_key: WordMap<Key, Arc<Pipeline>>,
-    /// The second look-up, because kernels of different keys may have the same text.
+    /// Searched for a key that is new, because kernels of different keys may have the same text.
     by_text: HashMap<String, Arc<Pipeline>>,
     layouts: HashMap<LayoutKey, Arc<BindingLayout>>,
     params_layouts: [Option<wgpu::BindGroupLayout>; PARAMS_CLASSES.len()],
 }
 
 impl Pipelines {
-    /// The pipeline of a key, made from the text that `text` writes if it is not there yet.
+    /// Returns the pipeline of `key`. For a new key it calls `text`, and compiles what that writes unless the same text was
+    /// compiled before.
     pub fn get(
         &mut self,
         connection: &Connection,
@@ -123,9 +125,11 @@ impl Pipelines {
             let text = if refused { "a text that is no shader" } else { text };
             let source = wgpu::ShaderSource::Wgsl(text.into());
             let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
-            // SAFETY: the generator wrote the text. Every index in it is below the extents that the planner proved to
-            // lie inside the bound range, a gather clamps its index, every loop has a bound, and the library's functions
-            // make integer divisors nonzero. Benefit: without wgpu's checks a tiled product runs six times as fast.
+            // SAFETY: the generator wrote the text, which needs none of wgpu's checks. Indices stay below the extents, up to
+            // which recording has found every element inside its buffer; computed indices are brought below theirs. Loops
+            // have bounds, but for the compare-and-exchange of `wgsl/combine.rs`, in which some invocation always succeeds.
+            // Integer divisors are extents, or made nonzero by the library's functions. Without wgpu's checks a tiled
+            // product runs six times as fast.
             let module = unsafe {
                 connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
             };
@@ -191,7 +195,7 @@ impl Pipelines {
         Ok(layout)
     }
 
-    /// The layout of the bind group of parameters of a class.
+    /// Returns the layout of the bind group that holds parameters of a class, a position in [`PARAMS_CLASSES`].
     pub fn params_layout(&mut self, connection: &Connection, class: usize) -> Result<wgpu::BindGroupLayout> {
         if let Some(layout) = &self.params_layouts[class] {
             return Ok(layout.clone());
@@ -215,7 +219,7 @@ impl Pipelines {
     }
 }
 
-/// Bytes of the parameters of a class: vectors of 16 bytes.
+/// Returns how many bytes parameters of a class take: [`PARAMS_CLASSES`] counts vectors of 16 bytes.
 pub(super) fn params_bytes(class: usize) -> Option<NonZeroU64> {
     NonZeroU64::new(PARAMS_CLASSES[class] as u64 * 16)
 }

@@ -1,5 +1,5 @@
-//! From a plan and the facts of a run to what is prepared: which operands share a binding, which text a kernel runs as, and
-//! its parameters as far as they are the plan's.
+//! Makes a plan ready for runs: decides which operands share a binding, finds or compiles the pipeline of each window of each
+//! kernel, and computes the parameters that are the same in every run.
 
 use super::connection::Connection;
 use super::params::template;
@@ -12,7 +12,7 @@ use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Step, Store, 
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Prepares a plan for runs on buffers like these.
+/// Prepares a plan for all runs whose buffers have the same `facts` (in `prepared.rs`) as `buffers`.
 pub(super) struct Preparer<'a> {
     pub connection: &'a Connection,
     pub caps: &'a Caps,
@@ -23,23 +23,23 @@ pub(super) struct Preparer<'a> {
 
 /// A binding that is being made: a whole buffer, or a part of one that is larger than a binding may be.
 struct Binding {
-    /// The first operand that has it.
+    /// The number of the first operand that is bound by it.
     operand: usize,
-    /// The number of the driver's buffer.
+    /// The `id` of the `DriverBuffer`.
     id: u64,
     words: Words,
     access: Access,
-    /// Of a part, the bytes that its operands touch: only operands with the same span share it.
+    /// For a part of a buffer, the range of bytes that is bound: only operands that touch exactly this range share the binding.
     span: Option<(i64, i64)>,
 }
 
-/// Widens a range of elements by those that an axis reaches.
+/// Extends a range of elements, `low..=high`, by the elements that the steps along one axis reach from there.
 fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     let reach = (extent as i64 - 1).max(0) * stride as i64;
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
 }
 
-/// The number of workgroups of a window.
+/// Returns how many workgroups run a window of `count` outer indices.
 fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
     let groups = &variant.groups;
     match kernel.kind {
@@ -54,7 +54,7 @@ fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize)
 }
 
 impl Preparer<'_> {
-    /// The plan's kernels, ready to be bound. An error comes with the node whose kernel it is.
+    /// Prepares all steps of the plan. An error comes with the number of the node whose kernel failed.
     pub fn prepare(&mut self) -> Result<PreparedPlan, (Error, usize)> {
         validate(self.plan)?;
         let steps = self.plan.steps.iter().map(|step| match step {
@@ -112,7 +112,7 @@ impl Preparer<'_> {
     fn window(&mut self, kernel: &Kernel, form: &Form, window: &Window) -> Result<PreparedWindow> {
         let count: usize = window.shape.iter().product();
         let inner = kernel.inner_size();
-        // shaders index with u32, and need a bit to spare for sums of indices
+        // shaders index with u32; half its range leaves room for the indices past the end that the last workgroup computes
         if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
             let detail = format!("a dispatch over {count} × {inner} indices");
             return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
@@ -133,7 +133,7 @@ impl Preparer<'_> {
         })
     }
 
-    /// The pipeline that runs a window. Bindings that invocations share become atomic.
+    /// Finds or compiles the pipeline that runs a window, and returns it with the variant that its text is made for.
     fn pipeline(
         &mut self,
         kernel: &Kernel,
@@ -157,7 +157,7 @@ impl Preparer<'_> {
         Ok((pipeline, variant))
     }
 
-    /// The loads, then the stores, from a window's start; `bindings` binds them.
+    /// Returns the loads, then the stores, with the elements that the window touches. Their `binding` is set by `bindings`.
     fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<Operand> {
         let operand = |named: BufferRef, size: usize, strides: &[isize], offset: isize| {
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
@@ -176,7 +176,7 @@ impl Preparer<'_> {
                     o.span = widen(o.span, extent, stride);
                 }
             }
-            // where nothing is read element 0 will do: an empty operand's own offset may lie past its buffer's end
+            // a load that reads nothing is bound from element 0: the offset of an empty array may lie past its buffer's end
             if kernel.reads(n) { o } else { Operand { offset: 0, span: (0, 0), is_used: false, ..o } }
         };
         let store = |s: &Store| {
@@ -190,8 +190,8 @@ impl Preparer<'_> {
         kernel.loads.iter().enumerate().map(load).chain(stores).collect()
     }
 
-    /// The bindings: one for each buffer and kind of word, or one for each range of a buffer that is larger than a
-    /// binding may be.
+    /// Makes the bindings and sets each operand's: one for each buffer and type of word and, where the buffer is larger than
+    /// a binding may be, for each range of bytes that operands touch.
     fn bindings(&self, kernel: &Kernel, operands: &mut [Operand]) -> Result<SmallVec<[Binding; 8]>> {
         let words =
             kernel.loads.iter().map(|l| wgsl::words(l.dtype)).chain(kernel.stores.iter().map(wgsl::stored_words));
@@ -212,7 +212,7 @@ impl Preparer<'_> {
             let detail = format!("{} bindings; {} has {}", bindings.len(), self.caps.name, self.caps.max_bindings);
             return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
-        // wgpu refuses a buffer that is read in one binding and written in another, unless both say that they write
+        // wgpu refuses to bind one buffer both as read-only and as read-write, so if one binding writes, all of its buffer do
         for i in 0..bindings.len() {
             let id = bindings[i].id;
             if bindings.iter().any(|b| b.id == id && b.access == Access::Write) {

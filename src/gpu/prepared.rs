@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-/// The most bytes of prepared plans that are kept: some 16,000 kernels of three operands, each about 1 KiB.
+/// The most bytes of prepared plans that are kept. A judgement: some 16,000 kernels of three operands, at about 1 KiB each.
 const KEPT_BYTES: usize = 16 << 20;
 
 /// A buffer of a run, and where the array's element 0 lies in it, in elements from the buffer's start.
@@ -44,7 +44,7 @@ pub(super) struct Operand {
     pub size: i64,
     /// The element at the window's first index, counted from the array's element 0.
     pub offset: i64,
-    /// The first and the last element that the window touches, counted likewise.
+    /// The first and the last element that the window touches, counted from the array's element 0.
     pub span: (i64, i64),
     /// Whether the window touches any element. If not, the span is the first element of the buffer, which always exists.
     pub is_used: bool,
@@ -53,7 +53,8 @@ pub(super) struct Operand {
 }
 
 impl Operand {
-    /// What a run adds to `offset` and `span`: the array's place in its buffer.
+    /// Returns what a run adds to `offset` and `span`: the position of the array's element 0 in its buffer, or 0 if no
+    /// element is used.
     pub fn shift(&self, buffers: &[RunBuffer<'_>]) -> i64 {
         if self.is_used { buffers[self.buffer].offset } else { 0 }
     }
@@ -79,20 +80,22 @@ pub(super) struct PreparedWindow {
     pub workgroups: u64,
 }
 
-/// The facts of a gather that the error of an index out of range needs.
+/// What the error about an index out of range says of the gather or position that met it.
 pub(super) struct Gather {
-    /// The operation that an index out of range is an error of.
+    /// The name of the operation, such as `take`.
     pub name: &'static str,
+    /// The number of the node whose source line the error names.
     pub node: usize,
     /// The type of its indices.
     pub compute: Compute,
+    /// The number of positions that an index may have.
     pub extent: usize,
 }
 
 /// A kernel that is ready to be bound.
 pub(super) struct PreparedKernel {
     pub name: &'static str,
-    /// The node whose line errors name.
+    /// The number of the node whose source line the kernel's errors name.
     pub node: usize,
     /// Whether it is a further pass of the kernel before it, and so not counted as a kernel.
     pub continues: bool,
@@ -100,16 +103,17 @@ pub(super) struct PreparedKernel {
     pub windows: Vec<PreparedWindow>,
     /// The numbers of the scalars that the parameters hold, in order: two words each, from word [`wgsl::HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The word of the parameters that has the first operand's offset; the others follow.
+    /// The word of the parameters that holds the offset of operand 0; those of the other operands follow, a word each.
     pub offsets: usize,
-    /// The gathers whose indices are checked.
+    /// If any index of the kernel is checked, all its gathers and positions in the order of values, because their error ids
+    /// are counted in this order; else empty.
     pub gathers: Vec<Gather>,
 }
 
 /// A step that is ready to be bound.
 pub(super) enum PreparedStep {
     Nest(PreparedKernel),
-    /// A routine or a clear. Nothing of it is made beforehand, since pipelines have a cache of their own.
+    /// A routine or a clear, for which nothing is prepared: its pipelines and bind groups are in caches of their own.
     AsPlanned,
 }
 
@@ -162,7 +166,7 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     facts
 }
 
-/// The prepared plans of a device. The least recently used go first.
+/// The prepared plans that a device keeps. Where they exceed `KEPT_BYTES`, the least recently used are dropped first.
 pub(super) struct PreparedPlans {
     plans: LruCache<Facts, Arc<PreparedPlan>, BuildHasherDefault<WordHasher>>,
     bytes: usize,

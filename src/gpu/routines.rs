@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The shader file of each routine. The block that has a pass's name is the text of the pass.
 static SHADERS: [(&Routine, &str); 1] = [(&BINCOUNT, include_str!("../../shaders/bincount.wgsl"))];
 
-/// Whether the list has a routine.
+/// Says whether [`SHADERS`] has a file for a routine.
 #[cfg(feature = "testing")]
 pub(super) fn has(row: &Routine) -> bool {
     shader(row).is_ok()
@@ -125,7 +125,8 @@ impl<'a> Recorder<'a> {
         self.batch.next_error_id(std::iter::once(Checked { id: 0, line, compute, refuses }))
     }
 
-    /// Binds a place of a pass: its whole buffer, or, if that is larger than a binding, the elements of the window.
+    /// Binds the operand, result or scratch memory that `place` names: its whole buffer. Of an operand or result in a buffer
+    /// that is larger than a binding may be, it binds the elements of the window, or all if the pass reads it as a whole.
     fn bind_place(&self, call: &RoutineCall, pass: &Pass, place: Place, window: [usize; 2]) -> Result<BoundPlace<'a>> {
         let name = call.row.name;
         let found = match place {
@@ -151,7 +152,7 @@ impl<'a> Recorder<'a> {
         }
         let offset = (first + start) * size / self.limits.storage_alignment * self.limits.storage_alignment;
         let len = ((first + end) * size).next_multiple_of(4) - offset;
-        // the shader counts items from the first of the call, wherever the window begins
+        // the shader numbers items from the call's first one in every window, so `first` is where that item would lie
         Ok(BoundPlace { buffer, offset, len, first: Some((first as i64 - (offset / size) as i64) as u32) })
     }
 }
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(ROWS.len(), SHADERS.len());
     }
 
-    /// What is generated for each type, and the file as it stands, whose stubs are what it may call.
+    /// Validates the generated text for each dtype, and the file itself with the stubs that it declares.
     #[test]
     fn texts_of_bincount_are_valid() {
         use DType::*;

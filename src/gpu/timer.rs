@@ -5,16 +5,16 @@ use super::connection::Connection;
 use crate::error::Result;
 use std::time::Duration;
 
-/// The most passes that one timer notes. Each is a batch of up to 1,024 dispatches and takes two queries, of which a query
-/// set has at most 4,096.
+/// The most passes that one timer notes: a batch is one pass, or more if there are clears in it. A pass takes two queries, and
+/// a query set of wgpu has at most 4,096, so up to 2,048 passes would do; 512 is a judgement.
 const PASSES: u32 = 512;
-/// Bytes of a pass's notes: two ticks of 8 bytes.
+/// Bytes of a pass's times: the ticks of its begin and its end, of 8 bytes each.
 const PASS_BYTES: usize = 2 * 8;
 
-/// The times of the passes since the timer was made.
+/// Notes the times of the compute passes that begin while it is the batch's timer.
 pub(super) struct Timer {
     set: wgpu::QuerySet,
-    /// The buffer to which [`Timer::resolve`] copies the ticks, for reading back.
+    /// The buffer to which [`Timer::resolve`] copies the times, in ticks of the device's clock, for reading back.
     pub ticks: wgpu::Buffer,
     passes: u32,
     /// Whether more passes ran than could be noted.
@@ -22,7 +22,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// A timer; none if the device has no timestamps.
+    /// Makes a timer; none if the device cannot note times.
     pub fn new(connection: &Connection) -> Result<Option<Timer>> {
         if !connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
@@ -66,12 +66,12 @@ impl Timer {
         }
     }
 
-    /// Bytes of the notes in `ticks`.
+    /// Returns how many bytes of `ticks` hold times.
     pub fn bytes(&self) -> usize {
         self.passes as usize * PASS_BYTES
     }
 
-    /// How long the device was busy with the passes, from the content of `ticks`; none if there were too many passes.
+    /// Returns how long the device was busy with the passes, from the content of `ticks`; none if there were too many passes.
     pub fn busy(&self, ticks: &[u8], nanoseconds_per_tick: f32) -> Option<Duration> {
         let ticks = bytemuck::pod_collect_to_vec::<u8, u64>(ticks);
         let (mut busy, mut until) = (0, 0);

@@ -1,4 +1,5 @@
-//! Copies between the host and a GPU's buffers. A read also returns the errors that gathers have noted.
+//! Copies between the host and a GPU's buffers. A read also returns the first error in the error notes (see `batch.rs`): an
+//! index out of range, or an element that a routine refused.
 
 use super::batch::ERROR_BYTES;
 use super::connection::{lock, wait};
@@ -9,11 +10,11 @@ use crate::error::{Error, ErrorKind, Result, room};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 
-/// The most bytes read back or written in one piece. The driver stages a piece in as much host memory again, which this
-/// bounds.
+/// The most bytes read back or written in one piece. Each piece takes as much host memory again, in which it is staged; 64 MiB
+/// is a judgement.
 const PIECE: usize = 64 << 20;
 
-/// The driver's buffer behind a handle that must be on a buffer of a GPU.
+/// Returns the driver's buffer behind a handle; fails if the buffer is not a GPU's.
 fn own(buffer: &Buffer) -> Result<&DriverBuffer> {
     let internal = || Error::new(ErrorKind::Internal, "transfer", "the buffer does not belong to a GPU", None);
     driver_buffer(buffer).ok_or_else(internal)
@@ -39,7 +40,7 @@ impl Gpu {
         if head == 0 && tail == 0 {
             return self.write_words(target, offset, bytes);
         }
-        // wgpu writes whole words of 4 bytes: the bytes of the first and the last word that are not written are read first
+        // wgpu writes whole words of 4 bytes: those bytes of the first and the last word that must stay are read first
         let (first, last) = (offset - head, end.next_multiple_of(4).min(buffer.bytes()));
         let mut words = vec![0; last - first];
         if head != 0 {
@@ -54,8 +55,8 @@ impl Gpu {
         self.write_words(target, first, &words)
     }
 
-    /// Writes bytes at an offset that is a multiple of 4. Their number is one too, unless they end at the buffer's end: the
-    /// last word is then filled up with zeros.
+    /// Writes bytes at an offset that is a multiple of 4. Their number must be a multiple of 4 too, unless they end where the
+    /// array's memory ends: then zeros fill the last word, all of which the driver's buffer has.
     fn write_words(&self, target: &DriverBuffer, offset: usize, bytes: &[u8]) -> Result<()> {
         let whole = bytes.len() / 4 * 4;
         self.connection.scoped("upload", || {
@@ -63,7 +64,7 @@ impl Gpu {
             for (n, piece) in bytes[..whole].chunks(PIECE).enumerate() {
                 queue.write_buffer(&target.buffer, (offset + n * PIECE) as u64, piece);
                 if whole > PIECE {
-                    // a submission lets the driver free the staging memory of this piece
+                    // without a submission wgpu would keep the staging memory of all pieces until the next one
                     queue.submit([]);
                 }
             }
@@ -93,8 +94,8 @@ impl Gpu {
         Ok(out)
     }
 
-    /// Appends `len` bytes of a buffer to `out`, as they are after all work enqueued so far; fails if a gather has noted an
-    /// index out of range.
+    /// Appends `len` bytes of a buffer to `out`, as they are after all work enqueued so far; without a buffer only waits for
+    /// that work. Fails if there is an error note, and clears the notes.
     pub(super) async fn read_piece(
         &self,
         source: Option<(&wgpu::Buffer, usize)>,
@@ -123,7 +124,7 @@ impl Gpu {
             (errors, submitted)
         };
         let lost = |error: Error| {
-            // the notes may hold an index error that can no longer be read, so the device must count as failed
+            // the notes may hold an error that can no longer be read, so the device must count as failed
             if mutant!(late_error_forgotten, false, errors) {
                 self.connection.fail(&error);
             }
@@ -145,7 +146,7 @@ impl Gpu {
         bad.map_or(Ok(()), Err)
     }
 
-    /// Maps the first bytes of a staging buffer, which waits for all that was submitted.
+    /// Maps the first `bytes` bytes of a staging buffer for reading, which waits for all work submitted so far.
     async fn map(&self, staging: &wgpu::Buffer, bytes: u64) -> Result<()> {
         let mapped: Arc<OnceLock<bool>> = Arc::default();
         let signal = mapped.clone();

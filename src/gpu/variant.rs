@@ -1,13 +1,14 @@
-//! Specialises a kernel's shader: beside the schedule, the few run-time facts (packing, bindings) that are compiled into it
-//! instead of passed as parameters.
+//! Specialises a kernel's shader: finds what is compiled into it beside the schedule, namely which operands share a binding and
+//! how each store writes, which depends on where in a word its target begins.
 
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Kernel, KernelKind, SCAN_RUN, Window, WriteClass};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
-/// The specialisation for a window. `offsets` are the first elements of the stores in their bindings' buffers, `slots` the
-/// binding of each load and store; a binding that invocations share becomes atomic.
+/// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers' starts;
+/// `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings, of which those that several
+/// invocations write word by word become atomic.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,
@@ -20,16 +21,11 @@ pub(super) fn classify(
         return Err(Error::new(ErrorKind::Internal, kernel.name, "a kernel without workgroups", None));
     };
     let n = kernel.loads.len();
-    let (stores, mut run) = store_modes(kernel, offsets, &slots[n..], kinds);
-    // which elements of a row a lane holds decides the order of its folds, so types alone decide it: not where a target begins
-    if mutant!(lanes_by_place_of_target, false, kernel.kind == KernelKind::Row) {
-        let inner = kernel.stores.iter().filter(|s| kernel.values[s.value].inner);
-        run = inner.map(|s| 1 << wgsl::packing(s.dtype)).max().unwrap_or(1);
-    }
-    // a run of a scan is one lane's
-    if kernel.scans() {
-        run = SCAN_RUN as u32;
-    }
+    let stores = store_modes(kernel, offsets, &slots[n..], kinds);
+    let owns_words = stores.iter().any(|(_, mode)| *mode == StoreMode::Owned);
+    // an elementwise kernel in which no store owns words needs no run of consecutive elements. In a row kernel the run's length
+    // decides the order in which a lane folds, so where a target begins must not change it
+    let may_shrink = mutant!(lanes_by_place_of_target, true, kernel.kind == KernelKind::Elementwise);
     let rank = window.shape.len().max(3) + kernel.inner.len().max(1);
     let params = form.params(rank).ok_or_else(|| {
         let detail = format!("{rank} axes of {} operands", form.columns);
@@ -40,30 +36,25 @@ pub(super) fn classify(
         loads: slots[..n].iter().map(|s| *s as u8).collect(),
         stores,
         groups,
-        // an invocation with several loads under way owns as many neighbours, if it owns words at all
-        run: if groups.in_flight > 1 && run > 1 { groups.in_flight.into() } else { run },
+        run: if may_shrink && !owns_words { 1 } else { groups.run.into() },
         params,
     })
 }
 
-/// How each store writes, and how many consecutive elements an invocation takes so that it owns packed words.
+/// Says how each store writes.
 fn store_modes(
     kernel: &Kernel,
     offsets: &[i64],
     slots: &[usize],
     kinds: &mut [Slot],
-) -> (SmallVec<[(u8, StoreMode); 2]>, u32) {
-    let mut run = 1;
+) -> SmallVec<[(u8, StoreMode); 2]> {
     let mut stores: SmallVec<[(u8, StoreMode); 2]> = SmallVec::new();
     for (i, s) in kernel.stores.iter().enumerate() {
         let per = 1 << wgsl::packing(s.dtype);
         let mode = match kernel.schedule.write(i) {
             WriteClass::Plain | WriteClass::Streamed => StoreMode::Direct,
-            // a target that begins within a word has no words of its own
-            WriteClass::Words if offsets[i] % per == 0 => {
-                run = run.max(per as u32);
-                StoreMode::Owned
-            }
+            // an invocation owns whole words only if the target begins on a word
+            WriteClass::Words if offsets[i] % per == 0 => StoreMode::Owned,
             WriteClass::Words | WriteClass::Merged | WriteClass::Combined => StoreMode::Atomic,
         };
         if mode == StoreMode::Atomic {
@@ -77,10 +68,10 @@ fn store_modes(
             *mode = StoreMode::Atomic;
         }
     }
-    (stores, run)
+    stores
 }
 
-/// The last two axes.
+/// Returns the lengths of the last two axes: rows and columns of a product.
 pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
     match shape {
         [.., m, n] => (*m, *n),
@@ -88,7 +79,8 @@ pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
     }
 }
 
-/// The text of a kernel whose buffers are all different and begin where they are bound: what most runs of it compile.
+/// Returns the text of a kernel as most runs compile it: no two of its inputs and outputs are one buffer, and each array begins
+/// at its buffer's start.
 pub(crate) fn preview(kernel: &Kernel) -> Result<String> {
     let form = Form::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];

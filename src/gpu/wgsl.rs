@@ -1,5 +1,5 @@
-//! From a kernel to WGSL text: a pure function, testable without a device. Extents, strides, offsets and scalars are
-//! data ([`Form`] says where they lie in the parameters), so that all layouts of one operation share one text.
+//! Makes the WGSL text of a kernel, by a pure function that tests can call without a device. Extents, strides, offsets and
+//! scalars are not in the text but in the parameters ([`Form`] says where), so one text serves many layouts of an operation.
 
 mod access;
 mod body;
@@ -32,7 +32,7 @@ use body::Body;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
-/// What the words of a bound buffer are.
+/// The element type of the WGSL array that a binding is declared as. A 32-bit word is a u32, whatever dtype lies in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Words {
     W32,
@@ -45,11 +45,11 @@ pub(crate) enum Words {
 pub(crate) enum Access {
     Read,
     Write,
-    /// Written by words that invocations share: everything that touches it is atomic.
+    /// Invocations share words that they write, so the shader accesses it by atomic operations only.
     Atomic,
 }
 
-/// A binding.
+/// How a shader declares a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Slot {
     pub words: Words,
@@ -59,11 +59,11 @@ pub(crate) struct Slot {
 /// How a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum StoreMode {
-    /// An element is a word.
+    /// An element fills a word, or several, and is simply written.
     Direct,
-    /// An invocation owns all elements of a packed word.
+    /// One invocation writes all elements of a packed word: it collects them, then writes the word once.
     Owned,
-    /// A packed word is shared, or an element is: merged atomically.
+    /// Several invocations may write into one packed word, or combine with one element, so each does it atomically.
     Atomic,
 }
 
@@ -77,7 +77,8 @@ pub(crate) struct Variant {
     /// The slot of each store.
     pub stores: SmallVec<[(u8, StoreMode); 2]>,
     pub groups: Groups,
-    /// Consecutive elements that one invocation takes, so that it owns packed words (elementwise, row).
+    /// Consecutive elements that one invocation takes (elementwise, row): as many as the schedule says, but 1 where no store of
+    /// an elementwise kernel owns words in this run.
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
@@ -90,17 +91,19 @@ impl Variant {
     }
 }
 
-/// Lengths of the parameters, in vectors, that texts are made for.
+/// The lengths of parameters that texts are made for, in vectors of four words. They are few, so that kernels share texts; the
+/// longest fills the 64 KiB that WebGPU grants a uniform binding.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
-/// Binding of the notes about indices out of range, in the group of the buffers.
+/// The binding of the error notes, in the group of the buffers: above those of the buffers, of which there are 15 at most.
 pub(crate) const ERROR_BINDING: u32 = 31;
-/// Notes, of four words each: an id, and the index in two words. Each gather of a kernel has a note of its own, so that
-/// only one invocation ever writes an index beside its id.
+/// How many error notes there are, of four words each: an id, an index in two words, and one unused. Each gather of a kernel
+/// has a note of its own, so that two gathers do not mix their words; those from the 128th on share the last note. A judgement:
+/// hardly any kernel has that many.
 pub(crate) const ERROR_SLOTS: usize = 128;
-/// Notes an index out of range. Dispatches run one after another, and ids fall: a note that is there is of an earlier
-/// dispatch, or of this one.
+/// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than those
+/// before it, so `atomicMax` keeps the note of the earliest gather, and of its invocations only the first writes the index.
 const NOTE: &str = "
-// Notes the first index out of range of a gather, as two words beside the gather's id. Later gathers have lower ids.
+// Notes the first index out of range: the id of its gather, then the index in two words. Later gathers have lower ids.
 fn note(id: u32, slot: u32, low: u32, high: u32) {
     if atomicMax(&errors[slot], id) < id {
         atomicStore(&errors[slot + 1u], low);
@@ -112,23 +115,24 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 /// Where a kernel's data lies in the parameters.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
-    /// Run-time scalars in use: two words each, from [`HEADER`].
+    /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from [`HEADER`] on.
     pub scalars: Vec<usize>,
-    /// Values that gather or are positions: stride and extent, two words each.
+    /// The values that are gathers or positions. The scalars are followed by two words for each: its stride and its extent.
     pub gathers: Vec<usize>,
-    /// Scattered stores: stride and extent, two words each.
+    /// The scattered stores. Two words follow for each: its stride and its extent.
     pub scattered: Vec<usize>,
-    /// Values that are affine in the index, with their column (and the next one if 64 bits wide).
+    /// The values that are affine in the index, each with its column; one of 64 bits has the next column too.
     pub indices: Vec<(usize, usize)>,
-    /// Columns of the table of strides: loads, stores, indices.
+    /// How many columns the table of strides has: those of the loads, then of the stores, then of `indices`.
     pub columns: usize,
-    /// The word of the first column's offset.
+    /// The word that holds the first column's offset; the other columns' offsets follow.
     pub offsets: usize,
-    /// The vector at which the table starts: a row an axis, of outer from the last to the first, then of inner.
+    /// The vector at which the table of strides starts. It has a row for each axis: those of `outer` from the last to the
+    /// first, then those of `inner` likewise.
     pub table: usize,
-    /// Vectors of a row: the extent, then a stride a column.
+    /// How many vectors a row of the table takes: a word for the axis's extent, then one for each column's stride.
     pub row: usize,
-    /// Whether an index out of range is an error.
+    /// Whether the kernel has a gather or position for which an index out of range is an error.
     pub checks: bool,
 }
 

@@ -15,12 +15,13 @@ type Loc = &'static Location<'static>;
 
 impl Expr {
     /// A copy in which `values` are added to the elements along an axis at integer positions, as NumPy's `add.at`: a
-    /// position that occurs twice takes both values. Negative positions count from the end, and one out of range is an
-    /// error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along the axis as
-    /// there are positions, and are cast as in a write.
+    /// position that occurs twice takes both values. The positions have one axis. Negative ones count from the end, and one
+    /// out of range is an error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along
+    /// the axis as there are positions, and are cast as in a write.
     ///
-    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. The sum wraps. Only integers are taken: a sum of floats depends on the order of its terms, which needs a sort of the
-    /// positions that the library does not have yet.
+    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. The sum wraps. Only integers are
+    /// taken: a sum of floats depends on the order of its terms, and to fix that order needs a sort of the positions, which
+    /// the library does not have yet.
     ///
     /// ```
     /// use cupric::array;
@@ -169,7 +170,7 @@ fn scatter(
         let device = common(op, [&array, &indices, &values].into_iter(), at)?;
         let along = Along { axis, mode, combine, device, indices, at };
         let is_wide = dtype.size() == 8 && combine != Combine::Add;
-        // a GPU has no atomic minimum of 64 bits
+        // WGSL has no atomic minimum or maximum of 64 bits, so a GPU combines the two words one after the other
         Ok(match is_wide && Device::of(device).is_gpu() {
             true => along.by_words(&array, &values),
             false => along.scatter(array, values),
@@ -177,7 +178,7 @@ fn scatter(
     })
 }
 
-/// What scatters of one call have in common.
+/// What the scatters of one call have in common: one scatter, or two if 64-bit integers are combined by words.
 struct Along {
     axis: usize,
     mode: IndexMode,
@@ -194,8 +195,9 @@ impl Along {
         Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
     }
 
-    /// The least or the greatest of 64-bit integers by their words: first of the high words, then of the low words of
-    /// those whose high word that is.
+    /// Combines 64-bit integers to their least or greatest by words. The first scatter finds the best high word of each
+    /// element. The second finds the best low word among the candidates with that high word: all others take part with the low
+    /// word that never wins (`last`).
     fn by_words(&self, array: &Expr, values: &Expr) -> Expr {
         let (at, dtype) = (self.at, array.0.dtype);
         let call = |row: &'static Ufunc, args: Args| ufunc(row, args.into_iter().map(Operand::into_arg).collect(), at);
@@ -219,7 +221,7 @@ impl Along {
     }
 }
 
-/// Why elements of a dtype are not combined.
+/// Returns why elements of a dtype cannot be combined; `None` if they can.
 fn refused(dtype: DType, combine: Combine) -> Option<&'static str> {
     match combine {
         _ if dtype.is_integer() => None,

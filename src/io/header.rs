@@ -7,9 +7,9 @@ use crate::layout::{MAX_NDIM, Shape};
 type Fallible<T> = Result<T, Fault>;
 
 pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// NumPy starts the data at a multiple of this.
+/// NumPy starts the data at a multiple of so many bytes.
 const ALIGN: usize = 64;
-/// NumPy leaves room for the first length to grow to as many digits, so that a file can be appended to.
+/// NumPy leaves room for the first length to grow to so many digits, so that more rows can be appended to a file.
 const GROWTH_DIGITS: usize = 21;
 
 pub fn format_fault(detail: impl Into<String>) -> Fault {
@@ -26,13 +26,13 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads a header of a file of format version `version`.
+    /// Reads the header of a file of major version `version`.
     pub fn parse(text: &[u8], version: u8) -> Fallible<Header> {
         Parser { rest: text, python2: version < 3 }.header()
     }
 
-    /// The number of elements. Fails if the lengths without zeros have too many bytes: strides are made of all lengths, even
-    /// of an array without elements.
+    /// The number of elements. Fails if the bytes exceed `isize`, where a length of 0 counts as 1: the strides of an array
+    /// without elements are products of its other lengths, and must not overflow either.
     pub fn size(&self) -> Fallible<usize> {
         let mut lengths = self.shape.iter().map(|n| (*n).max(1));
         let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
@@ -46,7 +46,7 @@ impl Header {
 /// A parser of the dictionary in a header: three keys in any order, each with a value of its own form.
 struct Parser<'a> {
     rest: &'a [u8],
-    /// Python 2 wrote long integers as `3L`.
+    /// Whether a length may end in `L`, as in `3L`. Python 2 wrote long integers so, in files of versions 1 and 2.
     python2: bool,
 }
 
@@ -98,7 +98,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Skips blank space, then `byte` if it is next.
+    /// Skips white space, and then `byte` if it is next; returns whether it was.
     fn take(&mut self, byte: u8) -> bool {
         self.skip_space();
         match self.rest {
@@ -114,7 +114,7 @@ impl Parser<'_> {
         if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
     }
 
-    /// The error of text that stands where something else should be.
+    /// Makes the error that the next text stands where `wanted` should be.
     fn found(&self, wanted: &str) -> Fault {
         match self.rest {
             [] => self.wrong(&format!("its end where {wanted} should be")),
@@ -248,7 +248,8 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     Some(format!("{order}{kind}{}", dtype.size()))
 }
 
-/// Everything that stands before the data. 64 axes of 20 digits stay far below the 64 KiB that version 1.0 allows.
+/// Everything that stands before the data, in version 1.0, whose headers have less than 64 KiB: 64 axes (the most that an array
+/// has) of 20 digits stay far below.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };
@@ -256,7 +257,7 @@ pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let growth = lengths.first().map_or(0, |n| GROWTH_DIGITS.saturating_sub(n.len()));
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({tuple}), }}{:growth$}", "");
     let preamble = MAGIC.len() + 4;
-    // NumPy pads by 1 to 64, never by 0
+    // NumPy pads by 1 to 64 bytes, the final newline included, never by 0
     let end = preamble + text.len() + 1;
     let length = mutant!(npy_pads_by_none, end.next_multiple_of(ALIGN), end / ALIGN * ALIGN + ALIGN) - preamble;
     let mut bytes = Vec::with_capacity(preamble + length);

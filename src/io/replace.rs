@@ -1,25 +1,27 @@
-//! Replaces a file's content as a whole. The new content goes to a new file, which has no name if the system allows that,
-//! else a temporary name. It is on the disk before it takes the place of the old file.
+//! Replaces a file's content as a whole. The new content goes to a new file, which has no name where the system has nameless
+//! files (Linux), else a temporary name. When the content is on the disk, the file is renamed over the old one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The most links that are followed, as in Linux; more are taken for a circle.
+/// The most symbolic links that are followed, as in Linux. More are taken for a cycle.
 const LINKS: usize = 40;
-/// The most temporary names that are tried. So many names are never in use, since each belongs to a writer of the same file.
+/// The most temporary names that are tried. Each name in use belongs to another writer of the same file at the same time, so a
+/// few would do; the limit only ends the loop.
 const NAMES: usize = 1 << 16;
 
 /// Where a path leads.
 enum Target {
     /// A file, or a name under which a file can be made.
     File(PathBuf),
-    /// A target that cannot be replaced by name: an open descriptor, a directory.
+    /// A target that cannot be replaced by name: an open file that is named by its descriptor in `/proc`, or a path without a
+    /// last name (`/`, `..`).
     Other,
 }
 
-/// Gives the file at `path` the content that `write` writes. A device or a pipe is written to as it is.
+/// Gives the file at `path` the content that `write` writes. Writes directly to a device or a pipe.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let to = target(path)?;
     let old = fs::metadata(path).ok();
@@ -40,7 +42,7 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
     sync_folder(folder)
 }
 
-/// Writes directly to a target that must not be replaced. For a directory this gives the system's error of opening it.
+/// Writes directly to a target that must not be replaced. A directory gives the system's error of opening it for writing.
 fn straight(path: &Path, old: Option<&Metadata>, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let is_file = old.is_some_and(Metadata::is_file);
     write(&mut File::options().write(true).truncate(is_file).open(path)?)
@@ -66,7 +68,7 @@ fn target(path: &Path) -> io::Result<Target> {
     Err(io::Error::other("too many links lead to one another"))
 }
 
-/// The result of a sync, which succeeds on a file system that has no disk to wait for.
+/// Turns a sync's failure into success if the file system does not offer the call, because it has no disk to wait for.
 fn synced(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -96,7 +98,8 @@ struct New<'a> {
     folder: &'a Path,
     /// The beginning of its temporary names, the same for every write of one file.
     stem: String,
-    /// Its temporary name, if it has one. The file is removed if it is dropped under that name.
+    /// Its temporary name, if it has one. Dropping this value removes the file under that name, so that a failed write leaves
+    /// nothing behind.
     name: Option<PathBuf>,
 }
 
@@ -155,8 +158,8 @@ impl<'a> New<'a> {
 
     /// Gives a temporary name to a file without a name, because only a named file can be renamed over another.
     fn link(&mut self) -> io::Result<()> {
-        // the lock tells other writers that the name is in use. If it cannot be had, the only harm is that the file stays
-        // behind if the process ends right now
+        // the lock tells other writers that the name is in use. Where locks do not work nobody removes the file, so the only
+        // harm is that it stays for good if the process ends before the renaming
         let _ = self.file.try_lock();
         for n in 0..NAMES {
             let name = name(self.folder, &self.stem, n);
@@ -173,7 +176,7 @@ impl<'a> New<'a> {
     }
 }
 
-/// The beginning of the temporary names of a file: a hash of its name, so that it is short for every name.
+/// The beginning of the temporary names of a file: a hash of its name, because the name with a suffix could be too long.
 fn stem(name: &OsStr) -> String {
     // FNV-1a
     let hash = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
@@ -190,8 +193,8 @@ fn is_taken<T>(made: &io::Result<T>) -> bool {
     made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists)
 }
 
-/// Locks a file that was made under a temporary name, to mark it as in use. False if another process was faster: it took the
-/// file for one that was left behind, and removed it.
+/// Locks a file that was just made under a temporary name, to mark it as in use. Returns false if another process locked it
+/// first: it takes the file for one that was left behind, and removes it.
 fn claim(file: &File, name: &Path) -> bool {
     match file.try_lock() {
         Ok(()) => is_at(file, name),
@@ -201,7 +204,7 @@ fn claim(file: &File, name: &Path) -> bool {
     }
 }
 
-/// Removes a file that a process left behind when it ended, which shows in that no process holds its lock. Gives whether it
+/// Removes a file if a process left it behind when it ended, that is, if no process holds its lock. Returns whether the file
 /// was removed.
 fn is_left_behind(name: &Path) -> bool {
     if cfg!(not(unix)) {
@@ -229,7 +232,7 @@ fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Files without a name. If the process ends before it has named such a file, the system removes the file.
+/// Files without a name (`O_TMPFILE`). If the process ends before it has named such a file, the system removes the file.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod nameless {
     use std::ffi::{CString, c_char, c_int};
@@ -247,8 +250,8 @@ mod nameless {
     const AT_FDCWD: c_int = -100;
     const AT_SYMLINK_FOLLOW: c_int = 0x400;
 
-    /// The flag `O_TMPFILE`, whose value depends on the architecture because it contains `O_DIRECTORY`; none for
-    /// architectures whose value we do not know.
+    /// The flag `O_TMPFILE`, whose value depends on the architecture because it contains `O_DIRECTORY`; `None` for an
+    /// architecture that is not listed here, which then uses temporary names.
     const fn flag() -> Option<c_int> {
         if cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "riscv64")) {
             Some(0o20_200_000)
@@ -259,18 +262,18 @@ mod nameless {
         }
     }
 
+    /// The path in `/proc` that names an open file.
     fn descriptor(file: &File) -> String {
         format!("/proc/self/fd/{}", file.as_raw_fd())
     }
 
-    /// A new file without a name; none if the file system has no such files, or if `/proc`, by which it is named later, is
-    /// missing.
+    /// Makes a file without a name; `None` if the file system has no such files, or if `/proc` is missing, which `link` needs.
     pub fn create(folder: &Path) -> Option<File> {
         let file = File::options().write(true).custom_flags(flag()?).open(folder).ok()?;
         Path::new(&descriptor(&file)).exists().then_some(file)
     }
 
-    /// Gives the file a name that is free.
+    /// Gives the file a name, which must be free.
     pub fn link(file: &File, name: &Path) -> io::Result<()> {
         let old = CString::new(descriptor(file))?;
         let new = CString::new(name.as_os_str().as_bytes())?;
@@ -299,7 +302,7 @@ mod nameless {
 
 #[cfg(test)]
 mod tests {
-    /// The way of file systems without nameless files.
+    /// Takes the path of systems without nameless files, with a file that a killed process left behind.
     #[cfg(all(unix, not(miri)))]
     #[test]
     fn what_a_process_left_behind_is_removed_by_the_next_write() {
@@ -319,7 +322,7 @@ mod tests {
         let mut one = New::named(&folder, stem()).unwrap();
         assert_eq!(one.name.as_ref(), Some(&first));
         assert_eq!(one.file.metadata().unwrap().len(), 0);
-        // a second writer meanwhile takes another name, and leaves the first alone
+        // a second writer at the same time takes another name, and does not remove the first one's file
         let two = New::named(&folder, stem()).unwrap();
         assert_eq!(two.name, Some(name(&folder, &stem(), 1)));
         one.file.write_all(b"one").unwrap();
@@ -327,9 +330,9 @@ mod tests {
         assert_eq!((fs::read(&to).unwrap(), names().len()), (b"one".to_vec(), 2));
         drop(two);
         assert_eq!(names(), ["x.npy"], "what fails leaves nothing");
-        // the file that took its place is no leftover, though its name was one
+        // after the renaming the temporary name no longer leads to the file, so nobody takes it for one left behind
         assert!(!is_at(&File::open(&to).unwrap(), &first));
-        // a nameless file meets a leftover of the other kind
+        // `replace` uses a nameless file where it can; a file left behind under its first temporary name is removed too
         fs::write(&first, "left behind").unwrap();
         replace(&to, |file| file.write_all(b"two")).unwrap();
         assert_eq!((fs::read(&to).unwrap(), names()), (b"two".to_vec(), vec!["x.npy".to_string()]));

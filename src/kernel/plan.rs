@@ -18,29 +18,30 @@ pub(crate) struct Whole {
 #[derive(Clone, Debug)]
 pub(crate) struct RoutinePass {
     pub pass: Pass,
-    /// The first item of each dispatch, and the one behind its last: one dispatch, but where an operand that the pass
-    /// walks spans more than a binding.
+    /// For each dispatch, its first item and the one after its last. There is one dispatch, unless an operand of
+    /// [`Pass::along`] spans more than a binding or there are more items than one dispatch takes.
     pub windows: Vec<[usize; 2]>,
-    /// Invocations of a workgroup, of which each has an item.
+    /// Invocations of a workgroup. Each invocation handles one item.
     pub group: u32,
 }
 
-/// A routine with its buffers. No two of them share memory, but for operands.
+/// A call of a routine with its buffers. Its results and scratch share no memory with each other or with operands; two
+/// operands may be one buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutineCall {
     pub row: &'static Routine,
     pub params: Params,
     pub operands: Vec<Whole>,
     pub results: Vec<Whole>,
-    /// Temporaries, each with its bytes.
+    /// The temporaries that are its scratch, each with its size in bytes.
     pub scratch: Vec<(BufferRef, usize)>,
     /// What a GPU dispatches; a CPU runs the routine by one function.
     pub passes: Vec<RoutinePass>,
-    /// Its number among the nodes of an evaluation, as a kernel's.
+    /// The number of its node in an evaluation, as [`Kernel::node`].
     pub node: usize,
 }
 
-/// What a plan does, one after another.
+/// A step of a plan. Steps run one after another.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Nest(Kernel),
@@ -51,7 +52,7 @@ pub(crate) enum Step {
     },
 }
 
-/// A result of a plan: C-ordered, or in the order of its operands, from the start of its buffer.
+/// A result of a plan. It is dense from the start of its buffer, in C order or in the storage order that its operands share.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Output {
     pub dtype: DType,
@@ -59,15 +60,15 @@ pub(crate) struct Output {
     pub strides: Strides,
 }
 
-/// What evaluates an expression: steps in order, and the buffers they need.
+/// What evaluates an expression: steps in order, and the buffers that they need.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub inputs: Vec<DType>,
-    /// For each input, whether it may be the memory that the first output is written to.
+    /// For each input, whether it lies in the buffer that a write targets: a write in place reads and writes the same memory.
     pub aliased: Vec<bool>,
-    /// Numbers plans in the order in which they were made; a number is never given twice.
+    /// The plan's number, in the order in which plans were made. No number is given twice, so backends use it as a cache key.
     pub id: u64,
-    /// Whether the plan is kept for later evaluations, so that what is made for it is worth keeping.
+    /// Whether the plan stays in a cache for later evaluations, so that a backend should keep what it prepares for it.
     pub is_kept: bool,
     /// The type of each run-time scalar.
     pub scalars: Vec<DType>,
@@ -78,12 +79,12 @@ pub(crate) struct Plan {
 }
 
 impl RoutineCall {
-    /// Whether it can meet a value that it refuses.
+    /// Says whether the routine refuses some values of its operands, which only a run can find.
     pub fn checks(&self) -> bool {
         self.row.refuses.is_some()
     }
 
-    /// Bytes of operands read and of results written, each element once.
+    /// Returns the bytes of operands read and of results written, each element once.
     pub fn bytes(&self) -> (u64, u64) {
         let sum = |list: &[Whole]| list.iter().fold(0u64, |sum, w| sum.saturating_add(w.meta.bytes() as u64));
         (sum(&self.operands), sum(&self.results))
@@ -96,7 +97,7 @@ impl RoutineCall {
 }
 
 impl Step {
-    /// The loop nest, if the step is one.
+    /// Returns the loop nest, if the step is one.
     pub fn nest(&self) -> Option<&Kernel> {
         match self {
             Step::Nest(kernel) => Some(kernel),
@@ -104,7 +105,7 @@ impl Step {
         }
     }
 
-    /// The node whose operation the step runs, for the caller's line; a clear has none.
+    /// Returns the node whose operation the step runs, for the caller's line; a clear has none.
     pub fn node(&self) -> Option<usize> {
         match self {
             Step::Nest(kernel) => Some(kernel.node),
@@ -113,12 +114,12 @@ impl Step {
         }
     }
 
-    /// Whether it is a further pass of the step before it.
+    /// Says whether the step is a further pass of the step before it.
     pub fn continues(&self) -> bool {
         self.nest().is_some_and(|kernel| kernel.continues)
     }
 
-    /// Whether it can meet an index out of range, or a value that a routine refuses.
+    /// Says whether a run of the step can meet an index out of range, or a value that a routine refuses.
     pub fn checks(&self) -> bool {
         match self {
             Step::Nest(kernel) => kernel.checks(),
@@ -127,7 +128,8 @@ impl Step {
         }
     }
 
-    /// The buffers that it reads.
+    /// Returns the buffers that the step reads. A routine's scratch counts as read and as written; the elements that a store
+    /// combines with do not count as read.
     pub fn reads(&self) -> SmallVec<[BufferRef; 8]> {
         match self {
             Step::Nest(kernel) => kernel.loads.iter().map(|l| l.buffer).collect(),
@@ -138,7 +140,7 @@ impl Step {
         }
     }
 
-    /// The buffers that it writes.
+    /// Returns the buffers that the step writes.
     pub fn writes(&self) -> SmallVec<[BufferRef; 4]> {
         match self {
             Step::Nest(kernel) => kernel.stores.iter().map(|s| s.buffer).collect(),
@@ -149,7 +151,7 @@ impl Step {
         }
     }
 
-    /// The results of a routine.
+    /// Returns the results of a routine; none of any other step.
     pub fn results(&self) -> &[Whole] {
         match self {
             Step::Routine(call) => &call.results,
@@ -157,7 +159,7 @@ impl Step {
         }
     }
 
-    /// Gives the temporaries other numbers: those written first, then those read.
+    /// Renumbers the temporaries of the step. `number` is called for those that the step writes, then for those that it reads.
     pub fn map_temps(&mut self, mut number: impl FnMut(usize) -> usize) {
         let mut place = |buffer: &mut BufferRef| {
             if let BufferRef::Temp(temp) = buffer {
@@ -178,12 +180,12 @@ impl Step {
         }
     }
 
-    /// Whether it writes a result.
+    /// Says whether the step writes an output of the plan.
     pub fn writes_output(&self) -> bool {
         self.writes().iter().any(|b| matches!(b, BufferRef::Output(_)))
     }
 
-    /// Whether it counts as a kernel: a clear does not, nor does a further pass.
+    /// Says whether the step counts as a kernel: a clear does not, nor does a further pass.
     fn is_kernel(&self) -> bool {
         match self {
             Step::Nest(kernel) => !kernel.continues,
@@ -210,23 +212,23 @@ impl Step {
 }
 
 impl Plan {
-    /// The loop nests, in order.
+    /// Returns the loop nests, in order.
     pub fn nests(&self) -> impl Iterator<Item = &Kernel> {
         self.steps.iter().filter_map(Step::nest)
     }
 
-    /// Kernels, each with all its passes, and routines.
+    /// Counts the kernels and routines. A kernel counts once, with all its passes.
     pub fn kernel_count(&self) -> usize {
         self.steps.iter().filter(|s| s.is_kernel()).count()
     }
 
-    /// Bytes read and written by all kernels and routines.
+    /// Returns the bytes that all kernels and routines read and write.
     pub fn bytes(&self) -> (u64, u64) {
         let both = |a: (u64, u64), b: (u64, u64)| (a.0.saturating_add(b.0), a.1.saturating_add(b.1));
         self.steps.iter().map(Step::bytes).fold((0, 0), both)
     }
 
-    /// Dispatches of all kernels and routines.
+    /// Counts the dispatches of all kernels and routines.
     pub fn dispatches(&self) -> usize {
         self.steps.iter().map(Step::dispatches).sum()
     }

@@ -1,11 +1,11 @@
-//! A reduction or scan of a kernel: what it combines, of what, and what it gives.
+//! A reduction or scan of a kernel: its fold, the values that it combines, and what it gives.
 
 use crate::dtype::DType;
 use crate::ufunc::{Fold, MOST_COMPONENTS};
 use smallvec::SmallVec;
 use std::fmt;
 
-/// A reduction along `inner`.
+/// A reduction along `inner`, or a scan, which takes elements and gives the fold's result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Reduction {
     pub fold: Fold,
@@ -18,39 +18,41 @@ pub(crate) struct Reduction {
 /// What a reduction combines: inner values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
-    /// Elements. Their positions are counted along `inner` from `base` on, an i32 at the outer level, or from 0.
+    /// The elements of value `x`. A fold that needs positions (argmin) counts them along `inner`, from value `base` on (an i32
+    /// at the outer level), or from 0 if there is none.
     Elements { x: usize, base: Option<usize> },
-    /// States that an earlier kernel made of parts: the fold's components.
+    /// States that an earlier pass made of parts of the elements: one value for each component of the fold.
     States(SmallVec<[usize; MOST_COMPONENTS]>),
 }
 
-/// What a reduction gives of the state of all.
+/// What a reduction gives, once it has combined all elements into one state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Gives {
     /// The fold's result.
     Result,
-    /// One component, for a further kernel to combine.
+    /// One component of the state, for a later pass to combine.
     Component(usize),
 }
 
 impl Reduction {
-    /// The result of a fold of value `x`, of a type.
+    /// Makes the reduction of value `x`, of type `element`, that gives the result of `fold`.
     pub fn of(fold: Fold, x: usize, element: DType) -> Reduction {
         Reduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
     }
 
-    /// Component `n` of the same reduction of a part, whose positions begin at `base`.
+    /// Makes the same reduction of a part of the elements, whose positions begin at `base`. It gives component `n` of the
+    /// part's state.
     pub fn component(&self, n: usize, base: Option<usize>) -> Reduction {
         let source = match &self.source {
             Source::Elements { x, .. } => Source::Elements { x: *x, base },
             Source::States(states) => Source::States(states.clone()),
         };
-        // of a plain fold the state is the result already
+        // the state of a plain fold is its result
         let gives = if self.fold.is_plain() { Gives::Result } else { Gives::Component(n) };
         Reduction { source, gives, ..self.clone() }
     }
 
-    /// What the reduction gives, from the states of its parts.
+    /// Makes the reduction that gives the same from the states of the parts: one value for each component.
     pub fn of_states(&self, states: &[usize]) -> Reduction {
         let source = match self.fold.is_plain() {
             true => Source::Elements { x: states[0], base: None },
@@ -59,7 +61,7 @@ impl Reduction {
         Reduction { source, ..self.clone() }
     }
 
-    /// The inner values that it combines.
+    /// Returns the inner values that the reduction combines.
     pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
         match &self.source {
             Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
@@ -67,7 +69,7 @@ impl Reduction {
         }
     }
 
-    /// The outer value from which positions are counted.
+    /// Returns the outer value from which positions are counted; none where they count from 0.
     pub fn base(&self) -> Option<usize> {
         match self.source {
             Source::Elements { base, .. } => base,
@@ -75,7 +77,7 @@ impl Reduction {
         }
     }
 
-    /// Whether both combine the same, so that one walk gives what both give.
+    /// Says whether both reductions combine the same values by the same fold, so that one loop over them serves both.
     pub fn shares_walk(&self, other: &Reduction) -> bool {
         (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
     }

@@ -1,13 +1,14 @@
-//! How a loop nest uses the hardware: tiles or lanes, what is read how, what is kept. The planner decides it
-//! (`plan/schedule.rs`) when it knows the final nest, a backend carries it out and chooses nothing that stands here. How many
-//! threads share the tasks of a nest is found when it runs; no bit depends on it, on a tile or on a task. The lanes of a
-//! reduction are part of its tree, so they do not depend on steps or sizes of other axes.
+//! How a loop nest uses the hardware: tiles or lanes, the layout of each load, the values kept between passes. The planner
+//! decides it (`plan/schedule.rs`) when the nest is final, and a backend follows it. How many threads share the tasks of a nest
+//! is known only when it runs. No bit depends on threads, tiles or tasks, except that the pieces of a float product decide
+//! bits. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Op};
 use crate::layout::Shape;
 use std::fmt;
 
-/// What the planner has decided of one nest. Small, because a plan may have a million nests: what few of them have is apart.
+/// What the planner has decided of one nest. It is small, because a plan may have a million nests: what few nests have is
+/// boxed in `details`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Schedule {
     pub work: Work,
@@ -17,26 +18,27 @@ pub(crate) struct Schedule {
 /// The part of a schedule that a chain of elementwise operations does without.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Details {
-    /// For each store, how it writes; empty where each is plain.
+    /// For each store, how it writes; empty if all are [`WriteClass::Plain`].
     pub writes: Vec<WriteClass>,
-    /// The walks along the inner space; none without one, and none of a product, whose loops are its own.
+    /// The passes along the inner space; none for a nest without an inner space, and none for a product, whose loops follow
+    /// from its strategy.
     pub passes: Option<Passes>,
-    /// How a CPU looks for indices out of range before it writes anything; none where no index is checked. A GPU leaves
-    /// out what it cannot read, and tells afterwards.
+    /// How a CPU looks for indices out of range before it writes anything; none where no index is checked, and none on a GPU,
+    /// which does not store what such an index leads to, and reports the index later.
     pub checks: Option<Checks>,
 }
 
-/// How the index space is shared out.
+/// How the index space is divided among threads or workgroups.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Work {
-    /// Nothing is decided: the nest is still in the making, or it has no index.
+    /// Nothing is decided: the nest is still in the making, or its outer space is empty.
     #[default]
     Undecided,
-    /// Threads walk it tile by tile.
+    /// Threads of a CPU take the nest tile by tile.
     Tiles(Tiles),
-    /// Threads share a matrix product.
+    /// Threads of a CPU share a matrix product.
     Product(Product),
-    /// Workgroups walk it.
+    /// Workgroups of a GPU share the nest.
     Groups(Groups),
 }
 
@@ -44,101 +46,108 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tiles {
     pub tiling: Tiling,
-    /// Whether one thread does it all, because to wake another costs as much.
+    /// Whether one thread does all the work, because waking another would cost as much as the work.
     pub alone: bool,
-    /// Whether a block of reduced rows may be cut into parts for several threads: parts are whole subtrees.
+    /// Whether a block of reduced rows may be cut into parts for several threads. Each part is a whole subtree of the
+    /// reduction's tree, so the cut changes no bit.
     pub shares_rows: bool,
 }
 
 /// How tiles cover the index space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tiling {
-    /// Pieces of a row that is longer than a tile.
+    /// A tile is a piece of one line along the last outer axis, of up to `each` elements.
     Pieces { each: u16 },
-    /// Several whole rows, of which one alone would make loops too short.
+    /// A tile is `each` whole lines along the last outer axis, which are so short that one alone would make loops too short.
     Rows { each: u16 },
-    /// Rectangles of the last two axes, for an operand that is contiguous along the last but one.
+    /// A tile is a rectangle of `rows × cols` in the last two outer axes, for an operand contiguous along the last but one.
     Blocks { rows: u16, cols: u16 },
-    /// Reduced rows one after the other, so many in a task; a tile has so many elements of one row.
+    /// Rows of the inner space one after another: a task takes `rows` of them, a tile `cols` neighbouring elements of one.
     Along { rows: u16, cols: u16 },
-    /// Reduced rows side by side, so many columns in a task; a tile has so many elements of each.
+    /// Rows of the inner space side by side, each a column: a task takes `cols` of them, a tile `rows` elements of each.
     Across { rows: u16, cols: u16 },
 }
 
 /// The strategy of a product on a CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Product {
-    /// Whether the `gemm` crate multiplies, which blocks by itself; else loops of our own.
+    /// Whether the `gemm` crate multiplies, which has a blocking of its own; else the loops of `cpu/matmul.rs` do.
     pub library: bool,
-    /// Rows or columns of the result that a task computes; 0: a whole matrix.
+    /// How many rows of the result a task computes, or columns if `gemm` multiplies and there is one row; 0: a whole matrix.
     pub piece: u32,
-    /// Whether one thread does it all.
+    /// Whether one thread does all the work.
     pub alone: bool,
 }
 
-/// Workgroups, and what their invocations share.
+/// The size of workgroups, and how their invocations share the nest. The comments name the kinds of kernel that use a field
+/// for more than its least value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Groups {
     /// Invocations of a workgroup.
     pub size: u16,
-    /// Invocations that share an outer index (reduce, row).
+    /// Invocations that share one outer index (reduce, row).
     pub lanes: u16,
-    /// Elements of a row that a lane holds (row).
+    /// Elements of a row that each lane has room for (row).
     pub held: u8,
-    /// Elements whose loads one invocation has under way at once (elementwise, reduce).
+    /// Elements that one invocation loads before it uses the first of them (elementwise, reduce).
     pub in_flight: u8,
-    /// Tiles of 64 along a side of what a workgroup computes (matmul).
+    /// Consecutive elements of a row that one invocation takes (elementwise, row): those of a packed word that it stores, those
+    /// of a run of a scan. Where targets of an elementwise kernel begin within a word, an invocation has no words of its own,
+    /// and the backend takes 1 instead.
+    pub run: u8,
+    /// The side of the square of the result that a workgroup computes, in units of 64 elements (matmul).
     pub tiles: u8,
-    /// How indices become places, of `outer` and of `inner`.
+    /// How an index of `outer`, and one of `inner`, becomes a place in an operand.
     pub axes: [Axes; 2],
 }
 
-/// How the place of an element is found in the operands. The planner has merged axes where it could, so operands that are
-/// all contiguous leave one axis, and one that is broadcast along the last or the first axis leaves two. Extents, strides
-/// and offsets are parameters in every class.
+/// How a shader finds the place of an element in the operands. The planner has merged axes where it could, so operands that
+/// are all contiguous leave one axis, and one that is broadcast along the last or the first axis leaves two. Extents, strides
+/// and offsets are run-time parameters in every class. One and two axes have code of their own in large nests only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Axes {
-    /// One axis (or none): offset plus index times stride.
+    /// One axis or none: the place is the offset plus index times stride.
     One,
-    /// Two axes: one division.
+    /// Two axes: one division splits the index in two.
     Two,
-    /// A loop over the axes, whose number is a parameter.
+    /// Any number of axes, which is a run-time parameter: a loop over them.
     Any,
 }
 
-/// How the elements of a load lie along the axis that neighbours in a tile, or neighbouring lanes, walk.
+/// How the elements of a load lie along the axis along which a tile's loops, or neighbouring lanes, take them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AccessClass {
     /// One element for the whole nest.
     Single,
-    /// Next to each other.
+    /// Elements are contiguous along the axis, in either direction.
     Contiguous,
-    /// One element along the axis, others along others.
+    /// The same element all along the axis, but not along some other axis.
     Broadcast,
-    /// Next to each other along another axis.
+    /// Elements are contiguous along another axis.
     Transposed,
-    /// Apart along every axis.
+    /// Elements are contiguous along no axis.
     Strided,
-    /// At computed indices.
+    /// Elements are read at computed indices.
     Gathered,
 }
 
 /// How a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WriteClass {
-    /// Each element by itself.
+    /// Writes each element by itself; on a CPU also a store that combines.
     Plain,
-    /// Past the caches, because they could not hold the result until it is read.
+    /// Writes past the caches of a CPU, which could not hold the result until it is read.
     Streamed,
-    /// Whole words of packed elements, each by one invocation. A run whose target begins within a word merges instead.
+    /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. If a run's target begins within
+    /// a word, that run writes as `Merged`.
     Words,
-    /// Into words that invocations share.
+    /// Writes packed elements into words that several invocations share, atomically.
     Merged,
-    /// Combined with what is there, atomically: several indices may name one element.
+    /// On a GPU: combines the value with the element in memory, atomically, because several indices may name one element.
     Combined,
 }
 
-/// The walks along the inner space, one after another.
+/// The passes along the inner space, one after another.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Passes {
     /// For each value, how many passes must have ended before it is computed.
@@ -146,35 +155,37 @@ pub(crate) struct Passes {
     pub list: Vec<Pass>,
 }
 
-/// One walk along the inner space.
+/// One pass: a loop along the whole inner space.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Pass {
-    /// The inner values that it computes, in order.
+    /// The inner values that the pass computes, in order.
     pub computes: Vec<u16>,
-    /// Inner values of an earlier pass that it reads: they are kept until then.
+    /// The inner values of earlier passes that this one reads, so that they are kept until then.
     pub takes: Vec<u16>,
-    /// The values that are known when it has ended: its reductions.
+    /// The values that are known only when the pass has ended (`Value::ends_pass`): its reductions, totals of scans, and the
+    /// elements of scans whose row is shared by lanes.
     pub ends: Vec<u16>,
 }
 
 impl Passes {
-    /// Whether a value is kept by the pass that computes it, for a later one.
+    /// Says whether a value is kept for a later pass than the one that computes it.
     pub fn keeps(&self, value: usize) -> bool {
         self.list.iter().any(|pass| pass.takes.contains(&(value as u16)))
     }
 }
 
-/// A walk that only looks at indices.
+/// A run of a kernel that only checks indices, before anything is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Checks {
-    /// The kernel's outer space with length 1 along axes on which no index depends, so that each is looked at once.
+    /// The kernel's outer space. In an elementwise kernel, axes on which no index depends have length 1 here, so that each
+    /// index is checked once.
     pub outer: Shape,
     pub tiles: Tiles,
     pub passes: Option<Passes>,
 }
 
 impl Schedule {
-    /// The tiles of a nest that threads walk.
+    /// Returns the tiles of a nest that threads take tile by tile.
     pub fn tiles(&self) -> Option<Tiles> {
         match self.work {
             Work::Tiles(tiles) => Some(tiles),
@@ -182,7 +193,7 @@ impl Schedule {
         }
     }
 
-    /// The strategy of a product that threads share.
+    /// Returns the strategy of a product that threads share.
     pub fn product(&self) -> Option<Product> {
         match self.work {
             Work::Product(product) => Some(product),
@@ -190,7 +201,7 @@ impl Schedule {
         }
     }
 
-    /// The workgroups of a nest that a GPU walks.
+    /// Returns the workgroups of a nest that runs on a GPU.
     #[cfg(feature = "gpu")]
     pub fn groups(&self) -> Option<Groups> {
         match self.work {
@@ -199,22 +210,22 @@ impl Schedule {
         }
     }
 
-    /// How store `n` writes.
+    /// Says how store `n` writes.
     pub fn write(&self, n: usize) -> WriteClass {
         self.details.as_ref().and_then(|d| d.writes.get(n)).copied().unwrap_or(WriteClass::Plain)
     }
 
-    /// The walks along the inner space.
+    /// Returns the passes along the inner space.
     pub fn passes(&self) -> Option<&Passes> {
         self.details.as_ref()?.passes.as_ref()
     }
 
-    /// How indices are looked at before anything is written.
+    /// Says how indices are checked before anything is written.
     pub fn checks(&self) -> Option<&Checks> {
         self.details.as_ref()?.checks.as_ref()
     }
 
-    /// Bytes that it takes outside of itself.
+    /// Returns the bytes that the schedule holds on the heap.
     pub fn bytes(&self) -> usize {
         let list = |p: &Pass| 2 * (p.computes.capacity() + p.takes.capacity() + p.ends.capacity());
         let passes = |p: Option<&Passes>| {
@@ -228,8 +239,7 @@ impl Schedule {
 }
 
 impl Kernel {
-    /// How the elements of a load lie along the axis that neighbours in a tile, or neighbouring lanes, walk. It follows from
-    /// the strides and the schedule, so it is not kept.
+    /// Returns the access class of a load. It follows from the strides and the schedule, so the schedule does not store it.
     pub fn access(&self, load: usize) -> AccessClass {
         if self.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {
             return AccessClass::Gathered;
@@ -241,10 +251,10 @@ impl Kernel {
         if !(0..all).any(|axis| moves(&axis)) {
             return AccessClass::Single;
         }
-        // the last axis of some extent, of those that neighbours walk first
+        // the last axis of a range that is longer than 1: loops and lanes run along it
         let last = |range: std::ops::Range<usize>| range.rev().find(|axis| extent(*axis) > 1);
         let along = match (self.kind, load) {
-            // a product reads its first factor by rows along k, its second by rows along n
+            // a product reads its first factor along k, its second along n
             (KernelKind::Matmul, 0) => last(outer..all),
             _ if self.walks_inner() => last(outer..all).or_else(|| last(0..outer)),
             _ => last(0..outer).or_else(|| last(outer..all)),
@@ -257,7 +267,7 @@ impl Kernel {
         }
     }
 
-    /// Whether neighbours in a tile, or neighbouring lanes, walk the inner space.
+    /// Says whether a tile's loops, or neighbouring lanes, run along the inner space rather than the outer one.
     fn walks_inner(&self) -> bool {
         match self.schedule.work {
             Work::Tiles(tiles) => match tiles.tiling {
@@ -283,7 +293,7 @@ impl fmt::Display for AccessClass {
     }
 }
 
-/// Bytes as people read them: `64 KiB`.
+/// Writes a number of bytes with a binary unit where it is a whole number of them: `64 KiB`.
 fn bytes(n: usize) -> String {
     match n {
         n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
@@ -293,8 +303,8 @@ fn bytes(n: usize) -> String {
 }
 
 impl Tiles {
-    /// Bytes of work of one task over the outer space `outer`, at four a value: that of a tile, or of a block of reduced
-    /// rows. Threads share tasks, and none takes less than one.
+    /// Estimates the work of one task over the outer space `outer`, in bytes: four for each value of each index. A task, the
+    /// least that a thread takes, is one tile, or a block of rows of the inner space.
     pub fn task(&self, kernel: &Kernel, outer: &[usize]) -> usize {
         let across = outer.last().copied().unwrap_or(1);
         let elements = match self.tiling {
@@ -309,7 +319,7 @@ impl Tiles {
     }
 }
 
-/// The tiles of a kernel over the outer space `outer`.
+/// Prints the tiles of a kernel over the outer space `outer`.
 fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
     let across = outer.last().copied().unwrap_or(1);
     let shape = match tiles.tiling {
@@ -339,12 +349,13 @@ fn product(product: &Product) -> String {
 
 fn groups(kernel: &Kernel, g: &Groups) -> String {
     let flight = if g.in_flight > 1 { format!(", {} loads in flight", g.in_flight) } else { String::new() };
+    let runs = if g.run > 1 { format!(", {} neighbours a lane", g.run) } else { String::new() };
     let shape = match kernel.kind {
-        KernelKind::Elementwise => format!("{} lanes × {}{flight}", g.size, g.in_flight),
+        KernelKind::Elementwise => format!("{} lanes × {}{flight}", g.size, g.run.max(g.in_flight)),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) => {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
-        KernelKind::Row => format!("groups of {}, {} lanes × {} a row", g.size, g.lanes, g.held),
+        KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
         KernelKind::Matmul => format!("groups of {}, tiles {s} × {s}", g.size, s = 64 * g.tiles as u32),
     };
     let places = |axes: Axes, of: &str| match axes {
@@ -356,12 +367,12 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
     format!("{shape}{}{inner}", places(g.axes[0], "outer"))
 }
 
-/// Values by number: `v0 v3`.
+/// Prints values by their numbers: `v0 v3`.
 fn values(list: &[u16]) -> String {
     list.iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(" ")
 }
 
-/// The passes: what each computes, what it takes of an earlier one, and what is known at its end.
+/// Prints the passes: what each takes of earlier ones, what it computes and keeps, and what is known at its end.
 fn passes(passes: &Passes) -> String {
     let one = |(n, pass): (usize, &Pass)| {
         let kept = |v: &u16| passes.keeps(*v as usize).then_some(*v);
@@ -384,8 +395,8 @@ fn passes(passes: &Passes) -> String {
     passes.list.iter().enumerate().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Prints a kernel's schedule: a line for the tiles or lanes and the access classes, one for the passes if there are
-/// several, one for the checks.
+/// Prints a kernel's schedule: a line for tiles or lanes, access classes and writes, one for the passes if there are several,
+/// one for the checks.
 pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let s = &kernel.schedule;
     let work = match &s.work {

@@ -6,34 +6,34 @@ pub(crate) use crate::layout::Combine;
 use crate::layout::Strides;
 use smallvec::SmallVec;
 
-/// A write of a value, narrowed to `dtype` (the value's own).
+/// A write of a value, narrowed to `dtype`, a type that has the value's compute type.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Store {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// Over `outer`, then `inner`; for a value at the outer level over `outer` alone.
+    /// One stride for each dimension of `outer`, then of `inner`, in elements; those of `outer` alone count for an outer value.
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
-    /// What chooses the elements that it writes; none where it writes one for each index of its level. Boxed, because a plan
-    /// may have a million stores, and few choose.
+    /// What decides which elements are written; none if each index of the value's level writes one. It is boxed to keep stores
+    /// small, because a plan may have a million of them, and few have this.
     pub chosen: Option<Box<Chosen>>,
 }
 
-/// What chooses the elements that a store writes.
+/// Decides which elements a store writes: by a condition, by a computed index, or by both.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Chosen {
     /// A bool value. Where it is false nothing is written, and neighbours in a packed word stay as they are.
     pub condition: Option<usize>,
-    /// Where an element goes, if that is computed too.
+    /// The computed index at which the element is written, if there is one.
     pub scattered: Option<Scattered>,
 }
 
-/// The element that strides and offset name, plus `stride · index`.
+/// A computed place: `stride · index` is added to the place that the store's own strides and offset give.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Scattered {
-    /// An integer value, in the range of i32. Outside `0..extent` nothing is written: so a store to one window of an axis
-    /// leaves out what belongs to the others. [`Op::Position`](super::Op::Position) gives one that was checked.
+    /// A value that computes in i32. Where it is outside `0..extent` nothing is written, so that a store to one window of an
+    /// axis leaves out what belongs to other windows. An [`Op::Position`](super::Op::Position) gives a checked index.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -53,32 +53,33 @@ impl Store {
         self.chosen.as_mut()?.scattered.as_mut()
     }
 
-    /// Writes only where a bool value is true.
+    /// Makes the store write only where the bool value `condition` is true.
     pub fn only_if(&mut self, condition: usize) {
         self.chosen.get_or_insert_default().condition = Some(condition);
     }
 
-    /// Whether it writes an element for each index of its level, which no other index writes too.
+    /// Says whether each index of the value's level writes one element, unconditionally and at a place of its own.
     pub fn is_plain(&self) -> bool {
         self.chosen.is_none()
     }
 
-    /// Whether what it writes depends on what is there.
+    /// Says whether the store combines its value with the element in memory, and so reads that element.
     pub fn updates(&self) -> bool {
         self.scattered().is_some_and(|s| s.combine.reads())
     }
 
-    /// How far a computed index leads from the element that strides and offset name, in elements.
+    /// Returns how far a computed index can lead from the place that strides and offset give, in elements: negative for a
+    /// negative stride, 0 without a computed index.
     pub fn reach(&self) -> isize {
         self.scattered().map_or(0, |s| (s.extent.saturating_sub(1) as isize).saturating_mul(s.stride))
     }
 
-    /// The values that it reads: the stored one, the condition and the index.
+    /// Returns the values that the store reads: the stored one, the condition and the index.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         std::iter::once(self.value).chain(self.condition()).chain(self.scattered().map(|s| s.index)).collect()
     }
 
-    /// Gives the values that it reads other numbers.
+    /// Renumbers the values that the store reads.
     pub fn map_operands(&mut self, number: impl Fn(usize) -> usize) {
         self.value = number(self.value);
         if let Some(chosen) = &mut self.chosen {

@@ -1,5 +1,5 @@
-//! What a backend may rely on in a plan: checked once, when a plan is prepared, so that no backend checks it again. What
-//! depends on the buffers of a run is checked when they are bound.
+//! Checks what backends rely on in a plan. A backend calls [`validate`] when it prepares a plan, so that the rest of it need
+//! not check again. What depends on the buffers of a run is checked when they are bound.
 
 mod schedule;
 
@@ -7,17 +7,17 @@ use super::{BufferRef, Gives, Kernel, KernelKind, Load, Op, Plan, Reduction, Sou
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
 
-/// Up to so many windows of a kernel are compared with each other. Of more, only the number of elements is checked: the
-/// comparison takes the square of their number.
+/// The most windows of a kernel that are compared with each other for overlap. Each pair is compared, so with more windows
+/// only the sum of their sizes is checked. The number is a judgement.
 const COMPARED_WINDOWS: usize = 64;
 
-/// Refuses a plan that is not well formed, with the node of the kernel that is not: a fault of the planner.
+/// Refuses a plan that is not well formed, which is a fault of the planner. The error comes with the node of the step at fault.
 pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
     let fail = |name: &'static str, detail| Error::new(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
         return Err((fail("eval", format!("{} inputs, {} aliases", plan.inputs.len(), plan.aliased.len())), 0));
     }
-    // a temporary is read only after it was written
+    // which temporaries the steps so far have written: no other may be read
     let mut written = vec![false; plan.temps.len()];
     let mut follows = false;
     for step in &plan.steps {
@@ -36,7 +36,7 @@ pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
     Ok(())
 }
 
-/// A kernel; `follows` says whether one stands before it.
+/// Checks a kernel. `follows` says whether the step before it is a kernel too; `written` marks the temporaries written so far.
 fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
     ensure(follows || !kernel.continues, || "a further pass of no kernel".to_string())?;
     space(kernel)?;
@@ -61,7 +61,8 @@ fn nest(plan: &Plan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Ch
     if kernel.outer_size() > 0 { schedule::schedule(kernel) } else { Ok(()) }
 }
 
-/// What a routine or a clear reads and writes: buffers that are there, and temporaries that were written.
+/// Checks that the buffers of a routine or a clear exist, that it writes no input, and that the temporaries it reads were
+/// written, by earlier steps or by itself (scratch).
 fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
     let is_there = |buffer: &BufferRef| match *buffer {
         BufferRef::Input(i) => i < plan.inputs.len(),
@@ -88,12 +89,12 @@ fn buffers(plan: &Plan, step: &Step, written: &mut [bool]) -> Check {
 
 type Check = Result<(), String>;
 
-/// Fails with what `detail` says unless `holds`.
+/// Fails with the text of `detail` unless `holds`.
 fn ensure(holds: bool, detail: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(detail()) }
 }
 
-/// The kernel's space, its windows, and what its kind asks for as a whole.
+/// Checks the kernel's index space, its windows, and the shape that its kind demands.
 fn space(k: &Kernel) -> Check {
     let rank = k.outer.len();
     match k.kind {
@@ -105,7 +106,7 @@ fn space(k: &Kernel) -> Check {
             let starts_with_a_product = k.values.first().is_some_and(|v| matches!(v.op, Op::Dot));
             ensure(starts_with_a_product, || "a matmul kernel that does not start with its product".to_string())?;
             ensure(rank >= 2 && k.loads.len() >= 2, || "a product without two matrices".to_string())?;
-            // the first factor has no columns n, the second no rows m
+            // the first factor does not depend on the column n, the second not on the row m
             for (load, axis) in [(0, rank - 1), (1, rank - 2)] {
                 let stride = k.loads[load].strides.get(axis).copied();
                 ensure(k.outer[axis] == 1 || stride == Some(0), || format!("factor {load} moves along axis {axis}"))?;
@@ -132,7 +133,7 @@ fn space(k: &Kernel) -> Check {
     Ok(())
 }
 
-/// A load: its buffer and its strides.
+/// Checks a load: its buffer, its element size and the number of its strides.
 fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
     let (there, size) = match load.buffer {
         BufferRef::Input(i) => (i < plan.inputs.len(), plan.inputs.get(i).map(|d| d.size())),
@@ -145,7 +146,7 @@ fn operand(plan: &Plan, k: &Kernel, n: usize, load: &Load) -> Check {
     ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
 }
 
-/// A value: what it reads comes before it and is at a level that it can read, and its numbers are in range.
+/// Checks a value: its operands come before it and are at a level that it can read, and the numbers that it names exist.
 fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     let operands = value.op.operands();
     for a in &operands {
@@ -195,7 +196,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     }
 }
 
-/// A reduction, as value `n`: the levels of what it reads, and whether its fold has what it takes and gives.
+/// Checks a reduction that is value `n`: the levels of its operands, and that its components are those of its fold.
 fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
     for a in r.inputs() {
         ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
@@ -218,7 +219,7 @@ fn reduction(k: &Kernel, n: usize, r: &Reduction) -> Check {
     }
 }
 
-/// Whether a value is computed from a reduction of the kernel. Operands were checked to come before their readers.
+/// Says whether a value is, or depends on, a reduction or scan of the kernel. Its operands were checked to come before it.
 fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     let mut follows = vec![false; value + 1];
     for v in 0..=value {
@@ -228,7 +229,7 @@ fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     follows[value]
 }
 
-/// A store: its value, its buffer and its strides.
+/// Checks a store: its value, buffer and strides, its condition and its computed index.
 fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     let there = match store.buffer {
         BufferRef::Input(_) => false,
@@ -239,13 +240,13 @@ fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     let Some(value) = k.values.get(store.value) else {
         return Err(format!("store {n} of value {}", store.value));
     };
-    // of one compute type: a product of halves is kept unrounded for its epilogue
+    // only the compute types must agree: an f16 product, for example, may be kept as f32 for its epilogue
     ensure(value.compute() == store.dtype.compute(), || format!("store {n} of {} as {}", value.dtype, store.dtype))?;
     let level = !value.inner || k.kind == KernelKind::Row;
     ensure(level, || format!("store {n} of an inner value outside a row kernel"))?;
     let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
     ensure(store.strides.len() >= rank, || format!("store {n} has {} strides for {rank} axes", store.strides.len()))?;
-    // the executors of the other kinds write whole rows and tiles
+    // backends run the other kinds with stores of whole rows or tiles only
     let plain = store.is_plain() || k.kind == KernelKind::Elementwise;
     ensure(plain, || format!("store {n} is conditional or scattered, and its kernel is not elementwise"))?;
     if let Some(condition) = store.condition() {
@@ -255,6 +256,8 @@ fn target(plan: &Plan, k: &Kernel, n: usize, store: &Store) -> Check {
     let Some(scattered) = store.scattered() else { return Ok(()) };
     let is_position = k.values.get(scattered.index).is_some_and(|v| v.compute() == Compute::I32);
     ensure(is_position, || format!("store {n} at value {}, which is no i32", scattered.index))?;
+    let extent = scattered.extent;
+    ensure(extent <= i32::MAX as usize, || format!("store {n} writes at one of {extent} positions"))?;
     let combines = !store.updates() || store.dtype.is_integer();
     ensure(combines, || format!("store {n} combines {}, whose order would decide bits", store.dtype))
 }

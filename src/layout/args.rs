@@ -4,7 +4,7 @@ use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
 use crate::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// The axes of an operation (some or all), and whether a reduction keeps them with length 1.
+/// The axes that a caller names (some or all), and whether a reduction keeps them with length 1.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AxesArg {
     pub(crate) axes: Option<SmallVec<[isize; 6]>>,
@@ -12,7 +12,7 @@ pub struct AxesArg {
 }
 
 impl AxesArg {
-    /// Sorted, unique axes of an array of `ndim` axes.
+    /// Returns the named axes of an array of `ndim` axes, sorted. Fails if one is out of range or named twice.
     pub(crate) fn resolve(&self, ndim: usize) -> Fallible<Axes> {
         let Some(given) = &self.axes else { return Ok((0..ndim).collect()) };
         let mut out = Axes::new();
@@ -28,7 +28,7 @@ impl AxesArg {
     }
 }
 
-/// Axes, kept with length 1 in the result of a reduction.
+/// Names axes that the result of a reduction keeps, with length 1.
 ///
 /// ```
 /// use cupric::{keep, array};
@@ -44,8 +44,8 @@ mod sealed {
     pub trait Axes {}
 }
 
-/// A type that names axes: an integer (a negative one counts from the end), an array, slice or tuple of integers, `..` for
-/// all axes, and [`keep`] of any of these.
+/// A type that names axes: an integer (a negative one counts from the end), an array, slice, `Vec` or tuple of integers, `..`
+/// for all axes, and [`keep`] of any of these.
 pub trait IntoAxes: sealed::Axes {
     #[doc(hidden)]
     fn into_axes(self) -> AxesArg;
@@ -179,7 +179,7 @@ macro_rules! tuples {
 }
 tuples! { A; A B; A B C; A B C D; A B C D E; A B C D E F; }
 
-/// A shape given by a caller, without −1.
+/// Checks a shape that a caller gives for a new array: no length is negative, so −1 is refused.
 pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     let given = shape.into_shape();
     if given.iter().any(|n| *n < 0) {
@@ -190,7 +190,7 @@ pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     Ok(shape)
 }
 
-/// The shape that a caller of `reshape` gives: one −1 stands for the length that makes the number of elements fit.
+/// Checks the shape that a caller of `reshape` gives, and replaces a −1 by the length that makes the number of elements fit.
 pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     let size = size_of_shape(from)?;
     let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
@@ -215,10 +215,11 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// What `take` does with an index out of range.
+/// What a gather or scatter does with an index out of range. Along an axis of length 0 every index is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IndexMode {
-    /// The index is an error, and no element is written.
+    /// The index is an error. A CPU finds it before it writes anything; a GPU does not store what the index leads to, and
+    /// reports the index later.
     Check,
     /// The index is clamped to the axis.
     Clip,
@@ -229,7 +230,7 @@ pub(crate) enum IndexMode {
 /// How a scattered write combines its value with the element that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Combine {
-    /// The value replaces the element. No two writes may go to one element.
+    /// The value replaces the element. No two indices may lead to one element, because which write is last is not decided.
     #[cfg_attr(not(test), allow(dead_code))]
     Set,
     Add,
@@ -238,7 +239,7 @@ pub(crate) enum Combine {
 }
 
 impl Combine {
-    /// The name in printed plans.
+    /// Returns the name for printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Combine::Set => "set",
@@ -248,7 +249,7 @@ impl Combine {
         }
     }
 
-    /// Whether the result depends on the element.
+    /// Says whether the result depends on the element that is there, so that a store must read it.
     pub fn reads(self) -> bool {
         match self {
             Combine::Set => false,
@@ -261,18 +262,18 @@ impl Combine {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum SliceItem {
-    /// One position; the axis goes away. Negative counts from the end.
+    /// One position, negative if it counts from the end. The result does not have the axis.
     Index(isize),
-    /// A range; out-of-range bounds clamp, the step may be negative.
+    /// A range. Bounds out of range clamp to the axis, and a negative step runs backward.
     Range {
-        /// First position, or the natural end for the direction.
+        /// The first position; `None` is the first of the axis, or its last for a negative step.
         start: Option<isize>,
-        /// One past the last position, or the natural end for the direction.
+        /// The position before which the range ends; `None` takes it to the axis's end, or to its start for a negative step.
         end: Option<isize>,
         /// The step, not 0.
         step: isize,
     },
-    /// As many whole axes as are left (NumPy's `...`).
+    /// All axes that no other item of the slice names, whole (NumPy's `...`).
     Ellipsis,
     /// A new axis of length 1.
     NewAxis,
@@ -323,12 +324,12 @@ fn saturate(i: i128) -> isize {
 }
 
 impl SliceItem {
-    /// The same range with a step. For an item that is no range it gives a range of step 0, which the slice then refuses.
+    /// Returns the same range with a step. For an item that is no range it returns a range of step 0, which the slice refuses.
     #[doc(hidden)]
     pub fn stepped(self, by: isize) -> SliceItem {
         match self {
             SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
-            // a step on an index means nothing
+            // only a range has a step
             SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
                 SliceItem::Range { start: None, end: None, step: 0 }
             }

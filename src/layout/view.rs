@@ -34,7 +34,7 @@ impl View {
         v
     }
 
-    /// Whether the result is the operand of this shape, element for element.
+    /// Says whether the view maps each index of an operand of this shape to itself.
     pub fn is_identity_of(&self, shape: &[usize]) -> bool {
         let n = self.shape.len();
         self.shape[..] == *shape
@@ -42,7 +42,7 @@ impl View {
             && self.coef.iter().enumerate().all(|(i, c)| *c == (i / n == i % n) as isize)
     }
 
-    /// The map that applies `inner` to the operand first, then `self` to its result.
+    /// Returns the view that is `self` of the view `inner`: `inner` is taken of the operand, and `self` of that.
     pub fn after(&self, inner: &View) -> View {
         let (n, mid, m) = (self.shape.len(), inner.shape.len(), inner.offset.len());
         let mut out = View::zero(self.shape.clone(), m);
@@ -59,8 +59,8 @@ impl View {
         out
     }
 
-    /// The same map from a space `dims`, which has `more` further dimensions at its end. The operand's index does not depend
-    /// on those.
+    /// Returns the same map from the space `dims`, which is the result's shape with `more` dimensions added at its end. The
+    /// operand's index does not depend on those.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
@@ -70,8 +70,7 @@ impl View {
         out
     }
 
-    /// The strides and the offset by which an index of the result finds its element in an operand stored with `strides` and
-    /// `offset`.
+    /// Returns the strides and the offset of the result in the memory of an operand that is stored with `strides` and `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
         let n = self.shape.len();
         let mut out: Strides = smallvec![0; n];
@@ -142,7 +141,7 @@ impl View {
         Ok(v)
     }
 
-    /// The elements at position 0 of the named axes, which go away.
+    /// Takes the elements at position 0 of the named axes, which the result does not have.
     pub fn drop_axes(shape: &[usize], axes: &[usize]) -> View {
         let left: Axes = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
         let mut v = View::zero(left.iter().map(|d| shape[*d]).collect(), shape.len());
@@ -159,7 +158,8 @@ impl View {
         Ok(View::drop_axes(shape, axes))
     }
 
-    /// The diagonal of two axes, as the last axis of the result.
+    /// Takes the diagonal of two axes, as the last axis of the result. A positive `offset` starts it that many positions along
+    /// the second axis, a negative one along the first.
     pub fn diagonal(shape: &[usize], offset: isize, axis1: isize, axis2: isize) -> Fallible<View> {
         let (a, b) = (normalize_axis(axis1, shape.len())?, normalize_axis(axis2, shape.len())?);
         if a == b {
@@ -184,7 +184,8 @@ impl View {
         Ok(v)
     }
 
-    /// Windows of `window` elements along `axis`: the axis counts windows, and a new last axis the elements of a window.
+    /// Takes all windows of `window` neighbours along `axis`: in the result that axis counts the windows, and a new last axis
+    /// the elements of a window.
     pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
         let d = normalize_axis(axis, shape.len())?;
         if window == 0 || window > shape[d] {
@@ -268,7 +269,7 @@ impl View {
         Ok(v)
     }
 
-    /// A reshape that only splits axes and adds or drops axes of length 1; none for a reshape that merges axes.
+    /// Makes a reshape that only splits axes and adds or drops axes of length 1; none for one that merges axes.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {
             return Some(View::zero(to.into(), from.len()));

@@ -1,9 +1,7 @@
-//! Functions of f32. The hot ones are computed in f32 with fused multiply-adds, the rarer ones in
-//! f64.
+//! Functions of f32. The frequent ones are computed in f32 with fused multiply-adds, the rarer ones in f64 (`wide.rs`).
 //!
-//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in
-//! turn, from the lowest, and the rest fitted again). "2^-28" beside one is its largest error,
-//! relative to the function's value.
+//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest, and
+//! the rest fitted again). "2^-28" after a formula is its largest error on the interval, relative to the function's value.
 
 mod exp;
 mod log;
@@ -20,8 +18,8 @@ pub(crate) use special::{erf, erfc, gelu};
 pub(crate) use trig::{NEAR, acos, asin, atan, cos, cos_near, sin, sin_near, tan};
 pub(crate) use wide::{acosh, asinh, atan2, atanh, cbrt, erfinv, hypot, lgamma, pow};
 
-/// 1.5·2^23: added to a number below 2^22 it leaves the nearest integer (ties to even) in the low
-/// bits.
+/// 1.5·2^23. For |x| <= 2^22 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting `ROUND`
+/// again gives that integer as a float.
 const ROUND: f32 = 12_582_912.0;
 
 /// The polynomial with these coefficients, lowest first, by Horner's rule.
@@ -42,13 +40,13 @@ pub(crate) fn rsqrt(x: f32) -> f32 {
     1.0 / x.sqrt()
 }
 
-/// The exact remainder with the sign of `x`, IEEE 754's and C's `fmod`.
+/// C's `fmod`: the exact remainder of the division truncated to an integer, with the sign of `x`.
 #[inline(always)]
 pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     let (a, b) = ((x as f64).abs(), (y as f64).abs());
     let q = (a / b).floor();
     if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
-        // q is the quotient or one more, so the remainder is representable and the fma exact.
+        // below 2^52 q is the quotient's integer part or one more, so the remainder is representable and the fma exact
         let r = (-q).mul_add(b, a);
         ((if r < 0.0 { r + b } else { r }) as f32).copysign(x)
     } else {
@@ -56,7 +54,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     }
 }
 
-/// The remainder with the sign of the divisor: Python's and NumPy's `%`.
+/// NumPy's `%`: the remainder with the sign of the divisor, also where it is 0.
 #[inline(always)]
 pub(crate) fn remainder(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);
@@ -65,8 +63,7 @@ pub(crate) fn remainder(x: f32, y: f32) -> f32 {
     if m == 0.0 { 0f32.copysign(y) } else { m }
 }
 
-/// NumPy's `//`: the floor of the exact quotient, found from the exact remainder; `x // 0` is `x /
-/// 0`.
+/// NumPy's `//`: the floor of the exact quotient, found from the exact remainder; `x // 0` is `x / 0`.
 #[inline(always)]
 pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
     let m = fmod(x, y);
@@ -84,7 +81,7 @@ pub(crate) fn floor_divide(x: f32, y: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn nextafter(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
-    // One step in the bits is one step away from zero.
+    // bits that are 1 larger are the next number away from zero, bits that are 1 smaller the next toward it
     let step = f32::from_bits(x.to_bits().wrapping_add(2 * (away as u32)).wrapping_sub(1));
     let tiny = f32::from_bits(1).copysign(y);
     let r = if x == 0.0 { tiny } else { step };
@@ -92,7 +89,7 @@ pub(crate) fn nextafter(x: f32, y: f32) -> f32 {
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
 
-/// a + t·(b − a), in f64, where nothing overflows or cancels.
+/// a + t·(b − a), computed in f64 because b − a may overflow or be rounded in f32.
 #[inline(always)]
 pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
     (t as f64).mul_add(b as f64 - a as f64, a as f64) as f32

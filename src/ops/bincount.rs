@@ -10,10 +10,10 @@ impl Expr {
     /// How often each of the values `0..length` occurs among the elements of an integer array of any shape: `length`
     /// counts, of i64.
     ///
-    /// A value outside is an error that names it, as an index of [`Expr::take`] is: at once on the CPU and in a write, else
-    /// at the next read or `synchronize` on a GPU. Bring values into the range first where that is meant, by
-    /// [`Expr::clip`], say. NumPy and CuPy find the length themselves, from the largest value; here it is known before
-    /// anything runs.
+    /// A value outside that range is an error that names it and is returned when an error of [`Expr::take`] is: at once on
+    /// the CPU and in a write, else at the next read or `synchronize` of a GPU. To count such values at the ends, use
+    /// [`Expr::clip`] first. NumPy and CuPy take the length from the largest value; here the caller gives it, because shapes
+    /// are known before anything runs.
     ///
     /// ```
     /// use cupric::array;

@@ -1,4 +1,5 @@
-//! Reductions over axes, and what is made of them: means, variances, softmax, norms.
+//! Reductions over axes, and the composites of them: means, variances, softmax, norms. Where a method of 16-bit floats or
+//! integers computes in f32, it casts to f32 first (`wide`) and to its result's type at the end (`narrow`).
 
 use super::Loc;
 use crate::dtype::{DType, Scalar};
@@ -18,13 +19,13 @@ fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg()], at)
 }
 
-/// The number of elements along axes, after the checks that the reduction itself makes.
+/// The number of elements along axes; 0 for axes that the operand lacks, which callers have refused before.
 fn count(e: &Expr, axes: &AxesArg) -> usize {
     let shape = &e.0.shape;
     axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
 }
 
-/// Floats of at least 32 bits: what means and variances work in.
+/// Casts to the type that composites compute in: f64 stays, every other type becomes f32.
 fn wide(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     let to = match e.0.dtype {
@@ -34,7 +35,7 @@ fn wide(e: &Expr, at: Loc) -> Expr {
     cast(e, to, at)
 }
 
-/// Back to the dtype in which a float function of `like` gives its result.
+/// Casts to the dtype of a float function's result for `like`: that of `like`, or f32 for integers and bool.
 fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
     cast(e, like.0.dtype.float(), at)
 }
@@ -51,8 +52,8 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce("sum", Fold::of(&arithmetic::add), e, axes, at)
 }
 
-/// The type in which `count` elements of a type are summed: of integers 32 bits where they hold any such sum (twice the lanes,
-/// and every GPU has them), else 64.
+/// The type in which `count` elements of a type are summed: a float type itself; for integers and bool 32 bits where these hold
+/// any such sum, else 64. 32 bits are preferred because a vector has twice as many of them, and not every GPU has 64.
 pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     let (least, most) = dtype.integer_range();
     let total = most.max(-least).saturating_mul(count as i128);
@@ -64,13 +65,13 @@ pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     }
 }
 
-/// The sum of integers in the type of [`summed_in`].
+/// The sum of integers or bools in the type of [`summed_in`].
 fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let to = summed_in(e.0.dtype, count(e, axes));
     reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
 }
 
-/// The sum of integers, exact and then rounded once to f32.
+/// The sum of integers or bools, exact and then rounded once to f32.
 fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if e.0.dtype.size() < 8 {
         return cast(narrow_sum(op, e, axes, at), DType::F32, at);
@@ -78,7 +79,7 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let wide = e.0.dtype;
     let sum = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, axes, at);
     let x = e.clone();
-    // by halves, of which 64 bits hold 2^31 each
+    // 64-bit sums could overflow, so the 32-bit halves of the elements are summed apart: 64 bits hold the sum of 2^31 halves
     let constant = |v: u32| Expr::fill(Scalar::Int(v as i128), smallvec![], wide, at);
     let shifted = |row, x: &Expr| binary(row, x, constant(32), at);
     let low_half = |x: &Expr| binary(&logic::bitwise_and, x, constant(u32::MAX), at);
@@ -86,7 +87,8 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let carry = shifted(&logic::bitwise_right_shift, &low);
     let high = binary(&arithmetic::add, sum(&shifted(&logic::bitwise_right_shift, &x)), carry, at);
     let low = low_half(&low);
-    // a sum of up to 63 bits is one integer; of a longer one the low half only says that something is below
+    // a sum between -2^62 and 2^62 fits one integer, which is rounded to f32. A larger one is `high` times 2^32, rounded: the
+    // low half only sets the last bit of `high` (a sticky bit, below f32's 24 bits), so that the rounding knows of it
     let whole = binary(&logic::bitwise_or, shifted(&logic::bitwise_left_shift, &high), &low, at);
     let some = cast(binary(&logic::not_equal, &low, constant(0), at), wide, at);
     let odd = mutant!(sticky_bit_of_a_long_sum, high.clone(), binary(&logic::bitwise_or, &high, some, at));
@@ -105,11 +107,11 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
-    // axes come back last, so that a mean with and without them is one node
+    // kept axes come back last, as a view, so that the mean with and without them shares one reduction
     expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
 }
 
-/// Reduced axes back with length 1, where they are kept.
+/// Puts reduced axes back with length 1, if `axes` asks for them; `from` is the operand before the reduction.
 fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if !axes.keep {
         return e;
@@ -121,11 +123,12 @@ fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 
 fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let x = wide(e, at);
-    // two passes: the deviations from the mean, not the difference of two large sums
+    // two passes over the elements: the difference of a mean square and a squared mean would cancel
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
     let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
     let squares = total(&unary(&arithmetic::square, &deviation, at));
-    // a rounded mean leaves deviations that do not sum to 0: what that adds is taken off (Chan, Golub, LeVeque 1983)
+    // the deviations from a rounded mean do not sum to 0; what this adds to the squares is subtracted, as by the corrected
+    // two-pass algorithm (Chan, Golub and LeVeque 1983)
     let left = unary(&arithmetic::square, total(&deviation), at);
     let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
     let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
@@ -134,7 +137,7 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     binary(&arithmetic::divide, sum, degrees, at)
 }
 
-/// Variance, or its root for `std`.
+/// The variance, or its root if `op` is `std`, in the type of a float function's result.
 fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let var = var_at(op, e, axes, correction, at);
     let out = if op == "std" { unary(&float::sqrt, var, at) } else { var };
@@ -144,12 +147,12 @@ fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, 
 fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     if count(&x, axes) == 0 {
-        // log(0) for each result
+        // each result is the logarithm of an empty sum, −∞; a maximum of no elements would be an error
         let zero = sum_at(&x, axes, at);
         return unary(&float::log, zero, at);
     }
     let max = reduce(op, Fold::of(&arithmetic::maximum), &x, &kept(axes), at);
-    // an infinite maximum is not subtracted: ∞ − ∞ is no number
+    // an infinite maximum is not subtracted, because ∞ − ∞ is NaN
     let finite = unary(&logic::isfinite, &max, at);
     let shift = ufunc(
         &logic::SELECT,
@@ -165,7 +168,7 @@ fn logsumexp_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if axes.keep { out } else { drop_axes(&out, axes, at) }
 }
 
-/// Without axes that a reduction kept.
+/// Removes axes that a reduction kept.
 fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
 }
@@ -189,7 +192,8 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Sum along axes; 0 of nothing. Integers and bool give i64, unsigned ones u64; f16 and bf16 accumulate in f32.
+    /// Sum along axes; 0 if there are no elements. Signed integers and bool give i64, unsigned integers u64; f16 and bf16
+    /// accumulate in f32.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -203,17 +207,17 @@ reductions! {
         true => sum_at(e, axes, at),
         false => cast(narrow_sum("sum", e, axes, at), e.0.dtype.sum(), at),
     };
-    /// Product along axes; 1 of nothing. Types as for [`Expr::sum`].
+    /// Product along axes; 1 if there are no elements. Types as for [`Expr::sum`].
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
         reduce("prod", Fold::of(&arithmetic::multiply), &x, axes, at)
     };
-    /// Smallest element along axes; NaN if there is one; an error for nothing.
+    /// Smallest element along axes; NaN if any is NaN; an error if there are no elements.
     min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
-    /// Largest element along axes; NaN if there is one; an error for nothing.
+    /// Largest element along axes; NaN if any is NaN; an error if there are no elements.
     max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
-    /// Mean along axes, in f32 or wider; NaN of nothing. Integers and bool give f32: their exact sum, rounded once, over
-    /// their number.
+    /// Mean along axes; NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at the end. Integers and
+    /// bool give f32: their exact sum, rounded once, over their number.
     mean |e, axes, at| {
         if e.0.dtype.is_float() {
             return Ok(narrow(mean_at("mean", e, axes, at), e, at));
@@ -225,16 +229,16 @@ reductions! {
     var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
     /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
     std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
-    /// Whether any element along axes is true (not 0); false of nothing.
+    /// Whether any element along axes is true (not 0); false if there are none.
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
-    /// Whether all elements along axes are true (not 0); true of nothing.
+    /// Whether all elements along axes are true (not 0); true if there are none.
     all |e, axes, at| reduce("all", Fold::of(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
     /// How many elements along axes are true (not 0), as i64.
     count_nonzero |e, axes, at| {
         let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
         cast(count, DType::I64, at)
     };
-    /// log(Σ exp(x)) along axes without overflow; −∞ of nothing.
+    /// log(Σ exp(x)) along axes without overflow; −∞ if there are no elements.
     logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);
     /// exp(x) / Σ exp(x) along axes, without overflow.
     ///
@@ -263,11 +267,11 @@ reductions! {
         let sum = sum_at(&unary(&float::exp, &shifted, at), &kept(axes), at);
         narrow(binary(&arithmetic::subtract, shifted, unary(&float::log, sum, at), at), e, at)
     };
-    /// Position of the smallest element along one axis, or in C order with `..`, as i64; the first of ties, the first
-    /// NaN.
+    /// Position of the smallest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
+    /// and that of the first NaN if there is one.
     argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
-    /// Position of the largest element along one axis, or in C order with `..`, as i64; the first of ties, the first
-    /// NaN.
+    /// Position of the largest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
+    /// and that of the first NaN if there is one.
     ///
     /// ```
     /// use cupric::array;
@@ -285,13 +289,13 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
             format!("axes {:?}: one axis is taken, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
         return Err(Error::new(ErrorKind::Axis, op, detail, at));
     }
-    // half-precision values compare after rounding to their own width
+    // a value of f16 or bf16 is rounded to its type before it is compared, and then compared as f32
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
-    // a kernel's positions have 32 bits
+    // kernels count positions in 32 bits; callers get i64, as in NumPy
     Ok(cast(reduce(op, fold, &e, axes, at), DType::I64, at))
 }
 
-/// A half-precision expression rounded to its own dtype: an explicit `astype`, which no rewrite removes.
+/// Rounds an expression of f16 or bf16 to its own dtype, by a cast that no rewrite removes. Stored values are rounded already.
 pub(super) fn rounded(e: &Expr, at: Loc) -> Expr {
     match e.0.is_stored() {
         true => e.clone(),
@@ -300,7 +304,7 @@ pub(super) fn rounded(e: &Expr, at: Loc) -> Expr {
 }
 
 impl Expr {
-    /// Variance along axes: the sum of squared deviations over n − `correction`.
+    /// Variance along axes: the sum of squared deviations over n − `correction`, or over 0 where that is negative.
     #[track_caller]
     pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();

@@ -1,4 +1,4 @@
-//! Functions whose result for an element is made of all elements up to it along an axis.
+//! Scans: functions whose result for an element combines all elements up to it along an axis.
 
 use super::reductions::summed_in;
 use crate::expr::{Expr, carry, cast, scan, strong};
@@ -10,10 +10,10 @@ use std::panic::Location;
 impl Expr {
     /// For each element the sum of those up to it along an axis, itself included. A negative axis counts from the end.
     ///
-    /// Types as for [`Expr::sum`]: integers and bool give i64, unsigned ones u64; f16 and bf16 accumulate in f32, and each
-    /// result is rounded once. Its error is at most that of the sum of the elements up to there, and its bits depend on those
-    /// elements alone: a NaN or an infinity does not reach what stands before it. An axis is wanted; NumPy's `cumsum` without
-    /// one is that of `x.reshape([-1])`.
+    /// Types as for [`Expr::sum`]: signed integers and bool give i64, unsigned ones u64; f16 and bf16 accumulate in f32, and
+    /// each result is rounded once. A result has at most the error of [`Expr::sum`] of its elements, and depends on those
+    /// alone: a NaN or an infinity does not change the results before it. NumPy's `cumsum` without an axis is
+    /// `x.reshape([-1]).cumulative_sum(0)`.
     ///
     /// ```
     /// use cupric::array;

@@ -20,10 +20,12 @@ struct Temp {
     bytes: usize,
     /// The last step that uses it.
     last: u32,
+    /// The number of its buffer in the plan, once it has one.
     slot: Option<u32>,
 }
 
-/// Buffers that no later kernel reads, by size, so that finding one takes logarithmic time in a graph of a million nodes.
+/// Buffers whose temporaries no later step uses, by size; a sorted map, so that finding one stays fast in a graph of a million
+/// nodes.
 #[derive(Default)]
 struct Free(BTreeMap<usize, VecDeque<usize>>);
 
@@ -48,7 +50,8 @@ impl Free {
 }
 
 impl Planner<'_> {
-    /// A further temporary, numbered after all nodes, because a stored node's temporary has the node's number.
+    /// Declares a temporary that belongs to no node. It is numbered after all nodes, because a stored node's temporary has the
+    /// node's number.
     pub(super) fn temp(&self, bytes: usize) -> BufferRef {
         let mut temps = self.temps.borrow_mut();
         temps.push(bytes);
@@ -72,7 +75,7 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// Gives temporaries their buffers and makes the plan. Also gives whether the target may be written in place.
+    /// Gives temporaries their buffers and makes the plan. Also returns whether the target may be written in place.
     pub(super) fn finish(
         &self,
         mut steps: Vec<Step>,
@@ -95,7 +98,7 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
-            // a routine writes even a result that no step reads, so that one needs a buffer too
+            // a routine writes all its results, also one that no step reads: that one has no stage, so `bytes` lacks its size
             for result in step.results() {
                 if let BufferRef::Temp(n) = result.buffer {
                     known.entry(n).or_default().bytes = result.meta.bytes();
@@ -146,8 +149,8 @@ impl Planner<'_> {
         ))
     }
 
-    /// Whether the target may be written while it is read. It may if the last kernel alone stores it, and computes each
-    /// element from no other element of the target: then nothing is overwritten before it is read.
+    /// Whether the target may be written while it is read. It may if no step reads it, or if the last step is a kernel, no step
+    /// before it writes a result, and it reads of the target only the element that it writes: so none is overwritten too early.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],

@@ -16,10 +16,10 @@ impl Planner<'_> {
         for a in &n.args {
             let mut part = to.clone();
             let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
-            // saturating: the offset of an empty part may be impossible, but nothing is written there
+            // saturating, because the offset of an empty part may overflow; nothing is written there
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
-            // if another kernel also reads the part, the part is stored, and this kernel copies it from there
+            // an operand that is stored anyway, for another reader, is copied from its own memory
             self.kernels(*a, node, part, making)?;
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Fusion: which nodes are stored, and which run inside a kernel that reads them.
 //!
-//! These are stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`, scatters, routines, reshapes
-//! that are no view), reductions and scans that do not fit the index space of the kernel that reads them, and nodes that would
+//! These are stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`, scatters, routines,
+//! reshapes that are no view), products that several nodes use, a `take` whose source spans more than a binding along the taken
+//! axis, reductions, scans and products that do not fit the index space of the kernel that reads them, and nodes that would
 //! make a kernel too large. Kernels are found from the results down: each says which nodes it needs stored, and those get
 //! kernels of their own. A costly node that two kernels would both compute is stored, and the search begins again.
 
@@ -20,8 +21,9 @@ use crate::layout::{self, Layout};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A stored node with the kernels that compute it. The search makes many kernels in vain before it is decided which nodes
-/// are stored, and elementwise ones may be large; so those are dropped, and made again at the end.
+/// A stored node with the steps that compute it. While it is still open which nodes are stored, a kernel is made only to learn
+/// which nodes it computes and loads. Elementwise kernels may be large and many, so they are dropped then and made again at the
+/// end; other steps are kept.
 struct Stage {
     node: u32,
     /// The steps; empty if the stage is one elementwise kernel, which is made at the end.
@@ -41,7 +43,7 @@ impl Stage {
     }
 }
 
-/// Makes the plan. Also gives whether its target may be written in place, and how many steps of work planning took.
+/// Makes the plan. Also returns whether its target may be written in place, and the planner's count of work (`Planner::work`).
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool, u64)> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -83,7 +85,7 @@ pub(crate) enum Stored {
     ForSome,
 }
 
-/// For each node of the arena, whether its value is stored.
+/// Returns for each node of the arena whether its value is stored, and for which readers.
 pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -144,12 +146,12 @@ impl<'a> Planner<'a> {
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
-        // a result that another kernel reads also stands behind its reader, because its node has the smaller number
+        // operands have smaller numbers than their readers, so each stage follows those that read it, even that of a result
         Ok(stages)
     }
 
-    /// Frees a node whose kernels are made, and those after it. The lists shrink only if a sixteenth of them is free, so that
-    /// all copies together stay linear in the graph.
+    /// Frees a node whose kernels are made, and those after it. The lists are reallocated only if more than a sixteenth of the
+    /// rest and 1,024 entries are free (a judgement), so that all copies together stay linear in the graph.
     fn forget(&mut self, node: usize) {
         let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
         arena.nodes.truncate(node);
@@ -188,16 +190,18 @@ impl<'a> Planner<'a> {
         self.kernels(node, node, to, making)
     }
 
-    /// The kernels that compute `node` (for the stored node `owner`) into `to`.
+    /// Makes the kernels that compute `node` into `to`, in the stage of `owner`: `node` itself, or a `Role::Whole` node of
+    /// whose memory `to` is the part that `node` goes to.
     pub fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // a `concat` or a routine has several kernels, which are kept or made again together
+        // a stage of a `Role::Whole` node may have several steps, which are kept together, elementwise kernels too
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // take the index space of a reduction, scan or product that fuses; a node that does not fit it is stored, and we try again
+        // each turn takes the index space of a reduction, scan or product that fuses, if there is one, and stores a node that
+        // does not fit the kernel; the next turn loads that node instead of computing it
         let mut rows = true;
         loop {
             let space = Space::find(self, node, owner, rows)?;
@@ -228,14 +232,13 @@ impl<'a> Planner<'a> {
                     making.computes.extend(computes.iter().map(|c| *c as u32));
                     return Ok(());
                 }
-                // a node that does not fit is stored by kernels of its own, and we try again
                 Err(store) => self.store_first(store, owner, making)?,
             }
         }
     }
 
-    /// Stores a node that does not fit the kernel of `owner`, such as a reduction over another index space, by a kernel of
-    /// its own.
+    /// Marks as stored a node that does not fit the kernel of `owner`, such as a reduction over another index space; or instead
+    /// of it the end of its epilogue. A stage of its own computes it.
     pub fn store_first(&mut self, node: usize, owner: usize, making: &Making) -> Result<()> {
         let store = self.with_epilogue(node, owner);
         if std::mem::replace(&mut self.stored[store], true) || making.decided {
@@ -275,9 +278,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Elementwise nodes that follow a reduction or product and have its size run as its epilogue. Gives the last of them,
-    /// which is stored instead of the reduction. They may also read other reductions of the same space, at most 8
-    /// operations below: a judgement, twice the depth that a norm needs.
+    /// Returns the last of the elementwise nodes that can run as the epilogue of a reduction or product: a chain of single
+    /// users that have its size. That node is stored instead of the reduction. The nodes may also read other reductions of the
+    /// same space, at most 8 operations below: a judgement, twice the depth that a norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;
@@ -295,7 +298,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Stores nodes that several kernels would compute, each at a cost of 8 additions (one `exp`) or more: a judgement, about
-    /// the cost of writing an element and reading it twice. Gives whether there was such a node.
+    /// the cost of writing an element and reading it twice. Returns whether there was such a node.
     fn store_shared(&mut self, stages: &[Stage]) -> bool {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
@@ -309,8 +312,9 @@ impl<'a> Planner<'a> {
                 *first = i as u32;
             }
         }
-        // the cost of computing a node with all nodes that fuse into it. Limited to 2^20, because an operand counts once for
-        // each path to it, of which a graph may have exponentially many
+        // the cost of an element of each node with all that its kernel computes for it. An operand counts once for each path to
+        // it, of which there may be exponentially many; the limit, 2^20, is a judgement between the 8 asked for below and what
+        // overflows a u32. What is below a view does not count, because kernels list no view among the nodes that they compute
         let mut weight = vec![0u32; nodes.len()];
         for (i, n) in nodes.iter().enumerate() {
             if computed_by[i].0 != NONE {

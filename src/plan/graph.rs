@@ -43,7 +43,7 @@ impl PlanNode {
     }
 }
 
-/// The call of a routine, which each node of its results refers to.
+/// The call of a routine, which all nodes that are its results share.
 #[derive(Clone)]
 pub(super) struct Call {
     /// The first node of its results. The call is a step of this node's stage, which comes before all readers of any result.
@@ -57,7 +57,7 @@ pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
     /// The nodes that are results, one for each output.
     pub roots: Vec<usize>,
-    /// For each expression asked for, its output.
+    /// For each expression asked for, the number of its output.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
     /// For each input that reads the target's buffer: its offset, counted from the target's.
@@ -68,10 +68,11 @@ pub(super) struct Arena {
 /// The caller's line of each node of a walk.
 pub(crate) type Lines = SmallVec<[&'static Location<'static>; 8]>;
 
-/// The buffer and offset of each input. The target's own buffer is left out, because the writer holds it.
+/// The buffer and offset of each input. The buffer is `None` where it is the target's, which the writer holds.
 pub(super) type Inputs<'a> = SmallVec<[(Option<&'a Buffer>, usize); 4]>;
 
-/// Nodes up to which a list is used: its pointers and numbers fill four cache lines, searched faster than a hash is computed.
+/// The most nodes that are searched in a list: 16 pairs of 16 bytes fill four cache lines, and searching those takes less time
+/// than computing a hash.
 const LISTED: usize = 16;
 
 /// The number of each node that the walk has met: in a list, or in a map for a larger graph, so that the walk stays linear.
@@ -161,8 +162,8 @@ pub(super) struct KeyWriter<'a> {
     roots: SmallVec<[u32; 2]>,
 }
 
-/// How many of the latest inputs and numbers are searched for an equal one. Searching all would cost the square of their
-/// number; missing an equal one that is far away costs only a binding more.
+/// How many of the latest inputs and numbers are searched for an equal one (a judgement). Searching all would cost the square
+/// of their number; missing an equal one that is far away costs only a binding more.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
@@ -283,7 +284,6 @@ impl<'a> KeyWriter<'a> {
         self.nodes.iter().map(|n| n.location).collect()
     }
 
-    /// The key.
     pub fn key(&self) -> &[u64] {
         &self.key.0
     }
@@ -293,8 +293,8 @@ impl<'a> KeyWriter<'a> {
         self.key = Key::default();
     }
 
-    /// The inputs and scalars that the plan runs on. The target's own buffer is left out: a write must not count as another
-    /// handle on it.
+    /// Returns the inputs and scalars that the plan runs on. The target's own buffer is `None`: the plan's run must hold no
+    /// further reference to it, because the write is in place only if the writer's handle is the last.
     pub fn bindings(&self) -> (Inputs<'a>, SmallVec<[u64; 4]>) {
         let bind = |i: &Input<'a>| (i.aliased.is_none().then_some(i.buffer), i.offset);
         (self.inputs.iter().map(bind).collect(), self.scalars.iter().map(|s| s.1).collect())
@@ -305,7 +305,8 @@ impl<'a> KeyWriter<'a> {
         &self.nodes
     }
 
-    /// The planner's arena, in which equal nodes are one. Also gives the number in the arena of each node of the walk.
+    /// Makes the planner's arena, in which equal nodes are one. Also returns, for each node of the walk, its number in the
+    /// arena.
     pub fn arena(&self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();

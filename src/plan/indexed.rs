@@ -10,10 +10,12 @@ use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::ops::Range;
 
-/// The most windows of one axis. Each is a kernel of a KiB in the plan; more are a sign of limits that make no sense.
+/// The most windows of one axis. Each is a kernel, about a KiB of the plan. A judgement: at WebGPU's default of 128 MiB a
+/// binding they cover half a TiB, so more are a sign of limits that make no sense.
 const MOST_WINDOWS: usize = 1 << 12;
 
-/// An operand that is reached by a computed index.
+/// An operand that is reached by a computed index: `stride` and `extent` are those of the indexed axis, `strides` those along
+/// the kernel's own axes.
 struct Indexed<'k> {
     dtype: DType,
     strides: &'k [isize],
@@ -22,14 +24,14 @@ struct Indexed<'k> {
 }
 
 impl Indexed<'_> {
-    /// The windows of its axis that can be bound one at a time: one, unless the whole spans more than a binding.
+    /// Cuts the indexed axis into windows of which each fits a binding: one, unless the whole axis spans more.
     fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
         let most = p.most_bytes();
         if span(self.extent, self.stride, self.dtype) <= most {
             return Ok(std::iter::once(0..self.extent).collect());
         }
-        // what the kernel's own axes span is left out of each window; where that is more than half of a binding, the
-        // kernel's windows cut it down to the other half
+        // a binding also holds what the kernel's own axes span, so a window of the indexed axis gets what they leave, but half
+        // of a binding at least: `windows` in `shape.rs` then cuts the kernel's own axes until they fit the other half
         let rest = k
             .outer
             .iter()
@@ -47,7 +49,8 @@ impl Indexed<'_> {
     }
 }
 
-/// The kernels of an elementwise kernel, one for each window of the axis that it gathers or scatters along.
+/// Cuts an elementwise kernel into one for each window of the axis that it gathers or scatters along. Only the first operand
+/// that needs windows is cut: the planner gives every `take` that needs them a kernel of its own (`Planner::is_cut`).
 pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     for (i, v) in kernel.values.iter().enumerate() {
         let Op::Gather { load, stride, extent, .. } = v.op else { continue };
@@ -68,7 +71,8 @@ pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     Ok(vec![kernel])
 }
 
-/// A number of the plan's own, as an index that no axis moves: it is a parameter, so all windows run one shader.
+/// Makes a constant as an `Op::Index` with stride 0 along every axis. The offset of an index is a parameter of its shader, so
+/// the kernels of all windows share one.
 fn number(k: &Kernel, n: usize, dtype: DType) -> Value {
     let strides = Box::new(smallvec![0; k.outer.len()]);
     Value { op: Op::Index { strides, offset: n as i64 }, dtype, inner: false }
@@ -80,13 +84,13 @@ fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel
     let Op::Gather { load, index, stride, extent, mode, node } = k.values[gather].op else { return k };
     let count = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
     let value = |op, dtype| Value { op, dtype, inner: false };
-    // values are numbered from the gather on, which the new ones come before
+    // the new values are inserted before the gather, so they get its number and those that follow
     let at = |n: usize| gather + n;
     let within = [
         value(Op::Position { index, extent, mode, name: "take", node }, DType::I32),
         number(kernel, window.start, DType::I32),
         value(Op::Ufunc(&arithmetic::subtract, smallvec![at(0), at(1)]), DType::I32),
-        // what is before the window becomes a large number
+        // a negative position becomes 2^31 or more, so one comparison finds what is before the window and what is behind it
         value(Op::Cast(at(2)), DType::U32),
         number(kernel, count, DType::U32),
         value(Op::Ufunc(&logic::less, smallvec![at(3), at(4)]), DType::Bool),

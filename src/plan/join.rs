@@ -29,8 +29,8 @@ pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// The number of the earlier step into whose kernel this one can be joined. It must stand after every step that writes a
-/// buffer that this kernel reads.
+/// Finds the earlier step into whose kernel this one can be joined. It must come after every step that writes a buffer that
+/// this kernel reads.
 fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;
@@ -76,7 +76,7 @@ fn reads_many(load: &Load) -> bool {
     load.strides.iter().any(|s| *s != 0)
 }
 
-/// Whether the joined kernel keeps the device's limits, which `limit_sizes` in `planner.rs` ensures for each kernel.
+/// Whether the joined kernel keeps the device's limits, as each kernel alone does by `limit_sizes` in `planner.rs`.
 fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
     let mut buffers: Vec<BufferRef> = vec![];
     for buffer in [a, b].iter().flat_map(|k| k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)))
@@ -86,10 +86,11 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
         }
     }
     // a GPU may need more bindings than there are buffers (one for each kind of word that a buffer is read as, one for each
-    // range of a buffer that is larger than a binding), so loads and stores are limited too
-    let operands = a.loads.len() + b.loads.len() + a.stores.len() + b.stores.len();
+    // range of a buffer that is larger than a binding), but one for each load or store at most, so those are limited too
+    let shared = b.loads.iter().filter(|l| a.loads.contains(l)).count();
+    let operands = a.loads.len() + b.loads.len() - shared + a.stores.len() + b.stores.len();
     buffers.len() <= p.caps.max_bindings
-        && operands <= p.caps.max_bindings.max(8)
+        && operands <= p.caps.max_bindings
         && a.values.len() + b.values.len() <= p.caps.max_values
         && a.compile_cost().saturating_add(b.compile_cost()) <= p.caps.max_cost
 }

@@ -13,7 +13,7 @@ use crate::layout::{Shape, Strides, View, c_strides};
 use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 
-/// A kernel in the making; dimensions are not ordered or collapsed yet.
+/// A kernel in the making, whose dimensions are not ordered or collapsed yet.
 pub(super) struct Draft {
     pub kind: KernelKind,
     pub outer: Shape,
@@ -25,7 +25,7 @@ pub(super) struct Draft {
     /// Nodes whose values the kernel computes.
     pub computes: Vec<usize>,
     pub name: &'static str,
-    /// The node of the arena that it computes.
+    /// The node of the arena that the kernel ends in, for errors.
     pub node: usize,
 }
 
@@ -34,11 +34,12 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// The value of each node and map met so far. A kernel has few, and to search a list is faster than to fill a hash table.
+    /// The value of each node and map met so far. Most kernels have few, and searching a short list is faster than hashing.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether it depends on a reduction or scan of this kernel: then only a row kernel may reduce it again.
+    /// For each value, whether it depends on a reduction, scan or product of this kernel: only a row kernel may reduce such a
+    /// value again.
     reduced: Vec<bool>,
-    /// Whether what is lowered is the operand of a scan.
+    /// Whether the node being lowered is the operand of a scan, or below it.
     in_scan: bool,
 }
 
@@ -51,7 +52,8 @@ impl Draft {
         self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
-    /// Drops a draft that was only made to see what it reads: it is made again once it is decided what is stored.
+    /// Drops a draft that was made only to learn what it reads, and hands its lists to the next one. It is made again once it
+    /// is decided which nodes are stored.
     pub fn discard(self, p: &Planner<'_>) {
         let mut scratch = p.scratch.take();
         (scratch.loads, scratch.values) = (self.loads, self.values);
@@ -77,7 +79,7 @@ impl Draft {
         }
     }
 
-    /// The temporaries that it reads, by their nodes.
+    /// Returns the stored nodes that it loads from temporaries.
     pub fn reads(&self) -> impl Iterator<Item = u32> {
         self.loads.iter().filter_map(|l| match l.buffer {
             BufferRef::Temp(n) => Some(n as u32),
@@ -85,7 +87,8 @@ impl Draft {
         })
     }
 
-    /// The kernel that computes `node` (for the stored node `owner`) into `to`; or the node that must be stored first.
+    /// Makes the kernel that computes `node` into `to`, in the stage of the stored node `owner`; or returns the node that must
+    /// be stored first.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let mut l = Lowering::begin(p, node, owner, space);
         if let Some(m) = space.matmul {
@@ -114,8 +117,8 @@ impl Draft {
         Ok(l.end())
     }
 
-    /// The kernel that combines the values of the scatter `node` with the elements of `to` at their indices; or the node
-    /// that must be stored first.
+    /// Makes the kernel that combines the values of the scatter `node` with the elements of `to` at their indices; or returns
+    /// the node that must be stored first.
     pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
         let n = &p.arena.nodes[node];
         let (NodeOp::Scatter { axis, mode, combine }, [_, indices, values]) = (&n.op, &n.args[..]) else {
@@ -182,7 +185,7 @@ impl Lowering<'_> {
         self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
     }
 
-    /// The outer value as an inner one: the same element along the whole row.
+    /// Makes an inner value of an outer one, with the same element along the whole row.
     fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
@@ -203,7 +206,7 @@ impl Lowering<'_> {
             && (self.space.outer..self.space.dims.len()).any(|d| strides[d] != 0 && self.space.dims[d] != 1)
     }
 
-    /// Where the elements of a stored node, or of a view of one, lie: buffer, strides over the space and offset.
+    /// Returns where the elements of a stored node, or of a view of one, lie: buffer, strides over the space and offset.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
         let mut map = map.clone();
         while let NodeOp::View(v) = &self.p.arena.nodes[node].op
@@ -234,7 +237,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// Puts the product that a matmul kernel starts with, and the loads of its two operands.
+    /// Adds the product that a matmul kernel starts with, and the loads of its two operands.
     fn dot(&mut self, node: usize) -> Lowered<()> {
         let (n, dims) = (&self.p.arena.nodes[node], self.space.dims.len());
         let (row, col, k) = (dims - 3, dims - 2, dims - 1);
@@ -306,7 +309,8 @@ impl Lowering<'_> {
             NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
-                // the value of a half may carry more bits than its type: integers and its own `astype` must see it rounded
+                // an f16 or bf16 is computed as f32 and may have more bits than its type: round it before a conversion to an
+                // integer or bool, and where the user casts to the type itself
                 if from.is_half() && (!n.dtype.is_float() || from == n.dtype) {
                     v = self.round(v);
                 }
@@ -353,7 +357,7 @@ impl Lowering<'_> {
         Ok(if n.dtype.is_narrow_integer() && !row.properties.keeps_range { self.round(v) } else { v })
     }
 
-    /// An element of `source` at a computed index: a gather.
+    /// Lowers a `take` to a gather, a load at a computed index.
     fn lower_take(&mut self, node: usize, axis: usize, mode: IndexMode, map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
@@ -376,13 +380,13 @@ impl Lowering<'_> {
             base.offset[d] = map.offset[from];
             base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
         }
-        // elements between neighbours along the taken axis: a view may have flipped it or given it a step
+        // the stride along the taken axis is the distance of two neighbours, because the source may be a view with any step
         let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
         let step = point(unit(s.shape.len(), axis)) - point(smallvec![0; s.shape.len()]);
         let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
         let place = self.resolve(source, &base);
         let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
-        // never share a gather's load with another value: without the index it addresses no element
+        // a gather has a load of its own: which elements it reaches depends on the index too, so no other value may share it
         self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
         let load = self.draft.loads.len() - 1;
         self.draft.computes.push(node);
@@ -391,7 +395,8 @@ impl Lowering<'_> {
         Ok(self.push(op, n.dtype, inner, reduced))
     }
 
-    /// A reduction whose operand the kernel's space walks, or the node itself where it does not.
+    /// Lowers a reduction if the kernel's index space is that of its operand, in its order; else returns the node, to be
+    /// stored.
     fn lower_reduction(&mut self, node: usize, fold: Fold, axes: &[usize], map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
@@ -410,7 +415,7 @@ impl Lowering<'_> {
             return Err(node);
         }
         let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-        // if the space walks in another order than this reduction's own, fusing would change its bits: it gets a kernel
+        // where the kernel takes elements in another order than the reduction's own, fusing would change bits: store it instead
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
         let element = p.arena.nodes[arg].dtype;
@@ -425,7 +430,7 @@ impl Lowering<'_> {
         }
         let mut v = self.lower(arg, &m, true)?;
         if self.reduced[v] && !self.space.row {
-            // a reduction below must be complete before this one starts, which takes a row kernel's passes
+            // a reduction in its operand must be complete before this one starts, which takes a row kernel's passes
             return Err(node);
         }
         if !self.draft.values[v].inner {
@@ -435,7 +440,8 @@ impl Lowering<'_> {
         Ok(self.push(Op::reduce(fold, v, element), n.dtype, false, true))
     }
 
-    /// A scan along the kernel's inner dimension, or the node itself where the kernel's space does not walk it so.
+    /// Lowers a scan if it runs along the kernel's one inner dimension, and is the only scan unless the kernel may be a row
+    /// kernel; else returns the node, to be stored.
     fn lower_scan(&mut self, node: usize, fold: Fold, axis: usize, map: &View, inside: bool) -> Lowered<usize> {
         let n = &self.p.arena.nodes[node];
         let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);

@@ -22,8 +22,8 @@ pub(super) struct Planner<'a> {
     /// Bytes of each temporary that belongs to no stored node, such as partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// For each node, the strides that it would have if it were stored as it comes: those of a stored input, those of a view
-    /// of its operand, or dense ones in the common order of its operands.
+    /// For each node, its natural strides, from which `stored_strides` makes those in memory: an input's own, those that a view
+    /// gives to its operand's, dense ones in the common order of an elementwise node's operands, and C order for all others.
     pub strides: Vec<Strides>,
     /// For each node, whether its value is written to memory, where other kernels load it.
     pub stored: Vec<bool>,
@@ -35,11 +35,12 @@ pub(super) struct Planner<'a> {
     pub outputs: HashMap<usize, usize>,
     /// For each node that is a result of a routine, the call.
     pub calls: HashMap<usize, Call>,
-    /// Lists that each draft grows and hands to the next.
+    /// The lists that drafts are made in, handed from each to the next to save allocations.
     pub scratch: Cell<Scratch>,
-    /// For each node, whether a matmul or a reduction is below it, and no node between them is always stored.
+    /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and views
+    /// between: its kernel may then have an inner space.
     pub loops: Vec<bool>,
-    /// Steps of work so far. Tests hold that they grow linearly with the graph.
+    /// Counts the nodes and values looked at so far. Tests check that the count grows linearly with the graph.
     pub work: Cell<u64>,
 }
 
@@ -54,7 +55,8 @@ pub(super) struct Making {
     pub reads: Vec<u32>,
 }
 
-/// Lists that grow while a kernel is made; kernels keep copies of exact size, since a plan may have a million of them.
+/// Lists that grow while a kernel is drafted. The finished kernel keeps copies of exact size, since a plan may have a million
+/// kernels, and the next draft reuses the lists.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub loads: Vec<Load>,
@@ -118,7 +120,7 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// Stores an operand that must be in memory. Of a view, the node below is stored, and the reader applies the view's map.
+    /// Marks as stored an operand that must be in memory. For a view that is the node below, and the reader applies its map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -150,7 +152,7 @@ impl<'a> Planner<'a> {
         span(shape[axis], strides[axis], n.dtype) > self.most_bytes()
     }
 
-    /// The strides that a node would have, see [`Planner::strides`].
+    /// Returns the natural strides of a node, see [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
             return strides.clone();
@@ -168,7 +170,7 @@ impl<'a> Planner<'a> {
         Layout::ordered(&node.shape, &order).strides
     }
 
-    /// The dense layout that a node has when it is stored.
+    /// Returns the strides of a node in memory: an input's own, and for all others dense ones in the order of the natural ones.
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         if let NodeOp::Stored(strides) = &n.op {
@@ -181,7 +183,7 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
-    /// A store of a kernel's first value to the whole of a buffer, in C order.
+    /// Returns a store to the whole of a buffer, in C order. `Draft::build` fills in the value.
     pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
         Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }
@@ -198,9 +200,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Stores nodes where a kernel would otherwise be too large. A node lowers to three values at most (its own, and the
-    /// rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, and more if a fold's
-    /// state has more components.
+    /// Stores nodes where a kernel would otherwise be too large. A node that is lowered once makes three values at most (its
+    /// own, and the rounding of each of two operands), hence `max_values / 3`. Two bindings are left for stores, one of them to
+    /// spare (a judgement); more if a fold's state has more components, which a split reduction stores one by one.
     fn limit_sizes(&mut self) {
         let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
         let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
@@ -267,7 +269,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Counts steps of work.
+    /// Adds to the count of work.
     pub fn took(&self, steps: usize) {
         self.work.set(self.work.get() + steps as u64);
     }
@@ -311,12 +313,12 @@ pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     out
 }
 
-/// The axes of a reduction's operand that are not reduced.
+/// Returns the axes of a reduction's operand that are not reduced.
 pub(super) fn kept_axes(ndim: usize, axes: &[usize]) -> Axes {
     (0..ndim).filter(|d| !axes.contains(d)).collect()
 }
 
-/// Whether a copy of this dtype must move words instead of values: a float's NaN would lose its payload in arithmetic.
+/// Whether a copy of this dtype must move its bits as integers: a NaN could lose its payload in float arithmetic.
 pub(super) fn moves_raw(dtype: DType) -> bool {
     dtype.is_float()
 }

@@ -95,15 +95,17 @@ fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
     n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
 }
 
-/// What computing an element of the node costs, in additions. `fuse.rs` stores a node that costs 8 or more, with
-/// all that fuses into it, instead of computing it twice. A gather costs so much because it reads at a random place, Philox because of its ten rounds.
+/// What computing an element of the node costs, in additions (judgements). `fuse.rs` stores a node that costs 8 or more, with
+/// all that fuses into it, instead of computing it twice.
 pub(super) fn cost(n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost,
         NodeOp::Cast => 1,
-        // a scan combines each element some three times, with barriers between on a GPU
+        // as much as is stored: a gather reads at a random place, Philox has ten rounds, and a scan combines each element some
+        // three times, on a GPU with barriers between
         NodeOp::Take { .. } | NodeOp::Philox { .. } | NodeOp::Scan { .. } => 8,
-        // these are in memory, cost nothing, or are always stored, so that no kernel computes them again
+        // these are in memory, cost next to nothing, or are computed by one kernel alone. Only a reduction may be computed by
+        // two, and then counts nothing beside what computes its operand
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -119,7 +121,7 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
     }
 }
 
-/// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds are as much as a polynomial.
+/// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds cost as much as a polynomial.
 pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),

@@ -6,8 +6,8 @@ use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Va
 use crate::layout::{Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
-/// The passes of a product: copies of its operands, the product, and its epilogue. `temp` makes a temporary of the given
-/// number of bytes.
+/// Returns the passes of a product: copies of the operands that need one, the product, and an epilogue if there is one. `temp`
+/// makes a temporary of the given number of bytes.
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
@@ -124,7 +124,8 @@ fn copied(
     dims.extend_from_slice(&kernel.inner);
     let mut to = c_strides(&dims);
     if absent == rank - 2 {
-        // B has k before n: the last axes of the copy are n, k…, so n takes the unit stride
+        // the second operand is k × n, but the last axes of the copy are n, k…: n gets stride 1, and k's strides grow by the
+        // factor n
         let n = dims[rank - 2] as isize;
         to[rank - 2] = 1;
         to[rank - 1..].iter_mut().for_each(|t| *t *= n);

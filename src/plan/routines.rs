@@ -54,7 +54,8 @@ impl Planner<'_> {
         self.arena.nodes[node].args.iter().map(meta).collect()
     }
 
-    /// The steps that store one result of a routine; with `to`, also the copy of the result to a target.
+    /// Adds the steps that store a result of a routine: the call, if it is the first of the call's results, and with `to` the
+    /// copy of the result to a target.
     pub(super) fn routine(&mut self, node: usize, to: Option<Store>, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -89,8 +90,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The buffer that has an operand dense and in C order: the one in which it is stored, or a temporary that a kernel
-    /// computes it into.
+    /// Returns a buffer that holds an operand densely in C order: the one in which it is stored, or a temporary that added
+    /// kernels compute it into.
     fn whole_operand(&mut self, operand: usize, owner: usize, dtype: DType, making: &mut Making) -> Result<BufferRef> {
         let shape = self.arena.nodes[operand].shape.clone();
         let is_dense = layout::is_c_contiguous(&shape, &self.stored_strides(operand));
@@ -107,7 +108,7 @@ impl Planner<'_> {
         Ok(buffer)
     }
 
-    /// A temporary for scratch of a routine; adds the step that clears it, if the row asks for zeros.
+    /// Returns a temporary for scratch of a routine; adds the step that clears it, if the row asks for zeros.
     fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
         let buffer = self.temp(declared.bytes);
         let zeroed = mutant!(scratch_not_cleared, false, declared.zeroed);
@@ -117,7 +118,7 @@ impl Planner<'_> {
         (buffer, declared.bytes)
     }
 
-    /// The windows of a pass: the ranges of items of its dispatches, so that no operand spans more than a binding.
+    /// Returns the windows of a pass: the range of items of each dispatch, so that no operand of it spans more than a binding.
     fn pass_windows(
         &self,
         pass: &Pass,

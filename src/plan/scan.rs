@@ -1,5 +1,5 @@
-//! Scans of rows that one kernel does not take: the totals of blocks, the scan of those, and the blocks with what stands
-//! before them.
+//! Cuts scans of rows that are too long for one kernel: kernels for the totals of blocks, for the scan of those totals, and for
+//! the blocks, each combined with the total of all blocks before it.
 //!
 //! The cut follows the tree of `kernel/scan.rs`, so no bit depends on whether it is made. A row of n elements has
 //! ⌈n / 1024⌉ blocks:
@@ -31,23 +31,23 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel)
         Err(e) if e.kind() == ErrorKind::LimitExceeded => e,
         done => return done.map(|()| kernels),
     };
-    // a kernel with several scans or with reductions is planned again, each of them apart
+    // for a kernel with several scans, or with reductions, this error makes `Planner::kernels` give each a kernel of its own
     let Some(single) = single else { return Err(limit) };
-    // blocks reach less far than a row
+    // the elements of a block span less than those of a row, so blocks may fit a binding where rows do not
     if kernels.len() == 1 && single.count > 1 {
         kernels = single.cut(p);
         if fit_all(&mut kernels, fit).is_ok() {
             return Ok(kernels);
         }
     }
-    // the elements of one block lie further apart than a binding reaches: they are moved next to each other
+    // not even one block fits a binding, so the elements of each row are copied next to each other first
     let [to, scan, back] = single.moved(p).ok_or(limit)?;
     kernels = [vec![to], self::kernels(p, scan, fit)?, vec![back]].concat();
     fit_all(&mut kernels, fit)?;
     Ok(kernels)
 }
 
-/// Fits the kernels that are passes of one.
+/// Applies `fit` to kernels that are passes of one.
 fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<()> {
     kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
         (k.continues, k.windows) = (i > 0, vec![]);
@@ -67,11 +67,12 @@ struct Single<'a> {
     dtype: DType,
     /// Blocks of a row.
     count: usize,
-    /// Where the axis of blocks stands among the outer ones: by its stride, so that neighbours of memory stay the last axis.
+    /// Where the axis of blocks is put among the outer ones: in the order of strides, largest first, so that a store's
+    /// contiguous axis stays the last.
     axis: usize,
 }
 
-/// Neighbouring blocks of one length.
+/// Neighbouring blocks of one length: the number of the first, how many there are, and the elements of each.
 #[derive(Clone, Copy)]
 struct Part {
     first: usize,
@@ -80,7 +81,7 @@ struct Part {
 }
 
 impl<'a> Single<'a> {
-    /// None where the kernel has more than a scan.
+    /// Returns none unless the kernel has exactly one scan, by a function, and no reduction.
     fn of(k: &'a Kernel) -> Option<Single<'a>> {
         let mut passes = k.values.iter().enumerate().filter(|(_, v)| matches!(v.op, Op::Scan(..) | Op::Reduce(..)));
         let (Some((scan, value)), None) = (passes.next(), passes.next()) else { return None };
@@ -94,14 +95,14 @@ impl<'a> Single<'a> {
         Some(Single { k, scan, fold, function, arg, dtype, count, axis })
     }
 
-    /// The kernels of two blocks or more.
+    /// Cuts the scan of a row of two blocks or more into kernels.
     fn cut(&self, p: &Planner<'_>) -> Vec<Kernel> {
         let (n, whole) = (self.k.inner_size(), self.k.inner_size() / SCAN_BLOCK);
         let before = self.count - 1;
         let temp = || p.temp(self.k.outer_size().saturating_mul(before).saturating_mul(self.dtype.size()));
         let totals = temp();
         let mut kernels = vec![self.totals(totals)];
-        // the total of a first block alone is what stands before the second
+        // of two blocks there is one total, which is what comes before the second: it needs no scan
         let scanned = if before > 1 { temp() } else { totals };
         if before > 1 {
             let scan = self.scan_of_totals(totals, scanned);
@@ -133,7 +134,7 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Strides and an offset over the kernel's space as they are over that of a part.
+    /// Turns strides and an offset over the kernel's space into those over a part's, which has one axis more: blocks.
     fn over_blocks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
@@ -141,7 +142,7 @@ impl<'a> Single<'a> {
         (over, offset + step * part.first as isize)
     }
 
-    /// Adds value `i` of the kernel to that of a part.
+    /// Copies value `i` of the kernel into that of a part, in which `number` has the numbers of its operands; returns its own.
     fn value(&self, to: &mut Kernel, part: Part, i: usize, number: &[usize]) -> usize {
         let mut v = self.k.values[i].clone();
         if let Op::Index { strides, offset } = &mut v.op {
@@ -152,14 +153,14 @@ impl<'a> Single<'a> {
         push(to, v.op, v.dtype, v.inner)
     }
 
-    /// C strides over `outer` and blocks; nothing needs the last one's total.
+    /// Returns the strides of an array of totals: C order over `outer` and all blocks but the last, whose total nothing needs.
     fn places(&self) -> Strides {
         let mut dims = self.k.outer.clone();
         dims.insert(self.axis, self.count - 1);
         c_strides(&dims)
     }
 
-    /// The totals of all blocks but the last.
+    /// Makes the kernel that computes the totals of all blocks but the last.
     fn totals(&self, totals: BufferRef) -> Kernel {
         let part = Part { first: 0, count: self.count - 1, length: SCAN_BLOCK };
         let mut k = self.over(part);
@@ -188,7 +189,7 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// The scan of the totals of each row.
+    /// Makes the kernel that scans the totals of each row.
     fn scan_of_totals(&self, totals: BufferRef, scanned: BufferRef) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.inner = smallvec![self.count - 1];
@@ -202,8 +203,9 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// The kernels that scan a row whose elements lie far apart: one stores the operand with each row's elements next to each
-    /// other, the second scans that, and the last one goes on from there. None for a row that lies so already.
+    /// Makes the kernels that scan rows whose elements lie far apart: the first stores the operand with each row's elements
+    /// next to each other, the second scans that, and the third runs the epilogue. Returns none if the rows were moved so
+    /// already.
     fn moved(&self, p: &Planner<'_>) -> Option<[Kernel; 3]> {
         let k = self.k;
         let rank = k.outer.len() + 1;
@@ -217,7 +219,7 @@ impl<'a> Single<'a> {
         let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
         let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
         let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
-        // without an inner space every value is at the outer level
+        // all axes become outer ones; `drop_unused` puts the values at the outer level
         let elementwise =
             || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
         let mut to = elementwise();
@@ -237,7 +239,8 @@ impl<'a> Single<'a> {
         Some([to, scan, back])
     }
 
-    /// The kernel's values and stores for some blocks, with what stands before them.
+    /// Makes the kernel that scans some blocks, runs the epilogue and stores. `before` has the scanned totals, with which each
+    /// block is combined; the first block has none.
     fn part(&self, part: Part, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];
@@ -247,7 +250,7 @@ impl<'a> Single<'a> {
                 && let Some(buffer) = before
             {
                 let mut strides = self.places();
-                // of the block before the part's first
+                // the totals up to the block before the part's first one
                 let block = mutant!(scan_block_before_the_last, part.first.saturating_sub(2), part.first - 1);
                 let offset = strides[self.axis] * block as isize;
                 strides.push(0);
@@ -267,7 +270,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Adds a value to a kernel; gives its number.
+/// Adds a value to a kernel; returns its number.
 fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
     k.values.push(Value { op, dtype, inner });
     k.values.len() - 1

@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::kernel::{Step, Store};
 
 impl Planner<'_> {
-    /// The steps that store a scatter. The second nest updates what the first has written: it neither loads the array nor
-    /// needs to, so an array that the values are computed from may be the one that they are combined into.
+    /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the result. The
+    /// values may be computed from that same array: they load its own memory, which the update never writes (`in_place` in
+    /// `buffers.rs` refuses where array and result are one).
     pub(super) fn scattered(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];

@@ -1,8 +1,8 @@
-//! The last stage of planning: how each nest of a finished plan uses the hardware. Only here are tiles, lanes, passes and
-//! access classes chosen, from the nest and the device's [`Caps`]; backends carry out what is written and printed.
+//! The last stage of planning: how each loop nest (kernel) of a finished plan uses the hardware. Only here are tiles, lanes,
+//! passes and ways to write chosen, from the nest and the device's [`Caps`]; backends carry out what is written and printed.
 //!
 //! It comes after joining, windows and buffers, so that it sees the nests that run. `tiles.rs` is for devices whose threads
-//! walk tiles, `groups.rs` for those that have workgroups; `passes.rs` is for both.
+//! run tiles, `groups.rs` for those that have workgroups; `passes.rs` is for both.
 
 mod groups;
 mod passes;
@@ -23,7 +23,7 @@ pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Writes the schedule of one nest. The axes of a nest that is to be walked in another order are put in that order.
+/// Writes the schedule of one nest. Where its tiles call for another order of the axes, the axes are put in that order.
 pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     if kernel.outer_size() == 0 {
         return Ok(());
@@ -36,13 +36,13 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// The passes that compute the stores of a kernel; none without an inner space.
+/// Returns the passes that compute the stores of a kernel; none for an elementwise kernel or a product.
 fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
     let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
     passes_of(kernel, &stored, again)
 }
 
-/// The passes that compute some values of a kernel; none without an inner space.
+/// Returns the passes that compute some values (`sinks`) of a kernel; none for an elementwise kernel or a product.
 fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     match kernel.kind {
         KernelKind::Elementwise | KernelKind::Matmul => None,
@@ -50,20 +50,22 @@ fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     }
 }
 
-/// The values that look whether an index is in range.
+/// Returns the values that check whether an index is in range.
 fn checks(kernel: &Kernel) -> Vec<usize> {
     let is_check = |v: &usize| kernel.values[*v].op.checks();
     (0..kernel.values.len()).filter(is_check).collect()
 }
 
-/// Sets what few nests have.
+/// Sets the details of a schedule: how stores write, passes and checks. A nest with plain stores and neither of the others has
+/// none, so that a plan of a million such nests stays small.
 fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
     let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
     let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
     kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
 }
 
-/// The step of several axes that are walked in C order as one, if one step serves all. Axes of length 1 are left out.
+/// Returns the stride with which several axes, in C order, are one axis; none if no single stride does, and 0 for no axes.
+/// Callers leave out axes of length 1, whose strides say nothing.
 fn one_step<'a>(axes: &mut dyn DoubleEndedIterator<Item = (&'a usize, &'a isize)>) -> Option<isize> {
     let mut found: Option<(isize, usize)> = None;
     for (n, s) in axes.rev() {
@@ -76,7 +78,7 @@ fn one_step<'a>(axes: &mut dyn DoubleEndedIterator<Item = (&'a usize, &'a isize)
     Some(found.map_or(0, |(step, _)| step))
 }
 
-/// Whether strides are those of a C-ordered whole.
+/// Whether an array of this shape and these strides is contiguous in C order.
 fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     let mut axes = shape.iter().zip(strides).filter(|(n, _)| **n != 1);
     matches!(one_step(&mut axes), Some(1)) || shape.iter().all(|n| *n == 1)

@@ -1,5 +1,5 @@
-//! The loop nest of a kernel: the order of its dimensions, their collapse, the split of long reductions into partial
-//! ones, and the windows of arrays that are larger than a binding.
+//! The loop nest of a kernel: the order of its dimensions, their collapse, and the windows of arrays that are larger than a
+//! binding. It also calls what cuts a draft into several kernels: `split.rs`, `scan.rs`, `product.rs` and `indexed.rs`.
 
 use super::indexed::cut;
 use super::lower::Draft;
@@ -14,7 +14,7 @@ use crate::layout::{Shape, Strides};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The kernels of a draft, with their dimensions ordered and merged, long reductions split and windows cut.
+/// Makes the kernels of a draft: orders and merges their dimensions, splits long reductions and scans, and cuts windows.
 pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order_dimensions(&mut draft);
@@ -61,8 +61,8 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
-        // if the elements of one result lie further apart than a binding reaches, split into chunks of a quarter, and so on: a
-        // smaller factor plans more often, a larger one makes chunks that are shorter than need be
+        // where the elements of one result span more than a binding, chunks get a quarter of the length, until they fit: a
+        // judgement, since a smaller factor plans more often, and a larger one makes chunks that are shorter than need be
         let splits = length > 1;
         let mut kernels = split(p, kernel.clone(), chunk);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
@@ -82,7 +82,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
 /// Makes a kernel that only moves floats move their words as integers, because arithmetic would lose a NaN's payload.
 fn move_raw(draft: &mut Draft) {
     let moves = |v: &Value| match &v.op {
-        // indices and conditions may be computed as they like: they are no floats
+        // a value that is no float, such as an index or a condition, may come from any operation: it can be no NaN
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
         Op::Ufunc(row, _) => row.properties.moves_bits,
@@ -143,7 +143,9 @@ fn stride_vectors<'a>(
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
 
-/// Orders the dimensions: those of a reduction by its own order, which decides its bits; the others as the result lies.
+/// Sorts the dimensions by strides, the largest outermost. Inner dimensions follow the reduced operand in its dense layout,
+/// which decides a reduction's bits. Outer ones follow the first store, but in a reduce kernel the reduced operand, since it
+/// reads more than it writes. Those of a matmul stay as they are, as do the outer ones of a scattered store.
 fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
@@ -153,7 +155,7 @@ fn order_dimensions(draft: &mut Draft) {
     };
     let store = draft.stores[0].strides.clone();
     let outer = match draft.kind {
-        // a scattered store does not move along the axis of its indices, which says nothing of where values come from
+        // a scattered store has stride 0 along the axis of its indices, so its strides do not tell in which order values lie
         KernelKind::Elementwise if draft.stores[0].scattered().is_some() => (0..o).collect(),
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
         KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
@@ -172,8 +174,8 @@ fn order_dimensions(draft: &mut Draft) {
     }
 }
 
-/// Drops dimensions of length 1, and merges neighbours where every operand's step along the first is its whole walk along the
-/// second. Fewer dimensions are less index arithmetic.
+/// Drops dimensions of length 1 (but for a last inner one), and merges neighbours where every operand's stride along the first
+/// is its stride along the second times the second's length. Fewer dimensions are less index arithmetic.
 fn collapse(k: &mut Kernel) {
     let o = k.outer.len();
     // m and n of a matmul stay, because its executor expects two axes; k stays for the same reason
@@ -226,9 +228,10 @@ fn collapse(k: &mut Kernel) {
 /// The most dispatches of one kernel: recording so many takes some 65 ms, and more are a sign of limits that make no sense.
 const MAX_WINDOWS: usize = 1 << 16;
 
-/// Cuts the outer space into windows until each operand of each fits a binding. If the kernel could be split into shorter
-/// reductions instead (`splits`), gives up after eight windows for each binding's worth of memory: halving makes up to two
-/// along each of three axes, and more says that the elements lie far apart, which windows do not help.
+/// Halves the outer space into windows until every operand of each fits a binding, and each has at most `Caps::max_indices`
+/// indices. A kernel that could be split into shorter reductions instead (`splits`) gives up after 8 + 8 · (bindings + grids)
+/// windows, where the largest operand fills so many bindings and the indices so many dispatches. The factor is 2³: halving
+/// three axes may leave each half full. More windows than that say that the elements lie far apart, which windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
@@ -249,17 +252,23 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
             k.windows.push(w);
             continue;
         };
-        // halve the dimension along which the operand reaches furthest: cutting another would not make it reach less
+        // halve the dimension that adds most to the operand's span, which cutting another would shorten less
         let fixed = if k.kind == KernelKind::Matmul { 2 } else { 0 };
         let reach = |d: &usize| (w.shape[*d] as u64 - 1).saturating_mul(strides[*d].unsigned_abs() as u64);
         let cuttable = (0..w.shape.len().saturating_sub(fixed)).filter(|d| w.shape[*d] > 1);
         let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
             let (most, name) = (p.caps.max_binding, &p.caps.name);
-            let detail = format!("{what} spans {bytes} bytes; one kernel on {name} can reach {most}");
+            let detail = match bytes > p.most_bytes() {
+                true => format!("{what} spans {bytes} bytes; one kernel on {name} can reach {most}"),
+                false => {
+                    format!("a result of {:?}; one dispatch on {name} has {} indices", w.shape, p.caps.max_indices)
+                }
+            };
             return Err(Error::new(ErrorKind::LimitExceeded, k.name, detail, None));
         };
         let (mut a, mut b) = (w.clone(), w);
-        // a multiple of four elements, so that two windows never write the same word of packed 8-bit types
+        // cut at a multiple of four elements, so that no two windows write the same word of packed 8-bit types. Axes of 6 or
+        // fewer are cut anywhere: a window that begins within a word merges it (`store_modes` in `gpu/variant.rs`)
         let half = a.shape[d].div_ceil(2);
         let half =
             if half >= mutant!(windows_not_rounded_to_4, usize::MAX, 4) { half.next_multiple_of(4) } else { half };
@@ -272,14 +281,14 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     Ok(())
 }
 
-/// The operand of a window that spans most, with its bytes and strides, if it spans more than a binding or the window has
-/// more indices than a dispatch.
+/// Returns the operand of a window that spans most, with its bytes and strides, if it spans more than a binding or the window
+/// has more indices than a dispatch may have.
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
     let limit = p.most_bytes();
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {
-        // offsets are bound at run time, and a binding can start anywhere: what counts is how far the elements lie apart
+        // a binding can start at any element, so the offset does not count: only how far the elements lie apart does
         let reach: u64 = extents
             .iter()
             .zip(strides)

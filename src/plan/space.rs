@@ -1,4 +1,5 @@
-//! The index space of a kernel: the shape of the node that it stores, or that of a reduction or product that fuses into it.
+//! The index space of a kernel: the shape of the node that it stores, or the space of a reduction, scan or product that fuses
+//! into it.
 
 use super::planner::{Planner, broadcast_map, kept_axes};
 use crate::error::Result;
@@ -30,7 +31,7 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// The index space of a node of this shape into which no reduction or product fuses.
+    /// Returns the index space of a node of this shape into which no reduction, scan or product fuses.
     pub fn of_shape(shape: &Shape) -> Space {
         Space {
             outer: shape.len(),
@@ -44,8 +45,8 @@ impl Space {
         }
     }
 
-    /// The index space for the kernel that computes `node` for the stored node `owner`: that of a matmul or a reduction that
-    /// fuses into it, else the node's own shape. `rows` allows row kernels.
+    /// Finds the index space for the kernel that computes `node` in the stage of `owner`: that of a product, reduction or scan
+    /// that fuses into it, else the node's own shape. `rows` allows row kernels.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
@@ -84,7 +85,8 @@ impl Space {
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
-    /// The space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they cannot.
+    /// Returns the space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they
+    /// cannot.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let NodeOp::Reduce(fold, axes) = &r.op else { return Space::of_scan(p, node, reduction, map, rows) };
@@ -116,7 +118,7 @@ impl Space {
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == Order::RowMajor {
-            // of equal elements the first in C order wins (argmin), so the reduction must walk in C order
+            // of equal elements the first in C order wins (argmin), so the reduction must take them in C order
             reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
@@ -127,8 +129,8 @@ impl Space {
         Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None })
     }
 
-    /// The space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is inner,
-    /// all others are outer.
+    /// Returns the space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is
+    /// inner, all others are outer. None if they cannot.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
@@ -151,8 +153,8 @@ impl Space {
     }
 }
 
-/// Whether dimension `d` of a map to the result of a scan along `axis` walks the scan's elements one after another, from the
-/// first to the last of `length`, and no other dimension or axis has a part in that.
+/// Whether a map to the result of a scan takes the scan's `axis`, which has `length` elements, from dimension `d` alone, index
+/// for index, and no other axis of the result from `d`.
 pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
     let n = map.shape.len();
     let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;
@@ -181,9 +183,9 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
     false
 }
 
-/// The order in which a reduction combines its elements: its strides over the space, and along which dimensions its lanes
-/// run. It is that of the *whole* operand in its *dense* layout, even if the operand is fused or only part of the result is
-/// needed. Otherwise slicing or fusing would change the bits of a float sum.
+/// Returns what orders a reduction's elements: the strides of its operand over the kernel's space, and `Lanes::Inner` if
+/// neighbours in memory are along a reduced axis. Both are those of the *whole* operand stored *densely*, even if it is fused
+/// or only part of the result is needed; otherwise slicing or fusing would change the bits of a float sum.
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
@@ -193,22 +195,22 @@ pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_ar
     (to_arg.apply(&dense, 0).0, lanes)
 }
 
-/// The inner dimensions in the order of a reduction: that with the largest stride is the outermost loop.
+/// Returns the inner dimensions longer than 1 in the order of a reduction: that of the largest stride is the outermost loop.
 pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
     let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
     inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
     inner
 }
 
-/// The inner dimensions of a reduction: its axes without those of length 1. If none is left there is one of length 1, because
-/// a kernel without inner dimensions is elementwise.
+/// Returns the lengths of a reduction's inner dimensions: of its axes, without those of length 1. If none is left there is one
+/// of length 1, because a kernel without inner dimensions is elementwise.
 pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     let lengths: Shape = axes.iter().map(|d| shape[*d]).filter(|n| *n != 1).collect();
     if lengths.is_empty() { smallvec![1] } else { lengths }
 }
 
-/// The map to a reduction's operand, made from the map to its result: kept axes follow that one, reduced axes are the inner
-/// dimensions (those of length 1 stay at index 0).
+/// Returns the map from the kernel's index to the index of a reduction's operand. Kept axes follow `map`, which leads to the
+/// result; each reduced axis follows an inner dimension in turn, but those of length 1 stay at index 0.
 pub(super) fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
     let (n, ndim) = (map.shape.len(), shape.len());
     let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };

@@ -1,4 +1,4 @@
-//! Reductions that are longer than a device takes in one kernel: partial results of chunks, then a reduction of those.
+//! Splits reductions that are longer than a device takes in one kernel: partial results of chunks, then a reduction of those.
 
 use super::planner::Planner;
 use crate::dtype::DType;
@@ -13,11 +13,11 @@ type Partials = SmallVec<[(BufferRef, DType); MOST_COMPONENTS]>;
 /// How a reduction is cut.
 struct Split<'a> {
     k: &'a Kernel,
-    /// Along what the partial results of one result are neighbours.
+    /// Inner: partial results of one result are neighbours in memory. Outer: those of neighbouring results are.
     lanes: Lanes,
     /// How many leading inner dimensions become outer ones.
     moved: usize,
-    /// Elements of a chunk along the next one, and how many chunks there are.
+    /// Elements of a chunk along the inner dimension after those, and how many chunks it is cut into.
     chunk: usize,
     chunks: usize,
     /// Partial results of each result.
@@ -25,11 +25,11 @@ struct Split<'a> {
     /// For each value, whether a reduction depends on it: the first pass computes those.
     needed: Vec<bool>,
     reductions: Vec<usize>,
-    /// For each reduction.
+    /// For each of `reductions`, where its partial results are stored.
     partials: Vec<Partials>,
 }
 
-/// Part of the dimension that is cut: the first chunk's number, how many chunks follow, and the elements of each.
+/// Neighbouring chunks of one length: the number of the first, how many there are, and the elements of each.
 #[derive(Clone, Copy)]
 struct Part {
     first: usize,
@@ -97,7 +97,7 @@ impl<'a> Split<'a> {
         Split { k, lanes, moved, chunk, chunks, total, needed, reductions, partials }
     }
 
-    /// A kernel over [outer.., moved.., chunks] × [chunk, rest..].
+    /// Makes the kernel of the partial results of a part, over [outer.., moved.., chunks] × [chunk, rest..].
     fn first_pass(&self, part: Part) -> Kernel {
         let (k, moved) = (self.k, self.moved);
         let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
@@ -132,7 +132,7 @@ impl<'a> Split<'a> {
         pass
     }
 
-    /// Strides and an offset over the kernel's space as they are over that of a part.
+    /// Turns strides and an offset over the kernel's space into those over a part's, which has one axis more: chunks.
     fn over_chunks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
         let cut = self.k.outer.len() + self.moved;
         let mut out: Strides = s[..cut].into();
@@ -141,8 +141,8 @@ impl<'a> Split<'a> {
         (out, offset + s[cut] * (part.first * self.chunk) as isize)
     }
 
-    /// Where a part's partial results lie: the second pass reads neighbours along its lanes, so outer lanes keep `outer`
-    /// fastest.
+    /// Returns the strides and offset of a part's partial results. The second pass reads neighbours along its lanes, so with
+    /// inner lanes the chunks have stride 1, with outer lanes the last axis of `outer`.
     fn place(&self, part: Part) -> (Strides, isize) {
         let k = self.k;
         let chunk_dims: Shape = k.inner[..self.moved].iter().copied().chain([self.chunks]).collect();
@@ -171,7 +171,7 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Adds the position in the whole reduction at which each of a part's chunks begins.
+    /// Adds the value that has, for each chunk of a part, its first position in the whole reduction.
     fn begin(&self, pass: &mut Kernel, part: Part) -> usize {
         let (steps, moved) = (c_strides(&self.k.inner), self.moved);
         let mut strides: Strides = smallvec![0; self.k.outer.len()];
@@ -183,7 +183,7 @@ impl<'a> Split<'a> {
         push(pass, Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
     }
 
-    /// Reduces the partial results, and runs the kernel's outer values and stores as its epilogue.
+    /// Makes the kernel that reduces the partial results, and runs the original's outer values and stores as its epilogue.
     fn second_pass(&self) -> Kernel {
         let (k, o) = (self.k, self.k.outer.len());
         let kind = KernelKind::Reduce(self.lanes);
@@ -227,7 +227,7 @@ impl<'a> Split<'a> {
         last
     }
 
-    /// What gives a reduction, from its partial results.
+    /// Returns the operation that reduces the partial results of a reduction to its result; adds their loads.
     fn total_of(&self, last: &mut Kernel, r: &Reduction, partials: &Partials) -> Op {
         let outer = c_strides(&self.k.outer);
         let (stride, outer_scale) = match self.lanes {
@@ -245,19 +245,19 @@ impl<'a> Split<'a> {
     }
 }
 
-/// Adds a value to a kernel; gives its number.
+/// Adds a value to a kernel; returns its number.
 fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
     k.values.push(Value { op, dtype, inner });
     k.values.len() - 1
 }
 
-/// The type in which partial results are stored: those of f16 and bf16 as f32, so that only the final result is rounded.
+/// Returns the type in which partial results are stored: those of f16 and bf16 as f32, so that only the result is rounded.
 fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
     let kept = mutant!(half_accumulation, true, mutant!(half_accumulation_on_gpu, _most[1] == 256, false));
     if dtype.is_half() && !kept { DType::F32 } else { dtype }
 }
 
-/// The loads that values use, with the values' numbers changed to match: an unused one would take a binding.
+/// Returns the loads that values use, and renumbers them in the values: an unused one would take a binding.
 pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];

@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, Fault};
 use crate::layout;
 use smallvec::smallvec;
 
-/// Counts of the values `0..params[0]` in the operand.
+/// The row: the result has `params[0]` elements, and element `v` is how often the value `v` occurs in the operand.
 pub(crate) static BINCOUNT: Routine = Routine {
     name: "bincount",
     doc: "How often each of the values 0, 1, … occurs.",
@@ -17,12 +17,12 @@ pub(crate) static BINCOUNT: Routine = Routine {
     reference,
 };
 
-/// Elements for each table of counts on a CPU. Threads count into tables of their own, and each table must be cleared and
-/// added up, which pays from about 2^16 elements on.
+/// The fewest elements to count for each table of counts on a CPU. Each thread counts into a table of its own, which must be
+/// cleared before and added up after; that pays from about 2^16 elements on.
 const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
-/// Elements for each count of a table. With fewer, adding the tables up would cost more than counting.
+/// The fewest elements to count for each entry of a table: with fewer, adding up the tables would cost more than counting.
 const ELEMENTS_OF_A_COUNT: usize = 4;
-/// The most tables, and so the most threads that count at once.
+/// The most tables, and so the most threads that count at once: a judgement.
 const TABLES: usize = 64;
 
 fn infer(operands: &[Meta], params: &Params) -> Inferred {
@@ -47,7 +47,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     if !caps.wgsl {
         let each = ELEMENTS_OF_A_TABLE.max(length.saturating_mul(ELEMENTS_OF_A_COUNT));
         let tables = (size / each).clamp(1, TABLES);
-        // a single table is the result itself
+        // with one table the counts go straight to the result, without scratch
         let bytes = tables.saturating_mul(length).saturating_mul(8);
         let scratch = if tables == 1 { smallvec![] } else { smallvec![Temp { bytes, zeroed: true }] };
         return Ok(Needs { scratch, passes: vec![] });

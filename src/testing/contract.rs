@@ -1,6 +1,7 @@
-//! The accuracy contract, `tests/contract.csv`: the one place of error bounds. `tests/CONTRACT.md` explains it.
+//! Reads the accuracy contract, `tests/contract.csv`, the only place of error bounds. `tests/CONTRACT.md` explains it.
 //!
-//! A line of the file speaks for each of its functions with each of its dtypes; here it becomes a [`Promise`] for each.
+//! A line of the file holds for each of its functions with each of its dtypes; here it becomes one [`Promise`] for each of
+//! those on each backend.
 
 use super::number::spacing;
 use crate::dtype::DType;
@@ -10,25 +11,25 @@ use std::sync::LazyLock;
 /// How far a result may be from the exact one.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Bound {
-    /// It must be the correctly rounded result.
+    /// The result must be the correctly rounded one.
     Exact,
-    /// ULP and an absolute distance.
+    /// The error is at most the first number in ULP plus the second, an absolute distance.
     Ulp(f64, f64),
-    /// The larger of ULP and a distance relative to max(|x|, 1).
+    /// The error is at most the first number in ULP, or the second times max(|x|, 1) if that is larger.
     Max(f64, f64),
-    /// ULP of the larger of the result and the largest operand.
+    /// The error is at most this many ULP of the result or of the largest operand, whichever is larger in magnitude.
     Large(f64),
-    /// ULP, or an absolute distance where −11 < x < −2.
+    /// The error is at most the first number in ULP; where −11 < x < −2 it may be the second, an absolute distance, instead.
     Lgamma(f64, f64),
-    /// A rule of this name computes the bound from the data of a reduction.
+    /// The tests' rule of this name computes the bound from the data (of a reduction, say).
     Named(String),
 }
 
 impl Bound {
-    /// A bound as the contract spells it.
+    /// Parses a bound as the contract spells it.
     ///
     /// # Panics
-    /// Where it is none of those that CONTRACT.md lists.
+    /// If the text has no form that CONTRACT.md lists.
     pub fn parse(text: &str) -> Bound {
         let number = |s: &str| {
             let power = s.strip_prefix("2^").and_then(|n| n.parse().ok()).map(|n| 2f64.powi(n));
@@ -49,7 +50,8 @@ impl Bound {
         }
     }
 
-    /// The ULP that count, and the absolute error beside them, for a result of this dtype near `exact`.
+    /// Returns the bound's ULP, and its absolute distance, for a result of this dtype near `exact`. The kind of bound says
+    /// whether an error may be as large as their sum or as the larger of them.
     pub fn limits(&self, exact: f64, operands: &[f64], dtype: DType) -> (f64, f64) {
         let x = operands.first().copied().unwrap_or(0.0);
         match self {
@@ -70,9 +72,9 @@ impl Bound {
 pub struct Promise {
     /// The function's name.
     pub function: &'static str,
-    /// The dtype of its input; of a generator, that of its result.
+    /// The dtype of the function's input; for a generator, that of its result.
     pub dtype: DType,
-    /// Whether the bound is that of a GPU; else it is that of the CPU.
+    /// Whether the bound is for a GPU; else it is for the CPU.
     pub gpu: bool,
     /// The bound.
     pub bound: Bound,
@@ -84,7 +86,8 @@ const FILE: &str = include_str!("../../tests/contract.csv");
 
 static PROMISES: LazyLock<Vec<Promise>> = LazyLock::new(|| FILE.lines().skip(1).flat_map(promises).collect());
 
-/// The promises of one line of the file: `functions,dtypes,cpu,gpu`, where a GPU without these types has no bound.
+/// Makes the promises of one line of the file: `functions,dtypes,cpu,gpu`. The last field is empty if a GPU does not have the
+/// functions with these dtypes.
 fn promises(line: &'static str) -> Vec<Promise> {
     let fields: Vec<&'static str> = line.split(',').collect();
     let [functions, dtypes, cpu, gpu] = fields[..] else { panic!("contract.csv: {line}") };
@@ -100,7 +103,7 @@ fn promises(line: &'static str) -> Vec<Promise> {
     made
 }
 
-/// A dtype by its name, or all integer types.
+/// Returns the dtype of a name, or all integer types for `ints`.
 fn class(name: &str, line: &str) -> Vec<DType> {
     let named: Vec<DType> = match name {
         "ints" => DType::ALL.into_iter().filter(|d| d.is_integer()).collect(),
@@ -110,12 +113,12 @@ fn class(name: &str, line: &str) -> Vec<DType> {
     named
 }
 
-/// Every promise of the contract, in the order of its file.
+/// Returns every promise of the contract, in the order of its file.
 pub fn contract() -> &'static [Promise] {
     &PROMISES
 }
 
-/// The bound of a function, if the contract has one.
+/// Returns the bound of a function with a dtype on a backend, if the contract has one.
 pub fn promised(function: &str, dtype: DType, gpu: bool) -> Option<&'static Bound> {
     type Index = HashMap<(&'static str, DType, bool), &'static Bound>;
     static INDEX: LazyLock<Index> =

@@ -1,12 +1,12 @@
-//! Devices whose calls fail, and memory that shows when it is read before it is written.
+//! Devices whose calls fail when a test wants it, and memory filled so that a read before a write shows.
 
 use crate::device::Device;
 use crate::error::Result;
 
 pub use crate::backend::InjectedFault;
 
-/// Runs `f` while a fault is planned for a device. Gives the result of `f`, the number of calls at each site, and how many
-/// calls failed.
+/// Runs `f` while a fault is planned for a device (with `nth` 0 none fails, and calls are only counted). Returns the result of
+/// `f`, the number of calls at each site, and how many calls failed.
 pub fn with_fault<T>(
     device: &Device,
     fault: InjectedFault,
@@ -18,12 +18,12 @@ pub fn with_fault<T>(
     (value, calls, failed)
 }
 
-/// Switches on or off that all new memory of a device is filled with a pattern.
+/// Switches on or off whether a device fills all new memory with a byte that no test expects.
 pub fn poison(device: &Device, on: bool) {
     device.faults().set_poison(on);
 }
 
-/// Has a device forget planned losses, and everything that it keeps for reuse except its pipelines.
+/// Makes a device forget losses that were planned, and free all that it keeps for reuse except its compiled pipelines.
 pub fn heal(device: &Device) {
     device.heal();
 }
@@ -33,12 +33,12 @@ pub fn destroy(device: &Device) {
     device.destroy();
 }
 
-/// How many devices of the process live.
+/// Counts the devices of the process that are alive.
 pub fn living_devices() -> usize {
     Device::living()
 }
 
-/// The content of newly allocated memory, as an array would get it.
+/// Allocates memory as for an array, and returns its content.
 ///
 /// # Errors
 /// Those of the device.

@@ -1,4 +1,4 @@
-//! Folds that the table does not have: one as a row, and those that a test makes while it runs.
+//! Folds that the table of folds does not have: a row that is written here, and rows that a test makes while it runs.
 
 use super::Row;
 use crate::dtype::DType;
@@ -12,18 +12,18 @@ use std::panic::Location;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct FoldRow(Fold);
 
-/// The type of a component, a result or a number, by the type of the elements.
+/// The type of a component, a result or a number of a fold, as it follows from the type of the elements.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum TypeOf {
-    /// The type in which the elements compute.
+    /// The compute type of the elements.
     Elements,
-    /// The float type of the elements.
+    /// The float type of the elements: f64 for f64, f32 for all others.
     Float,
-    /// This one, which must be one that kernels compute in.
+    /// The compute type of this dtype, whatever the elements are.
     Is(DType),
 }
 
-/// What changes no state that it is combined with.
+/// A component's neutral element: combined with it, no state changes.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[allow(missing_docs)]
 pub enum Start {
@@ -33,7 +33,7 @@ pub enum Start {
     Highest,
 }
 
-/// A formula of a fold.
+/// A formula of a fold, or a part of one.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Formula(Term);
 
@@ -42,19 +42,19 @@ pub struct Formula(Term);
 pub struct FoldDraft {
     /// Its name.
     pub name: &'static str,
-    /// The type of each component, and what changes none.
+    /// For each component of the state, its type and its neutral element.
     pub state: Vec<(TypeOf, Start)>,
-    /// The state of an element.
+    /// For each component, the formula of an element and its position that gives the state of that element alone.
     pub lift: Vec<Formula>,
-    /// One state of two.
+    /// For each component, the formula of two states that gives their combination.
     pub combine: Vec<Formula>,
-    /// The result, of a state.
+    /// The formula of the last state that gives the result.
     pub finish: Formula,
     /// The result's type.
     pub result: TypeOf,
-    /// What no elements give; none where that is refused.
+    /// The result of a reduction of no elements; `None` if that is refused.
     pub empty: Option<f64>,
-    /// Whether states may change places.
+    /// Whether `combine` gives the same if the two states change places; a fold that says no is refused.
     pub commutative: bool,
     /// Whether floats may be combined in any order with the same bits.
     pub exact: bool,
@@ -66,27 +66,27 @@ impl Formula {
     /// The element's position.
     pub const POSITION: Formula = Formula(Term::Position);
 
-    /// A component of the state; of two, of the first.
+    /// Names component `n` of the state; in `combine`, of the first state.
     pub fn a(n: usize) -> Formula {
         Formula(Term::A(n))
     }
 
-    /// A component of the second state.
+    /// Names component `n` of the second state of `combine`.
     pub fn b(n: usize) -> Formula {
         Formula(Term::B(n))
     }
 
-    /// A number.
+    /// Makes a number of a type.
     pub fn number(x: f64, of: TypeOf) -> Formula {
         Formula(Term::number(x, of.kind()))
     }
 
-    /// A function of formulas.
+    /// Makes the call of a function with formulas as its operands.
     pub fn call(row: Row, args: &[Formula]) -> Formula {
         Formula(Term::call(row.0, &terms(args)))
     }
 
-    /// The value as another type.
+    /// Converts the formula's value to another type.
     pub fn cast(self, of: TypeOf) -> Formula {
         Formula(Term::Cast(&Term::list(&[self.0])[0], of.kind()))
     }
@@ -106,7 +106,7 @@ impl TypeOf {
     }
 }
 
-/// The mean of squares, of any type of numbers: what a fold with a state of two numbers costs, one row.
+/// The mean of squares, for numbers of any type: an example of a fold whose state is two numbers, written as one row.
 static MEAN_SQUARE: Definition = {
     use Term::{A, B, Call, Cast};
     const NUMBER: Component = Component { kind: Kind::Float, init: Neutral::Zero };
@@ -125,18 +125,18 @@ static MEAN_SQUARE: Definition = {
     }
 };
 
-/// The row of the mean of squares.
+/// Returns the fold of the mean of squares.
 ///
 /// # Errors
-/// None.
+/// None: the row is a fold.
 pub fn mean_square() -> Result<FoldRow> {
     fold_of(MEAN_SQUARE.clone())
 }
 
-/// The fold of a draft.
+/// Makes the fold of a draft.
 ///
 /// # Errors
-/// What is no fold.
+/// The draft is no fold: its formulas are too few or many, name what they may not, or do not fit any type of elements.
 pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
     let component = |(of, start): &(TypeOf, Start)| Component {
         kind: of.kind(),
@@ -168,27 +168,27 @@ fn fold_of(definition: Definition) -> Result<FoldRow> {
     Fold::new(definition).map(FoldRow).map_err(|f| f.at("fold", at))
 }
 
-/// A fold of the table, and the same by its formulas alone, with the types of elements that it takes.
+/// A fold of the table, the same fold run by its formulas alone, and the types of elements that it takes.
 #[derive(Clone, Debug)]
 pub struct TableFold {
     /// Its name.
     pub name: &'static str,
-    /// As it runs.
+    /// The fold as the library runs it, which may be by a faster form.
     pub fold: FoldRow,
-    /// Without a form of its own.
+    /// The same fold, run by its formulas.
     pub by_formulas: FoldRow,
-    /// The types that it takes.
+    /// The types of elements that it takes on the CPU.
     pub types: Vec<DType>,
 }
 
-/// Every fold of the table.
+/// Returns every fold of the table.
 ///
 /// # Errors
-/// A row that is no fold by its formulas.
+/// The formulas of a row are no fold.
 pub fn table_folds() -> Result<Vec<TableFold>> {
     let of_functions = all().filter(|row| row.reduce.is_some()).map(Fold::of);
     let table_fold = |fold: Fold| {
-        // its name is part of the functions' names in a shader, where both may stand
+        // the copy may keep the name: a shader that has both folds numbers the functions of the second
         let definition = Definition { form: Form::Formulas, ..(*fold).clone() };
         let takes = |d: &DType| fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()));
         Ok(TableFold {
@@ -201,7 +201,7 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
     of_functions.chain([*ARGMIN, *ARGMAX]).map(table_fold).collect()
 }
 
-/// A reduction by any fold.
+/// Reduces an expression along axes by any fold.
 #[track_caller]
 pub fn reduce_by(e: &Expr, fold: FoldRow, axes: impl IntoAxes) -> Expr {
     reduce(fold.0.name, fold.0, e, &axes.into_axes(), Location::caller())

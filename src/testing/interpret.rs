@@ -1,6 +1,6 @@
-//! The meaning of an expression: a scalar interpreter, the reference of the random tests.
+//! A scalar interpreter of expressions: the reference of the random tests.
 //!
-//! The interpreter walks the expression itself, never its plan, and computes one element at a time in f64 or i128 with the
+//! The interpreter evaluates the expression itself, never its plan, and computes one element at a time in f64 or i128 with the
 //! exact functions of the table; each float carries a bound on how far an evaluation may be off. From the plan it takes one
 //! thing: which values are stored, because f16 and bf16 are rounded there.
 
@@ -25,7 +25,7 @@ use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// Which bounds of the contract hold: those of a GPU or those of the CPU.
+/// Which bounds of the accuracy contract hold: those of a GPU or those of the CPU.
 #[derive(Clone, Copy)]
 struct Rules {
     gpu: bool,
@@ -45,9 +45,9 @@ pub struct Interpreted {
 /// Elements, by what they are computed in.
 #[derive(Clone, Debug)]
 pub enum Elements {
-    /// Integers and bool; none for an element that depends on rounding errors.
+    /// Integers and bool; `None` for an element that nothing is known of, because rounding errors decide it.
     Integers(Vec<Option<i128>>),
-    /// Floats of any width.
+    /// Floats of any type.
     Floats(Vec<Real>),
 }
 
@@ -81,38 +81,40 @@ impl Elements {
     }
 }
 
-/// Where f16 and bf16 values are stored.
+/// Which f16 and bf16 nodes are stored, and so rounded.
 enum Halves {
-    /// The plan is not known, so an evaluation may round each of them or not.
+    /// The plan is not known, so an evaluation may round each node or not.
     Anywhere,
-    /// The nodes that the plan of one evaluation stores.
+    /// The nodes that the plan of one evaluation stores, of whatever type.
     Planned(HashMap<*const Node, Stored>),
 }
 
-/// An interpreter that remembers the results that it was asked for.
+/// An interpreter. It remembers the elements of each expression that it was asked for.
 pub struct Interpreter {
-    // the expression is kept, so that no new node gets the address of its node
+    // by the node's address; the expression is held too, so that no later node gets the same address
     known: HashMap<*const Node, (Expr, Rc<Interpreted>)>,
     halves: Halves,
     rules: Rules,
 }
 
-/// The elements of an expression that is evaluated alone on its device.
+/// Interprets an expression that is evaluated alone on its device.
 ///
 /// # Errors
-/// The error that the expression carries; an index out of range; reading what is stored.
+/// The error that the expression carries; those of planning; an index out of range; a value that a routine refuses; an array
+/// that cannot be read from its device.
 pub fn interpret(e: &Expr) -> Result<Interpreted> {
     let r = Interpreter::planned(&[e])?.interpret(e)?;
     Ok(Rc::try_unwrap(r).unwrap_or_else(|r| (*r).clone()))
 }
 
 impl Interpreter {
-    /// For expressions on a device whose plans are not known: f16 and bf16 may be rounded after each step or not.
+    /// Makes an interpreter for expressions on a device whose plans are not known: f16 and bf16 may be rounded at each node
+    /// or not.
     pub fn new(device: &Device) -> Interpreter {
         Interpreter { known: HashMap::new(), halves: Halves::Anywhere, rules: Rules { gpu: device.is_gpu() } }
     }
 
-    /// For these expressions, evaluated together.
+    /// Makes an interpreter for these expressions, evaluated together.
     ///
     /// # Errors
     /// An error that one of them carries; those of planning.
@@ -124,8 +126,8 @@ impl Interpreter {
         Ok(Interpreter { known: HashMap::new(), halves, rules: Rules { gpu: device.is_gpu() } })
     }
 
-    /// Whether the plan stores an expression: true if all its readers load it, false if only some do, none if it is not
-    /// stored.
+    /// Says whether the plan stores an expression: `Some(true)` if all its readers load it, `Some(false)` if only some do,
+    /// `None` if it is not stored or the plan is not known.
     pub fn is_stored(&self, e: &Expr) -> Option<bool> {
         match &self.halves {
             Halves::Anywhere => None,
@@ -133,7 +135,8 @@ impl Interpreter {
         }
     }
 
-    /// Whether the plan stores an f16 or bf16 value below an expression that was not stored before.
+    /// Says whether the plan stores an f16 or bf16 value that the expression is computed from, other than an array that is in
+    /// memory already.
     pub fn rounds_below(&self, e: &Expr) -> bool {
         let (mut stack, mut seen) = (vec![e], HashSet::new());
         while let Some(x) = stack.pop() {
@@ -150,14 +153,14 @@ impl Interpreter {
         false
     }
 
-    /// The elements of an expression.
+    /// Interprets an expression.
     ///
     /// # Errors
     /// As [`interpret`].
     pub fn interpret(&mut self, e: &Expr) -> Result<Rc<Interpreted>> {
         e.checked()?;
         let mut stack: Vec<(&Expr, bool)> = vec![(e, false)];
-        // values of nodes, kept until their last reader has run
+        // the elements of nodes, dropped when the last node that reads them has been computed
         let mut values: HashMap<*const Node, Rc<Interpreted>> = HashMap::new();
         let mut order: Vec<&Expr> = vec![];
         let mut readers: HashMap<*const Node, usize> = HashMap::new();
@@ -212,7 +215,7 @@ impl Interpreter {
         }
     }
 
-    /// The elements as a reader of the node finds them: rounded if they are stored.
+    /// Returns a node's elements as other nodes read them: f16 and bf16 rounded if the node is stored.
     fn store(&self, x: &Expr, elements: Elements) -> Elements {
         let dtype = x.0.dtype;
         let exact = x.0.is_stored() || x.0.is_constant();
@@ -338,7 +341,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
         }
         (Elements::Integers(v), true) => Elements::Floats(v.iter().map(|x| element::to_float(*x, to)).collect()),
         (Elements::Floats(v), true) => {
-            // a wider type holds the value as it is; f16 and bf16 are no wider than each other
+            // a wider type holds each value exactly; of f16 and bf16 neither holds all values of the other
             let widens = to == DType::F64 || to == DType::F32 && from.is_half();
             Elements::Floats(v.iter().map(|x| if widens { *x } else { x.rounded(to) }).collect())
         }
@@ -349,7 +352,7 @@ fn cast(x: &Interpreted, to: DType) -> Elements {
     }
 }
 
-/// The position that an index means along an axis; none where rounding errors decide the index.
+/// Returns the position that an index means along an axis by `mode`; none if the index is not known.
 fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Result<Option<i128>> {
     let Some(at) = index else { return Ok(None) };
     Ok(Some(match mode {
@@ -379,7 +382,7 @@ fn take(n: &Node, axis: usize, mode: IndexMode, indices: &Interpreted, source: &
     })
 }
 
-/// Philox4x32-10 (Salmon et al. 2011): four words for a counter.
+/// Computes the four words of Philox4x32-10 (Salmon et al. 2011) for a counter.
 fn philox(mut c: [u32; 4], seed: u64) -> [u32; 4] {
     let mut key = [seed as u32, (seed >> 32) as u32];
     for _ in 0..10 {

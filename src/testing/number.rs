@@ -1,5 +1,5 @@
-//! Arithmetic that shares no code with the library's: rounding to an element type, spacing, wrapping, and floats with an
-//! error bound.
+//! Arithmetic for the reference of the tests, which shares no code with the library's: rounding to an element type, the spacing
+//! of floats, the wrapping of integers, and floats with an error bound.
 
 use crate::dtype::{DType, Scalar};
 
@@ -7,13 +7,13 @@ use crate::dtype::{DType, Scalar};
 /// nothing is known of the result.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Real {
-    /// The exact result of the formula, with the roundings that every evaluation makes.
+    /// The result of the formula in exact arithmetic, except that it is rounded where every evaluation rounds alike.
     pub value: f64,
     /// How far from `value` the result of an evaluation may be.
     pub error: f64,
 }
 
-/// Significant bits, smallest and largest exponent of a float type.
+/// Returns the number of significant bits of a float type, and the exponents of its smallest and largest normal numbers.
 fn format(dtype: DType) -> (i32, i32, i32) {
     if dtype == DType::F16 {
         (11, -14, 15)
@@ -34,24 +34,24 @@ fn exponent(x: f64) -> i32 {
     (x.to_bits() >> 52 & 0x7ff) as i32 - 1023
 }
 
-/// The distance between neighbours of a float type at a number, never less than its smallest subnormal.
+/// Returns the distance between neighbours of a float type at `x`, which is never less than its smallest subnormal.
 pub(super) fn spacing(dtype: DType, x: f64) -> f64 {
     let (bits, low, high) = format(dtype);
     power(exponent(x).clamp(low, high) - bits + 1)
 }
 
-/// The largest finite number of a float type.
+/// Returns the largest finite number of a float type.
 pub(super) fn largest(dtype: DType) -> f64 {
     let (bits, _, high) = format(dtype);
     (2.0 - 2f64.powi(1 - bits)) * 2f64.powi(high)
 }
 
-/// The smallest normal number of a float type.
+/// Returns the smallest positive normal number of a float type.
 pub(super) fn smallest_normal(dtype: DType) -> f64 {
     2f64.powi(format(dtype).1)
 }
 
-/// The nearest number of a float type, ties to even.
+/// Rounds to the nearest number of a float type, ties to even.
 pub(super) fn nearest(dtype: DType, x: f64) -> f64 {
     if dtype == DType::F64 || x == 0.0 || !x.is_finite() {
         return x;
@@ -64,7 +64,7 @@ pub(super) fn nearest(dtype: DType, x: f64) -> f64 {
     if rounded.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { rounded.copysign(x) }
 }
 
-/// The number of a float type nearest to an integer, rounded once.
+/// Rounds an integer to the nearest number of a float type, in one rounding.
 pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
     if dtype == DType::F32 {
         return x as f32 as f64;
@@ -73,17 +73,17 @@ pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
     if dtype == DType::F64 || near as i128 == x {
         return nearest(dtype, near);
     }
-    // rounded to odd, it keeps what the second rounding needs
+    // truncate to f64 and set the last bit (round to odd): the tie rule of the second rounding then sees that bits were lost
     let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
     nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
 }
 
-/// Bits of an integer; 1 for bool.
+/// Returns the bits of an integer type; 1 for bool.
 pub(super) fn width(dtype: DType) -> u32 {
     if dtype == DType::Bool { 1 } else { dtype.size() as u32 * 8 }
 }
 
-/// An integer wrapped to a type; bool: anything but 0 is true.
+/// Wraps an integer to a type; to bool, anything but 0 is true.
 pub(super) fn wrap(dtype: DType, x: i128) -> i128 {
     let w = width(dtype);
     if dtype == DType::Bool {
@@ -95,7 +95,7 @@ pub(super) fn wrap(dtype: DType, x: i128) -> i128 {
     }
 }
 
-/// Truncated and saturated, as Rust's `as`; NaN gives 0.
+/// Converts a float to an integer type as Rust's `as` does: truncated and saturated, NaN to 0.
 pub(super) fn saturate(dtype: DType, x: f64) -> i128 {
     let (low, high) = match (dtype, width(dtype)) {
         (d, w) if d.is_unsigned_integer() => (0, (1 << w) - 1),
@@ -104,7 +104,7 @@ pub(super) fn saturate(dtype: DType, x: f64) -> i128 {
     (x as i128).clamp(low, high)
 }
 
-/// The element in little-endian bytes: an integer or a float.
+/// Decodes an element from little-endian bytes: the first result if its type is an integer or bool, the second if a float.
 pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
     let word = bytes.iter().rev().fold(0u64, |w, b| w << 8 | *b as u64);
     match dtype {
@@ -126,7 +126,7 @@ pub(super) fn decode(dtype: DType, bytes: &[u8]) -> (i128, f64) {
     }
 }
 
-/// A Rust number as an element of an integer type.
+/// Converts a Rust number to an element of an integer type or bool.
 pub(super) fn scalar_integer(s: Scalar, dtype: DType) -> i128 {
     match s {
         Scalar::Bool(v) => v as i128,
@@ -136,7 +136,7 @@ pub(super) fn scalar_integer(s: Scalar, dtype: DType) -> i128 {
     }
 }
 
-/// A Rust number as an element of a float type.
+/// Converts a Rust number to an element of a float type.
 pub(super) fn scalar_real(s: Scalar, dtype: DType) -> f64 {
     match s {
         Scalar::Bool(v) => v as i128 as f64,
@@ -146,22 +146,22 @@ pub(super) fn scalar_real(s: Scalar, dtype: DType) -> f64 {
 }
 
 impl Real {
-    /// A number without an error.
+    /// Makes a number without an error.
     pub fn exact(value: f64) -> Real {
         Real { value, error: 0.0 }
     }
 
-    /// A number of which nothing is known.
+    /// Makes a number of which nothing is known.
     pub fn unknown() -> Real {
         Real { value: f64::NAN, error: f64::INFINITY }
     }
 
-    /// Whether nothing is known of it.
+    /// Says whether nothing is known of the number.
     pub fn is_unknown(self) -> bool {
         self.error == f64::INFINITY
     }
 
-    /// Whether an evaluation may give this number.
+    /// Says whether an evaluation may give the result `got`.
     pub fn allows(self, got: f64) -> bool {
         let equal = got == self.value || got.is_nan() && self.value.is_nan();
         self.is_unknown() || equal || (got - self.value).abs() <= self.error
@@ -175,7 +175,7 @@ impl Real {
         self.value + self.error
     }
 
-    /// Rounded to a type. If all results within the bound round to one number, that is exact; else the error grows.
+    /// Rounds to a type. If all numbers within the bound round to one number, the result is exact; else its error grows.
     pub(super) fn rounded(self, dtype: DType) -> Real {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
@@ -190,11 +190,11 @@ impl Real {
         if low.is_infinite() || high.is_infinite() {
             return Real::unknown();
         }
-        // a zero of unknown sign is not exact
+        // at least the smallest subnormal: all numbers may round to a zero, but of either sign
         Real { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 
-    /// Either rounded to a type or not, whichever an evaluation does.
+    /// Covers both this number and its rounding to a type, because an evaluation may do either.
     pub(super) fn perhaps_rounded(self, dtype: DType) -> Real {
         let r = self.rounded(dtype);
         if r.is_unknown() || self.is_unknown() || !self.value.is_finite() {
@@ -203,7 +203,7 @@ impl Real {
         Real { value: self.value, error: self.error.max((r.value - self.value).abs() + r.error) }
     }
 
-    /// Either this number or another, whichever an evaluation gives.
+    /// Covers both this number and another, because an evaluation may give either.
     pub(super) fn either(self, other: Real) -> Real {
         if self.allows(other.value) && other.error == 0.0 {
             return self;

@@ -1,4 +1,4 @@
-//! Devices with tight limits, and plans for devices that are not there.
+//! Devices with tight limits, and plans for devices that the machine does not have.
 
 pub use crate::caps::Cooperative;
 use crate::device::Device;
@@ -8,7 +8,7 @@ pub use crate::kernel::Caps;
 use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
 use crate::plan::{self, PlannedRun};
 
-/// A CPU with the planner's limits of a small GPU.
+/// Opens a CPU with limits so tight that small arrays take split reductions and several kernels.
 ///
 /// # Errors
 /// None that a test meets.
@@ -16,7 +16,7 @@ pub fn shrunk_cpu() -> Result<Device> {
     Device::cpu().shrunk(0, 0)
 }
 
-/// A CPU with limits of the test's own.
+/// Opens a CPU with these limits.
 ///
 /// # Errors
 /// None that a test meets.
@@ -24,22 +24,23 @@ pub fn cpu_within(caps: &Caps) -> Result<Device> {
     Device::cpu_within(caps)
 }
 
-/// The first GPU with bindings of `max_binding` bytes and a grid of `max_groups` a dimension.
+/// Opens the first GPU with bindings of at most `max_binding` bytes and at most `max_groups` workgroups along each of a grid's
+/// dimensions.
 ///
 /// # Errors
-/// No GPU.
+/// There is no GPU, or it does not open.
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
     Device::gpu()?.shrunk(max_binding, max_groups)
 }
 
-/// The limits that plans are tested for: the CPU, a card, and the least that WebGPU promises.
+/// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 
-/// The limits of a name of [`NAMED_CAPS`].
+/// Returns the limits of a name of [`NAMED_CAPS`].
 pub fn named_caps(name: &str) -> Option<Caps> {
     match name {
         "cpu" => Some(Caps {
-            // those of a common server core, so that schedules are the same wherever the tests run
+            // the vectors and caches of a common server core, so that schedules are the same wherever the tests run
             vector: 64,
             caches: [48 << 10, 2 << 20, 32 << 20],
             ..Caps::clone(Device::cpu().backend().caps())
@@ -52,7 +53,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
             max_buffer: 256 << 20,
             max_bindings: 6,
             workgroup: 256,
-            // a card of DX12, which keeps 32 bytes of 16 KiB for itself
+            // as of a card on DX12, where 32 bytes of the 16 KiB that WebGPU promises are taken
             workgroup_memory: 16_352,
             subgroup: [4, 128],
             ..card(name)
@@ -61,13 +62,13 @@ pub fn named_caps(name: &str) -> Option<Caps> {
     }
 }
 
-/// What a card can do; it need not be there.
+/// Returns the limits of a typical GPU card, under a name; the machine need not have one.
 pub fn card(name: &str) -> Caps {
     Caps::card(name)
 }
 
-/// The plan of an expression of device-less or CPU arrays for a device of these limits, as text; and the WGSL of its
-/// kernels, which need no device either.
+/// Plans an expression for a device with the limits of this name, which the machine need not have. Returns the plan as text,
+/// and the WGSL of its kernels if the device is a GPU.
 ///
 /// # Errors
 /// Those of planning.
@@ -76,7 +77,7 @@ pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> 
     planned(expression, caps)
 }
 
-/// As [`plan_for`], for any device.
+/// Does what [`plan_for`] does, for a device with any limits.
 ///
 /// # Errors
 /// Those of planning.
@@ -84,7 +85,7 @@ pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String
     planned(expression, caps.clone())
 }
 
-/// Bytes that the CPU's plan of an expression keeps.
+/// Returns the bytes of the steps, kernels and temporaries' sizes that the CPU's plan of an expression holds.
 ///
 /// # Errors
 /// Those of planning.
@@ -102,7 +103,7 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     Ok(kernels + plan.steps.capacity() * size_of::<Step>() + plan.temps.capacity() * size_of::<usize>())
 }
 
-/// Steps that the CPU's plan of an expression took to make: nodes looked at, and values searched.
+/// Returns the number of steps of work that the CPU's plan of an expression took to make: nodes looked at, values searched.
 ///
 /// # Errors
 /// Those of planning.
@@ -110,8 +111,8 @@ pub fn plan_steps(expression: &Expr) -> Result<u64> {
     Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.plan.work)
 }
 
-/// The key under which the plan of expressions that are evaluated together is kept: equal for evaluations that differ in
-/// what is bound alone (buffers, offsets, numbers, seeds).
+/// Returns the key of the plan of expressions that are evaluated together. It is equal for evaluations that differ only in what
+/// they bind: buffers, offsets, numbers, seeds.
 ///
 /// # Errors
 /// An error that an expression carries.
@@ -119,7 +120,7 @@ pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
     plan::key(expressions)
 }
 
-/// What compiling each kernel of the plan for a device costs, in additions.
+/// Estimates what compiling each kernel of the plan for a device costs, in units of one addition.
 ///
 /// # Errors
 /// Those of planning.

@@ -1,9 +1,9 @@
-//! Rows: arithmetic that integers have too.
+//! The rows of arithmetic, most of which integers have too, and of rounding to whole numbers.
 
 use super::integer::{Int, exact as int};
 use crate::math::{double, single};
 
-/// Gives the table of this family to `$m`.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => {
         $m! {
@@ -53,7 +53,8 @@ macro_rules! rows {
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
                 shader_cost: 32, is: [never_rounds, keeps_range, opaque],
             }
-            /// Power, with IEEE 754's special cases; integers wrap, and a negative exponent gives 1/x truncated.
+            /// Power, with IEEE 754's special cases. Integers wrap; a negative number as exponent is an error, and a negative
+            /// element of an array as exponent gives 1/x truncated (0 for x = 0).
             pow(x, y): Numeric {
                 cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
                 wgsl_f32: "m_pow({a}, {b})", wgsl_int: "ipow_{T}({a}, {b})",

@@ -1,9 +1,10 @@
-//! Conversions: from storage to the compute type (widen), back (narrow), between compute types (convert), and the
-//! rounding of a compute value to a narrower element type (round).
+//! CPU loops for conversions: `widen` goes from a stored type to its compute type, `narrow` back, `convert` from one compute
+//! type to another. `round` and `saturate` give a value of a narrow type, and leave it in the compute type.
 
 use crate::dtype::{Compute, DType};
 use crate::simd::{Loops, ScalarFn};
 
+/// The conversions that the pair of types alone decides.
 struct K;
 
 macro_rules! casts {
@@ -15,26 +16,28 @@ macro_rules! casts {
     )* };
 }
 
-/// f16 to f32 by bits and without branches, so that it vectorises. The crate `half` asks for the CPU's features at each call.
+/// Converts f16 to f32 by bits and without branches, so that loops vectorise; the crate `half` tests CPU features at each call.
 #[inline(always)]
 fn f16_to_f32(h: u16) -> f32 {
     let magnitude = (h & 0x7fff) as u32;
-    // the product by 2^112 (127 − 15, the difference of the biases) corrects the exponent and normalises subnormals
+    // the factor is 2^112: 127 − 15, the difference of the exponent biases. It also normalises subnormals
     let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
     let special = f32::from_bits((magnitude << 13) | 0x7f80_0000);
     let value = if magnitude >= 0x7c00 { special } else { scaled };
     f32::from_bits(value.to_bits() | ((h & 0x8000) as u32) << 16)
 }
 
-/// f32 to f16, nearest even, branch-free.
+/// Converts f32 to f16, rounded to nearest (ties to even), without branches.
 #[inline(always)]
 fn f32_to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
     let magnitude = bits & 0x7fff_ffff;
+    // f16 has 13 bits fewer of significand, and an exponent bias that is smaller by 112
     let normal = magnitude.wrapping_add(0xfff + ((magnitude >> 13) & 1)).wrapping_sub(112 << 23) >> 13;
-    // below 2^-14 adding 0.5 rounds to multiples of 2^-24, which is the step between subnormals of f16
+    // below 2^-14 adding 0.5 rounds to multiples of 2^-24, which is the distance of subnormal f16
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
     let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
+    // from 65520 on, halfway between the largest f16 and 2^16, the result is ∞
     let limited = if magnitude >= 0x477f_f000 { 0x7c00 } else { finite };
     let value = if magnitude > 0x7f80_0000 { 0x7e00 } else { limited };
     (value | (bits >> 16 & 0x8000)) as u16
@@ -45,7 +48,7 @@ fn bf16_to_f32(b: u16) -> f32 {
     f32::from_bits((b as u32) << 16)
 }
 
-/// f32 to bf16, nearest even, branch-free.
+/// Converts f32 to bf16, rounded to nearest (ties to even), without branches. A NaN stays one: it is cut off and made quiet.
 #[inline(always)]
 fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -54,13 +57,13 @@ fn f32_to_bf16(x: f32) -> u16 {
     value as u16
 }
 
-/// An f16 in memory, told apart from other 16-bit types.
+/// An f16 in memory: a type of its own, so that `K` can tell it from u16 and bf16.
 #[derive(Clone, Copy)]
 struct H(u16);
 /// A bf16 in memory.
 #[derive(Clone, Copy)]
 struct B(u16);
-/// A truth value in memory, where only 0 is false.
+/// A bool in memory, where any byte but 0 counts as true.
 #[derive(Clone, Copy)]
 struct T(u8);
 
@@ -80,7 +83,7 @@ casts! {
     i32 => i16: |x| x as i16;
     f32 => H: |x| H(f32_to_f16(x));
     f32 => B: |x| B(f32_to_bf16(x));
-    // the same type: a copy
+    // copies
     u32 => u32: |x| x;
     u64 => u64: |x| x;
     // between compute types, as Rust's `as`
@@ -107,7 +110,7 @@ casts! {
     f64 => f32: |x| x as f32;
 }
 
-/// Number to truth value and back.
+/// The conversions from a number to bool (any number but 0 is true) and from bool to 0 or 1.
 struct Truth;
 macro_rules! truth {
     ($($t:ty)*) => { $(
@@ -123,8 +126,8 @@ macro_rules! truth {
 }
 truth! { i32 u32 i64 u64 f32 f64 }
 
-/// Rounds a compute value to a narrower element type and keeps it in the compute type, as a store and a load would. Integers
-/// wrap.
+/// Rounds a compute value to the element type number `D` of `DType` and leaves it in the compute type, as a store and a load
+/// would. Integers wrap.
 struct ToNarrow<const D: u8>;
 macro_rules! round {
     ($($t:ty, $d:ident: |$x:ident| $e:expr;)*) => { $(
@@ -143,7 +146,7 @@ round! {
     f32, BF16: |x| bf16_to_f32(f32_to_bf16(x));
 }
 
-/// Converts a float to a narrow integer type, with saturation to its range, and keeps it in the compute type.
+/// Converts a float to the narrow integer type number `D` of `DType`, saturates, and leaves the result in the compute type.
 struct Saturate<const D: u8>;
 macro_rules! saturate {
     ($($f:ty { $($d:ident $n:ty, $c:ty;)* })*) => { $( $(
@@ -167,7 +170,7 @@ macro_rules! unary {
     };
 }
 
-/// The loop from stored elements of `dtype` to its compute type; none if both have the same bits.
+/// Returns the loop from stored elements of `dtype` to its compute type; `None` if both have the same bits.
 pub(crate) fn widen(dtype: DType) -> Option<Loops> {
     Some(match dtype {
         DType::Bool => unary!(T, u8),
@@ -181,7 +184,7 @@ pub(crate) fn widen(dtype: DType) -> Option<Loops> {
     })
 }
 
-/// The loop from the compute type to stored elements of `dtype`; none if both have the same bits.
+/// Returns the loop from the compute type to stored elements of `dtype`; `None` if both have the same bits.
 pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
     Some(match dtype {
         DType::U8 => unary!(u32, u8),
@@ -194,7 +197,7 @@ pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
     })
 }
 
-/// The loop that rounds a compute value to `dtype` and keeps it in the compute type; none if that changes nothing.
+/// Returns the loop that rounds compute values to `dtype` and leaves them in the compute type; `None` if it changes nothing.
 pub(crate) fn round(dtype: DType) -> Option<Loops> {
     macro_rules! to {
         ($t:ty, $d:ident) => {
@@ -212,7 +215,8 @@ pub(crate) fn round(dtype: DType) -> Option<Loops> {
     })
 }
 
-/// The loop from one compute type to another, as Rust's `as`; none if the bits stay the same.
+/// Returns the loop from one compute type to another; `None` if the bits stay the same. It converts as Rust's `as` does, and
+/// to bool it asks whether the number is not 0.
 pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
     use Compute::*;
     Some(match (from, to) {
@@ -251,12 +255,12 @@ pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
         (F64, I64) => unary!(f64, i64),
         (F64, U64) => unary!(f64, u64),
         (F64, F32) => unary!(f64, f32),
-        // unreachable, because equal types are the first arm and all other pairs are listed
+        // never reached: all pairs of different types are listed, but the compiler does not count the first arm, a guard
         _ => return None,
     })
 }
 
-/// The loop from a float compute type to a narrow integer with saturation.
+/// Returns the loop from a float compute type to an 8- or 16-bit integer type, with saturation; `None` for other types.
 pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
     macro_rules! to {
         ($d:ident, $c:ty) => {

@@ -1,26 +1,33 @@
-//! The macro that writes rows as statics, and the list of a row's keys.
+//! The macro `define!`, which makes a static [`Ufunc`](super::Ufunc) of each row, and the list of the keys of a row.
 
-/// Writes the rows of one family as statics, from the table that `methods!` (in `ops.rs`) reads too.
+/// Makes a static of each row, named as the row, and `ROWS`, the list of them. The `rows!` macro of each file of rows hands
+/// its table to this macro and to `methods!` (in `ops.rs`).
 ///
-/// A row is `name(operands): Class { key: value, … }`, the keys in any order, each at most once:
+/// A row is `name(operands): Class { key: value, … }`, the keys in any order, each at most once. An *expression* below is
+/// Rust code in which the operands' names are in scope.
 ///
 /// | key | value |
 /// |---|---|
-/// | `cpu_float` | `[f32 function, f64 function]`; with `; below limit => function, limit => function` after them, cheaper functions that give the same bits for operands of at most these magnitudes |
-/// | `cpu_int` | `{ function }` of i32, u32, i64 and u64 |
-/// | `cpu_bool` | `{ function }` of bool, which is a u8 of 0 or 1 |
+/// | `cpu_float` | `[expression of f32, expression of f64]`, or with `; below` and cheaper ones: see below |
+/// | `cpu_int` | `{ expression }` that is compiled for each of i32, u32, i64 and u64 |
+/// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1 |
 /// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the text for a GPU: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
-/// | `exact` | `{ function }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
-/// | `exact_int`, `exact_int(w)` | `{ function }` of i128, and of the width in bits: see [`ExactInt`](super::ExactInt) |
+/// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
+/// | `exact_int`, `exact_int(w)` | `{ expression }` of i128, and of `w`, the width: see [`ExactInt`](super::ExactInt) |
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
-/// | `reduce` | `{ method: name, neutral: element, empty: number or refused, order: fixed or free }`, with `picks: Smallest` or `Largest` after them where it picks an operand: see [`Reduction`](super::Reduction) |
+/// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::Reduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
 ///
-/// A CPU function of the classes `Compare`, `Test` and `Logical` gives a bool as u8; of every other class, its
-/// operands' type.
+/// A CPU expression gives a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the others.
+/// In a row of one operand `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`: the latter two are
+/// cheaper expressions that give the same bits for operands of at most these magnitudes.
+///
+/// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
+/// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
+/// or `picks: Largest`.
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -49,7 +56,7 @@ macro_rules! define {
         pub(crate) static ROWS: &[&$crate::ufunc::Ufunc] = &[$(&$name),*];
     };
 
-    // one arm for each key: it sets a field of the row
+    // `@set` has one arm for each key, which sets the key's field of the row
     (@set $row:ident $class:ident $args:tt; cpu_float [$f32:expr, $f64:expr]) => {
         $row.forms[Compute::F32 as usize] = $crate::ufunc::define!(@forms f32 $class $args { $f32 });
         $row.forms[Compute::F64 as usize] = $crate::ufunc::define!(@forms f64 $class $args { $f64 });
@@ -126,13 +133,13 @@ macro_rules! define {
     (@arity ($a:ident, $b:ident)) => { 2 };
     (@arity ($a:ident, $b:ident, $c:ident)) => { 3 };
 
-    // the type of a function's result
+    // `@result` is the type of a CPU expression's result
     (@result $t:ident Compare) => { u8 };
     (@result $t:ident Test) => { u8 };
     (@result $t:ident Logical) => { u8 };
     (@result $t:ident $class:ident) => { $t };
 
-    // the loops of one compute type; with a limit and a cheaper function below it
+    // `@forms` makes the loops of one compute type; a limit and a cheaper expression for operands up to it may follow
     (@forms $t:ident $class:ident $args:tt $f:tt $($limit:expr, $fast:tt)?) => {{
         struct F;
         impl $crate::simd::ScalarFn<$t, $t, $t, $crate::ufunc::define!(@result $t $class)> for F {
@@ -162,7 +169,7 @@ macro_rules! define {
         fn $name($x: $t, $y: $t, $z: $t) -> $crate::ufunc::define!(@result $t $class) $f
     };
 
-    // the exact functions
+    // `@exact` and `@exact_int` make the references for tests
     (@exact ($a:ident) $f:tt) => {{ #[allow(unused_variables)] fn exact($a: f64, _: f64, _: f64) -> f64 $f exact }};
     (@exact ($a:ident, $b:ident) $f:tt) => {{ fn exact($a: f64, $b: f64, _: f64) -> f64 $f exact }};
     (@exact ($a:ident, $b:ident, $c:ident) $f:tt) => {{ fn exact($a: f64, $b: f64, $c: f64) -> f64 $f exact }};

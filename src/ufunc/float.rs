@@ -1,8 +1,8 @@
-//! Rows: functions of floats (integers become f32): exponentials, logarithms, trigonometry, roots.
+//! The rows of functions of floats: exponentials, logarithms, trigonometry, roots. Integer operands become f32.
 
 use crate::math::{double, single};
 
-/// Gives the table of this family to `$m`.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => {
         $m! {
@@ -16,7 +16,7 @@ macro_rules! rows {
                 cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", exact: { x.exp2() },
                 domain: [-150.0, 128.0],
             }
-            /// exp(x) − 1, exact near 0.
+            /// exp(x) − 1, without cancellation near 0.
             expm1(x): Float {
                 cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
@@ -36,7 +36,7 @@ macro_rules! rows {
                 cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", exact: { x.log10() },
                 domain: [0.0, 1e3],
             }
-            /// log(1 + x), exact near 0.
+            /// log(1 + x), without cancellation near 0.
             log1p(x): Float {
                 cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", exact: { x.ln_1p() },
                 domain: [-1.0, 1e3],
@@ -173,7 +173,7 @@ pub(crate) use rows;
 
 rows!(super::define);
 
-/// The rows by which `nextafter` is computed for f16 and bf16. They are in no list of rows, so they get no method.
+/// The rows that compute `nextafter` for f16 and bf16 (its key `half`). They stand outside `rows!`, so they get no method.
 mod steps {
     use crate::math::single;
     crate::ufunc::define! {
@@ -193,7 +193,7 @@ pub(crate) use steps::{nextafter_bf16, nextafter_f16};
 
 macro_rules! order {
     ($t:ty, $bits:ty, $min:ident, $max:ident, $fmin:ident, $fmax:ident, $sign:ident) => {
-        /// NaN if either is NaN, and −0 below +0; branch-free.
+        /// Returns the smaller without a branch: NaN if either is NaN, and −0 is smaller than +0.
         #[inline(always)]
         pub(crate) fn $min(x: $t, y: $t) -> $t {
             // equal operands differ at most in the sign of 0, and the bitwise or gives −0 if either is −0
@@ -202,9 +202,10 @@ macro_rules! order {
             let picked = if x == y { tie } else { less };
             if x != x { mutant!(minimum_drops_nan, y, x) } else { picked }
         }
-        /// NaN if either is NaN, and +0 above −0; branch-free.
+        /// Returns the larger without a branch: NaN if either is NaN, and +0 is larger than −0.
         #[inline(always)]
         pub(crate) fn $max(x: $t, y: $t) -> $t {
+            // the bitwise and gives +0 if either is +0
             let tie = <$t>::from_bits(x.to_bits() & y.to_bits());
             let more = if x > y { x } else { y };
             let picked = if x == y { tie } else { more };
@@ -233,7 +234,7 @@ macro_rules! order {
 order!(f32, u32, minimum32, maximum32, fmin32, fmax32, sign32);
 order!(f64, u64, minimum64, maximum64, fmin64, fmax64, sign64);
 
-/// Exact functions in f64 where the standard library has none.
+/// The references (`Ufunc::exact`) of rows of this file and of `arithmetic.rs` that are functions, not expressions in the row.
 pub(crate) mod exact {
     pub fn minimum(x: f64, y: f64) -> f64 {
         match (x.is_nan(), y.is_nan()) {
@@ -281,7 +282,7 @@ pub(crate) mod exact {
             0.0
         }
     }
-    /// NumPy's `divmod`: the remainder takes the divisor's sign, a zero too.
+    /// Computes NumPy's `%`: the remainder has the divisor's sign, also where it is 0.
     pub fn remainder(x: f64, y: f64) -> f64 {
         let r = x % y;
         if r == 0.0 {
@@ -309,7 +310,7 @@ pub(crate) mod exact {
         1.0 / x.sqrt()
     }
     pub fn acosh(x: f64) -> f64 {
-        // libm's acosh gives a number below −1, where it must be NaN
+        // below −1 libm's acosh returns a number instead of NaN
         if x < 1.0 { f64::NAN } else { libm::acosh(x) }
     }
     pub fn logaddexp(x: f64, y: f64) -> f64 {
@@ -326,7 +327,7 @@ pub(crate) mod exact {
         if y.is_finite() || !(a.is_finite() && b.is_finite() && t.is_finite()) {
             return y;
         }
-        // b − a may overflow although the result is a number, so compute in quarters
+        // b − a overflows although the result may be finite; a quarter of each term does not
         (a / 4.0 + t * (b / 4.0 - a / 4.0)) * 4.0
     }
 }

@@ -1,18 +1,18 @@
-//! The table of folds: how a reduction combines its elements. One row each, as plain data.
+//! The table of folds, one row of plain data for each way in which a reduction combines its elements.
 //!
-//! A [`Fold`] is a commutative monoid with a state of one to three numbers (*components*). `lift` makes a state of an
-//! element and its position, `combine` makes one state of two, and `finish` makes the result of the state of all. The
-//! three are [`Term`]s: formulas over rows of the table of functions, of which the CPU takes the loops and a GPU the
-//! WGSL text, so that a fold is written once. `fold/program.rs` turns them into steps for elements of one type.
+//! A [`Fold`] is a commutative monoid with a state of one to three numbers (*components*). `lift` makes a state from an
+//! element and its position, `combine` makes one state from two, and `finish` makes the result from the state of all
+//! elements. The three are [`Term`]s: formulas over rows of the table of functions, of which the CPU takes the loops and a
+//! GPU the WGSL text, so that a fold is written once. `fold/program.rs` turns them into steps for elements of one type.
 //!
 //! Most folds are made from a binary function: the key `reduce:` of `add` makes the fold whose state is the element
-//! itself and which combines by `add` ([`Fold::of`]). A row may name a faster [`Form`] than its formulas; it has the same
-//! bits. Planner and backends see components and columns, and never ask which fold they have. The rows that no function
-//! has stand in `fold/rows.rs`.
+//! itself and which combines by `add` ([`Fold::of`]). A row may name a faster [`Form`] than its formulas, which gives the
+//! same bits. Planner and backends decide by components and columns, never by which fold it is. The rows that no function's
+//! key makes, `argmin` and `argmax`, stand in `fold/rows.rs`.
 //!
-//! A row that is not commutative is refused: the tree of a reduction does not keep the order of its elements. `lift`
-//! takes the position, so that a fold can break ties by it. A reduction that is cut into parts stores the components of
-//! its parts' states, and the next pass combines those without `lift`.
+//! A row that is not commutative is refused: the tree of a reduction does not keep the order of its elements. A fold whose
+//! result depends on the order, as `argmin` does in a tie, keeps positions in its state. A reduction that is cut into parts
+//! stores the components of its parts' states, and the next pass combines those without `lift`.
 
 mod program;
 mod rows;
@@ -30,24 +30,24 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// The most components of a state. A GPU keeps a state for each lane of a workgroup in its shared memory: 256 states of three
-/// 8-byte numbers are 6 KiB of the 16 KiB that every device has.
+/// The most components that a state may have; no fold has needed more. A GPU workgroup holds a state for each of its at most
+/// 256 invocations in shared memory: 256 × 3 × 8 bytes are 6 KiB of the 16 KiB that WebGPU guarantees.
 pub(crate) const MOST_COMPONENTS: usize = 3;
 
-/// The type of a component, a result or a number of a row, by the type of the elements.
+/// How the compute type of a component, a result or a constant of a fold follows from the type of the elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Kind {
-    /// That of the elements.
+    /// The compute type of the elements.
     Operand,
-    /// The float type of the elements: f32 for integers and bool.
+    /// The float type of the elements: f64 for f64, f32 for all others.
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Float,
-    /// This one.
+    /// The named type, whatever the type of the elements.
     Is(Compute),
 }
 
 impl Kind {
-    /// The type that it computes in, for elements of a type.
+    /// Returns the compute type for elements of the type `element`.
     pub fn compute(self, element: DType) -> Compute {
         match self {
             Kind::Operand => element.compute(),
@@ -57,102 +57,103 @@ impl Kind {
     }
 }
 
-/// One number of a fold's state.
+/// The column of one component: one number of a fold's state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Component {
     pub kind: Kind,
-    /// What changes no state that it is combined with.
+    /// The component's start value. Combining the state of all start values with a state gives that state again.
     pub init: Neutral,
 }
 
 impl Component {
-    /// Components that live as long as the process, as rows do.
+    /// Returns a copy of `state` that lives as long as the process, as rows do; equal lists share one.
     pub fn list(state: &[Component]) -> &'static [Component] {
         static LISTS: program::Lists<Component> = LazyLock::new(Mutex::default);
         program::kept(&LISTS, state)
     }
 }
 
-/// How a fold runs.
+/// The code by which backends run a fold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Form {
-    /// By its formulas. No row of the table lacks a faster form yet; tests have such rows.
+    /// The steps of its formulas. All rows of the product have a faster form; rows that tests make have this one.
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Formulas,
-    /// The state is the element itself, and this function combines: by the function's own loops and text.
+    /// The function's own loops and WGSL text: the state is the element itself, and the function combines.
     Function(&'static Ufunc),
-    /// The state is an element and its position, and the result the position. This function says which of two elements
-    /// is picked (its `picks`); of equal ones, and of several NaNs, it is the first.
+    /// The search for the first best element: the state is an element and its position, and the result is the position. The
+    /// function says by its `picks` which of two elements is better. Of equal elements, and of several NaNs, the first wins.
     FirstOf(&'static Ufunc),
 }
 
-/// In which order the elements of a reduction must be taken.
+/// The order in which a reduction must combine its elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
-    /// Any order gives the same bits.
+    /// Any order, because all give the same bits.
     Any,
-    /// That of the reduction's own tree, because each step rounds.
+    /// The order of the reduction's tree: each step rounds, so another order gives other bits.
     Tree,
-    /// Row-major, because positions are counted so.
+    /// Row-major along the reduced axes, because positions are counted in that order.
     RowMajor,
 }
 
-/// The columns of a row. Rows of equal columns are one fold.
+/// The columns of a row. Rows with equal columns are one fold.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Definition {
-    /// The name that a plan prints.
+    /// The name that a printed plan shows.
     pub name: &'static str,
-    /// The method that users call.
+    /// The name of the reduction's method, such as `sum`.
     pub method: &'static str,
     pub state: &'static [Component],
-    /// The components of the state of one element, of [`Term::X`] and [`Term::Position`].
+    /// A formula for each component of an element's state, over [`Term::X`] and [`Term::Position`].
     pub lift: &'static [Term],
-    /// The components of one state of two, of [`Term::A`] and [`Term::B`].
+    /// A formula for each component of the combined state, over the two states [`Term::A`] and [`Term::B`].
     pub combine: &'static [Term],
-    /// The result, of the components [`Term::A`].
+    /// The formula of the result, over the components [`Term::A`] of the state of all elements.
     pub finish: Term,
     pub result: Kind,
-    /// What a reduction of no elements gives, as bits of an f64; none where it is refused. It need not be what `finish`
-    /// makes of `init`: a sum gives 0, though −0 is its neutral element.
+    /// The result of a reduction of no elements, as bits of an f64; `None` where that is an error. It may differ from `finish`
+    /// of the start values: a sum gives 0, though −0 is its neutral element.
     pub empty: Option<u64>,
-    /// Whether `combine` gives the same for its operands in either order: a row that says no is refused.
+    /// Whether `combine(a, b)` equals `combine(b, a)`: a row that says no is refused.
     pub commutative: bool,
-    /// Whether states of floats can be combined in any order with the same bits. Those of integers always can.
+    /// Whether states that hold floats give the same bits in any order. States of integers and bool always do.
     pub exact: bool,
     pub form: Form,
 }
 
-/// A row of the table of folds. It lives as long as the process, so that copies are free.
+/// A row of the table of folds. The row lives as long as the process, so that a copy is a copy of a reference.
 #[derive(Clone, Copy)]
 pub(crate) struct Fold(&'static Row);
 
-/// A row with what is known of it.
+/// A row of the table, with what is derived from its columns.
 struct Row {
-    /// Equal for rows of equal columns, and never given again.
+    /// The number of the row, which no other columns ever get.
     id: usize,
     definition: Definition,
+    /// Whether `lift` takes the position.
     counts: bool,
 }
 
-/// What a fold computes for elements of one type.
+/// The formulas of a fold as steps, for elements of one type.
 pub(crate) struct Programs {
-    /// The type of each component.
+    /// The compute type of each component.
     pub state: SmallVec<[Compute; MOST_COMPONENTS]>,
     pub lift: Program,
     pub combine: Program,
     pub finish: Program,
 }
 
-/// The rows so far. Nothing is ever removed, so that no id is given twice.
+/// The rows made so far. No row is ever removed, so that no id is given twice.
 static ROWS: LazyLock<Mutex<HashMap<Definition, Fold>>> = LazyLock::new(Mutex::default);
 
 impl Fold {
-    /// The fold of the table that combines by a binary function: its key `reduce:` says the rest.
+    /// Returns the fold that combines by a binary function, with the columns that the function's key `reduce:` gives.
     pub fn of(function: &'static Ufunc) -> Fold {
         *function.fold.get_or_init(|| Fold::intern(rows::of_function(function)))
     }
 
-    /// The fold of a definition that is not in the table, or why it is none.
+    /// Returns the fold with these columns, or the reason why they are refused. Tests make their folds so.
     #[cfg(any(test, feature = "testing"))]
     pub fn new(definition: Definition) -> Result<Fold, Fault> {
         definition.check()?;
@@ -176,27 +177,27 @@ impl Fold {
         fold
     }
 
-    /// The fold's number: equal for rows of equal columns.
+    /// Returns the fold's number, which no fold of other columns ever gets.
     pub fn id(&self) -> usize {
         self.0.id
     }
 
-    /// The method that users call for what the elements up to each make.
+    /// Returns the name of the scan's method, such as `cumulative_sum`; for a fold that does not scan, the fold's name.
     pub fn cumulative(&self) -> &'static str {
         self.function().and_then(|row| row.reduce).map_or(self.name, |r| r.cumulative)
     }
 
-    /// What a reduction of no elements gives; none where it is refused.
+    /// Returns the result of a reduction of no elements; `None` where that is an error.
     pub fn empty(&self) -> Option<f64> {
         self.empty.map(f64::from_bits)
     }
 
-    /// Whether the positions of elements matter, and not their values alone.
+    /// Says whether the fold counts the positions of elements, because its `lift` takes them.
     pub fn counts(&self) -> bool {
         self.0.counts
     }
 
-    /// The function that combines elements, where the state is the element itself and the result the state.
+    /// Returns the function that combines elements, if the state is the element itself and the result is the state.
     pub fn function(&self) -> Option<&'static Ufunc> {
         match self.form {
             Form::Function(row) => Some(row),
@@ -204,18 +205,18 @@ impl Fold {
         }
     }
 
-    /// Whether a state can stand for an element.
+    /// Says whether a state is a value like an element, so that partial results are combined as elements are.
     pub fn is_plain(&self) -> bool {
         self.function().is_some()
     }
 
-    /// Whether elements of this type can be combined in any order with the same bits.
+    /// Says whether elements of this type give the same bits, in whatever order they are combined.
     pub fn is_exact(&self, element: DType) -> bool {
         let is_float = |c: &Component| matches!(c.kind.compute(element), Compute::F32 | Compute::F64);
         self.exact || !self.state.iter().any(is_float)
     }
 
-    /// In which order elements of this type must be taken.
+    /// Returns the order in which elements of this type must be combined.
     pub fn order(&self, element: DType) -> Order {
         match (self.counts(), self.is_exact(element)) {
             (true, _) => Order::RowMajor,
@@ -224,8 +225,9 @@ impl Fold {
         }
     }
 
-    /// The type in which component `n` of a part's state is stored: that of its elements where it is one of them, else
-    /// the type that it computes in, because formulas may leave the range of a narrow type.
+    /// Returns the type in which component `n` of a partial state is stored between two passes: the elements' type if the fold
+    /// has a form of its own and the component is an element or made of some by its function; else the component's compute
+    /// type, because formulas may leave the range of a narrow type.
     pub fn stored(&self, n: usize, element: DType) -> DType {
         let kind = self.state.get(n).map_or(self.result, |c| c.kind);
         match (kind, self.form) {
@@ -234,7 +236,8 @@ impl Fold {
         }
     }
 
-    /// The type of the result for elements of a type. Halves give halves; formulas may leave the range of a narrow integer.
+    /// Returns the type of the result for elements of a type. Formulas over an 8- or 16-bit integer type give 32-bit integers,
+    /// because they may leave its range; f16 and bf16 stay as they are.
     pub fn result_type(&self, element: DType) -> DType {
         match (self.result, self.form) {
             (Kind::Operand, Form::Function(_) | Form::FirstOf(_)) => element,
@@ -243,8 +246,8 @@ impl Fold {
         }
     }
 
-    /// Refuses elements of a type that the formulas do not take. A form of its own has the types of its function, which
-    /// the caller has checked or cast to.
+    /// Returns an error for elements of a type that the formulas do not take. A fold with a form of its own takes what its
+    /// function takes, which the caller has checked or cast to.
     pub fn takes(&self, element: DType) -> Result<(), Fault> {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => Ok(()),
@@ -252,15 +255,17 @@ impl Fold {
         }
     }
 
-    /// What the fold computes for elements of a type.
+    /// Returns the fold's formulas as steps, for elements of a type.
     ///
     /// # Errors
-    /// A function that does not take its operands' type, or numbers of another type than the row says.
+    /// A formula calls a function that does not take its operands' types, gives another type than the row's columns say, or
+    /// names a component that the state does not have.
     pub fn programs(&self, element: DType) -> Result<Programs, Fault> {
         self.0.definition.programs(element)
     }
 
-    /// What a driver's compiler has to do for it, in additions: 1 where the fold has a form of its own.
+    /// Returns the cost for a GPU driver of compiling the fold, in additions: 1 if the fold has a form of its own, which is
+    /// a call of one short function; else the sum over the calls of its formulas.
     pub fn compile_cost(&self, element: DType) -> u32 {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => 1,
@@ -268,7 +273,8 @@ impl Fold {
         }
     }
 
-    /// The functions that the fold calls for elements of a type, with the type of their operands.
+    /// Returns the functions that the fold calls for elements of a type, once for each call, with the compute type of the
+    /// operands. It is empty if the formulas do not take the type.
     pub fn functions(&self, element: DType) -> Vec<(&'static Ufunc, Compute)> {
         match self.form {
             Form::Function(row) | Form::FirstOf(row) => vec![(row, element.compute())],
@@ -291,7 +297,8 @@ impl Definition {
         })
     }
 
-    /// Refuses what is no fold.
+    /// Returns an error if the columns are no fold: a wrong number of components or formulas, a formula over operands that it
+    /// does not have, no commutativity, or no type of elements that the formulas take.
     #[cfg(any(test, feature = "testing"))]
     fn check(&self) -> Result<(), Fault> {
         let refuse = |detail: String| {
@@ -321,7 +328,13 @@ impl Definition {
         if self.finish.any(|t| matches!(t, Term::B(_))) {
             return refuse("finish takes one state".into());
         }
-        // the formulas need not do for every type: where they do for none, the error for f32 says why
+        // such a fold is not commutative, and a CPU, which copies such components one after another, would mix them up
+        if let Some(i) = self.combine.iter().position(of_states) {
+            return refuse(format!(
+                "component {i} of combine is a component of one state alone, so it is not commutative"
+            ));
+        }
+        // the formulas need not take every type of elements; if they take none, the error for f32 says why
         match DType::ALL.into_iter().any(|d| self.programs(d).is_ok()) {
             true => Ok(()),
             false => self.programs(DType::F32).map(|_| ()),

@@ -1,20 +1,20 @@
-//! Integer arithmetic by cupric's rules, the same on both backends: it wraps, division by zero gives 0, a shift by
-//! the width or more gives 0 (−1 for a right shift of a negative number).
+//! Integer arithmetic by cupric's rules, the same on both backends: it wraps, division by 0 gives 0, and a shift by the
+//! type's width or more, or by a negative number, gives 0 (−1 for a right shift of a negative number).
 
-/// The four integer compute types.
+/// The arithmetic of the four integer compute types.
 pub(crate) trait Int: Copy {
-    /// Division rounded down; `x // 0 = 0`, `MIN // -1` wraps.
+    /// Divides and rounds down; `x // 0` is 0, and `MIN // -1` wraps to `MIN`.
     fn floor_div(self, d: Self) -> Self;
-    /// The remainder with the sign of the divisor; `x % 0 = 0`.
+    /// Returns the remainder with the sign of the divisor; 0 for a divisor of 0.
     fn floor_mod(self, d: Self) -> Self;
-    /// The remainder with the sign of the dividend; 0 for a divisor of 0.
+    /// Returns the remainder with the sign of the dividend; 0 for a divisor of 0.
     fn trunc_mod(self, d: Self) -> Self;
     fn shift_left(self, by: Self) -> Self;
     fn shift_right(self, by: Self) -> Self;
-    /// Wrapping power; a negative exponent gives 1/x truncated, 0 for x = 0.
+    /// Returns the wrapping power; for a negative exponent the exact power truncated to an integer, and 0 for a base of 0.
     fn power(self, exponent: Self) -> Self;
     fn magnitude(self) -> Self;
-    /// −1, 0 or 1.
+    /// Returns −1, 0 or 1.
     fn signum_of(self) -> Self;
     fn is_negative_value(self) -> u8;
 }
@@ -128,8 +128,8 @@ macro_rules! unsigned {
 signed! { i32 i64 }
 unsigned! { u32 u64 }
 
-/// Wrapping power by squaring, modulo 2^64. That is right for narrower types too, because 2^64 is a multiple of their
-/// 2^width.
+/// Returns the power modulo 2^64, by repeated squaring. Its low bits are the wrapped power of narrower types too, because
+/// 2^64 is a multiple of 2^width; of a negative base, sign-extended, as well.
 #[inline(always)]
 fn pow(mut x: u64, mut n: u64) -> u64 {
     let mut r = 1u64;
@@ -143,7 +143,7 @@ fn pow(mut x: u64, mut n: u64) -> u64 {
     r
 }
 
-/// The same rules in i128, for operands of `w` bits. Tests compare the functions above with these.
+/// The references (`Ufunc::exact_int`): the same rules in i128, before the result wraps, for operands of `w` bits.
 pub(crate) mod exact {
     pub fn floor_div(a: i128, d: i128) -> i128 {
         if d == 0 { 0 } else { a.div_euclid(d) - ((d < 0) && a.rem_euclid(d) != 0) as i128 }
@@ -157,7 +157,7 @@ pub(crate) mod exact {
     pub fn shift_right(a: i128, by: i128, w: u32) -> i128 {
         if by < 0 || by >= w as i128 { if a < 0 { -1 } else { 0 } } else { a >> by }
     }
-    /// Power by repeated squaring, modulo 2^64, of which every type takes its lower bits.
+    /// Returns the power modulo 2^64, by repeated squaring; each type takes its low bits.
     pub fn pow(a: i128, n: i128) -> i128 {
         if n < 0 {
             return match a {

@@ -1,7 +1,7 @@
-//! The identity of a row: a number that all rows of equal text and types share, and that no other row ever gets.
+//! The identity of a row: a number that all rows of equal definitions share, and that no other row ever gets.
 //!
-//! A row's address would not do: a row made at run time is freed, and another one may then lie at its address while a
-//! cache still holds the first one's plan.
+//! A row's address would not do. Equal rows at two addresses share plans; and a row that is freed, though none is today, would
+//! leave its address to another one while a cache still holds the first one's plan.
 
 use super::{Class, Extreme, Neutral, Properties, Ufunc};
 use crate::dtype::Compute;
@@ -20,32 +20,32 @@ struct Definition {
     /// function two addresses, or two functions one. The name stands for what the loops compute.
     on_cpu: [bool; Compute::COUNT],
     wgsl: [Option<&'static str>; Compute::COUNT],
-    /// The neutral element, the bits of the result of no elements, whether the order is free, and which operand is picked.
+    /// Of the key `reduce:` the neutral element, the bits of `empty`, whether the order is free, and which operand is picked.
     reduce: Option<(Neutral, Option<u64>, bool, Option<Extreme>)>,
     properties: Properties,
     half: Option<[usize; 2]>,
 }
 
-/// The number of each definition seen so far. Nothing is ever removed, so that no number is given twice.
+/// The number of each definition seen so far. No entry is ever removed, so that no number is given twice.
 static NUMBERS: LazyLock<Mutex<HashMap<Definition, usize>>> = LazyLock::new(Mutex::default);
 
-/// Where a row keeps its number, which it gets when it is first asked for it; 0 until then.
+/// Holds a row's number from the first call of [`Ufunc::id`] on; 0 until then.
 #[derive(Debug, Default)]
 pub(crate) struct RowId(AtomicUsize);
 
 impl RowId {
-    /// No number yet.
+    /// Makes a cell without a number; `const`, because rows are statics.
     pub const fn new() -> RowId {
         RowId(AtomicUsize::new(0))
     }
 }
 
 impl Ufunc {
-    /// The row's number: equal for rows of equal text and types, and never 0. Evaluations ask for it at each node, so
+    /// Returns the row's number: equal for rows of equal definitions, and never 0. Evaluations ask for it at each node, so
     /// it is one load of memory after the first call.
     #[inline]
     pub fn id(&self) -> usize {
-        // relaxed suffices, because a reader sees the number alone and reads no other memory by it
+        // relaxed suffices, because a reader takes the number alone and reads no other memory by way of it
         match self.id.0.load(Ordering::Relaxed) {
             0 => self.intern(),
             id => id,
@@ -54,7 +54,7 @@ impl Ufunc {
 
     #[cold]
     fn intern(&self) -> usize {
-        // the rows for f16 and bf16 are numbered before the table is locked: they take the same lock
+        // numbers the rows for f16 and bf16 before it locks the table, because that takes the same lock
         let half = self.half.map(|rows| rows.map(Ufunc::id));
         let definition = Definition {
             name: self.name,
@@ -96,7 +96,7 @@ mod tests {
     mod twins {
         pub mod first {
             crate::ufunc::define! {
-                /// One of two rows that only the address tells apart.
+                /// One of two rows that differ in address and test domain alone, neither of which is part of the definition.
                 twin(x, y): Numeric {
                     cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
                     domain: [-1.0, 1.0],
@@ -106,7 +106,7 @@ mod tests {
         }
         pub mod second {
             crate::ufunc::define! {
-                /// The other.
+                /// The other of the two rows.
                 twin(x, y): Numeric {
                     cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
                     domain: [-2.0, 2.0],
@@ -116,7 +116,7 @@ mod tests {
         }
         pub mod third {
             crate::ufunc::define! {
-                /// A row of the same name with other text.
+                /// A row of the same name with other WGSL text.
                 twin(x, y): Numeric {
                     cpu_float: [x + y, x + y], wgsl_f32: "{b} + {a}",
                     domain: [-1.0, 1.0],

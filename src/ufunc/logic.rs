@@ -1,8 +1,8 @@
-//! Rows: comparisons, tests, logic, bits and the choice between two operands.
+//! The rows of comparisons, tests of an element, logic and bits, and the row `select`.
 
 use super::integer::{Int, exact as int};
 
-/// Gives the table of this family to `$m`.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => {
         $m! {
@@ -176,8 +176,8 @@ macro_rules! choose {
 }
 choose! { u8 u32 u64 }
 
-/// The second operand where the first is true, else the third. Its loops move words of the size of the last two operands'
-/// compute type, whatever the words mean.
+/// The row of `select`: the second operand where the first is true, else the third. No key of `define!` makes such loops,
+/// which move words of the size of the last two operands' compute type, so it stands outside `rows!`.
 pub(crate) static SELECT: Ufunc = {
     let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, false));
     let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, false));

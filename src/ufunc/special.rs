@@ -1,8 +1,8 @@
-//! Rows: special functions and activations.
+//! The rows of special functions and of activations.
 
 use crate::math::{double, single};
 
-/// Gives the table of this family to `$m`.
+/// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => { $m! {
         /// The error function.
@@ -10,7 +10,7 @@ macro_rules! rows {
             cpu_float: [single::erf(x), double::erf(x)], wgsl_f32: "m_erf({a})", exact: { libm::erf(x) },
             domain: [-5.0, 5.0], shader_cost: 32,
         }
-        /// 1 − erf(x), exact in the tail.
+        /// 1 − erf(x), without cancellation in the tail.
         erfc(x): Float {
             cpu_float: [single::erfc(x), double::erfc(x)], wgsl_f32: "m_erfc({a})", exact: { libm::erfc(x) },
             domain: [-5.0, 11.0],
@@ -69,9 +69,9 @@ pub(crate) use rows;
 use super::integer::Int;
 rows!(super::define);
 
-/// Exact functions in f64.
+/// The references (`Ufunc::exact`) of these rows, in f64.
 pub(crate) mod exact {
-    /// Newton's method on erf; in the tail on erfc, because 1 − |x| is exact there while erf is nearly constant.
+    /// Solves erf(y) = |x| by Halley's method; above 1/2 solves erfc(y) = 1 − |x|, which is exact there, while erf is flat.
     pub fn erfinv(x: f64) -> f64 {
         if x.is_nan() || x.abs() > 1.0 {
             return f64::NAN;
@@ -82,11 +82,12 @@ pub(crate) mod exact {
         if x == 0.0 {
             return x;
         }
-        // the start is Winitzki's approximation
+        // starts from Winitzki's approximation, whose constant is 0.147
         let a = x.abs();
         let l = (-a).ln_1p() + a.ln_1p();
         let t = 2.0 / (std::f64::consts::PI * 0.147) + l / 2.0;
         let mut y = ((t * t - l / 0.147).sqrt() - t).sqrt().max(1e-300);
+        // here Winitzki's difference cancels, and the first term of erfinv's series is better
         if a < 1e-5 {
             y = a * std::f64::consts::PI.sqrt() / 2.0;
         }
@@ -94,7 +95,7 @@ pub(crate) mod exact {
             let f = if a > 0.5 { (1.0 - a) - libm::erfc(y) } else { libm::erf(y) - a };
             let d = std::f64::consts::FRAC_2_SQRT_PI * (-y * y).exp();
             let step = f / d;
-            // Halley's correction
+            // Newton's step with Halley's correction
             let next = y - step / (1.0 + y * step);
             if (next - y).abs() <= 1e-16 * y {
                 break;

@@ -17,7 +17,7 @@ pub fn dtype(name: &str) -> Option<DType> {
     DType::ALL.into_iter().find(|d| d.name() == name)
 }
 
-/// Runs `$body` with `$t` as the Rust type of a dtype.
+/// Evaluates `$body` with `$t` as an alias of the Rust type of a dtype.
 macro_rules! with_type {
     ($dtype:expr, $t:ident => $body:expr) => {
         match $dtype {
@@ -92,7 +92,7 @@ pub fn read(e: &Expr) -> Result<Vec<u64>> {
     Ok(bytes.chunks(dtype.size()).map(word).collect())
 }
 
-/// Equal elements, NaN equal to NaN, −0 apart from +0.
+/// Asserts that an expression has these elements; a NaN equals every NaN, and −0 does not equal +0.
 #[track_caller]
 pub fn same<T: Element>(e: &Expr, want: &[T]) {
     let got = match e.to_vec::<T>() {
@@ -115,7 +115,7 @@ pub fn same<T: Element>(e: &Expr, want: &[T]) {
     }
 }
 
-/// The bits of an element; all NaNs alike.
+/// The bits of an element, with one value for all NaNs.
 pub fn canonical<T: Element>(x: T) -> u64 {
     #[allow(clippy::eq_op)]
     if x != x {
@@ -128,7 +128,7 @@ pub fn canonical<T: Element>(x: T) -> u64 {
     u64::from_le_bytes(out)
 }
 
-/// Within an absolute bound for each element.
+/// Asserts that each element, cast to f32, is within an absolute bound of the wanted one; `bound` gets the wanted element.
 #[track_caller]
 pub fn near(e: &Expr, want: &[f64], bound: impl Fn(f64) -> f64) {
     let got: Vec<f64> = e.astype(DType::F32).to_vec::<f32>().unwrap().into_iter().map(|x| x as f64).collect();
@@ -139,7 +139,7 @@ pub fn near(e: &Expr, want: &[f64], bound: impl Fn(f64) -> f64) {
     }
 }
 
-/// The error of an expression, as text.
+/// The error of an expression, as text. Fails if it evaluates.
 #[track_caller]
 pub fn error(e: &Expr) -> String {
     match e.eval() {

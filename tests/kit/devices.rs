@@ -1,4 +1,4 @@
-//! The devices of a test: every one that there is, or one of its own.
+//! The devices of a test: the CPU and the GPU that all tests share, or one that only this test uses.
 
 use cupric::{DType, Device};
 use std::collections::HashSet;
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::panic::Location;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Makes `cpu::name` and, where the crate has its GPU, `gpu::name` of each function over a device.
+/// Makes two tests of each function over a device: `cpu::name`, and `gpu::name` in a build with the feature `gpu`.
 #[allow(unused_macros, reason = "each test program uses a part")]
 macro_rules! on_devices {
     ($(fn $name:ident($d:ident: &Device) $body:block)*) => {
@@ -31,14 +31,14 @@ macro_rules! on_devices {
 
 pub(crate) use on_devices;
 
-/// Prints past the test harness, which swallows what a passing test prints.
+/// Prints a line that the test harness does not capture, as it does what `println!` prints in a passing test.
 pub fn say(line: &str) {
     // a closed terminal is no reason to fail
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// The first GPU. Without one: a line that says how many tests are left out, once for each place that asks, or a failure
-/// with `CUPRIC_REQUIRE_GPU=1`.
+/// The first GPU. If there is none it returns `None` and prints that `tests` tests are left out, once for each line of code
+/// that calls it; with `CUPRIC_REQUIRE_GPU=1` it fails instead.
 #[track_caller]
 pub fn gpu(tests: usize) -> Option<Device> {
     static SAID: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
@@ -56,22 +56,22 @@ pub fn gpu(tests: usize) -> Option<Device> {
     }
 }
 
-/// How many of `n` random trials to run: `CUPRIC_TENTH=1` asks for a tenth of them, where each one is slow (sanitizers).
+/// How many of `n` random trials to run: all, or a tenth with `CUPRIC_TENTH=1`, for runs under a sanitizer, which are slow.
 pub fn scaled(n: usize) -> usize {
     if std::env::var_os("CUPRIC_TENTH").is_some_and(|v| v == "1") { n.div_ceil(10) } else { n }
 }
 
-/// A device of its own on the CPU or the same GPU: its counters belong to one test.
+/// Another device on the same hardware, so that no other test changes its counters. 4 GiB is more than any test uses.
 pub fn own(d: &Device) -> Device {
     d.with_memory_limit(4 << 30).unwrap()
 }
 
-/// Whether a device computes in a type at all.
+/// Whether a device can hold a type and compare its elements.
 pub fn has(d: &Device, t: DType) -> bool {
     cupric::zeros([1], t).to_device(d).is_ok() && (cupric::zeros([1], t).to_device(d).unwrap().equal(0)).eval().is_ok()
 }
 
-/// How the harness calls a test of a module (`module_path!()`), for `--exact`.
+/// The name by which the test harness's option `--exact` finds a test of a module (`module_path!()`).
 pub fn test_name(module: &str, test: &str) -> String {
     // the first part is the test program
     let below = module.split("::").skip(1).collect::<Vec<_>>();

@@ -1,10 +1,10 @@
-//! Random numbers that the library has no part in.
+//! Random numbers for tests, from a generator that is not the library's.
 
 /// SplitMix64: the same numbers in every run and on every machine.
 #[derive(Clone)]
 pub struct Dice(u64);
 
-/// Begins in a given state; [`Dice::new`] first spreads its seed, so that neighbouring seeds have nothing in common.
+/// Begins in a given state. [`Dice::new`] multiplies its seed first, so that neighbouring seeds give unlike numbers.
 impl From<u64> for Dice {
     fn from(state: u64) -> Dice {
         Dice(state)
@@ -47,7 +47,7 @@ impl Dice {
         low + (high - low) * self.unit()
     }
 
-    /// Roughly normal: mean 0, deviation 1.
+    /// Roughly normal with mean 0 and deviation 1: the sum of 12 uniform numbers, less its mean, has variance 1.
     pub fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }

@@ -1,8 +1,8 @@
-//! A dense host array: the oracle for everything that moves elements.
+//! A dense host array with plain loops: what tests of views, copies and joins compare the library with.
 
 use std::fmt::Debug;
 
-/// A dense host array in C order: the oracle for everything that moves elements.
+/// A dense host array in C order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host<T> {
     pub shape: Vec<usize>,

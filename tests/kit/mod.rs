@@ -1,5 +1,5 @@
 //! What the tests share: a device for every test, arrays and comparisons, a host array to compare with, numbers by their
-//! bits, random numbers, and the lines of the table of stages.
+//! bits, random numbers, the list of operations that are no rows of the ufunc table, and the lines of the table of stages.
 #![allow(dead_code, unused_imports, reason = "each test program uses a part")]
 
 pub mod arrays;

@@ -1,4 +1,5 @@
-//! Elements as bits, apart from the library: their values, correct rounding, ULP.
+//! Elements as bits: their values, correct rounding, units in the last place (ULP). None of it uses the library's conversions,
+//! since tests compare the library with it.
 
 use cupric::DType;
 
@@ -56,27 +57,28 @@ pub fn range(dtype: DType) -> (i128, i128) {
     }
 }
 
-/// Bits of an integer; 1 for bool.
+/// The number of bits of an integer type; 1 for bool.
 pub fn width(dtype: DType) -> u32 {
     if dtype == DType::Bool { 1 } else { dtype.size() as u32 * 8 }
 }
 
+/// A mask of the bits that an element has.
 fn mask(dtype: DType) -> u64 {
     u64::MAX >> (64 - 8 * dtype.size())
 }
 
-/// An integer wrapped to a type; bool: anything but 0 is true.
+/// An integer wrapped to an integer type, as bits; for bool anything but 0 is true.
 pub fn wrap(dtype: DType, x: i128) -> u64 {
     if dtype == DType::Bool { (x != 0) as u64 } else { x as u64 & mask(dtype) }
 }
 
-/// The exponent e with 2^e ≤ |x| < 2^(e+1).
+/// The exponent e with 2^e ≤ |x| < 2^(e+1), for a positive x, which may be subnormal.
 fn exponent(x: f64) -> i32 {
     let e = (x.to_bits() >> 52 & 0x7ff) as i32;
     if e == 0 { (x * 2f64.powi(64)).to_bits().wrapping_shr(52) as i32 % 2048 - 1023 - 64 } else { e - 1023 }
 }
 
-/// 2^n, subnormals too.
+/// 2^n, also where it is subnormal.
 fn power(n: i32) -> f64 {
     if n < -1022 { 2f64.powi(n + 64) * 2f64.powi(-64) } else { 2f64.powi(n) }
 }
@@ -112,7 +114,7 @@ pub fn round(dtype: DType, x: f64) -> u64 {
                 let r = (x / unit).round_ties_even() * unit;
                 if r.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { r.copysign(x) }
             };
-            // exact from here on
+            // r is a value of the type, so the conversions below are exact
             match dtype {
                 DType::F16 => half_bits(r),
                 _ => ((r as f32).to_bits() >> 16) as u64 | if r.is_nan() { 0x40 } else { 0 },
@@ -121,6 +123,7 @@ pub fn round(dtype: DType, x: f64) -> u64 {
     }
 }
 
+/// The f16 bits of a value that f16 holds.
 fn half_bits(r: f64) -> u64 {
     let sign = (r.is_sign_negative() as u64) << 15;
     let a = r.abs();
@@ -136,12 +139,12 @@ fn half_bits(r: f64) -> u64 {
     }
 }
 
-/// The float nearest to an integer, rounded once.
+/// The float nearest to an integer, rounded once, as bits.
 pub fn round_integer(dtype: DType, x: i128) -> u64 {
     match dtype {
         DType::F64 => (x as f64).to_bits(),
         DType::F32 => (x as f32).to_bits() as u64,
-        // f64 rounded to odd keeps what a second rounding needs
+        // an f64 rounded to odd (toward 0, with the last bit set if inexact) can be rounded again without an error
         _ => {
             let mut y = x as f64;
             if y as i128 != x {
@@ -158,14 +161,14 @@ pub fn is_nan(dtype: DType, bits: u64) -> bool {
     dtype.is_float() && real(dtype, bits).is_nan()
 }
 
-/// The place of a float among all of its type: neighbours differ by 1, −0 and +0 are the same place.
+/// The number of a float in the order of all floats of its type: neighbours differ by 1, and both −0 and +0 are 0.
 pub fn place(dtype: DType, bits: u64) -> i64 {
     let top = 1u64 << (8 * dtype.size() - 1);
     let magnitude = (bits & (top - 1)) as i64;
     if bits & top != 0 { -magnitude } else { magnitude }
 }
 
-/// The bits of a place.
+/// The bits of the float with this number in the order of [`place`].
 pub fn at_place(dtype: DType, place: i64) -> u64 {
     let top = 1u64 << (8 * dtype.size() - 1);
     place.unsigned_abs() | if place < 0 { top } else { 0 }

@@ -6,18 +6,18 @@
 use cupric::ErrorKind as K;
 use cupric::*;
 
-/// What an operation is asked for besides its operands; each reads what it needs.
+/// The arguments of an operation besides its operands. Each operation reads those that it has.
 #[derive(Clone)]
 pub struct Params {
-    /// Of reductions and functions of rows.
+    /// The axes of a reduction or a function of rows.
     pub axes: AxesArg,
-    /// Of gathers and joins.
+    /// The axis of a gather, scatter or join.
     pub axis: isize,
-    /// What a norm adds.
+    /// What a norm adds to the variance or mean square.
     pub epsilon: f64,
-    /// Of conversions and generators.
+    /// The result's type of a conversion or generator.
     pub dtype: DType,
-    /// Of generators.
+    /// The result's shape of a generator.
     pub shape: Vec<usize>,
 }
 
@@ -37,55 +37,54 @@ impl Params {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// One operand, and one result for the elements along the axes.
+    /// One operand; all elements along the axes together have one result.
     Reduction,
-    /// One operand, and a result for each element, which the others along the axes decide too.
+    /// One operand; each element has a result, which depends on the others along the axes too.
     Row,
     Product,
     /// An array and indices.
     Gather,
-    /// An array, indices, and values for the elements there.
+    /// An array, indices, and values that are combined with the elements there.
     Scatter,
     Join,
     Conversion,
-    /// No operand: the dtype is that of the result.
+    /// No operand. The types that it takes are those of its result.
     Generator,
 }
 
 /// A call that must fail: the public function, the kind of error, and the expression that carries it.
 pub type Refusal = (&'static str, ErrorKind, Expr);
 
-/// The results of elements that belong together; nothing where there must be an error.
+/// A reference in f64: the results of the elements along the axes, or `None` where the operation must give an error.
 pub type Meaning = fn(&[f64]) -> Option<Vec<f64>>;
 
 /// One operation.
 pub struct Operation {
     pub name: &'static str,
     pub kind: Kind,
-    /// The types that it takes (those behind `!` on the CPU alone): `contract.csv` has a line for each.
+    /// The types that it takes, separated by spaces; those after a `!` on the CPU alone. `contract.csv` has a bound for each.
     pub types: &'static str,
     /// The result's type for operands of a type.
     pub result: fn(DType) -> DType,
     pub build: fn(&[Expr], &Params) -> Expr,
-    /// What it means for the elements along the axes of a reduction or function of rows, in f64; nothing where it must
-    /// refuse them.
+    /// The reference of a reduction or a function of rows.
     pub meaning: Option<Meaning>,
-    /// Calls that must fail, given a matrix of 3 × 4 and one of 0 × 3.
+    /// Returns calls that must fail, given a matrix of 3 × 4 and one of 0 × 3.
     pub refuses: fn(&Expr, &Expr) -> Vec<Refusal>,
-    /// Whether it takes one axis or all.
+    /// Whether it takes one axis or `..`, and no other list of axes.
     pub one_axis: bool,
-    /// Whether it goes along its axes more than once, and computes integers as f32.
+    /// Whether it reads the elements along its axes several times, and computes integers in f32.
     pub several_passes: bool,
-    /// The types of operands of which `hashes.txt` has a line.
+    /// The types of operands for which `hashes.txt` has a line with the hash of the result's bits.
     pub pinned: Pinned,
-    /// The test of the contract that runs it.
+    /// The test of the contract that covers it.
     pub suite: Suite,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Suite {
     Reductions,
-    /// Reductions and functions of rows that take exponentials or norms.
+    /// Reductions and functions of rows with exponentials, and norms.
     Rows,
     Products,
     Others,
@@ -97,7 +96,7 @@ pub enum Pinned {
     /// All but bool.
     Numbers,
     Floats,
-    /// Its hashes are among the programs'.
+    /// None here: hashes of whole programs cover it.
     Elsewhere,
 }
 
@@ -112,7 +111,7 @@ impl Operation {
         self.kind == Kind::Row
     }
 
-    /// Whether it takes a type, and so has a line of it in the contract, on a GPU or on the CPU.
+    /// Whether it takes a type, on a GPU or on the CPU, and so has a bound for it in the contract.
     pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
         self.types.split(' ').any(|t| if gpu { t == dtype.name() } else { t.trim_start_matches('!') == dtype.name() })
     }
@@ -130,10 +129,10 @@ pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
 
 const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 const INTEGERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64";
-/// WGSL has no exp of f64.
+/// Every type, but f64 on the CPU alone, because WGSL has no exp of f64.
 const NO_F64_ON_GPU: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64";
 
-/// What most entries have in common.
+/// An entry with the values that most have, for `..PLAIN`.
 const PLAIN: Operation = Operation {
     name: "",
     kind: Kind::Reduction,
@@ -179,12 +178,12 @@ fn log_sum_exp(x: &[f64]) -> f64 {
     x.iter().map(|x| x.exp()).sum::<f64>().ln()
 }
 
-/// The position of the first element that no other beats.
+/// The position of the first element that no other element beats; `None` if there are no elements.
 fn position(x: &[f64], beats: fn(f64, f64) -> bool) -> Option<usize> {
     (0..x.len()).reduce(|best, i| if beats(x[i], x[best]) { i } else { best })
 }
 
-/// Position 0 alone, on no device.
+/// Indices with position 0 alone, as an expression that has no device.
 fn first() -> Expr {
     arange(0, 1, 1, DType::I32)
 }
@@ -193,7 +192,7 @@ fn each(x: &[f64], f: impl Fn(f64) -> f64) -> Option<Vec<f64>> {
     Some(x.iter().map(|x| f(*x)).collect())
 }
 
-/// A function along one axis, also where all are asked for: along the elements in C order.
+/// Calls a function that takes one axis. Where all axes are asked for, it goes along the elements in C order.
 fn cumulative(x: &Expr, axes: &AxesArg, f: fn(&Expr, isize) -> Expr) -> Expr {
     match (testing::axes(axes), x.shape()) {
         (Some(axes), _) => f(x, axes[0]),
@@ -378,7 +377,7 @@ pub static OPERATIONS: &[Operation] = &[
         types: NO_F64_ON_GPU,
         result: float_type,
         build: |x, p| x[0].layer_norm(p.axes.clone(), p.epsilon),
-        // with the usual epsilon
+        // 1e-5 is the epsilon of `Params::along`, with which tests that use the reference call it
         meaning: Some(|x| each(x, |v| (v - mean(x)) / (variance(x) + 1e-5).sqrt())),
         refuses: |x, _| vec![("Expr::layer_norm", K::Axis, x.layer_norm(2, 1e-5))],
         several_passes: true,
@@ -423,7 +422,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "take_clip",
         kind: Kind::Gather,
-        // the contract holds them with `take`
+        // no types, because the contract covers it together with `take`
         types: "",
         build: |x, p| x[0].take_clip(&x[1], p.axis),
         refuses: |x, _| vec![("Expr::take_clip", K::DType, x.take_clip(0.5, 0))],

@@ -1,10 +1,10 @@
-//! The lines of the table of stages that `tests/run` prints at its end.
+//! Lines for the table of test stages that `tests/run` prints at its end: each test that belongs to a stage writes one.
 
 use cupric::Device;
 use std::io::Write;
 use std::time::Instant;
 
-/// One test's part of a stage; its line is written when it goes.
+/// One test's part of a stage. Dropping it writes its line.
 pub struct Stage {
     number: u32,
     name: &'static str,
@@ -15,13 +15,13 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Begins a part of a stage of the regime on a device, whose compiled pipelines it counts.
+    /// Begins a test's part of a stage on a device. The line will tell how many pipelines the device compiled meanwhile.
     pub fn new(number: u32, name: &'static str, device: &Device) -> Stage {
         let compiles = device.stats().compiles;
         Stage { number, name, device: device.clone(), compiles, started: Instant::now(), trials: 0 }
     }
 
-    /// Counts trials.
+    /// Adds to the number of trials.
     pub fn count(&mut self, trials: usize) {
         self.trials += trials as u64;
     }
@@ -35,7 +35,7 @@ impl Drop for Stage {
         let pipelines = self.device.stats().compiles - self.compiles;
         let seconds = self.started.elapsed().as_secs_f64();
         let line = format!("{}\t{}\t{device}\t{}\t{pipelines}\t{seconds:.2}\n", self.number, self.name, self.trials);
-        // one write, so that lines of tests that run at the same time do not mix
+        // the line is one write to a file in append mode, so that lines of tests that run at the same time do not mix
         if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
             let _ = file.write_all(line.as_bytes());
         }

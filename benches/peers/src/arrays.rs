@@ -5,10 +5,10 @@ use half::f16;
 use ndarray::{Array, Array1, Array2, Axis, Dimension, IxDyn, Zip, concatenate, s};
 use std::hint::black_box;
 
-/// From so many elements on threads help.
+/// The number of elements from which on `Zip` uses threads, in the peer's favour: a judgement.
 const PARALLEL: usize = 100_000;
 
-/// Runs a function of nothing over and over.
+/// Makes a repetition of a function that holds its operands.
 fn repeat<T: 'static>(mut f: impl FnMut() -> T + 'static) -> Option<Run> {
     Some(Box::new(move || drop(black_box(f()))))
 }

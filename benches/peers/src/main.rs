@@ -1,7 +1,7 @@
 //! The Rust peers of `cargo bench --bench backends -- --rust-peers`: reads requests as lines of JSON on the standard
-//! input and answers each with a line, as `benches/python/peers.py` does; see there for what is asked.
+//! input and answers each with a line, as `benches/python/peers.py` does. `benches/backends/peers.rs` lists the requests.
 //!
-//! A row that a crate lacks has no entry in its table, and shows a dash in the report.
+//! A row that a crate cannot do is missing in its file (`arrays.rs`, `tensors.rs`), and shows a dash in the report.
 
 mod arrays;
 mod tensors;
@@ -11,16 +11,16 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
-/// One repetition.
+/// One repetition of a row.
 type Run = Box<dyn FnMut()>;
 type Error = Box<dyn std::error::Error>;
 
-/// Seconds that a sample lasts.
+/// Seconds that a sample lasts, as in `benches/backends/timing.rs`.
 const SAMPLE: f64 = 2e-3;
-/// Seconds of warm-up before it.
+/// Seconds of warm-up before the samples, as there.
 const WARM: f64 = 4e-3;
 
-/// What is to be done.
+/// A row as the harness describes it.
 struct Row {
     work: String,
     dtype: String,
@@ -42,14 +42,14 @@ impl Input {
         let mut state = 1u64;
         let n = self.shape.iter().product();
         let mut next = || {
-            // the upper bits of a linear congruence: good enough to time with
+            // the upper bits of a linear congruential generator: random enough for a benchmark
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 40) as f64 / (1u64 << 24) as f64 * (self.high - self.low) + self.low
         };
         (0..n).map(|_| next() as f32).collect()
     }
 
-    /// Indices: a permutation that jumps about, or numbers below a bound.
+    /// Indices in steps that caches do not help: a permutation, or numbers below a bound.
     fn indices(&self) -> Vec<usize> {
         let n: usize = self.shape.iter().product();
         let (count, step) = if self.fill == "below" { (self.high as usize, 7919) } else { (n, coprime(n)) };
@@ -57,7 +57,8 @@ impl Input {
     }
 }
 
-/// A step of about 0.6 n that shares no divisor with n.
+/// A step of about 0.618 n (the golden ratio, which spreads well) that shares no divisor with n, so that its multiples modulo n
+/// are a permutation.
 fn coprime(n: usize) -> usize {
     let divisor = |mut a: usize, mut b: usize| {
         while b > 0 {
@@ -90,12 +91,12 @@ fn row(request: &Value) -> Row {
 
 struct Peer {
     run: Run,
-    /// Repetitions in a warm-up and in a sample.
+    /// The repetitions of a warm-up and of a sample, once they are known.
     batch: Option<[usize; 2]>,
 }
 
 impl Peer {
-    /// Seconds a repetition.
+    /// Runs `n` repetitions; returns the seconds of one.
     fn repeat(&mut self, n: usize) -> f64 {
         let start = Instant::now();
         (0..n).for_each(|_| (self.run)());

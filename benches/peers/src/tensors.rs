@@ -4,7 +4,7 @@ use crate::{Error, Row, Run};
 use candle_core::{D, DType, Device, Result, Tensor};
 use std::hint::black_box;
 
-/// Runs a function of tensors over and over. That it works is seen once, before.
+/// Makes a repetition of a function of tensors. Small inputs are run once here, so that an error shows before the timing.
 fn repeat(x: Vec<Tensor>, f: impl Fn(&[Tensor]) -> Result<Tensor> + 'static) -> Result<Option<Run>> {
     if x.iter().all(|t| t.elem_count() < 1 << 20) {
         f(&x)?;

@@ -1,28 +1,30 @@
-//! Folds that look for the position of one element: argmin and argmax. The best element so far of each column, and its
-//! position, are all they keep.
+//! Folds that look for the position of one element: argmin and argmax. They have no tree: for each column they keep the best
+//! element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
 use crate::ufunc::Extreme;
 
-/// What a fold looks for, by loops of the function that picks.
+/// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`, say).
 pub(super) struct First {
     compute: Compute,
     largest: bool,
     fold: Loop,
     accumulate: Loop,
-    /// Whether the inputs are best elements of parts, with their positions.
+    /// Whether the inputs are states, which are the best elements of parts and their positions, instead of elements.
     of_states: bool,
 }
 
 impl First {
-    /// None where the function picks nothing or has no loops for the type.
+    /// Returns none where the function picks neither of its operands or has no loops for the type.
     pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
         let largest = row.reduce?.picks? == Extreme::Largest;
         let forms = row.forms[compute as usize]?;
         Some(First { compute, largest, fold: forms.fold?.get(), accumulate: forms.accumulate?.get(), of_states })
     }
 
-    /// The bits of the largest (or smallest) element of a tile, found with SIMD: most tiles hold no new extreme.
+    /// Returns the bits of a tile's largest (or smallest) element, found with SIMD: most tiles have none that is better than
+    /// the best so far, and need no search. Returns none for fewer than 2 · LANES elements, which are too few to gain by it,
+    /// and for a number that is no multiple of LANES, which the loop `fold` does not take.
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `n` elements.
@@ -33,7 +35,7 @@ impl First {
         }
         let mut lanes = [0u64; LANES];
         let to = lanes.as_mut_ptr() as *mut u8;
-        // SAFETY: *data*, and `lanes` is `LANES` elements of at most 8 bytes.
+        // SAFETY: *data*: `n` elements. `lanes` has room for `LANES` elements of at most 8 bytes, and its halves are apart.
         unsafe {
             std::ptr::copy_nonoverlapping(data, to, LANES * size);
             (self.fold)(n - LANES, data.add(LANES * size), data, data, to);
@@ -48,17 +50,17 @@ impl First {
     }
 }
 
-/// Bytes of the best elements of `width` columns.
+/// Returns the bytes kept for the best elements of `width` columns: 8 each, as the widest type has, padded to a cache line.
 fn elements(width: usize) -> usize {
     (width * 8).next_multiple_of(64)
 }
 
-/// Bytes of the best elements of `width` columns and of their positions after them.
+/// Returns the bytes of the state: the best elements of `width` columns, then their positions.
 pub(super) fn bytes(width: usize) -> usize {
     elements(width) + (width * size_of::<i32>()).next_multiple_of(64)
 }
 
-/// Runs a function with the Rust type of a compute type.
+/// Evaluates `$body` with the type alias `$t` in scope, which is the Rust type of a compute type's elements (u8 for bool).
 macro_rules! with_type {
     ($compute:expr, $t:ident => $body:expr) => {
         match $compute {
@@ -95,22 +97,22 @@ macro_rules! with_type {
 }
 
 impl Folder<'_> {
-    /// Positions of the best elements, after the elements themselves.
+    /// Returns where the positions of the best elements lie in the state: after the elements themselves.
     fn positions(&self) -> *mut i32 {
         self.state.wrapping_add(elements(self.spec.width)) as *mut i32
     }
 
-    /// As [`Folder::feed`].
+    /// Does [`Folder::feed`] for a search for one element.
     ///
     /// # Safety
-    /// *Data*: `rows × width` elements, or as many states.
+    /// *State* and *data* ([`Folder`]): `rows × width` elements, or as many states.
     pub(super) unsafe fn feed_first(&mut self, f: &First, at: usize, data: Inputs, rows: usize) {
         if rows == 0 {
             return;
         }
         let (n, first) = (rows * self.width, self.blocks == 0);
         with_type!(f.compute, T => {
-            // SAFETY: *state* and *data*, of the type that the spec names; positions follow the elements.
+            // SAFETY: *state* and *data*: elements are of type `T`, and positions follow those of the state.
             unsafe {
                 let all = std::slice::from_raw_parts(data[0] as *const T, n);
                 let best = std::slice::from_raw_parts_mut(self.state as *mut T, self.width);
@@ -128,12 +130,14 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
+    /// Does [`Folder::merge`] for a search for one element.
+    ///
     /// # Safety
-    /// `partial` holds `spec.partial()` bytes of a folder of this spec and width.
+    /// As [`Folder::merge`].
     pub(super) unsafe fn merge_first(&mut self, f: &First, partial: *const u8) {
         let first = self.blocks == 0;
         with_type!(f.compute, T => {
-            // SAFETY: *state*, and a partial result has its layout: `width` elements, then their positions.
+            // SAFETY: *state*, and `partial` is laid out as the state is: `width` elements, then their positions.
             unsafe {
                 let after = partial.add(elements(self.spec.width));
                 let all = std::slice::from_raw_parts(partial as *const T, self.width);
@@ -146,12 +150,13 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// As [`Folder::write`]: the best elements are component 0; their positions component 1, and the result.
+    /// Does [`Folder::write`] for a search for one element: component 0 is the best element; component 1 and the result are
+    /// both its position.
     ///
     /// # Safety
     /// *State* ([`Folder`]); `out` has room for `width` elements, apart from the state.
     pub(super) unsafe fn write_first(&self, gives: Gives, out: *mut u8) {
-        // SAFETY: *state*, `out`, and `base` is null or has a position for each column.
+        // SAFETY: *state*; `out` has room for each column; `base` is null or has a position for each column.
         unsafe {
             if gives == Gives::Component(0) {
                 return std::ptr::copy_nonoverlapping(self.state, out, self.width * self.spec.compute.size());
@@ -164,7 +169,8 @@ impl Folder<'_> {
     }
 }
 
-/// Whether `x`, which comes later, replaces `best`: if it is beyond it, or the first NaN. Equal elements do not: the first wins.
+/// Says whether `x` replaces `best`, which comes before it: if it is beyond `best`, or NaN where `best` is none. So the first
+/// of equal elements, and of NaNs, stays.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -172,7 +178,8 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
     mutant!(nan_after_nan, true, best == best) && (beyond || x != x)
 }
 
-/// argmin or argmax of the best elements of parts, which were `found` at these positions. The parts come in order.
+/// Takes rows of states: `all` holds the best elements of parts, `found` their positions. Parts come in order, so that the
+/// first of equal elements stays. If `first`, `best` holds nothing yet and begins as the first row.
 fn arg_states<T: PartialOrd + Copy>(
     all: &[T],
     found: &[i32],
@@ -191,7 +198,7 @@ fn arg_states<T: PartialOrd + Copy>(
     }
 }
 
-/// argmin or argmax of several columns at once, row by row.
+/// Takes rows of elements, of which the first is number `at`, in several columns. If `first`, `best` holds nothing yet.
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -214,7 +221,8 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// argmin or argmax of one column. If the tile's extreme is known (as bits) and not beyond `best`, the tile is skipped.
+/// Takes a tile of one column. If its extreme is known, as bits, the tile is searched for it only where it replaces `best`; if
+/// not, every element is compared. `at` and `first` are those of `arg_columns`.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -230,7 +238,8 @@ fn arg_long<T: PartialOrd + Copy>(
         from = 1;
     }
     if let Some(bits) = extreme {
-        // SAFETY: the low bytes of the bits are an element of this type.
+        // SAFETY: `T` is a number type of at most 8 bytes, so any bytes are one. On a little-endian machine the low bytes of
+        // the bits come first, and they are the element.
         let x: T = unsafe { std::mem::transmute_copy(&bits) };
         if !better(x, best[0], largest) {
             return;

@@ -1,4 +1,6 @@
-//! Folds that are given by formulas: a state of a few components, each a vector of its own, and loops over pieces of them.
+//! Folds that are given by formulas. Their states have one to three components, each in a vector of its own. A formula runs as
+//! the loops of its functions, over a piece of the states at a time; the values between two loops lie in registers, which are
+//! here scratch memory for one piece.
 
 use super::{Folder, Inputs};
 use crate::cpu::convert;
@@ -9,24 +11,24 @@ use crate::simd::Loop;
 use crate::ufunc::{Operand, Program, Step};
 use smallvec::SmallVec;
 
-/// Elements for which the steps of a formula run before the next ones are taken: registers of so few stay in L1, 2 KiB
-/// each. Steps go element by element, so no bit depends on it.
+/// The most elements of a piece, for which all loops of a formula run before the next piece begins. Registers of 256 elements
+/// have 2 KiB each, so those of a formula stay in the L1 cache. Loops go element by element, so no bit depends on the number.
 const PIECE: usize = 256;
 
-/// Bytes of a register: a piece of the widest type.
+/// Bytes of a register: room for a piece of the widest type.
 const REGISTER: usize = PIECE * 8;
 
 /// The formulas of a fold, as loops.
 pub(super) struct Formulas {
-    /// What makes states of elements; none where the inputs are states.
+    /// The loops that make states of elements; none where the inputs are states.
     lift: Option<Loops>,
     combine: Loops,
     finish: Loops,
     components: SmallVec<[Component; 3]>,
-    /// Bytes of an element, and of a result.
+    /// The bytes of an element of the input, and of a result.
     element: usize,
     result: usize,
-    /// What a reduction of no elements gives.
+    /// The bits that a reduction of no elements gives; unused where the fold refuses such a reduction.
     empty: u64,
     registers: usize,
 }
@@ -36,7 +38,7 @@ struct Component {
     identity: u64,
 }
 
-/// Where a loop finds an operand.
+/// Where a loop finds an operand: in the input, in a component of the first state (`A`) or the second (`B`), or in a register.
 #[derive(Clone, Copy)]
 enum Place {
     Element,
@@ -45,18 +47,19 @@ enum Place {
     Register(usize),
 }
 
-/// The steps of a program, as loops.
+/// The loops of one of a fold's programs, which are the steps of `lift`, `combine` or `finish`.
 #[derive(Default)]
 struct Loops {
+    /// The loops in order: each with its operands (repeated where the function has fewer) and the register of its result.
     calls: Vec<(Loop, [Place; 3], usize)>,
-    /// Registers of numbers, with their bits and bytes.
+    /// Lists the registers that hold the program's constants: each register's number, the constant's bits, its size in bytes.
     numbers: Vec<(usize, u64, usize)>,
-    /// The register of positions.
+    /// The register that receives the elements' positions; none where the program does not read them.
     positions: Option<usize>,
     results: SmallVec<[Place; 3]>,
 }
 
-/// The operands of a run of loops.
+/// What a program reads: the input's elements, and the components of the first and second state. What it does not read is null.
 #[derive(Clone, Copy)]
 struct Leaves {
     element: *const u8,
@@ -65,7 +68,8 @@ struct Leaves {
 }
 
 impl Loops {
-    /// The loops of a program, which take their registers from number `next` on. None where the CPU lacks one.
+    /// Makes the loops of a program. Its registers are numbered from `next` on, which is counted up. Returns none where a
+    /// function has no loop for its operands' type.
     fn new(program: &Program, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
         let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
@@ -90,7 +94,7 @@ impl Loops {
                 }
                 Operand::Call(row, args) => {
                     let by = program.steps[*args.last()?].compute;
-                    // loops read no operand that their function does not have
+                    // a loop does not read an operand that its function lacks, so the last one stands for it
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
@@ -112,11 +116,12 @@ impl Loops {
         Some(loops)
     }
 
-    /// Runs the loops over `n` elements, at most a piece. Gives where the results are.
+    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns where each result lies: in a register, or in a leaf where
+    /// the formula is that leaf.
     ///
     /// # Safety
-    /// `scratch` leads to the registers of the fold, with the numbers in place, and the leaves that the program has to `n`
-    /// elements of their types.
+    /// `scratch` points to the fold's registers, in which the constants and the positions, if the program reads them, are in
+    /// place; each leaf that the program reads has `n` aligned elements of its type, apart from the registers of its calls.
     unsafe fn run(&self, n: usize, scratch: *mut u8, leaves: Leaves) -> Inputs {
         let at = |place: Place| match place {
             Place::Element => leaves.element,
@@ -126,7 +131,8 @@ impl Loops {
         };
         for (call, args, to) in &self.calls {
             let [a, b, c] = args.map(at);
-            // SAFETY: operands are leaves or registers that earlier calls have written; each call has a register of its own.
+            // SAFETY: operands are leaves, or registers that are filled before or by earlier calls; each call writes a register
+            // of its own, which has room for a piece.
             unsafe { call(n, a, b, c, scratch.wrapping_add(to * REGISTER)) };
         }
         let mut results = [std::ptr::null(); 3];
@@ -138,7 +144,7 @@ impl Loops {
 }
 
 impl Formulas {
-    /// The loops of a reduction's fold; none where the CPU lacks one.
+    /// Makes the loops of a reduction's fold. Returns none where a function has no loop for its operands' type.
     pub fn new(r: &Reduction) -> Option<Formulas> {
         let programs = r.fold.programs(r.element).ok()?;
         let mut registers = 0;
@@ -166,20 +172,20 @@ impl Formulas {
         })
     }
 
-    /// Bytes of each component.
+    /// Returns the bytes of an element of each component.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.components.iter().map(|c| c.size)
     }
 
-    /// Bytes of the registers.
+    /// Returns the bytes of all registers.
     pub fn scratch(&self) -> usize {
         self.registers * REGISTER
     }
 
-    /// Fills the registers of numbers.
+    /// Fills the registers that hold constants.
     ///
     /// # Safety
-    /// `scratch` leads to as many bytes as [`Formulas::scratch`] says.
+    /// `scratch` points to the registers: [`Formulas::scratch`] bytes, aligned to 64.
     pub unsafe fn begin(&self, scratch: *mut u8) {
         for loops in self.lift.iter().chain([&self.combine, &self.finish]) {
             for (register, bits, size) in &loops.numbers {
@@ -190,13 +196,14 @@ impl Formulas {
     }
 }
 
-/// The next pieces of `n` elements: where each begins, and how many elements it has.
+/// Cuts `n` elements into pieces: gives where each begins, and how many elements it has.
 fn pieces(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).step_by(PIECE).map(move |from| (from, PIECE.min(n - from)))
 }
 
 impl Folder<'_> {
-    /// Where the components of state `at` of a vector lie: one vector after another.
+    /// Returns where the components of state `at` of a vector lie. A vector holds component 0 of all its states, padded to 64
+    /// bytes, then component 1, and so on.
     fn components(&self, f: &Formulas, vector: *const u8, at: usize) -> Inputs {
         let mut out = [std::ptr::null(); 3];
         let mut begin = vector;
@@ -207,18 +214,20 @@ impl Folder<'_> {
         out
     }
 
-    /// Writes `n` states to those of a vector from `at` on.
+    /// Copies `n` states to a vector, from its state `at` on.
     ///
     /// # Safety
-    /// *State* ([`Folder`]), and the states lead to `n` elements for each component.
+    /// *State* ([`Folder`]): the vector has `at + n` states or more. `states` holds `n` elements of each component.
     unsafe fn put(&self, f: &Formulas, n: usize, states: Inputs, vector: *mut u8, at: usize) {
         let to = self.components(f, vector, at);
         for ((from, to), size) in states.into_iter().zip(to).zip(f.sizes()) {
-            // SAFETY: both have room for `n` elements; a component that a formula hands on is copied onto itself.
+            // SAFETY: both have `n` elements. They are the same memory where a formula is the component itself, hence `copy`.
             unsafe { std::ptr::copy(from, to as *mut u8, n * size) };
         }
     }
 
+    /// Fills the current vector with the identity of each component.
+    ///
     /// # Safety
     /// *State* ([`Folder`]).
     pub(super) unsafe fn fill_states(&self, f: &Formulas) {
@@ -228,15 +237,15 @@ impl Folder<'_> {
         }
     }
 
-    /// As [`Folder::combine`].
+    /// Does [`Folder::combine`] for formulas.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): the two runs of states are inside vectors and share none.
+    /// As [`Folder::combine`].
     pub(super) unsafe fn combine_states(&self, f: &Formulas, n: usize, from: *const u8, at: usize, to: *mut u8) {
         for (i, m) in pieces(n) {
             let leaves =
                 Leaves { element: std::ptr::null(), a: self.components(f, to, i), b: self.components(f, from, at + i) };
-            // SAFETY: *state*: both runs have `m` states more, and the registers follow the vectors.
+            // SAFETY: *state*: both ranges have `m` states from their number `i` on, and the registers follow the vectors.
             unsafe {
                 let states = f.combine.run(m, self.scratch(), leaves);
                 self.put(f, m, states, to, i);
@@ -244,11 +253,12 @@ impl Folder<'_> {
         }
     }
 
-    /// Takes `n` elements or states, of those after the first `done` rows of the data, whose first row is number `at`:
-    /// into the states of the current block from `lane` on, which begin with them or have some already.
+    /// Feeds `n` elements (or states) of the data, from row `done` on, to as many states of the current block, from state
+    /// `lane` on. If `begins`, those states hold nothing yet and are set; else the new ones are combined into them. `at` is the
+    /// number of the data's first row.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]).
+    /// *State* and *data* ([`Folder`]): `n` elements or states after the first `done` rows; the block has `lane + n` states.
     pub(super) unsafe fn feed_states(
         &mut self,
         f: &Formulas,
@@ -260,7 +270,8 @@ impl Folder<'_> {
     ) {
         for (i, m) in pieces(n) {
             let first = done * self.width + i;
-            // SAFETY: *data*: `m` elements from `first` on. *State*: as many states from `lane + i` on, and the registers.
+            // SAFETY: *data*: there are `m` elements from `first` on. *State*: there are `m` states from `lane + i` on, and the
+            // registers; those of constants were filled by `begin`, that of positions is filled here.
             unsafe {
                 let new = match &f.lift {
                     None => {
@@ -290,7 +301,7 @@ impl Folder<'_> {
         }
     }
 
-    /// The positions of elements from number `first` of the data on, whose first row is number `at`.
+    /// Writes to `to` the positions of the data's elements from number `first` on. `at` is the number of the data's first row.
     ///
     /// # Safety
     /// `base` is null or has a position for each column.
@@ -303,12 +314,12 @@ impl Folder<'_> {
         }
     }
 
-    /// As [`Folder::write`].
+    /// Does [`Folder::write`] for formulas.
     ///
     /// # Safety
     /// *State* ([`Folder`]); `out` has room for `width` elements, apart from the state.
     pub(super) unsafe fn write_states(&self, f: &Formulas, gives: Gives, out: *mut u8) {
-        // SAFETY: *state*: the current vector has a state for each column, and `out` room for each.
+        // SAFETY: *state*: the current vector has a state for each column, and `out` has room for an element for each.
         unsafe {
             match gives {
                 Gives::Component(n) => {

@@ -1,8 +1,8 @@
-//! Reductions: the tree of a sum, and positions.
+//! Tests of reductions: the order in which a sum combines elements, and the positions of argmin and argmax.
 
 use super::*;
 
-/// The tree as the contract has it, one element after the other.
+/// Reduces `x` by the tree that `fold.rs` describes, written as plainly as possible.
 pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, identity: f32) -> f32 {
     let blocks: Vec<Vec<f32>> = x
         .chunks(16 * lanes)
@@ -16,7 +16,7 @@ pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, 
         if b.len() == 1 {
             return b[0].clone();
         }
-        // the left side takes the largest power of two
+        // the left side takes the largest power of two below the number of blocks
         let left = b.len().next_power_of_two() / 2;
         let (l, r) = (join(&b[..left], f), join(&b[left..], f));
         l.iter().zip(&r).map(|(l, r)| f(*l, *r)).collect()
@@ -29,6 +29,7 @@ pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, 
     v[0]
 }
 
+/// Returns the lanes of a reduction of `n` elements, in kernels that do not have outer lanes.
 pub(super) fn lanes_of(n: usize) -> usize {
     if n >= 2048 { 128 } else { n.div_ceil(16).max(1).next_power_of_two().min(128) }
 }

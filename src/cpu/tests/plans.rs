@@ -1,10 +1,10 @@
-//! Plans of kernels that tests write.
+//! Makes plans of kernels that tests write by hand.
 
 use crate::dtype::DType::{self, *};
 use crate::kernel::{BufferRef, Kernel, KernelKind, Output, Plan, Step};
 use crate::layout::{Shape, Strides};
 
-/// The dtypes of the inputs, or of the outputs, by number; one that no kernel names is of bool.
+/// Returns the dtypes of the inputs, or of the outputs, by number; bool for one that no kernel names.
 fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType> {
     let mut dtypes = vec![];
     let loads = kernels.iter().flat_map(|k| k.loads.iter().map(|l| (l.buffer, l.dtype)));
@@ -17,7 +17,7 @@ fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType
     dtypes
 }
 
-/// A plan of one kernel, with its passes.
+/// Makes the plan of one kernel, with the temporaries and further kernels that a product may need.
 pub(super) fn plan(kernel: Kernel) -> Plan {
     let mut temps = vec![];
     let mut temp = |bytes| {

@@ -23,7 +23,7 @@ pub(crate) fn words(dtype: DType) -> Words {
     }
 }
 
-/// The word type of a buffer that a store writes: atomic operations take 32-bit words.
+/// The word type of the buffer that a store writes: 32 bits if the store combines, because only u32 and i32 are atomic in WGSL.
 pub(crate) fn stored_words(store: &Store) -> Words {
     if store.updates() { Words::W32 } else { words(store.dtype) }
 }
@@ -37,7 +37,7 @@ pub(crate) fn packing(dtype: DType) -> u32 {
     }
 }
 
-/// The expression that reads element `at` (an identifier) of a slot, widened.
+/// The expression that reads element `at` (an identifier) of a slot, widened to the compute type of `dtype`.
 pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     let word = |index: String| match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
@@ -84,7 +84,7 @@ pub(super) fn bits(dtype: DType, v: &str) -> String {
     }
 }
 
-/// The two words of an integer value as one of 64 bits, extended by its sign.
+/// The expression for an integer value as a vector of two words, the lower one first, extended to 64 bits by its sign.
 pub(super) fn words_of(dtype: DType, v: &str) -> String {
     match dtype.compute() {
         Compute::I32 => format!("vec2<u32>(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
@@ -134,8 +134,8 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode
     line!(out, "}}\n");
 }
 
-/// Bits of a compute type as an expression. What WGSL forbids as a constant (NaN, infinities), what a compiler may lose
-/// (−0, subnormals) and what it takes as leave to drop an operation (±0 in a sum or product) is made of run-time bits.
+/// The expression for a constant of a compute type, given as bits. NaN and ∞ (which WGSL forbids), subnormals (which a compiler
+/// may flush) and ±0 (with which it may drop a sum or product) are computed from `cp_zero`, a zero that only run time knows.
 pub(super) fn constant(raw: u64, compute: Compute) -> String {
     match compute {
         Compute::Bool => (raw & 0xff != 0).to_string(),
@@ -175,7 +175,7 @@ pub(super) fn block(compute: Compute, v: &str) -> String {
     }
 }
 
-/// Bits of a narrow integer wrapped, or a half rounded.
+/// A compute value brought to what its dtype can hold: a narrow integer wrapped, a half rounded, any other as it is.
 pub(super) fn round(dtype: DType, v: &str) -> String {
     use crate::dtype::DType::*;
     match dtype {
@@ -216,7 +216,7 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         (U32, I32) => format!("bitcast<i32>({v})"),
         (I64, U64) => format!("bitcast<u64>({v})"),
         (U64, I64) => format!("bitcast<i64>({v})"),
-        // by words: Mesa 22.3 compares what `i64(…)` gave wrong
+        // made of two words, because Mesa 22.3 takes the result of `i64(…)` for never negative when it is compared
         (I32, I64) => format!("bitcast<i64>(cp_u64(bitcast<u32>({v}), bitcast<u32>({v} >> 31u)))"),
         (U32, U64) => format!("u64({v})"),
         (I32, U64) => format!("cp_u64(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
@@ -225,7 +225,7 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         (U64, U32) => format!("cp_lo64({v})"),
         (I64, I32) => format!("bitcast<i32>(cp_lo64(bitcast<u64>({v})))"),
         (U64, I32) => format!("bitcast<i32>(cp_lo64({v}))"),
-        // a half is rounded once: what comes between is exact or odd
+        // the value that `round` below makes a half of is exact or rounded to odd, so the half is as if rounded once
         _ if to.is_half() => format!("{}_to_{}_odd({v})", f.name(), t.name()),
         _ => format!("{}_to_{}({v})", f.name(), t.name()),
     };

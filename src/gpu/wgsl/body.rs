@@ -18,14 +18,14 @@ pub(super) struct Body<'a> {
     pub variant: &'a Variant,
     /// The passes over the inner space; of a kernel without one there are none.
     pub passes: &'a Passes,
-    /// The name of each column of the table of axes: `in0`, `out0`, `index3`. That of an index of 64 bits has two
-    /// columns, the second of which has no name.
+    /// The name of each column of the table of strides: `in0`, `out0`, `index3`. An index of 64 bits has two columns; the
+    /// second one's name is empty.
     pub columns: Vec<String>,
     /// What each value is called in the function that is being written.
     pub names: Vec<String>,
-    /// Values that other operations must take as they are.
+    /// For each value, whether it must be opaque to compilers where other operations take it.
     guarded: Vec<bool>,
-    /// The value whose statement computed a Philox block that is in scope, by index value and scalars.
+    /// The Philox blocks in scope, by index value and scalars: each is named after the value whose statement declared it.
     philox: HashMap<(usize, [usize; 3]), usize>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Body<'a> {
         self.names = (0..self.kernel.values.len()).map(name).collect();
     }
 
-    /// The text of value `i`, guarded where other operations take its result.
+    /// Returns `text`, the text of value `i`, made opaque to compilers if the value is guarded.
     pub fn guard(&self, i: usize, text: String) -> String {
         if self.guarded[i] { access::block(self.kernel.values[i].compute(), &text) } else { text }
     }
@@ -66,8 +66,8 @@ impl<'a> Body<'a> {
         Ok(text)
     }
 
-    /// Writes the statement of value `i`, whose elements' places are in the struct `places`. It declares the value, or
-    /// sets a field of `owner`.
+    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. The struct `places`
+    /// has the place of each operand that the value loads or is an index of.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];
@@ -103,7 +103,7 @@ impl<'a> Body<'a> {
                 let block = self.philox_block(out, i, *index, *slots);
                 format!("random{block}.{}", ["x", "y", "z", "w"][*word as usize & 3])
             }
-            Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // made by the kernel kind
+            Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // written by the kernel's kind
         };
         match owner {
             Some(owner) => line!(out, "{owner}.v{i} = {text};"),
@@ -122,7 +122,7 @@ impl<'a> Body<'a> {
     fn call(&self, i: usize, row: &Ufunc, args: &[usize]) -> Fallible<String> {
         let values = &self.kernel.values;
         let kind = |a: usize| values[a].compute();
-        // a compiler would make 0 of x − x and 1 of x / x, also for NaN and ∞
+        // a compiler would make 0 of x − x and 1 of x / x, also for NaN and ∞, so an operand that occurs again is made opaque
         let is = &row.properties;
         let foldable = values[i].dtype.is_float() && !is.opaque && !is.simplifies_exactly;
         let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
@@ -137,7 +137,8 @@ impl<'a> Body<'a> {
         Ok(self.guard(i, Self::ufunc(row, kind(args[typed]), &names)?))
     }
 
-    /// Declares the four random words of an index as `random{i}`, unless a value before did. Gives its number.
+    /// Declares the four random words of an index as `random{i}`, unless an earlier value in scope did. Returns the number of
+    /// the value that declared them.
     fn philox_block(&mut self, out: &mut Text, i: usize, index: usize, slots: [usize; 3]) -> usize {
         if let Some(known) = self.philox.get(&(index, slots)) {
             return *known;
@@ -155,7 +156,7 @@ impl<'a> Body<'a> {
         i
     }
 
-    /// The statements of values `which`, in a scope of their own.
+    /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block yet.
     pub fn values(
         &mut self,
         out: &mut Text,
@@ -180,9 +181,9 @@ fn scalar(lo: &str, compute: Compute) -> String {
     }
 }
 
-/// Which values are guarded: results of float operations that other values take. A compiler that saw through them would
-/// fold `(x + 1) − x` to 1, take `x·y + x·z` together, or round `x·y + z` once. What is only stored needs no guard, nor
-/// do operations that choose among their operands: those are made of integers.
+/// Finds the values that are guarded: results of float operations that other values take. A compiler that saw through them
+/// would fold `(x + 1) − x` to 1, make `x·(y + z)` of `x·y + x·z`, or round `x·y + z` once. A value that is only stored
+/// needs no guard, nor do the opaque functions, whose text works on bits or picks an operand.
 fn guarded(kernel: &Kernel) -> Vec<bool> {
     let mut taken = vec![false; kernel.values.len()];
     for v in &kernel.values {
@@ -200,7 +201,8 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
             v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
         }
         Op::Dot => v.dtype.is_float(),
-        // a compiler knows that `x < x` is false: as a float that were a factor 0, and the product 0 whatever its sign
+        // a compiler that knows `x < x` to be false takes its cast to float for 0, and a product with it for +0, though the
+        // other factor may be negative, NaN or ∞
         Op::Cast(a) => {
             let from = &kernel.values[*a];
             v.dtype.is_float() && !from.dtype.is_float() && !matches!(from.op, Op::Load(_) | Op::Scalar(_))
@@ -217,7 +219,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()
 }
 
-/// Whether two operands may be one value to a compiler, which also sees that `x·y` is `y·x` or `square(x)` is `x·x`.
+/// Whether a compiler may find that two operands are the same value: it also sees that `x·y` is `y·x` or `square(x)` is `x·x`.
 fn may_equal(a: &Value, b: &Value) -> bool {
     match (&a.op, &b.op) {
         (Op::Load(m), Op::Load(n)) => m == n,
@@ -230,7 +232,8 @@ pub(super) fn is_load(kernel: &Kernel, value: usize) -> bool {
     matches!(kernel.values[value].op, Op::Load(_))
 }
 
-/// Declares `position{i}`, the checked index of gather `i`, the kernel's `ordinal`th, as u32.
+/// Declares `position{i}` as u32: the index `x` of gather or position `i`, brought into range as `mode` says. `ordinal` is the
+/// number of the value among the kernel's gathers and positions, by which it finds its id and its note.
 fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str, Compute), mode: IndexMode) {
     let extent = &format!("params.gather{i}_extent");
     let (narrow, unsigned) = match compute {
@@ -255,7 +258,7 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
             line!(out, "let position{i} = select(0u, {narrow}, fits{i});");
         }
         IndexMode::Clip => {
-            // by the sign bit: Mesa 22.3 gets a widened index compared with 0 wrong
+            // by the sign bit, because Mesa 22.3 takes an index that was widened to i64 for never negative
             let below = match compute {
                 Compute::I32 => format!("{x} < 0i"),
                 Compute::I64 => format!("cp_hi64({unsigned}) >= 0x80000000u"),

@@ -9,7 +9,7 @@ use crate::kernel::Combine;
 /// Writes the function that combines `x` into element `at` of store `number`, which `slot` binds as atomic words.
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, combine: Combine) {
     let bits_of_x = bits(dtype, "x");
-    line!(out, "// Combines with the element that is there, by {}: other invocations may, too.", combine.name());
+    line!(out, "// Combines with the element there by {}, atomically: other invocations may, too.", combine.name());
     line!(out, "fn store_out{number}(at: u32, x: {}) {{", dtype.compute().name());
     match (combine, dtype.compute()) {
         (Combine::Add, Compute::I64 | Compute::U64) => {
@@ -27,8 +27,8 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, co
     line!(out, "}}\n");
 }
 
-/// Combines by exchanging the whole word until no other invocation has changed it in between. Neighbours in a packed
-/// word are exchanged for themselves.
+/// Combines by compare-and-exchange of the whole word, repeated until no other invocation has changed it in between. The
+/// other elements of a packed word keep their bits.
 fn exchanged(out: &mut Text, slot: usize, dtype: DType, combine: Combine) {
     let shift = packing(dtype);
     let (width, inside) = (32u32 >> shift, (1u32 << shift) - 1);

@@ -7,7 +7,7 @@ use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access, com
 use crate::kernel::{KernelKind, Op};
 
 impl Body<'_> {
-    /// Bindings and parameters, then the loads and stores.
+    /// Returns the declarations of bindings and parameters, then the functions that load and store.
     pub fn declarations(&self) -> String {
         let mut out = Text::default();
         self.bindings(&mut out);

@@ -1,4 +1,4 @@
-//! What `shaders/elementwise.wgsl` calls.
+//! Writes the functions and constants that `shaders/elementwise.wgsl` uses.
 
 use super::StoreMode;
 use super::body::{Body, Fallible, is_load};
@@ -6,7 +6,7 @@ use super::place::Space;
 use super::text::{Text, line};
 
 impl Body<'_> {
-    /// All that the file calls.
+    /// Returns the text of all that the file uses.
     pub fn elementwise(&mut self) -> Fallible<String> {
         let mut out = Text::default();
         let groups = self.variant.groups;
@@ -24,7 +24,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Element` and `load_element`, which finds the outer places of `values` and loads.
+    /// Writes the struct `Element`, and the function `load_element` that fills it: with the outer places of `values` and of all
+    /// stores, and with those of `values` that are loads.
     pub fn load_element(&self, out: &mut Text, values: &[usize]) {
         let columns = self.columns_of(|v| values.contains(&v), |_| true);
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
@@ -35,7 +36,7 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Loads whose places are in `var`, into its fields.
+    /// Writes the statements that set the fields of `var` for `loads`, whose places `var` already has.
     pub fn load_into(&self, out: &mut Text, var: &str, loads: &[usize]) {
         for v in loads {
             if let Some(n) = self.value_column(*v) {
@@ -56,7 +57,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// The stores at one level. `owner` says what an owned store takes beside place and value.
+    /// Writes the stores of inner or of outer values. `owner` is the text of the arguments `unit` and `is_last`, which the
+    /// function of an owned store takes after place and value.
     pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
         if self.form.checks {
             line!(out, "if indices_fit {{");
@@ -70,7 +72,7 @@ impl Body<'_> {
                     line!(out, "if {condition} {{");
                 }
                 if let Some(to) = s.scattered() {
-                    // what is below 0 becomes a large number
+                    // a negative position becomes 2^31 or more, so one comparison finds all that are out of range
                     line!(out, "let to{n} = bitcast<u32>({});", self.names[to.index]);
                     line!(out, "if to{n} < params.scattered{n}_extent {{");
                     at = format!("{at} + to{n} * params.scattered{n}_stride");

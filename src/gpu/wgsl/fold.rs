@@ -1,5 +1,5 @@
-//! The folds of a reduction or of one pass of a row: instances of the blocks of `shaders/lib/fold.wgsl`, and the
-//! functions that bring a kernel's folds together.
+//! Writes the folds of a reduction kernel, or of one pass of a row kernel: instances of the blocks of `shaders/lib/fold.wgsl`,
+//! and the functions that take an element into all folds of the pass and combine their lanes.
 
 use super::body::{Body, Fallible};
 use super::library::{block, instance};
@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Fault};
 use crate::kernel::{Gives, Op, Reduction, Source};
 use crate::ufunc::{Extreme, Form, Operand, Order, Program, Step, Ufunc};
 
-/// A reduction of a kernel, with the value that is its result.
+/// A reduction or scan of a kernel, and the number of the value that it computes.
 #[derive(Clone, Copy)]
 pub(super) struct Folding<'a> {
     pub value: usize,
@@ -51,7 +51,7 @@ impl Folding<'_> {
     }
 }
 
-/// The part of identifiers that a function's or a fold's name is.
+/// The name of a function or a fold as a part of identifiers: what they cannot have becomes `_`.
 fn word(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
@@ -66,7 +66,7 @@ impl<'a> Body<'a> {
         values.filter_map(of).collect()
     }
 
-    /// The type in which a fold's partial results are held: bool, which workgroup memory cannot hold, as a u32.
+    /// The WGSL type of a fold's partial results, in lanes and in workgroup memory. A bool is held as a u32.
     pub fn held_type(&self, f: Folding<'_>) -> String {
         let arg = &self.kernel.values[f.arg()];
         match (f.written(), arg.compute()) {
@@ -81,7 +81,7 @@ impl<'a> Body<'a> {
     /// How the names of a fold's functions end: in function (or fold) and type, or in the type of its sort key. Of several
     /// with one name, all but the first have a number too.
     pub fn suffix(&self, f: Folding<'_>) -> String {
-        // what stands for a fold, and its name
+        // the name to use, whether it is the fold's own and not its function's, and the number of the row that has it
         let identity = |f: &Folding<'_>| match f.written() {
             Written::Function(row) => Some((word(row.name), false, row.id())),
             Written::Formulas => Some((word(f.r.fold.name), true, f.r.fold.id())),
@@ -153,7 +153,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Whether a lane combines in a cascade: where each step rounds, so that a long row of steps would lose digits.
+    /// Whether a lane combines by the block `cascade` of `fold.wgsl`, because each step rounds: a long chain would lose digits.
     fn cascades(&self, f: Folding<'_>) -> bool {
         match f.written() {
             Written::Function(_) | Written::Best(_) => f.r.fold.order(f.r.element) == Order::Tree,
@@ -228,7 +228,7 @@ impl<'a> Body<'a> {
                 Operand::Cast(of) => access::cast(program.steps[*of].compute.dtype(), compute.dtype(), &names[*of]),
                 Operand::Call(row, args) => {
                     let by = args.last().map_or(*compute, |a| program.steps[*a].compute);
-                    // as in kernels, no compiler may see how the operands of a float function hang together
+                    // as between a kernel's values, no compiler may see how the operands of a float function were computed
                     let hides = !row.properties.opaque && !row.properties.simplifies_exactly;
                     let operand = |a: &usize| match hides {
                         true => access::block(program.steps[*a].compute, &names[*a]),
@@ -247,7 +247,8 @@ impl<'a> Body<'a> {
         Ok(program.results.iter().map(|r| names[*r].clone()).collect())
     }
 
-    /// The first reduction of the kernel that combines the same by formulas: one walk gives the components of all.
+    /// The first reduction of the kernel that combines the same elements by the same formulas. Its state serves all of them:
+    /// they give different components of it, or its result. A fold of another form stands for itself.
     fn walk(&self, f: Folding<'a>) -> Folding<'a> {
         let same = |other: &Folding<'_>| other.r.shares_walk(f.r) && other.written() == Written::Formulas;
         match f.written() {
@@ -272,7 +273,8 @@ impl<'a> Body<'a> {
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}({});\n}}\n", starts.join(", "));
     }
 
-    /// Takes the element with inner index `index` into `folds`; `step` counts the lane's elements from 1.
+    /// Writes the statement that takes the element with inner index `index` into `folds`. `step` is its number among the lane's
+    /// elements, counted from 1.
     pub fn fold_in(&self, out: &mut Text, f: &Folding<'a>, index: &str, step: &str) {
         if self.walk(*f).value != f.value {
             return;
@@ -307,7 +309,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Sets the result of each reduction in `row`.
+    /// Writes the statements that combine the lanes' partial results, and set the field of `row` of each reduction.
     pub fn fold_lanes(&self, out: &mut Text, reductions: &[Folding<'a>]) {
         let lanes = self.variant.groups.lanes > 1;
         for f in reductions {
@@ -370,7 +372,7 @@ fn held(compute: Compute) -> &'static str {
     if compute == Compute::Bool { "u32" } else { compute.name() }
 }
 
-/// A value as it is held.
+/// The expression for a value in the type that [`held`] gives.
 fn pack(compute: Compute, x: &str) -> String {
     if compute == Compute::Bool { format!("select(0u, 1u, {x})") } else { x.to_string() }
 }

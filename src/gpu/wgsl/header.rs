@@ -29,7 +29,7 @@ macro_rules! header {
 }
 
 header! {
-    /// Always 0, and read by no shader: Mesa 22.3 mistakes word 0 for the word that it compiles into the shader.
+    /// Always 0, and read by no shader, because Mesa 22.3 may compile word 0 into a shader as a constant (see `frame.wgsl`).
     unread,
     outer_size,
     outer_rank,

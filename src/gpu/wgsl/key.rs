@@ -24,9 +24,10 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    let Groups { size, lanes, held, in_flight, tiles, axes } = variant.groups;
+    let Groups { size, lanes, held, in_flight, run: _, tiles, axes } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
-    // each number has the bits that its largest value needs; 14 for each of `sizes`, as parameters have up to 4,096 vectors
+    // each number has bits enough for its largest value; 14 do for each of `sizes`, of which parameters are the largest with
+    // 4,096 vectors
     let per_invocation = variant.run << 10 | (in_flight as u32) << 7 | (tiles as u32) << 4 | outer << 2 | inner;
     let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
     k.push(size as u64);

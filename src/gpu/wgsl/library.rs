@@ -16,7 +16,8 @@ const FILES: [&str; 8] = [
 ];
 
 struct Library {
-    /// For each item of the library, in the files' order: its text, and the numbers of the items that it names.
+    /// For each item of the library, in the files' order: its text, and the numbers of the items that its text names, be it in
+    /// a comment.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
 }

@@ -103,12 +103,13 @@ impl Body<'_> {
         self.set_places(out, space, &columns.iter().map(place).collect::<Vec<_>>());
     }
 
-    /// Statements that set each place to its start plus the steps that `index` makes in its column.
+    /// Writes the statements that take `index` apart into an index along each axis, and set each place to its start plus those
+    /// indices times the strides of its column.
     pub fn set_places(&self, out: &mut Text, space: Space, places: &[Place]) {
         if places.is_empty() {
             return;
         }
-        // where the last axis and the one before it stand in the table, and the access class
+        // the rows of the table that hold the last axis and the one before it, and for how many axes the text is written
         let (row, next, class) = match space {
             Space::Outer => ("0", "1", self.variant.groups.axes[0]),
             Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
@@ -132,14 +133,14 @@ impl Body<'_> {
         }
     }
 
-    /// The expression for `along` steps along `axis` in a column.
+    /// The expression for how far a column's place moves by `along` indices along `axis`: `along` times the stride there.
     fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
         if self.is_wide(column) { format!("i64({along}) * {stride}") } else { format!("{along} * {stride}") }
     }
 
-    /// Statements that take the index apart in a loop from the last axis to the second, by division. What is left is the
-    /// index along the first.
+    /// Writes a loop from the last axis to the second, which divides the index by each extent: the remainder is the index along
+    /// that axis. The last quotient is the index along the first axis.
     fn loop_over_axes(&self, out: &mut Text, space: Space, places: &[Place]) {
         let add = |out: &mut Text, along: &str, axis: &str| {
             for p in places {

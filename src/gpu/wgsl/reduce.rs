@@ -1,4 +1,4 @@
-//! What `shaders/reduce.wgsl` calls.
+//! Writes the functions and constants that `shaders/reduce.wgsl` uses.
 
 use super::body::{Body, Fallible, is_load};
 use super::place::Space;
@@ -6,14 +6,14 @@ use super::text::{Text, line};
 use crate::kernel::Op;
 
 impl Body<'_> {
-    /// All that the file calls.
+    /// Returns the text of all that the file uses.
     pub fn reduce(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
         let after = &self.passes.after;
         let reductions = self.reductions();
         let is_reduction = |v: usize| matches!(values[v].op, Op::Reduce(..));
-        // what of a row is known before its reductions end, and their results
+        // the fields of `Row`: outer values that do not depend on a reduction, and the results of the reductions
         let in_row = |v: usize| !values[v].inner && (after[v] == 0 || is_reduction(v));
 
         let mut out = Text::default();
@@ -54,8 +54,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// The struct of a row, with the values `fields`, and the function that finds a row's places and computes `known`:
-    /// what comes before any reduction.
+    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`, which finds a row's
+    /// places and computes those of `fields` that are `known` before any reduction.
     pub fn load_row(
         &mut self,
         out: &mut Text,

@@ -22,7 +22,7 @@ fn whole(call: &RoutineCall, place: Place) -> Option<&Whole> {
     }
 }
 
-/// The name of a place in the text.
+/// The name of an operand, a result or a scratch memory in the text.
 fn name(place: Place) -> String {
     match place {
         Place::Operand(n) => format!("in{n}"),
@@ -31,8 +31,8 @@ fn name(place: Place) -> String {
     }
 }
 
-/// The places of a pass with their bindings. Scratch is bound as atomic words, because invocations share them; so is a
-/// result of narrow elements, of which several lie in one word.
+/// The operands, results and scratch memories of a pass, each with its binding. Scratch is bound as atomic words, because
+/// invocations share them; so is a result of narrow elements, of which several lie in one word.
 pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     let slot = |place: Place| match (place, whole(call, place)) {
         (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read },
@@ -58,7 +58,7 @@ pub(crate) fn params(call: &RoutineCall, first_item: usize, offsets: impl Iterat
 /// The length of the parameters in vectors: the shortest class, because a routine has few parameters.
 pub(crate) const PARAMS: u32 = PARAMS_CLASSES[0];
 
-/// Everything that the text depends on, as words. The first word tells the key from a kernel's, which begins with less.
+/// Everything that the text depends on, as words. No kernel's key begins with this first word: theirs is a workgroup's size.
 pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &RoutinePass) -> Key {
     let mut key = Key::from_slice(&[u64::MAX, group as u64]);
     for text in [call.row.name, pass.name] {

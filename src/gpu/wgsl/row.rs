@@ -1,5 +1,5 @@
-//! What `shaders/row.wgsl` calls. In which pass each value of a row is computed, and which ones its lanes keep, stands in the
-//! schedule.
+//! Writes the functions and constants that `shaders/row.wgsl` uses. The schedule says in which pass each value of a row is
+//! computed, and which values the lanes keep for later passes.
 
 use super::ROW;
 use super::body::{Body, Fallible};
@@ -10,7 +10,7 @@ use super::text::{Text, line};
 use crate::kernel::{Groups, Pass};
 
 impl<'a> Body<'a> {
-    /// All that the file calls.
+    /// Returns the text of all that the file uses.
     pub fn row(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -44,7 +44,7 @@ impl<'a> Body<'a> {
         Ok(out.finish())
     }
 
-    /// Pass number `p`, which ends in reductions and scans.
+    /// Writes the functions of pass number `p`, which ends in the given reductions and scans.
     fn pass(
         &mut self,
         out: &mut Text,
@@ -77,7 +77,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// The functions that store: an element, and what there is one of a row.
+    /// Writes `store_element`, which computes the last pass's values of an element and stores its inner values, and
+    /// `store_row`, which stores the outer values.
     fn last_pass(&mut self, out: &mut Text) -> Fallible<()> {
         let last = self.passes.list.iter().enumerate().next_back().filter(|(_, pass)| pass.ends.is_empty());
         let has_places = last.is_some_and(|last| self.find_element(out, last, true));
@@ -92,8 +93,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// The struct of the places that a pass needs, and the function that finds them. False if it needs none. `is_last`
-    /// says whether the pass stores.
+    /// Writes the struct of the places that a pass needs, and the function that finds them. Writes nothing and returns false if
+    /// it needs none. The pass that `is_last` also needs the places of the inner stores.
     fn find_element(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) -> bool {
         let kernel = self.kernel;
         let stored = |s: usize| is_last && kernel.values[kernel.stores[s].value].inner;
@@ -109,7 +110,7 @@ impl<'a> Body<'a> {
         true
     }
 
-    /// The statements that compute an element's values of a pass, and keep what later passes need.
+    /// Writes the statements that compute a pass's values of an element, and keep those that later passes need.
     fn pass_values(&mut self, out: &mut Text, (p, pass): (usize, &Pass), has_places: bool) -> Fallible<()> {
         let (values, passes) = (&self.kernel.values, self.passes);
         for v in pass.takes.iter().map(|v| *v as usize) {

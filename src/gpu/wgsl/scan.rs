@@ -19,12 +19,12 @@ impl<'a> Body<'a> {
         values.filter_map(of).collect()
     }
 
-    /// Whether a value is a scan's elements, which its lanes hold.
+    /// Whether a value is a scan at the inner level, whose elements lanes hold. At the outer level a scan is its total alone.
     pub fn is_scanned(&self, v: usize) -> bool {
         self.kernel.values[v].inner && matches!(self.kernel.values[v].op, Op::Scan(..))
     }
 
-    /// The memory and the function of each scan.
+    /// Writes, for each scan, the array of the elements that a lane holds, and the function that scans a row.
     pub fn scan_functions(&self, out: &mut Text, scans: &[Folding<'a>]) {
         for s in scans {
             let (held, v) = (self.held_type(*s), format!("v{}", s.value));
@@ -41,7 +41,7 @@ impl<'a> Body<'a> {
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}(0u);\n}}\n");
     }
 
-    /// Takes a lane's element into a scan.
+    /// Writes the statement that puts a lane's element into the array of a scan.
     pub fn scan_in(&self, out: &mut Text, s: Folding<'a>) {
         let x = &self.names[s.arg()];
         let x = match self.kernel.values[s.arg()].compute() {
@@ -51,12 +51,12 @@ impl<'a> Body<'a> {
         line!(out, "scanned_v{}[held] = {x};", s.value);
     }
 
-    /// Runs the scans of a pass; sets the totals that are wanted in `row`.
+    /// Writes the statements that run the scans of a pass, and set the fields of `row` for scans at the outer level.
     pub fn scan_lanes(&self, out: &mut Text, scans: &[Folding<'a>]) {
         for s in scans {
             let v = s.value;
             if !self.is_scanned(v) {
-                // what lies past the end of a row must not change its total
+                // what a lane holds past the end of the row must not change the total
                 line!(out, "for (var held = 0u; held < HELD; held = held + 1u) {{");
                 line!(out, "if inner_index(place, held) >= params.header.inner_size {{");
                 line!(out, "scanned_v{v}[held] = neutral_{}();\n}}\n}}", self.suffix(*s));
@@ -70,7 +70,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A lane's element of a scan.
+    /// The expression for a lane's element of a scan.
     pub fn scanned(&self, v: usize) -> String {
         let text = format!("scanned_v{v}[held]");
         match self.kernel.values[v].compute() {

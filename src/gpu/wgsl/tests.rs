@@ -1,4 +1,4 @@
-//! Every text that the generator can write is held to naga, without a device.
+//! Has naga parse and validate the texts that the generator writes, without a device.
 
 use super::*;
 use crate::dtype::DType;
@@ -77,7 +77,15 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         slots,
         loads,
         stores,
-        groups: Groups { size: 256, lanes: lanes as u16, held: 4, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] },
+        groups: Groups {
+            size: 256,
+            lanes: lanes as u16,
+            held: 4,
+            in_flight: 1,
+            run: 1,
+            tiles: 1,
+            axes: [Axes::Any; 2],
+        },
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
     }
@@ -131,7 +139,7 @@ fn the_header_has_the_fields_of_the_shader_file() {
     let names: Vec<&str> = lines.map(|l| l.strip_suffix(": u32,").expect("a u32")).collect();
     assert_eq!(names, Header::FIELDS);
     assert!(names.len() <= HEADER && HEADER.is_multiple_of(4));
-    // Mesa 22.3 mistakes word 0, so the shaders' zero is word 12
+    // word 0 is left unread because of a fault of Mesa 22.3 (see the shader file), so the zero must not be there
     assert_eq!((names[0], names[12]), ("unread", "run_time_zero"));
     let shaders = [FRAME, FOLD, SCAN, ELEMENTWISE, REDUCE, ROW, MATMUL];
     assert!(shaders.iter().all(|s| !s.contains("header.unread")));
@@ -188,7 +196,7 @@ fn parameters_lie_where_rust_writes_them() {
     }
 }
 
-/// A fault of `src/mutants.rs` that is planted by a replacement would be none if the text were not there.
+/// Some faults of `src/mutants.rs` are planted by replacing text of a shader: without that text they would change nothing.
 #[test]
 fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");

@@ -1,11 +1,11 @@
-//! What a backend may rely on in the schedule of a nest. What a backend has no field for, such as lanes on a CPU, it refuses
-//! itself, because only it knows what it is.
+//! Checks what backends rely on in the schedule of a nest. A backend itself refuses a schedule for other hardware, such as
+//! workgroups on a CPU.
 
 use super::{Check, ensure};
 use crate::dtype::{Compute, DType};
 use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, Tiles, Tiling, Work};
 
-/// The schedule of a nest of at least one index.
+/// Checks the schedule of a nest whose outer space is not empty.
 pub(super) fn schedule(k: &Kernel) -> Check {
     let s = &k.schedule;
     let writes = s.details.as_ref().map_or(0, |d| d.writes.len());
@@ -38,7 +38,7 @@ pub(super) fn schedule(k: &Kernel) -> Check {
     checks.passes.as_ref().map_or(Ok(()), |p| passes(k, p))
 }
 
-/// Tiles hold something, and are those of a kernel with or without an inner space.
+/// Checks that tiles have elements, and that their kind fits a kernel with or without an inner space.
 fn tiles(t: &Tiles, has_inner: bool) -> Check {
     let (sizes, inner) = match t.tiling {
         Tiling::Pieces { each } | Tiling::Rows { each } => ([each, 1], false),
@@ -49,18 +49,21 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
 }
 
-/// Lanes divide a workgroup by halves, and hold a row where they must.
+/// Checks that workgroup and lanes are powers of two, because lanes combine by halves; that loads in flight, runs and tiles are
+/// numbers for which there are shaders; and that the lanes of a row kernel have room for its row.
 fn groups(k: &Kernel, g: &Groups) -> Check {
     let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
     ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
     let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 1 | 2);
+    ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
     ensure(counts, || format!("{} loads in flight, {} tiles", g.in_flight, g.tiles))?;
     let room = g.lanes as usize * g.held as usize;
     let holds = k.kind != KernelKind::Row || room >= k.inner_size();
     ensure(holds, || format!("a row of {} elements for lanes that hold {room}", k.inner_size()))
 }
 
-/// A product alone, of two matrices of the type that it is computed and stored in, each of which has one step along k.
+/// Checks the product of a CPU: there is nothing beside the product, both matrices and the result have the type that it is
+/// computed in, and each matrix has one stride along k, even if k is several axes.
 fn product(k: &Kernel, p: &Product) -> Check {
     let ([value], [a, b], [store]) = (&k.values[..], &k.loads[..], &k.stores[..]) else {
         return Err("a product with conversions or an epilogue of its own".to_string());
@@ -87,7 +90,7 @@ fn product(k: &Kernel, p: &Product) -> Check {
     Ok(())
 }
 
-/// Passes whose values are there when they are read: computed before in the pass, or kept by an earlier one.
+/// Checks that each value is known when a pass reads it: computed earlier in the pass, or kept from an earlier pass.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
     let in_lanes = matches!(k.schedule.work, Work::Groups(_));
@@ -125,7 +128,8 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
     Ok(())
 }
 
-/// Every stored value is there when it is stored: an inner one in the last pass, an outer one after its reductions.
+/// Checks that each stored value is known when it is stored: an inner one in the last pass, an outer one after the passes that
+/// end in the reductions and totals that it is computed from.
 fn stored_values(k: &Kernel, p: &Passes) -> Check {
     let mut needed = vec![false; k.values.len()];
     k.stores.iter().for_each(|s| needed[s.value] = true);

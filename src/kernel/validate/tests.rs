@@ -1,4 +1,4 @@
-//! Plans that are broken in one place each.
+//! Validates a sound plan, and plans that are each broken in one place.
 
 use super::*;
 use crate::dtype::DType;
@@ -42,6 +42,11 @@ fn scattered(index: usize, combine: Combine) -> Option<Box<Chosen>> {
     Some(Box::new(Chosen { condition: None, scattered: Some(Scattered { index, stride: 1, extent: 5, combine }) }))
 }
 
+fn scattered_over(extent: usize) -> Option<Box<Chosen>> {
+    let scattered = Scattered { index: 0, stride: 1, extent, combine: Combine::Set };
+    Some(Box::new(Chosen { condition: None, scattered: Some(scattered) }))
+}
+
 fn position(index: usize, extent: usize) -> Op {
     Op::Position { index, extent, mode: IndexMode::Check, name: "test", node: 0 }
 }
@@ -59,14 +64,15 @@ fn tiles(tiling: Tiling) -> Tiles {
 }
 
 fn groups() -> Groups {
-    Groups { size: 64, lanes: 4, held: 2, in_flight: 1, tiles: 1, axes: [Axes::Any; 2] }
+    Groups { size: 64, lanes: 4, held: 2, in_flight: 1, run: 1, tiles: 1, axes: [Axes::Any; 2] }
 }
 
 fn pass(computes: &[u16], takes: &[u16], ends: &[u16]) -> Pass {
     Pass { computes: computes.into(), takes: takes.into(), ends: ends.into() }
 }
 
-/// `temp0 = (in0 + in1) * s0`, a take of it, its sum along rows, a product, and each row less its sum.
+/// Makes a plan of five kernels that passes: `temp0 = (in0 + in1) * s0`, then a gather from `temp0`, the sum of each of its
+/// rows, a product of it with itself, and each row minus its sum.
 fn sound() -> Plan {
     use BufferRef::{Input, Output as Out, Temp};
     let mut chain = kernel(KernelKind::Elementwise, &[4, 8], &[]);
@@ -147,7 +153,7 @@ fn two_states() -> Reduction {
     Reduction { source: Source::States(smallvec![0, 0]), ..sum() }
 }
 
-/// Kernels of [`sound`] by what they are.
+/// The number of each kernel in the plan that [`sound`] makes.
 const CHAIN: usize = 0;
 const TAKE: usize = 1;
 const SUM: usize = 2;
@@ -157,7 +163,7 @@ const ROW: usize = 4;
 #[test]
 fn a_sound_plan_passes() {
     assert!(validate(&sound()).is_ok());
-    // nothing to do, in a space without an index
+    // an empty outer space, with an empty window and without a window
     let mut plan = sound();
     let mut empty = kernel(KernelKind::Elementwise, &[0, 3], &[]);
     plan.steps = vec![Step::Nest(empty.clone())];
@@ -165,25 +171,25 @@ fn a_sound_plan_passes() {
     empty.windows.clear();
     plan.steps = vec![Step::Nest(empty)];
     assert!(validate(&plan).is_ok());
-    // a clear of a temporary that is there
+    // a clear of a temporary that exists, and of one that does not
     plan.steps = vec![Step::Clear { temp: 0 }];
     assert!(validate(&plan).is_ok());
     plan.steps = vec![Step::Clear { temp: 1 }];
     assert!(validate(&plan).is_err());
 }
 
-/// Breaks the passes of a kernel.
+/// Returns the passes of a kernel, to be broken.
 fn passes(k: &mut Kernel) -> &mut Passes {
     details(k).passes.as_mut().expect("passes")
 }
 
-/// A damage to the kernels of a sound plan, and what the refusal says of it.
+/// A change that breaks the kernels of a sound plan, and a part of the error's text.
 type Break = (fn(&mut [Kernel]), &'static str);
 
 #[test]
 fn a_broken_schedule_is_refused() {
     let product = |library| Work::Product(Product { library, piece: 0, alone: true });
-    let broken: [Break; 22] = [
+    let broken: [Break; 23] = [
         (|k| k[CHAIN].schedule.work = Work::Undecided, "without a schedule"),
         (|k| details(&mut k[CHAIN]).writes = vec![WriteClass::Plain; 2], "a schedule of 2 stores, not 1"),
         (|k| k[CHAIN].schedule.work = Work::Tiles(tiles(Tiling::Pieces { each: 0 })), "tiles of nothing"),
@@ -196,6 +202,7 @@ fn a_broken_schedule_is_refused() {
         (|k| k[TAKE].schedule.work = Work::Groups(Groups { lanes: 3, ..groups() }), "3 lanes of a group of 64"),
         (|k| k[TAKE].schedule.work = Work::Groups(Groups { lanes: 128, ..groups() }), "128 lanes of a group of 64"),
         (|k| k[TAKE].schedule.work = Work::Groups(Groups { in_flight: 2, ..groups() }), "2 loads in flight"),
+        (|k| k[TAKE].schedule.work = Work::Groups(Groups { run: 3, ..groups() }), "3 consecutive elements"),
         (|k| details(&mut k[TAKE]).checks.as_mut().expect("checks").outer = smallvec![2], "looked at over"),
         (|k| k[ROW].schedule.work = Work::Groups(Groups { held: 1, ..groups() }), "a row of 8 elements"),
         (|k| passes(&mut k[ROW]).after[2] = 0, "value 2 after 0 passes, not 1"),
@@ -264,6 +271,7 @@ const BROKEN: &[Break] = &[
     (|k| k[CHAIN].stores[0].only_if(9), "under a condition, value 9"),
     (|k| k[CHAIN].stores[0].chosen = scattered(0, Combine::Set), "at value 0, which is no i32"),
     (|k| k[TAKE].stores[0].chosen = scattered(0, Combine::Add), "combines f32, whose order would decide bits"),
+    (|k| k[TAKE].stores[0].chosen = scattered_over(1 << 31), "at one of 2147483648 positions"),
     (|k| k[SUM].stores[0].only_if(0), "its kernel is not elementwise"),
     (|k| k[TAKE].values[0].op = Op::Cast(0), "value 0 reads value 0"),
     (|k| k[TAKE].values[1].op = position(0, 32), "value 1 is a position by i32"),
@@ -314,7 +322,7 @@ fn a_broken_plan_is_refused_with_its_node() {
 
 #[test]
 fn an_update_follows_a_write() {
-    // an update of what was not written, alone and after it was
+    // a store that combines with a temporary: refused while nothing has written it, accepted after a plain store
     let mut update = kernel(KernelKind::Elementwise, &[5], &[]);
     update.values = vec![value(Op::Index { strides: Box::new(smallvec![1]), offset: 0 }, DType::I32, false)];
     update.values.push(value(position(0, 5), DType::I32, false));

@@ -3,7 +3,7 @@
 use super::{ROUND, log::log1p_tail, poly};
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
-/// ln 2 = `LN2_HI` + `LN2_LO`.
+/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f64 and the rest.
 const LN2_HI: f64 = std::f64::consts::LN_2;
 const LN2_LO: f64 = 2.3190468138462996e-17;
 /// e^r = 1 + r + r²·q(r), |r| <= 0.347: 2^-56.3.
@@ -20,13 +20,13 @@ const EXP: [f64; 10] = [
     2.4999936834828657e-08,
 ];
 
-/// At least `lo`; NaN stays NaN.
+/// The larger of x and `lo`; NaN stays NaN.
 #[inline(always)]
 fn at_least(x: f64, lo: f64) -> f64 {
     if x < lo { lo } else { x }
 }
 
-/// At most `hi`; NaN stays NaN.
+/// The smaller of x and `hi`; NaN stays NaN.
 #[inline(always)]
 fn at_most(x: f64, hi: f64) -> f64 {
     if x > hi { hi } else { x }
@@ -37,7 +37,7 @@ fn at_most(x: f64, hi: f64) -> f64 {
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
-    // Exact: the product is a multiple of 2^-53 and the difference is below 1.
+    // exact: x and the product are multiples of 2^-54, unless n is 0, and the difference is below 1/2
     let h = (-n).mul_add(LN2_HI, x);
     let r = (-n).mul_add(LN2_LO, h);
     (r, (-n).mul_add(LN2_LO, h - r), k.to_bits())
@@ -64,7 +64,7 @@ pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
     (p, ((1.0 - p) + t) + ((r - t) + s), k.to_bits())
 }
 
-/// (n + n_low) / (d + d_low), rounded nearly once.
+/// (n + n_low) / (d + d_low), with an error little above half a unit in the last place.
 #[inline(always)]
 pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     let i = 1.0 / d;
@@ -73,28 +73,28 @@ pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     rest.mul_add(i, q)
 }
 
-/// x·(p + low) as a sum of two.
+/// x·(p + low) as a sum of two f64, the first the rounded x·p.
 #[inline(always)]
 pub(super) fn product(x: f64, (p, low): (f64, f64)) -> (f64, f64) {
     let n = x * p;
     (n, x.mul_add(low, x.mul_add(p, -n)))
 }
 
-/// 2^n for n in the low bits of k, -1023 (giving 0) <= n <= 1023.
+/// 2^n for n in the low bits of k, -1022 <= n <= 1023; 0 for n = -1023.
 #[inline(always)]
 fn power(k: u64) -> f64 {
     f64::from_bits(k.wrapping_add(1023) << 52)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 2044, rounded once: in two steps of which the first is
-/// exact.
+/// x·2^n for n in the low bits of k, |n| <= 2044. It takes two factors, because 2^n may be out of range where the result is
+/// not; the first product is exact, so that the result is rounded once.
 #[inline(always)]
 pub(super) fn scale(x: f64, k: u64) -> f64 {
     let half = k >> 1;
     x * power(half) * power(k.wrapping_sub(half))
 }
 
-/// e^x.
+/// e^x, which is 0 below -746 and ∞ above 710.
 #[inline(always)]
 pub(crate) fn exp(x: f64) -> f64 {
     let (p, k) = exp_parts(at_most(at_least(x, -746.0), 710.0));
@@ -114,38 +114,38 @@ pub(super) fn pow2_sum(x: f64, low: f64) -> (f64, u64) {
     ((r * r).mul_add(poly(r, EXP), low) + r + 1.0, k.to_bits())
 }
 
-/// 2^x.
+/// 2^x, which is 0 below -1076 and ∞ from 1024 on.
 #[inline(always)]
 pub(crate) fn exp2(x: f64) -> f64 {
     let (p, k) = pow2_sum(at_most(at_least(x, -1076.0), 1025.0), 0.0);
     scale(p, k)
 }
 
-/// e^x - 1 without cancellation near 0.
+/// e^x - 1 without cancellation near 0; it rounds to -1 below -40 and is ∞ above 710.
 #[inline(always)]
 pub(crate) fn expm1(x: f64) -> f64 {
     let (r, low, k) = reduce(at_most(at_least(x, -40.0), 710.0));
     let t = (r * r).mul_add(poly(r, EXP), low);
-    // Half the result, so that 2^1024 is no overflow on the way.
+    // computes half the result, because 2^n overflows for n = 1024 where the result does not
     let s = power(k.wrapping_sub(1));
     let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
     if x.abs() < 1.0e-16 { x } else { v }
 }
 
-/// x / (1 + e^-z), where z has the sign of x: the tail is scaled last, so that it is right among
-/// the subnormals.
+/// x / (1 + e^-z), where `below` says whether z < 0. Then it is x·e^z / (1 + e^z), and the power of two in the numerator's
+/// e^z is multiplied in last, so that a subnormal result is rounded once.
 #[inline(always)]
 fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let a = at_most(z.abs(), 800.0);
     let (p, low, k) = exp_sum(-a, 0.0);
-    // Below 2^-1022 the summand no longer matters.
+    // where e^-a would be subnormal 0 stands for it: 1 + e^-a is 1 either way
     let s = power(if a > 708.0 { 0u64.wrapping_sub(1023) } else { k });
     let e = p * s;
     let d = 1.0 + e;
     let (n, n_low) = product(x, (p, low));
     let n = if below { (n, n_low) } else { (x, 0.0) };
     let q = quotient(n, (d, low.mul_add(s, (1.0 - d) + e)));
-    // An infinite x has no remainder, and a zero keeps its sign.
+    // `quotient` gives NaN for x = ∞ and loses the sign of x = -0
     let q = (if x < f64::INFINITY { q } else { x }).copysign(x);
     let half = k >> 1;
     let (s, t) = (power(half), power(k.wrapping_sub(half)));
@@ -169,7 +169,7 @@ pub(crate) fn silu(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f64) -> f64 {
     let x = at_least(x, -40.0);
-    // √(8/π) and 0.044715·√(8/π)
+    // 1.5957… is √(8/π), 0.07135… is 0.044715·√(8/π)
     let z = x * (x * x).mul_add(0.07135481627260025, 1.5957691216057308);
     logistic(x, z, x < 0.0)
 }
@@ -185,7 +185,7 @@ pub(crate) fn softplus(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn logaddexp(a: f64, b: f64) -> f64 {
     let (hi, lo) = if a > b { (a, b) } else { (b, a) };
-    // Equal infinities would differ by NaN.
+    // ∞ - ∞ would be NaN
     let d = if hi == lo { 0.0 } else { lo - hi };
     hi + log1p_tail(exp(d))
 }

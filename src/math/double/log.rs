@@ -1,18 +1,18 @@
-//! Logarithms of f64, and the inverse hyperbolic functions made of them.
+//! Logarithms of f64, and the inverse hyperbolic functions that use them.
 
 use super::poly;
 use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
 
-/// ln 2 = `LN2_HI` + `LN2_LO`, the first of 33 bits, so that its multiples are exact.
+/// ln 2 = `LN2_HI` + `LN2_LO`, the first of at most 33 bits, so that its product with an exponent is exact.
 const LN2_HI: f64 = 0.6931471806019545;
 const LN2_LO: f64 = -4.2009150726810846e-11;
-/// What the nearest f64 of log2(e) and log10(e) leave.
+/// log2(e) less `LOG2_E`, its nearest f64; the constant below is the same of log10(e).
 pub(super) const LOG2_E_LO: f64 = 2.0355273740931033e-17;
 const LOG10_E_LO: f64 = 1.098319650216765e-17;
-/// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`, the first of 39 bits.
+/// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`, the first of at most 39 bits, so that its product with an exponent is exact.
 const LOG10_2_HI: f64 = 0.3010299956640665;
 const LOG10_2_LO: f64 = -8.532344317057107e-14;
-/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-59.3.
+/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.1716: 2^-59.3.
 const LOG: [f64; 7] = [
     0.6666666666666734,
     0.39999999999416447,
@@ -22,13 +22,14 @@ const LOG: [f64; 7] = [
     0.15314100065729194,
     0.14795465193976873,
 ];
-/// The bits of √½, where the significand is split.
+/// The bits of √½, the lower end of the interval into which `split` scales x.
 const SPLIT: u64 = 0x3fe6_a09e_667f_3bcd;
 
 /// `(f, e)` with x = (1 + f)·2^e and √½ <= 1 + f < √2, for positive finite x.
 #[inline(always)]
 pub(super) fn split(x: f64) -> (f64, f64) {
     let small = x < f64::MIN_POSITIVE;
+    // 2^54 makes a subnormal normal
     let x = if small { x * 18_014_398_509_481_984.0 } else { x };
     let i = x.to_bits().wrapping_sub(SPLIT);
     let e = (((i >> 32) as i32) >> 20) as f64;
@@ -36,18 +37,17 @@ pub(super) fn split(x: f64) -> (f64, f64) {
     (m - 1.0, if small { e - 54.0 } else { e })
 }
 
-/// `r`, or the value of a logarithm where x is not positive and finite.
+/// `r` where x is positive and finite, else the logarithm's special value: -∞ for ±0, ∞ for ∞, NaN for NaN and below 0.
 #[inline(always)]
 fn specials(x: f64, r: f64) -> f64 {
     let b = x.to_bits();
-    // +inf and NaN stay, and a set sign makes NaN.
+    // x itself for +∞ and NaN, a NaN for a set sign
     let other = f64::from_bits(b | ((((b >> 32) as i32) >> 31) as i64 as u64 & 0x7ff8_0000_0000_0000));
     let r = if b.wrapping_sub(1) < 0x7fef_ffff_ffff_ffff { r } else { other };
     if b << 1 == 0 { f64::NEG_INFINITY } else { r }
 }
 
-/// `(h, t)` with ln(1 + f) = f - h + t, h = f²/2: with s = f/(2 + f), ln(1 + f) = 2·atanh s
-/// (fdlibm's arrangement).
+/// `(h, t)` with ln(1 + f) = f - h + t and h = f²/2, as fdlibm arranges it: ln(1 + f) is 2·atanh s with s = f/(2 + f).
 #[inline(always)]
 fn log_parts(f: f64) -> (f64, f64) {
     let s = f / (2.0 + f);
@@ -71,11 +71,11 @@ pub(crate) fn log(x: f64) -> f64 {
     specials(x, log_of(f, e, -0.0))
 }
 
-/// e + c·ln(1 + f), c + low being the factor.
+/// e + tail + (c + low)·ln(1 + f).
 #[inline(always)]
 fn scaled(e: f64, tail: f64, f: f64, c: f64, low: f64) -> f64 {
     let (h, t) = log_parts(f);
-    // ln(1 + f) as a sum of two
+    // ln(1 + f) as the sum a + b
     let a = f - h;
     let b = ((f - a) - h) + t;
     let t = b.mul_add(c, a.mul_add(low, tail));
@@ -102,11 +102,11 @@ pub(crate) fn log10(x: f64) -> f64 {
 pub(crate) fn log1p(x: f64) -> f64 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
     let e = ((i >> 32) as i32) >> 20;
-    // 1 + f = (1 + x)·2^-e with one rounding; 4·2^-e is normal even for e = 1024.
+    // 1 + f = (1 + x)·2^-e with one rounding. s is 4·2^-e, which is a normal number even for e = 1024
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
-    // What that rounding lost, over 1 + f.
+    // what that rounding dropped; to the logarithm it adds low/(1 + f), about low - low·f
     let low = (0.25 * x).mul_add(s, c - f);
     let r = log_of(f, e as f64, (-low).mul_add(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };
@@ -118,15 +118,15 @@ pub(crate) fn log1p(x: f64) -> f64 {
 /// ln(1 + x) for 0 <= x <= 1.
 #[inline(always)]
 pub(super) fn log1p_tail(x: f64) -> f64 {
-    // 1 + x <= √2, or (1 + x)/2 in [√½, 1]
+    // 1 + f is 1 + x up to √2, and (1 + x)/2, which is in [√½, 1], above
     let high = x > 0.414_213_562_373_095_1;
     let f = if high { x.mul_add(0.5, -0.5) } else { x };
-    // What halving an x of 2^-53 and less of a unit lost.
+    // where x is below 1/2, (x - 1)/2 needs one bit more than f has: low is that bit
     let low = if high { x.mul_add(0.5, -0.5 - f) } else { 0.0 };
     log_of(f, if high { 1.0 } else { 0.0 }, low)
 }
 
-/// asinh x.
+/// asinh x, for which √(1 + x²) is |x| in f64 from 1e9 on.
 #[inline(always)]
 pub(crate) fn asinh(x: f64) -> f64 {
     let a = x.abs();
@@ -136,13 +136,13 @@ pub(crate) fn asinh(x: f64) -> f64 {
     (if a > 1e9 { far } else { near }).copysign(x)
 }
 
-/// acosh x.
+/// acosh x, for which √(x² - 1) is x in f64 from 1e9 on.
 #[inline(always)]
 pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;
     let near = log1p(t + t.mul_add(t, 2.0 * t).sqrt());
     let far = log(x) + LN_2;
-    // far below 1 the root rounds to −t, and log1p(−1) is no NaN
+    // far below -1 the sum of t and the root, exactly a little below -1, rounds to -1 or more, where log1p gives no NaN
     let near = if x < 1.0 { f64::NAN } else { near };
     if x > 1e9 { far } else { near }
 }

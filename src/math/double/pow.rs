@@ -1,11 +1,11 @@
-//! x to the power y in f64: the logarithm as a sum of two f64, good to 2^-64.
+//! x to the power y in f64: 2^(y·log2 x), with log2 x as a sum of two f64 that is right to 2^-64.
 
 use super::exp::{pow2_sum, scale};
 use super::log::split;
 use super::poly;
 use std::f64::consts::LOG2_E;
 
-/// What the nearest f64 of log2(e) leaves.
+/// log2(e) less `LOG2_E`, its nearest f64.
 const LOG2_E_LO: f64 = super::log::LOG2_E_LO;
 /// 2/3 = `C_HI` + `C_LO`.
 const C_HI: f64 = 2.0 / 3.0;
@@ -21,7 +21,7 @@ const ATANH: [f64; 7] = [
     0.1319618334734081,
 ];
 
-/// log2 x as a sum of two, for positive finite x.
+/// log2 x as a sum of two f64, for positive finite x. Each `_low` below is what rounding the value of that name dropped.
 #[inline(always)]
 fn log2_sum(x: f64) -> (f64, f64) {
     let (f, e) = split(x);
@@ -61,12 +61,13 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     let t = y * h;
     let t_low = y.mul_add(h, -t) + y * low;
     let t_low = if t.abs() < 1100.0 { t_low } else { 0.0 };
+    // beyond these bounds the result is 0 or ∞ already, and `pow2_sum` needs a bounded exponent
     let t = if t < -1100.0 { -1100.0 } else { t };
     let t = if t > 1030.0 { 1030.0 } else { t };
     let (p, k) = pow2_sum(t, t_low);
     let r = scale(p, k);
     let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
-    // The sign of an odd power, and NaN for a broken power of a negative number.
+    // a negative x gives a negative result for odd y, and, if finite, NaN for a y that is not an integer
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());

@@ -68,7 +68,7 @@ const MILLS: [f64; 20] = [
     -5.190075121437872e-08,
     5.0314837295262385e-09,
 ];
-/// Φ(x) = 1/2 + x·p(x²), |x| <= 1: 2^-56.
+/// Φ(x) = 1/2 + x·p(x²), |x| <= 1: 2^-56 for x >= 0, and 2^-53.8 near -1.
 const PHI: [f64; 10] = [
     0.3989422804014326,
     -0.06649038006689949,
@@ -96,7 +96,7 @@ pub(in crate::math) const ERFINV: [f64; 12] = [
     6.795_452_482_335_871e-10,
     3.533_048_200_139_270_3e-11,
 ];
-/// The same of √w - 3.2, 6 <= w <= 16: 2^-28.
+/// erfinv(x)/x as a polynomial of √w - 3.2, 6 <= w <= 16: 2^-28.
 pub(in crate::math) const ERFINV_TAIL: [f64; 10] = [
     3.033_636_565_016_795,
     1.004_692_458_097_761,
@@ -109,7 +109,7 @@ pub(in crate::math) const ERFINV_TAIL: [f64; 10] = [
     -8.776_727_522_265_051e-5,
     0.000_102_073_888_901_571_53,
 ];
-/// The same of √w - 5, 16 <= w <= 37: 2^-32.
+/// erfinv(x)/x as a polynomial of √w - 5, 16 <= w <= 37: 2^-32.
 const ERFINV_FAR: [f64; 9] = [
     4.8499064016623805,
     1.010300472053019,
@@ -122,7 +122,7 @@ const ERFINV_FAR: [f64; 9] = [
     3.3515454297304693e-07,
 ];
 
-/// x + x·e(x²) for |x| <= 1.
+/// erf x for |x| <= 1.
 #[inline(always)]
 fn erf_small(x: f64) -> f64 {
     x.mul_add(poly(x * x, ERF), x)
@@ -131,17 +131,18 @@ fn erf_small(x: f64) -> f64 {
 /// erfc t for 1/2 <= t <= 27.3.
 #[inline(always)]
 fn erfc_large(t: f64) -> f64 {
-    // e^-t² from t² in two parts
+    // t² = z + low exactly, because an error of t² becomes a relative error of e^-t²
     let z = t * t;
     let low = t.mul_add(t, -z);
     let (p, p_low, k) = exp_sum(-z, -low);
     let d = t + 2.0;
     let g = poly((t - 2.0) / d, ERFCX);
+    // what rounding t + 2 to d dropped
     let d_low = if t < 2.0 { (2.0 - d) + t } else { (t - d) + 2.0 };
     scale(quotient(product(g, (p, p_low)), (d, d_low)), k)
 }
 
-/// The error function.
+/// The error function, which is 1 in f64 from 6 on.
 #[inline(always)]
 pub(crate) fn erf(x: f64) -> f64 {
     let a = x.abs();
@@ -150,7 +151,7 @@ pub(crate) fn erf(x: f64) -> f64 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// 1 - erf x without cancellation.
+/// 1 - erf x without cancellation; below 2^-1075, and so 0, from 27.3 on.
 #[inline(always)]
 pub(crate) fn erfc(x: f64) -> f64 {
     let a = x.abs();
@@ -160,7 +161,7 @@ pub(crate) fn erfc(x: f64) -> f64 {
     if a < 0.85 { small } else { r }
 }
 
-/// x·Φ(x), Φ the normal distribution's integral: the exact gelu.
+/// x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f64 from 38.7 on.
 #[inline(always)]
 pub(crate) fn gelu(x: f64) -> f64 {
     let a = x.abs();
@@ -171,7 +172,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     let d = t + 5.0;
     let g = poly((t - 5.0) / d, MILLS);
     let d_low = if t < 5.0 { (5.0 - d) + t } else { (t - d) + 5.0 };
-    // |x|·Φ(-|x|)
+    // x·Φ(x) is max(x, 0) less the tail |x|·Φ(-|x|)
     let n = product(t, product(g, (p, p_low)));
     let tail = scale(quotient(n, (d, d_low)), k);
     let r = (if x < 0.0 { 0.0 } else { x }) - tail;
@@ -179,7 +180,7 @@ pub(crate) fn gelu(x: f64) -> f64 {
     (if a < 1.0 { small } else { r }).copysign(x)
 }
 
-/// The inverse of the error function: a polynomial to 28 bits and a step of Halley's.
+/// The inverse of the error function: a polynomial that is right to 2^-28, and one step of Halley's method.
 #[inline(always)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();
@@ -187,9 +188,9 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let v = w.sqrt();
     let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
-    // erf y - a, close to its last bit
+    // erf y - a: above 0.85 from erfc, because 1 - a is exact there
     let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.mul_add(poly(y * y, ERF), y - a) };
-    // √π/2
+    // 0.886… is √π/2: u is the error over erf's derivative
     let u = error * 0.886_226_925_452_758 * exp(y * y);
     let r = y - u / y.mul_add(u, 1.0);
     let r = if a < 1.0 { r } else { f64::NAN };
@@ -202,7 +203,8 @@ pub(crate) fn lgamma(x: f64) -> f64 {
     libm::lgamma(x)
 }
 
-/// The cube root (FreeBSD's: 5 bits from the exponent, a polynomial to 23, one step of Newton's).
+/// The cube root, as FreeBSD computes it: dividing the upper word by 3 gives 5 bits of it (the added constant corrects the
+/// exponent's bias), a polynomial makes them 23, and one step of Newton's method makes them all.
 #[inline(always)]
 pub(crate) fn cbrt(x: f64) -> f64 {
     const P: [f64; 5] = [
@@ -214,10 +216,11 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     ];
     let a = x.abs();
     let small = a < f64::MIN_POSITIVE;
+    // 2^54 makes a subnormal normal; its cube root is 2^18
     let v = if small { a * 18_014_398_509_481_984.0 } else { a };
     let t = f64::from_bits((((v.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let t = t * poly((t * t) * (t / v), P);
-    // 23 bits, so that t² is exact
+    // rounded to 23 bits, so that t² is exact
     let t = f64::from_bits((t.to_bits() + 0x8000_0000) & 0xffff_ffff_c000_0000);
     let r = v / (t * t);
     let t = t.mul_add((r - t) / (t + t + r), t);
@@ -225,7 +228,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     (if (a > 0.0) & (a < f64::INFINITY) { t } else { a }).copysign(x)
 }
 
-/// √(x² + y²), scaled where the squares would leave the range.
+/// √(x² + y²), scaled by a power of two where the squares would overflow or become subnormal.
 #[inline(always)]
 pub(crate) fn hypot(x: f64, y: f64) -> f64 {
     let (u, v) = (x.abs(), y.abs());

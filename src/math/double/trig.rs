@@ -52,20 +52,20 @@ const ATAN: [f64; 11] = [
     0.038048860352293205,
     -0.01789020384526294,
 ];
-/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`.
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, each the f64 nearest to the rest.
 const PIO2_MID: f64 = 6.123233995736766e-17;
 const PIO2_LO: f64 = -1.4973849048591698e-33;
 
-/// Up to here the argument is reduced by three parts of π/2; beyond it, one lane at a time.
+/// The largest |x| that `reduce` takes, so that the loops stay vector code; `libm` computes larger ones one by one.
 pub(crate) const NEAR: f64 = 1_000_000.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low, |r| <= π/4, for |x| <= `NEAR`; only the low two bits of
-/// q count.
+/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of the third word
+/// are q; callers use two of them.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.mul_add(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // Exact: a multiple of 2^-52 below 1, or x itself.
+    // exact: a multiple of 2^-53 below 1, or x itself where n is 0
     let r = (-n).mul_add(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.mul_add(PIO2_MID, -p);
@@ -74,7 +74,7 @@ fn reduce(x: f64) -> (f64, f64, u64) {
     (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
 }
 
-/// The sine of q quarter turns and r + low.
+/// sin(q·π/2 + r + low).
 #[inline(always)]
 fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let z = r * r;
@@ -82,7 +82,7 @@ fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let h = 0.5 * z;
     let w = 1.0 - h;
     let c = w + (((1.0 - w) - h) + (z * z).mul_add(poly(z, COS), -(r * low)));
-    // One of the two by a mask: a select here would become a branch in each lane.
+    // s for even q, c for odd q, by a mask: the compiler would make a branch in each lane of an `if`
     let (s, c) = (s.to_bits(), c.to_bits());
     let v = s ^ ((s ^ c) & (q & 1).wrapping_neg());
     f64::from_bits(v ^ ((q & 2) << 62))
@@ -143,20 +143,20 @@ pub(crate) fn acos(x: f64) -> f64 {
     libm::acos(x)
 }
 
-/// The angle of a slope n/d, 0 <= n <= d and d > 0.
+/// atan(n/d), for 0 <= n <= d and d > 0.
 #[inline(always)]
 fn angle(n: f64, d: f64) -> f64 {
-    // Above tan(π/8) turned back by π/4.
+    // a slope q above tan(π/8) is turned back by π/4: atan q = π/4 + atan((q - 1)/(q + 1))
     let q = n / d;
     let turned = q > 0.414_213_562_373_095_03;
     let sum = q + 1.0;
     let back = (q - 1.0) / sum;
-    // what the sum and the quotient lost
+    // the rounding errors of `sum` and of the quotient `back`
     let lost = ((-back).mul_add(sum, q - 1.0) - back * (q - (sum - 1.0))) / sum;
     let t = if turned { back } else { q };
     let z = t * t;
     let p = (t * z).mul_add(poly(z, ATAN), t);
-    // d atan = dt/(1 + t²)
+    // the error of t counts by the derivative 1/(1 + t²), here 1 - t² + t⁴; 0.5·PIO2_MID is the low part of π/4
     if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.mul_add(z - 1.0, 1.0))) } else { p }
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn atan2(y: f64, x: f64) -> f64 {
     let (v, u) = (y.abs(), x.abs());
     let steep = v > u;
     let (n, d) = if steep { (u, v) } else { (v, u) };
-    // 0/0 and ∞/∞
+    // the slope is 0 for 0/0 and 1 for ∞/∞, as IEEE 754's atan2 has it
     let same = n == d;
     let none = n + d == 0.0;
     let n = if same { if none { 0.0 } else { 1.0 } } else { n };

@@ -1,9 +1,9 @@
-//! The exponential family.
+//! The exponential family of f32.
 
 use super::{ROUND, log::log1p_tail, poly};
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 = `LN2_HI` + `LN2_LO`.
+/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f32 and the rest.
 const LN2_HI: f32 = std::f32::consts::LN_2;
 const LN2_LO: f32 = -1.904_654_2e-9;
 /// e^r = 1 + r + r²·q(r), |r| <= 0.35: 2^-28.1.
@@ -15,13 +15,13 @@ const SINH: [f32; 4] = [0.166_666_67, 0.008_333_310_5, 0.000_198_428_96, 2.782_2
 /// tanh r = r + r³·q(r²), |r| <= 0.6: 2^-28.4.
 const TANH: [f32; 5] = [-0.333_333, 0.133_319_35, -0.053_784_482, 0.020_797_52, -0.005_896_357];
 
-/// At least `lo`; NaN stays NaN.
+/// The larger of x and `lo`; NaN stays NaN.
 #[inline(always)]
 fn at_least(x: f32, lo: f32) -> f32 {
     if x < lo { lo } else { x }
 }
 
-/// At most `hi`; NaN stays NaN.
+/// The smaller of x and `hi`; NaN stays NaN.
 #[inline(always)]
 fn at_most(x: f32, hi: f32) -> f32 {
     if x > hi { hi } else { x }
@@ -32,14 +32,14 @@ fn at_most(x: f32, hi: f32) -> f32 {
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     let k = x.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
-    // x = n·ln 2 + r; the first step is exact: the product is a multiple of 2^-24 and the
-    // difference is below 1.
+    // x = n·ln 2 + r. The first step is exact: x and the product are multiples of 2^-25, unless n is 0, and the difference is
+    // below 1/2
     let r = (-n).mul_add(LN2_HI, x);
     let r = (-n).mul_add(LN2_LO, r);
     ((r * r).mul_add(poly(r, EXP), r) + 1.0, k.to_bits())
 }
 
-/// The same of x + low, for |low| far below 1.
+/// `(p, k)` with e^(x + low) = p·2^n, p in [0.7, 1.42] and n in the low bits of k, for |low| far below 1.
 #[inline(always)]
 pub(super) fn exp_parts_sum(x: f32, low: f32) -> (f32, u32) {
     let k = x.mul_add(LOG2_E, ROUND);
@@ -50,28 +50,28 @@ pub(super) fn exp_parts_sum(x: f32, low: f32) -> (f32, u32) {
     ((r * r).mul_add(poly(r, EXP), (h - r) + low) + r + 1.0, k.to_bits())
 }
 
-/// 2^n for n in the low bits of k, -127 (giving 0) <= n <= 127.
+/// 2^n for n in the low bits of k, -126 <= n <= 127; 0 for n = -127.
 #[inline(always)]
 pub(super) fn power(k: u32) -> f32 {
     f32::from_bits(k.wrapping_add(127) << 23)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 252, rounded once: in two steps of which the first is
-/// exact.
+/// x·2^n for n in the low bits of k, |n| <= 252. It takes two factors, because 2^n may be out of range where the result is
+/// not; the first product is exact, so that the result is rounded once.
 #[inline(always)]
 pub(super) fn scale(x: f32, k: u32) -> f32 {
     let half = ((k as i32) >> 1) as u32;
     x * power(half) * power(k.wrapping_sub(half))
 }
 
-/// e^x.
+/// e^x, which is 0 below -104 and ∞ above 89.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let (p, k) = exp_parts(at_most(at_least(x, -104.0), 89.0));
     scale(p, k)
 }
 
-/// 2^x.
+/// 2^x, which is 0 below -151 and ∞ from 128 on.
 #[inline(always)]
 pub(crate) fn exp2(x: f32) -> f32 {
     let x = at_most(at_least(x, -151.0), 129.0);
@@ -80,30 +80,30 @@ pub(crate) fn exp2(x: f32) -> f32 {
     scale(r.mul_add(poly(r, EXP2), 1.0), k.to_bits())
 }
 
-/// e^x - 1 without cancellation near 0.
+/// e^x - 1 without cancellation near 0; it rounds to -1 below -20 and is ∞ above 89.
 #[inline(always)]
 pub(crate) fn expm1(x: f32) -> f32 {
     let v = at_most(at_least(x, -20.0), 89.0);
-    // As in `exp_parts`, and what the second step lost.
+    // reduces v as `exp_parts` does; `low` is what the rounding of r dropped
     let k = v.mul_add(LOG2_E, ROUND);
     let n = k - ROUND;
     let h = (-n).mul_add(LN2_HI, v);
     let r = (-n).mul_add(LN2_LO, h);
     let low = (-n).mul_add(LN2_LO, h - r);
     let t = (r * r).mul_add(poly(r, EXP), low);
-    // Half the result, so that 2^128 is no overflow on the way.
+    // computes half the result, because 2^n overflows for n = 128 where the result does not
     let s = power(k.to_bits().wrapping_sub(1));
     let v = (2.0 * s.mul_add(t, s.mul_add(r, s - 0.5))).copysign(x);
     if x.abs() < 2.0e-8 { x } else { v }
 }
 
-/// x / (1 + e^-z), where z has the sign of x: the tail is scaled last, so that it is right among
-/// the subnormals.
+/// x / (1 + e^-z), where `below` says whether z < 0. Then it is x·e^z / (1 + e^z), and the power of two in the numerator's
+/// e^z is multiplied in last, so that a subnormal result is rounded once.
 #[inline(always)]
 fn logistic(x: f32, z: f32, below: bool) -> f32 {
     let a = at_most(z.abs(), 120.0);
     let (p, k) = exp_parts(-a);
-    // Below 2^-126 the summand no longer matters.
+    // where e^-a would be subnormal 0 stands for it: 1 + e^-a is 1 either way
     let e = p * power(if a > 87.0 { 0u32.wrapping_sub(127) } else { k });
     let q = (if below { x * p } else { x }) / (1.0 + e);
     let half = ((k as i32) >> 1) as u32;
@@ -128,7 +128,7 @@ pub(crate) fn silu(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
     let x = at_least(x, -20.0);
-    // √(8/π) and 0.044715·√(8/π)
+    // 1.5957… is √(8/π), 0.07135… is 0.044715·√(8/π)
     let z = x * (x * x).mul_add(0.071_354_814, 1.595_769_1);
     logistic(x, z, x < 0.0)
 }
@@ -144,7 +144,7 @@ pub(crate) fn softplus(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn logaddexp(a: f32, b: f32) -> f32 {
     let (hi, lo) = if a > b { (a, b) } else { (b, a) };
-    // Equal infinities would differ by NaN.
+    // ∞ - ∞ would be NaN
     let d = if hi == lo { 0.0 } else { lo - hi };
     hi + log1p_tail(exp(d))
 }

@@ -1,14 +1,14 @@
-//! Logarithms.
+//! Logarithms of f32.
 
 use super::poly;
 
-/// ln 2 = `LN2_HI` + `LN2_LO`, the first of few bits, so that its multiples are exact.
+/// ln 2 = `LN2_HI` + `LN2_LO`, the first of 9 bits, so that its product with an exponent is exact.
 const LN2_HI: f32 = 0.693_359_375;
 const LN2_LO: f32 = -2.121_944_4e-4;
 /// ln(1 + f) = f - f²/2 + f³·p(f), 2/3 <= 1 + f <= 4/3: 2^-27.3.
 const LOG: [f32; 8] =
     [0.333_332_15, -0.249_997_85, 0.200_104_74, -0.166_811_32, 0.140_045_29, -0.121_742_69, 0.139_926_72, -0.129_412_8];
-/// log2(1 + f) = f·log2(e) + f²·q(f): 2^-27.4.
+/// log2(1 + f) = f·log2(e) + f²·q(f), on the interval of `LOG`: 2^-27.4.
 const LOG2: [f32; 9] = [
     -0.721_347_5,
     0.480_896_3,
@@ -20,7 +20,7 @@ const LOG2: [f32; 9] = [
     0.203_480_32,
     -0.176_137_69,
 ];
-/// log10(1 + f) = f·log10(e) + f²·q(f): 2^-26.
+/// log10(1 + f) = f·log10(e) + f²·q(f), on the interval of `LOG`: 2^-26.
 const LOG10: [f32; 9] = [
     -0.217_147_25,
     0.144_764_29,
@@ -32,13 +32,14 @@ const LOG10: [f32; 9] = [
     0.060_900_535,
     -0.056_028_537,
 ];
-/// The bits of 2/3, where the significand is split.
+/// The bits of 2/3, the lower end of the interval into which `split` scales x.
 const SPLIT: u32 = 0x3f2a_aaab;
 
 /// `(f, e)` with x = (1 + f)·2^e and 2/3 <= 1 + f < 4/3, for positive finite x.
 #[inline(always)]
 fn split(x: f32) -> (f32, f32) {
     let small = x < f32::MIN_POSITIVE;
+    // 2^23 makes a subnormal normal
     let x = if small { x * 8_388_608.0 } else { x };
     let i = x.to_bits().wrapping_sub(SPLIT);
     let e = ((i as i32) >> 23) as f32;
@@ -46,12 +47,12 @@ fn split(x: f32) -> (f32, f32) {
     (m - 1.0, if small { e - 23.0 } else { e })
 }
 
-/// `r`, or the value of a logarithm where x is not positive and finite.
+/// `r` where x is positive and finite, else the logarithm's special value: -∞ for ±0, ∞ for ∞, NaN for NaN and below 0.
 #[inline(always)]
 fn specials(x: f32, r: f32) -> f32 {
     let b = x.to_bits();
-    // +inf and NaN stay, and a set sign makes NaN. Comparisons of floats would become a dozen tests
-    // of classes here.
+    // x itself for +∞ and NaN, a NaN for a set sign. LLVM would make a dozen tests of float classes of comparisons of floats,
+    // so the comparisons are of bits
     let other = f32::from_bits(b | (((b as i32) >> 31) as u32 & 0x7fc0_0000));
     let r = if b.wrapping_sub(1) < 0x7f7f_ffff { r } else { other };
     if b << 1 == 0 { f32::NEG_INFINITY } else { r }
@@ -77,7 +78,7 @@ pub(crate) fn log(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn log2(x: f32) -> f32 {
     let (f, e) = split(x);
-    // log2(e) in two parts
+    // log2(e) is `LOG2_E` + `LOG2_E_LO`
     let t = f.mul_add(LOG2_E_LO, f * f * poly(f, LOG2));
     specials(x, add_product(e, f, std::f32::consts::LOG2_E, t))
 }
@@ -86,13 +87,13 @@ pub(crate) fn log2(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn log10(x: f32) -> f32 {
     let (f, e) = split(x);
-    // log10(e) and log10(2) in two parts each, the first of log10(2) of few bits
+    // log10(e) and log10(2) are sums of two; `LOG10_2_HI` has 11 bits, so that its product with e is exact
     let t = f.mul_add(LOG10_E_LO, f * f * poly(f, LOG10));
     let t = e.mul_add(LOG10_2_LO, t);
     specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
 }
 
-/// e + f·c + t, where |e| is 0 or above |f·c| and both far above |t|, rounded nearly once.
+/// e + f·c + t with an error little above half a unit in the last place, where e is 0 or |e| > |f·c|, and |t| is far smaller.
 #[inline(always)]
 fn add_product(e: f32, f: f32, c: f32, t: f32) -> f32 {
     let h = f.mul_add(c, e);
@@ -109,11 +110,11 @@ const LOG10_2_LO: f32 = (std::f64::consts::LOG10_2 - LOG10_2_HI as f64) as f32;
 pub(crate) fn log1p(x: f32) -> f32 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
     let e = (i as i32) >> 23;
-    // 1 + f = (1 + x)·2^-e with one rounding; 4·2^-e is normal even for e = 128.
+    // 1 + f = (1 + x)·2^-e with one rounding. s is 4·2^-e, which is a normal number even for e = 128
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.mul_add(0.25, -1.0);
     let f = (0.25 * x).mul_add(s, c);
-    // What that rounding lost, over 1 + f.
+    // what that rounding dropped; to the logarithm it adds low/(1 + f), about low - low·f
     let low = (0.25 * x).mul_add(s, c - f);
     let r = log_of(f, e as f32, (-low).mul_add(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };
@@ -125,7 +126,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
 /// ln(1 + x) for 0 <= x <= 1.
 #[inline(always)]
 pub(super) fn log1p_tail(x: f32) -> f32 {
-    // 1 + x <= 4/3, or (1 + x)/2 in [2/3, 1]
+    // 1 + f is 1 + x up to 4/3, and (1 + x)/2, which is in [2/3, 1], above
     let high = x > 0.333_333_34;
     let f = if high { x.mul_add(0.5, -0.5) } else { x };
     log_of(f, if high { 1.0 } else { 0.0 }, -0.0)

@@ -1,4 +1,4 @@
-//! The error function and its relatives.
+//! The error function of f32, its complement, and gelu.
 
 use super::exp::{exp_parts, exp_parts_sum, power, scale};
 use super::poly;
@@ -36,7 +36,7 @@ const MILLS: [f32; 9] = [
 /// Φ(x) = 1/2 + x·p(x²), |x| <= 1: 2^-28.4.
 const PHI: [f32; 6] = [0.3989423, -0.06649054, 0.009974163, -0.0011880193, 0.00011501705, -8.168446e-06];
 
-/// The error function.
+/// The error function, which is 1 in f32 from 4.1 on.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -48,19 +48,19 @@ pub(crate) fn erf(x: f32) -> f32 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// 1 - erf x without cancellation.
+/// 1 - erf x without cancellation; below 2^-150, and so 0, from 10.2 on.
 #[inline(always)]
 pub(crate) fn erfc(x: f32) -> f32 {
     let a = x.abs();
     let t = if a > 10.2 { 10.2 } else { a };
-    // e^-t² from t² in two parts
+    // t² = z + low exactly, because an error of t² becomes a relative error of e^-t²
     let z = t * t;
     let low = t.mul_add(t, -z);
     let (p, k) = exp_parts_sum(-z, -low);
     let d = t + 2.0;
     let i = 1.0 / d;
     let v = p * poly((t - 2.0) * i, ERFCX);
-    // v / (t + 2), corrected by its own remainder and by what d leaves out
+    // v / (t + 2): q with the remainder of its division, and with t - (d - 2), what rounding t + 2 to d dropped
     let q = v * i;
     let rest = (-q).mul_add(d, v) - q * (t - (d - 2.0));
     let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.mul_add(i, q)), k);
@@ -69,7 +69,7 @@ pub(crate) fn erfc(x: f32) -> f32 {
     if a < 0.875 { small } else { r }
 }
 
-/// x·Φ(x), Φ the normal distribution's integral: the exact gelu.
+/// x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f32 from 15 on.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
     let a = x.abs();
@@ -78,7 +78,7 @@ pub(crate) fn gelu(x: f32) -> f32 {
     let low = t.mul_add(t, -z);
     let (p, k) = exp_parts_sum(-0.5 * z, -0.5 * low);
     let i = 1.0 / (t + 4.0);
-    // |x|·Φ(-|x|)
+    // x·Φ(x) is max(x, 0) less the tail |x|·Φ(-|x|)
     let tail = scale(t * p * i * poly((t - 4.0) * i, MILLS), k);
     let r = (if x < 0.0 { 0.0 } else { x }) - tail;
     let small = x * x.mul_add(poly(x * x, PHI), 0.5);

@@ -1,4 +1,4 @@
-//! Trigonometric functions and their inverses.
+//! Trigonometric functions of f32 and their inverses.
 
 use super::{ROUND, poly};
 use crate::math::double::{self, quarter_turns};
@@ -33,20 +33,20 @@ const ATAN: [f32; 9] = [
     0.010_893_143,
     -0.001_789_048_9,
 ];
-/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`.
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, each the f32 nearest to the rest.
 const PIO2_MID: f32 = -4.371_139e-8;
 const PIO2_LO: f32 = -1.715_124_9e-15;
 
-/// Up to here the argument is reduced in f32; beyond it, by all the bits of 2/π that matter.
+/// The largest |x| that `reduce_near` takes, 2^17; larger ones need more bits of π, which `quarter_turns` has.
 pub(crate) const NEAR: f32 = 131_072.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low, |r| <= 0.79, for |x| <= `NEAR`; only the low two bits of
-/// q count.
+/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of the third word
+/// are q; callers use two of them.
 #[inline(always)]
 fn reduce_near(x: f32) -> (f32, f32, u32) {
     let k = x.mul_add(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // Exact: a multiple of 2^-23 below 1, or x itself.
+    // exact: a multiple of 2^-24 below 1, or x itself where n is 0
     let r = (-n).mul_add(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.mul_add(PIO2_MID, -p);
@@ -55,14 +55,14 @@ fn reduce_near(x: f32) -> (f32, f32, u32) {
     (hi, (-n).mul_add(PIO2_LO, low), k.to_bits())
 }
 
-/// The same for any finite x.
+/// `reduce_near` for any finite x. It reduces in both ways and picks one result, because a branch would not vectorise.
 #[inline(always)]
 fn reduce(x: f32) -> (f32, f32, u32) {
     let (r, low, q) = reduce_near(x);
     let (f, far) = quarter_turns(x as f64);
     let wide = f * std::f64::consts::FRAC_PI_2;
     let near = x.abs() <= NEAR;
-    // what the first f32 leaves out counts where sin or cos is near 1/4
+    // what rounding the angle to f32 dropped; without it results near 1/4 are less accurate
     let rest = (wide - wide as f32 as f64) as f32;
     (
         if near { r } else { wide as f32 },
@@ -71,12 +71,12 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     )
 }
 
-/// The sine of q quarter turns and r + low.
+/// sin(q·π/2 + r + low).
 #[inline(always)]
 fn sine((r, low, q): (f32, f32, u32)) -> f32 {
     let z = r * r;
     let s = r + (r * z).mul_add(poly(z, SIN), low);
-    // 1 - z/2 in two parts
+    // w is 1 - z/2; what its rounding dropped is added with the small terms
     let w = z.mul_add(-0.5, 1.0);
     let c = w + (z * z).mul_add(poly(z, COS), z.mul_add(-0.5, 1.0 - w) - r * low);
     let v = if q & 1 == 0 { s } else { c };
@@ -97,21 +97,21 @@ pub(crate) fn cos(x: f32) -> f32 {
     sine((r, low, q.wrapping_add(1)))
 }
 
-/// sin x where |x| <= `NEAR`, the same bits as [`sin`] in a third of the time.
+/// sin x where |x| <= `NEAR`, the same bits as [`sin`] without its second reduction in f64, which takes most of the time.
 #[inline(always)]
 pub(crate) fn sin_near(x: f32) -> f32 {
     let r = sine(reduce_near(x));
     if x == 0.0 { x } else { r }
 }
 
-/// cos x where |x| <= `NEAR`, the same bits as [`cos`] in a third of the time.
+/// cos x where |x| <= `NEAR`, the same bits as [`cos`] without its second reduction in f64, which takes most of the time.
 #[inline(always)]
 pub(crate) fn cos_near(x: f32) -> f32 {
     let (r, low, q) = reduce_near(x);
     sine((r, low, q.wrapping_add(1)))
 }
 
-/// tan x, in f64.
+/// tan x, computed in f64.
 #[inline(always)]
 pub(crate) fn tan(x: f32) -> f32 {
     let (f, q) = quarter_turns(x as f64);
@@ -123,7 +123,7 @@ pub(crate) fn tan(x: f32) -> f32 {
     if x == 0.0 { x } else { v as f32 }
 }
 
-/// `(large, s, t)`: asin a = s + t, or, above 1/2, π/2 - 2·(s + t).
+/// `(large, s, t)` for 0 <= a <= 1: asin a is s + t, or π/2 - 2·(s + t) if `large` (a > 1/2).
 #[inline(always)]
 fn asin_parts(a: f32) -> (bool, f32, f32) {
     let large = a > 0.5;
@@ -137,7 +137,7 @@ fn asin_parts(a: f32) -> (bool, f32, f32) {
 #[inline(always)]
 pub(crate) fn asin(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
-    // π/2 - 2s in two parts
+    // h is π/2 - 2s; `end` adds what its rounding dropped, -2t, and the low part of π/2
     let h = (-2f32).mul_add(s, FRAC_PI_2);
     let end = h + ((-2f32).mul_add(s, FRAC_PI_2 - h) - 2f32.mul_add(t, -PIO2_MID));
     (if large { end } else { s + t }).copysign(x)

@@ -1,11 +1,12 @@
-//! The rarer functions, computed in f64: half the lanes, and no error left to manage.
+//! The rarer functions of f32, computed in f64: a vector has half as many lanes, but f64's rounding errors do not show in the
+//! result.
 
 use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
-/// 1.5·2^52.
+/// 1.5·2^52, which rounds to an integer as `ROUND` of `double.rs` does.
 const ROUND: f64 = 6_755_399_441_055_744.0;
-/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-45.
+/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-44.5.
 const LOG: [f64; 5] = [
     0.666_666_666_757_682_5,
     0.399_999_956_329_667_2,
@@ -59,7 +60,7 @@ const SIN_PI: [f64; 7] = [
 /// `(e, l)` with ln x = e·ln 2 + l, for positive normal finite x.
 #[inline(always)]
 fn ln_parts(x: f64) -> (f64, f64) {
-    // The bits of √½, where the significand is split.
+    // the constant is the bits of √½, the lower end of the interval of the significand m
     let i = x.to_bits().wrapping_sub(0x3fe6_a09e_667f_3bcd);
     let e = (((i >> 32) as i32) >> 20) as f64;
     let m = f64::from_bits((i & 0x000f_ffff_ffff_ffff).wrapping_add(0x3fe6_a09e_667f_3bcd));
@@ -68,14 +69,14 @@ fn ln_parts(x: f64) -> (f64, f64) {
     (e, (s * z).mul_add(poly(z, LOG), 2.0 * s))
 }
 
-/// ln x for positive normal finite x: 2^-44.
+/// ln x for positive normal finite x, with an error of 2^-44.
 #[inline(always)]
 fn ln(x: f64) -> f64 {
     let (e, l) = ln_parts(x);
     e.mul_add(LN_2, l)
 }
 
-/// 2^t, -1000 <= t <= 1000: 2^-32.
+/// 2^t for -1000 <= t <= 1000, with a relative error of 2^-32.
 #[inline(always)]
 fn exp2(t: f64) -> f64 {
     let k = t + ROUND;
@@ -94,11 +95,12 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let l = if a == 0.0 { f64::NEG_INFINITY } else { l };
     let l = if a < f64::INFINITY { l } else { a };
     let t = yd * l;
+    // beyond these bounds the result is 0 or ∞ in f32 already, and `exp2` needs a bounded exponent
     let t = if t < -160.0 { -160.0 } else { t };
     let t = if t > 140.0 { 140.0 } else { t };
     let r = exp2(t) as f32;
     let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
-    // The sign of an odd power, and NaN for a broken power of a negative number.
+    // a negative x gives a negative result for odd y, and, if finite, NaN for a y that is not an integer
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());
@@ -114,7 +116,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let steep = v > u;
     let (n, d) = if steep { (u, v) } else { (v, u) };
     let t = n / d;
-    // 0/0 and ∞/∞
+    // the slope is 1 for ∞/∞ and 0 for 0/0, as IEEE 754's atan2 has it
     let t = if mutant!(atan2_of_infinities, n == d && d < f64::INFINITY, n == d) { 1.0 } else { t };
     let t = if n + d == 0.0 { 0.0 } else { t };
     let z = t * t;
@@ -124,7 +126,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     (r as f32).copysign(y)
 }
 
-/// √(x² + y²).
+/// √(x² + y²); in f64 the squares of f32 neither overflow nor vanish.
 #[inline(always)]
 pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     let (u, v) = (x as f64, y as f64);
@@ -137,6 +139,7 @@ pub(crate) fn hypot(x: f32, y: f32) -> f32 {
 pub(crate) fn asinh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = ln(a + a.mul_add(a, 1.0).sqrt());
+    // near 0 the logarithm cancels, and two terms of the series suffice
     let small = (a * a * a).mul_add(-1.0 / 6.0, a);
     let r = if a < 1e-3 { small } else { r };
     (if a < f64::INFINITY { r } else { a } as f32).copysign(x)
@@ -156,6 +159,7 @@ pub(crate) fn acosh(x: f32) -> f32 {
 pub(crate) fn atanh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = 0.5 * ln((1.0 + a) / (1.0 - a));
+    // near 0 the logarithm cancels, and two terms of the series suffice
     let small = (a * a * a).mul_add(1.0 / 3.0, a);
     let r = if a < 1e-3 { small } else { r };
     let r = if a < 1.0 { r } else { f64::NAN };
@@ -166,8 +170,8 @@ pub(crate) fn atanh(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn cbrt(x: f32) -> f32 {
     let a = (x as f64).abs();
-    // A third of the exponent gives 5 bits (as in FreeBSD's cbrt), Halley's step triples them
-    // twice.
+    // dividing the bits by 3 gives 5 bits of the root (as in FreeBSD's cbrt; the constant corrects the exponent's bias), and
+    // two steps of Halley's method triple them twice
     let t = f64::from_bits((((a.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let r = t * t * t;
     let t = t * (a + a + r) / (a + r + r);
@@ -189,17 +193,17 @@ pub(crate) fn erfinv(x: f32) -> f32 {
     (if a == 1.0 { f64::INFINITY } else { r } as f32).copysign(x)
 }
 
-/// ln |Γ(x)|: Stirling's series from 8 on, recurrence below, reflection for negative x.
+/// ln |Γ(x)|: by Stirling's series from 8 on, by the recurrence below 8, and by the reflection formula for negative x.
 #[inline(always)]
 pub(crate) fn lgamma(x: f32) -> f32 {
     let a = (x as f64).abs();
-    // a·(a + 1)…(a + 7) = (b + 12)·(b + 10)·(b + 6)·b with b = a·(a + 7)
+    // Γ(a + 8) is Γ(a)·a·(a + 1)…(a + 7), a product that is (b + 12)·(b + 10)·(b + 6)·b with b = a·(a + 7)
     let b = a * (a + 7.0);
     let low = a < 8.0;
     let product = if low { (b + 12.0) * (b + 10.0) * ((b + 6.0) * b) } else { 1.0 };
     let z = if low { a + 8.0 } else { a };
     let w = 1.0 / z;
-    // ln √(2π)
+    // 0.9189… is ln √(2π)
     let series = w.mul_add(poly(w * w, STIRLING), 0.918_938_533_204_672_8);
     let stirling = (z - 0.5).mul_add(double::log(z), series - z);
     let f = a - a.round_ties_even();

@@ -1,33 +1,33 @@
-//! Workgroups: how many lanes share a row, what each holds, and how packed words are written.
+//! Workgroups: how many lanes share a row, what each holds, how many loads are in flight, and how packed words are written.
 
 use super::{Again, is_contiguous, passes_of_stores, set_details};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Axes, Caps, Groups, Kernel, KernelKind, Lanes, Store, Window, Work, WriteClass};
+use crate::kernel::{Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_RUN, Store, Window, Work, WriteClass};
 
-/// Indices from which a nest is large: it has several loads under way in each invocation, and a text of its own for
-/// one and for two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100):
-/// with fewer elements than that, one an invocation has all loads under way already, and each further text would cost
-/// 20 ms or more of compiling in programs that meet many layouts of small arrays.
+/// Indices from which a nest is large: each invocation has several loads in flight, and the shader is specialised for one or
+/// two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100). Below that, all loads
+/// are in flight with one for each invocation, and each further shader costs 20 ms or more to compile.
 const LARGE: usize = 1 << 18;
 
-/// The most that compiling a nest's values once may cost for several loads under way, and the most values: a compiler sees
-/// them four times.
+/// The most that a nest's values may cost to compile, and the most values, for several loads in flight: the shader then has its
+/// values four times. Judgements.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
 
-/// Tiles of 128 × 128 from which a product is made of those: about one for each multiprocessor of a large card, so that none
-/// is idle.
+/// The fewest tiles of 128 × 128 for which a product takes tiles of that size: about one for each multiprocessor of a large
+/// card (132 on an H100), so that none is idle.
 const LARGE_TILES: usize = 128;
 
-/// Lanes that share a short row: the subgroups of most cards have 32, so that a short row takes the lanes of one. Part of the
-/// tree of a reduction, so it is the same where subgroups have other sizes.
+/// Lanes that share a short row: those of one subgroup on most cards. The number is part of a reduction's tree, which decides
+/// bits, so it is the same on cards with other subgroups.
 const SHORT_ROW_LANES: usize = 32;
 
-/// Elements of a row up to which one invocation reduces it: a tree of lanes would have next to nothing to combine.
+/// Elements of a row up to which one invocation reduces it, a judgement: lanes that share it would have next to nothing to
+/// combine.
 const ONE_LANE: usize = 8;
 
-/// Elements of a row kernel's row that a lane may hold in registers: 4 where rows are short, 16 for rows of the length of
-/// a model's features, 64 at most, beyond which registers spill. A text for each keeps loops short.
+/// The numbers of elements of a row that a lane of a row kernel may hold in registers: 4 for short rows, 16 for rows as long as
+/// a neural network's features, 64 at most, beyond which registers spill. A shader for each number keeps its loops short.
 const HELD: [usize; 3] = [4, 16, 64];
 
 /// Writes the schedule of a nest.
@@ -43,27 +43,29 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         2 if is_large => Axes::Two,
         _ => Axes::Any,
     };
+    let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store)).collect();
+    let in_flight = if is_large && inner > 0 { in_flight(kernel, caps) } else { 1 };
     let groups = Groups {
         size: size as u16,
         lanes: lanes as u16,
         held: held as u8,
-        in_flight: if is_large && inner > 0 { in_flight(kernel, caps) } else { 1 },
+        in_flight,
+        run: run(kernel, &writes, in_flight),
         tiles: tiles(kernel, shape, size, caps)?,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
-    let writes = kernel.stores.iter().map(|store| write_class(kernel, store)).collect();
     kernel.schedule.work = Work::Groups(groups);
     let passes = passes_of_stores(kernel, Again::Nothing);
     set_details(kernel, writes, passes, None);
     Ok(())
 }
 
-/// Invocations that share a row, and the elements of it that each holds.
+/// Returns how many invocations share a row, and how many elements of it each holds.
 fn lanes(kernel: &Kernel, size: usize) -> Result<(usize, usize)> {
     let inner = kernel.inner_size();
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
-        // with two elements a lane the tree of a whole workgroup costs as much as what it saves
+        // with two elements a lane or fewer, the tree of a whole workgroup costs as much as its lanes save
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) | KernelKind::Elementwise | KernelKind::Matmul => (1, 1),
@@ -80,22 +82,49 @@ fn lanes(kernel: &Kernel, size: usize) -> Result<(usize, usize)> {
     })
 }
 
-/// Loads that an invocation of a large nest has under way: it waits for memory. A long nest would only become longer.
+/// Returns the loads that an invocation of a large nest has in flight: several, because it waits for memory, unless the nest
+/// has so many values that its shader would become too long.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let is_simple =
         kernel.values.len() <= IN_FLIGHT_VALUES && !kernel.loads.is_empty() && kernel.compile_cost() <= IN_FLIGHT_COST;
     match kernel.kind {
-        // as many words as one vector load takes; shaders are written for four
+        // four 4-byte words are one vector load of 16 bytes, and shaders are written for four
         KernelKind::Elementwise | KernelKind::Reduce(_) if is_simple && caps.vector >= 16 => 4,
         KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => 1,
     }
 }
 
-/// Tiles of 64 along a side of a product that a workgroup computes. A larger tile reads less, if there are enough of them.
+/// Returns how many consecutive elements an invocation takes: those of a packed word that it stores, or of a run of a scan.
+fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
+    let packed = |store: &Store| per_word(store) as u8;
+    let stores = || kernel.stores.iter().zip(writes);
+    match kernel.kind {
+        // one lane combines the elements of a run of a scan, one after another
+        KernelKind::Row if kernel.scans() => SCAN_RUN as u8,
+        // the number decides in which order a lane folds, and so bits: only the stored types set it, not where targets begin
+        KernelKind::Row => {
+            stores().filter(|(s, _)| kernel.values[s.value].inner).map(|(s, _)| packed(s)).max().unwrap_or(1)
+        }
+        KernelKind::Elementwise => {
+            let owned = stores().filter(|(_, write)| **write == WriteClass::Words).map(|(s, _)| packed(s)).max();
+            // an invocation with several loads in flight stores as many neighbours, which are whole words too
+            owned.map_or(1, |run| if in_flight > 1 { in_flight } else { run })
+        }
+        KernelKind::Reduce(_) | KernelKind::Matmul => 1,
+    }
+}
+
+/// Elements of a store in a word of four bytes.
+fn per_word(store: &Store) -> usize {
+    4 / store.dtype.size().clamp(1, 4)
+}
+
+/// Returns the side of the square of a product that a workgroup computes, in units of 64: 1 or 2. Larger squares load less in
+/// all, if there are enough of them.
 fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u8> {
     let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(1) };
     let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
-    // 16 elements along k of as many rows and columns as the tile has
+    // a step holds 16 elements along k of each row of one operand and of each column of the other (`shaders/matmul.wgsl`)
     let memory = |tiles: usize| 2 * 16 * 64 * tiles * bytes;
     let refused = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None);
     if size < 256 {
@@ -107,14 +136,14 @@ fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u
         return Err(refused(format!("a product needs {} bytes of a workgroup; {} has {have}", memory(1), caps.name)));
     }
     let tiles = batch.iter().product::<usize>() * (m / 128) * (n / 128);
-    // of 8-byte types a lane would hold 64 sums of two words, more than its registers
+    // each lane of the larger tile holds 64 sums, which of 8-byte types are more words than it has registers
     let large = bytes == 4 && tiles >= LARGE_TILES && memory(2) <= caps.workgroup_memory;
     Ok(if large { 2 } else { 1 })
 }
 
-/// How a store writes. Where a run's target begins within a word, whole words become merged ones.
+/// Says how a store writes. If a run's target begins within a word, the backend merges words that were to be written whole.
 fn write_class(kernel: &Kernel, store: &Store) -> WriteClass {
-    let per = 4 / store.dtype.size().clamp(1, 4);
+    let per = per_word(store);
     match per {
         _ if store.updates() => WriteClass::Combined,
         1 => WriteClass::Plain,
@@ -125,7 +154,7 @@ fn write_class(kernel: &Kernel, store: &Store) -> WriteClass {
     }
 }
 
-/// Whether each word of a packed store, `per` elements, can belong to one invocation.
+/// Whether each word of a packed store, `per` elements, can be written by one invocation alone.
 fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bool {
     let strides = &store.strides[..];
     let whole = |shape: &[usize], strides: &[isize]| {

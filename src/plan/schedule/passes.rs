@@ -1,19 +1,19 @@
-//! The passes of a nest along its inner space: in which each value is computed, and which are kept for a later one.
+//! The passes of a nest along its inner space: which values each computes, and which it keeps for a later one.
 
 use crate::kernel::{Kernel, Op, Pass, Passes};
 use crate::ufunc::cast;
 
-/// Which values are as cheap to compute again in each pass as to keep.
+/// Which values a pass computes again instead of taking what an earlier pass kept, because that is as cheap.
 #[derive(Clone, Copy)]
 pub(super) enum Again {
-    /// None: a lane has registers to keep them in, and main memory is far.
+    /// None (GPU): a lane keeps them in registers, and loading them again from memory takes long.
     Nothing,
-    /// Loads and what is counted: a row lies in a cache when it is read again. Where rows lie side by side (`across`) a
-    /// load that is transposed on its way into a tile is dear.
+    /// Loads, indices, numbers and conversions of these that change no bit (CPU): a row is still in a cache when it is read
+    /// again. With rows side by side in a tile (`across`), a load that must be transposed into it is too costly for that.
     Loads { across: bool },
 }
 
-/// The passes that compute `sinks` and what they are computed from; operands come before their readers.
+/// Returns the passes that compute `sinks` and all values that they depend on.
 pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     let values = &kernel.values;
     let in_lanes = matches!(again, Again::Nothing);
@@ -44,7 +44,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
             if !wanted[v] {
                 continue;
             }
-            // the elements of a scan are those that an earlier pass has ended in
+            // an inner value that ends a pass is a scan in lanes: its elements are known from the pass that it ended
             if made[v] || values[v].ends_pass(in_lanes) {
                 pass.takes.push(v as u16);
                 continue;
@@ -63,7 +63,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     Passes { after, list }
 }
 
-/// Marks what a value is computed from.
+/// Marks all values that a value depends on.
 fn mark(kernel: &Kernel, value: usize, needed: &mut [bool]) {
     let mut stack = vec![value];
     while let Some(v) = stack.pop() {
@@ -84,7 +84,7 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
         let is_cheap = match &value.op {
             Op::Load(load) => !(across && is_transposed(kernel, *load)),
             Op::Index { .. } | Op::Scalar(_) | Op::Constant(_) => true,
-            // a conversion that changes no bit is no work at all
+            // a conversion that changes no bit costs nothing
             Op::Cast(a) => {
                 cheap[*a] && {
                     let (from, to) = (values[*a].dtype, value.dtype);
@@ -105,7 +105,7 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     cheap
 }
 
-/// Whether the elements of a load that lie side by side, along `outer`, are apart in memory.
+/// Whether the elements of a load along `outer`, which are neighbours in a tile of rows side by side, are apart in memory.
 fn is_transposed(kernel: &Kernel, load: usize) -> bool {
     let steps = kernel.outer.iter().zip(&kernel.loads[load].strides);
     let mut moving = steps.filter(|(n, _)| **n != 1);

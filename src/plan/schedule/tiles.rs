@@ -1,5 +1,5 @@
-//! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit depends on any of it, but for
-//! the pieces of a product of floats, which the nest alone decides.
+//! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
+//! it, but for the pieces of a product of floats, which follow from the nest's sizes alone.
 
 use super::{Again, checks, is_contiguous, passes_of, passes_of_stores, set_details};
 use crate::dtype::Compute;
@@ -10,69 +10,70 @@ use crate::layout::{Shape, Strides};
 use crate::simd::LANES;
 use crate::ufunc::cast;
 
-/// Bytes of work up to which one thread does it: they take some 10 µs, about what it costs to wake another.
+/// Bytes of work (see `weight`) up to which one thread does it all: they take some 10 µs, about what it costs to wake
+/// another.
 const ALONE: usize = 128 << 10;
 
-/// Multiply-adds up to which one thread does a product: they take some 20 µs, and to wake threads about as long.
+/// Multiply-adds up to which one thread does a product, or a piece of one: they take some 20 µs, about what it costs to wake
+/// threads.
 const ALONE_PRODUCT: usize = 1 << 18;
 
-/// Elements of a row below which rows are reduced side by side, one to a column: a shorter row gives loops too short for SIMD
-/// once it is divided among the virtual lanes of a fold.
+/// Elements of a row below which rows are reduced side by side, one to a column: a shorter row leaves each virtual lane of a
+/// fold fewer than 4 elements (a judgement), and its loops are too short for SIMD.
 const SHORT: usize = 4 * LANES;
 
-/// Columns of a block of long rows at most: beyond that a task has enough work.
+/// The most columns of a block of long rows, a judgement: so many are work enough for a task; more could leave threads idle.
 const MOST_COLUMNS: usize = 512;
 
-/// Columns that make a row of a tile worth walking: 64 bytes of f32, which are a cache line and the widest vector.
+/// The fewest columns of a tile with rows side by side: 64 bytes of f32, which are a cache line and the widest vector.
 const COLUMNS: usize = 16;
 
-/// Bytes of work of the rows of one task, where rows are walked one after the other. Fewer would cost more to set up than
-/// they save, and more would leave threads idle.
+/// Bytes of work of one task whose rows are reduced one after the other, a judgement: less would cost more to set up than it
+/// saves, and more would leave threads idle.
 const TASK_OF_ROWS: usize = 64 << 10;
 
-/// Rows of a task at most, where they are short: each has a little to set up, so more of them save nothing.
+/// The most rows of a task, where rows are short, a judgement: each row has its own set-up, so more of them save nothing.
 const MOST_ROWS: usize = 64;
 
 /// Bytes of work of a block of rows from which it may be cut into parts for several threads: a quarter of a MiB takes some
 /// 20 µs, about what it costs to share it and to put the parts together.
 const SHARED_BLOCK: usize = 256 << 10;
 
-/// Elements of a column in a tile of few columns: as many as a fold takes blocks of 16 at once there, which keeps its loops
-/// at 64 to 500 elements.
+/// For tiles of at most so many columns, the elements of a column: the 64, 32 or 16 blocks of 16 that a fold takes at once
+/// there (`blocks_at_once` in `cpu/fold.rs`), which keeps its loops at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
-/// Rows of a tile of a transposing nest: 32 4-byte words are two whole cache lines.
+/// Rows of a tile of a transposing nest: 32 elements of 4 bytes are two whole cache lines.
 const BLOCK_ROWS: usize = 32;
 
-/// Elements along an axis from which a transposition pays: it moves squares of eight, and with a step under 8 elements most
-/// of each cache line is used anyway.
+/// Elements of an axis, and of a stride, from which a transposition pays: it moves squares of 8 × 8, and with a stride under 8
+/// elements much of each cache line is used anyway.
 const SQUARE: usize = 8;
 
-/// Bytes of a result from which it is written past the caches, on a machine whose last level holds more than that: such a
-/// cache is shared by many cores, and no larger one was measured.
+/// Bytes of a result from which it is written past the caches, where the last level holds more or its size is unknown: a larger
+/// one is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Elements of a tile: three or four registers of that many f32 stay in the first level. More than 2,048 were not measured to
-/// be faster; fewer than 512 give loops too short.
+/// Returns the elements of a tile: four registers of that many f32 fit the first-level cache. More than 2,048 were measured to
+/// be no faster; fewer than 512 make loops too short. A cache of unknown size counts as large enough.
 fn tile(caps: &Caps) -> usize {
     let fits = caps.caches[0] / 4 / 4;
     if fits == 0 { 2048 } else { (1 << fits.ilog2()).clamp(512usize, 2048) }
 }
 
-/// Elements of rows that are walked side by side in several passes: a quarter of the second level of f32, but no more than
-/// 65,536, which is what was measured.
+/// Returns the elements of a block of rows side by side that several passes read: of f32 they fill a quarter of the
+/// second-level cache, at most 65,536, since no more were measured.
 fn kept_rows(caps: &Caps) -> usize {
     let fits = caps.caches[1] / 4 / 4;
     if fits == 0 { 1 << 16 } else { fits.clamp(2 * tile(caps), 1 << 16) }
 }
 
-/// Bytes of a result from which it is written past the caches: more than they hold, so that its reader would not find it
-/// there.
+/// Returns the bytes of a result from which it is written past the caches: they do not hold it until it is read.
 fn stream(caps: &Caps) -> usize {
     if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
 }
 
-/// A measure of a nest's work for each index: bytes of its values at four each.
+/// Returns the bytes of work of one index of a nest, a rough measure of time: four for each value, whatever its type.
 fn weight(kernel: &Kernel) -> usize {
     4 * kernel.values.len()
 }
@@ -106,7 +107,7 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, writes, None, checks);
 }
 
-/// The tiles of a nest without an inner space, over `outer`.
+/// Returns the tiles of a nest without an inner space, over `outer`.
 fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> Tiles {
     let tile = tile(caps);
     let n: usize = outer.iter().product();
@@ -127,10 +128,10 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
     Tiles { tiling, alone, shares_rows: false }
 }
 
-/// The outer space with length 1 along axes on which no index of a checked gather depends.
+/// Returns the outer space with length 1 along axes on which no computed index depends, so that each is checked once.
 fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     let mut outer = kernel.outer.clone();
-    // the values that indices are computed from
+    // the values that the indices of gathers and scatters are computed from
     let mut looked = vec![false; kernel.values.len()];
     for (v, value) in kernel.values.iter().enumerate().rev() {
         if looked[v] || checked.contains(&v) || matches!(value.op, Op::Gather { .. } | Op::Position { .. }) {
@@ -160,11 +161,11 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     outer
 }
 
-/// How a store of tiles writes.
+/// Says how a store of a tiled nest writes.
 fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> WriteClass {
     let outer = &kernel.outer[..];
     let Some(cols) = outer.last() else { return WriteClass::Plain };
-    // only a tile that is one run of memory is streamed
+    // only a store whose tiles are contiguous in memory is streamed
     let is_run = match tiles.tiling {
         Tiling::Pieces { .. } => store.strides[outer.len() - 1] == 1,
         Tiling::Rows { .. } => is_contiguous(outer, &store.strides),
@@ -176,8 +177,8 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
-/// An axis along which an operand is contiguous that is not along the last. Tiles over both axes then use whole cache lines of
-/// it. A nest of two tiles, which is in the first level as a whole, is not worth it.
+/// Finds an axis along which some operand is contiguous that has a stride of `SQUARE` or more along the last: tiles over both
+/// axes use whole cache lines of it. A nest smaller than two tiles fits the first-level cache as it is.
 fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     let rank = kernel.outer.len();
     if rank < 2 || kernel.outer[rank - 1] < SQUARE || kernel.outer_size() < 2 * tile(caps) {
@@ -190,7 +191,7 @@ fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     })
 }
 
-/// Puts `axis` last but one, in the space and in all that is walked over it.
+/// Puts `axis` last but one, in the space and in all strides and windows over it.
 fn turn(kernel: &mut Kernel, axis: usize) {
     let rank = kernel.outer.len();
     let order: Vec<usize> = (0..rank - 1).filter(|d| *d != axis).chain([axis, rank - 1]).collect();
@@ -228,7 +229,8 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, vec![], passes, checks);
 }
 
-/// Whether tiles run across rows or along them. With fewer rows than make a vector there are too few columns.
+/// Whether tiles run across rows, one to a column, instead of along them: where the reduction's lanes are outer; else, given at
+/// least `COLUMNS` rows, where rows are short or operands are contiguous across them and not along them.
 fn is_across(kernel: &Kernel) -> bool {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= COLUMNS {
@@ -242,7 +244,7 @@ fn is_across(kernel: &Kernel) -> bool {
     !unit(last - 1) && unit(o - 1)
 }
 
-/// The tiles of a nest with an inner space. Those of a scan begin at its blocks.
+/// Returns the tiles of a nest with an inner space. Those of a scan begin where its blocks do.
 fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
@@ -250,11 +252,11 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
     let is_row = kernel.kind == KernelKind::Row;
     let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
     let (tiling, each) = if is_across(kernel) {
-        // a vector and a whole cache line of columns at least
+        // the columns are a multiple of a cache line, and of a vector, of f32
         let columns = COLUMNS.max(caps.vector / 4);
         let each = if is_row || n < SHORT && !lies_outer {
             let most = if n < SHORT { (tile / n.max(1)).max(columns) } else { MOST_COLUMNS.max(columns) };
-            // without a reduction no row is kept for a later pass: a tile of a scan is a block of its rows
+            // without a reduction no row is kept for a later pass: of a scan, only the block that a tile covers is held
             let reduces = kernel.values.iter().any(|v| matches!(v.op, Op::Reduce(..)));
             let held = if kernel.scans() && !reduces { n.min(SCAN_BLOCK) } else { n };
             (kept_rows(caps) / held.max(1)).clamp(columns, most)
@@ -271,13 +273,13 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
         (Tiling::Along { rows: each as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
-    // the tiles of a scan come one after another
+    // each tile of a scan needs the total of the tiles before it
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans();
     Tiles { tiling, alone: bytes <= ALONE, shares_rows }
 }
 
-/// The strategy of a product. `gemm` blocks a matrix and shares it among threads, but runs a product with a vector on
-/// one, so the planner cuts that. Pieces follow from the sizes alone: other pieces of floats may give other bits.
+/// Returns the strategy of a product. The `gemm` crate shares a matrix among threads, but computes a product with a vector on
+/// one, so the planner cuts that into pieces, by the sizes alone: other pieces of floats may give other bits.
 fn product(kernel: &Kernel) -> Product {
     let (m, n, batch) = match &kernel.outer[..] {
         [batch @ .., m, n] => (*m, *n, batch.iter().product::<usize>()),

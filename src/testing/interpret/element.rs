@@ -1,4 +1,4 @@
-//! The meaning of a row of the table, and of a conversion, for one element.
+//! Interprets elementwise functions and conversions, one element at a time.
 
 use super::Rules;
 use crate::dtype::DType;
@@ -8,12 +8,12 @@ use crate::testing::number::{
 };
 use crate::ufunc::Ufunc;
 
-/// The float type in which a function of this dtype computes.
+/// Returns the float type in which a function of this dtype computes.
 fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// The result of a row for integers (or bools); none if an operand is not known.
+/// Computes a function of integers or bools; none if an operand is not known.
 pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i128>]) -> Option<i128> {
     let mut v = [0; 3];
     for (v, x) in v.iter_mut().zip(x) {
@@ -22,8 +22,8 @@ pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i1
     Some(wrap(result, row.exact_int?(v[0], v[1], v[2], width(operand))))
 }
 
-/// Calls `see` with all combinations of the ends of inexact operands, and of 0 if it lies between them, since many functions
-/// have a pole there.
+/// Calls `see` with all combinations of operands: of an inexact one the lowest and the highest number within its error, and 0
+/// if it lies between them, because many functions have a pole there; of an exact one its value.
 fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
     let mut ends = [[0.0; 3]; 3];
     let mut count = [1; 3];
@@ -42,12 +42,12 @@ fn corners(x: &[Real], mut see: impl FnMut([f64; 3])) {
     }
 }
 
-/// The answer of a row that gives a bool for floats; none if operands within their errors give different answers.
+/// Computes a function of floats that gives a bool; none if numbers within the operands' errors may give different answers.
 pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     let f = row.exact?;
     let mut v = [0.0; 3];
     v.iter_mut().zip(x).for_each(|(v, x)| *v = x.value);
-    // the sign of a NaN is unspecified
+    // the sign of a NaN is unspecified, so either answer is right
     if row.name == "signbit" && v[0].is_nan() {
         return None;
     }
@@ -67,26 +67,26 @@ pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     same.then_some(answer)
 }
 
-/// The contract's bound of a row that computes in this type. For f64 a GPU has the CPU's bound.
+/// Returns the contract's bound of a function that computes in this type. For f64 on a GPU it is the CPU's bound.
 pub(super) fn bound(row: &Ufunc, dtype: DType, rules: Rules) -> &'static Bound {
     let dtype = wide(dtype);
-    // the rows of nextafter for f16 and bf16 have no name of their own in the contract, and are exact
+    // the rows of nextafter for f16 and bf16 are not in the contract by their own names; they are exact
     promised(row.name, dtype, rules.gpu && dtype == DType::F32).unwrap_or(&Bound::Exact)
 }
 
-/// The bound as an absolute error, for a result of at most this magnitude.
+/// Returns the bound as an absolute error, for a result of at most this magnitude and these operands.
 fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     let ulp = spacing(dtype, result);
     let (ulps, distance) = bound.limits(result, x, dtype);
     match bound {
         Bound::Exact | Bound::Named(_) => ulp / 2.0,
         Bound::Ulp(..) => ulps * ulp + distance,
-        // a result need keep only one of the two limits
+        // these bounds allow the larger of the two limits
         Bound::Max(..) | Bound::Large(_) | Bound::Lgamma(..) => (ulps * ulp).max(distance),
     }
 }
 
-/// Whether a function may have larger or smaller values between the ends of its operands' errors than at the ends.
+/// Says whether a function may have values, between the ends of its operands' errors, far outside of those at the ends.
 fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {
@@ -94,10 +94,10 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
             let moved = operands[0].error + operands[1].error * periods;
             moved.is_nan() || moved > v[1].abs() / 4.0
         }
-        // a power of a negative number is a number only for whole exponents
+        // a power of a negative number is NaN unless the exponent is an integer
         "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
         "sin" | "cos" | "tan" => operands[0].error > 0.5,
-        // a pole at 0 and at each negative integer
+        // lgamma has poles at 0 and at each negative integer
         "lgamma" => {
             let (low, high) = (operands[0].low(), operands[0].high());
             low <= 0.0 && (low.floor() != high.floor() || low == low.floor())
@@ -106,7 +106,7 @@ fn hides_more(row: &Ufunc, operands: &[Real], v: &[f64; 3]) -> bool {
     }
 }
 
-/// The result of a row for floats, with its error bound.
+/// Computes a function of floats, with an error bound.
 pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &[Real]) -> Real {
     if row.name.starts_with("nextafter") {
         return next_after(dtype, x[0], x[1]);
@@ -127,7 +127,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
         return Real::unknown();
     }
     if rules.gpu && !selects {
-        // a driver may flush subnormals
+        // a driver may flush a subnormal operand to 0, or take it for the smallest normal number
         for x in operands.iter_mut().filter(|x| x.value != 0.0 && x.value.abs() < tiny) {
             x.error += tiny;
         }
@@ -140,7 +140,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
     if inexact {
         corners(operands, |c| {
             let y = f(c[0], c[1], c[2]);
-            // zeros of both signs are possible, so the sign is not known
+            // zeros of both signs are possible: the smallest subnormal as the error says that the sign is not known
             let either_zero = y == 0.0 && r == 0.0 && y.is_sign_negative() != r.is_sign_negative();
             let off = match either_zero {
                 true => spacing(dtype, 0.0),
@@ -149,7 +149,7 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             };
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
-        // between the ends of its operands a smooth function may go a little beyond its values at the ends
+        // between the ends of its operands a smooth function may go beyond its values there; twice the spread is a judgement
         if !selects && !basic {
             spread *= 2.0;
         }
@@ -179,19 +179,20 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             false => Real { value: r, error: spread + spacing(dtype, magnitude) / 2.0 },
         };
     }
-    // a GPU may give a neighbour of the rounded result, but must give an exact result that needs no rounding
+    // a GPU may give a neighbour of the correctly rounded result, but a result that needs no rounding must be exact
     if rules.gpu && basic && spread == 0.0 && nearest(dtype, r) == r && (r == 0.0 || r.abs() >= tiny) {
         return Real::exact(r);
     }
     if rules.gpu {
         allowed = allowed.max(spacing(dtype, magnitude)) + tiny;
     }
-    // the reference is computed in f64, so it has an error of its own
+    // the exact functions compute in f64, so they have errors of their own. 4 and 64 spacings of f64 are judgements: the
+    // second is next to nothing beside the bounds of f32
     let reference = if dtype == DType::F64 { 4.0 } else { 2f64.powi(6) };
     Real { value: r, error: spread + allowed + reference * spacing(DType::F64, magnitude) }
 }
 
-/// The next number of the type from the first toward the second.
+/// Returns the number of the type that is next to `x` in the direction of `y`.
 fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     if x.is_unknown() || y.is_unknown() {
         return Real::unknown();
@@ -214,7 +215,7 @@ fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     if x.is_infinite() {
         return Real::exact(largest(dtype).copysign(x));
     }
-    // a step down from a power of two is half as long
+    // below a power of two the spacing is half of what it is above
     let away = (y > x) == (x > 0.0);
     let unit = spacing(dtype, x);
     let below = x.abs() - unit / 2.0;
@@ -227,7 +228,7 @@ fn next_after(dtype: DType, x: Real, y: Real) -> Real {
     Real::exact(if next > largest(dtype) { f64::INFINITY } else { next }.copysign(x))
 }
 
-/// A float as an integer or bool; none if numbers within its error give different ones.
+/// Converts a float to an integer or bool; none if numbers within its error give different results.
 pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
     if x.is_unknown() {
         return None;
@@ -242,7 +243,7 @@ pub(super) fn to_integer(x: Real, to: DType) -> Option<i128> {
     (low == high).then_some(low)
 }
 
-/// An integer as a float.
+/// Converts an integer to a float.
 pub(super) fn to_float(x: Option<i128>, to: DType) -> Real {
     x.map_or(Real::unknown(), |x| Real::exact(nearest_to_integer(to, x)))
 }

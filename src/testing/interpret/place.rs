@@ -1,4 +1,4 @@
-//! Where elements lie: the walk over an index space, the place of an operand's element, and the elements of stored arrays.
+//! Where elements lie: loops over an index space, the places of operands' elements, and the elements of stored arrays.
 
 use super::Elements;
 use crate::device::Device;
@@ -8,7 +8,8 @@ use crate::expr::Expr;
 use crate::layout::View;
 use crate::testing::number::{Real, decode};
 
-/// The elements of a stored array: its words from the device, found by strides.
+/// Reads the elements of a stored array, in C order: downloads the part of its buffer that it spans, and finds each element
+/// there by its strides.
 pub(super) fn read(x: &Expr) -> Result<Elements> {
     let (Some((buffer, ..)), Some(layout)) = (x.0.stored(), x.0.layout()) else {
         return Ok(Elements::Integers(vec![]));
@@ -49,7 +50,7 @@ pub(super) fn each_index(shape: &[usize], mut f: impl FnMut(&[usize])) {
     }
 }
 
-/// For each element of a result, the place of the operand's element that broadcasts to it.
+/// Returns, for each element of a result in C order, the number of the operand's element that broadcasts to it.
 pub(super) fn broadcast_places(from: &[usize], to: &[usize]) -> Vec<usize> {
     let lead = to.len() - from.len();
     let mut out = Vec::with_capacity(to.iter().product());
@@ -63,7 +64,7 @@ pub(super) fn broadcast_places(from: &[usize], to: &[usize]) -> Vec<usize> {
     out
 }
 
-/// For each element of a view, its place in the operand.
+/// Returns, for each element of a view in C order, its number in the operand's C order.
 pub(super) fn view_places(v: &View, from: &[usize]) -> Vec<usize> {
     let n = v.shape.len();
     let mut out = Vec::with_capacity(v.shape.iter().product());
@@ -74,7 +75,7 @@ pub(super) fn view_places(v: &View, from: &[usize]) -> Vec<usize> {
     out
 }
 
-/// The places that are reduced together, in C order of the results.
+/// Returns, for each result of a reduction in C order, the numbers of the elements that it combines.
 pub(super) fn groups(shape: &[usize], axes: &[usize]) -> Vec<Vec<usize>> {
     let kept: Vec<usize> = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
     let mut all = vec![vec![]; kept.iter().map(|d| shape[*d]).product()];

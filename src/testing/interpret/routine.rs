@@ -1,4 +1,4 @@
-//! Routines, by the references of their rows.
+//! Interprets routines, by the references of their rows.
 
 use super::{Elements, Interpreted, Real};
 use crate::dtype::Scalar;
@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::expr::Node;
 use crate::routine::{Params, Routine};
 
-/// One result of a routine. Nothing is known of it where an element of an operand is not known; a float counts as exact.
+/// Interprets result `part` of a routine. If one integer of an operand is not known, nothing is known of the result; the error
+/// bounds of floats are ignored.
 pub(super) fn reference(
     row: &Routine,
     params: &Params,

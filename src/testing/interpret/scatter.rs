@@ -1,11 +1,11 @@
-//! Elements that are combined with others at computed positions.
+//! Interprets scatters: elements that are combined with others at computed positions.
 
 use super::{Elements, Interpreted, number, position};
 use crate::error::Result;
 use crate::expr::Node;
 use crate::layout::{Combine, IndexMode};
 
-/// The elements of `array`, combined with `values` in C order at the positions of `indices` along an axis.
+/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis.
 pub(super) fn scatter(
     n: &Node,
     (axis, mode, combine): (usize, IndexMode, Combine),
@@ -18,7 +18,7 @@ pub(super) fn scatter(
     for (k, value) in values.elements.integers().iter().enumerate() {
         let (o, i, l) = (k / (count * inner), k / inner % count, k % inner);
         let at = position(indices.elements.integers()[i], length as i128, mode, n)?;
-        // where a rounding error decides the position, no element along the axis is known
+        // an index that is not known may lead to any element along the axis, so none of them is known
         let to = at.map_or(0..length, |at| at as usize..at as usize + 1);
         for place in to.map(|p| (o * length + p) * inner + l) {
             out[place] = out[place].zip(*value).filter(|_| at.is_some()).map(|(there, value)| match combine {

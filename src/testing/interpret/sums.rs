@@ -1,4 +1,4 @@
-//! The meaning of reductions and of products of matrices, with bounds on their rounding errors.
+//! Interprets reductions, scans and products of matrices, with bounds on their rounding errors.
 
 use super::*;
 
@@ -12,7 +12,7 @@ impl Interpreter {
                 let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
                 return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
             }
-            // nobody has said what formulas mean, nor how their errors grow: such folds have tests of their own
+            // the interpreter has no exact functions of formulas and no bounds on their errors; other tests cover such folds
             Form::Formulas if n.dtype.is_float() => return Elements::Floats(vec![Real::unknown(); groups.len()]),
             Form::Formulas => return integers(&|_| None),
         };
@@ -39,10 +39,10 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
-    /// For each element along an axis, the fold of all elements up to it.
+    /// Interprets a scan: for each element along an axis, all elements up to and with it. Floats are added, whatever the fold.
     pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, &[axis]);
-        // groups have the order of the other axes, the result that of all
+        // a group is one line along the axis, by places; the result is filled through those, so it is in C order
         let size = x.shape.iter().product::<usize>();
         if !n.dtype.is_float() {
             let (v, mut out) = (x.elements.integers(), vec![None; size]);
@@ -69,20 +69,22 @@ impl Interpreter {
         Elements::Floats(out)
     }
 
-    /// A sum in an unknown order, of which is known that at most 16 elements are added one after another before a tree.
+    /// Bounds a sum whose order is not known, except that at most 16 elements are added one after another, the rest pairwise.
     fn sum(&self, dtype: DType, list: &[Real]) -> Real {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
     }
 
-    /// A sum whose rounding errors are at most `steps` half spacings of the sum of magnitudes.
+    /// Bounds a sum in which each element passes at most `steps` additions, each with a relative rounding error of at most
+    /// `unit`.
     fn total(&self, dtype: DType, all: &Sum, steps: f64) -> Real {
         let (sum, size, error) = (all.sum, all.size, all.error);
         if error == f64::INFINITY {
             return Real::unknown();
         }
         if !sum.is_finite() {
-            // infinities and NaN among the elements decide the sum in any order, unless the finite ones could overflow
+            // infinities and NaN decide the sum in any order, unless finite elements overflow on the way; half of the largest
+            // number leaves room for rounding
             let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { Real::exact(sum) } else { Real::unknown() };
         }
@@ -90,12 +92,12 @@ impl Interpreter {
             return Real::unknown();
         }
         let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-        // multiples of one number that are small beside it are summed without an error
+        // a sum of multiples of one power of two is exact if the type holds every multiple up to the sum of magnitudes
         let tiny = if self.rules.gpu { number::smallest_normal(dtype) } else { number::spacing(dtype, 0.0) };
         if error == 0.0 && (size == 0.0 || all.grain >= tiny && size <= all.grain / unit) {
             return Real::exact(sum);
         }
-        // products may be too small for the type
+        // each product of a matmul may underflow, and then loses up to the smallest subnormal (on a GPU, normal) number
         let tiny = all.count as f64 * tiny;
         let reference = all.count as f64 * 2f64.powi(-53) * size;
         Real { value: sum, error: error + steps * unit * (size + error) + tiny + reference }
@@ -161,14 +163,14 @@ impl Interpreter {
                     if p.error + q.error > 0.0 {
                         error = p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error;
                     }
-                    // f64 holds the product of two f32, but not of two f64
+                    // f64 holds the product of two f32 exactly, but not of two f64: mul_add shows whether it was rounded
                     if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
                         error += number::spacing(dtype, value);
                     }
                     Real { value, error }
                 })
                 .collect();
-            // a sum of zeros begins with the first or with +0
+            // a sum of zeros may start from its first element or from +0, so −0 is possible unless all products are +0
             if products.iter().all(|p| p.value == 0.0 && p.error == 0.0) {
                 let sure = products.iter().all(|p| p.value.is_sign_positive());
                 return Real { value: 0.0, error: if sure { 0.0 } else { number::spacing(dtype, 0.0) } };
@@ -179,26 +181,28 @@ impl Interpreter {
     }
 }
 
-/// The type that floats are summed in.
+/// Returns the type in which floats are summed.
 fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// The facts about the numbers of a sum from which its error bound follows.
+/// What the error bound of a sum follows from.
 struct Sum {
     count: usize,
     sum: f64,
-    /// The sum of all magnitudes, and the sum of the finite ones.
+    /// The sum of the elements' magnitudes.
     size: f64,
+    /// The sum of the magnitudes of finite elements.
     finite: f64,
+    /// The sum of the elements' own errors.
     error: f64,
-    /// The largest power of two of which all numbers are multiples.
+    /// The largest power of two of which all elements are multiples; infinity if all are 0 or not finite.
     grain: f64,
 }
 
 impl Default for Sum {
     fn default() -> Sum {
-        // −0 is the neutral element
+        // −0 is the neutral element of addition: +0 would turn a sum of −0 into +0
         Sum { count: 0, sum: -0.0, size: 0.0, finite: 0.0, error: 0.0, grain: f64::INFINITY }
     }
 }
@@ -218,13 +222,14 @@ impl Sum {
         self.grain = if x.value == 0.0 { self.grain } else { self.grain.min(grain(x.value)) };
     }
 
-    /// How many additions an element passes at most, if 16 elements are added one after another before a tree.
+    /// Returns how many additions an element passes at most, if up to 16 elements are added one after another, and the rest
+    /// pairwise.
     fn tree(&self) -> f64 {
         (self.count.max(1) as f64).log2().ceil() + 16.0
     }
 }
 
-/// The largest power of two that a number is a multiple of.
+/// Returns the largest power of two of which a number is a multiple.
 fn grain(x: f64) -> f64 {
     if !x.is_finite() {
         return f64::INFINITY;
@@ -233,7 +238,8 @@ fn grain(x: f64) -> f64 {
     number::spacing(DType::F64, x) * 2f64.powi(zeros)
 }
 
-/// The first smallest element (largest with sign −1), or the first NaN.
+/// Returns the position of the first NaN, or else of the first smallest element (the first largest with sign −1); none if
+/// rounding errors decide it.
 fn position(elements: &Elements, group: &[usize], sign: i128) -> Option<i128> {
     match elements {
         Elements::Integers(v) => {

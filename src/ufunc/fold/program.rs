@@ -1,4 +1,4 @@
-//! The formulas of a fold, and the steps that they are for elements of one type.
+//! The formulas of a fold, and their translation into steps for elements of one type.
 
 use super::Kind;
 use crate::dtype::{Compute, DType, Scalar};
@@ -9,47 +9,47 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// A formula of a fold.
+/// A formula of a fold: a tree over the element, its position, components of states and constants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Term {
-    /// The element.
+    /// The element, in `lift`.
     X,
-    /// The element's position, row-major along the reduced axes: an i32.
+    /// The element's position, in `lift`: its row-major number along the reduced axes, an i32.
     Position,
-    /// A component of the state; of two, that of the first.
+    /// A component of `combine`'s first state, or of the one state that `finish` takes.
     A(usize),
-    /// A component of the second state.
+    /// A component of `combine`'s second state.
     B(usize),
-    /// A number, as the bits of an f64.
+    /// A constant: the bits of an f64, and the type to which it is converted.
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Number(u64, Kind),
-    /// A row of the table of functions.
+    /// The call of a row of the table of functions.
     Call(&'static Ufunc, &'static [Term]),
-    /// A formula's value as another type.
+    /// A formula's value, converted to another type.
     #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Cast(&'static Term, Kind),
 }
 
 impl Term {
-    /// A function of formulas.
+    /// Makes the call of a row, with formulas as its operands.
     pub fn call(row: &'static Ufunc, args: &[Term]) -> Term {
         Term::Call(row, Term::list(args))
     }
 
-    /// Formulas that live as long as the process, as rows do. Equal lists are one, so that a definition that is made twice, or
-    /// refused, takes no memory again.
+    /// Returns a copy of `terms` that lives as long as the process, as rows do. Equal lists share one copy, so that making the
+    /// same definition again takes no more memory.
     pub fn list(terms: &[Term]) -> &'static [Term] {
         static LISTS: Lists<Term> = LazyLock::new(Mutex::default);
         kept(&LISTS, terms)
     }
 
-    /// A number.
+    /// Makes a constant.
     #[cfg(any(test, feature = "testing"))]
     pub const fn number(x: f64, kind: Kind) -> Term {
         Term::Number(x.to_bits(), kind)
     }
 
-    /// Whether the formula or a part of it is such a one.
+    /// Says whether `is` holds for the formula or for any formula inside it.
     pub fn any(&self, is: fn(&Term) -> bool) -> bool {
         let below = match self {
             Term::Call(_, args) => args.iter().any(|t| t.any(is)),
@@ -64,10 +64,10 @@ impl Term {
     }
 }
 
-/// Lists that live as long as the process.
+/// A table of lists that live as long as the process.
 pub(super) type Lists<T> = LazyLock<Mutex<HashSet<&'static [T]>>>;
 
-/// The list of a table that is equal to this one; where there is none, a copy, which is never freed.
+/// Returns the table's list that equals `list`. If there is none, it adds a copy, which is never freed.
 pub(super) fn kept<T: Clone + Eq + Hash>(lists: &Lists<T>, list: &[T]) -> &'static [T] {
     let mut lists = lists.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = lists.get(list) {
@@ -78,37 +78,38 @@ pub(super) fn kept<T: Clone + Eq + Hash>(lists: &Lists<T>, list: &[T]) -> &'stat
     new
 }
 
-/// What one step of a program gives. Numbers are earlier steps, unless said.
+/// What one step of a program computes. The numbers in `Call` and `Cast` are the numbers of earlier steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Operand {
     Element,
     Position,
-    /// This component of the state; of two, of the first.
+    /// The component of this number of `combine`'s first state, or of the one state that `finish` takes.
     A(usize),
-    /// This component of the second state.
+    /// The component of this number of `combine`'s second state.
     B(usize),
-    /// Bits of the step's type.
+    /// A constant, as bits of the step's compute type.
     Number(u64),
     Call(&'static Ufunc, SmallVec<[usize; 3]>),
     Cast(usize),
 }
 
-/// One step: what it gives, and of which type.
+/// One step: what it computes, and the type of that value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Step {
     pub gives: Operand,
     pub compute: Compute,
 }
 
-/// Formulas as steps, operands first; equal parts of formulas are one step.
+/// Formulas as steps, each after the steps that it takes. Equal parts of formulas are one step.
 pub(crate) struct Program {
     pub steps: Vec<Step>,
-    /// The step of each formula.
+    /// For each formula, the number of the step that gives its value.
     pub results: SmallVec<[usize; 3]>,
 }
 
 impl Program {
-    /// The functions that it calls, with the type of their operands.
+    /// Returns the function of each call, so one that is called twice comes twice, with the compute type of its last operand:
+    /// that of all operands, except that `select`'s first is a bool.
     pub fn calls(&self) -> impl Iterator<Item = (&'static Ufunc, Compute)> {
         self.steps.iter().filter_map(|s| match &s.gives {
             Operand::Call(row, args) => Some((*row, args.last().map_or(s.compute, |a| self.steps[*a].compute))),
@@ -118,16 +119,16 @@ impl Program {
     }
 }
 
-/// The types in which formulas are taken: those of the elements and of the state's components.
+/// The types for which formulas are translated: those of the elements and of the state's components.
 pub(super) struct Typing<'a> {
-    /// The fold's name, for errors.
+    /// The fold's name, for error messages.
     pub fold: &'static str,
     pub element: DType,
     pub state: &'a [Compute],
 }
 
 impl Typing<'_> {
-    /// The steps of formulas, which give these types.
+    /// Translates formulas into steps; a formula whose value does not have its type of `types` is an error.
     pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<Program, Fault> {
         let mut program = Program { steps: vec![], results: SmallVec::new() };
         for (term, wanted) in terms.iter().zip(types) {
@@ -146,7 +147,7 @@ impl Typing<'_> {
         Err(Fault::new(ErrorKind::DType, detail))
     }
 
-    /// The number of the step that gives a formula.
+    /// Returns the number of the step that gives a formula's value, and adds the steps that the program lacks.
     fn step(&self, program: &mut Program, term: &Term) -> Result<usize, Fault> {
         let component = |n: usize| match self.state.get(n) {
             Some(compute) => Ok(*compute),
@@ -187,7 +188,8 @@ impl Typing<'_> {
         }))
     }
 
-    /// The type of a function of earlier steps, which have one type; the first operand of a choice is a bool.
+    /// Returns the result type of a call. It is an error if the function does not take the operands, which must have one type;
+    /// only `select`'s first operand is apart, and must be a bool.
     fn call(&self, program: &Program, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
         let types: SmallVec<[Compute; 3]> = args.iter().map(|a| program.steps[*a].compute).collect();
         let chosen = (row.class == Class::Select) as usize;

@@ -1,4 +1,4 @@
-//! The rows of the table of folds: those that functions make, and the positions of the smallest and the largest.
+//! The rows of the table of folds: those that the key `reduce:` of functions makes, and `argmin` and `argmax`.
 
 use super::Term::{A, B, Position, X};
 use super::{Component, Definition, Fold, Form, Kind, Term};
@@ -6,15 +6,16 @@ use crate::dtype::Compute;
 use crate::ufunc::{Neutral, Ufunc, arithmetic, logic};
 use std::sync::LazyLock;
 
-/// The position of the smallest element: of the first of them, or of the first NaN.
+/// The position of the smallest element, the first of equal ones; of the first NaN if there is one.
 pub(crate) static ARGMIN: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmin", &arithmetic::minimum, &logic::less)));
 
-/// The position of the largest element: of the first of them, or of the first NaN.
+/// The position of the largest element, the first of equal ones; of the first NaN if there is one.
 pub(crate) static ARGMAX: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
 
-/// The fold that the key `reduce:` of a binary function makes. Of a function without one: a reduction that no backend runs.
+/// Returns the columns of the fold that the key `reduce:` of a binary function makes. A function without the key gets a fold
+/// all the same, which both backends refuse to run, so that the caller needs no error of its own.
 pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     let reduce = function.reduce;
     let init = reduce.map_or(Neutral::Zero, |r| r.neutral);
@@ -33,8 +34,8 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
     }
 }
 
-/// The fold that gives the position of the element that `picks` picks of all. An element is `beyond` those that it does
-/// not pick; of several that are equal, or of several NaNs, the first counts.
+/// Returns the columns of the fold that gives the position of the element that `picks` picks among all. `beyond` is the
+/// comparison by which one element beats another, `less` for `minimum`. Of equal elements, or of several NaNs, the first wins.
 fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -> Definition {
     let both = |x, y| Term::call(&logic::logical_and, &[x, y]);
     let either = |x, y| Term::call(&logic::logical_or, &[x, y]);
@@ -50,7 +51,7 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
     let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
     let state = [
         Component { kind: Kind::Operand, init },
-        // beyond every position, so that an element equal to the neutral one still comes first
+        // larger than every element's position, so that an element which equals the neutral one still wins by its position
         Component { kind: position, init: Neutral::Highest },
     ];
     Definition {
