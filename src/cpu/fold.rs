@@ -234,7 +234,8 @@ impl<'a> Folder<'a> {
         self.spec.lanes * self.width
     }
 
-    /// Starts a new reduction, of `n` elements. `base` holds the position of element 0 for each column; null stands for zeros.
+    /// Starts a reduction, or the part of one that a task takes, of `n` elements. `base` holds for each column the position of
+    /// the kernel's element 0, which is not 0 where the planner has split a longer reduction; null stands for zeros.
     pub fn reset(&mut self, n: usize, base: *const i32) {
         (self.blocks, self.filled, self.left, self.base) = (0, 0, n, base);
     }

@@ -79,7 +79,7 @@ impl Reduce {
     }
 
     /// Returns how many inner elements a task takes. They are all `n`, unless there are fewer than four blocks of rows a thread
-    /// and the schedule allows parts: then there are about eight tasks a thread, to even out threads that are held up. A part
+    /// and the schedule allows parts: then there are 4 to 12 tasks a thread, to even out threads that are held up. A part
     /// is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));

@@ -260,7 +260,7 @@ impl Frame {
     #[inline]
     unsafe fn load(&mut self, bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) -> *mut u8 {
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside*; *room*: `to` and the raw scratch hold a tile.
+        // SAFETY: *inside* (`Program`): the span has every element of the tile. *Room*: `to` and the raw scratch hold a tile.
         unsafe {
             if p.dense(tile.nr, tile.nc) {
                 let from = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);

@@ -349,7 +349,7 @@ fn product(product: &Product) -> String {
 
 fn groups(kernel: &Kernel, g: &Groups) -> String {
     let flight = if g.in_flight > 1 { format!(", {} loads in flight", g.in_flight) } else { String::new() };
-    let runs = if g.run > 1 { format!(", {} neighbours a lane", g.run) } else { String::new() };
+    let runs = if g.run > 1 { format!(", in runs of {}", g.run) } else { String::new() };
     let shape = match kernel.kind {
         KernelKind::Elementwise => format!("{} lanes × {}{flight}", g.size, g.run.max(g.in_flight)),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) => {

@@ -76,7 +76,8 @@ pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Resul
     Ok((plan, in_place, planner.work.get()))
 }
 
-/// Which readers of a stored node load it from memory. Only they see an f16 rounded, so the interpreter must know them.
+/// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 sees it rounded,
+/// so the interpreter that tests compare with (`testing/interpret.rs`) must know this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
     /// Every reader loads it.

@@ -90,7 +90,8 @@ fn product(k: &Kernel, p: &Product) -> Check {
     Ok(())
 }
 
-/// Checks that each value is known when a pass reads it: computed earlier in the pass, or kept from an earlier pass.
+/// Checks how many passes each value comes after, and that it is known when a pass reads it: an inner value is computed earlier
+/// in the pass or kept from an earlier one, an outer value needs only passes that have ended.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
     let in_lanes = matches!(k.schedule.work, Work::Groups(_));
