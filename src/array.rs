@@ -58,17 +58,17 @@ impl From<Array> for Expr {
 pub struct Plan(Arc<plan::CachedPlan>, Device);
 
 impl Plan {
-    /// How many kernels would run.
+    /// How many kernels and routines (as `bincount`) would run. A kernel of several passes counts once.
     pub fn kernels(&self) -> usize {
         self.0.plan.kernel_count()
     }
 
-    /// Dispatches: one for each kernel, and more for one with several passes or with arrays larger than one binding.
+    /// Dispatches: one for each kernel or routine, and more for one with several passes or with arrays larger than one binding.
     pub fn dispatches(&self) -> usize {
         self.0.plan.dispatches()
     }
 
-    /// The bytes that kernels read, and those that they write: each element of each operand of each kernel once.
+    /// The bytes that kernels and routines read, and those that they write: each element of each operand of each kernel once.
     pub fn bytes(&self) -> (u64, u64) {
         self.0.plan.bytes()
     }

@@ -140,7 +140,7 @@ fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, a
 
 /// `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer type needs three integers,
 /// and every element must be in the type's range. In a float type an element is off its exact value by at most 0.6 units in
-/// the last place (1 in f16 and bf16).
+/// the last place (1.5 beyond 2^18 elements; 1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -219,7 +219,8 @@ fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
 }
 
 /// `n` numbers at equal distances from `a` to `b`, of a float type. The first is `a` and the last `b`, rounded to the type; the
-/// others are off their exact values by at most 0.6 units in the last place (1 in f16 and bf16).
+/// others are off their exact values by at most 0.6 units in the last place (1.5 beyond 2^18 elements; 1 in f16 and
+/// bf16).
 ///
 /// ```
 /// use cupric::{DType, linspace};

@@ -78,12 +78,10 @@ pub(crate) enum Op {
     Cast(usize),
     /// Rounds an f32 to the value's dtype, f16 or bf16, or wraps a 32-bit integer to the value's narrower integer type.
     Round(usize),
-    /// Reads one element of `loads[load]` at a computed position: value `index`, brought into `0..extent` by `mode`, times
-    /// `stride` is added to the load's own place. `node` is the gather's node, by which an error finds the caller's line.
-    Gather { load: usize, index: usize, stride: isize, extent: usize, mode: IndexMode, node: usize },
-    /// Computes, as i32, the position that value `index` means: brought into `0..extent` by `mode`, as a gather does. For the
-    /// error of an index out of range, `name` is the operation and `node` its node, by which the caller's line is found.
-    Position { index: usize, extent: usize, mode: IndexMode, name: &'static str, node: usize },
+    /// Reads one element of `loads[load]` at a computed position: `stride` times the position is added to the load's own place.
+    Gather { load: usize, stride: isize, position: Box<Position> },
+    /// Computes a position, as i32.
+    Position(Box<Position>),
     /// Computes word `word` (of four, u32) of the block that Philox4x32-10 makes of the counter (index, 0, stream, 0) and the
     /// seed as its key. `slots` are the run-time scalars that hold the seed's low word, its high word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
@@ -94,6 +92,20 @@ pub(crate) enum Op {
     Scan(Box<Reduction>),
     /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
     Dot,
+}
+
+/// A position along an axis of `extent` elements that is computed from an index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Position {
+    /// The value that is the index.
+    pub index: usize,
+    pub extent: usize,
+    /// How the index is brought into `0..extent`.
+    pub mode: IndexMode,
+    /// The operation that an error of an index out of range names.
+    pub name: &'static str,
+    /// The node of that operation, by which the error finds the caller's line.
+    pub node: usize,
 }
 
 impl Op {
@@ -114,9 +126,8 @@ impl Op {
             Op::Ufunc(_, args) => args.clone(),
             Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
             Op::Reduce(r) | Op::Scan(r) => r.inputs().into_iter().chain(r.base()).collect(),
-            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => {
-                SmallVec::from_slice(&[*index])
-            }
+            Op::Gather { position, .. } | Op::Position(position) => SmallVec::from_slice(&[position.index]),
+            Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
         }
     }
 
@@ -127,7 +138,8 @@ impl Op {
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
             Op::Cast(a) | Op::Round(a) => *a = number(*a),
             Op::Reduce(r) | Op::Scan(r) => r.map_operands(number),
-            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => *index = number(*index),
+            Op::Gather { position, .. } | Op::Position(position) => position.index = number(position.index),
+            Op::Philox { index, .. } => *index = number(*index),
         }
     }
 
@@ -141,13 +153,10 @@ impl Op {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
 
-    /// Says whether the operation can meet an index out of range. Along an extent of 0 it can in every mode, because there is
-    /// no position to clamp or wrap to.
-    pub fn checks(&self) -> bool {
+    /// Returns the position that the operation computes from an index.
+    pub fn position(&self) -> Option<&Position> {
         match self {
-            Op::Gather { mode, extent, .. } | Op::Position { mode, extent, .. } => {
-                *mode == IndexMode::Check || *extent == 0
-            }
+            Op::Gather { position, .. } | Op::Position(position) => Some(position),
             Op::Load(_)
             | Op::Scalar(_)
             | Op::Constant(_)
@@ -158,8 +167,24 @@ impl Op {
             | Op::Philox { .. }
             | Op::Reduce(..)
             | Op::Scan(..)
-            | Op::Dot => false,
+            | Op::Dot => None,
         }
+    }
+
+    /// Returns the number of the load that the operation reads an element of.
+    pub fn load(&self) -> Option<usize> {
+        if let Op::Load(load) | Op::Gather { load, .. } = self { Some(*load) } else { None }
+    }
+
+    /// Returns the number of the load that the operation reads an element of, to be renumbered.
+    pub fn load_mut(&mut self) -> Option<&mut usize> {
+        if let Op::Load(load) | Op::Gather { load, .. } = self { Some(load) } else { None }
+    }
+
+    /// Says whether the operation can meet an index out of range. Along an extent of 0 it can in every mode, because there is
+    /// no position to clamp or wrap to.
+    pub fn checks(&self) -> bool {
+        self.position().is_some_and(|p| p.mode == IndexMode::Check || p.extent == 0)
     }
 
     /// Returns how many run-time scalars the plan must have for this operation: the highest number that it reads, plus 1.
@@ -174,7 +199,7 @@ impl Op {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Reduce(..)
             | Op::Scan(..)
             | Op::Dot => 0,
@@ -212,7 +237,7 @@ impl Value {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Philox { .. }
             | Op::Dot => false,
         }
@@ -281,7 +306,7 @@ impl Kernel {
             Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
             Op::Reduce(r) | Op::Scan(r) => r.fold.compile_cost(r.element),
-            Op::Cast(_) | Op::Gather { .. } | Op::Position { .. } | Op::Dot => 1,
+            Op::Cast(_) | Op::Gather { .. } | Op::Position(_) | Op::Dot => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -298,7 +323,7 @@ impl Kernel {
 
     /// Says whether a load reads anything. If the inner space is empty, only loads and gathers of outer values do.
     pub fn reads(&self, load: usize) -> bool {
-        let outer = |v: &Value| !v.inner && matches!(v.op, Op::Load(n) | Op::Gather { load: n, .. } if n == load);
+        let outer = |v: &Value| !v.inner && v.op.load() == Some(load);
         self.inner_size() > 0 || self.values.iter().any(outer)
     }
 
@@ -398,15 +423,15 @@ impl fmt::Display for Kernel {
                 Op::Ufunc(row, a) => format!("{}({})", row.name, args(a)),
                 Op::Cast(a) => format!("cast(v{a})"),
                 Op::Round(a) => format!("round(v{a})"),
-                Op::Gather { load, index, stride, extent, mode, .. } => {
-                    let l = &self.loads[*load];
+                Op::Gather { load, stride, position } => {
+                    let (l, Position { index, extent, mode, .. }) = (&self.loads[*load], &**position);
                     format!(
                         "gather {} {} + {stride} · v{index} of {extent}, {mode:?}",
                         l.buffer,
                         place(&l.strides, l.offset)
                     )
                 }
-                Op::Position { index, extent, mode, .. } => format!("position(v{index}) of {extent}, {mode:?}"),
+                Op::Position(p) => format!("position(v{}) of {}, {:?}", p.index, p.extent, p.mode),
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(r) => r.to_string(),
                 Op::Scan(r) => format!("scan {}(v{})", r.fold.name, r.inputs()[0]),

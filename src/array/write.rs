@@ -14,11 +14,13 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content (NumPy's `out=`). If nothing else holds the memory, this happens in place and allocates nothing.
+    /// Replaces the content (NumPy's `out=`). This happens in place, and allocates nothing, if nothing else holds the memory,
+    /// and the value is computed by one kernel that reads of the array only the element that it replaces; else the array may
+    /// get new memory.
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
-    /// A write that fails leaves the array as it was. On a GPU a value that can fail while it runs (one with a
+    /// A write that fails leaves the array as it was, but for the cases that [`guide::views`](crate::guide::views) names. On a GPU a value that can fail while it runs (one with a
     /// [`take`](Expr::take), an [`index_add`](Expr::index_add) or a [`bincount`](Expr::bincount) in it) is therefore computed
     /// into new memory first, and the call waits for it; the `_clip` and `_wrap` methods cannot fail so, and do not wait. On
     /// the CPU such a value takes new memory where an index is checked only after a kernel has written the array.

@@ -18,7 +18,7 @@ use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{self, BufferRef, Kernel, Op, Passes, Reduction, WriteClass};
+use crate::kernel::{self, BufferRef, Kernel, Op, Passes, Position, Reduction, WriteClass};
 use crate::layout::{Shape, span_of};
 use crate::ufunc::{Class, cast};
 use smallvec::{SmallVec, smallvec};
@@ -110,7 +110,7 @@ impl Assigner<'_> {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)

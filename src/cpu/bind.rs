@@ -6,7 +6,7 @@ use super::program::{Program, internal};
 use crate::backend::{Bindings, index_out_of_range};
 use crate::buffer::{Buffer, Memory as _};
 use crate::error::Result;
-use crate::kernel::BufferRef;
+use crate::kernel::{BufferRef, Position};
 use smallvec::SmallVec;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -70,17 +70,15 @@ impl Run<'_> {
     }
 }
 
-/// An index out of range that a gather or a scatter has met, with what its error message needs.
+/// An index out of range that a gather or a scatter has met.
 #[derive(Clone, Copy)]
-pub(super) struct BadIndex {
-    /// Where it was found: 2^32 times the row of the tiles' space, plus the column. Of several errors the one with the
-    /// smallest position is reported, so that the number of threads does not change the error.
-    pub position: usize,
-    pub index: i128,
-    pub extent: usize,
-    /// The operation and the node whose index it is.
-    pub name: &'static str,
-    pub node: usize,
+struct BadIndex {
+    /// Where it was found: the row and the column of the tiles' space. Of several errors the first one is reported, so that the
+    /// number of threads does not change the error.
+    at: (usize, usize),
+    index: i128,
+    /// The number of the program's position that it is the index of.
+    position: usize,
 }
 
 /// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]` (null for an
@@ -120,12 +118,14 @@ impl<'a> Bound<'a> {
         self.at[place]
     }
 
-    /// Records an index out of range. Of several, the one at the smallest position stays; of one position, the first node's.
+    /// Records an index out of range of a position of the program, found at a row and column of the tiles' space. Of several,
+    /// the first one stays; of several at one place, that of the first node.
     #[cold]
-    pub fn report(&self, found: BadIndex) {
+    pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
+        let node = |position: usize| self.program.positions[position].node;
         let mut bad = self.bad.lock().unwrap_or_else(|e| e.into_inner());
-        if bad.is_none_or(|b| (found.position, found.node) < (b.position, b.node)) {
-            *bad = Some(found);
+        if bad.is_none_or(|b| (at, node(position)) < (b.at, node(b.position))) {
+            *bad = Some(BadIndex { at, index, position });
             self.is_bad.store(true, Relaxed);
         }
     }
@@ -138,7 +138,8 @@ impl<'a> Bound<'a> {
         }
         match *self.bad.lock().unwrap_or_else(|e| e.into_inner()) {
             None => Ok(()),
-            Some(BadIndex { index, extent, name, node, .. }) => {
+            Some(BadIndex { index, position, .. }) => {
+                let Position { extent, name, node, .. } = self.program.positions[position];
                 Err(index_out_of_range(name, index, extent, self.run.bindings.line(node)))
             }
         }

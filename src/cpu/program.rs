@@ -6,7 +6,7 @@ use super::scan::ScanSpec;
 use super::strided::Axis;
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{BufferRef, Combine, Gives, IndexMode, Kernel, Passes};
+use crate::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
 use crate::simd::Loop;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -117,20 +117,13 @@ pub(super) enum StepKind {
     Gather {
         place: usize,
         stride: isize,
-        extent: usize,
-        mode: IndexMode,
-        /// The node whose line an index error names.
-        node: usize,
+        /// The number of its position in the program.
+        position: usize,
         /// Whether to read the elements. If not, only the indices are checked.
         reads: bool,
     },
-    Position {
-        extent: usize,
-        mode: IndexMode,
-        /// The operation and the node that an index error names.
-        name: &'static str,
-        node: usize,
-    },
+    /// Computes the position of this number in the program.
+    Position(usize),
     Philox {
         word: u8,
         /// The run-time scalars that are its key.
@@ -263,6 +256,8 @@ pub(super) struct Program {
     pub outer: Level,
     pub inner: Level,
     pub places: Vec<StridedOperand>,
+    /// The positions that gathers and scatters compute from indices.
+    pub positions: Vec<Position>,
     pub steps: Vec<Step>,
     pub fills: Vec<Fill>,
     /// The steps of the outer level: those before pass 0, those before pass 1, …, those after the last pass.
@@ -289,6 +284,7 @@ impl Program {
             outer: wanted.outer,
             inner: wanted.inner,
             places: Vec::new(),
+            positions: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),
             stages: SmallVec::new(),

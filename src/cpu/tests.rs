@@ -1,6 +1,8 @@
 use super::*;
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, Window};
+use crate::kernel::{
+    BufferRef, Fold, IndexMode, Kernel, KernelKind, Lanes, Load, Op, Position, Schedule, Store, Value, Window,
+};
 use crate::layout::{Strides, c_strides};
 use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, all};
 use folds::{lanes_of, tree};
@@ -17,6 +19,11 @@ fn row(name: &str) -> &'static Ufunc {
 
 fn value(op: Op, dtype: DType) -> Value {
     Value { op, dtype, inner: false }
+}
+
+/// Gathers from load 1 by value 0.
+fn gather(stride: isize, extent: usize, mode: IndexMode) -> Op {
+    Op::Gather { load: 1, stride, position: Box::new(Position { index: 0, extent, mode, name: "test", node: 0 }) }
 }
 
 fn inner(op: Op, dtype: DType) -> Value {
@@ -287,10 +294,7 @@ fn gathers() {
             &[4],
             &[],
             vec![load(0, I32, &[1], 0), load(1, I32, &[0], 0)],
-            vec![
-                value(Op::Load(0), I32),
-                value(Op::Gather { load: 1, index: 0, stride: 2, extent: 3, mode, node: 0 }, I32),
-            ],
+            vec![value(Op::Load(0), I32), value(gather(2, 3, mode), I32)],
             vec![store(0, I32, &[1], 1)],
         )
     };
@@ -447,10 +451,7 @@ fn row_kernels_in_place_and_checked() {
         &[5000],
         &[],
         vec![load(0, I32, &[1], 0), load(0, I32, &[0], 0)],
-        vec![
-            value(Op::Load(0), I32),
-            value(Op::Gather { load: 1, index: 0, stride: 1, extent: 5000, mode: IndexMode::Check, node: 0 }, I32),
-        ],
+        vec![value(Op::Load(0), I32), value(gather(1, 5000, IndexMode::Check), I32)],
         vec![store(0, I32, &[1], 1)],
     );
     let mut index: Vec<i32> = (0..5000).rev().collect();

@@ -1,11 +1,12 @@
 //! The tile interpreter: runs a program's steps over one tile, each a plain loop over values that stay in L1.
 
-use super::bind::{BadIndex, Bound};
+use super::bind::Bound;
 use super::gather::{Indices, index_run, index_value};
 use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind, Write};
 use super::scan::Scanner;
 use super::scatter::Row;
 use super::strided::{self, Block};
+use crate::kernel::Position;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ops::Range;
@@ -376,10 +377,11 @@ impl Frame {
                         });
                     });
                 }
-                StepKind::Gather { place, stride, extent, mode, node, reads } => {
+                StepKind::Gather { place, stride, position, reads } => {
                     let index = self.at[step.args[0]] as *const u8;
                     let p = &program.places[place];
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
+                    let Position { extent, mode, .. } = program.positions[position];
                     let indices = Indices { at: index, compute: step.operand, stride, extent, mode };
                     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
                         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
@@ -399,9 +401,7 @@ impl Frame {
                                 if program.goal == Goal::CheckIndices
                                     && let Some((i, want)) = bad
                                 {
-                                    let (r, c) = (tile.r0 + rd + r, tile.c0 + cd + i);
-                                    let position = r.wrapping_mul(1 << 32).wrapping_add(c);
-                                    bound.report(BadIndex { position, index: want, extent, name: "take", node });
+                                    bound.report(position, want, (tile.r0 + rd + r, tile.c0 + cd + i));
                                 }
                             }
                         });
@@ -410,16 +410,15 @@ impl Frame {
                         widen(tile.len(), raw, raw, raw, to);
                     }
                 }
-                StepKind::Position { extent, mode, name, node } => {
+                StepKind::Position(position) => {
                     let index = self.at[step.args[0]] as *const u8;
+                    let Position { extent, mode, .. } = program.positions[position];
                     let indices = Indices { at: index, compute: step.operand, stride: 0, extent, mode };
                     let bad = indices.positions(std::slice::from_raw_parts_mut(to as *mut i32, tile.len()));
                     if program.goal == Goal::CheckIndices
                         && let Some((i, want)) = bad
                     {
-                        let (r, c) = (tile.r0 + i / tile.nc, tile.c0 + i % tile.nc);
-                        let position = r.wrapping_mul(1 << 32).wrapping_add(c);
-                        bound.report(BadIndex { position, index: want, extent, name, node });
+                        bound.report(position, want, (tile.r0 + i / tile.nc, tile.c0 + i % tile.nc));
                     }
                 }
                 StepKind::Philox { word, key } => {

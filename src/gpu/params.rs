@@ -39,21 +39,11 @@ pub(super) fn template(
     }
     let mut at = HEADER + 2 * form.scalars.len();
     for v in &form.gathers {
-        match kernel.values[*v].op {
-            Op::Gather { stride, extent, .. } => (p[at], p[at + 1]) = (stride as u32, extent as u32),
-            Op::Position { extent, .. } => p[at + 1] = extent as u32,
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot => {}
+        let op = &kernel.values[*v].op;
+        if let Op::Gather { stride, .. } = op {
+            p[at] = *stride as u32;
         }
+        p[at + 1] = op.position().map_or(0, |position| position.extent as u32);
         at += 2;
     }
     for to in kernel.stores.iter().filter_map(|s| s.scattered()) {

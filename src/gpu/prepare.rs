@@ -8,7 +8,7 @@ use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedSte
 use super::variant::{classify, matrix};
 use super::wgsl::{self, Access, Form, Slot, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Step, Store, Window, validate};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -79,24 +79,12 @@ impl Preparer<'_> {
             0 => Vec::new(),
             _ => kernel.windows.iter().map(|w| self.window(kernel, &form, w)).collect::<Result<_>>()?,
         };
-        let gathers = form.gathers.iter().filter(|_| form.checks).filter_map(|v| match kernel.values[*v].op {
-            Op::Gather { index, extent, node, .. } => {
-                Some(Gather { name: "take", node, compute: kernel.values[index].compute(), extent })
-            }
-            Op::Position { index, extent, name, node, .. } => {
-                Some(Gather { name, node, compute: kernel.values[index].compute(), extent })
-            }
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot => None,
+        let checked = form.gathers.iter().filter(|_| form.checks).filter_map(|v| kernel.values[*v].op.position());
+        let gathers = checked.map(|Position { index, extent, name, node, .. }| Gather {
+            name,
+            node: *node,
+            compute: kernel.values[*index].compute(),
+            extent: *extent,
         });
         Ok(PreparedKernel {
             name: kernel.name,
@@ -170,10 +158,10 @@ impl Preparer<'_> {
         let load = |(n, l): (usize, &crate::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
             for v in &kernel.values {
-                if let Op::Gather { load, stride, extent, .. } = v.op
-                    && load == n
+                if let Op::Gather { load, stride, position } = &v.op
+                    && *load == n
                 {
-                    o.span = widen(o.span, extent, stride);
+                    o.span = widen(o.span, position.extent, *stride);
                 }
             }
             // a load that reads nothing is bound from element 0: the offset of an empty array may lie past its buffer's end

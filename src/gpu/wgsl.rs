@@ -150,9 +150,9 @@ impl Form {
             match &v.op {
                 Op::Scalar(n) => use_scalar(*n),
                 Op::Philox { slots, .. } => slots.iter().for_each(|n| use_scalar(*n)),
-                Op::Gather { mode, .. } | Op::Position { mode, .. } => {
+                Op::Gather { position, .. } | Op::Position(position) => {
                     gathers.push(i);
-                    checks |= *mode == crate::kernel::IndexMode::Check;
+                    checks |= position.mode == crate::kernel::IndexMode::Check;
                 }
                 Op::Index { .. } => {
                     indices.push((i, columns));

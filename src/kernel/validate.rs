@@ -162,14 +162,15 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
     let load = |l: usize| ensure(l < k.loads.len(), || format!("value {n} reads load {l} of {}", k.loads.len()));
     match &value.op {
         Op::Load(l) => load(*l),
-        Op::Gather { load: l, index, .. } => {
+        Op::Gather { load: l, position, .. } => {
             load(*l)?;
-            ensure(k.values[*index].dtype.is_integer(), || format!("value {n} gathers by {}", k.values[*index].dtype))
+            let dtype = k.values[position.index].dtype;
+            ensure(dtype.is_integer(), || format!("value {n} gathers by {dtype}"))
         }
-        Op::Position { index, extent, .. } => {
-            let dtype = k.values[*index].dtype;
+        Op::Position(position) => {
+            let (dtype, extent) = (k.values[position.index].dtype, position.extent);
             ensure(dtype.is_integer() && value.dtype == DType::I32, || format!("value {n} is a position by {dtype}"))?;
-            ensure(*extent <= i32::MAX as usize, || format!("value {n} is one of {extent} positions"))
+            ensure(extent <= i32::MAX as usize, || format!("value {n} is one of {extent} positions"))
         }
         Op::Index { strides, .. } => {
             let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };

@@ -5,7 +5,7 @@
 use super::planner::{Planner, span};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{IndexMode, Kernel, Load, Op, Scattered, Value};
+use crate::kernel::{IndexMode, Kernel, Load, Op, Position, Scattered, Value};
 use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::ops::Range;
@@ -53,9 +53,10 @@ impl Indexed<'_> {
 /// that needs windows is cut: the planner gives every `take` that needs them a kernel of its own (`Planner::is_cut`).
 pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     for (i, v) in kernel.values.iter().enumerate() {
-        let Op::Gather { load, stride, extent, .. } = v.op else { continue };
-        let Load { dtype, strides, .. } = &kernel.loads[load];
-        let windows = Indexed { dtype: *dtype, strides, stride, extent }.windows(p, &kernel)?;
+        let Op::Gather { load, stride, position } = &v.op else { continue };
+        let Load { dtype, strides, .. } = &kernel.loads[*load];
+        let source = Indexed { dtype: *dtype, strides, stride: *stride, extent: position.extent };
+        let windows = source.windows(p, &kernel)?;
         if windows.len() > 1 {
             return Ok(windows.into_iter().map(|window| gather_window(&kernel, i, window)).collect());
         }
@@ -81,13 +82,13 @@ fn number(k: &Kernel, n: usize, dtype: DType) -> Value {
 /// The kernel that gathers from one window of an axis, and stores where its index lies there.
 fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
-    let Op::Gather { load, index, stride, extent, mode, node } = k.values[gather].op else { return k };
+    let Op::Gather { load, stride, position } = k.values[gather].op.clone() else { return k };
     let count = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
     let value = |op, dtype| Value { op, dtype, inner: false };
     // the new values are inserted before the gather, so they get its number and those that follow
     let at = |n: usize| gather + n;
     let within = [
-        value(Op::Position { index, extent, mode, name: "take", node }, DType::I32),
+        value(Op::Position(position.clone()), DType::I32),
         number(kernel, window.start, DType::I32),
         value(Op::Ufunc(&arithmetic::subtract, smallvec![at(0), at(1)]), DType::I32),
         // a negative position becomes 2^31 or more, so one comparison finds what is before the window and what is behind it
@@ -100,7 +101,8 @@ fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel
     for v in &mut k.values[gather + 1..] {
         v.op.map_operands(number);
     }
-    k.values[gather].op = Op::Gather { load, index: at(2), stride, extent: window.len(), mode: IndexMode::Clip, node };
+    let position = Box::new(Position { index: at(2), extent: window.len(), mode: IndexMode::Clip, ..*position });
+    k.values[gather].op = Op::Gather { load, stride, position };
     k.values.splice(gather..gather, within);
     k.loads[load].offset += window.start as isize * stride;
     for s in &mut k.stores {

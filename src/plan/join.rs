@@ -2,7 +2,7 @@
 //! for together, and nodes of one graph that are stored, read the memory that they share only once.
 
 use super::planner::Planner;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Step, Store};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 
 /// How many steps back a kernel looks for one that it can be joined into, its host. A limit keeps planning linear in the
 /// graph; 16 is a judgement, since kernels that read the same array mostly stand near each other.
@@ -109,7 +109,7 @@ fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
     let mut number: Vec<usize> = Vec::with_capacity(kernel.values.len());
     for mut value in kernel.values {
         value.op.map_operands(|v| number[v]);
-        if let Op::Load(n) | Op::Gather { load: n, .. } = &mut value.op {
+        if let Some(n) = value.op.load_mut() {
             *n = load_number[*n];
         }
         let known = host.values.iter().position(|v| *v == value);

@@ -8,7 +8,7 @@ use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::dtype::DType;
 use crate::expr::NodeOp;
-use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Scattered, Store, Value};
+use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Position, Scattered, Store, Value};
 use crate::layout::{Shape, Strides, View, c_strides};
 use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
@@ -135,8 +135,8 @@ impl Draft {
         let index = l.lower(*indices, &along, false)?;
         let extent = n.shape[*axis];
         let (name, number) = (n.op.name(), n.number as usize);
-        let position = Op::Position { index, extent, mode: *mode, name, node: number };
-        let index = l.push(position, DType::I32, false, false);
+        let position = Box::new(Position { index, extent, mode: *mode, name, node: number });
+        let index = l.push(Op::Position(position), DType::I32, false, false);
         let mut strides = to.strides.clone();
         let stride = std::mem::replace(&mut strides[*axis], 0);
         let scattered = Some(Scattered { index, stride, extent, combine: *combine });
@@ -390,7 +390,9 @@ impl Lowering<'_> {
         self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
         let load = self.draft.loads.len() - 1;
         self.draft.computes.push(node);
-        let op = Op::Gather { load, index, stride, extent: s.shape[axis], mode, node: n.number as usize };
+        let (name, number) = (n.op.name(), n.number as usize);
+        let position = Box::new(Position { index, extent: s.shape[axis], mode, name, node: number });
+        let op = Op::Gather { load, stride, position };
         let reduced = self.reduced[index];
         Ok(self.push(op, n.dtype, inner, reduced))
     }

@@ -77,7 +77,7 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let mut number = vec![usize::MAX; kernel.loads.len()];
     let mut loads = vec![];
     for v in &mut kernel.values {
-        let (Op::Load(n) | Op::Gather { load: n, .. }) = &mut v.op else { continue };
+        let Some(n) = v.op.load_mut() else { continue };
         let operand = mutant!(operands_lost_to_the_epilogue, if *n < 2 { kernel.loads.len() - 1 } else { *n }, *n);
         if number[operand] == usize::MAX {
             number[operand] = loads.len();

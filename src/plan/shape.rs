@@ -91,7 +91,7 @@ fn move_raw(draft: &mut Draft) {
         | Op::Index { .. }
         | Op::Cast(_)
         | Op::Round(_)
-        | Op::Position { .. }
+        | Op::Position(_)
         | Op::Philox { .. }
         | Op::Reduce(_)
         | Op::Scan(_)
@@ -113,7 +113,7 @@ fn move_raw(draft: &mut Draft) {
         | Op::Constant(_)
         | Op::Index { .. }
         | Op::Gather { .. }
-        | Op::Position { .. }
+        | Op::Position(_)
         | Op::Philox { .. }
         | Op::Reduce(_)
         | Op::Scan(_)
@@ -298,9 +298,9 @@ fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRe
     };
     let gathered = |l: usize| {
         k.values.iter().find_map(|v| {
-            let Op::Gather { load, stride, extent, .. } = v.op else { return None };
-            let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
-            (load == l).then_some(reach)
+            let Op::Gather { load, stride, position } = &v.op else { return None };
+            let reach = (position.extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
+            (*load == l).then_some(reach)
         })
     };
     let loads = k.loads.iter().enumerate().filter(|(i, _)| k.reads(*i)).map(|(i, l)| {

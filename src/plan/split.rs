@@ -213,7 +213,7 @@ impl<'a> Split<'a> {
                 | Op::Cast(_)
                 | Op::Round(_)
                 | Op::Gather { .. }
-                | Op::Position { .. }
+                | Op::Position(_)
                 | Op::Philox { .. }
                 | Op::Scan(_)
                 | Op::Dot => op.map_operands(|a| number[a]),
@@ -262,7 +262,7 @@ pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];
     for v in values {
-        let (Op::Load(n) | Op::Gather { load: n, .. }) = &mut v.op else { continue };
+        let Some(n) = v.op.load_mut() else { continue };
         if number[*n] == usize::MAX {
             number[*n] = out.len();
             out.push(loads[*n].clone());

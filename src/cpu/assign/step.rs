@@ -67,7 +67,7 @@ impl Assigner<'_> {
             | Op::Cast(_)
             | Op::Round(_)
             | Op::Gather { .. }
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)
@@ -163,22 +163,17 @@ impl Assigner<'_> {
                 self.program.places.push(place);
                 (StepKind::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
             }
-            Op::Gather { load, index, stride, extent, mode, node } => {
-                operand = kernel.values[*index].compute();
-                let reach = (extent.saturating_sub(1) as isize).saturating_mul(*stride);
+            Op::Gather { load, stride, position } => {
+                operand = kernel.values[position.index].compute();
+                let reach = (position.extent.saturating_sub(1) as isize).saturating_mul(*stride);
                 let reach = if kernel.outer_size() == 0 { 0 } else { reach };
                 let place = self.load(*load, inner, reach);
-                (
-                    StepKind::Gather { place, stride: *stride, extent: *extent, mode: *mode, node: *node, reads: true },
-                    self.register_ids(&[*index], inner),
-                )
+                let kind = StepKind::Gather { place, stride: *stride, position: self.position(position), reads: true };
+                (kind, self.register_ids(&[position.index], inner))
             }
-            Op::Position { index, extent, mode, name, node } => {
-                operand = kernel.values[*index].compute();
-                (
-                    StepKind::Position { extent: *extent, mode: *mode, name, node: *node },
-                    self.register_ids(&[*index], inner),
-                )
+            Op::Position(position) => {
+                operand = kernel.values[position.index].compute();
+                (StepKind::Position(self.position(position)), self.register_ids(&[position.index], inner))
             }
             Op::Philox { index, word, slots } => {
                 operand = kernel.values[*index].compute();
@@ -196,6 +191,12 @@ impl Assigner<'_> {
         };
         self.push(Step { kind, dst, id: v, args, compute, operand });
         Ok(())
+    }
+
+    /// Adds a position to the program; returns its number.
+    fn position(&mut self, position: &Position) -> usize {
+        self.program.positions.push(*position);
+        self.program.positions.len() - 1
     }
 
     /// Emits a scan for the sake of its total, the last element of a row, which is the outer value `v`.

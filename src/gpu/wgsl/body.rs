@@ -4,7 +4,7 @@ use super::text::{Text, line};
 use super::{ERROR_SLOTS, Form, Variant, access};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{IndexMode, Kernel, Op, Passes, Value};
+use crate::kernel::{IndexMode, Kernel, Op, Passes, Position, Value};
 use crate::ufunc::Ufunc;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -86,17 +86,13 @@ impl<'a> Body<'a> {
             Op::Ufunc(row, args) => self.call(i, row, args)?,
             Op::Cast(a) => self.guard(i, access::cast(kernel.values[*a].dtype, v.dtype, &self.names[*a])),
             Op::Round(a) => access::round(v.dtype, &self.names[*a]),
-            Op::Gather { load: n, index, mode, .. } => {
-                let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
-                let index = (self.names[*index].as_str(), kernel.values[*index].compute());
-                gather_position(out, i, ordinal, index, *mode);
+            Op::Gather { load: n, position, .. } => {
+                self.position(out, i, position);
                 line!(out, "let at{i} = {places}.at_in{n} + position{i} * params.gather{i}_stride;");
                 format!("load_in{n}(at{i})")
             }
-            Op::Position { index, mode, .. } => {
-                let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
-                let index = (self.names[*index].as_str(), kernel.values[*index].compute());
-                gather_position(out, i, ordinal, index, *mode);
+            Op::Position(position) => {
+                self.position(out, i, position);
                 format!("bitcast<i32>(position{i})")
             }
             Op::Philox { index, word, slots } => {
@@ -116,6 +112,13 @@ impl<'a> Body<'a> {
     /// the plan's numbers alone have one text.
     fn scalar(&self, n: usize) -> String {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
+    }
+
+    /// Declares the position that value `i` computes from its index.
+    fn position(&self, out: &mut Text, i: usize, position: &Position) {
+        let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
+        let index = (self.names[position.index].as_str(), self.kernel.values[position.index].compute());
+        gather_position(out, i, ordinal, index, position.mode);
     }
 
     /// The call of a function of the table, as value `i`.
@@ -187,13 +190,7 @@ fn scalar(lo: &str, compute: Compute) -> String {
 fn guarded(kernel: &Kernel) -> Vec<bool> {
     let mut taken = vec![false; kernel.values.len()];
     for v in &kernel.values {
-        match &v.op {
-            Op::Ufunc(_, args) => args.iter().for_each(|a| taken[*a] = true),
-            Op::Cast(a) | Op::Round(a) => taken[*a] = true,
-            Op::Reduce(r) | Op::Scan(r) => r.inputs().iter().for_each(|a| taken[*a] = true),
-            Op::Gather { index, .. } | Op::Position { index, .. } | Op::Philox { index, .. } => taken[*index] = true,
-            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
-        }
+        v.op.operands().iter().for_each(|a| taken[*a] = true);
     }
     let computes = |v: &Value| match &v.op {
         Op::Ufunc(row, _) => v.dtype.is_float() && !row.properties.opaque,
@@ -213,7 +210,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         | Op::Index { .. }
         | Op::Round(_)
         | Op::Gather { .. }
-        | Op::Position { .. }
+        | Op::Position(_)
         | Op::Philox { .. } => false,
     };
     kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()

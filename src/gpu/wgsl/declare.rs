@@ -4,7 +4,7 @@
 use super::body::Body;
 use super::text::{Text, line};
 use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access, combine};
-use crate::kernel::{KernelKind, Op};
+use crate::kernel::KernelKind;
 
 impl Body<'_> {
     /// Returns the declarations of bindings and parameters, then the functions that load and store.
@@ -86,8 +86,7 @@ impl Body<'_> {
     fn operands(&self, out: &mut Text) {
         let product = self.kernel.kind == KernelKind::Matmul;
         for (n, load) in self.kernel.loads.iter().enumerate() {
-            let read = |op: &Op| matches!(op, Op::Load(m) | Op::Gather { load: m, .. } if *m == n);
-            if !(self.kernel.values.iter().any(|v| read(&v.op)) || product && n < 2) {
+            if !(self.kernel.values.iter().any(|v| v.op.load() == Some(n)) || product && n < 2) {
                 continue;
             }
             let slot = self.variant.loads[n] as usize;

@@ -60,12 +60,10 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
             }
             Op::Cast(a) => k.push(head(6, *a)),
             Op::Round(a) => k.push(head(7, *a)),
-            Op::Gather { load, index, mode, .. } => {
-                k.extend_from_slice(&[head(8, *load), *index as u64, mode_word(*mode)]);
+            Op::Gather { load, position, .. } => {
+                k.extend_from_slice(&[head(8, *load), position.index as u64, mode_word(position.mode)]);
             }
-            Op::Position { index, mode, .. } => {
-                k.extend_from_slice(&[head(13, *index), mode_word(*mode)]);
-            }
+            Op::Position(position) => k.extend_from_slice(&[head(13, position.index), mode_word(position.mode)]),
             Op::Philox { index, word, slots } => {
                 k.extend_from_slice(&[head(9, *index), *word as u64]);
                 k.extend(slots.iter().map(|s| *s as u64));

@@ -47,7 +47,7 @@ impl Body<'_> {
             | Op::Ufunc(..)
             | Op::Cast(_)
             | Op::Round(_)
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)

@@ -3,7 +3,8 @@
 use super::*;
 use crate::dtype::DType;
 use crate::kernel::{
-    Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Reduction, Scattered, Schedule, Store, Value,
+    Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Position, Reduction, Scattered, Schedule, Store,
+    Value,
 };
 use crate::ufunc;
 use crate::ufunc::Fold;
@@ -35,6 +36,10 @@ fn kernel(kind: KernelKind) -> Kernel {
         name: "test",
         node: 0,
     }
+}
+
+fn position(index: usize, mode: IndexMode) -> Box<Position> {
+    Box::new(Position { index, extent: 7, mode, name: "test", node: 0 })
 }
 
 fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
@@ -164,7 +169,7 @@ fn parameters_lie_where_rust_writes_them() {
         push(&mut k, Op::Scalar(7), DType::F32, false);
         push(&mut k, Op::Scalar(2), DType::F32, false);
         let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, wide, false);
-        let gather = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode: IndexMode::Clip, node: 0 };
+        let gather = Op::Gather { load: 1, stride: 3, position: position(x, IndexMode::Clip) };
         let g = push(&mut k, gather, DType::F16, false);
         store(&mut k, g);
         store(&mut k, i);
@@ -342,7 +347,7 @@ fn other_operations_are_valid() {
                 let inner = kind != KernelKind::Elementwise;
                 let x = load(&mut k, dtype, inner);
                 load(&mut k, DType::F16, inner);
-                let g = Op::Gather { load: 1, index: x, stride: 3, extent: 7, mode, node: 0 };
+                let g = Op::Gather { load: 1, stride: 3, position: position(x, mode) };
                 let g = push(&mut k, g, DType::F16, inner);
                 let v = match inner {
                     true => {
@@ -358,8 +363,7 @@ fn other_operations_are_valid() {
     for dtype in [DType::I32, DType::U32, DType::I64] {
         let mut k = kernel(KernelKind::Elementwise);
         let i = push(&mut k, Op::Index { strides: Box::new(smallvec![1; 3]), offset: 5 }, dtype, false);
-        let mode = IndexMode::Wrap;
-        let p = push(&mut k, Op::Position { index: i, extent: 7, mode, name: "test", node: 0 }, DType::I32, false);
+        let p = push(&mut k, Op::Position(position(i, IndexMode::Wrap)), DType::I32, false);
         store(&mut k, p);
         check(&format!("position {dtype}"), &k, StoreMode::Direct, 1);
         let mut k = kernel(KernelKind::Elementwise);

@@ -3,8 +3,8 @@
 use super::*;
 use crate::dtype::DType;
 use crate::kernel::{
-    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Output, Pass, Passes, Product, Scattered,
-    Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Output, Pass, Passes, Position, Product,
+    Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
 };
 use crate::layout::{Shape, Strides};
 use crate::ufunc::arithmetic;
@@ -48,7 +48,7 @@ fn scattered_over(extent: usize) -> Option<Box<Chosen>> {
 }
 
 fn position(index: usize, extent: usize) -> Op {
-    Op::Position { index, extent, mode: IndexMode::Check, name: "test", node: 0 }
+    Op::Position(Box::new(Position { index, extent, mode: IndexMode::Check, name: "test", node: 0 }))
 }
 
 fn schedule(work: Work, passes: Option<Passes>) -> Schedule {
@@ -94,7 +94,11 @@ fn sound() -> Plan {
     take.values = vec![
         value(Op::Index { strides: Box::new(smallvec![1]), offset: 0 }, DType::I32, false),
         value(
-            Op::Gather { load: 0, index: 0, stride: 1, extent: 32, mode: IndexMode::Clip, node: 3 },
+            Op::Gather {
+                load: 0,
+                stride: 1,
+                position: Box::new(Position { index: 0, extent: 32, mode: IndexMode::Clip, name: "test", node: 3 }),
+            },
             DType::F32,
             false,
         ),

@@ -94,7 +94,7 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
             Op::Round(a) => cheap[*a] && cast::round(value.dtype).is_none(),
             Op::Ufunc(..)
             | Op::Gather { .. }
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Philox { .. }
             | Op::Reduce(..)
             | Op::Scan(..)

@@ -134,7 +134,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     // the values that the indices of gathers and scatters are computed from
     let mut looked = vec![false; kernel.values.len()];
     for (v, value) in kernel.values.iter().enumerate().rev() {
-        if looked[v] || checked.contains(&v) || matches!(value.op, Op::Gather { .. } | Op::Position { .. }) {
+        if looked[v] || checked.contains(&v) || value.op.position().is_some() {
             value.op.operands().iter().for_each(|a| looked[*a] = true);
         }
     }
@@ -148,7 +148,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
             | Op::Ufunc(..)
             | Op::Cast(_)
             | Op::Round(_)
-            | Op::Position { .. }
+            | Op::Position(_)
             | Op::Philox { .. }
             | Op::Reduce(..)
             | Op::Scan(..)
