@@ -64,6 +64,9 @@ pub struct Cooperative {
 /// limits guarantee. The trees of reductions have this many lanes, so another number gives other bits.
 const GROUP: usize = 256;
 
+/// The most elements of its row that an invocation of a row kernel holds in registers. A judgement: more would spill.
+pub(crate) const MOST_HELD: usize = 64;
+
 impl Caps {
     /// The capabilities of a typical graphics card, for tests that plan without running; no such card need be there.
     #[cfg(any(test, feature = "testing"))]
@@ -78,7 +81,7 @@ impl Caps {
             max_bindings: 14,
             max_values: 256,
             max_cost: 256,
-            max_row: 16_384,
+            max_row: GROUP * MOST_HELD,
             max_reduce: [4096, 256],
             max_indices: 1 << 31,
             fuses_product: true,

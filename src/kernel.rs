@@ -300,10 +300,28 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// Adds a value; returns its number.
+    pub fn push(&mut self, op: Op, dtype: DType, inner: bool) -> usize {
+        self.values.push(Value { op, dtype, inner });
+        self.values.len() - 1
+    }
+
+    /// Says for each value whether it is one of `sinks`, or one of them depends on it.
+    pub fn needed(&self, sinks: impl IntoIterator<Item = usize>) -> Vec<bool> {
+        let mut needed = vec![false; self.values.len()];
+        sinks.into_iter().for_each(|v| needed[v] = true);
+        for (v, value) in self.values.iter().enumerate().rev() {
+            if needed[v] {
+                value.op.operands().iter().for_each(|a| needed[*a] = true);
+            }
+        }
+        needed
+    }
+
     /// Estimates what compiling the kernel costs a driver, in units of one addition.
     pub fn compile_cost(&self) -> u32 {
         let one = |v: &Value| match &v.op {
-            Op::Ufunc(row, args) => args.last().map_or(1, |a| row.compile_cost(self.values[*a].compute())),
+            Op::Ufunc(row, args) => row.typed_operand(args).map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
             Op::Reduce(r) | Op::Scan(r) => r.fold.compile_cost(r.element),
             Op::Cast(_) | Op::Gather { .. } | Op::Position(_) | Op::Dot => 1,

@@ -105,6 +105,22 @@ pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isiz
     (!shape.contains(&0)).then_some((low, high))
 }
 
+/// Returns the stride with which several axes, in C order, are one axis: none if no single stride does, 0 if there is no axis
+/// of another length than 1.
+pub(crate) fn one_step(shape: &[usize], strides: &[isize]) -> Option<isize> {
+    let mut found: Option<(isize, isize)> = None;
+    for (n, s) in shape.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
+        // the stride of the next axis outward, were it one with those so far
+        let next = found.map_or(*s, |(_, next)| next);
+        if *s != next {
+            return None;
+        }
+        let step = found.map_or(*s, |(step, _)| step);
+        found = Some((step, next.saturating_mul(*n as isize)));
+    }
+    Some(found.map_or(0, |(step, _)| step))
+}
+
 /// Says whether the elements follow each other in C order without a gap. Empty arrays count as contiguous.
 pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     let mut step = 1isize;

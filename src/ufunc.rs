@@ -263,6 +263,12 @@ impl Ufunc {
         self.wgsl[compute as usize].is_some()
     }
 
+    /// Returns the operand by whose type the function's implementation is chosen. All operands have one type, except that
+    /// `select`'s first is a bool.
+    pub fn typed_operand<'a, T>(&self, operands: &'a [T]) -> Option<&'a T> {
+        operands.last()
+    }
+
     /// Returns the cost for a GPU driver of compiling the row's text, in additions. Texts for integers and bool are short.
     pub fn compile_cost(&self, compute: Compute) -> u32 {
         match compute {

@@ -3,7 +3,8 @@
 
 use crate::kit::*;
 use cupric::DType::*;
-use cupric::testing::{FoldDraft, FoldRow, Formula, Start, TypeOf, fold, mean_square, reduce_by, table_folds};
+use cupric::testing::{Caps, FoldDraft, FoldRow, Formula, Start, TypeOf, cpu_within, fold, mean_square, named_caps};
+use cupric::testing::{reduce_by, table_folds};
 use cupric::*;
 
 fn call(name: &str, args: &[Formula]) -> Formula {
@@ -391,4 +392,19 @@ fn what_is_no_fold_is_refused() {
     let halves = FoldDraft { lift: vec![call("sqrt", &[Formula::X]), number(1.0)], ..ok() };
     let e = error(&reduce_by(&elements(9, I32), fold(&halves).unwrap(), 0));
     assert!(e.contains("sqrt does not take (i32)"), "{e}");
+}
+
+/// The planner splits the row, and threads share the longer parts: each counts positions from where the planner's part begins.
+#[test]
+fn positions_of_a_shared_part_of_a_split_row() {
+    let caps = Caps { max_reduce: [1 << 17; 2], ..named_caps("cpu").unwrap() };
+    let d = cpu_within(&caps).unwrap();
+    let mut numbers = vec![0f32; 2 * 300_000];
+    (numbers[250_000], numbers[300_000 + 299_999]) = (1.0, 1.0);
+    let x = Array::from_vec(numbers, [2, 300_000]).unwrap().to_device(&d).unwrap();
+    for threads in 1..=4 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let found = pool.install(|| x.argmax(1).to_vec::<i64>().unwrap());
+        assert_eq!(found, [250_000, 299_999], "{threads} threads");
+    }
 }

@@ -176,6 +176,8 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("x.argmin()", x.argmin(..));
     same!("np.count_nonzero(m)", m.count_nonzero(..));
     same!("m.any(axis=0)", m.any(0));
+    same!("np.bincount(i, minlength=4)", i.bincount(4));
+    same!("np.cumsum(x, axis=1)", x.cumulative_sum(1));
     same!("np.logaddexp.reduce(x, axis=1)", x.logsumexp(1));
     same!("scipy.special.softmax(x, axis=1)", x.softmax(1));
 

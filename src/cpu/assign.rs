@@ -20,7 +20,7 @@ use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{self, BufferRef, Kernel, Op, Passes, Position, Reduction, WriteClass};
 use crate::layout::{Shape, span_of};
-use crate::ufunc::{Class, cast};
+use crate::ufunc::cast;
 use smallvec::{SmallVec, smallvec};
 
 struct Assigner<'a> {

@@ -339,6 +339,10 @@ impl<'a> Job<'a> {
         self.frames.with(|frame| unsafe {
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);
+            for (input, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                let base = input.base.map_or(std::ptr::null(), |b| frame.at[b] as *const i32);
+                folder.reset(self.n, base);
+            }
             for part in 0..parts {
                 let mut at = from.add(part * width) as *const u8;
                 for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {

@@ -1,6 +1,6 @@
 //! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8 bytes.
 
-use crate::layout::{Shape, Strides};
+use crate::layout::{self, Shape, Strides};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Isa, isa};
 
@@ -349,22 +349,7 @@ impl Axis {
         let step = match (dims, strides) {
             ([], _) => Some(0),
             ([_], [s]) => Some(*s),
-            _ => {
-                let mut found: Option<(isize, usize)> = None;
-                let mut fits = true;
-                for (&n, &s) in dims.iter().zip(strides).rev() {
-                    if n != 1 {
-                        match found {
-                            None => found = Some((s, n)),
-                            Some((step, span)) => {
-                                fits &= s == step * span as isize;
-                                found = Some((step, span * n));
-                            }
-                        }
-                    }
-                }
-                fits.then_some(found.map_or(0, |f| f.0))
-            }
+            _ => layout::one_step(dims, strides),
         };
         match step {
             Some(_) => Axis { dims: Shape::new(), strides: Strides::new(), step },

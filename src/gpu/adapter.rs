@@ -1,7 +1,7 @@
 //! Lists the GPUs that the drivers offer (wgpu calls them adapters; software drivers are among them), opens one, and says
 //! what it can do: as `Caps` for the planner, as `DispatchLimits` for the recording of dispatches.
 
-use crate::caps::Cooperative;
+use crate::caps::{Cooperative, MOST_HELD};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::Caps;
 use std::sync::OnceLock;
@@ -181,8 +181,7 @@ fn capabilities(
         max_values: 256,
         // a software driver compiles this much in a few tenths of a second
         max_cost: 256,
-        // each invocation of a row kernel holds at most 64 elements of its row in registers; 64 is a judgement
-        max_row: group * 64,
+        max_row: group * MOST_HELD,
         // longer reductions become partial results. Inner lanes: a workgroup shares a reduction, and each invocation folds 16
         // elements. Outer lanes: one invocation folds all 256. Both are judgements
         max_reduce: [group * 16, 256],

@@ -169,9 +169,7 @@ fn scatter(
         let values = prepared(values, &wanted, dtype, op, at)?;
         let device = common(op, [&array, &indices, &values].into_iter(), at)?;
         let along = Along { axis, mode, combine, device, indices, at };
-        let is_wide = dtype.size() == 8 && combine != Combine::Add;
-        // WGSL has no atomic minimum or maximum of 64 bits, so a GPU combines the two words one after the other
-        Ok(match is_wide && Device::of(device).is_gpu() {
+        Ok(match combine.lacks_wgsl_atomic(dtype.size()) && Device::of(device).backend().caps().wgsl {
             true => along.by_words(&array, &values),
             false => along.scatter(array, values),
         })

@@ -249,6 +249,12 @@ impl Combine {
         }
     }
 
+    /// Says whether WGSL has no atomic operation for it on elements of so many bytes: minima and maxima of 64 bits, which a
+    /// device of WGSL combines word by word.
+    pub fn lacks_wgsl_atomic(self, bytes: usize) -> bool {
+        bytes == 8 && matches!(self, Combine::Min | Combine::Max)
+    }
+
     /// Says whether the result depends on the element that is there, so that a store must read it.
     pub fn reads(self) -> bool {
         match self {

@@ -4,30 +4,30 @@ use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::NodeOp;
-use crate::kernel::{Caps, Combine, Fold};
+use crate::kernel::{Caps, Fold};
+use crate::ufunc::Ufunc;
 use std::panic::Location;
 
 /// Fails if the graph has a type or a function that the device does not have.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     for (i, n) in arena.nodes.iter().enumerate() {
-        if let NodeOp::Scatter { combine: Combine::Min | Combine::Max, .. } = n.op
+        if let NodeOp::Scatter { combine, .. } = n.op
             && caps.wgsl
-            && n.dtype.size() == 8
+            && combine.lacks_wgsl_atomic(n.dtype.size())
         {
             return Err(lacks(caps, n.op.name(), n.dtype, "atomic minima and maxima of 64 bits", n.location));
         }
-        let feature = match n.dtype.compute() {
-            Compute::I64 | Compute::U64 if !caps.int64 => "SHADER_INT64",
-            Compute::F64 if !caps.float64 => "SHADER_F64",
-            Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
+        let feature = match lacking_type(n.dtype.compute(), caps) {
+            Some(feature) => feature,
+            None => {
                 if let NodeOp::Ufunc(row) = n.op
                     && caps.wgsl
-                    && !row.on_gpu(operand_compute(arena, n))
+                    && !row.on_gpu(operand_dtype(arena, n, row).compute())
                 {
-                    let dtype = n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype);
+                    let dtype = operand_dtype(arena, n, row);
                     return Err(lacks(caps, n.op.name(), dtype, "a WGSL function for this type", n.location));
                 }
-                if let NodeOp::Reduce(fold, _) = n.op
+                if let NodeOp::Reduce(fold, _) | NodeOp::Scan { fold, .. } = n.op
                     && let Some(feature) = lacking(fold, arena.nodes[n.args[0]].dtype, caps)
                 {
                     let dtype = arena.nodes[n.args[0]].dtype;
@@ -41,15 +41,19 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
+/// The feature that a device lacks for a type.
+fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
+    match compute {
+        Compute::I64 | Compute::U64 => (!caps.int64).then_some("SHADER_INT64"),
+        Compute::F64 => (!caps.float64).then_some("SHADER_F64"),
+        Compute::Bool | Compute::I32 | Compute::U32 | Compute::F32 => None,
+    }
+}
+
 /// The feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function for it.
 fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
-    for c in fold.state {
-        match c.kind.compute(element) {
-            Compute::I64 | Compute::U64 if !caps.int64 => return Some("SHADER_INT64"),
-            Compute::F64 if !caps.float64 => return Some("SHADER_F64"),
-            Compute::Bool | Compute::I32 | Compute::U32 | Compute::F32 | Compute::I64 | Compute::U64 | Compute::F64 => {
-            }
-        }
+    if let Some(feature) = fold.state.iter().find_map(|c| lacking_type(c.kind.compute(element), caps)) {
+        return Some(feature);
     }
     let written = || fold.functions(element).iter().all(|(row, compute)| row.on_gpu(*compute));
     (caps.wgsl && !written()).then_some("a WGSL function for this type")
@@ -91,8 +95,9 @@ fn asked_by(arena: &Arena, node: usize) -> &'static str {
     reduction(node).unwrap_or(n.op.name())
 }
 
-fn operand_compute(arena: &Arena, n: &PlanNode) -> Compute {
-    n.args.last().map_or(n.dtype, |a| arena.nodes[*a].dtype).compute()
+/// The dtype by which a node's function is chosen.
+fn operand_dtype(arena: &Arena, n: &PlanNode, row: &Ufunc) -> DType {
+    row.typed_operand(&n.args).map_or(n.dtype, |a| arena.nodes[*a].dtype)
 }
 
 /// What computing an element of the node costs, in additions (judgements). `fuse.rs` stores a node that costs 8 or more, with
@@ -124,9 +129,9 @@ pub(super) fn cost(n: &PlanNode) -> u32 {
 /// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds cost as much as a polynomial.
 pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
     match &n.op {
-        NodeOp::Ufunc(row) => row.compile_cost(operand_compute(arena, n)),
+        NodeOp::Ufunc(row) => row.compile_cost(operand_dtype(arena, n, row).compute()),
         NodeOp::Philox { .. } => 8,
-        NodeOp::Reduce(fold, _) => fold.compile_cost(arena.nodes[n.args[0]].dtype),
+        NodeOp::Reduce(fold, _) | NodeOp::Scan { fold, .. } => fold.compile_cost(arena.nodes[n.args[0]].dtype),
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -134,7 +139,6 @@ pub(super) fn compile_cost(arena: &Arena, n: &PlanNode) -> u32 {
         | NodeOp::Cast
         | NodeOp::View(_)
         | NodeOp::Reshape
-        | NodeOp::Scan { .. }
         | NodeOp::Matmul
         | NodeOp::Take { .. }
         | NodeOp::Concat { .. }

@@ -1,9 +1,9 @@
 //! A matrix product for the CPU. Its loops multiply and nothing else, so operands of another type or order are copied by
 //! kernels before, and the epilogue is a kernel after.
 
-use crate::dtype::{Compute, DType};
+use crate::dtype::DType;
 use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
-use crate::layout::{Shape, Strides, c_strides, product};
+use crate::layout::{self, Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
 /// Returns the passes of a product: copies of the operands that need one, the product, and an epilogue if there is one. `temp`
@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
-    let wanted = storage(dtype.compute());
+    let wanted = dtype.compute().dtype();
     // the `gemm` crate takes any strides for floats; the integers' own loops need unit strides along n
     let any_strides = dtype.is_float();
     let mut passes = vec![];
@@ -48,19 +48,6 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
 /// A store of a value to every element of a buffer.
 fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
     Store { buffer, dtype, strides, offset: 0, value, chosen: None }
-}
-
-/// The dtype whose elements in memory have the bits of a compute type.
-fn storage(compute: Compute) -> DType {
-    match compute {
-        Compute::Bool => DType::Bool,
-        Compute::I32 => DType::I32,
-        Compute::U32 => DType::U32,
-        Compute::I64 => DType::I64,
-        Compute::U64 => DType::U64,
-        Compute::F32 => DType::F32,
-        Compute::F64 => DType::F64,
-    }
 }
 
 /// The epilogue as an elementwise kernel that loads the stored product.
@@ -104,7 +91,7 @@ fn copied(
 ) -> Option<(Kernel, Load)> {
     let (load, rank) = (&kernel.loads[operand], kernel.outer.len());
     let k = kernel.inner_size();
-    let along_k = one_step(&kernel.inner, &load.strides[rank..]);
+    let along_k = layout::one_step(&kernel.inner, &load.strides[rank..]).is_some();
     // the copy runs over the batch axes, the operand's own m or n, and k
     let own_axis = if absent == rank - 2 { rank - 1 } else { rank - 2 };
     let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own_axis]]).collect();
@@ -156,16 +143,4 @@ fn copied(
         node: kernel.node,
     };
     Some((copy, Load { buffer, dtype: wanted, strides, offset: 0 }))
-}
-
-/// Whether several axes, walked in C order, are one axis with a constant step, as the product needs k to be.
-fn one_step(dims: &[usize], strides: &[isize]) -> bool {
-    let mut expected = None;
-    for (n, s) in dims.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
-        if expected.is_some_and(|e| e != *s) {
-            return false;
-        }
-        expected = Some(s * *n as isize);
-    }
-    true
 }

@@ -11,7 +11,7 @@
 //!    last block that is shorter.
 
 use super::planner::Planner;
-use super::split::used_loads;
+use super::split::{Part, used_loads};
 use crate::dtype::DType;
 use crate::error::{ErrorKind, Result};
 use crate::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
@@ -70,14 +70,6 @@ struct Single<'a> {
     /// Where the axis of blocks is put among the outer ones: in the order of strides, largest first, so that a store's
     /// contiguous axis stays the last.
     axis: usize,
-}
-
-/// Neighbouring blocks of one length: the number of the first, how many there are, and the elements of each.
-#[derive(Clone, Copy)]
-struct Part {
-    first: usize,
-    count: usize,
-    length: usize,
 }
 
 impl<'a> Single<'a> {
@@ -150,7 +142,7 @@ impl<'a> Single<'a> {
             (**strides, *offset) = (s, at as i64);
         }
         v.op.map_operands(|a| number[a]);
-        push(to, v.op, v.dtype, v.inner)
+        to.push(v.op, v.dtype, v.inner)
     }
 
     /// Returns the strides of an array of totals: C order over `outer` and all blocks but the last, whose total nothing needs.
@@ -164,19 +156,12 @@ impl<'a> Single<'a> {
     fn totals(&self, totals: BufferRef) -> Kernel {
         let part = Part { first: 0, count: self.count - 1, length: SCAN_BLOCK };
         let mut k = self.over(part);
-        let mut needed = vec![false; self.k.values.len()];
-        needed[self.arg] = true;
-        for i in (0..=self.arg).rev() {
-            if needed[i] {
-                self.k.values[i].op.operands().iter().for_each(|a| needed[*a] = true);
-            }
-        }
+        let needed = self.k.needed([self.arg]);
         let mut number = vec![usize::MAX; self.k.values.len()];
         for i in (0..=self.arg).filter(|i| needed[*i]) {
             number[i] = self.value(&mut k, part, i, &number);
         }
-        let value =
-            push(&mut k, Op::scan(self.fold, number[self.arg], self.k.values[self.arg].dtype), self.dtype, false);
+        let value = k.push(Op::scan(self.fold, number[self.arg], self.k.values[self.arg].dtype), self.dtype, false);
         k.stores.push(Store {
             buffer: totals,
             dtype: self.dtype,
@@ -197,8 +182,8 @@ impl<'a> Single<'a> {
         let step = strides.remove(self.axis);
         strides.push(step);
         k.loads.push(Load { buffer: totals, dtype, strides: strides.clone(), offset: 0 });
-        let total = push(&mut k, Op::Load(0), dtype, true);
-        let value = push(&mut k, Op::scan(self.fold, total, dtype), dtype, true);
+        let total = k.push(Op::Load(0), dtype, true);
+        let value = k.push(Op::scan(self.fold, total, dtype), dtype, true);
         k.stores.push(Store { buffer: scanned, dtype, strides, offset: 0, value, chosen: None });
         k
     }
@@ -256,9 +241,9 @@ impl<'a> Single<'a> {
                 strides.push(0);
                 k.loads.push(Load { buffer, dtype: self.dtype, strides, offset });
                 let carry = Op::Load(k.loads.len() - 1);
-                let carry = push(&mut k, carry, self.dtype, false);
+                let carry = k.push(carry, self.dtype, false);
                 let dtype = self.k.values[i].dtype;
-                at = push(&mut k, Op::Ufunc(self.function, smallvec![carry, at]), dtype, true);
+                at = k.push(Op::Ufunc(self.function, smallvec![carry, at]), dtype, true);
             }
             number[i] = at;
         }
@@ -270,21 +255,9 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Adds a value to a kernel; returns its number.
-fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
-    k.values.push(Value { op, dtype, inner });
-    k.values.len() - 1
-}
-
 /// Drops the values of an elementwise kernel that it does not store, and their loads.
 fn drop_unused(k: &mut Kernel) {
-    let mut needed = vec![false; k.values.len()];
-    k.stores.iter().for_each(|s| needed[s.value] = true);
-    for i in (0..k.values.len()).rev() {
-        if needed[i] {
-            k.values[i].op.operands().iter().for_each(|a| needed[*a] = true);
-        }
-    }
+    let needed = k.needed(k.stores.iter().map(|s| s.value));
     let mut number = vec![usize::MAX; k.values.len()];
     let mut kept = vec![];
     for (i, mut v) in std::mem::take(&mut k.values).into_iter().enumerate().filter(|(i, _)| needed[*i]) {

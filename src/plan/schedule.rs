@@ -63,23 +63,3 @@ fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Pass
     let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
     kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
 }
-
-/// Returns the stride with which several axes, in C order, are one axis; none if no single stride does, and 0 for no axes.
-/// Callers leave out axes of length 1, whose strides say nothing.
-fn one_step<'a>(axes: &mut dyn DoubleEndedIterator<Item = (&'a usize, &'a isize)>) -> Option<isize> {
-    let mut found: Option<(isize, usize)> = None;
-    for (n, s) in axes.rev() {
-        found = match found {
-            None => Some((*s, *n)),
-            Some((step, span)) if *s == step * span as isize => Some((step, span * n)),
-            Some(_) => return None,
-        };
-    }
-    Some(found.map_or(0, |(step, _)| step))
-}
-
-/// Whether an array of this shape and these strides is contiguous in C order.
-fn is_contiguous(shape: &[usize], strides: &[isize]) -> bool {
-    let mut axes = shape.iter().zip(strides).filter(|(n, _)| **n != 1);
-    matches!(one_step(&mut axes), Some(1)) || shape.iter().all(|n| *n == 1)
-}

@@ -33,20 +33,21 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         name: draft.name,
         node: p.arena.nodes[draft.node].number as usize,
     };
+    let at = |e: Error| e.or_at(p.arena.nodes[draft.node].location);
     if kernel.scans() {
         return scan::kernels(p, kernel, &|k| {
             collapse(k);
-            windows(p, k, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
+            windows(p, k, false).map_err(at)
         });
     }
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
         collapse(&mut kernel);
         let mut kernels = match kernel.kind {
-            KernelKind::Elementwise => cut(p, kernel).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?,
+            KernelKind::Elementwise => cut(p, kernel).map_err(at)?,
             KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => vec![kernel],
         };
         for k in &mut kernels {
-            windows(p, k, false).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))?;
+            windows(p, k, false).map_err(at)?;
         }
         return Ok(match kernels.pop() {
             Some(k) if k.kind == KernelKind::Matmul && !p.caps.fuses_product => {
@@ -69,7 +70,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
             // only after the split: merged dimensions depend on strides, and strides must not move a split, which decides bits
             collapse(k);
             k.continues = i > 0;
-            windows(p, k, splits).map_err(|e| e.or_at(p.arena.nodes[draft.node].location))
+            windows(p, k, splits).map_err(at)
         });
         match fit {
             Ok(()) => return Ok(kernels),

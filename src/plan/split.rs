@@ -29,12 +29,12 @@ struct Split<'a> {
     partials: Vec<Partials>,
 }
 
-/// Neighbouring chunks of one length: the number of the first, how many there are, and the elements of each.
+/// Neighbouring chunks of a reduction, or blocks of a scan, of one length: the number of the first, how many there are, and the elements of each.
 #[derive(Clone, Copy)]
-struct Part {
-    first: usize,
-    count: usize,
-    length: usize,
+pub(super) struct Part {
+    pub first: usize,
+    pub count: usize,
+    pub length: usize,
 }
 
 /// Splits a reduction that is longer than `Caps::max_reduce`: kernels for the partial results of its chunks, then a reduction
@@ -77,16 +77,9 @@ impl<'a> Split<'a> {
         let chunk = (longest.div_ceil(2)..=longest).rev().take(4096).find(divides).unwrap_or(longest);
         let chunks = along.div_ceil(chunk);
         let total = k.inner[..moved].iter().product::<usize>() * chunks;
-        let mut needed = vec![false; k.values.len()];
-        for (i, v) in k.values.iter().enumerate().rev() {
-            if needed[i] || matches!(v.op, Op::Reduce(..)) {
-                for a in v.op.operands() {
-                    needed[a] = true;
-                }
-            }
-        }
         let is_reduction = |i: &usize| matches!(k.values[*i].op, Op::Reduce(..));
         let reductions: Vec<usize> = (0..k.values.len()).filter(is_reduction).collect();
+        let needed = k.needed(reductions.iter().flat_map(|r| k.values[*r].op.operands()));
         let partial = |dtype: DType| (p.temp(k.outer_size().saturating_mul(total).saturating_mul(dtype.size())), dtype);
         let partials = |r: &usize| -> Partials {
             let Op::Reduce(r) = &k.values[*r].op else { return Partials::new() };
@@ -120,7 +113,7 @@ impl<'a> Split<'a> {
                 (**strides, *offset) = (s, at as i64);
             }
             v.op.map_operands(|a| number[a]);
-            number[i] = push(&mut pass, v.op, v.dtype, v.inner);
+            number[i] = pass.push(v.op, v.dtype, v.inner);
         }
         for (r, partials) in self.reductions.iter().zip(&self.partials) {
             let mut op = k.values[*r].op.clone();
@@ -165,7 +158,7 @@ impl<'a> Split<'a> {
         let counts = r.fold.counts() && matches!(r.source, Source::Elements { .. });
         let base = counts.then(|| self.begin(pass, part));
         for (n, (buffer, dtype)) in partials.iter().enumerate() {
-            let value = push(pass, Op::Reduce(Box::new(r.component(n, base))), *dtype, false);
+            let value = pass.push(Op::Reduce(Box::new(r.component(n, base))), *dtype, false);
             let (strides, offset) = self.place(part);
             pass.stores.push(Store { buffer: *buffer, dtype: *dtype, strides, offset, value, chosen: None });
         }
@@ -180,7 +173,7 @@ impl<'a> Split<'a> {
         strides.extend(std::iter::repeat_n(0, pass.inner.len()));
         let first = mutant!(last_chunk_counts_from_0, 0, part.first * self.chunk);
         let offset = steps[moved] as i64 * first as i64;
-        push(pass, Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
+        pass.push(Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
     }
 
     /// Makes the kernel that reduces the partial results, and runs the original's outer values and stores as its epilogue.
@@ -218,7 +211,7 @@ impl<'a> Split<'a> {
                 | Op::Scan(_)
                 | Op::Dot => op.map_operands(|a| number[a]),
             }
-            number[i] = push(&mut last, op, v.dtype, false);
+            number[i] = last.push(op, v.dtype, false);
         }
         for s in &mut last.stores {
             s.map_operands(|v| number[v]);
@@ -239,16 +232,10 @@ impl<'a> Split<'a> {
             let along = mutant!(first_of_a_later_component, if states.is_empty() { stride } else { 0 }, stride);
             let strides = outer.iter().map(|x| x * outer_scale).chain([along]).collect();
             last.loads.push(Load { buffer, dtype, strides, offset: 0 });
-            states.push(push(last, Op::Load(last.loads.len() - 1), dtype, true));
+            states.push(last.push(Op::Load(last.loads.len() - 1), dtype, true));
         }
         Op::Reduce(Box::new(r.of_states(&states)))
     }
-}
-
-/// Adds a value to a kernel; returns its number.
-fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {
-    k.values.push(Value { op, dtype, inner });
-    k.values.len() - 1
 }
 
 /// Returns the type in which partial results are stored: those of f16 and bf16 as f32, so that only the result is rounded.

@@ -40,7 +40,6 @@ pub(crate) enum Kind {
     /// The compute type of the elements.
     Operand,
     /// The float type of the elements: f64 for f64, f32 for all others.
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Float,
     /// The named type, whatever the type of the elements.
     Is(Compute),
@@ -77,7 +76,6 @@ impl Component {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Form {
     /// The steps of its formulas. All rows of the product have a faster form; rows that tests make have this one.
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Formulas,
     /// The function's own loops and WGSL text: the state is the element itself, and the function combines.
     Function(&'static Ufunc),

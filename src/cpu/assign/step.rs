@@ -144,8 +144,7 @@ impl Assigner<'_> {
                 (StepKind::Load(place), [0; 3])
             }
             Op::Ufunc(row, list) => {
-                let by = if row.class == Class::Select { list.get(1) } else { list.first() };
-                let by = by.map_or(compute, |a| kernel.values[*a].compute());
+                let by = row.typed_operand(list).map_or(compute, |a| kernel.values[*a].compute());
                 let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
                     let detail = format!("not for {} on the CPU", by.name());
                     return Err(Error::new(ErrorKind::Unsupported, row.name, detail, None));

@@ -93,7 +93,7 @@ impl Loops {
                     Place::Register(at)
                 }
                 Operand::Call(row, args) => {
-                    let by = program.steps[*args.last()?].compute;
+                    let by = program.steps[*row.typed_operand(args)?].compute;
                     // a loop does not read an operand that its function lacks, so the last one stands for it
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();

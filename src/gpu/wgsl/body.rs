@@ -136,8 +136,8 @@ impl<'a> Body<'a> {
             })
             .collect();
         let names: SmallVec<[&str; 3]> = names.iter().map(String::as_str).collect();
-        let typed = if row.class == crate::ufunc::Class::Select { 1 } else { 0 };
-        Ok(self.guard(i, Self::ufunc(row, kind(args[typed]), &names)?))
+        let by = row.typed_operand(args).map_or(values[i].compute(), |a| kind(*a));
+        Ok(self.guard(i, Self::ufunc(row, by, &names)?))
     }
 
     /// Declares the four random words of an index as `random{i}`, unless an earlier value in scope did. Returns the number of

@@ -227,7 +227,7 @@ impl<'a> Body<'a> {
                 Operand::Number(bits) => access::constant(*bits, *compute),
                 Operand::Cast(of) => access::cast(program.steps[*of].compute.dtype(), compute.dtype(), &names[*of]),
                 Operand::Call(row, args) => {
-                    let by = args.last().map_or(*compute, |a| program.steps[*a].compute);
+                    let by = row.typed_operand(args).map_or(*compute, |a| program.steps[*a].compute);
                     // as between a kernel's values, no compiler may see how the operands of a float function were computed
                     let hides = !row.properties.opaque && !row.properties.simplifies_exactly;
                     let operand = |a: &usize| match hides {
@@ -288,7 +288,7 @@ impl<'a> Body<'a> {
         };
         match f.written() {
             Written::Function(_) => {
-                let x = if value.dtype == DType::Bool { format!("select(0u, 1u, {x})") } else { x.clone() };
+                let x = pack(value.compute(), x);
                 line!(out, "folds.v{v} = accumulate_{suffix}(folds.v{v}, {x}, {step});");
             }
             Written::Best(extreme) => {
@@ -373,7 +373,7 @@ fn held(compute: Compute) -> &'static str {
 }
 
 /// The expression for a value in the type that [`held`] gives.
-fn pack(compute: Compute, x: &str) -> String {
+pub(super) fn pack(compute: Compute, x: &str) -> String {
     if compute == Compute::Bool { format!("select(0u, 1u, {x})") } else { x.to_string() }
 }
 

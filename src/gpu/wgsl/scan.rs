@@ -2,7 +2,7 @@
 
 use super::SCAN;
 use super::body::Body;
-use super::fold::Folding;
+use super::fold::{Folding, pack};
 use super::library::{block, instance};
 use super::text::{Text, line};
 use crate::dtype::Compute;
@@ -43,11 +43,7 @@ impl<'a> Body<'a> {
 
     /// Writes the statement that puts a lane's element into the array of a scan.
     pub fn scan_in(&self, out: &mut Text, s: Folding<'a>) {
-        let x = &self.names[s.arg()];
-        let x = match self.kernel.values[s.arg()].compute() {
-            Compute::Bool => format!("select(0u, 1u, {x})"),
-            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => x.clone(),
-        };
+        let x = pack(self.kernel.values[s.arg()].compute(), &self.names[s.arg()]);
         line!(out, "scanned_v{}[held] = {x};", s.value);
     }
 

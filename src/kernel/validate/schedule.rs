@@ -3,7 +3,8 @@
 
 use super::{Check, ensure};
 use crate::dtype::{Compute, DType};
-use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, Tiles, Tiling, Work};
+use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work};
+use crate::layout;
 
 /// Checks the schedule of a nest whose outer space is not empty.
 pub(super) fn schedule(k: &Kernel) -> Check {
@@ -57,6 +58,9 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 1 | 2);
     ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
     ensure(counts, || format!("{} loads in flight, {} tiles", g.in_flight, g.tiles))?;
+    let block = g.lanes as usize * SCAN_RUN;
+    let scans = !k.scans() || k.inner_size() <= block || block == SCAN_BLOCK;
+    ensure(scans, || format!("a scan in blocks of {block}"))?;
     let room = g.lanes as usize * g.held as usize;
     let holds = k.kind != KernelKind::Row || room >= k.inner_size();
     ensure(holds, || format!("a row of {} elements for lanes that hold {room}", k.inner_size()))
@@ -78,13 +82,7 @@ fn product(k: &Kernel, p: &Product) -> Check {
     let writes_rows = k.outer[last] == 1 || store.strides[last] == 1;
     ensure(p.library || has_rows && writes_rows, || "loops over rows that are not contiguous".to_string())?;
     for (n, load) in [a, b].into_iter().enumerate() {
-        let mut expected = None;
-        let mut inner = k.inner.iter().zip(&load.strides[k.outer.len()..]).rev().filter(|(n, _)| **n != 1);
-        let one = inner.all(|(n, s)| {
-            let fits = expected.is_none_or(|e| e == *s);
-            expected = Some(*s * *n as isize);
-            fits
-        });
+        let one = layout::one_step(&k.inner, &load.strides[k.outer.len()..]).is_some();
         ensure(one || k.inner_size() == 0, || format!("factor {n} has more than one step along k"))?;
     }
     Ok(())

@@ -1,8 +1,12 @@
 //! Workgroups: how many lanes share a row, what each holds, how many loads are in flight, and how packed words are written.
 
-use super::{Again, is_contiguous, passes_of_stores, set_details};
+use super::{Again, passes_of_stores, set_details};
+use crate::caps::MOST_HELD;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_RUN, Store, Window, Work, WriteClass};
+use crate::kernel::{
+    Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Window, Work, WriteClass,
+};
+use crate::layout;
 
 /// Indices from which a nest is large: each invocation has several loads in flight, and the shader is specialised for one or
 /// two axes. A large card holds about 2^18 invocations at once (132 multiprocessors of 2,048 on an H100). Below that, all loads
@@ -28,12 +32,12 @@ const ONE_LANE: usize = 8;
 
 /// The numbers of elements of a row that a lane of a row kernel may hold in registers: 4 for short rows, 16 for rows as long as
 /// a neural network's features, 64 at most, beyond which registers spill. A shader for each number keeps its loops short.
-const HELD: [usize; 3] = [4, 16, 64];
+const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Writes the schedule of a nest.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let size = caps.group();
-    let (lanes, held) = lanes(kernel, size)?;
+    let (lanes, held) = lanes(kernel, caps)?;
     let window = kernel.windows.iter().max_by_key(|w| w.shape.iter().product::<usize>());
     let shape = window.map_or(&kernel.outer[..], |w| &w.shape);
     let (outer, inner) = (shape.iter().fold(1usize, |n, m| n.saturating_mul(*m)), kernel.inner_size());
@@ -61,22 +65,25 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
 }
 
 /// Returns how many invocations share a row, and how many elements of it each holds.
-fn lanes(kernel: &Kernel, size: usize) -> Result<(usize, usize)> {
-    let inner = kernel.inner_size();
+fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
+    let (inner, size) = (kernel.inner_size(), caps.group());
+    let refused = |detail: String| Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
         // with two elements a lane or fewer, the tree of a whole workgroup costs as much as its lanes save
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) | KernelKind::Elementwise | KernelKind::Matmul => (1, 1),
+        // lanes of shorter blocks would combine elements in another order than the rule in `kernel/scan.rs`
+        KernelKind::Row if kernel.scans() && inner > size * SCAN_RUN && size * SCAN_RUN < SCAN_BLOCK => {
+            let (group, name) = (SCAN_BLOCK / SCAN_RUN, &caps.name);
+            return refused(format!("a scan needs workgroups of {group}; {name} has {}", caps.workgroup));
+        }
         KernelKind::Row => {
             let shapes = [(short, HELD[0])].into_iter().chain(HELD.map(|held| (size, held)));
             match { shapes }.find(|(lanes, held)| lanes * held >= inner) {
                 Some(shape) => shape,
-                None => {
-                    let detail = format!("a row of {inner} elements for {size} lanes");
-                    return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
-                }
+                None => return refused(format!("a row of {inner} elements for {size} lanes")),
             }
         }
     })
@@ -162,10 +169,12 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
     };
     let axes = window.shape.len();
     match kernel.kind {
-        KernelKind::Elementwise => is_contiguous(&window.shape, strides),
+        KernelKind::Elementwise => layout::is_c_contiguous(&window.shape, strides),
         KernelKind::Row => {
             let (outer, inner) = strides.split_at(axes.min(strides.len()));
-            kernel.values[store.value].inner && whole(&window.shape, outer) && is_contiguous(&kernel.inner, inner)
+            kernel.values[store.value].inner
+                && whole(&window.shape, outer)
+                && layout::is_c_contiguous(&kernel.inner, inner)
         }
         // four neighbours of a row are one invocation's
         KernelKind::Matmul => {

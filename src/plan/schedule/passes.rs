@@ -1,6 +1,7 @@
 //! The passes of a nest along its inner space: which values each computes, and which it keeps for a later one.
 
 use crate::kernel::{Kernel, Op, Pass, Passes};
+use crate::layout;
 use crate::ufunc::cast;
 
 /// Which values a pass computes again instead of taking what an earlier pass kept, because that is as cheap.
@@ -22,11 +23,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
         let operands = value.op.operands().iter().map(|a| after[*a]).max().unwrap_or(0);
         after.push(operands.saturating_add(value.ends_pass(in_lanes) as u8));
     }
-    let mut needed = vec![false; values.len()];
-    sinks.iter().for_each(|v| needed[*v] = true);
-    for v in (0..values.len()).rev().filter(|v| needed[*v]).collect::<Vec<_>>() {
-        mark(kernel, v, &mut needed);
-    }
+    let needed = kernel.needed(sinks.iter().copied());
     let inner_sinks: Vec<usize> = sinks.iter().copied().filter(|v| values[*v].inner).collect();
     let reductions = (0..values.len()).filter(|v| needed[*v]).map(|v| after[v] as usize).max().unwrap_or(0);
     let count = reductions + !inner_sinks.is_empty() as usize;
@@ -63,18 +60,6 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     Passes { after, list }
 }
 
-/// Marks all values that a value depends on.
-fn mark(kernel: &Kernel, value: usize, needed: &mut [bool]) {
-    let mut stack = vec![value];
-    while let Some(v) = stack.pop() {
-        for a in kernel.values[v].op.operands() {
-            if !std::mem::replace(&mut needed[a], true) {
-                stack.push(a);
-            }
-        }
-    }
-}
-
 /// For each value, whether a later pass computes it again instead of having it kept.
 fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     let values = &kernel.values;
@@ -107,7 +92,6 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
 
 /// Whether the elements of a load along `outer`, which are neighbours in a tile of rows side by side, are apart in memory.
 fn is_transposed(kernel: &Kernel, load: usize) -> bool {
-    let steps = kernel.outer.iter().zip(&kernel.loads[load].strides);
-    let mut moving = steps.filter(|(n, _)| **n != 1);
-    !matches!(super::one_step(&mut moving), Some(0 | 1))
+    let strides = &kernel.loads[load].strides[..kernel.outer.len()];
+    !matches!(layout::one_step(&kernel.outer, strides), Some(0 | 1))
 }

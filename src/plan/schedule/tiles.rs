@@ -1,12 +1,12 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
 //! it, but for the pieces of a product of floats, which follow from the nest's sizes alone.
 
-use super::{Again, checks, is_contiguous, passes_of, passes_of_stores, set_details};
+use super::{Again, checks, passes_of, passes_of_stores, set_details};
 use crate::dtype::Compute;
 use crate::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
 };
-use crate::layout::{Shape, Strides};
+use crate::layout::{self, Shape, Strides};
 use crate::simd::LANES;
 use crate::ufunc::cast;
 
@@ -168,8 +168,8 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
     // only a store whose tiles are contiguous in memory is streamed
     let is_run = match tiles.tiling {
         Tiling::Pieces { .. } => store.strides[outer.len() - 1] == 1,
-        Tiling::Rows { .. } => is_contiguous(outer, &store.strides),
-        Tiling::Blocks { cols: width, .. } => *cols == width as usize && is_contiguous(outer, &store.strides),
+        Tiling::Rows { .. } => layout::is_c_contiguous(outer, &store.strides),
+        Tiling::Blocks { cols: width, .. } => *cols == width as usize && layout::is_c_contiguous(outer, &store.strides),
         Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
     let bytes = kernel.outer_size().saturating_mul(store.dtype.size());
@@ -215,8 +215,8 @@ fn turn(kernel: &mut Kernel, axis: usize) {
 }
 
 fn reduce(kernel: &mut Kernel, caps: &Caps) {
-    let again = Again::Loads { across: is_across(kernel) };
-    let tiles = tiles_of_rows(kernel, caps);
+    let across = is_across(kernel);
+    let (again, tiles) = (Again::Loads { across }, tiles_of_rows(kernel, caps, across));
     let passes = passes_of_stores(kernel, again);
     let checked = checks(kernel);
     let checks = (!checked.is_empty()).then(|| {
@@ -244,14 +244,15 @@ fn is_across(kernel: &Kernel) -> bool {
     !unit(last - 1) && unit(o - 1)
 }
 
-/// Returns the tiles of a nest with an inner space. Those of a scan begin where its blocks do.
-fn tiles_of_rows(kernel: &Kernel, caps: &Caps) -> Tiles {
+/// Returns the tiles of a nest with an inner space, which run across rows or along them. Those of a scan begin where its blocks
+/// do.
+fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     let row_bytes = n.max(1).saturating_mul(weight(kernel));
     let is_row = kernel.kind == KernelKind::Row;
     let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
-    let (tiling, each) = if is_across(kernel) {
+    let (tiling, each) = if across {
         // the columns are a multiple of a cache line, and of a vector, of f32
         let columns = COLUMNS.max(caps.vector / 4);
         let each = if is_row || n < SHORT && !lies_outer {

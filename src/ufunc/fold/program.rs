@@ -21,12 +21,10 @@ pub(crate) enum Term {
     /// A component of `combine`'s second state.
     B(usize),
     /// A constant: the bits of an f64, and the type to which it is converted.
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Number(u64, Kind),
     /// The call of a row of the table of functions.
     Call(&'static Ufunc, &'static [Term]),
     /// A formula's value, converted to another type.
-    #[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
     Cast(&'static Term, Kind),
 }
 
@@ -108,11 +106,13 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Returns the function of each call, so one that is called twice comes twice, with the compute type of its last operand:
-    /// that of all operands, except that `select`'s first is a bool.
+    /// Returns the function of each call, so one that is called twice comes twice, with the compute type by which it is
+    /// chosen.
     pub fn calls(&self) -> impl Iterator<Item = (&'static Ufunc, Compute)> {
         self.steps.iter().filter_map(|s| match &s.gives {
-            Operand::Call(row, args) => Some((*row, args.last().map_or(s.compute, |a| self.steps[*a].compute))),
+            Operand::Call(row, args) => {
+                Some((*row, row.typed_operand(args).map_or(s.compute, |a| self.steps[*a].compute)))
+            }
             Operand::Element | Operand::Position | Operand::A(_) | Operand::B(_) => None,
             Operand::Number(_) | Operand::Cast(_) => None,
         })
