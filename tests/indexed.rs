@@ -134,33 +134,18 @@ impl Combine {
 
 /// An integer as a type holds it.
 fn wrapped(t: DType, x: i128) -> i128 {
-    let bits = 8 * t.size() as u32;
-    let low = x & ((1 << bits) - 1);
-    if t.is_signed_integer() && low >> (bits - 1) == 1 { low - (1 << bits) } else { low }
+    number::integer(t, number::wrap(t, x))
 }
 
 /// The elements of an array of integers.
 fn integers(e: &Expr) -> Vec<i128> {
-    match e.dtype().unwrap() {
-        U64 => e.to_vec::<u64>().unwrap().into_iter().map(i128::from).collect(),
-        I64 => e.to_vec::<i64>().unwrap().into_iter().map(i128::from).collect(),
-        U32 => e.to_vec::<u32>().unwrap().into_iter().map(i128::from).collect(),
-        _ => e.astype(I32).to_vec::<i32>().unwrap().into_iter().map(i128::from).collect(),
-    }
+    let t = e.dtype().unwrap();
+    read(e).unwrap().into_iter().map(|bits| number::integer(t, bits)).collect()
 }
 
 /// An array of integers of a type, on a device.
 fn of_integers(d: &Device, t: DType, v: &[i128], shape: &[usize]) -> Array {
-    match t {
-        U8 => put(d, v.iter().map(|x| *x as u8).collect::<Vec<_>>(), shape),
-        I8 => put(d, v.iter().map(|x| *x as i8).collect::<Vec<_>>(), shape),
-        U16 => put(d, v.iter().map(|x| *x as u16).collect::<Vec<_>>(), shape),
-        I16 => put(d, v.iter().map(|x| *x as i16).collect::<Vec<_>>(), shape),
-        U32 => put(d, v.iter().map(|x| *x as u32).collect::<Vec<_>>(), shape),
-        I32 => put(d, v.iter().map(|x| *x as i32).collect::<Vec<_>>(), shape),
-        U64 => put(d, v.iter().map(|x| *x as u64).collect::<Vec<_>>(), shape),
-        _ => put(d, v.iter().map(|x| *x as i64).collect::<Vec<_>>(), shape),
-    }
+    array(t, &v.iter().map(|x| number::wrap(t, *x)).collect::<Vec<_>>(), shape, d).unwrap()
 }
 
 /// What a loop makes of `x` of this shape.
@@ -177,14 +162,8 @@ fn plain(how: Combine, t: DType, x: &[i128], shape: &[usize], axis: usize, i: &[
 
 /// Bits that fill the whole type.
 fn wide(n: usize, t: DType, seed: u64) -> Vec<i128> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        wrapped(t, state as i128)
-    };
-    (0..n).map(|_| next()).collect()
+    let mut dice = Dice::new(seed);
+    (0..n).map(|_| wrapped(t, dice.next() as i128)).collect()
 }
 
 on_devices! {
