@@ -128,7 +128,8 @@ list! {
     lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
-    last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed axis ends one element early";
+    last_of_a_target_window_left_out, "9 boundaries", "operations indexed::targets_of", "a window of an indexed target ends one element early";
+    last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed source ends one element early";
     late_index_in_place, "8 in place", "operations writes::gpu::a_failed_write", "a write in place on a GPU whose index may be found to be out of range later";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
     leak, "12 leaks", "operations found::limits::cpu", "a buffer that is never given back";

@@ -247,6 +247,7 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
     ] {
         let (plan, texts) = plan_within(&e, &small)?;
         assert!(plan.contains(says), "{says}\n{plan}");
+        assert_eq!(texts.is_empty(), !cfg!(feature = "gpu"), "{says}: {} texts", texts.len());
         for text in &texts {
             assert!(text.contains("const WORKGROUP = 64u;"), "{text}");
             validate(text, says);
@@ -268,9 +269,13 @@ fn caches_change_tiles_and_no_bit() -> Result<()> {
         cpu_within(&Caps { name: "cpu".into(), caches, vector, ..named_caps("cpu").expect("a CPU") })
     };
     let devices = [of([48 << 10, 2 << 20, 32 << 20], 64)?, of([8 << 10, 40 << 10, 1 << 17], 16)?, of([1; 3], 256)?];
-    let numbers = |n: usize| (0..n).map(|i| ((i * 7919) % 1009) as f32 / 64.0 - 7.0).collect::<Vec<f32>>();
+    // 61sts have digits without end, so that a sum in another order has other bits
+    let numbers = |n: usize| (0..n).map(|i| ((i * 7919) % 1009) as f32 / 61.0 - 7.0).collect::<Vec<f32>>();
     let mut first: Option<(Vec<String>, Vec<Vec<u32>>)> = None;
-    for d in &devices {
+    // the second device has smaller tiles, but for a nest that fits one of them (11) and a product by a library (14); the
+    // third, whose first two caches count as unknown, has the first's tiles, and writes elementwise results past its third
+    let alike = [(0..16).collect(), vec![11, 14], vec![1, 3, 4, 5, 6, 9, 10, 11, 13]];
+    for (d, as_first) in devices.iter().zip(alike) {
         let x = Array::from_vec(numbers(300 * 700), [300, 700])?.to_device(d)?;
         let y = Array::from_vec(numbers(700 * 300), [700, 300])?.to_device(d)?;
         let picks = Array::from_vec((0..500).map(|i| i % 300).collect::<Vec<i32>>(), [500])?.to_device(d)?;
@@ -310,8 +315,8 @@ fn caches_change_tiles_and_no_bit() -> Result<()> {
         for (n, (have, want)) in bits.iter().zip(&*want).enumerate() {
             assert!(have == want, "expression {n} has other bits with\n{}\nthan with\n{}", said[n], known[n]);
         }
-        let same = said.iter().zip(&*known).filter(|(a, b)| a == b).count();
-        assert!(d == &devices[0] || same <= 10, "{same} of {} schedules are the same", said.len());
+        let same: Vec<usize> = (0..said.len()).filter(|n| said[*n] == known[*n]).collect();
+        assert_eq!(same, as_first, "the schedules that are as on the first device: {said:#?}");
     }
     Ok(())
 }

@@ -186,6 +186,28 @@ fn others(out: &mut BTreeMap<String, u64>) {
     put("views", vec![x.t(), x.flip(..), x.slice(s![..;-3, 2..;5]), x.sliding_windows(5, 1) * 1.0, x.diagonal(3)]);
     let at = Array::from([3i32, 0, 119, 3, 64]);
     put("gathers", vec![x.take(&at, 0) * 2.0, x.take_wrap(&at, 1), x.take_clip(&at, 1)]);
+    for t in [U8, I16, I32, U64] {
+        // integers of every size, and indices of which many meet; of those beyond the axis some wrap and some are clipped
+        let (x, v) = (data(t, [0.0; 2], 120 * 77, 1), data(t, [0.0; 2], 120 * 500, 2).reshape([120, 500]));
+        let x = x.reshape([120, 77]);
+        let far = Array::from_vec((0..500).map(|i| i * 7919 % 601 - 300).collect::<Vec<i32>>(), [500]).unwrap();
+        let at = &far % 77;
+        let rows = v.t().slice(s![.., ..77]);
+        put(
+            &format!("scatters {t}"),
+            vec![
+                x.index_add(1, &at, &v),
+                x.index_min(1, &at, &v),
+                x.index_max(1, &at, &v),
+                x.index_add_wrap(0, &far, &rows),
+                x.index_min_wrap(0, &far, &rows),
+                x.index_max_wrap(0, &far, &rows),
+                x.index_add_clip(1, &far, &v),
+                x.index_min_clip(1, &far, &v),
+                x.index_max_clip(1, &far, &v),
+            ],
+        );
+    }
     put(
         "ranges",
         vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],

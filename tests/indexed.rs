@@ -19,18 +19,23 @@ fn tight() -> Vec<Device> {
     [Some(cpu_within(&caps).unwrap()), gpu].into_iter().flatten().collect()
 }
 
-/// Numbers of a type that tell most elements apart.
+/// Numbers of a type that tell most elements apart; of truths about half are false.
 fn numbers(n: usize, t: DType) -> Array {
-    Array::from_vec((0..n).map(|i| (i * 7919 % 251) as u8).collect(), [n]).unwrap().astype(t).eval().unwrap()
+    let most = if t == Bool { 2 } else { 251 };
+    Array::from_vec((0..n).map(|i| (i * 7919 % 251 % most) as u8).collect(), [n]).unwrap().astype(t).eval().unwrap()
 }
 
-/// Whether an expression of arrays gives the same bits on a device as on a CPU without limits, in several dispatches.
+/// The condition of a store, in the printed plan: a take has one in each window, and none if there is one window alone.
+const CONDITION: &str = " if v";
+
+/// Whether an expression of arrays gives the same bits on a device as on a CPU without limits, by a plan in which `mark`, which
+/// each window has once, stands more than once.
 #[track_caller]
-fn is_cut(what: &str, d: &Device, arrays: &[&Array], f: impl Fn(&[Expr]) -> Expr) {
+fn is_cut(what: &str, mark: &str, d: &Device, arrays: &[&Array], f: impl Fn(&[Expr]) -> Expr) {
     let here: Vec<Expr> = arrays.iter().map(|a| (**a).clone().into()).collect();
     let there: Vec<Expr> = arrays.iter().map(|a| a.to_device(d).unwrap().into()).collect();
     let plan = f(&there).plan().unwrap();
-    assert!(plan.dispatches() > 1, "{what} on {d}:\n{plan}");
+    assert!(plan.to_string().matches(mark).count() > 1, "{what} on {d}:\n{plan}");
     let want = f(&here).eval().unwrap();
     let got = f(&there).eval().unwrap().to_device(&Device::cpu()).unwrap();
     assert_eq!((got.shape(), got.dtype()), (want.shape(), want.dtype()), "{what} on {d}");
@@ -52,37 +57,39 @@ fn takes_of_more_than_a_binding() {
         for t in [U8, Bool, F16, I16, F32, I32, I64, F64].into_iter().filter(|t| has(&d, *t)) {
             let n = 3 * 64 * 1024 / t.size() + 77;
             let (x, i) = (numbers(n, t), picks(n));
-            is_cut(&format!("a row of {t}"), &d, &[&x, &i], |a| a[0].take(&a[1], 0));
-            is_cut(&format!("a flipped row of {t}"), &d, &[&x, &i], |a| a[0].flip(0).take(&a[1], 0));
+            is_cut(&format!("a row of {t}"), CONDITION, &d, &[&x, &i], |a| a[0].take(&a[1], 0));
+            is_cut(&format!("a flipped row of {t}"), CONDITION, &d, &[&x, &i], |a| a[0].flip(0).take(&a[1], 0));
         }
         let n = 30_011;
         let (x, i) = (numbers(2 * n, I32), picks(n));
         let far = (&i * 3).eval().unwrap();
         let rows = x.reshape([2, n]).eval().unwrap();
         let columns = x.reshape([n, 2]).eval().unwrap();
-        is_cut("columns", &d, &[&rows, &i], |a| a[0].take(&a[1], 1));
-        is_cut("rows", &d, &[&columns, &i], |a| a[0].take(&a[1], 0));
-        is_cut("rows of a transpose", &d, &[&rows, &i], |a| a[0].t().take(&a[1], 0));
-        is_cut("every second", &d, &[&columns, &i], |a| a[0].slice(s![.., 1]).take(&a[1], 0));
-        is_cut("clipped", &d, &[&rows, &far], |a| a[0].take_clip(&a[1], 1));
-        is_cut("wrapped", &d, &[&rows, &far], |a| a[0].take_wrap(&a[1], 1));
-        is_cut("by i64 or as it can", &d, &[&rows, &i], |a| {
+        is_cut("columns", CONDITION, &d, &[&rows, &i], |a| a[0].take(&a[1], 1));
+        is_cut("rows", CONDITION, &d, &[&columns, &i], |a| a[0].take(&a[1], 0));
+        is_cut("rows of a transpose", CONDITION, &d, &[&rows, &i], |a| a[0].t().take(&a[1], 0));
+        is_cut("every second", CONDITION, &d, &[&columns, &i], |a| a[0].slice(s![.., 1]).take(&a[1], 0));
+        is_cut("clipped", CONDITION, &d, &[&rows, &far], |a| a[0].take_clip(&a[1], 1));
+        is_cut("wrapped", CONDITION, &d, &[&rows, &far], |a| a[0].take_wrap(&a[1], 1));
+        is_cut("by i64 or as it can", CONDITION, &d, &[&rows, &i], |a| {
             a[0].take(a[1].astype(if has(&d, I64) { I64 } else { I32 }), 1)
         });
-        is_cut("indices of two axes", &d, &[&rows, &i], |a| a[0].take(a[1].slice(s![..6]).reshape([2, 3]), 1));
-        is_cut("of a computed source", &d, &[&rows, &i], |a| (&a[0] * 3 + 1).take(&a[1], 1));
-        is_cut("with work on both sides", &d, &[&rows, &i], |a| a[0].take(a[1].maximum(-5), 1) * 5 - 1);
-        is_cut("summed", &d, &[&rows, &i], |a| a[0].take(&a[1], 1).astype(I16).max(1));
+        is_cut("indices of two axes", CONDITION, &d, &[&rows, &i], |a| {
+            a[0].take(a[1].slice(s![..6]).reshape([2, 3]), 1)
+        });
+        is_cut("of a computed source", CONDITION, &d, &[&rows, &i], |a| (&a[0] * 3 + 1).take(&a[1], 1));
+        is_cut("with work on both sides", CONDITION, &d, &[&rows, &i], |a| a[0].take(a[1].maximum(-5), 1) * 5 - 1);
+        is_cut("summed", CONDITION, &d, &[&rows, &i], |a| a[0].take(&a[1], 1).astype(I16).max(1));
         let many = picks(n).take_wrap(arange(0, 270_001, 1, I32), 0).eval().unwrap();
-        is_cut("many", &d, &[&x, &many], |a| a[0].take(&a[1], 0));
-        is_cut("two of them", &d, &[&rows, &i], |a| a[0].take(&a[1], 1) * 3 + a[0].flip(1).take(&a[1], 1));
-        is_cut("one of another", &d, &[&rows, &i], |a| {
+        is_cut("many", CONDITION, &d, &[&x, &many], |a| a[0].take(&a[1], 0));
+        is_cut("two of them", CONDITION, &d, &[&rows, &i], |a| a[0].take(&a[1], 1) * 3 + a[0].flip(1).take(&a[1], 1));
+        is_cut("one of another", CONDITION, &d, &[&rows, &i], |a| {
             let j = (a[0].take(&a[1], 1) * 119).astype(I32);
             a[0].take(j.slice(s![0]), 1)
         });
         // rows that are longer than a binding each: both axes are cut
         let (wide, at) = (numbers(5 * n, I32).reshape([5, n]).eval().unwrap(), Array::from([4i32, 0, -1, 2]));
-        is_cut("long rows", &d, &[&wide, &at], |a| a[0].take(&a[1], 0));
+        is_cut("long rows", CONDITION, &d, &[&wide, &at], |a| a[0].take(&a[1], 0));
     }
 }
 
@@ -107,6 +114,15 @@ impl Combine {
         }
     }
 
+    /// How the printed plan says that a store combines; a target has such a store in each window.
+    fn mark(self) -> &'static str {
+        match self {
+            Combine::Add => ", add = v",
+            Combine::Min => ", min = v",
+            Combine::Max => ", max = v",
+        }
+    }
+
     fn of(self, a: i128, b: i128) -> i128 {
         match self {
             Combine::Add => a + b,
@@ -118,33 +134,18 @@ impl Combine {
 
 /// An integer as a type holds it.
 fn wrapped(t: DType, x: i128) -> i128 {
-    let bits = 8 * t.size() as u32;
-    let low = x & ((1 << bits) - 1);
-    if t.is_signed_integer() && low >> (bits - 1) == 1 { low - (1 << bits) } else { low }
+    number::integer(t, number::wrap(t, x))
 }
 
 /// The elements of an array of integers.
 fn integers(e: &Expr) -> Vec<i128> {
-    match e.dtype().unwrap() {
-        U64 => e.to_vec::<u64>().unwrap().into_iter().map(i128::from).collect(),
-        I64 => e.to_vec::<i64>().unwrap().into_iter().map(i128::from).collect(),
-        U32 => e.to_vec::<u32>().unwrap().into_iter().map(i128::from).collect(),
-        _ => e.astype(I32).to_vec::<i32>().unwrap().into_iter().map(i128::from).collect(),
-    }
+    let t = e.dtype().unwrap();
+    read(e).unwrap().into_iter().map(|bits| number::integer(t, bits)).collect()
 }
 
 /// An array of integers of a type, on a device.
 fn of_integers(d: &Device, t: DType, v: &[i128], shape: &[usize]) -> Array {
-    match t {
-        U8 => put(d, v.iter().map(|x| *x as u8).collect::<Vec<_>>(), shape),
-        I8 => put(d, v.iter().map(|x| *x as i8).collect::<Vec<_>>(), shape),
-        U16 => put(d, v.iter().map(|x| *x as u16).collect::<Vec<_>>(), shape),
-        I16 => put(d, v.iter().map(|x| *x as i16).collect::<Vec<_>>(), shape),
-        U32 => put(d, v.iter().map(|x| *x as u32).collect::<Vec<_>>(), shape),
-        I32 => put(d, v.iter().map(|x| *x as i32).collect::<Vec<_>>(), shape),
-        U64 => put(d, v.iter().map(|x| *x as u64).collect::<Vec<_>>(), shape),
-        _ => put(d, v.iter().map(|x| *x as i64).collect::<Vec<_>>(), shape),
-    }
+    array(t, &v.iter().map(|x| number::wrap(t, *x)).collect::<Vec<_>>(), shape, d).unwrap()
 }
 
 /// What a loop makes of `x` of this shape.
@@ -161,14 +162,8 @@ fn plain(how: Combine, t: DType, x: &[i128], shape: &[usize], axis: usize, i: &[
 
 /// Bits that fill the whole type.
 fn wide(n: usize, t: DType, seed: u64) -> Vec<i128> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        wrapped(t, state as i128)
-    };
-    (0..n).map(|_| next()).collect()
+    let mut dice = Dice::new(seed);
+    (0..n).map(|_| wrapped(t, dice.next() as i128)).collect()
 }
 
 on_devices! {
@@ -298,7 +293,8 @@ fn as_part_of_larger_graphs(d: &Device) {
         out
     };
     assert_eq!(e.to_vec::<i32>().unwrap(), plain);
-    assert_eq!((&e - &e.max(keep(1))).to_vec::<i32>().unwrap().len(), 12);
+    let below: Vec<i32> = plain.chunks(4).flat_map(|r| r.iter().map(|v| v - r.iter().max().unwrap())).collect();
+    assert_eq!((&e - &e.max(keep(1))).to_vec::<i32>().unwrap(), below);
     assert_eq!(e.astype(F32).sum(..).item::<f32>().unwrap(), plain.iter().sum::<i32>() as f32);
     // values that are reductions, products, gathers and scatters themselves
     let e = x.index_add(0, put(d, vec![2i32], &[1]), x.max(keep(0))).index_max(1, &i, x.take(&i, 1) * 3);
@@ -347,17 +343,19 @@ fn targets_of_more_than_a_binding() {
                 let n = 3 * 64 * 1024 / t.size() + 77;
                 let (x, i) = (numbers(n, t), picks(n));
                 let v = (numbers(i.size(), t).flip(0) + 3).eval().unwrap();
-                is_cut(&format!("{how:?} {t}"), &d, &[&x, &i, &v], |a| how.call(&a[0], 0, &a[1], &a[2]));
-                is_cut("flipped", &d, &[&x, &i, &v], |a| how.call(&a[0].flip(0), 0, &a[1], &a[2]));
+                is_cut(&format!("{how:?} {t}"), how.mark(), &d, &[&x, &i, &v], |a| how.call(&a[0], 0, &a[1], &a[2]));
+                is_cut("flipped", how.mark(), &d, &[&x, &i, &v], |a| how.call(&a[0].flip(0), 0, &a[1], &a[2]));
             }
         }
         let n = 30_011;
         let (x, i) = (numbers(2 * n, I32), picks(n));
         let (rows, columns) = (x.reshape([2, n]).eval().unwrap(), x.reshape([n, 2]).eval().unwrap());
-        is_cut("rows", &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], 5));
-        is_cut("columns", &d, &[&columns, &i], |a| a[0].index_add(0, &a[1], 5));
-        is_cut("clipped", &d, &[&rows, &(&i * 3).eval().unwrap()], |a| a[0].index_add_clip(1, &a[1], 5));
-        is_cut("of a take", &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], a[0].take(&a[1], 1)));
+        is_cut("rows", Combine::Add.mark(), &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], 5));
+        is_cut("columns", Combine::Add.mark(), &d, &[&columns, &i], |a| a[0].index_add(0, &a[1], 5));
+        is_cut("clipped", Combine::Add.mark(), &d, &[&rows, &(&i * 3).eval().unwrap()], |a| {
+            a[0].index_add_clip(1, &a[1], 5)
+        });
+        is_cut("of a take", Combine::Add.mark(), &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], a[0].take(&a[1], 1)));
         // into parts of an array, and more values than a binding holds
         let (mut here, mut there) = ((&x + 0).eval().unwrap(), x.to_device(&d).unwrap());
         let many = Array::from_vec((0..50_000).map(|k| k * 7919 % 20_000).collect::<Vec<i32>>(), [50_000]).unwrap();

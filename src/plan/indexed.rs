@@ -126,7 +126,7 @@ fn store_window(kernel: &Kernel, store: usize, window: Range<usize>) -> Kernel {
     s.offset += window.start as isize * to.stride;
     if let Some(to) = s.scattered_mut() {
         to.index = at + 1;
-        to.extent = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
+        to.extent = mutant!(last_of_a_target_window_left_out, window.len() - 1, window.len());
     }
     k.continues = window.start > 0;
     k
