@@ -1,6 +1,7 @@
 //! The accuracy contract: every line of `contract.csv`, in every layout, against references of its own.
 //!
-//! `CUPRIC_TRIAL=cpu::exp::f16::transposed cargo test --release --features testing --test accuracy contract` runs the trials whose names begin so;
+//! `CUPRIC_TRIAL=cpu::exp::f16::transposed cargo test --release --features testing --test accuracy contract` runs the trials
+//! whose names begin so;
 //! `CUPRIC_CONTRACT_STATS=1` prints each trial's worst error, `CUPRIC_CONTRACT_ALL=1` every failure.
 
 pub mod bound;

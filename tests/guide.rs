@@ -1,5 +1,5 @@
-//! The tables of the guide (`src/guide`) are what these tests say. `CUPRIC_BLESS=1 cargo test --features testing --test operations guide` writes them
-//! anew.
+//! The tables of the guide (`src/guide`) are what these tests say.
+//! `CUPRIC_BLESS=1 cargo test --features testing --test operations guide` writes them anew.
 //!
 //! Of NumPy beside cupric, each pair of lines stands here once: ours runs, and gives what NumPy gave
 //! (`tests/data/guide.txt`, written by `make_guide.py`, which reads NumPy's lines from this file).

@@ -4,8 +4,8 @@
 //! kernel); on a GPU that computes as IEEE 754 says it equals the CPU's wherever each step is correctly rounded. Some
 //! programs aim at one kind of kernel (`random/kernels.rs`).
 //!
-//! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the GPU, `CUPRIC_SEED=n` one,
-//! which it prints. What failed once stands in `data/expressions.txt` and runs first.
+//! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the
+//! GPU, `CUPRIC_SEED=n` one, which it prints. What failed once stands in `data/expressions.txt` and runs first.
 
 #[path = "random/check.rs"]
 mod check;

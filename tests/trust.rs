@@ -1,6 +1,7 @@
 //! Stages 5 and 6: every operation at special values in every position of a vector, and in 32 layouts.
 //!
-//! `CUPRIC_TRIAL=gpu::exp::f16 cargo test --release --features testing --test accuracy trust` runs the trials whose names begin so;
+//! `CUPRIC_TRIAL=gpu::exp::f16 cargo test --release --features testing --test accuracy trust` runs the trials whose names
+//! begin so;
 //! `CUPRIC_STAGE_TYPES=f32,u8,f16` keeps to operands of these types. The references, bounds and data are those of
 //! `contract.rs`; products, gathers and joins are held to the scalar interpreter of expressions.
 

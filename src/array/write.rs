@@ -20,10 +20,11 @@ impl Array {
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype as NumPy's `same_kind`.
     ///
-    /// A write that fails leaves the array as it was, but for the cases that [`guide::views`](crate::guide::views) names. On a GPU a value that can fail while it runs (one with a
-    /// [`take`](Expr::take), an [`index_add`](Expr::index_add) or a [`bincount`](Expr::bincount) in it) is therefore computed
-    /// into new memory first, and the call waits for it; the `_clip` and `_wrap` methods cannot fail so, and do not wait. On
-    /// the CPU such a value takes new memory where an index is checked only after a kernel has written the array.
+    /// A write that fails leaves the array as it was, but for the cases that [`guide::views`](crate::guide::views) names. On a
+    /// GPU a value that can fail while it runs (one with a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
+    /// [`bincount`](Expr::bincount) in it) is therefore computed into new memory first, and the call waits for it; the `_clip`
+    /// and `_wrap` methods cannot fail so, and do not wait. On the CPU such a value takes new memory where an index is checked
+    /// only after a kernel has written the array.
     ///
     /// # Errors
     /// The expression's own, indices out of range among them; [`ErrorKind::Shape`] where the value does not broadcast;

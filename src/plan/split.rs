@@ -29,7 +29,8 @@ struct Split<'a> {
     partials: Vec<Partials>,
 }
 
-/// Neighbouring chunks of a reduction, or blocks of a scan, of one length: the number of the first, how many there are, and the elements of each.
+/// Neighbouring chunks of a reduction, or blocks of a scan, of one length: the number of the first, how many there are, and the
+/// elements of each.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
     pub first: usize,
