@@ -305,7 +305,7 @@ fn gathers() {
     assert_eq!(run(vec![-1, 4, 1, 2], IndexMode::Wrap).unwrap(), [30, 20, 20, 30]);
     let e = run(vec![0, 3, -1, 2], IndexMode::Check).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Index);
-    assert_eq!(e.to_string(), "take: index 3 is out of range for an axis of length 3");
+    assert_eq!(e.to_string(), "test: index 3 is out of range for an axis of length 3");
 }
 
 type Operand<'a> = (&'a [f32], &'a [isize; 4]);
