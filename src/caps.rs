@@ -49,6 +49,33 @@ pub struct Caps {
     pub cooperative: Vec<Cooperative>,
     /// Bytes of a core's first and second level caches, and of the last level; 0 where unknown, as on every GPU.
     pub caches: [usize; 3],
+    /// How fast the device is thought to be where the planner weighs two plans.
+    pub rates: Rates,
+}
+
+/// The rates of the planner's model of time (`plan/price.rs`). They are judgements about a kind of device, not measurements of
+/// the one at hand, so that a plan depends on nothing that varies between two machines of a kind. What they decide is how many
+/// additions cost as much as storing an element and reading it again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rates {
+    /// Bytes of main memory that are read or written in a nanosecond.
+    pub bytes: u32,
+    /// Additions of a fused kernel in a nanosecond, over all threads.
+    pub additions: u32,
+    /// Multiply-adds of a matrix product in a nanosecond.
+    pub multiply_adds: u32,
+    /// Nanoseconds that a dispatch takes beside its work.
+    pub dispatch: u32,
+    /// The elements of which computing a value takes at least as long, because calling the loop over them takes time.
+    pub least: u32,
+}
+
+impl Rates {
+    /// The rates of a CPU: two cores that copy 50 GB/s. An element of f32 that is written and read twice takes as long as some
+    /// seven additions, so an `exp`, at eight, is stored where two kernels need it.
+    pub const CPU: Rates = Rates { bytes: 50, additions: 30, multiply_adds: 200, dispatch: 150, least: 256 };
+    /// The rates of a graphics card, on which arithmetic is much cheaper beside memory, and a dispatch much dearer.
+    pub const CARD: Rates = Rates { bytes: 2_000, additions: 8_000, multiply_adds: 16_000, dispatch: 2_000, least: 1 };
 }
 
 /// A product of small matrices (m × k by k × n) that a subgroup computes as one instruction.
@@ -92,6 +119,7 @@ impl Caps {
             vector: 16,
             cooperative: vec![],
             caches: [0; 3],
+            rates: Rates::CARD,
         }
     }
 

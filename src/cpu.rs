@@ -46,7 +46,7 @@ use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
-use crate::kernel::{Caps, NumberedCaps, Plan};
+use crate::kernel::{Caps, NumberedCaps, Plan, Rates};
 use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
@@ -91,6 +91,7 @@ fn caps() -> Caps {
         },
         cooperative: vec![],
         caches: caches::sizes(),
+        rates: Rates::CPU,
     }
 }
 

@@ -319,8 +319,29 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
         if let Some(v) = View::reshape(&e.0.shape, &shape) {
             return Ok(apply_view(e, v, at));
         }
-        Ok(Expr::node(NodeOp::Reshape, smallvec![e], shape, dtype, device, at))
+        let base = reshaped_from(&e);
+        if base.0.shape == shape {
+            return Ok(base.clone());
+        }
+        if let Some(v) = View::reshape(&base.0.shape, &shape) {
+            return Ok(apply_view(base.clone(), v, at));
+        }
+        Ok(Expr::node(NodeOp::Reshape, smallvec![base.clone()], shape, dtype, device, at))
     })
+}
+
+/// Returns the expression below all reshapes that `e` ends in. A reshape keeps the order of elements, so one reshape of that
+/// expression gives what a chain of them does, with one copy at most.
+fn reshaped_from(mut e: &Expr) -> &Expr {
+    loop {
+        match (&e.0.op, &e.0.args[..]) {
+            (NodeOp::Reshape, [below]) => e = below,
+            (NodeOp::View(v), [below]) if View::reshape(&below.0.shape, &e.0.shape).is_some_and(|r| r == **v) => {
+                e = below;
+            }
+            _ => return e,
+        }
+    }
 }
 
 /// Makes a reduction along axes. The caller has cast the operand to the dtype whose elements the fold combines. With `keep`, a

@@ -17,7 +17,7 @@ mod schedule;
 mod store;
 mod validate;
 
-pub(crate) use plan::{Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 #[cfg(feature = "gpu")]
@@ -29,7 +29,7 @@ pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
-pub(crate) use crate::caps::NumberedCaps;
+pub(crate) use crate::caps::{NumberedCaps, Rates};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
@@ -356,12 +356,17 @@ impl Kernel {
     }
 
     /// Returns the bytes that the kernel reads and writes by its definition. An element of a load or store counts once, even
-    /// if it is broadcast; a gather or scatter counts one element for each index, and a store that combines counts as a read
+    /// if it is broadcast or lies in several windows; a gather or scatter counts one element for each index, and a store that combines counts as a read
     /// too. If an indexed axis is cut into windows, gathers and stores count in the kernel of the first window alone.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
-            extents().zip(strides).filter(|(_, s)| **s != 0).fold(1, |all, (n, _)| all.saturating_mul(*n as u64))
+            let walked = || extents().zip(strides).filter(|(_, s)| **s != 0);
+            let indices = walked().fold(1u64, |all, (n, _)| all.saturating_mul(*n as u64));
+            // where windows overlap, there are more indices than elements from the first to the last
+            let reach = |(n, s): (&usize, &isize)| (n.saturating_sub(1) as u64).saturating_mul(s.unsigned_abs() as u64);
+            let span = walked().map(reach).fold(1, u64::saturating_add);
+            indices.min(span)
         };
         // sums saturate: a plan of 2^64 bytes or more cannot run, but it can be printed
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));

@@ -25,6 +25,7 @@ mod schedule;
 mod shape;
 mod space;
 mod split;
+mod weigh;
 
 pub(crate) use fuse::Stored;
 pub(crate) use graph::Lines;
@@ -213,6 +214,14 @@ pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
     let mut writer = graph::KeyWriter::default();
     writer.write(roots, None, 1)?;
     Ok(writer.key().to_vec())
+}
+
+/// Returns the modelled times, in nanoseconds, of an expression's plan and of the one in which only what must be is stored.
+#[cfg(feature = "testing")]
+pub(crate) fn modelled_times(root: &Expr, caps: &NumberedCaps) -> Result<[f64; 2]> {
+    let mut writer = graph::KeyWriter::default();
+    writer.write(&[computed(root).0], None, caps.number())?;
+    fuse::modelled_times(writer.arena().0, caps)
 }
 
 /// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter in

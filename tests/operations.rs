@@ -26,4 +26,5 @@ mod scans;
 mod semantics;
 mod take;
 mod views;
+mod worth;
 mod writes;

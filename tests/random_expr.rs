@@ -169,3 +169,25 @@ fn formulas_that_algebra_would_shorten(d: &Device) {
     assert!(ran.to_the_bit * 3 > ran.count, "too little is compared to the bit");
 }
 }
+
+/// The modelled time of a plan is never longer than that of the plan in which only what must be is stored.
+#[test]
+fn storing_what_is_worth_it_never_costs_modelled_time() {
+    let d = Device::cpu();
+    let (mut better, mut all) = (0, 0);
+    for seed in 0..crate::kit::scaled(2000) as u64 {
+        let program = generate(seed, &[F32, F16, I32], &d, 10 + seed as usize % 60);
+        let Ok(nodes) = check::lazy(&program, &d) else { continue };
+        for caps in testing::NAMED_CAPS {
+            let caps = testing::named_caps(caps).unwrap();
+            for root in program.roots.iter().map(|r| &nodes[*r]) {
+                let Ok([with, without]) = testing::modelled_times(root, &caps) else { continue };
+                assert!(with <= without, "seed {seed}: {with} ns with, {without} without, on {}\n{}", caps.name, program.code());
+                all += 1;
+                better += (with < without) as usize;
+            }
+        }
+    }
+    println!("{better} of {all} plans have a shorter modelled time");
+    assert!(better > 0 && all > 1000, "{better} of {all}");
+}

@@ -3,7 +3,7 @@
 
 use crate::caps::{Cooperative, MOST_HELD};
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::kernel::Caps;
+use crate::kernel::{Caps, Rates};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -196,6 +196,7 @@ fn capabilities(
         cooperative: vec![],
         // wgpu does not tell the sizes of caches
         caches: [0; 3],
+        rates: Rates::CARD,
     };
     let limits = DispatchLimits {
         max_groups,

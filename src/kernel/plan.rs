@@ -60,6 +60,34 @@ pub(crate) struct Output {
     pub strides: Strides,
 }
 
+/// The planner's model of a plan's time, which says why it stores what it stores. The times are nanoseconds by the rates of
+/// [`Rates`](super::Rates): good to compare two plans for one device, and no promise of a time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    /// The modelled time of the plan.
+    pub time: f64,
+    /// The modelled time of the other plan, if the planner has weighed two: that in which only what must be is stored where
+    /// `choices` are taken, else that with the choices.
+    pub other: Option<f64>,
+    /// Whether the plan is the one with `choices`.
+    pub taken: bool,
+    /// The nodes that it pays to store, by the estimate for each alone.
+    pub choices: Vec<Choice>,
+}
+
+/// A node that the planner stores although a kernel could compute it.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Choice {
+    /// The operation, and the shape of its result.
+    pub name: &'static str,
+    pub shape: Shape,
+    /// How often an element would be computed otherwise: by how many kernels, or how often by one.
+    pub times: usize,
+    /// The modelled times of storing it and reading it back, and of computing it wherever it is read.
+    pub stored: f64,
+    pub computed: f64,
+}
+
 /// What evaluates an expression: steps in order, and the buffers that they need.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -76,6 +104,7 @@ pub(crate) struct Plan {
     pub temps: Vec<usize>,
     pub outputs: Vec<Output>,
     pub steps: Vec<Step>,
+    pub model: Model,
 }
 
 impl RoutineCall {
@@ -194,7 +223,7 @@ impl Step {
         }
     }
 
-    fn bytes(&self) -> (u64, u64) {
+    pub fn bytes(&self) -> (u64, u64) {
         match self {
             Step::Nest(kernel) => kernel.bytes(),
             Step::Routine(call) => call.bytes(),
@@ -202,7 +231,7 @@ impl Step {
         }
     }
 
-    fn dispatches(&self) -> usize {
+    pub fn dispatches(&self) -> usize {
         match self {
             Step::Nest(kernel) => kernel.windows.len(),
             Step::Routine(call) => call.dispatches(),
@@ -231,6 +260,34 @@ impl Plan {
     /// Counts the dispatches of all kernels and routines.
     pub fn dispatches(&self) -> usize {
         self.steps.iter().map(Step::dispatches).sum()
+    }
+}
+
+/// A modelled time, in microseconds with three digits.
+struct Micros(f64);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0 / 1000.0;
+        let digits = if us < 10.0 { 2 } else { (us < 100.0) as usize };
+        write!(f, "{us:.digits$} µs")
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  modelled time: {}", Micros(self.time))?;
+        match (self.other, self.taken) {
+            (None, _) => writeln!(f)?,
+            (Some(other), true) => writeln!(f, "; {} if only what must be were stored", Micros(other))?,
+            (Some(other), false) => writeln!(f, "; {} if more were stored", Micros(other))?,
+        }
+        let verb = if self.taken { "stored" } else { "not stored" };
+        for Choice { name, shape, times, stored, computed } in &self.choices {
+            let (stored, computed, shape) = (Micros(*stored), Micros(*computed), shape.as_slice());
+            writeln!(f, "    {verb}: {name} {shape:?}, {stored}; computed {times} times, {computed}")?;
+        }
+        Ok(())
     }
 }
 
@@ -304,6 +361,7 @@ impl fmt::Display for Plan {
         if !self.temps.is_empty() {
             writeln!(f)?;
         }
+        self.model.fmt(f)?;
         let mut i = 0;
         for step in &self.steps {
             match step.continues() {

@@ -3,7 +3,7 @@
 
 use super::planner::Planner;
 use crate::error::Result;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Output, Plan, Step};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Model, Op, Output, Plan, Step};
 use crate::layout::Layout;
 use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -144,6 +144,7 @@ impl Planner<'_> {
                 temps,
                 outputs,
                 steps,
+                model: Model::default(),
             },
             in_place,
         ))

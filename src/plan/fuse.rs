@@ -4,19 +4,20 @@
 //! reshapes that are no view), products that several nodes use, a `take` whose source spans more than a binding along the taken
 //! axis, reductions, scans and products that do not fit the index space of the kernel that reads them, and nodes that would
 //! make a kernel too large. Kernels are found from the results down: each says which nodes it needs stored, and those get
-//! kernels of their own. A costly node that two kernels would both compute is stored, and the search begins again.
+//! kernels of their own. What would be computed too often is stored where that pays (`weigh.rs`), and the search begins again.
 
 use super::graph::Arena;
 use super::join::join;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
-use super::price::{check_types, cost};
+use super::price::{check_types, modelled_time};
 use super::schedule::schedule;
 use super::shape;
 use super::space::Space;
+use super::weigh::MOST_WEIGHED;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, KernelKind, Plan, Step, Store};
+use crate::kernel::{BufferRef, Caps, KernelKind, Model, Plan, Step, Store};
 use crate::layout::{self, Layout};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -24,56 +25,68 @@ use std::rc::Rc;
 /// A stored node with the steps that compute it. While it is still open which nodes are stored, a kernel is made only to learn
 /// which nodes it computes and loads. Elementwise kernels may be large and many, so they are dropped then and made again at the
 /// end; other steps are kept.
-struct Stage {
+pub(super) struct Stage {
     node: u32,
     /// The steps; empty if the stage is one elementwise kernel, which is made at the end.
     steps: Vec<Step>,
-    /// The nodes whose values the kernels compute, which are the first `computed`, then the nodes that they load.
+    /// The nodes whose values the kernels compute, which are the first `computed`; then, up to `read`, the nodes that they
+    /// load; then those that were stored for the stage's sake (`Making::marks`).
     nodes: Box<[u32]>,
     computed: u32,
+    read: u32,
 }
 
 impl Stage {
-    fn computes(&self) -> &[u32] {
+    pub fn computes(&self) -> &[u32] {
         &self.nodes[..self.computed as usize]
     }
 
     fn reads(&self) -> &[u32] {
-        &self.nodes[self.computed as usize..]
+        &self.nodes[self.computed as usize..self.read as usize]
     }
+
+    fn marks(&self) -> &[u32] {
+        &self.nodes[self.read as usize..]
+    }
+}
+
+/// A plan as it was made, with what was decided for it.
+struct Made {
+    plan: Plan,
+    in_place: bool,
+    work: u64,
+    stored: Vec<Option<Stored>>,
 }
 
 /// Makes the plan. Also returns whether its target may be written in place, and the planner's count of work (`Planner::work`).
 pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool, u64)> {
+    let made = made(arena, target, caps)?;
+    Ok((made.plan, made.in_place, made.work))
+}
+
+/// Makes the plan in which what is worth storing is stored. If that differs from the plan in which only what must be is stored,
+/// makes that one too, and returns the one whose modelled time is shorter.
+fn made(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
     let stages = planner.all_stages(target)?;
-    let outputs = planner.results(target);
-    let mut bytes = HashMap::with_capacity(stages.len());
-    let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
-    let mut making = Making { decided: true, ..Making::default() };
-    for stage in stages {
-        let node = stage.node as usize;
-        bytes.insert(node, planner.bytes(node));
-        match stage.steps.is_empty() {
-            true => planner.stage(node, target, &mut making)?,
-            false => making.steps = stage.steps,
-        }
-        // the list is built backwards: stages from the results down, and of each stage the last step first
-        steps.extend(making.steps.drain(..).rev());
-        making.computes.clear();
-        making.reads.clear();
-        planner.forget(node);
+    let plain = (planner.weighed.get() && planner.count <= MOST_WEIGHED).then(|| {
+        let mut plain = Planner::new(planner.arena.clone(), caps);
+        plain.weighs.set(false);
+        let stages = plain.all_stages(target)?;
+        plain.make(stages, target)
+    });
+    let mut made = planner.make(stages, target)?;
+    let Some(Ok(mut plain)) = plain else { return Ok(made) };
+    let work = made.work + plain.work;
+    let (with, without) = (made.plan.model.time, plain.plan.model.time);
+    made.plan.model.other = Some(without);
+    if without < with {
+        let choices = std::mem::take(&mut made.plan.model.choices);
+        plain.plan.model = Model { time: without, other: Some(with), taken: false, choices };
+        made = plain;
     }
-    // reversed, a stage stands before the stages that read it
-    steps.reverse();
-    // not with a target: a write in place needs the last kernel to be the only one that writes, which joining may undo
-    if target.is_none() {
-        steps = join(&planner, steps);
-    }
-    let (mut plan, in_place) = planner.finish(steps, &bytes, outputs)?;
-    schedule(&mut plan, caps)?;
-    Ok((plan, in_place, planner.work.get()))
+    Ok(Made { work, ..made })
 }
 
 /// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 sees it rounded,
@@ -86,34 +99,105 @@ pub(crate) enum Stored {
     ForSome,
 }
 
+/// Returns the modelled times of the plan, and of the one in which only what must be is stored.
+#[cfg(feature = "testing")]
+pub(super) fn modelled_times(arena: Arena, caps: &Caps) -> Result<[f64; 2]> {
+    let mut plain = Planner::new(Rc::new(arena.clone()), caps);
+    plain.weighs.set(false);
+    let stages = plain.all_stages(None)?;
+    Ok([made(arena, None, caps)?.plan.model.time, plain.make(stages, None)?.plan.model.time])
+}
+
 /// Returns for each node of the arena whether its value is stored, and for which readers.
 pub(super) fn stored(arena: Arena, caps: &Caps) -> Result<Vec<Option<Stored>>> {
-    check_types(&arena, caps)?;
-    let mut planner = Planner::new(Rc::new(arena), caps);
-    let stages = planner.all_stages(None)?;
-    let again = |n: usize| stages.iter().any(|s| s.node as usize != n && s.computes().contains(&(n as u32)));
-    let how_stored = |n: usize| match planner.stored[n] {
-        true if again(n) => Some(Stored::ForSome),
-        true => Some(Stored::Always),
-        false => None,
-    };
-    Ok((0..planner.count).map(how_stored).collect())
+    Ok(made(arena, None, caps)?.stored)
 }
 
 impl<'a> Planner<'a> {
-    /// The stages of all stored nodes, results first. Costly nodes that several kernels would compute are stored, and the
+    /// Makes the plan of these stages.
+    fn make(mut self, stages: Vec<Stage>, target: Option<&Layout>) -> Result<Made> {
+        let stored = self.how_stored(&stages);
+        let outputs = self.results(target);
+        let mut bytes = HashMap::with_capacity(stages.len());
+        let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
+        let mut making = Making { decided: true, ..Making::default() };
+        self.weighs.set(false);
+        for stage in stages {
+            let node = stage.node as usize;
+            bytes.insert(node, self.bytes(node));
+            match stage.steps.is_empty() {
+                true => self.stage(node, target, &mut making)?,
+                false => making.steps = stage.steps,
+            }
+            // the list is built backwards: stages from the results down, and of each stage the last step first
+            steps.extend(making.steps.drain(..).rev());
+            making.computes.clear();
+            making.reads.clear();
+            self.forget(node);
+        }
+        // reversed, a stage stands before the stages that read it
+        steps.reverse();
+        // not with a target: a write in place needs the last kernel to be the only one that writes, which joining may undo
+        if target.is_none() {
+            steps = join(&self, steps);
+        }
+        let (mut plan, in_place) = self.finish(steps, &bytes, outputs)?;
+        let time = plan.steps.iter().map(|s| modelled_time(s, &self.caps.rates)).sum();
+        let mut choices = self.choices.take();
+        choices.retain(|(node, _)| stored[*node].is_some());
+        choices.sort_by_key(|(node, _)| *node);
+        choices.dedup_by_key(|(node, _)| *node);
+        let choices = choices.into_iter().map(|(_, choice)| choice).collect();
+        plan.model = Model { time, other: None, taken: true, choices };
+        schedule(&mut plan, self.caps)?;
+        Ok(Made { plan, in_place, work: self.work.get(), stored })
+    }
+
+    /// For each node whether it is stored, and for which readers.
+    fn how_stored(&self, stages: &[Stage]) -> Vec<Option<Stored>> {
+        let mut again = vec![false; self.count];
+        for s in stages {
+            s.computes().iter().filter(|c| **c != s.node).for_each(|c| again[*c as usize] = true);
+        }
+        let how = |n: usize| match (self.stored[n], again[n]) {
+            (true, true) => Some(Stored::ForSome),
+            (true, false) => Some(Stored::Always),
+            (false, _) => None,
+        };
+        (0..self.count).map(how).collect()
+    }
+
+    /// The stages of all stored nodes, results first. Nodes that several kernels would compute are stored if that pays, and the
     /// search repeats, at most four times. That is a judgement: graphs mostly settle in one or two turns, and a node that is
     /// still shared after four is computed twice, which is slower but not wrong.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
+        let kept = self.stored.clone();
         let mut stages = self.stages(target, vec![])?;
         for _ in 0..4 {
-            if !self.store_shared(&stages) {
+            if !self.weighs.get() {
                 break;
             }
+            let Some(now) = self.store_shared(&stages) else { break };
+            self.weighed.set(true);
+            self.undo(&stages, &kept, &now);
             stages = self.stages(target, stages)?;
         }
         Ok(stages)
+    }
+
+    /// Stores the nodes of `now`. Where that makes a stage be made again, what was stored for its sake alone is no longer stored,
+    /// because the new kernels may need it no more; `kept` says what is stored in any case.
+    fn undo(&mut self, stages: &[Stage], kept: &[bool], now: &[bool]) {
+        let holds = |s: &Stage| s.computes().iter().all(|c| *c == s.node || !now[*c as usize]);
+        let mut needed: Vec<bool> = kept.iter().zip(now).map(|(a, b)| *a || *b).collect();
+        for s in stages.iter().filter(|s| holds(s)) {
+            s.reads().iter().chain(s.marks()).for_each(|n| needed[*n as usize] = true);
+        }
+        for s in stages.iter().filter(|s| !holds(s)) {
+            s.marks().iter().filter(|n| !needed[**n as usize]).for_each(|n| self.stored[*n as usize] = false);
+        }
+        now.iter().enumerate().filter(|(_, now)| **now).for_each(|(n, _)| self.stored[n] = true);
     }
 
     /// The stages of the nodes stored so far, results first. A stage of `before` is taken over if none of the nodes that its
@@ -139,9 +223,11 @@ impl<'a> Planner<'a> {
                     self.stage(node, target, &mut making)?;
                     let computed = making.computes.len() as u32;
                     making.computes.append(&mut making.reads);
+                    let read = making.computes.len() as u32;
+                    making.computes.append(&mut making.marks);
                     let nodes = making.computes.as_slice().into();
                     making.computes.clear();
-                    Stage { node: node as u32, steps: std::mem::take(&mut making.steps), nodes, computed }
+                    Stage { node: node as u32, steps: std::mem::take(&mut making.steps), nodes, computed, read }
                 }
             };
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
@@ -204,9 +290,25 @@ impl<'a> Planner<'a> {
         // each turn takes the index space of a reduction, scan or product that fuses, if there is one, and stores a node that
         // does not fit the kernel; the next turn loads that node instead of computing it
         let mut rows = true;
+        let marks = making.marks.len();
         loop {
             let space = Space::find(self, node, owner, rows)?;
+            if let Some(product) = space.matmul
+                && self.is_reduced_too(node, owner, product)
+            {
+                self.store_first(product, owner, making)?;
+                continue;
+            }
             match Draft::build(self, node, owner, &space, to.clone()) {
+                // loads of nodes that were stored because they are repeated may be more than a dispatch can bind
+                Ok(draft) if self.weighs.get() && self.binds_too_much(&draft) => {
+                    draft.discard(self);
+                    self.unmark(marks, making);
+                    self.weighs.set(false);
+                    let made = self.kernels(node, owner, to, making);
+                    self.weighs.set(true);
+                    return made;
+                }
                 Ok(mut draft) => {
                     let is_row = draft.kind == KernelKind::Row;
                     let computes = std::mem::take(&mut draft.computes);
@@ -219,6 +321,7 @@ impl<'a> Planner<'a> {
                             // a row kernel whose row spans more than a binding cannot be cut, but separate reductions can
                             Err(e) if is_row && rows && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
+                                self.unmark(marks, making);
                                 rows = false;
                                 continue;
                             }
@@ -238,13 +341,29 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Marks as stored a node that does not fit the kernel of `owner`, such as a reduction over another index space; or instead
-    /// of it the end of its epilogue. A stage of its own computes it.
-    pub fn store_first(&mut self, node: usize, owner: usize, making: &Making) -> Result<()> {
+    /// Whether a draft has more operands than a dispatch of the device can bind.
+    fn binds_too_much(&self, draft: &Draft) -> bool {
+        draft.loads.len() + draft.stores.len() > self.caps.max_bindings
+    }
+
+    /// Takes back what was stored for the sake of a kernel that is not made; the first `kept` marks stay.
+    fn unmark(&mut self, kept: usize, making: &mut Making) {
+        for node in making.marks.drain(kept..) {
+            self.stored[node as usize] = false;
+        }
+    }
+
+    /// Marks as stored a node that does not fit the kernel of `owner`, such as a reduction over another index space, or that
+    /// the kernel would compute too often; or instead of it the end of its epilogue. A stage of its own computes it.
+    pub fn store_first(&mut self, node: usize, owner: usize, making: &mut Making) -> Result<()> {
         let store = self.with_epilogue(node, owner);
         if std::mem::replace(&mut self.stored[store], true) || making.decided {
             let (n, detail) = (&self.arena.nodes[owner], "the planner asks to store a node that is stored already");
             return Err(Error::new(ErrorKind::Internal, n.op.name(), detail, n.location));
+        }
+        making.marks.push(store as u32);
+        if let Some((chosen, _)) = self.choices.get_mut().last_mut().filter(|(chosen, _)| *chosen == node) {
+            *chosen = store;
         }
         Ok(())
     }
@@ -296,45 +415,5 @@ impl<'a> Planner<'a> {
             node = next;
         }
         node
-    }
-
-    /// Stores nodes that several kernels would compute, each at a cost of 8 additions (one `exp`) or more: a judgement, about
-    /// the cost of writing an element and reading it twice. Returns whether there was such a node.
-    fn store_shared(&mut self, stages: &[Stage]) -> bool {
-        const NONE: u32 = u32::MAX;
-        let arena = self.arena.clone();
-        let nodes = &arena.nodes;
-        // for each node: a stage that computes it, and whether another stage computes it too
-        let mut computed_by = vec![(NONE, false); nodes.len()];
-        for (i, s) in stages.iter().enumerate() {
-            for c in s.computes() {
-                let (first, again) = &mut computed_by[*c as usize];
-                *again |= *first != NONE && *first != i as u32;
-                *first = i as u32;
-            }
-        }
-        // the cost of an element of each node with all that its kernel computes for it. An operand counts once for each path to
-        // it, of which there may be exponentially many; the limit, 2^20, is a judgement between the 8 asked for below and what
-        // overflows a u32. What is below a view does not count, because kernels list no view among the nodes that they compute
-        let mut weight = vec![0u32; nodes.len()];
-        for (i, n) in nodes.iter().enumerate() {
-            if computed_by[i].0 != NONE {
-                let below: u32 = n.args.iter().filter(|a| !self.stored[**a]).map(|a| weight[*a]).sum();
-                weight[i] = (cost(n) + below).min(1 << 20);
-            }
-        }
-        let shared = |i: &usize| computed_by[*i].1 && weight[*i] >= 8;
-        // of a chain of shared nodes only the last is stored, because its readers then need none of the others
-        let mut below = vec![false; nodes.len()];
-        for i in (0..nodes.len()).filter(shared) {
-            for a in &nodes[i].args {
-                below[*a] = true;
-            }
-        }
-        let offenders: Vec<usize> = (0..nodes.len()).filter(shared).filter(|i| !below[*i]).collect();
-        for i in &offenders {
-            self.stored[*i] = true;
-        }
-        !offenders.is_empty()
     }
 }

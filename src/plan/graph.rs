@@ -53,6 +53,7 @@ pub(super) struct Call {
 }
 
 /// The graph as the planner takes it: nodes in topological order, of which no two are equal.
+#[derive(Clone)]
 pub(super) struct Arena {
     pub nodes: Vec<PlanNode>,
     /// The nodes that are results, one for each output.

@@ -9,7 +9,7 @@ use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_
 use crate::dtype::DType;
 use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Position, Scattered, Store, Value};
-use crate::layout::{Shape, Strides, View, c_strides};
+use crate::layout::{self, Shape, Strides, View, c_strides};
 use crate::ufunc::{Order, Ufunc, arithmetic};
 use smallvec::{SmallVec, smallvec};
 
@@ -240,7 +240,8 @@ impl Lowering<'_> {
     /// Adds the product that a matmul kernel starts with, and the loads of its two operands.
     fn dot(&mut self, node: usize) -> Lowered<()> {
         let (n, dims) = (&self.p.arena.nodes[node], self.space.dims.len());
-        let (row, col, k) = (dims - 3, dims - 2, dims - 1);
+        let Some(product) = &self.space.to_product else { return Err(node) };
+        let (ndim, k) = (n.shape.len(), dims - 1);
         for (i, a) in n.args.iter().enumerate() {
             let shape = &self.p.arena.nodes[*a].shape;
             let batch = shape.len() - 2;
@@ -249,14 +250,17 @@ impl Lowering<'_> {
                 offset: smallvec![0; shape.len()],
                 coef: smallvec![0; shape.len() * dims],
             };
-            for d in 0..batch {
-                if shape[d] != 1 {
-                    map.coef[d * dims + (row - batch + d)] = 1;
-                }
+            // an axis of the operand takes its index from an axis of the product, or is k
+            let mut follow = |axis: usize, of: usize| {
+                map.offset[axis] = product.offset[of];
+                map.coef[axis * dims..(axis + 1) * dims].copy_from_slice(&product.coef[of * dims..(of + 1) * dims]);
+            };
+            for d in (0..batch).filter(|d| shape[*d] != 1) {
+                follow(d, ndim - 2 - batch + d);
             }
-            let (first, second) = if i == 0 { (row, k) } else { (k, col) };
-            map.coef[batch * dims + first] = 1;
-            map.coef[(batch + 1) * dims + second] = 1;
+            let (own, along_k) = if i == 0 { (batch, batch + 1) } else { (batch + 1, batch) };
+            follow(own, if i == 0 { ndim - 2 } else { ndim - 1 });
+            map.coef[along_k * dims + k] = 1;
             let place = self.resolve(*a, &map);
             let dtype = self.p.arena.nodes[*a].dtype;
             // `Op::Dot` reads loads 0 and 1, so `x · x` has two loads too
@@ -264,10 +268,25 @@ impl Lowering<'_> {
         }
         self.draft.computes.push(node);
         let dtype = n.dtype;
-        let v = self.push(Op::Dot, dtype, false, true);
-        let identity = View::identity(&n.shape).widen(1, &self.space.dims);
-        self.memo.push((node, identity, v));
+        self.push(Op::Dot, dtype, false, true);
         Ok(())
+    }
+
+    /// Returns the value of the kernel's product, if `map` leads to the element of the product that the kernel computes for an
+    /// index. Along axes of length 1 there is one index, whatever a map says.
+    fn product(&self, node: usize, map: &View) -> Lowered<usize> {
+        let shape = &self.p.arena.nodes[node].shape;
+        let n = map.shape.len();
+        let same = |own: &View, j: usize| {
+            own.offset[j] == map.offset[j] && own.coef[j * n..(j + 1) * n] == map.coef[j * n..(j + 1) * n]
+        };
+        match &self.space.to_product {
+            Some(own) if self.space.matmul == Some(node) => {
+                let all = (0..shape.len()).all(|j| shape[j] == 1 || same(own, j));
+                if all { Ok(0) } else { Err(node) }
+            }
+            _ => Err(node),
+        }
     }
 
     fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
@@ -288,6 +307,9 @@ impl Lowering<'_> {
             let inner = self.is_inner(&place.1);
             let load = self.add_load(place, n.dtype);
             return Ok(self.push(Op::Load(load), n.dtype, inner, false));
+        }
+        if node != self.draft.node && p.is_repeated(node, self.runs(map)) {
+            return Err(node);
         }
         match &n.op {
             NodeOp::Number | NodeOp::Fill => Ok(self.push(Op::Scalar(n.slots[0] as usize), n.dtype, false, false)),
@@ -325,9 +347,18 @@ impl Lowering<'_> {
             NodeOp::Take { axis, mode } => self.lower_take(node, *axis, *mode, map, inside),
             NodeOp::Reduce(fold, axes) => self.lower_reduction(node, *fold, axes, map, inside),
             NodeOp::Scan { fold, axis } => self.lower_scan(node, *fold, *axis, map, inside),
-            NodeOp::Stored(_) | NodeOp::Reshape | NodeOp::Matmul => Err(node),
+            NodeOp::Matmul => self.product(node, map),
+            NodeOp::Stored(_) | NodeOp::Reshape => Err(node),
             NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
         }
+    }
+
+    /// How often the kernel computes a value that is indexed by this map, if it loads nothing that has more indices.
+    fn runs(&self, map: &View) -> usize {
+        let (dims, outer) = (&self.space.dims, self.space.outer);
+        let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
+        let inner = self.space.matmul.is_none() && (outer..dims.len()).any(|d| dims[d] > 1 && depends(d));
+        layout::product(if inner { dims } else { &dims[..outer] })
     }
 
     fn lower_ufunc(&mut self, node: usize, row: &'static Ufunc, map: &View, inside: bool) -> Lowered<usize> {

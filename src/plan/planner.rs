@@ -5,7 +5,7 @@ use super::graph::{Arena, Call, PlanNode};
 use super::price::compile_cost;
 use crate::dtype::DType;
 use crate::expr::{NodeOp, Role};
-use crate::kernel::{BufferRef, Caps, Load, Step, Store, Value};
+use crate::kernel::{BufferRef, Caps, Choice, Load, Step, Store, Value};
 use crate::layout::{self, Axes, Layout, Strides, View};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
@@ -40,6 +40,12 @@ pub(super) struct Planner<'a> {
     /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and views
     /// between: its kernel may then have an inner space.
     pub loops: Vec<bool>,
+    /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
+    pub weighs: Cell<bool>,
+    /// Whether something is stored because it is worth it, so that another plan is possible.
+    pub weighed: Cell<bool>,
+    /// The nodes that `weigh.rs` has chosen to store. Some may be unmarked again, or chosen twice.
+    pub choices: RefCell<Vec<(usize, Choice)>>,
     /// Counts the nodes and values looked at so far. Tests check that the count grows linearly with the graph.
     pub work: Cell<u64>,
 }
@@ -53,6 +59,8 @@ pub(super) struct Making {
     /// The nodes whose values its kernels compute, and the stored nodes that they load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
+    /// The nodes that were stored because they do not fit its kernels, or would be computed too often.
+    pub marks: Vec<u32>,
 }
 
 /// Lists that grow while a kernel is drafted. The finished kernel keeps copies of exact size, since a plan may have a million
@@ -91,6 +99,9 @@ impl<'a> Planner<'a> {
             consumer: vec![usize::MAX; n],
             scratch: Cell::default(),
             loops: vec![false; n],
+            weighs: Cell::new(true),
+            weighed: Cell::new(false),
+            choices: RefCell::default(),
             work: Cell::new(0),
             calls: HashMap::new(),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),

@@ -4,7 +4,7 @@ use super::graph::{Arena, PlanNode};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::NodeOp;
-use crate::kernel::{Caps, Fold};
+use crate::kernel::{Caps, Fold, Kernel, Op, Rates, Step, Value};
 use crate::ufunc::Ufunc;
 use std::panic::Location;
 
@@ -100,30 +100,73 @@ fn operand_dtype(arena: &Arena, n: &PlanNode, row: &Ufunc) -> DType {
     row.typed_operand(&n.args).map_or(n.dtype, |a| arena.nodes[*a].dtype)
 }
 
-/// What computing an element of the node costs, in additions (judgements). `fuse.rs` stores a node that costs 8 or more, with
-/// all that fuses into it, instead of computing it twice.
-pub(super) fn cost(n: &PlanNode) -> u32 {
+/// What computing an element of the node costs, in additions (judgements), beside what computes its operands. A reduction or
+/// scan costs so much for each element that it combines, which is for `Planner::weights` to count.
+pub(super) fn cost(arena: &Arena, n: &PlanNode, rates: &Rates) -> f64 {
     match &n.op {
-        NodeOp::Ufunc(row) => row.properties.cost,
-        NodeOp::Cast => 1,
-        // as much as is stored: a gather reads at a random place, Philox has ten rounds, and a scan combines each element some
-        // three times, on a GPU with barriers between
-        NodeOp::Take { .. } | NodeOp::Philox { .. } | NodeOp::Scan { .. } => 8,
-        // these are in memory, cost next to nothing, or are computed by one kernel alone. Only a reduction may be computed by
-        // two, and then counts nothing beside what computes its operand
+        NodeOp::Ufunc(row) => row.properties.cost as f64,
+        NodeOp::Cast => 1.0,
+        NodeOp::Take { .. } => GATHER,
+        NodeOp::Philox { .. } => PHILOX,
+        NodeOp::Reduce(fold, _) => fold.state.len() as f64,
+        NodeOp::Scan { fold, .. } => SCAN * fold.state.len() as f64,
+        NodeOp::Matmul => {
+            let k = arena.nodes[n.args[0]].shape.last().copied().unwrap_or(1);
+            k as f64 * rates.additions as f64 / rates.multiply_adds as f64
+        }
+        // these are in memory, or cost next to nothing
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
         | NodeOp::Iota(_)
         | NodeOp::View(_)
         | NodeOp::Reshape
-        | NodeOp::Reduce(..)
-        | NodeOp::Matmul
         | NodeOp::Concat { .. }
         | NodeOp::Scatter { .. }
         | NodeOp::Routine { .. }
-        | NodeOp::Failed => 0,
+        | NodeOp::Failed => 0.0,
     }
+}
+
+/// The additions that an element of these costs: a gather reads at a random place, Philox has ten rounds, and a scan combines
+/// each element some three times. Judgements.
+const GATHER: f64 = 8.0;
+const PHILOX: f64 = 8.0;
+const SCAN: f64 = 3.0;
+
+/// The modelled time of a step, in nanoseconds: its bytes over the rate of memory, its additions and multiply-adds over theirs,
+/// each value counted as often as the kernel computes it, and its dispatches.
+pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
+    let (read, written) = step.bytes();
+    let work = match step {
+        Step::Nest(kernel) => arithmetic_time(kernel, rates),
+        // what a routine computes is the same in every plan of an expression, so it decides nothing
+        Step::Routine(_) | Step::Clear { .. } => 0.0,
+    };
+    (read as f64 + written as f64) / rates.bytes as f64 + work + step.dispatches() as f64 * rates.dispatch as f64
+}
+
+fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
+    let (outer, inner) = (k.outer_size() as f64, k.inner_size() as f64);
+    // a value that is computed fewer times takes as long
+    let least = rates.least as f64;
+    let time = |v: &Value| {
+        let (additions, runs) = match &v.op {
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) => (0.0, 0.0),
+            Op::Index { .. } | Op::Cast(_) | Op::Round(_) | Op::Position(_) => (1.0, outer),
+            Op::Ufunc(row, _) => (row.properties.cost as f64, outer),
+            Op::Gather { .. } => (GATHER, outer),
+            Op::Philox { .. } => (PHILOX, outer),
+            // a reduction is an outer value of inner ones
+            Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
+            Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
+            Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),
+            Op::Dot => return outer * inner / rates.multiply_adds as f64,
+        };
+        let runs = runs * if v.inner { inner } else { 1.0 };
+        additions * runs.max(least) / rates.additions as f64
+    };
+    k.values.iter().map(time).sum()
 }
 
 /// What compiling the node into a kernel costs a driver, in additions. Philox's ten rounds cost as much as a polynomial.

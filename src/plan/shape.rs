@@ -177,7 +177,10 @@ fn order_dimensions(draft: &mut Draft) {
 
 /// Drops dimensions of length 1 (but for a last inner one), and merges neighbours where every operand's stride along the first
 /// is its stride along the second times the second's length. Fewer dimensions are less index arithmetic.
-fn collapse(k: &mut Kernel) {
+pub(super) fn collapse(k: &mut Kernel) {
+    if k.kind == KernelKind::Matmul {
+        fold_batch(k);
+    }
     let o = k.outer.len();
     // m and n of a matmul stay, because its executor expects two axes; k stays for the same reason
     let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };
@@ -224,6 +227,36 @@ fn collapse(k: &mut Kernel) {
     }
     k.outer = dims[..outer].into();
     k.inner = dims[outer..].into();
+}
+
+/// Merges batch axes of a product into its rows, along which the second operand does not change, and into its columns, along
+/// which the first does not: `x [8, 13, k] · w [k, m]` is one product of 104 rows. As anywhere, every operand must walk the two
+/// axes as one; an axis of length 1 takes any other.
+fn fold_batch(k: &mut Kernel) {
+    let mut d = k.outer.len().saturating_sub(2);
+    while d > 0 {
+        d -= 1;
+        let (row, n) = (k.outer.len() - 2, k.outer[d]);
+        // rows, which load 1 lacks, and columns, which load 0 lacks
+        for (to, lacks) in [(row, 1), (row + 1, 0)] {
+            let m = k.outer[to];
+            let along = |s: &Strides| m == 1 || n == 1 || s[d] == s[to] * m as isize;
+            let absent = k.loads[lacks].strides[d] == 0 || n == 1;
+            let walks = k.loads.iter().map(|l| &l.strides).chain(k.stores.iter().map(|s| &s.strides));
+            if !absent || !walks.chain(k.values.iter().filter_map(|v| v.op.strides())).all(along) {
+                continue;
+            }
+            k.outer[to] = n * m;
+            k.outer.remove(d);
+            for s in stride_vectors(&mut k.loads, &mut k.stores, &mut k.values) {
+                if m == 1 && n != 1 {
+                    s[to] = s[d];
+                }
+                s.remove(d);
+            }
+            break;
+        }
+    }
 }
 
 /// The most dispatches of one kernel: recording so many takes some 65 ms, and more are a sign of limits that make no sense.

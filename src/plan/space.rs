@@ -26,8 +26,10 @@ pub(super) struct Space {
     /// Whether the kernel may be that of a scan, with one scan and no reduction. Its row may be longer than that of a row
     /// kernel.
     pub scan: bool,
-    /// The node of the matrix product, if the kernel is one.
+    /// The node of the matrix product, if the kernel is one. The last two outer dimensions are then its rows and columns.
     pub matmul: Option<usize>,
+    /// The map from an index of the space to the index of the product.
+    pub to_product: Option<View>,
 }
 
 impl Space {
@@ -42,6 +44,7 @@ impl Space {
             row: false,
             scan: false,
             matmul: None,
+            to_product: None,
         }
     }
 
@@ -65,13 +68,10 @@ impl Space {
             seen.push(n);
             let a = &p.arena.nodes[n];
             match a.op.role() {
-                Role::Product if map.is_identity_of(&a.shape) => {
-                    let k = p.arena.nodes[a.args[0]].shape.last().copied().unwrap_or(1);
-                    let mut dims = shape.clone();
-                    dims.push(k);
-                    let map = View::identity(shape).widen(1, &dims);
-                    let reduction_strides = smallvec![0; dims.len()];
-                    return Ok(Space { reduction_strides, dims, map, matmul: Some(n), ..own });
+                Role::Product => {
+                    if let Some(space) = Space::of_product(p, node, n, &map) {
+                        return Ok(space);
+                    }
                 }
                 Role::Reduction | Role::Scan => reductions.push((n, map)),
                 Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
@@ -79,10 +79,64 @@ impl Space {
                     let children = a.args.iter().rev();
                     stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
                 }
-                Role::Product | Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}
+                Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}
             }
         }
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
+    }
+
+    /// Returns the space in which `product`, which `node` reads through `map`, runs with `node` in one kernel; none if an element
+    /// of the product is read more than once or not at all. `node` may have the product's axes in another order, and each of
+    /// them split in several (a permuted or reshaped product): of the dimensions that make up the rows, the fastest is the
+    /// kernel's row dimension, and the others stand before it as if they were batch axes; columns likewise. `shape.rs` merges
+    /// them again where every operand allows it.
+    fn of_product(p: &Planner<'_>, node: usize, product: usize, map: &View) -> Option<Space> {
+        let (shape, of) = (&p.arena.nodes[node].shape, &p.arena.nodes[product].shape);
+        let n = shape.len();
+        let k = p.arena.nodes[p.arena.nodes[product].args[0]].shape.last().copied().unwrap_or(1);
+        let mut parts: SmallVec<[SmallVec<[usize; 6]>; 6]> = smallvec![smallvec![]; of.len()];
+        for d in (0..n).filter(|d| shape[*d] > 1) {
+            let mut axes = (0..of.len()).filter(|j| map.coef[j * n + d] != 0);
+            let (axis, None) = (axes.next()?, axes.next()) else { return None };
+            parts[axis].push(d);
+        }
+        for (j, dims) in parts.iter_mut().enumerate() {
+            // slowest first, as the axis is written as a number of several digits
+            dims.sort_by_key(|d| Reverse(map.coef[j * n + d]));
+            let mut step = 1;
+            for d in dims.iter().rev() {
+                if map.coef[j * n + d] != step {
+                    return None;
+                }
+                step *= shape[*d] as isize;
+            }
+            if step != of[j] as isize || map.offset[j] != 0 {
+                return None;
+            }
+        }
+        let (columns, rows) = (parts.pop()?, parts.pop()?);
+        let (column, columns) = columns.split_last().map_or((None, &columns[..]), |(c, rest)| (Some(*c), rest));
+        let (row, rows) = rows.split_last().map_or((None, &rows[..]), |(r, rest)| (Some(*r), rest));
+        let batch = parts.iter().flatten().chain(columns).chain(rows).map(|d| Some(*d));
+        let order: SmallVec<[Option<usize>; 6]> = batch.chain([row, column]).collect();
+        let dims: Shape = order.iter().map(|d| d.map_or(1, |d| shape[d])).chain([k]).collect();
+        let mut to_node = View { shape: dims.clone(), offset: smallvec![0; n], coef: smallvec![0; n * dims.len()] };
+        for (i, d) in order.iter().enumerate() {
+            if let Some(d) = d {
+                to_node.coef[d * dims.len() + i] = 1;
+            }
+        }
+        Some(Space {
+            outer: order.len(),
+            reduction_strides: smallvec![0; dims.len()],
+            to_product: Some(to_node.after(map)),
+            dims,
+            map: to_node,
+            lanes: Lanes::Inner,
+            row: false,
+            scan: false,
+            matmul: Some(product),
+        })
     }
 
     /// Returns the space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel; none if they
@@ -126,7 +180,7 @@ impl Space {
         if !free.is_empty() && !row {
             return None;
         }
-        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None })
+        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None, to_product: None })
     }
 
     /// Returns the space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is
@@ -149,7 +203,7 @@ impl Space {
         }
         let row = rows && shape[inner] <= p.caps.max_row;
         let (reduction_strides, lanes) = (smallvec![0; n], Lanes::Inner);
-        Some(Space { outer: n - 1, dims, map: to_node, reduction_strides, lanes, row, scan: true, matmul: None })
+        Some(Space { outer: n - 1, dims, map: to_node, reduction_strides, lanes, row, scan: true, matmul: None, to_product: None })
     }
 }
 

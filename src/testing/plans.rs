@@ -111,6 +111,16 @@ pub fn plan_steps(expression: &Expr) -> Result<u64> {
     Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.plan.work)
 }
 
+/// Returns the modelled times, in nanoseconds, of an expression's plan for a device with these limits, and of the plan in which
+/// only what must be is stored.
+///
+/// # Errors
+/// Those of planning.
+pub fn modelled_times(expression: &Expr, caps: &Caps) -> Result<[f64; 2]> {
+    expression.checked()?;
+    plan::modelled_times(expression, &NumberedCaps::new(caps.clone()))
+}
+
 /// Returns the key of the plan of expressions that are evaluated together. It is equal for evaluations that differ only in what
 /// they bind: buffers, offsets, numbers, seeds.
 ///

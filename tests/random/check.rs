@@ -82,7 +82,7 @@ fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
     Ok(())
 }
 
-fn lazy(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
+pub fn lazy(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
     let mut all: Vec<Expr> = vec![];
     for (i, s) in p.nodes.iter().enumerate() {
         let e = build(s, &all, d);

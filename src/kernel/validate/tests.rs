@@ -142,6 +142,7 @@ fn sound() -> Plan {
         temps: vec![128],
         outputs: vec![output(), output(), output(), output()],
         steps: [chain, take, sum, product, row].map(Step::Nest).to_vec(),
+        model: Default::default(),
     }
 }
 
