@@ -182,7 +182,12 @@ fn storing_what_is_worth_it_never_costs_modelled_time() {
             let caps = testing::named_caps(caps).unwrap();
             for root in program.roots.iter().map(|r| &nodes[*r]) {
                 let Ok([with, without]) = testing::modelled_times(root, &caps) else { continue };
-                assert!(with <= without, "seed {seed}: {with} ns with, {without} without, on {}\n{}", caps.name, program.code());
+                assert!(
+                    with <= without,
+                    "seed {seed}: {with} ns with, {without} without, on {}\n{}",
+                    caps.name,
+                    program.code()
+                );
                 all += 1;
                 better += (with < without) as usize;
             }

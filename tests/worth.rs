@@ -87,7 +87,7 @@ fn small(d: &Device, dice: &mut Dice, shape: &[usize]) -> Array {
 
 /// Splits a length into two factors.
 fn split(dice: &mut Dice, n: usize) -> [usize; 2] {
-    let factors: Vec<usize> = (1..=n).filter(|f| n % f == 0).collect();
+    let factors: Vec<usize> = (1..=n).filter(|f| n.is_multiple_of(*f)).collect();
     let f = *dice.of(&factors);
     [f, n / f]
 }
@@ -136,7 +136,7 @@ on_devices! {
         let mut dice = Dice::new(17);
         for i in 0..count {
             let [m, k, n] = [0; 3].map(|_| *dice.of(&[1usize, 2, 3, 6, 12, 35]));
-            let batch: &[usize] = *dice.of(&[&[] as &[usize], &[], &[4], &[3, 2], &[1]]);
+            let batch: &[usize] = dice.of(&[&[] as &[usize], &[], &[4], &[3, 2], &[1]]);
             let has = |dice: &mut Dice| -> Vec<usize> {
                 batch.iter().map(|l| if dice.one_in(3) { 1 } else { *l }).collect()
             };

@@ -25,7 +25,7 @@ use std::rc::Rc;
 /// A stored node with the steps that compute it. While it is still open which nodes are stored, a kernel is made only to learn
 /// which nodes it computes and loads. Elementwise kernels may be large and many, so they are dropped then and made again at the
 /// end; other steps are kept.
-pub(super) struct Stage {
+struct Stage {
     node: u32,
     /// The steps; empty if the stage is one elementwise kernel, which is made at the end.
     steps: Vec<Step>,
@@ -37,7 +37,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub fn computes(&self) -> &[u32] {
+    fn computes(&self) -> &[u32] {
         &self.nodes[..self.computed as usize]
     }
 
@@ -178,7 +178,7 @@ impl<'a> Planner<'a> {
             if !self.weighs.get() {
                 break;
             }
-            let Some(now) = self.store_shared(&stages) else { break };
+            let Some(now) = self.store_shared(stages.iter().map(Stage::computes)) else { break };
             self.weighed.set(true);
             self.undo(&stages, &kept, &now);
             stages = self.stages(target, stages)?;

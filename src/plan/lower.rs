@@ -239,28 +239,11 @@ impl Lowering<'_> {
 
     /// Adds the product that a matmul kernel starts with, and the loads of its two operands.
     fn dot(&mut self, node: usize) -> Lowered<()> {
-        let (n, dims) = (&self.p.arena.nodes[node], self.space.dims.len());
-        let Some(product) = &self.space.to_product else { return Err(node) };
-        let (ndim, k) = (n.shape.len(), dims - 1);
+        let n = &self.p.arena.nodes[node];
         for (i, a) in n.args.iter().enumerate() {
-            let shape = &self.p.arena.nodes[*a].shape;
-            let batch = shape.len() - 2;
-            let mut map = View {
-                shape: self.space.dims.clone(),
-                offset: smallvec![0; shape.len()],
-                coef: smallvec![0; shape.len() * dims],
+            let Some(map) = self.space.operand_of_product(n.shape.len(), i, &self.p.arena.nodes[*a].shape) else {
+                return Err(node);
             };
-            // an axis of the operand takes its index from an axis of the product, or is k
-            let mut follow = |axis: usize, of: usize| {
-                map.offset[axis] = product.offset[of];
-                map.coef[axis * dims..(axis + 1) * dims].copy_from_slice(&product.coef[of * dims..(of + 1) * dims]);
-            };
-            for d in (0..batch).filter(|d| shape[*d] != 1) {
-                follow(d, ndim - 2 - batch + d);
-            }
-            let (own, along_k) = if i == 0 { (batch, batch + 1) } else { (batch + 1, batch) };
-            follow(own, if i == 0 { ndim - 2 } else { ndim - 1 });
-            map.coef[along_k * dims + k] = 1;
             let place = self.resolve(*a, &map);
             let dtype = self.p.arena.nodes[*a].dtype;
             // `Op::Dot` reads loads 0 and 1, so `x · x` has two loads too

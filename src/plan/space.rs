@@ -180,7 +180,17 @@ impl Space {
         if !free.is_empty() && !row {
             return None;
         }
-        Some(Space { outer, dims, map: to_node, reduction_strides, lanes, row, scan: false, matmul: None, to_product: None })
+        Some(Space {
+            outer,
+            dims,
+            map: to_node,
+            reduction_strides,
+            lanes,
+            row,
+            scan: false,
+            matmul: None,
+            to_product: None,
+        })
     }
 
     /// Returns the space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel: the scanned axis is
@@ -203,7 +213,41 @@ impl Space {
         }
         let row = rows && shape[inner] <= p.caps.max_row;
         let (reduction_strides, lanes) = (smallvec![0; n], Lanes::Inner);
-        Some(Space { outer: n - 1, dims, map: to_node, reduction_strides, lanes, row, scan: true, matmul: None, to_product: None })
+        Some(Space {
+            outer: n - 1,
+            dims,
+            map: to_node,
+            reduction_strides,
+            lanes,
+            row,
+            scan: true,
+            matmul: None,
+            to_product: None,
+        })
+    }
+
+    /// Returns the map from an index of the space to an element of operand 0 (m × k) or 1 (k × n) of its product, which has
+    /// `ndim` axes; the last dimension of the space is k. None if no product fuses.
+    pub fn operand_of_product(&self, ndim: usize, operand: usize, shape: &[usize]) -> Option<View> {
+        let product = self.to_product.as_ref()?;
+        let (dims, batch) = (self.dims.len(), shape.len() - 2);
+        let mut map = View {
+            shape: self.dims.clone(),
+            offset: smallvec![0; shape.len()],
+            coef: smallvec![0; shape.len() * dims],
+        };
+        // an axis of the operand takes its index from an axis of the product, or is k
+        let mut follow = |axis: usize, of: usize| {
+            map.offset[axis] = product.offset[of];
+            map.coef[axis * dims..(axis + 1) * dims].copy_from_slice(&product.coef[of * dims..(of + 1) * dims]);
+        };
+        for d in (0..batch).filter(|d| shape[*d] != 1) {
+            follow(d, ndim - 2 - batch + d);
+        }
+        let (own, along_k) = if operand == 0 { (batch, batch + 1) } else { (batch + 1, batch) };
+        follow(own, if operand == 0 { ndim - 2 } else { ndim - 1 });
+        map.coef[along_k * dims + dims - 1] = 1;
+        Some(map)
     }
 }
 

@@ -6,7 +6,6 @@
 //! The first two are estimates by the rates of the device. `fuse.rs` then compares the modelled time of the whole plan with that
 //! of the plan without them, and takes the faster one.
 
-use super::fuse::Stage;
 use super::planner::Planner;
 use super::price::cost;
 use crate::expr::Role;
@@ -87,15 +86,16 @@ impl Planner<'_> {
     }
 
     /// Stores nodes that several kernels compute, where computing them again takes longer than writing and reading them by the
-    /// modelled times. Returns for each node whether it was stored now; none if there was no such node.
-    pub(super) fn store_shared(&mut self, stages: &[Stage]) -> Option<Vec<bool>> {
+    /// modelled times. `computed` holds for each stage the nodes that its kernels compute. Returns for each node whether it was
+    /// stored now; none if there was no such node.
+    pub(super) fn store_shared<'a>(&mut self, computed: impl Iterator<Item = &'a [u32]>) -> Option<Vec<bool>> {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
         // for each node: the last stage that computes it, and how many do
         let mut computed_by = vec![(NONE, 0u32); nodes.len()];
-        for (i, s) in stages.iter().enumerate() {
-            for c in s.computes() {
+        for (i, nodes) in computed.enumerate() {
+            for c in nodes {
                 let (last, stages) = &mut computed_by[*c as usize];
                 *stages += (*last != i as u32) as u32;
                 *last = i as u32;
@@ -144,13 +144,9 @@ impl Planner<'_> {
         let n = &self.arena.nodes[node];
         let costly = match n.op.role() {
             Role::Elementwise | Role::Gather | Role::Generator => true,
-            Role::Memory
-            | Role::Constant
-            | Role::View
-            | Role::Reduction
-            | Role::Scan
-            | Role::Product
-            | Role::Whole => false,
+            Role::Memory | Role::Constant | Role::View | Role::Reduction | Role::Scan | Role::Product | Role::Whole => {
+                false
+            }
         };
         let size = self.size(node);
         if !costly || !self.weighs.get() || runs <= size || self.stored[node] {

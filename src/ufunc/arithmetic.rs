@@ -37,21 +37,21 @@ macro_rules! rows {
                 cpu_float: [single::floor_divide(x, y), double::floor_divide(x, y)], cpu_int: { x.floor_div(y) },
                 wgsl_f32: "m_floor_divide({a}, {b})", wgsl_int: "idiv_{T}({a}, {b})",
                 exact: { super::float::exact::floor_divide(x, y) }, exact_int: { int::floor_div(x, y) },
-                shader_cost: 32,
+                cost: 64, shader_cost: 32,
             }
             /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
             remainder(x, y): Numeric {
                 cpu_float: [single::remainder(x, y), double::remainder(x, y)], cpu_int: { x.floor_mod(y) },
                 wgsl_f32: "m_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
                 exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
-                shader_cost: 32,
+                cost: 64, shader_cost: 32,
             }
             /// Remainder with the sign of the dividend, exact; integers: 0 for a divisor of 0.
             fmod(x, y): Numeric {
                 cpu_float: [single::fmod(x, y), double::fmod(x, y)], cpu_int: { x.trunc_mod(y) },
                 wgsl_f32: "m_fmod({a}, {b})", wgsl_int: "fmod_{T}({a}, {b})",
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
-                shader_cost: 32, is: [never_rounds, keeps_range, opaque],
+                cost: 64, shader_cost: 32, is: [never_rounds, keeps_range, opaque],
             }
             /// Power, with IEEE 754's special cases. Integers wrap; a negative number as exponent is an error, and a negative
             /// element of an array as exponent gives 1/x truncated (0 for x = 0).
@@ -59,7 +59,7 @@ macro_rules! rows {
                 cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
                 wgsl_f32: "m_pow({a}, {b})", wgsl_int: "ipow_{T}({a}, {b})",
                 exact: { super::float::exact::pow(x, y) }, exact_int: { int::pow(x, y) },
-                domain: [-20.0, 20.0], shader_cost: 32,
+                domain: [-20.0, 20.0], cost: 34, shader_cost: 32,
                 is: [power],
             }
             /// The smaller; NaN if either is NaN, and −0 is smaller than +0.

@@ -54,6 +54,7 @@ macro_rules! rows {
             /// Cube root.
             cbrt(x): Float {
                 cpu_float: [single::cbrt(x), double::cbrt(x)], wgsl_f32: "m_cbrt({a})", exact: { x.cbrt() },
+                cost: 14,
             }
             /// 1 / x.
             reciprocal(x): Float {
@@ -77,7 +78,7 @@ macro_rules! rows {
             /// Tangent of radians.
             tan(x): Float {
                 cpu_float: [single::tan(x), double::tan(x)], wgsl_f32: "m_tan({a})", exact: { x.tan() },
-                shader_cost: 32,
+                cost: 27, shader_cost: 32,
             }
             /// Arc sine.
             asin(x): Float {
@@ -97,11 +98,13 @@ macro_rules! rows {
             sinh(x): Float {
                 cpu_float: [single::sinh(x), double::sinh(x)], wgsl_f32: "m_sinh({a})", exact: { libm::sinh(x) },
                 domain: [-89.0, 89.0],
+                cost: 15,
             }
             /// Hyperbolic cosine.
             cosh(x): Float {
                 cpu_float: [single::cosh(x), double::cosh(x)], wgsl_f32: "m_cosh({a})", exact: { libm::cosh(x) },
                 domain: [-89.0, 89.0],
+                cost: 11,
             }
             /// Hyperbolic tangent.
             tanh(x): Float {
@@ -111,21 +114,24 @@ macro_rules! rows {
             /// Inverse hyperbolic sine.
             asinh(x): Float {
                 cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", exact: { libm::asinh(x) },
+                cost: 18,
             }
             /// Inverse hyperbolic cosine.
             acosh(x): Float {
                 cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", exact: { exact::acosh(x) },
                 domain: [1.0, 1e3],
+                cost: 16,
             }
             /// Inverse hyperbolic tangent.
             atanh(x): Float {
                 cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", exact: { libm::atanh(x) },
                 domain: [-1.0, 1.0],
+                cost: 16,
             }
             /// The angle of the point (x, y), over all four quadrants; the first operand is y.
             atan2(y, x): Float {
                 cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})",
-                exact: { y.atan2(x) }, shader_cost: 32,
+                exact: { y.atan2(x) }, cost: 15, shader_cost: 32,
             }
             /// sqrt(x² + y²) without overflow.
             hypot(x, y): Float {
@@ -137,6 +143,7 @@ macro_rules! rows {
                 cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})",
                 exact: { exact::logaddexp(x, y) },
                 domain: [-80.0, 80.0],
+                cost: 32,
             }
             /// a + t · (b − a).
             lerp(a, b, t): Float {

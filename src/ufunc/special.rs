@@ -14,29 +14,32 @@ macro_rules! rows {
         erfc(x): Float {
             cpu_float: [single::erfc(x), double::erfc(x)], wgsl_f32: "m_erfc({a})", exact: { libm::erfc(x) },
             domain: [-5.0, 11.0],
+            cost: 20,
         }
         /// The inverse of the error function.
         erfinv(x): Float {
             cpu_float: [single::erfinv(x), double::erfinv(x)], wgsl_f32: "m_erfinv({a})",
             exact: { exact::erfinv(x) },
-            domain: [-1.0, 1.0], shader_cost: 32,
+            domain: [-1.0, 1.0], cost: 37, shader_cost: 32,
         }
         /// log(|Γ(x)|).
         lgamma(x): Float {
             cpu_float: [single::lgamma(x), double::lgamma(x)], wgsl_f32: "m_lgamma({a})", exact: { libm::lgamma(x) },
             domain: [-20.0, 100.0],
-            shader_cost: 32,
+            cost: 81, shader_cost: 32,
         }
         /// 1 / (1 + exp(−x)).
         sigmoid(x): Float {
             cpu_float: [single::sigmoid(x), double::sigmoid(x)], wgsl_f32: "m_sigmoid({a})",
             exact: { exact::sigmoid(x) },
             domain: [-100.0, 100.0],
+            cost: 15,
         }
         /// log(1 + exp(x)) without overflow.
         softplus(x): Float {
             cpu_float: [single::softplus(x), double::softplus(x)], wgsl_f32: "m_softplus({a})",
             exact: { exact::softplus(x) }, domain: [-100.0, 100.0],
+            cost: 28,
         }
         /// max(x, 0); NaN stays NaN.
         relu(x): Numeric {
@@ -50,17 +53,20 @@ macro_rules! rows {
         silu(x): Float {
             cpu_float: [single::silu(x), double::silu(x)], wgsl_f32: "m_silu({a})", exact: { exact::silu(x) },
             domain: [-100.0, 100.0],
+            cost: 13,
         }
         /// x · Φ(x), exactly (the erfc form).
         gelu(x): Float {
             cpu_float: [single::gelu(x), double::gelu(x)], wgsl_f32: "m_gelu({a})", exact: { exact::gelu(x) },
             domain: [-20.0, 20.0],
+            cost: 22,
         }
         /// x · Φ(x), by the tanh approximation.
         gelu_tanh(x): Float {
             cpu_float: [single::gelu_tanh(x), double::gelu_tanh(x)], wgsl_f32: "m_gelu_tanh({a})",
             exact: { exact::gelu_tanh(x) },
             domain: [-20.0, 20.0],
+            cost: 25,
         }
     } };
 }

@@ -36,5 +36,15 @@ pub(super) fn plan(kernel: Kernel) -> Plan {
     let steps = kernels.into_iter().map(Step::Nest).collect();
     // the first input may be the output
     let aliased = (0..inputs.len()).map(|i| i == 0).collect();
-    Plan { inputs, aliased, id: 0, is_kept: false, scalars: vec![F32], temps, outputs, steps, model: Default::default() }
+    Plan {
+        inputs,
+        aliased,
+        id: 0,
+        is_kept: false,
+        scalars: vec![F32],
+        temps,
+        outputs,
+        steps,
+        model: Default::default(),
+    }
 }
