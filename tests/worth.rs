@@ -136,7 +136,8 @@ on_devices! {
         let mut dice = Dice::new(17);
         for i in 0..count {
             let [m, k, n] = [0; 3].map(|_| *dice.of(&[1usize, 2, 3, 6, 12, 35]));
-            let batch: &[usize] = dice.of(&[&[] as &[usize], &[], &[4], &[3, 2], &[1]]);
+            let batches: [&[usize]; 5] = [&[], &[], &[4], &[3, 2], &[1]];
+            let batch = *dice.of(&batches);
             let has = |dice: &mut Dice| -> Vec<usize> {
                 batch.iter().map(|l| if dice.one_in(3) { 1 } else { *l }).collect()
             };
