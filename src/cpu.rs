@@ -11,6 +11,7 @@
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | run a program's steps over a tile |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
+//! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
 //! | `caches.rs` | reads the sizes of the processor's caches |
 //! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
@@ -36,6 +37,7 @@ mod routines;
 mod row;
 mod scan;
 mod scatter;
+mod share;
 mod strided;
 mod threads;
 mod tiles;

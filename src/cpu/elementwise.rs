@@ -1,22 +1,13 @@
-//! Elementwise kernels: tiles over the outer space, and how work is shared between threads.
+//! Elementwise kernels: tiles over the outer space, shared between threads.
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::program::{Goal, Level, Order, Program, Request, internal};
+use super::share::share;
 use super::threads::threads;
 use super::tiles::{Frame, Frames, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Tiles, Tiling};
-use rayon::prelude::*;
-
-/// Calls `f` with the number of each task: in the caller's rayon pool, or on this thread if it is to do the work `alone`.
-pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync + Send) {
-    if tasks <= 1 || alone || threads() == 1 {
-        (0..tasks).for_each(f);
-    } else {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(f);
-    }
-}
 
 /// Returns the tiles of a kernel's schedule. Fails if the schedule has none.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {

@@ -2,8 +2,8 @@
 //! the compute type: the planner makes conversions and epilogues kernels of their own (`plan/product.rs`).
 
 use super::bind::Run;
-use super::elementwise::share;
 use super::program::internal;
+use super::share::share;
 use super::strided::Axis;
 use super::threads::threads;
 use crate::dtype::Compute;

@@ -2,9 +2,10 @@
 
 use super::assign::assign;
 use super::bind::{Bound, Run};
-use super::elementwise::{out_of_memory, share, tiles_of};
+use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::program::{Goal, Level, Order, Program, Request, internal};
+use super::share::share;
 use super::strided;
 use super::threads::threads;
 use super::tiles::{Frame, Frames, Tile};

@@ -1,0 +1,309 @@
+//! How threads share the tasks of a kernel. The thread that runs the kernel works too, and begins at once; threads of its
+//! rayon pool help when they come. So a kernel never waits for a thread to wake up, which takes 10 to 50 µs: if it has ended
+//! by then, it has lost only the call.
+//!
+//! Each thread that runs kernels has a *desk*, where it lays out the tasks of one kernel after another. Helpers come to the desk,
+//! take tasks until none is left, and stay for some time, because in most programs one kernel follows another.
+
+use super::threads::threads;
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// How long a helper stays at a desk without tasks, where it keeps a core busy and does no other work of its pool. A judgement:
+/// about what it takes to wake a thread, so that waiting costs at most twice what is best.
+const STAYS: Duration = Duration::from_micros(50);
+
+/// How often a helper looks for tasks before it looks at the clock, which takes some 30 ns.
+const LOOKS: usize = 32;
+
+/// How often a thread looks whether the last helper has left before it sleeps until then.
+const LOOKS_AT_END: usize = 2000;
+
+/// The bit of [`Desk::inside`] that says that there are no tasks.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// The number of a task is given to this function.
+type Body = dyn Fn(usize) + Sync;
+
+/// Where a thread lays out the tasks of a kernel.
+///
+/// *Open*: between [`Desk::open`] and [`Desk::close`] `body` points to the function of the kernel. The desk closes only when
+/// no helper is inside, and a helper reads `body` only inside.
+struct Desk {
+    /// The thread that the desk belongs to.
+    owner: Thread,
+    body: UnsafeCell<Option<*const Body>>,
+    /// The tasks that nobody has taken: the first in the lower 32 bits, the one after the last in the upper. The owner takes
+    /// the first and helpers the last, so that each thread has the same part of an array in kernel after kernel, and in its
+    /// own cache.
+    left: AtomicU64,
+    /// How many helpers are inside; [`CLOSED`] is added while there are no tasks.
+    inside: AtomicUsize,
+    /// How many helpers are on their way or at the desk.
+    called: AtomicUsize,
+    /// How many helpers the tasks want.
+    wanted: AtomicUsize,
+    /// The panic of a helper's task, which goes on in the owner's thread.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: `body` is written only while the desk is closed and nobody is inside (*open*), and what it points to may be called
+// by several threads at once, because it is `Sync`.
+unsafe impl Send for Desk {}
+// SAFETY: as above.
+unsafe impl Sync for Desk {}
+
+thread_local! {
+    /// The thread's desk, which is taken out while it is in use.
+    static DESK: Cell<Option<Arc<Desk>>> = const { Cell::new(None) };
+}
+
+/// Calls `f` with the number of each task: on the threads of the caller's rayon pool and the caller's, or on the caller's alone
+/// if it is to do the work `alone`. A task must not share out work itself.
+pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
+    let threads = if tasks <= 1 || alone { 1 } else { threads() };
+    // a thread that ends has no thread-locals any more, and one that is within a task has its desk in use
+    let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
+    let Some(desk) = desk.filter(|_| tasks <= u32::MAX as usize) else {
+        return (0..tasks).for_each(f);
+    };
+    let open = Open { desk: desk.clone() };
+    desk.open(&f, tasks, threads.min(tasks) - 1);
+    while let Some(task) = desk.first() {
+        f(task);
+    }
+    drop(open);
+    let panic = desk.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+}
+
+/// The owner's hold on its desk in use. Dropping it, also by a panic, waits for the helpers and puts the desk back.
+struct Open {
+    desk: Arc<Desk>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.desk.close();
+        let _ = DESK.try_with(|d| d.set(Some(self.desk.clone())));
+    }
+}
+
+impl Desk {
+    /// Makes the desk of this thread; none if the thread has one that is in use.
+    fn new() -> Option<Arc<Desk>> {
+        thread_local! {
+            static HAS_ONE: Cell<bool> = const { Cell::new(false) };
+        }
+        if HAS_ONE.replace(true) {
+            return None;
+        }
+        Some(Arc::new(Desk {
+            owner: std::thread::current(),
+            body: UnsafeCell::new(None),
+            left: AtomicU64::new(0),
+            inside: AtomicUsize::new(CLOSED),
+            called: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+        }))
+    }
+
+    /// Lays out tasks, and calls helpers if too few are at the desk or on their way. Only the owner may call this, and
+    /// [`Desk::close`] must follow before `body` ends.
+    fn open(self: &Arc<Desk>, body: &(dyn Fn(usize) + Sync), tasks: usize, wanted: usize) {
+        *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // SAFETY: the desk is closed, so nobody reads `body` (*open*). Only the lifetime is erased, and `close` ends the use.
+        unsafe { *self.body.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync), *const Body>(body)) };
+        self.left.store((tasks as u64) << 32, Relaxed);
+        self.wanted.store(wanted, Relaxed);
+        self.inside.fetch_and(!CLOSED, SeqCst);
+        self.call();
+    }
+
+    /// Waits until all helpers have left, and closes the desk. Tasks that nobody has taken, which there are only after a panic,
+    /// are dropped.
+    fn close(&self) {
+        self.left.store(0, Relaxed);
+        self.inside.fetch_or(CLOSED, AcqRel);
+        let mut looks = 0;
+        while self.inside.load(Acquire) != CLOSED {
+            if looks < LOOKS_AT_END {
+                looks += 1;
+                std::hint::spin_loop();
+            } else {
+                // the last helper unparks; any other cause is met by looking again
+                std::thread::park();
+            }
+        }
+        // SAFETY: nobody is inside, and the desk is closed (*open*).
+        unsafe { *self.body.get() = None };
+    }
+
+    /// Calls up to two helpers, if tasks want more than have been called. Each helper that comes calls two more, so that
+    /// many threads wake in the time of a few.
+    fn call(self: &Arc<Desk>) {
+        for _ in 0..2 {
+            let wanted = self.wanted.load(Relaxed);
+            if self.called.fetch_update(SeqCst, SeqCst, |n| (n < wanted).then_some(n + 1)).is_err() {
+                return;
+            }
+            let desk = self.clone();
+            rayon::spawn(move || desk.attend());
+        }
+    }
+
+    /// Takes the first of the tasks.
+    fn first(&self) -> Option<usize> {
+        let take = |left: u64| ((left as u32) < (left >> 32) as u32).then_some(left + 1);
+        self.left.fetch_update(Relaxed, Relaxed, take).ok().map(|left| left as u32 as usize)
+    }
+
+    /// Takes the last of the tasks.
+    fn last(&self) -> Option<usize> {
+        let take = |left: u64| ((left as u32) < (left >> 32) as u32).then(|| left - (1 << 32));
+        self.left.fetch_update(Relaxed, Relaxed, take).ok().map(|left| (left >> 32) as usize - 1)
+    }
+
+    /// Says whether there are tasks that nobody has taken.
+    fn has_tasks(&self) -> bool {
+        let left = self.left.load(Relaxed);
+        (left as u32) < (left >> 32) as u32 && self.inside.load(SeqCst) & CLOSED == 0
+    }
+
+    /// What a helper does, who was counted as called.
+    fn attend(self: &Arc<Desk>) {
+        loop {
+            self.help();
+            if self.stay() {
+                continue;
+            }
+            self.called.fetch_sub(1, SeqCst);
+            // the owner, who may have counted on this helper, opened the desk either before this look or after that step
+            if !self.has_tasks() {
+                return;
+            }
+            self.called.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Takes tasks until none is left.
+    fn help(self: &Arc<Desk>) {
+        if self.inside.fetch_add(1, SeqCst) & CLOSED == 0 {
+            self.call();
+            // SAFETY: this thread is inside an open desk (*open*).
+            if let Some(body) = unsafe { *self.body.get() } {
+                while let Some(task) = self.last() {
+                    // SAFETY: as above, the function is alive until this helper leaves.
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)(task) })) {
+                        *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                    }
+                }
+            }
+        }
+        if self.inside.fetch_sub(1, Release) == CLOSED + 1 {
+            self.owner.unpark();
+        }
+    }
+
+    /// Stays at the desk until there are tasks again. Returns false if there were none for some time.
+    fn stay(&self) -> bool {
+        let since = Instant::now();
+        loop {
+            for _ in 0..LOOKS {
+                if self.has_tasks() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if since.elapsed() >= STAYS {
+                return false;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    /// Shares `tasks` tasks, and returns how often each has run.
+    fn runs(tasks: usize) -> Vec<u32> {
+        let runs: Vec<AtomicU32> = (0..tasks).map(|_| AtomicU32::new(0)).collect();
+        share(tasks, false, |i| _ = runs[i].fetch_add(1, Relaxed));
+        runs.into_iter().map(AtomicU32::into_inner).collect()
+    }
+
+    fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+    }
+
+    #[test]
+    fn each_task_runs_once() {
+        let rounds = if cfg!(miri) { 2 } else { 2000 };
+        let check = move || {
+            for round in 0..rounds {
+                let tasks = round % 37;
+                assert_eq!(runs(tasks), vec![1; tasks]);
+                if round % 100 == 0 {
+                    // longer than a helper stays
+                    std::thread::sleep(2 * STAYS);
+                }
+            }
+        };
+        check();
+        for threads in [1, 2, 3, 8] {
+            in_pool(threads, check);
+        }
+        // several threads at once, each with a desk of its own, and one pool
+        in_pool(3, || {
+            std::thread::scope(|s| (0..4).for_each(|_| _ = s.spawn(check)));
+            rayon::scope(|s| (0..4).for_each(|_| s.spawn(move |_| check())));
+        });
+    }
+
+    #[test]
+    fn a_panic_of_any_task_goes_on_in_the_owner() {
+        for round in 0..if cfg!(miri) { 4 } else { 200 } {
+            let ran = AtomicU32::new(0);
+            let run = || {
+                share(32, false, |i| {
+                    if i == round % 32 {
+                        panic!("task {i}");
+                    }
+                    ran.fetch_add(1, Relaxed);
+                })
+            };
+            let panic = in_pool_or_here(round, || catch_unwind(AssertUnwindSafe(run)).unwrap_err());
+            assert_eq!(*panic.downcast::<String>().unwrap(), format!("task {}", round % 32));
+            assert!(ran.into_inner() < 32);
+            // the desk is there again
+            assert_eq!(runs(20), vec![1; 20]);
+        }
+    }
+
+    fn in_pool_or_here<R: Send>(round: usize, f: impl FnOnce() -> R + Send) -> R {
+        if round.is_multiple_of(2) { f() } else { in_pool(2, f) }
+    }
+
+    #[test]
+    fn a_task_that_shares_does_so_alone() {
+        in_pool(2, || {
+            let here = std::thread::current().id();
+            share(8, false, |_| {
+                let within = std::thread::current().id();
+                if within == here {
+                    share(8, false, |_| assert_eq!(std::thread::current().id(), within));
+                }
+            });
+        });
+    }
+}
