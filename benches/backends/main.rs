@@ -4,14 +4,18 @@
 //! (`limits.rs`) and the peers (`peers.rs`) in turn. `report.rs`, `save.rs` and `html.rs` show what came out.
 //! Run without cargo's `--bench` (as `cargo test --benches` does) it runs each row once, small, and times nothing.
 
+mod agree;
 #[path = "../../examples/common/mod.rs"]
 mod common;
+mod flow;
 mod html;
 mod limits;
 mod machine;
 mod measure;
 mod peers;
+mod plot;
 mod programs;
+mod quiet;
 mod report;
 mod save;
 mod simd;
@@ -24,6 +28,7 @@ use common::{Args, Progress, say};
 use cupric::Device;
 use measure::{Bench, Record, Target};
 use peers::Worker;
+use quiet::Noise;
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -32,9 +37,10 @@ use work::{Case, Work};
 
 const ABOUT: &str = "Times cupric on every device, beside the machine's limits and other libraries.
 
-A row shows the median of several runs, half the distance between the quartiles, bytes or operations a second, and the
-share of the limit that was measured in the same run at the same size: bytes that must move over the rate of copying or
-reading, or operations over the peak of multiply-adds; '!' marks a row above 1.1 of its limit, which is then wrong.
+A row shows the median of several rounds, half the distance between the quartiles, bytes or operations a second, and the
+share of the limit, which has its turn in every round, as the other libraries have: the bytes that must move, at the rate at
+which as many streams of the same size can be moved, or the operations at the peak of multiply-adds. '!' marks a row above
+1.1 of its limit, which is then wrong, and '~' a row that other work on the machine disturbed each time it was measured.
 A time is wall clock, a GPU's with the wait for its end (after a batch of calls where one is shorter than 2 ms); the
 column GPU is the time at its kernels alone, by timestamps, where the adapter has them. A GPU's limits are those of the
 library's own copy and multiply-add kernels. A wrong option ends with status 2, what cannot be done with 1.";
@@ -47,6 +53,7 @@ struct Options {
     html: Option<PathBuf>,
     save: Option<PathBuf>,
     compare: Option<(String, Value)>,
+    plot: bool,
     quiet: bool,
 }
 
@@ -63,9 +70,11 @@ fn main() -> ExitCode {
         .option("json", "FILE", "write the report as JSON")
         .option("html", "FILE", "write the report as one HTML file")
         .option("save", "NAME", "keep the report in target/cupric-bench")
-        .option("compare", "NAME", "show what changed since a kept report")
+        .option("compare", "NAME", "show what changed since a kept report, or since one in a file NAME.json")
+        .option("agree", "A,B", "compare two reports, kept or in files, by their shares of the limit, and time nothing")
+        .flag("plot", "also time four operations at ten sizes a decade from 10 to 10^8, for the HTML file")
         .option("python", "PATH", "beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy of an interpreter")
-        .flag("rust-peers", "beside ndarray and candle (builds benches/peers)")
+        .flag("rust-peers", "beside ndarray, candle, numr and ferray (builds benches/peers)")
         .flag("list", "show the rows and end")
         .flag("test", "run each row once, small, and time nothing")
         .flag("quiet", "no progress bar")
@@ -100,9 +109,13 @@ fn start(args: &Args) -> Result<(), String> {
         html: args.try_get("html"),
         save: name("save").map(|n| save::kept(&n)),
         compare: None,
+        plot: args.has("plot"),
         quiet: args.has("quiet"),
     };
-    let compare = name("compare");
+    let compare: Option<String> = args.try_get("compare");
+    if let Some(names) = args.try_get::<String>("agree") {
+        return agree(&names, args);
+    }
     let names = list("devices");
     let mut cases = choose(&table, &options);
     if cases.is_empty() {
@@ -116,7 +129,7 @@ fn start(args: &Args) -> Result<(), String> {
         return test(&mut cases, &targets);
     }
     if let Some(name) = compare {
-        let report = save::read(&save::kept(&name))?;
+        let report = save::read(&save::find(&name))?;
         options.compare = Some((name, report));
     }
     if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
@@ -135,6 +148,16 @@ fn start(args: &Args) -> Result<(), String> {
         bench.workers.push(Worker::rust()?);
     }
     run(&options, &cases, &targets, &mut bench)
+}
+
+/// Says whether two reports agree; fails if they do not.
+fn agree(names: &str, args: &Args) -> Result<(), String> {
+    let Some((a, b)) = names.split_once(',') else {
+        args.wrong(format!("--agree takes two reports, as a.json,b.json, not '{names}'"));
+    };
+    let (lines, holds) = agree::agree(&save::read(&save::find(a))?, &save::read(&save::find(b))?);
+    lines.iter().try_for_each(say).map_err(|e| e.to_string())?;
+    if holds { Ok(()) } else { Err("the reports do not agree".into()) }
 }
 
 /// The rows that the options ask for.
@@ -187,6 +210,8 @@ fn open(names: &[String]) -> Result<Vec<Target>, String> {
 
 /// Runs each row once, with every length cut to 64; fails if one does not run, and prints how far devices' results are apart.
 fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
+    flow::check()?;
+    agree::check()?;
     let mut done: Vec<String> = vec![];
     for case in cases {
         case.shape.iter_mut().for_each(|n| *n = (*n).min(64));
@@ -215,7 +240,7 @@ fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
 fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Bench) -> Result<(), String> {
     let print = |line: String| say(line).map_err(|e| e.to_string());
     let devices: Vec<(String, String)> = targets.iter().map(|t| (t.name.clone(), t.device.name().into())).collect();
-    let mut limits = Map::new();
+    let (load, before) = (quiet::load(), quiet::before());
     let machine = machine::machine(&devices);
     print(format!(
         "{}, {} threads; {}",
@@ -223,21 +248,62 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
         machine["threads"],
         devices.iter().map(|(k, v)| if k == v { k.clone() } else { format!("{k} {v}") }).collect::<Vec<_>>().join(", ")
     ))?;
-    for target in targets {
-        let found = limits_of(target, bench).map_err(|e| format!("{}: {e}", target.name))?;
-        let known = |(key, unit): (&str, &str)| Some(format!("{} {unit}", report::figure(found[key].as_f64()?)));
-        let parts =
-            [("copy_gbps", "GB/s copied"), ("read_gbps", "GB/s read"), ("fma_gflops", "GFLOP/s of multiply-adds")];
-        let text: Vec<String> = parts.into_iter().filter_map(known).collect();
-        print(format!("limits of {}: {}", target.name, text.join(", ")))?;
-        limits.insert(target.name.clone(), found);
-    }
+    print(format!("before the run: {}", before.text()))?;
+    let limits = show_limits(targets, bench)?;
     let peers: Vec<String> = bench.workers.iter().flat_map(|w| w.peers.iter().map(|p| p.0.clone())).collect();
     let table = report::Table::new(peers, targets.iter().any(|t| t.device.is_gpu()), targets.len() > 1);
     print(format!("\n{}", table.head()))?;
 
+    let records = measure(cases, targets, bench, &table, options.quiet)?;
+    for note in report::notes(&records) {
+        print(note)?;
+    }
+    let plotted = if options.plot { plot::works() } else { vec![] };
+    let plot = if options.plot {
+        print(format!("\n{}", table.head()))?;
+        let cases: Vec<Case<'_>> = plotted.iter().flat_map(|w| w.cases(&[])).collect();
+        let targets = [Target { name: "cpu".into(), device: Device::cpu() }];
+        bench.only(&plot::PEERS);
+        measure(&cases, &targets, bench, &table, options.quiet)?
+    } else {
+        vec![]
+    };
+    let noise = records.iter().chain(&plot).map(|r| r.noise).fold(Noise::default(), |a, b| a + b);
+    let disturbed = records.iter().filter(|r| r.noise.is_felt()).count();
+    print(format!(
+        "while the rows ran: {}; {disturbed} of {} rows were disturbed",
+        noise.text(),
+        records.len()
+    ))?;
+    if let Some((name, old)) = &options.compare {
+        print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
+    }
+
+    let report = json!({
+        "machine": machine,
+        "versions": machine::versions(bench.workers.iter().flat_map(|w| &w.peers)),
+        "commit": machine::commit(),
+        "quiet": {
+            "load": load, "before": before.to_json(), "during": noise.to_json(), "disturbed": disturbed,
+            "quiet": quiet::verdict(before, noise, disturbed, records.len()),
+        },
+        "limits": limits,
+        "rows": records.iter().map(save::row).collect::<Vec<Value>>(),
+        "plot": plot.iter().map(save::row).collect::<Vec<Value>>(),
+    });
+    write(options, &report)
+}
+
+/// Measures each case on each device, and prints its line as it comes in.
+fn measure(
+    cases: &[Case<'_>],
+    targets: &[Target],
+    bench: &mut Bench,
+    table: &report::Table,
+    quiet: bool,
+) -> Result<Vec<Record>, String> {
     // without a terminal there is no progress bar, and the printed rows show the progress
-    let quiet = options.quiet || !std::io::stderr().is_terminal();
+    let quiet = quiet || !std::io::stderr().is_terminal();
     let mut progress = Progress::new("rows", cases.len() * targets.len(), quiet);
     let mut records: Vec<Record> = vec![];
     for case in cases {
@@ -251,32 +317,40 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
         }
     }
     progress.set(records.len(), "");
-    drop(progress);
-    for note in report::notes(&records) {
-        print(note)?;
-    }
-    if let Some((name, old)) = &options.compare {
-        print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
-    }
+    Ok(records)
+}
 
-    let rows: Vec<Value> = records.iter().map(save::row).collect();
-    let versions = machine::versions(bench.workers.iter().flat_map(|w| &w.peers));
-    let commit = machine::commit();
-    let report = json!({"machine": machine, "versions": versions, "commit": commit, "limits": limits, "rows": rows});
-    let text = || serde_json::to_string_pretty(&report).map_err(|e| e.to_string());
+/// Writes the report to the files that the options name.
+fn write(options: &Options, report: &Value) -> Result<(), String> {
+    let print = |path: &PathBuf| say(format!("written: {}", path.display())).map_err(|e| e.to_string());
+    let text = || serde_json::to_string_pretty(report).map_err(|e| e.to_string());
     for path in [&options.json, &options.save].into_iter().flatten() {
         save::write(path, &(text()? + "\n"))?;
-        print(format!("written: {}", path.display()))?;
+        print(path)?;
     }
     if let Some(path) = &options.html {
-        save::write(path, &html::page(&report))?;
-        print(format!("written: {}", path.display()))?;
+        save::write(path, &html::page(report))?;
+        print(path)?;
     }
     Ok(())
 }
 
+/// Measures the limits of each device at large sizes, and prints them.
+fn show_limits(targets: &[Target], bench: &mut Bench) -> Result<Map<String, Value>, String> {
+    let mut limits = Map::new();
+    for target in targets {
+        let found = limits_of(target, bench).map_err(|e| format!("{}: {e}", target.name))?;
+        let known = |(key, unit): (&str, &str)| Some(format!("{} {unit}", report::figure(found[key].as_f64()?)));
+        let parts =
+            [("copy_gbps", "GB/s copied"), ("read_gbps", "GB/s read"), ("fma_gflops", "GFLOP/s of multiply-adds")];
+        let text: Vec<String> = parts.into_iter().filter_map(known).collect();
+        say(format!("limits of {}: {}", target.name, text.join(", "))).map_err(|e| e.to_string())?;
+        limits.insert(target.name.clone(), found);
+    }
+    Ok(limits)
+}
+
 fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
-    use limits::Kind;
     let giga = 1e-9;
     if target.device.is_gpu() {
         let gpu = bench.gpus.entry(target.name.clone()).or_default();
@@ -284,9 +358,6 @@ fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
         // a GPU's rate of reading is not measured: rows that only read are compared with its rate of copying
         return Ok(json!({"copy_gbps": copy * giga, "read_gbps": null, "fma_gflops": fma * giga}));
     }
-    let mut rate = |kind| bench.host.rate(kind) * giga;
-    Ok(json!({
-        "copy_gbps": rate(Kind::Copy), "read_gbps": rate(Kind::Read),
-        "fma_gflops": rate(Kind::Fma32), "fma_gflops_f64": rate(Kind::Fma64),
-    }))
+    let [copy, read, fma, fma_f64] = limits::summary().map(|rate| rate * giga);
+    Ok(json!({"copy_gbps": copy, "read_gbps": read, "fma_gflops": fma, "fma_gflops_f64": fma_f64}))
 }
