@@ -56,7 +56,8 @@ impl Limit {
         limits
     }
 
-    fn memory(flows: &[Flow]) -> Limit {
+    /// The limit of passes over memory.
+    pub fn memory(flows: &[Flow]) -> Limit {
         let passes: Vec<Pass> = flows.iter().map(Pass::new).collect();
         let moved: f64 = passes.iter().map(Pass::bytes).sum();
         let wanted: f64 = flows.iter().map(Flow::bytes).sum();
@@ -68,7 +69,8 @@ impl Limit {
         Limit::new(Kind::Memory(passes), wanted / moved, ways)
     }
 
-    fn operations(double: bool, wanted: f64) -> Limit {
+    /// The limit of so many operations in f32 or f64.
+    pub fn operations(double: bool, wanted: f64) -> Limit {
         let threads = rayon::current_num_threads();
         let (kind, each) = match double {
             true => (Kind::Fma64, crate::simd::fma_f64_ops(MULTIPLY_ADDS)),
@@ -111,6 +113,16 @@ impl Limit {
         let mut samples = Samples::default();
         clock.sample(&mut samples, || self.once(way));
         into.push(samples.median() * self.scale);
+    }
+
+    /// The milliseconds of one call of the best way, after one that does not count.
+    pub fn quick(&mut self) -> f64 {
+        let mut best = f64::INFINITY;
+        for (way, _) in self.ways.clone() {
+            self.once(way);
+            best = best.min(crate::timing::time(|| self.once(way)));
+        }
+        best * self.scale
     }
 
     /// What a way is called in the report.

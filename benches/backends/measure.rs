@@ -4,6 +4,7 @@
 use crate::limits::{Gpu, Limit};
 use crate::peers::{Time, Timed, Worker};
 use crate::quiet::{Noise, Watch};
+use crate::sentinel::Sentinel;
 use crate::timing::{self, Clock, Samples};
 use crate::ulp;
 use crate::work::{Case, Run};
@@ -80,13 +81,13 @@ impl Record {
     }
 
     pub fn fraction(&self) -> Option<f64> {
-        Some(self.limit.over(&self.samples)).filter(|f| f.is_finite())
+        Some(self.limit.over(&self.samples).median()).filter(|f| f.is_finite())
     }
 
     /// A peer's time over the row's; none if the peer has no time.
     pub fn ratio(&self, peer: &Timed) -> Option<f64> {
         match &peer.time {
-            Time::Samples(s) if !s.is_empty() => Some(s.over(&self.samples)),
+            Time::Samples(s) if !s.is_empty() => Some(s.over(&self.samples).median()),
             _ => None,
         }
     }
@@ -115,6 +116,8 @@ pub struct Bench {
     pub gpus: HashMap<String, Gpu>,
     /// A factor on the time that a row may take: 1 for `--quick`, else 2.
     pub patience: f64,
+    /// What watches the speed of the machine itself, if it is watched.
+    pub sentinel: Option<Sentinel>,
 }
 
 /// What takes a turn in each round.
@@ -243,8 +246,9 @@ impl Bench {
             }
             self.rounds(&mut ready, &mut limits, &mut attempt)?;
             ready.failed.clone()?;
-            let quiet = !attempt.noise.is_felt();
-            if best.as_ref().is_none_or(|b| attempt.noise.taken() < b.noise.taken()) {
+            // a slow state of the whole machine lasts longer than a row: such rows are measured again at the end of the run
+            let quiet = !attempt.noise.others_are_felt();
+            if best.as_ref().is_none_or(|b| attempt.noise.badness() < b.noise.badness()) {
                 best = Some(attempt);
             }
             // what takes so long to measure is not measured again
@@ -273,7 +277,18 @@ impl Bench {
         let once = !into.row.is_empty();
         let rounds = if once { 1 } else { ready.clock.rounds(self.patience) };
         let watch = Watch::start(self.workers.iter().filter_map(Worker::id).collect());
-        for round in 0..rounds {
+        let state = self.state();
+        let start = Instant::now();
+        for round in 0..timing::MOST_ROUNDS {
+            if round >= rounds {
+                // what the share is made of goes on until the share is known, the peers do not
+                let spent = start.elapsed().as_secs_f64() * 1e3;
+                let known = share(&into.row, &into.limits).error() < timing::KNOWN;
+                if once || known || round > rounds && spent > 4.0 * timing::BUDGET * self.patience {
+                    break;
+                }
+                slots.retain(|slot| !matches!(slot, Slot::Peer(..)));
+            }
             for i in 0..slots.len() {
                 match slots[(i + round) % slots.len()] {
                     Slot::Row if once => {}
@@ -288,7 +303,13 @@ impl Bench {
             }
         }
         into.noise = watch.end();
+        into.noise.state = state.zip(self.state()).map(|(a, b)| a.min(b));
         Ok(())
+    }
+
+    /// The part of its best that the machine does now, if that is watched.
+    fn state(&mut self) -> Option<f64> {
+        self.sentinel.as_mut().map(Sentinel::state)
     }
 
     /// The limit on a GPU, which is measured once for each size: as many equal samples as the row has.
@@ -309,14 +330,21 @@ impl Bench {
     }
 }
 
+/// The share of the limit in each round; of a row without a limit its times.
+fn share(row: &Samples, limits: &[Vec<Samples>]) -> Samples {
+    best_ways(limits).into_iter().map(|(_, s)| s.clone()).reduce(|a, b| a.larger(&b)).map_or(row.clone(), |l| l.over(row))
+}
+
+/// Of each limit the way that is fastest on the whole.
+fn best_ways(limits: &[Vec<Samples>]) -> Vec<(usize, &Samples)> {
+    let median = |(_, s): &(usize, &Samples)| s.median();
+    limits.iter().filter_map(|ways| ways.iter().enumerate().min_by(|a, b| median(a).total_cmp(&median(b)))).collect()
+}
+
 /// The limit of each round: of each limit the way that is fastest on the whole, and the largest of the limits.
 fn host_limit(limits: &[Limit], samples: &[Vec<Samples>]) -> (Samples, Option<String>) {
     let mut found: Option<(Samples, String)> = None;
-    for (limit, ways) in limits.iter().zip(samples) {
-        let median = |(_, s): &(usize, &Samples)| s.median();
-        let Some((way, best)) = ways.iter().enumerate().min_by(|a, b| median(a).total_cmp(&median(b))) else {
-            continue;
-        };
+    for (limit, (way, best)) in limits.iter().zip(best_ways(samples)) {
         found = Some(match found {
             None => (best.clone(), limit.text(way)),
             Some((other, text)) => {

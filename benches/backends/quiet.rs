@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 const TICK: f64 = 0.01;
 /// The part of all cores' time up to which others' work is not felt: a judgement.
 const FELT: f64 = 0.02;
+/// The part of its best below which the machine counts as slow: a judgement.
+const SLOW: f64 = 0.85;
 /// Seconds of others' work that the ticks' coarseness may feign.
 const COARSE: f64 = 0.04;
 /// How long the machine is watched before a run.
@@ -37,6 +39,8 @@ pub struct Noise {
     pub wall: f64,
     pub other: Option<f64>,
     pub steal: Option<f64>,
+    /// The part of its best that the machine itself did before and after: see `sentinel.rs`.
+    pub state: Option<f64>,
 }
 
 impl Watch {
@@ -49,10 +53,10 @@ impl Watch {
     pub fn end(&self) -> Noise {
         let wall = self.start.elapsed().as_secs_f64();
         let (Some(then), Some(now)) = (self.then, now(&self.workers)) else {
-            return Noise { wall, other: None, steal: None };
+            return Noise { wall, ..Noise::default() };
         };
         let other = (now.all - then.all) - (now.own - then.own);
-        Noise { wall, other: Some(other.max(0.0)), steal: Some(now.steal - then.steal) }
+        Noise { wall, other: Some(other.max(0.0)), steal: Some(now.steal - then.steal), state: None }
     }
 }
 
@@ -62,15 +66,26 @@ impl Noise {
         self.other.unwrap_or(0.0) + self.steal.unwrap_or(0.0)
     }
 
-    /// Whether others had so much that the times of the span are off.
+    /// Whether the times of the span are off, by others' work or because the machine itself was slow.
     pub fn is_felt(&self) -> bool {
+        self.others_are_felt() || self.state.is_some_and(|s| s < SLOW)
+    }
+
+    /// How much the span was disturbed: a measure for comparing two spans.
+    pub fn badness(&self) -> f64 {
+        self.taken() / (self.wall * cores()).max(1e-9) + 1.0 - self.state.unwrap_or(1.0)
+    }
+
+    /// Whether others had so much that the times of the span are off.
+    pub fn others_are_felt(&self) -> bool {
         self.taken() > FELT * self.wall * cores() + COARSE
     }
 
     /// The part of all cores' time that others had, and that was stolen, as the report shows them.
     pub fn to_json(self) -> Value {
         let part = |seconds: f64| (seconds / (self.wall * cores()) * 1e4).round() / 1e4;
-        json!({"other": self.other.map(part), "steal": self.steal.map(part)})
+        let state = self.state.map(|s| (s * 1e3).round() / 1e3);
+        json!({"other": self.other.map(part), "steal": self.steal.map(part), "state": state})
     }
 
     pub fn text(&self) -> String {
@@ -89,7 +104,7 @@ impl std::ops::Add for Noise {
     fn add(self, o: Noise) -> Noise {
         // a row whose noise is not known, since a worker ended, is left out
         let sum = |a: Option<f64>, b: Option<f64>| a.map_or(b, |a| Some(a + b.unwrap_or(0.0)));
-        Noise { wall: self.wall + o.wall, other: sum(self.other, o.other), steal: sum(self.steal, o.steal) }
+        Noise { wall: self.wall + o.wall, other: sum(self.other, o.other), steal: sum(self.steal, o.steal), state: None }
     }
 }
 

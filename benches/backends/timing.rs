@@ -12,6 +12,10 @@ const LONG: f64 = 40.0;
 /// So many milliseconds a contestant may take for a row, in all rounds together; a run's `patience` multiplies it.
 pub const BUDGET: f64 = 500.0;
 const ROUNDS: usize = 9;
+/// A row's rounds go on, without the peers, until its share is known so well (a third of what two runs may differ by), or there
+/// were so many.
+pub const KNOWN: f64 = 0.03;
+pub const MOST_ROUNDS: usize = 45;
 /// Rounds of a row that takes longer than its budget allows.
 const FEW_ROUNDS: usize = 5;
 /// A contestant whose first call takes longer is timed by that call alone.
@@ -36,10 +40,16 @@ impl Samples {
         self.0.len()
     }
 
-    /// The median of the ratios of samples to those of `other` that were taken in the same round, so that what slowed a whole
-    /// round changes nothing; NaN if there are none.
-    pub fn over(&self, other: &Samples) -> f64 {
-        Samples(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect()).median()
+    /// The ratios of samples to those of `other` that were taken in the same round, so that what slowed a whole round changes
+    /// nothing.
+    pub fn over(&self, other: &Samples) -> Samples {
+        Samples(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
+    }
+
+    /// About how far the median would be from that of another run, relative to it: its standard error, where the samples lie as
+    /// those of a normal distribution (1.25 times the deviation, which is 1.48 times half the distance between the quartiles).
+    pub fn error(&self) -> f64 {
+        1.85 * self.spread() / (self.len() as f64).sqrt()
     }
 
     /// The larger of two samples in each round.
