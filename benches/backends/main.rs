@@ -28,7 +28,7 @@ mod work;
 use common::{Args, Progress, say};
 use cupric::Device;
 use measure::{Bench, Record, Target};
-use peers::Worker;
+use peers::{Time, Worker};
 use quiet::Noise;
 use sentinel::Sentinel;
 use serde_json::{Map, Value, json};
@@ -131,17 +131,6 @@ fn start(args: &Args) -> Result<(), String> {
         return show(&cases);
     }
     let targets = open(&names)?;
-    if args.has("test") || !args.has("bench") {
-        return test(&mut cases, &targets);
-    }
-    if let Some(name) = compare {
-        let report = save::read(&save::find(&name))?;
-        options.compare = Some((name, report));
-    }
-    if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
-        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    }
-    [&options.json, &options.html, &options.save].into_iter().flatten().try_for_each(|p| save::check_writable(p))?;
     let mut bench = Bench { patience: if options.quick { 1.0 } else { 2.0 }, ..Bench::default() };
     if let Some(path) = args.try_get::<PathBuf>("python") {
         let worker = Worker::python(&path)?;
@@ -153,6 +142,17 @@ fn start(args: &Args) -> Result<(), String> {
     if args.has("rust-peers") {
         bench.workers.push(Worker::rust()?);
     }
+    if args.has("test") || !args.has("bench") {
+        return test(&mut cases, &targets, &mut bench.workers);
+    }
+    if let Some(name) = compare {
+        let report = save::read(&save::find(&name))?;
+        options.compare = Some((name, report));
+    }
+    if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    [&options.json, &options.html, &options.save].into_iter().flatten().try_for_each(|p| save::check_writable(p))?;
     run(&options, &cases, &targets, &mut bench)
 }
 
@@ -215,10 +215,12 @@ fn open(names: &[String]) -> Result<Vec<Target>, String> {
 }
 
 /// Runs each row once, with every length cut to 64; fails if one does not run, and prints how far devices' results are apart.
-fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
+/// Peers, if there are any, run each row they have once too.
+fn test(cases: &mut [Case<'_>], targets: &[Target], workers: &mut [Worker]) -> Result<(), String> {
     flow::check()?;
     agree::check()?;
     let mut done: Vec<String> = vec![];
+    let (mut done_by, mut failed) = (vec![], vec![]);
     for case in cases {
         case.shape.iter_mut().for_each(|n| *n = (*n).min(64));
         if done.contains(&case.label()) {
@@ -239,8 +241,20 @@ fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
             say(format_args!("{} on {}: ok{apart}", case.label(), target.name)).map_err(|e| e.to_string())?;
             reference.get_or_insert(results);
         }
+        for peer in workers.iter_mut().flat_map(|w| w.prepare(case, "cpu")) {
+            match peer.time {
+                Time::Failed(why) => failed.push(format!("{} in {}: {why}", case.label(), peer.name)),
+                Time::Endless => failed.push(format!("{} in {}: takes too long", case.label(), peer.name)),
+                Time::Samples(_) => done_by.push(peer.name),
+                Time::Lacking => {}
+            }
+        }
+        if !workers.is_empty() {
+            say(format_args!("  in {}", done_by.join(", "))).map_err(|e| e.to_string())?;
+            done_by.clear();
+        }
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(format!("peers fail:\n{}", failed.join("\n"))) }
 }
 
 fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Bench) -> Result<(), String> {

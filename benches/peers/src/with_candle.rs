@@ -149,6 +149,8 @@ fn elementwise_or_reduction(work: &str) -> Option<Expression> {
 pub fn run(row: &Row) -> std::result::Result<Option<Run>, Error> {
     let (shape, work) = (row.shape.clone(), row.work.clone());
     match &row.work[..] {
+        // candle has no product of integers
+        "matmul" if row.dtype == "i32" => return Ok(None),
         "normal" => return Ok(repeat(move || Tensor::randn(0f32, 1.0, &shape[..], &Device::Cpu))),
         "upload" => {
             let host = row.inputs.first().ok_or("too few inputs")?.floats();
