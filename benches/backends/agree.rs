@@ -42,7 +42,9 @@ pub fn agree(a: &Value, b: &Value) -> (Vec<String>, bool) {
             Some(false) => "the machine was not quiet",
             None => "it is not known whether the machine was quiet",
         };
-        lines.insert(i, format!("report {}: {quiet}", i + 1));
+        let typical = report["quiet"]["typical"].as_f64();
+        let state = typical.map_or(String::new(), |s| format!(", and itself did typically {} of its best", figure(s)));
+        lines.insert(i, format!("report {}: {quiet}{state}", i + 1));
     }
     let verdict = if holds { "the reports agree" } else { "the reports do not agree" };
     lines.push(format!(

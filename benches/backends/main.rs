@@ -36,6 +36,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use timing::Samples;
 use work::{Case, Work};
 
 const ABOUT: &str = "Times cupric on every device, beside the machine's limits and other libraries.
@@ -297,8 +298,10 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
     let disturbed = records.iter().filter(|r| r.noise.is_felt()).count();
     let seconds = start.elapsed().as_secs_f64();
     let states = bench.sentinel.as_ref().map(|s| s.range);
-    let state = states.map_or(String::new(), |[low, high]| {
-        format!("; the machine did {} to {} of its best", report::figure(low), report::figure(high))
+    let typical = records.iter().find_map(|r| r.noise.typical);
+    let state = states.zip(typical).map_or(String::new(), |([low, high], typical)| {
+        let [low, high, typical] = [low, high, typical].map(report::figure);
+        format!("; the machine itself did {low} to {high} of its best, typically {typical}")
     });
     print(format!(
         "in {seconds:.0} s {}{state}; {disturbed} of {} rows were disturbed",
@@ -316,7 +319,7 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
         "commit": machine::commit(),
         "quiet": {
             "load": load, "before": before.to_json(), "during": noise.to_json(), "disturbed": disturbed,
-            "state": states, "seconds": seconds.round(),
+            "state": states, "typical": typical, "seconds": seconds.round(),
             "quiet": quiet::verdict(before, noise, disturbed, records.len()),
         },
         "limits": limits,
@@ -355,7 +358,8 @@ fn measure(
     Ok(records)
 }
 
-/// Measures rows that were disturbed once more, in the order of the table, for a part of the time that the run has taken.
+/// Measures rows that were disturbed once more, in the order of the table, for a part of the time that the run has taken. Only
+/// now is the run's typical state of the machine known, from which a row's may differ.
 fn again(
     cases: &[Case<'_>],
     targets: &[Target],
@@ -365,6 +369,10 @@ fn again(
     start: Instant,
 ) -> Result<(), String> {
     let patience = AGAIN * start.elapsed().as_secs_f64();
+    let mut states = Samples::default();
+    records.iter().filter_map(|r| r.noise.state).for_each(|s| states.push(s));
+    let typical = (!states.is_empty()).then(|| states.median());
+    records.iter_mut().for_each(|r| r.noise.typical = typical);
     let (start, mut first) = (Instant::now(), true);
     for (record, (case, target)) in records.iter_mut().zip(cases.iter().flat_map(|c| targets.iter().map(move |t| (c, t)))) {
         let disturbed = record.noise.is_felt() && record.error.is_none();
@@ -373,6 +381,7 @@ fn again(
         }
         let mut new = bench.measure(case, target, &mut None);
         target.device.trim();
+        new.noise.typical = typical;
         if new.error.is_some() || new.noise.badness() >= record.noise.badness() {
             continue;
         }

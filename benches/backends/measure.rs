@@ -246,7 +246,7 @@ impl Bench {
             }
             self.rounds(&mut ready, &mut limits, &mut attempt)?;
             ready.failed.clone()?;
-            // a slow state of the whole machine lasts longer than a row: such rows are measured again at the end of the run
+            // another state of the whole machine lasts longer than a row: such rows are measured again at the end of the run
             let quiet = !attempt.noise.others_are_felt();
             if best.as_ref().is_none_or(|b| attempt.noise.badness() < b.noise.badness()) {
                 best = Some(attempt);

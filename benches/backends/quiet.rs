@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 const TICK: f64 = 0.01;
 /// The part of all cores' time up to which others' work is not felt: a judgement.
 const FELT: f64 = 0.02;
-/// The part of its best below which the machine counts as slow: a judgement.
-const SLOW: f64 = 0.85;
+/// The factor from a run's typical state of the machine that makes a row's state another one: a judgement.
+const OFF: f64 = 1.15;
 /// Seconds of others' work that the ticks' coarseness may feign.
 const COARSE: f64 = 0.04;
 /// How long the machine is watched before a run.
@@ -41,6 +41,8 @@ pub struct Noise {
     pub steal: Option<f64>,
     /// The part of its best that the machine itself did before and after: see `sentinel.rs`.
     pub state: Option<f64>,
+    /// The median of the rows' states in the run, once it is known.
+    pub typical: Option<f64>,
 }
 
 impl Watch {
@@ -56,7 +58,7 @@ impl Watch {
             return Noise { wall, ..Noise::default() };
         };
         let other = (now.all - then.all) - (now.own - then.own);
-        Noise { wall, other: Some(other.max(0.0)), steal: Some(now.steal - then.steal), state: None }
+        Noise { wall, other: Some(other.max(0.0)), steal: Some(now.steal - then.steal), ..Noise::default() }
     }
 }
 
@@ -66,14 +68,20 @@ impl Noise {
         self.other.unwrap_or(0.0) + self.steal.unwrap_or(0.0)
     }
 
-    /// Whether the times of the span are off, by others' work or because the machine itself was slow.
+    /// Whether the times of the span are off, by others' work or because the machine itself was slower or faster than in most
+    /// of the run: a row's share of its limit depends on how fast memory is, so rows of different states are not comparable.
     pub fn is_felt(&self) -> bool {
-        self.others_are_felt() || self.state.is_some_and(|s| s < SLOW)
+        self.others_are_felt() || self.off() > OFF - 1.0
+    }
+
+    /// How far the machine's state is from the run's typical one, relative to the smaller; 0 where that is not known.
+    fn off(&self) -> f64 {
+        self.state.zip(self.typical).map_or(0.0, |(a, b)| (a / b).max(b / a) - 1.0)
     }
 
     /// How much the span was disturbed: a measure for comparing two spans.
     pub fn badness(&self) -> f64 {
-        self.taken() / (self.wall * cores()).max(1e-9) + 1.0 - self.state.unwrap_or(1.0)
+        self.taken() / (self.wall * cores()).max(1e-9) + self.off()
     }
 
     /// Whether others had so much that the times of the span are off.
@@ -104,7 +112,7 @@ impl std::ops::Add for Noise {
     fn add(self, o: Noise) -> Noise {
         // a row whose noise is not known, since a worker ended, is left out
         let sum = |a: Option<f64>, b: Option<f64>| a.map_or(b, |a| Some(a + b.unwrap_or(0.0)));
-        Noise { wall: self.wall + o.wall, other: sum(self.other, o.other), steal: sum(self.steal, o.steal), state: None }
+        Noise { wall: self.wall + o.wall, other: sum(self.other, o.other), steal: sum(self.steal, o.steal), ..Noise::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether the machine itself is as fast as it can be: on a machine that is one of several on the same hardware, neighbours take
 //! memory's rate and the other halves of the cores, and no counter of the system says so. Two rates are measured beside each
-//! row, and compared with the best that were seen on this machine, in this run or earlier ones.
+//! row, as parts of the best that were seen on this machine, in this run or earlier ones. Rows whose part is far from that of
+//! most rows are measured again.
 
 use crate::flow::Flow;
 use crate::limits::Limit;
