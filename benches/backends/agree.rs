@@ -66,7 +66,8 @@ fn pairs(a: &Value, b: &Value) -> Vec<Pair> {
     for x in rows(a) {
         let Some(y) = other.iter().find(|y| same(&x, y)) else { continue };
         let (Some(first), Some(second)) = (x["fraction"].as_f64(), y["fraction"].as_f64()) else { continue };
-        let shape: Vec<usize> = x["shape"].as_array().into_iter().flatten().filter_map(|n| Some(n.as_u64()? as usize)).collect();
+        let shape: Vec<usize> =
+            x["shape"].as_array().into_iter().flatten().filter_map(|n| Some(n.as_u64()? as usize)).collect();
         let text = |key: &str| x[key].as_str().unwrap_or("").to_string();
         pairs.push(Pair {
             label: format!("{} {} {} on {}", text("text"), text("dtype"), shape_text(&shape), text("device")),
@@ -80,9 +81,7 @@ fn pairs(a: &Value, b: &Value) -> Vec<Pair> {
 /// Shows that reports may differ in one row in ten and no more; part of `cargo test --benches`.
 pub fn check() -> Result<(), String> {
     let report = |shares: &[f64]| {
-        let row = |(i, f): (usize, &f64)| {
-            json!({"work": "add", "text": "a + b", "dtype": "f32", "shape": [i], "device": "cpu", "fraction": f})
-        };
+        let row = |(i, f): (usize, &f64)| json!({"work": "add", "text": "a + b", "dtype": "f32", "shape": [i], "device": "cpu", "fraction": f});
         json!({"rows": shares.iter().enumerate().map(row).collect::<Vec<_>>(), "quiet": {"quiet": true}})
     };
     let shares = [0.5; 10];

@@ -44,7 +44,8 @@ const ABOUT: &str = "Times cupric on every device, beside the machine's limits a
 A row shows the median of several rounds, half the distance between the quartiles, bytes or operations a second, and the
 share of the limit, which has its turn in every round, as the other libraries have: the bytes that must move, at the rate at
 which as many streams of the same size can be moved, or the operations at the peak of multiply-adds. '!' marks a row above
-1.1 of its limit, which is then wrong, and '~' a row that other work on the machine disturbed each time it was measured.
+1.1 of its limit, which is then wrong, and '~' a row that other work on the machine disturbed each time it was measured,
+or while the machine itself was faster or slower than for most rows.
 A time is wall clock, a GPU's with the wait for its end (after a batch of calls where one is shorter than 2 ms); the
 column GPU is the time at its kernels alone, by timestamps, where the adapter has them. A GPU's limits are those of the
 library's own copy and multiply-add kernels. A wrong option ends with status 2, what cannot be done with 1.";
@@ -303,11 +304,7 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
         let [low, high, typical] = [low, high, typical].map(report::figure);
         format!("; the machine itself did {low} to {high} of its best, typically {typical}")
     });
-    print(format!(
-        "in {seconds:.0} s {}{state}; {disturbed} of {} rows were disturbed",
-        noise.text(),
-        records.len()
-    ))?;
+    print(format!("in {seconds:.0} s {}{state}; {disturbed} of {} rows were disturbed", noise.text(), records.len()))?;
     bench.sentinel.iter().for_each(Sentinel::keep);
     if let Some((name, old)) = &options.compare {
         print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
@@ -374,7 +371,9 @@ fn again(
     let typical = (!states.is_empty()).then(|| states.median());
     records.iter_mut().for_each(|r| r.noise.typical = typical);
     let (start, mut first) = (Instant::now(), true);
-    for (record, (case, target)) in records.iter_mut().zip(cases.iter().flat_map(|c| targets.iter().map(move |t| (c, t)))) {
+    for (record, (case, target)) in
+        records.iter_mut().zip(cases.iter().flat_map(|c| targets.iter().map(move |t| (c, t))))
+    {
         let disturbed = record.noise.is_felt() && record.error.is_none();
         if !disturbed || start.elapsed().as_secs_f64() > patience {
             continue;

@@ -226,8 +226,7 @@ impl Bench {
             None => *reference = Some(results),
         }
 
-        let mut ready =
-            Ready { run, device, enqueued: case.work.enqueued, clock: Clock::default(), failed: Ok(()) };
+        let mut ready = Ready { run, device, enqueued: case.work.enqueued, clock: Clock::default(), failed: Ok(()) };
         let once = first > timing::SLOW;
         if !once {
             let mut clock = Clock::default();
@@ -332,7 +331,11 @@ impl Bench {
 
 /// The share of the limit in each round; of a row without a limit its times.
 fn share(row: &Samples, limits: &[Vec<Samples>]) -> Samples {
-    best_ways(limits).into_iter().map(|(_, s)| s.clone()).reduce(|a, b| a.larger(&b)).map_or(row.clone(), |l| l.over(row))
+    best_ways(limits)
+        .into_iter()
+        .map(|(_, s)| s.clone())
+        .reduce(|a, b| a.larger(&b))
+        .map_or(row.clone(), |l| l.over(row))
 }
 
 /// Of each limit the way that is fastest on the whole.

@@ -112,7 +112,12 @@ impl std::ops::Add for Noise {
     fn add(self, o: Noise) -> Noise {
         // a row whose noise is not known, since a worker ended, is left out
         let sum = |a: Option<f64>, b: Option<f64>| a.map_or(b, |a| Some(a + b.unwrap_or(0.0)));
-        Noise { wall: self.wall + o.wall, other: sum(self.other, o.other), steal: sum(self.steal, o.steal), ..Noise::default() }
+        Noise {
+            wall: self.wall + o.wall,
+            other: sum(self.other, o.other),
+            steal: sum(self.steal, o.steal),
+            ..Noise::default()
+        }
     }
 }
 
@@ -149,7 +154,8 @@ fn now(workers: &[u32]) -> Option<Times> {
     let ticks: Vec<f64> = line.split_whitespace().map(|n| n.parse().ok()).collect::<Option<_>>()?;
     // user, nice, system, idle, waiting, interrupts, soft interrupts, stolen; a guest's time is part of user's
     let busy = [0, 1, 2, 5, 6].iter().map(|i| ticks.get(*i)).sum::<Option<f64>>()?;
-    let own = std::iter::once(std::process::id()).chain(workers.iter().copied()).map(of_process).sum::<Option<f64>>()?;
+    let own =
+        std::iter::once(std::process::id()).chain(workers.iter().copied()).map(of_process).sum::<Option<f64>>()?;
     Some(Times { all: busy * TICK, own, steal: ticks.get(7)? * TICK })
 }
 

@@ -83,7 +83,9 @@ pub fn notes(records: &[Record]) -> Vec<String> {
         notes.push("! above 1.1 of its limit: the limit is wrong".into());
     }
     if records.iter().any(|r| r.noise.is_felt()) {
-        notes.push("~ other work or another state of the machine disturbed the row, however often it was measured".into());
+        notes.push(
+            "~ other work or another state of the machine disturbed the row, however often it was measured".into(),
+        );
     }
     if records.iter().any(|r| !r.peers.is_empty()) {
         notes.push("a peer's figure is its time over ours: above 1 it is slower; — it lacks the operation".into());

@@ -126,7 +126,6 @@ fn small_and_random() -> Vec<Work> {
     ]
 }
 
-
 /// Integers, truths, and a choice by truths.
 fn other_types() -> Vec<Work> {
     vec![
@@ -176,8 +175,7 @@ fn black_scholes() -> Work {
         .replace("call = a * ", "call = a[i] * ")
         .replace("erf(", "math.erf(")
         .replace('\n', "\n    ");
-    let numba =
-        format!("c, p = np.empty_like(a), np.empty_like(a)\nfor i in prange(a.size):\n    {one}\nreturn c, p");
+    let numba = format!("c, p = np.empty_like(a), np.empty_like(a)\nfor i in prange(a.size):\n    {one}\nreturn c, p");
     work("black_scholes", "Black-Scholes, call and put", F32, MILLIONS)
         .flat()
         .takes_in("a k", 10.0, 50.0)
@@ -214,9 +212,7 @@ fn stencil() -> Work {
         .program(|x, s, _| {
             let [m, n] = [s[0] as isize - 2, s[1] as isize - 2];
             Ok(Box::new(move || {
-                let part = |i: isize, j: isize| {
-                    x[0].slice(s![i..m + i, j..n + j]) * WEIGHTS[i as usize][j as usize]
-                };
+                let part = |i: isize, j: isize| x[0].slice(s![i..m + i, j..n + j]) * WEIGHTS[i as usize][j as usize];
                 let sum = (1..9).fold(part(0, 0), |sum, i| sum + part(i / 3, i % 3));
                 Ok(vec![sum.eval()?])
             }))

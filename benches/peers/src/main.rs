@@ -161,7 +161,9 @@ impl Answers {
         let name = request["peer"].as_str().unwrap_or("");
         let peer = self.peers.get_mut(name).ok_or("not set up");
         Ok(match request["op"].as_str().unwrap_or("") {
-            "hello" => json!({"peers": PEERS.iter().map(|(name, v)| (name.to_string(), json!(v))).collect::<Map<_, _>>()}),
+            "hello" => {
+                json!({"peers": PEERS.iter().map(|(name, v)| (name.to_string(), json!(v))).collect::<Map<_, _>>()})
+            }
             "row" => {
                 self.peers.clear();
                 self.cpu = request["device"] == json!("cpu");

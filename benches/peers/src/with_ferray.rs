@@ -32,9 +32,7 @@ fn elementwise(work: &str) -> Option<Expression<f32>> {
         "log" => |x| ferray::log(&x[0]),
         "sin" => |x| ferray::sin(&x[0]),
         "tanh" => |x| ferray::tanh(&x[0]),
-        "chain" => |x| {
-            (0..5).try_fold(x[0].clone(), |x, _| scaled(&absolute(&scaled(&x, 0.9, -0.3)?)?, 1.0, 0.1))
-        },
+        "chain" => |x| (0..5).try_fold(x[0].clone(), |x, _| scaled(&absolute(&scaled(&x, 0.9, -0.3)?)?, 1.0, 0.1)),
         _ => return None,
     })
 }

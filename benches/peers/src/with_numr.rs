@@ -92,9 +92,9 @@ fn expression(work: &str) -> Option<fn(&[Tensor]) -> Result<Tensor>> {
         "tanh" => |x| x[0].tanh(),
         "erf" => |x| client().erf(&x[0]),
         "cast" => |x| x[0].to_dtype(DType::F16),
-        "chain" => |x| {
-            (0..5).try_fold(x[0].clone(), |x, _| x.mul_scalar(0.9)?.add_scalar(-0.3)?.abs()?.add_scalar(0.1))
-        },
+        "chain" => {
+            |x| (0..5).try_fold(x[0].clone(), |x, _| x.mul_scalar(0.9)?.add_scalar(-0.3)?.abs()?.add_scalar(0.1))
+        }
         "and" => |x| client().logical_and(&x[0], &x[1]),
         "select" => |x| client().where_cond(&x[2], &x[0], &x[1]),
         "black_scholes" => black_scholes,
