@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         .option(
             "filter",
             "TEXT,…",
-            "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'",
+            "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'; '-100M' leaves rows out",
         )
         .flag("quick", "24 rows, under a minute on the CPU")
         .option("devices", "LIST", "cpu, gpu, gpu:N, or all [cpu and hardware GPUs]")
@@ -175,8 +175,11 @@ fn choose<'a>(table: &'a [Work], options: &Options) -> Vec<Case<'a>> {
         // a filter matches the short label (`10M`) or the shape in digits (`10000000`)
         let digits: Vec<String> = case.shape.iter().map(usize::to_string).collect();
         let label = format!("{} {} {}", case.label(), case.work.text, digits.join("x")).to_lowercase();
-        let all_words = |text: &String| text.split_whitespace().all(|word| label.contains(word));
-        options.filter.is_empty() || options.filter.iter().any(all_words)
+        let all_words = |text: &str| text.split_whitespace().all(|word| label.contains(word));
+        let (out, only): (Vec<&str>, Vec<&str>) =
+            options.filter.iter().map(String::as_str).partition(|text| text.starts_with('-'));
+        let left_out = out.iter().any(|text| all_words(&text[1..]));
+        !left_out && (only.is_empty() || only.into_iter().any(all_words))
     };
     table.iter().flat_map(|w| w.cases(&options.sizes)).filter(|c| quick(c) && wanted(c)).collect()
 }
@@ -291,6 +294,7 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
         let cases: Vec<Case<'_>> = plotted.iter().flat_map(|w| w.cases(&[])).collect();
         let targets = [Target { name: "cpu".into(), device: Device::cpu() }];
         bench.only(&plot::PEERS);
+        bench.patience = plot::PATIENCE;
         measure(&cases, &targets, bench, &table, options.quiet)?
     } else {
         vec![]

@@ -8,6 +8,8 @@ use cupric::DType;
 const WORKS: [&str; 4] = ["add", "hypot", "exp", "sum"];
 /// The libraries that are plotted beside them.
 pub const PEERS: [&str; 2] = ["numpy", "torch"];
+/// The time that a size may take, beside a row of `--quick`: neighbours on the curve tell as much as more rounds would.
+pub const PATIENCE: f64 = 0.5;
 /// The powers of ten that the sizes go from and to.
 const DECADES: (u32, u32) = (1, 8);
 /// Sizes in a decade.
