@@ -16,6 +16,8 @@ const ROUNDS: usize = 9;
 /// were so many.
 pub const KNOWN: f64 = 0.03;
 pub const MOST_ROUNDS: usize = 45;
+/// A row has so many rounds before its share counts as known: its threads may sleep for some rounds and be awake for others.
+pub const LEAST_ROUNDS: usize = 15;
 /// Rounds of a row that takes longer than its budget allows.
 const FEW_ROUNDS: usize = 5;
 /// A contestant whose first call takes longer is timed by that call alone.
