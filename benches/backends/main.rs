@@ -51,7 +51,7 @@ column GPU is the time at its kernels alone, by timestamps, where the adapter ha
 library's own copy and multiply-add kernels. A wrong option ends with status 2, what cannot be done with 1.";
 
 /// The part of a run's time that measuring disturbed rows again may take.
-const AGAIN: f64 = 0.3;
+const AGAIN: f64 = 0.2;
 
 struct Options {
     filter: Vec<String>,
