@@ -295,7 +295,7 @@ impl Bench {
                     Slot::Limit(i, way) => limits[i].sample(way, &mut into.limits[i][way]),
                     Slot::Peer(w, p) => {
                         if self.workers[w].sample(&mut into.peers[w][p], self.patience) {
-                            timing::rest();
+                            timing::rest(self.workers[w].id());
                         }
                     }
                 }

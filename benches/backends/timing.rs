@@ -1,6 +1,7 @@
 //! Time in milliseconds: samples, their median and spread, and how often to repeat what is too short for the clock. The
 //! durations below are judgements: long enough for steady medians, short enough that a quick run takes a minute.
 
+use crate::quiet;
 use std::time::{Duration, Instant};
 
 /// At least so many milliseconds a sample lasts. What interrupts a core for a moment then changes it little.
@@ -24,6 +25,10 @@ const FEW_ROUNDS: usize = 5;
 pub const SLOW: f64 = 2000.0;
 /// A peer whose first call takes longer is ended and has no time.
 pub const ENDLESS: f64 = 10_000.0;
+
+/// How long a peer's threads are watched at a time, and how long they are waited for at most.
+const STEP: Duration = Duration::from_millis(3);
+const RESTED: Duration = Duration::from_millis(200);
 
 /// Samples: each is the mean time of one repetition, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -155,9 +160,24 @@ impl Clock {
     }
 }
 
-/// Waits until threads of a peer, which may spin for some milliseconds after their work, have stopped.
-pub fn rest() {
-    std::thread::sleep(Duration::from_millis(5));
+/// Waits until the threads of a peer's process have stopped, which may spin after their work: OpenMP's for some milliseconds,
+/// OpenBLAS's for up to a tenth of a second. What they still do would be taken from whoever has the next turn.
+pub fn rest(process: Option<u32>) {
+    let start = Instant::now();
+    let mut then = process.and_then(quiet::thread_time);
+    while start.elapsed() < RESTED {
+        std::thread::sleep(STEP);
+        let now = process.and_then(quiet::thread_time);
+        let Some((before, after)) = then.zip(now) else {
+            // where the threads' times are not known, most have stopped by then
+            std::thread::sleep(STEP);
+            return;
+        };
+        if after.saturating_sub(before) < STEP / 20 {
+            return;
+        }
+        then = now;
+    }
 }
 
 /// A time as `150 ns` or `1.23 ms`.
