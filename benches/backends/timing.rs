@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 /// At least so many milliseconds a sample lasts. What interrupts a core for a moment then changes it little.
 const SAMPLE: f64 = 5.0;
-/// So many milliseconds each contestant (the library, a way to a limit, or a peer) runs before each sample, to fill the caches.
-const WARM: f64 = 3.0;
+/// So many milliseconds each contestant (the library, a way to a limit, or a peer) runs before each sample, to fill the caches,
+/// and until the system has spread threads that were just woken over the cores, which it does at its ticks (4 ms).
+const WARM: f64 = 8.0;
 /// A repetition that takes so many milliseconds needs no other before it: what the caches held before is a small part.
 const LONG: f64 = 40.0;
 /// So many milliseconds a contestant may take for a row, in all rounds together; a run's `patience` multiplies it.

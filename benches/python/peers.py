@@ -24,7 +24,7 @@ os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 # as in benches/backends/timing.rs
 SAMPLE_S = 5e-3
-WARM_S = 3e-3
+WARM_S = 8e-3
 LONG_S = 40e-3
 MODULES = {
     "numpy": "numpy",

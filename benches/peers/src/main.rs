@@ -21,7 +21,7 @@ type Error = Box<dyn std::error::Error>;
 /// Seconds that a sample lasts, as in `benches/backends/timing.rs`.
 const SAMPLE: f64 = 5e-3;
 /// Seconds of warm-up before a sample, as there.
-const WARM: f64 = 3e-3;
+const WARM: f64 = 8e-3;
 /// Seconds from which on a repetition needs no warm-up, as there.
 const LONG: f64 = 40e-3;
 /// The crates with the versions that `Cargo.toml` asks for.
