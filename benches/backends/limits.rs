@@ -1,184 +1,165 @@
-//! The machine's limits, measured in the same run as each row: how fast as many bytes as the row's can be copied or read (the
-//! best of plain and streaming stores, on one thread and on all), and how fast multiply-adds can run.
+//! The machine's limits, measured beside each row and in turn with it: how fast as many streams as the row's, of the same size
+//! and in memory laid out as the row's is, can be moved (the best of plain and streaming stores, on one thread and on all), and
+//! how fast multiply-adds can run.
 
+use crate::flow::{Flow, Pass};
 use crate::timing::{Clock, Samples};
 use crate::work::Case;
 use cupric::{Array, DType, Device, Result, ones};
 use std::collections::HashMap;
 use std::hint::black_box;
 
-/// The bytes of the arrays for which the report's summary states the rates: 40 MB, as the rows of ten million f32 have.
-const SUMMARY: f64 = 40e6;
+/// The bytes of the arrays for which the report's summary states the rates: 400 MB, which no cache holds.
+const SUMMARY: f64 = 400e6;
 /// Multiply-adds of each chain in one call: enough that starting the threads takes little of the time. A judgement.
 const MULTIPLY_ADDS: usize = 1 << 15;
+/// A way that takes so many times as long as the best one at first is not tried again beside the row.
+const HOPELESS: f64 = 1.4;
 
-/// What is measured: bytes copied, bytes read, or operations.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Kind {
-    Copy,
-    Read,
+/// What is measured: memory moved in passes, or operations.
+enum Kind {
+    Memory(Vec<Pass>),
     /// Multiply-adds in f32 or f64.
     Fma32,
     Fma64,
 }
 
-/// One way to reach a limit. The fastest way of a kind is the limit.
+/// One way to reach a limit.
 #[derive(Clone, Copy, Debug)]
 struct Way {
-    kind: Kind,
-    threads: bool,
+    threads: usize,
     streaming: bool,
 }
 
-/// A way over `words` words of 64 bits, ready to be timed in turn with a row. `amount` is its bytes or operations.
-pub struct Probe {
-    way: Way,
-    words: usize,
-    clock: Clock,
-    amount: f64,
+/// A limit of a row, in all ways that may be the fastest, ready to be timed in turn with the row.
+pub struct Limit {
+    kind: Kind,
+    /// The row's bytes or operations over those of one call.
+    scale: f64,
+    ways: Vec<(Way, Clock)>,
 }
 
-/// The memory in which the host's limits are measured, and the fastest way of each kind and size that was tried.
-#[derive(Default)]
-pub struct Host {
-    from: Vec<u64>,
-    to: Vec<u64>,
-    best: HashMap<(Kind, usize), Way>,
-}
+impl Limit {
+    /// The limits of a case on the host: of memory and of operations, each if the case has such work.
+    pub fn of(case: &Case<'_>) -> Vec<Limit> {
+        if case.work.unlimited {
+            return vec![];
+        }
+        let mut limits = vec![];
+        let (flows, flops) = (case.flows(), case.flops());
+        if flows.iter().any(|f| f.bytes() > 0.0) {
+            limits.push(Limit::memory(&flows));
+        }
+        if flops > 0.0 {
+            limits.push(Limit::operations(case.work.dtype == DType::F64, flops));
+        }
+        limits
+    }
 
-impl Host {
-    /// Returns the fastest way of a kind at a size; the ways of a size are tried once.
-    pub fn probe(&mut self, kind: Kind, bytes: f64) -> Probe {
-        let words = match kind {
-            Kind::Copy => (bytes / 16.0) as usize,
-            Kind::Read => (bytes / 8.0) as usize,
-            Kind::Fma32 | Kind::Fma64 => 0,
+    /// The limit of passes over memory.
+    pub fn memory(flows: &[Flow]) -> Limit {
+        let passes: Vec<Pass> = flows.iter().map(Pass::new).collect();
+        let moved: f64 = passes.iter().map(Pass::bytes).sum();
+        let wanted: f64 = flows.iter().map(Flow::bytes).sum();
+        let writes = passes.iter().any(Pass::writes);
+        let all = rayon::current_num_threads();
+        let threads = if all > 1 { vec![1, all] } else { vec![1] };
+        let streaming: &[bool] = if writes { &[false, true] } else { &[false] };
+        let ways = threads.iter().flat_map(|t| streaming.iter().map(|s| Way { threads: *t, streaming: *s })).collect();
+        Limit::new(Kind::Memory(passes), wanted / moved, ways)
+    }
+
+    /// The limit of so many operations in f32 or f64.
+    pub fn operations(double: bool, wanted: f64) -> Limit {
+        let threads = rayon::current_num_threads();
+        let (kind, each) = match double {
+            true => (Kind::Fma64, crate::simd::fma_f64_ops(MULTIPLY_ADDS)),
+            false => (Kind::Fma32, crate::simd::fma_f32_ops(MULTIPLY_ADDS)),
         };
-        if self.from.len() < words {
-            self.from.resize(words, 0x3f80_0000_3f80_0000);
-        }
-        if kind == Kind::Copy && self.to.len() < words {
-            self.to.resize(words, 1);
-        }
-        if let Some(way) = self.best.get(&(kind, words)) {
-            let mut probe = Probe::new(*way, words);
-            probe.calibrate(self);
-            return probe;
-        }
-        // all ways of a kind do the same amount of work, so their times can be compared
-        let mut ways = ways(kind);
-        let first = ways.remove(0);
-        let (mut best, mut ms) = self.try_way(first, words);
+        Limit::new(kind, wanted / (threads as f64 * each), vec![Way { threads, streaming: false }])
+    }
+
+    /// Tries each way, and keeps those that may turn out to be the fastest.
+    fn new(kind: Kind, scale: f64, ways: Vec<Way>) -> Limit {
+        let mut limit = Limit { kind, scale, ways: vec![] };
+        let mut tried: Vec<(Way, Clock, f64)> = vec![];
         for way in ways {
-            let (probe, other) = self.try_way(way, words);
-            if other < ms {
-                (best, ms) = (probe, other);
-            }
+            let (mut clock, mut samples) = (Clock::default(), Samples::default());
+            clock.calibrate(|| limit.once(way));
+            (0..2).for_each(|_| clock.sample(&mut samples, || limit.once(way)));
+            tried.push((way, clock, samples.min()));
         }
-        self.best.insert((kind, words), best.way);
+        let best = tried.iter().map(|t| t.2).fold(f64::INFINITY, f64::min);
+        limit.ways = tried.into_iter().filter(|t| t.2 <= HOPELESS * best).map(|t| (t.0, t.1)).collect();
+        limit
+    }
+
+    /// The number of ways that are left.
+    pub fn ways(&self) -> usize {
+        self.ways.len()
+    }
+
+    fn once(&mut self, way: Way) {
+        match &mut self.kind {
+            Kind::Memory(passes) => passes.iter_mut().for_each(|pass| pass.run(way.threads, way.streaming)),
+            Kind::Fma32 => drop(rayon::broadcast(|_| black_box(crate::simd::fma_f32(MULTIPLY_ADDS)))),
+            Kind::Fma64 => drop(rayon::broadcast(|_| black_box(crate::simd::fma_f64(MULTIPLY_ADDS)))),
+        }
+    }
+
+    /// Adds a sample of a way: the milliseconds that the row's work would take at this limit.
+    pub fn sample(&mut self, way: usize, into: &mut Samples) {
+        let (way, clock) = self.ways[way];
+        let mut samples = Samples::default();
+        clock.sample(&mut samples, || self.once(way));
+        into.push(samples.median() * self.scale);
+    }
+
+    /// The milliseconds of one call of the best way, after one that does not count.
+    pub fn quick(&mut self) -> f64 {
+        let mut best = f64::INFINITY;
+        for (way, _) in self.ways.clone() {
+            self.once(way);
+            best = best.min(crate::timing::time(|| self.once(way)));
+        }
+        best * self.scale
+    }
+
+    /// What a way is called in the report.
+    pub fn text(&self, way: usize) -> String {
+        let Way { threads, streaming } = self.ways[way].0;
+        let threads = if threads == 1 { "one thread".to_string() } else { format!("{threads} threads") };
+        match self.kind {
+            Kind::Memory(_) if streaming => format!("memory, {threads}, streaming stores"),
+            Kind::Memory(_) => format!("memory, {threads}"),
+            Kind::Fma32 => format!("f32 multiply-adds, {threads}"),
+            Kind::Fma64 => format!("f64 multiply-adds, {threads}"),
+        }
+    }
+
+    /// The best median of the ways, in milliseconds.
+    fn best(&mut self) -> f64 {
+        let mut best = f64::INFINITY;
+        for way in 0..self.ways.len() {
+            let mut samples = Samples::default();
+            (0..5).for_each(|_| self.sample(way, &mut samples));
+            best = best.min(samples.median());
+        }
         best
     }
-
-    fn try_way(&mut self, way: Way, words: usize) -> (Probe, f64) {
-        let mut probe = Probe::new(way, words);
-        probe.calibrate(self);
-        let mut samples = Samples::default();
-        (0..2).for_each(|_| probe.sample(self, &mut samples));
-        (probe, samples.median())
-    }
-
-    /// The rate at the summary's size in bytes or operations a second.
-    pub fn rate(&mut self, kind: Kind) -> f64 {
-        let probe = self.probe(kind, if kind == Kind::Copy { 2.0 * SUMMARY } else { SUMMARY });
-        let mut samples = Samples::default();
-        (0..4).for_each(|_| probe.sample(self, &mut samples));
-        probe.rate(&samples)
-    }
 }
 
-fn ways(kind: Kind) -> Vec<Way> {
-    let way = |threads, streaming| Way { kind, threads, streaming };
-    match kind {
-        Kind::Copy => vec![way(false, false), way(true, false), way(false, true), way(true, true)],
-        Kind::Read => vec![way(false, false), way(true, false)],
-        Kind::Fma32 | Kind::Fma64 => vec![way(true, false)],
-    }
-}
-
-impl Probe {
-    fn new(way: Way, words: usize) -> Probe {
-        let threads = rayon::current_num_threads() as f64;
-        let amount = match way.kind {
-            Kind::Copy => 16.0 * words as f64,
-            Kind::Read => 8.0 * words as f64,
-            Kind::Fma32 => threads * crate::simd::fma_f32_ops(MULTIPLY_ADDS),
-            Kind::Fma64 => threads * crate::simd::fma_f64_ops(MULTIPLY_ADDS),
-        };
-        Probe { way, words, clock: Clock::default(), amount }
-    }
-
-    fn once(&self, host: &mut Host) {
-        let from = &host.from[..self.words];
-        match self.way {
-            Way { kind: Kind::Copy, threads, streaming } => {
-                let copy = if streaming { crate::simd::copy_streaming } else { <[u64]>::copy_from_slice };
-                let to = &mut host.to[..self.words];
-                if !threads {
-                    return copy(black_box(to), from);
-                }
-                let chunk = self.words.div_ceil(rayon::current_num_threads()).max(1);
-                rayon::scope(|s| {
-                    for (from, to) in from.chunks(chunk).zip(to.chunks_mut(chunk)) {
-                        s.spawn(move |_| copy(to, from));
-                    }
-                });
-            }
-            Way { kind: Kind::Read, threads: false, .. } => {
-                black_box(crate::simd::read(black_box(from)));
-            }
-            Way { kind: Kind::Read, .. } => {
-                let chunk = self.words.div_ceil(rayon::current_num_threads()).max(1);
-                rayon::scope(|s| {
-                    for from in from.chunks(chunk) {
-                        s.spawn(move |_| {
-                            black_box(crate::simd::read(from));
-                        });
-                    }
-                });
-            }
-            Way { kind: Kind::Fma32, .. } => {
-                rayon::broadcast(|_| black_box(crate::simd::fma_f32(MULTIPLY_ADDS)));
-            }
-            Way { kind: Kind::Fma64, .. } => {
-                rayon::broadcast(|_| black_box(crate::simd::fma_f64(MULTIPLY_ADDS)));
-            }
-        }
-    }
-
-    fn calibrate(&mut self, host: &mut Host) {
-        let mut clock = Clock::default();
-        clock.calibrate(|| self.once(host));
-        self.clock = clock;
-    }
-
-    /// Adds a few samples.
-    pub fn sample(&self, host: &mut Host, into: &mut Samples) {
-        self.clock.sample(into, || self.once(host));
-    }
-
-    pub fn counts_operations(&self) -> bool {
-        matches!(self.way.kind, Kind::Fma32 | Kind::Fma64)
-    }
-
-    /// Bytes or operations a second. Other processes only ever slow a limit, so quick samples count: of multiply-adds the
-    /// quickest, which no cache can make too quick, and of copies and reads the lower quartile.
-    pub fn rate(&self, samples: &Samples) -> f64 {
-        let ms = match self.way.kind {
-            Kind::Copy | Kind::Read => samples.undisturbed(),
-            Kind::Fma32 | Kind::Fma64 => samples.min(),
-        };
-        self.amount / ms * 1e3
-    }
+/// The host's rates for the head of a report: bytes copied and read a second, and multiply-adds in f32 and f64.
+pub fn summary() -> [f64; 4] {
+    let copy = Flow { arrays: 1, read: SUMMARY, write: SUMMARY };
+    let read = Flow { arrays: 1, read: SUMMARY, write: 0.0 };
+    let rate = |mut limit: Limit, amount: f64| amount / limit.best() * 1e3;
+    [
+        rate(Limit::memory(&[copy]), copy.bytes()),
+        rate(Limit::memory(&[read]), read.bytes()),
+        rate(Limit::operations(false, 1e9), 1e9),
+        rate(Limit::operations(true, 1e9), 1e9),
+    ]
 }
 
 /// A GPU's limits, measured with simple kernels of the library, because the harness has no other way to run any.
@@ -205,8 +186,8 @@ impl Gpu {
     }
 
     pub fn summary(&mut self, device: &Device) -> Result<[f64; 2]> {
-        // 800 MB are far more than any cache holds
-        Ok([self.copy(device, 20.0 * SUMMARY)?, self.fma(device)?])
+        // 800 MB in all are far more than any cache holds
+        Ok([self.copy(device, 2.0 * SUMMARY)?, self.fma(device)?])
     }
 
     /// Operations a second of a long chain of products and sums. The library computes formulas as written and never contracts
@@ -243,14 +224,4 @@ fn best(device: &Device, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut samples = Samples::default();
     (0..3).for_each(|_| clock.sample_rounds(&mut samples, &mut round));
     failed.map(|()| samples.min())
-}
-
-/// Which rates limit a case on the host: one of bytes, one of operations; none where a case has no such work.
-pub fn kinds(case: &Case<'_>) -> (Option<Kind>, Option<Kind>) {
-    if case.work.unlimited {
-        return (None, None);
-    }
-    let bytes = if case.work.reads { Kind::Read } else { Kind::Copy };
-    let fma = if case.work.dtype == DType::F64 { Kind::Fma64 } else { Kind::Fma32 };
-    ((case.bytes() > 0.0).then_some(bytes), (case.flops() > 0.0).then_some(fma))
 }

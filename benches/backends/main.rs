@@ -4,16 +4,21 @@
 //! (`limits.rs`) and the peers (`peers.rs`) in turn. `report.rs`, `save.rs` and `html.rs` show what came out.
 //! Run without cargo's `--bench` (as `cargo test --benches` does) it runs each row once, small, and times nothing.
 
+mod agree;
 #[path = "../../examples/common/mod.rs"]
 mod common;
+mod flow;
 mod html;
 mod limits;
 mod machine;
 mod measure;
 mod peers;
+mod plot;
 mod programs;
+mod quiet;
 mod report;
 mod save;
+mod sentinel;
 mod simd;
 mod table;
 mod timing;
@@ -23,21 +28,30 @@ mod work;
 use common::{Args, Progress, say};
 use cupric::Device;
 use measure::{Bench, Record, Target};
-use peers::Worker;
+use peers::{Time, Worker};
+use quiet::Noise;
+use sentinel::Sentinel;
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
+use timing::Samples;
 use work::{Case, Work};
 
 const ABOUT: &str = "Times cupric on every device, beside the machine's limits and other libraries.
 
-A row shows the median of several runs, half the distance between the quartiles, bytes or operations a second, and the
-share of the limit that was measured in the same run at the same size: bytes that must move over the rate of copying or
-reading, or operations over the peak of multiply-adds; '!' marks a row above 1.1 of its limit, which is then wrong.
+A row shows the median of several rounds, half the distance between the quartiles, bytes or operations a second, and the
+share of the limit, which has its turn in every round, as the other libraries have: the bytes that must move, at the rate at
+which as many streams of the same size can be moved, or the operations at the peak of multiply-adds. '!' marks a row above
+1.1 of its limit, which is then wrong, and '~' a row that other work on the machine disturbed each time it was measured,
+or while the machine itself was faster or slower than for most rows.
 A time is wall clock, a GPU's with the wait for its end (after a batch of calls where one is shorter than 2 ms); the
 column GPU is the time at its kernels alone, by timestamps, where the adapter has them. A GPU's limits are those of the
 library's own copy and multiply-add kernels. A wrong option ends with status 2, what cannot be done with 1.";
+
+/// The part of a run's time that measuring disturbed rows again may take.
+const AGAIN: f64 = 0.2;
 
 struct Options {
     filter: Vec<String>,
@@ -47,6 +61,7 @@ struct Options {
     html: Option<PathBuf>,
     save: Option<PathBuf>,
     compare: Option<(String, Value)>,
+    plot: bool,
     quiet: bool,
 }
 
@@ -55,7 +70,7 @@ fn main() -> ExitCode {
         .option(
             "filter",
             "TEXT,…",
-            "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'",
+            "rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'; '-100M' leaves rows out",
         )
         .flag("quick", "24 rows, under a minute on the CPU")
         .option("devices", "LIST", "cpu, gpu, gpu:N, or all [cpu and hardware GPUs]")
@@ -63,9 +78,11 @@ fn main() -> ExitCode {
         .option("json", "FILE", "write the report as JSON")
         .option("html", "FILE", "write the report as one HTML file")
         .option("save", "NAME", "keep the report in target/cupric-bench")
-        .option("compare", "NAME", "show what changed since a kept report")
+        .option("compare", "NAME", "show what changed since a kept report, or since one in a file NAME.json")
+        .option("agree", "A,B", "compare two reports, kept or in files, by their shares of the limit, and time nothing")
+        .flag("plot", "also time four operations at ten sizes a decade from 10 to 10^8, for the HTML file")
         .option("python", "PATH", "beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy of an interpreter")
-        .flag("rust-peers", "beside ndarray and candle (builds benches/peers)")
+        .flag("rust-peers", "beside ndarray, candle, numr and ferray (builds benches/peers)")
         .flag("list", "show the rows and end")
         .flag("test", "run each row once, small, and time nothing")
         .flag("quiet", "no progress bar")
@@ -100,9 +117,13 @@ fn start(args: &Args) -> Result<(), String> {
         html: args.try_get("html"),
         save: name("save").map(|n| save::kept(&n)),
         compare: None,
+        plot: args.has("plot"),
         quiet: args.has("quiet"),
     };
-    let compare = name("compare");
+    let compare: Option<String> = args.try_get("compare");
+    if let Some(names) = args.try_get::<String>("agree") {
+        return agree(&names, args);
+    }
     let names = list("devices");
     let mut cases = choose(&table, &options);
     if cases.is_empty() {
@@ -112,17 +133,6 @@ fn start(args: &Args) -> Result<(), String> {
         return show(&cases);
     }
     let targets = open(&names)?;
-    if args.has("test") || !args.has("bench") {
-        return test(&mut cases, &targets);
-    }
-    if let Some(name) = compare {
-        let report = save::read(&save::kept(&name))?;
-        options.compare = Some((name, report));
-    }
-    if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
-        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    }
-    [&options.json, &options.html, &options.save].into_iter().flatten().try_for_each(|p| save::check_writable(p))?;
     let mut bench = Bench { patience: if options.quick { 1.0 } else { 2.0 }, ..Bench::default() };
     if let Some(path) = args.try_get::<PathBuf>("python") {
         let worker = Worker::python(&path)?;
@@ -134,7 +144,28 @@ fn start(args: &Args) -> Result<(), String> {
     if args.has("rust-peers") {
         bench.workers.push(Worker::rust()?);
     }
+    if args.has("test") || !args.has("bench") {
+        return test(&mut cases, &targets, &mut bench.workers);
+    }
+    if let Some(name) = compare {
+        let report = save::read(&save::find(&name))?;
+        options.compare = Some((name, report));
+    }
+    if let Some(folder) = options.save.as_deref().and_then(|p| p.parent()) {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    [&options.json, &options.html, &options.save].into_iter().flatten().try_for_each(|p| save::check_writable(p))?;
     run(&options, &cases, &targets, &mut bench)
+}
+
+/// Says whether two reports agree; fails if they do not.
+fn agree(names: &str, args: &Args) -> Result<(), String> {
+    let Some((a, b)) = names.split_once(',') else {
+        args.wrong(format!("--agree takes two reports, as a.json,b.json, not '{names}'"));
+    };
+    let (lines, holds) = agree::agree(&save::read(&save::find(a))?, &save::read(&save::find(b))?);
+    lines.iter().try_for_each(say).map_err(|e| e.to_string())?;
+    if holds { Ok(()) } else { Err("the reports do not agree".into()) }
 }
 
 /// The rows that the options ask for.
@@ -144,8 +175,11 @@ fn choose<'a>(table: &'a [Work], options: &Options) -> Vec<Case<'a>> {
         // a filter matches the short label (`10M`) or the shape in digits (`10000000`)
         let digits: Vec<String> = case.shape.iter().map(usize::to_string).collect();
         let label = format!("{} {} {}", case.label(), case.work.text, digits.join("x")).to_lowercase();
-        let all_words = |text: &String| text.split_whitespace().all(|word| label.contains(word));
-        options.filter.is_empty() || options.filter.iter().any(all_words)
+        let all_words = |text: &str| text.split_whitespace().all(|word| label.contains(word));
+        let (out, only): (Vec<&str>, Vec<&str>) =
+            options.filter.iter().map(String::as_str).partition(|text| text.starts_with('-'));
+        let left_out = out.iter().any(|text| all_words(&text[1..]));
+        !left_out && (only.is_empty() || only.into_iter().any(all_words))
     };
     table.iter().flat_map(|w| w.cases(&options.sizes)).filter(|c| quick(c) && wanted(c)).collect()
 }
@@ -186,8 +220,12 @@ fn open(names: &[String]) -> Result<Vec<Target>, String> {
 }
 
 /// Runs each row once, with every length cut to 64; fails if one does not run, and prints how far devices' results are apart.
-fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
+/// Peers, if there are any, run each row they have once too.
+fn test(cases: &mut [Case<'_>], targets: &[Target], workers: &mut [Worker]) -> Result<(), String> {
+    flow::check()?;
+    agree::check()?;
     let mut done: Vec<String> = vec![];
+    let (mut done_by, mut failed) = (vec![], vec![]);
     for case in cases {
         case.shape.iter_mut().for_each(|n| *n = (*n).min(64));
         if done.contains(&case.label()) {
@@ -208,14 +246,26 @@ fn test(cases: &mut [Case<'_>], targets: &[Target]) -> Result<(), String> {
             say(format_args!("{} on {}: ok{apart}", case.label(), target.name)).map_err(|e| e.to_string())?;
             reference.get_or_insert(results);
         }
+        for peer in workers.iter_mut().flat_map(|w| w.prepare(case, "cpu")) {
+            match peer.time {
+                Time::Failed(why) => failed.push(format!("{} in {}: {why}", case.label(), peer.name)),
+                Time::Endless => failed.push(format!("{} in {}: takes too long", case.label(), peer.name)),
+                Time::Samples(_) => done_by.push(peer.name),
+                Time::Lacking => {}
+            }
+        }
+        if !workers.is_empty() {
+            say(format_args!("  in {}", done_by.join(", "))).map_err(|e| e.to_string())?;
+            done_by.clear();
+        }
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(format!("peers fail:\n{}", failed.join("\n"))) }
 }
 
 fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Bench) -> Result<(), String> {
     let print = |line: String| say(line).map_err(|e| e.to_string());
     let devices: Vec<(String, String)> = targets.iter().map(|t| (t.name.clone(), t.device.name().into())).collect();
-    let mut limits = Map::new();
+    let (load, before) = (quiet::load(), quiet::before());
     let machine = machine::machine(&devices);
     print(format!(
         "{}, {} threads; {}",
@@ -223,23 +273,76 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
         machine["threads"],
         devices.iter().map(|(k, v)| if k == v { k.clone() } else { format!("{k} {v}") }).collect::<Vec<_>>().join(", ")
     ))?;
-    for target in targets {
-        let found = limits_of(target, bench).map_err(|e| format!("{}: {e}", target.name))?;
-        let known = |(key, unit): (&str, &str)| Some(format!("{} {unit}", report::figure(found[key].as_f64()?)));
-        let parts =
-            [("copy_gbps", "GB/s copied"), ("read_gbps", "GB/s read"), ("fma_gflops", "GFLOP/s of multiply-adds")];
-        let text: Vec<String> = parts.into_iter().filter_map(known).collect();
-        print(format!("limits of {}: {}", target.name, text.join(", ")))?;
-        limits.insert(target.name.clone(), found);
-    }
+    print(format!("before the run: {}", before.text()))?;
+    let limits = show_limits(targets, bench)?;
     let peers: Vec<String> = bench.workers.iter().flat_map(|w| w.peers.iter().map(|p| p.0.clone())).collect();
     let table = report::Table::new(peers, targets.iter().any(|t| t.device.is_gpu()), targets.len() > 1);
     print(format!("\n{}", table.head()))?;
 
+    if targets.iter().any(|t| !t.device.is_gpu()) {
+        let key = format!("{}, {} threads", machine["cpu"].as_str().unwrap_or(""), machine["threads"]);
+        bench.sentinel = Some(Sentinel::new(key));
+    }
+    let start = Instant::now();
+    let records = measure(cases, targets, bench, &table, options.quiet)?;
+    for note in report::notes(&records) {
+        print(note)?;
+    }
+    let plotted = if options.plot { plot::works() } else { vec![] };
+    let plot = if options.plot {
+        print(format!("\n{}", table.head()))?;
+        let cases: Vec<Case<'_>> = plotted.iter().flat_map(|w| w.cases(&[])).collect();
+        let targets = [Target { name: "cpu".into(), device: Device::cpu() }];
+        bench.only(&plot::PEERS);
+        bench.patience = plot::PATIENCE;
+        measure(&cases, &targets, bench, &table, options.quiet)?
+    } else {
+        vec![]
+    };
+    let noise = records.iter().chain(&plot).map(|r| r.noise).fold(Noise::default(), |a, b| a + b);
+    let disturbed = records.iter().filter(|r| r.noise.is_felt()).count();
+    let seconds = start.elapsed().as_secs_f64();
+    let states = bench.sentinel.as_ref().map(|s| s.range);
+    let typical = records.iter().find_map(|r| r.noise.typical);
+    let state = states.zip(typical).map_or(String::new(), |([low, high], typical)| {
+        let [low, high, typical] = [low, high, typical].map(report::figure);
+        format!("; the machine itself did {low} to {high} of its best, typically {typical}")
+    });
+    print(format!("in {seconds:.0} s {}{state}; {disturbed} of {} rows were disturbed", noise.text(), records.len()))?;
+    bench.sentinel.iter().for_each(Sentinel::keep);
+    if let Some((name, old)) = &options.compare {
+        print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
+    }
+
+    let report = json!({
+        "machine": machine,
+        "versions": machine::versions(bench.workers.iter().flat_map(|w| &w.peers)),
+        "commit": machine::commit(),
+        "quiet": {
+            "load": load, "before": before.to_json(), "during": noise.to_json(), "disturbed": disturbed,
+            "state": states, "typical": typical, "seconds": seconds.round(),
+            "quiet": quiet::verdict(before, noise, disturbed, records.len()),
+        },
+        "limits": limits,
+        "rows": records.iter().map(save::row).collect::<Vec<Value>>(),
+        "plot": plot.iter().map(save::row).collect::<Vec<Value>>(),
+    });
+    write(options, &report)
+}
+
+/// Measures each case on each device, and prints its line as it comes in.
+fn measure(
+    cases: &[Case<'_>],
+    targets: &[Target],
+    bench: &mut Bench,
+    table: &report::Table,
+    quiet: bool,
+) -> Result<Vec<Record>, String> {
     // without a terminal there is no progress bar, and the printed rows show the progress
-    let quiet = options.quiet || !std::io::stderr().is_terminal();
+    let quiet = quiet || !std::io::stderr().is_terminal();
     let mut progress = Progress::new("rows", cases.len() * targets.len(), quiet);
     let mut records: Vec<Record> = vec![];
+    let start = Instant::now();
     for case in cases {
         let mut reference = None;
         for target in targets {
@@ -252,31 +355,80 @@ fn run(options: &Options, cases: &[Case<'_>], targets: &[Target], bench: &mut Be
     }
     progress.set(records.len(), "");
     drop(progress);
-    for note in report::notes(&records) {
-        print(note)?;
-    }
-    if let Some((name, old)) = &options.compare {
-        print(format!("\n{}", save::compare(name, old, &records).join("\n")))?;
-    }
+    again(cases, targets, bench, table, &mut records, start)?;
+    Ok(records)
+}
 
-    let rows: Vec<Value> = records.iter().map(save::row).collect();
-    let versions = machine::versions(bench.workers.iter().flat_map(|w| &w.peers));
-    let commit = machine::commit();
-    let report = json!({"machine": machine, "versions": versions, "commit": commit, "limits": limits, "rows": rows});
-    let text = || serde_json::to_string_pretty(&report).map_err(|e| e.to_string());
-    for path in [&options.json, &options.save].into_iter().flatten() {
-        save::write(path, &(text()? + "\n"))?;
-        print(format!("written: {}", path.display()))?;
-    }
-    if let Some(path) = &options.html {
-        save::write(path, &html::page(&report))?;
-        print(format!("written: {}", path.display()))?;
+/// Measures rows that were disturbed once more, in the order of the table, for a part of the time that the run has taken. Only
+/// now is the run's typical state of the machine known, from which a row's may differ.
+fn again(
+    cases: &[Case<'_>],
+    targets: &[Target],
+    bench: &mut Bench,
+    table: &report::Table,
+    records: &mut [Record],
+    start: Instant,
+) -> Result<(), String> {
+    let patience = AGAIN * start.elapsed().as_secs_f64();
+    let mut states = Samples::default();
+    records.iter().filter_map(|r| r.noise.state).for_each(|s| states.push(s));
+    let typical = (!states.is_empty()).then(|| states.median());
+    records.iter_mut().for_each(|r| r.noise.typical = typical);
+    let (start, mut first) = (Instant::now(), true);
+    for (record, (case, target)) in
+        records.iter_mut().zip(cases.iter().flat_map(|c| targets.iter().map(move |t| (c, t))))
+    {
+        let disturbed = record.noise.is_felt() && record.error.is_none();
+        if !disturbed || start.elapsed().as_secs_f64() > patience {
+            continue;
+        }
+        let mut new = bench.measure(case, target, &mut None);
+        target.device.trim();
+        new.noise.typical = typical;
+        if new.error.is_some() || new.noise.badness() >= record.noise.badness() {
+            continue;
+        }
+        if std::mem::take(&mut first) {
+            say("disturbed rows, measured again:").map_err(|e| e.to_string())?;
+        }
+        new.ulp = record.ulp;
+        *record = new;
+        say(table.row(record)).map_err(|e| e.to_string())?;
     }
     Ok(())
 }
 
+/// Writes the report to the files that the options name.
+fn write(options: &Options, report: &Value) -> Result<(), String> {
+    let print = |path: &PathBuf| say(format!("written: {}", path.display())).map_err(|e| e.to_string());
+    let text = || serde_json::to_string_pretty(report).map_err(|e| e.to_string());
+    for path in [&options.json, &options.save].into_iter().flatten() {
+        save::write(path, &(text()? + "\n"))?;
+        print(path)?;
+    }
+    if let Some(path) = &options.html {
+        save::write(path, &html::page(report))?;
+        print(path)?;
+    }
+    Ok(())
+}
+
+/// Measures the limits of each device at large sizes, and prints them.
+fn show_limits(targets: &[Target], bench: &mut Bench) -> Result<Map<String, Value>, String> {
+    let mut limits = Map::new();
+    for target in targets {
+        let found = limits_of(target, bench).map_err(|e| format!("{}: {e}", target.name))?;
+        let known = |(key, unit): (&str, &str)| Some(format!("{} {unit}", report::figure(found[key].as_f64()?)));
+        let parts =
+            [("copy_gbps", "GB/s copied"), ("read_gbps", "GB/s read"), ("fma_gflops", "GFLOP/s of multiply-adds")];
+        let text: Vec<String> = parts.into_iter().filter_map(known).collect();
+        say(format!("limits of {}: {}", target.name, text.join(", "))).map_err(|e| e.to_string())?;
+        limits.insert(target.name.clone(), found);
+    }
+    Ok(limits)
+}
+
 fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
-    use limits::Kind;
     let giga = 1e-9;
     if target.device.is_gpu() {
         let gpu = bench.gpus.entry(target.name.clone()).or_default();
@@ -284,9 +436,6 @@ fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
         // a GPU's rate of reading is not measured: rows that only read are compared with its rate of copying
         return Ok(json!({"copy_gbps": copy * giga, "read_gbps": null, "fma_gflops": fma * giga}));
     }
-    let mut rate = |kind| bench.host.rate(kind) * giga;
-    Ok(json!({
-        "copy_gbps": rate(Kind::Copy), "read_gbps": rate(Kind::Read),
-        "fma_gflops": rate(Kind::Fma32), "fma_gflops_f64": rate(Kind::Fma64),
-    }))
+    let [copy, read, fma, fma_f64] = limits::summary().map(|rate| rate * giga);
+    Ok(json!({"copy_gbps": copy, "read_gbps": read, "fma_gflops": fma, "fma_gflops_f64": fma_f64}))
 }

@@ -1,15 +1,20 @@
-//! Measures a row on a device: the library, the limits and the peers in turn, in several rounds, so that a drift of the
-//! machine's speed reaches all of them alike.
+//! Measures a row on a device: the library, its limits and the peers in turn, slot by slot and in another order each round, so
+//! that a drift of the machine's speed reaches all of them alike. A share or a ratio is the median of those of the rounds.
 
-use crate::limits::{self, Gpu, Host, Kind, Probe};
+use crate::limits::{Gpu, Limit};
 use crate::peers::{Time, Timed, Worker};
+use crate::quiet::{Noise, Watch};
+use crate::sentinel::Sentinel;
 use crate::timing::{self, Clock, Samples};
 use crate::ulp;
-use crate::work::Case;
+use crate::work::{Case, Run};
 use cupric::{Array, DType, Device, Result};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
+
+/// How often a row is measured, at most, until nothing disturbs it.
+const ATTEMPTS: usize = 3;
 
 /// A device under the name that options and reports use.
 #[derive(Clone)]
@@ -30,14 +35,38 @@ pub struct Record {
     pub gpu: Samples,
     pub bytes: f64,
     pub flops: f64,
-    pub limit_ms: Option<f64>,
+    /// The time that the row would take at its limit, a sample for each of the row's; no samples where there is no limit.
+    pub limit: Samples,
+    /// What the limit is: the way that was fastest, or on a GPU nothing.
+    pub limit_text: Option<String>,
     pub peers: Vec<Timed>,
     /// The largest difference from the first device's result, in units in the last place.
     pub ulp: Option<f64>,
+    pub noise: Noise,
     pub error: Option<String>,
 }
 
 impl Record {
+    fn new(case: &Case<'_>, target: &Target) -> Record {
+        Record {
+            work: case.work.name.into(),
+            text: case.work.text.into(),
+            dtype: case.work.dtype.name().into(),
+            shape: case.shape.clone(),
+            device: target.name.clone(),
+            samples: Samples::default(),
+            gpu: Samples::default(),
+            bytes: case.bytes(),
+            flops: case.flops(),
+            limit: Samples::default(),
+            limit_text: None,
+            peers: vec![],
+            ulp: None,
+            noise: Noise::default(),
+            error: None,
+        }
+    }
+
     pub fn ms(&self) -> f64 {
         self.samples.median()
     }
@@ -47,8 +76,20 @@ impl Record {
         (!self.gpu.is_empty()).then(|| self.gpu.median())
     }
 
+    pub fn limit_ms(&self) -> Option<f64> {
+        (!self.limit.is_empty()).then(|| self.limit.median())
+    }
+
     pub fn fraction(&self) -> Option<f64> {
-        self.limit_ms.map(|limit| limit / self.ms()).filter(|f| f.is_finite())
+        Some(self.limit.over(&self.samples).median()).filter(|f| f.is_finite())
+    }
+
+    /// A peer's time over the row's; none if the peer has no time.
+    pub fn ratio(&self, peer: &Timed) -> Option<f64> {
+        match &peer.time {
+            Time::Samples(s) if !s.is_empty() => Some(s.over(&self.samples).median()),
+            _ => None,
+        }
     }
 
     /// Whether the row is more than a tenth faster than its limit, which then must be wrong; a tenth may be noise.
@@ -72,30 +113,94 @@ impl Record {
 #[derive(Default)]
 pub struct Bench {
     pub workers: Vec<Worker>,
-    pub host: Host,
     pub gpus: HashMap<String, Gpu>,
     /// A factor on the time that a row may take: 1 for `--quick`, else 2.
     pub patience: f64,
+    /// What watches the speed of the machine itself, if it is watched.
+    pub sentinel: Option<Sentinel>,
+}
+
+/// What takes a turn in each round.
+#[derive(Clone, Copy)]
+enum Slot {
+    Row,
+    /// The number of a limit, and of one of its ways.
+    Limit(usize, usize),
+    /// The number of a worker, and of one of its peers.
+    Peer(usize, usize),
+}
+
+/// The samples of all slots from one try at measuring a row.
+#[derive(Default)]
+struct Attempt {
+    row: Samples,
+    gpu: Samples,
+    /// Of each limit, those of each way.
+    limits: Vec<Vec<Samples>>,
+    /// Of each worker, its peers.
+    peers: Vec<Vec<Timed>>,
+    noise: Noise,
+}
+
+/// A row that is ready to run, and how often it runs for a sample.
+struct Ready<'a> {
+    run: Run,
+    device: &'a Device,
+    enqueued: bool,
+    clock: Clock,
+    failed: Result<()>,
+}
+
+impl Ready<'_> {
+    fn repeat(&mut self, n: usize) {
+        let mut all = || -> Result<()> {
+            for _ in 0..n {
+                black_box((self.run)()?);
+            }
+            if self.enqueued { Ok(()) } else { self.device.synchronize() }
+        };
+        if self.failed.is_ok() {
+            self.failed = all();
+        }
+    }
+
+    fn sample(&mut self, row: &mut Samples, gpu: &mut Samples) -> Result<()> {
+        let clock = self.clock;
+        if self.enqueued {
+            // each repetition begins with nothing enqueued, and what is waited for is not its time
+            let mut each = Samples::default();
+            for _ in 0..clock.batch.max(1) {
+                self.device.synchronize()?;
+                each.push(timing::time(|| self.repeat(1)));
+            }
+            row.push(each.median());
+        } else {
+            clock.sample_rounds(row, &mut |n| self.repeat(n));
+        }
+        // these runs are not among the samples by wall clock, because reading the GPU's clock takes time itself
+        if self.device.is_gpu() {
+            let device = self.device;
+            let batch = || {
+                self.repeat(clock.batch);
+                Ok(())
+            };
+            if let (_, Some(time)) = device.time_kernels(batch)? {
+                gpu.push(time.as_secs_f64() * 1e3 / clock.batch as f64);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Bench {
+    /// Leaves the peers that are not named out of the rows to come.
+    pub fn only(&mut self, names: &[&str]) {
+        self.workers.iter_mut().for_each(|w| w.only(names));
+    }
+
     /// Measures a case on a device. `reference` holds the result of the first device, which sets it; others compare with it.
     pub fn measure(&mut self, case: &Case<'_>, target: &Target, reference: &mut Option<Vec<Array>>) -> Record {
-        let mut record = Record {
-            work: case.work.name.into(),
-            text: case.work.text.into(),
-            dtype: case.work.dtype.name().into(),
-            shape: case.shape.clone(),
-            device: target.name.clone(),
-            samples: Samples::default(),
-            gpu: Samples::default(),
-            bytes: case.bytes(),
-            flops: case.flops(),
-            limit_ms: None,
-            peers: vec![],
-            ulp: None,
-            error: None,
-        };
+        let mut record = Record::new(case, target);
         if let Err(e) = self.fill(case, target, reference, &mut record) {
             record.error = Some(e.to_string());
         }
@@ -121,98 +226,135 @@ impl Bench {
             None => *reference = Some(results),
         }
 
-        let mut failed = Ok(());
-        let mut rounds_of = |n: usize| {
-            let mut all = || -> Result<()> {
-                for _ in 0..n {
-                    black_box(run()?);
-                }
-                if case.work.enqueued { Ok(()) } else { device.synchronize() }
-            };
-            if failed.is_ok() {
-                failed = all();
-            }
-        };
-        let mut clock = Clock::default();
-        let rounds = if first > timing::SLOW {
-            out.samples.push(first);
-            1
-        } else {
-            clock.calibrate_rounds(&mut rounds_of);
-            clock.rounds(self.patience)
-        };
+        let mut ready = Ready { run, device, enqueued: case.work.enqueued, clock: Clock::default(), failed: Ok(()) };
+        let once = first > timing::SLOW;
+        if !once {
+            let mut clock = Clock::default();
+            clock.calibrate_rounds(&mut |n| ready.repeat(n));
+            ready.clock = clock;
+        }
         let kind = if device.is_gpu() { "gpu" } else { "cpu" };
-        let mut peers: Vec<Vec<Timed>> = self.workers.iter_mut().map(|w| w.prepare(case, kind)).collect();
-        let mut probes = self.probes(case, device);
-        for _ in 0..rounds {
-            if case.work.enqueued {
-                device.synchronize()?;
-                out.samples.push(timing::time(|| rounds_of(1)));
-            } else if out.samples.len() != 1 {
-                clock.sample_rounds(&mut out.samples, &mut rounds_of);
+        let prepared: Vec<Vec<Timed>> = self.workers.iter_mut().map(|w| w.prepare(case, kind)).collect();
+        let mut limits = if device.is_gpu() { vec![] } else { Limit::of(case) };
+
+        let mut best: Option<Attempt> = None;
+        for _ in 0..ATTEMPTS {
+            let mut attempt = Attempt { peers: prepared.clone(), ..Attempt::default() };
+            if once {
+                attempt.row.push(first);
             }
-            // these runs are not among the samples by wall clock, because reading the GPU's clock takes time itself
-            if device.is_gpu() {
-                let batch = || {
-                    rounds_of(clock.batch);
-                    Ok(())
-                };
-                if let (_, Some(time)) = device.time_kernels(batch)? {
-                    out.gpu.push(time.as_secs_f64() * 1e3 / clock.batch as f64);
+            self.rounds(&mut ready, &mut limits, &mut attempt)?;
+            ready.failed.clone()?;
+            // another state of the whole machine lasts longer than a row: such rows are measured again at the end of the run
+            let quiet = !attempt.noise.others_are_felt();
+            if best.as_ref().is_none_or(|b| attempt.noise.badness() < b.noise.badness()) {
+                best = Some(attempt);
+            }
+            // what takes so long to measure is not measured again
+            if quiet || once {
+                break;
+            }
+        }
+        let found = best.unwrap_or_default();
+        (out.limit, out.limit_text) = match device.is_gpu() {
+            true => (self.gpu_limit(case, t, found.row.len())?, None),
+            false => host_limit(&limits, &found.limits),
+        };
+        (out.samples, out.gpu, out.noise) = (found.row, found.gpu, found.noise);
+        out.peers = found.peers.into_iter().flatten().collect();
+        Ok(())
+    }
+
+    /// Lets every slot have its turn, in several rounds.
+    fn rounds(&mut self, ready: &mut Ready<'_>, limits: &mut [Limit], into: &mut Attempt) -> Result<()> {
+        let mut slots = vec![Slot::Row];
+        slots.extend(limits.iter().enumerate().flat_map(|(i, l)| (0..l.ways()).map(move |way| Slot::Limit(i, way))));
+        slots.extend(
+            into.peers.iter().enumerate().flat_map(|(w, peers)| (0..peers.len()).map(move |p| Slot::Peer(w, p))),
+        );
+        into.limits = limits.iter().map(|l| vec![Samples::default(); l.ways()]).collect();
+        let once = !into.row.is_empty();
+        let rounds = if once { 1 } else { ready.clock.rounds(self.patience) };
+        let watch = Watch::start(self.workers.iter().filter_map(Worker::id).collect());
+        let state = self.state();
+        let start = Instant::now();
+        for round in 0..timing::MOST_ROUNDS {
+            if round >= rounds {
+                // what the share is made of goes on until the share is known, the peers do not
+                let spent = start.elapsed().as_secs_f64() * 1e3;
+                let known = round >= timing::LEAST_ROUNDS && share(&into.row, &into.limits).error() < timing::KNOWN;
+                if once || known || round > rounds && spent > 4.0 * timing::BUDGET * self.patience {
+                    break;
                 }
+                slots.retain(|slot| !matches!(slot, Slot::Peer(..)));
             }
-            for (probe, samples) in &mut probes {
-                probe.sample(&mut self.host, samples);
-            }
-            for (worker, times) in self.workers.iter_mut().zip(&mut peers) {
-                for peer in times {
-                    worker.sample(peer);
-                    if matches!(peer.time, Time::Samples(_)) {
-                        timing::rest();
+            for i in 0..slots.len() {
+                match slots[(i + round) % slots.len()] {
+                    Slot::Row if once => {}
+                    Slot::Row => ready.sample(&mut into.row, &mut into.gpu)?,
+                    Slot::Limit(i, way) => limits[i].sample(way, &mut into.limits[i][way]),
+                    Slot::Peer(w, p) => {
+                        if self.workers[w].sample(&mut into.peers[w][p], self.patience) {
+                            timing::rest(self.workers[w].id());
+                        }
                     }
                 }
             }
         }
-        failed?;
-        out.peers = peers.into_iter().flatten().collect();
-        out.limit_ms = match device.is_gpu() {
-            true => self.gpu_limit(case, t)?,
-            false => host_limit(case, &probes),
-        };
+        into.noise = watch.end();
+        into.noise.state = state.zip(self.state()).map(|(a, b)| a.min(b));
         Ok(())
     }
 
-    /// The probes of the host's limits for a case, none for a GPU, each with samples to come.
-    fn probes(&mut self, case: &Case<'_>, device: &Device) -> Vec<(Probe, Samples)> {
-        if device.is_gpu() {
-            return vec![];
-        }
-        let (bytes, fma) = limits::kinds(case);
-        let probe = |kind: Kind| (self.host.probe(kind, case.bytes()), Samples::default());
-        bytes.into_iter().chain(fma).map(probe).collect()
+    /// The part of its best that the machine does now, if that is watched.
+    fn state(&mut self) -> Option<f64> {
+        self.sentinel.as_mut().map(Sentinel::state)
     }
 
-    fn gpu_limit(&mut self, case: &Case<'_>, target: &Target) -> Result<Option<f64>> {
-        if case.work.unlimited || case.work.transfer {
-            return Ok(None);
+    /// The limit on a GPU, which is measured once for each size: as many equal samples as the row has.
+    fn gpu_limit(&mut self, case: &Case<'_>, target: &Target, samples: usize) -> Result<Samples> {
+        let mut out = Samples::default();
+        // a GPU's rate of f64 is not measured, so there is no limit
+        let unknown = case.flops() > 0.0 && case.work.dtype == DType::F64;
+        if case.work.unlimited || case.work.transfer || unknown {
+            return Ok(out);
         }
         let gpu = self.gpus.entry(target.name.clone()).or_default();
         let mut limit = case.bytes() / gpu.copy(&target.device, case.bytes())? * 1e3;
         if case.flops() > 0.0 {
-            if case.work.dtype == DType::F64 {
-                // a GPU's rate of f64 is not measured, so there is no limit
-                return Ok(None);
-            }
             limit = limit.max(case.flops() / gpu.fma(&target.device)? * 1e3);
         }
-        Ok(Some(limit))
+        (0..samples).for_each(|_| out.push(limit));
+        Ok(out)
     }
 }
 
-fn host_limit(case: &Case<'_>, probes: &[(Probe, Samples)]) -> Option<f64> {
-    let ms = |(probe, samples): &(Probe, Samples)| {
-        let amount = if probe.counts_operations() { case.flops() } else { case.bytes() };
-        amount / probe.rate(samples) * 1e3
-    };
-    probes.iter().map(ms).reduce(f64::max)
+/// The share of the limit in each round; of a row without a limit its times.
+fn share(row: &Samples, limits: &[Vec<Samples>]) -> Samples {
+    best_ways(limits)
+        .into_iter()
+        .map(|(_, s)| s.clone())
+        .reduce(|a, b| a.larger(&b))
+        .map_or(row.clone(), |l| l.over(row))
+}
+
+/// Of each limit the way that is fastest on the whole.
+fn best_ways(limits: &[Vec<Samples>]) -> Vec<(usize, &Samples)> {
+    let median = |(_, s): &(usize, &Samples)| s.median();
+    limits.iter().filter_map(|ways| ways.iter().enumerate().min_by(|a, b| median(a).total_cmp(&median(b)))).collect()
+}
+
+/// The limit of each round: of each limit the way that is fastest on the whole, and the largest of the limits.
+fn host_limit(limits: &[Limit], samples: &[Vec<Samples>]) -> (Samples, Option<String>) {
+    let mut found: Option<(Samples, String)> = None;
+    for (limit, (way, best)) in limits.iter().zip(best_ways(samples)) {
+        found = Some(match found {
+            None => (best.clone(), limit.text(way)),
+            Some((other, text)) => {
+                let text = if best.median() > other.median() { limit.text(way) } else { text };
+                (other.larger(best), text)
+            }
+        });
+    }
+    found.map_or((Samples::default(), None), |(s, text)| (s, Some(text)))
 }

@@ -3,7 +3,7 @@
 //! interpreter, the package `benches/peers` that of Rust crates.
 //!
 //! Requests are `hello` (which peers there are), `row` (what to run), and for one peer `setup` (make its arrays, compile),
-//! `first` (one timed call) and `time` (a few more samples).
+//! `first` (one timed call) and `time` (one more sample).
 
 use crate::timing::{BUDGET, ENDLESS, SLOW, Samples};
 use crate::work::Case;
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Milliseconds that a worker may take to answer, except `first`: it may import modules, make arrays and compile.
 const PATIENCE: f64 = 180_000.0;
+
+/// Samples that a peer has in any case, however long they take.
+const FEW: usize = 3;
 
 /// A peer's time on a row.
 #[derive(Clone, Debug)]
@@ -40,16 +43,19 @@ impl Time {
 }
 
 /// A peer and its time on a row.
+#[derive(Clone)]
 pub struct Timed {
     pub name: String,
     pub time: Time,
     /// Milliseconds that taking its samples took.
     spent: f64,
+    /// Whether its first call took so long that it is its only sample.
+    slow: bool,
 }
 
 impl Timed {
     fn new(name: &str, time: Time) -> Timed {
-        Timed { name: name.into(), time, spent: 0.0 }
+        Timed { name: name.into(), time, spent: 0.0, slow: false }
     }
 
     pub fn lost(&mut self) {
@@ -64,6 +70,10 @@ pub struct Worker {
     live: Option<Live>,
     /// Names and versions of its peers.
     pub peers: Vec<(String, String)>,
+    /// Peers, works and dtypes that took endless time, so that they are not tried at a larger size.
+    endless: Vec<[String; 3]>,
+    /// The peers that run, if not all do.
+    only: Option<Vec<String>>,
 }
 
 struct Live {
@@ -120,7 +130,7 @@ impl Worker {
     }
 
     fn start(program: PathBuf, arguments: Vec<OsString>) -> Result<Worker, String> {
-        let mut worker = Worker { program, arguments, live: None, peers: vec![] };
+        let mut worker = Worker { program, arguments, live: None, peers: vec![], endless: vec![], only: None };
         worker.spawn()?;
         match worker.ask(&json!({"op": "hello"}), PATIENCE) {
             Answer::Json(v) => {
@@ -130,6 +140,16 @@ impl Worker {
             }
             _ => Err(format!("{} does not answer as a Python interpreter would", worker.program.display())),
         }
+    }
+
+    /// Leaves the peers that are not named out of the rows to come.
+    pub fn only(&mut self, names: &[&str]) {
+        self.only = Some(names.iter().map(|n| n.to_string()).collect());
+    }
+
+    /// The number of the process, if there is one.
+    pub fn id(&self) -> Option<u32> {
+        self.live.as_ref().map(|live| live.child.id())
     }
 
     fn spawn(&mut self) -> Result<(), String> {
@@ -183,14 +203,26 @@ impl Worker {
         let mut row = case.to_json();
         row["op"] = json!("row");
         row["device"] = json!(device);
-        let names: Vec<String> = self.peers.iter().map(|(name, _)| name.clone()).collect();
+        let wanted = |name: &String| self.only.as_ref().is_none_or(|only| only.contains(name));
+        let names: Vec<String> = self.peers.iter().map(|(name, _)| name.clone()).filter(wanted).collect();
         let mut peers: Vec<Timed> = names.iter().map(|n| Timed::new(n, Time::Lacking)).collect();
         if !self.ready(&row) {
             peers.iter_mut().for_each(Timed::lost);
             return peers;
         }
         for i in 0..peers.len() {
+            let key = [&names[i], case.work.name, case.work.dtype.name()].map(str::to_string);
+            if self.endless.contains(&key) {
+                // the rows of a work come in order of their size
+                peers[i].time = Time::Endless;
+                continue;
+            }
             peers[i].time = self.first(&names[i]);
+            // a slow first call is the only sample
+            peers[i].slow = matches!(&peers[i].time, Time::Samples(s) if !s.is_empty());
+            if matches!(peers[i].time, Time::Endless) {
+                self.endless.push(key);
+            }
             if self.live.is_some() || !self.ready(&row) {
                 continue;
             }
@@ -228,21 +260,23 @@ impl Worker {
         }
     }
 
-    /// Takes a few more samples of a peer; none if its slow first call was its only sample, or if it has had its share of time.
-    pub fn sample(&mut self, peer: &mut Timed) {
-        let Time::Samples(samples) = &mut peer.time else { return };
-        if samples.len() == 1 || peer.spent > 2.0 * BUDGET {
-            return;
+    /// Takes one more sample of a peer, and returns whether it ran; it does not if its slow first call is its only sample, or
+    /// after it has had its share of time.
+    pub fn sample(&mut self, peer: &mut Timed, patience: f64) -> bool {
+        let Time::Samples(samples) = &mut peer.time else { return false };
+        if peer.slow || samples.len() >= FEW && peer.spent > BUDGET * patience {
+            return false;
         }
         let start = Instant::now();
         match self.ask(&json!({"op": "time", "peer": peer.name}), PATIENCE) {
-            Answer::Json(v) => match v["ms"].as_array() {
-                Some(ms) => ms.iter().filter_map(Value::as_f64).for_each(|ms| samples.push(ms)),
+            Answer::Json(v) => match v["ms"].as_f64() {
+                Some(ms) => samples.push(ms),
                 None => peer.time = failed(&v),
             },
             _ => peer.lost(),
         }
         peer.spent += start.elapsed().as_secs_f64() * 1e3;
+        true
     }
 }
 

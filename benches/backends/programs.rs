@@ -22,7 +22,7 @@ pub fn table(dtype: DType) -> Vec<Work> {
         work("kmeans", "k-means step, 64 clusters", dtype, &[&[65_536, 32]])
             .takes_in("a", -1.0, 1.0)
             .with("c", dtype, |s| vec![K, s[1]], Fill::Uniform(-1.0, 1.0))
-            .moves_elements(|s| (s[0] * s[1] + 2 * K * s[1]) as f64)
+            .moves_elements(|s| [(s[0] * s[1] + K * s[1]) as f64, (K * s[1]) as f64])
             .operations(|s| 4.0 * (s[0] * s[1] * K) as f64)
             .run(|x| kmeans(&x[0], &x[1]))
             .python(peers, "programs.kmeans(xp, a, c)"),
@@ -33,7 +33,10 @@ pub fn table(dtype: DType) -> Vec<Work> {
             .with("b1", dtype, |_| vec![MLP[0]], small)
             .with("w2", dtype, |_| MLP.to_vec(), small)
             .with("b2", dtype, |_| vec![MLP[1]], small)
-            .moves_elements(|s| (s[0] * s[1] + 2 * (s[1] * MLP[0] + MLP[0] * MLP[1])) as f64)
+            .moves_elements(|s| {
+                let weights = s[1] * MLP[0] + MLP[0] * MLP[1];
+                [(s[0] * s[1] + weights) as f64, weights as f64]
+            })
             .operations(|s| (s[0] * (4 * s[1] * MLP[0] + 6 * MLP[0] * MLP[1])) as f64)
             .program(mlp)
             .python(peers, "make:programs.Mlp(xp, jax, a, i, [w1, b1, w2, b2])"),
@@ -43,7 +46,10 @@ pub fn table(dtype: DType) -> Vec<Work> {
             .with("wk", dtype, |s| vec![s[1] * s[3]; 2], small)
             .with("wv", dtype, |s| vec![s[1] * s[3]; 2], small)
             .with("wo", dtype, |s| vec![s[1] * s[3]; 2], small)
-            .moves_elements(|s| (2 * s.iter().product::<usize>() + 4 * (s[1] * s[3]).pow(2)) as f64)
+            .moves_elements(|s| {
+                let states = s.iter().product::<usize>();
+                [(states + 4 * (s[1] * s[3]).pow(2)) as f64, states as f64]
+            })
             .operations(|s| {
                 let (width, rows) = (s[1] * s[3], s[0] * s[2]);
                 (8 * rows * width * width + 4 * rows * s[2] * width) as f64
@@ -51,16 +57,23 @@ pub fn table(dtype: DType) -> Vec<Work> {
             .program(attention)
             .python("numpy jax cupy", "programs.attention(xp, a, wq, wk, wv, wo, shape)")
             .python("torch", "programs.attention_torch(xp, a, wq, wk, wv, wo, shape)"),
-        work("digits", "digits epoch", dtype, &[&[IMAGES, NET[0]]])
-            .with("w1", DType::F32, |_| NET[..2].to_vec(), Fill::Uniform(-0.2, 0.2))
-            .with("b1", DType::F32, |_| vec![NET[1]], small)
-            .with("w2", DType::F32, |_| NET[1..].to_vec(), Fill::Uniform(-0.2, 0.2))
-            .with("b2", DType::F32, |_| vec![NET[2]], small)
-            .moves_elements(|s| (s[0] * (s[1] + 1)) as f64)
-            .operations(|s| (s[0] * (4 * s[1] * NET[1] + 6 * NET[1] * NET[2])) as f64)
-            .program(move |x, _, device| digits(x, device, dtype))
-            .python(peers, "make:programs.Digits(xp, jax, [w1, b1, w2, b2], dtype)"),
+        net("digits", "digits epoch", dtype, IMAGES),
+        net("digits_step", "digits training step", dtype, BATCH),
     ]
+}
+
+/// Training of the digits network over so many images, in batches.
+fn net(name: &'static str, text: &'static str, dtype: DType, images: usize) -> Work {
+    let small = Fill::Uniform(-0.05, 0.05);
+    work(name, text, dtype, &[&[images, NET[0]]])
+        .with("w1", DType::F32, |_| NET[..2].to_vec(), Fill::Uniform(-0.2, 0.2))
+        .with("b1", DType::F32, |_| vec![NET[1]], small)
+        .with("w2", DType::F32, |_| NET[1..].to_vec(), Fill::Uniform(-0.2, 0.2))
+        .with("b2", DType::F32, |_| vec![NET[2]], small)
+        .moves_elements(|s| [(s[0] * (s[1] + 1)) as f64, 0.0])
+        .operations(|s| (s[0] * (4 * s[1] * NET[1] + 6 * NET[1] * NET[2])) as f64)
+        .program(move |x, _, device| digits(x, device, dtype, images))
+        .python("numpy torch jax cupy", format!("make:programs.Digits(xp, jax, [w1, b1, w2, b2], dtype, {images})"))
 }
 
 /// One step of k-means: each new centre is the mean of the points that are nearest to the old one.
@@ -126,7 +139,7 @@ fn attention(x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
 }
 
 /// An epoch of Adam in batches of 32: forward and backward passes in the row's dtype, parameters and their moments in f32.
-fn digits(p: Vec<Array>, device: &Device, dtype: DType) -> Result<Run> {
+fn digits(p: Vec<Array>, device: &Device, dtype: DType, images: usize) -> Result<Run> {
     let raw = Array::from_npy(DIGITS)?.to_device(device)?;
     let x = (raw.slice(s![..IMAGES, ..NET[0]]).astype(DType::F32) / 8.0 - 1.0).astype(dtype).eval()?;
     let labels = raw.slice(s![..IMAGES, NET[0]]).expand_dims(1);
@@ -135,7 +148,7 @@ fn digits(p: Vec<Array>, device: &Device, dtype: DType) -> Result<Run> {
     let mut state = p.into_iter().map(state).collect::<Result<Vec<[Array; 3]>>>()?;
     let mut step = 0;
     Ok(Box::new(move || {
-        for from in (0..IMAGES).step_by(BATCH) {
+        for from in (0..images).step_by(BATCH) {
             step += 1;
             let rows = s![from..from + BATCH];
             train(&x.slice(rows), &y.slice(rows), &mut state, step, dtype)?;

@@ -1,6 +1,7 @@
 // Draws the report that stands before it as `report`. Text goes in by textContent only.
 
 const rows = report.rows.filter(r => !r.error && r.ms > 0);
+const plotted = (report.plot ?? []).filter(r => !r.error && r.ms > 0);
 const failed = report.rows.filter(r => r.error);
 const devices = [...new Set(report.rows.map(r => r.device))];
 const peerNames = [...new Set(rows.flatMap(r => Object.keys(r.peers)))];
@@ -70,6 +71,16 @@ const short = n => n >= 1e9 ? `${n / 1e9}G` : n >= 1e6 ? `${n / 1e6}M` : n >= 1e
 
 // --- head ---
 
+function quietness() {
+  const q = report.quiet;
+  if (!q) return "";
+  const percent = n => n?.other == null ? "an unknown part" : `${figure(100 * (n.other + n.steal))} %`;
+  const verdict = q.quiet == null ? "It is not known whether the machine was quiet." : q.quiet ? "The machine was quiet:"
+    : "The machine was not quiet:";
+  return `${verdict} others had ${percent(q.before)} of its cores before the run and ${percent(q.during)} during it; `
+    + `${q.disturbed} of ${report.rows.length} rows were disturbed.`;
+}
+
 function head() {
   const m = report.machine;
   const names = Object.entries(m.devices).filter(([k, v]) => k !== v).map(([k, v]) => `${k} ${v}`);
@@ -77,6 +88,7 @@ function head() {
     .filter(Boolean).join(" · ");
   $("#versions").textContent = [...Object.entries(report.versions).map(([k, v]) => v.startsWith(k) ? v : `${k} ${v}`),
     report.commit && `commit ${report.commit}`].filter(Boolean).join(" · ");
+  $("#quiet").textContent = quietness();
   for (const [device, l] of Object.entries(report.limits)) {
     const card = add($("#limits"), "div", { class: "card" });
     add(card, "h3", {}, `Limits of ${device}`);
@@ -213,6 +225,47 @@ function sizes() {
   }
 }
 
+// --- every size ---
+
+// One card for each operation: elements a second against the number of elements, both on logarithmic axes.
+function plot() {
+  if (!plotted.length) return hide("plot");
+  const names = [...new Set(plotted.flatMap(r => Object.keys(r.peers)))];
+  const lines = [["cupric", r => r.ms, 0], ...names.map((p, i) => [p, r => r.peers[p]?.ms, i + 1])];
+  legend($("#plot .legend"), lines.map(([name, , i]) => [name, colour(i)]));
+  for (const work of new Set(plotted.map(r => r.work))) {
+    const own = plotted.filter(r => r.work === work).sort((a, b) => size(a) - size(b));
+    const card = add($("#plot .grid"), "div", { class: "card" });
+    add(card, "h3", {}, `${title(own[0])}, elements a second`);
+    const speed = (r, ms) => size(r) / ms * 1e3;
+    const all = [...lines, ["limit", r => r.limit_ms, 0]].map(([name, ms, i]) =>
+      [name, own.filter(r => ms(r) > 0).map(r => [size(r), speed(r, ms(r))]), i]);
+    // the limit of a few elements in a cache is far off the page's range
+    const values = all.slice(0, -1).flatMap(([, points]) => points.map(p => p[1]));
+    const [low, high] = [Math.min(...values) / 1.3, Math.max(...values) * 2];
+    const svg = picture(card, 340, 240, `${title(own[0])}: size against speed`);
+    const x = log(size(own[0]), size(own[own.length - 1]), 42, 330), y = log(low, high, 212, 8);
+    for (const v of decades(low, high)) {
+      add(svg, "line", { x1: 38, x2: 330, y1: y(v), y2: y(v), class: "axis" });
+      add(svg, "text", { x: 34, y: y(v) + 4, "text-anchor": "end" }, short(v));
+    }
+    for (const v of decades(size(own[0]), size(own[own.length - 1]))) {
+      add(svg, "text", { x: x(v), y: 230, "text-anchor": x(v) > 300 ? "end" : "middle" }, short(v));
+    }
+    for (const [name, points, i] of all) {
+      const shown = points.filter(([, v]) => v <= high).map(([n, v]) => [x(n), y(v)]);
+      const dashed = name === "limit" ? { "stroke-dasharray": "5 4", opacity: .8 } : {};
+      const line = add(svg, "path", { d: path(shown), fill: "none", stroke: colour(i), "stroke-width": i ? 1.5 : 2.2, ...dashed });
+      add(line, "title", {}, name);
+      if (name !== "cupric") continue;
+      points.forEach(([n, v], k) => {
+        const dot = add(svg, "circle", { cx: shown[k][0], cy: shown[k][1], r: 2.2, fill: colour(0) });
+        add(dot, "title", {}, `${n} elements: ${time(n / v * 1e3)}, ${short(+v.toPrecision(3))} a second`);
+      });
+    }
+  }
+}
+
 // --- crossover ---
 
 // The size from which on `a` takes longer than `b`, by interpolation; 0 from the first size on, Infinity for never.
@@ -305,7 +358,8 @@ const columns = [
   ["min", r => r.ms_min, "", r => time(r.ms_min)], ["max", r => r.ms_max, "", r => time(r.ms_max)],
   ["rate", rate, "", r => r.bytes < 1e3 ? "—" : `${figure(rate(r))} ${unit(r)}`],
   ["limit", r => r.limit_ms, "", r => r.limit_ms ? time(r.limit_ms) : "—"],
-  ["share", r => r.fraction, "", r => r.fraction == null ? "—" : r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : "")],
+  ["share", r => r.fraction, "", r => (r.fraction == null ? "—" : r.fraction.toFixed(2) + (r.fraction > 1.1 ? " !" : ""))
+    + (r.disturbed ? " ~" : "")],
   ...peerNames.map(p => [p, r => r.peers[p] && (r.peers[p].ratio ?? Infinity), "peer",
     r => !r.peers[p] ? "—" : r.peers[p].ratio == null ? ">10 s" : `${figure(r.peers[p].ratio)}×`]),
   ...(devices.length > 1 ? [["ULP", r => r.ulp, "", r => r.ulp == null ? "—" : r.ulp >= 1e6 ? r.ulp.toExponential(0) : r.ulp]] : []),
@@ -355,4 +409,4 @@ function table() {
   body();
 }
 
-[head, summary, shares, sizes, crossover, peers, table].forEach(f => f());
+[head, summary, shares, sizes, plot, crossover, peers, table].forEach(f => f());

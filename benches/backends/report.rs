@@ -1,7 +1,7 @@
 //! The printed table: one line a row and device, aligned, as each comes in.
 
 use crate::measure::Record;
-use crate::peers::Time;
+use crate::peers::{Time, Timed};
 use crate::timing;
 use crate::work::shape_text;
 
@@ -46,13 +46,16 @@ impl Table {
             (false, rate) => format!("{} GB/s", figure(rate)),
         };
         let share = r.fraction().map_or("—".into(), |f| format!("{f:.2}{}", if r.too_good() { " !" } else { "  " }));
-        let spread = if r.samples.len() > 1 { format!("±{:.0} %", 100.0 * r.samples.spread()) } else { "once".into() };
+        let spread = match r.samples.len() {
+            1 => "once".into(),
+            _ => format!("±{:.0} %{}", 100.0 * r.samples.spread(), if r.noise.is_felt() { "~" } else { "" }),
+        };
         let gpu = r.gpu_ms().map_or("—".into(), timing::text);
         cells.extend([timing::text(r.ms()), spread, gpu, rate, share]);
-        let peer = |name: &String| match r.peers.iter().find(|p| p.name == *name).map(|p| &p.time) {
-            Some(Time::Endless) => ">10 s".into(),
-            Some(time) => time.ms().map_or("—".into(), |ms| ratio(ms / r.ms())),
-            None => "—".into(),
+        let peer = |name: &String| match r.peers.iter().find(|p| p.name == *name) {
+            Some(Timed { time: Time::Endless, .. }) => ">10 s".into(),
+            Some(peer) => r.ratio(peer).map_or("—".into(), ratio),
+            _ => "—".into(),
         };
         cells.extend(self.peers.iter().map(peer));
         if self.compared {
@@ -78,6 +81,11 @@ pub fn notes(records: &[Record]) -> Vec<String> {
     let mut notes = vec![];
     if records.iter().any(Record::too_good) {
         notes.push("! above 1.1 of its limit: the limit is wrong".into());
+    }
+    if records.iter().any(|r| r.noise.is_felt()) {
+        notes.push(
+            "~ other work or another state of the machine disturbed the row, however often it was measured".into(),
+        );
     }
     if records.iter().any(|r| !r.peers.is_empty()) {
         notes.push("a peer's figure is its time over ours: above 1 it is slower; — it lacks the operation".into());

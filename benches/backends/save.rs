@@ -13,6 +13,11 @@ use std::path::{Path, PathBuf};
 /// The factor in time below which a change counts as noise: a judgement.
 const NOISE: f64 = 1.1;
 
+/// The report of a name that was kept, or of a file.
+pub fn find(name: &str) -> PathBuf {
+    if name.ends_with(".json") { PathBuf::from(name) } else { kept(name) }
+}
+
 /// Where `--save NAME` keeps a run.
 pub fn kept(name: &str) -> PathBuf {
     machine::target().join("cupric-bench").join(format!("{name}.json"))
@@ -45,7 +50,7 @@ pub fn row(r: &Record) -> Value {
     for peer in &r.peers {
         let value = match (&peer.time, peer.time.ms()) {
             (Time::Endless, _) => json!({"ms": null, "ratio": null, "over_ms": timing::ENDLESS}),
-            (_, Some(ms)) => json!({"ms": ms, "ratio": ms / r.ms()}),
+            (_, Some(ms)) => json!({"ms": ms, "ratio": r.ratio(peer)}),
             _ => continue,
         };
         peers.insert(peer.name.clone(), value);
@@ -56,9 +61,12 @@ pub fn row(r: &Record) -> Value {
         "work": r.work, "text": r.text, "dtype": r.dtype, "shape": r.shape, "device": r.device,
         "ms": r.ms(), "ms_min": r.samples.min(), "ms_max": r.samples.max(), "spread": r.samples.spread(),
         "ms_gpu": r.gpu_ms(),
-        "bytes": r.bytes as u64, "flops": r.flops as u64, "limit_ms": r.limit_ms, "fraction": r.fraction(),
-        "ulp": ulp, "peers": peers,
+        "bytes": r.bytes as u64, "flops": r.flops as u64, "limit_ms": r.limit_ms(), "fraction": r.fraction(),
+        "limit": r.limit_text, "rounds": r.samples.len(), "noise": r.noise.to_json(), "ulp": ulp, "peers": peers,
     });
+    if r.noise.is_felt() {
+        row["disturbed"] = json!(true);
+    }
     if let Some(error) = &r.error {
         row["error"] = json!(error);
     }
@@ -84,7 +92,7 @@ pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
         };
         let times = r.ms() / then;
         // how much slower the machine itself has become, by the row's limit then and now
-        let drift = match (earlier["limit_ms"].as_f64(), r.limit_ms) {
+        let drift = match (earlier["limit_ms"].as_f64(), r.limit_ms()) {
             (Some(then), Some(now)) if then > 0.0 => now / then,
             _ => 1.0,
         };

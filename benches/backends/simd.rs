@@ -1,47 +1,4 @@
-//! The loops that measure the limits, each written to run as fast as the machine can.
-
-/// Copies with stores that bypass the caches, where the machine has them.
-pub fn copy_streaming(to: &mut [u64], from: &[u64]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let skip = to.as_ptr().align_offset(64).min(to.len());
-        let (head, body) = to.split_at_mut(skip);
-        head.copy_from_slice(&from[..skip]);
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: AVX-512 was detected; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
-            return unsafe { x86::stream_512(body, &from[skip..]) };
-        }
-        if is_x86_feature_detected!("avx") {
-            // SAFETY: AVX was detected; `body` begins at a multiple of 64 bytes and is as long as the rest of `from`.
-            return unsafe { x86::stream_256(body, &from[skip..]) };
-        }
-        body.copy_from_slice(&from[skip..]);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    to.copy_from_slice(from);
-}
-
-/// Reads every word; the result keeps the compiler from leaving that out.
-pub fn read(from: &[u64]) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: AVX-512 was detected.
-            return unsafe { x86::read_512(from) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: AVX2 was detected.
-            return unsafe { x86::read_256(from) };
-        }
-    }
-    fold(from)
-}
-
-/// Inlined always, so that it is compiled for the caller's instruction set.
-#[inline(always)]
-fn fold(from: &[u64]) -> u64 {
-    from.iter().fold(0, |a, b| a ^ b)
-}
+//! The loops that measure the limit of operations, written to run as fast as the machine can.
 
 /// Chains of multiply-adds that run side by side. Two units with a latency of four cycles need 8 vectors in flight; 24 are
 /// enough for others too, and fit the 32 registers of AVX-512.
@@ -98,43 +55,6 @@ fma_of!(fma_f64, fma_f64_ops, f64, 8, fma_f64_512, fma_f64_256);
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
-
-    macro_rules! stream {
-        ($name:ident, $feature:literal, $words:literal, $vector:ty, $load:ident, $store:ident) => {
-            /// # Safety
-            /// The machine must have the feature; `to` must be aligned to 64 bytes and as long as `from`.
-            #[target_feature(enable = $feature)]
-            pub unsafe fn $name(to: &mut [u64], from: &[u64]) {
-                let whole = to.len().min(from.len()) / $words * $words;
-                for i in (0..whole).step_by($words) {
-                    // SAFETY: `i + $words` is at most the length of both; the store is aligned, since `to` is aligned to 64
-                    // bytes and `i` is a multiple of the vector's words.
-                    unsafe {
-                        let v = $load(from.as_ptr().add(i) as *const $vector);
-                        $store(to.as_mut_ptr().add(i) as *mut $vector, v);
-                    }
-                }
-                _mm_sfence();
-                to[whole..].copy_from_slice(&from[whole..]);
-            }
-        };
-    }
-    stream!(stream_512, "avx512f", 8, __m512i, _mm512_loadu_si512, _mm512_stream_si512);
-    stream!(stream_256, "avx", 4, __m256i, _mm256_loadu_si256, _mm256_stream_si256);
-
-    /// # Safety
-    /// The machine must have the feature.
-    #[target_feature(enable = "avx512f")]
-    pub unsafe fn read_512(from: &[u64]) -> u64 {
-        super::fold(from)
-    }
-
-    /// # Safety
-    /// The machine must have the feature.
-    #[target_feature(enable = "avx2")]
-    pub unsafe fn read_256(from: &[u64]) -> u64 {
-        super::fold(from)
-    }
 
     macro_rules! fma {
         ($name:ident, $feature:literal, $t:ty, $chains:literal, $set:ident, $fma:ident, $lanes:literal) => {

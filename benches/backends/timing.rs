@@ -1,19 +1,35 @@
 //! Time in milliseconds: samples, their median and spread, and how often to repeat what is too short for the clock. The
 //! durations below are judgements: long enough for steady medians, short enough that a quick run takes a minute.
 
+use crate::quiet;
 use std::time::{Duration, Instant};
 
-/// About so many milliseconds a sample lasts.
-const SAMPLE: f64 = 2.0;
-/// So many milliseconds each contestant (the library, a limit or a peer) runs before its samples, to warm the caches.
-const WARM: f64 = 4.0;
-/// So many milliseconds a row may take for each contestant, in all rounds together; a run's `patience` multiplies it.
-pub const BUDGET: f64 = 250.0;
-const MOST_ROUNDS: usize = 7;
+/// At least so many milliseconds a sample lasts. What interrupts a core for a moment then changes it little.
+const SAMPLE: f64 = 5.0;
+/// So many milliseconds each contestant (the library, a way to a limit, or a peer) runs before each sample, to fill the caches,
+/// and until the system has spread threads that were just woken over the cores, which it does at its ticks (4 ms).
+const WARM: f64 = 8.0;
+/// A repetition that takes so many milliseconds needs no other before it: what the caches held before is a small part.
+const LONG: f64 = 40.0;
+/// So many milliseconds a contestant may take for a row, in all rounds together; a run's `patience` multiplies it.
+pub const BUDGET: f64 = 500.0;
+const ROUNDS: usize = 9;
+/// A row's rounds go on, without the peers, until its share is known so well (a third of what two runs may differ by), or there
+/// were so many.
+pub const KNOWN: f64 = 0.03;
+pub const MOST_ROUNDS: usize = 45;
+/// A row has so many rounds before its share counts as known: its threads may sleep for some rounds and be awake for others.
+pub const LEAST_ROUNDS: usize = 15;
+/// Rounds of a row that takes longer than its budget allows.
+const FEW_ROUNDS: usize = 5;
 /// A contestant whose first call takes longer is timed by that call alone.
 pub const SLOW: f64 = 2000.0;
 /// A peer whose first call takes longer is ended and has no time.
 pub const ENDLESS: f64 = 10_000.0;
+
+/// How long a peer's threads are watched at a time, and how long they are waited for at most.
+const STEP: Duration = Duration::from_millis(3);
+const RESTED: Duration = Duration::from_millis(200);
 
 /// Samples: each is the mean time of one repetition, in milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +46,23 @@ impl Samples {
 
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The ratios of samples to those of `other` that were taken in the same round, so that what slowed a whole round changes
+    /// nothing.
+    pub fn over(&self, other: &Samples) -> Samples {
+        Samples(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
+    }
+
+    /// About how far the median would be from that of another run, relative to it: its standard error, where the samples lie as
+    /// those of a normal distribution (1.25 times the deviation, which is 1.48 times half the distance between the quartiles).
+    pub fn error(&self) -> f64 {
+        1.85 * self.spread() / (self.len() as f64).sqrt()
+    }
+
+    /// The larger of two samples in each round.
+    pub fn larger(&self, other: &Samples) -> Samples {
+        Samples(self.0.iter().zip(&other.0).map(|(a, b)| a.max(*b)).collect())
     }
 
     fn sorted(&self) -> Vec<f64> {
@@ -52,11 +85,6 @@ impl Samples {
         self.quantile(0.5)
     }
 
-    /// The lower quartile: close to the time on a machine without other work, and not as chancy as the minimum.
-    pub fn undisturbed(&self) -> f64 {
-        self.quantile(0.25)
-    }
-
     pub fn min(&self) -> f64 {
         self.quantile(0.0)
     }
@@ -71,7 +99,7 @@ impl Samples {
     }
 }
 
-/// Times repetitions in batches: a warm-up that does not count, then two batches that do.
+/// Times repetitions in batches: a warm-up that does not count, then a batch that does.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// The number of repetitions in a sample.
@@ -119,23 +147,38 @@ impl Clock {
     }
 
     pub fn sample_rounds(&self, into: &mut Samples, f: &mut impl FnMut(usize)) {
-        // several repetitions, because one may not replace the other contestants' arrays in the caches by this one's
-        f((WARM / self.ms.max(1e-9)).ceil().clamp(1.0, 2.0 * self.batch as f64) as usize);
-        for _ in 0..2 {
-            into.push(time(|| f(self.batch)) / self.batch as f64);
+        let warm = if self.ms > LONG { 0.0 } else { (WARM / self.ms.max(1e-9)).ceil() };
+        if warm > 0.0 {
+            f((warm as usize).clamp(1, 2 * self.batch));
         }
+        into.push(time(|| f(self.batch)) / self.batch as f64);
     }
 
     /// The number of rounds that fit the budget at this time of a repetition.
     pub fn rounds(&self, patience: f64) -> usize {
-        let round = self.ms * (1 + 2 * self.batch) as f64;
-        ((BUDGET * patience / round) as usize).clamp(2, MOST_ROUNDS)
+        let round = WARM.max(self.ms) + self.ms * self.batch as f64;
+        ((BUDGET * patience / round) as usize).clamp(FEW_ROUNDS, ROUNDS)
     }
 }
 
-/// Waits until threads of a peer, which may spin for some milliseconds after their work, have stopped.
-pub fn rest() {
-    std::thread::sleep(Duration::from_millis(10));
+/// Waits until the threads of a peer's process have stopped, which may spin after their work: OpenMP's for some milliseconds,
+/// OpenBLAS's for up to a tenth of a second. What they still do would be taken from whoever has the next turn.
+pub fn rest(process: Option<u32>) {
+    let start = Instant::now();
+    let mut then = process.and_then(quiet::thread_time);
+    while start.elapsed() < RESTED {
+        std::thread::sleep(STEP);
+        let now = process.and_then(quiet::thread_time);
+        let Some((before, after)) = then.zip(now) else {
+            // where the threads' times are not known, most have stopped by then
+            std::thread::sleep(STEP);
+            return;
+        };
+        if after.saturating_sub(before) < STEP / 20 {
+            return;
+        }
+        then = now;
+    }
 }
 
 /// A time as `150 ns` or `1.23 ms`.

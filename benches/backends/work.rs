@@ -1,5 +1,6 @@
 //! A row of the benchmark: a piece of work, described once for the library and for every peer.
 
+use crate::flow::Flow;
 use cupric::{Array, DType, Device, Expr, Result, Rng};
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ pub type Run = Box<dyn FnMut() -> Result<Vec<Array>>>;
 /// A number of elements, bytes or operations, computed from the shape.
 type Count = fn(&[usize]) -> f64;
 
-type Bytes = Box<dyn Fn(&[usize]) -> f64>;
+type Flows = Box<dyn Fn(&[usize]) -> Flow>;
 type Make = Box<dyn Fn(&[usize]) -> Input>;
 type Build = Box<dyn Fn(Vec<Array>, &[usize], &Device) -> Result<Run>>;
 
@@ -20,7 +21,7 @@ pub enum Fill {
     Uniform(f64, f64),
     /// Each of `0..n` once, in random order; i32.
     Permutation,
-    /// Uniform in `0..n`; i32.
+    /// Uniform in `0..n`, as i32 or as truths.
     Below(i32),
 }
 
@@ -44,13 +45,11 @@ pub struct Work {
     pub flat: bool,
     /// Whether this is a transfer between host and device, which has no known limit on a GPU.
     pub transfer: bool,
-    /// Whether nearly all bytes are read, so that the limit is the rate of reading, not of copying.
-    pub reads: bool,
     /// Whether the row has no limit, because it is too small for bytes or operations to decide its time.
     pub unlimited: bool,
     /// Whether only the host's time counts, and what it enqueued on a GPU is not waited for.
     pub enqueued: bool,
-    bytes: Bytes,
+    flows: Vec<Flows>,
     flops: Count,
     inputs: Vec<Make>,
     build: Build,
@@ -67,10 +66,9 @@ pub fn work(name: &'static str, text: &'static str, dtype: DType, shapes: &[&[us
         shapes: shapes.iter().map(|s| s.to_vec()).collect(),
         flat: false,
         transfer: false,
-        reads: false,
         unlimited: false,
         enqueued: false,
-        bytes: Box::new(|_| 0.0),
+        flows: vec![],
         flops: |_| 0.0,
         inputs: vec![],
         build: Box::new(|_, _, _| Ok(Box::new(|| Ok(vec![])))),
@@ -106,29 +104,25 @@ impl Work {
         self
     }
 
-    /// Sets the bytes to those of so many arrays of the row's shape and dtype, each read or written once.
-    pub fn moves(mut self, arrays: f64) -> Work {
+    /// Says that a pass reads `reads` arrays of the row's shape and dtype side by side, and writes `writes` such arrays.
+    pub fn moves(self, reads: usize, writes: usize) -> Work {
         let size = self.dtype.size() as f64;
-        self.bytes = Box::new(move |s| arrays * size * elements(s));
-        self
+        self.pass(reads, move |s| [reads as f64 * size * elements(s), writes as f64 * size * elements(s)])
     }
 
-    /// As `moves`, for a row that reads nearly all of these bytes.
-    pub fn reads(mut self, arrays: f64) -> Work {
-        self.reads = true;
-        self.moves(arrays)
-    }
-
-    /// Sets the bytes to those of so many elements of the row's dtype.
-    pub fn moves_elements(mut self, count: Count) -> Work {
+    /// Says that a pass reads and writes so many elements of the row's dtype.
+    pub fn moves_elements(self, count: fn(&[usize]) -> [f64; 2]) -> Work {
         let size = self.dtype.size() as f64;
-        self.bytes = Box::new(move |s| size * count(s));
-        self
+        self.pass(1, move |s| count(s).map(|n| n * size))
     }
 
-    /// Sets the bytes that must move.
-    pub fn bytes_moved(mut self, bytes: Count) -> Work {
-        self.bytes = Box::new(bytes);
+    /// Adds a pass over memory: `arrays` arrays are read side by side; `bytes` says how many bytes are read in all, and how many
+    /// are written. Work that must read its input twice has two passes.
+    pub fn pass(mut self, arrays: usize, bytes: impl Fn(&[usize]) -> [f64; 2] + 'static) -> Work {
+        self.flows.push(Box::new(move |s| {
+            let [read, write] = bytes(s);
+            Flow { arrays, read, write }
+        }));
         self
     }
 
@@ -186,8 +180,14 @@ pub struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// The passes over memory that the row must make.
+    pub fn flows(&self) -> Vec<Flow> {
+        self.work.flows.iter().map(|f| f(&self.shape)).collect()
+    }
+
+    /// The bytes that must move.
     pub fn bytes(&self) -> f64 {
-        (self.work.bytes)(&self.shape)
+        self.flows().iter().map(Flow::bytes).sum()
     }
 
     pub fn flops(&self) -> f64 {
@@ -243,7 +243,7 @@ impl Input {
                 (rng.uniform(shape, DType::F32) * (high - low) + low).astype(self.dtype).eval()?
             }
             Fill::Permutation => rng.permutation(shape.iter().product())?.reshape(shape).eval()?,
-            Fill::Below(n) => rng.integers(0, n, shape, DType::I32).eval()?,
+            Fill::Below(n) => rng.integers(0, n, shape, DType::I32).astype(self.dtype).eval()?,
         };
         array.to_device(device)
     }

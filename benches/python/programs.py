@@ -1,6 +1,7 @@
 """Whole programs as the peers write them: the same steps as `benches/backends/programs.rs`. `xp` is NumPy, PyTorch,
 JAX's numpy or CuPy; `jax` the module itself where `xp` is JAX's, else None."""
 
+import functools
 import math
 import os
 
@@ -96,11 +97,12 @@ def attention_torch(xp, x, wq, wk, wv, wo, shape):
 
 
 class Digits:
-    """An epoch of Adam in batches of 32 over the handwritten digits; passes in `dtype`, parameters in f32."""
+    """Training by Adam in batches of 32 over so many of the handwritten digits; passes in `dtype`, parameters in f32."""
 
-    def __init__(self, xp, jax, p, dtype):
+    def __init__(self, xp, jax, p, dtype, images):
         import numpy as np
 
+        self.images = images
         raw = np.load(DIGITS)[:IMAGES]
         dtype = {"f16": xp.float16, "f32": xp.float32}[dtype]
         self.dtype, self.xp = dtype, xp
@@ -138,7 +140,7 @@ class Digits:
             p -= mean * rate / (self.xp.sqrt(square) + 1e-8)
 
     def __call__(self):
-        for start in range(0, IMAGES, BATCH):
+        for start in range(0, self.images, BATCH):
             self.time += 1
             rate = 0.002 * math.sqrt(1 - 0.999**self.time) / (1 - 0.9**self.time)
             x, y = self.x[start : start + BATCH], self.y[start : start + BATCH]
@@ -147,3 +149,77 @@ class Digits:
             else:
                 self.state = self.pure(self.state, x, y, rate)
         return self.state
+
+
+class Loop:
+    """Small operations, each of which needs the one before."""
+
+    def __init__(self, xp, jax, x, b, steps):
+        self.x, self.b, self.steps = x, b, steps
+        self.scale, self.add = lambda x: x * 0.999, lambda x, b: x + b
+        if jax is not None:
+            self.scale, self.add = jax.jit(self.scale), jax.jit(self.add)
+
+    def __call__(self):
+        x = self.x
+        for _ in range(self.steps // 2):
+            x = self.scale(x)
+            x = self.add(x, self.b)
+        return x
+
+
+class Rows:
+    """Writes to one row of a matrix after another; JAX makes a new matrix each time, in the memory of the old one."""
+
+    def __init__(self, jax, x, row):
+        self.x, self.row = x, row
+        self.pure = None if jax is None else jax.jit(self.new, donate_argnums=0)
+
+    def __call__(self):
+        for i in range(len(self.x)):
+            if self.pure is None:
+                self.write(i)
+            else:
+                self.x = self.pure(self.x, i, self.row)
+        return self.x
+
+
+class SetRows(Rows):
+    def write(self, i):
+        self.x[i] = self.row
+
+    def new(self, x, i, row):
+        return x.at[i].set(row)
+
+
+class UpdateRows(Rows):
+    def write(self, i):
+        row = self.x[i]
+        row *= 0.5
+        row += self.row
+
+    def new(self, x, i, row):
+        return x.at[i].set(x[i] * 0.5 + row)
+
+
+class Grow:
+    """The attention of one query to a sequence that grows by one a step. JAX compiles for each length, so there the sequence has
+    its full length from the start and a mask."""
+
+    def __init__(self, xp, jax, k, v, q):
+        self.k, self.v, self.q = k, v, q
+        self.step = functools.partial(self.attend, xp) if jax is None else jax.jit(functools.partial(self.masked, xp))
+
+    @staticmethod
+    def attend(xp, k, v, q, n):
+        return softmax(xp, k[:n] @ q * 0.125) @ v[:n]
+
+    @staticmethod
+    def masked(xp, k, v, q, n):
+        scores = xp.where(xp.arange(len(k)) < n, k @ q * 0.125, -xp.inf)
+        return softmax(xp, scores) @ v
+
+    def __call__(self):
+        for n in range(1, len(self.k) + 1):
+            out = self.step(self.k, self.v, self.q, n)
+        return out

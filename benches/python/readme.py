@@ -48,7 +48,7 @@ def table(report):
         lines.append(f"| {' | '.join(cells)} |")
     machine, limits = report["machine"], report["limits"]["cpu"]
     versions = ", ".join(f"{NAMES.get(k, k)} {v}" for k, v in report["versions"].items() if k not in ("cupric", "rustc"))
-    about = [f"{machine['cpu']}, {machine['threads']} threads; limits at 40 MB: {limits['copy_gbps']:.3g} GB/s copied, "
+    about = [f"{machine['cpu']}, {machine['threads']} threads; limits for arrays of 400 MB: {limits['copy_gbps']:.3g} GB/s copied, "
              f"{limits['read_gbps']:.3g} GB/s read, {limits['fma_gflops']:.3g} GFLOP/s of multiply-adds in f32. "
              f"Commit {report['commit']}." + (f" A library's figure is its time over ours ({versions})." if peers else "")]
     return "\n".join(about + [""] + lines) + "\n"

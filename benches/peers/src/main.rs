@@ -1,24 +1,36 @@
 //! The Rust peers of `cargo bench --bench backends -- --rust-peers`: reads requests as lines of JSON on the standard
 //! input and answers each with a line, as `benches/python/peers.py` does. `benches/backends/peers.rs` lists the requests.
 //!
-//! A row that a crate cannot do is missing in its file (`arrays.rs`, `tensors.rs`), and shows a dash in the report.
+//! A row that a crate cannot do is missing in its file, and shows a dash in the report.
 
-mod arrays;
-mod tensors;
+mod with_candle;
+mod with_ferray;
+mod with_ndarray;
+mod with_numr;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
-/// One repetition of a row.
-type Run = Box<dyn FnMut()>;
+/// One repetition of a row. An error of any repetition is the row's answer: what fails must not count as quick.
+type Run = Box<dyn FnMut() -> Result<(), Error>>;
 type Error = Box<dyn std::error::Error>;
 
 /// Seconds that a sample lasts, as in `benches/backends/timing.rs`.
-const SAMPLE: f64 = 2e-3;
-/// Seconds of warm-up before the samples, as there.
-const WARM: f64 = 4e-3;
+const SAMPLE: f64 = 5e-3;
+/// Seconds of warm-up before a sample, as there.
+const WARM: f64 = 8e-3;
+/// Seconds from which on a repetition needs no warm-up, as there.
+const LONG: f64 = 40e-3;
+/// The crates with the versions that `Cargo.toml` asks for.
+const PEERS: [(&str, &str); 4] = [("ndarray", "0.17"), ("candle", "0.11"), ("numr", "0.14"), ("ferray", "0.5")];
+
+/// Makes a repetition of a function that holds its operands.
+fn repeat<T: 'static, E: Into<Error>>(mut f: impl FnMut() -> Result<T, E> + 'static) -> Option<Run> {
+    Some(Box::new(move || f().map(|result| drop(black_box(result))).map_err(Into::into)))
+}
 
 /// A row as the harness describes it.
 struct Row {
@@ -49,11 +61,28 @@ impl Input {
         (0..n).map(|_| next() as f32).collect()
     }
 
-    /// Indices in steps that caches do not help: a permutation, or numbers below a bound.
+    /// Whole numbers between the bounds, or the indices of a fill that has such.
+    fn integers(&self) -> Vec<i32> {
+        match &self.fill[..] {
+            "uniform" => self.floats().into_iter().map(|x| x as i32).collect(),
+            _ => self.indices().into_iter().map(|i| i as i32).collect(),
+        }
+    }
+
+    fn truths(&self) -> Vec<bool> {
+        self.indices().into_iter().map(|i| i % 2 == 1).collect()
+    }
+
+    /// A permutation, in steps that caches do not help, or random numbers below a bound.
     fn indices(&self) -> Vec<usize> {
         let n: usize = self.shape.iter().product();
-        let (count, step) = if self.fill == "below" { (self.high as usize, 7919) } else { (n, coprime(n)) };
-        (0..n).map(|i| i * step % count.max(1)).collect()
+        match &self.fill[..] {
+            "below" => self.floats().into_iter().map(|x| x as usize).collect(),
+            _ => {
+                let step = coprime(n);
+                (0..n).map(|i| i * step % n.max(1)).collect()
+            }
+        }
     }
 }
 
@@ -97,23 +126,23 @@ struct Peer {
 
 impl Peer {
     /// Runs `n` repetitions; returns the seconds of one.
-    fn repeat(&mut self, n: usize) -> f64 {
+    fn repeat(&mut self, n: usize) -> Result<f64, Error> {
         let start = Instant::now();
-        (0..n).for_each(|_| (self.run)());
-        start.elapsed().as_secs_f64() / n as f64
+        (0..n).try_for_each(|_| (self.run)())?;
+        Ok(start.elapsed().as_secs_f64() / n.max(1) as f64)
     }
 
-    fn batch(&mut self) -> [usize; 2] {
+    fn batch(&mut self) -> Result<[usize; 2], Error> {
         if let Some(batch) = self.batch {
-            return batch;
+            return Ok(batch);
         }
         let mut batch = 1;
         loop {
-            let once = self.repeat(batch).max(1e-9);
+            let once = self.repeat(batch)?.max(1e-9);
             let wanted = (SAMPLE / once).ceil().max(1.0) as usize;
             if wanted <= 2 * batch {
-                let warm = (WARM / once).ceil() as usize;
-                return *self.batch.insert([warm.clamp(1, 2 * wanted), wanted]);
+                let warm = if once > LONG { 0 } else { ((WARM / once).ceil() as usize).clamp(1, 2 * wanted) };
+                return Ok(*self.batch.insert([warm, wanted]));
             }
             batch = wanted.min(16 * batch);
         }
@@ -132,7 +161,9 @@ impl Answers {
         let name = request["peer"].as_str().unwrap_or("");
         let peer = self.peers.get_mut(name).ok_or("not set up");
         Ok(match request["op"].as_str().unwrap_or("") {
-            "hello" => json!({"peers": {"ndarray": "0.17", "candle": "0.11"}}),
+            "hello" => {
+                json!({"peers": PEERS.iter().map(|(name, v)| (name.to_string(), json!(v))).collect::<Map<_, _>>()})
+            }
             "row" => {
                 self.peers.clear();
                 self.cpu = request["device"] == json!("cpu");
@@ -142,20 +173,22 @@ impl Answers {
             "setup" => {
                 let row = self.row.as_ref().filter(|_| self.cpu);
                 let run = match (row, name) {
-                    (Some(row), "ndarray") => arrays::run(row)?,
-                    (Some(row), "candle") => tensors::run(row)?,
+                    (Some(row), "ndarray") => with_ndarray::run(row)?,
+                    (Some(row), "candle") => with_candle::run(row)?,
+                    (Some(row), "numr") => with_numr::run(row)?,
+                    (Some(row), "ferray") => with_ferray::run(row)?,
                     _ => None,
                 };
                 let found = run.is_some();
                 self.peers.extend(run.map(|run| (name.to_string(), Peer { run, batch: None })));
                 json!({"ok": found})
             }
-            "first" => json!({"ms": peer?.repeat(1) * 1e3}),
+            "first" => json!({"ms": peer?.repeat(1)? * 1e3}),
             "time" => {
                 let peer = peer?;
-                let [warm, batch] = peer.batch();
-                peer.repeat(warm);
-                json!({"ms": [peer.repeat(batch) * 1e3, peer.repeat(batch) * 1e3]})
+                let [warm, batch] = peer.batch()?;
+                peer.repeat(warm)?;
+                json!({"ms": peer.repeat(batch)? * 1e3})
             }
             other => return Err(format!("no request '{other}'").into()),
         })
