@@ -39,6 +39,19 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
 /// registers: enough independent additions for a CPU to begin one before another has ended.
 pub(crate) const LANES: usize = 128;
 
+/// How many elements a lane of a fold combines one after another in a block. It is part of the tree, so another number gives
+/// other bits. A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more blocks to merge.
+pub(crate) const SERIAL: usize = 16;
+
+/// Returns the lanes of the fold of a row of `n` elements: as many as leave each at most [`SERIAL`] of them, rounded up to a
+/// power of two, and at most [`LANES`].
+pub(crate) fn lanes_of_row(n: usize) -> usize {
+    match n >= SERIAL * LANES {
+        true => LANES,
+        false => n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES),
+    }
+}
+
 /// The elements of a block of a scan. The number is part of the scan's tree (`kernel/scan.rs`): another one gives other bits.
 /// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
 pub(crate) const SCAN_BLOCK: usize = 1024;
@@ -124,6 +137,8 @@ pub(crate) struct Forms {
     pub map: Loops,
     /// Folds one run of elements into [`LANES`] lanes; none if the function has no reduction.
     pub fold: Option<Loops>,
+    /// Folds whole rows of a block or less, each to one element; none if the function has no reduction.
+    pub rows: Option<Loops>,
     /// Combines one run of elements into another, element by element; none if the function has no reduction.
     pub accumulate: Option<Loops>,
     /// For each element of a block, combines all elements up to it; none if the function has no reduction.
@@ -141,6 +156,7 @@ impl Forms {
                 _ => Loops::ternary::<A, B, C, R, F>(),
             },
             fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
+            rows: if reduces { Some(Loops::rows::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
         }
@@ -278,6 +294,92 @@ loop_form! {
         acc.copy_from_slice(&lanes);
     }
 }
+loop_form! {
+    /// `out[r]` is the fold of the `n` elements of row `r`, by the tree of `cpu/fold.rs`. Rows follow one another in `a`, `b`
+    /// points to their number, a `usize`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+    rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
+        let count = *(b as *const usize);
+        // A, B and R are the same type in every fold
+        let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
+        match lanes_of_row(n) {
+            1 => each_row::<1, A, B, C, R, F>(n, a, out),
+            2 => each_row::<2, A, B, C, R, F>(n, a, out),
+            4 => each_row::<4, A, B, C, R, F>(n, a, out),
+            8 => each_row::<8, A, B, C, R, F>(n, a, out),
+            16 => each_row::<16, A, B, C, R, F>(n, a, out),
+            32 => each_row::<32, A, B, C, R, F>(n, a, out),
+            64 => each_row::<64, A, B, C, R, F>(n, a, out),
+            _ => each_row::<LANES, A, B, C, R, F>(n, a, out),
+        }
+    }
+}
+/// Calls a function that reduces, whose operands and result have one type.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(x: A, y: A) -> A {
+    // SAFETY: the types are the same; a function of two operands ignores the third.
+    unsafe {
+        let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), std::mem::zeroed());
+        std::mem::transmute_copy::<R, A>(&r)
+    }
+}
+
+/// Combines element `i` of a row into lane `i % L`. The row has at least `L` elements.
+///
+/// # Safety
+/// That of [`combine`].
+#[inline(always)]
+unsafe fn serial<const L: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(row: &[A]) -> [A; L] {
+    let (chunks, rest) = row.as_chunks::<L>();
+    // only numbers that the compiler knows index `lanes`, which therefore stays in registers
+    let mut lanes = chunks[0];
+    // SAFETY: that of `combine`.
+    unsafe {
+        for chunk in &chunks[1..] {
+            for l in 0..L {
+                lanes[l] = combine::<A, B, C, R, F>(lanes[l], chunk[l]);
+            }
+        }
+        if !rest.is_empty() {
+            let mut padded = chunks[0];
+            padded[..rest.len()].copy_from_slice(rest);
+            for l in 0..L {
+                let both = combine::<A, B, C, R, F>(lanes[l], padded[l]);
+                lanes[l] = if l < rest.len() { both } else { lanes[l] };
+            }
+        }
+    }
+    lanes
+}
+
+/// Folds each row of `n` elements, at least `L`, to one element.
+///
+/// # Safety
+/// That of [`combine`].
+#[inline(always)]
+unsafe fn each_row<const L: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    n: usize,
+    a: &[A],
+    out: &mut [A],
+) {
+    for (row, out) in a.chunks_exact(n).zip(out) {
+        // SAFETY: that of `combine`.
+        unsafe {
+            let mut lanes = serial::<L, A, B, C, R, F>(row);
+            let mut half = L / 2;
+            while half > 0 {
+                for l in 0..half {
+                    lanes[l] = combine::<A, B, C, R, F>(lanes[l], lanes[l + half]);
+                }
+                half /= 2;
+            }
+            *out = lanes[0];
+        }
+    }
+}
+
 loop_form! {
     /// `out[i] = f(out[i], a[i])`
     accumulate, accumulate_elements, <A, B, C, R>, |n, a, b, c, out| {

@@ -274,9 +274,12 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                let row =
-                    kernel.inner_size() * if self.program.order == Order::Cols { self.program.inner.cols } else { 1 };
-                let bytes = row * values[v].compute().size();
+                // the rows that go through all passes together: the columns, or those of a tile
+                let rows = match self.program.order {
+                    Order::Cols => self.program.inner.cols,
+                    Order::Rows | Order::Flat => self.program.inner.rows,
+                };
+                let bytes = kernel.inner_size() * rows * values[v].compute().size();
                 let at = mutant!(kept_in_a_register, self.arena.register(bytes), self.arena.lasting(bytes));
                 self.keeps.push((v, at));
                 self.step(v, true, Some(Dst::KeepRow(at)))?;

@@ -17,14 +17,10 @@ mod formulas;
 use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::{Gives, KernelKind, Lanes, Reduction, Source};
-use crate::simd::{LANES, Loop};
+use crate::simd::{LANES, Loop, SERIAL, lanes_of_row};
 use crate::ufunc::{Form, Neutral, Ufunc};
 use first::First;
 use formulas::Formulas;
-
-/// How many elements a lane combines one after another in a block. It is part of the tree, so another number gives other bits.
-/// A chain of 16 elements rounds a sum only 15 times; a shorter one would leave more blocks to merge.
-pub(super) const SERIAL: usize = 16;
 
 /// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries repeat
 /// the first or are null; nothing reads them.
@@ -54,6 +50,7 @@ enum Combines {
 /// The loops of a fold whose state is the element itself, combined by a function.
 #[derive(Clone, Copy)]
 struct Function {
+    rows: Loop,
     fold: Loop,
     accumulate: Loop,
     identity: u64,
@@ -67,7 +64,8 @@ impl Function {
         let forms = row.forms[compute as usize]?;
         let identity = neutral.bits(compute);
         let empty = if neutral == Neutral::Zero { 0 } else { identity };
-        Some(Function { fold: forms.fold?.get(), accumulate: forms.accumulate?.get(), identity, empty })
+        let (rows, fold, accumulate) = (forms.rows?.get(), forms.fold?.get(), forms.accumulate?.get());
+        Some(Function { rows, fold, accumulate, identity, empty })
     }
 }
 
@@ -77,10 +75,7 @@ impl FoldSpec {
     pub fn new(r: &Reduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
         let lanes = match kind {
             KernelKind::Reduce(Lanes::Outer) => 1,
-            _ if n >= SERIAL * LANES => LANES,
-            KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => {
-                n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES)
-            }
+            KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => lanes_of_row(n),
         };
         let combines = match r.fold.form {
             Form::Function(row) => Combines::Function(Function::new(row, compute)?),
@@ -97,6 +92,26 @@ impl FoldSpec {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
             Combines::First(_) => SERIAL * LANES,
         }
+    }
+
+    /// Folds whole rows of `n` elements, which follow one another, each to one element of `out`, with the bits that a
+    /// [`Folder`] gives. Returns false if the fold has no loop for that, or the rows are longer than a block.
+    ///
+    /// # Safety
+    /// *Data* ([`Folder`]): `rows × n` elements. `out` has room for `rows` aligned elements, apart from them.
+    pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, out: *mut u8) -> bool {
+        let Combines::Function(function) = &self.combines else { return false };
+        if self.n == 0 || self.n > SERIAL * self.lanes {
+            return false;
+        }
+        // SAFETY: *data*, and the room in `out`; the loop takes 1 to a block of elements a row.
+        unsafe { (function.rows)(self.n, data, (&raw const rows).cast(), data, out) };
+        true
+    }
+
+    /// Whether elements may come to the folder in pieces of any length. A search for one element is quicker by the tile.
+    pub fn takes_any_length(&self) -> bool {
+        matches!(self.combines, Combines::Function(_))
     }
 
     /// Returns the bytes of a vector: a state for each lane and column, with each component padded to whole cache lines.

@@ -4,7 +4,7 @@ use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
-use super::program::{Goal, Level, Order, Program, Request, internal};
+use super::program::{Dst, Goal, Level, Order, Program, ReductionResult, Request, StepKind, internal};
 use super::share::share;
 use super::strided;
 use super::threads::threads;
@@ -24,6 +24,10 @@ pub(super) struct Reduce {
     n: usize,
     /// Outer indices of a block.
     each: usize,
+    /// Rows of a tile that holds whole rows; 1 where a tile is a part of a row.
+    together: usize,
+    /// Whether all that the only pass does is to fold elements where they lie, so that it needs no tiles.
+    in_place: bool,
     schedule: Tiles,
     /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
@@ -41,14 +45,22 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
+/// Whether the program has one pass, which only folds loads that need no register.
+fn folds_in_place(program: &Program) -> bool {
+    let [pass] = &program.passes[..] else { return false };
+    let steps = &program.steps[pass.steps.clone()];
+    let lies = |id: usize| steps.iter().any(|s| s.id == id);
+    steps.iter().all(|s| matches!(s.kind, StepKind::Load(_)) && matches!(s.dst, Dst::Nowhere))
+        && pass.reductions.iter().all(|f| f.spec.takes_any_length() && f.args.iter().all(|a| lies(*a)))
+        && pass.totals.is_empty()
+        && program.writes.iter().all(|w| !w.inner)
+}
+
 /// A run of a kernel as its tasks see it: blocks of outer indices, each perhaps cut into parts of the inner space.
 struct Job<'a> {
     bound: &'a Bound<'a>,
     frames: &'a Frames<'a>,
-    outer: usize,
-    n: usize,
-    /// Outer indices of a block.
-    each: usize,
+    reduce: &'a Reduce,
     /// Inner elements of a part.
     part: usize,
 }
@@ -63,8 +75,9 @@ impl Reduce {
     ) -> Result<Reduce> {
         let (outer, n) = (kernel.outer_size(), kernel.inner_size());
         let (order, each, inner) = match schedule.tiling {
-            Tiling::Along { rows, cols } => {
-                (Order::Rows, rows as usize, Level { rows: 1, cols: cols as usize, fixed: true })
+            Tiling::Along { rows, together, cols } => {
+                let level = Level { rows: together as usize, cols: cols as usize, fixed: true };
+                (Order::Rows, rows as usize, level)
             }
             Tiling::Across { rows, cols } => {
                 let (rows, cols) = (rows as usize, cols as usize);
@@ -76,7 +89,13 @@ impl Reduce {
         };
         let level = Level { rows: 1, cols: each, fixed: true };
         let program = assign(kernel, Request { order, outer: level, inner, goal, passes, aliased })?;
-        Ok(Reduce { program, outer, n, each, schedule, checks })
+        let together = if order == Order::Rows { inner.rows } else { 1 };
+        let mut folds = program.passes.iter().flat_map(|p| &p.reductions);
+        if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.spec.takes_any_length())) {
+            return Err(internal(kernel.name, "whole rows of a kernel that takes parts of rows"));
+        }
+        let in_place = order == Order::Rows && folds_in_place(&program);
+        Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
     }
 
     /// Returns how many inner elements a task takes. They are all `n`, unless there are fewer than four blocks of rows a thread
@@ -122,7 +141,7 @@ impl Reduce {
             frames.end();
             return Ok(());
         }
-        let job = Job { bound, frames: &frames, outer: self.outer, n, each: self.each, part };
+        let job = Job { bound, frames: &frames, reduce: self, part };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
             // a task sets up once for several neighbouring blocks; 16 tasks a thread even out threads that are held up
@@ -161,8 +180,9 @@ type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 impl<'a> Job<'a> {
     /// Returns block `b` as a tile of the outer level.
     fn block(&self, b: usize) -> Tile {
-        let c0 = b * self.each;
-        Tile { r0: 0, nr: 1, c0, nc: self.each.min(self.outer - c0), start: 0 }
+        let Reduce { each, outer, .. } = *self.reduce;
+        let c0 = b * each;
+        Tile { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
     }
 
     /// Returns how many reductions run side by side: all of a block where its rows are columns of tiles, else one.
@@ -177,7 +197,7 @@ impl<'a> Job<'a> {
         self.bound.program.passes[pass]
             .reductions
             .iter()
-            .map(|f| unsafe { Folder::new(&f.spec, frame.slot(0), width, self.n) })
+            .map(|f| unsafe { Folder::new(&f.spec, frame.slot(0), width, self.reduce.n) })
             .collect()
     }
 
@@ -196,15 +216,83 @@ impl<'a> Job<'a> {
                     for p in 0..self.bound.program.passes.len() {
                         frame.run(self.bound, self.bound.program.stages[p].clone(), block);
                         let mut folders = self.folders(frame, p, block);
-                        for row in 0..self.rows(block) {
-                            self.walk(frame, p, block, row, 0..self.n, &mut folders);
-                            self.write_results(frame, p, row, &mut folders);
-                        }
+                        self.rows_of(frame, p, block, &mut folders);
                     }
                     self.close(frame, block);
                 }
             }
         })
+    }
+
+    /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
+    ///
+    /// # Safety
+    /// As [`Job::walk`], for all rows of the block.
+    unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: Tile, folders: &mut Folders<'_>) {
+        let (program, n) = (self.bound.program, self.reduce.n);
+        let rows = self.rows(block);
+        let whole = program.order == Order::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty();
+        let mut row = 0;
+        while row < rows {
+            // SAFETY: as the caller's; a tile of whole rows is no larger than the program's, because `together` is its height.
+            unsafe {
+                if whole {
+                    let count = self.reduce.together.min(rows - row);
+                    self.whole_rows(frame, p, block, (row, count), folders);
+                    row += count;
+                } else {
+                    self.walk(frame, p, block, row, 0..n, folders);
+                    self.write_results(frame, p, row, folders);
+                    row += 1;
+                }
+            }
+        }
+    }
+
+    /// Runs pass `p` over `count` whole rows of a block, of which the first has the number `row`, as one tile.
+    ///
+    /// # Safety
+    /// As [`Job::walk`]; a tile of the program has room for the rows.
+    unsafe fn whole_rows(
+        &self,
+        frame: &mut Frame,
+        p: usize,
+        block: Tile,
+        (row, count): (usize, usize),
+        folders: &mut Folders<'_>,
+    ) {
+        let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
+        let pass = &program.passes[p];
+        let tile = Tile { r0: block.c0 + row, nr: count, c0: 0, nc: n, start: 0 };
+        // SAFETY: *made for it*; *room*: registers have room for the tile, and for the results of all rows of a block.
+        unsafe {
+            for s in &pass.broadcasts {
+                let (from, to) = (frame.at[s.from], frame.slot(s.slot));
+                frame.at[s.to] = to;
+                for r in 0..count {
+                    let bits = strided::read(s.size, from.add((row + r) * s.size));
+                    strided::fill(s.size, bits, to.add(r * n * s.size), n);
+                }
+            }
+            frame.run(bound, pass.steps.clone(), tile);
+            for (f, folder) in pass.reductions.iter().zip(folders) {
+                let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
+                let to = |r: &ReductionResult| frame.at[r.id].add(row * r.size);
+                if f.results.iter().all(|r| f.spec.whole_rows(data[0], count, to(r))) {
+                    continue;
+                }
+                // several rows come only to folds that the loop above takes (`Reduce::new`), so this is one row
+                folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
+                folder.feed(0, data, n);
+                folder.end();
+                f.results.iter().for_each(|r| folder.write(r.gives, to(r)));
+            }
+            if p + 1 == program.passes.len() {
+                for w in program.writes.iter().filter(|w| w.inner && !w.direct) {
+                    frame.write(bound, w, tile);
+                }
+            }
+        }
     }
 
     /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them. With
@@ -260,7 +348,11 @@ impl<'a> Job<'a> {
         let pass = &program.passes[p];
         let last = p + 1 == program.passes.len();
         let cols = program.order == Order::Cols;
-        let step = if cols { program.inner.rows } else { program.inner.cols };
+        let step = match cols {
+            true => program.inner.rows,
+            false if self.reduce.in_place => part.len().max(1),
+            false => program.inner.cols,
+        };
         // SAFETY: *made for it*: tiles are cut from the part and are no larger than the program's; *room*.
         unsafe {
             for s in &pass.broadcasts {
@@ -316,7 +408,7 @@ impl<'a> Job<'a> {
     /// columns of tiles or a block is a single row.
     fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
-        let range = part * self.part..((part + 1) * self.part).min(self.n);
+        let range = part * self.part..((part + 1) * self.part).min(self.reduce.n);
         // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone writes,
         // with room for the partial results of all reductions.
         self.frames.with(|frame| unsafe {
@@ -342,7 +434,7 @@ impl<'a> Job<'a> {
             let mut folders = self.folders(frame, 0, block);
             for (input, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
                 let base = input.base.map_or(std::ptr::null(), |b| frame.at[b] as *const i32);
-                folder.reset(self.n, base);
+                folder.reset(self.reduce.n, base);
             }
             for part in 0..parts {
                 let mut at = from.add(part * width) as *const u8;

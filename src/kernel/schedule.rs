@@ -62,8 +62,9 @@ pub(crate) enum Tiling {
     Rows { each: u16 },
     /// A tile is a rectangle of `rows × cols` in the last two outer axes, for an operand contiguous along the last but one.
     Blocks { rows: u16, cols: u16 },
-    /// Rows of the inner space one after another: a task takes `rows` of them, a tile `cols` neighbouring elements of one.
-    Along { rows: u16, cols: u16 },
+    /// Rows of the inner space one after another: a task takes `rows` of them, a tile `cols` neighbouring elements of one; or
+    /// `together` rows, which are then whole.
+    Along { rows: u16, together: u16, cols: u16 },
     /// Rows of the inner space side by side, each a column: a task takes `cols` of them, a tile `rows` elements of each.
     Across { rows: u16, cols: u16 },
 }
@@ -326,8 +327,9 @@ fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
         Tiling::Pieces { each } => format!("tiles 1 × {}", across.min(each as usize)),
         Tiling::Rows { each } => format!("tiles {each} × {across}"),
         Tiling::Blocks { rows, cols } => format!("tiles {rows} × {cols} of the last two axes"),
-        Tiling::Along { rows: 1, cols } => format!("tiles of {cols} along a row"),
-        Tiling::Along { rows, cols } => format!("tiles of {cols} along a row, {rows} rows a task"),
+        Tiling::Along { rows: 1, cols, .. } => format!("tiles of {cols} along a row"),
+        Tiling::Along { rows, together: 1, cols } => format!("tiles of {cols} along a row, {rows} rows a task"),
+        Tiling::Along { rows, together, cols } => format!("tiles of {together} rows of {cols}, {rows} rows a task"),
         Tiling::Across { rows, cols } => format!("{cols} rows side by side, tiles of {rows} of each"),
     };
     let share = match tiles.alone {

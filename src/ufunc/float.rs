@@ -203,20 +203,19 @@ macro_rules! order {
         /// Returns the smaller without a branch: NaN if either is NaN, and −0 is smaller than +0.
         #[inline(always)]
         pub(crate) fn $min(x: $t, y: $t) -> $t {
-            // equal operands differ at most in the sign of 0, and the bitwise or gives −0 if either is −0
-            let tie = <$t>::from_bits(x.to_bits() | y.to_bits());
-            let less = if mutant!(minimum_drops_nan, y != y || x < y, x < y) { x } else { y };
-            let picked = if x == y { tie } else { less };
-            if x != x { mutant!(minimum_drops_nan, y, x) } else { picked }
+            // two selections that differ only for equal operands, where each gives another one. These differ at most in the
+            // sign of 0, and the bitwise or gives −0 if either is −0. So one comparison, for NaN, is all that needs a mask
+            let (one, other) = (if x < y { x } else { y }, if y < x { y } else { x });
+            let picked = <$t>::from_bits(one.to_bits() | other.to_bits());
+            if x != x || y != y { mutant!(minimum_drops_nan, if x != x { y } else { x }, x + y) } else { picked }
         }
         /// Returns the larger without a branch: NaN if either is NaN, and +0 is larger than −0.
         #[inline(always)]
         pub(crate) fn $max(x: $t, y: $t) -> $t {
-            // the bitwise and gives +0 if either is +0
-            let tie = <$t>::from_bits(x.to_bits() & y.to_bits());
-            let more = if x > y { x } else { y };
-            let picked = if x == y { tie } else { more };
-            if x != x { x } else { picked }
+            // as above; the bitwise and gives +0 if either is +0
+            let (one, other) = (if x > y { x } else { y }, if y > x { y } else { x });
+            let picked = <$t>::from_bits(one.to_bits() & other.to_bits());
+            if x != x || y != y { x + y } else { picked }
         }
         #[inline(always)]
         pub(crate) fn $fmin(x: $t, y: $t) -> $t {

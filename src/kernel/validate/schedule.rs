@@ -44,7 +44,8 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
     let (sizes, inner) = match t.tiling {
         Tiling::Pieces { each } | Tiling::Rows { each } => ([each, 1], false),
         Tiling::Blocks { rows, cols } => ([rows, cols], false),
-        Tiling::Along { rows, cols } | Tiling::Across { rows, cols } => ([rows, cols], true),
+        Tiling::Along { rows, together, cols } => ([rows.min(together), cols], true),
+        Tiling::Across { rows, cols } => ([rows, cols], true),
     };
     ensure(!sizes.contains(&0), || format!("tiles of nothing: {:?}", t.tiling))?;
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))

@@ -116,7 +116,7 @@ fn sound() -> Plan {
     ];
     sum.stores = vec![store(Out(1), &[1], 1)];
     let once = Passes { after: vec![0, 1], list: vec![pass(&[0], &[], &[1])] };
-    sum.schedule = schedule(Work::Tiles(tiles(Tiling::Along { rows: 4, cols: 8 })), Some(once));
+    sum.schedule = schedule(Work::Tiles(tiles(Tiling::Along { rows: 4, together: 1, cols: 8 })), Some(once));
     let mut product = kernel(KernelKind::Matmul, &[4, 4], &[8]);
     product.loads = vec![load(Temp(0), &[8, 0, 1]), load(Temp(0), &[0, 8, 1])];
     product.values = vec![value(Op::Dot, DType::F32, false)];

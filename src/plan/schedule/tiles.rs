@@ -4,11 +4,12 @@
 use super::{Again, checks, passes_of, passes_of_stores, set_details};
 use crate::dtype::Compute;
 use crate::kernel::{
-    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
+    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work,
+    WriteClass,
 };
 use crate::layout::{self, Shape, Strides};
 use crate::simd::LANES;
-use crate::ufunc::cast;
+use crate::ufunc::{Form, cast};
 
 /// Bytes of work (see `weight`) up to which one thread does it all: they take some 10 µs, about what it costs to wake
 /// another.
@@ -21,6 +22,9 @@ const ALONE_PRODUCT: usize = 1 << 18;
 /// Elements of a row below which rows are reduced side by side, one to a column: a shorter row leaves each virtual lane of a
 /// fold fewer than 4 elements (a judgement), and its loops are too short for SIMD.
 const SHORT: usize = 4 * LANES;
+
+/// Elements of a row from which a tile may hold several whole rows; loops over shorter ones are too short for SIMD.
+const SHORTEST: usize = 16;
 
 /// The most columns of a block of long rows, a judgement: so many are work enough for a task; more could leave threads idle.
 const MOST_COLUMNS: usize = 512;
@@ -230,18 +234,34 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
 }
 
 /// Whether tiles run across rows, one to a column, instead of along them: where the reduction's lanes are outer; else, given at
-/// least `COLUMNS` rows, where rows are short or operands are contiguous across them and not along them.
+/// least `COLUMNS` rows, where rows are short and tiles cannot hold several, or operands are contiguous across rows and not
+/// along them.
 fn is_across(kernel: &Kernel) -> bool {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
-    if kernel.kind == KernelKind::Reduce(Lanes::Outer) || n < SHORT && outer >= COLUMNS {
+    if kernel.kind == KernelKind::Reduce(Lanes::Outer) {
         return true;
     }
     let (o, last) = (kernel.outer.len(), kernel.outer.len() + kernel.inner.len());
-    if o == 0 || last == o || outer < COLUMNS {
+    if outer < COLUMNS {
         return false;
     }
     let unit = |axis: usize| kernel.loads.iter().any(|l| l.strides.get(axis).is_some_and(|s| s.unsigned_abs() == 1));
-    !unit(last - 1) && unit(o - 1)
+    let lies_across = o > 0 && last > o && !unit(last - 1) && unit(o - 1);
+    lies_across || n < SHORT && !takes_whole_rows(kernel)
+}
+
+/// Whether a tile may hold several whole rows: loops fold rows of a function one by one, but each step of a scan, of formulas or
+/// of a search for one element would be as short as a row.
+fn takes_whole_rows(kernel: &Kernel) -> bool {
+    let last = kernel.outer.len() + kernel.inner.len();
+    let is_function = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !matches!(r.fold.form, Form::Function(_)));
+    // an operand that is apart along the row, such as a transposed one, is loaded better by columns
+    let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
+    last > kernel.outer.len()
+        && kernel.inner_size() >= SHORTEST
+        && !kernel.scans()
+        && kernel.values.iter().all(is_function)
+        && kernel.loads.iter().all(lies_along)
 }
 
 /// Returns the tiles of a nest with an inner space, which run across rows or along them. Those of a scan begin where its blocks
@@ -269,9 +289,12 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
         let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
-        let each = if is_row { 1 } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).min(outer) };
+        let together = if takes_whole_rows(kernel) { (tile / n).clamp(1, outer) } else { 1 };
+        // what a row kernel keeps for a later pass is the rows of one tile
+        let each =
+            if is_row { together } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).max(together).min(outer) };
         let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
-        (Tiling::Along { rows: each as u16, cols: n.clamp(1, cols) as u16 }, each)
+        (Tiling::Along { rows: each as u16, together: together as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
     // each tile of a scan needs the total of the tiles before it
