@@ -1,0 +1,172 @@
+//! Computes a block of a product by tiles: from operands as they lie in memory, or from packed panels. The blocking changes no
+//! bit: `kernel.rs` says what an element is.
+
+use super::kernel::{CHAIN, Element, Kernels, Tile};
+use super::pack::{Operand, Target};
+use super::scratch::{self, Scratch};
+
+/// A block of a product: rows of the result times columns, over all of k.
+///
+/// The conditions of its functions, cited by name. *Inside*: all elements of the operands and of the result lie in live memory.
+/// *Apart*: nobody writes those of the operands, and nobody else uses those of the result.
+pub(super) struct Block {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Operand,
+    pub b: Operand,
+    pub c: Target,
+}
+
+impl Block {
+    /// Says whether micro-kernels can read the operands and write the result as they lie in memory.
+    pub fn is_direct(&self) -> bool {
+        let plain = self.a.widen.is_none() && self.b.widen.is_none();
+        plain && (self.b.line == 1 || self.n == 1) && self.c.is_direct(self.n)
+    }
+
+    /// Computes the block without packing.
+    ///
+    /// # Safety
+    /// *Inside* and *apart* ([`Block`]); [`Block::is_direct`] holds for `T`.
+    pub unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>) {
+        let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
+        let mut row = 0;
+        for panel in 0..panels {
+            // panels of nearly equal height, because kernels of few rows are slow
+            let rows = self.m / panels + (panel < self.m % panels) as usize;
+            let (a, c) = (self.a.from(row, 0), self.c.from(row, 0));
+            for col in (0..self.n).step_by(columns) {
+                let cols = columns.min(self.n - col);
+                let kernel = kernels.tile(rows, cols);
+                for k in (0..self.k).step_by(CHAIN) {
+                    let tile = Tile {
+                        k: CHAIN.min(self.k - k),
+                        a: a.from(0, k).at as *const T,
+                        a_row: a.line,
+                        a_step: a.step,
+                        b: self.b.from(col, k).at as *const T,
+                        b_step: self.b.step,
+                        c: c.from(0, col).at as *mut T,
+                        c_row: c.row,
+                        cols,
+                        adds: k > 0,
+                    };
+                    // SAFETY: *inside* and *apart*: the tile is a part of the block. Its columns are contiguous, or only one.
+                    unsafe { kernel(&tile) };
+                }
+            }
+            row += rows;
+        }
+    }
+
+    /// Computes the block from packed panels: of `cols` columns at a time, and of as many rows as a tile has. Without memory for
+    /// so many columns it takes fewer.
+    ///
+    /// # Safety
+    /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
+    pub unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool) {
+        let columns = kernels.columns();
+        let is_direct = self.c.is_direct(self.n);
+        // a result that is stored in another way is computed beside it first, by parts that a second level cache holds
+        let rows = if is_direct { self.m } else { self.m.min(PARTIAL_ROWS) };
+        let cols = cols.min(self.n).next_multiple_of(columns);
+        let depth = self.k.min(CHAIN);
+        let wanted = Sizes { rows, cols, depth, is_direct };
+        let least = Sizes { rows: kernels.rows.min(rows), cols: columns, depth, is_direct };
+        let use_scratch = |scratch: &mut Scratch<'_>, sizes: Sizes| {
+            for col in (0..self.n).step_by(sizes.cols) {
+                for row in (0..self.m).step_by(sizes.rows) {
+                    let part = Block {
+                        m: sizes.rows.min(self.m - row),
+                        n: sizes.cols.min(self.n - col),
+                        k: self.k,
+                        a: self.a.from(row, 0),
+                        b: self.b.from(col, 0),
+                        c: self.c.from(row, col),
+                    };
+                    // SAFETY: the parts of the block have what the block has, and the scratch is as large as `sizes` say.
+                    unsafe { part.of_panels(kernels, &sizes, packs_a, scratch) };
+                }
+            }
+        };
+        scratch::with(wanted.bytes(kernels), least.bytes(kernels), |scratch, is_wanted| {
+            use_scratch(scratch, if is_wanted { wanted } else { least })
+        });
+    }
+
+    /// Computes a block whose panels fit the scratch.
+    ///
+    /// # Safety
+    /// As of [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
+    unsafe fn of_panels<T: Element>(&self, kernels: &Kernels<T>, sizes: &Sizes, packs_a: bool, scratch: &mut Scratch<'_>) {
+        let columns = kernels.columns();
+        let packed_b = scratch.take::<T>(sizes.cols * sizes.depth);
+        let packed_a = scratch.take::<T>(kernels.rows * sizes.depth + columns);
+        let (c, c_row) = match sizes.is_direct {
+            true => (self.c.at as *mut T, self.c.row),
+            false => (scratch.take::<T>(sizes.rows * sizes.cols), sizes.cols as isize),
+        };
+        // SAFETY: *inside* and *apart*; panels and partial results lie in the scratch, where `sizes` has counted them.
+        unsafe {
+            for k in (0..self.k).step_by(CHAIN) {
+                let depth = CHAIN.min(self.k - k);
+                for col in (0..self.n).step_by(columns) {
+                    let cols = columns.min(self.n - col);
+                    self.b.from(col, k).pack(kernels, cols, depth, packed_b.add(col * depth), columns);
+                }
+                for row in (0..self.m).step_by(kernels.rows) {
+                    let rows = kernels.rows.min(self.m - row);
+                    let left = self.a.from(row, k);
+                    let (a, a_row, a_step) = if packs_a || left.widen.is_some() {
+                        left.pack(kernels, rows, depth, packed_a, rows);
+                        (packed_a as *const T, 1, rows as isize)
+                    } else {
+                        (left.at as *const T, left.line, left.step)
+                    };
+                    for col in (0..self.n).step_by(columns) {
+                        let cols = columns.min(self.n - col);
+                        kernels.tile(rows, cols)(&Tile {
+                            k: depth,
+                            a,
+                            a_row,
+                            a_step,
+                            b: packed_b.add(col * depth),
+                            b_step: columns as isize,
+                            c: c.wrapping_offset(row as isize * c_row + col as isize),
+                            c_row,
+                            cols,
+                            adds: k > 0,
+                        });
+                    }
+                }
+            }
+            if !sizes.is_direct {
+                self.c.store(c, sizes.cols, self.m, self.n);
+            }
+        }
+        scratch.clear();
+    }
+}
+
+/// The most rows of a part that is computed beside the result: times the usual 512 columns of 4 bytes it is a quarter of a MiB.
+const PARTIAL_ROWS: usize = 120;
+
+/// The rows, columns and k of which panels and partial results have room in the scratch.
+#[derive(Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    cols: usize,
+    depth: usize,
+    /// Whether the result is computed in its own memory.
+    is_direct: bool,
+}
+
+impl Sizes {
+    /// Returns the bytes of the scratch.
+    fn bytes<T: Element>(&self, kernels: &Kernels<T>) -> usize {
+        let panels = self.cols * self.depth + kernels.rows * self.depth + kernels.columns();
+        let partial = if self.is_direct { 0 } else { self.rows * self.cols };
+        (panels + partial) * size_of::<T>() + 3 * scratch::ALIGN
+    }
+}
