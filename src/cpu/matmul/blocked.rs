@@ -1,9 +1,12 @@
 //! Computes a block of a product by tiles: from operands as they lie in memory, or from packed panels. The blocking changes no
-//! bit: `kernel.rs` says what an element is.
+//! bit: `tile.rs` says what an element is.
 
-use super::kernel::{CHAIN, Element, Kernels, Tile};
-use super::pack::{Operand, Target};
+use super::kernels::{Element, Kernels};
+use super::operands::{Operand, Target};
 use super::scratch::{self, Scratch};
+use super::tile::{CHAIN, Tile};
+use super::vector::{Dots, Sums};
+use crate::kernel::Method;
 
 /// A block of a product: rows of the result times columns, over all of k.
 ///
@@ -19,17 +22,79 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Says whether micro-kernels can read the operands and write the result as they lie in memory.
-    pub fn is_direct(&self) -> bool {
-        let plain = self.a.widen.is_none() && self.b.widen.is_none();
-        plain && (self.b.line == 1 || self.n == 1) && self.c.is_direct(self.n)
+    /// Computes the block as `method` says.
+    ///
+    /// # Safety
+    /// *Inside* and *apart* ([`Block`]); the block has the strides that the method asks for; `T` is the type of the product.
+    pub unsafe fn compute<T: Element>(&self, method: Method) {
+        let kernels = T::kernels();
+        // SAFETY: the caller's conditions are those of each method.
+        unsafe {
+            match method {
+                _ if self.k == 0 => self.c.clear(self.m, self.n),
+                Method::Dots if self.m >= kernels.width => self.dots(kernels),
+                // a last task may have fewer rows than a vector has lanes
+                Method::Dots => self.packed(kernels, self.n, false),
+                Method::Sums => self.sums(kernels),
+                Method::Direct => self.direct(kernels),
+                Method::Panels { cols, left } => self.packed(kernels, cols as usize, left),
+            }
+        }
+    }
+
+    /// Computes the block column by column, or a few of them at a time, lanes over rows.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`] with [`Method::Dots`], and there are as many rows as a vector has lanes.
+    unsafe fn dots<T: Element>(&self, kernels: &Kernels<T>) {
+        let mut col = 0;
+        while col < self.n {
+            let most = (self.n - col).ilog2().min(kernels.dots.len() as u32 - 1);
+            let (x, y) = (self.b.from(col, 0), self.c.from(0, col));
+            let part = Dots {
+                rows: self.m,
+                k: self.k,
+                a: self.a.at as *const T,
+                a_row: self.a.line,
+                x: x.at as *const T,
+                x_step: x.step,
+                x_col: x.line,
+                y: y.at as *mut T,
+                y_row: y.row,
+                y_col: y.col,
+            };
+            // SAFETY: *inside* and *apart*: the part has `1 << most` of the columns that are left.
+            unsafe { kernels.dots[most as usize](&part) };
+            col += 1 << most;
+        }
+    }
+
+    /// Computes the block row by row.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`] with [`Method::Sums`].
+    unsafe fn sums<T: Element>(&self, kernels: &Kernels<T>) {
+        for row in 0..self.m {
+            let (x, y) = (self.a.from(row, 0), self.c.from(row, 0));
+            let part = Sums {
+                cols: self.n,
+                k: self.k,
+                x: x.at as *const T,
+                x_step: x.step,
+                b: self.b.at as *const T,
+                b_step: self.b.step,
+                y: y.at as *mut T,
+            };
+            // SAFETY: *inside* and *apart*: the rows of the right operand and of the result are contiguous.
+            unsafe { (kernels.sums)(&part) };
+        }
     }
 
     /// Computes the block without packing.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`Block`]); [`Block::is_direct`] holds for `T`.
-    pub unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>) {
+    /// As of [`Block::compute`] with [`Method::Direct`].
+    unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>) {
         let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
         let mut row = 0;
         for panel in 0..panels {
@@ -50,7 +115,7 @@ impl Block {
                         c: c.from(0, col).at as *mut T,
                         c_row: c.row,
                         cols,
-                        adds: k > 0,
+                        adds: mutant!(earlier_chains_forgotten, false, k > 0),
                     };
                     // SAFETY: *inside* and *apart*: the tile is a part of the block. Its columns are contiguous, or only one.
                     unsafe { kernel(&tile) };
@@ -65,7 +130,7 @@ impl Block {
     ///
     /// # Safety
     /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
-    pub unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool) {
+    unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool) {
         let columns = kernels.columns();
         let is_direct = self.c.is_direct(self.n);
         // a result that is stored in another way is computed beside it first, by parts that a second level cache holds
@@ -136,7 +201,7 @@ impl Block {
                             c: c.wrapping_offset(row as isize * c_row + col as isize),
                             c_row,
                             cols,
-                            adds: k > 0,
+                            adds: mutant!(earlier_chains_forgotten, false, k > 0),
                         });
                     }
                 }

@@ -1,8 +1,8 @@
 //! Products of a matrix with one column, or a few, and of one row with a matrix. They keep the order of additions that
-//! `kernel.rs` defines, but lanes run over rows, over columns or over chains, whichever there are many of.
+//! `tile.rs` defines, but lanes run over rows, over columns or over chains, whichever there are many of.
 
-use super::kernel::CHAIN;
 use super::lanes::{Lanes, MOST_DEPTH, Number};
+use super::tile::CHAIN;
 
 /// Asks `Lanes::transposed` for as many rows as a vector has lanes.
 const ALL_ROWS: usize = usize::MAX;
