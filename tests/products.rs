@@ -127,7 +127,12 @@ fn check<T: Number>(x: Size, dice: &mut Dice) {
     let same = |what: &str, e: &Expr, want: &[T]| {
         let got = e.to_vec::<T>().unwrap_or_else(|e| panic!("{what} {x:?}: {e}"));
         let wrong = got.iter().zip(want).position(|(g, w)| canonical(*g) != canonical(*w));
-        assert!(got.len() == want.len() && wrong.is_none(), "{what} of {} {x:?}: {wrong:?}\n{}", T::DTYPE, e.plan().unwrap());
+        assert!(
+            got.len() == want.len() && wrong.is_none(),
+            "{what} of {} {x:?}: {wrong:?}\n{}",
+            T::DTYPE,
+            e.plan().unwrap()
+        );
     };
     let product = left.matmul(&right);
     same("a product", &product, &want);

@@ -7,6 +7,7 @@ mod kernels;
 mod lanes;
 mod operands;
 mod panels;
+mod plain;
 mod scratch;
 mod tile;
 mod vector;
@@ -113,9 +114,9 @@ impl Matmul {
         let count: usize = self.batch.iter().product();
         let axis = |place: &Place| Axis::new(&self.batch, &place.batch);
         let (along_a, along_b, along_c) = (axis(&self.a), axis(&self.b), axis(&self.c));
-        let Product { method, matrices, rows, cols, alone, .. } = self.product;
-        let (matrices, rows, cols) = (matrices as usize, rows as usize, cols as usize);
-        let (m, n) = (self.matrices.m, self.matrices.n);
+        let Product { method, matrices, alone, .. } = self.product;
+        let (m, n, matrices) = (self.matrices.m, self.matrices.n, matrices as usize);
+        let [rows, cols] = self.product.part(m, n);
         let down = m.div_ceil(rows);
         let parts = down * n.div_ceil(cols);
         let task = |i: usize| {

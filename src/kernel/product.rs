@@ -5,7 +5,6 @@ use super::{Kernel, Load, Store};
 use crate::dtype::{Compute, DType};
 use crate::layout;
 use crate::ufunc::cast;
-use std::fmt;
 
 /// The strategy of a product on a CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,12 +14,44 @@ pub(crate) struct Product {
     /// those of the method, are then the columns and rows of the kernel.
     pub turned: bool,
     /// How many matrices of the batch a task computes; one if it computes a part of one.
-    pub matrices: u32,
-    /// How many rows and columns of the result a task computes.
-    pub rows: u32,
-    pub cols: u32,
+    pub matrices: u16,
+    /// Into how many parts the rows and the columns of a matrix are cut.
+    pub parts: [u8; 2],
     /// Whether one thread does all the work.
     pub alone: bool,
+}
+
+impl Product {
+    /// Returns how many rows and columns of an m × n result a task computes.
+    pub fn part(&self, m: usize, n: usize) -> [usize; 2] {
+        // a part has whole panels of rows, or whole vectors of rows, so that few kernels run on less; whole cache lines of columns
+        let rows = if self.method == Method::Dots { 64 } else { 12 };
+        let of = |n: usize, parts: u8, unit: usize| n.div_ceil(parts.max(1) as usize).next_multiple_of(unit).min(n);
+        [of(m, self.parts[0], rows), of(n, self.parts[1], 64)]
+    }
+
+    /// Prints the strategy of an m × n product.
+    pub fn print(&self, m: usize, n: usize) -> String {
+        let method = match self.method {
+            Method::Dots => "product, lanes over rows".to_string(),
+            Method::Sums => "product, lanes over columns".to_string(),
+            Method::Direct => "product by tiles".to_string(),
+            Method::Panels { blocks, left } => {
+                format!(
+                    "product by tiles, {}{} columns packed",
+                    if left { "rows and " } else { "" },
+                    64 * blocks as usize
+                )
+            }
+        };
+        let [rows, cols] = if self.turned { self.part(n, m) } else { self.part(m, n) };
+        let tasks = match (self.alone, self.matrices) {
+            (true, _) => "one task".to_string(),
+            (false, 1) => format!("{rows} × {cols} a task"),
+            (false, n) => format!("{n} matrices a task"),
+        };
+        format!("{method}, {}{tasks}", if self.turned { "transposed, " } else { "" })
+    }
 }
 
 /// How a task computes its part of a product.
@@ -32,9 +63,9 @@ pub(crate) enum Method {
     Sums,
     /// Tiles of the result, from the operands as they lie in memory.
     Direct,
-    /// Tiles of the result, from copies of `cols` columns of the right operand in the order in which tiles read them; and of
-    /// copied rows of the left operand, if `left` says so or they are converted.
-    Panels { cols: u16, left: bool },
+    /// Tiles of the result, from copies of `blocks` times 64 columns of the right operand in the order in which tiles read them; and
+    /// of copied rows of the left operand, if `left` says so or they are converted.
+    Panels { blocks: u8, left: bool },
 }
 
 /// The matrices of a product, as its method sees them: sizes, and strides in elements. An axis of length 1 has stride 1.
@@ -92,7 +123,7 @@ impl Matrices {
         match method {
             Method::Dots => plain && self.a[1] == 1,
             Method::Sums | Method::Direct => plain && self.b[0] == 1 && self.c[1] == 1,
-            Method::Panels { cols, .. } => cols > 0,
+            Method::Panels { blocks, .. } => blocks > 0,
         }
     }
 }
@@ -100,24 +131,4 @@ impl Matrices {
 /// Says whether the loops of products convert elements of a type to the type that a product is computed in.
 pub(crate) fn takes(dtype: DType, compute: Compute) -> bool {
     dtype.compute() == compute
-}
-
-impl fmt::Display for Product {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.method {
-            Method::Dots => write!(f, "product, lanes over rows")?,
-            Method::Sums => write!(f, "product, lanes over columns")?,
-            Method::Direct => write!(f, "product by tiles")?,
-            Method::Panels { cols, left: false } => write!(f, "product by tiles, {cols} columns packed")?,
-            Method::Panels { cols, left: true } => write!(f, "product by tiles, {cols} columns and the rows packed")?,
-        }
-        if self.turned {
-            write!(f, ", transposed")?;
-        }
-        match (self.alone, self.matrices) {
-            (true, _) => write!(f, ", one task"),
-            (false, 1) => write!(f, ", {} × {} a task", self.rows, self.cols),
-            (false, n) => write!(f, ", {n} matrices a task"),
-        }
-    }
 }

@@ -381,7 +381,10 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     let work = match &s.work {
         Work::Undecided => return Ok(()),
         Work::Tiles(t) => tiles(t, kernel, &kernel.outer),
-        Work::Product(p) => p.to_string(),
+        Work::Product(p) => match kernel.outer[..] {
+            [.., m, n] => p.print(m, n),
+            _ => return Ok(()),
+        },
         Work::Groups(g) => groups(kernel, g),
     };
     write!(f, "    schedule: {work}")?;

@@ -37,7 +37,7 @@ impl Block {
                 Method::Dots => self.packed(kernels, self.n, false),
                 Method::Sums => self.sums(kernels),
                 Method::Direct => self.direct(kernels),
-                Method::Panels { cols, left } => self.packed(kernels, cols as usize, left),
+                Method::Panels { blocks, left } => self.packed(kernels, 64 * blocks as usize, left),
             }
         }
     }
@@ -137,8 +137,10 @@ impl Block {
         let rows = if is_direct { self.m } else { self.m.min(PARTIAL_ROWS) };
         let cols = cols.min(self.n).next_multiple_of(columns);
         let depth = self.k.min(CHAIN);
-        let wanted = Sizes { rows, cols, depth, is_direct };
-        let least = Sizes { rows: kernels.rows.min(rows), cols: columns, depth, is_direct };
+        let copies_a = packs_a || self.a.widen.is_some();
+        let left = if copies_a { kernels.rows } else { 0 };
+        let wanted = Sizes { rows, cols, depth, left: LEFT_PANELS * left, is_direct };
+        let least = Sizes { rows: kernels.rows.min(rows), cols: columns, depth, left, is_direct };
         let use_scratch = |scratch: &mut Scratch<'_>, sizes: Sizes| {
             for col in (0..self.n).step_by(sizes.cols) {
                 for row in (0..self.m).step_by(sizes.rows) {
@@ -151,11 +153,11 @@ impl Block {
                         c: self.c.from(row, col),
                     };
                     // SAFETY: the parts of the block have what the block has, and the scratch is as large as `sizes` say.
-                    unsafe { part.of_panels(kernels, &sizes, packs_a, scratch) };
+                    unsafe { part.of_panels(kernels, &sizes, scratch) };
                 }
             }
         };
-        scratch::with(wanted.bytes(kernels), least.bytes(kernels), |scratch, is_wanted| {
+        scratch::with(wanted.bytes::<T>(), least.bytes::<T>(), |scratch, is_wanted| {
             use_scratch(scratch, if is_wanted { wanted } else { least })
         });
     }
@@ -164,10 +166,10 @@ impl Block {
     ///
     /// # Safety
     /// As of [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
-    unsafe fn of_panels<T: Element>(&self, kernels: &Kernels<T>, sizes: &Sizes, packs_a: bool, scratch: &mut Scratch<'_>) {
+    unsafe fn of_panels<T: Element>(&self, kernels: &Kernels<T>, sizes: &Sizes, scratch: &mut Scratch<'_>) {
         let columns = kernels.columns();
         let packed_b = scratch.take::<T>(sizes.cols * sizes.depth);
-        let packed_a = scratch.take::<T>(kernels.rows * sizes.depth + columns);
+        let packed_a = scratch.take::<T>(sizes.left * sizes.depth);
         let (c, c_row) = match sizes.is_direct {
             true => (self.c.at as *mut T, self.c.row),
             false => (scratch.take::<T>(sizes.rows * sizes.cols), sizes.cols as isize),
@@ -176,17 +178,19 @@ impl Block {
         unsafe {
             for k in (0..self.k).step_by(CHAIN) {
                 let depth = CHAIN.min(self.k - k);
-                for col in (0..self.n).step_by(columns) {
-                    let cols = columns.min(self.n - col);
-                    self.b.from(col, k).pack(kernels, cols, depth, packed_b.add(col * depth), columns);
-                }
+                self.b.from(0, k).pack(kernels, self.n, depth, packed_b, columns);
                 for row in (0..self.m).step_by(kernels.rows) {
                     let rows = kernels.rows.min(self.m - row);
-                    let left = self.a.from(row, k);
-                    let (a, a_row, a_step) = if packs_a || left.widen.is_some() {
-                        left.pack(kernels, rows, depth, packed_a, rows);
-                        (packed_a as *const T, 1, rows as isize)
+                    let (a, a_row, a_step) = if sizes.left > 0 {
+                        // so many panels are packed at once
+                        let of_panels = row % sizes.left;
+                        if of_panels == 0 {
+                            let lines = sizes.left.min(self.m - row);
+                            self.a.from(row, k).pack(kernels, lines, depth, packed_a, kernels.rows);
+                        }
+                        (packed_a.add(of_panels * depth) as *const T, 1, kernels.rows as isize)
                     } else {
+                        let left = self.a.from(row, k);
                         (left.at as *const T, left.line, left.step)
                     };
                     for col in (0..self.n).step_by(columns) {
@@ -217,20 +221,26 @@ impl Block {
 /// The most rows of a part that is computed beside the result: times the usual 512 columns of 4 bytes it is a quarter of a MiB.
 const PARTIAL_ROWS: usize = 120;
 
+/// How many panels of rows of the left operand are packed at once, so that its memory is read in runs of 96 elements where its
+/// columns are contiguous. Of f32 they take 96 KiB.
+const LEFT_PANELS: usize = 8;
+
 /// The rows, columns and k of which panels and partial results have room in the scratch.
 #[derive(Clone, Copy)]
 struct Sizes {
     rows: usize,
     cols: usize,
     depth: usize,
+    /// The rows of the left operand that are packed at once, whole panels; 0 if it is read as it lies in memory.
+    left: usize,
     /// Whether the result is computed in its own memory.
     is_direct: bool,
 }
 
 impl Sizes {
     /// Returns the bytes of the scratch.
-    fn bytes<T: Element>(&self, kernels: &Kernels<T>) -> usize {
-        let panels = self.cols * self.depth + kernels.rows * self.depth + kernels.columns();
+    fn bytes<T>(&self) -> usize {
+        let panels = (self.cols + self.left) * self.depth;
         let partial = if self.is_direct { 0 } else { self.rows * self.cols };
         (panels + partial) * size_of::<T>() + 3 * scratch::ALIGN
     }

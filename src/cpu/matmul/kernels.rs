@@ -2,6 +2,7 @@
 
 use super::lanes::*;
 use super::panels::{Lines, pack_contiguous, pack_turned};
+use super::plain::{Number, Plain};
 use super::tile::{Tile, TileFn, tile};
 use super::vector::{Dots, Sums, dots, sums};
 #[cfg(target_arch = "x86_64")]

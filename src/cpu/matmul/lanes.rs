@@ -6,7 +6,7 @@
 use core::arch::x86_64::*;
 
 /// The most vectors that [`Lanes::transposed`] writes.
-pub(super) const MOST_DEPTH: usize = 8;
+pub(super) const MOST_DEPTH: usize = 16;
 
 /// A vector register of `WIDTH` elements.
 ///
@@ -19,8 +19,9 @@ pub(super) trait Lanes: Copy + 'static {
     /// Says which of the first lanes of a vector are loaded or stored.
     type Mask: Copy;
     const WIDTH: usize;
-    /// How many elements of each row [`Lanes::transposed`] takes.
+    /// How many elements of each row [`Lanes::transposed`] takes, and how many of them if it is not asked for the whole.
     const DEPTH: usize;
+    const SHORT: usize = Self::DEPTH;
 
     /// # Safety
     /// *Features* ([`Lanes`]).
@@ -55,16 +56,41 @@ pub(super) trait Lanes: Copy + 'static {
     /// # Safety
     /// *Features* ([`Lanes`]).
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// Loads the first `DEPTH` elements of each of `ROWS` rows, which begin `step` elements apart, and writes vector k of their
+    /// Loads the first `DEPTH` elements (`SHORT`, if not `WHOLE`) of each of `ROWS` rows, which begin `step` elements apart, and writes vector k of their
     /// elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0.
     ///
     /// # Safety
     /// *Features* and *inside* ([`Lanes`]), for these elements.
-    unsafe fn transposed<const ROWS: usize>(
+    unsafe fn transposed<const ROWS: usize, const WHOLE: bool>(
         p: *const Self::Element,
         step: isize,
         out: &mut [Self::Vector; MOST_DEPTH],
     );
+}
+
+/// Asks the processor to bring a cache line near. Any address is allowed.
+#[inline(always)]
+pub(super) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of every x86-64, and a prefetch touches no memory.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p as *const i8)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Asks the processor to bring a cache line to the second-level cache, where lines that lie a power of two apart do not push
+/// each other out as they do in the first. Any address is allowed.
+#[inline(always)]
+pub(super) fn prefetch_far<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of every x86-64, and a prefetch touches no memory.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(p as *const i8)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }
 
 /// Writes the plain operations of a vector type of x86 by its intrinsics.
@@ -75,7 +101,7 @@ macro_rules! lanes {
         mask |$n:ident| $make:expr,
         load_masked |$lp:ident, $lm:ident| $loadm:expr, store_masked |$sp:ident, $sm:ident, $sv:ident| $storem:expr,
         multiply_add |$a:ident, $b:ident, $c:ident| $fma:expr, add |$d:ident, $e:ident| $add:expr,
-        transposed |$tp:ident, $ts:ident, $out:ident, $rows:ident| $transposed:block
+        short $short:literal, transposed |$tp:ident, $ts:ident, $out:ident, $rows:ident, $whole:ident| $transposed:block
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -88,6 +114,7 @@ macro_rules! lanes {
             type Mask = $mask;
             const WIDTH: usize = $width;
             const DEPTH: usize = $depth;
+            const SHORT: usize = $short;
             #[inline(always)]
             unsafe fn zero() -> $vector {
                 // SAFETY: *features*.
@@ -134,7 +161,7 @@ macro_rules! lanes {
                 unsafe { $add }
             }
             #[inline(always)]
-            unsafe fn transposed<const $rows: usize>(
+            unsafe fn transposed<const $rows: usize, const $whole: bool>(
                 $tp: *const $element, $ts: isize, $out: &mut [$vector; MOST_DEPTH],
             ) {
                 // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, `DEPTH` elements of each.
@@ -149,37 +176,42 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 #[cfg(target_arch = "x86_64")]
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Transposes 16 rows × 8 f32 into `$out`. The halves of the registers hold rows 0–3 and 4–7, then 8–11 and 12–15, so that the
-/// last step, which takes two quarters of each of its operands, leaves the rows in order.
+/// Transposes 16 rows × 16 f32 into `$out`, or × 8 if not `$whole`. The halves of the registers hold rows 0–3 and 4–7, then 8–11 and 12–15, so that the
+/// last step, which takes two quarters of each of its operands, leaves the rows in order. Both halves of a cache line are read
+/// before the next eight rows, since a cache has room for eight lines that lie a power of two apart, and seldom for sixteen.
 #[cfg(target_arch = "x86_64")]
 macro_rules! sixteen_rows {
-    ($p:ident, $step:ident, $out:ident, $rows:ident) => {{
-        let mut v = [_mm512_setzero_ps(); 8];
-        for q in 0..8 {
-            let low = q % 4 + q / 4 * 8;
-            let mut x = _mm512_setzero_ps();
-            if low < $rows {
-                x = _mm512_zextps256_ps512(_mm256_loadu_ps($p.wrapping_offset(low as isize * $step)));
+    ($p:ident, $step:ident, $out:ident, $rows:ident, $whole:ident) => {{
+        let halves = if $whole { 2 } else { 1 };
+        // t[8 h + 4 e + j]: of the half line h and the eight rows e
+        let mut t = [_mm512_setzero_ps(); 16];
+        for e in 0..2 {
+            for h in 0..halves {
+                let mut v = [_mm512_setzero_ps(); 4];
+                for q in 0..4 {
+                    let low = q + 8 * e;
+                    if low < $rows {
+                        let p = $p.wrapping_offset(low as isize * $step).wrapping_add(8 * h);
+                        v[q] = _mm512_zextps256_ps512(_mm256_loadu_ps(p));
+                    }
+                    if low + 4 < $rows {
+                        let p = $p.wrapping_offset((low + 4) as isize * $step).wrapping_add(8 * h);
+                        v[q] = _mm512_insertf32x8::<1>(v[q], _mm256_loadu_ps(p));
+                    }
+                }
+                let (t0, t1) = (_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+                let (t2, t3) = (_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+                t[8 * h + 4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
+                t[8 * h + 4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
+                t[8 * h + 4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
+                t[8 * h + 4 * e + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
             }
-            if low + 4 < $rows {
-                let high = _mm256_loadu_ps($p.wrapping_offset((low + 4) as isize * $step));
-                x = _mm512_insertf32x8::<1>(x, high);
+        }
+        for h in 0..halves {
+            for j in 0..4 {
+                $out[8 * h + j] = _mm512_shuffle_f32x4::<0x88>(t[8 * h + j], t[8 * h + 4 + j]);
+                $out[8 * h + 4 + j] = _mm512_shuffle_f32x4::<0xdd>(t[8 * h + j], t[8 * h + 4 + j]);
             }
-            v[q] = x;
-        }
-        let mut t = [_mm512_setzero_ps(); 8];
-        for h in 0..2 {
-            let (a, b, c, d) = (v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3]);
-            let (t0, t1) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-            let (t2, t3) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-            t[4 * h] = _mm512_shuffle_ps::<0x44>(t0, t2);
-            t[4 * h + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
-            t[4 * h + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
-            t[4 * h + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
-        }
-        for j in 0..4 {
-            $out[j] = _mm512_shuffle_f32x4::<0x88>(t[j], t[4 + j]);
-            $out[4 + j] = _mm512_shuffle_f32x4::<0xdd>(t[j], t[4 + j]);
         }
     }};
 }
@@ -256,13 +288,13 @@ macro_rules! four_wide_rows {
 #[cfg(target_arch = "x86_64")]
 lanes! {
     /// 16 f32 of AVX-512.
-    F32x16, f32, __m512, __mmask16, width 16, depth 8,
+    F32x16, f32, __m512, __mmask16, width 16, depth 16,
     zero _mm512_setzero_ps(), splat |x| _mm512_set1_ps(x),
     load |p| _mm512_loadu_ps(p), store |p, v| _mm512_storeu_ps(p, v),
     mask |n| ((1u32 << n) - 1) as __mmask16,
     load_masked |p, m| _mm512_maskz_loadu_ps(m, p), store_masked |p, m, v| _mm512_mask_storeu_ps(p, m, v),
     multiply_add |a, b, c| _mm512_fmadd_ps(a, b, c), add |a, b| _mm512_add_ps(a, b),
-    transposed |p, step, out, ROWS| { sixteen_rows!(p, step, out, ROWS) }
+    short 8, transposed |p, step, out, ROWS, WHOLE| { sixteen_rows!(p, step, out, ROWS, WHOLE) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -273,22 +305,22 @@ lanes! {
     mask |n| ((1u32 << n) - 1) as __mmask8,
     load_masked |p, m| _mm512_maskz_loadu_pd(m, p), store_masked |p, m, v| _mm512_mask_storeu_pd(p, m, v),
     multiply_add |a, b, c| _mm512_fmadd_pd(a, b, c), add |a, b| _mm512_add_pd(a, b),
-    transposed |p, step, out, ROWS| { eight_wide_rows!(p, step, out, ROWS) }
+    short 4, transposed |p, step, out, ROWS, _WHOLE| { eight_wide_rows!(p, step, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
     /// 16 integers of 32 bits of AVX-512; signed or not, wrapping sums and products have the same bits.
-    U32x16, u32, __m512i, __mmask16, width 16, depth 8,
+    U32x16, u32, __m512i, __mmask16, width 16, depth 16,
     zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi32(x as i32),
     load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
     mask |n| ((1u32 << n) - 1) as __mmask16,
     load_masked |p, m| _mm512_maskz_loadu_epi32(m, p as *const i32),
     store_masked |p, m, v| _mm512_mask_storeu_epi32(p as *mut i32, m, v),
     multiply_add |a, b, c| _mm512_add_epi32(c, _mm512_mullo_epi32(a, b)), add |a, b| _mm512_add_epi32(a, b),
-    transposed |p, step, out, ROWS| {
+    short 8, transposed |p, step, out, ROWS, WHOLE| {
         let p = p as *const f32;
         let mut floats = [_mm512_setzero_ps(); MOST_DEPTH];
-        sixteen_rows!(p, step, floats, ROWS);
+        sixteen_rows!(p, step, floats, ROWS, WHOLE);
         for k in 0..MOST_DEPTH {
             out[k] = _mm512_castps_si512(floats[k]);
         }
@@ -304,7 +336,7 @@ lanes! {
     load_masked |p, m| _mm512_maskz_loadu_epi64(m, p as *const i64),
     store_masked |p, m, v| _mm512_mask_storeu_epi64(p as *mut i64, m, v),
     multiply_add |a, b, c| _mm512_add_epi64(c, _mm512_mullo_epi64(a, b)), add |a, b| _mm512_add_epi64(a, b),
-    transposed |p, step, out, ROWS| {
+    short 4, transposed |p, step, out, ROWS, _WHOLE| {
         let p = p as *const f64;
         let mut floats = [_mm512_setzero_pd(); MOST_DEPTH];
         eight_wide_rows!(p, step, floats, ROWS);
@@ -322,7 +354,7 @@ lanes! {
     mask |n| _mm256_loadu_si256(FIRST_OF_8.as_ptr().add(8 - n) as *const __m256i),
     load_masked |p, m| _mm256_maskload_ps(p, m), store_masked |p, m, v| _mm256_maskstore_ps(p, m, v),
     multiply_add |a, b, c| _mm256_fmadd_ps(a, b, c), add |a, b| _mm256_add_ps(a, b),
-    transposed |p, step, out, ROWS| { eight_rows!(p, step, out, ROWS) }
+    short 4, transposed |p, step, out, ROWS, _WHOLE| { eight_rows!(p, step, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -333,7 +365,7 @@ lanes! {
     mask |n| _mm256_loadu_si256(FIRST_OF_4.as_ptr().add(4 - n) as *const __m256i),
     load_masked |p, m| _mm256_maskload_pd(p, m), store_masked |p, m, v| _mm256_maskstore_pd(p, m, v),
     multiply_add |a, b, c| _mm256_fmadd_pd(a, b, c), add |a, b| _mm256_add_pd(a, b),
-    transposed |p, step, out, ROWS| { four_wide_rows!(p, step, out, ROWS) }
+    short 2, transposed |p, step, out, ROWS, _WHOLE| { four_wide_rows!(p, step, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -345,7 +377,7 @@ lanes! {
     load_masked |p, m| _mm256_maskload_epi32(p as *const i32, m),
     store_masked |p, m, v| _mm256_maskstore_epi32(p as *mut i32, m, v),
     multiply_add |a, b, c| _mm256_add_epi32(c, _mm256_mullo_epi32(a, b)), add |a, b| _mm256_add_epi32(a, b),
-    transposed |p, step, out, ROWS| {
+    short 4, transposed |p, step, out, ROWS, _WHOLE| {
         let p = p as *const f32;
         let mut floats = [_mm256_setzero_ps(); MOST_DEPTH];
         eight_rows!(p, step, floats, ROWS);
@@ -370,113 +402,12 @@ lanes! {
         _mm256_add_epi64(low, _mm256_slli_epi64::<32>(cross))
     },
     add |a, b| _mm256_add_epi64(a, b),
-    transposed |p, step, out, ROWS| {
+    short 2, transposed |p, step, out, ROWS, _WHOLE| {
         let p = p as *const f64;
         let mut floats = [_mm256_setzero_pd(); MOST_DEPTH];
         four_wide_rows!(p, step, floats, ROWS);
         for k in 0..2 {
             out[k] = _mm256_castpd_si256(floats[k]);
-        }
-    }
-}
-
-/// A number or a truth, as products without vector instructions compute with it.
-pub(super) trait Number: Copy + Default + Send + Sync + 'static {
-    /// Returns `a · b + c`.
-    fn multiply_add(a: Self, b: Self, c: Self) -> Self;
-    /// Returns `a + b`.
-    fn plus(a: Self, b: Self) -> Self;
-}
-
-macro_rules! number {
-    ($t:ty, |$a:ident, $b:ident, $c:ident| $fma:expr, |$d:ident, $e:ident| $add:expr) => {
-        impl Number for $t {
-            #[inline(always)]
-            fn multiply_add($a: $t, $b: $t, $c: $t) -> $t {
-                $fma
-            }
-            #[inline(always)]
-            fn plus($d: $t, $e: $t) -> $t {
-                $add
-            }
-        }
-    };
-}
-number!(f32, |a, b, c| a.mul_add(b, c), |a, b| a + b);
-number!(f64, |a, b, c| a.mul_add(b, c), |a, b| a + b);
-number!(u32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b));
-number!(u64, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b));
-// a bool in memory: the sum is *or*, the product is *and*
-number!(u8, |a, b, c| c | (a & b), |a, b| a | b);
-
-/// `N` numbers, for machines without AVX2 and for types that have no vectors of their own.
-#[derive(Clone, Copy)]
-pub(super) struct Plain<T, const N: usize>(std::marker::PhantomData<T>);
-
-impl<T: Number, const N: usize> Lanes for Plain<T, N> {
-    type Element = T;
-    type Vector = [T; N];
-    type Mask = usize;
-    const WIDTH: usize = N;
-    const DEPTH: usize = 1;
-    #[inline(always)]
-    unsafe fn zero() -> [T; N] {
-        [T::default(); N]
-    }
-    #[inline(always)]
-    unsafe fn splat(x: T) -> [T; N] {
-        [x; N]
-    }
-    #[inline(always)]
-    unsafe fn load(p: *const T) -> [T; N] {
-        // SAFETY: *inside*.
-        unsafe { (p as *const [T; N]).read() }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut T, v: [T; N]) {
-        // SAFETY: *inside*.
-        unsafe { (p as *mut [T; N]).write(v) }
-    }
-    #[inline(always)]
-    unsafe fn mask(n: usize) -> usize {
-        n
-    }
-    #[inline(always)]
-    unsafe fn load_masked(p: *const T, mask: usize) -> [T; N] {
-        let mut v = [T::default(); N];
-        for (i, x) in v.iter_mut().enumerate().take(mask) {
-            // SAFETY: *inside*: `i` is in the mask.
-            *x = unsafe { *p.add(i) };
-        }
-        v
-    }
-    #[inline(always)]
-    unsafe fn store_masked(p: *mut T, mask: usize, v: [T; N]) {
-        for (i, x) in v.iter().enumerate().take(mask) {
-            // SAFETY: *inside*: `i` is in the mask.
-            unsafe { *p.add(i) = *x };
-        }
-    }
-    #[inline(always)]
-    unsafe fn multiply_add(a: [T; N], b: [T; N], mut c: [T; N]) -> [T; N] {
-        for i in 0..N {
-            c[i] = T::multiply_add(a[i], b[i], c[i]);
-        }
-        c
-    }
-    #[inline(always)]
-    unsafe fn add(mut a: [T; N], b: [T; N]) -> [T; N] {
-        for i in 0..N {
-            a[i] = T::plus(a[i], b[i]);
-        }
-        a
-    }
-    #[inline(always)]
-    unsafe fn transposed<const ROWS: usize>(p: *const T, step: isize, out: &mut [[T; N]; MOST_DEPTH]) {
-        out[0] = [T::default(); N];
-        for (i, x) in out[0].iter_mut().enumerate().take(ROWS) {
-            // SAFETY: *inside*: row `i` is below `ROWS`.
-            *x = unsafe { *p.wrapping_offset(i as isize * step) };
         }
     }
 }

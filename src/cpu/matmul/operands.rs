@@ -5,6 +5,13 @@ use super::kernels::{Element, Kernels};
 use super::panels::{Lines, pack_strided};
 use super::tile::CHAIN;
 use crate::simd::Loop;
+use std::mem::MaybeUninit;
+
+/// Lines of a chain, or so many chains of one k, that are converted before they are packed: 16 KiB of f32.
+const LINES: usize = 16;
+
+/// Room for elements that are converted before they are packed.
+struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
 
 /// An operand of a product in memory: element (0, 0), and the strides from line to line and along k, in elements.
 #[derive(Clone, Copy)]
@@ -31,60 +38,87 @@ impl Operand {
         Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Packs the first `lines × k` elements, at most [`CHAIN`] of them along k, into a panel.
+    /// Packs the first `lines × k` elements, at most [`CHAIN`] of them along k, into panels of `height` lines, one after the other.
+    /// The lines that a last panel lacks become zeros.
     ///
     /// # Safety
     /// *Inside* ([`Lines`]); `T` is the type of the product.
     pub unsafe fn pack<T: Element>(&self, kernels: &Kernels<T>, lines: usize, k: usize, to: *mut T, height: usize) {
+        let left = lines % height;
         // SAFETY: *inside*, and `kernels` are those of the machine.
         unsafe {
-            for k in 0..if lines < height { k } else { 0 } {
-                std::slice::from_raw_parts_mut(to.add(k * height + lines), height - lines).fill(T::default());
+            if left > 0 {
+                let last = to.add((lines - left) * k);
+                for k in 0..k {
+                    std::slice::from_raw_parts_mut(last.add(k * height + left), height - left).fill(T::default());
+                }
             }
-            if let Some(widen) = self.widen {
-                return self.pack_widened(kernels, widen, lines, k, to, height);
+            if self.widen.is_none() && self.line == 1 {
+                let from = self.at as *const T;
+                return (kernels.pack_contiguous)(&Lines { lines, k, from, line: 1, step: self.step, to, height });
             }
-            let x = Lines { lines, k, from: self.at as *const T, line: self.line, step: self.step, to, height };
-            match (self.line, self.step) {
-                (1, _) => (kernels.pack_contiguous)(&x),
-                (_, 1) => (kernels.pack_turned)(&x),
-                _ => pack_strided(&x),
+            let mut wide = Wide([MaybeUninit::uninit(); LINES * CHAIN]);
+            if let Some(widen) = self.widen
+                && self.step != 1
+            {
+                return self.pack_rows(widen, [lines, k], &mut wide, to, height);
+            }
+            for first in (0..lines).step_by(height) {
+                let (some, part, to) = (height.min(lines - first), self.from(first, 0), to.add(first * k));
+                let x =
+                    Lines { lines: some, k, from: part.at as *const T, line: self.line, step: self.step, to, height };
+                match (self.widen, self.step) {
+                    (Some(widen), _) => part.pack_lines(kernels, widen, &x, &mut wide),
+                    (None, 1) => (kernels.pack_turned)(&x),
+                    (None, _) => pack_strided(&x),
+                }
             }
         }
     }
 
-    /// Packs elements that are converted on the way.
+    /// Packs the lines of one panel, which are contiguous along k, and converts them on the way.
+    ///
+    /// # Safety
+    /// As of [`Operand::pack`], but for the elements of `x`, which are not those of `T` yet.
+    unsafe fn pack_lines<T: Element>(&self, kernels: &Kernels<T>, widen: Loop, x: &Lines<T>, wide: &mut Wide<T>) {
+        let wide = wide.0.as_mut_ptr() as *mut T;
+        // SAFETY: *inside*: what is read and written lies below `lines` and `k`, and in `wide`.
+        unsafe {
+            for first in (0..x.lines).step_by(LINES) {
+                let lines = LINES.min(x.lines - first);
+                for i in 0..lines {
+                    self.widen_run(widen, first + i, 0, 1, x.k, wide.add(i * CHAIN));
+                }
+                (kernels.pack_turned)(&Lines { lines, from: wide, line: CHAIN as isize, to: x.to.add(first), ..*x });
+            }
+        }
+    }
+
+    /// Packs lines of any strides k by k, and converts them on the way.
     ///
     /// # Safety
     /// As of [`Operand::pack`].
-    unsafe fn pack_widened<T: Element>(
+    unsafe fn pack_rows<T: Element>(
         &self,
-        kernels: &Kernels<T>,
         widen: Loop,
-        lines: usize,
-        k: usize,
+        [lines, k]: [usize; 2],
+        wide: &mut Wide<T>,
         to: *mut T,
         height: usize,
     ) {
-        // so many lines of a chain are converted before they are packed; their elements fill 16 KiB at most
-        const LINES: usize = 16;
-        let mut wide = [T::default(); LINES * CHAIN];
+        let wide = wide.0.as_mut_ptr() as *mut T;
+        // whole panels, of which `wide` has room for at least one
+        let most = LINES * CHAIN / height * height;
         // SAFETY: *inside*: what is read and written lies below `lines` and `k`, and in `wide`.
         unsafe {
-            for first in (0..lines).step_by(LINES) {
-                let some = LINES.min(lines - first);
-                let from = self.from(first, 0);
-                if self.step == 1 {
-                    for i in 0..some {
-                        from.widen_run(widen, i, 0, 1, k, wide.as_mut_ptr().add(i * CHAIN));
+            for p in 0..k {
+                for begin in (0..lines).step_by(most) {
+                    let some = most.min(lines - begin);
+                    self.widen_run(widen, begin, p, self.line, some, wide);
+                    for first in (0..some).step_by(height) {
+                        let to = to.add((begin + first) * k + p * height);
+                        std::ptr::copy_nonoverlapping(wide.add(first), to, height.min(some - first));
                     }
-                    let x = Lines { lines: some, k, from: wide.as_ptr(), line: CHAIN as isize, step: 1, to: to.add(first), height };
-                    (kernels.pack_turned)(&x);
-                    continue;
-                }
-                for p in 0..k {
-                    from.widen_run(widen, 0, p, self.line, some, wide.as_mut_ptr());
-                    std::ptr::copy_nonoverlapping(wide.as_ptr(), to.add(p * height + first), some);
                 }
             }
         }
@@ -102,13 +136,16 @@ impl Operand {
             if step == 1 {
                 return widen(n, from.at, from.at, from.at, to as *mut u8);
             }
-            let mut together = [0u64; CHAIN];
+            let mut together = [MaybeUninit::<u64>::uninit(); CHAIN];
             let bytes = together.as_mut_ptr() as *mut u8;
-            for i in 0..n {
-                let p = from.at.wrapping_offset(i as isize * step * self.size as isize);
-                std::ptr::copy_nonoverlapping(p, bytes.add(i * self.size), self.size);
+            for first in (0..n).step_by(CHAIN) {
+                let some = CHAIN.min(n - first);
+                for i in 0..some {
+                    let p = from.at.wrapping_offset((first + i) as isize * step * self.size as isize);
+                    std::ptr::copy_nonoverlapping(p, bytes.add(i * self.size), self.size);
+                }
+                widen(some, bytes, bytes, bytes, to.add(first) as *mut u8);
             }
-            widen(n, bytes, bytes, bytes, to as *mut u8)
         }
     }
 }

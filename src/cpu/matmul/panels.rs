@@ -1,43 +1,56 @@
 //! Packs parts of operands in the order in which the micro-kernels read them. A *line* is a row of the left operand or a column of
 //! the right one. A *panel* holds a few lines side by side: for each k the elements of all its lines.
 
-use super::lanes::{Lanes, MOST_DEPTH};
+use super::lanes::{Lanes, MOST_DEPTH, prefetch};
 
-/// Lines of an operand that become a panel. Strides are in elements.
+/// Lines of an operand that become panels, one after the other. Strides are in elements.
 ///
-/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and the `height × k`
-/// of `to` lie in live memory; nobody writes those of `from`, and nobody else uses those of `to`. *Features*: the machine has
+/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and those of the panels
+/// in `to` lie in live memory; nobody writes those of `from`, and nobody else uses those of `to`. *Features*: the machine has
 /// the instruction set of the function.
 pub(super) struct Lines<T> {
+    /// Only [`pack_contiguous`] takes more than one panel has room for.
     pub lines: usize,
     pub k: usize,
     pub from: *const T,
     pub line: isize,
     pub step: isize,
     pub to: *mut T,
-    /// How many lines the panel has room for; those beyond `lines` are filled with zeros.
+    /// How many lines a panel has room for. What a last panel has room for beyond `lines` is not written.
     pub height: usize,
 }
 
-/// Packs lines that are neighbours in memory: `line` is 1.
+/// How many k ahead a line of memory is asked for. What is packed has often long steps along k, which no prefetcher follows.
+const AHEAD: isize = 8;
+
+/// Packs lines that are neighbours in memory: `line` is 1. All panels are packed at once, k by k, because a row of memory is
+/// best read from end to end.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Lines`]).
 #[inline(always)]
 pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
-    let (whole, left) = (x.lines / S::WIDTH * S::WIDTH, x.lines % S::WIDTH);
-    // SAFETY: *inside* and *features*: every index is below `lines` and `k`.
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and each element of a panel belongs to one of both.
     unsafe {
-        let mask = S::mask(left);
         for k in 0..x.k {
-            let (from, to) = (x.from.wrapping_offset(k as isize * x.step), x.to.add(k * x.height));
-            let mut i = 0;
-            while i < whole {
-                S::store(to.add(i), S::load(from.add(i)));
-                i += S::WIDTH;
-            }
-            if left > 0 {
-                S::store_masked(to.add(i), mask, S::load_masked(from.add(i), mask));
+            let from = x.from.wrapping_offset(k as isize * x.step);
+            let ahead = from.wrapping_offset(AHEAD * x.step);
+            let mut first = 0;
+            while first < x.lines {
+                let height = x.height.min(x.lines - first);
+                let to = x.to.add(first * x.k + k * x.height);
+                let mut i = 0;
+                while i + S::WIDTH <= height {
+                    prefetch(ahead.wrapping_add(first + i));
+                    S::store(to.add(i), S::load(from.add(first + i)));
+                    i += S::WIDTH;
+                }
+                if i < height {
+                    let mask = S::mask(height - i);
+                    prefetch(ahead.wrapping_add(first + i));
+                    S::store_masked(to.add(i), mask, S::load_masked(from.add(first + i), mask));
+                }
+                first += x.height;
             }
         }
     }
@@ -50,45 +63,57 @@ pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
 /// *Inside* and *features* ([`Lines`]).
 #[inline(always)]
 pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Element>) {
-    let deep = x.k / S::DEPTH * S::DEPTH;
     let mut line = 0;
     // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and no line is written twice.
     unsafe {
         while line < x.lines {
-            let from = x.from.wrapping_offset(line as isize * x.line);
-            let to = x.to.add(line);
             let left = x.lines - line;
-            let mut out = [S::zero(); MOST_DEPTH];
-            let (mut k, mut width) = (0, 1);
-            if left >= S::WIDTH {
-                width = S::WIDTH;
-                while k < deep {
-                    S::transposed::<{ usize::MAX }>(from.add(k), x.line, &mut out);
-                    for d in 0..S::DEPTH {
-                        S::store(to.add((k + d) * x.height), out[d]);
-                    }
-                    k += S::DEPTH;
-                }
+            let (packed, width) = if left >= S::WIDTH {
+                (turned::<S, { usize::MAX }>(x, line, S::WIDTH), S::WIDTH)
             } else if LEFT > 0 && left == LEFT {
-                width = LEFT;
-                let mask = S::mask(LEFT);
-                while k < deep {
-                    S::transposed::<LEFT>(from.add(k), x.line, &mut out);
-                    for d in 0..S::DEPTH {
-                        S::store_masked(to.add((k + d) * x.height), mask, out[d]);
-                    }
-                    k += S::DEPTH;
+                (turned::<S, LEFT>(x, line, LEFT), LEFT)
+            } else {
+                (0, 1)
+            };
+            for k in packed..x.k {
+                for i in line..line + width {
+                    *x.to.add(k * x.height + i) = *x.from.wrapping_offset(i as isize * x.line).wrapping_add(k);
                 }
-            }
-            while k < x.k {
-                for i in 0..width {
-                    *to.add(k * x.height + i) = *from.wrapping_offset(i as isize * x.line).add(k);
-                }
-                k += 1;
             }
             line += width;
         }
     }
+}
+
+/// Packs `width` lines from line `line` on, all but the last few k, and returns how many k. `ROWS` is `width`, or more than a
+/// vector has lanes.
+///
+/// # Safety
+/// *Inside* and *features* ([`Lines`]), and there are so many lines.
+#[inline(always)]
+unsafe fn turned<S: Lanes, const ROWS: usize>(x: &Lines<S::Element>, line: usize, width: usize) -> usize {
+    let (from, to) = (x.from.wrapping_offset(line as isize * x.line), x.to.wrapping_add(line));
+    let mut k = 0;
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`.
+    unsafe {
+        let mut out = [S::zero(); MOST_DEPTH];
+        let mask = S::mask(width);
+        while k + S::SHORT <= x.k {
+            let mut depth = S::DEPTH;
+            if k + S::DEPTH <= x.k {
+                S::transposed::<ROWS, true>(from.wrapping_add(k), x.line, &mut out);
+            } else {
+                S::transposed::<ROWS, false>(from.wrapping_add(k), x.line, &mut out);
+                depth = S::SHORT;
+            }
+            for d in 0..depth {
+                let to = to.add((k + d) * x.height);
+                if ROWS >= S::WIDTH { S::store(to, out[d]) } else { S::store_masked(to, mask, out[d]) }
+            }
+            k += depth;
+        }
+    }
+    k
 }
 
 /// Packs lines with any strides.
@@ -104,4 +129,3 @@ pub(super) unsafe fn pack_strided<T: Copy>(x: &Lines<T>) {
         }
     }
 }
-

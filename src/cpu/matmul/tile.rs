@@ -5,7 +5,7 @@
 //! it adds each product by one fused multiply-add, in the order of k. The sums of the chains are added in order. So the bits
 //! of an element follow from its row, its column and the element type alone.
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, prefetch};
 
 /// How many neighbouring k a chain has. Another number gives other bits. Measured: half as many cost up to 5 % of speed, twice
 /// as many double the worst rounding error of long products.
@@ -113,16 +113,3 @@ pub(super) unsafe fn tile<S: Lanes, const R: usize, const V: usize, const MASKED
         }
     }
 }
-
-/// Asks the processor to bring a cache line near. Any address is allowed.
-#[inline(always)]
-pub(super) fn prefetch<T>(p: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of every x86-64, and a prefetch touches no memory.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p as *const i8)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
-

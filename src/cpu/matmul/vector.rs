@@ -1,7 +1,8 @@
 //! Products of a matrix with one column, or a few, and of one row with a matrix. They keep the order of additions that
 //! `tile.rs` defines, but lanes run over rows, over columns or over chains, whichever there are many of.
 
-use super::lanes::{Lanes, MOST_DEPTH, Number};
+use super::lanes::{Lanes, MOST_DEPTH, prefetch, prefetch_far};
+use super::plain::Number;
 use super::tile::CHAIN;
 
 /// Asks `Lanes::transposed` for as many rows as a vector has lanes.
@@ -31,14 +32,14 @@ pub(super) struct Dots<T> {
 /// *Inside*, *features* and *enough* ([`Dots`]).
 #[inline(always)]
 pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
-    // with one column, two blocks of rows at once keep two chains of dependent additions going
+    // with one column, four blocks of rows at once keep four chains of dependent additions going
     let mut row = 0;
     // SAFETY: *inside*, *features* and *enough*. Where rows are left that fill no vector, the last rows are computed once more.
     unsafe {
         if N == 1 {
-            while row + 2 * S::WIDTH <= x.rows {
-                dots_of_rows::<S, N, 2>(x, row);
-                row += 2 * S::WIDTH;
+            while row + 4 * S::WIDTH <= x.rows {
+                dots_of_rows::<S, N, 4>(x, row);
+                row += 4 * S::WIDTH;
             }
         }
         while row < x.rows {
@@ -57,40 +58,24 @@ pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S:
 unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const B: usize>(x: &Dots<S::Element>, row: usize) {
     // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
     unsafe {
+        let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
         let mut total = [[S::zero(); N]; B];
         let mut start = 0;
         while start < x.k {
             let end = x.k.min(start + CHAIN);
             let mut sums = [[S::zero(); N]; B];
             let mut k = start;
-            let mut right = x.x.wrapping_offset(start as isize * x.x_step);
             while k < end {
-                let depth = if k + S::DEPTH <= end { S::DEPTH } else { 1 };
+                // a cache line of each row; what is left of a chain in smaller steps
+                let depth = match end - k {
+                    left if left >= line => line,
+                    left if left >= S::SHORT => S::SHORT,
+                    _ => 1,
+                };
                 for b in 0..B {
-                    let a = x.a.wrapping_offset((row + b * S::WIDTH) as isize * x.a_row).wrapping_add(k);
-                    if depth == S::DEPTH {
-                        let mut left = [S::zero(); MOST_DEPTH];
-                        S::transposed::<ALL_ROWS>(a, x.a_row, &mut left);
-                        for d in 0..S::DEPTH {
-                            for j in 0..N {
-                                let p = right.wrapping_offset(d as isize * x.x_step + j as isize * x.x_col);
-                                sums[b][j] = S::multiply_add(left[d], S::splat(*p), sums[b][j]);
-                            }
-                        }
-                    } else {
-                        let mut lanes = [S::Element::default(); 64];
-                        for (i, lane) in lanes.iter_mut().enumerate().take(S::WIDTH) {
-                            *lane = *a.wrapping_offset(i as isize * x.a_row);
-                        }
-                        let left = S::load(lanes.as_ptr());
-                        for j in 0..N {
-                            let p = right.wrapping_offset(j as isize * x.x_col);
-                            sums[b][j] = S::multiply_add(left, S::splat(*p), sums[b][j]);
-                        }
-                    }
+                    add_depth::<S, N>(x, row + b * S::WIDTH, k, depth, &mut sums[b]);
                 }
                 k += depth;
-                right = right.wrapping_offset(depth as isize * x.x_step);
             }
             for b in 0..B {
                 for j in 0..N {
@@ -111,6 +96,74 @@ unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const B: usize
                 for (i, lane) in lanes.iter().enumerate().take(S::WIDTH) {
                     *y.wrapping_offset(i as isize * x.y_row) = *lane;
                 }
+            }
+        }
+    }
+}
+
+/// Adds `depth` products to each of the sums of a vector of rows: a cache line of each row, `SHORT` elements, or one.
+///
+/// # Safety
+/// As of [`dots_of_rows`], and there are so many k.
+#[inline(always)]
+unsafe fn add_depth<S: Lanes<Element: Number>, const N: usize>(
+    x: &Dots<S::Element>,
+    row: usize,
+    k: usize,
+    depth: usize,
+    sums: &mut [S::Vector; N],
+) {
+    let a = x.a.wrapping_offset(row as isize * x.a_row).wrapping_add(k);
+    let right = x.x.wrapping_offset(k as isize * x.x_step);
+    // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
+    unsafe {
+        if depth == 1 {
+            let mut lanes = [S::Element::default(); 64];
+            for (i, lane) in lanes.iter_mut().enumerate().take(S::WIDTH) {
+                *lane = *a.wrapping_offset(i as isize * x.a_row);
+            }
+            let left = S::load(lanes.as_ptr());
+            for j in 0..N {
+                sums[j] = S::multiply_add(left, S::splat(*right.wrapping_offset(j as isize * x.x_col)), sums[j]);
+            }
+            return;
+        }
+        let mut left = [S::zero(); MOST_DEPTH];
+        if depth < S::DEPTH {
+            S::transposed::<ALL_ROWS, false>(a, x.a_row, &mut left);
+            return add_lanes::<S, N>(x, right, &left, S::SHORT, sums);
+        }
+        for i in 0..S::WIDTH {
+            // rows are many streams, more than a prefetcher follows
+            prefetch_far(a.wrapping_offset(i as isize * x.a_row).wrapping_add(4 * depth));
+        }
+        let mut d = 0;
+        while d < depth {
+            S::transposed::<ALL_ROWS, true>(a.wrapping_add(d), x.a_row, &mut left);
+            add_lanes::<S, N>(x, right.wrapping_offset(d as isize * x.x_step), &left, S::DEPTH, sums);
+            d += S::DEPTH;
+        }
+    }
+}
+
+/// Adds the products of `depth` vectors of rows to the sums.
+///
+/// # Safety
+/// As of [`dots_of_rows`], and `right` is that of the first of so many k.
+#[inline(always)]
+unsafe fn add_lanes<S: Lanes<Element: Number>, const N: usize>(
+    x: &Dots<S::Element>,
+    right: *const S::Element,
+    left: &[S::Vector; MOST_DEPTH],
+    depth: usize,
+    sums: &mut [S::Vector; N],
+) {
+    // SAFETY: *inside* and *features*.
+    unsafe {
+        for d in 0..depth {
+            for j in 0..N {
+                let p = right.wrapping_offset(d as isize * x.x_step + j as isize * x.x_col);
+                sums[j] = S::multiply_add(left[d], S::splat(*p), sums[j]);
             }
         }
     }
@@ -148,13 +201,15 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>) {
                 2 => sums_of_columns::<S, 2, 4>(x, col, left),
                 3 | 4 => sums_of_columns::<S, 2, 4>(x, col, 2 * S::WIDTH),
                 5..=7 => sums_of_columns::<S, 4, 2>(x, col, 4 * S::WIDTH),
-                _ => sums_of_columns::<S, 8, 1>(x, col, 8 * S::WIDTH),
+                8 => sums_of_columns::<S, 8, 1>(x, col, 8 * S::WIDTH),
+                _ => sums_of_many::<S>(x, col, left.min(MANY)),
             }
             col += match left.div_ceil(S::WIDTH) {
                 1 | 2 => left,
                 3 | 4 => 2 * S::WIDTH,
                 5..=7 => 4 * S::WIDTH,
-                _ => left.min(8 * S::WIDTH),
+                8 => left,
+                _ => left.min(MANY),
             };
         }
     }
@@ -219,6 +274,94 @@ unsafe fn add_row<S: Lanes, const V: usize>(
             let p = row.add(v * S::WIDTH);
             let right = if v + 1 == V { S::load_masked(p, mask) } else { S::load(p) };
             sums[v] = S::multiply_add(left, right, sums[v]);
+        }
+    }
+}
+
+/// The most columns whose sums are kept in memory: two times 8 KiB of f64, which a first-level cache holds.
+const MANY: usize = 1024;
+
+/// Computes many columns, at most [`MANY`], from column `col` on: rows of the matrix are read from end to end, some at a time,
+/// and the sums are kept in memory.
+///
+/// # Safety
+/// *Inside* and *features* ([`Sums`]), and there are so many columns.
+#[inline(always)]
+unsafe fn sums_of_many<S: Lanes>(x: &Sums<S::Element>, col: usize, cols: usize) {
+    const ROWS: usize = 8;
+    // a vector that is not full may lie beyond the last column; `MANY` is a multiple of every width
+    let mut chain = [S::Element::default(); MANY];
+    let mut total = [S::Element::default(); MANY];
+    let (chain, total) = (chain.as_mut_ptr(), total.as_mut_ptr());
+    // SAFETY: *inside* and *features*. The first rows of a chain write its sums, the first chain the totals, for all columns.
+    unsafe {
+        for start in (0..x.k).step_by(CHAIN) {
+            let end = x.k.min(start + CHAIN);
+            let mut k = start;
+            while k < end {
+                if k + ROWS <= end {
+                    add_rows::<S, ROWS>(x, col, cols, k, chain, k == start);
+                    k += ROWS;
+                } else {
+                    add_rows::<S, 1>(x, col, cols, k, chain, k == start);
+                    k += 1;
+                }
+            }
+            if start == 0 {
+                std::ptr::copy_nonoverlapping(chain, total, cols);
+                continue;
+            }
+            let mut i = 0;
+            while i < cols {
+                // beyond the columns there is room for a vector, and nobody reads the sums there
+                S::store(total.add(i), S::add(S::load(total.add(i)), S::load(chain.add(i))));
+                i += S::WIDTH;
+            }
+        }
+        std::ptr::copy_nonoverlapping(total, x.y.add(col), cols);
+    }
+}
+
+/// Adds `R` rows of the matrix from row `k` on, times their elements of the row, to the sums of a chain; to zeros, if they are
+/// its first.
+///
+/// # Safety
+/// As of [`sums_of_many`], there are so many rows, and `chain` has room for the columns and is this call's alone.
+#[inline(always)]
+unsafe fn add_rows<S: Lanes, const R: usize>(
+    x: &Sums<S::Element>,
+    col: usize,
+    cols: usize,
+    k: usize,
+    chain: *mut S::Element,
+    first: bool,
+) {
+    // SAFETY: *inside* and *features*: every index is below `cols` and `k`.
+    unsafe {
+        let mut left = [S::zero(); R];
+        for r in 0..R {
+            left[r] = S::splat(*x.x.wrapping_offset((k + r) as isize * x.x_step));
+        }
+        let b = x.b.wrapping_offset(k as isize * x.b_step).wrapping_add(col);
+        let mut i = 0;
+        while i + S::WIDTH <= cols {
+            let mut sum = if first { S::zero() } else { S::load(chain.add(i)) };
+            for r in 0..R {
+                let p = b.wrapping_offset(r as isize * x.b_step).wrapping_add(i);
+                prefetch(p.wrapping_offset(R as isize * x.b_step));
+                sum = S::multiply_add(left[r], S::load(p), sum);
+            }
+            S::store(chain.add(i), sum);
+            i += S::WIDTH;
+        }
+        if i < cols {
+            let mask = S::mask(cols - i);
+            let mut sum = if first { S::zero() } else { S::load_masked(chain.add(i), mask) };
+            for r in 0..R {
+                let p = b.wrapping_offset(r as isize * x.b_step).wrapping_add(i);
+                sum = S::multiply_add(left[r], S::load_masked(p, mask), sum);
+            }
+            S::store_masked(chain.add(i), mask, sum);
         }
     }
 }

@@ -77,9 +77,11 @@ fn product(k: &Kernel, p: &Product) -> Check {
     let typed = (k.inner_size() == 0 || fits(a.dtype) && fits(b.dtype)) && fits(store.dtype);
     ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
     let Some(matrices) = Matrices::of(k) else { return Err("a factor has more than one step along k".to_string()) };
-    ensure(p.matrices > 0 && p.rows > 0 && p.cols > 0, || "tasks of a product without elements".to_string())?;
+    ensure(p.matrices > 0 && !p.parts.contains(&0), || "tasks of a product without elements".to_string())?;
     let seen = if p.turned { matrices.turned() } else { matrices };
-    ensure(k.inner_size() == 0 || seen.suit(p.method), || format!("a product by {:?}, which its strides do not suit", p.method))
+    ensure(k.inner_size() == 0 || seen.suit(p.method), || {
+        format!("a product by {:?}, which its strides do not suit", p.method)
+    })
 }
 
 /// Checks how many passes each value comes after, and that it is known when a pass reads it: an inner value is computed earlier

@@ -3,8 +3,8 @@
 use super::*;
 use crate::dtype::DType;
 use crate::kernel::{
-    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Method, Output, Pass, Passes, Position, Product,
-    Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Method, Output, Pass, Passes, Position,
+    Product, Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
 };
 use crate::layout::{Shape, Strides};
 use crate::ufunc::arithmetic;
@@ -22,10 +22,10 @@ fn store(buffer: BufferRef, strides: &[isize], value: usize) -> Store {
     Store { buffer, dtype: DType::F32, strides: strides.into(), offset: 0, value, chosen: None }
 }
 
-const PANELS: Method = Method::Panels { cols: 64, left: false };
+const PANELS: Method = Method::Panels { blocks: 1, left: false };
 
 fn strategy(method: Method) -> Product {
-    Product { method, turned: false, matrices: 1, rows: 4, cols: 4, alone: true }
+    Product { method, turned: false, matrices: 1, parts: [1, 1], alone: true }
 }
 
 fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize]) -> Kernel {
@@ -240,9 +240,17 @@ fn a_broken_schedule_is_refused() {
         (product(Method::Direct), DType::F32, "which its strides do not suit"),
         (product(Method::Sums), DType::F32, "which its strides do not suit"),
         (product(Method::Dots), DType::I8, "which its strides do not suit"),
-        (product(Method::Panels { cols: 0, left: true }), DType::F32, "which its strides do not suit"),
-        (Work::Product(Product { turned: true, ..strategy(Method::Sums) }), DType::F32, "which its strides do not suit"),
-        (Work::Product(Product { rows: 0, ..strategy(PANELS) }), DType::F32, "tasks of a product without elements"),
+        (product(Method::Panels { blocks: 0, left: true }), DType::F32, "which its strides do not suit"),
+        (
+            Work::Product(Product { turned: true, ..strategy(Method::Sums) }),
+            DType::F32,
+            "which its strides do not suit",
+        ),
+        (
+            Work::Product(Product { parts: [1, 0], ..strategy(PANELS) }),
+            DType::F32,
+            "tasks of a product without elements",
+        ),
     ] {
         let mut plan = sound();
         let Step::Nest(k) = &mut plan.steps[PRODUCT] else { panic!("a kernel") };

@@ -17,7 +17,7 @@ const MOST_TASKS: usize = 32;
 
 /// The fewest columns and rows of a task of a cut product from panels: a packed element is used once for each row of the task,
 /// and an element of the left operand is read again by each task of other columns.
-const LEAST: [usize; 2] = [256, 128];
+const LEAST: [usize; 2] = [512, 256];
 
 /// The most columns for which a product runs column by column, lanes over rows: as many as the kernels for it take at once.
 const FEW: usize = 8;
@@ -43,16 +43,19 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     let batch: usize = kernel.outer[..kernel.outer.len() - 2].iter().product();
     let each = work(x.m.saturating_mul(x.n).saturating_mul(x.k), compute, method);
     let all = each.saturating_mul(batch);
-    let mut product =
-        Product { method, turned, matrices: batch as u32, rows: x.m as u32, cols: x.n as u32, alone: all <= ALONE };
+    let mut product = Product { method, turned, matrices: u16::MAX, parts: [1, 1], alone: all <= ALONE };
     if product.alone {
         return Some(product);
     }
     // small matrices go several to a task, but not so many that there are too few tasks
-    product.matrices = (TASK / each.max(1)).clamp(1, batch.div_ceil(4)) as u32;
+    product.matrices = (TASK / each.max(1)).clamp(1, batch.div_ceil(4)).min(u16::MAX as usize) as u16;
     if product.matrices == 1 {
         let tasks = (each / TASK).clamp(1, MOST_TASKS.div_ceil(batch));
-        [product.rows, product.cols] = part(&x, method, 1 << tasks.ilog2());
+        product.parts = parts(&x, method, 1 << tasks.ilog2());
+        let [_, cols] = product.part(x.m, x.n);
+        if let Method::Panels { blocks, .. } = &mut product.method {
+            *blocks = (*blocks).min(cols.div_ceil(64).min(u8::MAX as usize) as u8);
+        }
     }
     Some(product)
 }
@@ -82,23 +85,22 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
         return (Method::Direct, is_turned);
     }
     // the columns of a chain fill half of the second-level cache
-    let cols = (second / 2 / (CHAIN * compute.size())).clamp(64, 1024).min(x.n).next_multiple_of(64);
+    let cols = (second / 2 / (CHAIN * compute.size())).clamp(64, 1024).min(x.n.max(1));
     // rows that are contiguous along k are read as they are: each element is used by a whole panel
     let left = x.a[1] != 1 && x.n > 64;
-    (Method::Panels { cols: cols as u16, left }, is_turned)
+    (Method::Panels { blocks: cols.div_ceil(64) as u8, left }, is_turned)
 }
 
-/// Returns the rows and columns of a task, of at most `tasks` tasks, a power of two.
-fn part(x: &Matrices, method: Method, tasks: usize) -> [u32; 2] {
-    let (down, across) = match method {
-        Method::Dots => (tasks, 1),
-        Method::Sums => (1, tasks),
-        Method::Direct => (tasks.min(x.m.div_ceil(12)), 1),
+/// Says into how many parts rows and columns are cut, for at most `tasks` tasks, a power of two.
+fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
+    let [down, across] = match method {
+        Method::Dots => [tasks, 1],
+        Method::Sums => [1, tasks],
+        Method::Direct => [tasks.min(x.m.div_ceil(12)), 1],
         Method::Panels { .. } => {
             let across = tasks.min(1 << (x.n / LEAST[1]).max(1).ilog2());
-            ((tasks / across).min((x.m / LEAST[0]).max(1)), across)
+            [(tasks / across).min((x.m / LEAST[0]).max(1)), across]
         }
     };
-    let rows = x.m.div_ceil(down.max(1)).next_multiple_of(if matches!(method, Method::Dots) { 64 } else { 12 });
-    [rows.min(x.m) as u32, x.n.div_ceil(across.max(1)).next_multiple_of(64).min(x.n) as u32]
+    [down, across].map(|parts| parts.clamp(1, MOST_TASKS) as u8)
 }
