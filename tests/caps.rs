@@ -180,7 +180,7 @@ const WANTED: [[&str; 3]; 9] = [
         "",
     ],
     [
-        "schedule: product by tiles, 256 columns packed, 1032 × 256 a task; in0 contiguous, in0 contiguous",
+        "schedule: product by tiles, 256 columns packed, 516 × 256 a task; in0 contiguous, in0 contiguous",
         "schedule: groups of 256, tiles 128 × 128, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
         "schedule: groups of 256, tiles 64 × 64, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
     ],

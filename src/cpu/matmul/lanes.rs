@@ -80,19 +80,6 @@ pub(super) fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
-/// Asks the processor to bring a cache line to the second-level cache, where lines that lie a power of two apart do not push
-/// each other out as they do in the first. Any address is allowed.
-#[inline(always)]
-pub(super) fn prefetch_far<T>(p: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of every x86-64, and a prefetch touches no memory.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(p as *const i8)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
-
 /// Writes the plain operations of a vector type of x86 by its intrinsics.
 macro_rules! lanes {
     (

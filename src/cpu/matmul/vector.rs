@@ -1,7 +1,7 @@
 //! Products of a matrix with one column, or a few, and of one row with a matrix. They keep the order of additions that
 //! `tile.rs` defines, but lanes run over rows, over columns or over chains, whichever there are many of.
 
-use super::lanes::{Lanes, MOST_DEPTH, prefetch, prefetch_far};
+use super::lanes::{Lanes, MOST_DEPTH, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
 
@@ -55,7 +55,10 @@ pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S:
 /// # Safety
 /// *Inside* and *features* ([`Dots`]), and there are so many rows.
 #[inline(always)]
-unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const B: usize>(x: &Dots<S::Element>, row: usize) {
+pub(super) unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const B: usize>(
+    x: &Dots<S::Element>,
+    row: usize,
+) {
     // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
     unsafe {
         let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
@@ -72,8 +75,16 @@ unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const B: usize
                     left if left >= S::SHORT => S::SHORT,
                     _ => 1,
                 };
-                for b in 0..B {
-                    add_depth::<S, N>(x, row + b * S::WIDTH, k, depth, &mut sums[b]);
+                // written out, because the compiler leaves a loop of such length a loop, with its sums in memory
+                add_depth::<S, N>(x, row, k, depth, &mut sums[0]);
+                if B > 1 {
+                    add_depth::<S, N>(x, row + S::WIDTH, k, depth, &mut sums[1 % B]);
+                }
+                if B > 2 {
+                    add_depth::<S, N>(x, row + 2 * S::WIDTH, k, depth, &mut sums[2 % B]);
+                }
+                if B > 3 {
+                    add_depth::<S, N>(x, row + 3 * S::WIDTH, k, depth, &mut sums[3 % B]);
                 }
                 k += depth;
             }
@@ -132,10 +143,6 @@ unsafe fn add_depth<S: Lanes<Element: Number>, const N: usize>(
         if depth < S::DEPTH {
             S::transposed::<ALL_ROWS, false>(a, x.a_row, &mut left);
             return add_lanes::<S, N>(x, right, &left, S::SHORT, sums);
-        }
-        for i in 0..S::WIDTH {
-            // rows are many streams, more than a prefetcher follows
-            prefetch_far(a.wrapping_offset(i as isize * x.a_row).wrapping_add(4 * depth));
         }
         let mut d = 0;
         while d < depth {

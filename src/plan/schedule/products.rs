@@ -79,9 +79,9 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
     let is_turned = x.c[1] != 1 && x.c[0] == 1 || narrow && x.c[1] == 1 && x.m >= 2 * lanes;
     let x = if is_turned { &turned } else { x };
     let second = if caps.caches[1] == 0 { 1 << 19 } else { caps.caches[1] };
-    // without copies, if the cache holds the right operand, or if too few rows use it
+    // without copies, if the cache holds the right operand: in a small part, or wholly where few rows use it
     let bytes = x.k.saturating_mul(x.n).saturating_mul(compute.size());
-    if x.suit(Method::Direct) && (bytes <= second / 4 || x.m <= 12) {
+    if x.suit(Method::Direct) && (bytes <= second / 4 || x.m <= 12 && bytes <= second) {
         return (Method::Direct, is_turned);
     }
     // the columns of a chain fill half of the second-level cache
