@@ -32,83 +32,92 @@ pub(super) struct Dots<T> {
 /// *Inside*, *features* and *enough* ([`Dots`]).
 #[inline(always)]
 pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
-    // with one column, four blocks of rows at once keep four chains of dependent additions going
     let mut row = 0;
     // SAFETY: *inside*, *features* and *enough*. Where rows are left that fill no vector, the last rows are computed once more.
     unsafe {
-        if N == 1 {
-            while row + 4 * S::WIDTH <= x.rows {
-                dots_of_rows::<S, N, 4>(x, row);
-                row += 4 * S::WIDTH;
-            }
-        }
         while row < x.rows {
             let first = row.min(x.rows - S::WIDTH);
-            dots_of_rows::<S, N, 1>(x, first);
+            dots_of_rows::<S, N>(x, first);
             row = first + S::WIDTH;
         }
     }
 }
 
-/// Computes `B` vectors of rows from row `row` on.
+/// Computes a vector of rows from row `row` on. With one column two chains run at once, because additions that wait for each
+/// other would leave the processor idle. More rows at once would do the same, but rows that lie a power of two apart push each
+/// other out of the first-level cache.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Dots`]), and there are so many rows.
 #[inline(always)]
-pub(super) unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const B: usize>(
-    x: &Dots<S::Element>,
-    row: usize,
-) {
+unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>, row: usize) {
     // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
     unsafe {
         let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
-        let mut total = [[S::zero(); N]; B];
+        let mut total = [S::zero(); N];
         let mut start = 0;
         while start < x.k {
-            let end = x.k.min(start + CHAIN);
-            let mut sums = [[S::zero(); N]; B];
-            let mut k = start;
-            while k < end {
-                // a cache line of each row; what is left of a chain in smaller steps
-                let depth = match end - k {
-                    left if left >= line => line,
-                    left if left >= S::SHORT => S::SHORT,
-                    _ => 1,
-                };
-                // written out, because the compiler leaves a loop of such length a loop, with its sums in memory
-                add_depth::<S, N>(x, row, k, depth, &mut sums[0]);
-                if B > 1 {
-                    add_depth::<S, N>(x, row + S::WIDTH, k, depth, &mut sums[1 % B]);
-                }
-                if B > 2 {
-                    add_depth::<S, N>(x, row + 2 * S::WIDTH, k, depth, &mut sums[2 % B]);
-                }
-                if B > 3 {
-                    add_depth::<S, N>(x, row + 3 * S::WIDTH, k, depth, &mut sums[3 % B]);
-                }
-                k += depth;
+            let len = CHAIN.min(x.k - start);
+            // the second chain has as many k, or fewer if it is the last
+            let second = if N == 1 { CHAIN.min(x.k - start - len) } else { 0 };
+            let (mut sums, mut next) = ([S::zero(); N], [S::zero(); N]);
+            let mut k = 0;
+            while k + line <= second {
+                add_depth::<S, N>(x, row, start + k, line, &mut sums);
+                add_depth::<S, N>(x, row, start + CHAIN + k, line, &mut next);
+                k += line;
             }
-            for b in 0..B {
-                for j in 0..N {
-                    total[b][j] = if start == 0 { sums[b][j] } else { S::add(total[b][j], sums[b][j]) };
-                }
-            }
-            start = end;
-        }
-        for b in 0..B {
+            add_chain::<S, N>(x, row, start + k, len - k, &mut sums);
             for j in 0..N {
-                let y = x.y.wrapping_offset((row + b * S::WIDTH) as isize * x.y_row + j as isize * x.y_col);
-                if x.y_row == 1 {
-                    S::store(y, total[b][j]);
-                    continue;
-                }
-                let mut lanes = [S::Element::default(); 64];
-                S::store(lanes.as_mut_ptr(), total[b][j]);
-                for (i, lane) in lanes.iter().enumerate().take(S::WIDTH) {
-                    *y.wrapping_offset(i as isize * x.y_row) = *lane;
+                total[j] = if start == 0 { sums[j] } else { S::add(total[j], sums[j]) };
+            }
+            if second > 0 {
+                add_chain::<S, N>(x, row, start + CHAIN + k, second - k, &mut next);
+                for j in 0..N {
+                    total[j] = S::add(total[j], next[j]);
                 }
             }
+            start += len + second;
         }
+        for j in 0..N {
+            let y = x.y.wrapping_offset(row as isize * x.y_row + j as isize * x.y_col);
+            if x.y_row == 1 {
+                S::store(y, total[j]);
+                continue;
+            }
+            let mut lanes = [S::Element::default(); 64];
+            S::store(lanes.as_mut_ptr(), total[j]);
+            for (i, lane) in lanes.iter().enumerate().take(S::WIDTH) {
+                *y.wrapping_offset(i as isize * x.y_row) = *lane;
+            }
+        }
+    }
+}
+
+/// Adds `len` products from `k` on to each of the sums of a vector of rows.
+///
+/// # Safety
+/// As of [`dots_of_rows`], and there are so many k.
+#[inline(always)]
+unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
+    x: &Dots<S::Element>,
+    row: usize,
+    mut k: usize,
+    len: usize,
+    sums: &mut [S::Vector; N],
+) {
+    let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
+    let end = k + len;
+    while k < end {
+        // a cache line of each row; what is left of a chain in smaller steps
+        let depth = match end - k {
+            left if left >= line => line,
+            left if left >= S::SHORT => S::SHORT,
+            _ => 1,
+        };
+        // SAFETY: the caller's conditions.
+        unsafe { add_depth::<S, N>(x, row, k, depth, sums) };
+        k += depth;
     }
 }
 
