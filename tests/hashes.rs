@@ -219,10 +219,24 @@ fn others(out: &mut BTreeMap<String, u64>) {
             select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
         }],
     );
+    put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001], I32)]);
+    put("random integers", vec![Rng::new(7).integers(-5, 100, [5001], I32)]);
+    put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
+    put("random normals", vec![Rng::new(9).normal([5001], F32)]);
+    put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001], Bool)]);
+    put("random order", vec![(*Rng::new(9).permutation(501).unwrap()).clone()]);
+    let mut split = Rng::new(3);
+    put(
+        "random split",
+        vec![split.split().uniform([100], F32), split.split().uniform([100], F32), split.uniform([100], F32)],
+    );
+}
+
+fn products(out: &mut BTreeMap<String, u64>) {
     for t in [I32, U32, I64, U8] {
         let (a, b) =
             (data(t, [0.0; 2], 70 * 130, 1).reshape([70, 130]), data(t, [0.0; 2], 130 * 41, 2).reshape([130, 41]));
-        put(&format!("product {t}"), vec![a.matmul(&b)]);
+        out.insert(format!("product {t}"), hash(vec![a.matmul(&b)]));
     }
     for t in [F32, F64, F16, BF16] {
         // by each strategy of the CPU: by rows, by columns, small, and cut into parts
@@ -237,19 +251,8 @@ fn others(out: &mut BTreeMap<String, u64>) {
             a.matmul(b.slice(s![.., ..4])),
             b.t().slice(s![..40, ..270]).matmul(a.slice(s![.., ..50])),
         ];
-        put(&format!("product {t}"), list);
+        out.insert(format!("product {t}"), hash(list));
     }
-    put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001], I32)]);
-    put("random integers", vec![Rng::new(7).integers(-5, 100, [5001], I32)]);
-    put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
-    put("random normals", vec![Rng::new(9).normal([5001], F32)]);
-    put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001], Bool)]);
-    put("random order", vec![(*Rng::new(9).permutation(501).unwrap()).clone()]);
-    let mut split = Rng::new(3);
-    put(
-        "random split",
-        vec![split.split().uniform([100], F32), split.split().uniform([100], F32), split.uniform([100], F32)],
-    );
 }
 
 fn all() -> BTreeMap<String, u64> {
@@ -257,6 +260,7 @@ fn all() -> BTreeMap<String, u64> {
     elementwise(&mut out);
     folds(&mut out);
     others(&mut out);
+    products(&mut out);
     for (name, e) in programs::all(&Device::cpu()) {
         let hash = together(&e).unwrap_or_else(|e| panic!("{name}: {e}"));
         out.insert(name, hash);

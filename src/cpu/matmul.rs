@@ -2,6 +2,9 @@
 //! (`plan/product.rs`); operands and results of narrow types are converted here. Every element is the sum that `matmul/tile.rs`
 //! defines, whatever the strategy, so its bits follow from its row, its column and the element type alone.
 
+// kernels index arrays of registers by row, vector and chain, often two of them at once
+#![allow(clippy::needless_range_loop)]
+
 mod blocked;
 mod kernels;
 mod lanes;

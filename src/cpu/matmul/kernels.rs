@@ -33,7 +33,7 @@ impl<T> Kernels<T> {
     #[inline]
     pub fn tile(&self, rows: usize, cols: usize) -> TileFn<T> {
         let vectors = cols.div_ceil(self.width);
-        self.tiles[(cols % self.width != 0) as usize][vectors - 1][rows - 1]
+        self.tiles[!cols.is_multiple_of(self.width) as usize][vectors - 1][rows - 1]
     }
 
     /// The most columns of a tile.
