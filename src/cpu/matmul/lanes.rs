@@ -163,41 +163,42 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 #[cfg(target_arch = "x86_64")]
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Transposes 16 rows × 16 f32 into `$out`, or × 8 if not `$whole`. The halves of the registers hold rows 0–3 and 4–7, then 8–11 and 12–15, so that the
-/// last step, which takes two quarters of each of its operands, leaves the rows in order. Both halves of a cache line are read
-/// before the next eight rows, since a cache has room for eight lines that lie a power of two apart, and seldom for sixteen.
+/// Transposes 16 rows × 16 f32 into `$out`, or × 8 if not `$whole`. The halves of the registers hold rows 0–3 and 4–7, then 8–11
+/// and 12–15, so that the last step, which takes two quarters of each of its operands, leaves the rows in order. Whole rows are
+/// read by one load each, because a cache has room for few lines that lie a power of two apart.
 #[cfg(target_arch = "x86_64")]
 macro_rules! sixteen_rows {
     ($p:ident, $step:ident, $out:ident, $rows:ident, $whole:ident) => {{
-        let halves = if $whole { 2 } else { 1 };
-        // t[8 h + 4 e + j]: of the half line h and the eight rows e
-        let mut t = [_mm512_setzero_ps(); 16];
-        for e in 0..2 {
-            for h in 0..halves {
-                let mut v = [_mm512_setzero_ps(); 4];
+        let zero = _mm512_setzero_ps();
+        let mut rows = [zero; 16];
+        for i in 0..16 {
+            if i < $rows {
+                let p = $p.wrapping_offset(i as isize * $step);
+                rows[i] = if $whole { _mm512_loadu_ps(p) } else { _mm512_zextps256_ps512(_mm256_loadu_ps(p)) };
+            }
+        }
+        for h in 0..if $whole { 2 } else { 1 } {
+            // t[4 e + j]: of the eight rows e
+            let mut t = [zero; 8];
+            for e in 0..2 {
+                let mut v = [zero; 4];
                 for q in 0..4 {
-                    let low = q + 8 * e;
-                    if low < $rows {
-                        let p = $p.wrapping_offset(low as isize * $step).wrapping_add(8 * h);
-                        v[q] = _mm512_zextps256_ps512(_mm256_loadu_ps(p));
-                    }
-                    if low + 4 < $rows {
-                        let p = $p.wrapping_offset((low + 4) as isize * $step).wrapping_add(8 * h);
-                        v[q] = _mm512_insertf32x8::<1>(v[q], _mm256_loadu_ps(p));
-                    }
+                    let (low, high) = (rows[q + 8 * e], rows[q + 8 * e + 4]);
+                    v[q] = match h {
+                        0 => _mm512_shuffle_f32x4::<0x44>(low, high),
+                        _ => _mm512_shuffle_f32x4::<0xee>(low, high),
+                    };
                 }
                 let (t0, t1) = (_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
                 let (t2, t3) = (_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
-                t[8 * h + 4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
-                t[8 * h + 4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
-                t[8 * h + 4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
-                t[8 * h + 4 * e + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
+                t[4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
+                t[4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
+                t[4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
+                t[4 * e + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
             }
-        }
-        for h in 0..halves {
             for j in 0..4 {
-                $out[8 * h + j] = _mm512_shuffle_f32x4::<0x88>(t[8 * h + j], t[8 * h + 4 + j]);
-                $out[8 * h + 4 + j] = _mm512_shuffle_f32x4::<0xdd>(t[8 * h + j], t[8 * h + 4 + j]);
+                $out[8 * h + j] = _mm512_shuffle_f32x4::<0x88>(t[j], t[4 + j]);
+                $out[8 * h + 4 + j] = _mm512_shuffle_f32x4::<0xdd>(t[j], t[4 + j]);
             }
         }
     }};
