@@ -80,7 +80,7 @@ fn caps() -> Caps {
         // never split by the planner: when a reduction runs, threads share it without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        // the `gemm` crate and the loops of integers take operands of one type and give only the product
+        // `cpu/matmul.rs` gives only the product
         fuses_product: false,
         reports_late: false,
         workgroup: 0,

@@ -11,6 +11,7 @@
 //! loads; an outer value used at the inner level is broadcast. `stores` say which values are written where.
 
 mod plan;
+mod product;
 mod reduction;
 mod scan;
 mod schedule;
@@ -18,13 +19,12 @@ mod store;
 mod validate;
 
 pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use product::{Matrices, Method, Product, takes};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 #[cfg(feature = "gpu")]
 pub(crate) use schedule::AccessClass;
-pub(crate) use schedule::{
-    Axes, Checks, Details, Groups, Pass, Passes, Product, Schedule, Tiles, Tiling, Work, WriteClass,
-};
+pub(crate) use schedule::{Axes, Checks, Details, Groups, Pass, Passes, Schedule, Tiles, Tiling, Work, WriteClass};
 pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 

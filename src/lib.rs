@@ -72,7 +72,7 @@
 //! dtype of the array that they meet. f16 and bf16 compute and accumulate in f32; narrow integers wrap at their own width.
 //!
 //! **The same bits.** The same inputs give the same bits, always, on one build and device; on the CPU with any number of
-//! threads. All NaNs count as one: their signs and payloads are unspecified where they are computed.
+//! threads and any instruction set. All NaNs count as one: their signs and payloads are unspecified where they are computed.
 //!
 //! # Errors
 //!

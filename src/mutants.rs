@@ -121,7 +121,6 @@ list! {
     index_in_32_bits, "9 size boundaries", "lib layout::", "index arithmetic in 32 bits";
     index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
     inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
-    integer_rows_beyond_four, "6 products", "operations semantics::cpu::products_of", "rows of an integer product beyond a multiple of four are 0";
     integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
     joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
@@ -154,6 +153,7 @@ list! {
     npy_pads_by_none, "13 files", "operations found::planted::a_header", "a header that ends at a multiple of 64 is not padded";
     odometer_carries_once, "14 views", "operations views::cpu::six_axes", "runs over three axes carry once, to the second alone";
     old_bits_of_a_shared_word, "8 overlap", "operations writes::gpu::neighbours", "a shared word keeps bits of the element before";
+    earlier_chains_forgotten, "6 products", "operations semantics::cpu::products_of", "only the last 256 products of an element are summed";
     operands_lost_to_the_epilogue, "6 products", "operations found::products::cpu", "an epilogue that reads an operand of the product reads the product";
     operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
     overlap_of_neighbours_missed, "14 views", "operations the_value_broadcasts", "windows one step apart count as apart";
@@ -196,7 +196,6 @@ list! {
     take_unchecked_on_gpu, "9 indices", "operations bites::gpu::take", "an out-of-range take not checked on a GPU";
     temporary_of_2_to_the_64, "1 refusals", "operations has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
     temporary_reused_early, "7 random expressions", "operations bites::cpu::", "a temporary is reused before its last reader has run";
-    transposed_b_read_as_rows, "6 products", "operations semantics::cpu::products_of", "an integer product reads a transposed operand by rows";
     transposed_corner_left, "14 views", "fuzz views", "a transposition leaves the corner beyond its squares";
     tree_depends_on_threads, "16 determinism", "programs hashes::pools", "the order of a sum follows the number of threads";
     unsigned_less_than_negative, "7 dtypes", "operations semantics::cpu::comparisons", "an unsigned number is less than a negative one";

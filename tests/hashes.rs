@@ -1,8 +1,8 @@
 //! The same bits always: 20 times over, in pools of 1, 2, 3 and 8 threads, with each instruction set of the machine, and
 //! on every machine: `tests/data/hashes.txt` holds a hash of each result on the CPU, and of the 200 programs of
-//! `tests/data/programs.txt`. Products of floats promise that only for one machine; those among the programs are of
-//! multiples of 1/8 below 4, which any order and any instruction set sums exactly. All NaNs count as one: their signs
-//! and payloads are no part of the promise. `tests/data/lavapipe.txt` has the same programs on the software driver, and
+//! `tests/data/programs.txt`. Products of floats among the programs are of multiples of 1/8 below 4, which any order sums
+//! exactly, so that they have one hash on the CPU and on GPUs. All NaNs count as one: their signs and payloads are no part
+//! of the promise. `tests/data/lavapipe.txt` has the same programs on the software driver, and
 //! says which version it was; another version's bits are not compared.
 //!
 //! `CUPRIC_BLESS=1` writes the files anew, which is right only for a change that means to change results.
@@ -219,11 +219,6 @@ fn others(out: &mut BTreeMap<String, u64>) {
             select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
         }],
     );
-    for t in [I32, U32, I64, U8] {
-        let (a, b) =
-            (data(t, [0.0; 2], 70 * 130, 1).reshape([70, 130]), data(t, [0.0; 2], 130 * 41, 2).reshape([130, 41]));
-        put(&format!("product {t}"), vec![a.matmul(&b)]);
-    }
     put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001], I32)]);
     put("random integers", vec![Rng::new(7).integers(-5, 100, [5001], I32)]);
     put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
@@ -237,11 +232,35 @@ fn others(out: &mut BTreeMap<String, u64>) {
     );
 }
 
+fn products(out: &mut BTreeMap<String, u64>) {
+    for t in [I32, U32, I64, U8] {
+        let (a, b) =
+            (data(t, [0.0; 2], 70 * 130, 1).reshape([70, 130]), data(t, [0.0; 2], 130 * 41, 2).reshape([130, 41]));
+        out.insert(format!("product {t}"), hash(vec![a.matmul(&b)]));
+    }
+    for t in [F32, F64, F16, BF16] {
+        // by each strategy of the CPU: by rows, by columns, small, and cut into parts
+        let (a, b) = (data(t, [-2.0, 2.0], 270 * 530, 1), data(t, [-2.0, 2.0], 530 * 290, 2));
+        let finite =
+            |x: Array, shape| select(x.isfinite() & x.abs().less(4.0), &*x, zeros_like(&x)).reshape(shape).eval();
+        let (a, b) = (finite(a, [270, 530]).unwrap(), finite(b, [530, 290]).unwrap());
+        let list = vec![
+            a.matmul(&b),
+            a.slice(s![7]).matmul(&b),
+            a.matmul(b.slice(s![.., 3])),
+            a.matmul(b.slice(s![.., ..4])),
+            b.t().slice(s![..40, ..270]).matmul(a.slice(s![.., ..50])),
+        ];
+        out.insert(format!("product {t}"), hash(list));
+    }
+}
+
 fn all() -> BTreeMap<String, u64> {
     let mut out = BTreeMap::new();
     elementwise(&mut out);
     folds(&mut out);
     others(&mut out);
+    products(&mut out);
     for (name, e) in programs::all(&Device::cpu()) {
         let hash = together(&e).unwrap_or_else(|e| panic!("{name}: {e}"));
         out.insert(name, hash);

@@ -20,6 +20,7 @@ mod meaning;
 mod overlap;
 mod plans;
 mod print;
+mod products;
 mod refusals;
 mod routines;
 mod scans;

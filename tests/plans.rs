@@ -106,7 +106,7 @@ fn chains_over_rows_are_one_row_kernel() {
 #[test]
 fn products_take_their_epilogue() {
     let (x, w, b) = (filled(&[64, 32]), filled(&[32, 16]), filled(&[16]));
-    // On the CPU an operand is converted by a pass before the product, and an epilogue is a pass after it.
+    // on the CPU an epilogue is a pass after the product
     let kernels = |e: &Expr, want: usize, passes: usize| {
         let p = e.plan().unwrap();
         assert_eq!((p.kernels(), p.dispatches()), (want, passes), "{p}");
@@ -114,7 +114,7 @@ fn products_take_their_epilogue() {
     kernels(&x.matmul(&w), 1, 1);
     kernels(&(x.matmul(&w) + &b).relu(), 1, 2);
     kernels(&(x.matmul(&w) + &b).gelu().astype(F16), 1, 2);
-    kernels(&x.astype(F16).eval().unwrap().matmul(w.astype(F16).eval().unwrap()), 1, 4);
+    kernels(&x.astype(F16).eval().unwrap().matmul(w.astype(F16).eval().unwrap()), 1, 1);
     kernels(&(x.matmul(w.t().t()) * 2.0), 1, 2);
     kernels(&x.t().matmul(&x), 1, 1);
     kernels(&(x.matmul(&w) + x.slice(s![.., ..16])), 1, 2);

@@ -1,9 +1,8 @@
 //! How a loop nest uses the hardware: tiles or lanes, the layout of each load, the values kept between passes. The planner
 //! decides it (`plan/schedule.rs`) when the nest is final, and a backend follows it. How many threads share the tasks of a nest
-//! is known only when it runs. No bit depends on threads, tiles or tasks, except that the pieces of a float product decide
-//! bits. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
+//! is known only when it runs. No bit depends on threads, tiles or tasks. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
 
-use super::{Kernel, KernelKind, Lanes, Op};
+use super::{Kernel, KernelKind, Lanes, Op, Product};
 use crate::layout::Shape;
 use std::fmt;
 
@@ -67,17 +66,6 @@ pub(crate) enum Tiling {
     Along { rows: u16, together: u16, cols: u16 },
     /// Rows of the inner space side by side, each a column: a task takes `cols` of them, a tile `rows` elements of each.
     Across { rows: u16, cols: u16 },
-}
-
-/// The strategy of a product on a CPU.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Product {
-    /// Whether the `gemm` crate multiplies, which has a blocking of its own; else the loops of `cpu/matmul.rs` do.
-    pub library: bool,
-    /// How many rows of the result a task computes, or columns if `gemm` multiplies and there is one row; 0: a whole matrix.
-    pub piece: u32,
-    /// Whether one thread does all the work.
-    pub alone: bool,
 }
 
 /// The size of workgroups, and how their invocations share the nest. The comments name the kinds of kernel that use a field
@@ -340,15 +328,6 @@ fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
     format!("{shape}, {share}{parts}")
 }
 
-fn product(product: &Product) -> String {
-    let by = if product.library { "by the gemm library" } else { "by loops" };
-    let piece = match product.piece {
-        0 => "whole matrices".to_string(),
-        n => format!("{n} lines a task"),
-    };
-    format!("product {by}, {}", if product.alone { "one task".to_string() } else { piece })
-}
-
 fn groups(kernel: &Kernel, g: &Groups) -> String {
     let flight = if g.in_flight > 1 { format!(", {} loads in flight", g.in_flight) } else { String::new() };
     let runs = if g.run > 1 { format!(", in runs of {}", g.run) } else { String::new() };
@@ -404,7 +383,10 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     let work = match &s.work {
         Work::Undecided => return Ok(()),
         Work::Tiles(t) => tiles(t, kernel, &kernel.outer),
-        Work::Product(p) => product(p),
+        Work::Product(p) => match kernel.outer[..] {
+            [.., m, n] => p.print(m, n),
+            _ => return Ok(()),
+        },
         Work::Groups(g) => groups(kernel, g),
     };
     write!(f, "    schedule: {work}")?;

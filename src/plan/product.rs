@@ -1,8 +1,8 @@
-//! A matrix product for the CPU. Its loops multiply and nothing else, so operands of another type or order are copied by
-//! kernels before, and the epilogue is a kernel after.
+//! A matrix product for the CPU. Its loops multiply, and widen and narrow elements on the way, and nothing else. So operands of
+//! another type, or without a single step along k, are copied by kernels before, and the epilogue is a kernel after.
 
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window, takes};
 use crate::layout::{self, Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
@@ -12,22 +12,19 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
     let wanted = dtype.compute().dtype();
-    // the `gemm` crate takes any strides for floats; the integers' own loops need unit strides along n
-    let any_strides = dtype.is_float();
     let mut passes = vec![];
     let mut product = kernel.clone();
     product.values.truncate(1);
     product.loads.truncate(2);
     // load 0 is m × k and lacks the axis of n, load 1 is k × n and lacks that of m
     for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
-        let by_rows = operand == 1 && !any_strides;
-        if let Some(copy) = copied(temp, &kernel, operand, absent, wanted, by_rows) {
+        if let Some(copy) = copied(temp, &kernel, operand, absent, wanted) {
             product.loads[operand] = copy.1;
             passes.push(copy.0);
         }
     }
     let in_place = match (&kernel.values[..], &kernel.stores[..]) {
-        ([_], [store]) => store.value == 0 && store.dtype == wanted && (any_strides || store.strides[rank - 1] == 1),
+        ([_], [store]) => store.value == 0 && takes(store.dtype, dtype.compute()),
         _ => false,
     };
     if in_place {
@@ -79,15 +76,13 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
 }
 
 /// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if
-/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks; `by_rows` asks for unit
-/// strides along the other of the two.
+/// the product can read the operand itself. `absent` is the axis, m or n, that the operand lacks.
 fn copied(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
     operand: usize,
     absent: usize,
     wanted: DType,
-    by_rows: bool,
 ) -> Option<(Kernel, Load)> {
     let (load, rank) = (&kernel.loads[operand], kernel.outer.len());
     let k = kernel.inner_size();
@@ -96,9 +91,7 @@ fn copied(
     let own_axis = if absent == rank - 2 { rank - 1 } else { rank - 2 };
     let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own_axis]]).collect();
     let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own_axis]]).collect();
-    let lacks_unit_steps =
-        mutant!(transposed_b_read_as_rows, false, by_rows) && k > 0 && !(source[rank - 2] == 1 || dims[rank - 2] == 1);
-    if k == 0 || load.dtype == wanted && load.dtype != DType::Bool && along_k && !lacks_unit_steps {
+    if k == 0 || takes(load.dtype, wanted.compute()) && along_k {
         return None;
     }
     // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy makes one

@@ -6,6 +6,7 @@
 
 mod groups;
 mod passes;
+mod products;
 mod tiles;
 
 use crate::error::Result;

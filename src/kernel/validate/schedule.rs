@@ -2,9 +2,10 @@
 //! workgroups on a CPU.
 
 use super::{Check, ensure};
-use crate::dtype::{Compute, DType};
-use crate::kernel::{Groups, Kernel, KernelKind, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work};
-use crate::layout;
+use crate::dtype::DType;
+use crate::kernel::{
+    Groups, Kernel, KernelKind, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work, takes,
+};
 
 /// Checks the schedule of a nest whose outer space is not empty.
 pub(super) fn schedule(k: &Kernel) -> Check {
@@ -67,26 +68,21 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     ensure(holds, || format!("a row of {} elements for lanes that hold {room}", k.inner_size()))
 }
 
-/// Checks the product of a CPU: there is nothing beside the product, both matrices and the result have the type that it is
-/// computed in, and each matrix has one stride along k, even if k is several axes.
+/// Checks the product of a CPU: there is nothing beside the product, both matrices and the result have a type that becomes the
+/// one that it is computed in by widening, each matrix has one stride along k, and the strides suit the method.
 fn product(k: &Kernel, p: &Product) -> Check {
     let ([value], [a, b], [store]) = (&k.values[..], &k.loads[..], &k.stores[..]) else {
-        return Err("a product with conversions or an epilogue of its own".to_string());
+        return Err("a product with an epilogue of its own".to_string());
     };
-    let fits = |d: DType| d.compute() == value.compute() && d.size() == value.compute().size();
+    let fits = |d: DType| takes(d, value.compute());
     let typed = (k.inner_size() == 0 || fits(a.dtype) && fits(b.dtype)) && fits(store.dtype);
     ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
-    let is_float = matches!(value.compute(), Compute::F32 | Compute::F64);
-    ensure(p.library == is_float, || format!("a product of {} by the wrong loops", value.dtype))?;
-    let last = k.outer.len() - 1;
-    let has_rows = k.outer[last] == 1 || k.inner_size() == 0 || b.strides[last] == 1;
-    let writes_rows = k.outer[last] == 1 || store.strides[last] == 1;
-    ensure(p.library || has_rows && writes_rows, || "loops over rows that are not contiguous".to_string())?;
-    for (n, load) in [a, b].into_iter().enumerate() {
-        let one = layout::one_step(&k.inner, &load.strides[k.outer.len()..]).is_some();
-        ensure(one || k.inner_size() == 0, || format!("factor {n} has more than one step along k"))?;
-    }
-    Ok(())
+    let Some(matrices) = Matrices::of(k) else { return Err("a factor has more than one step along k".to_string()) };
+    ensure(p.matrices > 0 && !p.parts.contains(&0), || "tasks of a product without elements".to_string())?;
+    let seen = if p.turned { matrices.turned() } else { matrices };
+    ensure(k.inner_size() == 0 || seen.suit(p.method), || {
+        format!("a product by {:?}, which its strides do not suit", p.method)
+    })
 }
 
 /// Checks how many passes each value comes after, and that it is known when a pass reads it: an inner value is computed earlier

@@ -3,8 +3,8 @@
 use super::*;
 use crate::dtype::DType;
 use crate::kernel::{
-    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Output, Pass, Passes, Position, Product,
-    Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
+    Axes, Checks, Chosen, Combine, Details, Fold, Groups, IndexMode, Lanes, Method, Output, Pass, Passes, Position,
+    Product, Scattered, Schedule, Tiles, Tiling, Work, WriteClass,
 };
 use crate::layout::{Shape, Strides};
 use crate::ufunc::arithmetic;
@@ -20,6 +20,12 @@ fn load(buffer: BufferRef, strides: &[isize]) -> Load {
 
 fn store(buffer: BufferRef, strides: &[isize], value: usize) -> Store {
     Store { buffer, dtype: DType::F32, strides: strides.into(), offset: 0, value, chosen: None }
+}
+
+const PANELS: Method = Method::Panels { blocks: 1, left: false };
+
+fn strategy(method: Method) -> Product {
+    Product { method, turned: false, matrices: 1, parts: [1, 1], alone: true }
 }
 
 fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize]) -> Kernel {
@@ -121,7 +127,7 @@ fn sound() -> Plan {
     product.loads = vec![load(Temp(0), &[8, 0, 1]), load(Temp(0), &[0, 8, 1])];
     product.values = vec![value(Op::Dot, DType::F32, false)];
     product.stores = vec![store(Out(2), &[4, 1], 0)];
-    product.schedule = schedule(Work::Product(Product { library: true, piece: 0, alone: true }), None);
+    product.schedule = schedule(Work::Product(strategy(PANELS)), None);
     let mut row = kernel(KernelKind::Row, &[4], &[8]);
     row.loads = vec![load(Temp(0), &[8, 1])];
     row.values = vec![
@@ -193,7 +199,7 @@ type Break = (fn(&mut [Kernel]), &'static str);
 
 #[test]
 fn a_broken_schedule_is_refused() {
-    let product = |library| Work::Product(Product { library, piece: 0, alone: true });
+    let product = |method| Work::Product(strategy(method));
     let broken: [Break; 23] = [
         (|k| k[CHAIN].schedule.work = Work::Undecided, "without a schedule"),
         (|k| details(&mut k[CHAIN]).writes = vec![WriteClass::Plain; 2], "a schedule of 2 stores, not 1"),
@@ -228,10 +234,23 @@ fn a_broken_schedule_is_refused() {
         assert!(error.to_string().contains(says), "{i}: {error}, not {says}");
     }
     for (strategy, dtype, says) in [
-        (product(false), DType::F32, "by the wrong loops"),
-        (product(true), DType::F32, ""),
-        (product(false), DType::I32, "rows that are not contiguous"),
-        (product(false), DType::I8, "a product of i8 and i8 in i8"),
+        (product(Method::Dots), DType::F32, ""),
+        (product(PANELS), DType::F32, ""),
+        (product(PANELS), DType::I8, ""),
+        (product(Method::Direct), DType::F32, "which its strides do not suit"),
+        (product(Method::Sums), DType::F32, "which its strides do not suit"),
+        (product(Method::Dots), DType::I8, "which its strides do not suit"),
+        (product(Method::Panels { blocks: 0, left: true }), DType::F32, "which its strides do not suit"),
+        (
+            Work::Product(Product { turned: true, ..strategy(Method::Sums) }),
+            DType::F32,
+            "which its strides do not suit",
+        ),
+        (
+            Work::Product(Product { parts: [1, 0], ..strategy(PANELS) }),
+            DType::F32,
+            "tasks of a product without elements",
+        ),
     ] {
         let mut plan = sound();
         let Step::Nest(k) = &mut plan.steps[PRODUCT] else { panic!("a kernel") };

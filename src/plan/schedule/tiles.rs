@@ -1,11 +1,9 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
-//! it, but for the pieces of a product of floats, which follow from the nest's sizes alone.
+//! it.
 
-use super::{Again, checks, passes_of, passes_of_stores, set_details};
-use crate::dtype::Compute;
+use super::{Again, checks, passes_of, passes_of_stores, products, set_details};
 use crate::kernel::{
-    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work,
-    WriteClass,
+    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work, WriteClass,
 };
 use crate::layout::{self, Shape, Strides};
 use crate::simd::LANES;
@@ -14,10 +12,6 @@ use crate::ufunc::{Form, cast};
 /// Bytes of work (see `weight`) up to which one thread does it all: they take some 10 µs, about what it costs to wake
 /// another.
 const ALONE: usize = 128 << 10;
-
-/// Multiply-adds up to which one thread does a product, or a piece of one: they take some 20 µs, about what it costs to wake
-/// threads.
-const ALONE_PRODUCT: usize = 1 << 18;
 
 /// Elements of a row below which rows are reduced side by side, one to a column: a shorter row leaves each virtual lane of a
 /// fold fewer than 4 elements (a judgement), and its loops are too short for SIMD.
@@ -88,7 +82,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
         KernelKind::Elementwise => elementwise(kernel, caps),
         KernelKind::Reduce(_) | KernelKind::Row => reduce(kernel, caps),
         KernelKind::Matmul => {
-            kernel.schedule.work = Work::Product(product(kernel));
+            kernel.schedule.work = products::product(kernel, caps).map_or(Work::Undecided, Work::Product);
             set_details(kernel, vec![], None, None);
         }
     }
@@ -300,22 +294,4 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
     // each tile of a scan needs the total of the tiles before it
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans();
     Tiles { tiling, alone: bytes <= ALONE, shares_rows }
-}
-
-/// Returns the strategy of a product. The `gemm` crate shares a matrix among threads, but computes a product with a vector on
-/// one, so the planner cuts that into pieces, by the sizes alone: other pieces of floats may give other bits.
-fn product(kernel: &Kernel) -> Product {
-    let (m, n, batch) = match &kernel.outer[..] {
-        [batch @ .., m, n] => (*m, *n, batch.iter().product::<usize>()),
-        _ => (1, 1, 1),
-    };
-    let k = kernel.inner_size().max(1);
-    let library = kernel.values.first().is_some_and(|v| matches!(v.compute(), Compute::F32 | Compute::F64));
-    let piece = match library {
-        true if m != 1 && n != 1 => 0,
-        true => (ALONE_PRODUCT / k).next_multiple_of(64).max(64),
-        false => (ALONE_PRODUCT / k.saturating_mul(n.max(1))).clamp(4, m.max(4)).next_multiple_of(4),
-    };
-    let work = m.saturating_mul(n).saturating_mul(k).saturating_mul(batch);
-    Product { library, piece: piece as u32, alone: work <= ALONE_PRODUCT }
 }

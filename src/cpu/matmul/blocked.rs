@@ -1,0 +1,247 @@
+//! Computes a block of a product by tiles: from operands as they lie in memory, or from packed panels. The blocking changes no
+//! bit: `tile.rs` says what an element is.
+
+use super::kernels::{Element, Kernels};
+use super::operands::{Operand, Target};
+use super::scratch::{self, Scratch};
+use super::tile::{CHAIN, Tile};
+use super::vector::{Dots, Sums};
+use crate::kernel::Method;
+
+/// A block of a product: rows of the result times columns, over all of k.
+///
+/// The conditions of its functions, cited by name. *Inside*: all elements of the operands and of the result lie in live memory.
+/// *Apart*: nobody writes those of the operands, and nobody else uses those of the result.
+pub(super) struct Block {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Operand,
+    pub b: Operand,
+    pub c: Target,
+}
+
+impl Block {
+    /// Computes the block as `method` says.
+    ///
+    /// # Safety
+    /// *Inside* and *apart* ([`Block`]); the block has the strides that the method asks for; `T` is the type of the product.
+    pub unsafe fn compute<T: Element>(&self, method: Method) {
+        let kernels = T::kernels();
+        // SAFETY: the caller's conditions are those of each method.
+        unsafe {
+            match method {
+                _ if self.k == 0 => self.c.clear(self.m, self.n),
+                Method::Dots if self.m >= kernels.width => self.dots(kernels),
+                // a last task may have fewer rows than a vector has lanes
+                Method::Dots => self.packed(kernels, self.n, false),
+                Method::Sums => self.sums(kernels),
+                Method::Direct => self.direct(kernels),
+                Method::Panels { blocks, left } => self.packed(kernels, 64 * blocks as usize, left),
+            }
+        }
+    }
+
+    /// Computes the block column by column, or a few of them at a time, lanes over rows.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`] with [`Method::Dots`], and there are as many rows as a vector has lanes.
+    unsafe fn dots<T: Element>(&self, kernels: &Kernels<T>) {
+        let mut col = 0;
+        while col < self.n {
+            let most = (self.n - col).ilog2().min(kernels.dots.len() as u32 - 1);
+            let (x, y) = (self.b.from(col, 0), self.c.from(0, col));
+            let part = Dots {
+                rows: self.m,
+                k: self.k,
+                a: self.a.at as *const T,
+                a_row: self.a.line,
+                x: x.at as *const T,
+                x_step: x.step,
+                x_col: x.line,
+                y: y.at as *mut T,
+                y_row: y.row,
+                y_col: y.col,
+            };
+            // SAFETY: *inside* and *apart*: the part has `1 << most` of the columns that are left.
+            unsafe { kernels.dots[most as usize](&part) };
+            col += 1 << most;
+        }
+    }
+
+    /// Computes the block row by row.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`] with [`Method::Sums`].
+    unsafe fn sums<T: Element>(&self, kernels: &Kernels<T>) {
+        for row in 0..self.m {
+            let (x, y) = (self.a.from(row, 0), self.c.from(row, 0));
+            let part = Sums {
+                cols: self.n,
+                k: self.k,
+                x: x.at as *const T,
+                x_step: x.step,
+                b: self.b.at as *const T,
+                b_step: self.b.step,
+                y: y.at as *mut T,
+            };
+            // SAFETY: *inside* and *apart*: the rows of the right operand and of the result are contiguous.
+            unsafe { (kernels.sums)(&part) };
+        }
+    }
+
+    /// Computes the block without packing.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`] with [`Method::Direct`].
+    unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>) {
+        let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
+        let mut row = 0;
+        for panel in 0..panels {
+            // panels of nearly equal height, because kernels of few rows are slow
+            let rows = self.m / panels + (panel < self.m % panels) as usize;
+            let (a, c) = (self.a.from(row, 0), self.c.from(row, 0));
+            for col in (0..self.n).step_by(columns) {
+                let cols = columns.min(self.n - col);
+                let kernel = kernels.tile(rows, cols);
+                for k in (0..self.k).step_by(CHAIN) {
+                    let tile = Tile {
+                        k: CHAIN.min(self.k - k),
+                        a: a.from(0, k).at as *const T,
+                        a_row: a.line,
+                        a_step: a.step,
+                        b: self.b.from(col, k).at as *const T,
+                        b_step: self.b.step,
+                        c: c.from(0, col).at as *mut T,
+                        c_row: c.row,
+                        cols,
+                        adds: mutant!(earlier_chains_forgotten, false, k > 0),
+                    };
+                    // SAFETY: *inside* and *apart*: the tile is a part of the block. Its columns are contiguous, or only one.
+                    unsafe { kernel(&tile) };
+                }
+            }
+            row += rows;
+        }
+    }
+
+    /// Computes the block from packed panels: of `cols` columns at a time, and of as many rows as a tile has. Without memory for
+    /// so many columns it takes fewer.
+    ///
+    /// # Safety
+    /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
+    unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool) {
+        let columns = kernels.columns();
+        let is_direct = self.c.is_direct(self.n);
+        // a result that is stored in another way is computed beside it first, by parts that a second level cache holds
+        let rows = if is_direct { self.m } else { self.m.min(PARTIAL_ROWS) };
+        let cols = cols.min(self.n).next_multiple_of(columns);
+        let depth = self.k.min(CHAIN);
+        let copies_a = packs_a || self.a.widen.is_some();
+        let left = if copies_a { kernels.rows } else { 0 };
+        let wanted = Sizes { rows, cols, depth, left: LEFT_PANELS * left, is_direct };
+        let least = Sizes { rows: kernels.rows.min(rows), cols: columns, depth, left, is_direct };
+        let use_scratch = |scratch: &mut Scratch<'_>, sizes: Sizes| {
+            for col in (0..self.n).step_by(sizes.cols) {
+                for row in (0..self.m).step_by(sizes.rows) {
+                    let part = Block {
+                        m: sizes.rows.min(self.m - row),
+                        n: sizes.cols.min(self.n - col),
+                        k: self.k,
+                        a: self.a.from(row, 0),
+                        b: self.b.from(col, 0),
+                        c: self.c.from(row, col),
+                    };
+                    // SAFETY: the parts of the block have what the block has, and the scratch is as large as `sizes` say.
+                    unsafe { part.of_panels(kernels, &sizes, scratch) };
+                }
+            }
+        };
+        scratch::with(wanted.bytes::<T>(), least.bytes::<T>(), |scratch, is_wanted| {
+            use_scratch(scratch, if is_wanted { wanted } else { least })
+        });
+    }
+
+    /// Computes a block whose panels fit the scratch.
+    ///
+    /// # Safety
+    /// As of [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
+    unsafe fn of_panels<T: Element>(&self, kernels: &Kernels<T>, sizes: &Sizes, scratch: &mut Scratch<'_>) {
+        let columns = kernels.columns();
+        let packed_b = scratch.take::<T>(sizes.cols * sizes.depth);
+        let packed_a = scratch.take::<T>(sizes.left * sizes.depth);
+        let (c, c_row) = match sizes.is_direct {
+            true => (self.c.at as *mut T, self.c.row),
+            false => (scratch.take::<T>(sizes.rows * sizes.cols), sizes.cols as isize),
+        };
+        // SAFETY: *inside* and *apart*; panels and partial results lie in the scratch, where `sizes` has counted them.
+        unsafe {
+            for k in (0..self.k).step_by(CHAIN) {
+                let depth = CHAIN.min(self.k - k);
+                self.b.from(0, k).pack(kernels, self.n, depth, packed_b, columns);
+                for row in (0..self.m).step_by(kernels.rows) {
+                    let rows = kernels.rows.min(self.m - row);
+                    let (a, a_row, a_step) = if sizes.left > 0 {
+                        // so many panels are packed at once
+                        let of_panels = row % sizes.left;
+                        if of_panels == 0 {
+                            let lines = sizes.left.min(self.m - row);
+                            self.a.from(row, k).pack(kernels, lines, depth, packed_a, kernels.rows);
+                        }
+                        (packed_a.add(of_panels * depth) as *const T, 1, kernels.rows as isize)
+                    } else {
+                        let left = self.a.from(row, k);
+                        (left.at as *const T, left.line, left.step)
+                    };
+                    for col in (0..self.n).step_by(columns) {
+                        let cols = columns.min(self.n - col);
+                        kernels.tile(rows, cols)(&Tile {
+                            k: depth,
+                            a,
+                            a_row,
+                            a_step,
+                            b: packed_b.add(col * depth),
+                            b_step: columns as isize,
+                            c: c.wrapping_offset(row as isize * c_row + col as isize),
+                            c_row,
+                            cols,
+                            adds: mutant!(earlier_chains_forgotten, false, k > 0),
+                        });
+                    }
+                }
+            }
+            if !sizes.is_direct {
+                self.c.store(c, sizes.cols, self.m, self.n);
+            }
+        }
+        scratch.clear();
+    }
+}
+
+/// The most rows of a part that is computed beside the result: times the usual 512 columns of 4 bytes it is a quarter of a MiB.
+const PARTIAL_ROWS: usize = 120;
+
+/// How many panels of rows of the left operand are packed at once, so that its memory is read in runs of 96 elements where its
+/// columns are contiguous. Of f32 they take 96 KiB.
+const LEFT_PANELS: usize = 8;
+
+/// The rows, columns and k of which panels and partial results have room in the scratch.
+#[derive(Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    cols: usize,
+    depth: usize,
+    /// The rows of the left operand that are packed at once, whole panels; 0 if it is read as it lies in memory.
+    left: usize,
+    /// Whether the result is computed in its own memory.
+    is_direct: bool,
+}
+
+impl Sizes {
+    /// Returns the bytes of the scratch.
+    fn bytes<T>(&self) -> usize {
+        let panels = (self.cols + self.left) * self.depth;
+        let partial = if self.is_direct { 0 } else { self.rows * self.cols };
+        (panels + partial) * size_of::<T>() + 3 * scratch::ALIGN
+    }
+}

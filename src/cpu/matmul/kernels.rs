@@ -1,0 +1,157 @@
+//! The kernels of products, compiled for each instruction set and element type, and the tables through which they are called.
+
+use super::lanes::*;
+use super::panels::{Lines, pack_contiguous, pack_turned};
+use super::plain::{Number, Plain};
+use super::tile::{Tile, TileFn, tile};
+use super::vector::{Dots, Sums, dots, sums};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Isa, isa};
+
+/// Everything that products of one element type run on one instruction set.
+pub(super) struct Kernels<T: 'static> {
+    /// The most rows of a tile.
+    pub rows: usize,
+    /// The elements of a vector.
+    pub width: usize,
+    /// The most vectors of a row of a tile.
+    pub vectors: usize,
+    /// Tiles without and with a mask, by vectors - 1, then by rows - 1.
+    tiles: [[&'static [TileFn<T>]; 2]; 2],
+    /// Packs lines whose neighbours are contiguous, and lines that are contiguous along k.
+    pub pack_contiguous: unsafe fn(&Lines<T>),
+    pub pack_turned: unsafe fn(&Lines<T>),
+    /// Products of rows that are contiguous along k with 1, 2, 4 and 8 columns, as far as there are enough registers; the first takes one.
+    pub dots: &'static [unsafe fn(&Dots<T>)],
+    /// The product of one row with a matrix whose rows are contiguous.
+    pub sums: unsafe fn(&Sums<T>),
+}
+
+impl<T> Kernels<T> {
+    /// Returns the kernel for tiles of so many rows and columns, at least 1 and at most [`Kernels::rows`] and
+    /// [`Kernels::columns`].
+    #[inline]
+    pub fn tile(&self, rows: usize, cols: usize) -> TileFn<T> {
+        let vectors = cols.div_ceil(self.width);
+        self.tiles[!cols.is_multiple_of(self.width) as usize][vectors - 1][rows - 1]
+    }
+
+    /// The most columns of a tile.
+    pub fn columns(&self) -> usize {
+        self.width * self.vectors
+    }
+}
+
+/// Compiles the kernels of one vector type: the rows that tiles may have, whether unmasked tiles have code of their own, how
+/// many rows are left beyond whole vectors where a panel of full height is packed.
+macro_rules! kernels {
+    ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
+     unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*]) => {
+        pub(super) mod $module {
+            use super::*;
+            $(#[target_feature(enable = $features)])?
+            /// # Safety
+            /// *Inside*, *features* and *size* ([`Tile`]).
+            pub unsafe fn tile_of<const R: usize, const V: usize, const MASKED: bool>(x: &Tile<$element>) {
+                // SAFETY: the caller ensures what `tile` asks for.
+                unsafe { tile::<$lanes, R, V, MASKED>(x) }
+            }
+            $(#[target_feature(enable = $features)])?
+            /// # Safety
+            /// *Inside* and *features* (`panels.rs`).
+            pub unsafe fn contiguous(x: &Lines<$element>) {
+                // SAFETY: the caller ensures what `pack_contiguous` asks for.
+                unsafe { pack_contiguous::<$lanes>(x) }
+            }
+            $(#[target_feature(enable = $features)])?
+            /// # Safety
+            /// *Inside* and *features* (`panels.rs`).
+            pub unsafe fn turned(x: &Lines<$element>) {
+                // SAFETY: the caller ensures what `pack_turned` asks for.
+                unsafe { pack_turned::<$lanes, $left>(x) }
+            }
+            $(#[target_feature(enable = $features)])?
+            /// # Safety
+            /// *Inside* and *features* (`vector.rs`).
+            pub unsafe fn dots_of<const N: usize>(x: &Dots<$element>) {
+                // SAFETY: the caller ensures what `dots` asks for.
+                unsafe { dots::<$lanes, N>(x) }
+            }
+            $(#[target_feature(enable = $features)])?
+            /// # Safety
+            /// *Inside* and *features* (`vector.rs`).
+            pub unsafe fn sums_of(x: &Sums<$element>) {
+                // SAFETY: the caller ensures what `sums` asks for.
+                unsafe { sums::<$lanes>(x) }
+            }
+            pub static KERNELS: Kernels<$element> = Kernels {
+                rows: $most,
+                width: <$lanes as Lanes>::WIDTH,
+                vectors: $vectors,
+                tiles: [
+                    [&[$(tile_of::<$rows, 1, { !$unmasked }>),*], &[$(tile_of::<$rows, $vectors, { !$unmasked }>),*]],
+                    [&[$(tile_of::<$rows, 1, true>),*], &[$(tile_of::<$rows, $vectors, true>),*]],
+                ],
+                pack_contiguous: contiguous,
+                pack_turned: turned,
+                dots: &[$(dots_of::<$columns>),*],
+                sums: sums_of,
+            };
+        }
+    };
+}
+
+// AVX-512: 12 rows × 2 vectors are 24 sums, which leaves 8 registers for operands; a mask costs nothing. AVX2 has 16 registers:
+// 6 × 2 sums, and its masked loads are slow. Tiles of integers are smaller, to save code
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    kernels!(f32x16, F32x16, f32, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 12 [1 2 3 4 5 6 7 8 9 10 11 12],
+        unmasked false, vectors 2, left 12, dots [1 2 4 8]);
+    kernels!(f64x8, F64x8, f64, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 12 [1 2 3 4 5 6 7 8 9 10 11 12],
+        unmasked false, vectors 2, left 4, dots [1 2 4 8]);
+    kernels!(u32x16, U32x16, u32, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 6 [1 2 3 4 5 6],
+        unmasked false, vectors 2, left 6, dots [1]);
+    kernels!(u64x8, U64x8, u64, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 6 [1 2 3 4 5 6],
+        unmasked false, vectors 2, left 6, dots [1]);
+    kernels!(f32x8, F32x8, f32, ["avx2,fma"], rows 6 [1 2 3 4 5 6], unmasked true, vectors 2, left 6, dots [1 2 4]);
+    kernels!(f64x4, F64x4, f64, ["avx2,fma"], rows 6 [1 2 3 4 5 6], unmasked true, vectors 2, left 2, dots [1 2 4]);
+    kernels!(u32x8, U32x8, u32, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 2, left 4, dots [1]);
+    kernels!(u64x4, U64x4, u64, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+    kernels!(bool64, Plain<u8, 64>, u8, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 4 [1 2 3 4],
+        unmasked true, vectors 1, left 0, dots [1]);
+    kernels!(bool32, Plain<u8, 32>, u8, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+}
+kernels!(plain_f32, Plain<f32, 4>, f32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+kernels!(plain_f64, Plain<f64, 2>, f64, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+kernels!(plain_u32, Plain<u32, 4>, u32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+kernels!(plain_u64, Plain<u64, 2>, u64, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+kernels!(plain_bool, Plain<u8, 16>, u8, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
+
+/// An element type that products are computed in.
+pub(super) trait Element: Number {
+    /// Returns the kernels for the machine's instruction set.
+    fn kernels() -> &'static Kernels<Self>;
+}
+
+macro_rules! element {
+    ($t:ty, $avx512:ident, $avx2:ident, $plain:ident) => {
+        impl Element for $t {
+            fn kernels() -> &'static Kernels<$t> {
+                #[cfg(target_arch = "x86_64")]
+                match isa() {
+                    Isa::Avx512 => return &x86::$avx512::KERNELS,
+                    Isa::Avx2 => return &x86::$avx2::KERNELS,
+                    Isa::Portable => {}
+                }
+                &$plain::KERNELS
+            }
+        }
+    };
+}
+element!(f32, f32x16, f32x8, plain_f32);
+element!(f64, f64x8, f64x4, plain_f64);
+// i32 too, as u64 serves i64: wrapping sums and products have the same bits, signed or not
+element!(u32, u32x16, u32x8, plain_u32);
+element!(u64, u64x8, u64x4, plain_u64);
+element!(u8, bool64, bool32, plain_bool);

@@ -1,0 +1,401 @@
+//! Vector registers of each instruction set, as the kernels of products see them. Everything here is inlined into functions that
+//! enable the features, so each instruction set has its own copy of a kernel; a call that is not inlined would be a hundred
+//! times slower.
+
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+
+/// The most vectors that [`Lanes::transposed`] writes.
+pub(super) const MOST_DEPTH: usize = 16;
+
+/// A vector register of `WIDTH` elements.
+///
+/// Its unsafe functions have two conditions, cited by name. *Features*: the machine has the instruction set of the type, and
+/// the function is inlined into one that enables it. *Inside*: all elements that are named lie in live memory; nobody writes
+/// those that are read, and nobody else uses those that are written. Addresses need no alignment beyond that of the element.
+pub(super) trait Lanes: Copy + 'static {
+    type Element: Copy + Default + Send + Sync + 'static;
+    type Vector: Copy;
+    /// Says which of the first lanes of a vector are loaded or stored.
+    type Mask: Copy;
+    const WIDTH: usize;
+    /// How many elements of each row [`Lanes::transposed`] takes, and how many of them if it is not asked for the whole.
+    const DEPTH: usize;
+    const SHORT: usize = Self::DEPTH;
+
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn zero() -> Self::Vector;
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn splat(x: Self::Element) -> Self::Vector;
+    /// # Safety
+    /// *Features* and *inside* ([`Lanes`]), for `WIDTH` elements.
+    unsafe fn load(p: *const Self::Element) -> Self::Vector;
+    /// # Safety
+    /// *Features* and *inside* ([`Lanes`]), for `WIDTH` elements.
+    unsafe fn store(p: *mut Self::Element, v: Self::Vector);
+    /// Returns the mask of the first `n` lanes, at most `WIDTH`.
+    ///
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn mask(n: usize) -> Self::Mask;
+    /// Loads the lanes of a mask; the others are 0.
+    ///
+    /// # Safety
+    /// *Features* and *inside* ([`Lanes`]), for the elements of the mask.
+    unsafe fn load_masked(p: *const Self::Element, mask: Self::Mask) -> Self::Vector;
+    /// # Safety
+    /// *Features* and *inside* ([`Lanes`]), for the elements of the mask.
+    unsafe fn store_masked(p: *mut Self::Element, mask: Self::Mask, v: Self::Vector);
+    /// Returns `a · b + c`: of floats with one rounding, of integers wrapping, of bools *and* and *or*.
+    ///
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// *Features* ([`Lanes`]).
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Loads the first `DEPTH` elements (`SHORT`, if not `WHOLE`) of each of `ROWS` rows, which begin `step` elements apart, and writes vector k of their
+    /// elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0.
+    ///
+    /// # Safety
+    /// *Features* and *inside* ([`Lanes`]), for these elements.
+    unsafe fn transposed<const ROWS: usize, const WHOLE: bool>(
+        p: *const Self::Element,
+        step: isize,
+        out: &mut [Self::Vector; MOST_DEPTH],
+    );
+}
+
+/// Asks the processor to bring a cache line near. Any address is allowed.
+#[inline(always)]
+pub(super) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of every x86-64, and a prefetch touches no memory.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p as *const i8)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Writes the plain operations of a vector type of x86 by its intrinsics.
+macro_rules! lanes {
+    (
+        $(#[$doc:meta])* $name:ident, $element:ty, $vector:ty, $mask:ty, width $width:literal, depth $depth:literal,
+        zero $zero:expr, splat |$x:ident| $splat:expr, load |$p:ident| $load:expr, store |$q:ident, $v:ident| $store:expr,
+        mask |$n:ident| $make:expr,
+        load_masked |$lp:ident, $lm:ident| $loadm:expr, store_masked |$sp:ident, $sm:ident, $sv:ident| $storem:expr,
+        multiply_add |$a:ident, $b:ident, $c:ident| $fma:expr, add |$d:ident, $e:ident| $add:expr,
+        short $short:literal, transposed |$tp:ident, $ts:ident, $out:ident, $rows:ident, $whole:ident| $transposed:block
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(super) struct $name;
+        // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
+        #[allow(unused_unsafe)]
+        impl Lanes for $name {
+            type Element = $element;
+            type Vector = $vector;
+            type Mask = $mask;
+            const WIDTH: usize = $width;
+            const DEPTH: usize = $depth;
+            const SHORT: usize = $short;
+            #[inline(always)]
+            unsafe fn zero() -> $vector {
+                // SAFETY: *features*.
+                unsafe { $zero }
+            }
+            #[inline(always)]
+            unsafe fn splat($x: $element) -> $vector {
+                // SAFETY: *features*.
+                unsafe { $splat }
+            }
+            #[inline(always)]
+            unsafe fn load($p: *const $element) -> $vector {
+                // SAFETY: *features* and *inside*.
+                unsafe { $load }
+            }
+            #[inline(always)]
+            unsafe fn store($q: *mut $element, $v: $vector) {
+                // SAFETY: *features* and *inside*.
+                unsafe { $store }
+            }
+            #[inline(always)]
+            unsafe fn mask($n: usize) -> $mask {
+                // SAFETY: *features*; the tables of masks have twice as many entries as a vector has lanes.
+                unsafe { $make }
+            }
+            #[inline(always)]
+            unsafe fn load_masked($lp: *const $element, $lm: $mask) -> $vector {
+                // SAFETY: *features* and *inside*: lanes outside of the mask are not touched.
+                unsafe { $loadm }
+            }
+            #[inline(always)]
+            unsafe fn store_masked($sp: *mut $element, $sm: $mask, $sv: $vector) {
+                // SAFETY: *features* and *inside*: lanes outside of the mask are not touched.
+                unsafe { $storem }
+            }
+            #[inline(always)]
+            unsafe fn multiply_add($a: $vector, $b: $vector, $c: $vector) -> $vector {
+                // SAFETY: *features*.
+                unsafe { $fma }
+            }
+            #[inline(always)]
+            unsafe fn add($d: $vector, $e: $vector) -> $vector {
+                // SAFETY: *features*.
+                unsafe { $add }
+            }
+            #[inline(always)]
+            unsafe fn transposed<const $rows: usize, const $whole: bool>(
+                $tp: *const $element, $ts: isize, $out: &mut [$vector; MOST_DEPTH],
+            ) {
+                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, `DEPTH` elements of each.
+                unsafe { $transposed }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+#[cfg(target_arch = "x86_64")]
+static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+/// Transposes 16 rows × 16 f32 into `$out`, or × 8 if not `$whole`. The halves of the registers hold rows 0–3 and 4–7, then 8–11
+/// and 12–15, so that the last step, which takes two quarters of each of its operands, leaves the rows in order. Whole rows are
+/// read by one load each, because a cache has room for few lines that lie a power of two apart.
+#[cfg(target_arch = "x86_64")]
+macro_rules! sixteen_rows {
+    ($p:ident, $step:ident, $out:ident, $rows:ident, $whole:ident) => {{
+        let zero = _mm512_setzero_ps();
+        let mut rows = [zero; 16];
+        for i in 0..16 {
+            if i < $rows {
+                let p = $p.wrapping_offset(i as isize * $step);
+                rows[i] = if $whole { _mm512_loadu_ps(p) } else { _mm512_zextps256_ps512(_mm256_loadu_ps(p)) };
+            }
+        }
+        for h in 0..if $whole { 2 } else { 1 } {
+            // t[4 e + j]: of the eight rows e
+            let mut t = [zero; 8];
+            for e in 0..2 {
+                let mut v = [zero; 4];
+                for q in 0..4 {
+                    let (low, high) = (rows[q + 8 * e], rows[q + 8 * e + 4]);
+                    v[q] = match h {
+                        0 => _mm512_shuffle_f32x4::<0x44>(low, high),
+                        _ => _mm512_shuffle_f32x4::<0xee>(low, high),
+                    };
+                }
+                let (t0, t1) = (_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+                let (t2, t3) = (_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+                t[4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
+                t[4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
+                t[4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
+                t[4 * e + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
+            }
+            for j in 0..4 {
+                $out[8 * h + j] = _mm512_shuffle_f32x4::<0x88>(t[j], t[4 + j]);
+                $out[8 * h + 4 + j] = _mm512_shuffle_f32x4::<0xdd>(t[j], t[4 + j]);
+            }
+        }
+    }};
+}
+
+/// Transposes 8 rows × 4 f64 into `$out`, as `sixteen_rows` does.
+#[cfg(target_arch = "x86_64")]
+macro_rules! eight_wide_rows {
+    ($p:ident, $step:ident, $out:ident, $rows:ident) => {{
+        let mut v = [_mm512_setzero_pd(); 4];
+        for q in 0..4 {
+            let low = q % 2 + q / 2 * 4;
+            let mut x = _mm512_setzero_pd();
+            if low < $rows {
+                x = _mm512_zextpd256_pd512(_mm256_loadu_pd($p.wrapping_offset(low as isize * $step)));
+            }
+            if low + 2 < $rows {
+                x = _mm512_insertf64x4::<1>(x, _mm256_loadu_pd($p.wrapping_offset((low + 2) as isize * $step)));
+            }
+            v[q] = x;
+        }
+        let (a0, a1) = (_mm512_unpacklo_pd(v[0], v[1]), _mm512_unpackhi_pd(v[0], v[1]));
+        let (b0, b1) = (_mm512_unpacklo_pd(v[2], v[3]), _mm512_unpackhi_pd(v[2], v[3]));
+        $out[0] = _mm512_shuffle_f64x2::<0x88>(a0, b0);
+        $out[1] = _mm512_shuffle_f64x2::<0x88>(a1, b1);
+        $out[2] = _mm512_shuffle_f64x2::<0xdd>(a0, b0);
+        $out[3] = _mm512_shuffle_f64x2::<0xdd>(a1, b1);
+    }};
+}
+
+/// Transposes 8 rows × 4 f32 into `$out`.
+#[cfg(target_arch = "x86_64")]
+macro_rules! eight_rows {
+    ($p:ident, $step:ident, $out:ident, $rows:ident) => {{
+        let mut v = [_mm256_setzero_ps(); 4];
+        for q in 0..4 {
+            let mut x = _mm256_setzero_ps();
+            if q < $rows {
+                x = _mm256_zextps128_ps256(_mm_loadu_ps($p.wrapping_offset(q as isize * $step)));
+            }
+            if q + 4 < $rows {
+                x = _mm256_insertf128_ps::<1>(x, _mm_loadu_ps($p.wrapping_offset((q + 4) as isize * $step)));
+            }
+            v[q] = x;
+        }
+        let (t0, t1) = (_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+        let (t2, t3) = (_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+        $out[0] = _mm256_shuffle_ps::<0x44>(t0, t2);
+        $out[1] = _mm256_shuffle_ps::<0xee>(t0, t2);
+        $out[2] = _mm256_shuffle_ps::<0x44>(t1, t3);
+        $out[3] = _mm256_shuffle_ps::<0xee>(t1, t3);
+    }};
+}
+
+/// Transposes 4 rows × 2 f64 into `$out`.
+#[cfg(target_arch = "x86_64")]
+macro_rules! four_wide_rows {
+    ($p:ident, $step:ident, $out:ident, $rows:ident) => {{
+        let mut v = [_mm256_setzero_pd(); 2];
+        for q in 0..2 {
+            let mut x = _mm256_setzero_pd();
+            if q < $rows {
+                x = _mm256_zextpd128_pd256(_mm_loadu_pd($p.wrapping_offset(q as isize * $step)));
+            }
+            if q + 2 < $rows {
+                x = _mm256_insertf128_pd::<1>(x, _mm_loadu_pd($p.wrapping_offset((q + 2) as isize * $step)));
+            }
+            v[q] = x;
+        }
+        $out[0] = _mm256_unpacklo_pd(v[0], v[1]);
+        $out[1] = _mm256_unpackhi_pd(v[0], v[1]);
+    }};
+}
+
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 16 f32 of AVX-512.
+    F32x16, f32, __m512, __mmask16, width 16, depth 16,
+    zero _mm512_setzero_ps(), splat |x| _mm512_set1_ps(x),
+    load |p| _mm512_loadu_ps(p), store |p, v| _mm512_storeu_ps(p, v),
+    mask |n| ((1u32 << n) - 1) as __mmask16,
+    load_masked |p, m| _mm512_maskz_loadu_ps(m, p), store_masked |p, m, v| _mm512_mask_storeu_ps(p, m, v),
+    multiply_add |a, b, c| _mm512_fmadd_ps(a, b, c), add |a, b| _mm512_add_ps(a, b),
+    short 8, transposed |p, step, out, ROWS, WHOLE| { sixteen_rows!(p, step, out, ROWS, WHOLE) }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 8 f64 of AVX-512.
+    F64x8, f64, __m512d, __mmask8, width 8, depth 4,
+    zero _mm512_setzero_pd(), splat |x| _mm512_set1_pd(x),
+    load |p| _mm512_loadu_pd(p), store |p, v| _mm512_storeu_pd(p, v),
+    mask |n| ((1u32 << n) - 1) as __mmask8,
+    load_masked |p, m| _mm512_maskz_loadu_pd(m, p), store_masked |p, m, v| _mm512_mask_storeu_pd(p, m, v),
+    multiply_add |a, b, c| _mm512_fmadd_pd(a, b, c), add |a, b| _mm512_add_pd(a, b),
+    short 4, transposed |p, step, out, ROWS, _WHOLE| { eight_wide_rows!(p, step, out, ROWS) }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 16 integers of 32 bits of AVX-512; signed or not, wrapping sums and products have the same bits.
+    U32x16, u32, __m512i, __mmask16, width 16, depth 16,
+    zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi32(x as i32),
+    load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
+    mask |n| ((1u32 << n) - 1) as __mmask16,
+    load_masked |p, m| _mm512_maskz_loadu_epi32(m, p as *const i32),
+    store_masked |p, m, v| _mm512_mask_storeu_epi32(p as *mut i32, m, v),
+    multiply_add |a, b, c| _mm512_add_epi32(c, _mm512_mullo_epi32(a, b)), add |a, b| _mm512_add_epi32(a, b),
+    short 8, transposed |p, step, out, ROWS, WHOLE| {
+        let p = p as *const f32;
+        let mut floats = [_mm512_setzero_ps(); MOST_DEPTH];
+        sixteen_rows!(p, step, floats, ROWS, WHOLE);
+        for k in 0..MOST_DEPTH {
+            out[k] = _mm512_castps_si512(floats[k]);
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 8 integers of 64 bits of AVX-512.
+    U64x8, u64, __m512i, __mmask8, width 8, depth 4,
+    zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi64(x as i64),
+    load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
+    mask |n| ((1u32 << n) - 1) as __mmask8,
+    load_masked |p, m| _mm512_maskz_loadu_epi64(m, p as *const i64),
+    store_masked |p, m, v| _mm512_mask_storeu_epi64(p as *mut i64, m, v),
+    multiply_add |a, b, c| _mm512_add_epi64(c, _mm512_mullo_epi64(a, b)), add |a, b| _mm512_add_epi64(a, b),
+    short 4, transposed |p, step, out, ROWS, _WHOLE| {
+        let p = p as *const f64;
+        let mut floats = [_mm512_setzero_pd(); MOST_DEPTH];
+        eight_wide_rows!(p, step, floats, ROWS);
+        for k in 0..4 {
+            out[k] = _mm512_castpd_si512(floats[k]);
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 8 f32 of AVX2.
+    F32x8, f32, __m256, __m256i, width 8, depth 4,
+    zero _mm256_setzero_ps(), splat |x| _mm256_set1_ps(x),
+    load |p| _mm256_loadu_ps(p), store |p, v| _mm256_storeu_ps(p, v),
+    mask |n| _mm256_loadu_si256(FIRST_OF_8.as_ptr().add(8 - n) as *const __m256i),
+    load_masked |p, m| _mm256_maskload_ps(p, m), store_masked |p, m, v| _mm256_maskstore_ps(p, m, v),
+    multiply_add |a, b, c| _mm256_fmadd_ps(a, b, c), add |a, b| _mm256_add_ps(a, b),
+    short 4, transposed |p, step, out, ROWS, _WHOLE| { eight_rows!(p, step, out, ROWS) }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 4 f64 of AVX2.
+    F64x4, f64, __m256d, __m256i, width 4, depth 2,
+    zero _mm256_setzero_pd(), splat |x| _mm256_set1_pd(x),
+    load |p| _mm256_loadu_pd(p), store |p, v| _mm256_storeu_pd(p, v),
+    mask |n| _mm256_loadu_si256(FIRST_OF_4.as_ptr().add(4 - n) as *const __m256i),
+    load_masked |p, m| _mm256_maskload_pd(p, m), store_masked |p, m, v| _mm256_maskstore_pd(p, m, v),
+    multiply_add |a, b, c| _mm256_fmadd_pd(a, b, c), add |a, b| _mm256_add_pd(a, b),
+    short 2, transposed |p, step, out, ROWS, _WHOLE| { four_wide_rows!(p, step, out, ROWS) }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 8 integers of 32 bits of AVX2.
+    U32x8, u32, __m256i, __m256i, width 8, depth 4,
+    zero _mm256_setzero_si256(), splat |x| _mm256_set1_epi32(x as i32),
+    load |p| _mm256_loadu_si256(p as *const __m256i), store |p, v| _mm256_storeu_si256(p as *mut __m256i, v),
+    mask |n| _mm256_loadu_si256(FIRST_OF_8.as_ptr().add(8 - n) as *const __m256i),
+    load_masked |p, m| _mm256_maskload_epi32(p as *const i32, m),
+    store_masked |p, m, v| _mm256_maskstore_epi32(p as *mut i32, m, v),
+    multiply_add |a, b, c| _mm256_add_epi32(c, _mm256_mullo_epi32(a, b)), add |a, b| _mm256_add_epi32(a, b),
+    short 4, transposed |p, step, out, ROWS, _WHOLE| {
+        let p = p as *const f32;
+        let mut floats = [_mm256_setzero_ps(); MOST_DEPTH];
+        eight_rows!(p, step, floats, ROWS);
+        for k in 0..4 {
+            out[k] = _mm256_castps_si256(floats[k]);
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+lanes! {
+    /// 4 integers of 64 bits of AVX2, which multiplies 32 bits at a time: the product of the high halves leaves 64 bits.
+    U64x4, u64, __m256i, __m256i, width 4, depth 2,
+    zero _mm256_setzero_si256(), splat |x| _mm256_set1_epi64x(x as i64),
+    load |p| _mm256_loadu_si256(p as *const __m256i), store |p, v| _mm256_storeu_si256(p as *mut __m256i, v),
+    mask |n| _mm256_loadu_si256(FIRST_OF_4.as_ptr().add(4 - n) as *const __m256i),
+    load_masked |p, m| _mm256_maskload_epi64(p as *const i64, m),
+    store_masked |p, m, v| _mm256_maskstore_epi64(p as *mut i64, m, v),
+    multiply_add |a, b, c| {
+        let (high_a, high_b) = (_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
+        let cross = _mm256_add_epi64(_mm256_mul_epu32(a, high_b), _mm256_mul_epu32(high_a, b));
+        let low = _mm256_add_epi64(c, _mm256_mul_epu32(a, b));
+        _mm256_add_epi64(low, _mm256_slli_epi64::<32>(cross))
+    },
+    add |a, b| _mm256_add_epi64(a, b),
+    short 2, transposed |p, step, out, ROWS, _WHOLE| {
+        let p = p as *const f64;
+        let mut floats = [_mm256_setzero_pd(); MOST_DEPTH];
+        four_wide_rows!(p, step, floats, ROWS);
+        for k in 0..2 {
+            out[k] = _mm256_castpd_si256(floats[k]);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Operands and results of products in memory: of any strides, and of element types that are converted on the way to the panels
+//! and from them.
+
+use super::kernels::{Element, Kernels};
+use super::panels::{Lines, pack_strided};
+use super::tile::CHAIN;
+use crate::simd::Loop;
+use std::mem::MaybeUninit;
+
+/// Lines of a chain, or so many chains of one k, that are converted before they are packed: 16 KiB of f32.
+const LINES: usize = 16;
+
+/// Room for elements that are converted before they are packed.
+struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
+
+/// An operand of a product in memory: element (0, 0), and the strides from line to line and along k, in elements.
+#[derive(Clone, Copy)]
+pub(super) struct Operand {
+    pub at: *const u8,
+    pub line: isize,
+    pub step: isize,
+    /// Bytes of an element.
+    pub size: usize,
+    /// The loop that converts elements to the type of the product; none if they have it.
+    pub widen: Option<Loop>,
+}
+
+impl Operand {
+    /// Returns the operand that begins at another line and k.
+    #[inline]
+    pub fn from(&self, line: usize, k: usize) -> Operand {
+        let offset = line as isize * self.line + k as isize * self.step;
+        Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    }
+
+    /// Returns the operand of another matrix, whose elements lie `offset` elements further on.
+    pub fn shifted(&self, offset: isize) -> Operand {
+        Operand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    }
+
+    /// Packs the first `lines × k` elements, at most [`CHAIN`] of them along k, into panels of `height` lines, one after the other.
+    /// The lines that a last panel lacks become zeros.
+    ///
+    /// # Safety
+    /// *Inside* ([`Lines`]); `T` is the type of the product.
+    pub unsafe fn pack<T: Element>(&self, kernels: &Kernels<T>, lines: usize, k: usize, to: *mut T, height: usize) {
+        let left = lines % height;
+        // SAFETY: *inside*, and `kernels` are those of the machine.
+        unsafe {
+            if left > 0 {
+                let last = to.add((lines - left) * k);
+                for k in 0..k {
+                    std::slice::from_raw_parts_mut(last.add(k * height + left), height - left).fill(T::default());
+                }
+            }
+            if self.widen.is_none() && self.line == 1 {
+                let from = self.at as *const T;
+                return (kernels.pack_contiguous)(&Lines { lines, k, from, line: 1, step: self.step, to, height });
+            }
+            let mut wide = Wide([MaybeUninit::uninit(); LINES * CHAIN]);
+            if let Some(widen) = self.widen
+                && self.step != 1
+            {
+                return self.pack_rows(widen, [lines, k], &mut wide, to, height);
+            }
+            for first in (0..lines).step_by(height) {
+                let (some, part, to) = (height.min(lines - first), self.from(first, 0), to.add(first * k));
+                let x =
+                    Lines { lines: some, k, from: part.at as *const T, line: self.line, step: self.step, to, height };
+                match (self.widen, self.step) {
+                    (Some(widen), _) => part.pack_lines(kernels, widen, &x, &mut wide),
+                    (None, 1) => (kernels.pack_turned)(&x),
+                    (None, _) => pack_strided(&x),
+                }
+            }
+        }
+    }
+
+    /// Packs the lines of one panel, which are contiguous along k, and converts them on the way.
+    ///
+    /// # Safety
+    /// As of [`Operand::pack`], but for the elements of `x`, which are not those of `T` yet.
+    unsafe fn pack_lines<T: Element>(&self, kernels: &Kernels<T>, widen: Loop, x: &Lines<T>, wide: &mut Wide<T>) {
+        let wide = wide.0.as_mut_ptr() as *mut T;
+        // SAFETY: *inside*: what is read and written lies below `lines` and `k`, and in `wide`.
+        unsafe {
+            for first in (0..x.lines).step_by(LINES) {
+                let lines = LINES.min(x.lines - first);
+                for i in 0..lines {
+                    self.widen_run(widen, first + i, 0, 1, x.k, wide.add(i * CHAIN));
+                }
+                (kernels.pack_turned)(&Lines { lines, from: wide, line: CHAIN as isize, to: x.to.add(first), ..*x });
+            }
+        }
+    }
+
+    /// Packs lines of any strides k by k, and converts them on the way.
+    ///
+    /// # Safety
+    /// As of [`Operand::pack`].
+    unsafe fn pack_rows<T: Element>(
+        &self,
+        widen: Loop,
+        [lines, k]: [usize; 2],
+        wide: &mut Wide<T>,
+        to: *mut T,
+        height: usize,
+    ) {
+        let wide = wide.0.as_mut_ptr() as *mut T;
+        // whole panels, of which `wide` has room for at least one
+        let most = LINES * CHAIN / height * height;
+        // SAFETY: *inside*: what is read and written lies below `lines` and `k`, and in `wide`.
+        unsafe {
+            for p in 0..k {
+                for begin in (0..lines).step_by(most) {
+                    let some = most.min(lines - begin);
+                    self.widen_run(widen, begin, p, self.line, some, wide);
+                    for first in (0..some).step_by(height) {
+                        let to = to.add((begin + first) * k + p * height);
+                        std::ptr::copy_nonoverlapping(wide.add(first), to, height.min(some - first));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Converts `n` elements that lie `step` elements apart, from a line and k on.
+    ///
+    /// # Safety
+    /// *Inside* ([`Lines`]), for these elements.
+    #[inline]
+    unsafe fn widen_run<T>(&self, widen: Loop, line: usize, k: usize, step: isize, n: usize, to: *mut T) {
+        let from = self.from(line, k);
+        // SAFETY: *inside*. Elements that are apart are first brought together, in the same bytes that they have in memory.
+        unsafe {
+            if step == 1 {
+                return widen(n, from.at, from.at, from.at, to as *mut u8);
+            }
+            let mut together = [MaybeUninit::<u64>::uninit(); CHAIN];
+            let bytes = together.as_mut_ptr() as *mut u8;
+            for first in (0..n).step_by(CHAIN) {
+                let some = CHAIN.min(n - first);
+                for i in 0..some {
+                    let p = from.at.wrapping_offset((first + i) as isize * step * self.size as isize);
+                    std::ptr::copy_nonoverlapping(p, bytes.add(i * self.size), self.size);
+                }
+                widen(some, bytes, bytes, bytes, to.add(first) as *mut u8);
+            }
+        }
+    }
+}
+
+/// The result of a product in memory, with strides in elements.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub at: *mut u8,
+    pub row: isize,
+    pub col: isize,
+    /// Bytes of an element.
+    pub size: usize,
+    /// The loop that converts elements of the product's type to those that are stored; none if they are the same.
+    pub narrow: Option<Loop>,
+}
+
+impl Target {
+    /// Returns the part of the result that begins at a row and a column.
+    #[inline]
+    pub fn from(&self, row: usize, col: usize) -> Target {
+        let offset = row as isize * self.row + col as isize * self.col;
+        Target { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    }
+
+    /// Returns the result of another matrix, whose elements lie `offset` elements further on.
+    pub fn shifted(&self, offset: isize) -> Target {
+        Target { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    }
+
+    /// Says whether kernels can store into the result itself: whole rows of their own element type.
+    pub fn is_direct(&self, cols: usize) -> bool {
+        self.narrow.is_none() && (self.col == 1 || cols == 1)
+    }
+
+    /// Stores zeros to `rows × cols` elements. Zero has no bits set, whatever its type.
+    ///
+    /// # Safety
+    /// The elements lie in live memory, and nobody else uses them.
+    pub unsafe fn clear(&self, rows: usize, cols: usize) {
+        for row in 0..rows {
+            for col in 0..cols {
+                // SAFETY: the caller's condition.
+                unsafe { self.from(row, col).at.write_bytes(0, self.size) };
+            }
+        }
+    }
+
+    /// Stores `rows × cols` computed elements, whose rows begin `row` elements apart.
+    ///
+    /// # Safety
+    /// The elements of both sides lie in live memory, nobody writes those of `from`, nobody else uses those of the result.
+    pub unsafe fn store<T: Copy>(&self, from: *const T, row: usize, rows: usize, cols: usize) {
+        let mut narrowed = [0u64; CHAIN];
+        for r in 0..rows {
+            for first in (0..cols).step_by(CHAIN) {
+                let n = CHAIN.min(cols - first);
+                let to = self.from(r, first);
+                // SAFETY: the caller's condition; `narrowed` has room for CHAIN elements of up to 8 bytes.
+                unsafe {
+                    let mut p = from.add(r * row + first) as *const u8;
+                    if let Some(narrow) = self.narrow {
+                        let out = if self.col == 1 { to.at } else { narrowed.as_mut_ptr() as *mut u8 };
+                        narrow(n, p, p, p, out);
+                        if self.col == 1 {
+                            continue;
+                        }
+                        p = out;
+                    }
+                    for i in 0..n {
+                        let q = to.at.wrapping_offset(i as isize * self.col * self.size as isize);
+                        std::ptr::copy_nonoverlapping(p.add(i * self.size), q, self.size);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: tasks only read operands, and write disjoint parts of results.
+unsafe impl Sync for Operand {}
+// SAFETY: as of operands.
+unsafe impl Sync for Target {}

@@ -1,0 +1,131 @@
+//! Packs parts of operands in the order in which the micro-kernels read them. A *line* is a row of the left operand or a column of
+//! the right one. A *panel* holds a few lines side by side: for each k the elements of all its lines.
+
+use super::lanes::{Lanes, MOST_DEPTH, prefetch};
+
+/// Lines of an operand that become panels, one after the other. Strides are in elements.
+///
+/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and those of the panels
+/// in `to` lie in live memory; nobody writes those of `from`, and nobody else uses those of `to`. *Features*: the machine has
+/// the instruction set of the function.
+pub(super) struct Lines<T> {
+    /// Only [`pack_contiguous`] takes more than one panel has room for.
+    pub lines: usize,
+    pub k: usize,
+    pub from: *const T,
+    pub line: isize,
+    pub step: isize,
+    pub to: *mut T,
+    /// How many lines a panel has room for. What a last panel has room for beyond `lines` is not written.
+    pub height: usize,
+}
+
+/// How many k ahead a line of memory is asked for. What is packed has often long steps along k, which no prefetcher follows.
+const AHEAD: isize = 8;
+
+/// Packs lines that are neighbours in memory: `line` is 1. All panels are packed at once, k by k, because a row of memory is
+/// best read from end to end.
+///
+/// # Safety
+/// *Inside* and *features* ([`Lines`]).
+#[inline(always)]
+pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and each element of a panel belongs to one of both.
+    unsafe {
+        for k in 0..x.k {
+            let from = x.from.wrapping_offset(k as isize * x.step);
+            let ahead = from.wrapping_offset(AHEAD * x.step);
+            let mut first = 0;
+            while first < x.lines {
+                let height = x.height.min(x.lines - first);
+                let to = x.to.add(first * x.k + k * x.height);
+                let mut i = 0;
+                while i + S::WIDTH <= height {
+                    prefetch(ahead.wrapping_add(first + i));
+                    S::store(to.add(i), S::load(from.add(first + i)));
+                    i += S::WIDTH;
+                }
+                if i < height {
+                    let mask = S::mask(height - i);
+                    prefetch(ahead.wrapping_add(first + i));
+                    S::store_masked(to.add(i), mask, S::load_masked(from.add(first + i), mask));
+                }
+                first += x.height;
+            }
+        }
+    }
+}
+
+/// Packs lines that are contiguous along k: `step` is 1. `LEFT` is how many lines beyond whole vectors are packed as vectors
+/// too.
+///
+/// # Safety
+/// *Inside* and *features* ([`Lines`]).
+#[inline(always)]
+pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Element>) {
+    let mut line = 0;
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and no line is written twice.
+    unsafe {
+        while line < x.lines {
+            let left = x.lines - line;
+            let (packed, width) = if left >= S::WIDTH {
+                (turned::<S, { usize::MAX }>(x, line, S::WIDTH), S::WIDTH)
+            } else if LEFT > 0 && left == LEFT {
+                (turned::<S, LEFT>(x, line, LEFT), LEFT)
+            } else {
+                (0, 1)
+            };
+            for k in packed..x.k {
+                for i in line..line + width {
+                    *x.to.add(k * x.height + i) = *x.from.wrapping_offset(i as isize * x.line).wrapping_add(k);
+                }
+            }
+            line += width;
+        }
+    }
+}
+
+/// Packs `width` lines from line `line` on, all but the last few k, and returns how many k. `ROWS` is `width`, or more than a
+/// vector has lanes.
+///
+/// # Safety
+/// *Inside* and *features* ([`Lines`]), and there are so many lines.
+#[inline(always)]
+unsafe fn turned<S: Lanes, const ROWS: usize>(x: &Lines<S::Element>, line: usize, width: usize) -> usize {
+    let (from, to) = (x.from.wrapping_offset(line as isize * x.line), x.to.wrapping_add(line));
+    let mut k = 0;
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`.
+    unsafe {
+        let mut out = [S::zero(); MOST_DEPTH];
+        let mask = S::mask(width);
+        while k + S::SHORT <= x.k {
+            let mut depth = S::DEPTH;
+            if k + S::DEPTH <= x.k {
+                S::transposed::<ROWS, true>(from.wrapping_add(k), x.line, &mut out);
+            } else {
+                S::transposed::<ROWS, false>(from.wrapping_add(k), x.line, &mut out);
+                depth = S::SHORT;
+            }
+            for d in 0..depth {
+                let to = to.add((k + d) * x.height);
+                if ROWS >= S::WIDTH { S::store(to, out[d]) } else { S::store_masked(to, mask, out[d]) }
+            }
+            k += depth;
+        }
+    }
+    k
+}
+
+/// Packs lines with any strides.
+///
+/// # Safety
+/// *Inside* ([`Lines`]).
+pub(super) unsafe fn pack_strided<T: Copy>(x: &Lines<T>) {
+    for k in 0..x.k {
+        for i in 0..x.lines {
+            let from = x.from.wrapping_offset(i as isize * x.line + k as isize * x.step);
+            // SAFETY: *inside*: `i` is below `lines`.
+            unsafe { *x.to.add(k * x.height + i) = *from };
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Scratch memory of products: each thread keeps a block of its own, so that a call allocates nothing.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::cell::Cell;
+
+/// The alignment of each piece of scratch: a cache line and the widest vector.
+pub(super) const ALIGN: usize = 64;
+
+/// Bytes of a thread's block beyond which it is given back after the call.
+const KEPT: usize = 4 << 20;
+
+/// Bytes of the scratch on the stack, for when there is no memory: panels of one tile's rows and columns over a chain, and a
+/// tile, of elements of 8 bytes.
+const LEAST: usize = 80 << 10;
+
+/// Memory that is handed out piece by piece.
+pub(super) struct Scratch<'a> {
+    memory: &'a mut [u8],
+    used: usize,
+}
+
+impl Scratch<'_> {
+    /// Takes `n` elements, whose values are not defined.
+    pub fn take<T>(&mut self, n: usize) -> *mut T {
+        let start = self.used.next_multiple_of(ALIGN);
+        let end = start + n * size_of::<T>();
+        assert!(end <= self.memory.len(), "scratch of {} bytes for {end}", self.memory.len());
+        self.used = end;
+        self.memory[start..end].as_mut_ptr() as *mut T
+    }
+
+    /// Takes all pieces back.
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+}
+
+/// A block of memory.
+struct Kept {
+    ptr: *mut u8,
+    layout: Layout,
+}
+
+impl Kept {
+    fn new(bytes: usize) -> Option<Kept> {
+        let layout = Layout::from_size_align(bytes.next_multiple_of(4096), 4096).ok()?;
+        // SAFETY: the layout has a size, because a product packs one element or more.
+        let ptr = unsafe { alloc(layout) };
+        (!ptr.is_null()).then_some(Kept { ptr, layout })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: `new` has allocated the block with this layout.
+        unsafe { dealloc(self.ptr, self.layout) };
+    }
+}
+
+thread_local! {
+    /// The block of this thread; none while a product uses it.
+    static BLOCK: Cell<Option<Kept>> = const { Cell::new(None) };
+}
+
+/// Calls `f` with a scratch of `wanted` bytes; or, if there is no memory for it, with one of `least`, and then says false.
+pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>, bool)) {
+    let kept = BLOCK.take().filter(|block| block.layout.size() >= wanted);
+    let Some(block) = kept.or_else(|| Kept::new(wanted.max(1))) else {
+        #[repr(align(64))]
+        struct Stack([u8; LEAST]);
+        let mut stack = Stack([0; LEAST]);
+        debug_assert!(least <= LEAST);
+        return f(&mut Scratch { memory: &mut stack.0, used: 0 }, false);
+    };
+    // SAFETY: the block is this call's alone while it is out of `BLOCK`. Its bytes are handed out as raw pointers only.
+    let memory = unsafe { std::slice::from_raw_parts_mut(block.ptr, block.layout.size()) };
+    f(&mut Scratch { memory, used: 0 }, true);
+    if block.layout.size() <= KEPT {
+        BLOCK.set(Some(block));
+    }
+}

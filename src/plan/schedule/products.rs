@@ -1,0 +1,106 @@
+//! The strategy of a matrix product on a CPU. No bit depends on it.
+
+use crate::dtype::Compute;
+use crate::kernel::{Caps, Kernel, Matrices, Method, Product};
+
+/// The elements of k that a panel holds at once: a chain of additions (`CHAIN` in `cpu/matmul/tile.rs`).
+const CHAIN: usize = 256;
+
+/// Work (see `work`) up to which one thread does a product: it takes some 20 µs, less than it costs to wake another.
+const ALONE: usize = 1 << 21;
+
+/// Work of a task, where there is enough for several: 30 to 50 µs, so that the time to wake a thread is little beside it.
+const TASK: usize = 1 << 22;
+
+/// The most tasks that one matrix is cut into. Each task packs the operands that it needs, so more of them pack more often.
+const MOST_TASKS: usize = 32;
+
+/// The fewest columns and rows of a task of a cut product from panels: a packed element is used once for each row of the task,
+/// and an element of the left operand is read again by each task of other columns.
+const LEAST: [usize; 2] = [512, 256];
+
+/// The most columns for which a product runs column by column, lanes over rows: as many as the kernels for it take at once.
+const FEW: usize = 8;
+
+/// Returns a measure of the time that `n` multiply-adds take: of f32 in tiles it is their number. Others take longer: f64 has
+/// half as many lanes, integers of 64 bits have no instruction for a product on AVX2, and products with a vector wait for
+/// memory (judgements).
+fn work(n: usize, compute: Compute, method: Method) -> usize {
+    let weight = match compute {
+        Compute::F32 | Compute::Bool => 1,
+        Compute::F64 | Compute::I32 | Compute::U32 => 2,
+        Compute::I64 | Compute::U64 => 8,
+    };
+    n.saturating_mul(weight).saturating_mul(if matches!(method, Method::Dots | Method::Sums) { 4 } else { 1 })
+}
+
+/// Returns the strategy of a product; none if the kernel is not only a product.
+pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
+    let compute = kernel.values.first()?.compute();
+    let matrices = Matrices::of(kernel)?;
+    let (method, turned) = method(&matrices, compute, caps);
+    let x = if turned { matrices.turned() } else { matrices };
+    let batch: usize = kernel.outer[..kernel.outer.len() - 2].iter().product();
+    let each = work(x.m.saturating_mul(x.n).saturating_mul(x.k), compute, method);
+    let all = each.saturating_mul(batch);
+    let mut product = Product { method, turned, matrices: u16::MAX, parts: [1, 1], alone: all <= ALONE };
+    if product.alone {
+        return Some(product);
+    }
+    // small matrices go several to a task, but not so many that there are too few tasks
+    product.matrices = (TASK / each.max(1)).clamp(1, batch.div_ceil(4)).min(u16::MAX as usize) as u16;
+    if product.matrices == 1 {
+        let tasks = (each / TASK).clamp(1, MOST_TASKS.div_ceil(batch));
+        product.parts = parts(&x, method, 1 << tasks.ilog2());
+        let [_, cols] = product.part(x.m, x.n);
+        if let Method::Panels { blocks, .. } = &mut product.method {
+            *blocks = (*blocks).min(cols.div_ceil(64).min(u8::MAX as usize) as u8);
+        }
+    }
+    Some(product)
+}
+
+/// Chooses how the product is computed, and says whether it is the transposed one.
+fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
+    let lanes = (caps.vector / compute.size()).max(1);
+    let few = if matches!(compute, Compute::F32 | Compute::F64) && lanes * compute.size() >= 32 { FEW } else { 1 };
+    let turned = x.turned();
+    let sides = [(x, false), (&turned, true)];
+    for (x, turned) in sides {
+        if x.n <= few && x.m >= lanes && x.suit(Method::Dots) && x.n < x.m {
+            return (Method::Dots, turned);
+        }
+        if x.m == 1 && x.suit(Method::Sums) {
+            return (Method::Sums, turned);
+        }
+    }
+    // lanes go over columns, so a narrow result is computed as its transpose
+    let narrow = x.n < lanes && x.m > x.n;
+    let is_turned = x.c[1] != 1 && x.c[0] == 1 || narrow && x.c[1] == 1 && x.m >= 2 * lanes;
+    let x = if is_turned { &turned } else { x };
+    let second = if caps.caches[1] == 0 { 1 << 19 } else { caps.caches[1] };
+    // without copies, if the cache holds the right operand: in a small part, or wholly where few rows use it
+    let bytes = x.k.saturating_mul(x.n).saturating_mul(compute.size());
+    if x.suit(Method::Direct) && (bytes <= second / 4 || x.m <= 12 && bytes <= second) {
+        return (Method::Direct, is_turned);
+    }
+    // the columns of a chain fill half of the second-level cache
+    let cols = (second / 2 / (CHAIN * compute.size())).clamp(64, 1024).min(x.n.max(1));
+    // rows that are contiguous along k are read as they are: each element is used by a whole panel
+    let left = x.a[1] != 1 && x.n > 64;
+    (Method::Panels { blocks: cols.div_ceil(64) as u8, left }, is_turned)
+}
+
+/// Says into how many parts rows and columns are cut, for at most `tasks` tasks, a power of two.
+fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
+    let [down, across] = match method {
+        Method::Dots => [tasks, 1],
+        Method::Sums => [1, tasks],
+        Method::Direct => [tasks.min(x.m.div_ceil(12)), 1],
+        Method::Panels { .. } => {
+            let across = tasks.min(1 << (x.n / LEAST[1]).max(1).ilog2());
+            [(tasks / across).min((x.m / LEAST[0]).max(1)), across]
+        }
+    };
+    [down, across].map(|parts| parts.clamp(1, MOST_TASKS) as u8)
+}

@@ -1,0 +1,246 @@
+//! Products of matrices on the CPU against their definition, bit for bit: an element is the sum of chains of 256 neighbouring
+//! k, each from +0 by fused multiply-adds in the order of k, and the chains' sums are added in order. Sizes, strides, types,
+//! batches, threads and instruction sets vary; no bit may.
+
+use crate::kit::stage::Stage;
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+use std::process::Command;
+
+/// How many neighbouring k a chain has.
+const CHAIN: usize = 256;
+
+/// A batch of products of m × k and k × n elements.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    batch: usize,
+    m: usize,
+    k: usize,
+    n: usize,
+}
+
+/// An element type with the arithmetic of products written down.
+trait Number: Element + PartialEq {
+    /// The type that sums have.
+    type Sum: Copy + Default;
+    fn wide(self) -> Self::Sum;
+    fn multiply_add(a: Self::Sum, b: Self::Sum, c: Self::Sum) -> Self::Sum;
+    fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
+    fn of(sum: Self::Sum) -> Self;
+    fn any(dice: &mut Dice) -> Self;
+}
+
+macro_rules! numbers {
+    ($($t:ty, $sum:ty, |$a:ident, $b:ident, $c:ident| $fma:expr, |$d:ident, $e:ident| $add:expr, |$w:ident| $wide:expr,
+       |$s:ident| $of:expr, |$dice:ident| $any:expr;)*) => { $(
+        impl Number for $t {
+            type Sum = $sum;
+            fn wide(self) -> $sum {
+                let $w = self;
+                $wide
+            }
+            fn multiply_add($a: $sum, $b: $sum, $c: $sum) -> $sum {
+                $fma
+            }
+            fn add($d: $sum, $e: $sum) -> $sum {
+                $add
+            }
+            fn of($s: $sum) -> $t {
+                $of
+            }
+            fn any($dice: &mut Dice) -> $t {
+                $any
+            }
+        }
+    )* };
+}
+numbers! {
+    f32, f32, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x, |s| s, |d| d.within(-1.0, 1.0) as f32;
+    f64, f64, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x, |s| s, |d| d.within(-1.0, 1.0);
+    f16, f32, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x.to_f32(), |s| f16::from_f32(s),
+        |d| f16::from_f64(d.within(-1.0, 1.0));
+    bf16, f32, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x.to_f32(), |s| bf16::from_f32(s),
+        |d| bf16::from_f64(d.within(-1.0, 1.0));
+    i8, i32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x as i32, |s| s as i8, |d| d.next() as i8;
+    u16, u32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x as u32, |s| s as u16,
+        |d| d.next() as u16;
+    i32, i32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x, |s| s, |d| d.next() as i32;
+    u64, u64, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x, |s| s, |d| d.next();
+    bool, bool, |a, b, c| c | (a & b), |a, b| a | b, |x| x, |s| s, |d| d.one_in(12);
+}
+
+/// The product by its definition.
+fn defined<T: Number>(x: Size, a: &[T], b: &[T]) -> Vec<T> {
+    let mut out = vec![];
+    for p in 0..x.batch {
+        for i in 0..x.m {
+            for j in 0..x.n {
+                let mut sum: Option<T::Sum> = None;
+                for start in (0..x.k).step_by(CHAIN) {
+                    let mut chain = T::Sum::default();
+                    for l in start..x.k.min(start + CHAIN) {
+                        let (left, right) = (a[(p * x.m + i) * x.k + l], b[(p * x.k + l) * x.n + j]);
+                        chain = T::multiply_add(left.wide(), right.wide(), chain);
+                    }
+                    sum = Some(sum.map_or(chain, |sum| T::add(sum, chain)));
+                }
+                out.push(T::of(sum.unwrap_or_default()));
+            }
+        }
+    }
+    out
+}
+
+/// An array of `shape` with these elements in C order, which lie in memory in another order, with steps, and backward.
+fn laid_out<T: Number>(elements: &[T], shape: [usize; 3], dice: &mut Dice) -> Expr {
+    const ORDERS: [[isize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    let order = ORDERS[dice.below(8) % 6];
+    let steps = [(); 3].map(|()| [1isize, 1, 1, 1, 1, 2, -1, -3][dice.below(8)]);
+    let stored = order.map(|axis| shape[axis as usize] * steps[axis as usize].unsigned_abs());
+    let mut host = vec![T::any(dice); stored.iter().product()];
+    let mut back = [0isize; 3];
+    for (place, axis) in order.iter().enumerate() {
+        back[*axis as usize] = place as isize;
+    }
+    for (flat, element) in elements.iter().enumerate() {
+        let index = [flat / (shape[1] * shape[2]), flat / shape[2] % shape[1], flat % shape[2]];
+        let mut at = 0;
+        for axis in order.map(|axis| axis as usize) {
+            let step = steps[axis].unsigned_abs();
+            let place = if steps[axis] < 0 { (shape[axis] - index[axis]) * step - 1 } else { index[axis] * step };
+            at = at * shape[axis] * step + place;
+        }
+        host[at] = *element;
+    }
+    let array = Array::from_vec(host, stored).unwrap();
+    let ranges = steps.map(|step| SliceItem::Range { start: None, end: None, step });
+    array.permute_dims(&back[..]).slice(ranges)
+}
+
+/// One product of a size, through arrays of chosen strides, by several ways through the library.
+fn check<T: Number>(x: Size, dice: &mut Dice) {
+    let mut fill = |n: usize| (0..n).map(|_| T::any(dice)).collect::<Vec<T>>();
+    let (a, b) = (fill(x.batch * x.m * x.k), fill(x.batch * x.k * x.n));
+    let want = defined(x, &a, &b);
+    let (left, right) = (laid_out(&a, [x.batch, x.m, x.k], dice), laid_out(&b, [x.batch, x.k, x.n], dice));
+    let same = |what: &str, e: &Expr, want: &[T]| {
+        let got = e.to_vec::<T>().unwrap_or_else(|e| panic!("{what} {x:?}: {e}"));
+        let wrong = got.iter().zip(want).position(|(g, w)| canonical(*g) != canonical(*w));
+        assert!(
+            got.len() == want.len() && wrong.is_none(),
+            "{what} of {} {x:?}: {wrong:?}\n{}",
+            T::DTYPE,
+            e.plan().unwrap()
+        );
+    };
+    let product = left.matmul(&right);
+    same("a product", &product, &want);
+    // the result in other orders of memory: turned, and as every second row and column of an array
+    let turned = product.permute_dims([0, 2, 1]).eval().unwrap();
+    same("a turned product", &turned.permute_dims([0, 2, 1]), &want);
+    let mut wide = zeros([x.batch, 2 * x.m, 2 * x.n], T::DTYPE).eval().unwrap();
+    wide.set(s![.., ..;2, ..;-2], &product).unwrap();
+    same("a product with steps", &wide.slice(s![.., ..;2, ..;-2]), &want);
+    // one matrix, one row and one column alone
+    if want.is_empty() {
+        return;
+    }
+    let (p, i, j) = (dice.below(x.batch), dice.below(x.m), dice.below(x.n));
+    let alone = Size { batch: 1, ..x };
+    let of_p = |all: &[T], len: usize| all[p * len..(p + 1) * len].to_vec();
+    let want = of_p(&want, x.m * x.n);
+    let (left, right) = (left.slice(s![p as isize]), right.slice(s![p as isize]));
+    same("one of a batch", &left.matmul(&right), &want);
+    let row = left.slice(s![i as isize]).matmul(&right);
+    same("a row", &row, &want[i * alone.n..(i + 1) * alone.n]);
+    let column: Vec<T> = (0..x.m).map(|i| want[i * x.n + j]).collect();
+    same("a column", &left.matmul(right.slice(s![.., j as isize])), &column);
+}
+
+fn check_type(t: DType, x: Size, dice: &mut Dice) {
+    match t {
+        F32 => check::<f32>(x, dice),
+        F64 => check::<f64>(x, dice),
+        F16 => check::<f16>(x, dice),
+        BF16 => check::<bf16>(x, dice),
+        I8 => check::<i8>(x, dice),
+        U16 => check::<u16>(x, dice),
+        I32 => check::<i32>(x, dice),
+        U64 => check::<u64>(x, dice),
+        _ => check::<bool>(x, dice),
+    }
+}
+
+const TYPES: [DType; 9] = [F32, F64, F16, BF16, I8, U16, I32, U64, Bool];
+
+/// Products of all types and of sizes around those at which a strategy changes; returns how many.
+fn products(seed: u64, count: usize) -> usize {
+    const SIDES: [usize; 22] = [0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 15, 16, 17, 25, 31, 33, 64, 65, 100, 131];
+    const DEPTHS: [usize; 20] = [0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 100, 255, 256, 257, 511, 512, 513];
+    let mut dice = Dice::new(seed);
+    for number in 0..count {
+        let (m, n, k) = (SIDES[dice.below(22)], SIDES[dice.below(22)], DEPTHS[dice.below(20)]);
+        let most = (200_000 / (m * n * k).max(1)).clamp(1, 5);
+        let x = Size { batch: 1 + dice.below(most), m, k, n };
+        check_type(TYPES[number % TYPES.len()], x, &mut dice);
+    }
+    count
+}
+
+/// Products that are cut into several tasks, in each type and by each strategy.
+fn large(seed: u64) -> usize {
+    let of = |batch, m, k, n| Size { batch, m, k, n };
+    let all = [
+        (F32, of(1, 300, 257, 270)),
+        (F32, of(1, 40, 300, 1100)),
+        (F32, of(1, 1500, 1030, 1)),
+        (F32, of(1, 1, 1030, 1500)),
+        (F32, of(1, 700, 1030, 3)),
+        (F32, of(1, 1100, 30, 100)),
+        (F32, of(70, 40, 30, 41)),
+        (F64, of(1, 200, 300, 210)),
+        (F64, of(1, 700, 1030, 1)),
+        (F16, of(1, 200, 257, 270)),
+        (F16, of(1, 1500, 700, 1)),
+        (BF16, of(9, 70, 300, 64)),
+        (I32, of(1, 150, 300, 200)),
+        (I32, of(1, 600, 1030, 1)),
+        (U64, of(1, 100, 260, 140)),
+        (I8, of(20, 50, 64, 50)),
+        (Bool, of(1, 150, 300, 140)),
+    ];
+    let mut dice = Dice::new(seed);
+    all.map(|(t, x)| check_type(t, x, &mut dice)).len()
+}
+
+#[test]
+fn definition() {
+    let mut stage = Stage::new(6, "products: definition", &Device::cpu());
+    stage.count(products(1, 900) + large(2));
+}
+
+#[test]
+fn any_number_of_threads() {
+    let mut stage = Stage::new(16, "products: threads", &Device::cpu());
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        stage.count(pool.install(|| large(2 + threads as u64) + products(threads as u64, 50)));
+    }
+}
+
+#[test]
+fn every_instruction_set() {
+    let mut stage = Stage::new(16, "products: instruction sets", &Device::cpu());
+    for isa in ["portable", "avx2"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &test_name(module_path!(), "definition")])
+            .env("CUPRIC_ISA", isa)
+            .env_remove("CUPRIC_STAGES")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{isa}:\n{said}");
+        stage.count(1);
+    }
+}
