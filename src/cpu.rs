@@ -9,6 +9,7 @@
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `threaded.rs` | makes and runs threaded code, which keeps the values of elementwise kernels in registers |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
@@ -37,6 +38,7 @@ mod row;
 mod scan;
 mod scatter;
 mod strided;
+mod threaded;
 mod threads;
 mod tiles;
 
@@ -47,6 +49,7 @@ use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan, Rates};
+use crate::simd::threaded::block_bytes;
 use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
@@ -89,6 +92,7 @@ fn caps() -> Caps {
             Isa::Avx2 => 32,
             Isa::Avx512 => 64,
         },
+        threaded: block_bytes().is_some(),
         cooperative: vec![],
         caches: caches::sizes(),
         rates: Rates::CPU,
