@@ -200,7 +200,8 @@ impl Bound<'_> {
         let block = p.block / p.word;
         for ((place, at), base) in p.places.iter().zip(&self.at).zip(bases.iter_mut()) {
             let first = place.rows.offset(row) + c0 as isize * place.step;
-            *base = Base { at: at.wrapping_offset(first * place.size as isize), step: place.step * place.size as isize };
+            *base =
+                Base { at: at.wrapping_offset(first * place.size as isize), step: place.step * place.size as isize };
         }
         // SAFETY: the caller's conditions. Whole blocks lie in the elements of this row.
         unsafe {

@@ -6,6 +6,7 @@
 
 mod groups;
 mod passes;
+mod threaded;
 mod tiles;
 
 use crate::error::Result;

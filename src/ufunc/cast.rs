@@ -187,25 +187,26 @@ saturate! {
     f64 { I8 i8, i32; I16 i16, i32; U8 u8, u32; U16 u16, u32; }
 }
 
-/// Makes a conversion; the sizes of words that it has instructions for come first.
+/// Makes a conversion; the sizes of words that it has instructions for come first. It is made when the crate is compiled, because
+/// code for the instructions that it lacks would be compiled otherwise.
 macro_rules! unary {
     ($(@$word:tt)* $from:ty, $to:ty) => {
         unary!($(@$word)* $from, $to, K)
     };
     ($from:ty, $to:ty, $k:ty) => {
-        Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None; 2])
+        const { Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None; 2]) }
     };
     (@4 $from:ty, $to:ty, $k:ty) => {
-        Conversion::new(
-            Loops::unary::<$from, $from, $from, $to, $k>(),
-            [Some(Threaded::of::<u32, 64, 128, $from, $from, $from, $to, $k>(1, false)), None],
-        )
+        const {
+            let threaded = Threaded::of::<u32, 64, 128, $from, $from, $from, $to, $k>(1, false);
+            Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [Some(threaded), None])
+        }
     };
     (@8 $from:ty, $to:ty, $k:ty) => {
-        Conversion::new(
-            Loops::unary::<$from, $from, $from, $to, $k>(),
-            [None, Some(Threaded::of::<u64, 32, 64, $from, $from, $from, $to, $k>(1, false))],
-        )
+        const {
+            let threaded = Threaded::of::<u64, 32, 64, $from, $from, $from, $to, $k>(1, false);
+            Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None, Some(threaded)])
+        }
     };
 }
 pub(crate) use unary as conversion;

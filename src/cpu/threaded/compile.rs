@@ -1,7 +1,8 @@
 //! Makes threaded code of a kernel: a value at a time in the accumulator, in the order of the kernel. A value that is read
 //! again after the accumulator has taken another is saved in a slot.
 
-use super::{Fill, Place, Threaded};
+use super::{Fill, LARGE, Place, Threaded};
+use crate::cpu::caches;
 use crate::cpu::convert;
 use crate::cpu::program::{FillValue, internal};
 use crate::cpu::strided::Axis;
@@ -80,6 +81,9 @@ pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result
     c.values()?;
     c.stores()?;
     c.end()?;
+    if c.program.scratch() > LARGE {
+        return Err(c.error("threaded code of more values than the planner promises"));
+    }
     Ok(c.complete())
 }
 
@@ -392,9 +396,12 @@ impl Compiler<'_> {
         let mut program = self.program;
         let (places, fills) = (program.places.len(), program.fills.len());
         let vector = (program.block / 8) as u32;
+        // what the second-level cache holds comes soon enough
+        let bytes: usize = program.places.iter().map(|p| p.size.saturating_mul(self.kernel.outer_size())).sum();
+        let ahead = if bytes > caches::sizes()[1] { AHEAD } else { 0 };
         let operand = |home: Home| match home {
             Home::None => Operand::default(),
-            Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead: AHEAD },
+            Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead },
             Home::Fill(n) => Operand { base: (places + n) as u32, width: 0, ahead: 0 },
             Home::Slot(n) => Operand { base: (places + fills + n) as u32, width: vector, ahead: 0 },
         };

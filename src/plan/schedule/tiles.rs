@@ -1,10 +1,10 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
 //! it, but for the pieces of a product of floats, which follow from the nest's sizes alone.
 
-use super::{Again, checks, passes_of, passes_of_stores, set_details};
+use super::{Again, checks, passes_of, passes_of_stores, set_details, threaded};
 use crate::dtype::Compute;
 use crate::kernel::{
-    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work, WriteClass,
+    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
 };
 use crate::layout::{self, Shape, Strides};
 use crate::simd::LANES;
@@ -43,14 +43,6 @@ const SHARED_BLOCK: usize = 256 << 10;
 /// there (`blocks_at_once` in `cpu/fold.rs`), which keeps its loops at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
-/// Elements of a row from which tiles of several rows run as threaded code: half a block of 4-byte words. Shorter rows would be
-/// mostly rest.
-const LEAST_THREADED: usize = 64;
-
-/// The most values, loads and stores of a nest that runs as threaded code, together: a thread's scratch has room for a block of
-/// each (`LARGE` in `cpu/threaded.rs`).
-const MOST_THREADED: usize = 128;
-
 /// Rows of a tile of a transposing nest: 32 elements of 4 bytes are two whole cache lines.
 const BLOCK_ROWS: usize = 32;
 
@@ -77,7 +69,7 @@ fn kept_rows(caps: &Caps) -> usize {
 }
 
 /// Returns the bytes of a result from which it is written past the caches: they do not hold it until it is read.
-fn stream(caps: &Caps) -> usize {
+pub(super) fn stream(caps: &Caps) -> usize {
     if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
 }
 
@@ -105,7 +97,9 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
         turn(kernel, axis);
     }
     let mut tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
-    tiles.threaded = is_threaded(kernel, &tiles, caps);
+    if threaded::is_threaded(kernel, &tiles, caps) {
+        tiles = Tiles { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles };
+    }
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     let checks = (!checked.is_empty()).then(|| {
@@ -126,7 +120,8 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         let (height, width) = (BLOCK_ROWS, tile / BLOCK_ROWS);
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
-        // pieces of nearly equal length, so that no last piece is short; 128 elements are whole cache lines, and whole blocks of threaded code
+        // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache lines, and
+        // whole blocks of threaded code
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(128).min(tile);
         (Tiling::Pieces { each: each as u16 }, each.min(cols))
     } else {
@@ -135,36 +130,6 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
     };
     let alone = n.saturating_mul(weight(kernel)) <= ALONE || elements >= n;
     Tiles { tiling, alone, shares_rows: false, threaded: false }
-}
-
-/// Says whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction, and all words
-/// one size; bool alone would fill words of four times its own. A nest without an operation is a copy, which the tiles' loops
-/// make without a detour through registers. Tiles of several rows must have rows of some length, because each begins anew.
-fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps) -> bool {
-    let last = kernel.outer.len().checked_sub(1);
-    let cols = last.map_or(1, |axis| kernel.outer[axis]);
-    let walks_rows = match tiles.tiling {
-        Tiling::Pieces { .. } => true,
-        Tiling::Rows { .. } => cols >= LEAST_THREADED,
-        Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => false,
-    };
-    let fits = kernel.values.len() + kernel.loads.len() + kernel.stores.len() <= MOST_THREADED;
-    let writes_runs = |s: &Store| s.is_plain() && last.is_none_or(|axis| s.strides[axis] == 1 || cols == 1);
-    if !(caps.threaded && walks_rows && fits && kernel.stores.iter().all(writes_runs)) {
-        return false;
-    }
-    let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
-    let (Some(word), Some(least)) = (sizes().max(), sizes().min()) else { return false };
-    let has_code = |value: &Value| match &value.op {
-        Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => true,
-        Op::Ufunc(row, list) => {
-            let by = row.typed_operand(list).map_or(value.compute(), |a| kernel.values[*a].compute());
-            row.threaded(by, word).is_some()
-        }
-        _ => false,
-    };
-    let computes = |value: &Value| matches!(value.op, Op::Ufunc(..) | Op::Cast(_) | Op::Round(_));
-    word == least && kernel.values.iter().any(computes) && kernel.values.iter().all(has_code)
 }
 
 /// Returns the outer space with length 1 along axes on which no computed index depends, so that each is checked once.
@@ -212,7 +177,8 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
         Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
     let bytes = kernel.outer_size().saturating_mul(store.dtype.size());
-    let streams = is_run && store.is_plain() && (tiles.threaded || cast::narrow(store.dtype).is_none()) && bytes >= stream(caps);
+    let converts = cast::narrow(store.dtype).is_some();
+    let streams = is_run && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
