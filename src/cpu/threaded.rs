@@ -211,7 +211,7 @@ impl Bound<'_> {
             let whole = n / block * block;
             threaded::run(&p.code, &p.runs, bases, 0, whole, block);
             if mutant!(threaded_tail_left, false, whole < n) {
-                if !p.is_in_place && n >= block {
+                if mutant!(threaded_overlaps_in_place, true, !p.is_in_place) && n >= block {
                     // the last block overlaps the one before it, and writes the same values there again
                     return threaded::run(&p.code, &p.runs, bases, n - block, n, block);
                 }

@@ -15,8 +15,8 @@ impl Random {
         (self.0 >> 33) as usize % n
     }
 
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())]
+    fn of<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())].clone()
     }
 
     /// Returns the bytes of an element: mostly common numbers, and some that are special.
@@ -125,6 +125,8 @@ fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Ker
     }
     if random.below(3) == 0 {
         let v = random.below(values.len());
+        // the planner stores no loaded value beside a store in place
+        let v = if in_place { values.len() - 1 } else { v };
         stores.push(store(1, values[v].dtype, &[c as isize, 1], v));
     }
     kernel(KernelKind::Elementwise, &[r, c], &[], loads, values, stores)
@@ -157,7 +159,7 @@ fn outputs(k: &Kernel, inputs: &[Vec<u64>], caps: &Caps, in_place: bool) -> Vec<
 fn compare(random: &mut Random, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
     let k = random_kernel(random, shape, in_place);
     // the farthest that a layout reaches, in elements of 8 bytes or fewer
-    let reach = (shape[0] + 2) * (3 * shape[1] + 8);
+    let reach = (shape[0] + 5) * (3 * shape[1] + 8) + 8;
     let inputs = k.loads.iter().map(|load| {
         let bytes: Vec<u8> = (0..reach * 8 / load.dtype.size())
             .flat_map(|_| random.element(load.dtype).into_iter().take(load.dtype.size()))
