@@ -9,7 +9,10 @@
 //! The tail call is an optimisation, not a guarantee: without it, each instruction of a run takes a stack frame of some KiB
 //! until the run ends. So whoever makes a program cuts it into runs of at most [`LONGEST`] instructions.
 
+mod lane;
+
 use super::{Isa, ScalarFn, isa};
+pub(crate) use lane::Lane;
 
 /// The most instructions of one run.
 pub(crate) const LONGEST: usize = 64;
@@ -23,32 +26,6 @@ pub(crate) const AHEAD: u32 = 8192;
 type Address = unsafe extern "sysv64" fn();
 #[cfg(not(target_arch = "x86_64"))]
 type Address = unsafe extern "C" fn();
-
-/// A value that an instruction takes from a word, and puts into one.
-pub(crate) trait Lane<W>: Copy {
-    fn of(word: W) -> Self;
-    fn word(self) -> W;
-}
-macro_rules! lanes {
-    ($($t:ident in $word:ident: |$w:ident| $of:expr, |$x:ident| $back:expr;)*) => { $(
-        impl Lane<$word> for $t {
-            #[inline(always)]
-            fn of($w: $word) -> $t { $of }
-            #[inline(always)]
-            fn word(self) -> $word { let $x = self; $back }
-        }
-    )* };
-}
-lanes! {
-    u32 in u32: |w| w, |x| x;
-    i32 in u32: |w| w as i32, |x| x as u32;
-    f32 in u32: |w| f32::from_bits(w), |x| x.to_bits();
-    u8 in u32: |w| w as u8, |x| x as u32;
-    u64 in u64: |w| w, |x| x;
-    i64 in u64: |w| w as i64, |x| x as u64;
-    f64 in u64: |w| f64::from_bits(w), |x| x.to_bits();
-    u8 in u64: |w| w as u8, |x| x as u64;
-}
 
 /// Where an operand lies in memory: element 0, and the bytes from each element to the next.
 #[derive(Clone, Copy)]

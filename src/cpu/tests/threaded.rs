@@ -4,6 +4,7 @@
 use super::plans::plan_for;
 use super::*;
 use crate::kernel::{Caps, Step};
+use crate::ufunc::logic::SELECT;
 use crate::ufunc::{Class, cast};
 use half::{bf16, f16};
 
@@ -86,7 +87,7 @@ fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Ker
         true => value(Op::Constant(1.5f64.to_bits()), F64),
         false => value(random.of(&[Op::Scalar(0), Op::Constant(0.75f32.to_bits() as u64)]), F32),
     });
-    let rows: Vec<_> = all().chain([&crate::ufunc::logic::SELECT]).collect();
+    let rows: Vec<_> = all().chain([&SELECT]).collect();
     let operations = if random.below(12) == 0 { 90 } else { 2 + random.below(12) };
     while values.len() < loads.len() + 1 + operations {
         let recent = values.len().saturating_sub(6);
@@ -107,7 +108,7 @@ fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Ker
                 }
                 let (same, bools) = (of(dtype), of(Bool));
                 let operand = |n: usize| match (row.class, n) {
-                    (Class::Select, 0) if row.name == "select" => bools.first().copied(),
+                    (Class::Select, 0) if std::ptr::eq(row, &SELECT) => bools.first().copied(),
                     _ => Some(if n + 1 == row.arity { a } else { same[same.len() / 2] }),
                 };
                 let Some(list) = (0..row.arity).map(operand).collect() else { continue };

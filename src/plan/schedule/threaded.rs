@@ -1,6 +1,5 @@
 //! Which elementwise nests run as threaded code (`simd/threaded.rs`). No bit of a result depends on it.
 
-use super::tiles::stream;
 use crate::kernel::{Caps, Kernel, Op, Store, Tiles, Tiling, Value};
 use crate::ufunc::cast;
 
@@ -20,8 +19,8 @@ const ALONE: usize = 2 << 20;
 
 /// Says whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction, and all words
 /// one size; bool alone would fill words of four times its own. Tiles of several rows must have rows of some length, because each
-/// begins anew.
-pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps) -> bool {
+/// begins anew. A result of `stream` bytes is written past the caches.
+pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: usize) -> bool {
     let last = kernel.outer.len().checked_sub(1);
     let cols = last.map_or(1, |axis| kernel.outer[axis]);
     let walks_rows = match tiles.tiling {
@@ -44,7 +43,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps) -> bool {
         }
         _ => false,
     };
-    word == least && kernel.values.iter().all(has_code) && passes(kernel, caps) >= LEAST_PASSES
+    word == least && kernel.values.iter().all(has_code) && passes(kernel, stream) >= LEAST_PASSES
 }
 
 fn computes(value: &Value) -> bool {
@@ -54,13 +53,13 @@ fn computes(value: &Value) -> bool {
 /// Returns how often the tiles' loops would go over a tile: for each operation, for each load and store of a type that they
 /// convert, and for each store past the caches. A single pass they make as fast as threaded code does, or faster. A nest without
 /// an operation is a copy, which counts as none.
-fn passes(kernel: &Kernel, caps: &Caps) -> usize {
+fn passes(kernel: &Kernel, stream: usize) -> usize {
     let operations = kernel.values.iter().filter(|value| computes(value)).count();
     if operations == 0 {
         return 0;
     }
     let widened = kernel.loads.iter().filter(|load| cast::widen(load.dtype).is_some()).count();
-    let is_large = |s: &Store| kernel.outer_size().saturating_mul(s.dtype.size()) >= stream(caps);
+    let is_large = |s: &Store| kernel.outer_size().saturating_mul(s.dtype.size()) >= stream;
     let written = kernel.stores.iter().filter(|s| cast::narrow(s.dtype).is_some() || is_large(s)).count();
     operations + widened + written
 }

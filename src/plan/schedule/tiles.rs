@@ -69,7 +69,7 @@ fn kept_rows(caps: &Caps) -> usize {
 }
 
 /// Returns the bytes of a result from which it is written past the caches: they do not hold it until it is read.
-pub(super) fn stream(caps: &Caps) -> usize {
+fn stream(caps: &Caps) -> usize {
     if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
 }
 
@@ -97,7 +97,7 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
         turn(kernel, axis);
     }
     let mut tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
-    if threaded::is_threaded(kernel, &tiles, caps) {
+    if threaded::is_threaded(kernel, &tiles, caps, stream(caps)) {
         tiles = Tiles { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles };
     }
     kernel.schedule.work = Work::Tiles(tiles);
