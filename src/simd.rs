@@ -5,6 +5,8 @@
 //! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
 //! The instructions of [`threaded`] code are made of the same functions.
 
+// no other processor has threaded code yet
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) mod threaded;
 
 use std::sync::atomic::{AtomicU8, Ordering};
