@@ -33,7 +33,7 @@ enum Code {
     /// Each operation is a loop over a tile.
     Loops(Program),
     /// Values stay in registers.
-    Threaded(Threaded),
+    Threaded(Box<Threaded>),
 }
 
 /// An elementwise kernel that is ready to be bound to the buffers of a run.
@@ -95,7 +95,15 @@ impl Elementwise {
             && goal == Goal::Stores
             && let Some(code) = threaded::prepare(kernel, aliased)?
         {
-            return Ok(Elementwise { code: Code::Threaded(code), schedule, tiles, rows, cols, height, checks });
+            return Ok(Elementwise {
+                code: Code::Threaded(Box::new(code)),
+                schedule,
+                tiles,
+                rows,
+                cols,
+                height,
+                checks,
+            });
         }
         let wanted = Request { order: Order::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
         Ok(Elementwise { code: Code::Loops(assign(kernel, wanted)?), schedule, tiles, rows, cols, height, checks })
@@ -153,7 +161,7 @@ impl Elementwise {
     fn joined(&self, from: usize, to: usize) -> impl Iterator<Item = Tile> {
         let pieces = match self.schedule.tiling {
             Tiling::Pieces { each } => self.cols.div_ceil(each as usize),
-            _ => 1,
+            Tiling::Rows { .. } | Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => 1,
         };
         (from / pieces..to.div_ceil(pieces)).map(move |group| {
             let first = self.tile(from.max(group * pieces));

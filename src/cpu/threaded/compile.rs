@@ -109,15 +109,11 @@ impl Compiler<'_> {
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
-        let mut links = match kernel.values[v].op {
-            Op::Cast(_) => convert::cast(kernel.values[a].dtype, to),
-            _ => rounding.into_iter().collect(),
-        };
         let from = kernel.values[a].dtype;
-        let rounds = match kernel.values[v].op {
-            Op::Cast(_) => from != DType::Bool && !(from.is_float() && to.is_narrow_integer()),
-            _ => true,
-        };
+        let is_cast = matches!(kernel.values[v].op, Op::Cast(_));
+        let mut links = if is_cast { convert::cast(from, to) } else { rounding.into_iter().collect() };
+        // a cast of a float to a narrow integer saturates, and one of a bool needs no rounding
+        let rounds = !is_cast || from != DType::Bool && !(from.is_float() && to.is_narrow_integer());
         let is_read = kernel.values.iter().any(|value| value.op.operands().contains(&v));
         let is_stored = kernel.stores.iter().filter(|s| s.value == v).all(|s| s.dtype == to);
         if rounds && rounding.is_some() && !is_read && is_stored {
@@ -170,7 +166,13 @@ impl Compiler<'_> {
                         }
                     }
                 }
-                _ => return Err(self.error("an operation has no threaded code")),
+                Op::Index { .. }
+                | Op::Gather { .. }
+                | Op::Position(_)
+                | Op::Philox { .. }
+                | Op::Reduce(_)
+                | Op::Scan(_)
+                | Op::Dot => return Err(self.error("an operation has no threaded code")),
             }
             if self.acc == Some(v) {
                 self.store_now(v)?;
@@ -276,7 +278,7 @@ impl Compiler<'_> {
                 let load = self.kernel.values[v].op.load().map(|n| self.kernel.loads[n].dtype);
                 (load.and_then(|dtype| cast::load_each(dtype, self.program.word)), Home::Each(place))
             }
-            home => (Codes::load(), home),
+            home @ (Home::Memory(_) | Home::Fill(_) | Home::Slot(_)) => (Codes::load(), home),
         };
         self.emit(code, [operand, Home::None], false)?;
         self.acc = Some(v);

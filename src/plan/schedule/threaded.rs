@@ -41,7 +41,13 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
             let by = row.typed_operand(list).map_or(value.compute(), |a| kernel.values[*a].compute());
             row.threaded(by, word).is_some()
         }
-        _ => false,
+        Op::Index { .. }
+        | Op::Gather { .. }
+        | Op::Position(_)
+        | Op::Philox { .. }
+        | Op::Reduce(_)
+        | Op::Scan(_)
+        | Op::Dot => false,
     };
     word == least && kernel.values.iter().all(has_code) && passes(kernel, stream) >= LEAST_PASSES
 }
@@ -67,9 +73,8 @@ fn passes(kernel: &Kernel, stream: usize) -> usize {
 /// Says whether one thread does the work of a threaded nest: two for each addition that an index costs, and one for each byte
 /// that it reads or writes, which take some 10 ps in the caches.
 pub(super) fn is_alone(kernel: &Kernel) -> bool {
-    let cost = |value: &Value| match &value.op {
-        Op::Ufunc(row, _) => row.properties.cost as usize,
-        _ => computes(value) as usize,
+    let cost = |value: &Value| {
+        if let Op::Ufunc(row, _) = &value.op { row.properties.cost as usize } else { computes(value) as usize }
     };
     let additions: usize = kernel.values.iter().map(cost).sum();
     let bytes = kernel.loads.iter().map(|l| l.dtype.size()).chain(kernel.stores.iter().map(|s| s.dtype.size()));
