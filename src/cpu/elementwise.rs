@@ -31,7 +31,7 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
 /// How a kernel computes its tiles.
 enum Code {
     /// Each operation is a loop over a tile.
-    Loops(Program),
+    Loops(Box<Program>),
     /// Values stay in registers.
     Threaded(Box<Threaded>),
 }
@@ -106,7 +106,15 @@ impl Elementwise {
             });
         }
         let wanted = Request { order: Order::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
-        Ok(Elementwise { code: Code::Loops(assign(kernel, wanted)?), schedule, tiles, rows, cols, height, checks })
+        Ok(Elementwise {
+            code: Code::Loops(Box::new(assign(kernel, wanted)?)),
+            schedule,
+            tiles,
+            rows,
+            cols,
+            height,
+            checks,
+        })
     }
 
     fn tile(&self, t: usize) -> Tile {

@@ -13,6 +13,8 @@ mod lane;
 
 use super::{Isa, ScalarFn, isa};
 pub(crate) use lane::Lane;
+#[cfg(target_arch = "x86_64")]
+use lane::apply;
 
 /// The most instructions of one run.
 pub(crate) const LONGEST: usize = 64;
@@ -132,6 +134,32 @@ impl Codes {
         unsafe { codes!(load_each < W, S, R, F > N, M) }
     }
 
+    /// Reads f16 (`S`), at any step, as words of f32, by `F` or by the processor's conversion.
+    pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
+        #[cfg(target_arch = "x86_64")]
+        return unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::load_each::<u32, S, R, F, 64>),
+                std::mem::transmute::<avx512::Function, Address>(f16::load_f16::<S, R, F>),
+            ]))
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        return None;
+    }
+
+    /// Writes words of f32 as f16 (`S`), by `F` or by the processor's conversion.
+    pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
+        #[cfg(target_arch = "x86_64")]
+        return unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::store_each::<u32, A, S, F, 64>),
+                std::mem::transmute::<avx512::Function, Address>(f16::store_f16::<A, S, F>),
+            ]))
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        return None;
+    }
+
     /// Converts words by `F` and writes elements of `S`.
     pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
     where
@@ -227,29 +255,6 @@ pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usi
             Isa::Avx512 => avx512::run(code, runs, bases, from, to, block),
         }
     }
-}
-
-/// Applies `F` to each word of a block.
-#[inline(always)]
-fn apply<W: Copy, const N: usize, A, B, C, R, F>(x: &[W; N], y: &[W; N], z: &[W; N]) -> [W; N]
-where
-    A: Lane<W>,
-    B: Lane<W>,
-    C: Lane<W>,
-    R: Lane<W>,
-    F: ScalarFn<A, B, C, R>,
-{
-    let mut out = *x;
-    if F::HAS_FAST_PATH && x.iter().fold(true, |all, x| all & F::on_fast_path(A::of(*x))) {
-        for i in 0..N {
-            out[i] = F::fast_path(A::of(x[i]), B::of(y[i]), C::of(z[i])).word();
-        }
-        return out;
-    }
-    for i in 0..N {
-        out[i] = F::call(A::of(x[i]), B::of(y[i]), C::of(z[i])).word();
-    }
-    out
 }
 
 /// Writes the function of an instruction, in the module of an instruction set, which has the types `V`, `Function` and `Acc`. The
@@ -356,7 +361,7 @@ macro_rules! instructions {
 
             /// Asks the caches for memory that will be read soon. It need not be memory at all.
             #[inline(always)]
-            fn announce(at: *const u8, bytes: usize) {
+            pub fn announce(at: *const u8, bytes: usize) {
                 for line in (0..bytes).step_by(64) {
                     // SAFETY: a prefetch does not touch memory.
                     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
@@ -368,7 +373,7 @@ macro_rules! instructions {
             /// # Safety
             /// *Bases* ([`super::run`]), for the bytes of `block`, which are whole vectors.
             #[inline(always)]
-            unsafe fn write<T>(pc: *const Instr, bases: *const Base, index: usize, block: &T) {
+            pub unsafe fn write<T>(pc: *const Instr, bases: *const Base, index: usize, block: &T) {
                 // SAFETY: the caller's condition. A streamed store is aligned.
                 unsafe {
                     let base = *bases.add((*pc).operands[0].base as usize);
@@ -479,3 +484,7 @@ instructions!(
     __m512i,
     _mm512_stream_si512
 );
+// it stands after the macro that it uses; vectors in its functions are no types of C either
+#[cfg(target_arch = "x86_64")]
+#[allow(improper_ctypes_definitions)]
+mod f16;

@@ -339,7 +339,7 @@ pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
         (DType::I8, 4) => load!(i8, i32),
         (DType::U16, 4) => load!(u16, u32),
         (DType::I16, 4) => load!(i16, i32),
-        (DType::F16, 4) => load!(H, f32),
+        (DType::F16, 4) => Codes::load_f16::<H, f32, K>(),
         (DType::BF16, 4) => load!(B, f32),
         (DType::U32 | DType::I32 | DType::F32, 4) => load!(u32, u32),
         (DType::Bool, _) => load!(8: T, u8),
@@ -359,7 +359,7 @@ pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
     match (dtype, word) {
         (DType::Bool | DType::U8 | DType::I8, 4) => store!(u32, u8),
         (DType::U16 | DType::I16, 4) => store!(u32, u16),
-        (DType::F16, 4) => store!(f32, H),
+        (DType::F16, 4) => Codes::store_f16::<f32, H, K>(),
         (DType::BF16, 4) => store!(f32, B),
         (DType::U32 | DType::I32 | DType::F32, 4) | (DType::U64 | DType::I64 | DType::F64, 8) => Codes::store(),
         (DType::Bool, 8) => Codes::store_each::<u64, 32, 64, u8, u8, K>(),
