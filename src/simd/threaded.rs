@@ -7,7 +7,8 @@
 //! function is a row's scalar function applied word by word, which LLVM turns into plain vector code.
 //!
 //! The tail call is an optimisation, not a guarantee: without it, each instruction of a run takes a stack frame of some KiB
-//! until the run ends. So whoever makes a program cuts it into runs of at most [`LONGEST`] instructions.
+//! until the run ends. So whoever makes a program cuts it into runs of at most [`LONGEST`] instructions: built without optimisation,
+//! kernels of that length were measured to need less than 512 KiB, a quarter of the stack that a thread has.
 
 mod lane;
 
