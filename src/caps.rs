@@ -45,6 +45,8 @@ pub struct Caps {
     pub subgroup: [u32; 2],
     /// Bytes of the widest vector that one instruction loads or computes with.
     pub vector: usize,
+    /// Whether a CPU has threaded code (`simd/threaded.rs`), which keeps the values of an elementwise kernel in registers.
+    pub threaded: bool,
     /// The products of small matrices that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
     /// Bytes of a core's first and second level caches, and of the last level; 0 where unknown, as on every GPU.
@@ -117,6 +119,7 @@ impl Caps {
             workgroup_memory: 48 << 10,
             subgroup: [32, 32],
             vector: 16,
+            threaded: false,
             cooperative: vec![],
             caches: [0; 3],
             rates: Rates::CARD,

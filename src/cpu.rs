@@ -9,6 +9,7 @@
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `threaded.rs` | makes and runs threaded code, which keeps the values of elementwise kernels in registers |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
@@ -39,6 +40,7 @@ mod scan;
 mod scatter;
 mod share;
 mod strided;
+mod threaded;
 mod threads;
 mod tiles;
 
@@ -49,6 +51,7 @@ use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan, Rates};
+use crate::simd::threaded::block_bytes;
 use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
@@ -91,6 +94,7 @@ fn caps() -> Caps {
             Isa::Avx2 => 32,
             Isa::Avx512 => 64,
         },
+        threaded: block_bytes().is_some(),
         cooperative: vec![],
         caches: caches::sizes(),
         rates: Rates::CPU,

@@ -3,8 +3,14 @@
 //! A function is a type that implements [`ScalarFn`]. It is known at compile time and inlined into each *loop form* (element
 //! by element, as a fold, as a scan, …), which LLVM vectorises for each instruction set. [`Forms::of`] makes all loops of one
 //! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
+//! The instructions of [`threaded`] code are made of the same functions.
+
+// no other processor has threaded code yet
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) mod threaded;
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use threaded::Threaded;
 
 /// A loop over `n` elements. It does not read operands that the function does not have.
 ///
@@ -143,6 +149,8 @@ pub(crate) struct Forms {
     pub accumulate: Option<Loops>,
     /// For each element of a block, combines all elements up to it; none if the function has no reduction.
     pub scan: Option<Loops>,
+    /// As instructions of threaded code, for words of 4 bytes and of 8; none if the function takes no such words.
+    pub threaded: [Option<Threaded>; 2],
 }
 
 impl Forms {
@@ -159,7 +167,13 @@ impl Forms {
             rows: if reduces { Some(Loops::rows::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
+            threaded: [None; 2],
         }
+    }
+
+    /// Adds the instructions of threaded code.
+    pub const fn with_threaded(self, threaded: [Option<Threaded>; 2]) -> Forms {
+        Forms { threaded, ..self }
     }
 }
 

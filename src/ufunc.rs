@@ -23,6 +23,7 @@ pub(crate) use fold::{ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Op
 pub(crate) use fold::{Definition, Kind, Term};
 
 use crate::dtype::{Compute, DType};
+use crate::simd::threaded::Threaded;
 use crate::simd::{Forms, Loops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
@@ -258,6 +259,11 @@ impl Ufunc {
     /// Returns the CPU's elementwise loops for this compute type; `None` if the row does not take it.
     pub fn map(&self, compute: Compute) -> Option<Loops> {
         Some(self.forms[compute as usize]?.map)
+    }
+
+    /// Returns the row's instructions of threaded code for this compute type, in words of 4 bytes or of 8; `None` if it has none.
+    pub fn threaded(&self, compute: Compute, word: usize) -> Option<Threaded> {
+        self.forms[compute as usize]?.threaded[word / 8]
     }
 
     /// Says whether the row has WGSL text for this compute type.

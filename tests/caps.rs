@@ -150,7 +150,7 @@ fn schedules(plan: &str) -> Vec<String> {
 /// The schedules of the expressions below on the CPU, on a card, and on the weakest device where they differ there.
 const WANTED: [[&str; 3]; 9] = [
     [
-        "schedule: tiles 1 × 2048, 40 KiB a task; in0 contiguous, in1 contiguous",
+        "schedule: threaded 1 × 2048, 40 KiB a task; in0 contiguous, in1 contiguous",
         "schedule: 256 lanes × 4, 4 loads in flight, 2 outer axes; in0 contiguous, in1 contiguous",
         "",
     ],
@@ -160,7 +160,7 @@ const WANTED: [[&str; 3]; 9] = [
         "",
     ],
     [
-        "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous; streams out0",
+        "schedule: threaded 1 × 2048, 24 KiB a task; in0 contiguous; streams out0",
         "schedule: 256 lanes × 4, 4 loads in flight, 1 outer axis; in0 contiguous",
         "",
     ],
@@ -170,7 +170,7 @@ const WANTED: [[&str; 3]; 9] = [
         "",
     ],
     [
-        "schedule: tiles 1 × 2048, 24 KiB a task; in0 contiguous",
+        "schedule: threaded 1 × 2048, 24 KiB a task; in0 contiguous",
         "schedule: 256 lanes × 4, 4 loads in flight, 1 outer axis; in0 contiguous; out0 in whole words",
         "",
     ],

@@ -1,8 +1,9 @@
 //! Casts between dtypes as loops of the CPU. A cast rounds once, even if it takes several loops.
 
 use crate::dtype::{Compute, DType};
+use crate::simd::threaded::Threaded;
 use crate::simd::{Loops, ScalarFn};
-use crate::ufunc::cast;
+use crate::ufunc::cast::{self, Conversion, conversion};
 use smallvec::SmallVec;
 
 /// Rounds an f64 to odd: towards 0, and if that lost anything, the last bit is set. Rounding the f32 to f16 or bf16 then gives
@@ -81,7 +82,7 @@ pub(super) fn copy(compute: Compute) -> Loops {
 
 /// Returns the loops that, one after the other, convert values of one dtype to another, both in their compute types; none if
 /// the bits stay the same.
-pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
+pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
     if from == to {
@@ -89,12 +90,12 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Loops; 2]> {
     }
     if to.is_half() && !from.is_float() && cf != Compute::Bool || to.is_half() && cf == Compute::F64 {
         chain.push(match cf {
-            Compute::I32 => Loops::unary::<i32, i32, i32, f32, Odd>(),
-            Compute::U32 => Loops::unary::<u32, u32, u32, f32, Odd>(),
-            Compute::I64 => Loops::unary::<i64, i64, i64, f32, Odd>(),
-            Compute::U64 => Loops::unary::<u64, u64, u64, f32, Odd>(),
+            Compute::I32 => conversion!(@4 i32, f32, Odd),
+            Compute::U32 => conversion!(@4 u32, f32, Odd),
+            Compute::I64 => conversion!(i64, f32, Odd),
+            Compute::U64 => conversion!(u64, f32, Odd),
             // by the condition above only f64 gets here, never f32 or bool
-            Compute::F64 | Compute::F32 | Compute::Bool => Loops::unary::<f64, f64, f64, f32, Odd>(),
+            Compute::F64 | Compute::F32 | Compute::Bool => conversion!(f64, f32, Odd),
         });
         chain.extend(cast::round(to));
     } else if from.is_float() && to.is_narrow_integer() {

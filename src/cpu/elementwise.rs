@@ -4,6 +4,7 @@ use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::program::{Goal, Level, Order, Program, Request, internal};
 use super::share::share;
+use super::threaded::{self, Threaded};
 use super::threads::threads;
 use super::tiles::{Frame, Frames, Tile};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,9 +19,17 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
+/// How a kernel computes its tiles.
+enum Code {
+    /// Each operation is a loop over a tile.
+    Loops(Box<Program>),
+    /// Values stay in registers.
+    Threaded(Box<Threaded>),
+}
+
 /// An elementwise kernel that is ready to be bound to the buffers of a run.
 pub(super) struct Elementwise {
-    program: Program,
+    code: Code,
     schedule: Tiles,
     tiles: usize,
     rows: usize,
@@ -73,8 +82,30 @@ impl Elementwise {
                 return Err(internal(kernel.name, "tiles of a reduction over a kernel that is none"));
             }
         };
+        if schedule.threaded
+            && goal == Goal::Stores
+            && let Some(code) = threaded::prepare(kernel, aliased)?
+        {
+            return Ok(Elementwise {
+                code: Code::Threaded(Box::new(code)),
+                schedule,
+                tiles,
+                rows,
+                cols,
+                height,
+                checks,
+            });
+        }
         let wanted = Request { order: Order::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
-        Ok(Elementwise { program: assign(kernel, wanted)?, schedule, tiles, rows, cols, height, checks })
+        Ok(Elementwise {
+            code: Code::Loops(Box::new(assign(kernel, wanted)?)),
+            schedule,
+            tiles,
+            rows,
+            cols,
+            height,
+            checks,
+        })
     }
 
     fn tile(&self, t: usize) -> Tile {
@@ -107,13 +138,55 @@ impl Elementwise {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
         }
-        let bound = &Bound::new(&self.program, run)?;
-        let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(self.program.name)) };
+        match &self.code {
+            Code::Loops(program) => self.run_loops(program, run),
+            Code::Threaded(code) => self.run_threaded(code, run),
+        }
+    }
+
+    fn run_threaded(&self, code: &Threaded, run: &Run<'_>) -> Result<()> {
+        let bound = &code.bind(run)?;
+        if run.rehearses {
+            return Ok(());
+        }
+        self.share(|from, to| {
+            // SAFETY: the tiles are those of the kernel, and no two tasks have one in common.
+            unsafe { bound.run(self.joined(from, to)) }
+        });
+        Ok(())
+    }
+
+    /// Returns tiles that cover the same indices as those from number `from` to number `to`: of the pieces of one row, one.
+    fn joined(&self, from: usize, to: usize) -> impl Iterator<Item = Tile> {
+        let pieces = match self.schedule.tiling {
+            Tiling::Pieces { each } => self.cols.div_ceil(each as usize),
+            Tiling::Rows { .. } | Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => 1,
+        };
+        (from / pieces..to.div_ceil(pieces)).map(move |group| {
+            let first = self.tile(from.max(group * pieces));
+            let last = self.tile(to.min((group + 1) * pieces) - 1);
+            Tile { nc: last.c0 + last.nc - first.c0, ..first }
+        })
+    }
+
+    /// Calls `body` with the tiles of each task: from a number up to another.
+    fn share(&self, body: impl Fn(usize, usize) + Sync + Send) {
+        let tiles = self.tiles;
+        if self.schedule.alone {
+            return body(0, tiles);
+        }
+        // eight tasks a thread, a judgement: other threads then take over the tasks of one that is held up
+        let tasks = tiles.min(threads() * 8);
+        share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
+    }
+
+    fn run_loops(&self, program: &Program, run: &Run<'_>) -> Result<()> {
+        let bound = &Bound::new(program, run)?;
+        let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
         if run.rehearses {
             frames.end();
             return Ok(());
         }
-        let (program, tiles) = (&self.program, self.tiles);
         let body = |frame: &mut Frame, from: usize, to: usize| {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
                 // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint* ([`Program`]): no
@@ -130,11 +203,9 @@ impl Elementwise {
             }
         };
         if self.schedule.alone {
-            body(frames.alone(), 0, tiles);
+            body(frames.alone(), 0, self.tiles);
         } else {
-            // eight tasks a thread, a judgement: other threads then take over the tasks of one that is held up
-            let tasks = tiles.min(threads() * 8);
-            share(tasks, false, |i| frames.with(|frame| body(frame, i * tiles / tasks, (i + 1) * tiles / tasks)));
+            self.share(|from, to| frames.with(|frame| body(frame, from, to)));
         }
         frames.end();
         bound.verdict()

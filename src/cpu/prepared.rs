@@ -19,8 +19,8 @@ pub(super) enum Ready {
     /// A kernel whose result is empty.
     Nothing,
     Elementwise(elementwise::Elementwise),
-    Reduce(reduce::Reduce),
-    Matmul(matmul::Matmul),
+    Reduce(Box<reduce::Reduce>),
+    Matmul(Box<matmul::Matmul>),
     Routine(routines::Call),
     /// Fills the temporary of this number with zeros.
     Clear(usize),
@@ -41,9 +41,9 @@ impl Ready {
         }
         Ok(match kernel.kind {
             KernelKind::Elementwise => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
-            KernelKind::Reduce(_) => Ready::Reduce(reduce::prepare(kernel, aliased)?),
-            KernelKind::Row => Ready::Reduce(row::prepare(kernel, aliased)?),
-            KernelKind::Matmul => Ready::Matmul(matmul::prepare(kernel)?),
+            KernelKind::Reduce(_) => Ready::Reduce(Box::new(reduce::prepare(kernel, aliased)?)),
+            KernelKind::Row => Ready::Reduce(Box::new(row::prepare(kernel, aliased)?)),
+            KernelKind::Matmul => Ready::Matmul(Box::new(matmul::prepare(kernel)?)),
         })
     }
 

@@ -12,6 +12,7 @@ use smallvec::smallvec;
 mod folds;
 mod plans;
 mod stores;
+mod threaded;
 
 fn row(name: &str) -> &'static Ufunc {
     all().chain([&crate::ufunc::logic::SELECT]).find(|r| r.name == name).unwrap()

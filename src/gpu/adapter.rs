@@ -193,6 +193,7 @@ fn capabilities(
         subgroup: [1, 1],
         // bytes that one instruction loads at most: a vector of four words
         vector: 16,
+        threaded: false,
         cooperative: vec![],
         // wgpu does not tell the sizes of caches
         caches: [0; 3],

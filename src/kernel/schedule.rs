@@ -50,6 +50,8 @@ pub(crate) struct Tiles {
     /// Whether a block of reduced rows may be cut into parts for several threads. Each part is a whole subtree of the
     /// reduction's tree, so the cut changes no bit.
     pub shares_rows: bool,
+    /// Whether threaded code computes the tiles (`simd/threaded.rs`); else each operation is a loop over a tile.
+    pub threaded: bool,
 }
 
 /// How tiles cover the index space.
@@ -311,9 +313,10 @@ impl Tiles {
 /// Prints the tiles of a kernel over the outer space `outer`.
 fn tiles(tiles: &Tiles, kernel: &Kernel, outer: &[usize]) -> String {
     let across = outer.last().copied().unwrap_or(1);
+    let code = if tiles.threaded { "threaded" } else { "tiles" };
     let shape = match tiles.tiling {
-        Tiling::Pieces { each } => format!("tiles 1 × {}", across.min(each as usize)),
-        Tiling::Rows { each } => format!("tiles {each} × {across}"),
+        Tiling::Pieces { each } => format!("{code} 1 × {}", across.min(each as usize)),
+        Tiling::Rows { each } => format!("{code} {each} × {across}"),
         Tiling::Blocks { rows, cols } => format!("tiles {rows} × {cols} of the last two axes"),
         Tiling::Along { rows: 1, cols, .. } => format!("tiles of {cols} along a row"),
         Tiling::Along { rows, together: 1, cols } => format!("tiles of {cols} along a row, {rows} rows a task"),

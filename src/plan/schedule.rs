@@ -7,6 +7,7 @@
 mod groups;
 mod passes;
 mod products;
+mod threaded;
 mod tiles;
 
 use crate::error::Result;

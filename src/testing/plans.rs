@@ -42,6 +42,7 @@ pub fn named_caps(name: &str) -> Option<Caps> {
         "cpu" => Some(Caps {
             // the vectors and caches of a common server core, so that schedules are the same wherever the tests run
             vector: 64,
+            threaded: true,
             caches: [48 << 10, 2 << 20, 32 << 20],
             ..Caps::clone(Device::cpu().backend().caps())
         }),

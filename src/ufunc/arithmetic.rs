@@ -9,6 +9,7 @@ macro_rules! rows {
         $m! {
             /// Sum; bool: or.
             add(x, y): Numeric {
+                threaded: both,
                 cpu_float: [x + y, x + y], cpu_int: { x.wrapping_add(y) }, cpu_bool: { x | y },
                 wgsl_f32: "{a} + {b}", wgsl_f64: "{a} + {b}", wgsl_int: "{a} + {b}", wgsl_bool: "{a} || {b}",
                 exact: { x + y }, exact_int: { x + y },
@@ -16,12 +17,14 @@ macro_rules! rows {
             }
             /// Difference; not for bool.
             subtract(x, y): Numeric {
+                threaded: both,
                 cpu_float: [x - y, x - y], cpu_int: { x.wrapping_sub(y) },
                 wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}",
                 exact: { x - y }, exact_int: { x - y },
             }
             /// Product; bool: and.
             multiply(x, y): Numeric {
+                threaded: both,
                 cpu_float: [x * y, x * y], cpu_int: { x.wrapping_mul(y) }, cpu_bool: { x & y },
                 wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_bool: "{a} && {b}",
                 exact: { x * y }, exact_int: { x.wrapping_mul(y) },
@@ -29,11 +32,13 @@ macro_rules! rows {
             }
             /// Quotient; integers and bool give f32.
             divide(x, y): Float {
+                threaded: both,
                 cpu_float: [x / y, x / y], wgsl_f32: "m_div({a}, {b})", wgsl_f64: "{a} / {b}", exact: { x / y },
                 cost: 1,
             }
             /// Quotient rounded down, as NumPy's `//`; integers: `x // 0 = 0`.
             floor_divide(x, y): Numeric {
+                threaded: none,
                 cpu_float: [single::floor_divide(x, y), double::floor_divide(x, y)], cpu_int: { x.floor_div(y) },
                 wgsl_f32: "m_floor_divide({a}, {b})", wgsl_int: "idiv_{T}({a}, {b})",
                 exact: { super::float::exact::floor_divide(x, y) }, exact_int: { int::floor_div(x, y) },
@@ -41,6 +46,7 @@ macro_rules! rows {
             }
             /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
             remainder(x, y): Numeric {
+                threaded: none,
                 cpu_float: [single::remainder(x, y), double::remainder(x, y)], cpu_int: { x.floor_mod(y) },
                 wgsl_f32: "m_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
                 exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
@@ -48,6 +54,7 @@ macro_rules! rows {
             }
             /// Remainder with the sign of the dividend, exact; integers: 0 for a divisor of 0.
             fmod(x, y): Numeric {
+                threaded: none,
                 cpu_float: [single::fmod(x, y), double::fmod(x, y)], cpu_int: { x.trunc_mod(y) },
                 wgsl_f32: "m_fmod({a}, {b})", wgsl_int: "fmod_{T}({a}, {b})",
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
@@ -56,6 +63,7 @@ macro_rules! rows {
             /// Power, with IEEE 754's special cases. Integers wrap; a negative number as exponent is an error, and a negative
             /// element of an array as exponent gives 1/x truncated (0 for x = 0).
             pow(x, y): Numeric {
+                threaded: none,
                 cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
                 wgsl_f32: "m_pow({a}, {b})", wgsl_int: "ipow_{T}({a}, {b})",
                 exact: { super::float::exact::pow(x, y) }, exact_int: { int::pow(x, y) },

@@ -2,7 +2,32 @@
 //! type to another. `round` and `saturate` give a value of a narrow type, and leave it in the compute type.
 
 use crate::dtype::{Compute, DType};
-use crate::simd::{Loops, ScalarFn};
+use crate::simd::threaded::{Codes, Threaded};
+use crate::simd::{Loop, Loops, ScalarFn};
+
+/// A conversion: its loop, and its instruction of threaded code, in words of 4 bytes and of 8. A conversion between types of
+/// different sizes has no instruction.
+#[derive(Clone, Copy)]
+pub(crate) struct Conversion {
+    loops: Loops,
+    threaded: [Option<Threaded>; 2],
+}
+
+impl Conversion {
+    pub const fn new(loops: Loops, threaded: [Option<Threaded>; 2]) -> Conversion {
+        Conversion { loops, threaded }
+    }
+
+    /// Returns the loop for this machine.
+    pub fn get(&self) -> Loop {
+        self.loops.get()
+    }
+
+    /// Returns the instruction of threaded code for words of 4 bytes or of 8.
+    pub fn threaded(&self, word: usize) -> Option<Threaded> {
+        self.threaded[word / 8]
+    }
+}
 
 /// The conversions that the pair of types alone decides.
 struct K;
@@ -84,6 +109,7 @@ casts! {
     f32 => H: |x| H(f32_to_f16(x));
     f32 => B: |x| B(f32_to_bf16(x));
     // copies
+    u8 => u8: |x| x;
     u32 => u32: |x| x;
     u64 => u64: |x| x;
     // between compute types, as Rust's `as`
@@ -161,17 +187,32 @@ saturate! {
     f64 { I8 i8, i32; I16 i16, i32; U8 u8, u32; U16 u16, u32; }
 }
 
+/// Makes a conversion; the sizes of words that it has instructions for come first. It is made when the crate is compiled, because
+/// code for the instructions that it lacks would be compiled otherwise.
 macro_rules! unary {
-    ($from:ty, $to:ty) => {
-        Loops::unary::<$from, $from, $from, $to, K>()
+    ($(@$word:tt)* $from:ty, $to:ty) => {
+        unary!($(@$word)* $from, $to, K)
     };
     ($from:ty, $to:ty, $k:ty) => {
-        Loops::unary::<$from, $from, $from, $to, $k>()
+        const { Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None; 2]) }
+    };
+    (@4 $from:ty, $to:ty, $k:ty) => {
+        const {
+            let threaded = Threaded::of::<u32, 64, 128, $from, $from, $from, $to, $k>(1, false);
+            Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [Some(threaded), None])
+        }
+    };
+    (@8 $from:ty, $to:ty, $k:ty) => {
+        const {
+            let threaded = Threaded::of::<u64, 32, 64, $from, $from, $from, $to, $k>(1, false);
+            Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None, Some(threaded)])
+        }
     };
 }
+pub(crate) use unary as conversion;
 
 /// Returns the loop from stored elements of `dtype` to its compute type; `None` if both have the same bits.
-pub(crate) fn widen(dtype: DType) -> Option<Loops> {
+pub(crate) fn widen(dtype: DType) -> Option<Conversion> {
     Some(match dtype {
         DType::Bool => unary!(T, u8),
         DType::U8 => unary!(u8, u32),
@@ -185,7 +226,7 @@ pub(crate) fn widen(dtype: DType) -> Option<Loops> {
 }
 
 /// Returns the loop from the compute type to stored elements of `dtype`; `None` if both have the same bits.
-pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
+pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
     Some(match dtype {
         DType::U8 => unary!(u32, u8),
         DType::I8 => unary!(i32, i8),
@@ -198,10 +239,10 @@ pub(crate) fn narrow(dtype: DType) -> Option<Loops> {
 }
 
 /// Returns the loop that rounds compute values to `dtype` and leaves them in the compute type; `None` if it changes nothing.
-pub(crate) fn round(dtype: DType) -> Option<Loops> {
+pub(crate) fn round(dtype: DType) -> Option<Conversion> {
     macro_rules! to {
         ($t:ty, $d:ident) => {
-            unary!($t, $t, ToNarrow<{ DType::$d as u8 }>)
+            unary!(@4 $t, $t, ToNarrow<{ DType::$d as u8 }>)
         };
     }
     Some(match dtype {
@@ -217,43 +258,43 @@ pub(crate) fn round(dtype: DType) -> Option<Loops> {
 
 /// Returns the loop from one compute type to another; `None` if the bits stay the same. It converts as Rust's `as` does, and
 /// to bool it asks whether the number is not 0.
-pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
+pub(crate) fn convert(from: Compute, to: Compute) -> Option<Conversion> {
     use Compute::*;
     Some(match (from, to) {
         (a, b) if a == b => return None,
         (I32, U32) | (U32, I32) | (I64, U64) | (U64, I64) => return None,
-        (Bool, I32) => unary!(u8, i32, Truth),
-        (Bool, U32) => unary!(u8, u32, Truth),
-        (Bool, I64) => unary!(u8, i64, Truth),
-        (Bool, U64) => unary!(u8, u64, Truth),
-        (Bool, F32) => unary!(u8, f32, Truth),
-        (Bool, F64) => unary!(u8, f64, Truth),
-        (I32, Bool) => unary!(i32, u8, Truth),
-        (U32, Bool) => unary!(u32, u8, Truth),
-        (I64, Bool) => unary!(i64, u8, Truth),
-        (U64, Bool) => unary!(u64, u8, Truth),
-        (F32, Bool) => unary!(f32, u8, Truth),
-        (F64, Bool) => unary!(f64, u8, Truth),
-        (I32, F32) => unary!(i32, f32),
+        (Bool, I32) => unary!(@4 u8, i32, Truth),
+        (Bool, U32) => unary!(@4 u8, u32, Truth),
+        (Bool, I64) => unary!(@8 u8, i64, Truth),
+        (Bool, U64) => unary!(@8 u8, u64, Truth),
+        (Bool, F32) => unary!(@4 u8, f32, Truth),
+        (Bool, F64) => unary!(@8 u8, f64, Truth),
+        (I32, Bool) => unary!(@4 i32, u8, Truth),
+        (U32, Bool) => unary!(@4 u32, u8, Truth),
+        (I64, Bool) => unary!(@8 i64, u8, Truth),
+        (U64, Bool) => unary!(@8 u64, u8, Truth),
+        (F32, Bool) => unary!(@4 f32, u8, Truth),
+        (F64, Bool) => unary!(@8 f64, u8, Truth),
+        (I32, F32) => unary!(@4 i32, f32),
         (I32, I64 | U64) => unary!(i32, i64),
         (I32, F64) => unary!(i32, f64),
-        (U32, F32) => unary!(u32, f32),
+        (U32, F32) => unary!(@4 u32, f32),
         (U32, I64 | U64) => unary!(u32, u64),
         (U32, F64) => unary!(u32, f64),
         (I64 | U64, I32 | U32) => unary!(i64, u32),
         (I64, F32) => unary!(i64, f32),
-        (I64, F64) => unary!(i64, f64),
+        (I64, F64) => unary!(@8 i64, f64),
         (U64, F32) => unary!(u64, f32),
-        (U64, F64) => unary!(u64, f64),
-        (F32, I32) => unary!(f32, i32),
-        (F32, U32) => unary!(f32, u32),
+        (U64, F64) => unary!(@8 u64, f64),
+        (F32, I32) => unary!(@4 f32, i32),
+        (F32, U32) => unary!(@4 f32, u32),
         (F32, I64) => unary!(f32, i64),
         (F32, U64) => unary!(f32, u64),
         (F32, F64) => unary!(f32, f64),
         (F64, I32) => unary!(f64, i32),
         (F64, U32) => unary!(f64, u32),
-        (F64, I64) => unary!(f64, i64),
-        (F64, U64) => unary!(f64, u64),
+        (F64, I64) => unary!(@8 f64, i64),
+        (F64, U64) => unary!(@8 f64, u64),
         (F64, F32) => unary!(f64, f32),
         // never reached: all pairs of different types are listed, but the compiler does not count the first arm, a guard
         _ => return None,
@@ -261,11 +302,11 @@ pub(crate) fn convert(from: Compute, to: Compute) -> Option<Loops> {
 }
 
 /// Returns the loop from a float compute type to an 8- or 16-bit integer type, with saturation; `None` for other types.
-pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
+pub(crate) fn saturate(from: Compute, to: DType) -> Option<Conversion> {
     macro_rules! to {
         ($d:ident, $c:ty) => {
             match from {
-                Compute::F32 => unary!(f32, $c, Saturate<{ DType::$d as u8 }>),
+                Compute::F32 => unary!(@4 f32, $c, Saturate<{ DType::$d as u8 }>),
                 Compute::F64 => unary!(f64, $c, Saturate<{ DType::$d as u8 }>),
                 Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 => return None,
             }
@@ -279,6 +320,51 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Loops> {
         DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 => return None,
         DType::F16 | DType::BF16 | DType::F32 | DType::F64 => return None,
     })
+}
+
+/// Returns the instruction of threaded code that reads stored elements of `dtype` at any step, as words of 4 bytes or of 8 of
+/// their compute type; `None` if they do not fit.
+pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
+    macro_rules! load {
+        ($s:ty, $r:ty) => {
+            Codes::load_each::<u32, 64, 128, $s, $r, K>()
+        };
+        (8: $s:ty, $r:ty) => {
+            Codes::load_each::<u64, 32, 64, $s, $r, K>()
+        };
+    }
+    match (dtype, word) {
+        (DType::Bool, 4) => load!(T, u8),
+        (DType::U8, 4) => load!(u8, u32),
+        (DType::I8, 4) => load!(i8, i32),
+        (DType::U16, 4) => load!(u16, u32),
+        (DType::I16, 4) => load!(i16, i32),
+        (DType::F16, 4) => Codes::load_f16::<H, f32, K>(),
+        (DType::BF16, 4) => load!(B, f32),
+        (DType::U32 | DType::I32 | DType::F32, 4) => load!(u32, u32),
+        (DType::Bool, _) => load!(8: T, u8),
+        (DType::U64 | DType::I64 | DType::F64, 8) => load!(8: u64, u64),
+        _ => None,
+    }
+}
+
+/// Returns the instruction of threaded code that stores words of 4 bytes or of 8 as elements of `dtype`, each after the other;
+/// `None` if the words have another compute type.
+pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
+    macro_rules! store {
+        ($a:ty, $s:ty) => {
+            Codes::store_each::<u32, 64, 128, $a, $s, K>()
+        };
+    }
+    match (dtype, word) {
+        (DType::Bool | DType::U8 | DType::I8, 4) => store!(u32, u8),
+        (DType::U16 | DType::I16, 4) => store!(u32, u16),
+        (DType::F16, 4) => Codes::store_f16::<f32, H, K>(),
+        (DType::BF16, 4) => store!(f32, B),
+        (DType::U32 | DType::I32 | DType::F32, 4) | (DType::U64 | DType::I64 | DType::F64, 8) => Codes::store(),
+        (DType::Bool, 8) => Codes::store_each::<u64, 32, 64, u8, u8, K>(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
 /// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::Reduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
+/// | `threaded` | `none`, `f32`, `all` or `both`: which types have instructions of threaded code, see below |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
@@ -24,6 +25,10 @@
 /// A CPU expression gives a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the others.
 /// In a row of one operand `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`: the latter two are
 /// cheaper expressions that give the same bits for operands of at most these magnitudes.
+///
+/// Each instruction of threaded code costs some 20 ms of compiler time, so rows have those that were measured to pay: by default
+/// all types, but none in the classes `Float` and `FloatOnly`. `f32` names that type alone; `both` is all types, and adds
+/// instructions that take the second operand from the accumulator ([`Threaded`](crate::simd::threaded::Threaded)).
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
 /// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
@@ -43,6 +48,8 @@ macro_rules! define {
                 enum EachKeyOnce { $($key),* }
                 #[allow(dead_code)]
                 const REDUCES: bool = false $(|| $crate::ufunc::define!(@reduces $key))*;
+                #[allow(dead_code)]
+                const THREADED: &str = $crate::ufunc::define!(@rule $class $($key $value)*);
                 let doc = concat!($($doc, " "),+);
                 #[allow(unused_mut)]
                 let mut row = $crate::ufunc::Ufunc::new(
@@ -119,6 +126,7 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; cost $cost:literal) => { $row.properties.cost = $cost; };
     (@set $row:ident $class:ident $args:tt; shader_cost $cost:literal) => { $row.properties.shader_cost = $cost; };
     (@set $row:ident $class:ident $args:tt; is [$($flag:ident),*]) => { $( $row.properties.$flag = true; )* };
+    (@set $row:ident $class:ident $args:tt; threaded $rule:ident) => {};
     (@set $row:ident $class:ident $args:tt; half $rows:tt) => { $row.half = Some($rows); };
 
     (@reduces reduce) => { true };
@@ -152,8 +160,32 @@ macro_rules! define {
             )?
         }
         type R = $crate::ufunc::define!(@result $t $class);
-        Some($crate::simd::Forms::of::<$t, $t, $t, R, F>($crate::ufunc::define!(@arity $args), REDUCES))
+        const ARITY: usize = $crate::ufunc::define!(@arity $args);
+        let threaded = $crate::ufunc::define!(@threaded $t R F);
+        Some($crate::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, REDUCES).with_threaded(threaded))
     }};
+
+    // `@rule` finds the rule of the key `threaded` among the keys
+    (@rule $class:ident threaded $rule:ident $($rest:tt)*) => { stringify!($rule) };
+    (@rule $class:ident $key:ident $value:tt $($rest:tt)*) => { $crate::ufunc::define!(@rule $class $($rest)*) };
+    (@rule Float) => { "none" };
+    (@rule FloatOnly) => { "none" };
+    (@rule $class:ident) => { "all" };
+
+    // `@threaded` makes the instructions of threaded code: a bool lies in words of either size, a number in those of its own
+    (@threaded u8 $r:ident $f:ident) => {
+        [$crate::ufunc::define!(@words4 u8 $r $f), $crate::ufunc::define!(@words8 u8 $r $f)]
+    };
+    (@threaded f64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 f64 $r $f)] };
+    (@threaded i64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 i64 $r $f)] };
+    (@threaded u64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 u64 $r $f)] };
+    (@threaded $t:ident $r:ident $f:ident) => { [$crate::ufunc::define!(@words4 $t $r $f), None] };
+    (@words4 $t:ident $r:ident $f:ident) => {
+        $crate::simd::threaded::Threaded::by::<u32, 64, 128, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+    };
+    (@words8 $t:ident $r:ident $f:ident) => {
+        $crate::simd::threaded::Threaded::by::<u64, 32, 64, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+    };
     (@fn $name:ident $t:ident $class:ident ($x:ident) $f:tt) => {
         #[inline(always)]
         #[allow(unused_variables, unused_braces)]

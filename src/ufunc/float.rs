@@ -8,46 +8,55 @@ macro_rules! rows {
         $m! {
             /// e to the power of x.
             exp(x): Float {
+                threaded: f32,
                 cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", exact: { x.exp() },
                 domain: [-104.0, 89.0],
             }
             /// 2 to the power of x.
             exp2(x): Float {
+                threaded: f32,
                 cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", exact: { x.exp2() },
                 domain: [-150.0, 128.0],
             }
             /// exp(x) − 1, without cancellation near 0.
             expm1(x): Float {
+                threaded: f32,
                 cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
             }
             /// Natural logarithm.
             log(x): Float {
+                threaded: f32,
                 cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", exact: { x.ln() },
                 domain: [0.0, 1e3],
             }
             /// Logarithm to base 2.
             log2(x): Float {
+                threaded: f32,
                 cpu_float: [single::log2(x), double::log2(x)], wgsl_f32: "m_log2({a})", exact: { x.log2() },
                 domain: [0.0, 1e3],
             }
             /// Logarithm to base 10.
             log10(x): Float {
+                threaded: f32,
                 cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", exact: { x.log10() },
                 domain: [0.0, 1e3],
             }
             /// log(1 + x), without cancellation near 0.
             log1p(x): Float {
+                threaded: f32,
                 cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", exact: { x.ln_1p() },
                 domain: [-1.0, 1e3],
             }
             /// Square root.
             sqrt(x): Float {
+                threaded: all,
                 cpu_float: [x.sqrt(), x.sqrt()], wgsl_f32: "m_sqrt({a})", wgsl_f64: "d_sqrt({a})", exact: { x.sqrt() },
                 domain: [0.0, 1e3],
             }
             /// 1 / sqrt(x).
             rsqrt(x): Float {
+                threaded: f32,
                 cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", exact: { exact::rsqrt(x) },
                 domain: [0.0, 1e3],
             }
@@ -58,11 +67,13 @@ macro_rules! rows {
             }
             /// 1 / x.
             reciprocal(x): Float {
+                threaded: all,
                 cpu_float: [1.0 / x, 1.0 / x], wgsl_f32: "m_reciprocal({a})", wgsl_f64: "1.0lf / {a}",
                 exact: { 1.0 / x },
             }
             /// Sine of radians.
             sin(x): Float {
+                threaded: f32,
                 cpu_float: [single::sin(x), double::sin(x);
                             below single::NEAR => single::sin_near(x), double::NEAR => double::sin_near(x)],
                 wgsl_f32: "m_sin({a})", exact: { x.sin() },
@@ -70,6 +81,7 @@ macro_rules! rows {
             }
             /// Cosine of radians.
             cos(x): Float {
+                threaded: f32,
                 cpu_float: [single::cos(x), double::cos(x);
                             below single::NEAR => single::cos_near(x), double::NEAR => double::cos_near(x)],
                 wgsl_f32: "m_cos({a})", exact: { x.cos() },
@@ -108,6 +120,7 @@ macro_rules! rows {
             }
             /// Hyperbolic tangent.
             tanh(x): Float {
+                threaded: f32,
                 cpu_float: [single::tanh(x), double::tanh(x)], wgsl_f32: "m_tanh({a})", exact: { libm::tanh(x) },
                 domain: [-10.0, 10.0],
             }
@@ -153,6 +166,7 @@ macro_rules! rows {
             }
             /// The magnitude of the first with the sign of the second.
             copysign(x, y): Float {
+                threaded: all,
                 cpu_float: [x.copysign(y), x.copysign(y)],
                 wgsl_f32: "m_copysign({a}, {b})", wgsl_f64: "d_copysign({a}, {b})", exact: { x.copysign(y) },
                 is: [never_rounds],
@@ -165,11 +179,13 @@ macro_rules! rows {
             }
             /// Degrees to radians.
             deg2rad(x): Float {
+                threaded: f32,
                 cpu_float: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
                 wgsl_f32: "m_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
             }
             /// Radians to degrees.
             rad2deg(x): Float {
+                threaded: f32,
                 cpu_float: [(x as f64 * (180.0 / std::f64::consts::PI)) as f32, x * (180.0 / std::f64::consts::PI)],
                 wgsl_f32: "m_rad2deg({a})", exact: { x * (180.0 / std::f64::consts::PI) },
             }

@@ -161,6 +161,7 @@ pub(crate) use table::*;
 
 use super::{Class, Ufunc};
 use crate::dtype::Compute;
+use crate::simd::threaded::Threaded;
 use crate::simd::{Forms, ScalarFn};
 
 struct Choose;
@@ -179,9 +180,13 @@ choose! { u8 u32 u64 }
 /// The row of `select`: the second operand where the first is true, else the third. No key of `define!` makes such loops,
 /// which move words of the size of the last two operands' compute type, so it stands outside `rows!`.
 pub(crate) static SELECT: Ufunc = {
-    let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, false));
-    let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, false));
-    let bits64 = Some(Forms::of::<u8, u64, u64, u64, Choose>(3, false));
+    let bool4 = Some(Threaded::of::<u32, 64, 128, u8, u8, u8, u8, Choose>(3, false));
+    let bool8 = Some(Threaded::of::<u64, 32, 64, u8, u8, u8, u8, Choose>(3, false));
+    let words4 = Some(Threaded::of::<u32, 64, 128, u8, u32, u32, u32, Choose>(3, false));
+    let words8 = Some(Threaded::of::<u64, 32, 64, u8, u64, u64, u64, Choose>(3, false));
+    let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, false).with_threaded([bool4, bool8]));
+    let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, false).with_threaded([words4, None]));
+    let bits64 = Some(Forms::of::<u8, u64, u64, u64, Choose>(3, false).with_threaded([None, words8]));
     let mut forms = [bits32; Compute::COUNT];
     forms[Compute::Bool as usize] = bits8;
     forms[Compute::I64 as usize] = bits64;

@@ -7,6 +7,7 @@ macro_rules! rows {
     ($m:path) => { $m! {
         /// The error function.
         erf(x): Float {
+            threaded: f32,
             cpu_float: [single::erf(x), double::erf(x)], wgsl_f32: "m_erf({a})", exact: { libm::erf(x) },
             domain: [-5.0, 5.0], shader_cost: 32,
         }
@@ -30,6 +31,7 @@ macro_rules! rows {
         }
         /// 1 / (1 + exp(−x)).
         sigmoid(x): Float {
+            threaded: f32,
             cpu_float: [single::sigmoid(x), double::sigmoid(x)], wgsl_f32: "m_sigmoid({a})",
             exact: { exact::sigmoid(x) },
             domain: [-100.0, 100.0],
@@ -37,6 +39,7 @@ macro_rules! rows {
         }
         /// log(1 + exp(x)) without overflow.
         softplus(x): Float {
+            threaded: f32,
             cpu_float: [single::softplus(x), double::softplus(x)], wgsl_f32: "m_softplus({a})",
             exact: { exact::softplus(x) }, domain: [-100.0, 100.0],
             cost: 28,
@@ -51,18 +54,21 @@ macro_rules! rows {
         }
         /// x · sigmoid(x).
         silu(x): Float {
+            threaded: f32,
             cpu_float: [single::silu(x), double::silu(x)], wgsl_f32: "m_silu({a})", exact: { exact::silu(x) },
             domain: [-100.0, 100.0],
             cost: 13,
         }
         /// x · Φ(x), exactly (the erfc form).
         gelu(x): Float {
+            threaded: f32,
             cpu_float: [single::gelu(x), double::gelu(x)], wgsl_f32: "m_gelu({a})", exact: { exact::gelu(x) },
             domain: [-20.0, 20.0],
             cost: 22,
         }
         /// x · Φ(x), by the tanh approximation.
         gelu_tanh(x): Float {
+            threaded: f32,
             cpu_float: [single::gelu_tanh(x), double::gelu_tanh(x)], wgsl_f32: "m_gelu_tanh({a})",
             exact: { exact::gelu_tanh(x) },
             domain: [-20.0, 20.0],

@@ -153,8 +153,8 @@ impl Assigner<'_> {
             }
             Op::Cast(a) => self.cast(v, *a, inner),
             Op::Round(a) => {
-                let link = cast::round(value.dtype).unwrap_or(convert::copy(compute));
-                (StepKind::Call(link.get()), self.register_ids(&[*a], inner))
+                let link = cast::round(value.dtype).map_or(convert::copy(compute).get(), |l| l.get());
+                (StepKind::Call(link), self.register_ids(&[*a], inner))
             }
             Op::Index { strides, offset } => {
                 let (rows, cols) = self.axes(strides, inner);

@@ -1,7 +1,7 @@
 //! Makes plans of kernels that tests write by hand.
 
 use crate::dtype::DType::{self, *};
-use crate::kernel::{BufferRef, Kernel, KernelKind, Output, Plan, Step};
+use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Output, Plan, Step};
 use crate::layout::{Shape, Strides};
 
 /// Returns the dtypes of the inputs, or of the outputs, by number; bool for one that no kernel names.
@@ -17,8 +17,14 @@ fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType
     dtypes
 }
 
-/// Makes the plan of one kernel, with the temporaries and further kernels that a product may need.
+/// Makes the plan of one kernel, with the temporaries and further kernels that a product may need. Its first input may be its
+/// output.
 pub(super) fn plan(kernel: Kernel) -> Plan {
+    plan_for(kernel, &super::super::caps(), true)
+}
+
+/// Makes the plan of one kernel for a device; its first input may be its output if `aliased` says so.
+pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> Plan {
     let mut temps = vec![];
     let mut temp = |bytes| {
         temps.push(bytes);
@@ -29,13 +35,12 @@ pub(super) fn plan(kernel: Kernel) -> Plan {
         _ => vec![kernel],
     };
     let mut kernels = kernels;
-    kernels.iter_mut().for_each(|k| crate::plan::schedule_nest(k, &super::super::caps()).unwrap());
+    kernels.iter_mut().for_each(|k| crate::plan::schedule_nest(k, caps).unwrap());
     let inputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Input(_)));
     let of = |dtype: &DType| Output { dtype: *dtype, shape: Shape::new(), strides: Strides::new() };
     let outputs = operands(&kernels, |buffer| matches!(buffer, BufferRef::Output(_))).iter().map(of).collect();
     let steps = kernels.into_iter().map(Step::Nest).collect();
-    // the first input may be the output
-    let aliased = (0..inputs.len()).map(|i| i == 0).collect();
+    let aliased = (0..inputs.len()).map(|i| i == 0 && aliased).collect();
     Plan {
         inputs,
         aliased,

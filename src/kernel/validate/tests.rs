@@ -66,7 +66,7 @@ fn details(k: &mut Kernel) -> &mut Details {
 }
 
 fn tiles(tiling: Tiling) -> Tiles {
-    Tiles { tiling, alone: true, shares_rows: false }
+    Tiles { tiling, alone: true, shares_rows: false, threaded: false }
 }
 
 fn groups() -> Groups {

@@ -1,7 +1,7 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
 //! it.
 
-use super::{Again, checks, passes_of, passes_of_stores, products, set_details};
+use super::{Again, checks, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work, WriteClass,
 };
@@ -94,7 +94,10 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     if let Some(axis) = transposed {
         turn(kernel, axis);
     }
-    let tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
+    let mut tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
+    if threaded::is_threaded(kernel, &tiles, caps, stream(caps)) {
+        tiles = Tiles { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles };
+    }
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     let checks = (!checked.is_empty()).then(|| {
@@ -115,15 +118,16 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         let (height, width) = (BLOCK_ROWS, tile / BLOCK_ROWS);
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
-        // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
-        let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
+        // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache lines, and
+        // whole blocks of threaded code
+        let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(128).min(tile);
         (Tiling::Pieces { each: each as u16 }, each.min(cols))
     } else {
         let each = (tile / cols.max(1)).min(rows);
         (Tiling::Rows { each: each as u16 }, each * cols)
     };
     let alone = n.saturating_mul(weight(kernel)) <= ALONE || elements >= n;
-    Tiles { tiling, alone, shares_rows: false }
+    Tiles { tiling, alone, shares_rows: false, threaded: false }
 }
 
 /// Returns the outer space with length 1 along axes on which no computed index depends, so that each is checked once.
@@ -171,7 +175,8 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
         Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
     let bytes = kernel.outer_size().saturating_mul(store.dtype.size());
-    let streams = is_run && store.is_plain() && cast::narrow(store.dtype).is_none() && bytes >= stream(caps);
+    let converts = cast::narrow(store.dtype).is_some();
+    let streams = is_run && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
@@ -293,5 +298,5 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
     // each tile of a scan needs the total of the tiles before it
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans();
-    Tiles { tiling, alone: bytes <= ALONE, shares_rows }
+    Tiles { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }
 }
