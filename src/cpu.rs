@@ -8,12 +8,13 @@
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
-//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
 //! | `caches.rs` | reads the sizes of the processor's caches |
-//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
+//! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
 //! | `routines.rs` | lists the routines, each in its file (`bincount.rs`); `operands.rs` gives them slices of memory |
 
 mod arena;
@@ -27,6 +28,7 @@ mod fold;
 mod gather;
 mod matmul;
 mod memory;
+mod moves;
 mod operands;
 mod philox;
 mod prepared;
@@ -39,6 +41,7 @@ mod scatter;
 mod strided;
 mod threads;
 mod tiles;
+mod transpose;
 
 use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
 #[cfg(feature = "testing")]

@@ -10,6 +10,7 @@
 //! value of an inner one, a [`Op::Scan`] another inner one (or an outer one, its total), a [`Op::Dot`] an outer value of two
 //! loads; an outer value used at the inner level is broadcast. `stores` say which values are written where.
 
+mod moves;
 mod plan;
 mod reduction;
 mod scan;
@@ -17,6 +18,7 @@ mod schedule;
 mod store;
 mod validate;
 
+pub(crate) use moves::Moved;
 pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};

@@ -18,6 +18,32 @@ pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync + Send) 
     }
 }
 
+/// Returns tile `t` of an index space of so many rows and columns, whose last axis but one has the length `height`.
+pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> Tile {
+    match tiling {
+        Tiling::Rows { each } => {
+            let r0 = t * each as usize;
+            Tile { r0, nr: (each as usize).min(all - r0), c0: 0, nc: columns, start: 0 }
+        }
+        Tiling::Blocks { rows, cols } => {
+            let (rows, cols) = (rows as usize, cols as usize);
+            let (down, across) = (height.div_ceil(rows), columns.div_ceil(cols));
+            // the next tile lies along the last axis but one, along which the transposed operand is contiguous: so it
+            // uses the rest of that operand's cache lines
+            let (d, c, rest) = (t % down, t / down % across, t / (down * across));
+            let (r, c0) = (d * rows, c * cols);
+            let (nr, nc) = (rows.min(height - r), cols.min(columns - c0));
+            Tile { r0: rest * height + r, nr, c0, nc, start: 0 }
+        }
+        Tiling::Pieces { each: cols } | Tiling::Along { cols, .. } | Tiling::Across { cols, .. } => {
+            let each = cols as usize;
+            let per_row = columns.div_ceil(each);
+            let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
+            Tile { r0: r, nr: 1, c0, nc: each.min(columns.saturating_sub(c0)), start: 0 }
+        }
+    }
+}
+
 /// Returns the tiles of a kernel's schedule. Fails if the schedule has none.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
@@ -87,28 +113,7 @@ impl Elementwise {
     }
 
     fn tile(&self, t: usize) -> Tile {
-        match self.schedule.tiling {
-            Tiling::Rows { each } => {
-                let r0 = t * each as usize;
-                Tile { r0, nr: (each as usize).min(self.rows - r0), c0: 0, nc: self.cols, start: 0 }
-            }
-            Tiling::Blocks { rows, cols } => {
-                let (rows, cols) = (rows as usize, cols as usize);
-                let (down, across) = (self.height.div_ceil(rows), self.cols.div_ceil(cols));
-                // the next tile lies along the last axis but one, along which the transposed operand is contiguous: so it
-                // uses the rest of that operand's cache lines
-                let (d, c, rest) = (t % down, t / down % across, t / (down * across));
-                let (r, c0) = (d * rows, c * cols);
-                let (nr, nc) = (rows.min(self.height - r), cols.min(self.cols - c0));
-                Tile { r0: rest * self.height + r, nr, c0, nc, start: 0 }
-            }
-            Tiling::Pieces { each: cols } | Tiling::Along { cols, .. } | Tiling::Across { cols, .. } => {
-                let each = cols as usize;
-                let per_row = self.cols.div_ceil(each);
-                let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
-                Tile { r0: r, nr: 1, c0, nc: each.min(self.cols.saturating_sub(c0)), start: 0 }
-            }
-        }
+        tile_at(self.schedule.tiling, [self.rows, self.cols, self.height], t)
     }
 
     /// Runs the kernel on the buffers of a run.

@@ -1,11 +1,8 @@
 //! Finds the position that each index of a gather or scatter means, and copies gathered elements. Also writes affine indices.
 
-use super::strided::{self, Block};
+use super::strided::{self, Block, LINE};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
 /// indices and this one is out of range.

@@ -1,7 +1,7 @@
 //! Prepares plans: makes of each step what can be bound to the buffers of a run, and caches it by the plan's number.
 
 use super::bind::Run;
-use super::{elementwise, matmul, reduce, routines, row};
+use super::{elementwise, matmul, moves, reduce, routines, row};
 use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
@@ -19,6 +19,7 @@ pub(super) enum Ready {
     /// A kernel whose result is empty.
     Nothing,
     Elementwise(elementwise::Elementwise),
+    Moves(moves::Moves),
     Reduce(reduce::Reduce),
     Matmul(matmul::Matmul),
     Routine(routines::Call),
@@ -40,7 +41,10 @@ impl Ready {
             return Ok(Ready::Nothing);
         }
         Ok(match kernel.kind {
-            KernelKind::Elementwise => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+            KernelKind::Elementwise => match moves::prepare(kernel, aliased)? {
+                Some(moves) => Ready::Moves(moves),
+                None => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+            },
             KernelKind::Reduce(_) => Ready::Reduce(reduce::prepare(kernel, aliased)?),
             KernelKind::Row => Ready::Reduce(row::prepare(kernel, aliased)?),
             KernelKind::Matmul => Ready::Matmul(matmul::prepare(kernel)?),
@@ -52,6 +56,7 @@ impl Ready {
         match self {
             Ready::Nothing => Ok(()),
             Ready::Elementwise(kernel) => kernel.run(run),
+            Ready::Moves(kernel) => kernel.run(run),
             Ready::Reduce(kernel) => kernel.run(run),
             Ready::Matmul(kernel) => kernel.run(run),
             Ready::Routine(call) => call.run(run),

@@ -1,7 +1,7 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
 //! it, but for the pieces of a product of floats, which follow from the nest's sizes alone.
 
-use super::{Again, checks, passes_of, passes_of_stores, set_details};
+use super::{Again, checks, moves, passes_of, passes_of_stores, set_details};
 use crate::dtype::Compute;
 use crate::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Product, SCAN_BLOCK, Store, Tiles, Tiling, Work, WriteClass,
@@ -96,7 +96,10 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     if let Some(axis) = transposed {
         turn(kernel, axis);
     }
-    let tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
+    let tiles = match kernel.moves() {
+        Some(_) => moves::tiles(kernel, transposed.is_some()),
+        None => tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps),
+    };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     let checks = (!checked.is_empty()).then(|| {
@@ -163,6 +166,9 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
 
 /// Says how a store of a tiled nest writes.
 fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> WriteClass {
+    if kernel.moves().is_some() {
+        return moves::write_class(kernel, store, stream(caps));
+    }
     let outer = &kernel.outer[..];
     let Some(cols) = outer.last() else { return WriteClass::Plain };
     // only a store whose tiles are contiguous in memory is streamed
