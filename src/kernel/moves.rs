@@ -17,7 +17,8 @@ impl Kernel {
     /// Returns where the words of each store come from, if the nest only moves words; else none. A move needs no registers, and
     /// keeps every bit, also those of NaNs.
     pub fn moves(&self) -> Option<SmallVec<[Moved; 1]>> {
-        let is_still = |op: &Op| matches!(op, Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_));
+        let is_still =
+            |op: &Op| matches!(op, Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_));
         let plain = self.kind == KernelKind::Elementwise && self.stores.iter().all(Store::is_plain);
         if !plain || !self.values.iter().all(|v| is_still(&v.op)) {
             return None;
