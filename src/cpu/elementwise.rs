@@ -68,14 +68,15 @@ pub(super) struct Elementwise {
 
 /// Prepares a kernel whose index space is not empty.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
-    let checks = match kernel.schedule.checks() {
-        Some(checks) => {
-            let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
-            Some(Box::new(Elementwise::new(&looked, checks.tiles, aliased, Goal::CheckIndices, None)?))
-        }
-        None => None,
-    };
+    let checks = checks(kernel, aliased)?;
     Elementwise::new(kernel, tiles_of(kernel)?, aliased, Goal::Stores, checks)
+}
+
+/// Prepares the kernel that looks for an index out of range, if there are indices to check.
+pub(super) fn checks(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Box<Elementwise>>> {
+    let Some(checks) = kernel.schedule.checks() else { return Ok(None) };
+    let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
+    Ok(Some(Box::new(Elementwise::new(&looked, checks.tiles, aliased, Goal::CheckIndices, None)?)))
 }
 
 impl Elementwise {

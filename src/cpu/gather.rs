@@ -3,6 +3,7 @@
 use super::strided::{self, Block, LINE};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
+use crate::simd::{Isa, isa};
 
 /// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
 /// indices and this one is out of range.
@@ -44,6 +45,71 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
     }
 }
 
+/// A type of indices in memory.
+trait Index: Copy {
+    /// Returns the index as a position; a negative one as a number above all extents.
+    fn position(self) -> u64;
+    /// Says whether all indices are positions below an extent, which is not 0.
+    fn are_below(all: &[Self], extent: usize) -> bool;
+}
+
+macro_rules! index_types {
+    ($($t:ty, $bits:ty;)*) => { $(
+        impl Index for $t {
+            #[inline(always)]
+            fn position(self) -> u64 {
+                // a negative number has its highest bit set also in 64 bits, and extents have not
+                self as i64 as u64
+            }
+
+            #[inline(always)]
+            fn are_below(all: &[$t], extent: usize) -> bool {
+                // compared as numbers without a sign: a negative index is then larger than the largest of its type
+                let last = (extent - 1).min(<$t>::MAX as usize) as $bits;
+                all.iter().fold(0, |most: $bits, i| most.max(*i as $bits)) <= last
+            }
+        }
+    )* };
+}
+
+index_types! {
+    i32, u32;
+    u32, u32;
+    i64, u64;
+    u64, u64;
+}
+
+/// Says whether all indices are positions below an extent, which is not 0.
+fn are_below<I: Index>(all: &[I], extent: usize) -> bool {
+    /// Does it with the instructions of AVX-512.
+    ///
+    /// # Safety
+    /// The machine has the features that the attribute enables.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+    unsafe fn with_avx512<I: Index>(all: &[I], extent: usize) -> bool {
+        I::are_below(all, extent)
+    }
+    /// Does it with the instructions of AVX2.
+    ///
+    /// # Safety
+    /// The machine has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn with_avx2<I: Index>(all: &[I], extent: usize) -> bool {
+        I::are_below(all, extent)
+    }
+    match isa() {
+        // SAFETY: `isa` has found the features on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { with_avx512(all, extent) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { with_avx2(all, extent) },
+        _ => I::are_below(all, extent),
+    }
+}
+
 /// The indices of a gather or scatter along one axis.
 ///
 /// Its unsafe functions have two conditions, cited by name. *Present*: `at` leads to as many indices of type `compute` as the
@@ -75,6 +141,9 @@ impl Indices {
     ) -> Option<(usize, i128)> {
         // SAFETY: *present* and *in range*: `resolve` returns only positions below the extent, and `i` is below `n`.
         unsafe {
+            if self.take_inside(size, src, to, at, n) {
+                return None;
+            }
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
             // if all indices are equal, the elements are a strided row of memory, which one copy moves
             let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
@@ -96,6 +165,92 @@ impl Indices {
                 }
             }
             bad
+        }
+    }
+
+    /// Does what [`take`](Indices::take) does, if all indices are in range and not all are equal, and says whether they are.
+    /// Else it copies nothing.
+    ///
+    /// # Safety
+    /// As [`take`](Indices::take).
+    unsafe fn take_inside(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
+        // SAFETY: *present*: the indices have the type that `compute` names. The rest is what the function asks for.
+        unsafe {
+            if self.extent == 0 || to.is_some() && n > 1 && self.is_one(at, n) {
+                return false;
+            }
+            match self.compute {
+                Compute::I32 => self.take_by::<i32>(size, src, to, at, n),
+                Compute::U32 => self.take_by::<u32>(size, src, to, at, n),
+                Compute::I64 => self.take_by::<i64>(size, src, to, at, n),
+                Compute::U64 => self.take_by::<u64>(size, src, to, at, n),
+                Compute::Bool | Compute::F32 | Compute::F64 => false,
+            }
+        }
+    }
+
+    /// Does [`take_inside`](Indices::take_inside) for indices of type `I` that are not all equal.
+    ///
+    /// # Safety
+    /// As [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
+    unsafe fn take_by<I: Index>(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
+        // SAFETY: *present* and *in range*; `to` has room for elements of this size.
+        unsafe {
+            let all = (self.at as *const I).add(at);
+            // all are looked at before the first is copied, because the copies may take the place of the indices
+            if !are_below(std::slice::from_raw_parts(all, n), self.extent) {
+                return false;
+            }
+            match (to, size) {
+                (None, _) => {}
+                (Some(to), 1) => self.pick(all, n, src.ptr as *const u8, src.cols, to),
+                (Some(to), 2) => self.pick(all, n, src.ptr as *const u16, src.cols, to as *mut u16),
+                (Some(to), 4) => self.pick(all, n, src.ptr as *const u32, src.cols, to as *mut u32),
+                (Some(to), _) => self.pick(all, n, src.ptr as *const u64, src.cols, to as *mut u64),
+            }
+            true
+        }
+    }
+
+    /// Returns the position that the index `i` elements from the first means; none if it is out of range and checked.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) at `i`, which may be negative.
+    #[inline(always)]
+    pub unsafe fn position(&self, i: isize) -> Option<usize> {
+        // SAFETY: *present*: the indices have the type that `compute` names.
+        let position = unsafe {
+            match self.compute {
+                Compute::I32 => (*(self.at as *const i32).offset(i)).position(),
+                Compute::U32 => (*(self.at as *const u32).offset(i)).position(),
+                Compute::I64 => (*(self.at as *const i64).offset(i)).position(),
+                Compute::U64 => *(self.at as *const u64).offset(i),
+                Compute::Bool | Compute::F32 | Compute::F64 => return None,
+            }
+        };
+        if position < self.extent as u64 {
+            return Some(position as usize);
+        }
+        // SAFETY: *present*: the same index.
+        let index = unsafe { index_value(self.compute, self.at.offset(i * self.compute.size() as isize), 0) };
+        resolve(index, self.extent, self.mode)
+    }
+
+    /// Copies the element that each of `n` indices means. Its loop keeps to the instructions of every machine: compilers make
+    /// gather instructions of it for others, which take several times as long on some processors.
+    ///
+    /// # Safety
+    /// *In range* for words of `T`; the indices at `all` are below the extent; `to` has room for `n` elements.
+    #[inline(always)]
+    unsafe fn pick<I: Index, T: Copy>(&self, all: *const I, n: usize, src: *const T, cols: isize, to: *mut T) {
+        // SAFETY: *in range*, and `i` is below `n`.
+        let one = |i: usize, stride: isize, cols: isize| unsafe {
+            *to.add(i) = *src.offset((*all.add(i)).position() as isize * stride + i as isize * cols);
+        };
+        // both do the same; in the first the compiler knows the steps
+        match (self.stride, cols) {
+            (1, 0) => (0..n).for_each(|i| one(i, 1, 0)),
+            (stride, cols) => (0..n).for_each(|i| one(i, stride, cols)),
         }
     }
 

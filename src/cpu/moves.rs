@@ -1,8 +1,10 @@
 //! Kernels that only move words: copies, strided, transposed or repeated, and fills. They go from memory to memory without the
 //! tile interpreter's registers.
 
+mod rows;
+
 use super::bind::Run;
-use super::elementwise::{share, tile_at, tiles_of};
+use super::elementwise::{self, Elementwise, share, tile_at, tiles_of};
 use super::program::{StridedOperand, internal};
 use super::strided::{self, Axis, Block, LINE};
 use super::threads::threads;
@@ -12,6 +14,7 @@ use crate::kernel::{BufferRef, Kernel, Moved, Op, Tiling, WriteClass};
 use crate::layout::span_of;
 use crate::simd::Loop;
 use crate::ufunc::cast;
+use rows::Rows;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
@@ -21,7 +24,9 @@ const STAGE: usize = 32 << 10;
 
 /// Where moved words come from.
 enum Source {
-    Memory(StridedOperand),
+    Memory(Box<StridedOperand>),
+    /// Rows of a table, at positions that are read from memory.
+    Rows(Box<Rows>),
     /// A number: the bits of a constant, or the run-time scalar of this number; and the loop that narrows it.
     Constant(u64, Option<Loop>),
     Scalar(usize, Option<Loop>),
@@ -41,6 +46,8 @@ pub(super) struct Moves {
     tiling: Tiling,
     alone: bool,
     tiles: usize,
+    /// The kernel that looks for an index out of range before the first write.
+    checks: Option<Box<Elementwise>>,
     /// Rows and columns of the index space, and the length of its last axis but one.
     sizes: [usize; 3],
 }
@@ -49,6 +56,8 @@ pub(super) struct Moves {
 #[derive(Clone, Copy)]
 enum From {
     Memory(*mut u8),
+    /// The table and the indices of its rows.
+    Rows([*mut u8; 2]),
     Bits(u64),
 }
 
@@ -85,10 +94,21 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
     let mut list = SmallVec::new();
     for (n, (store, moved)) in kernel.stores.iter().zip(moved).enumerate() {
         let narrow = cast::narrow(store.dtype).map(|l| l.get());
-        let source = match (moved, moved_number(kernel, moved)) {
-            (Moved::Load(l), _) => {
-                let load = &kernel.loads[l];
-                Source::Memory(operand(load.buffer, load.dtype, &load.strides, load.offset))
+        let load = |l: usize| {
+            let load = &kernel.loads[l];
+            operand(load.buffer, load.dtype, &load.strides, load.offset)
+        };
+        let source = match (moved, moved_value(kernel, moved)) {
+            (Moved::Load(l), _) => Source::Memory(Box::new(load(l))),
+            (_, Some(Op::Gather { load: table, stride, position })) => {
+                let (index, &stride) = (&kernel.values[position.index], stride);
+                let Op::Load(l) = index.op else { return Err(internal(kernel.name, "an index that is no load")) };
+                let reach = (position.extent.saturating_sub(1) as isize).saturating_mul(stride);
+                let mut table = load(*table);
+                table.span =
+                    table.span.map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
+                let (extent, mode) = (position.extent, position.mode);
+                Source::Rows(Box::new(Rows { table, index: load(l), compute: index.compute(), stride, extent, mode }))
             }
             (_, Some(Op::Constant(bits))) => Source::Constant(*bits, narrow),
             (_, Some(Op::Scalar(n))) => Source::Scalar(*n, narrow),
@@ -112,12 +132,13 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
         }
     };
     let (tiling, alone, sizes) = (schedule.tiling, schedule.alone, [rows, cols, height]);
-    Ok(Some(Moves { name: kernel.name, list, tiling, alone, tiles, sizes }))
+    let checks = elementwise::checks(kernel, aliased)?;
+    Ok(Some(Moves { name: kernel.name, list, tiling, alone, tiles, checks, sizes }))
 }
 
-fn moved_number(kernel: &Kernel, moved: Moved) -> Option<&Op> {
+fn moved_value(kernel: &Kernel, moved: Moved) -> Option<&Op> {
     match moved {
-        Moved::Number(v) => Some(&kernel.values[v].op),
+        Moved::Number(v) | Moved::Rows(v) => Some(&kernel.values[v].op),
         Moved::Load(_) => None,
     }
 }
@@ -125,6 +146,9 @@ fn moved_number(kernel: &Kernel, moved: Moved) -> Option<&Op> {
 impl Moves {
     /// Runs the kernel on the buffers of a run.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        if let Some(checks) = &self.checks {
+            checks.run(run)?;
+        }
         let locate = |p: &StridedOperand| match p.memory {
             Some((buffer, first)) => run.locate(self.name, buffer, p.size, first, p.span),
             None => Err(internal(self.name, "a move without memory")),
@@ -133,6 +157,7 @@ impl Moves {
         for m in &self.list {
             let from = match &m.source {
                 Source::Memory(place) => From::Memory(locate(place)?),
+                Source::Rows(rows) => From::Rows([locate(&rows.table)?, locate(&rows.index)?]),
                 Source::Constant(bits, narrow) => From::Bits(narrowed(*bits, *narrow)),
                 Source::Scalar(n, narrow) => match run.bindings.scalars.get(*n) {
                     Some(bits) => From::Bits(narrowed(*bits, *narrow)),
@@ -217,7 +242,8 @@ impl Move {
                     let dst = Block { ptr: to.offset(at * size as isize), rows: step, cols: columns };
                     self.fill(bits, dst, n, tile.nc);
                 }),
-                (_, From::Memory(_)) => {}
+                (Source::Rows(rows), From::Rows(from)) => rows.copy(from, (target, to), tile, self.stream),
+                (_, From::Memory(_) | From::Rows(_)) => {}
             }
         }
     }

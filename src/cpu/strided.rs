@@ -20,6 +20,9 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// A block without elements.
+    pub const NONE: Block = Block { ptr: std::ptr::null_mut(), rows: 0, cols: 0 };
+
     /// Returns the address of the element of a row and a column; the elements have `size` bytes.
     #[inline(always)]
     pub fn at(&self, size: usize, row: isize, col: isize) -> *mut u8 {
@@ -249,6 +252,19 @@ pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize)
             piece = PATTERN.min(end - at);
         }
     }
+}
+
+/// Asks for the cache line at an address, which may be any.
+#[inline(always)]
+pub(super) fn prefetch<T>(at: *const T) {
+    // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Orders streamed writes before all later writes: without it another thread, told that a result is there, could read memory

@@ -1,6 +1,6 @@
 //! Transposes blocks of elements: small squares through registers, in an order that uses whole cache lines of both sides.
 
-use super::strided::LINE;
+use super::strided::{LINE, prefetch};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -78,18 +78,6 @@ unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T,
             }
         }
     }
-}
-
-/// Asks for the cache line at an address, which may be any.
-#[inline(always)]
-fn prefetch<T>(at: *const T) {
-    // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(at.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Transposes a square of `SIDE` rows of 16 bytes through SSE registers, which every x86-64 CPU has. Each round interleaves

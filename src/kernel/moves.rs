@@ -11,19 +11,49 @@ pub(crate) enum Moved {
     Load(usize),
     /// The value of this number, a scalar or a constant.
     Number(usize),
+    /// The value of this number, a gather of whole rows: its index is a load that stays the same along the last axis.
+    Rows(usize),
 }
 
 impl Kernel {
     /// Returns where the words of each store come from, if the nest only moves words; else none. A move needs no registers, and
     /// keeps every bit, also those of NaNs.
     pub fn moves(&self) -> Option<SmallVec<[Moved; 1]>> {
-        let is_still =
-            |op: &Op| matches!(op, Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_));
         let plain = self.kind == KernelKind::Elementwise && self.stores.iter().all(Store::is_plain);
-        if !plain || !self.values.iter().all(|v| is_still(&v.op)) {
+        if !plain || !self.values.iter().all(|v| self.is_still(&v.op)) {
             return None;
         }
-        self.stores.iter().map(|store| self.moved(store)).collect()
+        let moved: SmallVec<[Moved; 1]> = self.stores.iter().map(|store| self.moved(store)).collect::<Option<_>>()?;
+        // a gather that is not stored may be the index of another one
+        let is_stored = |v: usize| moved.contains(&Moved::Rows(v));
+        let all = (0..self.values.len()).all(|v| is_stored(v) || !matches!(self.values[v].op, Op::Gather { .. }));
+        all.then_some(moved)
+    }
+
+    /// Says whether an operation computes nothing but, of a gather, the place of a row.
+    fn is_still(&self, op: &Op) -> bool {
+        match op {
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => true,
+            Op::Gather { load, position, .. } => {
+                let index = &self.values[position.index];
+                let Op::Load(n) = index.op else { return false };
+                let Some(last) = self.outer.len().checked_sub(1) else { return false };
+                self.outer[last] > 1
+                    && position.extent > 0
+                    && self.loads[n].dtype == index.dtype
+                    && index.dtype.is_integer()
+                    && index.dtype.size() >= 4
+                    && self.loads[n].strides[last] == 0
+                    && self.loads[*load].strides[last] == 1
+            }
+            Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Position(_)
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => false,
+        }
     }
 
     fn moved(&self, store: &Store) -> Option<Moved> {
@@ -41,7 +71,19 @@ impl Kernel {
                 // what a load of this type gives, and casts of it that keep its words, is rounded already
                 Op::Cast(a) | Op::Round(a) => v = a,
                 Op::Load(n) => return same_words(self.loads[n].dtype, dtype).then_some(Moved::Load(n)),
-                _ => return None,
+                Op::Gather { load, .. } => {
+                    let is_row = store.strides.last() == Some(&1);
+                    return (is_row && same_words(self.loads[load].dtype, dtype)).then_some(Moved::Rows(v));
+                }
+                Op::Scalar(_)
+                | Op::Constant(_)
+                | Op::Index { .. }
+                | Op::Ufunc(..)
+                | Op::Position(_)
+                | Op::Philox { .. }
+                | Op::Reduce(_)
+                | Op::Scan(_)
+                | Op::Dot => return None,
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Tiles of nests that only move words (`kernel/moves.rs`) on a CPU.
 
-use crate::kernel::{Kernel, Store, Tiles, Tiling, WriteClass};
+use crate::kernel::{Kernel, Op, Store, Tiles, Tiling, WriteClass};
 use crate::layout;
 
 /// Bytes of a tile: some microseconds of work, so that its set-up does not count.
@@ -45,7 +45,9 @@ pub(super) fn write_class(kernel: &Kernel, store: &Store, least: usize) -> Write
     let Some(cols) = kernel.outer.last() else { return WriteClass::Plain };
     let size = store.dtype.size();
     let long = store.strides[kernel.outer.len() - 1] == 1 && cols * size >= LONG;
-    let is_run = long || layout::is_c_contiguous(&kernel.outer, &store.strides);
+    // short rows of a table are copied one by one, so none is a run of its own
+    let gathers = kernel.values.iter().any(|v| matches!(v.op, Op::Gather { .. }));
+    let is_run = long || !gathers && layout::is_c_contiguous(&kernel.outer, &store.strides);
     let streams = is_run && kernel.outer_size().saturating_mul(size) >= least;
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
