@@ -8,6 +8,7 @@
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
+//! | `ends.rs` | has gathers read the indices that callers gave |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
 //! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
@@ -25,6 +26,7 @@ mod bind;
 mod caches;
 mod convert;
 mod elementwise;
+mod ends;
 mod fold;
 mod gather;
 mod matmul;

@@ -104,6 +104,9 @@ pub(crate) struct Position {
     pub extent: usize,
     /// How the index is brought into `0..extent`.
     pub mode: IndexMode,
+    /// The run-time scalars 0 and `extent`, where an index below the first means the position that is larger by the second.
+    /// The CPU sets it where the planner has written the same as values (`cpu/ends.rs`); in a plan it is none.
+    pub from_end: Option<[usize; 2]>,
     /// The operation that an error of an index out of range names.
     pub name: &'static str,
     /// The node of that operation, by which the error finds the caller's line.

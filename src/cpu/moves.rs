@@ -57,7 +57,7 @@ pub(super) struct Moves {
 enum From {
     Memory(*mut u8),
     /// The table and the indices of its rows.
-    Rows([*mut u8; 2]),
+    Rows([*mut u8; 2], Option<[u64; 2]>),
     Bits(u64),
 }
 
@@ -107,8 +107,16 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
                 let mut table = load(*table);
                 table.span =
                     table.span.map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
-                let (extent, mode) = (position.extent, position.mode);
-                Source::Rows(Box::new(Rows { table, index: load(l), compute: index.compute(), stride, extent, mode }))
+                let (extent, mode, from_end) = (position.extent, position.mode, position.from_end);
+                Source::Rows(Box::new(Rows {
+                    table,
+                    index: load(l),
+                    compute: index.compute(),
+                    stride,
+                    extent,
+                    mode,
+                    from_end,
+                }))
             }
             (_, Some(Op::Constant(bits))) => Source::Constant(*bits, narrow),
             (_, Some(Op::Scalar(n))) => Source::Scalar(*n, narrow),
@@ -157,7 +165,9 @@ impl Moves {
         for m in &self.list {
             let from = match &m.source {
                 Source::Memory(place) => From::Memory(locate(place)?),
-                Source::Rows(rows) => From::Rows([locate(&rows.table)?, locate(&rows.index)?]),
+                Source::Rows(rows) => {
+                    From::Rows([locate(&rows.table)?, locate(&rows.index)?], run.numbers(rows.from_end))
+                }
                 Source::Constant(bits, narrow) => From::Bits(narrowed(*bits, *narrow)),
                 Source::Scalar(n, narrow) => match run.bindings.scalars.get(*n) {
                     Some(bits) => From::Bits(narrowed(*bits, *narrow)),
@@ -242,8 +252,10 @@ impl Move {
                     let dst = Block { ptr: to.offset(at * size as isize), rows: step, cols: columns };
                     self.fill(bits, dst, n, tile.nc);
                 }),
-                (Source::Rows(rows), From::Rows(from)) => rows.copy(from, (target, to), tile, self.stream),
-                (_, From::Memory(_) | From::Rows(_)) => {}
+                (Source::Rows(rows), From::Rows(from, ends)) => {
+                    rows.copy((from, ends), (target, to), tile, self.stream)
+                }
+                (_, From::Memory(_) | From::Rows(..)) => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Prepares plans: makes of each step what can be bound to the buffers of a run, and caches it by the plan's number.
 
 use super::bind::Run;
-use super::{elementwise, matmul, moves, reduce, routines, row};
+use super::{elementwise, ends, matmul, moves, reduce, routines, row};
 use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
@@ -41,10 +41,14 @@ impl Ready {
             return Ok(Ready::Nothing);
         }
         Ok(match kernel.kind {
-            KernelKind::Elementwise => match moves::prepare(kernel, aliased)? {
-                Some(moves) => Ready::Moves(moves),
-                None => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
-            },
+            KernelKind::Elementwise => {
+                let given = ends::with_given_indices(kernel);
+                let kernel = given.as_ref().unwrap_or(kernel);
+                match moves::prepare(kernel, aliased)? {
+                    Some(moves) => Ready::Moves(moves),
+                    None => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+                }
+            }
             KernelKind::Reduce(_) => Ready::Reduce(reduce::prepare(kernel, aliased)?),
             KernelKind::Row => Ready::Reduce(row::prepare(kernel, aliased)?),
             KernelKind::Matmul => Ready::Matmul(matmul::prepare(kernel)?),

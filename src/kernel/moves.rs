@@ -1,6 +1,6 @@
 //! Nests that only move words: each store writes, unchanged, what a load reads or what a number is.
 
-use super::{Kernel, KernelKind, Op, Store};
+use super::{Kernel, KernelKind, Op, Position, Store};
 use crate::dtype::DType;
 use smallvec::SmallVec;
 
@@ -19,41 +19,29 @@ impl Kernel {
     /// Returns where the words of each store come from, if the nest only moves words; else none. A move needs no registers, and
     /// keeps every bit, also those of NaNs.
     pub fn moves(&self) -> Option<SmallVec<[Moved; 1]>> {
-        let plain = self.kind == KernelKind::Elementwise && self.stores.iter().all(Store::is_plain);
-        if !plain || !self.values.iter().all(|v| self.is_still(&v.op)) {
+        if self.kind != KernelKind::Elementwise || !self.stores.iter().all(Store::is_plain) {
             return None;
         }
         let moved: SmallVec<[Moved; 1]> = self.stores.iter().map(|store| self.moved(store)).collect::<Option<_>>()?;
-        // a gather that is not stored may be the index of another one
+        // every gather must be one of those rows: of another, nobody would check the indices
         let is_stored = |v: usize| moved.contains(&Moved::Rows(v));
-        let all = (0..self.values.len()).all(|v| is_stored(v) || !matches!(self.values[v].op, Op::Gather { .. }));
+        let all = (0..self.values.len()).all(|v| is_stored(v) || self.values[v].op.position().is_none());
         all.then_some(moved)
     }
 
-    /// Says whether an operation computes nothing but, of a gather, the place of a row.
-    fn is_still(&self, op: &Op) -> bool {
-        match op {
-            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => true,
-            Op::Gather { load, position, .. } => {
-                let index = &self.values[position.index];
-                let Op::Load(n) = index.op else { return false };
-                let Some(last) = self.outer.len().checked_sub(1) else { return false };
-                self.outer[last] > 1
-                    && position.extent > 0
-                    && self.loads[n].dtype == index.dtype
-                    && index.dtype.is_integer()
-                    && index.dtype.size() >= 4
-                    && self.loads[n].strides[last] == 0
-                    && self.loads[*load].strides[last] == 1
-            }
-            Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Position(_)
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot => false,
-        }
+    /// Says whether a gather reads a whole row at each index: its index is a load that stays the same along the last axis,
+    /// along which the elements that it reads are contiguous.
+    fn gathers_rows(&self, load: usize, position: &Position) -> bool {
+        let index = &self.values[position.index];
+        let (Op::Load(n), Some(last)) = (&index.op, self.outer.len().checked_sub(1)) else { return false };
+        let index_load = &self.loads[*n];
+        self.outer[last] > 1
+            && position.extent > 0
+            && index_load.dtype == index.dtype
+            && index.dtype.is_integer()
+            && index.dtype.size() >= 4
+            && index_load.strides[last] == 0
+            && self.loads[load].strides[last] == 1
     }
 
     fn moved(&self, store: &Store) -> Option<Moved> {
@@ -71,8 +59,8 @@ impl Kernel {
                 // what a load of this type gives, and casts of it that keep its words, is rounded already
                 Op::Cast(a) | Op::Round(a) => v = a,
                 Op::Load(n) => return same_words(self.loads[n].dtype, dtype).then_some(Moved::Load(n)),
-                Op::Gather { load, .. } => {
-                    let is_row = store.strides.last() == Some(&1);
+                Op::Gather { load, ref position, .. } => {
+                    let is_row = store.strides.last() == Some(&1) && self.gathers_rows(load, position);
                     return (is_row && same_words(self.loads[load].dtype, dtype)).then_some(Moved::Rows(v));
                 }
                 Op::Scalar(_)

@@ -24,10 +24,14 @@ pub(super) struct Rows {
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
+    /// The run-time scalars by which negative indices count from the end, if they do.
+    pub from_end: Option<[usize; 2]>,
 }
 
 /// The rows of a run of a tile: the address of the first of each operand, and the elements from one to the next.
 struct Run {
+    /// The numbers by which negative indices count from the end, if they do.
+    from_end: Option<[u64; 2]>,
     index: (*const u8, isize),
     table: (*mut u8, isize),
     to: (*mut u8, isize),
@@ -41,7 +45,7 @@ impl Rows {
     /// shares no byte with the others, its columns and those of the table have step 1, and no other task has the tile.
     pub unsafe fn copy(
         &self,
-        [table, index]: [*mut u8; 2],
+        ([table, index], from_end): ([*mut u8; 2], Option<[u64; 2]>),
         (target, to): (&StridedOperand, *mut u8),
         tile: Tile,
         stream: bool,
@@ -52,6 +56,7 @@ impl Rows {
             self.table.rows.runs(tile.r0 + i, n, |t, row, n, of_table| {
                 target.rows.runs(tile.r0 + i + t, n, |o, to_row, n, of_target| {
                     let run = Run {
+                        from_end,
                         index: (at(index, self.index.size, from + (t + o) as isize * of_index), of_index),
                         table: (at(table, size, row + o as isize * of_table + c0), of_table),
                         to: (at(to, size, to_row + c0), of_target),
@@ -69,7 +74,7 @@ impl Rows {
     /// As [`Rows::copy`], for the rows of the run.
     unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
         let Rows { compute, stride, extent, mode, .. } = *self;
-        let indices = Indices { at: run.index.0, compute, stride, extent, mode };
+        let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
         let ahead = (AHEAD / bytes.max(1)).clamp(2, 32);
         // SAFETY: every index below `n` lies in memory.
         let row = |r: usize| unsafe {
