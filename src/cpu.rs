@@ -15,7 +15,7 @@
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
-//! | `caches.rs` | reads the sizes of the processor's caches |
+//! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
 //! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
 //! | `routines.rs` | lists the routines, each in its file (`bincount.rs`); `operands.rs` gives them slices of memory |
 

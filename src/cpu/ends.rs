@@ -8,9 +8,9 @@ use crate::ufunc::{arithmetic, logic};
 /// Returns the kernel with its gathers reading the indices that callers gave, where they are such a select; none if no gather
 /// does. Nothing else of the kernel changes, so what only those gathers have read is no longer computed.
 pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
-    let given = |v: usize| match &kernel.values[v].op {
-        Op::Gather { position, .. } => from_end(kernel, position.index),
-        _ => None,
+    let given = |v: usize| {
+        let Op::Gather { position, .. } = &kernel.values[v].op else { return None };
+        from_end(kernel, position.index)
     };
     let mut changed: Option<Kernel> = None;
     for v in 0..kernel.values.len() {
@@ -26,13 +26,13 @@ pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
 /// Takes an index apart: returns the value that counts from the end, and the run-time scalars below which it does so and that
 /// are added to it then.
 fn from_end(kernel: &Kernel, index: usize) -> Option<(usize, [usize; 2])> {
-    let ufunc = |v: usize, row| match &kernel.values[v].op {
-        Op::Ufunc(found, args) if *found == row => Some(args),
-        _ => None,
+    let ufunc = |v: usize, row| {
+        let Op::Ufunc(found, args) = &kernel.values[v].op else { return None };
+        (*found == row).then_some(args)
     };
-    let scalar = |v: usize| match kernel.values[v].op {
-        Op::Scalar(n) => Some(n),
-        _ => None,
+    let scalar = |v: usize| {
+        let Op::Scalar(n) = kernel.values[v].op else { return None };
+        Some(n)
     };
     let [is_below, moved, given] = ufunc(index, &logic::SELECT)?[..] else { return None };
     let [compared, zero] = ufunc(is_below, &logic::less)?[..] else { return None };

@@ -1,6 +1,7 @@
 //! Finds the position that each index of a gather or scatter means, and copies gathered elements. Also writes affine indices.
 
-use super::strided::{self, Block, LINE};
+use super::caches::LINE;
+use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
 use crate::simd::{Isa, isa};
@@ -129,6 +130,11 @@ pub(super) struct Indices {
 }
 
 impl Indices {
+    /// Returns indices of one type along an axis whose neighbouring positions are one place.
+    pub fn of(at: *const u8, compute: Compute, extent: usize, mode: IndexMode) -> Indices {
+        Indices { at, compute, stride: 0, extent, mode, from_end: None }
+    }
+
     /// Copies to `to` the elements that indices `at..at + n` mean, and zeros for indices out of range. Element `i` is at the
     /// position of its index, counted from column `i` of `src`. Without `to` the indices are only checked. Returns the first
     /// index out of range, after its number among the `n`.

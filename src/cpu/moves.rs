@@ -4,9 +4,10 @@
 mod rows;
 
 use super::bind::Run;
+use super::caches::LINE;
 use super::elementwise::{self, Elementwise, share, tile_at, tiles_of};
 use super::program::{StridedOperand, internal};
-use super::strided::{self, Axis, Block, LINE};
+use super::strided::{self, Axis, Block};
 use super::threads::threads;
 use super::tiles::Tile;
 use crate::error::Result;

@@ -1,11 +1,9 @@
 //! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8 bytes.
 
+use super::caches::LINE;
 use super::transpose::transpose;
 use crate::layout::{self, Shape, Strides};
 use crate::simd::{Isa, isa};
-
-/// Bytes of a cache line.
-pub(super) const LINE: usize = 64;
 
 /// A block of elements in memory: its first element, and the steps from row to row and from column to column, in elements.
 ///
@@ -252,19 +250,6 @@ pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize)
             piece = PATTERN.min(end - at);
         }
     }
-}
-
-/// Asks for the cache line at an address, which may be any.
-#[inline(always)]
-pub(super) fn prefetch<T>(at: *const T) {
-    // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Orders streamed writes before all later writes: without it another thread, told that a result is there, could read memory

@@ -378,12 +378,11 @@ impl Frame {
                     });
                 }
                 StepKind::Gather { place, stride, position, reads } => {
-                    let index = self.at[step.args[0]] as *const u8;
-                    let p = &program.places[place];
+                    let (index, p) = (self.at[step.args[0]] as *const u8, &program.places[place]);
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
                     let Position { extent, mode, from_end, .. } = program.positions[position];
-                    let from_end = bound.run.numbers(from_end);
-                    let indices = Indices { at: index, compute: step.operand, stride, extent, mode, from_end };
+                    let indices = Indices::of(index, step.operand, extent, mode);
+                    let indices = Indices { stride, from_end: bound.run.numbers(from_end), ..indices };
                     if !reads {
                         if let Some((i, want)) = indices.take(p.size, Block::NONE, None, 0, tile.len()) {
                             bound.report(position, want, (tile.r0 + i / tile.nc, tile.c0 + i % tile.nc));
@@ -419,8 +418,7 @@ impl Frame {
                 StepKind::Position(position) => {
                     let index = self.at[step.args[0]] as *const u8;
                     let Position { extent, mode, .. } = program.positions[position];
-                    let compute = step.operand;
-                    let indices = Indices { at: index, compute, stride: 0, extent, mode, from_end: None };
+                    let indices = Indices::of(index, step.operand, extent, mode);
                     let bad = indices.positions(std::slice::from_raw_parts_mut(to as *mut i32, tile.len()));
                     if program.goal == Goal::CheckIndices
                         && let Some((i, want)) = bad

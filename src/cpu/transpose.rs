@@ -1,6 +1,6 @@
 //! Transposes blocks of elements: small squares through registers, in an order that uses whole cache lines of both sides.
 
-use super::strided::{LINE, prefetch};
+use super::caches::{LINE, prefetch};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 

@@ -1,5 +1,6 @@
 //! Copies whole rows of a table from positions that are read from memory.
 
+use super::super::caches::{LINE, prefetch};
 use super::super::gather::Indices;
 use super::super::program::StridedOperand;
 use super::super::strided;
@@ -83,9 +84,9 @@ impl Rows {
         };
         let announce = |r: usize| {
             if let Some(row) = (r < n).then(|| row(r)).flatten() {
-                let skip = row as usize % strided::LINE;
-                let lines = (skip + bytes).div_ceil(strided::LINE).min(LINES);
-                (0..lines).for_each(|line| strided::prefetch(row.wrapping_add(line * strided::LINE)));
+                let skip = row as usize % LINE;
+                let lines = (skip + bytes).div_ceil(LINE).min(LINES);
+                (0..lines).for_each(|line| prefetch(row.wrapping_add(line * LINE)));
             }
         };
         (0..ahead).for_each(announce);
