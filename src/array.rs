@@ -1,5 +1,6 @@
-//! Floor 8: the array, evaluation and transfers. Writes are in `array/write.rs`.
+//! Floor 8: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`.
 
+mod read;
 mod write;
 
 pub use write::SliceMut;
@@ -9,9 +10,9 @@ use crate::backend::Bindings;
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result, no_room, room};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Expr, NodeOp, Operand, common, strong, view};
-use crate::layout::{self, Layout, Strides, View, shape_arg, size_of_shape};
+use crate::layout::{self, Layout, Shape, Strides, View, shape_arg, size_of_shape};
 use crate::plan;
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
@@ -128,12 +129,7 @@ impl Array {
     #[track_caller]
     pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
-        let shape = shape_arg(shape).map_err(|f| f.at("from_vec", at))?;
-        let size = size_of_shape(&shape).map_err(|f| f.at("from_vec", at))?;
-        if size != elements.len() {
-            let detail = format!("{} elements do not fill shape {:?}", elements.len(), shape.as_slice());
-            return Err(Error::new(ErrorKind::Shape, "from_vec", detail, at));
-        }
+        let shape = shape_of(elements.len(), shape, "from_vec", at)?;
         Ok(Array::adopt(elements, &shape, at))
     }
 
@@ -143,9 +139,12 @@ impl Array {
     /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the copy.
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
-        let mut copy = room::<T>(elements.len(), "from_slice", Location::caller())?;
-        copy.extend_from_slice(elements);
-        Array::from_vec(copy, shape)
+        let at = Location::caller();
+        let shape = shape_of(elements.len(), shape, "from_slice", at)?;
+        let (device, bytes) = (Device::cpu(), T::bytes(elements));
+        let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
+        device.backend().upload(&buffer, 0, bytes).map_err(|e| e.or_at(at))?;
+        Ok(Array::new(buffer, Layout::c(&shape), T::DTYPE, at))
     }
 
     pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
@@ -186,20 +185,17 @@ impl Array {
     pub fn is_contiguous(&self) -> bool {
         layout::is_c_contiguous(self.shape(), self.strides())
     }
+}
 
-    /// Enqueues a read of the elements in C order, and returns a future of their bytes.
-    fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
-        let dense = if self.is_contiguous() { self.clone() } else { self.0.compact(at)? };
-        let (buffer, _, offset) = dense.stored();
-        let size = dense.dtype().size();
-        let device = dense.device();
-        let bytes = device.backend().download(buffer, offset * size, dense.size() * size);
-        // the future holds the array, so that its memory is not reused before it is read
-        Ok(async move {
-            let _dense = dense;
-            bytes.await.map_err(|e| e.or_at(at))
-        })
+/// Returns the shape that a caller gives for so many elements. Fails if they do not fill it.
+fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
+    let shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
+    let size = size_of_shape(&shape).map_err(|f| f.at(op, at))?;
+    if size != count {
+        let detail = format!("{count} elements do not fill shape {:?}", shape.as_slice());
+        return Err(Error::new(ErrorKind::Shape, op, detail, at));
     }
+    Ok(shape)
 }
 
 /// Evaluates several expressions together: what they share is computed once, and they run as one plan.
@@ -331,110 +327,6 @@ impl Expr {
         let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
         let planned = plan::plan(roots, None, device.backend().caps())?;
         Ok(Plan(planned.plan, device))
-    }
-
-    /// The same values on a device, and the only way to move an array between devices. Of a view only its own elements move.
-    /// An expression without arrays (`zeros`, random numbers) has no device yet and is computed on this one.
-    ///
-    /// # Errors
-    /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; memory of the device.
-    #[track_caller]
-    pub fn to_device(&self, device: &Device) -> Result<Array> {
-        let at = Location::caller();
-        let node = self.checked()?;
-        if node.device == 0 {
-            let mut made = run(&[self], device, at, false)?;
-            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "to_device", "no result", at));
-        }
-        let array = self.eval_at(at)?;
-        if array.device() == *device {
-            return Ok(array);
-        }
-        let bytes = pollster::block_on(array.read(at)?)?;
-        let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
-        device.backend().upload(&buffer, 0, &bytes).map_err(|e| e.or_at(at))?;
-        Ok(Array::new(buffer, Layout::c(array.shape()), array.dtype(), at))
-    }
-
-    /// The elements in C order, on the host.
-    ///
-    /// # Errors
-    /// [`ErrorKind::DType`] where `T` is not the dtype; those of [`Expr::eval`]; on a GPU also an index out of range that an
-    /// earlier operation met; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the elements.
-    ///
-    /// ```
-    /// let x = cupric::array![[1, 2], [3, 4]];
-    /// assert_eq!(x.t().to_vec::<i32>()?, [1, 3, 2, 4]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let at = Location::caller();
-        pollster::block_on(self.fetch::<T>("to_vec", at))
-    }
-
-    /// As [`Expr::to_vec`], for code that must not block. The call itself enqueues the work (on the CPU: does it), and the
-    /// future waits for the elements.
-    ///
-    /// # Errors
-    /// As [`Expr::to_vec`].
-    #[track_caller]
-    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
-        self.fetch::<T>("to_vec_async", Location::caller())
-    }
-
-    /// The only element, on the host.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Shape`] where there is not exactly one; as [`Expr::to_vec`].
-    #[track_caller]
-    pub fn item<T: Element>(&self) -> Result<T> {
-        pollster::block_on(self.one::<T>("item", Location::caller()))
-    }
-
-    /// As [`Expr::item`], for code that must not block: see [`Expr::to_vec_async`].
-    ///
-    /// # Errors
-    /// As [`Expr::item`].
-    #[track_caller]
-    pub fn item_async<T: Element>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
-        self.one::<T>("item_async", Location::caller())
-    }
-
-    fn one<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<T>> + Send + use<T> {
-        let size = self.size();
-        let all = self.fetch::<T>(op, at);
-        async move {
-            let n = size?;
-            if n != 1 {
-                return Err(Error::new(
-                    ErrorKind::Shape,
-                    op,
-                    format!("the array has {n} elements; exactly one is needed"),
-                    at,
-                ));
-            }
-            let all = all.await?;
-            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "the device gave no element", at))
-        }
-    }
-
-    fn fetch<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
-        // the work is enqueued now (on the CPU: done), and the future only waits for the bytes
-        let reading = || {
-            self.checked()?;
-            let dtype = strong(self.clone(), at).0.dtype;
-            if dtype != T::DTYPE {
-                let detail = format!("the array's dtype is {dtype}, not {}; use astype", T::DTYPE);
-                return Err(Error::new(ErrorKind::DType, op, detail, at));
-            }
-            self.eval_at(at)?.read(at)
-        };
-        let reading = reading();
-        async move {
-            let bytes = reading?.await?;
-            T::from_bytes(&bytes).ok_or_else(|| no_room(bytes.len(), op, at))
-        }
     }
 
     /// Copies the values into new memory, in C order.

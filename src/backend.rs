@@ -13,6 +13,7 @@ pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -155,6 +156,11 @@ pub(crate) trait Backend: Send + Sync {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
     /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Also returns errors that were found late.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
+    /// Copies bytes from byte `offset` on straight to the host's memory, where the device's own memory is the host's: then it
+    /// fills all of `to`, or fails. Returns none elsewhere, where `download` reads.
+    fn copy_out(&self, _buffer: &Buffer, _offset: usize, _to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {
+        None
+    }
     /// Runs a plan, or enqueues it; an error that an enqueued plan meets is returned by the next `download` or `synchronize`.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
     /// Waits until all work enqueued so far is done.

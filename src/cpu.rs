@@ -8,14 +8,17 @@
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |
-//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `strided.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `ends.rs` | has gathers read the indices that callers gave |
+//! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
+//! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
 //! | `threaded.rs` | makes and runs threaded code, which keeps the values of elementwise kernels in registers |
 //! | `fold.rs` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
+//! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
-//! | `caches.rs` | reads the sizes of the processor's caches |
-//! | `elementwise.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
+//! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
+//! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
 //! | `routines.rs` | lists the routines, each in its file (`bincount.rs`); `operands.rs` gives them slices of memory |
 
 mod arena;
@@ -25,10 +28,12 @@ mod bind;
 mod caches;
 mod convert;
 mod elementwise;
+mod ends;
 mod fold;
 mod gather;
 mod matmul;
 mod memory;
+mod moves;
 mod operands;
 mod philox;
 mod prepared;
@@ -43,6 +48,8 @@ mod strided;
 mod threaded;
 mod threads;
 mod tiles;
+mod transfer;
+mod transpose;
 
 use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
 #[cfg(feature = "testing")]
@@ -60,6 +67,7 @@ use prepared::PreparedPlans;
 #[cfg(feature = "testing")]
 pub(crate) use routines::has as has_routine;
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
@@ -190,8 +198,9 @@ impl Backend for Cpu {
         self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
         // SAFETY: `range` has checked that the bytes lie in the buffer. The caller has just allocated it, so nobody else uses
-        // it, and the host's bytes are apart from it.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.ptr().add(offset), bytes.len()) };
+        // it.
+        let to = unsafe { std::slice::from_raw_parts_mut(memory.ptr().add(offset).cast(), bytes.len()) };
+        transfer::copy(bytes, to);
         self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         Ok(())
     }
@@ -205,6 +214,16 @@ impl Backend for Cpu {
             Ok(bytes)
         });
         Box::pin(std::future::ready(result))
+    }
+
+    fn copy_out(&self, buffer: &Buffer, offset: usize, to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {
+        self.bytes_out.fetch_add(to.len() as u64, Relaxed);
+        let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, to.len()));
+        Some(range.map(|m| {
+            // the host has mostly just allocated the memory, and touching it would take longer than to copy
+            memory::advise_huge(to.as_mut_ptr().cast(), to.len());
+            transfer::copy(&m.as_bytes()[offset..offset + to.len()], to);
+        }))
     }
 
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()> {

@@ -10,6 +10,7 @@
 //! value of an inner one, a [`Op::Scan`] another inner one (or an outer one, its total), a [`Op::Dot`] an outer value of two
 //! loads; an outer value used at the inner level is broadcast. `stores` say which values are written where.
 
+mod moves;
 mod plan;
 mod product;
 mod reduction;
@@ -18,6 +19,7 @@ mod schedule;
 mod store;
 mod validate;
 
+pub(crate) use moves::Moved;
 pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use product::{Matrices, Method, Product, takes};
 pub(crate) use reduction::{Gives, Reduction, Source};
@@ -102,6 +104,9 @@ pub(crate) struct Position {
     pub extent: usize,
     /// How the index is brought into `0..extent`.
     pub mode: IndexMode,
+    /// The run-time scalars 0 and `extent`, where an index below the first means the position that is larger by the second.
+    /// The CPU sets it where the planner has written the same as values (`cpu/ends.rs`); in a plan it is none.
+    pub from_end: Option<[usize; 2]>,
     /// The operation that an error of an index out of range names.
     pub name: &'static str,
     /// The node of that operation, by which the error finds the caller's line.

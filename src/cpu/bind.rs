@@ -46,6 +46,12 @@ impl Run<'_> {
         }
     }
 
+    /// Returns the run-time scalars 0 and the length by which indices count from the end.
+    pub fn numbers(&self, from_end: Option<[usize; 2]>) -> Option<[u64; 2]> {
+        // a scalar that the run does not bind is the length of no axis, so such indices are read one by one
+        from_end.map(|slots| slots.map(|n| self.bindings.scalars.get(n).copied().unwrap_or(u64::MAX)))
+    }
+
     /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements from
     /// `span.0` to `span.1`, counted from `first`, lie in the buffer. With a span of `None` no element will be touched, so it
     /// returns the buffer's start.

@@ -3,6 +3,22 @@
 use std::fs;
 use std::sync::OnceLock;
 
+/// Bytes of a cache line.
+pub(super) const LINE: usize = 64;
+
+/// Asks for the cache line at an address, which may be any.
+#[inline(always)]
+pub(super) fn prefetch<T>(at: *const T) {
+    // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The sizes assumed for the first, second and last level where the system does not tell them. Nearly every core of the last
 /// ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];

@@ -10,6 +10,32 @@ use super::tiles::{Frame, Frames, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Tiles, Tiling};
 
+/// Returns tile `t` of an index space of so many rows and columns, whose last axis but one has the length `height`.
+pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> Tile {
+    match tiling {
+        Tiling::Rows { each } => {
+            let r0 = t * each as usize;
+            Tile { r0, nr: (each as usize).min(all - r0), c0: 0, nc: columns, start: 0 }
+        }
+        Tiling::Blocks { rows, cols } => {
+            let (rows, cols) = (rows as usize, cols as usize);
+            let (down, across) = (height.div_ceil(rows), columns.div_ceil(cols));
+            // the next tile lies along the last axis but one, along which the transposed operand is contiguous: so it
+            // uses the rest of that operand's cache lines
+            let (d, c, rest) = (t % down, t / down % across, t / (down * across));
+            let (r, c0) = (d * rows, c * cols);
+            let (nr, nc) = (rows.min(height - r), cols.min(columns - c0));
+            Tile { r0: rest * height + r, nr, c0, nc, start: 0 }
+        }
+        Tiling::Pieces { each: cols } | Tiling::Along { cols, .. } | Tiling::Across { cols, .. } => {
+            let each = cols as usize;
+            let per_row = columns.div_ceil(each);
+            let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
+            Tile { r0: r, nr: 1, c0, nc: each.min(columns.saturating_sub(c0)), start: 0 }
+        }
+    }
+}
+
 /// Returns the tiles of a kernel's schedule. Fails if the schedule has none.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
@@ -42,14 +68,15 @@ pub(super) struct Elementwise {
 
 /// Prepares a kernel whose index space is not empty.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
-    let checks = match kernel.schedule.checks() {
-        Some(checks) => {
-            let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
-            Some(Box::new(Elementwise::new(&looked, checks.tiles, aliased, Goal::CheckIndices, None)?))
-        }
-        None => None,
-    };
+    let checks = checks(kernel, aliased)?;
     Elementwise::new(kernel, tiles_of(kernel)?, aliased, Goal::Stores, checks)
+}
+
+/// Prepares the kernel that looks for an index out of range, if there are indices to check.
+pub(super) fn checks(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Box<Elementwise>>> {
+    let Some(checks) = kernel.schedule.checks() else { return Ok(None) };
+    let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
+    Ok(Some(Box::new(Elementwise::new(&looked, checks.tiles, aliased, Goal::CheckIndices, None)?)))
 }
 
 impl Elementwise {
@@ -109,28 +136,7 @@ impl Elementwise {
     }
 
     fn tile(&self, t: usize) -> Tile {
-        match self.schedule.tiling {
-            Tiling::Rows { each } => {
-                let r0 = t * each as usize;
-                Tile { r0, nr: (each as usize).min(self.rows - r0), c0: 0, nc: self.cols, start: 0 }
-            }
-            Tiling::Blocks { rows, cols } => {
-                let (rows, cols) = (rows as usize, cols as usize);
-                let (down, across) = (self.height.div_ceil(rows), self.cols.div_ceil(cols));
-                // the next tile lies along the last axis but one, along which the transposed operand is contiguous: so it
-                // uses the rest of that operand's cache lines
-                let (d, c, rest) = (t % down, t / down % across, t / (down * across));
-                let (r, c0) = (d * rows, c * cols);
-                let (nr, nc) = (rows.min(self.height - r), cols.min(self.cols - c0));
-                Tile { r0: rest * self.height + r, nr, c0, nc, start: 0 }
-            }
-            Tiling::Pieces { each: cols } | Tiling::Along { cols, .. } | Tiling::Across { cols, .. } => {
-                let each = cols as usize;
-                let per_row = self.cols.div_ceil(each);
-                let (r, c0) = if per_row == 1 { (t, 0) } else { (t / per_row, t % per_row * each) };
-                Tile { r0: r, nr: 1, c0, nc: each.min(self.cols.saturating_sub(c0)), start: 0 }
-            }
-        }
+        tile_at(self.schedule.tiling, [self.rows, self.cols, self.height], t)
     }
 
     /// Runs the kernel on the buffers of a run.

@@ -1,11 +1,10 @@
 //! Finds the position that each index of a gather or scatter means, and copies gathered elements. Also writes affine indices.
 
+use super::caches::LINE;
 use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
+use crate::simd::{Isa, isa};
 
 /// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
 /// indices and this one is out of range.
@@ -47,6 +46,74 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
     }
 }
 
+/// A type of indices in memory.
+trait Index: Copy {
+    /// Returns the index as a position; a negative one as a number above all extents.
+    fn position(self) -> u64;
+    /// Says whether all indices are positions below an extent, which is not 0; or, if they may count from the end, whether
+    /// they are at or above the extent's negative too.
+    fn are_inside(all: &[Self], extent: usize, from_end: bool) -> bool;
+}
+
+macro_rules! index_types {
+    ($($t:ty, $bits:ty;)*) => { $(
+        impl Index for $t {
+            #[inline(always)]
+            fn position(self) -> u64 {
+                // a negative number has its highest bit set also in 64 bits, and extents have not
+                self as i64 as u64
+            }
+
+            #[inline(always)]
+            fn are_inside(all: &[$t], extent: usize, from_end: bool) -> bool {
+                // compared as numbers without a sign: a negative index is then larger than the largest of its type
+                let last = (extent - 1).min(<$t>::MAX as usize) as $bits;
+                // counted from the end, an extent is a number of the type, so twice as much has no carry
+                let (more, last) = if from_end { (last + 1, 2 * last + 1) } else { (0, last) };
+                all.iter().fold(0, |most: $bits, i| most.max((*i as $bits).wrapping_add(more))) <= last
+            }
+        }
+    )* };
+}
+
+index_types! {
+    i32, u32;
+    u32, u32;
+    i64, u64;
+    u64, u64;
+}
+
+/// Does [`Index::are_inside`] with the instructions of this machine.
+fn are_inside<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
+    /// Does it with the instructions of AVX-512.
+    ///
+    /// # Safety
+    /// The machine has the features that the attribute enables.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+    unsafe fn with_avx512<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
+        I::are_inside(all, extent, from_end)
+    }
+    /// Does it with the instructions of AVX2.
+    ///
+    /// # Safety
+    /// The machine has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    unsafe fn with_avx2<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
+        I::are_inside(all, extent, from_end)
+    }
+    match isa() {
+        // SAFETY: `isa` has found the features on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { with_avx512(all, extent, from_end) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { with_avx2(all, extent, from_end) },
+        _ => I::are_inside(all, extent, from_end),
+    }
+}
+
 /// The indices of a gather or scatter along one axis.
 ///
 /// Its unsafe functions have two conditions, cited by name. *Present*: `at` leads to as many indices of type `compute` as the
@@ -58,9 +125,16 @@ pub(super) struct Indices {
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
+    /// The numbers 0 and `extent`, if a negative index counts from the end: see [`Position`](crate::kernel::Position).
+    pub from_end: Option<[u64; 2]>,
 }
 
 impl Indices {
+    /// Returns indices of one type along an axis whose neighbouring positions are one place.
+    pub fn of(at: *const u8, compute: Compute, extent: usize, mode: IndexMode) -> Indices {
+        Indices { at, compute, stride: 0, extent, mode, from_end: None }
+    }
+
     /// Copies to `to` the elements that indices `at..at + n` mean, and zeros for indices out of range. Element `i` is at the
     /// position of its index, counted from column `i` of `src`. Without `to` the indices are only checked. Returns the first
     /// index out of range, after its number among the `n`.
@@ -78,12 +152,15 @@ impl Indices {
     ) -> Option<(usize, i128)> {
         // SAFETY: *present* and *in range*: `resolve` returns only positions below the extent, and `i` is below `n`.
         unsafe {
+            if self.take_inside(size, src, to, at, n) {
+                return None;
+            }
             let place = |k: usize| src.ptr.offset(k as isize * self.stride * size as isize);
             // if all indices are equal, the elements are a strided row of memory, which one copy moves
             let each = if n > 1 && self.is_one(at, n) { n } else { 1 };
             let mut bad = None;
             for i in (0..n).step_by(each) {
-                let want = index_value(self.compute, self.at, at + i);
+                let want = self.value((at + i) as isize);
                 let found = resolve(want, self.extent, self.mode);
                 if found.is_none() {
                     bad = bad.or(Some((i, want)));
@@ -102,6 +179,137 @@ impl Indices {
         }
     }
 
+    /// Does what [`take`](Indices::take) does, if all indices are in range and not all are equal, and says whether they are.
+    /// Else it copies nothing.
+    ///
+    /// # Safety
+    /// As [`take`](Indices::take).
+    unsafe fn take_inside(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
+        // SAFETY: *present*: the indices have the type that `compute` names. The rest is what the function asks for.
+        unsafe {
+            if self.extent == 0 || to.is_some() && n > 1 && self.is_one(at, n) {
+                return false;
+            }
+            match self.compute {
+                Compute::I32 => self.take_by::<i32>(size, src, to, at, n),
+                Compute::U32 => self.take_by::<u32>(size, src, to, at, n),
+                Compute::I64 => self.take_by::<i64>(size, src, to, at, n),
+                Compute::U64 => self.take_by::<u64>(size, src, to, at, n),
+                Compute::Bool | Compute::F32 | Compute::F64 => false,
+            }
+        }
+    }
+
+    /// Does [`take_inside`](Indices::take_inside) for indices of type `I` that are not all equal.
+    ///
+    /// # Safety
+    /// As [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
+    unsafe fn take_by<I: Index>(&self, size: usize, src: Block, to: Option<*mut u8>, at: usize, n: usize) -> bool {
+        // SAFETY: *present* and *in range*; `to` has room for elements of this size.
+        unsafe {
+            let all = (self.at as *const I).add(at);
+            let from_end = self.from_end.is_some_and(|ends| self.counts_from_end(ends));
+            // all are looked at before the first is copied, because the copies may take the place of the indices
+            if self.from_end.is_some() != from_end
+                || !are_inside(std::slice::from_raw_parts(all, n), self.extent, from_end)
+            {
+                return false;
+            }
+            let more = if from_end { self.extent as u64 } else { 0 };
+            match (to, size) {
+                (None, _) => {}
+                (Some(to), 1) => self.pick(all, n, more, src.ptr as *const u8, src.cols, to),
+                (Some(to), 2) => self.pick(all, n, more, src.ptr as *const u16, src.cols, to as *mut u16),
+                (Some(to), 4) => self.pick(all, n, more, src.ptr as *const u32, src.cols, to as *mut u32),
+                (Some(to), _) => self.pick(all, n, more, src.ptr as *const u64, src.cols, to as *mut u64),
+            }
+            true
+        }
+    }
+
+    /// Returns the position that the index `i` elements from the first means; none if it is out of range and checked.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) at `i`, which may be negative.
+    #[inline(always)]
+    pub unsafe fn position(&self, i: isize) -> Option<usize> {
+        // SAFETY: *present*: the indices have the type that `compute` names.
+        let position = unsafe {
+            match self.compute {
+                Compute::I32 => (*(self.at as *const i32).offset(i)).position(),
+                Compute::U32 => (*(self.at as *const u32).offset(i)).position(),
+                Compute::I64 => (*(self.at as *const i64).offset(i)).position(),
+                Compute::U64 => *(self.at as *const u64).offset(i),
+                Compute::Bool | Compute::F32 | Compute::F64 => return None,
+            }
+        };
+        if position < self.extent as u64 && self.from_end.is_none_or(|[zero, _]| zero == 0) {
+            return Some(position as usize);
+        }
+        // SAFETY: *present*: the same index.
+        resolve(unsafe { self.value(i) }, self.extent, self.mode)
+    }
+
+    /// Says whether negative indices count from the end of just this axis, so that those from the extent's negative on are in
+    /// range.
+    #[inline(always)]
+    fn counts_from_end(&self, [zero, length]: [u64; 2]) -> bool {
+        let length = match self.compute {
+            Compute::I32 => length as i32 as i64,
+            Compute::I64 => length as i64,
+            Compute::Bool | Compute::U32 | Compute::U64 | Compute::F32 | Compute::F64 => return false,
+        };
+        zero == 0 && length >= 0 && length as usize == self.extent
+    }
+
+    /// Returns the index `i` elements from the first; if it counts from the end, counted from the start.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) at `i`, which may be negative.
+    unsafe fn value(&self, i: isize) -> i128 {
+        // SAFETY: *present*.
+        let index = unsafe { index_value(self.compute, self.at.wrapping_offset(i * self.compute.size() as isize), 0) };
+        match (self.from_end, self.compute) {
+            (Some([zero, length]), Compute::I32) if index < zero as i32 as i128 => {
+                (index as i32).wrapping_add(length as i32) as i128
+            }
+            (Some([zero, length]), Compute::I64) if index < zero as i64 as i128 => {
+                (index as i64).wrapping_add(length as i64) as i128
+            }
+            _ => index,
+        }
+    }
+
+    /// Copies the element that each of `n` indices means; a negative one means the position that is larger by `more`. Its loop
+    /// keeps to the instructions of every machine: compilers make gather instructions of it for others, which take several
+    /// times as long on some processors.
+    ///
+    /// # Safety
+    /// *In range* for words of `T`; the indices at `all`, so moved, are below the extent; `to` has room for `n` elements.
+    #[inline(always)]
+    unsafe fn pick<I: Index, T: Copy>(
+        &self,
+        all: *const I,
+        n: usize,
+        more: u64,
+        src: *const T,
+        cols: isize,
+        to: *mut T,
+    ) {
+        // SAFETY: *in range*, and `i` is below `n`.
+        let one = |i: usize, stride: isize, cols: isize| unsafe {
+            let k = (*all.add(i)).position();
+            // all ones of a negative index
+            let sign = (k as i64 >> 63) as u64;
+            *to.add(i) = *src.offset(k.wrapping_add(more & sign) as isize * stride + i as isize * cols);
+        };
+        // both do the same; in the first the compiler knows the steps
+        match (self.stride, cols) {
+            (1, 0) => (0..n).for_each(|i| one(i, 1, 0)),
+            (stride, cols) => (0..n).for_each(|i| one(i, stride, cols)),
+        }
+    }
+
     /// Writes to `to` the position that each index means, and 0 for indices out of range. Returns the first of these, after
     /// its number.
     ///
@@ -111,7 +319,7 @@ impl Indices {
         let mut bad = None;
         for (i, position) in to.iter_mut().enumerate() {
             // SAFETY: *present*.
-            let want = unsafe { index_value(self.compute, self.at, i) };
+            let want = unsafe { self.value(i as isize) };
             let found = resolve(want, self.extent, self.mode);
             if found.is_none() {
                 bad = bad.or(Some((i, want)));
@@ -133,7 +341,7 @@ impl Indices {
         #[cfg(target_arch = "x86_64")]
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let Some(k) = resolve(index_value(self.compute, self.at, at), self.extent, self.mode) else { return };
+            let Some(k) = self.position(at as isize) else { return };
             let first = from.wrapping_offset(k as isize * self.stride * size as isize);
             for line in 0..(n * size / LINE).min(8) {
                 _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE) as *const i8);

@@ -94,20 +94,26 @@ fn layout(size: usize) -> Option<Layout> {
     Layout::from_size_align(size, align).ok()
 }
 
-/// Asks the system for huge pages, because touching few large pages is faster. It may refuse; nothing depends on it.
+/// Asks the system for huge pages for the memory that a caller owns, because touching few large pages is faster. It may refuse;
+/// nothing depends on it.
 #[cfg(all(target_os = "linux", not(miri)))]
-fn advise_huge(ptr: NonNull<u8>, size: usize) {
+pub(super) fn advise_huge(ptr: *mut u8, size: usize) {
     // declared by hand, because `std` links the C library anyway, and this would be the only use of the crate `libc`
     unsafe extern "C" {
         fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
     }
     const MADV_HUGEPAGE: std::ffi::c_int = 14;
-    // SAFETY: the range is whole pages of a block that the caller owns, and the advice changes no content.
-    unsafe { madvise(ptr.as_ptr().cast(), size / HUGE * HUGE, MADV_HUGEPAGE) };
+    // only whole huge pages are worth it, and the system takes only addresses that begin one of its small pages
+    let first = ptr.wrapping_add((ptr as usize).wrapping_neg() % HUGE);
+    let whole = size.saturating_sub(first as usize - ptr as usize) / HUGE * HUGE;
+    if whole > 0 {
+        // SAFETY: the range is whole pages of memory that the caller owns, and the advice changes no content.
+        unsafe { madvise(first.cast(), whole, MADV_HUGEPAGE) };
+    }
 }
 
 #[cfg(any(not(target_os = "linux"), miri))]
-fn advise_huge(_: NonNull<u8>, _: usize) {}
+pub(super) fn advise_huge(_: *mut u8, _: usize) {}
 
 impl Pool {
     pub fn new(id: u32, name: &str, limit: Option<usize>) -> Pool {
@@ -294,7 +300,7 @@ impl Pool {
         // SAFETY: the size is not 0, because buffers of up to `INLINE` bytes have no block.
         let ptr = NonNull::new(unsafe { alloc(layout(size)?) })?;
         if size >= HUGE {
-            advise_huge(ptr, size);
+            advise_huge(ptr.as_ptr(), size);
         }
         Some(ptr)
     }

@@ -1,7 +1,7 @@
 //! Prepares plans: makes of each step what can be bound to the buffers of a run, and caches it by the plan's number.
 
 use super::bind::Run;
-use super::{elementwise, matmul, reduce, routines, row};
+use super::{elementwise, ends, matmul, moves, reduce, routines, row};
 use crate::backend::Bindings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, KernelKind, Plan, Step, validate};
@@ -19,6 +19,7 @@ pub(super) enum Ready {
     /// A kernel whose result is empty.
     Nothing,
     Elementwise(elementwise::Elementwise),
+    Moves(moves::Moves),
     Reduce(Box<reduce::Reduce>),
     Matmul(Box<matmul::Matmul>),
     Routine(routines::Call),
@@ -40,7 +41,14 @@ impl Ready {
             return Ok(Ready::Nothing);
         }
         Ok(match kernel.kind {
-            KernelKind::Elementwise => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+            KernelKind::Elementwise => {
+                let given = ends::with_given_indices(kernel);
+                let kernel = given.as_ref().unwrap_or(kernel);
+                match moves::prepare(kernel, aliased)? {
+                    Some(moves) => Ready::Moves(moves),
+                    None => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
+                }
+            }
             KernelKind::Reduce(_) => Ready::Reduce(Box::new(reduce::prepare(kernel, aliased)?)),
             KernelKind::Row => Ready::Reduce(Box::new(row::prepare(kernel, aliased)?)),
             KernelKind::Matmul => Ready::Matmul(Box::new(matmul::prepare(kernel)?)),
@@ -52,6 +60,7 @@ impl Ready {
         match self {
             Ready::Nothing => Ok(()),
             Ready::Elementwise(kernel) => kernel.run(run),
+            Ready::Moves(kernel) => kernel.run(run),
             Ready::Reduce(kernel) => kernel.run(run),
             Ready::Matmul(kernel) => kernel.run(run),
             Ready::Routine(call) => call.run(run),

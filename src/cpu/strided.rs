@@ -1,7 +1,8 @@
 //! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8 bytes.
 
+use super::caches::LINE;
+use super::transpose::transpose;
 use crate::layout::{self, Shape, Strides};
-#[cfg(target_arch = "x86_64")]
 use crate::simd::{Isa, isa};
 
 /// A block of elements in memory: its first element, and the steps from row to row and from column to column, in elements.
@@ -16,11 +17,62 @@ pub(super) struct Block {
     pub cols: isize,
 }
 
+impl Block {
+    /// A block without elements.
+    pub const NONE: Block = Block { ptr: std::ptr::null_mut(), rows: 0, cols: 0 };
+
+    /// Returns the address of the element of a row and a column; the elements have `size` bytes.
+    #[inline(always)]
+    pub fn at(&self, size: usize, row: isize, col: isize) -> *mut u8 {
+        self.ptr.wrapping_offset((row * self.rows + col * self.cols) * size as isize)
+    }
+}
+
 /// Copies `nr` rows of `nc` elements of `size` bytes.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]).
 pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+    // SAFETY: *inside* and *apart* hold, as each function asks; `isa` has found the features on this machine.
+    unsafe {
+        match isa() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => copy_avx512(size, src, dst, nr, nc),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => copy_avx2(size, src, dst, nr, nc),
+            _ => copy_sized(size, src, dst, nr, nc),
+        }
+    }
+}
+
+/// Does [`copy`] with the instructions of AVX-512.
+///
+/// # Safety
+/// As [`copy`]; the machine has the features that the attribute enables.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+unsafe fn copy_avx512(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+    // SAFETY: *inside* and *apart* are what the function asks for.
+    unsafe { copy_sized(size, src, dst, nr, nc) }
+}
+
+/// Does [`copy`] with the instructions of AVX2.
+///
+/// # Safety
+/// As [`copy`]; the machine has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn copy_avx2(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
+    // SAFETY: *inside* and *apart* are what the function asks for.
+    unsafe { copy_sized(size, src, dst, nr, nc) }
+}
+
+/// Does [`copy`] with the instructions that the function which it is inlined into may use.
+///
+/// # Safety
+/// As [`copy`].
+#[inline(always)]
+unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) {
     // SAFETY: *inside* and *apart* hold, as `copy_words` asks; its words have the size of the elements.
     unsafe {
         match size {
@@ -32,15 +84,12 @@ pub(super) unsafe fn copy(size: usize, src: Block, dst: Block, nr: usize, nc: us
     }
 }
 
-/// How many rows and columns a square has that a transposition moves through CPU registers: eight 4-byte words fill an AVX2
-/// register.
-const SIDE: usize = 8;
-
 /// Copies words of `T`, in the way that suits the steps: row by row, transposed, or along the longer side.
 ///
 /// # Safety
 /// *Inside* and *apart* ([`Block`]), for words of `T`.
-unsafe fn copy_words<T: Copy + Default>(src: Block, dst: Block, nr: usize, nc: usize) {
+#[inline(always)]
+unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
     let (s, d) = (src.ptr as *const T, dst.ptr as *mut T);
     let (nrows, ncols) = (nr as isize, nc as isize);
     // SAFETY: *inside* and *apart*: every index below is one of `nr × nc`.
@@ -115,180 +164,91 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
     }
 }
 
-/// `d[r * ds + c] = s[r + c * ss]`: the source has unit steps in `r`, the target in `c`.
-///
-/// # Safety
-/// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
-unsafe fn transpose<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what both functions ask for; `isa` has found AVX2 on this machine.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        if size_of::<T>() == 4 && isa() != Isa::Portable {
-            return transpose_avx2(s as *const f32, ss, d as *mut f32, ds, nr, nc);
-        }
-        squares(s, ss, d, ds, nr, nc, |s, d| block(s, ss, d, ds));
-    }
-}
-
-/// Transposes an area: whole squares of `SIDE × SIDE` elements by `square`, and the elements beside them one by one.
-///
-/// # Safety
-/// *Inside* and *apart* ([`Block`]), for `nr × nc` elements.
-#[inline(always)]
-unsafe fn squares<T: Copy>(
-    s: *const T,
-    ss: isize,
-    d: *mut T,
-    ds: isize,
-    nr: usize,
-    nc: usize,
-    square: impl Fn(*const T, *mut T),
-) {
-    let (nrb, ncb) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
-    // SAFETY: *inside* and *apart*: every index is below `nr` and `nc`.
-    unsafe {
-        // the side with the longer steps is mostly main memory, the other scratch in L1: the inner loop follows the contiguous
-        // direction of main memory
-        if ss.unsigned_abs() > ds.unsigned_abs() {
-            for c in (0..ncb as isize).step_by(SIDE) {
-                for r in (0..nrb as isize).step_by(SIDE) {
-                    square(s.offset(r + c * ss), d.offset(r * ds + c));
-                }
-            }
-        } else {
-            for r in (0..nrb as isize).step_by(SIDE) {
-                for c in (0..ncb as isize).step_by(SIDE) {
-                    square(s.offset(r + c * ss), d.offset(r * ds + c));
-                }
-            }
-        }
-        for r in 0..nr as isize {
-            let from = if r < nrb as isize { ncb } else { mutant!(transposed_corner_left, ncb, 0) };
-            for c in from as isize..nc as isize {
-                *d.offset(r * ds + c) = *s.offset(r + c * ss);
-            }
-        }
-    }
-}
-
-/// Transposes words of 4 bytes by [`block_avx2`].
-///
-/// # Safety
-/// *Inside* and *apart* ([`Block`]), for `nr × nc` elements; the machine has AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn transpose_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are what `squares` asks for; each square that it names is 8 × 8 elements inside.
-    unsafe { squares(s, ss, d, ds, nr, nc, |s, d| block_avx2(s, ss, d, ds)) }
-}
-
-/// Transposes an 8 × 8 square of 4-byte words: loads two half columns into each register, then shuffles within the halves of
-/// registers. It is twice as fast as the code that the compiler makes of [`block`].
-///
-/// # Safety
-/// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` words; the machine has AVX2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-#[inline]
-unsafe fn block_avx2(s: *const f32, ss: isize, d: *mut f32, ds: isize) {
-    use std::arch::x86_64::*;
-    // SAFETY: *inside*: this reads eight words of each of eight columns, and writes eight words of each of eight rows.
-    unsafe {
-        // rows r to r + 3 of the columns c and c + 4, as the two halves of one register
-        let pair = |c: isize, r: isize| {
-            let low = _mm_loadu_ps(s.offset(c * ss + r));
-            let high = _mm_loadu_ps(s.offset((c + 4) * ss + r));
-            _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1)
-        };
-        for r in [0, 4] {
-            let (c0, c1, c2, c3) = (pair(0, r), pair(1, r), pair(2, r), pair(3, r));
-            let (a, b) = (_mm256_unpacklo_ps(c0, c1), _mm256_unpackhi_ps(c0, c1));
-            let (e, f) = (_mm256_unpacklo_ps(c2, c3), _mm256_unpackhi_ps(c2, c3));
-            let d = d.offset(r * ds);
-            _mm256_storeu_ps(d, _mm256_shuffle_ps(a, e, 0x44));
-            _mm256_storeu_ps(d.offset(ds), _mm256_shuffle_ps(a, e, 0xee));
-            _mm256_storeu_ps(d.offset(2 * ds), _mm256_shuffle_ps(b, f, 0x44));
-            _mm256_storeu_ps(d.offset(3 * ds), _mm256_shuffle_ps(b, f, 0xee));
-        }
-    }
-}
-
-/// Transposes a square of `SIDE × SIDE` elements through registers.
-///
-/// # Safety
-/// *Inside* and *apart* ([`Block`]), for `SIDE × SIDE` elements.
-#[inline(always)]
-unsafe fn block<T: Copy + Default>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside* and *apart*: this reads `SIDE` words of each of `SIDE` columns and writes as many rows; words are plain.
-    unsafe {
-        let mut x = [[T::default(); SIDE]; SIDE];
-        for (c, column) in x.iter_mut().enumerate() {
-            *column = (s.offset(c as isize * ss) as *const [T; SIDE]).read_unaligned();
-        }
-        #[allow(clippy::needless_range_loop)]
-        for r in 0..SIDE {
-            let mut row = [T::default(); SIDE];
-            for c in 0..SIDE {
-                row[c] = x[c][r];
-            }
-            (d.offset(r as isize * ds) as *mut [T; SIDE]).write_unaligned(row);
-        }
-    }
-}
-
-/// Copies `n` bytes past the caches where the machine can and `to` is aligned for it. This is a fifth faster for memory that is
-/// not read soon. A [`fence`] must follow before another thread reads the copy.
+/// Copies `n` bytes past the caches where the machine can: the bytes of whole aligned vectors, and those before and after them
+/// through the caches. This is a fifth faster for memory that is not read soon. A [`fence`] must follow before another thread
+/// reads the copy.
 ///
 /// # Safety
 /// *Inside* ([`Block`]), for `n` bytes at each pointer; the two runs of bytes are apart or the same.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: *inside*; `to` is aligned as each function asks; `isa` has found the features on this machine.
+    // SAFETY: *inside*; `isa` has found the features on this machine.
     unsafe {
-        #[cfg(target_arch = "x86_64")]
-        if isa() == Isa::Avx512 && (to as usize).is_multiple_of(64) {
-            return stream_avx512(from, to, n);
+        match isa() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => stream_avx512(from, to, n),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => stream_avx2(from, to, n),
+            _ => std::ptr::copy(from, to, n),
         }
-        #[cfg(target_arch = "x86_64")]
-        if isa() != Isa::Portable && (to as usize).is_multiple_of(32) {
-            return stream_avx2(from, to, n);
-        }
-        std::ptr::copy(from, to, n);
     }
 }
 
-/// Does [`stream`] with stores of 64 bytes; the last `n % 64` bytes go through the caches.
+/// Does [`stream`] with stores of 64 bytes.
 ///
 /// # Safety
-/// As [`stream`]; `to` is a multiple of 64; the machine has AVX-512.
+/// As [`stream`]; the machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
     // SAFETY: *inside*: every offset is below `n`; streamed stores are aligned to 64.
     unsafe {
-        let whole = n / 64 * 64;
-        for i in (0..whole).step_by(64) {
+        let (first, end) = aligned_part(to, n, 64);
+        std::ptr::copy(from, to, first);
+        for i in (first..end).step_by(64) {
             _mm512_stream_si512(to.add(i).cast(), _mm512_loadu_si512(from.add(i).cast()));
         }
-        std::ptr::copy(from.add(whole), to.add(whole), n - whole);
+        std::ptr::copy(from.add(end), to.add(end), n - end);
     }
 }
 
-/// Does [`stream`] with stores of 32 bytes; the last `n % 32` bytes go through the caches.
+/// Does [`stream`] with stores of 32 bytes.
 ///
 /// # Safety
-/// As [`stream`]; `to` is a multiple of 32; the machine has AVX2.
+/// As [`stream`]; the machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
     // SAFETY: *inside*: every offset is below `n`; streamed stores are aligned to 32.
     unsafe {
-        for i in (0..n / 32 * 32).step_by(32) {
+        let (first, end) = aligned_part(to, n, 32);
+        std::ptr::copy(from, to, first);
+        for i in (first..end).step_by(32) {
             _mm256_stream_si256(to.add(i).cast(), _mm256_loadu_si256(from.add(i).cast()));
         }
-        let rest = n / 32 * 32;
-        std::ptr::copy(from.add(rest), to.add(rest), n - rest);
+        std::ptr::copy(from.add(end), to.add(end), n - end);
+    }
+}
+
+/// Returns the first and the end of those of `n` bytes from `to` on that are whole vectors of `size` bytes at multiples of it.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
+    let first = ((to as usize).wrapping_neg() % size).min(n);
+    (first, first + (n - first) / size * size)
+}
+
+/// Fills `n` elements of `size` bytes with the low bytes of `bits`, past the caches as [`stream`] does.
+///
+/// # Safety
+/// *Inside* ([`Block`]), for `n` elements of the size at `dst`.
+pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
+    /// Bytes that are filled through the cache and then streamed again and again: many whole vectors.
+    const PATTERN: usize = 2048;
+    let mut pattern = [0u64; PATTERN / 8];
+    let (mut at, end) = (0, n * size);
+    // the first piece ends at a multiple of a cache line, so that later ones have no edges; every piece begins with a whole
+    // element, because all lengths are multiples of an element's size
+    let mut piece = (PATTERN - dst as usize % LINE).min(end);
+    // SAFETY: *inside*: every piece ends at or before `end`; the pattern has `PATTERN` bytes.
+    unsafe {
+        fill(size, bits, pattern.as_mut_ptr().cast(), PATTERN / size);
+        while at < end {
+            stream(pattern.as_ptr().cast(), dst.add(at), piece);
+            at += piece;
+            piece = PATTERN.min(end - at);
+        }
     }
 }
 

@@ -24,7 +24,11 @@ fn value(op: Op, dtype: DType) -> Value {
 
 /// Gathers from load 1 by value 0.
 fn gather(stride: isize, extent: usize, mode: IndexMode) -> Op {
-    Op::Gather { load: 1, stride, position: Box::new(Position { index: 0, extent, mode, name: "test", node: 0 }) }
+    Op::Gather {
+        load: 1,
+        stride,
+        position: Box::new(Position { index: 0, extent, mode, from_end: None, name: "test", node: 0 }),
+    }
 }
 
 fn inner(op: Op, dtype: DType) -> Value {

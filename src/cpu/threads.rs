@@ -46,8 +46,10 @@ fn is_made_here(here: u32) -> bool {
 /// Whether the process has at least as many threads as the pool should have; true if the system does not tell. With fewer,
 /// the pool was made in a parent process, and work given to it would wait for ever.
 fn has_all_threads() -> bool {
+    // asked first, because this is what starts the pool's threads if nobody has used the pool before
+    let wanted = rayon::current_num_threads();
     match std::fs::read_dir("/proc/self/task") {
-        Ok(all) => all.count() >= rayon::current_num_threads(),
+        Ok(all) => all.count() >= wanted,
         Err(_) => true,
     }
 }

@@ -378,17 +378,23 @@ impl Frame {
                     });
                 }
                 StepKind::Gather { place, stride, position, reads } => {
-                    let index = self.at[step.args[0]] as *const u8;
-                    let p = &program.places[place];
+                    let (index, p) = (self.at[step.args[0]] as *const u8, &program.places[place]);
                     let raw = if p.convert.is_some() { self.raw(tile.len()) } else { to };
-                    let Position { extent, mode, .. } = program.positions[position];
-                    let indices = Indices { at: index, compute: step.operand, stride, extent, mode };
+                    let Position { extent, mode, from_end, .. } = program.positions[position];
+                    let indices = Indices::of(index, step.operand, extent, mode);
+                    let indices = Indices { stride, from_end: bound.run.numbers(from_end), ..indices };
+                    if !reads {
+                        if let Some((i, want)) = indices.take(p.size, Block::NONE, None, 0, tile.len()) {
+                            bound.report(position, want, (tile.r0 + i / tile.nc, tile.c0 + i % tile.nc));
+                        }
+                        return;
+                    }
                     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
                         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                             let at = |r: usize| (rd + r) * tile.nc + cd;
                             let from = |r: usize| bound.at(place).offset((ro + co + r as isize * rs) * p.size as isize);
                             let announce = |r: usize| {
-                                if reads && cs == 1 && r < rn {
+                                if cs == 1 && r < rn {
                                     indices.announce(p.size, from(r), at(r), cn);
                                 }
                             };
@@ -396,8 +402,7 @@ impl Frame {
                             for r in 0..rn {
                                 announce(r + AHEAD);
                                 let (at, src) = (at(r), Block { ptr: from(r), rows: 0, cols: cs });
-                                let into = reads.then(|| raw.add(at * p.size));
-                                let bad = indices.take(p.size, src, into, at, cn);
+                                let bad = indices.take(p.size, src, Some(raw.add(at * p.size)), at, cn);
                                 if program.goal == Goal::CheckIndices
                                     && let Some((i, want)) = bad
                                 {
@@ -406,14 +411,14 @@ impl Frame {
                             }
                         });
                     });
-                    if let (true, Some(widen)) = (reads, p.convert) {
+                    if let Some(widen) = p.convert {
                         widen(tile.len(), raw, raw, raw, to);
                     }
                 }
                 StepKind::Position(position) => {
                     let index = self.at[step.args[0]] as *const u8;
                     let Position { extent, mode, .. } = program.positions[position];
-                    let indices = Indices { at: index, compute: step.operand, stride: 0, extent, mode };
+                    let indices = Indices::of(index, step.operand, extent, mode);
                     let bad = indices.positions(std::slice::from_raw_parts_mut(to as *mut i32, tile.len()));
                     if program.goal == Goal::CheckIndices
                         && let Some((i, want)) = bad

@@ -135,7 +135,7 @@ impl Draft {
         let index = l.lower(*indices, &along, false)?;
         let extent = n.shape[*axis];
         let (name, number) = (n.op.name(), n.number as usize);
-        let position = Box::new(Position { index, extent, mode: *mode, name, node: number });
+        let position = Box::new(Position { index, extent, mode: *mode, from_end: None, name, node: number });
         let index = l.push(Op::Position(position), DType::I32, false, false);
         let mut strides = to.strides.clone();
         let stride = std::mem::replace(&mut strides[*axis], 0);
@@ -405,7 +405,7 @@ impl Lowering<'_> {
         let load = self.draft.loads.len() - 1;
         self.draft.computes.push(node);
         let (name, number) = (n.op.name(), n.number as usize);
-        let position = Box::new(Position { index, extent: s.shape[axis], mode, name, node: number });
+        let position = Box::new(Position { index, extent: s.shape[axis], mode, from_end: None, name, node: number });
         let op = Op::Gather { load, stride, position };
         let reduced = self.reduced[index];
         Ok(self.push(op, n.dtype, inner, reduced))

@@ -2,9 +2,10 @@
 //! passes and ways to write chosen, from the nest and the device's [`Caps`]; backends carry out what is written and printed.
 //!
 //! It comes after joining, windows and buffers, so that it sees the nests that run. `tiles.rs` is for devices whose threads
-//! run tiles, `groups.rs` for those that have workgroups; `passes.rs` is for both.
+//! run tiles (`moves.rs` for nests that compute nothing), `groups.rs` for those that have workgroups; `passes.rs` is for both.
 
 mod groups;
+mod moves;
 mod passes;
 mod products;
 mod threaded;

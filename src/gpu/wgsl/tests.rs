@@ -39,7 +39,7 @@ fn kernel(kind: KernelKind) -> Kernel {
 }
 
 fn position(index: usize, mode: IndexMode) -> Box<Position> {
-    Box::new(Position { index, extent: 7, mode, name: "test", node: 0 })
+    Box::new(Position { index, extent: 7, mode, from_end: None, name: "test", node: 0 })
 }
 
 fn push(k: &mut Kernel, op: Op, dtype: DType, inner: bool) -> usize {

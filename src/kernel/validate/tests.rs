@@ -54,7 +54,7 @@ fn scattered_over(extent: usize) -> Option<Box<Chosen>> {
 }
 
 fn position(index: usize, extent: usize) -> Op {
-    Op::Position(Box::new(Position { index, extent, mode: IndexMode::Check, name: "test", node: 0 }))
+    Op::Position(Box::new(Position { index, extent, mode: IndexMode::Check, from_end: None, name: "test", node: 0 }))
 }
 
 fn schedule(work: Work, passes: Option<Passes>) -> Schedule {
@@ -103,7 +103,14 @@ fn sound() -> Plan {
             Op::Gather {
                 load: 0,
                 stride: 1,
-                position: Box::new(Position { index: 0, extent: 32, mode: IndexMode::Clip, name: "test", node: 3 }),
+                position: Box::new(Position {
+                    index: 0,
+                    extent: 32,
+                    mode: IndexMode::Clip,
+                    from_end: None,
+                    name: "test",
+                    node: 3,
+                }),
             },
             DType::F32,
             false,

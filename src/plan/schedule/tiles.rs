@@ -1,7 +1,7 @@
 //! Tiles for threads: their shapes, the order of axes, what is streamed past the caches. No bit of a result depends on any of
 //! it.
 
-use super::{Again, checks, passes_of, passes_of_stores, products, set_details, threaded};
+use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work, WriteClass,
 };
@@ -94,10 +94,16 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     if let Some(axis) = transposed {
         turn(kernel, axis);
     }
-    let mut tiles = tiles_of_flat(kernel, &kernel.outer, transposed.is_some(), caps);
-    if threaded::is_threaded(kernel, &tiles, caps, stream(caps)) {
-        tiles = Tiles { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles };
-    }
+    let is_transposed = transposed.is_some();
+    let tiles = if kernel.moves().is_some() {
+        moves::tiles(kernel, is_transposed)
+    } else {
+        let tiles = tiles_of_flat(kernel, &kernel.outer, is_transposed, caps);
+        match threaded::is_threaded(kernel, &tiles, caps, stream(caps)) {
+            true => Tiles { threaded: true, alone: tiles.alone || threaded::is_alone(kernel), ..tiles },
+            false => tiles,
+        }
+    };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     let checks = (!checked.is_empty()).then(|| {
@@ -165,6 +171,9 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
 
 /// Says how a store of a tiled nest writes.
 fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> WriteClass {
+    if kernel.moves().is_some() {
+        return moves::write_class(kernel, store, stream(caps));
+    }
     let outer = &kernel.outer[..];
     let Some(cols) = outer.last() else { return WriteClass::Plain };
     // only a store whose tiles are contiguous in memory is streamed

@@ -1,0 +1,175 @@
+//! Reads of arrays by the host, and moves between devices.
+
+use super::{Array, Loc, run};
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::error::{Error, ErrorKind, Result, no_room, room};
+use crate::expr::{Expr, strong};
+use crate::layout::Layout;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+
+/// A read under way: elements that are there already, or the future of their bytes.
+enum Reading<T, F> {
+    Done(Vec<T>),
+    Bytes(F),
+}
+
+impl Array {
+    /// Returns the array if its elements lie in C order without a gap, else a copy of it.
+    fn dense(&self, at: Loc) -> Result<Array> {
+        if self.is_contiguous() { Ok(self.clone()) } else { self.0.compact(at) }
+    }
+
+    /// Copies the elements of a dense array, where its device can copy them straight to the host; else returns none.
+    fn copied<T: Element>(&self, op: &'static str, at: Loc) -> Option<Result<Vec<T>>> {
+        let (buffer, _, offset) = self.stored();
+        let (n, size, device) = (self.size(), size_of::<T>(), self.device());
+        let mut elements = match room::<T>(n, op, at) {
+            Ok(elements) => elements,
+            Err(e) => return Some(Err(e)),
+        };
+        let spare = elements.spare_capacity_mut().as_mut_ptr().cast();
+        // SAFETY: the vector has room for `n` elements, and bytes need no alignment.
+        let bytes = unsafe { std::slice::from_raw_parts_mut::<MaybeUninit<u8>>(spare, n * size) };
+        if let Err(e) = device.backend().copy_out(buffer, offset * size, bytes)? {
+            return Some(Err(e.or_at(at)));
+        }
+        if T::DTYPE == DType::Bool {
+            for byte in bytes {
+                // SAFETY: `copy_out` has filled all bytes. Any byte but 0 is a true bool.
+                byte.write(unsafe { (byte.assume_init() != 0) as u8 });
+            }
+        }
+        // SAFETY: all `n` elements are filled. A bool is 0 or 1, and any bits are a number.
+        unsafe { elements.set_len(n) };
+        Some(Ok(elements))
+    }
+
+    /// Enqueues a read of the elements of a dense array, and returns a future of their bytes.
+    fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
+        let dense = self.clone();
+        let (buffer, _, offset) = dense.stored();
+        let size = dense.dtype().size();
+        let device = dense.device();
+        let bytes = device.backend().download(buffer, offset * size, dense.size() * size);
+        // the future holds the array, so that its memory is not reused before it is read
+        Ok(async move {
+            let _dense = dense;
+            bytes.await.map_err(|e| e.or_at(at))
+        })
+    }
+}
+
+impl Expr {
+    /// The same values on a device, and the only way to move an array between devices. Of a view only its own elements move.
+    /// An expression without arrays (`zeros`, random numbers) has no device yet and is computed on this one.
+    ///
+    /// # Errors
+    /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; memory of the device.
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Result<Array> {
+        let at = Location::caller();
+        let node = self.checked()?;
+        if node.device == 0 {
+            let mut made = run(&[self], device, at, false)?;
+            return made.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "to_device", "no result", at));
+        }
+        let array = self.eval_at(at)?;
+        if array.device() == *device {
+            return Ok(array);
+        }
+        let bytes = pollster::block_on(array.dense(at)?.read(at)?)?;
+        let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
+        device.backend().upload(&buffer, 0, &bytes).map_err(|e| e.or_at(at))?;
+        Ok(Array::new(buffer, Layout::c(array.shape()), array.dtype(), at))
+    }
+
+    /// The elements in C order, on the host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DType`] where `T` is not the dtype; those of [`Expr::eval`]; on a GPU also an index out of range that an
+    /// earlier operation met; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the elements.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert_eq!(x.t().to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let at = Location::caller();
+        pollster::block_on(self.fetch::<T>("to_vec", at))
+    }
+
+    /// As [`Expr::to_vec`], for code that must not block. The call itself enqueues the work (on the CPU: does it), and the
+    /// future waits for the elements.
+    ///
+    /// # Errors
+    /// As [`Expr::to_vec`].
+    #[track_caller]
+    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        self.fetch::<T>("to_vec_async", Location::caller())
+    }
+
+    /// The only element, on the host.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there is not exactly one; as [`Expr::to_vec`].
+    #[track_caller]
+    pub fn item<T: Element>(&self) -> Result<T> {
+        pollster::block_on(self.one::<T>("item", Location::caller()))
+    }
+
+    /// As [`Expr::item`], for code that must not block: see [`Expr::to_vec_async`].
+    ///
+    /// # Errors
+    /// As [`Expr::item`].
+    #[track_caller]
+    pub fn item_async<T: Element>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
+        self.one::<T>("item_async", Location::caller())
+    }
+
+    pub(super) fn one<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<T>> + Send + use<T> {
+        let size = self.size();
+        let all = self.fetch::<T>(op, at);
+        async move {
+            let n = size?;
+            if n != 1 {
+                return Err(Error::new(
+                    ErrorKind::Shape,
+                    op,
+                    format!("the array has {n} elements; exactly one is needed"),
+                    at,
+                ));
+            }
+            let all = all.await?;
+            all.first().copied().ok_or_else(|| Error::new(ErrorKind::Internal, op, "the device gave no element", at))
+        }
+    }
+
+    fn fetch<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        // the work is enqueued now (on the CPU: done), and the future only waits for the bytes
+        let reading = || {
+            self.checked()?;
+            let dtype = strong(self.clone(), at).0.dtype;
+            if dtype != T::DTYPE {
+                let detail = format!("the array's dtype is {dtype}, not {}; use astype", T::DTYPE);
+                return Err(Error::new(ErrorKind::DType, op, detail, at));
+            }
+            let dense = self.eval_at(at)?.dense(at)?;
+            match dense.copied::<T>(op, at) {
+                Some(elements) => elements.map(Reading::Done),
+                None => dense.read(at).map(Reading::Bytes),
+            }
+        };
+        let reading = reading();
+        async move {
+            let bytes = match reading? {
+                Reading::Done(elements) => return Ok(elements),
+                Reading::Bytes(bytes) => bytes.await?,
+            };
+            T::from_bytes(&bytes).ok_or_else(|| no_room(bytes.len(), op, at))
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Copies whole rows of a table from positions that are read from memory.
+
+use super::super::caches::{LINE, prefetch};
+use super::super::gather::Indices;
+use super::super::program::StridedOperand;
+use super::super::strided;
+use super::super::tiles::Tile;
+use crate::dtype::Compute;
+use crate::kernel::IndexMode;
+
+/// Bytes of rows that are prefetched before they are copied: to copy them takes about as long as main memory takes to answer.
+const AHEAD: usize = 2 << 10;
+
+/// The most cache lines of a row that are prefetched, a judgement: the processor's own prefetcher follows a row that is being
+/// read.
+const LINES: usize = 8;
+
+/// The rows of a table that a move copies: each row of the target names one by an index.
+pub(super) struct Rows {
+    pub table: StridedOperand,
+    /// The index of each row of the target; it does not move along the columns.
+    pub index: StridedOperand,
+    pub compute: Compute,
+    /// Elements between neighbouring positions along the axis, and the length of the axis.
+    pub stride: isize,
+    pub extent: usize,
+    pub mode: IndexMode,
+    /// The run-time scalars by which negative indices count from the end, if they do.
+    pub from_end: Option<[usize; 2]>,
+}
+
+/// The rows of a run of a tile: the address of the first of each operand, and the elements from one to the next.
+struct Run {
+    /// The numbers by which negative indices count from the end, if they do.
+    from_end: Option<[u64; 2]>,
+    index: (*const u8, isize),
+    table: (*mut u8, isize),
+    to: (*mut u8, isize),
+}
+
+impl Rows {
+    /// Copies the rows of a tile.
+    ///
+    /// # Safety
+    /// `table`, `index` and `to` are the addresses of element 0 of their operands, whose spans lie in live memory; the target
+    /// shares no byte with the others, its columns and those of the table have step 1, and no other task has the tile.
+    pub unsafe fn copy(
+        &self,
+        ([table, index], from_end): ([*mut u8; 2], Option<[u64; 2]>),
+        (target, to): (&StridedOperand, *mut u8),
+        tile: Tile,
+        stream: bool,
+    ) {
+        let at = |ptr: *mut u8, size: usize, offset: isize| ptr.wrapping_offset(offset * size as isize);
+        let (size, c0) = (target.size, tile.c0 as isize);
+        self.index.rows.runs(tile.r0, tile.nr, |i, from, n, of_index| {
+            self.table.rows.runs(tile.r0 + i, n, |t, row, n, of_table| {
+                target.rows.runs(tile.r0 + i + t, n, |o, to_row, n, of_target| {
+                    let run = Run {
+                        from_end,
+                        index: (at(index, self.index.size, from + (t + o) as isize * of_index), of_index),
+                        table: (at(table, size, row + o as isize * of_table + c0), of_table),
+                        to: (at(to, size, to_row + c0), of_target),
+                    };
+                    // SAFETY: what the function asks for: a run is a part of the tile.
+                    unsafe { self.run(&run, size, n, tile.nc * size, stream) };
+                });
+            });
+        });
+    }
+
+    /// Copies `n` rows of so many bytes.
+    ///
+    /// # Safety
+    /// As [`Rows::copy`], for the rows of the run.
+    unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
+        let Rows { compute, stride, extent, mode, .. } = *self;
+        let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
+        let ahead = (AHEAD / bytes.max(1)).clamp(2, 32);
+        // SAFETY: every index below `n` lies in memory.
+        let row = |r: usize| unsafe {
+            let k = indices.position(r as isize * run.index.1)?;
+            Some(run.table.0.wrapping_offset((k as isize * stride + r as isize * run.table.1) * size as isize))
+        };
+        let announce = |r: usize| {
+            if let Some(row) = (r < n).then(|| row(r)).flatten() {
+                let skip = row as usize % LINE;
+                let lines = (skip + bytes).div_ceil(LINE).min(LINES);
+                (0..lines).for_each(|line| prefetch(row.wrapping_add(line * LINE)));
+            }
+        };
+        (0..ahead).for_each(announce);
+        for r in 0..n {
+            announce(r + ahead);
+            let to = run.to.0.wrapping_offset(r as isize * run.to.1 * size as isize);
+            // SAFETY: the row of each position below the extent lies in the table, and `to` has room for a row.
+            unsafe {
+                match row(r) {
+                    Some(from) if stream => strided::stream(from, to, bytes),
+                    Some(from) => copy_row(from, to, bytes),
+                    // an index that is checked was in range before the first write
+                    None => to.write_bytes(0, bytes),
+                }
+            }
+        }
+    }
+}
+
+/// Copies a row of any bytes: without a call where it has the length of a vector.
+///
+/// # Safety
+/// So many bytes are at both addresses, apart from each other.
+#[inline(always)]
+unsafe fn copy_row(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: what the function asks for; an array of bytes needs no alignment.
+    unsafe {
+        match bytes {
+            8 => *(to as *mut [u8; 8]) = *(from as *const [u8; 8]),
+            16 => *(to as *mut [u8; 16]) = *(from as *const [u8; 16]),
+            32 => *(to as *mut [u8; 32]) = *(from as *const [u8; 32]),
+            64 => *(to as *mut [u8; 64]) = *(from as *const [u8; 64]),
+            _ => std::ptr::copy_nonoverlapping(from, to, bytes),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Copies between arrays and the host's own memory, by all threads.
+
+use super::share::share;
+use super::strided;
+use super::threads::threads;
+use std::mem::MaybeUninit;
+
+/// Bytes up to which one thread copies: they take some 10 µs, about what it costs to wake another.
+const ALONE: usize = 512 << 10;
+
+/// Bytes of a task's part: a huge page, so that each page that is touched for the first time is touched by one thread.
+const PART: usize = 2 << 20;
+
+/// Bytes from which a copy is written past the caches, which hold it no longer when it is read: as `STREAM` in
+/// `plan/schedule/tiles.rs`.
+const STREAM: usize = 32 << 20;
+
+/// An address that tasks share; each writes a part of its own behind it.
+struct Target(*mut u8);
+// SAFETY: the pointer is only read here; tasks write disjoint parts.
+unsafe impl Sync for Target {}
+
+impl Target {
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.0.wrapping_add(offset)
+    }
+}
+
+/// Copies bytes to memory of the same length, and fills all of it.
+pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
+    let n = from.len().min(to.len());
+    let target = Target(to.as_mut_ptr().cast());
+    // SAFETY: `first..end` lies within both, which do not overlap, since `to` is borrowed alone; parts are disjoint.
+    let part = |first: usize, end: usize| unsafe {
+        let (from, to) = (from.as_ptr().add(first), target.at(first));
+        if n >= STREAM {
+            strided::stream(from, to, end - first);
+            strided::fence();
+        } else {
+            std::ptr::copy_nonoverlapping(from, to, end - first);
+        }
+    };
+    if n <= ALONE || threads() == 1 {
+        return part(0, n);
+    }
+    // parts begin at multiples of their size in memory; small copies have a part a thread
+    let each = (n / threads()).next_multiple_of(4096).min(PART);
+    let before = target.0 as usize % each;
+    share((before + n).div_ceil(each), false, |i| {
+        part((i * each).saturating_sub(before), ((i + 1) * each - before).min(n));
+    });
+}

@@ -1,0 +1,53 @@
+//! Tiles of nests that only move words (`kernel/moves.rs`) on a CPU.
+
+use crate::kernel::{Kernel, Op, Store, Tiles, Tiling, WriteClass};
+use crate::layout;
+
+/// Bytes of a tile: some microseconds of work, so that its set-up does not count.
+const TILE: usize = 32 << 10;
+
+/// Columns of a tile of a transposing nest: a cache line of each of so many target rows fills half of a first-level cache.
+const COLUMNS: usize = 512;
+
+/// Rows of such a tile, in bytes along the source's contiguous axis: some cache lines, each of which is used up at once.
+const ROWS: usize = 256;
+
+/// Bytes read and written up to which one thread does it all: they take some 15 µs, about what it costs to wake another.
+const ALONE: usize = 1 << 20;
+
+/// Returns the tiles of a nest of moves; of a transposing one, its axes are in order.
+pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
+    let size = kernel.stores.iter().map(|s| s.dtype.size()).max().unwrap_or(1);
+    let n = kernel.outer_size();
+    let cols = kernel.outer.last().copied().unwrap_or(1);
+    let rows = n / cols.max(1);
+    let tile = TILE / size;
+    let tiling = if transposes {
+        Tiling::Blocks { rows: (ROWS / size) as u16, cols: COLUMNS as u16 }
+    } else if cols >= tile / 4 || rows == 1 {
+        // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
+        let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
+        Tiling::Pieces { each: each as u16 }
+    } else {
+        Tiling::Rows { each: (tile / cols.max(1)).min(rows) as u16 }
+    };
+    let bytes = n.saturating_mul(size).saturating_mul(kernel.loads.len() + kernel.stores.len());
+    Tiles { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
+}
+
+/// Bytes of a row of a target from which it is streamed: the lines at its two ends, of which other rows have a part, are then
+/// few.
+const LONG: usize = 1 << 10;
+
+/// Says how a store of a nest of moves writes: past the caches where its contiguous runs are long, and the result has at least
+/// `least` bytes.
+pub(super) fn write_class(kernel: &Kernel, store: &Store, least: usize) -> WriteClass {
+    let Some(cols) = kernel.outer.last() else { return WriteClass::Plain };
+    let size = store.dtype.size();
+    let long = store.strides[kernel.outer.len() - 1] == 1 && cols * size >= LONG;
+    // short rows of a table are copied one by one, so none is a run of its own
+    let gathers = kernel.values.iter().any(|v| matches!(v.op, Op::Gather { .. }));
+    let is_run = long || !gathers && layout::is_c_contiguous(&kernel.outer, &store.strides);
+    let streams = is_run && kernel.outer_size().saturating_mul(size) >= least;
+    if streams { WriteClass::Streamed } else { WriteClass::Plain }
+}
