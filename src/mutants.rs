@@ -174,6 +174,7 @@ list! {
     random_streams_alike, "16 random", "accuracy joins_and_generators", "two draws take the same stream";
     refused_memory_stays_counted, "12 leaks", "operations found::planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
+    rest_of_a_row_left, "6 rows together", "operations folds::rows_together", "a fold of short rows leaves out elements";
     routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
     scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
@@ -194,6 +195,7 @@ list! {
     take_along_a_flipped_axis, "9 indices", "operations semantics::cpu::takes", "a take along an axis that runs backward steps forward";
     take_unchecked, "9 indices", "operations bites::cpu::", "an out-of-range take not checked";
     take_unchecked_on_gpu, "9 indices", "operations bites::gpu::take", "an out-of-range take not checked on a GPU";
+    task_of_a_helper_lost, "16 determinism", "lib cpu::share", "a thread that helps skips a task";
     temporary_of_2_to_the_64, "1 refusals", "operations has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
     temporary_reused_early, "7 random expressions", "operations bites::cpu::", "a temporary is reused before its last reader has run";
     threaded_overlaps_in_place, "8 in place", "lib cpu::tests::threaded", "threaded code in place computes elements of the last block twice";

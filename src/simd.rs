@@ -356,7 +356,7 @@ unsafe fn serial<const L: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn
                 lanes[l] = combine::<A, B, C, R, F>(lanes[l], chunk[l]);
             }
         }
-        if !rest.is_empty() {
+        if mutant!(rest_of_a_row_left, false, !rest.is_empty()) {
             let mut padded = chunks[0];
             padded[..rest.len()].copy_from_slice(rest);
             for l in 0..L {

@@ -430,3 +430,52 @@ fn positions_of_a_shared_part_of_a_split_row() {
         assert_eq!(found, [250_000, 299_999], "{threads} threads");
     }
 }
+
+/// Rows of one block or less that lie one after another are taken several at a time; a row alone is not, and has the same bits.
+#[test]
+fn rows_together_have_the_bits_of_each_alone() {
+    let d = Device::cpu();
+    let mut stage = crate::kit::stage::Stage::new(6, "rows together", &d);
+    type Method = fn(&Expr) -> Expr;
+    let folds: [(&str, Method); 7] = [
+        ("sum", |x| x.sum(1)),
+        ("max", |x| x.max(1)),
+        ("min of squares", |x| x.square().min(1)),
+        ("prod", |x| (x * 0.01 + 1.0).prod(1)),
+        ("softmax", |x| x.softmax(1)),
+        ("layer_norm", |x| x.layer_norm(1, 1e-5)),
+        ("argmax", |x| x.argmax(1)),
+    ];
+    for dtype in [F32, F64, F16, BF16, I32, U8] {
+        for n in [1, 2, 15, 16, 17, 31, 33, 64, 100, 127, 129, 255, 256, 257, 511, 771, 1023, 1025, 2047, 2048, 2049] {
+            for rows in [1, 3, 16, 37] {
+                let flat = elements(rows * (n + 1), dtype);
+                let wide = flat.reshape([rows, n + 1]);
+                let given: [Expr; 3] = [
+                    flat.slice(s![..rows as isize * n as isize]).reshape([rows, n]),
+                    wide.slice(s![.., 1..]),
+                    wide.slice(s![..; -1, ..n as isize]),
+                ];
+                for (i, x) in given.iter().enumerate() {
+                    for (name, f) in folds {
+                        if !dtype.is_float() && matches!(name, "softmax" | "layer_norm" | "prod") {
+                            continue;
+                        }
+                        let all = f(x).eval().unwrap();
+                        // the first, the last and one between
+                        for r in [0, rows / 2, rows - 1] {
+                            let alone = f(&x.slice(s![r as isize..r as isize + 1]).eval().unwrap());
+                            let got = all.slice(s![r as isize..r as isize + 1]);
+                            assert_eq!(
+                                bits(&got),
+                                bits(&alone),
+                                "{name} of row {r} of {rows} of {n} {dtype}, layout {i}"
+                            );
+                            stage.count(1);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -13,14 +13,16 @@
 
 mod first;
 mod formulas;
+mod function;
 
 use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::{Gives, KernelKind, Lanes, Reduction, Source};
-use crate::simd::{LANES, Loop, SERIAL, lanes_of_row};
-use crate::ufunc::{Form, Neutral, Ufunc};
+use crate::simd::{LANES, SERIAL, lanes_of_row};
+use crate::ufunc::Form;
 use first::First;
 use formulas::Formulas;
+use function::Function;
 
 /// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries repeat
 /// the first or are null; nothing reads them.
@@ -45,28 +47,6 @@ enum Combines {
     Function(Function),
     Formulas(Box<Formulas>),
     First(First),
-}
-
-/// The loops of a fold whose state is the element itself, combined by a function.
-#[derive(Clone, Copy)]
-struct Function {
-    rows: Loop,
-    fold: Loop,
-    accumulate: Loop,
-    identity: u64,
-    /// The bits that a reduction of no elements gives: the identity's, but +0 for a sum, whose identity is −0.
-    empty: u64,
-}
-
-impl Function {
-    fn new(row: &Ufunc, compute: Compute) -> Option<Function> {
-        let neutral = row.reduce.as_ref()?.neutral;
-        let forms = row.forms[compute as usize]?;
-        let identity = neutral.bits(compute);
-        let empty = if neutral == Neutral::Zero { 0 } else { identity };
-        let (rows, fold, accumulate) = (forms.rows?.get(), forms.fold?.get(), forms.accumulate?.get());
-        Some(Function { rows, fold, accumulate, identity, empty })
-    }
 }
 
 impl FoldSpec {

@@ -19,7 +19,7 @@ pub(super) enum Ready {
     /// A kernel whose result is empty.
     Nothing,
     Elementwise(elementwise::Elementwise),
-    Moves(moves::Moves),
+    Moves(Box<moves::Moves>),
     Reduce(Box<reduce::Reduce>),
     Matmul(Box<matmul::Matmul>),
     Routine(routines::Call),
@@ -45,7 +45,7 @@ impl Ready {
                 let given = ends::with_given_indices(kernel);
                 let kernel = given.as_ref().unwrap_or(kernel);
                 match moves::prepare(kernel, aliased)? {
-                    Some(moves) => Ready::Moves(moves),
+                    Some(moves) => Ready::Moves(Box::new(moves)),
                     None => Ready::Elementwise(elementwise::prepare(kernel, aliased)?),
                 }
             }

@@ -168,7 +168,15 @@ impl Desk {
 
     /// Takes the last of the tasks.
     fn last(&self) -> Option<usize> {
-        let take = |left: u64| ((left as u32) < (left >> 32) as u32).then(|| left - (1 << 32));
+        let take = |left: u64| {
+            ((left as u32) < (left >> 32) as u32).then(|| {
+                left - mutant!(
+                    task_of_a_helper_lost,
+                    if left as u32 + 1 < (left >> 32) as u32 { 2 << 32 } else { 1 << 32 },
+                    1 << 32
+                )
+            })
+        };
         self.left.fetch_update(Relaxed, Relaxed, take).ok().map(|left| (left >> 32) as usize - 1)
     }
 

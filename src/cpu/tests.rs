@@ -466,39 +466,3 @@ fn row_kernels_in_place_and_checked() {
     assert_eq!(cpu.run(&plan(k), bound(&[(&i, 0)], &(out.clone(), 0), &[])).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), vec![7; 5000]);
 }
-
-#[test]
-fn variance_keeps_bits_across_kinds() {
-    // (x − mean) over the norm of these differences, for each row, in one kernel that stores f16
-    let (outer, n) = (50, 700);
-    let x: Vec<half::f16> = noise(outer * n).iter().map(|v| half::f16::from_f32(*v)).collect();
-    let k = kernel(
-        KernelKind::Row,
-        &[outer],
-        &[n],
-        vec![load(0, F16, &[n as isize, 1], 0)],
-        vec![
-            inner(Op::Load(0), F16),
-            value(Op::reduce(Fold::of(row("add")), 0, F16), F16),
-            value(Op::Constant((1.0 / n as f32).to_bits() as u64), F16),
-            value(call("multiply", &[1, 2]), F16),
-            inner(call("subtract", &[0, 3]), F16),
-            inner(call("square", &[4]), F16),
-            value(Op::reduce(Fold::of(row("add")), 5, F16), F16),
-            value(call("sqrt", &[6]), F16),
-            inner(call("divide", &[4, 7]), F16),
-        ],
-        vec![store(0, F16, &[n as isize, 1], 8)],
-    );
-    let got: Vec<half::f16> = run(k, std::slice::from_ref(&x), outer * n).unwrap();
-    for (o, xs) in x.chunks(n).enumerate() {
-        let xs: Vec<f32> = xs.iter().map(|v| v.to_f32()).collect();
-        let mean = tree(&xs, lanes_of(n), |a, b| a + b, -0.0) * (1.0 / n as f32);
-        let d: Vec<f32> = xs.iter().map(|v| v - mean).collect();
-        let squares: Vec<f32> = d.iter().map(|v| v * v).collect();
-        let norm = tree(&squares, lanes_of(n), |a, b| a + b, -0.0).sqrt();
-        for i in 0..n {
-            assert_eq!(got[o * n + i], half::f16::from_f32(d[i] / norm));
-        }
-    }
-}

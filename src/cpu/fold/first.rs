@@ -2,7 +2,9 @@
 //! element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
+use crate::simd::Loop;
 use crate::ufunc::Extreme;
+use crate::ufunc::Ufunc;
 
 /// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`, say).
 pub(super) struct First {

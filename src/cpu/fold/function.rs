@@ -1,0 +1,30 @@
+//! Folds whose state is the element itself, combined by a function's own loops.
+
+use crate::dtype::Compute;
+use crate::simd::Loop;
+use crate::ufunc::{Neutral, Ufunc};
+
+/// The loops of a fold whose state is the element itself, combined by a function.
+#[derive(Clone, Copy)]
+pub(super) struct Function {
+    /// Folds whole rows of a block or less.
+    pub rows: Loop,
+    /// Folds a block's elements into the lanes.
+    pub fold: Loop,
+    /// Combines vectors.
+    pub accumulate: Loop,
+    pub identity: u64,
+    /// The bits that a reduction of no elements gives: the identity's, but +0 for a sum, whose identity is −0.
+    pub empty: u64,
+}
+
+impl Function {
+    pub fn new(row: &Ufunc, compute: Compute) -> Option<Function> {
+        let neutral = row.reduce.as_ref()?.neutral;
+        let forms = row.forms[compute as usize]?;
+        let identity = neutral.bits(compute);
+        let empty = if neutral == Neutral::Zero { 0 } else { identity };
+        let (rows, fold, accumulate) = (forms.rows?.get(), forms.fold?.get(), forms.accumulate?.get());
+        Some(Function { rows, fold, accumulate, identity, empty })
+    }
+}
