@@ -8,6 +8,10 @@ use super::tile::CHAIN;
 /// Asks `Lanes::transposed` for as many rows as a vector has lanes.
 const ALL_ROWS: usize = usize::MAX;
 
+/// Bytes of a task's rows from which they are taken to lie in memory, not in a cache. The planner cuts larger products into
+/// tasks of about this size.
+const FAR: usize = 4 << 20;
+
 /// Rows that are contiguous along k, times `N` columns. Strides are in elements.
 ///
 /// The conditions of [`dots`], cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` of `x` and the `rows × N` of
@@ -24,6 +28,28 @@ pub(super) struct Dots<T> {
     pub y: *mut T,
     pub y_row: isize,
     pub y_col: isize,
+}
+
+impl<T> Dots<T> {
+    /// Says whether the rows are taken to lie in memory.
+    #[inline(always)]
+    fn is_far(&self) -> bool {
+        self.rows * self.k * size_of::<T>() >= FAR
+    }
+
+    /// Asks for `width` cache lines of the rows that come after the `width` rows from `row` on, while these are at `k`: in the
+    /// order in which they lie in memory, so that one stream of addresses brings them all by the time that they are wanted.
+    #[inline(always)]
+    fn call_next_rows(&self, row: usize, k: usize, width: usize) {
+        let line = 64 / size_of::<T>();
+        let per_row = self.k.div_ceil(line);
+        let first = k / line * width;
+        let next = row + width + first / per_row;
+        let p = self.a.wrapping_offset(next as isize * self.a_row).wrapping_add(first % per_row * line);
+        for i in 0..width {
+            prefetch(p.wrapping_add(i * line));
+        }
+    }
 }
 
 /// Computes the dot products of rows with `N` columns.
@@ -45,7 +71,8 @@ pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S:
 
 /// Computes a vector of rows from row `row` on. With one column two chains run at once, because additions that wait for each
 /// other would leave the processor idle. More rows at once would do the same, but rows that lie a power of two apart push each
-/// other out of the first-level cache.
+/// other out of the first-level cache. Rows that come from memory take one chain at a time: it is the better the fewer places
+/// are read in turn, and the additions wait less than the loads.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Dots`]), and there are so many rows.
@@ -59,7 +86,7 @@ unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::El
         while start < x.k {
             let len = CHAIN.min(x.k - start);
             // the second chain has as many k, or fewer if it is the last
-            let second = if N == 1 { CHAIN.min(x.k - start - len) } else { 0 };
+            let second = if N == 1 && !x.is_far() { CHAIN.min(x.k - start - len) } else { 0 };
             let (mut sums, mut next) = ([S::zero(); N], [S::zero(); N]);
             let mut k = 0;
             while k + line <= second {
@@ -108,7 +135,11 @@ unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
 ) {
     let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
     let end = k + len;
+    let far = N == 1 && x.is_far();
     while k < end {
+        if far {
+            x.call_next_rows(row, k, S::WIDTH);
+        }
         // a cache line of each row; what is left of a chain in smaller steps
         let depth = match end - k {
             left if left >= line => line,
