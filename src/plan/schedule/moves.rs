@@ -29,7 +29,9 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
         Tiling::Pieces { each: each as u16 }
     } else {
-        Tiling::Rows { each: (tile / cols.max(1)).min(rows) as u16 }
+        // so many rows of any length are whole cache lines, so that no two tiles of contiguous rows write to one
+        let (each, whole) = ((tile / cols.max(1)).min(rows), 64 / size);
+        Tiling::Rows { each: if each < 4 * whole { each } else { each / whole * whole } as u16 }
     };
     let bytes = n.saturating_mul(size).saturating_mul(kernel.loads.len() + kernel.stores.len());
     Tiles { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
