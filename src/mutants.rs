@@ -87,6 +87,7 @@ list! {
     bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
     cached_memory_miscounted, "12 leaks", "lib cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
+    checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";
@@ -119,6 +120,7 @@ list! {
     in_place_always, "8 overlap and in place", "operations overlap::gpu", "a write in place while another reads";
     in_place_reads_its_writes, "8 in place", "fuzz state", "an in-place kernel reads what it has written";
     index_in_32_bits, "9 size boundaries", "lib layout::", "index arithmetic in 32 bits";
+    index_selected_by_another, "9 indices", "operations moves::indices_that", "an index that another selects is read as one that counts from the end";
     index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
     inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
     integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
@@ -129,6 +131,7 @@ list! {
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
     last_of_a_target_window_left_out, "9 boundaries", "operations indexed::targets_of", "a window of an indexed target ends one element early";
     last_of_a_window_left_out, "9 boundaries", "operations indexed::takes_of", "a window of an indexed source ends one element early";
+    last_rows_left, "14 views", "operations moves::copies", "a move leaves out the rows after its last whole tile";
     late_index_in_place, "8 in place", "operations writes::gpu::a_failed_write", "a write in place on a GPU whose index may be found to be out of range later";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
     leak, "12 leaks", "operations found::limits::cpu", "a buffer that is never given back";

@@ -17,6 +17,7 @@ mod indexed;
 mod interpreter;
 mod keys;
 mod meaning;
+mod moves;
 mod overlap;
 mod plans;
 mod print;

@@ -38,7 +38,8 @@ fn from_end(kernel: &Kernel, index: usize) -> Option<(usize, [usize; 2])> {
     let [compared, zero] = ufunc(is_below, &logic::less)?[..] else { return None };
     let [added, length] = ufunc(moved, &arithmetic::add)?[..] else { return None };
     let dtype = kernel.values[given].dtype;
-    let is_same =
-        compared == given && added == given && [zero, length, moved].iter().all(|v| kernel.values[*v].dtype == dtype);
+    let is_same = mutant!(index_selected_by_another, true, compared == given)
+        && added == given
+        && [zero, length, moved].iter().all(|v| kernel.values[*v].dtype == dtype);
     (is_same && matches!(dtype, DType::I32 | DType::I64)).then_some((given, [scalar(zero)?, scalar(length)?]))
 }

@@ -133,7 +133,9 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
     let height = kernel.outer.iter().rev().nth(1).copied().unwrap_or(1);
     let tiles = match schedule.tiling {
         Tiling::Pieces { each } => rows * cols.div_ceil(each as usize),
-        Tiling::Rows { each } => rows.div_ceil(each as usize),
+        Tiling::Rows { each } => {
+            mutant!(last_rows_left, (rows / each as usize).max(1), rows.div_ceil(each as usize))
+        }
         Tiling::Blocks { rows: down, cols: across } => {
             rows / height * height.div_ceil(down as usize) * cols.div_ceil(across as usize)
         }

@@ -1,6 +1,6 @@
 //! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8 bytes.
 
-use super::caches::LINE;
+use super::caches::{LINE, prefetch};
 use super::transpose::transpose;
 use crate::layout::{self, Shape, Strides};
 use crate::simd::{Isa, isa};
@@ -84,6 +84,17 @@ unsafe fn copy_sized(size: usize, src: Block, dst: Block, nr: usize, nc: usize) 
     }
 }
 
+/// Returns how many rows ahead of the one that is copied to prefetch; 0 for none. The processor does not foresee where a short
+/// row begins that does not follow the one before, and it follows a long one by itself.
+#[inline(always)]
+fn rows_ahead<T>(src: Block, nc: usize) -> isize {
+    /// Bytes ahead: to copy them takes about as long as a last-level cache takes to answer.
+    const AHEAD: usize = 2 << 10;
+    let bytes = nc * size_of::<T>();
+    let is_short = (LINE..=AHEAD / 2).contains(&bytes);
+    if is_short && src.rows.unsigned_abs() > nc { (AHEAD / bytes) as isize } else { 0 }
+}
+
 /// Copies words of `T`, in the way that suits the steps: row by row, transposed, or along the longer side.
 ///
 /// # Safety
@@ -96,7 +107,12 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
     unsafe {
         match (src.cols, dst.cols) {
             (1, 1) => {
+                let ahead = rows_ahead::<T>(src, nc);
                 for r in 0..nrows {
+                    if ahead > 0 {
+                        let row = s.wrapping_offset((r + ahead) * src.rows) as *const u8;
+                        (0..nc * size_of::<T>()).step_by(LINE).for_each(|at| prefetch(row.wrapping_add(at)));
+                    }
                     copy_row(s.offset(r * src.rows), d.offset(r * dst.rows), nc);
                 }
             }

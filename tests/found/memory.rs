@@ -62,3 +62,49 @@ fn with_little_memory() {
     drop((first, second));
     assert_eq!(x.to_vec::<f32>().unwrap().len(), N);
 }
+
+/// In a process of its own: how much memory a fused sum needs beside its operands and its result.
+#[test]
+fn a_fused_sum_needs_its_operands_and_its_result_alone() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    if std::env::var_os("CUPRIC_PEAK").is_some() {
+        return peak_of_a_sum();
+    }
+    for threads in ["1", "2", "8"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "found::memory::a_fused_sum_needs_its_operands_and_its_result_alone"])
+            .env("CUPRIC_PEAK", "1")
+            // which writes to memory that the sum would not touch
+            .env_remove("CUPRIC_POISON")
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .unwrap();
+        let (said, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success() && said.contains("1 passed"), "{threads} threads\n{said}\n{errors}");
+    }
+}
+
+fn peak_of_a_sum() {
+    // bytes that the system counts: those in memory now, and the most so far
+    let bytes = |what: &str| {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = text.lines().find(|l| l.starts_with(what)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    };
+    let sum = |a: &Array, b: &Array| (a * 2.0 + b).eval().unwrap();
+    // the program's own code, its threads and their stacks
+    let small = Array::from_vec(vec![1f32; 100_000], [100_000]).unwrap();
+    sum(&small, &small);
+    for n in [1_000_003, N] {
+        let [a, b] = [1f32, 2.0].map(|v| Array::from_vec(vec![v; n], [n]).unwrap());
+        let before = bytes("VmRSS:");
+        assert!(bytes("VmHWM:") < before + (1 << 20), "the operands were larger for a time");
+        let c = sum(&a, &b);
+        let more = bytes("VmHWM:") - before;
+        println!("{n} elements: {} KiB beside operands and result", (more as isize - 4 * n as isize) >> 10);
+        assert!(more <= 4 * n + (4 << 20), "{more} bytes for a result of {}", 4 * n);
+        assert_eq!(c.slice(s![n - 1]).item::<f32>().unwrap(), 4.0);
+    }
+}
