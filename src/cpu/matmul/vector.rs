@@ -34,7 +34,7 @@ impl<T> Dots<T> {
     /// Says whether the rows are taken to lie in memory.
     #[inline(always)]
     fn is_far(&self) -> bool {
-        self.rows * self.k * size_of::<T>() >= FAR
+        self.rows.saturating_mul(self.k).saturating_mul(size_of::<T>()) >= FAR
     }
 
     /// Asks for `width` cache lines of the rows that come after the `width` rows from `row` on, while these are at `k`: in the
