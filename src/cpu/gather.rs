@@ -70,8 +70,8 @@ macro_rules! index_types {
                 let last = (extent - 1).min(<$t>::MAX as usize) as $bits;
                 // counted from the end, an extent is a number of the type, so twice as much has no carry
                 let (more, last) = if from_end { (last + 1, 2 * last + 1) } else { (0, last) };
-                let all = mutant!(checked_indices_end_early, &all[..all.len() / 16 * 16], all);
-                all.iter().fold(0, |most: $bits, i| most.max((*i as $bits).wrapping_add(more))) <= last
+                let checked = mutant!(checked_indices_end_early, &all[..all.len() / 16 * 16], all);
+                checked.iter().fold(0, |most: $bits, i| most.max((*i as $bits).wrapping_add(more))) <= last
             }
         }
     )* };
