@@ -9,9 +9,9 @@ use crate::layout::Layout;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 
-/// A read under way: elements that are there already, or the future of their bytes.
+/// A read under way: elements that are there already, or the future of their bytes. Either holds the array, and so its device.
 enum Reading<T, F> {
-    Done(Vec<T>),
+    Done(Vec<T>, Array),
     Bytes(F),
 }
 
@@ -159,14 +159,17 @@ impl Expr {
             }
             let dense = self.eval_at(at)?.dense(at)?;
             match dense.copied::<T>(op, at) {
-                Some(elements) => elements.map(Reading::Done),
+                Some(elements) => elements.map(|elements| Reading::Done(elements, dense)),
                 None => dense.read(at).map(Reading::Bytes),
             }
         };
         let reading = reading();
         async move {
             let bytes = match reading? {
-                Reading::Done(elements) => return Ok(elements),
+                Reading::Done(elements, array) => {
+                    drop(array);
+                    return Ok(elements);
+                }
                 Reading::Bytes(bytes) => bytes.await?,
             };
             T::from_bytes(&bytes).ok_or_else(|| no_room(bytes.len(), op, at))
