@@ -189,3 +189,25 @@ on_devices! {
         }
     }
 }
+
+/// A batch whose rows together span more than a binding is not folded into one product, but cut as a batch.
+#[test]
+fn a_batch_beyond_a_binding_stays_one() {
+    let devices: Vec<Device> = match gpu(1) {
+        #[cfg(feature = "gpu")]
+        Some(_) => vec![testing::shrunk_cpu().unwrap(), testing::shrunk_gpu(64 << 10, 4).unwrap()],
+        _ => vec![testing::shrunk_cpu().unwrap()],
+    };
+    for d in devices {
+        let sides = [64usize, 40, 64];
+        let x: Vec<f32> = (0..sides.iter().product()).map(|i: usize| (i * 37 % 101) as f32 - 50.0).collect();
+        let w: Vec<f32> = (0..64 * 32).map(|i: usize| (i * 13 % 17) as f32 - 8.0).collect();
+        let product = put(&d, x.clone(), &sides).matmul(put(&d, w.clone(), &[64, 32]));
+        let got = product.to_vec::<f32>().unwrap();
+        for (at, got) in got.iter().enumerate() {
+            let (row, column) = (at / 32, at % 32);
+            let want: f32 = (0..64).map(|k| x[row * 64 + k] * w[k * 32 + column]).sum();
+            assert_eq!(*got, want, "element {at}");
+        }
+    }
+}

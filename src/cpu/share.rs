@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// about what it takes to wake a thread, so that waiting costs at most twice what is best.
 const STAYS: Duration = Duration::from_micros(50);
 
+/// How long a helper serves one desk, whose owner may run kernel after kernel without end, before it returns to its pool, where
+/// other work may wait. A judgement: a call takes some microseconds, which is little beside it.
+const SHIFT: Duration = Duration::from_millis(1);
+
 /// How often a helper looks for tasks before it looks at the clock, which takes some 30 ns.
 const LOOKS: usize = 32;
 
@@ -66,10 +70,10 @@ thread_local! {
 /// Calls `f` with the number of each task: on the threads of the caller's rayon pool and the caller's, or on the caller's alone
 /// if it is to do the work `alone`. A task must not share out work itself.
 pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
-    let threads = if tasks <= 1 || alone { 1 } else { threads() };
-    // a thread that ends has no thread-locals any more, and one that is within a task has its desk in use
+    let threads = if tasks <= 1 || alone || tasks > u32::MAX as usize { 1 } else { threads() };
+    // a thread that is within a task has its desk in use
     let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
-    let Some(desk) = desk.filter(|_| tasks <= u32::MAX as usize) else {
+    let Some(desk) = desk else {
         return (0..tasks).for_each(f);
     };
     let open = Open { desk: desk.clone() };
@@ -136,12 +140,16 @@ impl Desk {
         let mut looks = 0;
         while self.inside.load(Acquire) != CLOSED {
             if looks < LOOKS_AT_END {
-                looks += 1;
                 std::hint::spin_loop();
             } else {
                 // the last helper unparks; any other cause is met by looking again
                 std::thread::park();
             }
+            looks += 1;
+        }
+        if looks > LOOKS_AT_END {
+            // the caller's own code may have been unparked meanwhile; it may wake without cause, but must not sleep on
+            self.owner.unpark();
         }
         // SAFETY: nobody is inside, and the desk is closed (*open*).
         unsafe { *self.body.get() = None };
@@ -182,33 +190,37 @@ impl Desk {
 
     /// Says whether there are tasks that nobody has taken.
     fn has_tasks(&self) -> bool {
+        // in this order: who sees the desk open sees what was laid out before
+        if self.inside.load(SeqCst) & CLOSED != 0 {
+            return false;
+        }
         let left = self.left.load(Relaxed);
-        (left as u32) < (left >> 32) as u32 && self.inside.load(SeqCst) & CLOSED == 0
+        (left as u32) < (left >> 32) as u32
     }
 
-    /// What a helper does, who was counted as called.
+    /// Helps the owner with kernel after kernel. The caller has counted this helper in `called`.
     fn attend(self: &Arc<Desk>) {
-        loop {
-            self.help();
-            if self.stay() {
-                continue;
-            }
-            self.called.fetch_sub(1, SeqCst);
-            // the owner, who may have counted on this helper, opened the desk either before this look or after that step
-            if !self.has_tasks() {
-                return;
-            }
-            self.called.fetch_add(1, SeqCst);
+        // a pool may run a call on the thread that made it: the owner has then ended the kernel already
+        let is_owner = std::thread::current().id() == self.owner.id();
+        let since = Instant::now();
+        while !is_owner && self.help() && since.elapsed() < SHIFT && self.stay() {}
+        self.called.fetch_sub(1, SeqCst);
+        // Where the owner opened the desk before that step, it counted on this helper and called none in its place. Where it
+        // opened the desk after that step, it has called another.
+        if !is_owner && self.has_tasks() {
+            self.call();
         }
     }
 
-    /// Takes tasks until none is left.
-    fn help(self: &Arc<Desk>) {
+    /// Takes tasks until none is left. Returns whether it took any.
+    fn help(self: &Arc<Desk>) -> bool {
+        let mut helped = false;
         if self.inside.fetch_add(1, SeqCst) & CLOSED == 0 {
             self.call();
             // SAFETY: this thread is inside an open desk (*open*).
             if let Some(body) = unsafe { *self.body.get() } {
                 while let Some(task) = self.last() {
+                    helped = true;
                     // SAFETY: as above, the function is alive until this helper leaves.
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)(task) })) {
                         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
@@ -219,6 +231,7 @@ impl Desk {
         if self.inside.fetch_sub(1, Release) == CLOSED + 1 {
             self.owner.unpark();
         }
+        helped
     }
 
     /// Stays at the desk until there are tasks again. Returns false if there were none for some time.

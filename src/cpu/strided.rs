@@ -110,7 +110,7 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
                 let ahead = rows_ahead::<T>(src, nc);
                 for r in 0..nrows {
                     if ahead > 0 {
-                        let row = s.wrapping_offset((r + ahead) * src.rows) as *const u8;
+                        let row = s.wrapping_offset((r + ahead).wrapping_mul(src.rows)) as *const u8;
                         (0..nc * size_of::<T>()).step_by(LINE).for_each(|at| prefetch(row.wrapping_add(at)));
                     }
                     copy_row(s.offset(r * src.rows), d.offset(r * dst.rows), nc);

@@ -1,5 +1,5 @@
 //! Runs elementwise kernels as threaded code (`simd/threaded.rs`): values stay in registers from their loads to their stores.
-//! The planner decides which kernels do (`is_threaded` in `plan/schedule/tiles.rs`); the tile interpreter runs the others, and
+//! The planner decides which kernels do (`is_threaded` in `plan/schedule/threaded.rs`); the tile interpreter runs the others, and
 //! gives the same bits.
 //!
 //! `threaded/compile.rs` makes the program. Here it is bound to the buffers of a run, and walks the rows of its index space
@@ -65,8 +65,8 @@ pub(super) struct Threaded {
     streams: bool,
 }
 
-/// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_THREADED` in
-/// `plan/schedule/tiles.rs`) of 512 bytes each at most.
+/// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_PARTS` in
+/// `plan/schedule/threaded.rs`) of 512 bytes each at most.
 const SMALL: usize = 8 << 10;
 const LARGE: usize = 64 << 10;
 
@@ -74,7 +74,8 @@ const LARGE: usize = 64 << 10;
 #[repr(align(64))]
 struct Scratch<const N: usize>(std::mem::MaybeUninit<[u8; N]>);
 
-/// Makes the threaded code of a kernel whose schedule asks for it; none if the machine has none, which makes tiles its way.
+/// Makes the threaded code of a kernel whose schedule asks for it; none on a machine without an instruction set for
+/// it, where tiles run the kernel.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Threaded>> {
     match threaded::block_bytes() {
         Some(block) => compile::compile(kernel, aliased, block).map(Some),
@@ -135,9 +136,7 @@ impl Bound<'_> {
     /// As [`Bound::run`].
     unsafe fn run_with<const N: usize>(&self, scratch: &mut Scratch<N>, tiles: impl Iterator<Item = Tile>) {
         let p = self.program;
-        if p.scratch() > N {
-            return;
-        }
+        assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
         let (scratch, vector) = (scratch.0.as_mut_ptr().cast::<u8>(), p.block / 8);
         let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
         let moved = p.places.iter().zip(&self.at);

@@ -41,6 +41,15 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         });
     }
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
+        if kernel.kind == KernelKind::Matmul && kernel.outer.len() > 2 {
+            let mut folded = kernel.clone();
+            fold_batch(&mut folded);
+            // where an operand spans more than a binding, windows cut the batch, which therefore stays
+            let whole = Window { start: smallvec![0; folded.outer.len()], shape: folded.outer[..].into() };
+            if oversized(p, &folded, &whole).is_none() {
+                kernel = folded;
+            }
+        }
         collapse(&mut kernel);
         let mut kernels = match kernel.kind {
             KernelKind::Elementwise => cut(p, kernel).map_err(at)?,
@@ -178,9 +187,6 @@ fn order_dimensions(draft: &mut Draft) {
 /// Drops dimensions of length 1 (but for a last inner one), and merges neighbours where every operand's stride along the first
 /// is its stride along the second times the second's length. Fewer dimensions are less index arithmetic.
 pub(super) fn collapse(k: &mut Kernel) {
-    if k.kind == KernelKind::Matmul {
-        fold_batch(k);
-    }
     let o = k.outer.len();
     // m and n of a matmul stay, because its executor expects two axes; k stays for the same reason
     let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };

@@ -81,6 +81,7 @@ pub(super) fn prefetch<T>(p: *const T) {
 }
 
 /// Writes the plain operations of a vector type of x86 by its intrinsics.
+#[cfg(target_arch = "x86_64")]
 macro_rules! lanes {
     (
         $(#[$doc:meta])* $name:ident, $element:ty, $vector:ty, $mask:ty, width $width:literal, depth $depth:literal,

@@ -48,6 +48,9 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
         Tiling::Along { rows, together, cols } => ([rows.min(together), cols], true),
         Tiling::Across { rows, cols } => ([rows, cols], true),
     };
+    if let Tiling::Along { rows, together, .. } = t.tiling {
+        ensure(together <= rows, || format!("tiles of {together} rows in tasks of {rows}"))?;
+    }
     ensure(!sizes.contains(&0), || format!("tiles of nothing: {:?}", t.tiling))?;
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
 }

@@ -47,7 +47,7 @@ const LONG: usize = 1 << 10;
 pub(super) fn write_class(kernel: &Kernel, store: &Store, least: usize) -> WriteClass {
     let Some(cols) = kernel.outer.last() else { return WriteClass::Plain };
     let size = store.dtype.size();
-    let long = store.strides[kernel.outer.len() - 1] == 1 && cols * size >= LONG;
+    let long = store.strides[kernel.outer.len() - 1] == 1 && cols.saturating_mul(size) >= LONG;
     // short rows of a table are copied one by one, so none is a run of its own
     let gathers = kernel.values.iter().any(|v| matches!(v.op, Op::Gather { .. }));
     let is_run = long || !gathers && layout::is_c_contiguous(&kernel.outer, &store.strides);

@@ -7,7 +7,7 @@ use crate::ufunc::cast;
 const BLOCK: usize = 128;
 
 /// Elements of a row from which tiles of several rows run as threaded code where a row ends in a rest. The rest of each row goes
-/// through a buffer: rows of 200 were measured to take 1.8 times as long as by loops, and rows of 500 as long.
+/// through a buffer: rows of 200 were measured to take 1.8 times the time of loops, and rows of 500 about the same time.
 const LEAST_ROW: usize = 4 * BLOCK;
 
 /// The most values, loads and stores of a nest, together: a thread's scratch has room for a block of each (`LARGE` in

@@ -305,7 +305,8 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
         (Tiling::Along { rows: each as u16, together: together as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
-    // each tile of a scan needs the total of the tiles before it
-    let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans();
+    // each tile of a scan needs the total of the tiles before it, and a tile of several whole rows has no parts of one
+    let several = matches!(tiling, Tiling::Along { together: 2.., .. });
+    let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
     Tiles { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }
 }
