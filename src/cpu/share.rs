@@ -203,7 +203,12 @@ impl Desk {
         // a pool may run a call on the thread that made it: the owner has then ended the kernel already
         let is_owner = std::thread::current().id() == self.owner.id();
         let since = Instant::now();
-        while !is_owner && self.help() && since.elapsed() < SHIFT && self.stay() {}
+        while !is_owner {
+            self.help();
+            if since.elapsed() >= SHIFT || !self.stay() {
+                break;
+            }
+        }
         self.called.fetch_sub(1, SeqCst);
         // Where the owner opened the desk before that step, it counted on this helper and called none in its place. Where it
         // opened the desk after that step, it has called another.
@@ -212,15 +217,13 @@ impl Desk {
         }
     }
 
-    /// Takes tasks until none is left. Returns whether it took any.
-    fn help(self: &Arc<Desk>) -> bool {
-        let mut helped = false;
+    /// Takes tasks until none is left.
+    fn help(self: &Arc<Desk>) {
         if self.inside.fetch_add(1, SeqCst) & CLOSED == 0 {
             self.call();
             // SAFETY: this thread is inside an open desk (*open*).
             if let Some(body) = unsafe { *self.body.get() } {
                 while let Some(task) = self.last() {
-                    helped = true;
                     // SAFETY: as above, the function is alive until this helper leaves.
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)(task) })) {
                         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
@@ -231,7 +234,6 @@ impl Desk {
         if self.inside.fetch_sub(1, Release) == CLOSED + 1 {
             self.owner.unpark();
         }
-        helped
     }
 
     /// Stays at the desk until there are tasks again. Returns false if there were none for some time.
