@@ -202,11 +202,13 @@ impl Desk {
     fn attend(self: &Arc<Desk>) {
         // a pool may run a call on the thread that made it: the owner has then ended the kernel already
         let is_owner = std::thread::current().id() == self.owner.id();
-        let since = Instant::now();
-        while !is_owner {
-            self.help();
-            if since.elapsed() >= SHIFT || !self.stay() {
-                break;
+        if !is_owner {
+            let since = Instant::now();
+            loop {
+                self.help();
+                if since.elapsed() >= SHIFT || !self.stay() {
+                    break;
+                }
             }
         }
         self.called.fetch_sub(1, SeqCst);
