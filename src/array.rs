@@ -258,23 +258,19 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result
 
 fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let backend = device.backend();
-    let planned = plan::plan(roots, None, backend.caps())?;
-    let plan = &planned.plan.plan;
+    let mut walk = plan::Walk::default();
+    let planned = plan::plan(&mut walk, roots, None, backend.caps())?;
+    let plan = &planned.plan;
     let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
     for (i, o) in plan.outputs.iter().enumerate() {
-        let first = || planned.plan.output_of.iter().position(|n| *n == i).unwrap_or(0);
+        let first = || planned.output_of.iter().position(|n| *n == i).unwrap_or(0);
         let bytes = layout::product(&o.shape).checked_mul(o.dtype.size()).ok_or_else(|| {
             Error::new(ErrorKind::LimitExceeded, "eval", format!("shape {:?} has too many bytes", o.shape), at)
         })?;
         outputs.push((backend.allocate(bytes).map_err(|e| e.or_at(roots[first()].0.location))?, 0));
     }
-    // every input has a buffer here: only the plan of a write has an input without one, which is the target
-    let mut inputs: SmallVec<[(&Buffer, usize); 4]> = SmallVec::new();
-    for (buffer, offset) in &planned.inputs {
-        inputs.extend(buffer.map(|buffer| (buffer, *offset)));
-    }
-    let (scalars, lines) = (&planned.scalars, &planned.lines);
-    let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces: false };
+    let bindings =
+        Bindings { inputs: walk.inputs(), outputs: &outputs, scalars: walk.scalars(), lines: &walk, replaces: false };
     let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
     done.map_err(|e| e.or_at(at))?;
     let array = |(buffer, n): (Buffer, usize)| {
@@ -282,7 +278,7 @@ fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<R
         let (shape, strides) = (SmallVec::from_slice(&o.shape), SmallVec::from_slice(&o.strides));
         Array::new(buffer, Layout { shape, strides, offset: 0 }, o.dtype, at)
     };
-    let output_of = &planned.plan.output_of;
+    let output_of = &planned.output_of;
     if output_of.len() == outputs.len() {
         // no two expressions share an output, so outputs have the numbers of their expressions
         return Ok(outputs.into_iter().enumerate().map(|(n, (buffer, _))| array((buffer, n))).collect());
@@ -302,8 +298,14 @@ impl Expr {
     }
 
     pub(crate) fn eval_at(&self, at: Loc) -> Result<Array> {
-        let device = self.checked()?.device;
-        let mut arrays = Device::with(device, |device| run(&[self], device, at, false))?;
+        let node = self.checked()?;
+        if node.is_stored() {
+            return Ok(Array(self.clone()));
+        }
+        let mut arrays = Device::with(node.device, |device| match plan::computed(self) {
+            (whole, None) if whole.0.untyped().is_none() => execute(&[whole], device, at, false),
+            _ => run(&[self], device, at, false),
+        })?;
         arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
     }
 
@@ -325,8 +327,8 @@ impl Expr {
         let e = strong(plan::computed(self).0.clone(), Location::caller());
         // a stored array needs no kernel
         let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
-        let planned = plan::plan(roots, None, device.backend().caps())?;
-        Ok(Plan(planned.plan, device))
+        let planned = plan::plan(&mut plan::Walk::default(), roots, None, device.backend().caps())?;
+        Ok(Plan(planned, device))
     }
 
     /// Copies the values into new memory, in C order.

@@ -12,6 +12,7 @@ pub(crate) use faults::FaultInjector;
 pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
+use smallvec::SmallVec;
 use std::future::Future;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -32,8 +33,8 @@ pub(crate) struct Bindings<'a> {
     pub outputs: &'a [(Buffer, usize)],
     /// Each scalar, converted to its compute type, as bits.
     pub scalars: &'a [u64],
-    /// The caller's line of each node of this evaluation. Kernels name a node by its position in this list.
-    pub lines: &'a [Line],
+    /// The caller's line of each node of this evaluation.
+    pub lines: &'a dyn Lines,
     /// Whether the run writes in place. The output then holds an array's elements, which must stay as they were if it fails.
     pub replaces: bool,
 }
@@ -41,7 +42,19 @@ pub(crate) struct Bindings<'a> {
 impl Bindings<'_> {
     /// The caller's line of a node.
     pub fn line(&self, node: usize) -> Option<Line> {
-        self.lines.get(node).copied()
+        self.lines.of(node)
+    }
+}
+
+/// The lines on which a caller wrote the nodes of an evaluation. Kernels name a node by its number.
+pub(crate) trait Lines {
+    /// The line of a node; none where there is no such node.
+    fn of(&self, node: usize) -> Option<Line>;
+}
+
+impl Lines for SmallVec<[Line; 8]> {
+    fn of(&self, node: usize) -> Option<Line> {
+        self.get(node).copied()
     }
 }
 

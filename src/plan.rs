@@ -28,7 +28,7 @@ mod split;
 mod weigh;
 
 pub(crate) use fuse::Stored;
-pub(crate) use graph::Lines;
+pub(crate) use graph::Walk;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
 #[cfg(test)]
@@ -40,7 +40,6 @@ use crate::expr::{Expr, Node, NodeOp, Role};
 use crate::kernel::{NumberedCaps, Plan, Step};
 use crate::layout::{Layout, View};
 use lru::LruCache;
-use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -50,16 +49,6 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 pub(crate) struct Target<'a> {
     pub buffer: &'a Buffer,
     pub layout: &'a Layout,
-}
-
-/// A plan with what one evaluation binds to it.
-pub(crate) struct PlannedRun<'a> {
-    pub plan: Arc<CachedPlan>,
-    /// The buffer and offset of each plan input. The buffer is `None` where it is the target's, which the writer holds.
-    pub inputs: graph::Inputs<'a>,
-    pub scalars: SmallVec<[u64; 4]>,
-    /// For each node number that a step of the plan names, the caller's line.
-    pub lines: graph::Lines,
 }
 
 /// A plan as the cache keeps it.
@@ -77,12 +66,12 @@ pub(crate) struct CachedPlan {
     pub work: u64,
 }
 
-/// Plans by their whole key. When the keys take more than the limit, the least recently used plans are dropped.
-struct Cache {
+/// The plans of all threads by their whole key. When the keys take more than [`SHARED_WORDS`], the least recently used plans are
+/// dropped.
+struct Shared {
     plans: LruCache<Box<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>,
-    /// Words of all keys in the cache, and the most that there may be.
+    /// Words of all keys in the cache.
     words: usize,
-    limit: usize,
 }
 
 /// Hashes a key word by word (FxHash, rustc's own hash function). It need not resist an attacker: a look-up compares the whole
@@ -115,20 +104,12 @@ const SHARED_WORDS: usize = 1 << 22;
 /// plans. A judgement: a graph of so many nodes (some 5,000) runs so long that planning it again matters little.
 const LONGEST_KEY: usize = 1 << 16;
 
-impl Cache {
-    fn new(limit: usize) -> Cache {
-        Cache { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), words: 0, limit }
-    }
-
-    fn find(&mut self, key: &[u64]) -> Option<Arc<CachedPlan>> {
-        self.plans.get(key).cloned()
-    }
-
+impl Shared {
     fn insert(&mut self, key: &[u64], plan: &Arc<CachedPlan>) {
         if self.plans.put(key.into(), plan.clone()).is_none() {
             self.words += key.len();
         }
-        while self.words > self.limit
+        while self.words > SHARED_WORDS
             && let Some((old, _)) = self.plans.pop_lru()
         {
             self.words -= old.len();
@@ -136,24 +117,91 @@ impl Cache {
     }
 }
 
-thread_local! {
-    /// The plans that this thread has used, which are found without a lock.
-    static CACHE: RefCell<Cache> = RefCell::new(Cache::new(LOCAL_WORDS));
+/// The places of a thread's table. A judgement: some ten times as many as the plans of one training step.
+const PLACES: usize = 2048;
+
+/// The plans that a thread has used. A key's hash names its place, where the plan stays until another one needs the place, so a
+/// look-up touches one place and changes nothing. When the keys take more than [`LOCAL_WORDS`], the table is emptied.
+struct Local {
+    /// Empty before the first plan.
+    places: Vec<Option<Kept>>,
+    words: usize,
 }
-static SHARED_CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(|| Mutex::new(Cache::new(SHARED_WORDS)));
+
+/// A plan in its place.
+struct Kept {
+    hash: u64,
+    key: Box<[u64]>,
+    plan: Arc<CachedPlan>,
+}
+
+impl Local {
+    fn find(&self, hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
+        let kept = self.places.get(hash as usize % PLACES)?.as_ref()?;
+        (kept.hash == hash && *kept.key == *key).then(|| kept.plan.clone())
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
+        if self.words + key.len() > LOCAL_WORDS {
+            self.places.clear();
+            self.words = 0;
+        }
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, || None);
+        }
+        let kept = Kept { hash, key: key.into(), plan: plan.clone() };
+        self.words += key.len();
+        if let Some(old) = self.places[hash as usize % PLACES].replace(kept) {
+            self.words -= old.key.len();
+        }
+    }
+}
+
+/// Returns the hash of a key for the table of a thread. Two words take one multiplication, and two chains of multiplications run
+/// side by side. The factors are the fractions of the golden ratio and of the square root of 2; any odd numbers without a pattern
+/// would do.
+fn hash_of(key: &[u64]) -> u64 {
+    fn mix(a: u64, b: u64) -> u64 {
+        let product = a as u128 * b as u128;
+        product as u64 ^ (product >> 64) as u64
+    }
+    const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
+    let mut sums = [key.len() as u64, !(key.len() as u64)];
+    let mut fours = key.chunks_exact(4);
+    for four in &mut fours {
+        sums[0] = mix(sums[0] ^ four[0], four[1] ^ FACTORS[0]);
+        sums[1] = mix(sums[1] ^ four[2], four[3] ^ FACTORS[1]);
+    }
+    for word in fours.remainder() {
+        sums[0] = mix(sums[0] ^ word, FACTORS[0]);
+    }
+    mix(sums[0] ^ FACTORS[1], sums[1] ^ FACTORS[0])
+}
+
+thread_local! {
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local { places: Vec::new(), words: 0 }) };
+}
+static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(|| {
+    Mutex::new(Shared { plans: LruCache::unbounded_with_hasher(BuildHasherDefault::default()), words: 0 })
+});
+
+/// Keeps a plan in the table of this thread, if the thread still has one: a thread that ends may evaluate once more.
+fn keep_here(hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
+    let _ = LOCAL.try_with(|c| c.borrow_mut().insert(hash, key, plan));
+}
 
 /// The plan of a key, if this thread or another one has made it.
-fn find(key: &[u64]) -> Option<Arc<CachedPlan>> {
-    CACHE.with_borrow_mut(|c| c.find(key)).or_else(|| {
-        let found = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).find(key)?;
-        CACHE.with_borrow_mut(|c| c.insert(key, &found));
+fn find(hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
+    LOCAL.try_with(|c| c.borrow().find(hash, key)).ok().flatten().or_else(|| {
+        let found = SHARED.lock().unwrap_or_else(|e| e.into_inner()).plans.get(key).cloned()?;
+        keep_here(hash, key, &found);
         Some(found)
     })
 }
 
-fn keep(key: &[u64], plan: &Arc<CachedPlan>) {
-    CACHE.with_borrow_mut(|c| c.insert(key, plan));
-    SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
+fn keep(hash: u64, key: &[u64], plan: &Arc<CachedPlan>) {
+    keep_here(hash, key, plan);
+    SHARED.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
 
 /// Whether `CUPRIC_DEBUG` asks for plans to be printed. The variable is read once, because each evaluation asks.
@@ -176,62 +224,72 @@ pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     }
 }
 
-/// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now.
-pub(crate) fn plan<'a>(roots: &[&'a Expr], target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<PlannedRun<'a>> {
-    let mut graph = graph::KeyWriter::default();
-    graph.write(roots, target.as_ref(), caps.number())?;
-    let long = graph.key().len() > LONGEST_KEY;
-    let plan = match find(graph.key()) {
+/// The plan that evaluates `roots` on a device of these capabilities: from the cache, or made now. Fills `walk`, which the caller
+/// has made, with what this evaluation binds to the plan.
+pub(crate) fn plan<'a>(
+    walk: &mut Walk<'a>,
+    roots: &[&'a Expr],
+    target: Option<Target<'_>>,
+    caps: &NumberedCaps,
+) -> Result<Arc<CachedPlan>> {
+    walk.take(roots, target.as_ref(), caps.number())?;
+    let key = walk.key();
+    let hash = hash_of(key);
+    let plan = match find(hash, key) {
         Some(plan) => plan,
-        None => {
-            if long {
-                graph.forget_key();
-            }
-            let (arena, _) = graph.arena();
-            let output_of = arena.output_of.clone();
-            let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
-            plan.is_kept = !long;
-            let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
-            let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
-            let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
-            let plan = Arc::new(CachedPlan { plan, output_of, in_place, may_fail_half_done, work });
-            if !long {
-                keep(graph.key(), &plan);
-            }
-            plan
-        }
+        None => make(walk, hash, target, caps)?,
     };
     if prints_plans() {
         eprint!("{}", plan.plan);
     }
-    let (inputs, scalars) = graph.bindings();
-    Ok(PlannedRun { plan, inputs, scalars, lines: graph.lines() })
+    Ok(plan)
+}
+
+/// Makes the plan of an expression, and keeps it unless its key is too long.
+#[cold]
+fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Arc<CachedPlan>> {
+    let long = walk.key().len() > LONGEST_KEY;
+    if long {
+        walk.forget_key();
+    }
+    let (arena, _) = walk.arena();
+    let output_of = arena.output_of.clone();
+    let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+    plan.is_kept = !long;
+    let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
+    let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
+    let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
+    let plan = Arc::new(CachedPlan { plan, output_of, in_place, may_fail_half_done, work });
+    if !long {
+        keep(hash, walk.key(), &plan);
+    }
+    Ok(plan)
 }
 
 /// Returns the key under which the plan of `roots` is cached. Only tests ask, so the number of the device's capabilities, which
 /// begins a key, is any: 1.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
-    let mut writer = graph::KeyWriter::default();
-    writer.write(roots, None, 1)?;
-    Ok(writer.key().to_vec())
+    let mut walk = Walk::default();
+    walk.take(roots, None, 1)?;
+    Ok(walk.key().to_vec())
 }
 
 /// Returns the modelled times, in nanoseconds, of an expression's plan and of the one in which only what must be is stored.
 #[cfg(feature = "testing")]
 pub(crate) fn modelled_times(root: &Expr, caps: &NumberedCaps) -> Result<[f64; 2]> {
-    let mut writer = graph::KeyWriter::default();
-    writer.write(&[computed(root).0], None, caps.number())?;
-    fuse::modelled_times(writer.arena().0, caps)
+    let mut walk = Walk::default();
+    walk.take(&[computed(root).0], None, caps.number())?;
+    fuse::modelled_times(walk.arena().0, caps)
 }
 
 /// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter in
 /// `testing` asks, because stores are where f16 and bf16 are rounded.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
-    let mut writer = graph::KeyWriter::default();
-    writer.write(&roots, None, caps.number())?;
-    let (arena, numbers) = writer.arena();
+    let mut walk = Walk::default();
+    walk.take(&roots, None, caps.number())?;
+    let (arena, numbers) = walk.arena();
     let stored = fuse::stored(arena, caps)?;
     let pointer = |(n, number): (&&Node, usize)| Some((std::ptr::from_ref(*n), stored[number]?));
-    Ok(writer.nodes().iter().zip(numbers).filter_map(pointer).collect())
+    Ok(walk.nodes().iter().zip(numbers).filter_map(pointer).collect())
 }

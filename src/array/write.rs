@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::layout::{Layout, SliceItem, View};
-use crate::plan::{self, CachedPlan, PlannedRun, Target};
+use crate::plan::{self, CachedPlan, Target, Walk};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -128,8 +128,10 @@ impl Array {
         let device = Device::of(id);
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
-            let planned = plan::plan(&[value], Some(target), device.backend().caps())?;
-            Ok(PlannedWrite::of(planned))
+            let mut walk = Walk::default();
+            let plan = plan::plan(&mut walk, &[value], Some(target), device.backend().caps())?;
+            let scalars = SmallVec::from_slice(walk.scalars());
+            Ok(PlannedWrite { plan, inputs: walk.inputs_of_write(), scalars, lines: walk.lines() })
         };
         let mut planned = plan_of(&value)?;
         if planned.plan.may_fail_half_done {
@@ -182,14 +184,7 @@ struct PlannedWrite {
     plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
     scalars: SmallVec<[u64; 4]>,
-    lines: plan::Lines,
-}
-
-impl PlannedWrite {
-    fn of(planned: PlannedRun<'_>) -> PlannedWrite {
-        let inputs = planned.inputs.iter().map(|(buffer, offset)| (buffer.cloned(), *offset)).collect();
-        PlannedWrite { plan: planned.plan, inputs, scalars: planned.scalars, lines: planned.lines }
-    }
+    lines: SmallVec<[Loc; 8]>,
 }
 
 /// Computes a value into memory of its own, and returns every error of that, so that none is left for the write.

@@ -100,15 +100,26 @@ pub(super) struct ForRun {
     key: Option<u64>,
 }
 
+/// How many plans a thread has at hand. A judgement: the expressions of one training step, and few enough to be forgotten.
+const RECENT_PLANS: usize = 64;
+
+/// Returns the place of a key: that of its plan's number.
+fn place(key: u64) -> usize {
+    (key >> 1) as usize % RECENT_PLANS
+}
+
+/// A prepared plan with the number of its device's [`PreparedPlans`] and its key.
+type Recent = Cell<Option<(u64, u64, Arc<Prepared>)>>;
+
 thread_local! {
-    /// The plan that this thread ran last, with the number of its device's [`PreparedPlans`] and its key. A loop over one
-    /// expression finds its plan here, without a lock and without touching a counter that other threads share.
-    static LAST: Cell<Option<(u64, u64, Arc<Prepared>)>> = const { Cell::new(None) };
+    /// Plans that this thread has run lately, each in the place that its key names. A loop over some expressions finds its plans
+    /// here, without a lock and without touching a counter that other threads share.
+    static RECENT: [Recent; RECENT_PLANS] = const { [const { Cell::new(None) }; RECENT_PLANS] };
 }
 
 /// The prepared plans of a device.
 pub(super) struct PreparedPlans {
-    /// A number that no other device of the process has, to tell their plans apart in [`LAST`].
+    /// A number that no other device of the process has, to tell their plans apart in [`RECENT`].
     number: u64,
     cache: Mutex<Cache>,
     made: AtomicU64,
@@ -133,9 +144,10 @@ impl PreparedPlans {
     pub fn of(&self, plan: &Plan, bindings: &Bindings<'_>) -> Result<ForRun, (Error, usize)> {
         let replaces = replaces(plan, bindings).map_err(|e| (e, 0))?;
         let key = plan.id << 1 | replaces as u64;
-        // the plan is taken out of `LAST` for its run: while this thread waits for others, rayon may start another run on it,
-        // which then finds nothing here and looks in the cache
-        if let Some((number, last, steps)) = LAST.take()
+        // the plan is taken out of its place for its run: while this thread waits for others, rayon may start another run on it,
+        // which then finds nothing here and looks in the cache. A thread that ends may have no places any more
+        let recent = RECENT.try_with(|r| r[place(key)].take()).ok().flatten();
+        if let Some((number, last, steps)) = recent
             && (number, last) == (self.number, key)
         {
             return Ok(ForRun { steps, key: Some(key) });
@@ -164,10 +176,10 @@ impl PreparedPlans {
         Ok(ForRun { steps: prepared, key: plan.is_kept.then_some(key) })
     }
 
-    /// Puts a plan that has run into [`LAST`], for the thread's next run.
+    /// Puts a plan that has run into [`RECENT`], for the thread's next run of it.
     pub fn ran(&self, prepared: ForRun) {
         if let Some(key) = prepared.key {
-            LAST.set(Some((self.number, key, prepared.steps)));
+            let _ = RECENT.try_with(|r| r[place(key)].set(Some((self.number, key, prepared.steps))));
         }
     }
 }

@@ -14,6 +14,15 @@ mod plans;
 mod stores;
 mod threaded;
 
+/// The lines of a plan that no caller has made.
+struct NoLines;
+
+impl crate::backend::Lines for NoLines {
+    fn of(&self, _: usize) -> Option<crate::backend::Line> {
+        None
+    }
+}
+
 fn row(name: &str) -> &'static Ufunc {
     all().chain([&crate::ufunc::logic::SELECT]).find(|r| r.name == name).unwrap()
 }
@@ -72,7 +81,7 @@ fn kernel(
 }
 
 fn bound<'a>(inputs: &'a [(&'a Buffer, usize)], output: &'a (Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {
-    Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &[], replaces: false }
+    Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &NoLines, replaces: false }
 }
 
 /// Runs a kernel over adopted inputs into a new output of `n` elements.

@@ -37,6 +37,17 @@ fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
 }
 
 fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result<Expr> {
+    if let Some((like, row)) = plain(row, &args) {
+        let (shape, device, dtype) = (like.0.shape.clone(), like.0.device, like.0.dtype);
+        let mut operands = Args::new();
+        for a in args {
+            operands.push(match a {
+                Arg::Expr(e) => e,
+                Arg::Scalar(s) => Expr::fill(s, Shape::new(), dtype, at),
+            });
+        }
+        return Ok(Expr::node(NodeOp::Ufunc(row), operands, shape, row.class.result(dtype), device, at));
+    }
     let device = common(row.name, args.iter().filter_map(as_expr), at)?;
     if args.iter().all(|a| as_expr(a).is_none()) {
         return fold_scalars(row, &args, at);
@@ -73,14 +84,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
         false => dtype_error(row, &own, at),
     })?;
     let operand = row.class.operand(dtype);
-    let takes = match row.class {
-        Class::FloatOnly => operand.is_float(),
-        Class::Select => true,
-        Class::Float | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Logical => {
-            row.on_cpu(operand.compute())
-        }
-    };
-    if !takes {
+    if !takes(row, operand) {
         return Err(dtype_error(row, if own.is_empty() { &[DType::Bool] } else { &own }, at));
     }
     if row.properties.power
@@ -95,11 +99,7 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
             at,
         ));
     }
-    let row = match (row.half, operand) {
-        (Some(h), DType::F16) => h[0],
-        (Some(h), DType::BF16) => h[1],
-        _ => row,
-    };
+    let row = of_type(row, operand);
     let mut shape: Option<Shape> = None;
     for e in args.iter().filter_map(as_expr) {
         shape = Some(match shape {
@@ -117,6 +117,44 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     });
     let (op, operands) = (NodeOp::Ufunc(row), operands.collect());
     Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+}
+
+/// Returns an operand that has the shape, the dtype and the device that all others have, numbers apart, if none of them needs a
+/// cast or carries an error; with it the row for that dtype. Most functions are called so, and [`build_ufunc`] then has nothing to
+/// find out.
+fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
+    let like = args.iter().find_map(as_expr)?;
+    let dtype = like.0.dtype;
+    // a condition is no operand like the others, and a power looks at the number
+    let is_special = row.class == Class::Select || row.properties.power;
+    let fits = |a: &Arg| match a {
+        Arg::Expr(e) => (e.0.dtype, e.0.device) == (dtype, like.0.device) && e.0.shape == like.0.shape && e.error().is_none(),
+        Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
+    };
+    if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {
+        return None;
+    }
+    Some((like, of_type(row, dtype)))
+}
+
+/// Says whether a row takes operands of a type.
+fn takes(row: &Ufunc, operand: DType) -> bool {
+    match row.class {
+        Class::FloatOnly => operand.is_float(),
+        Class::Select => true,
+        Class::Float | Class::Numeric | Class::Integer | Class::Compare | Class::Test | Class::Logical => {
+            row.on_cpu(operand.compute())
+        }
+    }
+}
+
+/// Returns the row that a function has for operands of a type.
+fn of_type(row: &'static Ufunc, operand: DType) -> &'static Ufunc {
+    match (row.half, operand) {
+        (Some(h), DType::F16) => h[0],
+        (Some(h), DType::BF16) => h[1],
+        _ => row,
+    }
 }
 
 fn as_expr(a: &Arg) -> Option<&Expr> {

@@ -230,6 +230,17 @@ pub(crate) enum Binding {
     Failure(Error),
 }
 
+impl Binding {
+    /// Returns how many slots of a plan the binding takes.
+    pub fn slots(&self) -> usize {
+        match self {
+            Binding::None | Binding::Failure(_) => 0,
+            Binding::Array { .. } | Binding::Number(_) => 1,
+            Binding::Random { .. } => 3,
+        }
+    }
+}
+
 /// One node of an expression's graph.
 pub(crate) struct Node {
     pub op: NodeOp,

@@ -5,13 +5,14 @@
 //! equal is part of it, because equal ones share a slot. The arena is made only if no plan is cached under the key.
 
 use super::Target;
+use crate::backend::{Line, Lines};
 use crate::buffer::Buffer;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::expr::{Binding, Expr, Node, NodeOp};
 use crate::kernel::Whole;
-use crate::layout::{Shape, Strides};
-use smallvec::SmallVec;
+use crate::layout::Shape;
+use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -66,70 +67,74 @@ pub(super) struct Arena {
     pub scalars: Vec<DType>,
 }
 
-/// The caller's line of each node of a walk.
-pub(crate) type Lines = SmallVec<[&'static Location<'static>; 8]>;
-
-/// The buffer and offset of each input. The buffer is `None` where it is the target's, which the writer holds.
-pub(super) type Inputs<'a> = SmallVec<[(Option<&'a Buffer>, usize); 4]>;
-
-/// The most nodes that are searched in a list: 16 pairs of 16 bytes fill four cache lines, and searching those takes less time
+/// The most nodes that are searched in the list of nodes: 16 pointers fill two cache lines, and searching those takes less time
 /// than computing a hash.
 const LISTED: usize = 16;
 
-/// The number of each node that the walk has met: in a list, or in a map for a larger graph, so that the walk stays linear.
-#[derive(Default)]
-struct NodeNumbers {
-    list: SmallVec<[(*const Node, u32); LISTED]>,
-    map: HashMap<*const Node, u32, BuildHasherDefault<DefaultHasher>>,
-}
-
-impl NodeNumbers {
-    fn get(&self, p: *const Node) -> Option<u32> {
-        if self.map.is_empty() {
-            self.list.iter().find(|(q, _)| *q == p).map(|(_, n)| *n)
-        } else {
-            self.map.get(&p).copied()
-        }
-    }
-    fn insert(&mut self, p: *const Node, n: u32) {
-        if self.list.len() < LISTED {
-            self.list.push((p, n));
-            return;
-        }
-        if self.map.is_empty() {
-            self.map.extend(self.list.iter().copied());
-        }
-        self.map.insert(p, n);
-    }
-}
+/// The words that a key holds without an allocation: those of a graph of some twelve nodes.
+const SHORT: usize = 64;
 
 /// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that derives
 /// `Hash` can be written to it. Two expressions never have equal words, because each value's words say where it ends.
-/// 96 words are a graph of some eight nodes, which then needs no allocation.
-#[derive(Default)]
-struct Key(SmallVec<[u64; 96]>);
+struct Key {
+    first: [u64; SHORT],
+    /// How many words of `first` are in use.
+    len: usize,
+    /// All words of a key that is longer than `first`; empty before.
+    all: Vec<u64>,
+}
+
+impl Default for Key {
+    fn default() -> Key {
+        Key { first: [0; SHORT], len: 0, all: Vec::new() }
+    }
+}
+
+impl Key {
+    #[inline]
+    fn push(&mut self, word: u64) {
+        if self.len < SHORT {
+            self.first[self.len] = word;
+            self.len += 1;
+        } else {
+            self.push_beyond(word);
+        }
+    }
+
+    #[cold]
+    fn push_beyond(&mut self, word: u64) {
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.push(word);
+    }
+
+    fn words(&self) -> &[u64] {
+        if self.all.is_empty() { &self.first[..self.len] } else { &self.all }
+    }
+}
 
 impl Hasher for Key {
     fn write(&mut self, bytes: &[u8]) {
         let mut words = bytes.chunks_exact(8);
         for word in &mut words {
-            self.0.push(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+            self.push(u64::from_le_bytes(word.try_into().unwrap_or_default()));
         }
         if !words.remainder().is_empty() {
-            self.0.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
+            self.push(words.remainder().iter().rev().fold(0, |word, byte| word << 8 | *byte as u64));
         }
     }
     fn write_u8(&mut self, n: u8) {
-        self.0.push(n as u64);
+        self.push(n as u64);
     }
     fn write_u32(&mut self, n: u32) {
-        self.0.push(n as u64);
+        self.push(n as u64);
     }
     fn write_u64(&mut self, n: u64) {
-        self.0.push(n);
+        self.push(n);
     }
     fn write_usize(&mut self, n: usize) {
-        self.0.push(n as u64);
+        self.push(n as u64);
     }
     fn finish(&self) -> u64 {
         // nobody asks this hasher for a hash: the cache reads the words
@@ -137,30 +142,53 @@ impl Hasher for Key {
     }
 }
 
-/// A stored array that the walk has met.
-struct Input<'a> {
-    buffer: &'a Buffer,
-    shape: &'a Shape,
-    strides: &'a Strides,
-    offset: usize,
-    /// Its offset counted from the target's, if the buffer is the target's.
-    aliased: Option<isize>,
+/// The number by which the first word of a node in the key names its kind of operation. The kinds that most graphs are made of
+/// have numbers of their own and are written by hand; all others are written by the `Hash` of `NodeOp`.
+fn kind(op: &NodeOp) -> u64 {
+    match op {
+        NodeOp::Stored(_) => 1,
+        NodeOp::Ufunc(_) => 2,
+        NodeOp::Cast => 3,
+        NodeOp::Fill => 4,
+        NodeOp::Number
+        | NodeOp::Iota(_)
+        | NodeOp::Philox { .. }
+        | NodeOp::View(_)
+        | NodeOp::Reshape
+        | NodeOp::Reduce(..)
+        | NodeOp::Scan { .. }
+        | NodeOp::Matmul
+        | NodeOp::Take { .. }
+        | NodeOp::Concat { .. }
+        | NodeOp::Scatter { .. }
+        | NodeOp::Routine { .. }
+        | NodeOp::Failed => 0,
+    }
 }
 
-/// The walk that writes the key of an expression and collects its bindings.
+/// One walk over an expression: it writes the key of the expression's plan, and collects what this evaluation binds to the plan.
 #[derive(Default)]
-pub(super) struct KeyWriter<'a> {
+pub(crate) struct Walk<'a> {
     key: Key,
-    nodes: SmallVec<[&'a Node; 8]>,
-    /// The operand numbers of all nodes in one list, and where those of each node end in it.
-    args: SmallVec<[u32; 16]>,
-    args_end: SmallVec<[u32; 8]>,
-    /// The slots of all nodes' bindings in one list, and where those of each node end in it.
+    nodes: SmallVec<[&'a Node; LISTED]>,
+    /// The number of each node, once there are more than [`LISTED`], so that the walk stays linear; empty before.
+    numbers: HashMap<*const Node, u32, BuildHasherDefault<DefaultHasher>>,
+    /// The slots of all nodes' bindings in one list.
     slots: SmallVec<[u32; 8]>,
-    slots_end: SmallVec<[u32; 8]>,
-    inputs: SmallVec<[Input<'a>; 4]>,
-    scalars: SmallVec<[(DType, u64); 4]>,
+    /// The stored arrays that the walk has met, one for each slot: buffer and offset, and beside them the node, with the offset
+    /// counted from the target's if the buffer is the target's.
+    inputs: SmallVec<[(&'a Buffer, usize); 4]>,
+    sources: SmallVec<[(&'a Node, Option<isize>); 4]>,
+    /// The numbers that it has met, one for each slot: as bits, and beside them their types.
+    scalars: SmallVec<[u64; 4]>,
+    types: SmallVec<[DType; 4]>,
     roots: SmallVec<[u32; 2]>,
+}
+
+impl Lines for Walk<'_> {
+    fn of(&self, node: usize) -> Option<Line> {
+        self.nodes.get(node).map(|n| n.location)
+    }
 }
 
 /// How many of the latest inputs and numbers are searched for an equal one (a judgement). Searching all would cost the square
@@ -168,78 +196,97 @@ pub(super) struct KeyWriter<'a> {
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
-impl<'a> KeyWriter<'a> {
-    /// Walks over all nodes that the roots are computed from. It fills a writer that the caller has made instead of returning
-    /// one, because the writer's lists hold a small graph in themselves, and returning them would copy them.
-    pub fn write(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
+impl<'a> Walk<'a> {
+    /// Walks over all nodes that the roots are computed from. It fills a walk that the caller has made instead of returning
+    /// one, because the walk's lists hold a small graph in themselves, and returning them would copy them.
+    pub(super) fn take(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
         self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // where the target begins in its buffer is a binding, so that writing each row of an array takes one plan
         target.map(|t| (&t.layout.shape, &t.layout.strides)).hash(&mut self.key);
-        let mut seen = NodeNumbers::default();
-        let mut stack: SmallVec<[(&'a Node, bool); 16]> = SmallVec::new();
         for root in roots {
-            stack.push((&root.0, false));
-            while let Some((node, ready)) = stack.pop() {
-                if seen.get(node).is_some() {
-                    continue;
-                }
-                if !ready && !node.args.is_empty() {
-                    stack.push((node, true));
-                    stack.extend(node.args.iter().rev().map(|c| (&*c.0, false)));
-                    continue;
-                }
-                seen.insert(node, self.nodes.len() as u32);
-                self.add_node(node, target, &seen)?;
+            if self.number(&*root.0).is_none() {
+                self.add_all(&root.0, target)?;
             }
-            let n = seen.get(&*root.0).unwrap_or(0);
+            let n = self.number(&*root.0).unwrap_or(0);
             self.roots.push(n);
             self.key.write_u32(n);
         }
         Ok(())
     }
 
+    /// Adds a node after all nodes that it is computed from.
+    fn add_all(&mut self, root: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
+        let mut stack: SmallVec<[(&'a Node, bool); 16]> = smallvec![(root, false)];
+        while let Some((node, mut ready)) = stack.pop() {
+            if !ready {
+                if self.number(node).is_some() {
+                    continue;
+                }
+                // operands that have no operands themselves need no turn of their own
+                if node.args.iter().all(|c| c.0.args.is_empty()) {
+                    for operand in &node.args {
+                        if self.number(&*operand.0).is_none() {
+                            self.add(&operand.0, target)?;
+                        }
+                    }
+                    ready = true;
+                }
+            }
+            if ready {
+                self.add(node, target)?;
+                continue;
+            }
+            stack.push((node, true));
+            stack.extend(node.args.iter().rev().map(|c| (&*c.0, false)));
+        }
+        Ok(())
+    }
+
+    /// The number of a node that the walk has met.
+    #[inline]
+    fn number(&self, node: *const Node) -> Option<u32> {
+        if self.nodes.len() <= LISTED {
+            self.nodes.iter().position(|n| std::ptr::eq(*n, node)).map(|n| n as u32)
+        } else {
+            self.numbers.get(&node).copied()
+        }
+    }
+
     /// The slot of a number. Equal numbers of one dtype share a slot, so that the planner sees that they are equal.
     fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
-        let entry = (dtype, value.bits(dtype));
-        let recent = self.scalars.iter().rev().take(RECENT_SCALARS).position(|s| *s == entry);
-        match recent {
-            Some(back) => (self.scalars.len() - 1 - back) as u32,
-            None => {
-                self.scalars.push(entry);
-                self.scalars.len() as u32 - 1
+        let bits = value.bits(dtype);
+        for (back, known) in self.scalars.iter().zip(&self.types).rev().take(RECENT_SCALARS).enumerate() {
+            if known == (&bits, &dtype) {
+                return (self.scalars.len() - 1 - back) as u32;
             }
         }
+        self.scalars.push(bits);
+        self.types.push(dtype);
+        self.scalars.len() as u32 - 1
     }
 
     /// The slot of a stored array. The same array met again shares the slot, and is then read once.
-    fn input_slot(&mut self, input: Input<'a>) -> u32 {
-        let same = |i: &Input<'_>| {
-            i.buffer.same(input.buffer) && (i.offset, i.strides, i.shape) == (input.offset, input.strides, input.shape)
-        };
-        let recent = self.inputs.iter().rev().take(RECENT_INPUTS).position(same);
-        match recent {
-            Some(back) => (self.inputs.len() - 1 - back) as u32,
-            None => {
-                self.inputs.push(input);
-                self.inputs.len() as u32 - 1
+    fn input_slot(&mut self, node: &'a Node, (buffer, offset): (&'a Buffer, usize), aliased: Option<isize>) -> u32 {
+        for (back, (known, source)) in self.inputs.iter().zip(&self.sources).rev().take(RECENT_INPUTS).enumerate() {
+            let same = |other: &Node| node.op == other.op && node.shape == other.shape;
+            if known.0.same(buffer) && known.1 == offset && same(source.0) {
+                return (self.inputs.len() - 1 - back) as u32;
             }
         }
+        self.inputs.push((buffer, offset));
+        self.sources.push((node, aliased));
+        self.inputs.len() as u32 - 1
     }
 
     /// Writes a node, whose operands the walk has met, to the key and collects its bindings.
-    fn add_node(&mut self, node: &'a Node, target: Option<&Target<'_>>, seen: &NodeNumbers) -> Result<()> {
-        self.nodes.push(node);
-        let (args, slots) = (self.args.len(), self.slots.len());
-        for child in &node.args {
-            self.args.push(seen.get(&*child.0).unwrap_or(0));
-        }
+    fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
+        let slots = self.slots.len();
         match &node.binding {
             Binding::None => {}
             Binding::Array { buffer, offset } => {
-                let Some((_, strides, _)) = node.stored() else { return Ok(()) };
                 let target = target.filter(|t| t.buffer.same(buffer));
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
-                let slot = self.input_slot(Input { buffer, shape: &node.shape, strides, offset: *offset, aliased });
+                let slot = self.input_slot(node, (buffer, *offset), aliased);
                 self.slots.push(slot);
                 // whether a write may be in place depends on where in the target the operand lies, so the key has it
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
@@ -256,59 +303,89 @@ impl<'a> KeyWriter<'a> {
             }
             Binding::Failure(e) => return Err(e.clone()),
         }
-        mutant!(
-            plan_cache_without_strides,
-            std::mem::discriminant(&node.op).hash(&mut self.key),
-            node.op.hash(&mut self.key)
-        );
-        let counts = [node.shape.len(), self.args.len() - args, self.slots.len() - slots];
+        // the number of operands has the upper half of the word, because `concat` may have any number of them
         let dtype = mutant!(plan_cache_without_dtype, 0, node.dtype as u64);
-        self.key.write_u64(counts.iter().fold(dtype, |word, n| word << 16 | *n as u64));
-        // pushed one by one, because `extend` by an iterator is slower for the few elements that these lists have
-        for n in &node.shape {
-            self.key.write_usize(*n);
+        let lengths = (node.shape.len() as u64) << 16 | ((self.slots.len() - slots) as u64) << 24;
+        let kind = kind(&node.op);
+        self.key.push(kind | dtype << 8 | lengths | (node.args.len() as u64) << 32);
+        match &node.op {
+            // a stored array has a stride for each axis
+            NodeOp::Stored(strides) => {
+                for n in strides {
+                    self.key.push(mutant!(plan_cache_without_strides, 0, *n as u64));
+                }
+            }
+            NodeOp::Ufunc(row) => row.hash(&mut self.key),
+            op if kind == 0 => op.hash(&mut self.key),
+            // the first word says it all
+            _ => {}
         }
-        for n in &self.args[args..] {
-            self.key.write_u32(*n);
+        for n in &node.shape {
+            self.key.push(*n as u64);
+        }
+        for operand in &node.args {
+            let n = self.number(&*operand.0).unwrap_or(0);
+            self.key.push(n as u64);
         }
         for n in &self.slots[slots..] {
-            self.key.write_u32(mutant!(plan_cache_without_equal_numbers, 0, *n));
+            self.key.push(mutant!(plan_cache_without_equal_numbers, 0, *n as u64));
         }
-        self.args_end.push(self.args.len() as u32);
-        self.slots_end.push(self.slots.len() as u32);
+        self.nodes.push(node);
+        if self.nodes.len() > LISTED {
+            self.number_last();
+        }
         Ok(())
+    }
+
+    /// Notes the number of the last node in the map, and at the first time those of all others.
+    fn number_last(&mut self) {
+        let known = if self.numbers.is_empty() { 0 } else { self.nodes.len() - 1 };
+        let pairs = self.nodes.iter().enumerate().skip(known);
+        self.numbers.extend(pairs.map(|(n, node)| (std::ptr::from_ref(*node), n as u32)));
+    }
+
+    pub(super) fn key(&self) -> &[u64] {
+        self.key.words()
+    }
+
+    /// Frees the words of a key that is too long for the cache, because the planner of so large a graph needs much memory.
+    pub(super) fn forget_key(&mut self) {
+        self.key = Key::default();
+    }
+
+    /// The buffers that the plan runs on, with the offsets of the arrays in them.
+    pub fn inputs(&self) -> &[(&'a Buffer, usize)] {
+        &self.inputs
+    }
+
+    /// The inputs for a write, which runs when the expression is gone. The target's own buffer is `None`: the plan's run must
+    /// hold no further reference to it, because the write is in place only if the writer's handle is the last.
+    pub fn inputs_of_write(&self) -> SmallVec<[(Option<Buffer>, usize); 4]> {
+        let own = |((buffer, offset), source): (&(&Buffer, usize), &(&Node, Option<isize>))| {
+            (source.1.is_none().then(|| (*buffer).clone()), *offset)
+        };
+        self.inputs.iter().zip(&self.sources).map(own).collect()
+    }
+
+    /// The numbers that the plan runs on, each as the bits of its type.
+    pub fn scalars(&self) -> &[u64] {
+        &self.scalars
     }
 
     /// The caller's line of each node, by its number. A plan is shared between callers, so it names nodes and holds no line;
     /// each evaluation reports errors with its own lines.
-    pub fn lines(&self) -> Lines {
+    pub fn lines(&self) -> SmallVec<[Line; 8]> {
         self.nodes.iter().map(|n| n.location).collect()
     }
 
-    pub fn key(&self) -> &[u64] {
-        &self.key.0
-    }
-
-    /// Frees the words of a key that is too long for the cache, because the planner of so large a graph needs much memory.
-    pub fn forget_key(&mut self) {
-        self.key = Key::default();
-    }
-
-    /// Returns the inputs and scalars that the plan runs on. The target's own buffer is `None`: the plan's run must hold no
-    /// further reference to it, because the write is in place only if the writer's handle is the last.
-    pub fn bindings(&self) -> (Inputs<'a>, SmallVec<[u64; 4]>) {
-        let bind = |i: &Input<'a>| (i.aliased.is_none().then_some(i.buffer), i.offset);
-        (self.inputs.iter().map(bind).collect(), self.scalars.iter().map(|s| s.1).collect())
-    }
-
     /// The expression's nodes, in the order of their numbers.
-    pub fn nodes(&self) -> &[&'a Node] {
+    pub(super) fn nodes(&self) -> &[&'a Node] {
         &self.nodes
     }
 
     /// Makes the planner's arena, in which equal nodes are one. Also returns, for each node of the walk, its number in the
     /// arena.
-    pub fn arena(&self) -> (Arena, Vec<usize>) {
+    pub(super) fn arena(&self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();
         let mut arena = Arena {
@@ -316,17 +393,17 @@ impl<'a> KeyWriter<'a> {
             roots: Vec::new(),
             output_of: Vec::new(),
             inputs: vec![DType::F32; self.inputs.len()],
-            aliased: self.inputs.iter().map(|i| i.aliased).collect(),
-            scalars: self.scalars.iter().map(|s| s.0).collect(),
+            aliased: self.sources.iter().map(|s| s.1).collect(),
+            scalars: self.types.to_vec(),
         };
         let mut number: Vec<usize> = Vec::with_capacity(self.nodes.len());
-        let (mut arg, mut slot) = (0, 0);
+        let mut slot = 0;
         for (i, node) in self.nodes.iter().enumerate() {
-            let args = self.args[arg..self.args_end[i] as usize].iter().map(|a| number[*a as usize]).collect();
+            let args = node.args.iter().map(|a| number[self.number(&*a.0).unwrap_or(0) as usize]).collect();
             let mut slots = [0; 3];
-            let bound = &self.slots[slot..self.slots_end[i] as usize];
+            let bound = &self.slots[slot..slot + node.binding.slots()];
             slots[..bound.len()].copy_from_slice(bound);
-            (arg, slot) = (self.args_end[i] as usize, self.slots_end[i] as usize);
+            slot += bound.len();
             let op = node.op.clone();
             if node.is_stored() {
                 arena.inputs[slots[0] as usize] = node.dtype;

@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
 pub use crate::kernel::Caps;
 use crate::kernel::{Kernel, Load, NumberedCaps, Step, Store, Value, Window};
-use crate::plan::{self, PlannedRun};
+use crate::plan::{self, CachedPlan, Walk};
+use std::sync::Arc;
 
 /// Opens a CPU with limits so tight that small arrays take split reductions and several kernels.
 ///
@@ -92,7 +93,7 @@ pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String
 /// Those of planning.
 pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     let planned = plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?;
-    let plan = &planned.plan.plan;
+    let plan = &planned.plan;
     let list = |k: &Kernel| {
         k.loads.capacity() * size_of::<Load>()
             + k.values.capacity() * size_of::<Value>()
@@ -109,7 +110,7 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
 /// # Errors
 /// Those of planning.
 pub fn plan_steps(expression: &Expr) -> Result<u64> {
-    Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.plan.work)
+    Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.work)
 }
 
 /// Returns the modelled times, in nanoseconds, of an expression's plan for a device with these limits, and of the plan in which
@@ -136,18 +137,18 @@ pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
 /// # Errors
 /// Those of planning.
 pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
-    Ok(plan_on(expression, caps.clone())?.plan.plan.nests().map(Kernel::compile_cost).collect())
+    Ok(plan_on(expression, caps.clone())?.plan.nests().map(Kernel::compile_cost).collect())
 }
 
-fn plan_on(expression: &Expr, caps: Caps) -> Result<PlannedRun<'_>> {
+fn plan_on(expression: &Expr, caps: Caps) -> Result<Arc<CachedPlan>> {
     expression.checked()?;
-    plan::plan(&[plan::computed(expression).0], None, &NumberedCaps::new(caps))
+    plan::plan(&mut Walk::default(), &[plan::computed(expression).0], None, &NumberedCaps::new(caps))
 }
 
 fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
     let wgsl = caps.wgsl;
     let planned = plan_on(expression, caps)?;
-    let plan = &planned.plan.plan;
+    let plan = &planned.plan;
     let wgsl = if wgsl { Device::shaders_of_a_gpu(plan)? } else { vec![] };
     Ok((plan.to_string(), wgsl))
 }
