@@ -281,7 +281,11 @@ fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<R
     let output_of = &planned.output_of;
     if output_of.len() == outputs.len() {
         // no two expressions share an output, so outputs have the numbers of their expressions
-        return Ok(outputs.into_iter().enumerate().map(|(n, (buffer, _))| array((buffer, n))).collect());
+        let mut results = Results::new();
+        for (n, (buffer, _)) in outputs.into_iter().enumerate() {
+            results.push(array((buffer, n)));
+        }
+        return Ok(results);
     }
     Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
 }

@@ -62,14 +62,14 @@ use crate::simd::threaded::block_bytes;
 use crate::simd::{Isa, isa};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
-use memory::{Owner, Pool};
+use memory::{Holder, Owner, Pool};
 use prepared::PreparedPlans;
 #[cfg(feature = "testing")]
 pub(crate) use routines::has as has_routine;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Returns the CPU's capabilities, by which the planner decides.
 fn caps() -> Caps {
@@ -113,11 +113,16 @@ fn caps() -> Caps {
 pub(crate) struct Cpu {
     /// A weak handle on this device itself. Each buffer gets a strong one made from it, which keeps the device alive.
     this: Weak<Cpu>,
+    /// The device itself, if it stays for the process.
+    process: OnceLock<&'static Arc<Cpu>>,
     /// The number of the device in the process.
     id: u32,
     caps: NumberedCaps,
     pool: Pool,
     prepared: PreparedPlans,
+    /// Runs of plans that are one kernel of one dispatch, which most plans of small arrays are: one count instead of two.
+    single: AtomicU64,
+    /// The kernels and dispatches of all other runs.
     kernels: AtomicU64,
     dispatches: AtomicU64,
     bytes_in: AtomicU64,
@@ -129,10 +134,12 @@ impl Cpu {
     pub fn with(id: u32, caps: Caps, limit: Option<usize>) -> Arc<Cpu> {
         Arc::new_cyclic(|this| Cpu {
             this: this.clone(),
+            process: OnceLock::new(),
             id,
             pool: Pool::new(id, &caps.name, limit),
             caps: NumberedCaps::new(caps),
             prepared: PreparedPlans::default(),
+            single: AtomicU64::new(0),
             kernels: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -140,11 +147,23 @@ impl Cpu {
         })
     }
 
+    /// Lets the device stay for the process, so that its buffers need not keep it alive.
+    pub fn stay(self: &Arc<Cpu>) {
+        // the handle lies where the device itself leads to it, so it counts as no leak
+        self.process.get_or_init(|| Box::leak(Box::new(self.clone())));
+    }
+
+    /// Returns the hold of a buffer on a device that stays for the process; none of another device.
+    fn lasting(&self) -> Option<Holder> {
+        self.process.get().map(|cpu| Holder::Process(&***cpu))
+    }
+
     /// Allocates memory for `bytes` bytes.
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
         // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
         let gone = || Error::new(ErrorKind::Internal, "allocate", "the device is being closed", None);
-        self.pool.memory(self.this.upgrade().ok_or_else(gone)?, bytes)
+        let counted = || self.this.upgrade().map(|cpu| Holder::Counted(cpu));
+        self.pool.memory(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
     }
 
     /// Makes a device with the machine's capabilities, and with a memory pool of at most `limit` bytes.
@@ -154,7 +173,8 @@ impl Cpu {
 
     /// Makes a buffer of a vector's memory without a copy. The limit does not apply to it.
     pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
-        Buffer::new(self.pool.adopted(self.clone(), v))
+        let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
+        Buffer::new(self.pool.adopted(holder, v))
     }
 
     /// Returns the memory of a buffer. Fails if the buffer is not on a CPU, or has no `len` bytes from byte `offset` on.
@@ -243,8 +263,14 @@ impl Backend for Cpu {
             }
         }
         self.prepared.ran(prepared);
-        self.kernels.fetch_add(plan.kernel_count() as u64, Relaxed);
-        self.dispatches.fetch_add(plan.steps.iter().filter(|s| s.node().is_some()).count() as u64, Relaxed);
+        let dispatches = plan.steps.iter().filter(|s| s.node().is_some()).count() as u64;
+        match (plan.kernel_count() as u64, dispatches) {
+            (1, 1) => _ = self.single.fetch_add(1, Relaxed),
+            (kernels, _) => {
+                self.kernels.fetch_add(kernels, Relaxed);
+                self.dispatches.fetch_add(dispatches, Relaxed);
+            }
+        }
         Ok(())
     }
 
@@ -255,9 +281,10 @@ impl Backend for Cpu {
     fn report(&self) -> (Stats, MemoryInfo) {
         let (allocations, driver_allocations) = self.pool.allocations();
         let (used, cached, peak, limit) = self.pool.info();
+        let single = self.single.load(Relaxed);
         let stats = Stats {
-            kernels: self.kernels.load(Relaxed),
-            dispatches: self.dispatches.load(Relaxed),
+            kernels: single + self.kernels.load(Relaxed),
+            dispatches: single + self.dispatches.load(Relaxed),
             prepares: self.prepared.made(),
             allocations,
             driver_allocations,

@@ -84,6 +84,7 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
         // opening the CPU fails only if all numbers are used up; it then gets 0, which no other device has
         let device = register(open);
         let cpu = own.unwrap_or_else(|| Cpu::new(0, None));
+        cpu.stay();
         (device.unwrap_or_else(|_| Device(cpu.clone())), cpu)
     })
 }

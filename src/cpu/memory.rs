@@ -27,10 +27,27 @@ const INLINE: usize = 64;
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
 
-/// The device of a buffer, which the buffer keeps alive.
+/// A device with a pool.
 pub(super) trait Owner: Send + Sync {
-    /// The pool that the buffer's memory goes back to.
+    /// The pool that the memory of the device's buffers goes back to.
     fn pool(&self) -> &Pool;
+}
+
+/// A buffer's hold on its device.
+pub(super) enum Holder {
+    /// The CPU that stays for the process. Its buffers, which most arrays are, need no count.
+    Process(&'static dyn Owner),
+    /// A device that the buffer keeps alive.
+    Counted(Arc<dyn Owner>),
+}
+
+impl Holder {
+    fn pool(&self) -> &Pool {
+        match self {
+            Holder::Process(owner) => owner.pool(),
+            Holder::Counted(owner) => owner.pool(),
+        }
+    }
 }
 
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
@@ -133,8 +150,8 @@ impl Pool {
         }
     }
 
-    /// Allocates memory of `bytes` bytes for the device `owner`.
-    pub fn memory(&self, owner: Arc<dyn Owner>, bytes: usize) -> Result<CpuMemory> {
+    /// Allocates memory of `bytes` bytes for the device that `owner` holds.
+    pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
         let memory = CpuMemory { storage, bytes, owner };
         self.count(memory.size());
@@ -147,7 +164,7 @@ impl Pool {
     }
 
     /// Takes over memory that the caller already holds. It counts as used, but no limit refuses it, since it exists already.
-    pub fn adopted<T: Send + Sync + 'static>(&self, owner: Arc<dyn Owner>, v: Vec<T>) -> CpuMemory {
+    pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> CpuMemory {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
         self.count(bytes);
@@ -383,7 +400,7 @@ enum Storage {
 pub(crate) struct CpuMemory {
     storage: Storage,
     bytes: usize,
-    owner: Arc<dyn Owner>,
+    owner: Holder,
 }
 
 // SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are `Send` by
@@ -476,7 +493,7 @@ mod tests {
             unsafe { m.ptr().write_bytes(7, n) };
             assert_eq!(m.as_bytes().len(), n);
         }
-        let v = pool.adopted(cpu.clone(), vec![1.5f32; 10]);
+        let v = pool.adopted(Holder::Counted(cpu.clone()), vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
         drop(v);
         let cpu = crate::cpu::Cpu::new(0, None);

@@ -4,16 +4,30 @@
 /// has the two words of the seed, then the stream. Constants and rounds are those of the paper (Salmon et al., SC 2011).
 #[inline(always)]
 pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
-    let mut c = [index, 0, key[2], 0];
+    // Each word of the counter lies in the lower half of 64 bits, because vector instructions multiply just those halves. What a
+    // product leaves in the upper half stays there: it costs twice the time to bring every word to 32 bits and back.
+    const LOWER: u64 = u32::MAX as u64;
+    let mut c = [index as u64, 0, key[2] as u64, 0];
     let (mut k0, mut k1) = (key[0], key[1]);
     for _ in 0..10 {
-        let p0 = c[0] as u64 * 0xD251_1F53;
-        let p1 = c[2] as u64 * 0xCD9E_8D57;
-        c = [(p1 >> 32) as u32 ^ c[1] ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ k1, p0 as u32];
+        let p0 = (c[0] & LOWER) * 0xD251_1F53;
+        let p1 = (c[2] & LOWER) * 0xCD9E_8D57;
+        c = [(p1 >> 32) ^ c[1] ^ k0 as u64, p1, (p0 >> 32) ^ c[3] ^ k1 as u64, p0];
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
-    c[word as usize & 3]
+    c[word as usize & 3] as u32
+}
+
+/// Writes word `W` for each index. A plain loop, so that its body is compiled for the instruction set of the function that calls
+/// this one, which a closure's body need not be.
+#[inline(always)]
+fn words<const W: u8>(key: [u32; 3], index: &[u32], out: &mut [u32]) {
+    let n = index.len().min(out.len());
+    let (index, out) = (&index[..n], &mut out[..n]);
+    for i in 0..n {
+        out[i] = word(W, index[i], key);
+    }
 }
 
 /// Writes one word for each index. It is compiled once for each instruction set. Each arm has a constant word number, so that
@@ -21,10 +35,10 @@ pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
 #[inline(always)]
 fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     match w & 3 {
-        0 => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(0, *i, key)),
-        1 => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(1, *i, key)),
-        2 => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(2, *i, key)),
-        _ => out.iter_mut().zip(index).for_each(|(o, i)| *o = word(3, *i, key)),
+        0 => words::<0>(key, index, out),
+        1 => words::<1>(key, index, out),
+        2 => words::<2>(key, index, out),
+        _ => words::<3>(key, index, out),
     }
 }
 

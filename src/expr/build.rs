@@ -38,7 +38,7 @@ fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
 
 fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result<Expr> {
     if let Some((like, row)) = plain(row, &args) {
-        let (shape, device, dtype) = (like.0.shape.clone(), like.0.device, like.0.dtype);
+        let (shape, device, dtype) = (Shape::from_slice(&like.0.shape), like.0.device, like.0.dtype);
         let mut operands = Args::new();
         for a in args {
             operands.push(match a {
@@ -128,7 +128,9 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     // a condition is no operand like the others, and a power looks at the number
     let is_special = row.class == Class::Select || row.properties.power;
     let fits = |a: &Arg| match a {
-        Arg::Expr(e) => (e.0.dtype, e.0.device) == (dtype, like.0.device) && e.0.shape == like.0.shape && e.error().is_none(),
+        Arg::Expr(e) => {
+            (e.0.dtype, e.0.device) == (dtype, like.0.device) && e.0.shape == like.0.shape && e.error().is_none()
+        }
         Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
     };
     if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {

@@ -295,11 +295,16 @@ impl Node {
 impl Drop for Node {
     // Drops operands by a loop, because dropping a chain of a million nodes by recursion would overflow the stack.
     fn drop(&mut self) {
-        if self.args.is_empty() {
+        // operands without operands drop nothing below them
+        if self.args.iter().all(|a| a.0.args.is_empty()) {
             return;
         }
         let mut stack = std::mem::take(&mut self.args);
         while let Some(expr) = stack.pop() {
+            // a node that drops nothing below it need not be moved here first
+            if expr.0.args.is_empty() {
+                continue;
+            }
             if let Some(mut node) = Arc::into_inner(expr.0) {
                 stack.extend(node.args.drain(..));
             }

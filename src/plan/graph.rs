@@ -385,7 +385,7 @@ impl<'a> Walk<'a> {
 
     /// Makes the planner's arena, in which equal nodes are one. Also returns, for each node of the walk, its number in the
     /// arena.
-    pub(super) fn arena(&self) -> (Arena, Vec<usize>) {
+    pub(super) fn arena(&mut self) -> (Arena, Vec<usize>) {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut known: HashMap<u64, u32> = HashMap::default();
         let mut arena = Arena {
@@ -425,6 +425,8 @@ impl<'a> Walk<'a> {
             };
             number.push(found);
         }
+        // the walk is over, and the planner of a large graph needs the memory
+        self.numbers = HashMap::default();
         let mut outputs: HashMap<usize, usize> = HashMap::new();
         for r in &self.roots {
             let node = number[*r as usize];
