@@ -1,17 +1,18 @@
 //! The CPU's memory: a pool that keeps freed blocks, because the process has touched their pages before. A kernel that writes
 //! to fresh pages spends five times as long on having the system map them as on its own work.
 
+mod buffer;
+
 use crate::backend::FaultInjector;
-use crate::buffer::Memory;
 use crate::error::{Error, ErrorKind, Result};
+pub(crate) use buffer::CpuMemory;
+pub(super) use buffer::{Holder, Owner};
+use buffer::{Inline, Storage};
 use std::alloc::{Layout, alloc, dealloc};
-use std::any::Any;
-use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 /// Bytes from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages itself.
 const POOLED: usize = 64 << 10;
@@ -26,29 +27,6 @@ const INLINE: usize = 64;
 /// The two reasons for which an allocation is refused.
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more";
-
-/// A device with a pool.
-pub(super) trait Owner: Send + Sync {
-    /// The pool that the memory of the device's buffers goes back to.
-    fn pool(&self) -> &Pool;
-}
-
-/// A buffer's hold on its device.
-pub(super) enum Holder {
-    /// The CPU that stays for the process. Its buffers, which most arrays are, need no count.
-    Process(&'static dyn Owner),
-    /// A device that the buffer keeps alive.
-    Counted(Arc<dyn Owner>),
-}
-
-impl Holder {
-    fn pool(&self) -> &Pool {
-        match self {
-            Holder::Process(owner) => owner.pool(),
-            Holder::Counted(owner) => owner.pool(),
-        }
-    }
-}
 
 /// A device's memory: budget, counters, and the blocks that wait for reuse.
 pub(crate) struct Pool {
@@ -182,9 +160,7 @@ impl Pool {
     fn storage(&self, bytes: usize) -> Result<Storage> {
         self.fault("allocate")?;
         let storage = match bytes {
-            0..=INLINE if self.reserve(inline_bytes(bytes)) => {
-                Ok(Storage::Inline(Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))))
-            }
+            0..=INLINE if self.reserve(inline_bytes(bytes)) => Ok(Storage::Inline(Inline::new())),
             0..=INLINE => Err(LIMIT),
             _ => self.block(bytes).map(|(ptr, size)| Storage::Block(ptr, size)),
         };
@@ -382,87 +358,6 @@ fn available() -> Option<usize> {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.trim();
-    }
-}
-
-/// The content of a small buffer, inside its header; aligned for every element type.
-#[repr(align(16))]
-struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
-
-enum Storage {
-    Inline(Inline),
-    Block(NonNull<u8>, usize),
-    /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
-    Foreign(NonNull<u8>, #[allow(dead_code)] Box<dyn Any + Send + Sync>),
-}
-
-/// A buffer of a CPU device.
-pub(crate) struct CpuMemory {
-    storage: Storage,
-    bytes: usize,
-    owner: Holder,
-}
-
-// SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are `Send` by
-// their types.
-unsafe impl Send for CpuMemory {}
-// SAFETY: shared handles only read, and a writer holds the only handle, or an output that has not been handed out yet.
-unsafe impl Sync for CpuMemory {}
-
-impl CpuMemory {
-    /// Returns the address of the first byte. It stays valid while the buffer lives: content in the header does not move,
-    /// because the buffer is behind an `Arc`.
-    pub fn ptr(&self) -> *mut u8 {
-        match &self.storage {
-            Storage::Inline(cell) => cell.0.get() as *mut u8,
-            Storage::Block(ptr, _) | Storage::Foreign(ptr, _) => ptr.as_ptr(),
-        }
-    }
-
-    /// Returns the bytes that were really allocated for the buffer, by which the pool counts.
-    fn size(&self) -> usize {
-        match self.storage {
-            Storage::Inline(_) => inline_bytes(self.bytes),
-            Storage::Block(_, size) => size,
-            Storage::Foreign(..) => self.bytes,
-        }
-    }
-
-    /// Returns the whole content, for the host to read.
-    pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the buffer has that many bytes, all written by the kernel or upload that made it. No writer runs
-        // meanwhile, because it would need the only handle on the buffer.
-        unsafe { std::slice::from_raw_parts(self.ptr(), self.bytes) }
-    }
-}
-
-impl Memory for CpuMemory {
-    fn device_id(&self) -> u32 {
-        self.owner.pool().id
-    }
-
-    fn device_name(&self) -> &str {
-        &self.owner.pool().name
-    }
-
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Drop for CpuMemory {
-    fn drop(&mut self) {
-        let (size, pool) = (self.size(), self.owner.pool());
-        pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
-        match self.storage {
-            Storage::Inline(_) => pool.release(size),
-            Storage::Block(ptr, size) => pool.give_back(ptr, size),
-            Storage::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
-        }
     }
 }
 

@@ -1,0 +1,121 @@
+//! A buffer of a CPU device: where its bytes lie, and its hold on the device.
+
+use super::{INLINE, Pool, inline_bytes};
+use crate::buffer::Memory;
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A device with a pool.
+pub(in crate::cpu) trait Owner: Send + Sync {
+    /// The pool that the memory of the device's buffers goes back to.
+    fn pool(&self) -> &Pool;
+}
+
+/// A buffer's hold on its device.
+pub(in crate::cpu) enum Holder {
+    /// The CPU that stays for the process. Its buffers, which most arrays are, need no count.
+    Process(&'static dyn Owner),
+    /// A device that the buffer keeps alive.
+    Counted(Arc<dyn Owner>),
+}
+
+impl Holder {
+    fn pool(&self) -> &Pool {
+        match self {
+            Holder::Process(owner) => owner.pool(),
+            Holder::Counted(owner) => owner.pool(),
+        }
+    }
+}
+
+/// The content of a small buffer, inside its header; aligned for every element type.
+#[repr(align(16))]
+pub(super) struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
+
+impl Inline {
+    /// Content that nobody has written yet.
+    pub fn new() -> Inline {
+        Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))
+    }
+}
+
+pub(super) enum Storage {
+    Inline(Inline),
+    Block(NonNull<u8>, usize),
+    /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
+    Foreign(NonNull<u8>, #[allow(dead_code)] Box<dyn Any + Send + Sync>),
+}
+
+/// A buffer of a CPU device.
+pub(crate) struct CpuMemory {
+    pub(super) storage: Storage,
+    pub(super) bytes: usize,
+    pub(super) owner: Holder,
+}
+
+// SAFETY: the bytes are plain data, which any thread may read, write and free. The owner and an adopted `Vec` are `Send` by
+// their types.
+unsafe impl Send for CpuMemory {}
+// SAFETY: shared handles only read, and a writer holds the only handle, or an output that has not been handed out yet.
+unsafe impl Sync for CpuMemory {}
+
+impl CpuMemory {
+    /// Returns the address of the first byte. It stays valid while the buffer lives: content in the header does not move,
+    /// because the buffer is behind an `Arc`.
+    pub fn ptr(&self) -> *mut u8 {
+        match &self.storage {
+            Storage::Inline(cell) => cell.0.get() as *mut u8,
+            Storage::Block(ptr, _) | Storage::Foreign(ptr, _) => ptr.as_ptr(),
+        }
+    }
+
+    /// Returns the bytes that were really allocated for the buffer, by which the pool counts.
+    pub(super) fn size(&self) -> usize {
+        match self.storage {
+            Storage::Inline(_) => inline_bytes(self.bytes),
+            Storage::Block(_, size) => size,
+            Storage::Foreign(..) => self.bytes,
+        }
+    }
+
+    /// Returns the whole content, for the host to read.
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the buffer has that many bytes, all written by the kernel or upload that made it. No writer runs
+        // meanwhile, because it would need the only handle on the buffer.
+        unsafe { std::slice::from_raw_parts(self.ptr(), self.bytes) }
+    }
+}
+
+impl Memory for CpuMemory {
+    fn device_id(&self) -> u32 {
+        self.owner.pool().id
+    }
+
+    fn device_name(&self) -> &str {
+        &self.owner.pool().name
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for CpuMemory {
+    fn drop(&mut self) {
+        let (size, pool) = (self.size(), self.owner.pool());
+        pool.used.fetch_sub(mutant!(leak, size / 2, size), Relaxed);
+        match self.storage {
+            Storage::Inline(_) => pool.release(size),
+            Storage::Block(ptr, size) => pool.give_back(ptr, size),
+            Storage::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
+        }
+    }
+}
