@@ -308,17 +308,15 @@ impl<'a> Walk<'a> {
         let lengths = (node.shape.len() as u64) << 16 | ((self.slots.len() - slots) as u64) << 24;
         let kind = kind(&node.op);
         self.key.push(kind | dtype << 8 | lengths | (node.args.len() as u64) << 32);
-        match &node.op {
+        if let NodeOp::Stored(strides) = &node.op {
             // a stored array has a stride for each axis
-            NodeOp::Stored(strides) => {
-                for n in strides {
-                    self.key.push(mutant!(plan_cache_without_strides, 0, *n as u64));
-                }
+            for n in strides {
+                self.key.push(mutant!(plan_cache_without_strides, 0, *n as u64));
             }
-            NodeOp::Ufunc(row) => row.hash(&mut self.key),
-            op if kind == 0 => op.hash(&mut self.key),
-            // the first word says it all
-            _ => {}
+        } else if let NodeOp::Ufunc(row) = &node.op {
+            row.hash(&mut self.key);
+        } else if kind == 0 {
+            node.op.hash(&mut self.key);
         }
         for n in &node.shape {
             self.key.push(*n as u64);
