@@ -280,3 +280,17 @@ fn planning_is_linear_in_the_nodes() {
         assert!(large.0 < small.0 * 1.3 && large.1 < small.1 * 1.3, "{small:?} then {large:?}");
     }
 }
+
+/// A thread has 2,048 places for plans: more plans than that share places, and each still gives its own result.
+#[test]
+fn more_plans_than_a_thread_has_places() {
+    let x: Vec<f32> = (0..3000).map(|i| i as f32).collect();
+    let x = Array::from_vec(x, [3000]).unwrap();
+    for _ in 0..2 {
+        for n in 1..=3000 {
+            // plans of different lengths, which read from different places
+            let y = (x.slice(s![n - 1..]) + 1.0).eval().unwrap();
+            assert_eq!((y.size(), y.slice(s![..1]).item::<f32>().unwrap()), (3001 - n as usize, n as f32));
+        }
+    }
+}
