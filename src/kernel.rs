@@ -26,7 +26,9 @@ pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 #[cfg(feature = "gpu")]
 pub(crate) use schedule::AccessClass;
-pub(crate) use schedule::{Axes, Checks, Details, Groups, Pass, Passes, Schedule, Tiles, Tiling, Work, WriteClass};
+pub(crate) use schedule::{
+    Axes, Checks, Details, Groups, Pass, Passes, Schedule, Tiles, Tiling, Work, WriteClass, takes_parts,
+};
 pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 

@@ -223,6 +223,75 @@ fn definition() {
     stage.count(products(1, 900) + large(2));
 }
 
+/// Elementwise work that runs on parts of a product as they are computed, against the same work on the product in memory.
+/// Returns how many expressions were compared.
+fn epilogues(seed: u64) -> usize {
+    let of = |batch, m, k, n| Size { batch, m, k, n };
+    let sizes = [
+        of(1, 5, 7, 9),
+        of(1, 1, 300, 700),
+        of(1, 1500, 300, 1),
+        of(1, 700, 600, 3),
+        of(3, 33, 17, 21),
+        of(70, 40, 30, 41),
+        of(1, 1100, 30, 100),
+        of(1, 130, 513, 257),
+        of(1, 40, 300, 1100),
+        of(1, 300, 257, 640),
+        of(2, 600, 5, 1000),
+        of(1, 90, 0, 70),
+    ];
+    let mut dice = Dice::new(seed);
+    let mut count = 0;
+    for x in sizes {
+        for t in [F32, F64, I32] {
+            let mut any = |shape: [usize; 3]| {
+                let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| dice.within(-3.0, 3.0) as f32).collect();
+                Array::from_vec(numbers, shape).unwrap().astype(t).eval().unwrap()
+            };
+            let (a, b) = (any([x.batch, x.m, x.k]), any([x.batch, x.k, x.n]));
+            let (row, column, all) = (any([1, 1, x.n]), any([x.batch, x.m, 1]), any([x.batch, x.m, x.n]));
+            let turned = |e: &Expr| e.permute_dims([0, 2, 1]);
+            let works: [&dyn Fn(&Expr) -> Expr; 6] = [
+                &|p| p + &row,
+                &|p| (p * &column + &row).maximum(&all) - p,
+                &|p| (p.astype(F32) * 0.1).tanh(),
+                &|p| turned(&(p + &row)),
+                &|p| (p + &all).astype(F16),
+                &|p| (p + &column).slice(s![.., ..;-1]),
+            ];
+            let mut same = |what: usize, product: &Expr, work: &dyn Fn(&Expr) -> Expr| {
+                let stored = product.eval().unwrap();
+                let (got, want) = (work(product), work(&stored));
+                let is_same = read(&got).unwrap() == read(&want).unwrap();
+                assert!(is_same, "work {what} on {t} {x:?}\n{}", got.plan().unwrap());
+                count += 1;
+            };
+            for (number, work) in works.iter().enumerate() {
+                same(number, &a.matmul(&b), work);
+            }
+            same(6, &turned(&b).matmul(turned(&a)), &|p| p + turned(&column));
+            // a target that the product reads
+            let side = x.m.min(300);
+            let mut target = any([1, side, side]);
+            let square = target.matmul(&target);
+            let want = (square.eval().unwrap() + &target).eval().unwrap();
+            target.set(s![..], square + &target).unwrap();
+            assert_eq!(read(&target).unwrap(), read(&want).unwrap(), "a target of {t} {x:?}");
+        }
+    }
+    count
+}
+
+#[test]
+fn works_on_parts() {
+    let mut stage = Stage::new(6, "products: epilogues", &Device::cpu());
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        stage.count(pool.install(|| epilogues(threads as u64)));
+    }
+}
+
 #[test]
 fn any_number_of_threads() {
     let mut stage = Stage::new(16, "products: threads", &Device::cpu());

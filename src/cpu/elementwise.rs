@@ -186,6 +186,31 @@ impl Elementwise {
         share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
 
+    /// Binds the kernel to the buffers of a run, and calls `body` with what computes it part by part; in a rehearsal only binds.
+    pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&Parts<'_>)) -> Result<()> {
+        if let Some(checks) = &self.checks {
+            checks.run(run)?;
+        }
+        match &self.code {
+            Code::Loops(program) => {
+                let bound = &Bound::new(program, run)?;
+                let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
+                if !run.rehearses {
+                    body(&Parts::Loops(bound, &frames));
+                }
+                frames.end();
+                bound.verdict()
+            }
+            Code::Threaded(code) => {
+                let bound = &code.bind(run)?;
+                if !run.rehearses {
+                    body(&Parts::Threaded(bound));
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn run_loops(&self, program: &Program, run: &Run<'_>) -> Result<()> {
         let bound = &Bound::new(program, run)?;
         let Some(mut frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
@@ -197,12 +222,7 @@ impl Elementwise {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
                 // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint* ([`Program`]): no
                 // two tasks have a tile in common.
-                unsafe {
-                    frame.run(bound, program.stages[0].clone(), tile);
-                    for w in program.writes.iter().filter(|w| !w.direct) {
-                        frame.write(bound, w, tile);
-                    }
-                }
+                unsafe { run_tile(frame, bound, tile) };
             }
             if program.writes.iter().any(|w| w.stream) {
                 super::strided::fence();
@@ -215,5 +235,58 @@ impl Elementwise {
         }
         frames.end();
         bound.verdict()
+    }
+}
+
+/// Computes a tile and writes its results.
+///
+/// # Safety
+/// *Made for it* ([`Frame`]): the frame is one of the bound program, and the tile lies in its space and is no larger than
+/// its level. *Disjoint* ([`Program`]): no other task has an element of the tile.
+unsafe fn run_tile(frame: &mut Frame, bound: &Bound<'_>, tile: Tile) {
+    // SAFETY: the caller's conditions.
+    unsafe {
+        frame.run(bound, bound.program.stages[0].clone(), tile);
+        for w in bound.program.writes.iter().filter(|w| !w.direct) {
+            frame.write(bound, w, tile);
+        }
+    }
+}
+
+/// A kernel that is bound to the buffers of a run and computed part by part, in the tasks of the kernel whose result it reads.
+pub(super) enum Parts<'a> {
+    Loops(&'a Bound<'a>, &'a Frames<'a>),
+    Threaded(&'a threaded::Bound<'a>),
+}
+
+impl Parts<'_> {
+    /// Calls `task` with a function that computes a part: a rectangle of the kernel's space, whose columns run along the last
+    /// axis and whose rows along the others. The task must not share out work.
+    ///
+    /// # Safety
+    /// The parts lie in the kernel's space, and no other task has them.
+    pub unsafe fn task(&self, task: impl FnOnce(&mut dyn FnMut(Tile))) {
+        match self {
+            Parts::Loops(bound, frames) => frames.with(|frame| {
+                let level = bound.program.outer;
+                task(&mut |part| {
+                    // only tiles of whole rows may have several of them
+                    let most = if part.nc == level.cols { level.rows } else { 1 };
+                    for row in (0..part.nr).step_by(most) {
+                        for col in (0..part.nc).step_by(level.cols) {
+                            let (nr, nc) = (most.min(part.nr - row), level.cols.min(part.nc - col));
+                            let tile = Tile { r0: part.r0 + row, nr, c0: part.c0 + col, nc, start: 0 };
+                            // SAFETY: *made for it*: the tile is cut to the level. *Disjoint*: the caller's condition.
+                            unsafe { run_tile(frame, bound, tile) };
+                        }
+                    }
+                });
+                if bound.program.writes.iter().any(|w| w.stream) {
+                    super::strided::fence();
+                }
+            }),
+            // SAFETY: the caller's condition.
+            Parts::Threaded(bound) => task(&mut |part| unsafe { bound.run(std::iter::once(part)) }),
+        }
     }
 }

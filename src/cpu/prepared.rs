@@ -16,7 +16,7 @@ const KEPT_STEPS: usize = 16_384;
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// A kernel whose result is empty.
+    /// A kernel whose result is empty, or which runs on the parts of the product before it.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Moves(Box<moves::Moves>),
@@ -28,6 +28,23 @@ pub(super) enum Ready {
 }
 
 impl Ready {
+    /// Makes the steps of a plan ready.
+    fn steps(steps: &[Step], aliased: &[bool]) -> Result<Prepared, (Error, usize)> {
+        // a kernel that writes in place must wait until all of the product before it has been computed
+        let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
+        let ready = |i: usize| match &steps[i] {
+            // the step before runs this one
+            _ if i > 0 && hands_on(&steps[i - 1]) => Ok(Ready::Nothing),
+            Step::Nest(kernel) if hands_on(&steps[i]) && kernel.outer_size() > 0 => {
+                let next = steps.get(i + 1).and_then(Step::nest);
+                matmul::prepare(kernel, next).map(|product| Ready::Matmul(Box::new(product)))
+            }
+            step => Ready::new(step, aliased),
+        };
+        let of = |i: usize| ready(i).map_err(|e| (e, steps[i].node().unwrap_or(0)));
+        (0..steps.len()).map(of).collect()
+    }
+
     fn new(step: &Step, aliased: &[bool]) -> Result<Ready> {
         match step {
             Step::Nest(kernel) => Ready::of_nest(kernel, aliased),
@@ -51,7 +68,7 @@ impl Ready {
             }
             KernelKind::Reduce(_) => Ready::Reduce(Box::new(reduce::prepare(kernel, aliased)?)),
             KernelKind::Row => Ready::Reduce(Box::new(row::prepare(kernel, aliased)?)),
-            KernelKind::Matmul => Ready::Matmul(Box::new(matmul::prepare(kernel)?)),
+            KernelKind::Matmul => Ready::Matmul(Box::new(matmul::prepare(kernel, None)?)),
         })
     }
 
@@ -67,6 +84,11 @@ impl Ready {
             Ready::Clear(temp) => routines::clear(*temp, run),
         }
     }
+}
+
+/// Says whether a step is a product that hands its parts to the next step.
+fn hands_on(step: &Step) -> bool {
+    step.nest().and_then(|kernel| kernel.schedule.product()).is_some_and(|product| product.hands_on)
 }
 
 /// The steps of a plan, ready to be bound.
@@ -158,8 +180,7 @@ impl PreparedPlans {
         }
         validate(plan)?;
         let aliased: &[bool] = if replaces { &plan.aliased } else { &[] };
-        let ready = |step: &Step| Ready::new(step, aliased).map_err(|e| (e, step.node().unwrap_or(0)));
-        let prepared = Arc::new(plan.steps.iter().map(ready).collect::<Result<Prepared, _>>()?);
+        let prepared = Arc::new(Ready::steps(&plan.steps, aliased)?);
         self.made.fetch_add(1, Relaxed);
         if plan.is_kept {
             let mut cache = cache();

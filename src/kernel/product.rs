@@ -19,6 +19,9 @@ pub(crate) struct Product {
     pub parts: [u8; 2],
     /// Whether one thread does all the work.
     pub alone: bool,
+    /// Whether the next step, an elementwise nest, runs on each part of the result as soon as that part is computed and still in
+    /// a cache (`takes_parts` in `kernel/schedule.rs`).
+    pub hands_on: bool,
 }
 
 impl Product {
@@ -50,7 +53,8 @@ impl Product {
             (false, 1) => format!("{rows} × {cols} a task"),
             (false, n) => format!("{n} matrices a task"),
         };
-        format!("{method}, {}{tasks}", if self.turned { "transposed, " } else { "" })
+        let next = if self.hands_on { ", each part handed to the next pass" } else { "" };
+        format!("{method}, {}{tasks}{next}", if self.turned { "transposed, " } else { "" })
     }
 }
 

@@ -2,7 +2,7 @@
 //! decides it (`plan/schedule.rs`) when the nest is final, and a backend follows it. How many threads share the tasks of a nest
 //! is known only when it runs. No bit depends on threads, tiles or tasks. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
 
-use super::{Kernel, KernelKind, Lanes, Op, Product};
+use super::{Kernel, KernelKind, Lanes, Load, Op, Product};
 use crate::layout::Shape;
 use std::fmt;
 
@@ -269,6 +269,25 @@ impl Kernel {
             Work::Product(_) | Work::Undecided => false,
         }
     }
+}
+
+/// Says whether a nest can run on parts of a product, rectangles of rows and columns, as soon as they are computed: it is
+/// elementwise over the same space, by tiles that lie in rows; of the result it reads only the element that it computes; and
+/// it writes nothing that the product may still read.
+pub(crate) fn takes_parts(next: &Kernel, product: &Kernel) -> bool {
+    let [result] = &product.stores[..] else { return false };
+    let is_result = |l: &&Load| l.buffer == result.buffer;
+    let same = |l: &Load| l.strides == result.strides && l.offset == result.offset && l.dtype == result.dtype;
+    let in_rows =
+        next.schedule.tiles().is_some_and(|t| matches!(t.tiling, Tiling::Pieces { .. } | Tiling::Rows { .. }));
+    next.kind == KernelKind::Elementwise
+        && next.outer == product.outer
+        && in_rows
+        && next.schedule.checks().is_none()
+        && next.moves().is_none()
+        && next.loads.iter().filter(is_result).all(same)
+        && next.values.iter().all(|v| !matches!(v.op, Op::Gather { .. } | Op::Position(_)))
+        && next.stores.iter().all(|s| s.is_plain() && product.loads.iter().all(|l| l.buffer != s.buffer))
 }
 
 impl fmt::Display for AccessClass {

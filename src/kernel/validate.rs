@@ -20,14 +20,17 @@ pub(crate) fn validate(plan: &Plan) -> Result<(), (Error, usize)> {
     // which temporaries the steps so far have written: no other may be read
     let mut written = vec![false; plan.temps.len()];
     let mut follows = false;
-    for step in &plan.steps {
+    for (number, step) in plan.steps.iter().enumerate() {
         let (name, node) = match step {
             Step::Nest(kernel) => (kernel.name, kernel.node),
             Step::Routine(call) => (call.row.name, call.node),
             Step::Clear { .. } => ("clear", 0),
         };
         let done = match step {
-            Step::Nest(kernel) => nest(plan, kernel, follows, &mut written),
+            Step::Nest(kernel) => {
+                let next = plan.steps.get(number + 1).and_then(Step::nest);
+                nest(plan, kernel, follows, &mut written).and_then(|()| schedule::hands_on(kernel, next))
+            }
             Step::Routine(_) | Step::Clear { .. } => buffers(plan, step, &mut written),
         };
         done.map_err(|detail| (fail(name, detail), node))?;

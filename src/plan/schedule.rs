@@ -23,6 +23,7 @@ pub(super) fn schedule(plan: &mut Plan, caps: &Caps) -> Result<()> {
             Step::Routine(_) | Step::Clear { .. } => {}
         }
     }
+    products::hand_on(&mut plan.steps);
     Ok(())
 }
 

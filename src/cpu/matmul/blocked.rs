@@ -1,5 +1,6 @@
-//! Computes a block of a product by tiles: from operands as they lie in memory, or from packed panels. The blocking changes no
-//! bit: `tile.rs` says what an element is.
+//! Computes a block of a product by the method that the planner has chosen: by the kernels for a few columns or rows
+//! (`vector.rs`), or by tiles (`tile.rs`) from operands as they lie in memory or from packed panels. The method changes no bit,
+//! because `tile.rs` defines the order in which each element is summed.
 
 use super::kernels::{Element, Kernels};
 use super::operands::{Operand, Target};
@@ -10,7 +11,7 @@ use crate::kernel::Method;
 
 /// A block of a product: rows of the result times columns, over all of k.
 ///
-/// The conditions of its functions, cited by name. *Inside*: all elements of the operands and of the result lie in live memory.
+/// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result lie in live memory.
 /// *Apart*: nobody writes those of the operands, and nobody else uses those of the result.
 pub(super) struct Block {
     pub m: usize,
@@ -21,12 +22,25 @@ pub(super) struct Block {
     pub c: Target,
 }
 
+/// A part of a block whose elements have their final values.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    pub row: usize,
+    pub rows: usize,
+    pub col: usize,
+    pub cols: usize,
+}
+
+/// Elements of a part that is handed on where there are more rows: of f32 they take 64 KiB, which a second-level cache holds
+/// beside the panels.
+const PART: usize = 1 << 14;
+
 impl Block {
-    /// Computes the block as `method` says.
+    /// Computes the block as `method` says, and calls `done` with each part of it as soon as that part is computed.
     ///
     /// # Safety
     /// *Inside* and *apart* ([`Block`]); the block has the strides that the method asks for; `T` is the type of the product.
-    pub unsafe fn compute<T: Element>(&self, method: Method) {
+    pub unsafe fn compute<T: Element>(&self, method: Method, done: &mut dyn FnMut(Part)) {
         let kernels = T::kernels();
         // SAFETY: the caller's conditions are those of each method.
         unsafe {
@@ -34,12 +48,18 @@ impl Block {
                 _ if self.k == 0 => self.c.clear(self.m, self.n),
                 Method::Dots if self.m >= kernels.width => self.dots(kernels),
                 // a last task may have fewer rows than a vector has lanes
-                Method::Dots => self.packed(kernels, self.n, false),
+                Method::Dots => return self.packed(kernels, self.n, false, done),
                 Method::Sums => self.sums(kernels),
-                Method::Direct => self.direct(kernels),
-                Method::Panels { blocks, left } => self.packed(kernels, 64 * blocks as usize, left),
+                Method::Direct => return self.direct(kernels, done),
+                Method::Panels { blocks, left } => return self.packed(kernels, 64 * blocks as usize, left, done),
             }
         }
+        done(Part { row: 0, rows: self.m, col: 0, cols: self.n });
+    }
+
+    /// Says whether the rows from `first` up to `end` of the block are enough to be handed on: a part, or the last rows.
+    fn is_part(&self, first: usize, end: usize) -> bool {
+        end == self.m || (end - first) * self.n >= PART
     }
 
     /// Computes the block column by column, or a few of them at a time, lanes over rows.
@@ -90,13 +110,13 @@ impl Block {
         }
     }
 
-    /// Computes the block without packing.
+    /// Computes the block without packing, and calls `done` with its parts.
     ///
     /// # Safety
     /// As of [`Block::compute`] with [`Method::Direct`].
-    unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>) {
+    unsafe fn direct<T: Element>(&self, kernels: &Kernels<T>, done: &mut dyn FnMut(Part)) {
         let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
-        let mut row = 0;
+        let (mut row, mut first) = (0, 0);
         for panel in 0..panels {
             // panels of nearly equal height, because kernels of few rows are slow
             let rows = self.m / panels + (panel < self.m % panels) as usize;
@@ -122,15 +142,19 @@ impl Block {
                 }
             }
             row += rows;
+            if self.is_part(first, row) {
+                done(Part { row: first, rows: row - first, col: 0, cols: self.n });
+                first = row;
+            }
         }
     }
 
     /// Computes the block from packed panels: of `cols` columns at a time, and of as many rows as a tile has. Without memory for
-    /// so many columns it takes fewer.
+    /// so many columns it takes fewer. Calls `done` with its parts.
     ///
     /// # Safety
     /// *Inside* and *apart* ([`Block`]); `T` is the type of the product.
-    unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool) {
+    unsafe fn packed<T: Element>(&self, kernels: &Kernels<T>, cols: usize, packs_a: bool, done: &mut dyn FnMut(Part)) {
         let columns = kernels.columns();
         let is_direct = self.c.is_direct(self.n);
         // a result that is stored in another way is computed beside it first, by parts that a second level cache holds
@@ -141,7 +165,7 @@ impl Block {
         let left = if copies_a { kernels.rows } else { 0 };
         let wanted = Sizes { rows, cols, depth, left: LEFT_PANELS * left, is_direct };
         let least = Sizes { rows: kernels.rows.min(rows), cols: columns, depth, left, is_direct };
-        let use_scratch = |scratch: &mut Scratch<'_>, sizes: Sizes| {
+        let mut use_scratch = |scratch: &mut Scratch<'_>, sizes: Sizes| {
             for col in (0..self.n).step_by(sizes.cols) {
                 for row in (0..self.m).step_by(sizes.rows) {
                     let part = Block {
@@ -153,7 +177,11 @@ impl Block {
                         c: self.c.from(row, col),
                     };
                     // SAFETY: the parts of the block have what the block has, and the scratch is as large as `sizes` say.
-                    unsafe { part.of_panels(kernels, &sizes, scratch) };
+                    unsafe {
+                        part.of_panels(kernels, &sizes, scratch, &mut |p| {
+                            done(Part { row: row + p.row, col: col + p.col, ..p })
+                        })
+                    };
                 }
             }
         };
@@ -162,11 +190,17 @@ impl Block {
         });
     }
 
-    /// Computes a block whose panels fit the scratch.
+    /// Computes a block whose panels fit the scratch, and calls `done` with its parts.
     ///
     /// # Safety
     /// As of [`Block::packed`]; the scratch has the bytes of `sizes`, which the block does not exceed.
-    unsafe fn of_panels<T: Element>(&self, kernels: &Kernels<T>, sizes: &Sizes, scratch: &mut Scratch<'_>) {
+    unsafe fn of_panels<T: Element>(
+        &self,
+        kernels: &Kernels<T>,
+        sizes: &Sizes,
+        scratch: &mut Scratch<'_>,
+        done: &mut dyn FnMut(Part),
+    ) {
         let columns = kernels.columns();
         let packed_b = scratch.take::<T>(sizes.cols * sizes.depth);
         let packed_a = scratch.take::<T>(sizes.left * sizes.depth);
@@ -179,6 +213,7 @@ impl Block {
             for k in (0..self.k).step_by(CHAIN) {
                 let depth = CHAIN.min(self.k - k);
                 self.b.from(0, k).pack(kernels, self.n, depth, packed_b, columns);
+                let mut first = 0;
                 for row in (0..self.m).step_by(kernels.rows) {
                     let rows = kernels.rows.min(self.m - row);
                     let (a, a_row, a_step) = if sizes.left > 0 {
@@ -208,21 +243,28 @@ impl Block {
                             adds: mutant!(earlier_chains_forgotten, false, k > 0),
                         });
                     }
+                    let is_last = sizes.is_direct && k + depth == self.k;
+                    if is_last && self.is_part(first, row + rows) {
+                        done(Part { row: first, rows: row + rows - first, col: 0, cols: self.n });
+                        first = row + rows;
+                    }
                 }
             }
             if !sizes.is_direct {
                 self.c.store(c, sizes.cols, self.m, self.n);
+                done(Part { row: 0, rows: self.m, col: 0, cols: self.n });
             }
         }
         scratch.clear();
     }
 }
 
-/// The most rows of a part that is computed beside the result: times the usual 512 columns of 4 bytes it is a quarter of a MiB.
+/// The most rows of a result that is computed in scratch and then stored, as rows that are not contiguous or of another type: with
+/// the usual 512 columns of 4 bytes they take a quarter of a MiB, which a second-level cache holds.
 const PARTIAL_ROWS: usize = 120;
 
-/// How many panels of rows of the left operand are packed at once, so that its memory is read in runs of 96 elements where its
-/// columns are contiguous. Of f32 they take 96 KiB.
+/// How many panels of rows of the left operand are packed at once. Where its columns are contiguous, memory is then read in runs
+/// of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
 const LEFT_PANELS: usize = 8;
 
 /// The rows, columns and k of which panels and partial results have room in the scratch.

@@ -10,18 +10,21 @@ use crate::simd::{Isa, isa};
 
 /// Everything that products of one element type run on one instruction set.
 pub(super) struct Kernels<T: 'static> {
-    /// The most rows of a tile.
+    /// The most rows of a tile, which is also the height of a packed panel of the left operand.
     pub rows: usize,
     /// The elements of a vector.
     pub width: usize,
     /// The most vectors of a row of a tile.
     pub vectors: usize,
-    /// Tiles without and with a mask, by vectors - 1, then by rows - 1.
+    /// The kernels of tiles. The first index is 1 where the last vector of a row is not full, so that the kernel masks it; the
+    /// second is the number of vectors less 1, the third the number of rows less 1.
     tiles: [[&'static [TileFn<T>]; 2]; 2],
-    /// Packs lines whose neighbours are contiguous, and lines that are contiguous along k.
+    /// Packs lines that lie side by side: elements of one k are contiguous.
     pub pack_contiguous: unsafe fn(&Lines<T>),
+    /// Packs lines of which each is contiguous along k, by transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
-    /// Products of rows that are contiguous along k with 1, 2, 4 and 8 columns, as far as there are enough registers; the first takes one.
+    /// Products of rows that are contiguous along k with a few columns: function `i` takes `1 << i` columns at once. There are as
+    /// many functions as the registers allow, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
     /// The product of one row with a matrix whose rows are contiguous.
     pub sums: unsafe fn(&Sums<T>),
@@ -42,8 +45,10 @@ impl<T> Kernels<T> {
     }
 }
 
-/// Compiles the kernels of one vector type: the rows that tiles may have, whether unmasked tiles have code of their own, how
-/// many rows are left beyond whole vectors where a panel of full height is packed.
+/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` says whether tiles of
+/// full vectors have code of their own; where masks cost nothing, the code with a mask serves both. `left` is the height of a
+/// panel modulo the lanes of a vector: the lines that `pack_turned` packs as a vector that is not full. `dots` lists the
+/// numbers of columns that a matrix · vector kernel takes at once.
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
      unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*]) => {
@@ -101,8 +106,9 @@ macro_rules! kernels {
     };
 }
 
-// AVX-512: 12 rows × 2 vectors are 24 sums, which leaves 8 registers for operands; a mask costs nothing. AVX2 has 16 registers:
-// 6 × 2 sums, and its masked loads are slow. Tiles of integers are smaller, to save code
+// AVX-512 has 32 registers: tiles of 12 rows × 2 vectors keep 24 sums and leave 8 registers for operands; a mask costs nothing.
+// AVX2 has 16 registers, so its tiles are 6 × 2, and its masked loads are slow. Tiles of integers are smaller, because products of
+// integers are rare and each kernel is code to compile.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;

@@ -50,7 +50,8 @@ impl Operand {
             if left > 0 {
                 let last = to.add((lines - left) * k);
                 for k in 0..k {
-                    std::slice::from_raw_parts_mut(last.add(k * height + left), height - left).fill(T::default());
+                    // a zero of each type has no bits set
+                    last.add(k * height + left).write_bytes(0, height - left);
                 }
             }
             if self.widen.is_none() && self.line == 1 {
@@ -224,7 +225,11 @@ impl Target {
     }
 }
 
-// SAFETY: tasks only read operands, and write disjoint parts of results.
+// SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and say who may use what.
+unsafe impl Send for Operand {}
+// SAFETY: as above.
 unsafe impl Sync for Operand {}
-// SAFETY: as of operands.
+// SAFETY: as above.
+unsafe impl Send for Target {}
+// SAFETY: as above.
 unsafe impl Sync for Target {}

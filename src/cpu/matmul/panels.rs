@@ -20,7 +20,8 @@ pub(super) struct Lines<T> {
     pub height: usize,
 }
 
-/// How many k ahead a line of memory is asked for. What is packed has often long steps along k, which no prefetcher follows.
+/// How many k ahead memory is prefetched. The rows that are packed often begin some KiB apart, which no prefetcher of the
+/// processor follows.
 const AHEAD: isize = 8;
 
 /// Packs lines that are neighbours in memory: `line` is 1. All panels are packed at once, k by k, because a row of memory is
@@ -30,7 +31,7 @@ const AHEAD: isize = 8;
 /// *Inside* and *features* ([`Lines`]).
 #[inline(always)]
 pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
-    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and each element of a panel belongs to one of both.
+    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and so is every element of a panel that is written.
     unsafe {
         for k in 0..x.k {
             let from = x.from.wrapping_offset(k as isize * x.step);
@@ -56,8 +57,8 @@ pub(super) unsafe fn pack_contiguous<S: Lanes>(x: &Lines<S::Element>) {
     }
 }
 
-/// Packs lines that are contiguous along k: `step` is 1. `LEFT` is how many lines beyond whole vectors are packed as vectors
-/// too.
+/// Packs lines that are contiguous along k: `step` is 1. Where exactly `LEFT` lines remain beyond whole vectors, which is so in
+/// each full panel, they are packed as a vector that is not full; other remaining lines element by element.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Lines`]).
@@ -85,8 +86,8 @@ pub(super) unsafe fn pack_turned<S: Lanes, const LEFT: usize>(x: &Lines<S::Eleme
     }
 }
 
-/// Packs `width` lines from line `line` on, all but the last few k, and returns how many k. `ROWS` is `width`, or more than a
-/// vector has lanes.
+/// Packs `width` lines from line `line` on by transposing blocks of them, and returns how many k are packed: the last few, which
+/// fill no block, are left to the caller. `ROWS` is `width`, or more than a vector has lanes if the lines fill a vector.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Lines`]), and there are so many lines.

@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 
 /// The alignment of each piece of scratch: a cache line and the widest vector.
 pub(super) const ALIGN: usize = 64;
@@ -15,7 +16,7 @@ const LEAST: usize = 80 << 10;
 
 /// Memory that is handed out piece by piece.
 pub(super) struct Scratch<'a> {
-    memory: &'a mut [u8],
+    memory: &'a mut [MaybeUninit<u8>],
     used: usize,
 }
 
@@ -67,13 +68,13 @@ pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>,
     let kept = BLOCK.take().filter(|block| block.layout.size() >= wanted);
     let Some(block) = kept.or_else(|| Kept::new(wanted.max(1))) else {
         #[repr(align(64))]
-        struct Stack([u8; LEAST]);
-        let mut stack = Stack([0; LEAST]);
+        struct Stack([MaybeUninit<u8>; LEAST]);
+        let mut stack = Stack([MaybeUninit::uninit(); LEAST]);
         debug_assert!(least <= LEAST);
         return f(&mut Scratch { memory: &mut stack.0, used: 0 }, false);
     };
-    // SAFETY: the block is this call's alone while it is out of `BLOCK`. Its bytes are handed out as raw pointers only.
-    let memory = unsafe { std::slice::from_raw_parts_mut(block.ptr, block.layout.size()) };
+    // SAFETY: the block is this call's alone while it is out of `BLOCK`, and its bytes need no value.
+    let memory = unsafe { std::slice::from_raw_parts_mut(block.ptr.cast::<MaybeUninit<u8>>(), block.layout.size()) };
     f(&mut Scratch { memory, used: 0 }, true);
     if block.layout.size() <= KEPT {
         BLOCK.set(Some(block));

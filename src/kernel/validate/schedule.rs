@@ -5,6 +5,7 @@ use super::{Check, ensure};
 use crate::dtype::DType;
 use crate::kernel::{
     Groups, Kernel, KernelKind, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work, takes,
+    takes_parts,
 };
 
 /// Checks the schedule of a nest whose outer space is not empty.
@@ -86,6 +87,13 @@ fn product(k: &Kernel, p: &Product) -> Check {
     ensure(k.inner_size() == 0 || seen.suit(p.method), || {
         format!("a product by {:?}, which its strides do not suit", p.method)
     })
+}
+
+/// Checks that a product hands its parts only to a nest that can take them. `next` is the next step, if that is a nest.
+pub(super) fn hands_on(k: &Kernel, next: Option<&Kernel>) -> Check {
+    let hands_on = k.schedule.product().is_some_and(|p| p.hands_on);
+    let takes = !hands_on || next.is_some_and(|next| takes_parts(next, k));
+    ensure(takes, || "a product that hands its parts to a step that cannot take them".to_string())
 }
 
 /// Checks how many passes each value comes after, and that it is known when a pass reads it: an inner value is computed earlier

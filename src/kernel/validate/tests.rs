@@ -25,7 +25,7 @@ fn store(buffer: BufferRef, strides: &[isize], value: usize) -> Store {
 const PANELS: Method = Method::Panels { blocks: 1, left: false };
 
 fn strategy(method: Method) -> Product {
-    Product { method, turned: false, matrices: 1, parts: [1, 1], alone: true }
+    Product { method, turned: false, matrices: 1, parts: [1, 1], alone: true, hands_on: false }
 }
 
 fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize]) -> Kernel {

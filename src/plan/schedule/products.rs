@@ -1,7 +1,7 @@
 //! The strategy of a matrix product on a CPU. No bit depends on it.
 
 use crate::dtype::Compute;
-use crate::kernel::{Caps, Kernel, Matrices, Method, Product};
+use crate::kernel::{Caps, Kernel, Matrices, Method, Product, Step, Work, takes_parts};
 
 /// The elements of k that a panel holds at once: a chain of additions (`CHAIN` in `cpu/matmul/tile.rs`).
 const CHAIN: usize = 256;
@@ -43,7 +43,8 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     let batch: usize = kernel.outer[..kernel.outer.len() - 2].iter().product();
     let each = work(x.m.saturating_mul(x.n).saturating_mul(x.k), compute, method);
     let all = each.saturating_mul(batch);
-    let mut product = Product { method, turned, matrices: u16::MAX, parts: [1, 1], alone: all <= ALONE };
+    let mut product =
+        Product { method, turned, matrices: u16::MAX, parts: [1, 1], alone: all <= ALONE, hands_on: false };
     if product.alone {
         return Some(product);
     }
@@ -58,6 +59,21 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
         }
     }
     Some(product)
+}
+
+/// Makes each product hand its parts to the elementwise nest that comes next, where that nest can take them: so the nest reads
+/// the result from a cache, and threads share the work of both at once.
+pub(super) fn hand_on(steps: &mut [Step]) {
+    for i in 1..steps.len() {
+        let (before, next) = steps.split_at_mut(i);
+        let (Step::Nest(product), Step::Nest(next)) = (&mut before[i - 1], &next[0]) else { continue };
+        let (Some(strategy), Some(tiles)) = (product.schedule.product(), next.schedule.tiles()) else { continue };
+        // one thread must not do a large nest alone because the product is small
+        let shares = tiles.alone || !strategy.alone;
+        if next.continues && shares && takes_parts(next, product) {
+            product.schedule.work = Work::Product(Product { hands_on: true, ..strategy });
+        }
+    }
 }
 
 /// Chooses how the product is computed, and says whether it is the transposed one.
