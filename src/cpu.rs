@@ -98,7 +98,7 @@ fn caps() -> Caps {
         workgroup_memory: 0,
         subgroup: [1, 1],
         vector: match isa() {
-            Isa::Portable => 16,
+            Isa::Portable | Isa::Neon => 16,
             Isa::Avx2 => 32,
             Isa::Avx512 => 64,
         },

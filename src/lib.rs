@@ -141,7 +141,7 @@
 //! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
 //! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run |
 //! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
-//! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions |
+//! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` leaves out threaded code |
 //! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern before it is handed out |
 
 #![deny(missing_docs)]

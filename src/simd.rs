@@ -5,11 +5,13 @@
 //! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
 //! The instructions of [`threaded`] code are made of the same functions.
 
-// no other processor has threaded code yet
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+// other processors have no threaded code
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+mod machine;
+
+pub(crate) use machine::{Isa, isa, prefetch};
 use threaded::Threaded;
 
 /// A loop over `n` elements. It does not read operands that the function does not have.
@@ -65,74 +67,23 @@ pub(crate) const SCAN_BLOCK: usize = 1024;
 /// totals of runs pass through shared memory; and the four elements at most of a packed 32-bit word are in one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
-/// An instruction set of the CPU.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(crate) enum Isa {
-    Portable = 1,
-    Avx2 = 2,
-    Avx512 = 3,
-}
+/// How many loops each form has: on x86-64 one for [`Isa::Portable`], AVX2 and AVX-512. Elsewhere one: that of aarch64 is NEON code,
+/// because the compiler may use NEON everywhere there.
+const LOOPS: usize = if cfg!(target_arch = "x86_64") { 3 } else { 1 };
 
-/// The instruction set that [`isa`] has decided for; 0 before its first call.
-static ISA: AtomicU8 = AtomicU8::new(0);
-
-/// Returns the best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` asks for, if the machine
-/// has it. The first call decides for the process.
-pub(crate) fn isa() -> Isa {
-    match ISA.load(Ordering::Relaxed) {
-        1 => Isa::Portable,
-        2 => Isa::Avx2,
-        3 => Isa::Avx512,
-        _ => {
-            let best = detect();
-            let isa = match std::env::var("CUPRIC_ISA").as_deref() {
-                Ok("portable") => Isa::Portable,
-                Ok("avx2") if best != Isa::Portable => Isa::Avx2,
-                _ => best,
-            };
-            ISA.store(isa as u8, Ordering::Relaxed);
-            isa
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn detect() -> Isa {
-    // every feature that the loops enable, since a hypervisor may hide any of them
-    let avx2 = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("popcnt");
-    if avx2
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-    {
-        Isa::Avx512
-    } else if avx2 {
-        Isa::Avx2
-    } else {
-        Isa::Portable
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn detect() -> Isa {
-    Isa::Portable
-}
-
-/// One form of one function as a loop for each instruction set, in the order of [`Isa`].
+/// One form of one function as a loop for each instruction set that the compiler may not use everywhere.
 #[derive(Clone, Copy)]
-pub(crate) struct Loops([Loop; 3]);
+pub(crate) struct Loops([Loop; LOOPS]);
 
 impl Loops {
     /// Returns the loop for this machine.
     pub fn get(&self) -> Loop {
-        self.0[isa() as usize - 1]
+        let number = match isa() {
+            Isa::Portable | Isa::Neon => 0,
+            Isa::Avx2 => 1,
+            Isa::Avx512 => 2,
+        };
+        self.0[number]
     }
 }
 
@@ -227,7 +178,7 @@ macro_rules! loop_form {
                 #[cfg(target_arch = "x86_64")]
                 return Loops([$module::portable::<$($g,)* F>, $module::avx2::<$($g,)* F>, $module::avx512::<$($g,)* F>]);
                 #[cfg(not(target_arch = "x86_64"))]
-                return Loops([$module::portable::<$($g,)* F>; 3]);
+                return Loops([$module::portable::<$($g,)* F>]);
             }
         }
     };

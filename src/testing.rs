@@ -122,6 +122,7 @@ pub fn instruction_set() -> &'static str {
         crate::simd::Isa::Portable => "portable",
         crate::simd::Isa::Avx2 => "avx2",
         crate::simd::Isa::Avx512 => "avx512",
+        crate::simd::Isa::Neon => "neon",
     }
 }
 

@@ -4,7 +4,8 @@
 //! through the others; the CPU and the GPU against one reference in f64.
 //!
 //! A run takes every 257th pattern from a phase that changes with the day and is printed: `CUPRIC_PHASE=30` repeats a
-//! run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32.
+//! run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32, and `CUPRIC_STRIDE=65537` every so
+//! many, and so much fewer pairs and triples, for an emulator.
 
 mod bytes;
 mod judge;
@@ -20,13 +21,27 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Every so many bit patterns.
+/// Every so many bit patterns, unless `CUPRIC_STRIDE` names another number.
 const STRIDE: u64 = 257;
 /// Patterns that are computed together: 16 MiB.
 const CHUNK: usize = 1 << 22;
 /// Operands of each function of two or three, in f32 and in each of f16 and bf16.
 const TUPLES: usize = 1 << 20;
 const HALVES: usize = 1 << 17;
+
+/// Returns how many bit patterns lie from one operand to the next.
+fn stride() -> u64 {
+    let named = std::env::var("CUPRIC_STRIDE").ok().filter(|t| !t.is_empty());
+    named.map_or(STRIDE, |t| t.parse().ok().filter(|n| *n > 0).expect("CUPRIC_STRIDE is a positive number"))
+}
+
+/// Returns the start of the line that repeats a sweep.
+fn again(phase: u64) -> String {
+    let stride = if stride() == STRIDE { String::new() } else { format!("CUPRIC_STRIDE={} ", stride()) };
+    format!(
+        "{stride}CUPRIC_PHASE={phase} cargo test --release --features testing --test accuracy sweep::every_function_of"
+    )
+}
 
 /// A function of a type with what it is held to, by backend.
 struct Function {
@@ -154,8 +169,8 @@ fn every_function_of_one_operand() {
     let mut stage = stage(&devices, "f32 sweep, CPU and GPU");
     let mut all = functions(&devices, DType::F32, |arity| arity == 1);
     let full = std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1");
-    let phase = samples::phase(STRIDE);
-    let (first, stride) = if full { (0, 1) } else { (phase, STRIDE) };
+    let phase = samples::phase(stride());
+    let (first, stride) = if full { (0, 1) } else { (phase, stride()) };
     let started = Instant::now();
     let count = ((1u64 << 32) - first).div_ceil(stride);
     let mut done = 0;
@@ -170,29 +185,21 @@ fn every_function_of_one_operand() {
     }
     stage.count(all.len() * devices.len());
     let what = if full { "all 2^32 patterns".into() } else { format!("{count} patterns from phase {phase}") };
-    finish(
-        &all,
-        &devices,
-        &what,
-        &format!(
-            "CUPRIC_PHASE={phase} cargo test --release --features testing --test accuracy sweep::every_function_of_one"
-        ),
-    );
+    finish(&all, &devices, &what, &format!("{}_one", again(phase)));
 }
 
 #[test]
 fn every_function_of_more_operands() {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     let devices = devices();
-    let phase = samples::phase(STRIDE);
-    let again = format!(
-        "CUPRIC_PHASE={phase} cargo test --release --features testing --test accuracy sweep::every_function_of_more"
-    );
+    let phase = samples::phase(stride());
+    let again = format!("{}_more", again(phase));
     for (dtype, n, name) in [
         (DType::F32, TUPLES, "f32 pairs and triples, CPU and GPU"),
         (DType::F16, HALVES, "f16 pairs and triples, CPU and GPU"),
         (DType::BF16, HALVES, "bf16 pairs and triples, CPU and GPU"),
     ] {
+        let n = (n as u64 * STRIDE / stride().max(STRIDE)) as usize;
         let mut stage = stage(&devices, name);
         let mut all = functions(&devices, dtype, |arity| arity > 1);
         for f in &mut all {

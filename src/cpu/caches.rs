@@ -9,14 +9,7 @@ pub(super) const LINE: usize = 64;
 /// Asks for the cache line at an address, which may be any.
 #[inline(always)]
 pub(super) fn prefetch<T>(at: *const T) {
-    // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast())
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
+    crate::simd::prefetch(at);
 }
 
 /// The sizes assumed for the first, second and last level where the system does not tell them. Nearly every core of the last

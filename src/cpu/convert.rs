@@ -1,7 +1,7 @@
 //! Casts between dtypes as loops of the CPU. A cast rounds once, even if it takes several loops.
 
 use crate::dtype::{Compute, DType};
-use crate::simd::threaded::Threaded;
+use crate::simd::threaded::{M4, N4, Threaded};
 use crate::simd::{Loops, ScalarFn};
 use crate::ufunc::cast::{self, Conversion, conversion};
 use smallvec::SmallVec;

@@ -1,10 +1,12 @@
 //! Finds the position that each index of a gather or scatter means, and copies gathered elements. Also writes affine indices.
 
-use super::caches::LINE;
+use super::caches::{LINE, prefetch};
 use super::strided::{self, Block};
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
-use crate::simd::{Isa, isa};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Isa;
+use crate::simd::isa;
 
 /// Returns the position along the axis that an index means by its mode; none if the axis is empty, or if the mode checks
 /// indices and this one is out of range.
@@ -338,18 +340,10 @@ impl Indices {
     /// *Present* ([`Indices`]) at `at`.
     #[inline(always)]
     pub unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
-        // SAFETY: *present*; a prefetch may name any address.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let Some(k) = self.position(at as isize) else { return };
-            let first = from.wrapping_offset(k as isize * self.stride * size as isize);
-            for line in 0..(n * size / LINE).min(8) {
-                _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE) as *const i8);
-            }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (size, from, at, n);
+        // SAFETY: *present*.
+        let Some(k) = (unsafe { self.position(at as isize) }) else { return };
+        let first = from.wrapping_offset(k as isize * self.stride * size as isize);
+        (0..(n * size / LINE).min(8)).for_each(|line| prefetch(first.wrapping_add(line * LINE)));
     }
 
     /// Says whether the `n` indices from `at` on are equal.

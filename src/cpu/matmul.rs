@@ -9,6 +9,8 @@
 mod blocked;
 mod kernels;
 mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod operands;
 mod panels;
 mod plain;

@@ -127,9 +127,7 @@ unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, 
         }
         for r in 0..SIDE {
             let mut row = [*s; SIDE];
-            for c in 0..SIDE {
-                row[c] = x[c][r];
-            }
+            row.iter_mut().zip(&x).for_each(|(to, column)| *to = column[r]);
             (d.offset(r as isize * ds) as *mut [T; SIDE]).write_unaligned(row);
         }
     }

@@ -3,19 +3,28 @@
 //! one jump. A tile's loop pays a load and a store in L1 for every operation; here only the operands in memory are loaded.
 //!
 //! The eight vectors are the *accumulator*: one value of a *block* of neighbouring elements, each in a *word* of 4 or 8 bytes.
-//! A bool is a word of 0 or 1. The calling convention `sysv64` passes just so many vectors in registers. An instruction's
-//! function is a row's scalar function applied word by word, which LLVM turns into plain vector code.
+//! A bool is a word of 0 or 1. The calling conventions `sysv64` of x86-64 and `C` of aarch64 pass just so many vectors in
+//! registers. An instruction's function is a row's scalar function applied word by word, which LLVM turns into plain vector code.
 //!
 //! The tail call is an optimisation, not a guarantee: without it, each instruction of a run takes a stack frame of some KiB
 //! until the run ends. So whoever makes a program cuts it into runs of at most [`LONGEST`] instructions: built without optimisation,
 //! kernels of that length were measured to need less than 512 KiB, a quarter of the stack that a thread has.
 
+mod codes;
 mod lane;
 
 use super::{Isa, ScalarFn, isa};
+pub(crate) use codes::{Codes, Threaded};
 pub(crate) use lane::Lane;
-#[cfg(target_arch = "x86_64")]
-use lane::apply;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use {super::prefetch, lane::apply};
+
+/// Words of 4 bytes in a block of the shorter vectors, those of NEON (16 bytes) or AVX2 (32), and in one of AVX-512 (64).
+pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
+pub(crate) const M4: usize = 128;
+/// Words of 8 bytes there.
+pub(crate) const N8: usize = N4 / 2;
+pub(crate) const M8: usize = M4 / 2;
 
 /// The most instructions of one run.
 pub(crate) const LONGEST: usize = 64;
@@ -67,174 +76,12 @@ pub(crate) struct Instr {
 #[repr(transparent)]
 pub(crate) struct Code(Address);
 
-/// The functions of one instruction, for AVX2 and for AVX-512.
-#[derive(Clone, Copy)]
-pub(crate) struct Codes([Address; 2]);
-
-impl Codes {
-    /// Returns the function for this machine; none where it has no threaded code.
-    pub fn get(&self) -> Option<Code> {
-        match isa() {
-            Isa::Portable => None,
-            Isa::Avx2 => Some(Code(self.0[0])),
-            Isa::Avx512 => Some(Code(self.0[1])),
-        }
-    }
-}
-
-/// The functions of an instruction `$name`, with these types and, for each instruction set, these numbers.
-#[cfg(target_arch = "x86_64")]
-macro_rules! codes {
-    ($name:ident) => {
-        Some(Codes([
-            std::mem::transmute::<avx2::Function, Address>(avx2::$name),
-            std::mem::transmute::<avx512::Function, Address>(avx512::$name),
-        ]))
-    };
-    ($name:ident <$($t:ty),*> $($n:expr, $m:expr);*) => {
-        Some(Codes([
-            std::mem::transmute::<avx2::Function, Address>(avx2::$name::<$($t,)* $($n),*>),
-            std::mem::transmute::<avx512::Function, Address>(avx512::$name::<$($t,)* $($m),*>),
-        ]))
-    };
-}
-#[cfg(not(target_arch = "x86_64"))]
-macro_rules! codes {
-    ($($any:tt)*) => {
-        None
-    };
-}
-
-/// Makes the functions that are compiled for one type or several. `N` and `M` are the words of a block of AVX2 and of AVX-512.
-// SAFETY: the functions are only called as what they are, through the type `Function` of their instruction set.
-#[allow(clippy::undocumented_unsafe_blocks)]
-impl Codes {
-    /// Ends a run.
-    pub const fn end() -> Option<Codes> {
-        unsafe { codes!(end) }
-    }
-
-    /// Reads words.
-    pub const fn load() -> Option<Codes> {
-        unsafe { codes!(load) }
-    }
-
-    /// Writes words.
-    pub const fn store() -> Option<Codes> {
-        unsafe { codes!(store) }
-    }
-
-    /// Reads elements of `S`, at any step, and converts them by `F`.
-    pub const fn load_each<W, const N: usize, const M: usize, S, R, F>() -> Option<Codes>
-    where
-        W: Copy + Default,
-        S: Copy,
-        R: Lane<W>,
-        F: ScalarFn<S, S, S, R>,
-    {
-        unsafe { codes!(load_each < W, S, R, F > N, M) }
-    }
-
-    /// Reads f16 (`S`), at any step, as words of f32, by `F` or by the processor's conversion.
-    pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
-        #[cfg(target_arch = "x86_64")]
-        return unsafe {
-            Some(Codes([
-                std::mem::transmute::<avx2::Function, Address>(avx2::load_each::<u32, S, R, F, 64>),
-                std::mem::transmute::<avx512::Function, Address>(f16::load_f16::<S, R, F>),
-            ]))
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        return None;
-    }
-
-    /// Writes words of f32 as f16 (`S`), by `F` or by the processor's conversion.
-    pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
-        #[cfg(target_arch = "x86_64")]
-        return unsafe {
-            Some(Codes([
-                std::mem::transmute::<avx2::Function, Address>(avx2::store_each::<u32, A, S, F, 64>),
-                std::mem::transmute::<avx512::Function, Address>(f16::store_f16::<A, S, F>),
-            ]))
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        return None;
-    }
-
-    /// Converts words by `F` and writes elements of `S`.
-    pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
-    where
-        W: Copy,
-        A: Lane<W>,
-        S: Copy,
-        F: ScalarFn<A, A, A, S>,
-    {
-        unsafe { codes!(store_each < W, A, S, F > N, M) }
-    }
-}
-
-/// The instructions of a function of one operand or more, for words of one size.
-#[derive(Clone, Copy)]
-pub(crate) struct Threaded {
-    /// Takes the first operand from the accumulator.
-    pub first: Option<Codes>,
-    /// Takes the second operand of two from the accumulator.
-    pub second: Option<Codes>,
-}
-
-impl Threaded {
-    /// Makes the instructions of `F`, whose operands have the type `name`, as the `rule` of a row says (`ufunc/define.rs`).
-    pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
-        rule: &str,
-        name: &str,
-        arity: usize,
-    ) -> Option<Threaded>
-    where
-        W: Copy,
-        A: Lane<W>,
-        B: Lane<W>,
-        C: Lane<W>,
-        R: Lane<W>,
-        F: ScalarFn<A, B, C, R>,
-    {
-        match (rule.as_bytes(), name.as_bytes()) {
-            (b"both", _) => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, true)),
-            (b"all", _) | (b"f32", b"f32") => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, false)),
-            _ => None,
-        }
-    }
-
-    /// Makes the instructions of `F`, which has `arity` operands, and if it is wanted that which takes the `second` operand from
-    /// the accumulator. `N` and `M` are the words of a block of AVX2 and of AVX-512.
-    pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> Threaded
-    where
-        W: Copy,
-        A: Lane<W>,
-        B: Lane<W>,
-        C: Lane<W>,
-        R: Lane<W>,
-        F: ScalarFn<A, B, C, R>,
-    {
-        // SAFETY: as in `Codes`: the functions are only called as what they are.
-        unsafe {
-            Threaded {
-                first: match arity {
-                    1 => codes!(first<W, A, B, C, R, F> N, M; 1, 1),
-                    2 => codes!(first<W, A, B, C, R, F> N, M; 2, 2),
-                    _ => codes!(first<W, A, B, C, R, F> N, M; 3, 3),
-                },
-                second: if second { codes!(second < W, A, B, C, R, F > N, M) } else { None },
-            }
-        }
-    }
-}
-
 /// Returns the bytes of a block's words, eight vectors; none if this machine has no threaded code.
 pub(crate) fn block_bytes() -> Option<usize> {
     match isa() {
-        Isa::Avx512 if cfg!(target_arch = "x86_64") => Some(512),
-        Isa::Avx2 if cfg!(target_arch = "x86_64") => Some(256),
-        Isa::Portable | Isa::Avx2 | Isa::Avx512 => None,
+        Isa::Portable => None,
+        Isa::Neon | Isa::Avx2 => Some(4 * N4),
+        Isa::Avx512 => Some(4 * M4),
     }
 }
 
@@ -248,22 +95,26 @@ pub(crate) fn block_bytes() -> Option<usize> {
 pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
     let _ = (code, runs, bases, from, to, block);
     // SAFETY: the caller's conditions; `isa` has found the features on this machine.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     unsafe {
         match isa() {
-            Isa::Portable => {}
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::run(code, runs, bases, from, to, block),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512::run(code, runs, bases, from, to, block),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::run(code, runs, bases, from, to, block),
+            _ => {}
         }
     }
 }
 
 /// Writes the function of an instruction, in the module of an instruction set, which has the types `V`, `Function` and `Acc`. The
 /// body makes the new accumulator of the old one; then the function of the next instruction is called.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! instruction {
     (
-        $features:literal, $(#[$doc:meta])* $name:ident <$($g:ident),*; $($n:ident),*> where [$($bound:tt)*]
+        $abi:literal, $features:literal, $(#[$doc:meta])* $name:ident <$($g:ident),*; $($n:ident),*> where [$($bound:tt)*]
         |$pc:ident, $bases:ident, $index:ident, $acc:ident| $body:block
     ) => {
         $(#[$doc])*
@@ -271,7 +122,7 @@ macro_rules! instruction {
         /// # Safety
         /// As [`super::run`]: `pc` points to an instruction of a run, `bases` to the program's, and `index` to a block.
         #[target_feature(enable = $features)]
-        pub unsafe extern "sysv64" fn $name<$($g,)* $(const $n: usize),*>(
+        pub unsafe extern $abi fn $name<$($g,)* $(const $n: usize),*>(
             $pc: *const Instr, $bases: *const Base, $index: usize,
             v0: V, v1: V, v2: V, v3: V, v4: V, v5: V, v6: V, v7: V,
         ) where $($bound)* {
@@ -287,19 +138,18 @@ macro_rules! instruction {
     };
 }
 
-/// Writes the instructions of one instruction set, whose vectors have the type `$v`.
-#[cfg(target_arch = "x86_64")]
+/// Writes the instructions of one instruction set, whose vectors have the type `$v`; `$stream` writes one past the caches.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! instructions {
-    ($module:ident, $features:literal, $v:ty, $stream:ident) => {
+    ($module:ident, $abi:literal, $features:literal, $v:ty, $stream:path) => {
         // vectors are no types of C, but the convention has registers for them, and both sides of each call are compiled here
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
             use super::*;
-            use std::arch::x86_64::*;
 
-            type V = $v;
+            pub type V = $v;
             type Acc = [V; 8];
-            pub type Function = unsafe extern "sysv64" fn(*const Instr, *const Base, usize, V, V, V, V, V, V, V, V);
+            pub type Function = unsafe extern $abi fn(*const Instr, *const Base, usize, V, V, V, V, V, V, V, V);
 
             /// Runs a program over whole blocks.
             ///
@@ -327,7 +177,7 @@ macro_rules! instructions {
             /// # Safety
             /// None: it does nothing.
             #[target_feature(enable = $features)]
-            pub unsafe extern "sysv64" fn end(
+            pub unsafe extern $abi fn end(
                 _: *const Instr,
                 _: *const Base,
                 _: usize,
@@ -363,10 +213,7 @@ macro_rules! instructions {
             /// Asks the caches for memory that will be read soon. It need not be memory at all.
             #[inline(always)]
             pub fn announce(at: *const u8, bytes: usize) {
-                for line in (0..bytes).step_by(64) {
-                    // SAFETY: a prefetch does not touch memory.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
-                }
+                (0..bytes).step_by(64).for_each(|line| prefetch(at.wrapping_add(line)));
             }
 
             /// Writes a block to memory, past the caches if that is asked for and the address allows it.
@@ -385,14 +232,14 @@ macro_rules! instructions {
                         let vector = from.add(i).read_unaligned();
                         let to = to.cast::<V>().add(i);
                         match streams {
-                            true => $stream(to.cast(), vector),
+                            true => $stream(to, vector),
                             false => to.write_unaligned(vector),
                         }
                     }
                 }
             }
 
-            instruction! { $features,
+            instruction! { $abi, $features,
                 /// Applies a function to the accumulator and to up to two operands in memory.
                 first<W, A, B, C, R, F; N, ARITY> where [
                     W: Copy, A: Lane<W>, B: Lane<W>, C: Lane<W>, R: Lane<W>, F: ScalarFn<A, B, C, R>
@@ -404,7 +251,7 @@ macro_rules! instructions {
                     std::mem::transmute_copy(&apply::<W, N, A, B, C, R, F>(&x, &y, &z))
                 }
             }
-            instruction! { $features,
+            instruction! { $abi, $features,
                 /// Applies a function to an operand in memory and to the accumulator, which is the second operand.
                 second<W, A, B, C, R, F; N> where [
                     W: Copy, A: Lane<W>, B: Lane<W>, C: Lane<W>, R: Lane<W>, F: ScalarFn<A, B, C, R>
@@ -415,14 +262,14 @@ macro_rules! instructions {
                     std::mem::transmute_copy(&apply::<W, N, A, B, C, R, F>(&x, &y, &y))
                 }
             }
-            instruction! { $features,
+            instruction! { $abi, $features,
                 /// Reads words of 4 bytes or of 8.
                 load<;> where []
                 |pc, bases, index, _acc| {
                     std::mem::transmute_copy(&words::<u32, { size_of::<Acc>() / 4 }>(bases, (*pc).operands[0], index))
                 }
             }
-            instruction! { $features,
+            instruction! { $abi, $features,
                 /// Reads elements at a stride, or in another type than that of a word.
                 load_each<W, S, R, F; N> where [W: Copy + Default, S: Copy, R: Lane<W>, F: ScalarFn<S, S, S, R>]
                 |pc, bases, index, _acc| {
@@ -450,7 +297,7 @@ macro_rules! instructions {
                     std::mem::transmute_copy(&out)
                 }
             }
-            instruction! { $features,
+            instruction! { $abi, $features,
                 /// Writes words, and keeps them in the accumulator.
                 store<;> where []
                 |pc, bases, index, acc| {
@@ -458,7 +305,7 @@ macro_rules! instructions {
                     acc
                 }
             }
-            instruction! { $features,
+            instruction! { $abi, $features,
                 /// Writes elements of another type than that of a word; the words stay in the accumulator.
                 store_each<W, A, S, F; N> where [W: Copy, A: Lane<W>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
@@ -477,15 +324,22 @@ macro_rules! instructions {
     };
 }
 #[cfg(target_arch = "x86_64")]
-instructions!(avx2, "avx2,fma,bmi1,bmi2,lzcnt,popcnt", __m256i, _mm256_stream_si256);
+use std::arch::x86_64::{__m256i, __m512i, _mm256_stream_si256, _mm512_stream_si512};
+#[cfg(target_arch = "x86_64")]
+instructions!(avx2, "sysv64", "avx2,fma,bmi1,bmi2,lzcnt,popcnt", __m256i, _mm256_stream_si256);
 #[cfg(target_arch = "x86_64")]
 instructions!(
     avx512,
+    "sysv64",
     "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt",
     __m512i,
     _mm512_stream_si512
 );
-// it stands after the macro that it uses; vectors in its functions are no types of C either
-#[cfg(target_arch = "x86_64")]
-#[allow(improper_ctypes_definitions)]
+#[cfg(target_arch = "aarch64")]
+use std::{arch::aarch64::uint32x4_t, ptr::write_unaligned};
+// cores of aarch64 that see whole cache lines written keep them out of their caches by themselves, so stores are plain
+#[cfg(target_arch = "aarch64")]
+instructions!(neon, "C", "neon", uint32x4_t, write_unaligned);
+// it stands after the macro that it uses
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod f16;

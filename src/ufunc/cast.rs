@@ -2,7 +2,7 @@
 //! type to another. `round` and `saturate` give a value of a narrow type, and leave it in the compute type.
 
 use crate::dtype::{Compute, DType};
-use crate::simd::threaded::{Codes, Threaded};
+use crate::simd::threaded::{Codes, M4, M8, N4, N8, Threaded};
 use crate::simd::{Loop, Loops, ScalarFn};
 
 /// A conversion: its loop, and its instruction of threaded code, in words of 4 bytes and of 8. A conversion between types of
@@ -198,13 +198,13 @@ macro_rules! unary {
     };
     (@4 $from:ty, $to:ty, $k:ty) => {
         const {
-            let threaded = Threaded::of::<u32, 64, 128, $from, $from, $from, $to, $k>(1, false);
+            let threaded = Threaded::of::<u32, N4, M4, $from, $from, $from, $to, $k>(1, false);
             Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [Some(threaded), None])
         }
     };
     (@8 $from:ty, $to:ty, $k:ty) => {
         const {
-            let threaded = Threaded::of::<u64, 32, 64, $from, $from, $from, $to, $k>(1, false);
+            let threaded = Threaded::of::<u64, N8, M8, $from, $from, $from, $to, $k>(1, false);
             Conversion::new(Loops::unary::<$from, $from, $from, $to, $k>(), [None, Some(threaded)])
         }
     };
@@ -327,10 +327,10 @@ pub(crate) fn saturate(from: Compute, to: DType) -> Option<Conversion> {
 pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
     macro_rules! load {
         ($s:ty, $r:ty) => {
-            Codes::load_each::<u32, 64, 128, $s, $r, K>()
+            Codes::load_each::<u32, N4, M4, $s, $r, K>()
         };
         (8: $s:ty, $r:ty) => {
-            Codes::load_each::<u64, 32, 64, $s, $r, K>()
+            Codes::load_each::<u64, N8, M8, $s, $r, K>()
         };
     }
     match (dtype, word) {
@@ -353,7 +353,7 @@ pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
 pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
     macro_rules! store {
         ($a:ty, $s:ty) => {
-            Codes::store_each::<u32, 64, 128, $a, $s, K>()
+            Codes::store_each::<u32, N4, M4, $a, $s, K>()
         };
     }
     match (dtype, word) {
@@ -362,7 +362,7 @@ pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
         (DType::F16, 4) => Codes::store_f16::<f32, H, K>(),
         (DType::BF16, 4) => store!(f32, B),
         (DType::U32 | DType::I32 | DType::F32, 4) | (DType::U64 | DType::I64 | DType::F64, 8) => Codes::store(),
-        (DType::Bool, 8) => Codes::store_each::<u64, 32, 64, u8, u8, K>(),
+        (DType::Bool, 8) => Codes::store_each::<u64, N8, M8, u8, u8, K>(),
         _ => None,
     }
 }

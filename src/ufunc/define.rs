@@ -181,10 +181,16 @@ macro_rules! define {
     (@threaded u64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 u64 $r $f)] };
     (@threaded $t:ident $r:ident $f:ident) => { [$crate::ufunc::define!(@words4 $t $r $f), None] };
     (@words4 $t:ident $r:ident $f:ident) => {
-        $crate::simd::threaded::Threaded::by::<u32, 64, 128, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+        {
+            use $crate::simd::threaded::{M4, N4, Threaded};
+            Threaded::by::<u32, N4, M4, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+        }
     };
     (@words8 $t:ident $r:ident $f:ident) => {
-        $crate::simd::threaded::Threaded::by::<u64, 32, 64, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+        {
+            use $crate::simd::threaded::{M8, N8, Threaded};
+            Threaded::by::<u64, N8, M8, $t, $t, $t, $r, $f>(THREADED, stringify!($t), ARITY)
+        }
     };
     (@fn $name:ident $t:ident $class:ident ($x:ident) $f:tt) => {
         #[inline(always)]

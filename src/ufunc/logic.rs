@@ -161,7 +161,7 @@ pub(crate) use table::*;
 
 use super::{Class, Ufunc};
 use crate::dtype::Compute;
-use crate::simd::threaded::Threaded;
+use crate::simd::threaded::{M4, M8, N4, N8, Threaded};
 use crate::simd::{Forms, ScalarFn};
 
 struct Choose;
@@ -180,10 +180,10 @@ choose! { u8 u32 u64 }
 /// The row of `select`: the second operand where the first is true, else the third. No key of `define!` makes such loops,
 /// which move words of the size of the last two operands' compute type, so it stands outside `rows!`.
 pub(crate) static SELECT: Ufunc = {
-    let bool4 = Some(Threaded::of::<u32, 64, 128, u8, u8, u8, u8, Choose>(3, false));
-    let bool8 = Some(Threaded::of::<u64, 32, 64, u8, u8, u8, u8, Choose>(3, false));
-    let words4 = Some(Threaded::of::<u32, 64, 128, u8, u32, u32, u32, Choose>(3, false));
-    let words8 = Some(Threaded::of::<u64, 32, 64, u8, u64, u64, u64, Choose>(3, false));
+    let bool4 = Some(Threaded::of::<u32, N4, M4, u8, u8, u8, u8, Choose>(3, false));
+    let bool8 = Some(Threaded::of::<u64, N8, M8, u8, u8, u8, u8, Choose>(3, false));
+    let words4 = Some(Threaded::of::<u32, N4, M4, u8, u32, u32, u32, Choose>(3, false));
+    let words8 = Some(Threaded::of::<u64, N8, M8, u8, u64, u64, u64, Choose>(3, false));
     let bits8 = Some(Forms::of::<u8, u8, u8, u8, Choose>(3, false).with_threaded([bool4, bool8]));
     let bits32 = Some(Forms::of::<u8, u32, u32, u32, Choose>(3, false).with_threaded([words4, None]));
     let bits64 = Some(Forms::of::<u8, u64, u64, u64, Choose>(3, false).with_threaded([None, words8]));

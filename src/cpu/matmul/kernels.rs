@@ -5,7 +5,7 @@ use super::panels::{Lines, pack_contiguous, pack_turned};
 use super::plain::{Number, Plain};
 use super::tile::{Tile, TileFn, tile};
 use super::vector::{Dots, Sums, dots, sums};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::simd::{Isa, isa};
 
 /// Everything that products of one element type run on one instruction set.
@@ -128,6 +128,16 @@ mod x86 {
         unmasked true, vectors 1, left 0, dots [1]);
     kernels!(bool32, Plain<u8, 32>, u8, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
 }
+// NEON has 32 registers, as AVX-512 has, and no masks
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::super::neon::*;
+    use super::*;
+    kernels!(f32x4, F32x4, f32, ["neon"], rows 12 [1 2 3 4 5 6 7 8 9 10 11 12], unmasked true, vectors 2, left 0, dots [1 2 4 8]);
+    kernels!(f64x2, F64x2, f64, ["neon"], rows 12 [1 2 3 4 5 6 7 8 9 10 11 12], unmasked true, vectors 2, left 0, dots [1 2 4 8]);
+    kernels!(u32x4, U32x4, u32, ["neon"], rows 6 [1 2 3 4 5 6], unmasked true, vectors 2, left 2, dots [1]);
+    pub(super) use super::{plain_bool as bool16, plain_u64 as u64x2};
+}
 kernels!(plain_f32, Plain<f32, 4>, f32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
 kernels!(plain_f64, Plain<f64, 2>, f64, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
 kernels!(plain_u32, Plain<u32, 4>, u32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1]);
@@ -141,23 +151,27 @@ pub(super) trait Element: Number {
 }
 
 macro_rules! element {
-    ($t:ty, $avx512:ident, $avx2:ident, $plain:ident) => {
+    ($t:ty, $avx512:ident, $avx2:ident, $neon:ident, $plain:ident) => {
         impl Element for $t {
             fn kernels() -> &'static Kernels<$t> {
                 #[cfg(target_arch = "x86_64")]
                 match isa() {
                     Isa::Avx512 => return &x86::$avx512::KERNELS,
                     Isa::Avx2 => return &x86::$avx2::KERNELS,
-                    Isa::Portable => {}
+                    Isa::Portable | Isa::Neon => {}
+                }
+                #[cfg(target_arch = "aarch64")]
+                if isa() == Isa::Neon {
+                    return &arm::$neon::KERNELS;
                 }
                 &$plain::KERNELS
             }
         }
     };
 }
-element!(f32, f32x16, f32x8, plain_f32);
-element!(f64, f64x8, f64x4, plain_f64);
+element!(f32, f32x16, f32x8, f32x4, plain_f32);
+element!(f64, f64x8, f64x4, f64x2, plain_f64);
 // i32 too, as u64 serves i64: wrapping sums and products have the same bits, signed or not
-element!(u32, u32x16, u32x8, plain_u32);
-element!(u64, u64x8, u64x4, plain_u64);
-element!(u8, bool64, bool32, plain_bool);
+element!(u32, u32x16, u32x8, u32x4, plain_u32);
+element!(u64, u64x8, u64x4, u64x2, plain_u64);
+element!(u8, bool64, bool32, bool16, plain_bool);

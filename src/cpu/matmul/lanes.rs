@@ -71,13 +71,7 @@ pub(super) trait Lanes: Copy + 'static {
 /// Asks the processor to bring a cache line near. Any address is allowed.
 #[inline(always)]
 pub(super) fn prefetch<T>(p: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE is part of every x86-64, and a prefetch touches no memory.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p as *const i8)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
+    crate::simd::prefetch(p);
 }
 
 /// Writes the plain operations of a vector type of x86 by its intrinsics.

@@ -1,4 +1,5 @@
-//! Vectors that are arrays of numbers: for machines without AVX2, and for bools, whose loops the compiler vectorises.
+//! Vectors that are arrays of numbers: for machines without AVX2 and NEON, and for types without vectors, whose loops the compiler
+//! vectorises.
 
 use super::lanes::{Lanes, MOST_DEPTH};
 
@@ -31,7 +32,7 @@ number!(u64, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(
 // a bool in memory: the sum is *or*, the product is *and*
 number!(u8, |a, b, c| c | (a & b), |a, b| a | b);
 
-/// `N` numbers, for machines without AVX2 and for types that have no vectors of their own.
+/// `N` numbers, for machines without AVX2 and NEON, and for types that have no vectors of their own.
 #[derive(Clone, Copy)]
 pub(super) struct Plain<T, const N: usize>(std::marker::PhantomData<T>);
 

@@ -1,0 +1,194 @@
+//! The functions of each instruction of threaded code, for each instruction set of the processor's architecture.
+
+use super::*;
+
+/// How many instruction sets of an architecture have threaded code: AVX2 and AVX-512, or NEON.
+const SETS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 1 };
+
+/// The functions of one instruction, for AVX2 and for AVX-512, or for NEON.
+#[derive(Clone, Copy)]
+pub(crate) struct Codes([Address; SETS]);
+
+impl Codes {
+    /// Returns the function for this machine; none where it has no threaded code.
+    pub fn get(&self) -> Option<Code> {
+        let set = match isa() {
+            Isa::Portable => return None,
+            Isa::Avx2 | Isa::Neon => 0,
+            Isa::Avx512 => 1,
+        };
+        self.0.get(set).map(|address| Code(*address))
+    }
+}
+
+/// The functions of an instruction `$name`, with these types and, for the shorter and the longer vectors, these numbers.
+#[cfg(target_arch = "x86_64")]
+macro_rules! codes {
+    ($name:ident) => {
+        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::$name),
+                std::mem::transmute::<avx512::Function, Address>(avx512::$name),
+            ]))
+        }
+    };
+    ($name:ident <$($t:ty),*> $($n:expr, $m:expr);*) => {
+        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::$name::<$($t,)* $($n),*>),
+                std::mem::transmute::<avx512::Function, Address>(avx512::$name::<$($t,)* $($m),*>),
+            ]))
+        }
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! codes {
+    ($name:ident) => {
+        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(neon::$name)])) }
+    };
+    ($name:ident <$($t:ty),*> $($n:expr, $m:expr);*) => {
+        // SAFETY: the function is only called as what it is, through the type `Function` of its instruction set.
+        unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(neon::$name::<$($t,)* $($n),*>)])) }
+    };
+}
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+macro_rules! codes {
+    ($($any:tt)*) => {
+        None
+    };
+}
+
+/// Makes the functions that are compiled for one type or several. `N` and `M` are the words of a block: [`N4`] and [`M4`], or
+/// [`N8`] and [`M8`].
+impl Codes {
+    /// Ends a run.
+    pub const fn end() -> Option<Codes> {
+        codes!(end)
+    }
+
+    /// Reads words.
+    pub const fn load() -> Option<Codes> {
+        codes!(load)
+    }
+
+    /// Writes words.
+    pub const fn store() -> Option<Codes> {
+        codes!(store)
+    }
+
+    /// Reads elements of `S`, at any step, and converts them by `F`.
+    pub const fn load_each<W, const N: usize, const M: usize, S, R, F>() -> Option<Codes>
+    where
+        W: Copy + Default,
+        S: Copy,
+        R: Lane<W>,
+        F: ScalarFn<S, S, S, R>,
+    {
+        codes!(load_each < W, S, R, F > N, M)
+    }
+
+    /// Reads f16 (`S`), at any step, as words of f32, by `F` or by the processor's conversion.
+    pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `codes`.
+        return unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::load_each::<u32, S, R, F, N4>),
+                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::load_f16::<S, R, F>),
+            ]))
+        };
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as in `codes`.
+        return unsafe {
+            Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::load_f16::<S, R, F>)]))
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return None;
+    }
+
+    /// Writes words of f32 as f16 (`S`), by `F` or by the processor's conversion.
+    pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `codes`.
+        return unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::store_each::<u32, A, S, F, N4>),
+                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::store_f16::<A, S, F>),
+            ]))
+        };
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as in `codes`.
+        return unsafe {
+            Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::store_f16::<A, S, F>)]))
+        };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return None;
+    }
+
+    /// Converts words by `F` and writes elements of `S`.
+    pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
+    where
+        W: Copy,
+        A: Lane<W>,
+        S: Copy,
+        F: ScalarFn<A, A, A, S>,
+    {
+        codes!(store_each < W, A, S, F > N, M)
+    }
+}
+
+/// The instructions of a function of one operand or more, for words of one size.
+#[derive(Clone, Copy)]
+pub(crate) struct Threaded {
+    /// Takes the first operand from the accumulator.
+    pub first: Option<Codes>,
+    /// Takes the second operand of two from the accumulator.
+    pub second: Option<Codes>,
+}
+
+impl Threaded {
+    /// Makes the instructions of `F`, whose operands have the type `name`, as the `rule` of a row says (`ufunc/define.rs`).
+    pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
+        rule: &str,
+        name: &str,
+        arity: usize,
+    ) -> Option<Threaded>
+    where
+        W: Copy,
+        A: Lane<W>,
+        B: Lane<W>,
+        C: Lane<W>,
+        R: Lane<W>,
+        F: ScalarFn<A, B, C, R>,
+    {
+        match (rule.as_bytes(), name.as_bytes()) {
+            (b"both", _) => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, true)),
+            (b"all", _) | (b"f32", b"f32") => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, false)),
+            _ => None,
+        }
+    }
+
+    /// Makes the instructions of `F`, which has `arity` operands, and if it is wanted that which takes the `second` operand from
+    /// the accumulator. `N` and `M` are as in [`Codes`].
+    pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> Threaded
+    where
+        W: Copy,
+        A: Lane<W>,
+        B: Lane<W>,
+        C: Lane<W>,
+        R: Lane<W>,
+        F: ScalarFn<A, B, C, R>,
+    {
+        Threaded {
+            first: match arity {
+                1 => codes!(first<W, A, B, C, R, F> N, M; 1, 1),
+                2 => codes!(first<W, A, B, C, R, F> N, M; 2, 2),
+                _ => codes!(first<W, A, B, C, R, F> N, M; 3, 3),
+            },
+            second: if second { codes!(second < W, A, B, C, R, F > N, M) } else { None },
+        }
+    }
+}
