@@ -341,7 +341,7 @@ loop_form! {
 }
 loop_form! {
     /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks follow one
-    /// another in `a`; `b` points to a [`Blocks`], and `c` is null. The results go to their places in `out`.
+    /// another in `a`; `b` points to a [`Blocks`]. The results go to their places in `out`.
     blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
         let blocks = &*(b as *const Blocks);
         // A, B and R are the same type in every fold

@@ -13,7 +13,7 @@ use super::threads::threads;
 use super::tiles::{Frame, Frames, Tile};
 use crate::error::Result;
 use crate::kernel::{Kernel, Passes, Tiles, Tiling};
-use reading::{announced, folds_in_place};
+use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -31,9 +31,6 @@ pub(super) struct Reduce {
     together: usize,
     /// Whether all that the only pass does is to fold elements where they lie, so that it needs no tiles.
     in_place: bool,
-    /// The places of which the caches are asked for the next tile, or while a second pass goes along a row, for the next row:
-    /// without that, memory would rest while a tile is computed.
-    announced: SmallVec<[usize; 2]>,
     schedule: Tiles,
     /// The program that looks for an index out of range before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
@@ -89,8 +86,8 @@ impl Reduce {
         if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.takes_whole_rows())) {
             return Err(internal(kernel.name, "whole rows of a kernel that takes parts of rows"));
         }
-        let (in_place, announced) = (folds_in_place(&program), announced(&program, outer, n, each));
-        Ok(Reduce { program, outer, n, each, together, in_place, announced, schedule, checks })
+        let in_place = folds_in_place(&program);
+        Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
     }
 
     /// Returns how many inner elements a task takes. They are all `n`, unless there are fewer than four blocks of rows a thread
@@ -285,7 +282,6 @@ impl<'a> Job<'a> {
                 let from = Block { ptr: from.add(row * s.size), rows: 1, cols: 0 };
                 strided::copy(s.size, from, Block { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
-            self.announce(p, tile);
             frame.run(bound, pass.steps.clone(), tile);
             for (i, f) in pass.reductions.iter().enumerate() {
                 let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
@@ -394,7 +390,6 @@ impl<'a> Job<'a> {
                     true => Tile { r0: i, nr: count, c0: block.c0, nc: block.nc, start: i * block.nc },
                     false => Tile { r0: block.c0 + row, nr: 1, c0: i, nc: count, start: i },
                 };
-                self.announce(p, tile);
                 frame.run(bound, pass.steps.clone(), tile);
                 for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
                     let data: Inputs = input.args.map(|a| frame.at[a] as *const u8);
