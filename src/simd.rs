@@ -5,13 +5,14 @@
 //! function: **a new loop form is its body below, a field of [`Forms`] and a line in `Forms::of`**; no row of a table changes.
 //! The instructions of [`threaded`] code are made of the same functions.
 
+mod machine;
+mod rows;
 // other processors have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;
 
-mod machine;
-
 pub(crate) use machine::{Isa, isa, prefetch};
+pub(crate) use rows::{Blocks, Columns};
 use threaded::Threaded;
 
 /// A loop over `n` elements. It does not read operands that the function does not have.
@@ -60,6 +61,9 @@ pub(crate) fn lanes_of_row(n: usize) -> usize {
     }
 }
 
+/// The most columns of [`Loops::blocks`].
+pub(crate) const NARROW: usize = 32;
+
 /// The elements of a block of a scan. The number is part of the scan's tree (`kernel/scan.rs`): another one gives other bits.
 /// A GPU's workgroup of 256 invocations takes a block at once, each invocation a run of it.
 pub(crate) const SCAN_BLOCK: usize = 1024;
@@ -96,6 +100,10 @@ pub(crate) struct Forms {
     pub fold: Option<Loops>,
     /// Folds whole rows of a block or less, each to one element; none if the function has no reduction.
     pub rows: Option<Loops>,
+    /// Folds blocks of a few columns; none if the function has no reduction.
+    pub blocks: Option<Loops>,
+    /// Combines rows into one, element by element; none if the function has no reduction.
+    pub columns: Option<Loops>,
     /// Combines one run of elements into another, element by element; none if the function has no reduction.
     pub accumulate: Option<Loops>,
     /// For each element of a block, combines all elements up to it; none if the function has no reduction.
@@ -116,6 +124,8 @@ impl Forms {
             },
             fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
             rows: if reduces { Some(Loops::rows::<A, B, C, R, F>()) } else { None },
+            blocks: if reduces { Some(Loops::blocks::<A, B, C, R, F>()) } else { None },
+            columns: if reduces { Some(Loops::columns::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
             threaded: [None; 2],
@@ -267,84 +277,39 @@ loop_form! {
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         match lanes_of_row(n) {
-            1 => each_row::<1, A, B, C, R, F>(n, a, out),
-            2 => each_row::<2, A, B, C, R, F>(n, a, out),
-            4 => each_row::<4, A, B, C, R, F>(n, a, out),
-            8 => each_row::<8, A, B, C, R, F>(n, a, out),
-            16 => each_row::<16, A, B, C, R, F>(n, a, out),
-            32 => each_row::<32, A, B, C, R, F>(n, a, out),
-            64 => each_row::<64, A, B, C, R, F>(n, a, out),
-            _ => each_row::<LANES, A, B, C, R, F>(n, a, out),
+            // 64 lanes of f32 are four registers of AVX-512; rows of one or two lanes were measured to be faster by fewer
+            1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
+            2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
+            4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out),
+            8 => rows::each_row::<8, 64, A, B, C, R, F>(n, a, out),
+            16 => rows::each_row::<16, 64, A, B, C, R, F>(n, a, out),
+            32 => rows::each_row::<32, 64, A, B, C, R, F>(n, a, out),
+            64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out),
+            _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out),
         }
     }
 }
-/// Calls a function that reduces, whose operands and result have one type.
-///
-/// # Safety
-/// A, B and R are the same type.
-#[inline(always)]
-unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(x: A, y: A) -> A {
-    // SAFETY: the types are the same; a function of two operands ignores the third.
-    unsafe {
-        let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), std::mem::zeroed());
-        std::mem::transmute_copy::<R, A>(&r)
-    }
-}
-
-/// Combines element `i` of a row into lane `i % L`. The row has at least `L` elements.
-///
-/// # Safety
-/// That of [`combine`].
-#[inline(always)]
-unsafe fn serial<const L: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(row: &[A]) -> [A; L] {
-    let (chunks, rest) = row.as_chunks::<L>();
-    // only numbers that the compiler knows index `lanes`, which therefore stays in registers
-    let mut lanes = chunks[0];
-    // SAFETY: that of `combine`.
-    unsafe {
-        for chunk in &chunks[1..] {
-            for l in 0..L {
-                lanes[l] = combine::<A, B, C, R, F>(lanes[l], chunk[l]);
-            }
-        }
-        if mutant!(rest_of_a_row_left, false, !rest.is_empty()) {
-            let mut padded = chunks[0];
-            padded[..rest.len()].copy_from_slice(rest);
-            for l in 0..L {
-                let both = combine::<A, B, C, R, F>(lanes[l], padded[l]);
-                lanes[l] = if l < rest.len() { both } else { lanes[l] };
-            }
-        }
-    }
-    lanes
-}
-
-/// Folds each row of `n` elements, at least `L`, to one element.
-///
-/// # Safety
-/// That of [`combine`].
-#[inline(always)]
-unsafe fn each_row<const L: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
-    n: usize,
-    a: &[A],
-    out: &mut [A],
-) {
-    for (row, out) in a.chunks_exact(n).zip(out) {
-        // SAFETY: that of `combine`.
-        unsafe {
-            let mut lanes = serial::<L, A, B, C, R, F>(row);
-            let mut half = L / 2;
-            while half > 0 {
-                for l in 0..half {
-                    lanes[l] = combine::<A, B, C, R, F>(lanes[l], lanes[l + half]);
-                }
-                half /= 2;
-            }
-            *out = lanes[0];
+loop_form! {
+    /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks follow one
+    /// another in `a`; `b` points to a [`Blocks`]. The results go to their places in `out`.
+    blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
+        let blocks = &*(b as *const Blocks);
+        // A, B and R are the same type in every fold
+        let (a, out) = (slice::<A>(a, blocks.len), out as *mut A);
+        match n {
+            0..=4 => rows::each_block::<4, 64, A, B, C, R, F>(n, a, blocks, out),
+            5..=16 => rows::each_block::<16, 64, A, B, C, R, F>(n, a, blocks, out),
+            _ => rows::each_block::<NARROW, 64, A, B, C, R, F>(n, a, blocks, out),
         }
     }
 }
-
+loop_form! {
+    /// `out[i] = f(… f(out[i], a[i]) …, a[i + k · step])`: combines `k + 1` rows into `out`. `b` points to a [`Columns`].
+    columns, fold_columns, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every fold
+        rows::columns::<A, B, C, R, F>(a as *const A, &*(b as *const Columns), slice_mut::<A>(out, n))
+    }
+}
 loop_form! {
     /// `out[i] = f(out[i], a[i])`
     accumulate, accumulate_elements, <A, B, C, R>, |n, a, b, c, out| {

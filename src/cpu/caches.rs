@@ -12,6 +12,18 @@ pub(super) fn prefetch<T>(at: *const T) {
     crate::simd::prefetch(at);
 }
 
+/// Asks the second-level cache for some bytes from an address on, which may be any.
+#[inline]
+pub(super) fn announce(at: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..bytes).step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: as in `prefetch`.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) };
+    }
+    let _ = (at, bytes);
+}
+
 /// The sizes assumed for the first, second and last level where the system does not tell them. Nearly every core of the last
 /// ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];

@@ -11,14 +11,15 @@
 //! loops, or one to three components, each a vector of its own, combined by formulas (`fold/formulas.rs`). Folds that look
 //! for the position of one element have no tree (`fold/first.rs`).
 
+mod blocks;
 mod first;
 mod formulas;
 mod function;
 
-use super::strided::{self, Block};
+use super::strided;
 use crate::dtype::Compute;
 use crate::kernel::{Gives, KernelKind, Lanes, Reduction, Source};
-use crate::simd::{LANES, SERIAL, lanes_of_row};
+use crate::simd::{Blocks, Columns, LANES, NARROW, SERIAL, lanes_of_row};
 use crate::ufunc::Form;
 use first::First;
 use formulas::Formulas;
@@ -74,19 +75,39 @@ impl FoldSpec {
         }
     }
 
-    /// Folds whole rows of `n` elements, which follow one another, each to one element of `out`, with the bits that a
-    /// [`Folder`] gives. Returns false if the fold has no loop for that, or the rows are longer than a block.
+    /// Folds whole rows of `n` elements, which follow one another, each to one element of `out`: what the fold `gives`, with the
+    /// bits that a [`Folder`] gives. Returns false if the fold has no loop for that ([`FoldSpec::takes_whole_rows`]).
     ///
     /// # Safety
     /// *Data* ([`Folder`]): `rows × n` elements. `out` has room for `rows` aligned elements, apart from them.
-    pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, out: *mut u8) -> bool {
-        let Combines::Function(function) = &self.combines else { return false };
-        if self.n == 0 || self.n > SERIAL * self.lanes {
+    pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, gives: Gives, out: *mut u8) -> bool {
+        if !self.takes_whole_rows() {
             return false;
         }
         // SAFETY: *data*, and the room in `out`; the loop takes 1 to a block of elements a row.
-        unsafe { (function.rows)(self.n, data, (&raw const rows).cast(), data, out) };
+        unsafe {
+            match &self.combines {
+                Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
+                Combines::First(first) => first.whole_rows(self.n, data, rows, gives, out),
+                Combines::Formulas(_) => return false,
+            }
+        }
         true
+    }
+
+    /// Whether [`FoldSpec::whole_rows`] has a loop for these rows: they are no longer than a block.
+    pub fn takes_whole_rows(&self) -> bool {
+        match &self.combines {
+            Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),
+            Combines::First(first) => first.takes_whole_rows(self.n),
+            Combines::Formulas(_) => false,
+        }
+    }
+
+    /// Whether [`Folder::feed_where_they_lie`] takes `width` columns of rows that are `step` elements apart.
+    pub fn takes_rows_apart(&self, width: usize, step: isize) -> bool {
+        let is_function = matches!(self.combines, Combines::Function(_));
+        is_function && self.lanes == 1 && (width >= NARROW || step == width as isize)
     }
 
     /// Whether elements may come to the folder in pieces of any length. A search for one element is quicker by the tile.
@@ -104,14 +125,13 @@ impl FoldSpec {
     }
 
     /// Returns how many blocks [`Folder::feed_blocks`] takes at once, or 0 where blocks are taken one by one. With one lane, a
-    /// loop over one block is as long as there are columns; with fewer than 32 that is too short for SIMD, and several blocks
-    /// make it 64 to 496 elements long. Formulas, several lanes and the search for one element always take blocks one by one.
+    /// loop over one block is as long as there are columns; with fewer than 32 that is too short for SIMD. Formulas, several lanes and the search for one element always take blocks one by one.
     fn blocks_at_once(&self) -> usize {
         match (self.width, &self.combines) {
             _ if self.lanes > 1 => 0,
             (0..=4, Combines::Function(_)) => 64,
             (5..=8, Combines::Function(_)) => 32,
-            (9..=31, Combines::Function(_)) => 16,
+            (9..NARROW, Combines::Function(_)) => 16,
             (_, Combines::Function(_) | Combines::Formulas(_) | Combines::First(_)) => 0,
         }
     }
@@ -129,7 +149,7 @@ impl FoldSpec {
     /// Returns the bytes of a folder's state, which the program reserves in its scratch memory.
     pub fn bytes(&self) -> usize {
         match &self.combines {
-            Combines::Function(_) => self.scratch() + self.blocks_at_once() * (SERIAL + 1) * self.width * 8,
+            Combines::Function(_) => self.scratch() + self.blocks_at_once() * self.width * 8,
             Combines::Formulas(f) => self.scratch() + f.scratch(),
             Combines::First(_) => self.partial(),
         }
@@ -248,6 +268,9 @@ impl<'a> Folder<'a> {
             if let Combines::First(first) = &self.spec.combines {
                 return self.feed_first(first, at, data, rows);
             }
+            if self.spec.takes_rows_apart(w, w as isize) && w >= NARROW {
+                return self.feed_where_they_lie(data[0], rows, w as isize);
+            }
             while done < rows {
                 let (from, rows) = (data[0].add(done * w * size), rows - done);
                 if let Combines::Function(function) = self.spec.combines
@@ -280,71 +303,6 @@ impl<'a> Folder<'a> {
                     self.push(0);
                 }
             }
-        }
-    }
-
-    /// Takes whole blocks by longer loops with the same bits, where a block begins and there are enough rows: several blocks of
-    /// few columns, or one block of one column with all lanes. Returns how many rows it took; none where neither applies.
-    ///
-    /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows × width` elements.
-    unsafe fn feed_whole_blocks(&mut self, function: Function, data: *const u8, rows: usize) -> Option<usize> {
-        let (count, size) = (self.spec.blocks_at_once(), self.spec.compute.size());
-        // SAFETY: *state* and *data*: each case checks that there are as many rows as it takes.
-        unsafe {
-            if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
-                self.feed_blocks(function, data, count);
-                return Some(count * SERIAL);
-            }
-            if self.filled == 0 && self.width == 1 && self.spec.lanes == LANES && rows >= SERIAL * LANES {
-                let one = LANES * size;
-                std::ptr::copy_nonoverlapping(data, self.here(), one);
-                (function.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.here());
-                self.left -= SERIAL * LANES;
-                self.push(0);
-                return Some(SERIAL * LANES);
-            }
-        }
-        None
-    }
-
-    /// Takes `count` blocks of one lane together, so that loops are `count` times as long: each combines one element of every
-    /// block, or merges blocks pairwise. `count` is a power of two that divides the number of blocks so far.
-    ///
-    /// # Safety
-    /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is [`FoldSpec::blocks_at_once`].
-    unsafe fn feed_blocks(&mut self, function: Function, data: *const u8, count: usize) {
-        let (w, size) = (self.width, self.spec.compute.size());
-        let scratch = self.scratch();
-        // SAFETY: *state* and *data*: the scratch has room for `count × width` elements `SERIAL + 1` times.
-        unsafe {
-            // transpose element (block, serial, column) to (serial, column, block), so that loops run over blocks
-            let from = Block { ptr: data as *mut u8, rows: 1, cols: (SERIAL * w) as isize };
-            let to = Block { ptr: scratch, rows: count as isize, cols: 1 };
-            strided::copy(size, from, to, SERIAL * w, count);
-            for j in 1..SERIAL {
-                let x = scratch.add(j * w * count * size);
-                (function.accumulate)(w * count, x, x, x, scratch);
-            }
-            // a block goes to the position that is its number with reversed bits: then the upper half, combined into the lower
-            // half, combines each block with its neighbour, as `push` would
-            let turned = scratch.add(SERIAL * w * count * size);
-            let shift = usize::BITS - count.trailing_zeros();
-            for block in 0..count {
-                let from = Block { ptr: scratch.add(block * size), rows: 0, cols: count as isize };
-                let at = mutant!(blocks_of_a_bunch_in_order, block, block.reverse_bits() >> shift);
-                let to = Block { ptr: turned.add(at * w * size), rows: 0, cols: 1 };
-                strided::copy(size, from, to, 1, w);
-            }
-            let mut half = count / 2;
-            while half > 0 {
-                let upper = turned.add(half * w * size);
-                (function.accumulate)(half * w, upper, upper, upper, turned);
-                half /= 2;
-            }
-            std::ptr::copy_nonoverlapping(turned, self.here(), w * size);
-            self.left -= count * SERIAL;
-            self.push(count.trailing_zeros() as usize);
         }
     }
 

@@ -186,6 +186,13 @@ pub(super) struct PassReduction {
     pub spec: FoldSpec,
 }
 
+impl PassReduction {
+    /// Whether it takes whole rows at once. Positions are then counted from 0.
+    pub fn takes_whole_rows(&self) -> bool {
+        self.base.is_none() && self.spec.takes_whole_rows()
+    }
+}
+
 /// An outer value that is a result of a reduction, and its register.
 pub(super) struct ReductionResult {
     pub gives: Gives,

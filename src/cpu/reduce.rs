@@ -1,16 +1,19 @@
 //! Runs reduce kernels and row kernels: tasks take blocks of outer indices, or parts of a block where there are few blocks.
 
+mod reading;
+
 use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
-use super::program::{Dst, Goal, Level, Order, Program, ReductionResult, Request, StepKind, internal};
+use super::program::{Goal, Level, Order, PassReduction, Program, ReductionResult, Request, internal};
 use super::share::share;
-use super::strided;
+use super::strided::{self, Block};
 use super::threads::threads;
 use super::tiles::{Frame, Frames, Tile};
 use crate::error::Result;
 use crate::kernel::{Kernel, Passes, Tiles, Tiling};
+use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -43,17 +46,6 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
         None => None,
     };
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
-}
-
-/// Whether the program has one pass, which only folds loads that need no register.
-fn folds_in_place(program: &Program) -> bool {
-    let [pass] = &program.passes[..] else { return false };
-    let steps = &program.steps[pass.steps.clone()];
-    let lies = |id: usize| steps.iter().any(|s| s.id == id);
-    steps.iter().all(|s| matches!(s.kind, StepKind::Load(_)) && matches!(s.dst, Dst::Nowhere))
-        && pass.reductions.iter().all(|f| f.spec.takes_any_length() && f.args.iter().all(|a| lies(*a)))
-        && pass.totals.is_empty()
-        && program.writes.iter().all(|w| !w.inner)
 }
 
 /// A run of a kernel as its tasks see it: blocks of outer indices, each perhaps cut into parts of the inner space.
@@ -91,10 +83,10 @@ impl Reduce {
         let program = assign(kernel, Request { order, outer: level, inner, goal, passes, aliased })?;
         let together = if order == Order::Rows { inner.rows } else { 1 };
         let mut folds = program.passes.iter().flat_map(|p| &p.reductions);
-        if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.spec.takes_any_length())) {
+        if together > 1 && (inner.cols != n || !program.scans.is_empty() || folds.any(|f| !f.takes_whole_rows())) {
             return Err(internal(kernel.name, "whole rows of a kernel that takes parts of rows"));
         }
-        let in_place = order == Order::Rows && folds_in_place(&program);
+        let in_place = folds_in_place(&program);
         Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
     }
 
@@ -215,13 +207,31 @@ impl<'a> Job<'a> {
                 unsafe {
                     for p in 0..self.bound.program.passes.len() {
                         frame.run(self.bound, self.bound.program.stages[p].clone(), block);
-                        let mut folders = self.folders(frame, p, block);
+                        let mut folders = match self.is_whole(p) {
+                            true => Folders::new(),
+                            false => self.folders(frame, p, block),
+                        };
                         self.rows_of(frame, p, block, &mut folders);
                     }
                     self.close(frame, block);
                 }
             }
+            if self.bound.program.writes.iter().any(|w| w.stream) {
+                strided::fence();
+            }
         })
+    }
+
+    /// Whether tiles of a pass hold whole rows, and its reductions have loops for these, so that it needs no folders.
+    fn is_whole(&self, p: usize) -> bool {
+        let program = self.bound.program;
+        self.has_whole_rows() && program.passes[p].reductions.iter().all(PassReduction::takes_whole_rows)
+    }
+
+    /// Whether tiles hold whole rows.
+    fn has_whole_rows(&self) -> bool {
+        let (program, n) = (self.bound.program, self.reduce.n);
+        program.order == Order::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty()
     }
 
     /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
@@ -229,9 +239,9 @@ impl<'a> Job<'a> {
     /// # Safety
     /// As [`Job::walk`], for all rows of the block.
     unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: Tile, folders: &mut Folders<'_>) {
-        let (program, n) = (self.bound.program, self.reduce.n);
+        let n = self.reduce.n;
         let rows = self.rows(block);
-        let whole = program.order == Order::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty();
+        let whole = self.has_whole_rows();
         let mut row = 0;
         while row < rows {
             // SAFETY: as the caller's; a tile of whole rows is no larger than the program's, because `together` is its height.
@@ -269,18 +279,17 @@ impl<'a> Job<'a> {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
                 frame.at[s.to] = to;
-                for r in 0..count {
-                    let bits = strided::read(s.size, from.add((row + r) * s.size));
-                    strided::fill(s.size, bits, to.add(r * n * s.size), n);
-                }
+                let from = Block { ptr: from.add(row * s.size), rows: 1, cols: 0 };
+                strided::copy(s.size, from, Block { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
             frame.run(bound, pass.steps.clone(), tile);
-            for (f, folder) in pass.reductions.iter().zip(folders) {
+            for (i, f) in pass.reductions.iter().enumerate() {
                 let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
                 let to = |r: &ReductionResult| frame.at[r.id].add(row * r.size);
-                if f.results.iter().all(|r| f.spec.whole_rows(data[0], count, to(r))) {
+                if f.takes_whole_rows() && f.results.iter().all(|r| f.spec.whole_rows(data[0], count, r.gives, to(r))) {
                     continue;
                 }
+                let folder = &mut folders[i];
                 // several rows come only to folds that the loop above takes (`Reduce::new`), so this is one row
                 folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
                 folder.feed(0, data, n);
@@ -363,8 +372,8 @@ impl<'a> Job<'a> {
                         std::ptr::copy_nonoverlapping(from, to.add(r * block.nc * s.size), block.nc * s.size);
                     }
                 } else {
-                    let bits = strided::read(s.size, from.add(row * s.size));
-                    strided::fill(s.size, bits, to, part.len().min(step));
+                    let from = Block { ptr: from.add(row * s.size), rows: 0, cols: 0 };
+                    strided::copy(s.size, from, Block { ptr: to, rows: 0, cols: 1 }, 1, part.len().min(step));
                 }
             }
             for (input, folder) in pass.reductions.iter().zip(folders.iter_mut()) {
@@ -372,6 +381,9 @@ impl<'a> Job<'a> {
                 folder.reset(part.len(), base);
             }
             let mut i = part.start;
+            if cols && self.reduce.in_place && self.feed_where_they_lie(pass, block, &part, folders) {
+                i = part.end;
+            }
             while i < part.end {
                 let count = step.min(part.end - i);
                 let tile = match cols {

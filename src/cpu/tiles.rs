@@ -1,6 +1,7 @@
 //! The tile interpreter: runs a program's steps over one tile, each a plain loop over values that stay in L1.
 
 use super::bind::Bound;
+use super::caches::announce;
 use super::gather::{Indices, index_run, index_value};
 use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind, Write};
 use super::scan::Scanner;
@@ -451,9 +452,20 @@ impl Frame {
 /// # Safety
 /// *Inside* (`Program`); the tile lies in the level's space, and `to` has room for it.
 unsafe fn pack_tile(bound: &Bound<'_>, place: usize, to: *mut u8, tile: Tile) {
+    /// Runs ahead of the one that is copied: some KiB of them take about as long as memory takes to answer.
+    const AHEAD: isize = 8;
     let p = &bound.program.places[place];
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+        let mut before = None;
         p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+            if let Some(before) = before.replace(co)
+                && rn == 1
+                && cs == 1
+            {
+                // the processor sees no stream in short runs that are apart; most runs are as far from the one before
+                let ahead = (ro + co + AHEAD * (co - before)) * p.size as isize;
+                announce(bound.at(place).wrapping_offset(ahead), cn * p.size);
+            }
             // SAFETY: *inside*, and a run is a part of the tile.
             unsafe {
                 let src = Block { ptr: bound.at(place).offset((ro + co) * p.size as isize), rows: rs, cols: cs };

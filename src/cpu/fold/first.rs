@@ -2,65 +2,9 @@
 //! element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
-use crate::simd::Loop;
+use crate::simd::{Isa, Loop, isa};
 use crate::ufunc::Extreme;
 use crate::ufunc::Ufunc;
-
-/// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`, say).
-pub(super) struct First {
-    compute: Compute,
-    largest: bool,
-    fold: Loop,
-    accumulate: Loop,
-    /// Whether the inputs are states, which are the best elements of parts and their positions, instead of elements.
-    of_states: bool,
-}
-
-impl First {
-    /// Returns none where the function picks neither of its operands or has no loops for the type.
-    pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
-        let largest = row.reduce?.picks? == Extreme::Largest;
-        let forms = row.forms[compute as usize]?;
-        Some(First { compute, largest, fold: forms.fold?.get(), accumulate: forms.accumulate?.get(), of_states })
-    }
-
-    /// Returns the bits of a tile's largest (or smallest) element, found with SIMD: most tiles have none that is better than
-    /// the best so far, and need no search. Returns none for fewer than 2 · LANES elements, which are too few to gain by it,
-    /// and for a number that is no multiple of LANES, which the loop `fold` does not take.
-    ///
-    /// # Safety
-    /// *Data* ([`Folder`]): `n` elements.
-    unsafe fn extreme_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
-        let size = self.compute.size();
-        if n < 2 * LANES || !n.is_multiple_of(LANES) {
-            return None;
-        }
-        let mut lanes = [0u64; LANES];
-        let to = lanes.as_mut_ptr() as *mut u8;
-        // SAFETY: *data*: `n` elements. `lanes` has room for `LANES` elements of at most 8 bytes, and its halves are apart.
-        unsafe {
-            std::ptr::copy_nonoverlapping(data, to, LANES * size);
-            (self.fold)(n - LANES, data.add(LANES * size), data, data, to);
-            let mut half = LANES / 2;
-            while half > 0 {
-                let upper = to.add(half * size);
-                (self.accumulate)(half, upper, upper, upper, to);
-                half /= 2;
-            }
-            Some(strided::read(size, to))
-        }
-    }
-}
-
-/// Returns the bytes kept for the best elements of `width` columns: 8 each, as the widest type has, padded to a cache line.
-fn elements(width: usize) -> usize {
-    (width * 8).next_multiple_of(64)
-}
-
-/// Returns the bytes of the state: the best elements of `width` columns, then their positions.
-pub(super) fn bytes(width: usize) -> usize {
-    elements(width) + (width * size_of::<i32>()).next_multiple_of(64)
-}
 
 /// Evaluates `$body` with the type alias `$t` in scope, which is the Rust type of a compute type's elements (u8 for bool).
 macro_rules! with_type {
@@ -98,6 +42,88 @@ macro_rules! with_type {
     };
 }
 
+/// Describes a search for one element: which one it looks for, and the loops of the function that picks it (`minimum`, say).
+pub(super) struct First {
+    compute: Compute,
+    largest: bool,
+    /// Folds whole rows to their largest (or smallest) elements.
+    rows: Loop,
+    /// Whether the inputs are states, which are the best elements of parts and their positions, instead of elements.
+    of_states: bool,
+}
+
+/// The fewest elements of a tile whose extreme is found with SIMD before it is searched; fewer gain nothing by it.
+const LEAST: usize = 32;
+
+impl First {
+    /// Returns none where the function picks neither of its operands or has no loops for the type.
+    pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
+        let largest = row.reduce?.picks? == Extreme::Largest;
+        let rows = row.forms[compute as usize]?.rows?.get();
+        Some(First { compute, largest, rows, of_states })
+    }
+
+    /// Whether it takes whole rows of `n` elements, several at once.
+    pub fn takes_whole_rows(&self, n: usize) -> bool {
+        !self.of_states && (1..=SERIAL * LANES).contains(&n)
+    }
+
+    /// Writes for each whole row of `n` elements its best element, or the position of it, to `out`.
+    ///
+    /// # Safety
+    /// As [`FoldSpec::whole_rows`]; `out` has room for elements of what the fold `gives`.
+    pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: usize, gives: Gives, out: *mut u8) {
+        /// Rows whose best elements are found before they are searched for.
+        const TOGETHER: usize = 64;
+        let size = self.compute.size();
+        let mut best = [0u64; TOGETHER];
+        for first in (0..rows).step_by(TOGETHER) {
+            let count = TOGETHER.min(rows - first);
+            // SAFETY: the caller's conditions; `best` has room for an element of at most 8 bytes for each row.
+            unsafe {
+                let data = data.add(first * n * size);
+                if gives == Gives::Component(0) {
+                    (self.rows)(n, data, (&raw const count).cast(), data, out.add(first * size));
+                    continue;
+                }
+                (self.rows)(n, data, (&raw const count).cast(), data, best.as_mut_ptr().cast());
+                with_type!(self.compute, T => {
+                    let all = std::slice::from_raw_parts(data as *const T, n * count);
+                    let best = std::slice::from_raw_parts(best.as_ptr() as *const T, count);
+                    for (r, (row, x)) in all.chunks_exact(n).zip(best).enumerate() {
+                        *(out as *mut i32).add(first + r) = find(row, *x).unwrap_or(0) as i32;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Returns the bits of a tile's largest (or smallest) element, found with SIMD: most tiles have none that is better than
+    /// the best so far, and need no search. Returns none for few elements, and for more than a row of the loop has.
+    ///
+    /// # Safety
+    /// *Data* ([`Folder`]): `n` elements.
+    unsafe fn extreme_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
+        if !(LEAST..=SERIAL * LANES).contains(&n) {
+            return None;
+        }
+        let (mut best, one) = (0u64, 1usize);
+        // SAFETY: *data*: `n` elements, one row. `best` has room for an element of at most 8 bytes.
+        unsafe { (self.rows)(n, data, (&raw const one).cast(), data, (&raw mut best).cast()) };
+        Some(best)
+    }
+}
+
+/// Returns the bytes kept for the best elements of `width` columns: 8 each, as the widest type has, padded to a cache line.
+fn elements(width: usize) -> usize {
+    (width * 8).next_multiple_of(64)
+}
+
+/// Returns the bytes of the state: the best elements of `width` columns, then their positions.
+pub(super) fn bytes(width: usize) -> usize {
+    elements(width) + (width * size_of::<i32>()).next_multiple_of(64)
+}
+
 impl Folder<'_> {
     /// Returns where the positions of the best elements lie in the state: after the elements themselves.
     fn positions(&self) -> *mut i32 {
@@ -125,7 +151,7 @@ impl Folder<'_> {
                 } else if self.width == 1 {
                     arg_long(all, at, first, f.extreme_of_tile(data[0], rows), f.largest, best, positions)
                 } else {
-                    arg_columns(all, at, first, f.largest, best, positions)
+                    columns(all, at, first, f.largest, best, positions)
                 }
             }
         });
@@ -180,6 +206,17 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
     mutant!(nan_after_nan, true, best == best) && (beyond || x != x)
 }
 
+/// Returns where the first element lies that equals `x`, or that is NaN if `x` is.
+#[allow(clippy::eq_op)]
+fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
+    /// Elements that are compared together, with SIMD, before the one among them is looked for.
+    const TOGETHER: usize = 32;
+    let is_it = |y: &T| (*y == x) | ((*y != *y) & (x != x));
+    let chunks = all.as_chunks::<TOGETHER>().0;
+    let before = chunks.iter().take_while(|c| !c.iter().fold(false, |any, y| any | is_it(y))).count() * TOGETHER;
+    all[before..].iter().position(is_it).map(|i| before + i)
+}
+
 /// Takes rows of states: `all` holds the best elements of parts, `found` their positions. Parts come in order, so that the
 /// first of equal elements stays. If `first`, `best` holds nothing yet and begins as the first row.
 fn arg_states<T: PartialOrd + Copy>(
@@ -200,7 +237,62 @@ fn arg_states<T: PartialOrd + Copy>(
     }
 }
 
+/// Does [`arg_columns`] with the instructions of this machine.
+fn columns<T: PartialOrd + Copy>(
+    all: &[T],
+    at: usize,
+    first: bool,
+    largest: bool,
+    best: &mut [T],
+    positions: &mut [i32],
+) {
+    match isa() {
+        // SAFETY: `isa` has found the features on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { columns_avx512(all, at, first, largest, best, positions) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { columns_avx2(all, at, first, largest, best, positions) },
+        _ => arg_columns(all, at, first, largest, best, positions),
+    }
+}
+
+/// Does [`arg_columns`] with the instructions of AVX-512.
+///
+/// # Safety
+/// The machine has the features that the attribute enables.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+unsafe fn columns_avx512<T: PartialOrd + Copy>(
+    all: &[T],
+    at: usize,
+    first: bool,
+    largest: bool,
+    best: &mut [T],
+    positions: &mut [i32],
+) {
+    arg_columns(all, at, first, largest, best, positions)
+}
+
+/// Does [`arg_columns`] with the instructions of AVX2.
+///
+/// # Safety
+/// The machine has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn columns_avx2<T: PartialOrd + Copy>(
+    all: &[T],
+    at: usize,
+    first: bool,
+    largest: bool,
+    best: &mut [T],
+    positions: &mut [i32],
+) {
+    arg_columns(all, at, first, largest, best, positions)
+}
+
 /// Takes rows of elements, of which the first is number `at`, in several columns. If `first`, `best` holds nothing yet.
+#[inline(always)]
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -246,9 +338,7 @@ fn arg_long<T: PartialOrd + Copy>(
         if !better(x, best[0], largest) {
             return;
         }
-        #[allow(clippy::eq_op)]
-        let found = if x != x { all.iter().position(|y| y != y) } else { all.iter().position(|y| *y == x) };
-        if let Some(i) = found {
+        if let Some(i) = find(all, x) {
             (best[0], positions[0]) = (all[i], (at + i) as i32);
         }
         return;

@@ -11,6 +11,10 @@ pub(super) struct Function {
     pub rows: Loop,
     /// Folds a block's elements into the lanes.
     pub fold: Loop,
+    /// Folds blocks of a few columns.
+    pub blocks: Loop,
+    /// Combines rows into one.
+    pub columns: Loop,
     /// Combines vectors.
     pub accumulate: Loop,
     pub identity: u64,
@@ -24,7 +28,14 @@ impl Function {
         let forms = row.forms[compute as usize]?;
         let identity = neutral.bits(compute);
         let empty = if neutral == Neutral::Zero { 0 } else { identity };
-        let (rows, fold, accumulate) = (forms.rows?.get(), forms.fold?.get(), forms.accumulate?.get());
-        Some(Function { rows, fold, accumulate, identity, empty })
+        Some(Function {
+            rows: forms.rows?.get(),
+            fold: forms.fold?.get(),
+            blocks: forms.blocks?.get(),
+            columns: forms.columns?.get(),
+            accumulate: forms.accumulate?.get(),
+            identity,
+            empty,
+        })
     }
 }

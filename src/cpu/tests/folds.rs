@@ -86,8 +86,79 @@ fn reductions_follow_the_tree() {
 }
 
 #[test]
+fn elements_are_folded_where_they_lie() {
+    // rows along memory: of few and many lanes, fewer and more than are folded at once, with a rest that is no whole piece
+    let along = [
+        (1, 1),
+        (3, 7),
+        (8, 10),
+        (130, 16),
+        (5, 17),
+        (9, 24),
+        (17, 31),
+        (33, 64),
+        (15, 64),
+        (16, 100),
+        (7, 65),
+        (40, 128),
+        (5, 200),
+        (4, 257),
+        (3, 300),
+        (2, 512),
+        (3, 771),
+        (2, 1000),
+        (5, 2047),
+        (3, 2048),
+    ];
+    for (outer, n) in along {
+        folds_like_the_tree(Lanes::Inner, outer, n, [n as isize, 1]);
+    }
+    // rows side by side: few and many columns, contiguous or with a gap between one row of memory and the next
+    for (outer, n) in [(1, 700), (3, 1100), (4, 1024), (7, 513), (16, 300), (17, 600), (31, 257), (32, 40), (100, 999)]
+    {
+        for gap in [0, 5] {
+            folds_like_the_tree(Lanes::Outer, outer, n, [1, (outer + gap) as isize]);
+        }
+    }
+    folds_like_the_tree(Lanes::Outer, 5000, 70, [1, 5000]);
+}
+
+/// Sums and takes the maximum of rows with these strides, and of the same rows backwards along memory.
+fn folds_like_the_tree(lanes: Lanes, outer: usize, n: usize, strides: [isize; 2]) {
+    let len = outer * strides[0] as usize + n * strides[1] as usize;
+    let x = noise(len);
+    for backwards in [false, true] {
+        let (sign, first) = if backwards { (-1, (n - 1) * strides[1] as usize) } else { (1, 0) };
+        let at =
+            |o: usize, i: usize| x[first.wrapping_add_signed(o as isize * strides[0] + sign * i as isize * strides[1])];
+        for name in ["add", "maximum"] {
+            let k = kernel(
+                KernelKind::Reduce(lanes),
+                &[outer],
+                &[n],
+                vec![load(0, F32, &[strides[0], sign * strides[1]], first as isize)],
+                vec![inner(Op::Load(0), F32), value(Op::reduce(Fold::of(row(name)), 0, F32), F32)],
+                vec![store(0, F32, &[1], 1)],
+            );
+            let l = if lanes == Lanes::Outer { 1 } else { lanes_of(n) };
+            let fold = |a: f32, b: f32| if name == "add" { a + b } else { a.max(b) };
+            let identity = if name == "add" { -0.0 } else { f32::NEG_INFINITY };
+            let want: Vec<f32> =
+                (0..outer).map(|o| tree(&(0..n).map(|i| at(o, i)).collect::<Vec<_>>(), l, fold, identity)).collect();
+            for t in [1, 3] {
+                let got: Vec<f32> = threads(t, || run(k.clone(), std::slice::from_ref(&x), outer).unwrap());
+                assert_eq!(
+                    got, want,
+                    "{name} of {outer} × {n} at {strides:?}, {lanes:?}, backwards {backwards}, {t} threads"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn arg_reductions() {
-    for n in [1usize, 9, 600, 5000, 100_000] {
+    for n in [1usize, 9, 40, 64, 600, 5000, 100_000] {
         for (outer, fortran) in [(1, false), (3, false), (40, false), (40, true)] {
             for nan in [false, true] {
                 let mut x: Vec<f32> = noise(outer * n).iter().map(|v| (v * 50.0).round()).collect();

@@ -3,10 +3,11 @@
 
 use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::kernel::{
-    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, SCAN_BLOCK, Store, Tiles, Tiling, Value, Work, WriteClass,
+    Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Reduction, SCAN_BLOCK, Source, Store, Tiles, Tiling, Value,
+    Work, WriteClass,
 };
 use crate::layout::{self, Shape, Strides};
-use crate::simd::LANES;
+use crate::simd::{LANES, NARROW};
 use crate::ufunc::{Form, cast};
 
 /// Bytes of work (see `weight`) up to which one thread does it all: they take some 10 µs, about what it costs to wake
@@ -19,6 +20,9 @@ const SHORT: usize = 4 * LANES;
 
 /// Elements of a row from which a tile may hold several whole rows; loops over shorter ones are too short for SIMD.
 const SHORTEST: usize = 16;
+
+/// As `SHORTEST`, where all that is done with rows is to fold them: eight of them at once.
+const SHORTEST_FOLDED: usize = 4;
 
 /// The most columns of a block of long rows, a judgement: so many are work enough for a task; more could leave threads idle.
 const MOST_COLUMNS: usize = 512;
@@ -175,15 +179,21 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
         return moves::write_class(kernel, store, stream(caps));
     }
     let outer = &kernel.outer[..];
+    let is_inner = kernel.values[store.value].inner;
     let Some(cols) = outer.last() else { return WriteClass::Plain };
     // only a store whose tiles are contiguous in memory is streamed
     let is_run = match tiles.tiling {
         Tiling::Pieces { .. } => store.strides[outer.len() - 1] == 1,
         Tiling::Rows { .. } => layout::is_c_contiguous(outer, &store.strides),
         Tiling::Blocks { cols: width, .. } => *cols == width as usize && layout::is_c_contiguous(outer, &store.strides),
-        Tiling::Along { .. } | Tiling::Across { .. } => false,
+        Tiling::Along { .. } => {
+            let all: Shape = outer.iter().chain(&kernel.inner).copied().collect();
+            is_inner && layout::is_c_contiguous(&all, &store.strides)
+        }
+        Tiling::Across { .. } => false,
     };
-    let bytes = kernel.outer_size().saturating_mul(store.dtype.size());
+    let elements = kernel.outer_size().saturating_mul(if is_inner { kernel.inner_size() } else { 1 });
+    let bytes = elements.saturating_mul(store.dtype.size());
     let converts = cast::narrow(store.dtype).is_some();
     let streams = is_run && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
@@ -237,8 +247,10 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     });
     let is_single = passes.as_ref().is_some_and(|p| p.list.len() == 1);
     let shares_rows = tiles.shares_rows && is_single && kernel.stores.iter().all(|s| !kernel.values[s.value].inner);
-    kernel.schedule.work = Work::Tiles(Tiles { shares_rows, ..tiles });
-    set_details(kernel, vec![], passes, checks);
+    let tiles = Tiles { shares_rows, ..tiles };
+    kernel.schedule.work = Work::Tiles(tiles);
+    let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
+    set_details(kernel, writes, passes, checks);
 }
 
 /// Whether tiles run across rows, one to a column, instead of along them: where the reduction's lanes are outer; else, given at
@@ -258,18 +270,43 @@ fn is_across(kernel: &Kernel) -> bool {
     lies_across || n < SHORT && !takes_whole_rows(kernel)
 }
 
-/// Whether a tile may hold several whole rows: loops fold rows of a function one by one, but each step of a scan, of formulas or
-/// of a search for one element would be as short as a row.
+/// Whether a tile may hold several whole rows: loops fold rows of a function one by one, and search them for one element; but
+/// each step of a scan or of formulas would be as short as a row.
 fn takes_whole_rows(kernel: &Kernel) -> bool {
     let last = kernel.outer.len() + kernel.inner.len();
-    let is_function = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !matches!(r.fold.form, Form::Function(_)));
+    let has_loop = |r: &Reduction| match r.fold.form {
+        Form::Function(_) => true,
+        Form::FirstOf(_) => r.base().is_none() && !matches!(r.source, Source::States(_)),
+        Form::Formulas => false,
+    };
+    let takes_rows = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !has_loop(r));
     // an operand that is apart along the row, such as a transposed one, is loaded better by columns
     let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
+    let is_function = |r: &Reduction| matches!(r.fold.form, Form::Function(_));
+    let only_folds = matches!(kernel.kind, KernelKind::Reduce(_))
+        && kernel.values.iter().all(|v| !v.inner || matches!(v.op, Op::Load(_)))
+        && kernel.values.iter().all(|v| !matches!(&v.op, Op::Reduce(r) if !is_function(r)))
+        && kernel.loads.iter().all(|l| cast::widen(l.dtype).is_none());
     last > kernel.outer.len()
-        && kernel.inner_size() >= SHORTEST
+        && kernel.inner_size() >= if only_folds { SHORTEST_FOLDED } else { SHORTEST }
         && !kernel.scans()
-        && kernel.values.iter().all(is_function)
+        && kernel.values.iter().all(takes_rows)
         && kernel.loads.iter().all(lies_along)
+}
+
+/// Returns how many neighbouring rows, at most `most`, are contiguous side by side in blocks of so many, where not all rows are:
+/// those along the last outer axis, or an equal part of them. Such a block is folded where it lies. None where the blocks
+/// would be small.
+fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
+    let (o, last) = (kernel.outer.len(), *kernel.outer.last()?);
+    let lies_apart = |l: &Load| {
+        let strides = l.strides.get(..o).unwrap_or(&[]);
+        strides.last() == Some(&1) && layout::one_step(&kernel.outer, strides).is_none()
+    };
+    let parts = last.div_ceil(most).max(1);
+    let each = last / (parts..2 * parts + 1).find(|parts| last.is_multiple_of(*parts))?;
+    let is_large = each >= NARROW && each.saturating_mul(kernel.inner_size()) >= 2 * most;
+    (is_large && kernel.loads.iter().any(lies_apart)).then_some(each)
 }
 
 /// Returns the tiles of a nest with an inner space, which run across rows or along them. Those of a scan begin where its blocks
@@ -292,7 +329,10 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> Tiles {
         } else {
             outer.div_ceil(outer.div_ceil(tile))
         };
-        let each = each.next_multiple_of(columns).min(outer);
+        let each = match neighbours(kernel, tile) {
+            Some(neighbours) if lies_outer && !is_row => neighbours,
+            _ => each.next_multiple_of(columns).min(outer),
+        };
         let tall = TALL.iter().find(|(most, _)| lies_outer && each <= *most).map(|(_, rows)| *rows);
         let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)

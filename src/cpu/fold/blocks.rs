@@ -1,0 +1,96 @@
+//! Longer loops that take elements of functions' folds: whole blocks at once, and rows where they lie in memory.
+
+use super::*;
+
+impl Folder<'_> {
+    /// Takes whole blocks by longer loops with the same bits, where a block begins and there are enough rows: several blocks of
+    /// few columns, or one block of one column with all lanes. Returns how many rows it took; none where neither applies.
+    ///
+    /// # Safety
+    /// *State* and *data* ([`Folder`]): `rows × width` elements.
+    pub(super) unsafe fn feed_whole_blocks(
+        &mut self,
+        function: Function,
+        data: *const u8,
+        rows: usize,
+    ) -> Option<usize> {
+        let (count, size) = (self.spec.blocks_at_once(), self.spec.compute.size());
+        // SAFETY: *state* and *data*: each case checks that there are as many rows as it takes.
+        unsafe {
+            if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
+                self.feed_blocks(function, data, count, rows);
+                return Some(count * SERIAL);
+            }
+            if self.filled == 0 && self.width == 1 && self.spec.lanes == LANES && rows >= SERIAL * LANES {
+                let one = LANES * size;
+                std::ptr::copy_nonoverlapping(data, self.here(), one);
+                (function.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.here());
+                self.left -= SERIAL * LANES;
+                self.push(0);
+                return Some(SERIAL * LANES);
+            }
+        }
+        None
+    }
+
+    /// Takes `count` blocks of one lane together, because the loop over the columns of one is short. `count` is a power of two
+    /// that divides the number of blocks so far. There are `rows` rows in the data.
+    ///
+    /// # Safety
+    /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is [`FoldSpec::blocks_at_once`].
+    unsafe fn feed_blocks(&mut self, function: Function, data: *const u8, count: usize, rows: usize) {
+        let (w, size) = (self.width, self.spec.compute.size());
+        let turned = self.scratch();
+        // SAFETY: *state* and *data*: the scratch has room for a row of each block.
+        unsafe {
+            // a block goes to the position that is its number with reversed bits: then the upper half, combined into the lower
+            // half, combines each block with its neighbour, as `push` would
+            let blocks = Blocks { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
+            (function.blocks)(w, data, (&raw const blocks).cast(), data, turned);
+            let mut half = count / 2;
+            while half > 0 {
+                let upper = turned.add(half * w * size);
+                (function.accumulate)(half * w, upper, upper, upper, turned);
+                half /= 2;
+            }
+            std::ptr::copy_nonoverlapping(turned, self.here(), w * size);
+            self.left -= count * SERIAL;
+            self.push(count.trailing_zeros() as usize);
+        }
+    }
+
+    /// Folds the next `rows` elements of each column, which need not be in a tile: from one row to the next there are `step`
+    /// elements.
+    ///
+    /// # Safety
+    /// *State* and *data* ([`Folder`]): `rows` rows of `width` elements, no more than are still to come. The spec takes them
+    /// so ([`FoldSpec::takes_rows_apart`]).
+    pub unsafe fn feed_where_they_lie(&mut self, data: *const u8, rows: usize, step: isize) {
+        let (w, size) = (self.width, self.spec.compute.size());
+        let Combines::Function(function) = self.spec.combines else { return };
+        let mut done = 0;
+        // SAFETY: *state* and *data*; a block takes at most `SERIAL` rows.
+        unsafe {
+            if w < NARROW {
+                return self.feed(0, [data; 3], rows);
+            }
+            while done < rows {
+                let mut from = data.wrapping_offset(done as isize * step * size as isize);
+                let take = (rows - done).min(SERIAL - self.filled);
+                let mut columns = Columns { rows: take, step };
+                if self.filled == 0 {
+                    std::ptr::copy_nonoverlapping(from, self.here(), w * size);
+                    from = from.wrapping_offset(step * size as isize);
+                    columns.rows -= 1;
+                }
+                (function.columns)(w, from, (&raw const columns).cast(), from, self.here());
+                self.filled += take;
+                self.left -= take;
+                done += take;
+                if self.filled == SERIAL {
+                    self.push(0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Reductions that read memory in place, because nothing is computed before elements are folded.
+
+use super::{Folders, Job};
+use crate::cpu::program::{Dst, Order, Pass, PassReduction, Program, Step, StepKind};
+use crate::cpu::tiles::Tile;
+use std::ops::Range;
+
+/// Whether the program has one pass, which only folds loads that need no register: along rows, all of a row at once; across
+/// rows, as many as a task has of them (`Job::feed_where_they_lie`).
+pub(super) fn folds_in_place(program: &Program) -> bool {
+    let [pass] = &program.passes[..] else { return false };
+    let steps = &program.steps[pass.steps.clone()];
+    let is_read = |s: &Step| match s.kind {
+        StepKind::Load(place) if program.order == Order::Cols => {
+            let p = &program.places[place];
+            p.convert.is_none() && p.rows.step.is_some()
+        }
+        StepKind::Load(_) => matches!(s.dst, Dst::Nowhere),
+        StepKind::Call(_)
+        | StepKind::Index { .. }
+        | StepKind::Gather { .. }
+        | StepKind::Position(_)
+        | StepKind::Philox { .. }
+        | StepKind::Scan(_)
+        | StepKind::ReuseRow => false,
+    };
+    steps.iter().all(is_read)
+        && pass
+            .reductions
+            .iter()
+            .all(|f| f.spec.takes_any_length() && f.args.iter().all(|a| load_of(steps, *a).is_some()))
+        && pass.totals.is_empty()
+        && program.writes.iter().all(|w| !w.inner)
+}
+
+/// Returns the place that a load with the number `id` reads.
+fn load_of(steps: &[Step], id: usize) -> Option<usize> {
+    let step = steps.iter().find(|s| s.id == id)?;
+    if let StepKind::Load(place) = step.kind { Some(place) } else { None }
+}
+
+impl Job<'_> {
+    /// Feeds a part of rows side by side to the folders where the rows lie in memory, if a block's columns are neighbours there.
+    /// Returns whether it has.
+    ///
+    /// # Safety
+    /// As [`Job::walk`]; the folders are reset.
+    pub(super) unsafe fn feed_where_they_lie(
+        &self,
+        pass: &Pass,
+        block: Tile,
+        part: &Range<usize>,
+        folders: &mut Folders<'_>,
+    ) -> bool {
+        let program = self.bound.program;
+        let lies = |f: &PassReduction| {
+            let place = load_of(&program.steps[pass.steps.clone()], f.args[0])?;
+            let p = &program.places[place];
+            let (step, mut first) = (p.rows.step?, None);
+            p.cols.runs(block.c0, block.nc, |_, offset, count, step| {
+                if count == block.nc && (step == 1 || count == 1) {
+                    first = Some(offset);
+                }
+            });
+            let first = first? + p.rows.offset(part.start);
+            let at = self.bound.at(place).wrapping_offset(first * p.size as isize);
+            f.spec.takes_rows_apart(block.nc, step).then_some((at, step))
+        };
+        if !pass.reductions.iter().all(|f| lies(f).is_some()) {
+            return false;
+        }
+        for (f, folder) in pass.reductions.iter().zip(folders) {
+            if let Some((at, step)) = lies(f) {
+                // SAFETY: *inside* (`Program`): the rows of the part, and the columns of the block, are in the place's span.
+                unsafe { folder.feed_where_they_lie(at, part.len(), step) };
+            }
+        }
+        true
+    }
+}

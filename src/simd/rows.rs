@@ -1,0 +1,254 @@
+//! Folds of several rows, or several blocks of columns, at once: so many that their lanes fill the vector registers, where one
+//! row alone would be a chain of instructions that wait for each other.
+
+use super::{SERIAL, ScalarFn};
+
+/// What [`Loops::blocks`](super::Loops::blocks) reads beside the elements.
+#[repr(C)]
+pub(crate) struct Blocks {
+    /// How many blocks there are, a power of two of at least 16.
+    pub count: usize,
+    /// The result of block `i` goes to the place `i.reverse_bits() >> shift`.
+    pub shift: u32,
+    /// How many elements may be read, which may be more than those of the blocks.
+    pub len: usize,
+}
+
+/// What [`Loops::columns`](super::Loops::columns) reads beside the elements.
+#[repr(C)]
+pub(crate) struct Columns {
+    pub rows: usize,
+    /// Elements from one row to the next.
+    pub step: isize,
+}
+
+/// Calls a function that reduces, whose operands and result have one type.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+pub(super) unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(x: A, y: A) -> A {
+    // SAFETY: the types are the same; a function of two operands ignores the third.
+    unsafe {
+        let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), std::mem::zeroed());
+        std::mem::transmute_copy::<R, A>(&r)
+    }
+}
+
+/// Asks the caches for some bytes that are read later.
+#[inline(always)]
+fn announce(at: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..bytes).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
+    }
+    let _ = (at, bytes);
+}
+
+/// Reads `L` neighbours each from `W / L` places, `step` elements apart.
+///
+/// # Safety
+/// The elements lie in live memory.
+#[inline(always)]
+unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usize) -> [A; W] {
+    let mut lanes = std::mem::MaybeUninit::<[A; W]>::uninit();
+    // SAFETY: the caller's condition; every lane is written.
+    unsafe {
+        let to = lanes.as_mut_ptr().cast::<A>();
+        for g in 0..W / L {
+            *to.add(g * L).cast::<[A; L]>() = *at.add(g * step).cast::<[A; L]>();
+        }
+        lanes.assume_init()
+    }
+}
+
+/// Folds `W / L` rows of `n` elements, at least `L`, each to one element. Element `i` of a row goes to its lane `i % L`.
+///
+/// # Safety
+/// That of [`combine`]; `a` points to the rows, and `out` to room for their results.
+#[inline(always)]
+unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    n: usize,
+    a: *const A,
+    out: *mut A,
+) {
+    /// Bytes ahead of which the caches are asked for: rows at once are read across each other, in which no processor sees a
+    /// stream. Of 4 and 8 KiB, 8 were measured to be the faster.
+    const AHEAD: usize = 8 << 10;
+    let (whole, rest, rows) = (n / L, n % L, W / L);
+    // a part of a later group's bytes in each turn of the loop, because memory takes only some lines at once
+    let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
+    // SAFETY: the caller's conditions. What is read after the rest of a row belongs to the next row; of the last row, only the
+    // rest is read.
+    unsafe {
+        // only numbers that the compiler knows index `lanes`, which therefore stays in registers
+        let mut lanes = piece::<L, W, A>(a, n);
+        for chunk in 1..whole {
+            let new = piece::<L, W, A>(a.add(chunk * L), n);
+            if rows > 1 {
+                announce(a.cast::<u8>().wrapping_add(AHEAD + chunk * part), part);
+            }
+            for w in 0..W {
+                lanes[w] = combine::<A, B, C, R, F>(lanes[w], new[w]);
+            }
+        }
+        if mutant!(rest_of_a_row_left, false, rest > 0) {
+            let at = a.add(whole * L);
+            let mut new = lanes;
+            for g in 0..rows - 1 {
+                *new.as_mut_ptr().add(g * L).cast::<[A; L]>() = *at.add(g * n).cast::<[A; L]>();
+            }
+            for l in 0..L {
+                if l < rest {
+                    new[W - L + l] = *at.add((rows - 1) * n + l);
+                }
+            }
+            for w in 0..W {
+                let both = combine::<A, B, C, R, F>(lanes[w], new[w]);
+                lanes[w] = if w % L < rest { both } else { lanes[w] };
+            }
+        }
+        // lane l of row g goes to l · rows + g, so that the upper half of all lanes is the upper half of each row's
+        let mut turned = lanes;
+        if rows > 1 {
+            for g in 0..rows {
+                for l in 0..L {
+                    turned[l * rows + g] = lanes[g * L + l];
+                }
+            }
+        }
+        let mut half = W / 2;
+        while half >= rows && half > 0 {
+            for l in 0..half {
+                turned[l] = combine::<A, B, C, R, F>(turned[l], turned[l + half]);
+            }
+            half /= 2;
+        }
+        std::ptr::copy_nonoverlapping(turned.as_ptr(), out, rows);
+    }
+}
+
+/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at once where there are so many.
+///
+/// # Safety
+/// That of [`combine`]; `a` has `n` elements for each of `out`.
+#[inline(always)]
+pub(super) unsafe fn each_row<
+    const L: usize,
+    const W: usize,
+    A: Copy,
+    B: Copy,
+    C: Copy,
+    R: Copy,
+    F: ScalarFn<A, B, C, R>,
+>(
+    n: usize,
+    a: &[A],
+    out: &mut [A],
+) {
+    let (rows, together) = (out.len(), W / L);
+    let (a, out) = (a.as_ptr(), out.as_mut_ptr());
+    let mut row = 0;
+    // SAFETY: that of `combine`; each group lies within the rows.
+    unsafe {
+        while row < rows {
+            if rows < together {
+                group::<L, L, A, B, C, R, F>(n, a.add(row * n), out.add(row));
+                row += 1;
+            } else {
+                // the last group may fold rows again that the one before it has folded, to the same results
+                row = row.min(rows - together);
+                group::<L, W, A, B, C, R, F>(n, a.add(row * n), out.add(row));
+                row += together;
+            }
+        }
+    }
+}
+
+/// Folds blocks of [`SERIAL`] rows of `n` elements, at most `L`, each to one row.
+///
+/// # Safety
+/// That of [`combine`]; `a` has the elements of all blocks, and `out` is apart from it and has room for a row of each.
+#[inline(always)]
+pub(super) unsafe fn each_block<
+    const L: usize,
+    const W: usize,
+    A: Copy,
+    B: Copy,
+    C: Copy,
+    R: Copy,
+    F: ScalarFn<A, B, C, R>,
+>(
+    n: usize,
+    a: &[A],
+    blocks: &Blocks,
+    out: *mut A,
+) {
+    let (together, size) = (W / L, SERIAL * n);
+    // each row is read as `L` elements: those after its own are the next row's, and nobody looks at what becomes of them. The
+    // last rows are copied to where something follows them
+    let mut copy = std::mem::MaybeUninit::<[[A; W]; SERIAL]>::uninit();
+    let copy = copy.as_mut_ptr().cast::<A>();
+    // SAFETY: the caller's conditions. A group is read from its first element to `L − n` after its last: in `a` where they lie
+    // there, else in the copy, which has room for `together · SERIAL` rows of `L` elements.
+    unsafe {
+        for block in (0..blocks.count).step_by(together) {
+            let mut at = a.as_ptr().add(block * size);
+            if (block + together) * size + L - n > a.len() {
+                std::ptr::copy_nonoverlapping(at, copy, together * size);
+                for after in 0..L - n {
+                    *copy.add(together * size + after) = *at;
+                }
+                at = copy;
+            }
+            let mut lanes = piece::<L, W, A>(at, size);
+            for row in 1..SERIAL {
+                let new = piece::<L, W, A>(at.add(row * n), size);
+                for w in 0..W {
+                    lanes[w] = combine::<A, B, C, R, F>(lanes[w], new[w]);
+                }
+            }
+            for g in 0..together {
+                let turned = (block + g).reverse_bits() >> blocks.shift;
+                let to = out.add(mutant!(blocks_of_a_bunch_in_order, block + g, turned) * n);
+                std::ptr::copy_nonoverlapping(lanes.as_ptr().add(g * L), to, n);
+            }
+        }
+    }
+}
+
+/// Combines rows into `out`, column by column, in order.
+///
+/// # Safety
+/// That of [`combine`]; `a` points to the first row, and each row has as many elements as `out`, apart from it.
+#[inline(always)]
+pub(super) unsafe fn columns<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    a: *const A,
+    columns: &Columns,
+    out: &mut [A],
+) {
+    /// Rows at once: as many as are read as streams beside each other, for one read and write of `out`.
+    const TOGETHER: usize = 4;
+    let n = out.len();
+    // SAFETY: the caller's conditions.
+    unsafe {
+        let row = |r: usize| std::slice::from_raw_parts(a.offset(r as isize * columns.step), n);
+        let mut r = 0;
+        while r + TOGETHER <= columns.rows {
+            let (x, y, z, w) = (row(r), row(r + 1), row(r + 2), row(r + 3));
+            for c in 0..n {
+                let two = combine::<A, B, C, R, F>(combine::<A, B, C, R, F>(out[c], x[c]), y[c]);
+                out[c] = combine::<A, B, C, R, F>(combine::<A, B, C, R, F>(two, z[c]), w[c]);
+            }
+            r += TOGETHER;
+        }
+        for r in r..columns.rows {
+            let x = row(r);
+            for c in 0..n {
+                out[c] = combine::<A, B, C, R, F>(out[c], x[c]);
+            }
+        }
+    }
+}
