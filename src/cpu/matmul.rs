@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::kernel::{BufferRef, Kernel, Matrices, Method, Product};
 use crate::layout::{Shape, span_of};
 use crate::ufunc::cast;
-use blocked::{Block, Part};
+use blocked::{Block, PART, Part};
 use operands::{Operand, Target};
 
 /// The memory of an operand or of the result: buffer, first element, the span to check, bytes of an element, and the way from
@@ -145,7 +145,12 @@ impl Matmul {
         let [down, across] = self.parts();
         let (group, part) = (i / (down * across), i % (down * across));
         let (row, col) = (part % down * rows, part / down * cols);
-        for matrix in group * matrices..self.count.min((group + 1) * matrices) {
+        let [height, width] = if turned { [n, m] } else { [m, n] };
+        // a small matrix by itself is too short for the loops of the next kernel
+        let several = matrices > 1 && m * n < PART;
+        let end = self.count.min((group + 1) * matrices);
+        let mut waiting = group * matrices;
+        for matrix in group * matrices..end {
             let (a, b, c) = match matrix {
                 0 => (first.a, first.b, first.c),
                 _ => (
@@ -163,16 +168,24 @@ impl Matmul {
                 c: c.from(row, col),
             };
             let mut hand_on = |part: Part| {
+                if several {
+                    return;
+                }
                 let (r, c) = (row + part.row, col + part.col);
                 done(match turned {
-                    false => Tile { r0: matrix * m + r, nr: part.rows, c0: c, nc: part.cols, start: 0 },
-                    true => Tile { r0: matrix * n + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
+                    false => Tile { r0: matrix * height + r, nr: part.rows, c0: c, nc: part.cols, start: 0 },
+                    true => Tile { r0: matrix * height + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
                 });
             };
             // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks have a part of the result
             // in common, and the planner never writes a product in place. `validate` has checked that the strides are those
             // that the method asks for.
             unsafe { self.compute(&block, method, &mut hand_on) };
+            let count = matrix + 1 - waiting;
+            if several && (matrix + 1 == end || count * m * n >= PART) {
+                done(Tile { r0: waiting * height, nr: count * height, c0: 0, nc: width, start: 0 });
+                waiting = matrix + 1;
+            }
         }
     }
 

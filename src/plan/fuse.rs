@@ -11,6 +11,7 @@ use super::join::join;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::price::{check_types, modelled_time};
+use super::product::write_to_results;
 use super::schedule::schedule;
 use super::shape;
 use super::space::Space;
@@ -140,6 +141,7 @@ impl<'a> Planner<'a> {
         // not with a target: a write in place needs the last kernel to be the only one that writes, which joining may undo
         if target.is_none() {
             steps = join(&self, steps);
+            write_to_results(&mut steps);
         }
         let (mut plan, in_place) = self.finish(steps, &bytes, outputs)?;
         let time = plan.steps.iter().map(|s| modelled_time(s, &self.caps.rates)).sum();

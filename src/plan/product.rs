@@ -1,8 +1,9 @@
 //! A matrix product for the CPU. Its loops multiply, and widen and narrow elements on the way, and nothing else. So operands of
-//! another type, or without a single step along k, are copied by kernels before, and the epilogue is a kernel after.
+//! another type, or without a single step along k, are copied by kernels before, and the epilogue is a kernel after, to which
+//! the product hands each part of its result as soon as it is computed (`plan/schedule/products.rs`).
 
 use crate::dtype::DType;
-use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window, takes};
+use crate::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
 use crate::layout::{self, Shape, Strides, c_strides, product};
 use smallvec::SmallVec;
 
@@ -73,6 +74,26 @@ fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     }
     kernel.loads = loads;
     kernel
+}
+
+/// Lets a product write to the memory of the result that its epilogue makes of it, where that has the same type and strides; the
+/// epilogue then works in place, and no memory beside the results is touched. It is not for a plan with a target, because a
+/// target may be memory that the product reads, and would be left half done by an error between the two.
+pub(super) fn write_to_results(steps: &mut [Step]) {
+    for i in 1..steps.len() {
+        let (before, next) = steps.split_at_mut(i);
+        let (Step::Nest(product), Step::Nest(next)) = (&mut before[i - 1], &mut next[0]) else { continue };
+        let (KernelKind::Matmul, KernelKind::Elementwise, true) = (product.kind, next.kind, next.continues) else {
+            continue;
+        };
+        let [stored] = &mut product.stores[..] else { continue };
+        let is_alike = |s: &&Store| {
+            s.is_plain() && s.dtype == stored.dtype && s.strides == stored.strides && s.offset == stored.offset
+        };
+        let Some(result) = next.stores.iter().find(is_alike).map(|s| s.buffer) else { continue };
+        next.loads.iter_mut().filter(|l| l.buffer == stored.buffer).for_each(|l| l.buffer = result);
+        stored.buffer = result;
+    }
 }
 
 /// A kernel that copies an operand to the product's type and order, and the load by which the product reads the copy; none if

@@ -33,7 +33,7 @@ pub(super) struct Part {
 
 /// Elements of a part that is handed on where there are more rows: of f32 they take 64 KiB, which a second-level cache holds
 /// beside the panels.
-const PART: usize = 1 << 14;
+pub(super) const PART: usize = 1 << 14;
 
 impl Block {
     /// Computes the block as `method` says, and calls `done` with each part of it as soon as that part is computed.

@@ -195,7 +195,9 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &Tiles, caps: &Caps) -> Wr
     let elements = kernel.outer_size().saturating_mul(if is_inner { kernel.inner_size() } else { 1 });
     let bytes = elements.saturating_mul(store.dtype.size());
     let converts = cast::narrow(store.dtype).is_some();
-    let streams = is_run && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
+    // what is read in place is in the caches already
+    let in_place = kernel.loads.iter().any(|l| l.buffer == store.buffer);
+    let streams = is_run && !in_place && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
