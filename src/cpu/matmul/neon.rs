@@ -1,5 +1,5 @@
-//! Vector registers of NEON, as the kernels of products see them. NEON has no masked loads or stores, so those go element by
-//! element, and it multiplies no integers of 64 bits: for them, and for bools, plain arrays serve (`plain.rs`).
+//! Vector registers of NEON, as the kernels of products see them. NEON has no masked loads or stores, so those go lane by
+//! lane, and it multiplies no integers of 64 bits: for them, and for bools, plain arrays serve (`plain.rs`).
 
 use super::lanes::{Lanes, MOST_DEPTH};
 use core::arch::aarch64::*;
@@ -8,6 +8,7 @@ use core::arch::aarch64::*;
 macro_rules! lanes {
     (
         $(#[$doc:meta])* $name:ident, $element:ty, $vector:ty, width $width:literal, splat $splat:path, load $load:path, store $store:path,
+        lanes [$($lane:literal)*] $load_lane:ident $store_lane:ident,
         multiply_add |$a:ident, $b:ident, $c:ident| $fma:expr, add $add:path, transposed |$rows:ident| $transposed:expr
     ) => {
         $(#[$doc])*
@@ -46,22 +47,22 @@ macro_rules! lanes {
             }
             #[inline(always)]
             unsafe fn load_masked(p: *const $element, mask: usize) -> $vector {
-                let mut lanes = [<$element>::default(); $width];
-                for (i, lane) in lanes.iter_mut().enumerate().take(mask) {
-                    // SAFETY: *inside*: `i` is in the mask.
-                    *lane = unsafe { *p.add(i) };
+                // SAFETY: *features* and *inside*: only lanes of the mask are read.
+                unsafe {
+                    let mut v = Self::zero();
+                    $(if $lane < mask {
+                        v = $load_lane::<$lane>(p.add($lane), v);
+                    })*
+                    v
                 }
-                // SAFETY: *features*.
-                unsafe { $load(lanes.as_ptr()) }
             }
             #[inline(always)]
             unsafe fn store_masked(p: *mut $element, mask: usize, v: $vector) {
-                let mut lanes = [<$element>::default(); $width];
-                // SAFETY: *features*.
-                unsafe { $store(lanes.as_mut_ptr(), v) };
-                for (i, lane) in lanes.iter().enumerate().take(mask) {
-                    // SAFETY: *inside*: `i` is in the mask.
-                    unsafe { *p.add(i) = *lane };
+                // SAFETY: *features* and *inside*: only lanes of the mask are written.
+                unsafe {
+                    $(if $lane < mask {
+                        $store_lane::<$lane>(p.add($lane), v);
+                    })*
                 }
             }
             #[inline(always)]
@@ -114,17 +115,20 @@ unsafe fn transposed(v: [float32x4_t; 4]) -> [float32x4_t; 4] {
 lanes! {
     /// 4 f32.
     F32x4, f32, float32x4_t, width 4, splat vdupq_n_f32, load vld1q_f32, store vst1q_f32,
+    lanes [0 1 2 3] vld1q_lane_f32 vst1q_lane_f32,
     multiply_add |a, b, c| vfmaq_f32(c, a, b), add vaddq_f32, transposed |rows| transposed(rows)
 }
 lanes! {
     /// 2 f64.
     F64x2, f64, float64x2_t, width 2, splat vdupq_n_f64, load vld1q_f64, store vst1q_f64,
+    lanes [0 1] vld1q_lane_f64 vst1q_lane_f64,
     multiply_add |a, b, c| vfmaq_f64(c, a, b), add vaddq_f64,
     transposed |rows| [vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1])]
 }
 lanes! {
     /// 4 integers of 32 bits; signed or not, wrapping sums and products have the same bits.
     U32x4, u32, uint32x4_t, width 4, splat vdupq_n_u32, load vld1q_u32, store vst1q_u32,
+    lanes [0 1 2 3] vld1q_lane_u32 vst1q_lane_u32,
     multiply_add |a, b, c| vmlaq_u32(c, a, b), add vaddq_u32,
     transposed |rows| transposed(rows.map(|row| vreinterpretq_f32_u32(row))).map(|row| vreinterpretq_u32_f32(row))
 }
