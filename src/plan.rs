@@ -142,17 +142,22 @@ thread_local! {
 }
 static SHARED_CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(|| Mutex::new(Cache::new(SHARED_WORDS)));
 
+/// Uses this thread's cache; a thread that ends, whose destructors may still evaluate, has none.
+fn of_thread<R>(f: impl FnOnce(&mut Cache) -> R) -> Option<R> {
+    CACHE.try_with(|c| f(&mut c.borrow_mut())).ok()
+}
+
 /// The plan of a key, if this thread or another one has made it.
 fn find(key: &[u64]) -> Option<Arc<CachedPlan>> {
-    CACHE.with_borrow_mut(|c| c.find(key)).or_else(|| {
+    of_thread(|c| c.find(key)).flatten().or_else(|| {
         let found = SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).find(key)?;
-        CACHE.with_borrow_mut(|c| c.insert(key, &found));
+        of_thread(|c| c.insert(key, &found));
         Some(found)
     })
 }
 
 fn keep(key: &[u64], plan: &Arc<CachedPlan>) {
-    CACHE.with_borrow_mut(|c| c.insert(key, plan));
+    of_thread(|c| c.insert(key, plan));
     SHARED_CACHE.lock().unwrap_or_else(|e| e.into_inner()).insert(key, plan);
 }
 

@@ -135,7 +135,7 @@ impl PreparedPlans {
         let key = plan.id << 1 | replaces as u64;
         // the plan is taken out of `LAST` for its run: while this thread waits for others, rayon may start another run on it,
         // which then finds nothing here and looks in the cache
-        if let Some((number, last, steps)) = LAST.take()
+        if let Some((number, last, steps)) = LAST.try_with(Cell::take).ok().flatten()
             && (number, last) == (self.number, key)
         {
             return Ok(ForRun { steps, key: Some(key) });
@@ -167,7 +167,8 @@ impl PreparedPlans {
     /// Puts a plan that has run into [`LAST`], for the thread's next run.
     pub fn ran(&self, prepared: ForRun) {
         if let Some(key) = prepared.key {
-            LAST.set(Some((self.number, key, prepared.steps)));
+            // a thread that ends keeps nothing
+            let _ = LAST.try_with(|last| last.set(Some((self.number, key, prepared.steps))));
         }
     }
 }
