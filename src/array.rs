@@ -6,7 +6,7 @@ mod write;
 pub use write::SliceMut;
 pub(crate) use write::prepared;
 
-use crate::backend::Bindings;
+use crate::backend::{Bindings, wait};
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
@@ -370,5 +370,5 @@ pub fn array_equal(a: &Expr, b: &Expr) -> Result<bool> {
     let axes = crate::layout::AxesArg { axes: None, keep: false };
     let fold = crate::kernel::Fold::of(&crate::ufunc::logic::logical_and);
     let all = crate::expr::reduce("array_equal", fold, &equal, &axes, at);
-    pollster::block_on(all.one::<bool>("array_equal", at))
+    wait(all.one::<bool>("array_equal", at))
 }

@@ -16,12 +16,23 @@ use smallvec::SmallVec;
 use std::future::Future;
 use std::mem::MaybeUninit;
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// A future that borrows nothing, so that it may outlive the call that made it.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// Waits for a future. One that is ready at once, as each of a CPU is, needs no waker of this thread: so the destructor of a
+/// thread-local value can read arrays.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => pollster::block_on(future),
+    }
+}
 
 /// The line on which a caller wrote an operation.
 pub(crate) type Line = &'static Location<'static>;

@@ -14,6 +14,10 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn bytes(&self) -> usize;
     /// The memory as `Any`, for a downcast to the backend's own type.
     fn as_any(&self) -> &dyn Any;
+    /// The `Vec` that a caller handed over, if it is the memory. Who takes it out must be the last to use the buffer.
+    fn adopted(&mut self) -> Option<&mut dyn Any> {
+        None
+    }
 }
 
 /// A shared handle on a buffer. The memory is written either before the caller gets the array that it belongs to, or in place
@@ -41,6 +45,13 @@ impl Buffer {
     /// The memory as the backend's own type `M`; `None` if it is another backend's.
     pub fn memory<M: Memory>(&self) -> Option<&M> {
         self.0.as_any().downcast_ref()
+    }
+
+    /// Takes the memory out as the `Vec` of `n` elements that a caller handed over, if it is one and this is the only handle.
+    /// The buffer must not be used any more.
+    pub fn take_vec<T: 'static>(&mut self, n: usize) -> Option<Vec<T>> {
+        let adopted = Arc::get_mut(&mut self.0)?.adopted()?.downcast_mut::<Vec<T>>()?;
+        (adopted.len() == n).then(|| std::mem::take(adopted))
     }
 
     /// Whether this is the only handle.

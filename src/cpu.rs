@@ -4,7 +4,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `memory.rs` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse |
+//! | `memory.rs` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` blocks of the system |
 //! | `program.rs`, `assign.rs`, `arena.rs`, `convert.rs` | make the program of a kernel: its steps and its registers |
 //! | `prepared.rs` | prepares the steps of plans, and caches them |
 //! | `bind.rs` | makes the pointers of a run into its buffers, and checks them |

@@ -196,13 +196,32 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         positions("arange", n, at)?;
         if dtype.is_float() {
             let [a, _, s] = all.map(Scalar::as_f64);
-            return Ok(Line::new((a, 0.0), (s, 0.0), n).expr(dtype, at));
+            return Ok(match whole_numbers(a, s, n, dtype) {
+                Some([a, s]) => cast(integers(a, s, n, DType::I32, at), dtype, at),
+                None => Line::new((a, 0.0), (s, 0.0), n).expr(dtype, at),
+            });
         }
-        // products and sums may wrap, but are right modulo 2^bits of the type, and every element fits the type
-        let i = cast(iota(smallvec![n], 0, at), dtype, at);
-        let steps = binary(&arithmetic::multiply, i, Expr::fill(all[2], smallvec![], dtype, at), at);
-        Ok(binary(&arithmetic::add, steps, Expr::fill(all[0], smallvec![], dtype, at), at))
+        Ok(integers(all[0], all[2], n, dtype, at))
     })
+}
+
+/// The integers from `start` on in steps. Products and sums may wrap, but are right modulo 2^bits of the type, which every element
+/// fits.
+fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Expr {
+    let i = cast(iota(smallvec![n], 0, at), dtype, at);
+    let number = |s: Scalar| Expr::fill(s, smallvec![], dtype, at);
+    let steps = if step.as_i128() == 1 { i } else { binary(&arithmetic::multiply, i, number(step), at) };
+    if start.as_i128() == 0 { steps } else { binary(&arithmetic::add, steps, number(start), at) }
+}
+
+/// Returns the start and the step of a range of floats as integers, where all its elements are integers that i32 holds, and that
+/// f32, in which f16 and bf16 are computed too, or f64 holds exactly. Such a range takes a third of the time of a line.
+fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scalar; 2]> {
+    let most = if dtype == DType::F64 { i32::MAX as f64 } else { (1 << 24) as f64 };
+    let last = start + step * n.saturating_sub(1) as f64;
+    let is_whole = start.fract() == 0.0 && step.fract() == 0.0;
+    (is_whole && [start, step, last].iter().all(|v| v.abs() <= most))
+        .then(|| [start, step].map(|v| Scalar::Int(v as i128)))
 }
 
 /// Fails for more elements than i32 counts, because kernels generate an element's index as i32.

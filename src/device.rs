@@ -6,7 +6,7 @@
 
 #[cfg(feature = "testing")]
 use crate::backend::FaultInjector;
-use crate::backend::{Backend, MemoryInfo, Numerics, Provider, Stats};
+use crate::backend::{Backend, MemoryInfo, Numerics, Provider, Stats, wait};
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
@@ -223,7 +223,7 @@ impl Device {
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
         let at = Location::caller();
-        pollster::block_on(self.backend().synchronize()).map_err(|e| e.or_at(at))
+        wait(self.backend().synchronize()).map_err(|e| e.or_at(at))
     }
 
     /// As [`Device::synchronize`], for code that must not block.

@@ -405,3 +405,60 @@ fn indices_that_a_caller_selects_are_not_taken_for_given_ones() {
         }
     }
 }
+
+/// Memory that a caller handed over comes back as it is, where nothing else uses it; else its elements do.
+#[test]
+fn memory_that_was_handed_over_comes_back() {
+    fn check<T: Element>(n: usize) {
+        let elements = elements::<T>(n, 5);
+        let bytes = |v: &[T]| T::bytes(v).to_vec();
+        let given = elements.clone();
+        let at = given.as_ptr();
+        let x = Array::from_vec(given, [1, n]).unwrap();
+        // whole views of it, and another handle
+        let copied = x.clone().into_vec::<T>().unwrap();
+        assert!(bytes(&copied) == bytes(&elements) && (n == 0 || copied.as_ptr() != at));
+        // its elements in another order, and a part of them
+        let back: Vec<T> = elements.iter().rev().copied().collect();
+        let flipped = x.flip(1).eval().unwrap();
+        assert!(bytes(&flipped.into_vec().unwrap()) == bytes(&back));
+        let part = x.slice(s![.., ..n as i64 / 2]).eval().unwrap();
+        assert!(bytes(&part.into_vec().unwrap()) == bytes(&elements[..n / 2]));
+        // an expression that reads it
+        let reads = x.astype(DType::F64);
+        let kept = x.clone();
+        drop(x);
+        let copied = kept.into_vec::<T>().unwrap();
+        assert!(bytes(&copied) == bytes(&elements) && (n == 0 || copied.as_ptr() != at));
+        assert_eq!(reads.size().unwrap(), n);
+        drop(reads);
+        // the only handle
+        let given = elements.clone();
+        let at = given.as_ptr();
+        let x = Array::from_vec(given, [n, 1]).unwrap();
+        let wrong =
+            if T::DTYPE == DType::I8 { x.clone().into_vec::<u8>().err() } else { x.clone().into_vec::<i8>().err() };
+        assert_eq!(wrong.map(|e| e.kind()), Some(ErrorKind::DType));
+        let taken = x.into_vec::<T>().unwrap();
+        assert!(bytes(&taken) == bytes(&elements));
+        assert!(T::DTYPE == DType::Bool || taken.as_ptr() == at, "{} elements of {}", n, T::DTYPE);
+    }
+    for n in [0, 1, 7, 1000] {
+        check::<bool>(n);
+        check::<u8>(n);
+        check::<i16>(n);
+        check::<half::f16>(n);
+        check::<f32>(n);
+        check::<u64>(n);
+        check::<f64>(n);
+    }
+    let cpu = Device::cpu().with_memory_limit(1 << 20).unwrap();
+    // an array that a kernel has made, on another device too
+    for d in [Device::cpu(), cpu] {
+        let made = arange(0, 1000, 1, DType::I32).to_device(&d).unwrap();
+        assert_eq!(made.into_vec::<i32>().unwrap(), (0..1000).collect::<Vec<_>>());
+    }
+    let mut x = Array::from_vec(vec![1f32; 100], [10, 10]).unwrap();
+    x.set(s![3, 4], 9.0).unwrap();
+    assert_eq!(x.into_vec::<f32>().unwrap()[34], 9.0);
+}

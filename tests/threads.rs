@@ -41,6 +41,41 @@ fn bits(e: &Expr) -> Vec<u64> {
     }
 }
 
+/// Evaluates when it is dropped.
+struct AtEnd(std::sync::mpsc::Sender<Vec<Vec<u64>>>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        // the second round finds what the first has left
+        let all = (0..2).flat_map(|_| forms(&Device::cpu()).iter().map(bits).collect::<Vec<_>>()).collect();
+        self.0.send(all).unwrap();
+    }
+}
+
+/// A thread that ends has freed some of its thread-local memory when the destructors of its other thread-local values run.
+#[test]
+fn a_destructor_of_a_thread_evaluates() {
+    thread_local! {
+        static BEFORE: std::cell::OnceCell<AtEnd> = const { std::cell::OnceCell::new() };
+        static AFTER: std::cell::OnceCell<AtEnd> = const { std::cell::OnceCell::new() };
+    }
+    let forms = || forms(&Device::cpu());
+    let want: Vec<Vec<u64>> = forms().iter().map(bits).collect();
+    for evaluates in [false, true] {
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            BEFORE.with(|at_end| assert!(at_end.set(AtEnd(send.clone())).is_ok()));
+            if evaluates {
+                forms().iter().for_each(|e| drop(bits(e)));
+            }
+            AFTER.with(|at_end| assert!(at_end.set(AtEnd(send)).is_ok()));
+        });
+        for _ in 0..2 {
+            assert_eq!(receive.recv().unwrap(), [want.clone(), want.clone()].concat());
+        }
+    }
+}
+
 on_devices! {
 
 fn shared_arrays_give_the_bits_of_one_thread(d: &Device) {

@@ -1,13 +1,15 @@
 //! Reads of arrays by the host, and moves between devices.
 
 use super::{Array, Loc, run};
+use crate::backend::wait;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result, no_room, room};
-use crate::expr::{Expr, strong};
+use crate::expr::{Binding, Expr, strong};
 use crate::layout::Layout;
 use std::mem::MaybeUninit;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// A read under way: elements that are there already, or the future of their bytes. Either holds the array, and so its device.
 enum Reading<T, F> {
@@ -46,6 +48,47 @@ impl Array {
         Some(Ok(elements))
     }
 
+    /// The elements in C order, on the host: the memory itself where it came from [`Array::from_vec`] or another constructor that
+    /// takes a `Vec` over, as much as there was, and no other array or expression uses it. Else a copy, as [`Expr::to_vec`]
+    /// makes it.
+    ///
+    /// # Errors
+    /// As [`Expr::to_vec`].
+    ///
+    /// ```
+    /// use cupric::Array;
+    /// let mut x = Array::from_vec(vec![1, 2, 3, 4], [2, 2])?;
+    /// x.update(|x| x * 10)?;
+    /// // neither the array, nor the update, nor this has copied an element
+    /// assert_eq!(x.into_vec::<i32>()?, [10, 20, 30, 40]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn into_vec<T: Element>(mut self) -> Result<Vec<T>> {
+        let at = Location::caller();
+        match self.take_vec() {
+            Some(elements) => Ok(elements),
+            None => wait(self.fetch::<T>("into_vec", at)),
+        }
+    }
+
+    /// Takes the memory out as the `Vec` that it came from. Where this gives one, the array must not be used any more.
+    fn take_vec<T: Element>(&mut self) -> Option<Vec<T>> {
+        // a kernel's bool may be any byte, which a copy puts right
+        if self.dtype() != T::DTYPE || T::DTYPE == DType::Bool || !self.is_contiguous() {
+            return None;
+        }
+        let n = self.size();
+        match &mut Arc::get_mut(&mut self.0.0)?.binding {
+            Binding::Array { buffer, offset: 0 } => buffer.take_vec(n),
+            Binding::Array { .. }
+            | Binding::None
+            | Binding::Number(_)
+            | Binding::Random { .. }
+            | Binding::Failure(_) => None,
+        }
+    }
+
     /// Enqueues a read of the elements of a dense array, and returns a future of their bytes.
     fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
         let dense = self.clone();
@@ -79,7 +122,7 @@ impl Expr {
         if array.device() == *device {
             return Ok(array);
         }
-        let bytes = pollster::block_on(array.dense(at)?.read(at)?)?;
+        let bytes = wait(array.dense(at)?.read(at)?)?;
         let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
         device.backend().upload(&buffer, 0, &bytes).map_err(|e| e.or_at(at))?;
         Ok(Array::new(buffer, Layout::c(array.shape()), array.dtype(), at))
@@ -99,7 +142,7 @@ impl Expr {
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = Location::caller();
-        pollster::block_on(self.fetch::<T>("to_vec", at))
+        wait(self.fetch::<T>("to_vec", at))
     }
 
     /// As [`Expr::to_vec`], for code that must not block. The call itself enqueues the work (on the CPU: does it), and the
@@ -118,7 +161,7 @@ impl Expr {
     /// [`ErrorKind::Shape`] where there is not exactly one; as [`Expr::to_vec`].
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
-        pollster::block_on(self.one::<T>("item", Location::caller()))
+        wait(self.one::<T>("item", Location::caller()))
     }
 
     /// As [`Expr::item`], for code that must not block: see [`Expr::to_vec_async`].

@@ -213,12 +213,16 @@ impl Indices {
             let all = (self.at as *const I).add(at);
             let from_end = self.from_end.is_some_and(|ends| self.counts_from_end(ends));
             // all are looked at before the first is copied, because the copies may take the place of the indices
-            if self.from_end.is_some() != from_end
-                || !are_inside(std::slice::from_raw_parts(all, n), self.extent, from_end)
-            {
+            let inside = |from_end| are_inside(std::slice::from_raw_parts(all, n), self.extent, from_end);
+            if self.from_end.is_some() != from_end {
                 return false;
             }
-            let more = if from_end { self.extent as u64 } else { 0 };
+            // where no index is negative, none has to be moved, which takes half of the instructions of a copy
+            let more = match from_end {
+                _ if inside(false) => 0,
+                true if inside(true) => self.extent as u64,
+                _ => return false,
+            };
             match (to, size) {
                 (None, _) => {}
                 (Some(to), 1) => self.pick(all, n, more, src.ptr as *const u8, src.cols, to),
@@ -300,16 +304,17 @@ impl Indices {
         to: *mut T,
     ) {
         // SAFETY: *in range*, and `i` is below `n`.
-        let one = |i: usize, stride: isize, cols: isize| unsafe {
+        let one = |i: usize, stride: isize, cols: isize, more: u64| unsafe {
             let k = (*all.add(i)).position();
             // all ones of a negative index
             let sign = (k as i64 >> 63) as u64;
             *to.add(i) = *src.offset(k.wrapping_add(more & sign) as isize * stride + i as isize * cols);
         };
-        // both do the same; in the first the compiler knows the steps
-        match (self.stride, cols) {
-            (1, 0) => (0..n).for_each(|i| one(i, 1, 0)),
-            (stride, cols) => (0..n).for_each(|i| one(i, stride, cols)),
+        // all do the same; in the first two the compiler knows the steps, and in the first that no index is negative
+        match (self.stride, cols, more) {
+            (1, 0, 0) => (0..n).for_each(|i| one(i, 1, 0, 0)),
+            (1, 0, _) => (0..n).for_each(|i| one(i, 1, 0, more)),
+            (stride, cols, _) => (0..n).for_each(|i| one(i, stride, cols, more)),
         }
     }
 

@@ -2,25 +2,25 @@
 //! to fresh pages spends five times as long on having the system map them as on its own work.
 
 mod buffer;
+mod system;
 
 use crate::backend::FaultInjector;
 use crate::error::{Error, ErrorKind, Result};
 pub(crate) use buffer::CpuMemory;
 pub(super) use buffer::{Holder, Owner};
 use buffer::{Inline, Storage};
-use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
+pub(super) use system::advise_huge;
+use system::available;
 
 /// Bytes from which freed blocks are pooled. Smaller ones go back to the system's allocator, which keeps their pages itself.
 const POOLED: usize = 64 << 10;
 /// Bytes from which an allocation is checked against the memory that the system has left. Reading that number takes some
 /// 20 µs, which is little beside touching so much memory.
 const CHECKED: usize = 64 << 20;
-/// The size and alignment of a huge page. A block must be aligned likewise to consist of huge pages.
-const HUGE: usize = 2 << 20;
 /// Bytes up to which a buffer's content lies in the buffer's own header, so that a small array takes one allocation.
 const INLINE: usize = 64;
 
@@ -76,39 +76,6 @@ fn largest(free: &mut BTreeMap<usize, Vec<Block>>) -> Option<(usize, Block)> {
         }
     }
 }
-
-/// Returns the layout of a block of `size` bytes. It depends on the size alone, because a block must be freed with the layout
-/// that it was allocated with.
-fn layout(size: usize) -> Option<Layout> {
-    let align = match size {
-        HUGE.. => HUGE,
-        // whole cache lines; below 1 KiB the system's allocator is fastest at its own alignment of 16
-        1024.. => 64,
-        _ => 16,
-    };
-    Layout::from_size_align(size, align).ok()
-}
-
-/// Asks the system for huge pages for the memory that a caller owns, because touching few large pages is faster. It may refuse;
-/// nothing depends on it.
-#[cfg(all(target_os = "linux", not(miri)))]
-pub(super) fn advise_huge(ptr: *mut u8, size: usize) {
-    // declared by hand, because `std` links the C library anyway, and this would be the only use of the crate `libc`
-    unsafe extern "C" {
-        fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
-    }
-    const MADV_HUGEPAGE: std::ffi::c_int = 14;
-    // only whole huge pages are worth it, and the system takes only addresses that begin one of its small pages
-    let first = ptr.wrapping_add((ptr as usize).wrapping_neg() % HUGE);
-    let whole = size.saturating_sub(first as usize - ptr as usize) / HUGE * HUGE;
-    if whole > 0 {
-        // SAFETY: the range is whole pages of memory that the caller owns, and the advice changes no content.
-        unsafe { madvise(first.cast(), whole, MADV_HUGEPAGE) };
-    }
-}
-
-#[cfg(any(not(target_os = "linux"), miri))]
-pub(super) fn advise_huge(_: *mut u8, _: usize) {}
 
 impl Pool {
     pub fn new(id: u32, name: &str, limit: Option<usize>) -> Pool {
@@ -238,19 +205,20 @@ impl Pool {
         if bytes > isize::MAX as usize / 2 {
             return Err(SYSTEM);
         }
-        let mut size = bytes;
-        if bytes >= POOLED {
-            size = size_class(bytes);
-            if let Some(found) = self.reuse(size).or_else(|| self.reuse(bytes)) {
-                return Ok(found);
-            }
+        let size = if bytes < POOLED { bytes } else { size_class(bytes) };
+        if bytes >= POOLED
+            && let Some(found) = self.reuse(size).or_else(|| self.reuse(bytes))
+        {
+            return Ok(found);
         }
+        // the limit, or the system, may have no room for the rounded size, but for the size that was asked for
+        self.reserved(size).or_else(|why| if size == bytes { Err(why) } else { self.reserved(bytes) })
+    }
+
+    /// Allocates a new block of this size within the limit; or says why there is none.
+    fn reserved(&self, size: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if !self.reserve(size) {
-            // the limit has no room for the rounded size, but perhaps for the size that was asked for
-            size = bytes;
-            if size < POOLED || !self.reserve(size) {
-                return Err(LIMIT);
-            }
+            return Err(LIMIT);
         }
         self.fresh(size).map(|ptr| (ptr, size)).ok_or_else(|| {
             self.release(mutant!(refused_memory_stays_counted, 0, size));
@@ -290,12 +258,7 @@ impl Pool {
     /// Allocates a block from the system; none if it refuses. Counts attempts.
     fn system(&self, size: usize) -> Option<NonNull<u8>> {
         self.driver_allocations.fetch_add(1, Relaxed);
-        // SAFETY: the size is not 0, because buffers of up to `INLINE` bytes have no block.
-        let ptr = NonNull::new(unsafe { alloc(layout(size)?) })?;
-        if size >= HUGE {
-            advise_huge(ptr.as_ptr(), size);
-        }
-        Some(ptr)
+        system::allocate(size)
     }
 
     /// Takes back the block of a dropped buffer: keeps it for reuse, or frees it if it is too small to be pooled.
@@ -311,10 +274,8 @@ impl Pool {
 
     /// Frees a block that no buffer uses, and gives its bytes of the limit back.
     fn to_system(&self, ptr: NonNull<u8>, size: usize) {
-        if let Some(layout) = layout(size) {
-            // SAFETY: `system` made the block with the same layout, and no buffer uses it any more.
-            unsafe { dealloc(ptr.as_ptr(), layout) };
-        }
+        // SAFETY: `system` made the block with the same size, and no buffer uses it any more.
+        unsafe { system::free(ptr, size) };
         self.release(size);
     }
 
@@ -347,14 +308,6 @@ impl Pool {
     }
 }
 
-/// Returns the bytes that Linux expects to have for new allocations without swapping; none if the system does not say.
-fn available() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-    let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    kib.checked_mul(1024)
-}
-
 impl Drop for Pool {
     fn drop(&mut self) {
         self.trim();
@@ -363,6 +316,8 @@ impl Drop for Pool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::caches::LINE;
+    use super::system::HUGE;
     use super::*;
 
     #[test]
@@ -387,6 +342,7 @@ mod tests {
             // SAFETY: n bytes are there.
             unsafe { m.ptr().write_bytes(7, n) };
             assert_eq!(m.as_bytes().len(), n);
+            assert!(n < 1024 || (m.ptr() as usize).is_multiple_of(LINE), "{n} bytes at {:p}", m.ptr());
         }
         let v = pool.adopted(Holder::Counted(cpu.clone()), vec![1.5f32; 10]);
         assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));

@@ -119,7 +119,15 @@ unsafe fn copy_words<T: Copy>(src: Block, dst: Block, nr: usize, nc: usize) {
                 }
             }
             (0, 1) => {
-                for r in 0..nrows {
+                // short rows one after the other: a whole line of each is written, which the next rows end
+                let line = LINE / size_of::<T>();
+                let several =
+                    if nc < line && dst.rows == ncols { (nr * nc).saturating_sub(line) / nc.max(1) } else { 0 };
+                for r in 0..several as isize {
+                    let x = *s.offset(r * src.rows);
+                    std::slice::from_raw_parts_mut(d.offset(r * dst.rows), line).fill(x);
+                }
+                for r in several as isize..nrows {
                     let x = *s.offset(r * src.rows);
                     std::slice::from_raw_parts_mut(d.offset(r * dst.rows), nc).fill(x);
                 }

@@ -116,7 +116,7 @@ impl Frame {
     /// Makes a frame for a program, and fills the registers whose elements are all equal. Returns none if there is no memory.
     fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
         let program = bound.program;
-        let mut frame = FRAME.take().unwrap_or_else(|| {
+        let mut frame = FRAME.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
             Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new(), scans: Vec::new() })
         });
         if frame.size < program.arena {
@@ -184,7 +184,8 @@ impl Frame {
     /// Leaves the frame to the thread's next task, or frees it if it is large.
     fn end(self: Box<Frame>) {
         if self.size <= KEPT {
-            FRAME.set(Some(self));
+            // a thread that ends keeps nothing
+            let _ = FRAME.try_with(|frame| frame.set(Some(self)));
         }
     }
 

@@ -63,6 +63,52 @@ fn with_little_memory() {
     assert_eq!(x.to_vec::<f32>().unwrap().len(), N);
 }
 
+/// In a process whose memory has room for an array, but not for the size that the pool would round it up to.
+#[test]
+fn an_array_that_just_fits_is_not_refused() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    if std::env::var_os("CUPRIC_JUST_FITS").is_some() {
+        return until_one_just_fits();
+    }
+    let limited = "ulimit -v 700000 && exec \"$0\" --exact found::memory::an_array_that_just_fits_is_not_refused";
+    let run = Command::new("sh")
+        .args(["-c", limited])
+        .arg(std::env::current_exe().unwrap())
+        .env("CUPRIC_JUST_FITS", "1")
+        .env("RAYON_NUM_THREADS", "1")
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && said.contains("1 passed"), "{:?}\n{said}\n{errors}", run.status);
+}
+
+fn until_one_just_fits() {
+    // one byte more than a power of two, which the pool rounds up to half as much again
+    let (bytes, rounded) = ((128 << 20) + 1, 192 << 20);
+    // the kernel's own small needs, so that only the result is at stake
+    full([1000], 1u8, U8).eval().unwrap();
+    let has_room = |n: usize| Vec::<u8>::new().try_reserve_exact(n).is_ok();
+    let mut ballast: Vec<Vec<u8>> = vec![];
+    while has_room(rounded) {
+        ballast.push(Vec::with_capacity(8 << 20));
+    }
+    assert!(has_room(bytes + (16 << 20)), "{} pieces of ballast", ballast.len());
+    let x = full([bytes], 7u8, U8).eval().unwrap();
+    assert_eq!(x.slice(s![-1]).item::<u8>().unwrap(), 7);
+    assert_eq!(Device::cpu().memory().used, bytes);
+    drop(x);
+    // and where there is no room for the array itself, it is refused
+    while has_room(bytes) {
+        ballast.push(Vec::with_capacity(8 << 20));
+    }
+    Device::cpu().trim();
+    ballast.extend((0..).map_while(|_| has_room(bytes).then(|| Vec::with_capacity(8 << 20))));
+    assert_eq!(full([bytes], 7u8, U8).eval().err().map(|e| e.kind()), Some(ErrorKind::OutOfMemory));
+}
+
 /// In a process of its own: how much memory a fused sum needs beside its operands and its result.
 #[test]
 fn a_fused_sum_needs_its_operands_and_its_result_alone() {

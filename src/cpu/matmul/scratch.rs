@@ -65,7 +65,7 @@ thread_local! {
 
 /// Calls `f` with a scratch of `wanted` bytes; or, if there is no memory for it, with one of `least`, and then says false.
 pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>, bool)) {
-    let kept = BLOCK.take().filter(|block| block.layout.size() >= wanted);
+    let kept = BLOCK.try_with(Cell::take).ok().flatten().filter(|block| block.layout.size() >= wanted);
     let Some(block) = kept.or_else(|| Kept::new(wanted.max(1))) else {
         #[repr(align(64))]
         struct Stack([MaybeUninit<u8>; LEAST]);
@@ -77,6 +77,7 @@ pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>,
     let memory = unsafe { std::slice::from_raw_parts_mut(block.ptr.cast::<MaybeUninit<u8>>(), block.layout.size()) };
     f(&mut Scratch { memory, used: 0 }, true);
     if block.layout.size() <= KEPT {
-        BLOCK.set(Some(block));
+        // a thread that ends keeps nothing
+        let _ = BLOCK.try_with(|kept| kept.set(Some(block)));
     }
 }

@@ -47,7 +47,7 @@ pub(super) enum Storage {
     Inline(Inline),
     Block(NonNull<u8>, usize),
     /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
-    Foreign(NonNull<u8>, #[allow(dead_code)] Box<dyn Any + Send + Sync>),
+    Foreign(NonNull<u8>, Box<dyn Any + Send + Sync>),
 }
 
 /// A buffer of a CPU device.
@@ -105,6 +105,13 @@ impl Memory for CpuMemory {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+
+    fn adopted(&mut self) -> Option<&mut dyn Any> {
+        match &mut self.storage {
+            Storage::Foreign(_, owner) => Some(&mut **owner),
+            Storage::Inline(_) | Storage::Block(..) => None,
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use super::super::tiles::Tile;
 use crate::dtype::Compute;
 use crate::kernel::IndexMode;
 
-/// Bytes of rows that are prefetched before they are copied: to copy them takes about as long as main memory takes to answer.
-const AHEAD: usize = 2 << 10;
+/// Bytes of rows that are prefetched before they are copied, as many as in a transposition: to copy them takes about as long as
+/// main memory takes to answer.
+const AHEAD: usize = 8 << 10;
 
 /// The most cache lines of a row that are prefetched, a judgement: the processor's own prefetcher follows a row that is being
 /// read.
@@ -76,7 +77,7 @@ impl Rows {
     unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
         let Rows { compute, stride, extent, mode, .. } = *self;
         let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
-        let ahead = (AHEAD / bytes.max(1)).clamp(2, 32);
+        let ahead = (AHEAD / bytes.max(1)).clamp(2, 128);
         // SAFETY: every index below `n` lies in memory.
         let row = |r: usize| unsafe {
             let k = indices.position(r as isize * run.index.1)?;

@@ -6,8 +6,9 @@ use crate::layout;
 /// Bytes of a tile: some microseconds of work, so that its set-up does not count.
 const TILE: usize = 32 << 10;
 
-/// Columns of a tile of a transposing nest: a cache line of each of so many target rows fills half of a first-level cache.
-const COLUMNS: usize = 512;
+/// Bytes of a row of a tile of a transposing nest, and the most elements. Transposed blocks are put in order by as much at once
+/// (`transposed_columns` in `cpu/moves.rs`).
+const COLUMNS: (usize, usize) = (2048, 1024);
 
 /// Rows of such a tile, in bytes along the source's contiguous axis: some cache lines, each of which is used up at once.
 const ROWS: usize = 256;
@@ -24,7 +25,7 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> Tiles {
     let rows = n / cols.max(1);
     let tile = TILE / size;
     let tiling = if transposes {
-        Tiling::Blocks { rows: (ROWS / size) as u16, cols: COLUMNS as u16 }
+        Tiling::Blocks { rows: (ROWS / size) as u16, cols: (COLUMNS.0 / size).min(COLUMNS.1) as u16 }
     } else if cols >= tile / 4 || rows == 1 {
         // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
