@@ -32,14 +32,19 @@ impl Ready {
     fn steps(steps: &[Step], aliased: &[bool]) -> Result<Prepared, (Error, usize)> {
         // a kernel that writes in place must wait until all of the product before it has been computed
         let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
-        let ready = |i: usize| match &steps[i] {
-            // the step before runs this one
-            _ if i > 0 && hands_on(&steps[i - 1]) => Ok(Ready::Nothing),
-            Step::Nest(kernel) if hands_on(&steps[i]) && kernel.outer_size() > 0 => {
-                let next = steps.get(i + 1).and_then(Step::nest);
-                matmul::prepare(kernel, next).map(|product| Ready::Matmul(Box::new(product)))
+        let ready = |i: usize| {
+            if i > 0 && hands_on(&steps[i - 1]) {
+                // the step before runs this one
+                return Ok(Ready::Nothing);
             }
-            step => Ready::new(step, aliased),
+            if let Step::Nest(kernel) = &steps[i]
+                && hands_on(&steps[i])
+                && kernel.outer_size() > 0
+            {
+                let next = steps.get(i + 1).and_then(Step::nest);
+                return matmul::prepare(kernel, next).map(|product| Ready::Matmul(Box::new(product)));
+            }
+            Ready::new(&steps[i], aliased)
         };
         let of = |i: usize| ready(i).map_err(|e| (e, steps[i].node().unwrap_or(0)));
         (0..steps.len()).map(of).collect()
