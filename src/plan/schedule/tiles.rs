@@ -296,6 +296,10 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
         && kernel.loads.iter().all(lies_along)
 }
 
+/// How many numbers of equal parts of an axis are tried: those of an axis of some eight million. A longer one is cut into parts of
+/// which the last is smaller, so that an axis of any length is planned in some microseconds.
+const MOST_TRIED: usize = 4096;
+
 /// Returns how many neighbouring rows, at most `most`, are contiguous side by side in blocks of so many, where not all rows are:
 /// those along the last outer axis, or an equal part of them. Such a block is folded where it lies. None where the blocks
 /// would be small.
@@ -305,10 +309,13 @@ fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
         let strides = l.strides.get(..o).unwrap_or(&[]);
         strides.last() == Some(&1) && layout::one_step(&kernel.outer, strides).is_none()
     };
+    if !kernel.loads.iter().any(lies_apart) {
+        return None;
+    }
     let parts = last.div_ceil(most).max(1);
-    let each = last / (parts..2 * parts + 1).find(|parts| last.is_multiple_of(*parts))?;
+    let each = last / (parts..=2 * parts).take(MOST_TRIED).find(|parts| last.is_multiple_of(*parts))?;
     let is_large = each >= NARROW && each.saturating_mul(kernel.inner_size()) >= 2 * most;
-    (is_large && kernel.loads.iter().any(lies_apart)).then_some(each)
+    is_large.then_some(each)
 }
 
 /// Returns the tiles of a nest with an inner space, which run across rows or along them. Those of a scan begin where its blocks
