@@ -4,9 +4,8 @@
 use super::lanes::{Lanes, MOST_DEPTH, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
-use std::sync::atomic::{Ordering, compiler_fence};
 
-/// Makes `Lanes::transposed` load as many rows as a vector has lanes.
+/// Asks `Lanes::transposed` for as many rows as a vector has lanes.
 const ALL_ROWS: usize = usize::MAX;
 
 /// Bytes of a task's rows from which they are taken to lie in memory, not in a cache. The planner cuts larger products into
@@ -38,25 +37,8 @@ impl<T> Dots<T> {
         self.rows.saturating_mul(self.k).saturating_mul(size_of::<T>()) >= FAR
     }
 
-    /// Says whether rows are whole cache lines apart.
-    #[inline(always)]
-    fn rows_are_aligned(&self) -> bool {
-        self.a_row.unsigned_abs().wrapping_mul(size_of::<T>()).is_multiple_of(64)
-    }
-
-    /// Says whether a first-level cache holds a line of each of `rows` rows at once. Bytes whose addresses agree modulo 4096 share
-    /// a set of it, which has 8 lines or 12: half of them at most may be taken, since as many lines are on their way.
-    #[inline(always)]
-    fn rows_lie_apart(&self, rows: usize) -> bool {
-        let bytes = self.a_row.unsigned_abs().wrapping_mul(size_of::<T>());
-        // the power of two by which the rows' addresses differ: so many rows lie in different sets, or in neighbours of them
-        let apart = 4096 >> bytes.trailing_zeros().min(12);
-        rows <= 4 * apart
-    }
-
-    /// Prefetches `width` cache lines of the next `width` rows, while those from `row` on are at `k`. It takes the lines in the
-    /// order in which they lie in memory, and one for each that is used: so all of the next rows have been asked for, in one
-    /// stream of addresses, when they are reached.
+    /// Asks for `width` cache lines of the rows that come after the `width` rows from `row` on, while these are at `k`: in the
+    /// order in which they lie in memory, so that one stream of addresses brings them all by the time that they are wanted.
     #[inline(always)]
     fn call_next_rows(&self, row: usize, k: usize, width: usize) {
         let line = 64 / size_of::<T>();
@@ -76,92 +58,56 @@ impl<T> Dots<T> {
 /// *Inside*, *features* and *enough* ([`Dots`]).
 #[inline(always)]
 pub(super) unsafe fn dots<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
+    let mut row = 0;
     // SAFETY: *inside*, *features* and *enough*. Where rows are left that fill no vector, the last rows are computed once more.
     unsafe {
-        if N == 1 && x.rows >= 2 * S::WIDTH && x.rows_lie_apart(2 * S::WIDTH) {
-            dots_of_groups::<S, N, 2>(x)
-        } else {
-            dots_of_groups::<S, N, 1>(x)
+        while row < x.rows {
+            let first = row.min(x.rows - S::WIDTH);
+            dots_of_rows::<S, N>(x, first);
+            row = first + S::WIDTH;
         }
     }
 }
 
-/// Computes the dot products, `G` vectors of rows at a time.
+/// Computes a vector of rows from row `row` on. With one column two chains run at once, because additions that wait for each
+/// other would leave the processor idle. More rows at once would do the same, but rows that lie a power of two apart push each
+/// other out of the first-level cache. Rows that come from memory take one chain at a time: it is the better the fewer places
+/// are read in turn, and the additions wait less than the loads.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Dots`]), and there are so many rows.
 #[inline(always)]
-unsafe fn dots_of_groups<S: Lanes<Element: Number>, const N: usize, const G: usize>(x: &Dots<S::Element>) {
-    let mut row = 0;
-    while row < x.rows {
-        let first = row.min(x.rows - G * S::WIDTH);
-        // SAFETY: the caller's conditions.
-        unsafe { dots_of_rows::<S, N, G>(x, first) };
-        row = first + G * S::WIDTH;
-    }
-}
-
-/// Computes `G` vectors of rows from row `row` on. With one column two chains run at once, because additions that wait for each
-/// other would leave the processor idle: chains of two vectors of rows, or two chains of one vector where the lines of twice as
-/// many rows would push each other out of the first-level cache. Rows that come from memory take one chain at a time: it is the
-/// better the fewer places are read in turn, and the additions wait less than the loads.
-///
-/// # Safety
-/// *Inside* and *features* ([`Dots`]), and there are so many rows.
-#[inline(always)]
-unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize, const G: usize>(x: &Dots<S::Element>, row: usize) {
+unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::Element>, row: usize) {
     // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
     unsafe {
         let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
-        let mut total = [[S::zero(); N]; G];
+        let mut total = [S::zero(); N];
         let mut start = 0;
         while start < x.k {
             let len = CHAIN.min(x.k - start);
             // the second chain has as many k, or fewer if it is the last
-            let second = if N == 1 && G == 1 && !x.is_far() { CHAIN.min(x.k - start - len) } else { 0 };
-            let (mut sums, mut next) = ([[S::zero(); N]; G], [S::zero(); N]);
+            let second = if N == 1 && !x.is_far() { CHAIN.min(x.k - start - len) } else { 0 };
+            let (mut sums, mut next) = ([S::zero(); N], [S::zero(); N]);
             let mut k = 0;
             while k + line <= second {
-                add_depth::<S, N>(x, row, start + k, line, &mut sums[0]);
-                one_by_one();
+                add_depth::<S, N>(x, row, start + k, line, &mut sums);
                 add_depth::<S, N>(x, row, start + CHAIN + k, line, &mut next);
                 k += line;
             }
-            add_chain::<S, N, G>(x, row, start + k, len - k, &mut sums);
-            for g in 0..G {
-                for j in 0..N {
-                    total[g][j] = if start == 0 { sums[g][j] } else { S::add(total[g][j], sums[g][j]) };
-                }
+            add_chain::<S, N>(x, row, start + k, len - k, &mut sums);
+            for j in 0..N {
+                total[j] = if start == 0 { sums[j] } else { S::add(total[j], sums[j]) };
             }
             if second > 0 {
-                let mut rest = [next];
-                add_chain::<S, N, 1>(x, row, start + CHAIN + k, second - k, &mut rest);
+                add_chain::<S, N>(x, row, start + CHAIN + k, second - k, &mut next);
                 for j in 0..N {
-                    total[0][j] = S::add(total[0][j], rest[0][j]);
+                    total[j] = S::add(total[j], next[j]);
                 }
             }
             start += len + second;
         }
-        for g in 0..G {
-            store_sums::<S, N>(x, row + g * S::WIDTH, &total[g]);
-        }
-    }
-}
-
-/// Stores the results of a vector of rows from row `row` on.
-///
-/// # Safety
-/// *Inside* and *features* ([`Dots`]), and there are so many rows.
-#[inline(always)]
-unsafe fn store_sums<S: Lanes<Element: Number>, const N: usize>(
-    x: &Dots<S::Element>,
-    row: usize,
-    total: &[S::Vector; N],
-) {
-    for j in 0..N {
-        let y = x.y.wrapping_offset(row as isize * x.y_row + j as isize * x.y_col);
-        // SAFETY: *inside* and *features*: the rows lie below `rows`, and the columns below `N`.
-        unsafe {
+        for j in 0..N {
+            let y = x.y.wrapping_offset(row as isize * x.y_row + j as isize * x.y_col);
             if x.y_row == 1 {
                 S::store(y, total[j]);
                 continue;
@@ -175,21 +121,21 @@ unsafe fn store_sums<S: Lanes<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds `len` products from `k` on to each of the sums of `G` vectors of rows.
+/// Adds `len` products from `k` on to each of the sums of a vector of rows.
 ///
 /// # Safety
 /// As of [`dots_of_rows`], and there are so many k.
 #[inline(always)]
-unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize, const G: usize>(
+unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
     row: usize,
     mut k: usize,
     len: usize,
-    sums: &mut [[S::Vector; N]; G],
+    sums: &mut [S::Vector; N],
 ) {
     let line = (64 / size_of::<S::Element>()).max(S::DEPTH);
     let end = k + len;
-    let far = N == 1 && G == 1 && x.is_far();
+    let far = N == 1 && x.is_far();
     while k < end {
         if far {
             x.call_next_rows(row, k, S::WIDTH);
@@ -200,22 +146,10 @@ unsafe fn add_chain<S: Lanes<Element: Number>, const N: usize, const G: usize>(
             left if left >= S::SHORT => S::SHORT,
             _ => 1,
         };
-        for g in 0..G {
-            // SAFETY: the caller's conditions.
-            unsafe { add_depth::<S, N>(x, row + g * S::WIDTH, k, depth, &mut sums[g]) };
-            if g + 1 < G {
-                one_by_one();
-            }
-        }
+        // SAFETY: the caller's conditions.
+        unsafe { add_depth::<S, N>(x, row, k, depth, sums) };
         k += depth;
     }
-}
-
-/// Keeps the compiler from mixing the loads of two blocks of rows, which together need more registers than there are. The
-/// processor still works on both at once.
-#[inline(always)]
-fn one_by_one() {
-    compiler_fence(Ordering::SeqCst);
 }
 
 /// Adds `depth` products to each of the sums of a vector of rows: a cache line of each row, `SHORT` elements, or one.
@@ -251,12 +185,6 @@ unsafe fn add_depth<S: Lanes<Element: Number>, const N: usize>(
             return add_lanes::<S, N>(x, right, &left, S::SHORT, sums);
         }
         let mut d = 0;
-        // where rows begin within cache lines, shorter loads cross fewer boundaries of lines
-        while S::SHORT < S::DEPTH && d < depth && !x.rows_are_aligned() {
-            S::transposed::<ALL_ROWS, false>(a.wrapping_add(d), x.a_row, &mut left);
-            add_lanes::<S, N>(x, right.wrapping_offset(d as isize * x.x_step), &left, S::SHORT, sums);
-            d += S::SHORT;
-        }
         while d < depth {
             S::transposed::<ALL_ROWS, true>(a.wrapping_add(d), x.a_row, &mut left);
             add_lanes::<S, N>(x, right.wrapping_offset(d as isize * x.x_step), &left, S::DEPTH, sums);
