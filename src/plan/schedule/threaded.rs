@@ -17,8 +17,9 @@ const MOST_PARTS: usize = 128;
 /// The fewest passes over a tile that threaded code saves.
 const LEAST_PASSES: usize = 2;
 
-/// Work (see `is_alone`) up to which one thread does it all: it takes some 20 µs. Waking another was measured to take 13.
-const ALONE: usize = 2 << 20;
+/// Work (see `is_alone`) up to which one thread does it all: it takes some 10 µs, of which a thread that is awake saves half. To
+/// call one that comes too late was measured to cost some 1 µs.
+const ALONE: usize = 1 << 20;
 
 /// Says whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction, and all words
 /// one size; bool alone would fill words of four times its own. Tiles of several rows must have rows of some length, because each
