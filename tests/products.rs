@@ -212,6 +212,15 @@ fn large(seed: u64) -> usize {
         (U64, of(1, 100, 260, 140)),
         (I8, of(20, 50, 64, 50)),
         (Bool, of(1, 150, 300, 140)),
+        // one row and one column, lanes over chains
+        (F32, of(1, 1, 20_000, 1)),
+        (F64, of(1, 1, 4096, 1)),
+        (F16, of(2, 1, 5000, 1)),
+        (I32, of(1, 1, 9000, 1)),
+        (U64, of(1, 1, 2048, 1)),
+        (Bool, of(1, 1, 17_000, 1)),
+        // cut in spite of few columns
+        (F32, of(1, 60, 600, 300)),
     ];
     let mut dice = Dice::new(seed);
     all.map(|(t, x)| check_type(t, x, &mut dice)).len()

@@ -38,13 +38,7 @@ pub(super) unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, 
 /// Asks the caches for some bytes that are read later.
 #[inline(always)]
 fn announce(at: *const u8, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that a program could see, and faults nowhere.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
-    }
-    let _ = (at, bytes);
+    (0..bytes).step_by(64).for_each(|line| super::prefetch(at.wrapping_add(line)));
 }
 
 /// Reads `L` neighbours each from `W / L` places, `step` elements apart.

@@ -244,11 +244,15 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>) {
         while col < x.cols {
             let left = x.cols - col;
             match left.div_ceil(S::WIDTH) {
-                1 => sums_of_columns::<S, 1, 8>(x, col, left),
-                2 => sums_of_columns::<S, 2, 4>(x, col, left),
-                3 | 4 => sums_of_columns::<S, 2, 4>(x, col, 2 * S::WIDTH),
-                5..=7 => sums_of_columns::<S, 4, 2>(x, col, 4 * S::WIDTH),
-                8 => sums_of_columns::<S, 8, 1>(x, col, 8 * S::WIDTH),
+                1 if x.cols == 1 && (x.x_step, x.b_step) == (1, 1) => {
+                    let (from, total) = sum_of_chains::<S>(x);
+                    sums_of_columns::<S, 1, 8>(x, (col, left), from, [total]);
+                }
+                1 => sums_of_columns::<S, 1, 8>(x, (col, left), 0, [S::zero(); 1]),
+                2 => sums_of_columns::<S, 2, 4>(x, (col, left), 0, [S::zero(); 2]),
+                3 | 4 => sums_of_columns::<S, 2, 4>(x, (col, 2 * S::WIDTH), 0, [S::zero(); 2]),
+                5..=7 => sums_of_columns::<S, 4, 2>(x, (col, 4 * S::WIDTH), 0, [S::zero(); 4]),
+                8 => sums_of_columns::<S, 8, 1>(x, (col, 8 * S::WIDTH), 0, [S::zero(); 8]),
                 _ => sums_of_many::<S>(x, col, left.min(MANY)),
             }
             col += match left.div_ceil(S::WIDTH) {
@@ -262,18 +266,64 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>) {
     }
 }
 
-/// Computes `V` vectors of columns from column `col` on, `cols` of them at most, `G` chains at a time.
+/// Computes the sums of the first chains of one column, lanes over chains: as many chains as fill vectors. Returns the number of
+/// their k, and their sums added in order. The row and the column are contiguous.
+///
+/// # Safety
+/// *Inside* and *features* ([`Sums`]).
+#[inline(always)]
+unsafe fn sum_of_chains<S: Lanes>(x: &Sums<S::Element>) -> (usize, S::Vector) {
+    let together = S::WIDTH * CHAIN;
+    let line = 64 / size_of::<S::Element>();
+    // SAFETY: *inside* and *features*: every index is below `k`.
+    unsafe {
+        let mut total = S::zero();
+        let mut start = 0;
+        while start + together <= x.k {
+            let (a, b) = (x.x.add(start), x.b.add(start));
+            let mut sum = S::zero();
+            for k in (0..CHAIN).step_by(S::DEPTH) {
+                if k % line == 0 {
+                    // no processor sees so many short streams, so the same line of each of the next chains is asked for
+                    for i in 0..S::WIDTH {
+                        prefetch(a.wrapping_add(together + i * CHAIN + k));
+                        prefetch(b.wrapping_add(together + i * CHAIN + k));
+                    }
+                }
+                let (mut left, mut right) = ([S::zero(); MOST_DEPTH], [S::zero(); MOST_DEPTH]);
+                S::transposed::<ALL_ROWS, true>(a.add(k), CHAIN as isize, &mut left);
+                S::transposed::<ALL_ROWS, true>(b.add(k), CHAIN as isize, &mut right);
+                for d in 0..S::DEPTH {
+                    sum = S::multiply_add(left[d], right[d], sum);
+                }
+            }
+            let mut lanes = [S::Element::default(); 64];
+            S::store(lanes.as_mut_ptr(), sum);
+            for (i, lane) in lanes.iter().enumerate().take(S::WIDTH) {
+                total = if start + i == 0 { S::splat(*lane) } else { S::add(total, S::splat(*lane)) };
+            }
+            start += together;
+        }
+        (start, total)
+    }
+}
+
+/// Computes `V` vectors of columns: of the columns (from, how many at most), `G` chains at a time. `total` has the sums of the k
+/// before `start`.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Sums`]), and the columns need all `V` vectors.
 #[inline(always)]
-unsafe fn sums_of_columns<S: Lanes, const V: usize, const G: usize>(x: &Sums<S::Element>, col: usize, cols: usize) {
+unsafe fn sums_of_columns<S: Lanes, const V: usize, const G: usize>(
+    x: &Sums<S::Element>,
+    (col, cols): (usize, usize),
+    mut start: usize,
+    mut total: [S::Vector; V],
+) {
     // SAFETY: *inside* and *features*: every index is below `k` and `cols`.
     unsafe {
         let cols = cols.min(x.cols - col);
         let mask = S::mask(cols - (V - 1) * S::WIDTH);
-        let mut total = [S::zero(); V];
-        let mut start = 0;
         while start < x.k {
             let together = if start + G * CHAIN <= x.k { G } else { 1 };
             let len = CHAIN.min(x.k - start);

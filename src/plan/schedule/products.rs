@@ -114,8 +114,12 @@ fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
         Method::Sums => [1, tasks],
         Method::Direct => [tasks.min(x.m.div_ceil(12)), 1],
         Method::Panels { .. } => {
-            let across = tasks.min(1 << (x.n / LEAST[1]).max(1).ilog2());
-            [(tasks / across).min((x.m / LEAST[0]).max(1)), across]
+            let across = |least: usize| tasks.min(1 << (x.n / least).max(1).ilog2());
+            match [(tasks / across(LEAST[1])).min((x.m / LEAST[0]).max(1)), across(LEAST[1])] {
+                // rather small parts than one thread
+                [1, 1] => [1, across(LEAST[1] / 2)],
+                parts => parts,
+            }
         }
     };
     [down, across].map(|parts| parts.clamp(1, MOST_TASKS) as u8)
