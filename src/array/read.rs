@@ -49,8 +49,8 @@ impl Array {
     }
 
     /// The elements in C order, on the host: the memory itself where it came from [`Array::from_vec`] or another constructor that
-    /// takes a `Vec` over, as much as there was, and no other array or expression uses it. Else a copy, as [`Expr::to_vec`]
-    /// makes it.
+    /// takes a `Vec` over, the array is all of it, and no other array or expression uses it. Else, and always for bool, a copy, as
+    /// [`Expr::to_vec`] makes it.
     ///
     /// # Errors
     /// As [`Expr::to_vec`].

@@ -1,7 +1,7 @@
 //! Matrix products. The planner says how each is computed (`kernel/product.rs`), and makes epilogues kernels of their own
 //! (`plan/product.rs`), which may run on each part of a product while it is in a cache; operands and results of narrow types
-//! are converted here. Every element is the sum that `matmul/tile.rs`
-//! defines, whatever the strategy, so its bits follow from its row, its column and the element type alone.
+//! are converted here. Every element is the sum that `matmul/tile.rs` defines, whatever the strategy, so its bits follow from its
+//! row, its column and the element type alone.
 
 // kernels index arrays of registers by row, vector and chain, often two of them at once
 #![allow(clippy::needless_range_loop)]
