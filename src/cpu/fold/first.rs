@@ -2,7 +2,9 @@
 //! element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
-use crate::simd::{Isa, Loop, isa};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Isa;
+use crate::simd::{Loop, isa};
 use crate::ufunc::Extreme;
 use crate::ufunc::Ufunc;
 
