@@ -21,7 +21,7 @@ mod validate;
 
 pub(crate) use moves::Moved;
 pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
-pub(crate) use product::{Matrices, Method, Product, takes};
+pub(crate) use product::{CHAIN, MOST_OF_CHAINS, Matrices, Method, Product, takes};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
 #[cfg(feature = "gpu")]

@@ -157,6 +157,7 @@ list! {
     odometer_carries_once, "14 views", "operations views::cpu::six_axes", "runs over three axes carry once, to the second alone";
     old_bits_of_a_shared_word, "8 overlap", "operations writes::gpu::neighbours", "a shared word keeps bits of the element before";
     earlier_chains_forgotten, "6 products", "operations semantics::cpu::products_of", "only the last 256 products of an element are summed";
+    shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
     operands_lost_to_the_epilogue, "6 products", "operations found::products::cpu", "an epilogue that reads an operand of the product reads the product";
     operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
     overlap_of_neighbours_missed, "14 views", "operations the_value_broadcasts", "windows one step apart count as apart";

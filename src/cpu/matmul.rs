@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod blocked;
+mod chains;
 mod kernels;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -110,7 +111,9 @@ impl Matmul {
         let first =
             Block { a: Operand { at: a, ..x.a }, b: Operand { at: b, ..x.b }, c: Target { at: c, ..x.c }, ..*x };
         let Some(next) = &self.next else {
-            if !run.rehearses {
+            if self.product.chains > 0 && !run.rehearses {
+                self.share_chains(&first);
+            } else if !run.rehearses {
                 self.share(|i| self.task(&first, i, &mut |_| {}));
             }
             return Ok(());
@@ -185,6 +188,22 @@ impl Matmul {
             if several && (matrix + 1 == end || count * m * n >= PART) {
                 done(Tile { r0: waiting * height, nr: count * height, c0: 0, nc: width, start: 0 });
                 waiting = matrix + 1;
+            }
+        }
+    }
+
+    /// Computes a product whose k is shared out.
+    fn share_chains(&self, x: &Block) {
+        let (method, chains) = (self.product.method, self.product.chains as usize);
+        // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place. `validate` has
+        // checked that the strides are those that the method asks for, and the number of elements.
+        unsafe {
+            match self.compute {
+                Compute::F32 => x.share_chains::<f32>(method, chains),
+                Compute::F64 => x.share_chains::<f64>(method, chains),
+                Compute::Bool => x.share_chains::<u8>(method, chains),
+                Compute::I32 | Compute::U32 => x.share_chains::<u32>(method, chains),
+                Compute::I64 | Compute::U64 => x.share_chains::<u64>(method, chains),
             }
         }
     }

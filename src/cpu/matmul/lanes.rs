@@ -19,9 +19,10 @@ pub(super) trait Lanes: Copy + 'static {
     /// Says which of the first lanes of a vector are loaded or stored.
     type Mask: Copy;
     const WIDTH: usize;
-    /// How many elements of each row [`Lanes::transposed`] takes, and how many of them if it is not asked for the whole.
+    /// How many elements of each row [`Lanes::transposed`] takes.
     const DEPTH: usize;
-    const SHORT: usize = Self::DEPTH;
+    /// Whether [`Lanes::transposed`] can take some of them alone. A row then has a cache line.
+    const PARTS: bool = false;
 
     /// # Safety
     /// *Features* ([`Lanes`]).
@@ -56,14 +57,16 @@ pub(super) trait Lanes: Copy + 'static {
     /// # Safety
     /// *Features* ([`Lanes`]).
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// Loads the first `DEPTH` elements (`SHORT`, if not `WHOLE`) of each of `ROWS` rows, which begin `step` elements apart, and writes vector k of their
-    /// elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0.
+    /// Loads elements `first` up to `end` of each of `ROWS` rows, which begin `step` elements apart, and writes vector k of their
+    /// elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0. Without [`Lanes::PARTS`] the elements
+    /// are all `DEPTH`.
     ///
     /// # Safety
     /// *Features* and *inside* ([`Lanes`]), for these elements.
-    unsafe fn transposed<const ROWS: usize, const WHOLE: bool>(
+    unsafe fn transposed<const ROWS: usize>(
         p: *const Self::Element,
         step: isize,
+        part: [usize; 2],
         out: &mut [Self::Vector; MOST_DEPTH],
     );
 }
@@ -83,7 +86,7 @@ macro_rules! lanes {
         mask |$n:ident| $make:expr,
         load_masked |$lp:ident, $lm:ident| $loadm:expr, store_masked |$sp:ident, $sm:ident, $sv:ident| $storem:expr,
         multiply_add |$a:ident, $b:ident, $c:ident| $fma:expr, add |$d:ident, $e:ident| $add:expr,
-        short $short:literal, transposed |$tp:ident, $ts:ident, $out:ident, $rows:ident, $whole:ident| $transposed:block
+        parts $parts:literal, transposed |$tp:ident, $ts:ident, $part:ident, $out:ident, $rows:ident| $transposed:block
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -96,7 +99,7 @@ macro_rules! lanes {
             type Mask = $mask;
             const WIDTH: usize = $width;
             const DEPTH: usize = $depth;
-            const SHORT: usize = $short;
+            const PARTS: bool = $parts;
             #[inline(always)]
             unsafe fn zero() -> $vector {
                 // SAFETY: *features*.
@@ -143,10 +146,10 @@ macro_rules! lanes {
                 unsafe { $add }
             }
             #[inline(always)]
-            unsafe fn transposed<const $rows: usize, const $whole: bool>(
-                $tp: *const $element, $ts: isize, $out: &mut [$vector; MOST_DEPTH],
+            unsafe fn transposed<const $rows: usize>(
+                $tp: *const $element, $ts: isize, $part: [usize; 2], $out: &mut [$vector; MOST_DEPTH],
             ) {
-                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, `DEPTH` elements of each.
+                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, and of them only the elements of the part.
                 unsafe { $transposed }
             }
         }
@@ -158,69 +161,69 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 #[cfg(target_arch = "x86_64")]
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Transposes 16 rows × 16 f32 into `$out`, or × 8 if not `$whole`. The halves of the registers hold rows 0–3 and 4–7, then 8–11
-/// and 12–15, so that the last step, which takes two quarters of each of its operands, leaves the rows in order. Whole rows are
-/// read by one load each, because a cache has room for few lines that lie a power of two apart.
+/// Transposes 16 rows × 16 f32 into `$out`. Rows from `$rows` on, and elements outside of `$part`, are zeros. Whole rows are read by
+/// one load each, because a cache has room for few lines that lie a power of two apart. The steps before the last two work on
+/// four rows at a time, so that all stays in registers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! sixteen_rows {
-    ($p:ident, $step:ident, $out:ident, $rows:ident, $whole:ident) => {{
-        let zero = _mm512_setzero_ps();
-        let mut rows = [zero; 16];
-        for i in 0..16 {
-            if i < $rows {
-                let p = $p.wrapping_offset(i as isize * $step);
-                rows[i] = if $whole { _mm512_loadu_ps(p) } else { _mm512_zextps256_ps512(_mm256_loadu_ps(p)) };
-            }
-        }
-        for h in 0..if $whole { 2 } else { 1 } {
-            // t[4 e + j]: of the eight rows e
-            let mut t = [zero; 8];
-            for e in 0..2 {
-                let mut v = [zero; 4];
-                for q in 0..4 {
-                    let (low, high) = (rows[q + 8 * e], rows[q + 8 * e + 4]);
-                    v[q] = match h {
-                        0 => _mm512_shuffle_f32x4::<0x44>(low, high),
-                        _ => _mm512_shuffle_f32x4::<0xee>(low, high),
-                    };
+    ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident) => {{
+        let mask = ((1u32 << $part[1]) - (1u32 << $part[0])) as __mmask16;
+        let mut t = [_mm512_setzero_ps(); 16];
+        for e in 0..4 {
+            let mut rows = [_mm512_setzero_ps(); 4];
+            for i in 0..4 {
+                if 4 * e + i < $rows {
+                    rows[i] = _mm512_maskz_loadu_ps(mask, $p.wrapping_offset((4 * e + i) as isize * $step));
                 }
-                let (t0, t1) = (_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
-                let (t2, t3) = (_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
-                t[4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
-                t[4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
-                t[4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
-                t[4 * e + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
             }
-            for j in 0..4 {
-                $out[8 * h + j] = _mm512_shuffle_f32x4::<0x88>(t[j], t[4 + j]);
-                $out[8 * h + 4 + j] = _mm512_shuffle_f32x4::<0xdd>(t[j], t[4 + j]);
-            }
+            let (t0, t1) = (_mm512_unpacklo_ps(rows[0], rows[1]), _mm512_unpackhi_ps(rows[0], rows[1]));
+            let (t2, t3) = (_mm512_unpacklo_ps(rows[2], rows[3]), _mm512_unpackhi_ps(rows[2], rows[3]));
+            // quarter q of t[4 e + j] has element 4 q + j of the four rows e
+            t[4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
+            t[4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
+            t[4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
+            t[4 * e + 3] = _mm512_shuffle_ps::<0xee>(t1, t3);
+        }
+        for j in 0..4 {
+            let (even, odd) =
+                (_mm512_shuffle_f32x4::<0x88>(t[j], t[4 + j]), _mm512_shuffle_f32x4::<0xdd>(t[j], t[4 + j]));
+            let (t2, t3) = (t[8 + j], t[12 + j]);
+            let (even_high, odd_high) = (_mm512_shuffle_f32x4::<0x88>(t2, t3), _mm512_shuffle_f32x4::<0xdd>(t2, t3));
+            $out[j] = _mm512_shuffle_f32x4::<0x88>(even, even_high);
+            $out[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd, odd_high);
+            $out[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even, even_high);
+            $out[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd, odd_high);
         }
     }};
 }
 
-/// Transposes 8 rows × 4 f64 into `$out`, as `sixteen_rows` does.
+/// Transposes 8 rows × 8 f64 into `$out`, as `sixteen_rows` does.
 #[cfg(target_arch = "x86_64")]
 macro_rules! eight_wide_rows {
-    ($p:ident, $step:ident, $out:ident, $rows:ident) => {{
-        let mut v = [_mm512_setzero_pd(); 4];
-        for q in 0..4 {
-            let low = q % 2 + q / 2 * 4;
-            let mut x = _mm512_setzero_pd();
-            if low < $rows {
-                x = _mm512_zextpd256_pd512(_mm256_loadu_pd($p.wrapping_offset(low as isize * $step)));
+    ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident) => {{
+        let mask = ((1u32 << $part[1]) - (1u32 << $part[0])) as __mmask8;
+        let mut t = [_mm512_setzero_pd(); 8];
+        for e in 0..4 {
+            let mut rows = [_mm512_setzero_pd(); 2];
+            for i in 0..2 {
+                if 2 * e + i < $rows {
+                    rows[i] = _mm512_maskz_loadu_pd(mask, $p.wrapping_offset((2 * e + i) as isize * $step));
+                }
             }
-            if low + 2 < $rows {
-                x = _mm512_insertf64x4::<1>(x, _mm256_loadu_pd($p.wrapping_offset((low + 2) as isize * $step)));
-            }
-            v[q] = x;
+            // quarter q of t[2 e + j] has element 2 q + j of the two rows e
+            t[2 * e] = _mm512_unpacklo_pd(rows[0], rows[1]);
+            t[2 * e + 1] = _mm512_unpackhi_pd(rows[0], rows[1]);
         }
-        let (a0, a1) = (_mm512_unpacklo_pd(v[0], v[1]), _mm512_unpackhi_pd(v[0], v[1]));
-        let (b0, b1) = (_mm512_unpacklo_pd(v[2], v[3]), _mm512_unpackhi_pd(v[2], v[3]));
-        $out[0] = _mm512_shuffle_f64x2::<0x88>(a0, b0);
-        $out[1] = _mm512_shuffle_f64x2::<0x88>(a1, b1);
-        $out[2] = _mm512_shuffle_f64x2::<0xdd>(a0, b0);
-        $out[3] = _mm512_shuffle_f64x2::<0xdd>(a1, b1);
+        for j in 0..2 {
+            let (even, odd) =
+                (_mm512_shuffle_f64x2::<0x88>(t[j], t[2 + j]), _mm512_shuffle_f64x2::<0xdd>(t[j], t[2 + j]));
+            let (t2, t3) = (t[4 + j], t[6 + j]);
+            let (even_high, odd_high) = (_mm512_shuffle_f64x2::<0x88>(t2, t3), _mm512_shuffle_f64x2::<0xdd>(t2, t3));
+            $out[j] = _mm512_shuffle_f64x2::<0x88>(even, even_high);
+            $out[2 + j] = _mm512_shuffle_f64x2::<0x88>(odd, odd_high);
+            $out[4 + j] = _mm512_shuffle_f64x2::<0xdd>(even, even_high);
+            $out[6 + j] = _mm512_shuffle_f64x2::<0xdd>(odd, odd_high);
+        }
     }};
 }
 
@@ -277,18 +280,18 @@ lanes! {
     mask |n| ((1u32 << n) - 1) as __mmask16,
     load_masked |p, m| _mm512_maskz_loadu_ps(m, p), store_masked |p, m, v| _mm512_mask_storeu_ps(p, m, v),
     multiply_add |a, b, c| _mm512_fmadd_ps(a, b, c), add |a, b| _mm512_add_ps(a, b),
-    short 8, transposed |p, step, out, ROWS, WHOLE| { sixteen_rows!(p, step, out, ROWS, WHOLE) }
+    parts true, transposed |p, step, part, out, ROWS| { sixteen_rows!(p, step, part, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
     /// 8 f64 of AVX-512.
-    F64x8, f64, __m512d, __mmask8, width 8, depth 4,
+    F64x8, f64, __m512d, __mmask8, width 8, depth 8,
     zero _mm512_setzero_pd(), splat |x| _mm512_set1_pd(x),
     load |p| _mm512_loadu_pd(p), store |p, v| _mm512_storeu_pd(p, v),
     mask |n| ((1u32 << n) - 1) as __mmask8,
     load_masked |p, m| _mm512_maskz_loadu_pd(m, p), store_masked |p, m, v| _mm512_mask_storeu_pd(p, m, v),
     multiply_add |a, b, c| _mm512_fmadd_pd(a, b, c), add |a, b| _mm512_add_pd(a, b),
-    short 4, transposed |p, step, out, ROWS, _WHOLE| { eight_wide_rows!(p, step, out, ROWS) }
+    parts true, transposed |p, step, part, out, ROWS| { eight_wide_rows!(p, step, part, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -300,10 +303,10 @@ lanes! {
     load_masked |p, m| _mm512_maskz_loadu_epi32(m, p as *const i32),
     store_masked |p, m, v| _mm512_mask_storeu_epi32(p as *mut i32, m, v),
     multiply_add |a, b, c| _mm512_add_epi32(c, _mm512_mullo_epi32(a, b)), add |a, b| _mm512_add_epi32(a, b),
-    short 8, transposed |p, step, out, ROWS, WHOLE| {
+    parts true, transposed |p, step, part, out, ROWS| {
         let p = p as *const f32;
         let mut floats = [_mm512_setzero_ps(); MOST_DEPTH];
-        sixteen_rows!(p, step, floats, ROWS, WHOLE);
+        sixteen_rows!(p, step, part, floats, ROWS);
         for k in 0..MOST_DEPTH {
             out[k] = _mm512_castps_si512(floats[k]);
         }
@@ -312,18 +315,18 @@ lanes! {
 #[cfg(target_arch = "x86_64")]
 lanes! {
     /// 8 integers of 64 bits of AVX-512.
-    U64x8, u64, __m512i, __mmask8, width 8, depth 4,
+    U64x8, u64, __m512i, __mmask8, width 8, depth 8,
     zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi64(x as i64),
     load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
     mask |n| ((1u32 << n) - 1) as __mmask8,
     load_masked |p, m| _mm512_maskz_loadu_epi64(m, p as *const i64),
     store_masked |p, m, v| _mm512_mask_storeu_epi64(p as *mut i64, m, v),
     multiply_add |a, b, c| _mm512_add_epi64(c, _mm512_mullo_epi64(a, b)), add |a, b| _mm512_add_epi64(a, b),
-    short 4, transposed |p, step, out, ROWS, _WHOLE| {
+    parts true, transposed |p, step, part, out, ROWS| {
         let p = p as *const f64;
         let mut floats = [_mm512_setzero_pd(); MOST_DEPTH];
-        eight_wide_rows!(p, step, floats, ROWS);
-        for k in 0..4 {
+        eight_wide_rows!(p, step, part, floats, ROWS);
+        for k in 0..8 {
             out[k] = _mm512_castpd_si512(floats[k]);
         }
     }
@@ -337,7 +340,7 @@ lanes! {
     mask |n| _mm256_loadu_si256(FIRST_OF_8.as_ptr().add(8 - n) as *const __m256i),
     load_masked |p, m| _mm256_maskload_ps(p, m), store_masked |p, m, v| _mm256_maskstore_ps(p, m, v),
     multiply_add |a, b, c| _mm256_fmadd_ps(a, b, c), add |a, b| _mm256_add_ps(a, b),
-    short 4, transposed |p, step, out, ROWS, _WHOLE| { eight_rows!(p, step, out, ROWS) }
+    parts false, transposed |p, step, _part, out, ROWS| { eight_rows!(p, step, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -348,7 +351,7 @@ lanes! {
     mask |n| _mm256_loadu_si256(FIRST_OF_4.as_ptr().add(4 - n) as *const __m256i),
     load_masked |p, m| _mm256_maskload_pd(p, m), store_masked |p, m, v| _mm256_maskstore_pd(p, m, v),
     multiply_add |a, b, c| _mm256_fmadd_pd(a, b, c), add |a, b| _mm256_add_pd(a, b),
-    short 2, transposed |p, step, out, ROWS, _WHOLE| { four_wide_rows!(p, step, out, ROWS) }
+    parts false, transposed |p, step, _part, out, ROWS| { four_wide_rows!(p, step, out, ROWS) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -360,7 +363,7 @@ lanes! {
     load_masked |p, m| _mm256_maskload_epi32(p as *const i32, m),
     store_masked |p, m, v| _mm256_maskstore_epi32(p as *mut i32, m, v),
     multiply_add |a, b, c| _mm256_add_epi32(c, _mm256_mullo_epi32(a, b)), add |a, b| _mm256_add_epi32(a, b),
-    short 4, transposed |p, step, out, ROWS, _WHOLE| {
+    parts false, transposed |p, step, _part, out, ROWS| {
         let p = p as *const f32;
         let mut floats = [_mm256_setzero_ps(); MOST_DEPTH];
         eight_rows!(p, step, floats, ROWS);
@@ -385,7 +388,7 @@ lanes! {
         _mm256_add_epi64(low, _mm256_slli_epi64::<32>(cross))
     },
     add |a, b| _mm256_add_epi64(a, b),
-    short 2, transposed |p, step, out, ROWS, _WHOLE| {
+    parts false, transposed |p, step, _part, out, ROWS| {
         let p = p as *const f64;
         let mut floats = [_mm256_setzero_pd(); MOST_DEPTH];
         four_wide_rows!(p, step, floats, ROWS);

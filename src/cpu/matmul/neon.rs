@@ -76,8 +76,8 @@ macro_rules! lanes {
                 unsafe { $add(a, b) }
             }
             #[inline(always)]
-            unsafe fn transposed<const ROWS: usize, const WHOLE: bool>(
-                p: *const $element, step: isize, out: &mut [$vector; MOST_DEPTH],
+            unsafe fn transposed<const ROWS: usize>(
+                p: *const $element, step: isize, _part: [usize; 2], out: &mut [$vector; MOST_DEPTH],
             ) {
                 // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, `DEPTH` elements of each.
                 unsafe {

@@ -99,13 +99,13 @@ unsafe fn turned<S: Lanes, const ROWS: usize>(x: &Lines<S::Element>, line: usize
     unsafe {
         let mut out = [S::zero(); MOST_DEPTH];
         let mask = S::mask(width);
-        while k + S::SHORT <= x.k {
+        while k + S::DEPTH <= x.k || S::PARTS && k < x.k {
             let mut depth = S::DEPTH;
             if k + S::DEPTH <= x.k {
-                S::transposed::<ROWS, true>(from.wrapping_add(k), x.line, &mut out);
+                S::transposed::<ROWS>(from.wrapping_add(k), x.line, [0, S::DEPTH], &mut out);
             } else {
-                S::transposed::<ROWS, false>(from.wrapping_add(k), x.line, &mut out);
-                depth = S::SHORT;
+                depth = x.k - k;
+                S::transposed::<ROWS>(from.wrapping_add(k), x.line, [0, depth], &mut out);
             }
             for d in 0..depth {
                 let to = to.add((k + d) * x.height);

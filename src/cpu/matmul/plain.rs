@@ -95,9 +95,10 @@ impl<T: Number, const N: usize> Lanes for Plain<T, N> {
         a
     }
     #[inline(always)]
-    unsafe fn transposed<const ROWS: usize, const WHOLE: bool>(
+    unsafe fn transposed<const ROWS: usize>(
         p: *const T,
         step: isize,
+        _part: [usize; 2],
         out: &mut [[T; N]; MOST_DEPTH],
     ) {
         out[0] = [T::default(); N];

@@ -7,9 +7,7 @@
 
 use super::lanes::{Lanes, prefetch};
 
-/// How many neighbouring k a chain has. Another number gives other bits. Measured: half as many cost up to 5 % of speed, twice
-/// as many double the worst rounding error of long products.
-pub(super) const CHAIN: usize = 256;
+pub(super) use crate::kernel::CHAIN;
 
 /// A tile of the result, and the parts of the operands over one chain that it is computed from. Strides are in elements.
 ///

@@ -4,8 +4,8 @@
 use super::{Check, ensure};
 use crate::dtype::DType;
 use crate::kernel::{
-    Groups, Kernel, KernelKind, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work, takes,
-    takes_parts,
+    Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work,
+    takes, takes_parts,
 };
 
 /// Checks the schedule of a nest whose outer space is not empty.
@@ -83,6 +83,9 @@ fn product(k: &Kernel, p: &Product) -> Check {
     ensure(typed, || format!("a product of {} and {} in {}", a.dtype, b.dtype, store.dtype))?;
     let Some(matrices) = Matrices::of(k) else { return Err("a factor has more than one step along k".to_string()) };
     ensure(p.matrices > 0 && !p.parts.contains(&0), || "tasks of a product without elements".to_string())?;
+    let count = k.outer.iter().product::<usize>();
+    let whole = p.parts == [1, 1] && !p.hands_on && count == matrices.m * matrices.n && count <= MOST_OF_CHAINS;
+    ensure(p.chains == 0 || whole, || "a product that shares out k and is cut too".to_string())?;
     let seen = if p.turned { matrices.turned() } else { matrices };
     ensure(k.inner_size() == 0 || seen.suit(p.method), || {
         format!("a product by {:?}, which its strides do not suit", p.method)

@@ -25,7 +25,7 @@ fn store(buffer: BufferRef, strides: &[isize], value: usize) -> Store {
 const PANELS: Method = Method::Panels { blocks: 1, left: false };
 
 fn strategy(method: Method) -> Product {
-    Product { method, turned: false, matrices: 1, parts: [1, 1], alone: true, hands_on: false }
+    Product { method, turned: false, matrices: 1, parts: [1, 1], chains: 0, alone: true, hands_on: false }
 }
 
 fn kernel(kind: KernelKind, outer: &[usize], inner: &[usize]) -> Kernel {
@@ -257,6 +257,16 @@ fn a_broken_schedule_is_refused() {
             Work::Product(Product { parts: [1, 0], ..strategy(PANELS) }),
             DType::F32,
             "tasks of a product without elements",
+        ),
+        (
+            Work::Product(Product { chains: 1, parts: [2, 1], ..strategy(PANELS) }),
+            DType::F32,
+            "a product that shares out k and is cut too",
+        ),
+        (
+            Work::Product(Product { chains: 1, hands_on: true, ..strategy(PANELS) }),
+            DType::F32,
+            "a product that shares out k and is cut too",
         ),
     ] {
         let mut plan = sound();

@@ -1,10 +1,7 @@
 //! The strategy of a matrix product on a CPU. No bit depends on it.
 
 use crate::dtype::Compute;
-use crate::kernel::{Caps, Kernel, Matrices, Method, Product, Step, Work, takes_parts};
-
-/// The elements of k that a panel holds at once: a chain of additions (`CHAIN` in `cpu/matmul/tile.rs`).
-const CHAIN: usize = 256;
+use crate::kernel::{CHAIN, Caps, Kernel, MOST_OF_CHAINS, Matrices, Method, Product, Step, Work, takes_parts};
 
 /// Work (see `work`) up to which one thread does a product: it takes some 20 µs, less than it costs to wake another.
 const ALONE: usize = 1 << 21;
@@ -44,7 +41,7 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     let each = work(x.m.saturating_mul(x.n).saturating_mul(x.k), compute, method);
     let all = each.saturating_mul(batch);
     let mut product =
-        Product { method, turned, matrices: u16::MAX, parts: [1, 1], alone: all <= ALONE, hands_on: false };
+        Product { method, turned, matrices: u16::MAX, parts: [1, 1], chains: 0, alone: all <= ALONE, hands_on: false };
     if product.alone {
         return Some(product);
     }
@@ -53,7 +50,13 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     if product.matrices == 1 {
         let tasks = (each / TASK).clamp(1, MOST_TASKS.div_ceil(batch));
         product.parts = parts(&x, method, 1 << tasks.ilog2());
-        let [_, cols] = product.part(x.m, x.n);
+        let [rows, cols] = product.part(x.m, x.n);
+        let elements = x.m.saturating_mul(x.n);
+        if batch == 1 && tasks > 1 && x.m <= rows && x.n <= cols && elements <= MOST_OF_CHAINS {
+            // a small result cannot be cut, but the k that it sums can
+            product.parts = [1, 1];
+            product.chains = x.k.div_ceil(CHAIN).div_ceil(tasks).min(u32::MAX as usize) as u32;
+        }
         if let Method::Panels { blocks, .. } = &mut product.method {
             *blocks = (*blocks).min(cols.div_ceil(64).min(u8::MAX as usize) as u8);
         }
@@ -70,7 +73,7 @@ pub(super) fn hand_on(steps: &mut [Step]) {
         let (Some(strategy), Some(tiles)) = (product.schedule.product(), next.schedule.tiles()) else { continue };
         // one thread must not do a large nest alone because the product is small
         let shares = tiles.alone || !strategy.alone;
-        if next.continues && shares && takes_parts(next, product) {
+        if next.continues && shares && strategy.chains == 0 && takes_parts(next, product) {
             product.schedule.work = Work::Product(Product { hands_on: true, ..strategy });
         }
     }

@@ -1,0 +1,92 @@
+//! Products with a small result and a long k: tasks compute the sums of chains, and one thread adds these in order, as `tile.rs`
+//! defines it.
+
+use super::blocked::Block;
+use super::kernels::Element;
+use super::operands::Target;
+use super::scratch;
+use super::tile::CHAIN;
+use super::vector::Chains;
+use crate::cpu::share::share;
+use crate::kernel::Method;
+use std::ops::Range;
+
+/// Bytes of the sums that are kept before they are added, which a second-level cache holds: those of a dot product of 16 million
+/// f32.
+const KEPT: usize = 1 << 18;
+
+impl Block {
+    /// Computes the block in tasks of so many chains.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`]; the block has at most `MOST_OF_CHAINS` elements.
+    pub unsafe fn share_chains<T: Element>(&self, method: Method, chains: usize) {
+        let (each, count) = (self.m * self.n, self.k.div_ceil(CHAIN));
+        let some = (KEPT / (each * size_of::<T>())).clamp(1, count);
+        let bytes = |some: usize| (some + 1) * each * size_of::<T>() + 2 * scratch::ALIGN;
+        scratch::with(bytes(some), bytes(1), |scratch, is_wanted| {
+            let some = if is_wanted { some } else { 1 };
+            let (total, sums) = (scratch.take::<T>(each), scratch.take::<T>(some * each));
+            let of_first =
+                Target { at: sums as *mut u8, row: self.n as isize, col: 1, size: size_of::<T>(), narrow: None };
+            for first in (0..count).step_by(some) {
+                let some = some.min(count - first);
+                share(some.div_ceil(chains), false, |task| {
+                    let begin = task * chains;
+                    let range = first + begin..first + some.min(begin + chains);
+                    let to = of_first.shifted((begin * each) as isize);
+                    // SAFETY: *inside* and *apart*: each chain has its own place in the scratch.
+                    unsafe { self.sums_of_chains::<T>(method, range, to) };
+                });
+                for chain in 0..some {
+                    for i in 0..each {
+                        // SAFETY: the tasks have written the sums; those of the first chain become the totals.
+                        unsafe {
+                            let (total, sum) = (total.add(i), *sums.add(chain * each + i));
+                            *total = if mutant!(shared_chains_forgotten, true, first + chain == 0) {
+                                sum
+                            } else {
+                                T::plus(*total, sum)
+                            };
+                        }
+                    }
+                }
+            }
+            // SAFETY: *inside* and *apart*: the totals lie in the scratch.
+            unsafe { self.c.store(total, self.n, self.m, self.n) };
+        });
+    }
+
+    /// Computes the sums of each element over some chains, the matrices of their sums one after the other.
+    ///
+    /// # Safety
+    /// As of [`Block::compute`] for these chains and the result `to`.
+    unsafe fn sums_of_chains<T: Element>(&self, method: Method, mut chains: Range<usize>, to: Target) {
+        let each = self.m * self.n;
+        let first = chains.start;
+        let of = |chain: usize| {
+            let k = chain * CHAIN;
+            Block {
+                k: CHAIN.min(self.k - k),
+                a: self.a.from(0, k),
+                b: self.b.from(0, k),
+                c: to.shifted(((chain - first) * each) as isize),
+                ..*self
+            }
+        };
+        // SAFETY: *inside* and *apart*: the chains are parts of the block.
+        unsafe {
+            if method == Method::Sums && each == 1 && (self.a.step, self.b.step) == (1, 1) {
+                let whole = chains.end.min(self.k / CHAIN) - first;
+                let x = of(first);
+                let (a, b, sums) = (x.a.at as *const T, x.b.at as *const T, to.at as *mut T);
+                if (T::kernels().chains)(&Chains { count: whole, a, b, sums, far: true }) {
+                    chains.start += whole;
+                }
+            }
+            for chain in chains {
+                of(chain).compute::<T>(method, &mut |_| {});
+            }
+        }
+    }
+}
