@@ -14,7 +14,7 @@ const FAR: usize = 4 << 20;
 
 /// How far ahead of the additions rows are asked for that lie in memory. Measured: 0.75 to 0.85 of the time of none, as the next
 /// rows would be; 1,024 is level.
-const AHEAD: usize = 512;
+const AHEAD: usize = 1024;
 
 /// Rows that are contiguous along k, times `N` columns. Strides are in elements.
 ///

@@ -28,7 +28,7 @@ fn work(n: usize, compute: Compute, method: Method) -> usize {
         Compute::F64 | Compute::I32 | Compute::U32 => 2,
         Compute::I64 | Compute::U64 => 8,
     };
-    n.saturating_mul(weight).saturating_mul(if matches!(method, Method::Dots | Method::Sums) { 4 } else { 1 })
+    n.saturating_mul(weight).saturating_mul(if matches!(method, Method::Dots | Method::Sums) { 10 } else { 1 })
 }
 
 /// Returns the strategy of a product; none if the kernel is not only a product.
