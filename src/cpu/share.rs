@@ -233,12 +233,24 @@ impl Desk {
         }
     }
 
-    /// Does other work that waits in the pool, if there is some. Returns false if another helper has been called meanwhile; this
-    /// one is then no longer counted in `called`.
-    fn give_way(&self) -> bool {
+    /// Does other work that waits in the pool, if there is some. Returns false if this helper should leave, and is then no longer
+    /// counted in `called`: another one has been called meanwhile, or the helper is itself such other work of a helper that gives
+    /// way. Without that last rule two owners that never end would make the stack grow without end.
+    fn give_way(self: &Arc<Desk>) -> bool {
+        thread_local! {
+            static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+        }
         self.called.fetch_sub(1, SeqCst);
-        // none outside of a pool
+        if GIVES_WAY.replace(true) {
+            // as at the end of `attend`
+            if self.has_tasks() {
+                self.call();
+            }
+            return false;
+        }
+        // does nothing outside of a pool
         let _ = rayon::yield_now();
+        GIVES_WAY.set(false);
         let wanted = self.wanted.load(Relaxed);
         self.called.fetch_update(SeqCst, SeqCst, |n| (n < wanted).then_some(n + 1)).is_ok()
     }
@@ -324,6 +336,21 @@ mod tests {
             std::thread::scope(|s| (0..4).for_each(|_| _ = s.spawn(check)));
             rayon::scope(|s| (0..4).for_each(|_| s.spawn(move |_| check())));
         });
+    }
+
+    /// Several owners run kernel after kernel, longer than a helper's shift, and share the helpers of one pool.
+    #[test]
+    fn owners_take_turns() {
+        let time = if cfg!(miri) { SHIFT } else { 60 * SHIFT };
+        let work = move || {
+            let start = Instant::now();
+            while start.elapsed() < time {
+                assert_eq!(runs(19), vec![1; 19]);
+            }
+        };
+        std::thread::scope(|s| (0..5).for_each(|_| _ = s.spawn(work)));
+        in_pool(2, || rayon::scope(|s| (0..5).for_each(|_| s.spawn(move |_| work()))));
+        in_pool(3, || std::thread::scope(|s| (0..3).for_each(|_| _ = s.spawn(work))));
     }
 
     #[test]
