@@ -8,6 +8,7 @@
 
 mod blocked;
 mod chains;
+mod dot;
 mod kernels;
 mod lanes;
 #[cfg(target_arch = "aarch64")]

@@ -2,11 +2,11 @@
 //! defines it.
 
 use super::blocked::Block;
+use super::dot::Chains;
 use super::kernels::Element;
 use super::operands::Target;
 use super::scratch;
 use super::tile::CHAIN;
-use super::vector::Chains;
 use crate::cpu::share::share;
 use crate::kernel::Method;
 use std::ops::Range;

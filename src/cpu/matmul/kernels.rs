@@ -1,10 +1,11 @@
 //! The kernels of products, compiled for each instruction set and element type, and the tables through which they are called.
 
+use super::dot::{Chains, ChainsFn, chains};
 use super::lanes::*;
 use super::panels::{Lines, pack_contiguous, pack_turned};
 use super::plain::{Number, Plain};
 use super::tile::{Tile, TileFn, tile};
-use super::vector::{Chains, ChainsFn, Dots, Sums, chains, dots, sums};
+use super::vector::{Dots, Sums, dots, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::simd::{Isa, isa};
 
@@ -94,7 +95,7 @@ macro_rules! kernels {
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`vector.rs`).
+            /// *Inside* and *features* (`dot.rs`).
             pub unsafe fn chains_of(x: &Chains<$element>) -> bool {
                 // SAFETY: the caller ensures what `chains` asks for.
                 unsafe { chains::<$chains>(x) }

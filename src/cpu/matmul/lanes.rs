@@ -71,6 +71,15 @@ pub(super) trait Lanes: Copy + 'static {
     );
 }
 
+/// Asks [`Lanes::transposed`] for as many rows as a vector has lanes.
+pub(super) const ALL_ROWS: usize = usize::MAX;
+
+/// Returns how many elements of each row are taken at once: a cache line of them.
+#[inline(always)]
+pub(super) fn line<S: Lanes>() -> usize {
+    (64 / size_of::<S::Element>()).max(S::DEPTH)
+}
+
 /// Asks the processor to bring a cache line near. Any address is allowed.
 #[inline(always)]
 pub(super) fn prefetch<T>(p: *const T) {

@@ -1,16 +1,10 @@
 //! Products of a matrix with one column, or a few, and of one row with a matrix. They keep the order of additions that
 //! `tile.rs` defines, but lanes run over rows, over columns or over chains, whichever there are many of.
 
-use super::lanes::{Lanes, MOST_DEPTH, prefetch};
+use super::dot::{ChainsFn, FAR, sum_of_chains};
+use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
-
-/// Asks `Lanes::transposed` for as many rows as a vector has lanes.
-const ALL_ROWS: usize = usize::MAX;
-
-/// Bytes of a task's rows from which they are taken to lie in memory, not in a cache. The planner cuts larger products into
-/// tasks of about this size.
-const FAR: usize = 4 << 20;
 
 /// How far ahead of the additions rows are asked for that lie in memory. Measured: 0.75 to 0.85 of the time of none, as the next
 /// rows would be; 1,024 is level.
@@ -150,12 +144,6 @@ unsafe fn dots_of_rows<S: Lanes<Element: Number>, const N: usize>(x: &Dots<S::El
     }
 }
 
-/// Returns how many elements of each row are taken at once: a cache line of them.
-#[inline(always)]
-fn line<S: Lanes>() -> usize {
-    (64 / size_of::<S::Element>()).max(S::DEPTH)
-}
-
 /// Adds the products k up to `len` of the chain that begins at `start` to each of the sums of a vector of rows. The first whole
 /// cache line of the rows begins at element `head` of the chain.
 ///
@@ -289,7 +277,8 @@ pub(super) struct Sums<T> {
 }
 
 /// Computes the product of a row with a matrix: 8 vectors of columns at a time, or with fewer columns several chains at once,
-/// because additions that wait for each other would leave the processor idle. `chains` is the machine's [`chains`].
+/// because additions that wait for each other would leave the processor idle. `chains` is the machine's loop for chains
+/// of a dot product.
 ///
 /// # Safety
 /// *Inside* and *features* ([`Sums`]).
@@ -302,7 +291,7 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::El
             let left = x.cols - col;
             match left.div_ceil(S::WIDTH) {
                 1 if x.cols == 1 && (x.x_step, x.b_step) == (1, 1) => {
-                    let (from, total) = sum_of_chains::<S>(x, chains);
+                    let (from, total) = sum_of_chains::<S>(x.k, x.x, x.b, chains);
                     sums_of_columns::<S, 1, 8>(x, (col, left), from, [total]);
                 }
                 1 => sums_of_columns::<S, 1, 8>(x, (col, left), 0, [S::zero(); 1]),
@@ -320,119 +309,6 @@ pub(super) unsafe fn sums<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::El
                 _ => left.min(MANY),
             };
         }
-    }
-}
-
-/// Whole chains of a dot product of two contiguous vectors. The conditions of [`chains`]: *inside*: the `count` chains of `a` and
-/// of `b`, and the `count` elements of `sums`, lie in live memory; nobody writes those of `a` and `b`, and nobody else uses those
-/// of `sums`. *Features*: the machine has the instruction set of the kernel.
-pub(super) struct Chains<T> {
-    pub count: usize,
-    pub a: *const T,
-    pub b: *const T,
-    pub sums: *mut T,
-    /// Whether the vectors are taken to lie in memory, not in a cache.
-    pub far: bool,
-}
-
-/// Computes the sums of chains, and returns whether it has: it has not if they are too few to fill a vector.
-///
-/// # Safety
-/// *Inside* and *features* ([`Chains`]).
-pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
-
-/// Computes the sums of chains, lanes over chains: two vectors of them at once where they lie in a cache, one where they come from
-/// memory, because no processor sees so many short streams.
-///
-/// # Safety
-/// *Inside* and *features* ([`Chains`]).
-#[inline(always)]
-pub(super) unsafe fn chains<S: Lanes>(x: &Chains<S::Element>) -> bool {
-    if x.count < S::WIDTH {
-        return false;
-    }
-    let mut chain = 0;
-    // SAFETY: *inside* and *features*. Where chains are left that fill no vector, the last ones are computed once more.
-    unsafe {
-        while chain < x.count {
-            let left = x.count - chain;
-            if left >= 2 * S::WIDTH && !x.far {
-                some_chains::<S, 2>(x, chain);
-                chain += 2 * S::WIDTH;
-            } else {
-                some_chains::<S, 1>(x, chain.min(x.count - S::WIDTH));
-                chain += left.min(S::WIDTH);
-            }
-        }
-    }
-    true
-}
-
-/// Computes the sums of `G` vectors of chains from one on.
-///
-/// # Safety
-/// *Inside* and *features* ([`Chains`]), and there are so many chains.
-#[inline(always)]
-unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: usize) {
-    let line = line::<S>();
-    // SAFETY: *inside* and *features*: every index is below `count` chains.
-    unsafe {
-        let (a, b) = (x.a.add(chain * CHAIN), x.b.add(chain * CHAIN));
-        let mut sums = [S::zero(); G];
-        for k in (0..CHAIN).step_by(S::DEPTH) {
-            if x.far && k % line == 0 {
-                // the memory of the next chains is asked for from end to end
-                for i in 0..S::WIDTH {
-                    let ahead = S::WIDTH * (CHAIN + k) + i * line;
-                    prefetch(a.wrapping_add(ahead));
-                    prefetch(b.wrapping_add(ahead));
-                }
-            }
-            for g in 0..G {
-                let (mut left, mut right) = ([S::zero(); MOST_DEPTH], [S::zero(); MOST_DEPTH]);
-                let first = g * S::WIDTH * CHAIN + k;
-                S::transposed::<ALL_ROWS>(a.add(first), CHAIN as isize, [0, S::DEPTH], &mut left);
-                S::transposed::<ALL_ROWS>(b.add(first), CHAIN as isize, [0, S::DEPTH], &mut right);
-                for d in 0..S::DEPTH {
-                    sums[g] = S::multiply_add(left[d], right[d], sums[g]);
-                }
-            }
-        }
-        for g in 0..G {
-            S::store(x.sums.add(chain + g * S::WIDTH), sums[g]);
-        }
-    }
-}
-
-/// Computes the sum of the whole chains of one column, if they are enough. Returns the number of their k, and their sums added in
-/// order. The row and the column are contiguous.
-///
-/// # Safety
-/// *Inside* and *features* ([`Sums`]), and those of `chains`.
-#[inline(always)]
-unsafe fn sum_of_chains<S: Lanes>(x: &Sums<S::Element>, chains: ChainsFn<S::Element>) -> (usize, S::Vector) {
-    /// Chains whose sums are kept before they are added.
-    const SOME: usize = 64;
-    let count = x.k / CHAIN;
-    // SAFETY: *inside* and *features*: every chain is below `count`.
-    unsafe {
-        let mut total = S::zero();
-        let mut first = 0;
-        while first < count {
-            // the last are up to twice as many, so that they fill vectors
-            let some = if count - first < 2 * SOME { count - first } else { SOME };
-            let mut sums = [S::Element::default(); 2 * SOME];
-            let (a, b) = (x.x.add(first * CHAIN), x.b.add(first * CHAIN));
-            let far = 2 * x.k * size_of::<S::Element>() >= FAR;
-            if !chains(&Chains { count: some, a, b, sums: sums.as_mut_ptr(), far }) {
-                break;
-            }
-            for (i, sum) in sums[..some].iter().enumerate() {
-                total = if first + i == 0 { S::splat(*sum) } else { S::add(total, S::splat(*sum)) };
-            }
-            first += some;
-        }
-        (first * CHAIN, total)
     }
 }
 

@@ -1,0 +1,127 @@
+//! Dot products of two contiguous vectors, lanes over chains: so the additions of one chain, which wait for each other, run beside
+//! those of others. The order of additions is that of `tile.rs`.
+
+use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
+use super::tile::CHAIN;
+
+/// Bytes of the rows or vectors of a task from which they are taken to lie in memory, not in a cache. The planner cuts larger
+/// products into tasks of about this size.
+pub(super) const FAR: usize = 4 << 20;
+
+/// Whole chains of a dot product of two contiguous vectors. The conditions of [`chains`]: *inside*: the `count` chains of `a` and
+/// of `b`, and the `count` elements of `sums`, lie in live memory; nobody writes those of `a` and `b`, and nobody else uses those
+/// of `sums`. *Features*: the machine has the instruction set of the kernel.
+pub(super) struct Chains<T> {
+    pub count: usize,
+    pub a: *const T,
+    pub b: *const T,
+    pub sums: *mut T,
+    /// Whether the vectors are taken to lie in memory, not in a cache.
+    pub far: bool,
+}
+
+/// Computes the sums of chains, and returns whether it has: it has not if they are too few to fill a vector.
+///
+/// # Safety
+/// *Inside* and *features* ([`Chains`]).
+pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
+
+/// Computes the sums of chains, lanes over chains: two vectors of them at once where they lie in a cache, one where they come from
+/// memory, because no processor sees so many short streams.
+///
+/// # Safety
+/// *Inside* and *features* ([`Chains`]).
+#[inline(always)]
+pub(super) unsafe fn chains<S: Lanes>(x: &Chains<S::Element>) -> bool {
+    if x.count < S::WIDTH {
+        return false;
+    }
+    let mut chain = 0;
+    // SAFETY: *inside* and *features*. Where chains are left that fill no vector, the last ones are computed once more.
+    unsafe {
+        while chain < x.count {
+            let left = x.count - chain;
+            if left >= 2 * S::WIDTH && !x.far {
+                some_chains::<S, 2>(x, chain);
+                chain += 2 * S::WIDTH;
+            } else {
+                some_chains::<S, 1>(x, chain.min(x.count - S::WIDTH));
+                chain += left.min(S::WIDTH);
+            }
+        }
+    }
+    true
+}
+
+/// Computes the sums of `G` vectors of chains from one on.
+///
+/// # Safety
+/// *Inside* and *features* ([`Chains`]), and there are so many chains.
+#[inline(always)]
+unsafe fn some_chains<S: Lanes, const G: usize>(x: &Chains<S::Element>, chain: usize) {
+    let line = line::<S>();
+    // SAFETY: *inside* and *features*: every index is below `count` chains.
+    unsafe {
+        let (a, b) = (x.a.add(chain * CHAIN), x.b.add(chain * CHAIN));
+        let mut sums = [S::zero(); G];
+        for k in (0..CHAIN).step_by(S::DEPTH) {
+            if x.far && k % line == 0 {
+                // the memory of the next chains is asked for from end to end
+                for i in 0..S::WIDTH {
+                    let ahead = S::WIDTH * (CHAIN + k) + i * line;
+                    prefetch(a.wrapping_add(ahead));
+                    prefetch(b.wrapping_add(ahead));
+                }
+            }
+            for g in 0..G {
+                let (mut left, mut right) = ([S::zero(); MOST_DEPTH], [S::zero(); MOST_DEPTH]);
+                let first = g * S::WIDTH * CHAIN + k;
+                S::transposed::<ALL_ROWS>(a.add(first), CHAIN as isize, [0, S::DEPTH], &mut left);
+                S::transposed::<ALL_ROWS>(b.add(first), CHAIN as isize, [0, S::DEPTH], &mut right);
+                for d in 0..S::DEPTH {
+                    sums[g] = S::multiply_add(left[d], right[d], sums[g]);
+                }
+            }
+        }
+        for g in 0..G {
+            S::store(x.sums.add(chain + g * S::WIDTH), sums[g]);
+        }
+    }
+}
+
+/// Computes the sum of the whole chains of two vectors of `k` elements, if they are enough. Returns the number of their k, and their
+/// sums added in order.
+///
+/// # Safety
+/// *Inside* and *features* ([`Chains`]), for the whole chains and the function `chains`.
+#[inline(always)]
+pub(super) unsafe fn sum_of_chains<S: Lanes>(
+    k: usize,
+    a: *const S::Element,
+    b: *const S::Element,
+    chains: ChainsFn<S::Element>,
+) -> (usize, S::Vector) {
+    /// Chains whose sums are kept before they are added.
+    const SOME: usize = 64;
+    let count = k / CHAIN;
+    // SAFETY: *inside* and *features*: every chain is below `count`.
+    unsafe {
+        let mut total = S::zero();
+        let mut first = 0;
+        while first < count {
+            // the last are up to twice as many, so that they fill vectors
+            let some = if count - first < 2 * SOME { count - first } else { SOME };
+            let mut sums = [S::Element::default(); 2 * SOME];
+            let (a, b) = (a.add(first * CHAIN), b.add(first * CHAIN));
+            let far = 2 * k * size_of::<S::Element>() >= FAR;
+            if !chains(&Chains { count: some, a, b, sums: sums.as_mut_ptr(), far }) {
+                break;
+            }
+            for (i, sum) in sums[..some].iter().enumerate() {
+                total = if first + i == 0 { S::splat(*sum) } else { S::add(total, S::splat(*sum)) };
+            }
+            first += some;
+        }
+        (first * CHAIN, total)
+    }
+}
