@@ -28,7 +28,7 @@ const SHIFT: Duration = Duration::from_millis(1);
 const LOOKS: usize = 32;
 
 /// How often a thread looks whether the last helper has left before it yields its core between looks, which lets a helper run
-/// that shares the core; and before it sleeps until then. To yield takes some 0.3 µs, so that is about a millisecond, longer than
+/// that shares the core; and before it sleeps until then. To yield takes some 0.4 µs, so that is about a millisecond, longer than
 /// tasks take: a thread that sleeps wakes so late that its helpers have gone.
 const LOOKS_AT_END: usize = 2000;
 const YIELDS_AT_END: usize = 5000;

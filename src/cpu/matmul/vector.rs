@@ -6,8 +6,8 @@ use super::lanes::{ALL_ROWS, Lanes, MOST_DEPTH, line, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
 
-/// How far ahead of the additions rows are asked for that lie in memory. Measured: 0.75 to 0.85 of the time of none, as the next
-/// rows would be; 1,024 is level.
+/// How many bytes ahead of the additions rows are asked for that lie in memory. Measured on 64 and 32 MiB: about 0.85 of the time
+/// without, and 0.75 to 0.88 of the time with the next rows instead; half as many bytes are level.
 const AHEAD: usize = 1024;
 
 /// Rows that are contiguous along k, times `N` columns. Strides are in elements.
