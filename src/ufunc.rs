@@ -191,6 +191,8 @@ pub(crate) struct Properties {
     /// The row raises its first operand to the power of the second. For integers, a second operand that is a negative number
     /// (not an array) is an error.
     pub power: bool,
+    /// The row is the product of its operands, or of its one operand and itself.
+    pub multiplies: bool,
 }
 
 /// A function of integers that does not wrap; the last argument is the width of their type in bits.
@@ -250,6 +252,7 @@ impl Ufunc {
                 opaque: false,
                 simplifies_exactly: false,
                 power: false,
+                multiplies: false,
             },
             half: None,
             fold: OnceLock::new(),

@@ -321,7 +321,7 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
 }
 
 /// The rows or the columns of an index space, as one operand sees them: several dimensions, flattened in C order.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Axis {
     /// The dimensions; empty if `step` alone says where every index lies.
     dims: Shape,

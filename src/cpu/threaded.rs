@@ -70,6 +70,9 @@ pub(super) struct Threaded {
 const SMALL: usize = 8 << 10;
 const LARGE: usize = 64 << 10;
 
+/// The fewest blocks of a row that are moved to where a streaming store is aligned, at the price of one block: a judgement.
+const LEAST_ALIGNED: usize = 8;
+
 /// The scratch of a task, aligned for vectors.
 #[repr(align(64))]
 struct Scratch<const N: usize>(std::mem::MaybeUninit<[u8; N]>);
@@ -207,8 +210,13 @@ impl Bound<'_> {
             for n in (0..p.fills.len()).filter(|n| p.fills[*n].moves) {
                 self.fill(n, row, bases);
             }
-            let whole = n / block * block;
-            threaded::run(&p.code, &p.runs, bases, 0, whole, block);
+            let head = self.head(n, bases);
+            if head > 0 {
+                // the blocks after it overlap the first one, and write the same values there again
+                threaded::run(&p.code, &p.runs, bases, 0, 1, block);
+            }
+            let whole = head + (n - head) / block * block;
+            threaded::run(&p.code, &p.runs, bases, head, whole, block);
             if mutant!(threaded_tail_left, false, whole < n) {
                 if mutant!(threaded_overlaps_in_place, true, !p.is_in_place) && n >= block {
                     // the last block overlaps the one before it, and writes the same values there again
@@ -217,6 +225,18 @@ impl Bound<'_> {
                 self.tail(whole, n - whole, bases, rest);
             }
         }
+    }
+
+    /// Returns how many of the `n` elements of a row lie before the first one whose store is aligned: only aligned stores
+    /// stream. It is 0 where nothing streams or elements must not be computed twice, and for rows of a few blocks, of which one
+    /// more would be a large part.
+    fn head(&self, n: usize, bases: &[Base]) -> usize {
+        let p = self.program;
+        if !p.streams || p.is_in_place || n < LEAST_ALIGNED * (p.block / p.word) {
+            return 0;
+        }
+        let store = p.places.iter().position(|place| place.is_store && place.step == 1);
+        store.map_or(0, |n| (bases[n].at as usize).wrapping_neg() % (p.block / 8) / p.places[n].size)
     }
 
     /// Runs the last `n` elements of a row, fewer than a block, in scratch.

@@ -9,7 +9,7 @@ macro_rules! rows {
         $m! {
             /// Sum; bool: or.
             add(x, y): Numeric {
-                threaded: both,
+                threaded: products,
                 cpu_float: [x + y, x + y], cpu_int: { x.wrapping_add(y) }, cpu_bool: { x | y },
                 wgsl_f32: "{a} + {b}", wgsl_f64: "{a} + {b}", wgsl_int: "{a} + {b}", wgsl_bool: "{a} || {b}",
                 exact: { x + y }, exact_int: { x + y },
@@ -17,7 +17,7 @@ macro_rules! rows {
             }
             /// Difference; not for bool.
             subtract(x, y): Numeric {
-                threaded: both,
+                threaded: products,
                 cpu_float: [x - y, x - y], cpu_int: { x.wrapping_sub(y) },
                 wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}",
                 exact: { x - y }, exact_int: { x - y },
@@ -28,7 +28,7 @@ macro_rules! rows {
                 cpu_float: [x * y, x * y], cpu_int: { x.wrapping_mul(y) }, cpu_bool: { x & y },
                 wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_bool: "{a} && {b}",
                 exact: { x * y }, exact_int: { x.wrapping_mul(y) },
-                reduce: { method: prod, neutral: One, empty: 1.0, order: fixed }, is: [simplifies_exactly],
+                reduce: { method: prod, neutral: One, empty: 1.0, order: fixed }, is: [simplifies_exactly, multiplies],
             }
             /// Quotient; integers and bool give f32.
             divide(x, y): Float {
@@ -138,6 +138,7 @@ macro_rules! rows {
                 cpu_float: [x * x, x * x], cpu_int: { x.wrapping_mul(x) },
                 wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "{a} * {a}",
                 exact: { x * x }, exact_int: { x.wrapping_mul(x) },
+                is: [multiplies],
             }
             /// −1, 0 or 1; NaN for NaN.
             sign(x): Numeric {

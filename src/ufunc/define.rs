@@ -17,7 +17,7 @@
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
 /// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::Reduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
-/// | `threaded` | `none`, `f32`, `all` or `both`: which types have instructions of threaded code, see below |
+/// | `threaded` | `none`, `f32`, `all`, `both` or `products`: which types have instructions of threaded code, see below |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
@@ -28,7 +28,8 @@
 ///
 /// Each instruction of threaded code costs some 20 ms of compiler time, so rows have those that were measured to pay: by default
 /// all types, but none in the classes `Float` and `FloatOnly`. `f32` names that type alone; `both` is all types, and adds
-/// instructions that take the second operand from the accumulator ([`Threaded`](crate::simd::threaded::Threaded)).
+/// instructions that take the second operand from the accumulator ([`Threaded`](crate::simd::threaded::Threaded)); `products` is
+/// `both`, and adds for floats those one operand of which is the product of two others.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
 /// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
@@ -176,7 +177,20 @@ macro_rules! define {
     (@threaded u8 $r:ident $f:ident) => {
         [$crate::ufunc::define!(@words4 u8 $r $f), $crate::ufunc::define!(@words8 u8 $r $f)]
     };
-    (@threaded f64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 f64 $r $f)] };
+    (@threaded f32 $r:ident $f:ident) => {
+        {
+            use $crate::simd::threaded::{M4, N4, Threaded};
+            let words = $crate::ufunc::define!(@words4 f32 $r $f);
+            [Threaded::with_products::<u32, N4, M4, f32, $r, $f>(words, THREADED), None]
+        }
+    };
+    (@threaded f64 $r:ident $f:ident) => {
+        {
+            use $crate::simd::threaded::{M8, N8, Threaded};
+            let words = $crate::ufunc::define!(@words8 f64 $r $f);
+            [None, Threaded::with_products::<u64, N8, M8, f64, $r, $f>(words, THREADED)]
+        }
+    };
     (@threaded i64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 i64 $r $f)] };
     (@threaded u64 $r:ident $f:ident) => { [None, $crate::ufunc::define!(@words8 u64 $r $f)] };
     (@threaded $t:ident $r:ident $f:ident) => { [$crate::ufunc::define!(@words4 $t $r $f), None] };

@@ -10,8 +10,8 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use crate::layout::{Shape, Strides, span_of};
-use crate::simd::threaded::{AHEAD, Codes, Instr, LONGEST, Operand};
-use crate::ufunc::cast;
+use crate::simd::threaded::{self, AHEAD, Codes, Instr, LONGEST, Operand};
+use crate::ufunc::{Ufunc, cast};
 use smallvec::{SmallVec, smallvec};
 
 /// The most instructions of a run before another operation, which adds ten at most (it saves the accumulator, reads and saves two
@@ -29,6 +29,8 @@ enum Home {
     Each(usize),
     Fill(usize),
     Slot(usize),
+    /// In no memory: a product of two values that are operands in memory, which the function that alone reads it computes too.
+    Product([usize; 2]),
 }
 
 struct Compiler<'a> {
@@ -153,7 +155,10 @@ impl Compiler<'_> {
                         return Err(self.error(format!("{} has no threaded code", row.name)));
                     };
                     let list: SmallVec<[usize; 3]> = list.iter().map(|a| self.alias_of[*a]).collect();
-                    self.call(v, threaded.first, threaded.second, &list)?;
+                    match self.product(v, row, &list) {
+                        Some(factors) => self.homes[v] = Home::Product(factors),
+                        None => self.call(v, &threaded, &list)?,
+                    }
                 }
                 Op::Cast(a) | Op::Round(a) => {
                     for (n, link) in self.links(v, *a).iter().enumerate() {
@@ -161,7 +166,7 @@ impl Compiler<'_> {
                             return Err(self.error("a conversion has no threaded code"));
                         };
                         match n {
-                            0 => self.call(v, threaded.first, None, &[self.alias_of[*a]])?,
+                            0 => self.call(v, &threaded, &[self.alias_of[*a]])?,
                             _ => self.emit(threaded.first, [Home::None; 2], false)?,
                         }
                     }
@@ -221,10 +226,44 @@ impl Compiler<'_> {
         self.program.places.len() - 1
     }
 
-    /// Emits a function of the values in `list`, the first of which it takes from the accumulator; or, with `second`, the
-    /// second of two. `v` is its result.
-    fn call(&mut self, v: usize, first: Option<Codes>, second: Option<Codes>, list: &[usize]) -> Result<()> {
+    /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that can
+    /// multiply them itself. The accumulator need not be saved for it then.
+    fn product(&self, v: usize, row: &Ufunc, list: &[usize]) -> Option<[usize; 2]> {
+        let [x, y] = [*list.first()?, *list.last()?];
+        let in_memory = |v: usize| matches!(self.homes[v], Home::Memory(_) | Home::Fill(_));
+        if !row.properties.multiplies || self.uses[v] != 1 || !in_memory(x) || !in_memory(y) {
+            return None;
+        }
+        let values = &self.kernel.values;
+        let reads = |r: &usize| self.uses[*r] > 0 && values[*r].op.operands().iter().any(|a| self.alias_of[*a] == v);
+        let reader = (v + 1..values.len()).find(reads)?;
+        let Op::Ufunc(row, list) = &values[reader].op else { return None };
+        let by = row.typed_operand(list).map(|a| values[*a].compute())?;
+        row.threaded(by, self.program.word)?.products.map(|_| [x, y])
+    }
+
+    /// Emits a function of the values in `list`, which takes one of them from the accumulator. `v` is its result.
+    fn call(&mut self, v: usize, codes: &threaded::Threaded, list: &[usize]) -> Result<()> {
         self.cut()?;
+        if let (Some(products), [x, y]) = (codes.products, list) {
+            // the instruction computes one product; `bring` computes the other
+            let found = match (self.homes[*x], self.homes[*y]) {
+                (_, Home::Product(factors)) => Some((products[0], *x, *y, factors)),
+                (Home::Product(factors), _) => Some((products[1], *y, *x, factors)),
+                _ => None,
+            };
+            if let Some((code, lead, product, factors)) = found {
+                self.bring(lead)?;
+                self.read(&[lead, product]);
+                self.keep_acc()?;
+                self.emit(Some(code), factors.map(|a| self.homes[a]), false)?;
+                self.acc = Some(v);
+                self.free_unread(lead);
+                self.read_factors(product);
+                return Ok(());
+            }
+        }
+        let (first, second) = (codes.first, codes.second);
         let swaps = second.is_some()
             && list[0] != list[1]
             && (self.acc == Some(list[1]) || self.is_each(list[1]) && !self.is_each(list[0]));
@@ -241,13 +280,24 @@ impl Compiler<'_> {
         for (operand, other) in operands.iter_mut().zip(&others) {
             *operand = self.homes[*other];
         }
-        list.iter().for_each(|a| self.uses[*a] -= 1);
+        self.read(list);
         // the instruction replaces the accumulator
         self.keep_acc()?;
         self.emit(code, operands, false)?;
         self.acc = Some(v);
         list.iter().for_each(|a| self.free_unread(*a));
         Ok(())
+    }
+
+    /// Counts an instruction that reads these values.
+    fn read(&mut self, list: &[usize]) {
+        list.iter().for_each(|a| self.uses[*a] -= 1);
+    }
+
+    /// Counts the instruction that computes a product.
+    fn read_factors(&mut self, v: usize) {
+        let factors = self.kernel.values[v].op.operands();
+        factors.iter().for_each(|a| self.uses[self.alias_of[*a]] -= 1);
     }
 
     /// Whether only an instruction of its own can read the value.
@@ -259,7 +309,7 @@ impl Compiler<'_> {
     fn settle(&mut self, v: usize) -> Result<()> {
         match self.homes[v] {
             Home::Memory(_) | Home::Fill(_) | Home::Slot(_) => Ok(()),
-            Home::None | Home::Each(_) => {
+            Home::None | Home::Each(_) | Home::Product(_) => {
                 self.bring(v)?;
                 self.save(v)
             }
@@ -279,6 +329,14 @@ impl Compiler<'_> {
                 (load.and_then(|dtype| cast::load_each(dtype, self.program.word)), Home::Each(place))
             }
             home @ (Home::Memory(_) | Home::Fill(_) | Home::Slot(_)) => (Codes::load(), home),
+            Home::Product([x, y]) => {
+                let Op::Ufunc(row, _) = &self.kernel.values[v].op else { return Err(self.error("no product")) };
+                let by = self.kernel.values[v].compute();
+                let codes = row.threaded(by, self.program.word);
+                self.emit(Codes::load(), [self.homes[x], Home::None], false)?;
+                self.read_factors(v);
+                (codes.and_then(|codes| codes.first), self.homes[y])
+            }
         };
         self.emit(code, [operand, Home::None], false)?;
         self.acc = Some(v);
@@ -288,7 +346,7 @@ impl Compiler<'_> {
     /// Saves the accumulator if its value is read again and is nowhere else.
     fn keep_acc(&mut self) -> Result<()> {
         let Some(v) = self.acc else { return Ok(()) };
-        let is_elsewhere = !matches!(self.homes[v], Home::None | Home::Each(_));
+        let is_elsewhere = matches!(self.homes[v], Home::Memory(_) | Home::Fill(_) | Home::Slot(_));
         if self.uses[v] == 0 || is_elsewhere { Ok(()) } else { self.save(v) }
     }
 
@@ -400,10 +458,18 @@ impl Compiler<'_> {
         let vector = (program.block / 8) as u32;
         // what the second-level cache holds comes soon enough
         let bytes: usize = program.places.iter().map(|p| p.size.saturating_mul(self.kernel.outer_size())).sum();
-        let ahead = if bytes > caches::sizes()[1] { AHEAD } else { 0 };
+        let is_far = bytes > caches::sizes()[1];
+        // of loads that lie within a block of one another, one asks the caches for all
+        let is_beside = |a: &Place, b: &Place| {
+            let near = a.offset.abs_diff(b.offset).saturating_mul(a.size) < program.block;
+            near && a.buffer == b.buffer && a.step == b.step && a.rows == b.rows
+        };
+        let asked = |n: usize| program.places[..n].iter().any(|earlier| is_beside(earlier, &program.places[n]));
+        let aheads: SmallVec<[u32; 6]> =
+            (0..places).map(|n| if is_far && !asked(n) { AHEAD } else { 0 }).collect();
         let operand = |home: Home| match home {
-            Home::None => Operand::default(),
-            Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead },
+            Home::None | Home::Product(_) => Operand::default(),
+            Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead: aheads[n] },
             Home::Fill(n) => Operand { base: (places + n) as u32, width: 0, ahead: 0 },
             Home::Slot(n) => Operand { base: (places + fills + n) as u32, width: vector, ahead: 0 },
         };

@@ -147,6 +147,25 @@ pub(crate) struct Threaded {
     pub first: Option<Codes>,
     /// Takes the second operand of two from the accumulator.
     pub second: Option<Codes>,
+    /// Takes one operand of two from the accumulator; the other one is the product of two operands in memory. The product is the
+    /// second operand, and the first.
+    pub products: Option<[Codes; 2]>,
+}
+
+/// The function `F` of the first operand and of the product of the other two, or of that product and of the first operand.
+/// The product is rounded before `F` sees it, as that of the row `multiply`.
+struct OfProduct<F, const LEADS: bool>(std::marker::PhantomData<F>);
+
+impl<T, R, F, const LEADS: bool> ScalarFn<T, T, T, R> for OfProduct<F, LEADS>
+where
+    T: Copy + std::ops::Mul<Output = T>,
+    F: ScalarFn<T, T, T, R>,
+{
+    #[inline(always)]
+    fn call(x: T, y: T, z: T) -> R {
+        let product = y * z;
+        if LEADS { F::call(product, x, x) } else { F::call(x, product, product) }
+    }
 }
 
 impl Threaded {
@@ -165,7 +184,7 @@ impl Threaded {
         F: ScalarFn<A, B, C, R>,
     {
         match (rule.as_bytes(), name.as_bytes()) {
-            (b"both", _) => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, true)),
+            (b"both" | b"products", _) => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, true)),
             (b"all", _) | (b"f32", b"f32") => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, false)),
             _ => None,
         }
@@ -189,6 +208,32 @@ impl Threaded {
                 _ => codes!(first<W, A, B, C, R, F> N, M; 3, 3),
             },
             second: if second { codes!(second < W, A, B, C, R, F > N, M) } else { None },
+            products: None,
+        }
+    }
+
+    /// Adds the instructions of `F` one operand of which is a product, if the `rule` of a row asks for them.
+    pub const fn with_products<W, const N: usize, const M: usize, T, R, F>(
+        threaded: Option<Threaded>,
+        rule: &str,
+    ) -> Option<Threaded>
+    where
+        W: Copy,
+        T: Lane<W> + std::ops::Mul<Output = T>,
+        R: Lane<W>,
+        F: ScalarFn<T, T, T, R>,
+    {
+        match (threaded, rule.as_bytes()) {
+            (Some(threaded), b"products") => {
+                let last = codes!(first<W, T, T, T, R, OfProduct<F, false>> N, M; 3, 3);
+                let leads = codes!(first<W, T, T, T, R, OfProduct<F, true>> N, M; 3, 3);
+                let products = match (last, leads) {
+                    (Some(last), Some(leads)) => Some([last, leads]),
+                    _ => None,
+                };
+                Some(Threaded { products, ..threaded })
+            }
+            _ => threaded,
         }
     }
 }
