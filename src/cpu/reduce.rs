@@ -6,13 +6,14 @@ use super::assign::assign;
 use super::bind::{Bound, Run};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
-use super::program::{Goal, Level, Order, PassReduction, Program, ReductionResult, Request, internal};
+use super::program::{Goal, Level, Order, PassReduction, Program, ReductionResult, Request, StepKind, internal};
 use super::share::share;
 use super::strided::{self, Block};
 use super::threads::threads;
 use super::tiles::{Frame, Frames, Tile};
 use crate::error::Result;
 use crate::kernel::{Kernel, Passes, Tiles, Tiling};
+use crate::simd::prefetch;
 use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -300,6 +301,22 @@ impl<'a> Job<'a> {
                 for w in program.writes.iter().filter(|w| w.inner && !w.direct) {
                     frame.write(bound, w, tile);
                 }
+            } else if p == 0 {
+                self.announce(Tile { r0: tile.r0 + count, ..tile });
+            }
+        }
+    }
+
+    /// Asks the caches for what the first pass will read of a tile, while later passes compute the one before it.
+    fn announce(&self, tile: Tile) {
+        let program = self.bound.program;
+        for step in &program.steps[program.passes[0].steps.clone()] {
+            let StepKind::Load(n) = step.kind else { continue };
+            let place = &program.places[n];
+            if tile.r0 + tile.nr <= self.reduce.outer && place.dense(tile.nr, tile.nc) {
+                let first = (place.rows.offset(tile.r0) + place.cols.offset(tile.c0)) * place.size as isize;
+                let at = self.bound.at(n).wrapping_offset(first);
+                (0..tile.len() * place.size).step_by(64).for_each(|line| prefetch(at.wrapping_add(line)));
             }
         }
     }
