@@ -219,7 +219,7 @@ pub(crate) fn widen(dtype: DType) -> Option<Conversion> {
         DType::I8 => unary!(i8, i32),
         DType::U16 => unary!(u16, u32),
         DType::I16 => unary!(i16, i32),
-        DType::F16 => unary!(H, f32),
+        DType::F16 => const { Conversion::new(Loops::widen_f16::<H, f32, K>(), [None; 2]) },
         DType::BF16 => unary!(B, f32),
         DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
@@ -232,7 +232,7 @@ pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
         DType::I8 => unary!(i32, i8),
         DType::U16 => unary!(u32, u16),
         DType::I16 => unary!(i32, i16),
-        DType::F16 => unary!(f32, H),
+        DType::F16 => const { Conversion::new(Loops::narrow_f16::<f32, H, K>(), [None; 2]) },
         DType::BF16 => unary!(f32, B),
         DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
@@ -250,7 +250,11 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
         DType::I16 => to!(i32, I16),
         DType::U8 => to!(u32, U8),
         DType::U16 => to!(u32, U16),
-        DType::F16 => to!(f32, F16),
+        DType::F16 => const {
+            type Round = ToNarrow<{ DType::F16 as u8 }>;
+            let threaded = Threaded { first: Codes::round_f16::<f32, Round>(), second: None, products: None };
+            Conversion::new(Loops::round_f16::<f32, Round>(), [Some(threaded), None])
+        },
         DType::BF16 => to!(f32, BF16),
         DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })

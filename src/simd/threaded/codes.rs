@@ -128,6 +128,23 @@ impl Codes {
         return None;
     }
 
+    /// Rounds words of f32 (`A`) to f16, by `F` or by the processor's conversions.
+    pub const fn round_f16<A: Lane<u32>, F: ScalarFn<A, A, A, A>>() -> Option<Codes> {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in `codes`.
+        return unsafe {
+            Some(Codes([
+                std::mem::transmute::<avx2::Function, Address>(avx2::first::<u32, A, A, A, A, F, N4, 1>),
+                std::mem::transmute::<avx512::Function, Address>(f16::of_avx512::round_f16::<A, F>),
+            ]))
+        };
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as in `codes`.
+        return unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::round_f16::<A, F>)])) };
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return None;
+    }
+
     /// Converts words by `F` and writes elements of `S`.
     pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
     where
@@ -235,5 +252,45 @@ impl Threaded {
             }
             _ => threaded,
         }
+    }
+}
+
+/// The loops that convert f16 by the processor's conversions, where an instruction set has them, and else by a function.
+impl Loops {
+    /// Converts f16 (`S`) to f32 by `F`.
+    pub const fn widen_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
+        #[cfg(target_arch = "x86_64")]
+        return Loops::unary::<S, S, S, R, F>().with_avx512(f16::of_avx512::widen_all::<S, R, F>);
+        #[cfg(target_arch = "aarch64")]
+        return Loops([f16::of_neon::widen_all::<S, R, F>]);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Loops::unary::<S, S, S, R, F>();
+    }
+
+    /// Converts f32 (`A`) to f16 (`S`) by `F`.
+    pub const fn narrow_f16<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>() -> Loops {
+        #[cfg(target_arch = "x86_64")]
+        return Loops::unary::<A, A, A, S, F>().with_avx512(f16::of_avx512::narrow_all::<A, S, F>);
+        #[cfg(target_arch = "aarch64")]
+        return Loops([f16::of_neon::narrow_all::<A, S, F>]);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Loops::unary::<A, A, A, S, F>();
+    }
+
+    /// Rounds f32 (`A`) to f16 by `F`, and leaves it as f32.
+    pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
+        #[cfg(target_arch = "x86_64")]
+        return Loops::unary::<A, A, A, A, F>().with_avx512(f16::of_avx512::round_all::<A, F>);
+        #[cfg(target_arch = "aarch64")]
+        return Loops([f16::of_neon::round_all::<A, F>]);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Loops::unary::<A, A, A, A, F>();
+    }
+
+    /// Replaces the loop for AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    const fn with_avx512(self, avx512: Loop) -> Loops {
+        let Loops([portable, avx2, _]) = self;
+        Loops([portable, avx2, avx512])
     }
 }

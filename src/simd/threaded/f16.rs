@@ -1,10 +1,10 @@
-//! Instructions that read and write f16 by the processor's conversions, those of AVX-512 and of NEON. A block with a NaN takes the
-//! scalar function, which gives a NaN other bits than the processor does; for every other number both give the same. AVX2 alone
-//! does not promise a conversion.
+//! Loops and instructions that convert f16 by the processor's conversions, those of AVX-512 and of NEON. A block with a NaN takes
+//! the scalar function, which gives a NaN other bits than the processor does; for every other number both give the same. AVX2
+//! alone does not promise a conversion.
 
 use super::*;
 
-/// Writes both instructions of one instruction set, in whose module `$from` they are: a block of `$n` words is eight vectors of type
+/// Writes the loops and the instructions of one instruction set, in whose module `$from` they are: a block of `$n` words is eight vectors of type
 /// `$float`, and `$half` is the f16 of one of them. `has_nan` says whether there is a NaN in a block of f32.
 macro_rules! conversions {
     (
@@ -50,6 +50,148 @@ macro_rules! conversions {
                 $has_nan
             }
 
+            /// Converts a block of f16 (`S`) to f32, as `F` does.
+            ///
+            /// # Safety
+            /// `from` points to `N` of `S`, which has 2 bytes; `R` has 4. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn widen_block<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(from: *const S) -> Acc {
+                // SAFETY: the caller's condition; a block of `R` has the bytes of the accumulator.
+                unsafe {
+                    let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
+                    let x: [$float; 8] = [
+                        converted(0), converted(1), converted(2), converted(3),
+                        converted(4), converted(5), converted(6), converted(7),
+                    ];
+                    if !has_nan(&x) {
+                        return std::mem::transmute::<[$float; 8], Acc>(x);
+                    }
+                    let one = *from;
+                    let mut out = [F::call(one, one, one); N];
+                    for (i, out) in out.iter_mut().enumerate() {
+                        let x = *from.add(i);
+                        *out = F::call(x, x, x);
+                    }
+                    std::mem::transmute_copy::<[R; N], Acc>(&out)
+                }
+            }
+
+            /// Converts a block of f32 (`A`) to f16 (`S`), as `F` does.
+            ///
+            /// # Safety
+            /// `A` has 4 bytes and `S` has 2. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn narrow_block<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: Acc) -> [$half; 8] {
+                // SAFETY: the caller's condition.
+                unsafe {
+                    let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
+                    if !has_nan(&x) {
+                        return [
+                            narrow(x[0]), narrow(x[1]), narrow(x[2]), narrow(x[3]),
+                            narrow(x[4]), narrow(x[5]), narrow(x[6]), narrow(x[7]),
+                        ];
+                    }
+                    let each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
+                    let mut out = [F::call(each[0], each[0], each[0]); N];
+                    for i in 0..N {
+                        out[i] = F::call(each[i], each[i], each[i]);
+                    }
+                    std::mem::transmute_copy::<[S; N], [$half; 8]>(&out)
+                }
+            }
+
+            /// Rounds a block of f32 (`A`) to f16 and leaves it as f32, as `F` does.
+            ///
+            /// # Safety
+            /// `A` has 4 bytes. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn round_block<A: Copy, F: ScalarFn<A, A, A, A>>(acc: Acc) -> Acc {
+                // SAFETY: the caller's condition.
+                unsafe {
+                    let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
+                    if !has_nan(&x) {
+                        let rounded = |i: usize| widen(narrow(x[i]));
+                        return std::mem::transmute::<[$float; 8], Acc>([
+                            rounded(0), rounded(1), rounded(2), rounded(3),
+                            rounded(4), rounded(5), rounded(6), rounded(7),
+                        ]);
+                    }
+                    let mut each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
+                    for x in &mut each {
+                        *x = F::call(*x, *x, *x);
+                    }
+                    std::mem::transmute_copy::<[A; N], Acc>(&each)
+                }
+            }
+
+            /// Converts f16 (`S`) to f32, as `F` does.
+            ///
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the sizes are those of [`widen_block`].
+            #[target_feature(enable = $features)]
+            pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
+                n: usize, a: *const u8, _: *const u8, _: *const u8, out: *mut u8,
+            ) {
+                let (a, out, whole) = (a.cast::<S>(), out.cast::<R>(), n / N * N);
+                // SAFETY: the caller's conditions.
+                unsafe {
+                    for i in (0..whole).step_by(N) {
+                        out.add(i).cast::<Acc>().write_unaligned(widen_block::<S, R, F>(a.add(i)));
+                    }
+                    for i in whole..n {
+                        let x = *a.add(i);
+                        *out.add(i) = F::call(x, x, x);
+                    }
+                }
+            }
+
+            /// Converts f32 (`A`) to f16 (`S`), as `F` does.
+            ///
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the sizes are those of [`narrow_block`].
+            #[target_feature(enable = $features)]
+            pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
+                n: usize, a: *const u8, _: *const u8, _: *const u8, out: *mut u8,
+            ) {
+                let (a, out, whole) = (a.cast::<A>(), out.cast::<S>(), n / N * N);
+                // SAFETY: the caller's conditions.
+                unsafe {
+                    for i in (0..whole).step_by(N) {
+                        let block = narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned());
+                        out.add(i).cast::<[$half; 8]>().write_unaligned(block);
+                    }
+                    for i in whole..n {
+                        let x = *a.add(i);
+                        *out.add(i) = F::call(x, x, x);
+                    }
+                }
+            }
+
+            /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
+            ///
+            /// # Safety
+            /// *Operands* and *result* ([`Loop`]); the size is that of [`round_block`].
+            #[target_feature(enable = $features)]
+            pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
+                n: usize, a: *const u8, _: *const u8, _: *const u8, out: *mut u8,
+            ) {
+                let (a, out, whole) = (a.cast::<A>(), out.cast::<A>(), n / N * N);
+                // SAFETY: the caller's conditions.
+                unsafe {
+                    for i in (0..whole).step_by(N) {
+                        let block = round_block::<A, F>(a.add(i).cast::<Acc>().read_unaligned());
+                        out.add(i).cast::<Acc>().write_unaligned(block);
+                    }
+                    for i in whole..n {
+                        let x = *a.add(i);
+                        *out.add(i) = F::call(x, x, x);
+                    }
+                }
+            }
+
             instruction! { $abi, $features,
                 /// Reads f16, at any step.
                 load_f16<S, R, F;> where [S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>]
@@ -69,21 +211,7 @@ macro_rules! conversions {
                         }
                         from = each.as_ptr().cast();
                     }
-                    let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
-                    let x: [$float; 8] = [
-                        converted(0), converted(1), converted(2), converted(3),
-                        converted(4), converted(5), converted(6), converted(7),
-                    ];
-                    if has_nan(&x) {
-                        let mut out = [0u32; N];
-                        for (i, out) in out.iter_mut().enumerate() {
-                            let x = *from.add(i);
-                            *out = F::call(x, x, x).word();
-                        }
-                        std::mem::transmute::<[u32; N], Acc>(out)
-                    } else {
-                        std::mem::transmute::<[$float; 8], Acc>(x)
-                    }
+                    widen_block::<S, R, F>(from)
                 }
             }
 
@@ -91,25 +219,15 @@ macro_rules! conversions {
                 /// Writes f16, each after the other; the words stay in the accumulator.
                 store_f16<A, S, F;> where [A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
-                    let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
-                    if has_nan(&x) {
-                        let words = std::mem::transmute::<Acc, [u32; N]>(acc);
-                        let one = A::of(words[0]);
-                        let mut out = [F::call(one, one, one); N];
-                        for i in 0..N {
-                            let x = A::of(words[i]);
-                            out[i] = F::call(x, x, x);
-                        }
-                        write(pc, bases, index, &out);
-                    } else {
-                        let out: [$half; 8] = [
-                            narrow(x[0]), narrow(x[1]), narrow(x[2]), narrow(x[3]),
-                            narrow(x[4]), narrow(x[5]), narrow(x[6]), narrow(x[7]),
-                        ];
-                        write(pc, bases, index, &out);
-                    }
+                    write(pc, bases, index, &narrow_block::<A, S, F>(acc));
                     acc
                 }
+            }
+
+            instruction! { $abi, $features,
+                /// Rounds the accumulator to f16, and leaves it as f32.
+                round_f16<A, F;> where [A: Lane<u32>, F: ScalarFn<A, A, A, A>]
+                |_pc, _bases, _index, acc| { round_block::<A, F>(acc) }
             }
         }
     };
