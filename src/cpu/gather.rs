@@ -383,15 +383,18 @@ pub(super) unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut
     unsafe {
         match compute.size() {
             4 => {
-                let out = std::slice::from_raw_parts_mut((to as *mut u32).add(at), n);
-                for (i, o) in out.iter_mut().enumerate() {
-                    *o = (start as u32).wrapping_add((i as u32).wrapping_mul(step as u32));
+                // sums, because the SIMD that every x86-64 has lacks a product of 32-bit integers
+                let mut next = start as u32;
+                for o in std::slice::from_raw_parts_mut((to as *mut u32).add(at), n) {
+                    *o = next;
+                    next = next.wrapping_add(step as u32);
                 }
             }
             8 => {
-                let out = std::slice::from_raw_parts_mut((to as *mut u64).add(at), n);
-                for (i, o) in out.iter_mut().enumerate() {
-                    *o = start.wrapping_add((i as i64).wrapping_mul(step)) as u64;
+                let mut next = start as u64;
+                for o in std::slice::from_raw_parts_mut((to as *mut u64).add(at), n) {
+                    *o = next;
+                    next = next.wrapping_add(step as u64);
                 }
             }
             _ => {}
