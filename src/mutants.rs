@@ -202,7 +202,9 @@ list! {
     task_of_a_helper_lost, "16 determinism", "lib cpu::share", "a thread that helps skips a task";
     temporary_of_2_to_the_64, "1 refusals", "operations has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
     temporary_reused_early, "7 random expressions", "operations bites::cpu::", "a temporary is reused before its last reader has run";
+    threaded_head_left, "16 determinism", "lib cpu::tests::threaded", "threaded code leaves out the elements before the first aligned store";
     threaded_overlaps_in_place, "8 in place", "lib cpu::tests::threaded", "threaded code in place computes elements of the last block twice";
+    threaded_product_leads, "16 determinism", "lib cpu::tests::threaded", "threaded code takes a product for the first operand where it is the second";
     threaded_tail_left, "16 determinism", "lib cpu::tests::threaded", "threaded code leaves out the elements after the last whole block";
     transposed_corner_left, "14 views", "fuzz views", "a transposition leaves the corner beyond its squares";
     tree_depends_on_threads, "16 determinism", "programs hashes::pools", "the order of a sum follows the number of threads";

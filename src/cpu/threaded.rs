@@ -211,7 +211,7 @@ impl Bound<'_> {
                 self.fill(n, row, bases);
             }
             let head = self.head(n, bases);
-            if head > 0 {
+            if mutant!(threaded_head_left, false, head > 0) {
                 // the blocks after it overlap the first one, and write the same values there again
                 threaded::run(&p.code, &p.runs, bases, 0, 1, block);
             }

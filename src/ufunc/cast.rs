@@ -250,11 +250,13 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
         DType::I16 => to!(i32, I16),
         DType::U8 => to!(u32, U8),
         DType::U16 => to!(u32, U16),
-        DType::F16 => const {
-            type Round = ToNarrow<{ DType::F16 as u8 }>;
-            let threaded = Threaded { first: Codes::round_f16::<f32, Round>(), second: None, products: None };
-            Conversion::new(Loops::round_f16::<f32, Round>(), [Some(threaded), None])
-        },
+        DType::F16 => {
+            const {
+                type Round = ToNarrow<{ DType::F16 as u8 }>;
+                let threaded = Threaded { first: Codes::round_f16::<f32, Round>(), second: None, products: None };
+                Conversion::new(Loops::round_f16::<f32, Round>(), [Some(threaded), None])
+            }
+        }
         DType::BF16 => to!(f32, BF16),
         DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })

@@ -5,7 +5,7 @@ use super::plans::plan_for;
 use super::*;
 use crate::kernel::{Caps, Step};
 use crate::ufunc::logic::SELECT;
-use crate::ufunc::{Class, cast};
+use crate::ufunc::{Class, Ufunc, cast};
 use half::{bf16, f16};
 
 struct Random(u64);
@@ -156,9 +156,14 @@ fn outputs(k: &Kernel, inputs: &[Vec<u64>], caps: &Caps, in_place: bool) -> Vec<
     outs.iter().zip(&k.stores).map(read).collect()
 }
 
-/// Runs a random kernel as threaded code and as loops, and says whether it is one for threaded code.
+/// Runs a random kernel as [`both`] does.
 fn compare(random: &mut Random, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
     let k = random_kernel(random, shape, in_place);
+    both(random, k, shape, in_place, threads_of)
+}
+
+/// Runs a kernel as threaded code and as loops, and says whether it is one for threaded code.
+fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
     // the farthest that a layout reaches, in elements of 8 bytes or fewer
     let reach = (shape[0] + 5) * (3 * shape[1] + 8) + 8;
     let inputs = k.loads.iter().map(|load| {
@@ -168,7 +173,12 @@ fn compare(random: &mut Random, shape: [usize; 2], in_place: bool, threads_of: &
         bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
     });
     let inputs: Vec<Vec<u64>> = inputs.collect();
-    let (here, loops) = (caps(), Caps { threaded: false, ..caps() });
+    let mut here = caps();
+    if random.below(2) == 0 {
+        // with a last-level cache of so many bytes nearly every contiguous store streams
+        here.caches[2] = 1024;
+    }
+    let loops = Caps { threaded: false, ..caps() };
     let plan = plan_for(k.clone(), &here, in_place);
     let is_threaded = match &plan.steps[0] {
         Step::Nest(nest) => nest.schedule.tiles().is_some_and(|tiles| tiles.threaded),
@@ -196,6 +206,40 @@ fn threaded_code_gives_the_bits_of_loops() {
         }
     }
     assert!(!caps().threaded || count > 2000, "only {count} kernels were threaded");
+}
+
+/// A sum or a difference of two products, and one of a product and an operand, in either order: an instruction of threaded
+/// code computes a product too.
+#[test]
+fn sums_of_products() {
+    use crate::ufunc::arithmetic::{add, multiply, square, subtract};
+    let mut random = Random(3);
+    let of = |row: &'static Ufunc, list: &[usize]| Op::Ufunc(row, list.iter().copied().collect());
+    let mut count = 0;
+    for dtype in [F32, F64] {
+        for row in [&add, &subtract] {
+            for list in [[4, 5], [5, 4], [4, 0], [0, 4], [6, 4], [4, 6], [6, 5], [5, 6]] {
+                for [r, c] in [[1, 700], [3, 514]] {
+                    let strides = |random: &mut Random| layout(random, [r as isize, c as isize]);
+                    let loads: Vec<_> = (0..4)
+                        .map(|n| {
+                            let (strides, offset) = if n < 2 { ([c as isize, 1], 0) } else { strides(&mut random) };
+                            load(n, dtype, &strides, offset)
+                        })
+                        .collect();
+                    let mut values: Vec<_> = (0..4).map(|n| value(Op::Load(n), dtype)).collect();
+                    values.push(value(of(&multiply, &[0, 1]), dtype));
+                    values.push(value(of(&multiply, &[1, 2]), dtype));
+                    values.push(value(of(&square, &[3]), dtype));
+                    values.push(value(of(row, &list), dtype));
+                    let stores = vec![store(0, dtype, &[c as isize + 5, 1], 7)];
+                    let k = kernel(KernelKind::Elementwise, &[r, c], &[], loads, values, stores);
+                    count += both(&mut random, k, [r, c], false, &[1]) as usize;
+                }
+            }
+        }
+    }
+    assert!(!caps().threaded || count > 32, "only {count} kernels were threaded");
 }
 
 #[test]

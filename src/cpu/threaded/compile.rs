@@ -248,7 +248,7 @@ impl Compiler<'_> {
         if let (Some(products), [x, y]) = (codes.products, list) {
             // the instruction computes one product; `bring` computes the other
             let found = match (self.homes[*x], self.homes[*y]) {
-                (_, Home::Product(factors)) => Some((products[0], *x, *y, factors)),
+                (_, Home::Product(factors)) => Some((products[mutant!(threaded_product_leads, 1, 0)], *x, *y, factors)),
                 (Home::Product(factors), _) => Some((products[1], *y, *x, factors)),
                 _ => None,
             };
@@ -465,8 +465,7 @@ impl Compiler<'_> {
             near && a.buffer == b.buffer && a.step == b.step && a.rows == b.rows
         };
         let asked = |n: usize| program.places[..n].iter().any(|earlier| is_beside(earlier, &program.places[n]));
-        let aheads: SmallVec<[u32; 6]> =
-            (0..places).map(|n| if is_far && !asked(n) { AHEAD } else { 0 }).collect();
+        let aheads: SmallVec<[u32; 6]> = (0..places).map(|n| if is_far && !asked(n) { AHEAD } else { 0 }).collect();
         let operand = |home: Home| match home {
             Home::None | Home::Product(_) => Operand::default(),
             Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead: aheads[n] },

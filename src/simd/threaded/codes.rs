@@ -140,7 +140,9 @@ impl Codes {
         };
         #[cfg(target_arch = "aarch64")]
         // SAFETY: as in `codes`.
-        return unsafe { Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::round_f16::<A, F>)])) };
+        return unsafe {
+            Some(Codes([std::mem::transmute::<neon::Function, Address>(f16::of_neon::round_f16::<A, F>)]))
+        };
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         return None;
     }

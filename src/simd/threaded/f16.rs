@@ -61,8 +61,14 @@ macro_rules! conversions {
                 unsafe {
                     let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
                     let x: [$float; 8] = [
-                        converted(0), converted(1), converted(2), converted(3),
-                        converted(4), converted(5), converted(6), converted(7),
+                        converted(0),
+                        converted(1),
+                        converted(2),
+                        converted(3),
+                        converted(4),
+                        converted(5),
+                        converted(6),
+                        converted(7),
                     ];
                     if !has_nan(&x) {
                         return std::mem::transmute::<[$float; 8], Acc>(x);
@@ -89,8 +95,14 @@ macro_rules! conversions {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
                     if !has_nan(&x) {
                         return [
-                            narrow(x[0]), narrow(x[1]), narrow(x[2]), narrow(x[3]),
-                            narrow(x[4]), narrow(x[5]), narrow(x[6]), narrow(x[7]),
+                            narrow(x[0]),
+                            narrow(x[1]),
+                            narrow(x[2]),
+                            narrow(x[3]),
+                            narrow(x[4]),
+                            narrow(x[5]),
+                            narrow(x[6]),
+                            narrow(x[7]),
                         ];
                     }
                     let each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
@@ -115,8 +127,14 @@ macro_rules! conversions {
                     if !has_nan(&x) {
                         let rounded = |i: usize| widen(narrow(x[i]));
                         return std::mem::transmute::<[$float; 8], Acc>([
-                            rounded(0), rounded(1), rounded(2), rounded(3),
-                            rounded(4), rounded(5), rounded(6), rounded(7),
+                            rounded(0),
+                            rounded(1),
+                            rounded(2),
+                            rounded(3),
+                            rounded(4),
+                            rounded(5),
+                            rounded(6),
+                            rounded(7),
                         ]);
                     }
                     let mut each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
@@ -133,7 +151,11 @@ macro_rules! conversions {
             /// *Operands* and *result* ([`Loop`]); the sizes are those of [`widen_block`].
             #[target_feature(enable = $features)]
             pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
-                n: usize, a: *const u8, _: *const u8, _: *const u8, out: *mut u8,
+                n: usize,
+                a: *const u8,
+                _: *const u8,
+                _: *const u8,
+                out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<S>(), out.cast::<R>(), n / N * N);
                 // SAFETY: the caller's conditions.
@@ -154,7 +176,11 @@ macro_rules! conversions {
             /// *Operands* and *result* ([`Loop`]); the sizes are those of [`narrow_block`].
             #[target_feature(enable = $features)]
             pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
-                n: usize, a: *const u8, _: *const u8, _: *const u8, out: *mut u8,
+                n: usize,
+                a: *const u8,
+                _: *const u8,
+                _: *const u8,
+                out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<A>(), out.cast::<S>(), n / N * N);
                 // SAFETY: the caller's conditions.
@@ -176,7 +202,11 @@ macro_rules! conversions {
             /// *Operands* and *result* ([`Loop`]); the size is that of [`round_block`].
             #[target_feature(enable = $features)]
             pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
-                n: usize, a: *const u8, _: *const u8, _: *const u8, out: *mut u8,
+                n: usize,
+                a: *const u8,
+                _: *const u8,
+                _: *const u8,
+                out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<A>(), out.cast::<A>(), n / N * N);
                 // SAFETY: the caller's conditions.
