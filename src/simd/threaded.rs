@@ -13,7 +13,7 @@
 mod codes;
 mod lane;
 
-use super::{Isa, Loop, Loops, ScalarFn, isa};
+use super::{Isa, Loops, ScalarFn, isa};
 pub(crate) use codes::{Codes, Threaded};
 pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -291,7 +291,7 @@ impl Loops {
 
     /// Replaces the loop for AVX-512.
     #[cfg(target_arch = "x86_64")]
-    const fn with_avx512(self, avx512: Loop) -> Loops {
+    const fn with_avx512(self, avx512: crate::simd::Loop) -> Loops {
         let Loops([portable, avx2, _]) = self;
         Loops([portable, avx2, avx512])
     }

@@ -4,8 +4,8 @@
 
 use super::*;
 
-/// Writes the loops and the instructions of one instruction set, in whose module `$from` they are: a block of `$n` words is eight vectors of type
-/// `$float`, and `$half` is the f16 of one of them. `has_nan` says whether there is a NaN in a block of f32.
+/// Writes the loops and the instructions of one instruction set, in whose module `$from` they are: a block of `$n` words is eight
+/// vectors of type `$float`, and `$half` is the f16 of one of them. `has_nan` says whether there is a NaN in a block of f32.
 macro_rules! conversions {
     (
         $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
@@ -148,7 +148,7 @@ macro_rules! conversions {
             /// Converts f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the sizes are those of [`widen_block`].
+            /// *Operands* and *result* ([`Loop`](crate::simd::Loop)); the sizes are those of [`widen_block`].
             #[target_feature(enable = $features)]
             pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
                 n: usize,
@@ -173,7 +173,7 @@ macro_rules! conversions {
             /// Converts f32 (`A`) to f16 (`S`), as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the sizes are those of [`narrow_block`].
+            /// *Operands* and *result* ([`Loop`](crate::simd::Loop)); the sizes are those of [`narrow_block`].
             #[target_feature(enable = $features)]
             pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
                 n: usize,
@@ -199,7 +199,7 @@ macro_rules! conversions {
             /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the size is that of [`round_block`].
+            /// *Operands* and *result* ([`Loop`](crate::simd::Loop)); the size is that of [`round_block`].
             #[target_feature(enable = $features)]
             pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
                 n: usize,
