@@ -2,6 +2,7 @@
 //! it.
 
 use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
+use crate::dtype::Compute;
 use crate::kernel::{
     Caps, Checks, Kernel, KernelKind, Lanes, Load, Op, Reduction, SCAN_BLOCK, Source, Store, Tiles, Tiling, Value,
     Work, WriteClass,
@@ -120,7 +121,9 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
 
 /// Returns the tiles of a nest without an inner space, over `outer`.
 fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> Tiles {
-    let tile = tile(caps);
+    // bools are computed as bytes, so that a tile of four times as many has the bytes of one of f32
+    let bytes = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
+    let tile = if bytes { 4 * tile(caps) } else { tile(caps) };
     let n: usize = outer.iter().product();
     let cols = outer.last().copied().unwrap_or(1);
     let rows = n / cols.max(1);
