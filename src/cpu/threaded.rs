@@ -62,7 +62,8 @@ pub(super) struct Threaded {
     block: usize,
     /// Whether a store may write the memory of a load.
     is_in_place: bool,
-    streams: bool,
+    /// The number of the place of the first store that streams.
+    streamed: Option<usize>,
 }
 
 /// Bytes of a task's scratch for small programs, and for the largest: with 128 values, loads and stores (`MOST_PARTS` in
@@ -160,7 +161,7 @@ impl Bound<'_> {
                 }
             }
         }
-        if p.streams {
+        if p.streamed.is_some() {
             strided::fence();
         }
     }
@@ -227,16 +228,18 @@ impl Bound<'_> {
         }
     }
 
-    /// Returns how many of the `n` elements of a row lie before the first one whose store is aligned: only aligned stores
-    /// stream. It is 0 where nothing streams or elements must not be computed twice, and for rows of a few blocks, of which one
-    /// more would be a large part.
+    /// Returns how many of the `n` elements of a row lie before the first one whose store is aligned: on x86-64 only aligned
+    /// stores stream, and elsewhere none does. It is 0 where nothing streams or elements must not be computed twice, and for rows
+    /// of a few blocks, of which one more would be a large part.
     fn head(&self, n: usize, bases: &[Base]) -> usize {
         let p = self.program;
-        if !p.streams || p.is_in_place || n < LEAST_ALIGNED * (p.block / p.word) {
-            return 0;
+        let is_short = n < LEAST_ALIGNED * (p.block / p.word);
+        match p.streamed {
+            Some(place) if cfg!(target_arch = "x86_64") && !p.is_in_place && !is_short => {
+                (bases[place].at as usize).wrapping_neg() % (p.block / 8) / p.places[place].size
+            }
+            _ => 0,
         }
-        let store = p.places.iter().position(|place| place.is_store && place.step == 1);
-        store.map_or(0, |n| (bases[n].at as usize).wrapping_neg() % (p.block / 8) / p.places[n].size)
     }
 
     /// Runs the last `n` elements of a row, fewer than a block, in scratch.

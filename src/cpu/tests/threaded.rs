@@ -245,8 +245,8 @@ fn sums_of_products() {
 #[test]
 fn threaded_code_on_many_threads() {
     let mut random = Random(2);
-    for shape in [[1, 70_001], [3, 30_007], [300, 401], [2000, 67]] {
-        for in_place in [false, true, false, true] {
+    for shape in [[1, 70_001], [3, 30_007], [300, 401], [2000, 67], [5, 1100], [5, 1157], [2, 2050]] {
+        for in_place in [false, true, false, true, false, false] {
             compare(&mut random, shape, in_place, &[1, 2, 3, 8]);
         }
     }

@@ -1,5 +1,6 @@
-//! Makes threaded code of a kernel: a value at a time in the accumulator, in the order of the kernel. A value that is read
-//! again after the accumulator has taken another is saved in a slot.
+//! Makes threaded code of a kernel: a value at a time in the accumulator, in the order of the kernel; but a product that one sum
+//! reads is computed by the instruction of the sum. A value that is read again after the accumulator has taken another is saved in
+//! a slot.
 
 use super::{Fill, LARGE, Place, Threaded};
 use crate::cpu::caches;
@@ -29,7 +30,8 @@ enum Home {
     Each(usize),
     Fill(usize),
     Slot(usize),
-    /// In no memory: a product of two values that are operands in memory, which the function that alone reads it computes too.
+    /// In no memory yet: a product of two values that are operands in memory. The one function that reads it computes it too; the
+    /// first of two products that a function reads is computed just before.
     Product([usize; 2]),
 }
 
@@ -66,7 +68,7 @@ pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result
         word: sizes.max().unwrap_or(4).max(4),
         block,
         is_in_place: kernel.stores.iter().any(|s| kernel.loads.iter().any(|l| shares(s.buffer, l.buffer))),
-        streams: (0..kernel.stores.len()).any(|n| kernel.schedule.write(n) == WriteClass::Streamed),
+        streamed: None,
     };
     let mut c = Compiler {
         kernel,
@@ -227,7 +229,7 @@ impl Compiler<'_> {
     }
 
     /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that can
-    /// multiply them itself. The accumulator need not be saved for it then.
+    /// multiply them itself. The accumulator is then not saved only to make room for the product.
     fn product(&self, v: usize, row: &Ufunc, list: &[usize]) -> Option<[usize; 2]> {
         let [x, y] = [*list.first()?, *list.last()?];
         let in_memory = |v: usize| matches!(self.homes[v], Home::Memory(_) | Home::Fill(_));
@@ -309,10 +311,11 @@ impl Compiler<'_> {
     fn settle(&mut self, v: usize) -> Result<()> {
         match self.homes[v] {
             Home::Memory(_) | Home::Fill(_) | Home::Slot(_) => Ok(()),
-            Home::None | Home::Each(_) | Home::Product(_) => {
+            Home::None | Home::Each(_) => {
                 self.bring(v)?;
                 self.save(v)
             }
+            Home::Product(_) => Err(self.error("a product that its reader does not compute")),
         }
     }
 
@@ -417,6 +420,9 @@ impl Compiler<'_> {
         let store = &self.kernel.stores[n];
         let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, true);
         let streams = self.kernel.schedule.write(n) == WriteClass::Streamed;
+        if streams && self.program.streamed.is_none() {
+            self.program.streamed = Some(place);
+        }
         let code = cast::store_each(store.dtype, self.program.word);
         let v = self.alias_of[store.value];
         self.emit(code, [Home::Memory(place), Home::None], streams)?;

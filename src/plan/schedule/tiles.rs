@@ -57,7 +57,7 @@ const SQUARE: usize = 8;
 /// one is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Returns the elements of a tile: four registers of that many f32 fit the first-level cache. More than 2,048 were measured to
+/// Returns the elements of a tile, but for pieces of bools, which are longer: four registers of that many f32 fit the first-level cache. More than 2,048 were measured to
 /// be no faster; fewer than 512 make loops too short. A cache of unknown size counts as large enough.
 fn tile(caps: &Caps) -> usize {
     let fits = caps.caches[0] / 4 / 4;
@@ -121,9 +121,7 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
 
 /// Returns the tiles of a nest without an inner space, over `outer`.
 fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> Tiles {
-    // bools are computed as bytes, so that a tile of four times as many has the bytes of one of f32
-    let bytes = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
-    let tile = if bytes { 4 * tile(caps) } else { tile(caps) };
+    let tile = tile(caps);
     let n: usize = outer.iter().product();
     let cols = outer.last().copied().unwrap_or(1);
     let rows = n / cols.max(1);
@@ -132,7 +130,10 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
         // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache lines, and
-        // whole blocks of threaded code
+        // whole blocks of threaded code. A piece of bools alone, which are computed as bytes, is four times as long: its registers
+        // then have the bytes of those of f32
+        let is_bool = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
+        let tile = if is_bool { 4 * tile } else { tile };
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(128).min(tile);
         (Tiling::Pieces { each: each as u16 }, each.min(cols))
     } else {
