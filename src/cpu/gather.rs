@@ -383,7 +383,7 @@ pub(super) unsafe fn index_run(compute: Compute, start: i64, step: i64, to: *mut
     unsafe {
         match compute.size() {
             4 => {
-                // sums, because the SIMD that every x86-64 has lacks a product of 32-bit integers
+                // the loop adds the step each time, because the SIMD that every x86-64 has lacks a product of 32-bit integers
                 let mut next = start as u32;
                 for o in std::slice::from_raw_parts_mut((to as *mut u32).add(at), n) {
                     *o = next;

@@ -229,7 +229,7 @@ impl Compiler<'_> {
     }
 
     /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that can
-    /// multiply them itself. The accumulator is then not saved only to make room for the product.
+    /// multiply them itself. So the accumulator, which may hold the function's other operand, need not be saved for the product.
     fn product(&self, v: usize, row: &Ufunc, list: &[usize]) -> Option<[usize; 2]> {
         let [x, y] = [*list.first()?, *list.last()?];
         let in_memory = |v: usize| matches!(self.homes[v], Home::Memory(_) | Home::Fill(_));

@@ -57,8 +57,9 @@ const SQUARE: usize = 8;
 /// one is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Returns the elements of a tile, but for pieces of bools, which are longer: four registers of that many f32 fit the first-level cache. More than 2,048 were measured to
-/// be no faster; fewer than 512 make loops too short. A cache of unknown size counts as large enough.
+/// Returns the elements of a tile, but for pieces of bools, which are longer: four registers of that many f32 fit the
+/// first-level cache. More than 2,048 were measured to be no faster; fewer than 512 make loops too short. A cache of unknown size
+/// counts as large enough.
 fn tile(caps: &Caps) -> usize {
     let fits = caps.caches[0] / 4 / 4;
     if fits == 0 { 2048 } else { (1 << fits.ilog2()).clamp(512usize, 2048) }
