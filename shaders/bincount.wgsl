@@ -21,6 +21,9 @@ fn words_of_in0(x: u32) -> vec2<u32> {
 }
 fn store_out0(at: u32, x: i64) {
 }
+fn u32_to_i64(v: u32) -> i64 {
+    return bitcast<i64>(u64(v));
+}
 // Notes an element that has no counter.
 fn refuse(element: vec2<u32>) {
 }
@@ -49,6 +52,6 @@ fn widen(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
     if item >= params.header.outer_size {
         return;
     }
-    store_out0(at_out0(item), bitcast<i64>(u64(atomicLoad(&scratch0[item]))));
+    store_out0(at_out0(item), u32_to_i64(atomicLoad(&scratch0[item])));
 }
 // end

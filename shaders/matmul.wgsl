@@ -7,6 +7,15 @@
 // block: written by the generator
 // The type in which the product is computed.
 alias T = f32;
+// Four elements: a vector, or a struct of what has no vectors on every device.
+alias Four = vec4<T>;
+fn element(four: Four, n: u32) -> T {
+    return four[n];
+}
+// sum + x * four, element by element.
+fn add_product(sum: Four, x: T, four: Four) -> Four {
+    return sum + x * four;
+}
 // Tiles of 64 along a side of what a workgroup computes.
 const PARTS = 2u;
 // Where one matrix of the batch begins in each operand.
@@ -44,14 +53,14 @@ fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
 
 // Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row; a step along k has 16 · PARTS of
 // these vectors.
-var<workgroup> tile_a: array<vec4<T>, 256u * PARTS>;
-var<workgroup> tile_b: array<vec4<T>, 256u * PARTS>;
+var<workgroup> tile_a: array<Four, 256u * PARTS>;
+var<workgroup> tile_b: array<Four, 256u * PARTS>;
 
 // Four rows from `first` on of the column of a that begins at `column`.
-fn fetch_a(column: u32, first: u32) -> vec4<T> {
+fn fetch_a(column: u32, first: u32) -> Four {
     let rows = params.header.matrix_rows;
     let stride = stride_a();
-    var four = vec4<T>();
+    var four = Four();
     if first < rows {
         four.x = load_a(column + first * stride);
     }
@@ -68,10 +77,10 @@ fn fetch_a(column: u32, first: u32) -> vec4<T> {
 }
 
 // Four columns from `first` on of the row of b that begins at `row`.
-fn fetch_b(row: u32, first: u32) -> vec4<T> {
+fn fetch_b(row: u32, first: u32) -> Four {
     let columns = params.header.matrix_columns;
     let stride = stride_b();
-    var four = vec4<T>();
+    var four = Four();
     if first < columns {
         four.x = load_b(row + first * stride);
     }
@@ -89,15 +98,20 @@ fn fetch_b(row: u32, first: u32) -> vec4<T> {
 
 // 4 × 4 elements of the product, one row in each vector.
 struct Block {
-    row0: vec4<T>,
-    row1: vec4<T>,
-    row2: vec4<T>,
-    row3: vec4<T>,
+    row0: Four,
+    row1: Four,
+    row2: Four,
+    row3: Four,
 }
 
 // Adds one step along k: four elements of a column of a times four of a row of b.
-fn add_step(sum: Block, a: vec4<T>, b: vec4<T>) -> Block {
-    return Block(sum.row0 + a.x * b, sum.row1 + a.y * b, sum.row2 + a.z * b, sum.row3 + a.w * b);
+fn add_step(sum: Block, a: Four, b: Four) -> Block {
+    return Block(
+        add_product(sum.row0, a.x, b),
+        add_product(sum.row1, a.y, b),
+        add_product(sum.row2, a.z, b),
+        add_product(sum.row3, a.w, b),
+    );
 }
 
 // The part of the product that a workgroup computes, and the vectors that one of its invocations fetches.
@@ -149,12 +163,12 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     let tx = lane % 16u;
     var block: Block;
     for (var k_first = 0u; k_first < k_end; k_first = k_first + 16u) {
-        var a = vec4<T>();
+        var a = Four();
         if k_first + task.a_k < k_end {
             a = fetch_a(place_column_a(matrices.a, k_first + task.a_k), task.row + task.a_vector * 4u);
         }
         tile_a[task.a_k * 16u + task.a_vector] = a;
-        var b = vec4<T>();
+        var b = Four();
         if k_first + task.b_k < k_end {
             b = fetch_b(place_row_b(matrices.b, k_first + task.b_k), task.column + task.b_vector * 4u);
         }
@@ -170,13 +184,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         workgroupBarrier();
     }
 
-    var sums = array<vec4<T>, 4>(block.row0, block.row1, block.row2, block.row3);
+    var sums = array<Four, 4>(block.row0, block.row1, block.row2, block.row3);
     for (var e = 0u; e < 16u; e = e + 1u) {
         let row = task.row + ty * 4u + e / 4u;
         let column = task.column + tx * 4u + e % 4u;
         if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
             let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
-            store_element(index, sums[e / 4u][e % 4u], e % 4u, column + 1u == params.header.matrix_columns);
+            store_element(index, element(sums[e / 4u], e % 4u), e % 4u, column + 1u == params.header.matrix_columns);
         }
     }
 }
@@ -213,8 +227,8 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
     let tx = lane % 16u;
     var blocks: Blocks;
     for (var k_first = 0u; k_first < k_end; k_first = k_first + 16u) {
-        var upper = vec4<T>();
-        var lower = vec4<T>();
+        var upper = Four();
+        var lower = Four();
         if k_first + task.a_k < k_end {
             let column = place_column_a(matrices.a, k_first + task.a_k);
             upper = fetch_a(column, task.row + task.a_vector * 4u);
@@ -222,8 +236,8 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
         }
         tile_a[2u * task.a_k * 16u + task.a_vector] = upper;
         tile_a[(2u * task.a_k + 1u) * 16u + task.a_vector] = lower;
-        var left = vec4<T>();
-        var right = vec4<T>();
+        var left = Four();
+        var right = Four();
         if k_first + task.b_k < k_end {
             let row = place_row_b(matrices.b, k_first + task.b_k);
             left = fetch_b(row, task.column + task.b_vector * 4u);
@@ -243,7 +257,7 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
     }
 
     // row by row: four columns of the left block, then the four of the right block
-    var sums = array<vec4<T>, 16>(
+    var sums = array<Four, 16>(
         blocks.upper_left.row0, blocks.upper_right.row0, blocks.upper_left.row1, blocks.upper_right.row1,
         blocks.upper_left.row2, blocks.upper_right.row2, blocks.upper_left.row3, blocks.upper_right.row3,
         blocks.lower_left.row0, blocks.lower_right.row0, blocks.lower_left.row1, blocks.lower_right.row1,
@@ -256,7 +270,7 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
         let column = task.column + half * 64u + tx * 4u + e % 4u;
         if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
             let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
-            store_element(index, sums[e / 4u][e % 4u], e % 4u, column + 1u == params.header.matrix_columns);
+            store_element(index, element(sums[e / 4u], e % 4u), e % 4u, column + 1u == params.header.matrix_columns);
         }
     }
 }

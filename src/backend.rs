@@ -4,8 +4,10 @@
 mod faults;
 
 use crate::buffer::Buffer;
+#[cfg(feature = "testing")]
+use crate::caps::Shrink;
 use crate::error::{Error, ErrorKind, Fault, Result};
-use crate::kernel::{NumberedCaps, Plan};
+use crate::kernel::{Caps, NumberedCaps, Plan};
 use crate::routine::{Params, Routine};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
@@ -236,8 +238,9 @@ pub(crate) trait Provider: Sync {
     fn check(&self) -> Result<()>;
     /// Opens device number `index` of them, under the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
-    /// The text of each kernel of a plan that was made for such a device. No such device need exist on this machine.
-    fn shaders(&self, plan: &Plan) -> Vec<Result<String>>;
+    /// The text of each kernel of a plan that was made for such a device with these capabilities. None need exist on this
+    /// machine.
+    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<String>>;
     /// Whether there is a shader for a routine.
     #[cfg(feature = "testing")]
     fn has_routine(&self, row: &Routine) -> bool;
@@ -255,5 +258,5 @@ pub(crate) trait TestDoors {
     /// Opens another device, under the number `id`, on the same hardware, with limits so tight that small arrays are cut as
     /// large ones are: a GPU's bindings have `max_binding` bytes and its grids `max_groups` workgroups a dimension; a CPU has
     /// neither, and takes limits of its own on kernels and reductions.
-    fn shrunk(&self, id: u32, max_binding: u64, max_groups: u32) -> Result<Arc<dyn Backend>>;
+    fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>>;
 }

@@ -10,7 +10,7 @@ pub struct Caps {
     pub name: String,
     /// Whether the device runs functions and routines as their WGSL text; else as their Rust functions.
     pub wgsl: bool,
-    /// Whether the device has i64 and u64.
+    /// Whether the device's own instructions compute with i64 and u64. On one that has none, kernels compute with pairs of words.
     pub int64: bool,
     /// Whether the device has f64.
     pub float64: bool,
@@ -87,6 +87,16 @@ pub struct Cooperative {
     pub shape: [u32; 3],
     /// The element types of the factors and of the sum, as WGSL names them.
     pub types: [String; 2],
+}
+
+/// Holds limits that a test sets below a GPU's, so that small arrays are cut as large ones are, and whether its integers of 64
+/// bits may be used.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
+pub(crate) struct Shrink {
+    pub max_binding: u64,
+    pub max_groups: u32,
+    pub int64: bool,
 }
 
 /// Invocations of the workgroups that kernels are written for, unless a device allows fewer: the most that WebGPU's default

@@ -19,7 +19,7 @@
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
 //! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
-//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`); `operands.rs` gives them slices of memory |
+//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`, `sort.rs`); `operands.rs` gives them slices of memory |
 
 mod arena;
 mod assign;
@@ -44,6 +44,7 @@ mod row;
 mod scan;
 mod scatter;
 mod share;
+mod sort;
 mod strided;
 mod threaded;
 mod threads;
@@ -315,7 +316,7 @@ impl TestDoors for Cpu {
         self.pool.trim();
     }
 
-    fn shrunk(&self, id: u32, _max_binding: u64, _max_groups: u32) -> Result<Arc<dyn Backend>> {
+    fn shrunk(&self, id: u32, _limits: crate::caps::Shrink) -> Result<Arc<dyn Backend>> {
         // a CPU has neither bindings nor grids; instead these limits make small arrays take split reductions and many kernels
         let caps = Caps {
             name: "shrunk cpu".to_string(),

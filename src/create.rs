@@ -3,8 +3,10 @@
 
 mod line;
 mod literal;
+mod powers;
 
 pub use literal::{LiteralArray, all_float_literals, literal};
+pub use powers::{geomspace, logspace};
 
 use crate::array::Array;
 use crate::dtype::{DType, Element, Scalar};
@@ -193,7 +195,7 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
             usize::try_from(n).unwrap_or(usize::MAX)
         };
         layout::size_of_shape(&[n]).map_err(|f| f.at("arange", at))?;
-        positions("arange", n, at)?;
+        countable("arange", n, at)?;
         if dtype.is_float() {
             let [a, _, s] = all.map(Scalar::as_f64);
             return Ok(match whole_numbers(a, s, n, dtype) {
@@ -225,7 +227,7 @@ fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scala
 }
 
 /// Fails for more elements than i32 counts, because kernels generate an element's index as i32.
-fn positions(op: &'static str, n: usize, at: Loc) -> Result<()> {
+pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
         true => Err(Error::new(
             ErrorKind::LimitExceeded,
@@ -255,7 +257,7 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
                 format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
             return Err(Error::new(ErrorKind::DType, "linspace", detail, at));
         }
-        positions("linspace", n, at)?;
+        countable("linspace", n, at)?;
         if n < 2 {
             return Ok(Expr::fill(Scalar::Float(a), smallvec![n], dtype, at));
         }
@@ -287,7 +289,7 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     carry(at, || {
         let shape: Shape = smallvec![n, n];
         layout::size_of_shape(&shape).map_err(|f| f.at("eye", at))?;
-        positions("eye", n, at)?;
+        countable("eye", n, at)?;
         let same = binary(&logic::equal, iota(shape.clone(), 0, at), iota(shape, 1, at), at);
         Ok(cast(same, dtype, at))
     })

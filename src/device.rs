@@ -8,6 +8,8 @@
 use crate::backend::FaultInjector;
 use crate::backend::{Backend, MemoryInfo, Numerics, Provider, Stats, wait};
 use crate::buffer::Buffer;
+#[cfg(feature = "testing")]
+use crate::caps::Shrink;
 use crate::cpu::Cpu;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::HashMap;
@@ -338,8 +340,8 @@ impl Device {
     }
 
     /// Opens another device on the same hardware, with limits so tight that small arrays are cut as large ones are.
-    pub(crate) fn shrunk(&self, max_binding: u64, max_groups: u32) -> Result<Device> {
-        register(|id| self.0.test_doors().shrunk(id, max_binding, max_groups))
+    pub(crate) fn shrunk(&self, limits: Shrink) -> Result<Device> {
+        register(|id| self.0.test_doors().shrunk(id, limits))
     }
 
     /// The faults that tests plan for the device.
@@ -363,9 +365,10 @@ impl Device {
         registry.devices.values().filter(|device| device.strong_count() > 0).count()
     }
 
-    /// The text of each kernel of a plan for a GPU, which need not exist here; no texts in a build without GPUs.
-    pub(crate) fn shaders_of_a_gpu(plan: &crate::kernel::Plan) -> Result<Vec<String>> {
-        GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan).into_iter().collect())
+    /// The text of each kernel of a plan for a GPU with these capabilities, which need not exist here; no texts in a build
+    /// without GPUs.
+    pub(crate) fn shaders_of_a_gpu(plan: &crate::kernel::Plan, caps: &crate::kernel::Caps) -> Result<Vec<String>> {
+        GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan, caps).into_iter().collect())
     }
 
     /// Whether GPUs have a shader for a routine; true in a build without GPUs.

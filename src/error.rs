@@ -98,6 +98,11 @@ impl Error {
         self.0.location
     }
 
+    /// Returns the error as one of another operation: of the function that a caller called, where what it is made of failed.
+    pub(crate) fn named(self, operation: &str) -> Error {
+        Error::new(self.0.kind, operation, self.0.detail.clone(), self.0.location)
+    }
+
     /// Returns the error with `location` as its line, unless it has one already.
     pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
         match self.0.location {

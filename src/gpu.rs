@@ -40,9 +40,10 @@ use crate::backend::{Backend, Bindings, MemoryInfo, Numerics, Pending, Provider,
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::Buffer;
+use crate::caps::Shrink;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{NumberedCaps, Plan, Step};
-use adapter::Shrink;
+use crate::kernel::{Caps, NumberedCaps, Plan, Step};
+
 use batch::{Batch, ERROR_BYTES, error_notes};
 use connection::{lock, wait};
 use device::{Gpu, driver_buffer};
@@ -84,10 +85,10 @@ impl Provider for Gpus {
         open(id, index, None, None)
     }
 
-    fn shaders(&self, plan: &Plan) -> Vec<Result<String>> {
+    fn shaders(&self, plan: &Plan, caps: &Caps) -> Vec<Result<String>> {
         let texts = |step: &Step| match step {
-            Step::Nest(kernel) => vec![variant::preview(kernel)],
-            Step::Routine(call) => routines::previews(call),
+            Step::Nest(kernel) => vec![variant::preview(kernel, caps.int64)],
+            Step::Routine(call) => routines::previews(call, caps.int64),
             Step::Clear { .. } => vec![],
         };
         plan.steps.iter().flat_map(texts).collect()
@@ -244,7 +245,7 @@ impl Backend for Gpu {
     }
 
     fn shaders(&self, plan: &Plan) -> Vec<Result<String>> {
-        Gpus.shaders(plan)
+        Gpus.shaders(plan, &self.caps)
     }
 
     fn driver(&self) -> Option<String> {
@@ -273,8 +274,8 @@ impl TestDoors for Gpu {
         self.connection.device.destroy();
     }
 
-    fn shrunk(&self, id: u32, max_binding: u64, max_groups: u32) -> Result<Arc<dyn Backend>> {
-        open(id, self.adapter, None, Some(Shrink { max_binding, max_groups }))
+    fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>> {
+        open(id, self.adapter, None, Some(limits))
     }
 }
 

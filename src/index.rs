@@ -1,6 +1,10 @@
-//! Floor 9: slices and the other views, and `take`. `index_add`, `index_min` and `index_max` are in `index/scatter.rs`.
+//! Floor 9: slices and the other views, and `take`. `take_along_axis` is in `index/along.rs`;
+//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs`.
 
+mod along;
 mod scatter;
+
+pub(crate) use along::checked_positions;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -215,7 +219,7 @@ impl Expr {
     }
 }
 
-fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static Location<'static>) -> Expr {
+pub(crate) fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static Location<'static>) -> Expr {
     carry(at, || {
         let source = strong(source.clone(), at);
         let device = common("take", [&source, &indices].into_iter(), at)?;
@@ -227,7 +231,7 @@ fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static
         out.extend(shape[axis + 1..].iter().copied());
         layout::size_of_shape(&out).map_err(|f| f.at("take", at))?;
         let dtype = source.0.dtype;
-        Ok(Expr::node(NodeOp::Take { axis, mode }, smallvec![i, source], out, dtype, device, at))
+        Ok(Expr::node(NodeOp::Take { axis, mode, along: false }, smallvec![i, source], out, dtype, device, at))
     })
 }
 

@@ -7,7 +7,10 @@
 mod args;
 mod view;
 
-pub use args::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
+pub use args::{
+    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, descending,
+    exclusive, include_initial, keep, reverse,
+};
 pub(crate) use args::{Combine, IndexMode, reshape_arg, shape_arg};
 pub(crate) use view::View;
 

@@ -166,6 +166,7 @@ mod caps;
 mod cpu;
 mod create;
 mod device;
+mod differences;
 mod dtype;
 mod error;
 mod expr;
@@ -178,11 +179,16 @@ mod io;
 mod kernel;
 mod layout;
 mod math;
+mod matrices;
+mod movement;
 mod ops;
+mod picking;
 mod plan;
+mod products;
 mod random;
 mod routine;
 mod simd;
+mod statistics;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
@@ -191,17 +197,28 @@ mod ufunc;
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
 pub use backend::{MemoryInfo, Numerics, Stats};
 pub use create::{
-    Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, linspace, literal,
-    ones, ones_like, zeros, zeros_like,
+    Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
+    literal, logspace, ones, ones_like, zeros, zeros_like,
 };
 pub use device::Device;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
 pub use half::{bf16, f16};
-pub use layout::{AxesArg, IntoAxes, IntoShape, NewAxis, SliceItem, keep};
+pub use layout::{
+    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, descending,
+    exclusive, include_initial, keep, reverse,
+};
+pub use matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
+pub use movement::{
+    Blocks, IntoPadWidths, IntoPositions, IntoSections, Pad, block, broadcast_arrays, broadcast_shapes, column_stack,
+    dstack, hstack, vstack,
+};
 pub use ops::*;
+pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
+pub use products::*;
 pub use random::Rng;
+pub use statistics::*;
 
 /// Carries the README as documentation, so that its examples run as tests.
 #[cfg(doctest)]

@@ -87,6 +87,7 @@ list! {
     bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
     cached_memory_miscounted, "12 leaks", "lib cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
+    carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
     checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
@@ -190,6 +191,7 @@ list! {
     shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
     shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";
+    sort_by_seven_bits, "9 sorts", "operations sort::cpu::", "a digit of a sort loses its first bit";
     split_by_half_a_seed, "16 random", "programs hashes::golden", "a source that is split off has 32 bits of seed";
     sticky_bit_of_a_long_sum, "6 reductions", "operations found::planted::cpu::sums_of_integers", "a long sum of integers is rounded twice on its way to f32";
     stores_not_turned, "14 views", "caps caches_change", "axes are put in another order for loads alone";

@@ -4,14 +4,17 @@
 mod bincount;
 mod reductions;
 mod scans;
+mod sort;
 
-use reductions::rounded;
+pub(crate) use reductions::{
+    binary, count, expanded, gone, kept, mean_at, narrow, rounded, sum_in_its_type, unary, wide,
+};
 
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::{Error, ErrorKind};
-use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, ufunc, view};
-use crate::layout::{self, Shape, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, ufunc, view};
+use crate::layout::{self, IntoAxes, Shape, View};
 use crate::ufunc::{arithmetic, logic};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
@@ -108,6 +111,7 @@ mod functions {
     pub use of_arithmetic::*;
     pub use of_float::*;
     pub use of_logic::*;
+    pub use of_special::*;
 }
 pub use functions::*;
 
@@ -220,22 +224,23 @@ impl Expr {
 #[track_caller]
 pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
     let at = Location::caller();
-    let (a, b) = (operand(a, at), operand(b, at));
+    matmul_at("matmul", &operand(a, at), &operand(b, at), at)
+}
+
+/// Makes the matrix product of two operands that have a dtype. `op` is the operation that errors name.
+pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     carry(at, || {
-        let device = common("matmul", [&a, &b].into_iter(), at)?;
+        let device = common(op, [a, b].into_iter(), at)?;
         let wrong = |why: &str| {
             let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
-            Error::new(ErrorKind::Shape, "matmul", format!("shapes {x:?} and {y:?}: {why}"), at)
+            Error::new(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
         };
         if a.0.shape.is_empty() || b.0.shape.is_empty() {
             return Err(wrong("a 0-d operand has no axis to multiply along; use * instead"));
         }
-        let dtype = a.0.dtype.promote(b.0.dtype).ok_or_else(|| {
-            let detail = format!("dtypes {} and {} have no common type; use astype", a.0.dtype, b.0.dtype);
-            Error::new(ErrorKind::DType, "matmul", detail, at)
-        })?;
-        let row = if a.0.shape.len() == 1 { view("matmul", &a, at, |s| View::expand(s, 0)) } else { a.clone() };
-        let col = if b.0.shape.len() == 1 { view("matmul", &b, at, |s| View::expand(s, 1)) } else { b.clone() };
+        let dtype = promoted(op, [a, b].into_iter(), at)?;
+        let row = if a.0.shape.len() == 1 { view(op, a, at, |s| View::expand(s, 0)) } else { a.clone() };
+        let col = if b.0.shape.len() == 1 { view(op, b, at, |s| View::expand(s, 1)) } else { b.clone() };
         let (x, y) = (cast(row, dtype.dot(), at), cast(col, dtype.dot(), at));
         let (xs, ys) = (&x.0.shape, &y.0.shape);
         let (xb, m, k) = (&xs[..xs.len() - 2], xs[xs.len() - 2], xs[xs.len() - 1]);
@@ -246,7 +251,7 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
         let mut shape = layout::broadcast(xb, yb).map_err(|f| wrong(&f.detail))?;
         let batch = shape.len();
         shape.extend([m, n]);
-        layout::size_of_shape(&shape).map_err(|f| f.at("matmul", at))?;
+        layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
         // narrow integers are summed modulo 2^32, and the cast takes that modulo their own width, which is as exact. Of bools
         // the i32 sum counts the true products, and the cast asks whether there is one
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
@@ -257,24 +262,47 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
         if b.0.shape.len() == 1 {
             gone.push(batch + 1);
         }
-        Ok(if gone.is_empty() { product } else { view("matmul", &product, at, |s| Ok(View::drop_axes(s, &gone))) })
+        Ok(if gone.is_empty() { product } else { view(op, &product, at, |s| Ok(View::drop_axes(s, &gone))) })
     })
 }
 
-/// Joins arrays along an axis that they have.
+/// Returns the dtype to which operands are promoted; the default dtype of floats if there is no operand.
+pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, at: Loc) -> Result<DType> {
+    let mut dtypes = operands.map(|e| e.0.dtype);
+    let first = dtypes.next().unwrap_or(DType::F32);
+    dtypes.try_fold(first, |a, b| {
+        a.promote(b).ok_or_else(|| {
+            let detail = format!("dtypes {a} and {b} have no common type; use astype");
+            Error::new(ErrorKind::DType, op, detail, at)
+        })
+    })
+}
+
+/// Joins arrays along an axis that they have. With `..` it joins the elements of each in C order, whatever their shapes, into
+/// an array of one axis (NumPy's `axis=None`).
 ///
 /// ```
 /// use cupric::{array, concat};
 /// let x = array![1, 2];
 /// assert_eq!(concat([&x, &array![3]], 0).to_vec::<i32>()?, [1, 2, 3]);
+/// assert_eq!(concat([&x, &array![[3], [4]]], ..).to_vec::<i32>()?, [1, 2, 3, 4]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[doc(alias = "concatenate")]
+#[doc(alias = "cat")]
+#[doc(alias = "append")]
 #[track_caller]
-pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
+pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes) -> Expr {
     let at = Location::caller();
     let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
-    join("concat", parts, axis, at)
+    match axis.into_axes().axes.as_deref() {
+        None => join("concat", parts.iter().map(|p| reshape("concat", p, &[-1], at)).collect(), 0, at),
+        Some([axis]) => join("concat", parts, *axis, at),
+        Some(axes) => {
+            let detail = format!("axes {axes:?}: one axis is taken, or `..` for the elements in C order");
+            Expr::failed(Error::new(ErrorKind::Axis, "concat", detail, at), at)
+        }
+    }
 }
 
 /// Joins arrays of one shape along a new axis.
@@ -288,20 +316,25 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Exp
 #[track_caller]
 pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
     let at = Location::caller();
-    let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
+    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis, at)
+}
+
+/// Joins operands of one shape along a new axis. `op` is the operation that errors name.
+pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
-        common("stack", parts.iter(), at)?;
+        common(op, parts.iter(), at)?;
         if let Some(other) = parts.iter().find(|p| p.0.shape != parts[0].0.shape) {
             let (a, b) = (parts[0].0.shape.as_slice(), other.0.shape.as_slice());
             let detail = format!("shapes {a:?} and {b:?} differ; all must be equal");
-            return Err(Error::new(ErrorKind::Shape, "stack", detail, at));
+            return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
-        let expanded = parts.iter().map(|p| view("stack", p, at, |s| View::expand(s, axis))).collect();
-        Ok(join("stack", expanded, axis, at))
+        let expanded = parts.iter().map(|p| view(op, p, at, |s| View::expand(s, axis))).collect();
+        Ok(join(op, expanded, axis, at))
     })
 }
 
-fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
+/// Makes the node that joins arrays along an axis, for the operation that errors name.
+pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, parts.iter(), at)?;
         let Some(first) = parts.first() else {

@@ -11,8 +11,10 @@
 //! with operands.
 
 mod bincount;
+mod sort;
 
 pub(crate) use bincount::BINCOUNT;
+pub(crate) use sort::{ARGSORT, SHORT as SHORT_SORT, SORT};
 
 use crate::caps::Caps;
 use crate::dtype::{DType, Scalar};
@@ -23,7 +25,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 1] = [&BINCOUNT];
+pub(crate) static ROWS: [&Routine; 3] = [&BINCOUNT, &SORT, &ARGSORT];
 
 /// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;
@@ -66,7 +68,10 @@ pub(crate) struct Temp {
 pub(crate) enum Place {
     Operand(usize),
     Result(usize),
+    /// Scratch that a shader sees as plain words, of which each invocation writes its own.
     Scratch(usize),
+    /// The same scratch, as words that invocations share and access by atomic operations.
+    Shared(usize),
 }
 
 /// A pass on a GPU: one invocation for each item.
@@ -78,8 +83,12 @@ pub(crate) struct Pass {
     /// The operands and results of which item `i` reads or writes element `i` alone. If one of them spans more than a binding,
     /// the pass takes several dispatches.
     pub along: &'static [Place],
-    /// All other memory of the pass. Each piece must fit a binding, because any item may read or write any of its elements.
+    /// All other memory of the pass. Each piece must fit a binding, because any item may read or write any of its elements. The
+    /// text calls scratch by its place in this list (`scratch0` is the first), so that passes which differ in the memory alone
+    /// share a text.
     pub whole: &'static [Place],
+    /// A number that the text reads as `params.number`: what passes of one text differ in.
+    pub number: u32,
 }
 
 /// What a routine needs on a device.

@@ -14,10 +14,10 @@ mod plans;
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::mutants::LIST;
 
-pub use contract::{Bound, Promise, contract, promised};
+pub use contract::{Bound, Promise, contract, planned_contract, promised};
 pub use faults::*;
 pub use folds::*;
-pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret};
+pub use interpret::{Elements, Interpreted, Interpreter, Real, interpret, reference_bound};
 pub use plans::*;
 
 use crate::device::Device;

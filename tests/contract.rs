@@ -5,6 +5,7 @@
 //! `CUPRIC_CONTRACT_STATS=1` prints each trial's worst error, `CUPRIC_CONTRACT_ALL=1` every failure.
 
 pub mod bound;
+pub mod composites;
 pub mod data;
 pub mod dd;
 pub mod elementwise;
@@ -13,6 +14,7 @@ pub mod golden;
 pub mod halves;
 pub mod layouts;
 pub mod matmul;
+pub mod moves;
 pub mod others;
 pub mod page;
 pub mod reduce;
@@ -94,6 +96,17 @@ fn others(backend: &'static str) {
     on(backend, run, "gathers, joins and generators");
 }
 
+fn moves(backend: &'static str) {
+    let run = |report: &mut Report, device: &Device| {
+        for entry in entry::all().iter().filter(|e| e.backend == backend) {
+            if entry.is_of(Suite::Moves) {
+                moves::run(report, entry, device);
+            }
+        }
+    };
+    on(backend, run, "moves and differences");
+}
+
 fn matmul(backend: &'static str) {
     let run = |report: &mut Report, device: &Device| {
         for entry in entry::all().iter().filter(|e| e.backend == backend && e.function == "matmul") {
@@ -101,6 +114,15 @@ fn matmul(backend: &'static str) {
         }
     };
     on(backend, run, "matmul");
+}
+
+fn composites(backend: &'static str) {
+    let run = |report: &mut Report, device: &Device| {
+        for entry in entry::all().iter().filter(|e| e.backend == backend && e.is_of(Suite::Composites)) {
+            composites::run(report, entry, device);
+        }
+    };
+    on(backend, run, "composites");
 }
 
 fn exhaustive(backend: &'static str, dtype: DType) {
@@ -135,7 +157,9 @@ tests! {
     reductions_of_numbers: |b| reductions(b, Suite::Reductions, "reductions");
     functions_of_rows: |b| reductions(b, Suite::Rows, "rows");
     matrix_products: matmul;
+    what_is_made_of_others: composites;
     gathers_joins_and_generators: others;
+    moves_and_differences: moves;
     all_of_f16: |b| exhaustive(b, DType::F16);
     all_of_bf16: |b| exhaustive(b, DType::BF16);
 }

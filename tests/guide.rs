@@ -92,6 +92,7 @@ macro_rules! write {
 
 #[test]
 #[rustfmt::skip]
+#[allow(clippy::too_many_lines, reason = "a line for each pair")]
 fn numpy_and_cupric_side_by_side() -> Result<()> {
     // the same in make_guide.py
     let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
@@ -108,7 +109,16 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.full((2, 3), 7.0)", full([2, 3], 7.0, DType::F32));
     same!("np.arange(0, 10, 3)", arange(0, 10, 3, DType::I32));
     same!("np.linspace(0, 1, 5)", linspace(0.0, 1.0, 5, DType::F32));
+    same!("np.logspace(0, 2, 5)", logspace(0.0, 2.0, 5, 10.0, DType::F32));
+    same!("np.geomspace(1, 8, 4)", geomspace(1.0, 8.0, 4, DType::F32));
     same!("np.eye(3)", eye(3, DType::F32));
+    same!("np.eye(3, 4, k=1)", eye_shifted(3, 4, 1, DType::F32));
+    same!("np.tri(3, 4)", tri(3, 4, 0, DType::F32));
+    same!("np.diag(v, 1)", v.diag(1));
+    same!("np.diagflat(x[:1], -1)", x.slice(s![..1]).diagflat(-1));
+    same!("np.indices((2, 3))", indices([2, 3], DType::I32));
+    same!("np.meshgrid(v, i)[0]", meshgrid([&v, &i], Indexing::Xy)[0]);
+    same!("np.meshgrid(v, i, indexing='ij')[1]", meshgrid([&v, &i], Indexing::Ij)[1]);
     same!("np.asarray(list_of_floats).reshape(2, 3)", Array::from_vec(vec![1f32, 2., 3., 4., 5., 6.], [2, 3])?);
     same!("np.random.default_rng(0).normal(size=(2, 3))", Rng::new(0).normal([2, 3], DType::F32));
     same!("np.random.default_rng(0).random((2, 3))", Rng::new(0).uniform([2, 3], DType::F32));
@@ -133,6 +143,19 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.clip(x, 1, 2)", x.clip(1.0, 2.0));
     same!("np.where(x > 2, x, 0)", select(x.greater(2.0), &x, 0.0));
     same!("n << 2", &n << 2);
+    same!("np.round(x / 3, 2)", (&x / 3.0).round_to(2));
+    same!("np.divmod(n, 3)[0]", n.divmod(3).0);
+    same!("np.modf(x)[0]", x.modf().0);
+    same!("np.frexp(x)[1]", x.frexp().1);
+    same!("np.ldexp(v, i[0])", v.ldexp(i.slice(s![0])));
+    same!("np.heaviside(n, 0.5)", n.heaviside(0.5));
+    same!("np.gcd(n, 10)", n.gcd(10));
+    same!("np.lcm(n, 10)", n.lcm(10));
+    same!("np.clip(x, 1, None)", x.clip_lower(1.0));
+    same!("np.clip(x, None, 2)", x.clip_upper(2.0));
+    same!("np.nan_to_num(x)", x.nan_to_num());
+    same!("np.nan_to_num(x, nan=1, posinf=2, neginf=3)", x.nan_to_num_with(1.0, 2.0, 3.0));
+    same!("np.polyval([2, 0, -1], x)", x.polyval([2, 0, -1]));
 
     // ## Comparing
     same!("x > 2", x.greater(2.0));
@@ -141,6 +164,73 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("x == y", x.equal(&y));
     same!("np.array_equal(x, y)", array_equal(&x, &y)?);
     same!("np.isnan(x)", x.isnan());
+    same!("np.isclose(x, y, 0.1, 0.5)", x.isclose(&y, 0.1, 0.5, false));
+    same!("np.allclose(x, x + 1e-7)", x.allclose(&x + 1e-7, 1e-5, 1e-8, false));
+
+    // ## Reductions
+    same!("x.sum()", x.sum(..));
+    same!("x.mean(axis=0)", x.mean(0));
+    same!("x.max(axis=-1, keepdims=True)", x.max(keep(-1)));
+    same!("x.sum(axis=(0, 1))", x.sum((0, 1)));
+    same!("x.std(axis=0, ddof=1)", x.std_corrected(0, 1.0));
+    same!("x.argmax(axis=1)", x.argmax(1));
+    same!("x.argmin()", x.argmin(..));
+    same!("np.count_nonzero(m)", m.count_nonzero(..));
+    same!("m.any(axis=0)", m.any(0));
+    same!("np.ptp(x, axis=0)", x.ptp(0));
+    same!("np.average(x, axis=1, weights=v)", x.average(1, &v));
+    same!("np.nansum(x, axis=0)", x.nansum(0));
+    same!("np.nanmean(x)", x.nanmean(..));
+    same!("np.nanmin(x, axis=1)", x.nanmin(1));
+    same!("np.nanmax(x, axis=1)", x.nanmax(1));
+    same!("np.nanvar(x, axis=0)", x.nanvar(0));
+    same!("np.nanstd(x, axis=0, ddof=1)", x.nanstd_corrected(0, 1.0));
+    same!("np.nanargmin(x, axis=1)", x.nanargmin(1));
+    same!("np.nanargmax(x)", x.nanargmax(..));
+    same!("np.cov(x)", x.cov(true, 1.0));
+    same!("np.corrcoef(x)", x.corrcoef(true));
+    same!("np.bincount(i, minlength=4)", i.bincount(4));
+    same!("np.sort(x, axis=0)", x.sort(0));
+    same!("np.argsort(x, axis=1, kind='stable')", x.argsort(1));
+    same!("np.sort(x, axis=1)[:, ::-1]", x.sort(descending(1)));
+    same!("np.cumsum(x, axis=1)", x.cumulative_sum(1));
+    same!("np.cumsum(x[:, ::-1], axis=1)[:, ::-1]", x.cumulative_sum(reverse(1)));
+    same!("np.cumprod(x, axis=1)", x.cumulative_prod(1));
+    same!("np.maximum.accumulate(x, axis=0)", x.cummax(0));
+    same!("np.minimum.accumulate(x, axis=0)", x.cummin(0));
+    same!("np.logaddexp.reduce(x, axis=1)", x.logsumexp(1));
+    same!("scipy.special.softmax(x, axis=1)", x.softmax(1));
+
+    // ## Products
+    same!("x @ y.T", x.matmul(y.t()));
+    same!("np.dot(v, v)", v.matmul(&v));
+    same!("np.matmul(x, v)", matmul(&x, &v));
+    same!("np.vecdot(x, y)", x.vecdot(&y, -1));
+    same!("np.inner(x, y)", x.inner(&y));
+    same!("np.outer(v, v)", v.outer(&v));
+    same!("np.tensordot(x, y, axes=2)", tensordot(&x, &y, 2));
+    same!("np.tensordot(x, y, axes=([0], [0]))", tensordot(&x, &y, ([0], [0])));
+    same!("np.einsum('ij,kj->ik', x, y)", einsum("ij,kj->ik", [&x, &y]));
+    same!("np.einsum('...i,i', x, v)", einsum("...i,i", [&x, &v]));
+    same!("np.kron(v, v)", v.kron(&v));
+    same!("np.cross(x[:, :3], y[:, 1:])", x.slice(s![.., ..3]).cross(y.slice(s![.., 1..]), -1));
+    same!("np.trace(x, offset=1)", x.trace(1, 0, 1));
+    same!("np.linalg.matrix_power(x[:, :3], 3)", x.slice(s![.., ..3]).matrix_power(3));
+    same!("np.linalg.multi_dot([x, y.T, x])", multi_dot([&x, &y.t(), &x]));
+    same!("np.linalg.norm(x, axis=1)", x.vector_norm(1, 2.0));
+    same!("np.linalg.norm(x, ord=3, axis=1)", x.vector_norm(1, 3.0));
+    same!("np.linalg.norm(x)", x.matrix_norm(.., MatrixNorm::Frobenius));
+    same!("np.linalg.norm(x, ord=np.inf)", x.matrix_norm(.., MatrixNorm::Infinity));
+    same!("np.convolve(v, i, 'same')", convolve(&v, &i, WindowMode::Same));
+    same!("np.correlate(v, i)", correlate(&v, &i, WindowMode::Valid));
+    Ok(())
+}
+
+#[test]
+#[rustfmt::skip]
+fn shapes_and_moves_side_by_side() -> Result<()> {
+    let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
+    let v = array![4., 1., 3., 2.];
 
     // ## Slices and shapes: views, as in NumPy
     same!("x[1]", x.slice(s![1]));
@@ -153,38 +243,76 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("x.reshape(2, -1)", x.reshape([2, -1]));
     same!("np.squeeze(x[:, :1])", x.slice(s![.., ..1]).squeeze(..));
     same!("np.expand_dims(v, 1)", v.expand_dims(1));
+    same!("np.moveaxis(x, 0, -1)", x.moveaxis(0, -1));
+    same!("np.swapaxes(x, 0, 1)", x.swapaxes(0, 1));
+    same!("np.ravel(x)", x.ravel());
+    same!("np.atleast_2d(v)", v.atleast_2d());
+    same!("np.atleast_3d(x)", x.atleast_3d());
+    same!("np.atleast_1d(v.sum())", v.sum(..).atleast_1d());
+    same!("np.rot90(x)", x.rot90(1, (0, 1)));
+    same!("np.unstack(x)[1]", x.unstack(0)?[1]);
+    same!("np.split(x, 2, axis=1)[1]", x.split(2, 1)?[1]);
+    same!("np.split(v, [1, 3])[1]", v.split([1, 3], 0)?[1]);
+    same!("np.array_split(v, 3)[0]", v.array_split(3, 0)?[0]);
+    same!("np.broadcast_arrays(x, v)[1]", broadcast_arrays([&x, &v])[1]);
+    same!("np.array(np.broadcast_shapes((3, 1), (4,)))", &broadcast_shapes([&[3usize, 1][..], &[4]])?[..]);
     same!("np.broadcast_to(v, (3, 4))", v.broadcast_to([3, 4]));
     same!("np.flip(x, 0)", x.flip(0));
     same!("np.diagonal(x)", x.diagonal(0));
     same!("np.lib.stride_tricks.sliding_window_view(v, 2)", v.sliding_windows(2, 0));
+    Ok(())
+}
+
+#[test]
+#[rustfmt::skip]
+fn picks_and_joins_side_by_side() -> Result<()> {
+    let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
+    let y = array![[1., 2., 3., 4.], [5., 6., 7., 8.], [9., 10., 11., 12.]];
+    let v = array![4., 1., 3., 2.];
+    let n = array![7, -3, 5, 2];
+    let i = array![2, 0, 1];
 
     // ## Picking and joining
     same!("np.take(x, i, axis=0)", x.take(&i, 0));
     same!("x[i]", x.take(&i, 0));
     same!("np.take(v, n, mode='wrap')", v.take_wrap(&n, 0));
     same!("np.take(v, n, mode='clip')", v.take_clip(&n, 0));
+    same!("np.take_along_axis(x, np.argmax(x, 1, keepdims=True), 1)", x.take_along_axis(x.argmax(keep(1)), 1));
+    same!("np.select([x > 4, x > 2], [y, -y], 0)", select_many([x.greater(4), x.greater(2)], [(*y).clone(), -&y], 0.0));
+    same!("np.choose(i, [v[1:], v[:3], i])", i.choose([v.slice(s![1..]), v.slice(s![..3]), (*i).clone()]));
+    same!("np.choose(n, [1, 2], mode='clip')", n.choose_clip([1, 2]));
+    same!("np.choose(n, [1, 2], mode='wrap')", n.choose_wrap([1, 2]));
+    same!("np.array(np.unravel_index(i, (2, 3)))[1]", i.unravel_index([2, 3])[1]);
+    same!("np.ravel_multi_index((i, i), (3, 4))", ravel_multi_index([&i, &i], [3, 4]));
+    same!("np.ravel_multi_index((n, n), (3, 4), mode='clip')", ravel_multi_index_clip([&n, &n], [3, 4]));
+    same!("np.ravel_multi_index((n, n), (3, 4), mode='wrap')", ravel_multi_index_wrap([&n, &n], [3, 4]));
     same!("np.concatenate((x, y), axis=0)", concat([&x, &y], 0));
+    same!("np.concatenate((x, v), axis=None)", concat([&x, &v], ..));
     same!("np.stack((x, y), axis=-1)", stack([&x, &y], -1));
+    same!("np.vstack((x, v))", vstack([&x, &v]));
+    same!("np.hstack((x, y))", hstack([&x, &y]));
+    same!("np.dstack((v, v))", dstack([&v, &v]));
+    same!("np.column_stack((v, y.T))", column_stack([&*v, &y.t()]));
+    same!("np.block([[x, y], [y, x]])", block([[&x, &y], [&y, &x]]));
+    same!("np.roll(x, 1, axis=0)", x.roll(1, 0));
+    same!("np.roll(x, 1)", x.roll(1, ..));
+    same!("np.repeat(x, 2, axis=1)", x.repeat(2, 1));
+    same!("np.repeat(x, [2, 0, 1], axis=0)", x.repeat([2, 0, 1], 0));
+    same!("np.tile(v, (2, 2))", v.tile([2, 2]));
+    same!("np.pad(v, 1)", v.pad(1, Pad::constant(0)));
+    same!("np.pad(x, ((1, 0), (2, 2)), mode='reflect')", x.pad([(1, 0), (2, 2)], Pad::Reflect));
+    same!("np.insert(v, [1, 3], 9)", v.insert([1, 3], 9, 0));
+    same!("np.delete(x, 1, axis=0)", x.delete(1, 0));
+    same!("np.delete(v, slice(None, None, 2))", v.delete(s![..;2], 0));
+    same!("np.tril(x)", x.tril(0));
+    same!("np.triu(x, 1)", x.triu(1));
 
-    // ## Reductions
-    same!("x.sum()", x.sum(..));
-    same!("x.mean(axis=0)", x.mean(0));
-    same!("x.max(axis=-1, keepdims=True)", x.max(keep(-1)));
-    same!("x.sum(axis=(0, 1))", x.sum((0, 1)));
-    same!("x.std(axis=0, ddof=1)", x.std_corrected(0, 1.0));
-    same!("x.argmax(axis=1)", x.argmax(1));
-    same!("x.argmin()", x.argmin(..));
-    same!("np.count_nonzero(m)", m.count_nonzero(..));
-    same!("m.any(axis=0)", m.any(0));
-    same!("np.bincount(i, minlength=4)", i.bincount(4));
-    same!("np.cumsum(x, axis=1)", x.cumulative_sum(1));
-    same!("np.logaddexp.reduce(x, axis=1)", x.logsumexp(1));
-    same!("scipy.special.softmax(x, axis=1)", x.softmax(1));
-
-    // ## Products
-    same!("x @ y.T", x.matmul(y.t()));
-    same!("np.dot(v, v)", v.matmul(&v));
-    same!("np.matmul(x, v)", matmul(&x, &v));
+    // ## Differences
+    same!("np.diff(x, axis=1)", x.diff(1, 1));
+    same!("np.diff(v, n=2, prepend=0)", v.diff_with(2, 0, Some(&zeros((), DType::F32)), None));
+    same!("np.ediff1d(v)", v.ediff1d(None, None));
+    same!("np.gradient(v, 0.5)", v.gradient(0.5, 0));
+    same!("np.trapezoid(x, dx=0.5, axis=0)", x.trapezoid(0.5, 0));
     Ok(())
 }
 
@@ -199,6 +327,7 @@ fn writes_side_by_side() -> Result<()> {
     write!(x, "x[...] = 0", x.fill(0.0)?);
     write!(x, "x[0] = v", x.set(s![0], &v)?);
     write!(x, "x[:, 1:3] = 7", x.set(s![.., 1..3], 7.0)?);
+    write!(x, "np.fill_diagonal(x, 7)", x.fill_diagonal(7)?);
     write!(x, "x += 1", x.update(|x| x + 1.0)?);
     write!(x, "x[:, ::2] *= 10", x.slice_mut(s![.., ..;2]).update(|p| p * 10.0)?);
     write!(x, "np.add(y, 1, out=x)", x.assign(&y + 1.0)?);
@@ -313,7 +442,9 @@ fn the_support_matrix_is_that_of_the_table() {
     // arange and its like have no operand whose type could be taken
     let with_operands = |o: &&Operation| !o.types.is_empty() && o.kind != Kind::Generator;
     let (along, others): (Vec<_>, Vec<_>) = OPERATIONS.iter().filter(with_operands).partition(|o| o.along_axes());
-    for (title, operations) in [("along axes", along), ("products, gathers, scatters, joins, conversions", others)] {
+    for (title, operations) in
+        [("along axes", along), ("products, gathers, scatters, joins, conversions, functions made of others", others)]
+    {
         table += &head(title);
         for o in operations {
             table += &line(o.name, &|d, gpu| o.takes(d, gpu), gives(o));

@@ -138,7 +138,7 @@ fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
     let (one, two) = (source(dice), source(dice));
     let kind = dice.below(3);
     let mut want = old.clone();
-    for i in indices(&lens) {
+    for i in every_index(&lens) {
         let (a, b) = (old[one.place(&shape, &i)], old[two.place(&shape, &i)]);
         want[target.place(&shape, &i)] = match kind {
             0 => a,

@@ -372,3 +372,34 @@ impl More for Expr {
         self - (self / by).trunc() * by
     }
 }
+
+/// What `reverse`, `exclusive` and `include_initial` say, for each kind of scan.
+#[test]
+fn axes_that_say_which_elements_count() {
+    let d = Device::cpu();
+    let x = put(&d, vec![3i32, -1, 2, 5, 4, -6], &[2, 3]);
+    let i = |e: Expr, want: &[i64]| arrays::same(&e.astype(I64), want);
+    i(x.cumulative_sum(reverse(1)), &[4, 1, 2, 3, -2, -6]);
+    i(x.cumulative_sum(exclusive(1)), &[0, 3, 2, 0, 5, 9]);
+    i(x.cumulative_sum(reverse(exclusive(1))), &[1, 2, 0, -2, -6, 0]);
+    i(x.cumulative_sum(include_initial(1)), &[0, 3, 2, 4, 0, 5, 9, 3]);
+    i(x.cumulative_sum(include_initial(reverse(0))), &[8, 3, -4, 5, 4, -6, 0, 0, 0]);
+    i(x.cumulative_prod(exclusive(0)), &[1, 1, 1, 3, -1, 2]);
+    arrays::same(&x.cummax(exclusive(1)), &[i32::MIN, 3, 3, i32::MIN, 5, 5]);
+    arrays::same(&x.cummin(include_initial(1)), &[i32::MAX, 3, -1, -1, i32::MAX, 5, 4, -6]);
+    arrays::same(&x.astype(F32).cummax(exclusive(-1)), &[f32::NEG_INFINITY, 3., 3., f32::NEG_INFINITY, 5., 5.]);
+    let u = x.greater(0);
+    arrays::same(&u.cummax(exclusive(1)), &[false, true, true, false, true, true]);
+    arrays::same(&u.cummin(1), &[true, false, false, true, true, false]);
+    // no elements, and one
+    let none = x.slice(s![.., ..0]);
+    assert_eq!(none.cumulative_sum(exclusive(1)).shape().unwrap(), [2, 0]);
+    i(none.cumulative_sum(include_initial(1)), &[0, 0]);
+    i(x.slice(s![.., ..1]).cumulative_prod(include_initial(1)), &[1, 3, 1, 5]);
+    let e = x.cumulative_sum(include_initial(exclusive(1))).eval().unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::Argument, "cumulative_sum"), "{e}");
+    // a NaN is the largest and the smallest from its place on
+    let x = put(&d, vec![1f32, f32::NAN, 2.0], &[3]);
+    assert!(x.cummax(0).to_vec::<f32>().unwrap()[1..].iter().all(|v| v.is_nan()));
+    assert!(x.cummin(reverse(0)).to_vec::<f32>().unwrap()[..2].iter().all(|v| v.is_nan()));
+}

@@ -696,7 +696,7 @@ fn sums_over_every_set_of_axes(d: &Device) {
             let out: Vec<usize> = kept.iter().map(|a| h.shape[*a]).collect();
             let group = |f: &dyn Fn(i32, i32) -> i32, start: i32| {
                 Host::of(&out, |o| {
-                    indices(&h.shape).iter().filter(|i| kept.iter().zip(o).all(|(k, v)| i[*k] == *v)).fold(start, |a, i| f(a, h.at(i)))
+                    every_index(&h.shape).iter().filter(|i| kept.iter().zip(o).all(|(k, v)| i[*k] == *v)).fold(start, |a, i| f(a, h.at(i)))
                 })
             };
             let sum = group(&|a, b| a + b, 0);

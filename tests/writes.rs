@@ -211,7 +211,7 @@ fn overlap_fuzz(d: &Device) {
         let at = |p: &[(usize, isize, usize)], i: &[usize]| -> Vec<usize> { p.iter().zip(i).map(|(p, i)| (p.0 as isize + p.1 * *i as isize) as usize).collect() };
         let mut want = h.clone();
         let kind = dice.below(3);
-        for i in indices(&lens) {
+        for i in every_index(&lens) {
             let to = at(&places, &i);
             let flat = to.iter().zip(&shape).fold(0, |a, (i, n)| a * n + i);
             let (a, b, c) = (h.at(&at(&sources, &i)), h.at(&at(&third, &i)), h.at(&to));

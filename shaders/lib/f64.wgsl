@@ -116,7 +116,7 @@ fn d_fmax(a: f64, b: f64) -> f64 {
 // trunc(x), by clearing the fraction bits; below 1 nothing is left but the sign.
 fn d_trunc(x: f64) -> f64 {
     let mag = d_mag(x);
-    let e = cp_hi64(mag) >> 20u;
+    let e = high_u64(mag) >> 20u;
     let keep = 0xfffffffffffffffflu << ((1075u - e) & 63u);
     let whole = select(mag & keep, 0lu, e < 1023u);
     return bitcast<f64>(select(whole, mag, e >= 1075u) | d_sgn(x));
@@ -143,7 +143,7 @@ fn d_ceil(x: f64) -> f64 {
 // Ties to even.
 fn d_round(x: f64) -> f64 {
     let mag = d_mag(x);
-    let e = cp_hi64(mag) >> 20u;
+    let e = high_u64(mag) >> 20u;
     let big = e >= 1075u;
     let s = clamp(1075u - min(e, 1075u), 1u, 53u);
     let one = 1lu << s;
@@ -174,7 +174,7 @@ fn d_significand(mag: u64) -> u64 {
 }
 
 fn d_exponent(mag: u64) -> i32 {
-    let e = i32(cp_hi64(mag) >> 20u);
+    let e = i32(high_u64(mag) >> 20u);
     let frac = mag & 0xffffffffffffflu;
     return select(e, 12 - i32(cp_clz64(frac)), e == 0);
 }
@@ -248,7 +248,7 @@ fn d_nextafter(x: f64, y: f64) -> f64 {
 // |x| truncated, at most 2^64 - 1; NaN gives 0. The conversions to integers below saturate too; those from integers round to
 // nearest even.
 fn cp_f64_mag_u64(mag: u64) -> u64 {
-    let e = cp_hi64(mag) >> 20u;
+    let e = high_u64(mag) >> 20u;
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
     let right = m >> min(1075u - min(e, 1075u), 63u);
     let left = m << min(max(e, 1075u) - 1075u, 11u);
@@ -292,7 +292,7 @@ fn i64_to_f64(v: i64) -> f64 {
 }
 
 fn u32_to_f64(v: u32) -> f64 {
-    return u64_to_f64(cp_u64(v, 0u));
+    return u64_to_f64(make_u64(v, 0u));
 }
 
 fn i32_to_f64(v: i32) -> f64 {
@@ -315,8 +315,8 @@ fn f32_to_f64(x: f32) -> f64 {
 // f64 to f32, nearest even, subnormals rounded; NaN stays a quiet NaN.
 fn f64_to_f32(x: f64) -> f32 {
     let mag = d_mag(x);
-    let e = i32(cp_hi64(mag) >> 20u);
-    let sign = cp_hi64(d_sgn(x));
+    let e = i32(high_u64(mag) >> 20u);
+    let sign = high_u64(d_sgn(x));
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
     // the low 29 bits go, and one more for each step below the normal range
     let s = u32(clamp(29 + max(897 - e, 0), 29, 55));
@@ -332,25 +332,10 @@ fn f64_to_f32(x: f64) -> f32 {
     return bitcast<f32>(sign | select(zero, nan ^ cp_zero(), d_isnan(x)));
 }
 
-// u64 to f32, rounded to odd as u32_to_f32_odd does: a following rounding to 16 bits then gives what a single one would.
-fn u64_to_f32_odd(v: u64) -> f32 {
-    let up = cp_clz64(v);
-    let n = v << (up & 63u);
-    let lost = select(0u, 1u, (n & 0xfffffffffflu) != 0lu);
-    let r = ((cp_hi64(n) >> 8u) | lost) + ((189u - up) << 23u);
-    return bitcast<f32>(select(r, 0u, v == 0lu));
-}
-
-fn i64_to_f32_odd(v: i64) -> f32 {
-    let neg = v < 0li;
-    let r = u64_to_f32_odd(bitcast<u64>(abs_i64(v)));
-    return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, neg));
-}
-
 fn f64_to_f32_odd(x: f64) -> f32 {
     let mag = d_mag(x);
-    let e = i32(cp_hi64(mag) >> 20u);
-    let sign = cp_hi64(d_sgn(x));
+    let e = i32(high_u64(mag) >> 20u);
+    let sign = high_u64(d_sgn(x));
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
     // the low 29 bits go, and one more for each step below the normal range
     let s = u32(clamp(29 + max(897 - e, 0), 29, 55));

@@ -13,6 +13,15 @@ fn combine_FOLD(a: T, b: T) -> T {
 }
 var<workgroup> shared_T: array<T, WORKGROUP>;
 alias KEY = u32;
+fn zero_KEY() -> KEY {
+    return 0u;
+}
+fn eq_KEY(a: KEY, b: KEY) -> bool {
+    return a == b;
+}
+fn lt_KEY(a: KEY, b: KEY) -> bool {
+    return a < b;
+}
 var<workgroup> shared_KEY: array<KEY, WORKGROUP>;
 var<workgroup> shared_positions: array<u32, WORKGROUP>;
 var<workgroup> shared_checks: array<u32, WORKGROUP>;
@@ -105,11 +114,11 @@ struct Best_KEY {
 }
 
 fn start_best_KEY() -> Best_KEY {
-    return Best_KEY(KEY(0), 0xffffffffu);
+    return Best_KEY(zero_KEY(), 0xffffffffu);
 }
 
 fn accumulate_best_KEY(best: Best_KEY, key: KEY, position: u32) -> Best_KEY {
-    if key > best.key || (key == best.key && position < best.position) {
+    if lt_KEY(best.key, key) || (eq_KEY(key, best.key) && position < best.position) {
         return Best_KEY(key, position);
     }
     return best;
@@ -126,7 +135,8 @@ fn fold_lanes_best_KEY(best: Best_KEY, lane: u32, place: u32) -> u32 {
         if place < half {
             let key = shared_KEY[lane + half];
             let position = shared_positions[lane + half];
-            if key > shared_KEY[lane] || (key == shared_KEY[lane] && position < shared_positions[lane]) {
+            let best = shared_KEY[lane];
+            if lt_KEY(best, key) || (eq_KEY(key, best) && position < shared_positions[lane]) {
                 shared_KEY[lane] = key;
                 shared_positions[lane] = position;
             }

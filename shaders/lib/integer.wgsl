@@ -117,6 +117,19 @@ fn square_u32(a: u32) -> u32 {
     return a * a;
 }
 
+// Functions by which a fold compares sort keys, which may have 64 bits (long.wgsl).
+fn zero_u32() -> u32 {
+    return 0u;
+}
+
+fn eq_u32(a: u32, b: u32) -> bool {
+    return a == b;
+}
+
+fn lt_u32(a: u32, b: u32) -> bool {
+    return a < b;
+}
+
 // Wrapping to a narrow type held in 32 bits.
 fn wrap_i8(a: i32) -> i32 {
     return (a << 24u) >> 24u;
@@ -165,4 +178,39 @@ fn philox(ctr: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     let c7 = cp_philox_round(c6, k7);
     let c8 = cp_philox_round(c7, k8);
     return cp_philox_round(c8, k9);
+}
+
+// Greatest common divisor of magnitudes, by Stein's binary algorithm: each round takes a bit of one of the two at least, so
+// 64 rounds are enough for two words.
+fn gcd_u32(a: u32, b: u32) -> u32 {
+    if a == 0u || b == 0u {
+        return a | b;
+    }
+    let twos = countTrailingZeros(a | b);
+    var x = a >> countTrailingZeros(a);
+    var y = b;
+    for (var round = 0u; round < 64u && y != 0u; round++) {
+        y = y >> countTrailingZeros(y);
+        let low = min(x, y);
+        y = max(x, y) - low;
+        x = low;
+    }
+    return x << twos;
+}
+
+fn gcd_i32(a: i32, b: i32) -> i32 {
+    let x = bitcast<u32>(select(a, bitcast<i32>(0u - bitcast<u32>(a)), a < 0));
+    let y = bitcast<u32>(select(b, bitcast<i32>(0u - bitcast<u32>(b)), b < 0));
+    return bitcast<i32>(gcd_u32(x, y));
+}
+
+// Least common multiple of magnitudes, modulo 2^32; 0 if one is 0.
+fn lcm_u32(a: u32, b: u32) -> u32 {
+    return (a / max(gcd_u32(a, b), 1u)) * b;
+}
+
+fn lcm_i32(a: i32, b: i32) -> i32 {
+    let x = bitcast<u32>(select(a, bitcast<i32>(0u - bitcast<u32>(a)), a < 0));
+    let y = bitcast<u32>(select(b, bitcast<i32>(0u - bitcast<u32>(b)), b < 0));
+    return bitcast<i32>(lcm_u32(x, y));
 }

@@ -253,3 +253,68 @@ fn m_atan2(y: f32, x: f32) -> f32 {
     let nan = cp_pick(r, 0x7fc00000u, hi > 0x7f800000u);
     return m_copysign(nan, y);
 }
+
+// pi x = (q / 2 + f) pi for finite x: (f, q) with abs(f) <= 1/4. All is exact; from 2^24 on every x is even.
+fn cp_half_turns(x: f32) -> vec2<f32> {
+    let s = cp_pick(x, cp_sgn(x), cp_mag(x) >= 0x4b800000u);
+    let k = m_round(s + s);
+    let f = cp_block(s - 0.5 * k);
+    return vec2<f32>(f, k - 4.0 * floor(0.25 * k));
+}
+
+// pi f for abs(f) <= 1/4: pi in a head of 12 bits and a tail, the head of f times the former is exact
+fn cp_times_pi(f: f32) -> f32 {
+    let h = cp_head(f);
+    return h * 3.140625 + (cp_block(f - h) * 3.140625 + f * 9.67653589793e-4);
+}
+
+fn m_sinpi(x: f32) -> f32 {
+    let p = cp_half_turns(cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u));
+    let r = cp_sin_quad(cp_times_pi(p.x), u32(p.y));
+    // below 2^-13 sin(pi x) rounds to pi x; a zero has the sign of x
+    let tiny = select(r, cp_mul(x, 3.14159274), cp_mag(x) < 0x39000000u);
+    let zero = cp_pick(tiny, cp_sgn(x), cp_mag(p.x) == 0u && (u32(p.y) & 1u) == 0u);
+    return cp_pick(zero, 0x7fc00000u, cp_mag(x) >= 0x7f800000u);
+}
+
+fn m_cospi(x: f32) -> f32 {
+    let p = cp_half_turns(cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u));
+    let r = cp_sin_quad(cp_times_pi(p.x), u32(p.y) + 1u);
+    let zero = cp_pick(r, 0u, cp_mag(p.x) == 0u && (u32(p.y) & 1u) == 1u);
+    return cp_pick(zero, 0x7fc00000u, cp_mag(x) >= 0x7f800000u);
+}
+
+// tan(r) on abs(r) <= pi/4: Cephes
+fn cp_tan_poly(r: f32) -> f32 {
+    let z = r * r;
+    let a = 9.38540185543e-3 * z + 3.11992232697e-3;
+    let b = a * z + 2.44301354525e-2;
+    let c = b * z + 5.34112807005e-2;
+    let d = c * z + 1.33387994085e-1;
+    let e = d * z + 3.33331568548e-1;
+    return r + (r * z) * e;
+}
+
+fn m_tanpi(x: f32) -> f32 {
+    let p = cp_half_turns(cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u));
+    let t = cp_tan_poly(cp_times_pi(p.x));
+    let odd = (u32(p.y) & 1u) == 1u;
+    let turned = u32(p.y) > 1u;
+    let v = select(t, -1.0 / t, odd);
+    let tiny = select(v, cp_mul(x, 3.14159274), cp_mag(x) < 0x39000000u);
+    let side = select(0u, 0x80000000u, turned);
+    let end = select(side ^ cp_sgn(x), 0x7f800000u | side, odd);
+    let r = cp_pick(tiny, end, cp_mag(p.x) == 0u);
+    return cp_pick(r, 0x7fc00000u, cp_mag(x) >= 0x7f800000u);
+}
+
+// sin(pi x) / (pi x), which is 1 below 2^-14 and exactly 0 at integers
+fn m_sinc(x: f32) -> f32 {
+    let mag = cp_mag(x);
+    let s = cp_pick(x, 0x3f800000u, mag >= 0x7f800000u || mag < 0x38800000u);
+    let p = cp_half_turns(s);
+    let r = cp_sin_quad(cp_times_pi(p.x), u32(p.y)) / s * 0.318309886;
+    let zero = cp_pick(r, 0u, cp_mag(p.x) == 0u && (u32(p.y) & 1u) == 0u);
+    let one = cp_pick(zero, 0x3f800000u, mag < 0x38800000u);
+    return cp_pick(one, 0x7fc00000u, mag >= 0x7f800000u);
+}

@@ -104,6 +104,11 @@ impl Array {
         SliceMut { array: self, view }
     }
 
+    /// Writes a value to the elements that a view of the array has, for the operation that errors name.
+    pub(crate) fn write_part(&mut self, part: View, value: Arg, op: &'static str, at: Loc) -> Result<()> {
+        self.write(Some(part), value, op, at)
+    }
+
     /// Writes an expression into the array or a part of it.
     fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let mut target = match &part {

@@ -10,6 +10,13 @@ use rayon::prelude::*;
 /// The element of an operand because of which a routine has ended early: its row refuses it (`Routine::refuses`).
 pub(super) struct Refused(pub i128);
 
+/// An unsigned integer of the size of some elements, to see these as bits.
+pub(super) trait Words: Copy + Default + Send + Sync + 'static {}
+impl Words for u8 {}
+impl Words for u16 {}
+impl Words for u32 {}
+impl Words for u64 {}
+
 /// The memory of an operand, a result or a scratch: its first byte, and its length.
 struct Memory {
     ptr: *mut u8,
@@ -51,6 +58,27 @@ impl<'a> Operands<'a> {
             }
             _ => &[],
         }
+    }
+
+    /// Returns the bits of the elements of an operand; an empty slice if they have another size.
+    pub fn words<W: Words>(&self, number: usize) -> &'a [W] {
+        match (self.operands.get(number), self.call.operands.get(number)) {
+            (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype.size() == size_of::<W>() => {
+                // SAFETY: the invariant of `Operands`. An earlier step, or an upload, has written all elements, and any bits are
+                // a value of `W`, which is aligned as elements of its size are.
+                unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<W>()) }
+            }
+            _ => &[],
+        }
+    }
+
+    /// Returns where the first result lies, whose elements have the size of `T`, and the first scratch, which may be missing.
+    /// Nothing of either has been written. `None` if there is no element.
+    pub fn target<T: Words, S>(&mut self) -> Option<(*mut T, *mut S)> {
+        let of_size = self.call.results.first().is_some_and(|w| w.meta.dtype.size() == size_of::<T>());
+        let result = self.results.first().filter(|m| m.bytes > 0 && of_size)?;
+        let scratch = self.scratch.first().map_or(std::ptr::null_mut(), |m| m.ptr);
+        Some((result.ptr.cast(), scratch.cast()))
     }
 
     /// Calls `f` with the elements of a result, all 0 at first, and of a scratch, as the plan left it: a routine's row must ask

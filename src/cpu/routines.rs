@@ -6,13 +6,14 @@ use super::program::internal;
 use crate::backend::refused_value;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall};
-use crate::routine::{BINCOUNT, Routine};
+use crate::routine::{ARGSORT, BINCOUNT, Routine, SORT};
 
 /// A routine's implementation on the CPU.
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 1] = [(&BINCOUNT, super::bincount::run)];
+static FUNCTIONS: [(&Routine, Function); 3] =
+    [(&BINCOUNT, super::bincount::run), (&SORT, super::sort::sort), (&ARGSORT, super::sort::argsort)];
 
 /// Says whether the CPU implements a routine.
 #[cfg(feature = "testing")]

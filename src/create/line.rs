@@ -13,34 +13,34 @@ use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
 /// A number as the sum of two, the second at most half a unit in the last place of the first.
-type Pair = (f64, f64);
+pub(super) type Pair = (f64, f64);
 
 /// The exact sum of two numbers (Knuth's two-sum).
-fn two_sum(a: f64, b: f64) -> Pair {
+pub(super) fn two_sum(a: f64, b: f64) -> Pair {
     let s = a + b;
     let t = s - a;
     (s, (a - (s - t)) + (b - t))
 }
 
 /// The sum of two pairs, in about twice the precision of f64.
-fn add(a: Pair, b: Pair) -> Pair {
+pub(super) fn add(a: Pair, b: Pair) -> Pair {
     let (s, e) = two_sum(a.0, b.0);
     two_sum(s, e + (a.1 + b.1))
 }
 
 /// The product of a pair and a number, in about twice the precision of f64.
-fn times(a: Pair, k: f64) -> Pair {
+pub(super) fn times(a: Pair, k: f64) -> Pair {
     let p = a.0 * k;
     two_sum(p, a.0.mul_add(k, -p) + a.1 * k)
 }
 
 /// x · 2^k, also for a k so large or small that 2^k is outside the range of f64.
-fn scaled(x: f64, k: i32) -> f64 {
+pub(super) fn scaled(x: f64, k: i32) -> f64 {
     x * 2f64.powi(k / 2) * 2f64.powi(k - k / 2)
 }
 
 /// The smallest k with |x| < 2^k; 0 for x = 0.
-fn exponent(x: f64) -> i32 {
+pub(super) fn exponent(x: f64) -> i32 {
     match x.abs().to_bits() >> 52 {
         0 if x == 0.0 => 0,
         0 => exponent(scaled(x, 64)) - 64,
@@ -49,7 +49,7 @@ fn exponent(x: f64) -> i32 {
 }
 
 /// The multiple of 2^k that is nearest to x.
-fn on_grid(x: f64, k: i32) -> f64 {
+pub(super) fn on_grid(x: f64, k: i32) -> f64 {
     scaled(scaled(x, -k).round_ties_even(), k)
 }
 

@@ -53,10 +53,12 @@ pub(crate) enum NodeOp {
     /// The product of matrices, [.., m, k] × [.., k, n], of two operands of one dtype whose leading (batch) axes broadcast.
     Matmul,
     /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
-    /// the first operand take the place of `axis`.
+    /// the first operand take the place of `axis`; or, with `along`, the first operand has the result's shape, which is that of
+    /// the second but for the length of `axis`, and each position is for its own place along the other axes.
     Take {
         axis: usize,
         mode: IndexMode,
+        along: bool,
     },
     /// The operands one after another along an axis.
     Concat {
@@ -94,7 +96,8 @@ impl NodeOp {
             NodeOp::Reduce(fold, _) => fold.name,
             NodeOp::Scan { fold, .. } => fold.cumulative(),
             NodeOp::Matmul => "matmul",
-            NodeOp::Take { .. } => "take",
+            NodeOp::Take { along: false, .. } => "take",
+            NodeOp::Take { along: true, .. } => "take_along_axis",
             NodeOp::Concat { .. } => "concat",
             NodeOp::Scatter { combine, .. } => match combine {
                 Combine::Set => "index_set",
@@ -151,7 +154,7 @@ impl NodeOp {
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
-            NodeOp::Take { axis, .. } => NodeOp::Take { axis: *axis, mode: IndexMode::Clip },
+            NodeOp::Take { axis, along, .. } => NodeOp::Take { axis: *axis, mode: IndexMode::Clip, along: *along },
             other => other.clone(),
         }
     }

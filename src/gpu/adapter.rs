@@ -1,7 +1,7 @@
 //! Lists the GPUs that the drivers offer (wgpu calls them adapters; software drivers are among them), opens one, and says
 //! what it can do: as `Caps` for the planner, as `DispatchLimits` for the recording of dispatches.
 
-use crate::caps::{Cooperative, MOST_HELD};
+use crate::caps::{Cooperative, MOST_HELD, Shrink};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::{Caps, Rates};
 use std::sync::OnceLock;
@@ -17,13 +17,6 @@ pub(super) struct DispatchLimits {
     pub storage_alignment: u64,
     /// The parameters of each dispatch start at a multiple of so many bytes of their uniform buffer.
     pub uniform_alignment: usize,
-}
-
-/// Holds limits that a test sets below the adapter's, so that small arrays are cut as large ones are.
-#[derive(Clone, Copy)]
-pub(crate) struct Shrink {
-    pub max_binding: u64,
-    pub max_groups: u32,
 }
 
 /// Holds what opening an adapter gives: wgpu's device and queue, and what they can do.
@@ -151,7 +144,7 @@ fn capabilities(
     limits: &wgpu::Limits,
     shrink: Option<Shrink>,
 ) -> (Caps, DispatchLimits) {
-    let int64 = features.contains(wgpu::Features::SHADER_INT64);
+    let int64 = features.contains(wgpu::Features::SHADER_INT64) && shrink.is_none_or(|s| s.int64);
     // wgpu reports at most 2^31 − 1 bytes for Vulkan and DX12; `min` holds Metal, which reports more, to the same. A binding
     // ends with a whole word, so the limit is rounded down; to 256, the alignment of its start, though 4 would do
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
@@ -166,7 +159,8 @@ fn capabilities(
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
         // one grid, of three dimensions of workgroups, then holds all indices of a window, at one index an invocation
-        max_indices = max_indices.min((shrink.max_groups as u64).pow(3).saturating_mul(group as u64));
+        let groups = (shrink.max_groups as u64).saturating_pow(3);
+        max_indices = max_indices.min(groups.saturating_mul(group as u64));
     }
     let caps = Caps {
         name,

@@ -1,13 +1,14 @@
 //! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work may still use
 //! memory that no array holds, so this file decides when bytes count as free and when the host may write to a buffer.
 
-use super::adapter::{self, DispatchLimits, Shrink, inherited_fault, is_inherited};
+use super::adapter::{self, DispatchLimits, inherited_fault, is_inherited};
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::prepared::PreparedPlans;
 use crate::backend::Numerics;
 use crate::buffer::{Buffer, Memory};
+use crate::caps::Shrink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::NumberedCaps;
 use std::any::Any;

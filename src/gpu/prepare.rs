@@ -137,7 +137,7 @@ impl Preparer<'_> {
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
         let variant = classify(kernel, form, window, &offsets, &slots, &mut kinds)?;
         let text = || {
-            wgsl::generate(kernel, form, &variant)
+            wgsl::generate(kernel, form, &variant, self.caps.int64)
                 .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
         };
         let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };

@@ -9,11 +9,15 @@ use super::wgsl::{self, Header, Slot};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
-use crate::routine::{BINCOUNT, Pass, Place, Routine};
+use crate::routine::{ARGSORT, BINCOUNT, Pass, Place, Routine, SORT};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block that has a pass's name is the text of the pass.
-static SHADERS: [(&Routine, &str); 1] = [(&BINCOUNT, include_str!("../../shaders/bincount.wgsl"))];
+static SHADERS: [(&Routine, &str); 3] = [
+    (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
+    (&SORT, include_str!("../../shaders/sort.wgsl")),
+    (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
+];
 
 /// Says whether [`SHADERS`] has a file for a routine.
 #[cfg(feature = "testing")]
@@ -31,8 +35,8 @@ fn shader(row: &Routine) -> Result<&'static str> {
 }
 
 /// The WGSL text of each pass of a call.
-pub(super) fn previews(call: &RoutineCall) -> Vec<Result<String>> {
-    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, p, shader(call.row)?));
+pub(super) fn previews(call: &RoutineCall, int64: bool) -> Vec<Result<String>> {
+    let text = |p: &RoutinePass| Ok(wgsl::generate_routine(call, p, shader(call.row)?, int64));
     call.passes.iter().map(text).collect()
 }
 
@@ -91,7 +95,7 @@ impl<'a> Recorder<'a> {
         let checks = call.row.refuses.is_some();
         let (key, interface) =
             (wgsl::routine_key(call, scheduled), Interface { slots: &kinds, checks, params: wgsl::ROUTINE_PARAMS });
-        let text = || Ok(wgsl::generate_routine(call, scheduled, shader));
+        let text = || Ok(wgsl::generate_routine(call, scheduled, shader, self.caps.int64));
         let pipeline = self.batch.pipelines.get(self.connection, key, interface, text)?;
         let slice = |b: &BoundPlace<'a>| BufferSlice {
             buffer: &b.buffer.buffer,
@@ -103,7 +107,7 @@ impl<'a> Recorder<'a> {
         if dry {
             return self.batch.rehearse(self.connection, &pipeline, &slices);
         }
-        let mut words = wgsl::routine_params(call, window[0], bindings.iter().filter_map(|b| b.first));
+        let mut words = wgsl::routine_params(call, pass, window[0], bindings.iter().filter_map(|b| b.first));
         let mut header = Header { outer_size: window[1] as u32, ..Header::default() };
         if checks {
             header.error_id = self.refusal(call);
@@ -132,7 +136,7 @@ impl<'a> Recorder<'a> {
         let found = match place {
             Place::Operand(n) => call.operands.get(n).map(|w| (w.buffer, Some(&w.meta))),
             Place::Result(n) => call.results.get(n).map(|w| (w.buffer, Some(&w.meta))),
-            Place::Scratch(n) => call.scratch.get(n).map(|s| (s.0, None)),
+            Place::Scratch(n) | Place::Shared(n) => call.scratch.get(n).map(|s| (s.0, None)),
         };
         let Some((named, meta)) = found else {
             return Err(internal(name, format!("a pass binds {place:?}, which the call does not have")));
@@ -191,7 +195,7 @@ mod tests {
         };
         for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
             let pass = |name, along, whole| RoutinePass {
-                pass: Pass { name, items: 7, along, whole },
+                pass: Pass { name, items: 7, along, whole, number: 0 },
                 windows: vec![],
                 group: 256,
             };
@@ -202,18 +206,27 @@ mod tests {
                 results: vec![whole(1, I64, 5)],
                 scratch: vec![(BufferRef::Temp(0), 20)],
                 passes: vec![
-                    pass("count", &[Place::Operand(0)], &[Place::Scratch(0)]),
-                    pass("widen", &[Place::Result(0)], &[Place::Scratch(0)]),
+                    pass("count", &[Place::Operand(0)], &[Place::Shared(0)]),
+                    pass("widen", &[Place::Result(0)], &[Place::Shared(0)]),
                 ],
                 node: 0,
             };
-            for text in previews(&call) {
+            for text in [true, false].into_iter().flat_map(|int64| previews(&call, int64)) {
                 validate(&format!("bincount of {dtype}"), &text.unwrap());
             }
         }
-        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nparam0: u32,\n}\n\
+        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\n}\n\
                    @group(1) @binding(0) var<uniform> params: Parameters;\n";
         let frame = include_str!("../../shaders/lib/frame.wgsl");
-        validate("the file", &format!("{own}{frame}{}", SHADERS[0].1));
+        // blocks that are never in one text may have functions of one name: each is validated alone
+        for (row, file) in &SHADERS {
+            let blocks = || file.split("// block: ").skip(1);
+            let declared = blocks().next().and_then(|b| b.split_once("// end")).map_or("", |b| b.0);
+            let declared = declared.split_once('\n').map_or("", |b| b.1);
+            for block in blocks().skip(1) {
+                let text = block.split_once('\n').and_then(|b| b.1.split_once("// end")).map_or("", |b| b.0);
+                validate(row.name, &format!("{own}{frame}{declared}{text}"));
+            }
+        }
     }
 }

@@ -80,8 +80,8 @@ pub(super) fn matrix(shape: &[usize]) -> (usize, usize) {
 }
 
 /// Returns the text of a kernel as most runs compile it: no two of its inputs and outputs are one buffer, and each array begins
-/// at its buffer's start.
-pub(crate) fn preview(kernel: &Kernel) -> Result<String> {
+/// at its buffer's start. The device has 64-bit integers or not.
+pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
     let form = Form::of(kernel);
     let mut bound: Vec<(BufferRef, Words)> = vec![];
     let mut kinds: Vec<Slot> = vec![];
@@ -101,5 +101,6 @@ pub(crate) fn preview(kernel: &Kernel) -> Result<String> {
     let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer[..].into() };
     let window = kernel.windows.first().unwrap_or(&whole);
     let variant = classify(kernel, &form, window, &offsets, &slots, &mut kinds)?;
-    wgsl::generate(kernel, &form, &variant).map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
+    wgsl::generate(kernel, &form, &variant, int64)
+        .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
 }

@@ -202,8 +202,9 @@ fn frame(size: u32) -> Cow<'static, str> {
 }
 
 /// The text of a kernel: the frame, what is declared and written for this kernel, the functions of `shaders/lib` that
-/// it calls, and what it uses of the file of its kind.
-pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Result<String, Fault> {
+/// it calls, and what it uses of the file of its kind. `int64` says whether the device has 64-bit integers; only those
+/// functions depend on it.
+pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: bool) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
     let written = match kernel.kind {
         KernelKind::Elementwise => body.elementwise()?,
@@ -228,7 +229,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant) -> Resul
     }
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();
-    let library = library::needed(&format!("{declarations}{written}"));
+    let library = library::needed(&format!("{declarations}{written}"), int64);
     let frame = frame(variant.groups.size.into());
     let parts = [head, &*frame, &declarations, &library, &written, &rest];
     let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());

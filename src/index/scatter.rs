@@ -204,7 +204,7 @@ impl Along {
         let high_type = if dtype == DType::I64 { DType::I32 } else { DType::U32 };
         let high = |x: &Expr| cast(call(&logic::bitwise_right_shift, smallvec![x.clone(), shift()]), high_type, at);
         let highest = self.scatter(high(array), high(values));
-        let take = NodeOp::Take { axis: self.axis, mode: self.mode };
+        let take = NodeOp::Take { axis: self.axis, mode: self.mode, along: false };
         let shape = values.0.shape.clone();
         let taken =
             Expr::node(take, smallvec![self.indices.clone(), highest.clone()], shape, high_type, self.device, at);

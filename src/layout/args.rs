@@ -40,8 +40,127 @@ pub fn keep(axes: impl IntoAxes) -> AxesArg {
     AxesArg { keep: true, ..axes.into_axes() }
 }
 
+/// The axis of a sort, and its order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SortAxis {
+    pub(crate) axis: isize,
+    pub(crate) descending: bool,
+}
+
+/// Names an axis that is sorted in descending order.
+///
+/// ```
+/// use cupric::{array, descending};
+/// assert_eq!(array![1, 3, 2].sort(descending(-1)).to_vec::<i32>()?, [3, 2, 1]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn descending(axis: impl IntoSortAxis) -> SortAxis {
+    SortAxis { descending: true, ..axis.into_sort_axis() }
+}
+
+/// A type that names the axis of a sort: an integer (a negative one counts from the end), for ascending order, or
+/// [`descending`] of one.
+pub trait IntoSortAxis: sealed::SortAxis {
+    #[doc(hidden)]
+    fn into_sort_axis(self) -> SortAxis;
+}
+
+impl sealed::SortAxis for SortAxis {}
+impl IntoSortAxis for SortAxis {
+    fn into_sort_axis(self) -> SortAxis {
+        self
+    }
+}
+impl sealed::SortAxis for isize {}
+impl IntoSortAxis for isize {
+    fn into_sort_axis(self) -> SortAxis {
+        SortAxis { axis: self, descending: false }
+    }
+}
+impl sealed::SortAxis for i32 {}
+impl IntoSortAxis for i32 {
+    fn into_sort_axis(self) -> SortAxis {
+        (self as isize).into_sort_axis()
+    }
+}
+
+/// The axis of a scan, and which elements each result combines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScanAxis {
+    pub(crate) axis: isize,
+    pub(crate) reverse: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) include_initial: bool,
+}
+
+/// Names an axis that is scanned from its end: each result combines an element and those after it.
+///
+/// ```
+/// use cupric::{array, reverse};
+/// assert_eq!(array![1., 2., 3.].cumulative_sum(reverse(0)).to_vec::<f32>()?, [6., 5., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn reverse(axis: impl IntoScanAxis) -> ScanAxis {
+    ScanAxis { reverse: true, ..axis.into_scan_axis() }
+}
+
+/// Names an axis along which each result of a scan combines the elements before its own, without it; the first is the result of
+/// none.
+///
+/// ```
+/// use cupric::{array, exclusive};
+/// assert_eq!(array![1., 2., 3.].cumulative_sum(exclusive(0)).to_vec::<f32>()?, [0., 1., 3.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
+    ScanAxis { exclusive: true, ..axis.into_scan_axis() }
+}
+
+/// Names an axis along which a scan begins with the result of no elements, so that it is longer by one.
+///
+/// ```
+/// use cupric::{array, include_initial};
+/// assert_eq!(array![1., 2., 3.].cumulative_sum(include_initial(0)).to_vec::<f32>()?, [0., 1., 3., 6.]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[must_use]
+pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
+    ScanAxis { include_initial: true, ..axis.into_scan_axis() }
+}
+
+/// A type that names the axis of a scan: an integer (a negative one counts from the end), or [`reverse`], [`exclusive`] or
+/// [`include_initial`] of one.
+pub trait IntoScanAxis: sealed::ScanAxis {
+    #[doc(hidden)]
+    fn into_scan_axis(self) -> ScanAxis;
+}
+
+impl sealed::ScanAxis for ScanAxis {}
+impl IntoScanAxis for ScanAxis {
+    fn into_scan_axis(self) -> ScanAxis {
+        self
+    }
+}
+impl sealed::ScanAxis for isize {}
+impl IntoScanAxis for isize {
+    fn into_scan_axis(self) -> ScanAxis {
+        ScanAxis { axis: self, reverse: false, exclusive: false, include_initial: false }
+    }
+}
+impl sealed::ScanAxis for i32 {}
+impl IntoScanAxis for i32 {
+    fn into_scan_axis(self) -> ScanAxis {
+        (self as isize).into_scan_axis()
+    }
+}
+
 mod sealed {
     pub trait Axes {}
+    pub trait ScanAxis {}
+    pub trait SortAxis {}
 }
 
 /// A type that names axes: an integer (a negative one counts from the end), an array, slice, `Vec` or tuple of integers, `..`
@@ -123,6 +242,11 @@ impl IntoShape for usize {
 impl IntoShape for i32 {
     fn into_shape(self) -> SmallVec<[isize; 6]> {
         smallvec![self as isize]
+    }
+}
+impl IntoShape for isize {
+    fn into_shape(self) -> SmallVec<[isize; 6]> {
+        smallvec![self]
     }
 }
 impl IntoShape for () {

@@ -3,20 +3,32 @@
 //! Polynomials are minimax fits (Remez exchange in 60 digits, rounded to f64). "2^-56" after a formula is its largest error on
 //! the interval, relative to the function's value.
 
+mod activation;
+mod bessel;
 mod exp;
+mod gamma;
 mod log;
+mod normal;
+mod pi;
 mod pow;
 mod special;
 mod trig;
+mod zeta;
 
+pub(crate) use activation::{elu, entr, hard_sigmoid, hard_swish, logit, selu, xlog1py, xlogy};
+pub(crate) use bessel::{i0, i0e, i1, i1e};
 pub(crate) use exp::{cosh, sinh, tanh};
 pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};
+pub(crate) use gamma::digamma;
 pub(crate) use log::{acosh, asinh, atanh, log, log1p, log2, log10};
+pub(crate) use normal::{erfcinv, erfcx, log_ndtr, ndtr, ndtri};
+pub(crate) use pi::{cospi, sinc, sinpi, tanpi};
 pub(crate) use pow::pow;
 pub(in crate::math) use special::{ERFINV, ERFINV_TAIL};
 pub(crate) use special::{cbrt, erf, erfc, erfinv, gelu, hypot, lgamma};
 pub(crate) use trig::{NEAR, cos_near, sin_near, tan_near};
 pub(crate) use trig::{acos, asin, atan, atan2, cos, sin, tan};
+pub(crate) use zeta::zeta;
 
 /// 1.5·2^52. For |x| <= 2^51 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting `ROUND`
 /// again gives that integer as a float.

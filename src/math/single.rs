@@ -3,6 +3,7 @@
 //! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest, and
 //! the rest fitted again). "2^-28" after a formula is its largest error on the interval, relative to the function's value.
 
+mod by_double;
 mod exp;
 mod log;
 mod narrow;
@@ -10,6 +11,10 @@ mod special;
 mod trig;
 mod wide;
 
+pub(crate) use by_double::{
+    cospi, digamma, elu, entr, erfcinv, erfcx, hard_sigmoid, hard_swish, i0, i0e, i1, i1e, log_ndtr, logit, ndtr,
+    ndtri, selu, sinc, sinpi, tanpi, xlog1py, xlogy, zeta,
+};
 pub(crate) use exp::{cosh, sinh, tanh};
 pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};
 pub(crate) use log::{log, log1p, log2, log10};

@@ -11,22 +11,24 @@ use crate::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+/// Builds a function of two operands.
+pub(crate) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
-fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
+/// Builds a function of one operand.
+pub(crate) fn unary(row: &'static Ufunc, a: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg()], at)
 }
 
 /// The number of elements along axes; 0 for axes that the operand lacks, which callers have refused before.
-fn count(e: &Expr, axes: &AxesArg) -> usize {
+pub(crate) fn count(e: &Expr, axes: &AxesArg) -> usize {
     let shape = &e.0.shape;
     axes.resolve(shape.len()).map_or(0, |a| layout::product(a.iter().map(|d| &shape[*d])))
 }
 
 /// Casts to the type that composites compute in: f64 stays, every other type becomes f32.
-fn wide(e: &Expr, at: Loc) -> Expr {
+pub(crate) fn wide(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     let to = match e.0.dtype {
         d if d.is_half() => DType::F32,
@@ -36,15 +38,17 @@ fn wide(e: &Expr, at: Loc) -> Expr {
 }
 
 /// Casts to the dtype of a float function's result for `like`: that of `like`, or f32 for integers and bool.
-fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
+pub(crate) fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
     cast(e, like.0.dtype.float(), at)
 }
 
-fn gone(axes: &AxesArg) -> AxesArg {
+/// The axes, which the result of a reduction does not have.
+pub(crate) fn gone(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: false, ..axes.clone() }
 }
 
-fn kept(axes: &AxesArg) -> AxesArg {
+/// The axes, which the result of a reduction keeps with length 1.
+pub(crate) fn kept(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: true, ..axes.clone() }
 }
 
@@ -53,7 +57,8 @@ fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 }
 
 /// The type in which `count` elements of a type are summed: a float type itself; for integers and bool 32 bits where these hold
-/// any such sum, else 64. 32 bits are preferred because a vector has twice as many of them, and not every GPU has 64.
+/// any such sum, else 64. 32 bits are preferred because a vector has twice as many of them, and a GPU may have to
+/// compute with pairs of words instead of 64.
 pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     let (least, most) = dtype.integer_range();
     let total = most.max(-least).saturating_mul(count as i128);
@@ -69,6 +74,14 @@ pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
 fn narrow_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let to = summed_in(e.0.dtype, count(e, axes));
     reduce(op, Fold::of(&arithmetic::add), &cast(e.clone(), to, at), axes, at)
+}
+
+/// The sum as [`Expr::sum`] gives it. `op` is the operation that errors name.
+pub(crate) fn sum_in_its_type(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+    match e.0.dtype.is_float() {
+        true => reduce(op, Fold::of(&arithmetic::add), e, axes, at),
+        false => cast(narrow_sum(op, e, axes, at), e.0.dtype.sum(), at),
+    }
 }
 
 /// The sum of integers or bools, exact and then rounded once to f32.
@@ -104,7 +117,8 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     ufunc(&logic::SELECT, smallvec![fits.into_arg(), cast(whole, DType::F32, at).into_arg(), long.into_arg()], at)
 }
 
-fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+/// The mean in the type that composites compute in ([`wide`]).
+pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
     // kept axes come back last, as a view, so that the mean with and without them shares one reduction
@@ -112,7 +126,7 @@ fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 }
 
 /// Puts reduced axes back with length 1, if `axes` asks for them; `from` is the operand before the reduction.
-fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
+pub(crate) fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if !axes.keep {
         return e;
     }
@@ -203,10 +217,7 @@ reductions! {
     /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    sum |e, axes, at| match e.0.dtype.is_float() {
-        true => sum_at(e, axes, at),
-        false => cast(narrow_sum("sum", e, axes, at), e.0.dtype.sum(), at),
-    };
+    sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
     /// Product along axes; 1 if there are no elements. Types as for [`Expr::sum`].
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
@@ -296,7 +307,7 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
 }
 
 /// Rounds an expression of f16 or bf16 to its own dtype, by a cast that no rewrite removes. Stored values are rounded already.
-pub(super) fn rounded(e: &Expr, at: Loc) -> Expr {
+pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
     match e.0.is_stored() {
         true => e.clone(),
         false => cast_always(e.clone(), e.0.dtype, at),

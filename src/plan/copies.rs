@@ -4,12 +4,34 @@ use super::lower::Draft;
 use super::planner::{Making, Planner};
 use super::shape;
 use crate::error::Result;
+use crate::expr::NodeOp;
 use crate::kernel::{Load, Step, Store};
 use crate::layout::{self, Layout};
 
 impl Planner<'_> {
-    /// The kernels of a `concat`: each operand is computed into its part of the result.
-    pub(super) fn joined(&mut self, node: usize, axis: usize, to: &Store, making: &mut Making) -> Result<()> {
+    /// The kernels that compute a node into a part of the stored node `owner`. A `concat` or reshape that has no memory of its
+    /// own hands its parts on.
+    fn part(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
+        if self.stored[node] {
+            return self.kernels(node, owner, to, making);
+        }
+        if let NodeOp::Concat { axis } = self.arena.nodes[node].op {
+            return self.joined((node, owner), axis, &to, making);
+        }
+        if self.arena.nodes[node].op == NodeOp::Reshape {
+            return self.reshaped((node, owner), to, making);
+        }
+        self.kernels(node, owner, to, making)
+    }
+
+    /// The kernels of a `concat`: each operand is computed into its part of the result, which is `owner` or a part of it.
+    pub(super) fn joined(
+        &mut self,
+        (node, owner): (usize, usize),
+        axis: usize,
+        to: &Store,
+        making: &mut Making,
+    ) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         let mut at = 0isize;
@@ -20,24 +42,24 @@ impl Planner<'_> {
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
             // an operand that is stored anyway, for another reader, is copied from its own memory
-            self.kernels(*a, node, part, making)?;
+            self.part(*a, owner, part, making)?;
         }
         Ok(())
     }
 
     /// The kernels of a reshape: the operand, stored in C order, is the result. A target whose strides cannot express the
     /// operand's shape is written in two steps: the operand goes to a temporary, which is then copied.
-    pub(super) fn reshaped(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
+    pub(super) fn reshaped(&mut self, (node, owner): (usize, usize), to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         let (arg, shape) = (n.args[0], &arena.nodes[n.args[0]].shape);
         let place = Layout { shape: n.shape.clone(), strides: to.strides.clone(), offset: 0 };
         if let Some(l) = place.reshape(shape) {
-            return self.kernels(arg, node, Store { strides: l.strides, ..to }, making);
+            return self.part(arg, owner, Store { strides: l.strides, ..to }, making);
         }
         let whole = self.temp(self.bytes(node));
         let part = self.whole_store(whole, n.dtype, shape);
-        self.kernels(arg, node, part, making)?;
+        self.part(arg, owner, part, making)?;
         let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
         making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));
         Ok(())

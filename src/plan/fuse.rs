@@ -265,10 +265,10 @@ impl<'a> Planner<'a> {
         };
         let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, chosen: None };
         if let NodeOp::Concat { axis } = n.op {
-            return self.joined(node, axis, &to, making);
+            return self.joined((node, node), axis, &to, making);
         }
         if n.op == NodeOp::Reshape {
-            return self.reshaped(node, to, making);
+            return self.reshaped((node, node), to, making);
         }
         if matches!(n.op, NodeOp::Scatter { .. }) {
             return self.scattered(node, to, making);

@@ -327,7 +327,7 @@ impl Lowering<'_> {
                 Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
             }
             NodeOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
-            NodeOp::Take { axis, mode } => self.lower_take(node, *axis, *mode, map, inside),
+            NodeOp::Take { axis, mode, along } => self.lower_take(node, (*axis, *along), *mode, map, inside),
             NodeOp::Reduce(fold, axes) => self.lower_reduction(node, *fold, axes, map, inside),
             NodeOp::Scan { fold, axis } => self.lower_scan(node, *fold, *axis, map, inside),
             NodeOp::Matmul => self.product(node, map),
@@ -372,16 +372,25 @@ impl Lowering<'_> {
     }
 
     /// Lowers a `take` to a gather, a load at a computed index.
-    fn lower_take(&mut self, node: usize, axis: usize, mode: IndexMode, map: &View, inside: bool) -> Lowered<usize> {
+    fn lower_take(
+        &mut self,
+        node: usize,
+        (axis, along): (usize, bool),
+        mode: IndexMode,
+        map: &View,
+        inside: bool,
+    ) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
         let (indices, source) = (n.args[0], n.args[1]);
         let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
         let k = map.shape.len();
+        // the axes of the result along which the indices lie
+        let own = if along { 0..i.shape.len() } else { axis..axis + i.shape.len() };
         let index_map = View {
             shape: map.shape.clone(),
-            offset: map.offset[axis..axis + i.shape.len()].into(),
-            coef: map.coef[axis * k..(axis + i.shape.len()) * k].into(),
+            offset: map.offset[own.clone()].into(),
+            coef: map.coef[own.start * k..own.end * k].into(),
         };
         let index = self.lower(indices, &index_map, inside)?;
         let mut base = View {
@@ -390,7 +399,7 @@ impl Lowering<'_> {
             coef: smallvec![0; s.shape.len() * k],
         };
         for d in (0..s.shape.len()).filter(|d| *d != axis) {
-            let from = if d < axis { d } else { d - 1 + i.shape.len() };
+            let from = if d < axis || along { d } else { d - 1 + i.shape.len() };
             base.offset[d] = map.offset[from];
             base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
         }

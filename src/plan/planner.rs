@@ -119,8 +119,14 @@ impl<'a> Planner<'a> {
         for r in &arena.roots {
             p.stored[*r] = true;
         }
+        // how deep copies lie in each other that have no memory of their own
+        let mut nested = vec![0u8; n];
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();
+            if let Some(depth) = p.nests(i, &nested) {
+                nested[i] = depth;
+                continue;
+            }
             for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
                 p.store_operand(*a);
             }
@@ -129,6 +135,19 @@ impl<'a> Planner<'a> {
         }
         p.limit_sizes();
         p
+    }
+
+    /// Returns how deep the copies below a `concat` or reshape lie in it, itself included, if it needs no memory: its only reader
+    /// is another one, into whose part of memory its own parts go at once. The depth is limited, because the calls that make
+    /// those parts are nested as deep.
+    fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
+        const DEEPEST: u8 = 16;
+        let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);
+        if !is_copy(node) || self.stored[node] || self.uses[node] != 1 || !is_copy(self.consumer[node]) {
+            return None;
+        }
+        let below = self.arena.nodes[node].args.iter().map(|a| nested[*a]).max().unwrap_or(0);
+        (below < DEEPEST).then_some(below + 1)
     }
 
     /// Marks as stored an operand that must be in memory. For a view that is the node below, and the reader applies its map.

@@ -10,7 +10,7 @@ use std::panic::Location;
 
 /// Fails if the graph has a type or a function that the device does not have.
 pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
-    for (i, n) in arena.nodes.iter().enumerate() {
+    for n in &arena.nodes {
         if let NodeOp::Scatter { combine, .. } = n.op
             && caps.wgsl
             && combine.lacks_wgsl_atomic(n.dtype.size())
@@ -31,12 +31,12 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
                     && let Some(feature) = lacking(fold, arena.nodes[n.args[0]].dtype, caps)
                 {
                     let dtype = arena.nodes[n.args[0]].dtype;
-                    return Err(lacks(caps, asked_by(arena, i), dtype, feature, n.location));
+                    return Err(lacks(caps, named(&n.op), dtype, feature, n.location));
                 }
                 continue;
             }
         };
-        return Err(lacks(caps, asked_by(arena, i), n.dtype, feature, n.location));
+        return Err(lacks(caps, named(&n.op), n.dtype, feature, n.location));
     }
     Ok(())
 }
@@ -44,9 +44,9 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
 /// The feature that a device lacks for a type.
 fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
     match compute {
-        Compute::I64 | Compute::U64 => (!caps.int64).then_some("SHADER_INT64"),
         Compute::F64 => (!caps.float64).then_some("SHADER_F64"),
-        Compute::Bool | Compute::I32 | Compute::U32 | Compute::F32 => None,
+        // a device without 64-bit integers computes with pairs of words
+        Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 => None,
     }
 }
 
@@ -65,34 +65,9 @@ fn lacks(caps: &Caps, op: &str, dtype: DType, feature: &str, at: &'static Locati
     Error::new(ErrorKind::Unsupported, op, detail, at)
 }
 
-/// The operation to name in an error. A cast that a reduction added to widen its operand is reported as the reduction, which
-/// is what the user wrote.
-fn asked_by(arena: &Arena, node: usize) -> &'static str {
-    let n = &arena.nodes[node];
-    let reduction = |i: usize| match &arena.nodes[i].op {
-        NodeOp::Reduce(fold, _) => Some(fold.method),
-        NodeOp::Scan { fold, .. } => Some(fold.cumulative()),
-        NodeOp::Stored(_)
-        | NodeOp::Number
-        | NodeOp::Fill
-        | NodeOp::Iota(_)
-        | NodeOp::Philox { .. }
-        | NodeOp::Ufunc(_)
-        | NodeOp::Cast
-        | NodeOp::View(_)
-        | NodeOp::Reshape
-        | NodeOp::Matmul
-        | NodeOp::Take { .. }
-        | NodeOp::Concat { .. }
-        | NodeOp::Scatter { .. }
-        | NodeOp::Routine { .. }
-        | NodeOp::Failed => None,
-    };
-    let consumers = || (node + 1..arena.nodes.len()).filter(|i| arena.nodes[*i].args.contains(&node));
-    if n.op == NodeOp::Cast {
-        return n.args.iter().copied().chain(consumers()).find_map(reduction).unwrap_or("astype");
-    }
-    reduction(node).unwrap_or(n.op.name())
+/// The operation to name in an error: a reduction by its method, as the user wrote it.
+fn named(op: &NodeOp) -> &'static str {
+    if let NodeOp::Reduce(fold, _) = op { fold.method } else { op.name() }
 }
 
 /// The dtype by which a node's function is chosen.

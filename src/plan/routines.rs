@@ -130,7 +130,7 @@ impl Planner<'_> {
         let size = |place: &Place| match place {
             Place::Operand(n) => (operands[*n].meta.bytes(), operands[*n].meta.dtype.size()),
             Place::Result(n) => (results[*n].meta.bytes(), results[*n].meta.dtype.size()),
-            Place::Scratch(n) => (scratch[*n].1, 4),
+            Place::Scratch(n) | Place::Shared(n) => (scratch[*n].1, 4),
         };
         let limit = usize::try_from(self.caps.max_binding).unwrap_or(usize::MAX);
         // a binding begins up to 256 bytes before the first element, and ends with a whole word: 512 bytes are enough for

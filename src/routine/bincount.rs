@@ -57,8 +57,9 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
         let detail = format!("{size} values are too many for {}, which counts at most {}", caps.name, u32::MAX);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    let count = Pass { name: "count", items: size, along: &[Place::Operand(0)], whole: &[Place::Scratch(0)] };
-    let widen = Pass { name: "widen", items: length, along: &[Place::Result(0)], whole: &[Place::Scratch(0)] };
+    let count = Pass { name: "count", items: size, along: &[Place::Operand(0)], whole: &[Place::Shared(0)], number: 0 };
+    let widen =
+        Pass { name: "widen", items: length, along: &[Place::Result(0)], whole: &[Place::Shared(0)], number: 0 };
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: true }], passes: vec![count, widen] })
 }
 

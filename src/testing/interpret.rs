@@ -13,6 +13,7 @@ mod sums;
 
 use super::number;
 pub use super::number::Real;
+pub use element::reference_bound;
 
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
@@ -261,7 +262,7 @@ impl Interpreter {
             NodeOp::Reduce(fold, axes) => self.reduce(*fold, axes, n, args[0]),
             NodeOp::Scan { fold, axis } => self.scan(*fold, *axis, n, args[0]),
             NodeOp::Matmul => self.matmul(n, args[0], args[1]),
-            NodeOp::Take { axis, mode } => take(n, *axis, *mode, args[0], args[1])?,
+            NodeOp::Take { axis, mode, along } => take(n, (*axis, *along), *mode, args[0], args[1])?,
             NodeOp::Concat { axis } => {
                 let [outer, inner] = [&n.shape[..*axis], &n.shape[axis + 1..]].map(|s| s.iter().product::<usize>());
                 let places = (0..outer).flat_map(|o| {
@@ -366,14 +367,21 @@ fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Res
     }))
 }
 
-fn take(n: &Node, axis: usize, mode: IndexMode, indices: &Interpreted, source: &Interpreted) -> Result<Elements> {
+fn take(
+    n: &Node,
+    (axis, along): (usize, bool),
+    mode: IndexMode,
+    indices: &Interpreted,
+    source: &Interpreted,
+) -> Result<Elements> {
     let length = source.shape[axis] as i128;
-    let count: usize = indices.shape.iter().product();
     let inner: usize = source.shape[axis + 1..].iter().product();
+    // indices along the axis, of which each of `outer × inner` elements has its own, or all have the same
+    let count: usize = if along { indices.shape[axis] } else { indices.shape.iter().product() };
     let mut places = Vec::with_capacity(n.shape.iter().product());
     for k in 0..n.shape.iter().product::<usize>() {
         let (o, i, l) = (k / (count * inner), k / inner % count, k % inner);
-        let at = position(indices.elements.integers()[i], length, mode, n)?;
+        let at = position(indices.elements.integers()[if along { k } else { i }], length, mode, n)?;
         places.push(at.map(|at| (o * length as usize + at as usize) * inner + l));
     }
     Ok(match &source.elements {

@@ -1,6 +1,7 @@
 //! Devices with tight limits, and plans for devices that the machine does not have.
 
 pub use crate::caps::Cooperative;
+use crate::caps::Shrink;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::Expr;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// # Errors
 /// None that a test meets.
 pub fn shrunk_cpu() -> Result<Device> {
-    Device::cpu().shrunk(0, 0)
+    Device::cpu().shrunk(Shrink { max_binding: 0, max_groups: 0, int64: true })
 }
 
 /// Opens a CPU with these limits.
@@ -31,7 +32,15 @@ pub fn cpu_within(caps: &Caps) -> Result<Device> {
 /// # Errors
 /// There is no GPU, or it does not open.
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
-    Device::gpu()?.shrunk(max_binding, max_groups)
+    Device::gpu()?.shrunk(Shrink { max_binding, max_groups, int64: true })
+}
+
+/// Opens the first GPU without its 64-bit integers, and so without f64: kernels compute with pairs of words.
+///
+/// # Errors
+/// There is no GPU, or it does not open.
+pub fn gpu_without_int64() -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: false })
 }
 
 /// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.
@@ -146,9 +155,8 @@ fn plan_on(expression: &Expr, caps: Caps) -> Result<Arc<CachedPlan>> {
 }
 
 fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
-    let wgsl = caps.wgsl;
-    let planned = plan_on(expression, caps)?;
+    let planned = plan_on(expression, caps.clone())?;
     let plan = &planned.plan;
-    let wgsl = if wgsl { Device::shaders_of_a_gpu(plan)? } else { vec![] };
+    let wgsl = if caps.wgsl { Device::shaders_of_a_gpu(plan, &caps)? } else { vec![] };
     Ok((plan.to_string(), wgsl))
 }

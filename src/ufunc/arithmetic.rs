@@ -11,7 +11,7 @@ macro_rules! rows {
             add(x, y): Numeric {
                 threaded: products,
                 cpu_float: [x + y, x + y], cpu_int: { x.wrapping_add(y) }, cpu_bool: { x | y },
-                wgsl_f32: "{a} + {b}", wgsl_f64: "{a} + {b}", wgsl_int: "{a} + {b}", wgsl_bool: "{a} || {b}",
+                wgsl_f32: "{a} + {b}", wgsl_f64: "{a} + {b}", wgsl_int: "{a} + {b}", wgsl_long: "add_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
                 exact: { x + y }, exact_int: { x + y },
                 reduce: { method: sum, neutral: Zero, empty: 0.0, order: fixed }, is: [simplifies_exactly],
             }
@@ -19,14 +19,14 @@ macro_rules! rows {
             subtract(x, y): Numeric {
                 threaded: products,
                 cpu_float: [x - y, x - y], cpu_int: { x.wrapping_sub(y) },
-                wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}",
+                wgsl_f32: "{a} - {b}", wgsl_f64: "{a} - {b}", wgsl_int: "{a} - {b}", wgsl_long: "sub_{T}({a}, {b})",
                 exact: { x - y }, exact_int: { x - y },
             }
             /// Product; bool: and.
             multiply(x, y): Numeric {
                 threaded: both,
                 cpu_float: [x * y, x * y], cpu_int: { x.wrapping_mul(y) }, cpu_bool: { x & y },
-                wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_bool: "{a} && {b}",
+                wgsl_f32: "{a} * {b}", wgsl_f64: "{a} * {b}", wgsl_int: "{a} * {b}", wgsl_long: "mul_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
                 exact: { x * y }, exact_int: { x.wrapping_mul(y) },
                 reduce: { method: prod, neutral: One, empty: 1.0, order: fixed }, is: [simplifies_exactly, multiplies],
             }
@@ -70,37 +70,50 @@ macro_rules! rows {
                 domain: [-20.0, 20.0], cost: 34, shader_cost: 32,
                 is: [power],
             }
+            /// The greatest common divisor, of the magnitudes: 0 of two zeros. Where it does not fit the type (of the most negative
+            /// numbers) it wraps.
+            gcd(x, y): Integer {
+                threaded: none,
+                cpu_int: { x.gcd(y) }, wgsl_int: "gcd_{T}({a}, {b})", exact_int: { int::gcd(x, y) },
+                cost: 128, shader_cost: 64,
+            }
+            /// The least common multiple, of the magnitudes: 0 if one is 0. It wraps.
+            lcm(x, y): Integer {
+                threaded: none,
+                cpu_int: { x.lcm(y) }, wgsl_int: "lcm_{T}({a}, {b})", exact_int: { int::lcm(x, y) },
+                cost: 144, shader_cost: 64,
+            }
             /// The smaller; NaN if either is NaN, and −0 is smaller than +0.
             minimum(x, y): Numeric {
                 cpu_float: [super::float::minimum32(x, y), super::float::minimum64(x, y)], cpu_int: { x.min(y) },
                 cpu_bool: { x & y },
-                wgsl_f32: "m_min({a}, {b})", wgsl_f64: "d_min({a}, {b})", wgsl_int: "min({a}, {b})",
+                wgsl_f32: "m_min({a}, {b})", wgsl_f64: "d_min({a}, {b})", wgsl_int: "min_{T}({a}, {b})",
                 wgsl_bool: "{a} && {b}",
                 exact: { super::float::exact::minimum(x, y) }, exact_int: { x.min(y) },
-                reduce: { method: min, neutral: Highest, empty: refused, order: free, picks: Smallest },
+                reduce: { method: min, neutral: Highest, empty: refused, order: free, picks: Smallest, scan: cummin },
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The larger; NaN if either is NaN, and +0 is larger than −0.
             maximum(x, y): Numeric {
                 cpu_float: [super::float::maximum32(x, y), super::float::maximum64(x, y)], cpu_int: { x.max(y) },
                 cpu_bool: { x | y },
-                wgsl_f32: "m_max({a}, {b})", wgsl_f64: "d_max({a}, {b})", wgsl_int: "max({a}, {b})",
+                wgsl_f32: "m_max({a}, {b})", wgsl_f64: "d_max({a}, {b})", wgsl_int: "max_{T}({a}, {b})",
                 wgsl_bool: "{a} || {b}",
                 exact: { super::float::exact::maximum(x, y) }, exact_int: { x.max(y) },
-                reduce: { method: max, neutral: Lowest, empty: refused, order: free, picks: Largest },
+                reduce: { method: max, neutral: Lowest, empty: refused, order: free, picks: Largest, scan: cummax },
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The smaller; a NaN is ignored where the other is a number.
             fmin(x, y): Numeric {
                 cpu_float: [super::float::fmin32(x, y), super::float::fmin64(x, y)], cpu_int: { x.min(y) },
-                wgsl_f32: "m_fmin({a}, {b})", wgsl_f64: "d_fmin({a}, {b})", wgsl_int: "min({a}, {b})",
+                wgsl_f32: "m_fmin({a}, {b})", wgsl_f64: "d_fmin({a}, {b})", wgsl_int: "min_{T}({a}, {b})",
                 exact: { super::float::exact::fmin(x, y) }, exact_int: { x.min(y) },
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The larger; a NaN is ignored where the other is a number.
             fmax(x, y): Numeric {
                 cpu_float: [super::float::fmax32(x, y), super::float::fmax64(x, y)], cpu_int: { x.max(y) },
-                wgsl_f32: "m_fmax({a}, {b})", wgsl_f64: "d_fmax({a}, {b})", wgsl_int: "max({a}, {b})",
+                wgsl_f32: "m_fmax({a}, {b})", wgsl_f64: "d_fmax({a}, {b})", wgsl_int: "max_{T}({a}, {b})",
                 exact: { super::float::exact::fmax(x, y) }, exact_int: { x.max(y) },
                 is: [never_rounds, keeps_range, opaque],
             }
@@ -110,7 +123,7 @@ macro_rules! rows {
                             super::float::minimum64(super::float::maximum64(x, lo), hi)],
                 cpu_int: { mutant!(clip_upper_bound_first, x.min(hi).max(lo), x.max(lo).min(hi)) },
                 wgsl_f32: "m_min(m_max({a}, {b}), {c})", wgsl_f64: "d_min(d_max({a}, {b}), {c})",
-                wgsl_int: "min(max({a}, {b}), {c})",
+                wgsl_int: "min_{T}(max_{T}({a}, {b}), {c})",
                 exact: { super::float::exact::minimum(super::float::exact::maximum(x, lo), hi) },
                 exact_int: { x.max(lo).min(hi) },
                 is: [never_rounds, keeps_range, opaque],
@@ -118,7 +131,7 @@ macro_rules! rows {
             /// The value with its sign changed; integers wrap; not for bool.
             negative(x): Numeric {
                 cpu_float: [-x, -x], cpu_int: { x.wrapping_neg() },
-                wgsl_f32: "m_neg({a})", wgsl_f64: "d_neg({a})", wgsl_int: "({T}(0) - {a})",
+                wgsl_f32: "m_neg({a})", wgsl_f64: "d_neg({a})", wgsl_int: "({T}(0) - {a})", wgsl_long: "neg_{T}({a})",
                 exact: { -x }, exact_int: { -x }, is: [never_rounds],
             }
             /// The value itself.
@@ -136,7 +149,7 @@ macro_rules! rows {
             /// The square.
             square(x): Numeric {
                 cpu_float: [x * x, x * x], cpu_int: { x.wrapping_mul(x) },
-                wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "{a} * {a}",
+                wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "square_{T}({a})",
                 exact: { x * x }, exact_int: { x.wrapping_mul(x) },
                 is: [multiplies],
             }

@@ -12,6 +12,7 @@
 /// | `cpu_int` | `{ expression }` that is compiled for each of i32, u32, i64 and u64 |
 /// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1 |
 /// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the text for a GPU: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
+/// | `wgsl_long` | the text of i64 and u64, where `wgsl_int` has an operator or one of WGSL's own functions: not every GPU has them for 64 bits |
 /// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
 /// | `exact_int`, `exact_int(w)` | `{ expression }` of i128, and of `w`, the width: see [`ExactInt`](super::ExactInt) |
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
@@ -33,7 +34,7 @@
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
 /// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
-/// or `picks: Largest`.
+/// or `picks: Largest`, and `scan`, the name of its scan; that of another row is `cumulative_` and its method.
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -93,6 +94,13 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; wgsl_int $text:literal) => {
         $row.wgsl[Compute::I32 as usize] = Some($text);
         $row.wgsl[Compute::U32 as usize] = Some($text);
+        // `wgsl_long` may stand before this key
+        if $row.wgsl[Compute::I64 as usize].is_none() {
+            $row.wgsl[Compute::I64 as usize] = Some($text);
+            $row.wgsl[Compute::U64 as usize] = Some($text);
+        }
+    };
+    (@set $row:ident $class:ident $args:tt; wgsl_long $text:literal) => {
         $row.wgsl[Compute::I64 as usize] = Some($text);
         $row.wgsl[Compute::U64 as usize] = Some($text);
     };
@@ -110,11 +118,12 @@ macro_rules! define {
     };
     (@set $row:ident $class:ident $args:tt; domain $domain:tt) => { $row.domain = $domain; };
     (@set $row:ident $class:ident $args:tt; reduce {
-        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident $(, picks: $extreme:ident)?
+        method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident
+        $(, picks: $extreme:ident, scan: $scan:ident)?
     }) => {
         $row.reduce = Some($crate::ufunc::Reduction {
             method: stringify!($method),
-            cumulative: concat!("cumulative_", stringify!($method)),
+            cumulative: $crate::ufunc::define!(@cumulative $method $($scan)?),
             neutral: $crate::ufunc::Neutral::$neutral,
             empty: $crate::ufunc::define!(@empty $empty),
             reorders_floats: $crate::ufunc::define!(@reorders $order),
@@ -134,6 +143,8 @@ macro_rules! define {
     (@reduces $key:ident) => { false };
     (@empty refused) => { None };
     (@empty $number:literal) => { Some($number) };
+    (@cumulative $method:ident) => { concat!("cumulative_", stringify!($method)) };
+    (@cumulative $method:ident $scan:ident) => { stringify!($scan) };
     (@picks) => { None };
     (@picks $extreme:ident) => { Some($crate::ufunc::Extreme::$extreme) };
     (@reorders free) => { true };

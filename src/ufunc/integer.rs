@@ -14,6 +14,10 @@ pub(crate) trait Int: Copy {
     /// Returns the wrapping power; for a negative exponent the exact power truncated to an integer, and 0 for a base of 0.
     fn power(self, exponent: Self) -> Self;
     fn magnitude(self) -> Self;
+    /// Returns the greatest common divisor of the magnitudes, wrapped.
+    fn gcd(self, other: Self) -> Self;
+    /// Returns the least common multiple of the magnitudes, wrapped; 0 if one is 0.
+    fn lcm(self, other: Self) -> Self;
     /// Returns −1, 0 or 1.
     fn signum_of(self) -> Self;
     fn is_negative_value(self) -> u8;
@@ -69,6 +73,14 @@ macro_rules! signed {
                 self.wrapping_abs()
             }
             #[inline(always)]
+            fn gcd(self, other: Self) -> Self {
+                gcd(self.unsigned_abs() as u64, other.unsigned_abs() as u64) as Self
+            }
+            #[inline(always)]
+            fn lcm(self, other: Self) -> Self {
+                lcm(self.unsigned_abs() as u64, other.unsigned_abs() as u64) as Self
+            }
+            #[inline(always)]
             fn signum_of(self) -> Self {
                 self.signum()
             }
@@ -114,6 +126,14 @@ macro_rules! unsigned {
                 self
             }
             #[inline(always)]
+            fn gcd(self, other: Self) -> Self {
+                gcd(self as u64, other as u64) as Self
+            }
+            #[inline(always)]
+            fn lcm(self, other: Self) -> Self {
+                lcm(self as u64, other as u64) as Self
+            }
+            #[inline(always)]
             fn signum_of(self) -> Self {
                 (self != 0) as Self
             }
@@ -143,10 +163,42 @@ fn pow(mut x: u64, mut n: u64) -> u64 {
     r
 }
 
+/// Returns the greatest common divisor by Stein's binary algorithm (1967), which divides by two alone: each round takes a bit of
+/// one of the two at least.
+#[inline(always)]
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    if a == 0 || b == 0 {
+        return a | b;
+    }
+    let twos = (a | b).trailing_zeros();
+    a >>= a.trailing_zeros();
+    while b != 0 {
+        b >>= b.trailing_zeros();
+        (a, b) = (a.min(b), a.abs_diff(b));
+    }
+    a << twos
+}
+
+/// Returns the least common multiple modulo 2^64, whose low bits are those of narrower types.
+#[inline(always)]
+fn lcm(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 { 0 } else { (a / gcd(a, b)).wrapping_mul(b) }
+}
+
 /// The references (`Ufunc::exact_int`): the same rules in i128, before the result wraps, for operands of `w` bits.
 pub(crate) mod exact {
     pub fn floor_div(a: i128, d: i128) -> i128 {
         if d == 0 { 0 } else { a.div_euclid(d) - ((d < 0) && a.rem_euclid(d) != 0) as i128 }
+    }
+    pub fn gcd(a: i128, b: i128) -> i128 {
+        let (mut a, mut b) = (a.abs(), b.abs());
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    }
+    pub fn lcm(a: i128, b: i128) -> i128 {
+        if a == 0 || b == 0 { 0 } else { (a.abs() / gcd(a, b)).wrapping_mul(b.abs()) }
     }
     pub fn floor_mod(a: i128, d: i128) -> i128 {
         if d == 0 { 0 } else { a - d * floor_div(a, d) }

@@ -10,7 +10,7 @@ macro_rules! rows {
             equal(x, y): Compare {
                 cpu_float: [(x == y) as u8, (x == y) as u8], cpu_int: { (x == y) as u8 },
                 cpu_bool: { (x == y) as u8 },
-                wgsl_f32: "m_eq({a}, {b})", wgsl_f64: "d_eq({a}, {b})", wgsl_int: "{a} == {b}",
+                wgsl_f32: "m_eq({a}, {b})", wgsl_f64: "d_eq({a}, {b})", wgsl_int: "{a} == {b}", wgsl_long: "eq_{T}({a}, {b})",
                 wgsl_bool: "{a} == {b}",
                 exact: { (x == y) as u8 as f64 }, exact_int: { (x == y) as i128 },
                 domain: [-3.0, 3.0], compares: Equal,
@@ -19,7 +19,7 @@ macro_rules! rows {
             not_equal(x, y): Compare {
                 cpu_float: [(x != y) as u8, (x != y) as u8], cpu_int: { (x != y) as u8 },
                 cpu_bool: { (x != y) as u8 },
-                wgsl_f32: "!m_eq({a}, {b})", wgsl_f64: "!d_eq({a}, {b})", wgsl_int: "{a} != {b}",
+                wgsl_f32: "!m_eq({a}, {b})", wgsl_f64: "!d_eq({a}, {b})", wgsl_int: "{a} != {b}", wgsl_long: "!eq_{T}({a}, {b})",
                 wgsl_bool: "{a} != {b}",
                 exact: { (x != y) as u8 as f64 }, exact_int: { (x != y) as i128 },
                 domain: [-3.0, 3.0], compares: NotEqual,
@@ -27,7 +27,7 @@ macro_rules! rows {
             /// Whether the first is smaller.
             less(x, y): Compare {
                 cpu_float: [(x < y) as u8, (x < y) as u8], cpu_int: { (x < y) as u8 }, cpu_bool: { (x < y) as u8 },
-                wgsl_f32: "m_lt({a}, {b})", wgsl_f64: "d_lt({a}, {b})", wgsl_int: "{a} < {b}",
+                wgsl_f32: "m_lt({a}, {b})", wgsl_f64: "d_lt({a}, {b})", wgsl_int: "{a} < {b}", wgsl_long: "lt_{T}({a}, {b})",
                 wgsl_bool: "(!{a} && {b})",
                 exact: { (x < y) as u8 as f64 }, exact_int: { (x < y) as i128 },
                 domain: [-3.0, 3.0], compares: Less,
@@ -36,7 +36,7 @@ macro_rules! rows {
             less_equal(x, y): Compare {
                 cpu_float: [(x <= y) as u8, (x <= y) as u8], cpu_int: { (x <= y) as u8 },
                 cpu_bool: { (x <= y) as u8 },
-                wgsl_f32: "m_le({a}, {b})", wgsl_f64: "d_le({a}, {b})", wgsl_int: "{a} <= {b}",
+                wgsl_f32: "m_le({a}, {b})", wgsl_f64: "d_le({a}, {b})", wgsl_int: "{a} <= {b}", wgsl_long: "!lt_{T}({b}, {a})",
                 wgsl_bool: "(!{a} || {b})",
                 exact: { (x <= y) as u8 as f64 }, exact_int: { (x <= y) as i128 },
                 domain: [-3.0, 3.0], compares: LessEqual,
@@ -44,7 +44,7 @@ macro_rules! rows {
             /// Whether the first is larger.
             greater(x, y): Compare {
                 cpu_float: [(x > y) as u8, (x > y) as u8], cpu_int: { (x > y) as u8 }, cpu_bool: { (x > y) as u8 },
-                wgsl_f32: "m_lt({b}, {a})", wgsl_f64: "d_lt({b}, {a})", wgsl_int: "{a} > {b}",
+                wgsl_f32: "m_lt({b}, {a})", wgsl_f64: "d_lt({b}, {a})", wgsl_int: "{a} > {b}", wgsl_long: "lt_{T}({b}, {a})",
                 wgsl_bool: "({a} && !{b})",
                 exact: { (x > y) as u8 as f64 }, exact_int: { (x > y) as i128 },
                 domain: [-3.0, 3.0], compares: Greater,
@@ -53,7 +53,7 @@ macro_rules! rows {
             greater_equal(x, y): Compare {
                 cpu_float: [(x >= y) as u8, (x >= y) as u8], cpu_int: { (x >= y) as u8 },
                 cpu_bool: { (x >= y) as u8 },
-                wgsl_f32: "m_le({b}, {a})", wgsl_f64: "d_le({b}, {a})", wgsl_int: "{a} >= {b}",
+                wgsl_f32: "m_le({b}, {a})", wgsl_f64: "d_le({b}, {a})", wgsl_int: "{a} >= {b}", wgsl_long: "!lt_{T}({a}, {b})",
                 wgsl_bool: "({a} || !{b})",
                 exact: { (x >= y) as u8 as f64 }, exact_int: { (x >= y) as i128 },
                 domain: [-3.0, 3.0], compares: GreaterEqual,
@@ -61,7 +61,7 @@ macro_rules! rows {
             /// Whether the element is NaN.
             isnan(x): Test {
                 cpu_float: [x.is_nan() as u8, x.is_nan() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
-                wgsl_f32: "m_isnan({a})", wgsl_f64: "d_isnan({a})", wgsl_int: "({a} != {a})",
+                wgsl_f32: "m_isnan({a})", wgsl_f64: "d_isnan({a})", wgsl_int: "({a} != {a})", wgsl_long: "!eq_{T}({a}, {a})",
                 wgsl_bool: "({a} && !{a})",
                 exact: { x.is_nan() as u8 as f64 }, exact_int: { 0 },
                 domain: [-3.0, 3.0],
@@ -69,7 +69,7 @@ macro_rules! rows {
             /// Whether the element is +∞ or −∞.
             isinf(x): Test {
                 cpu_float: [x.is_infinite() as u8, x.is_infinite() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
-                wgsl_f32: "m_isinf({a})", wgsl_f64: "d_isinf({a})", wgsl_int: "({a} != {a})",
+                wgsl_f32: "m_isinf({a})", wgsl_f64: "d_isinf({a})", wgsl_int: "({a} != {a})", wgsl_long: "!eq_{T}({a}, {a})",
                 wgsl_bool: "({a} && !{a})",
                 exact: { x.is_infinite() as u8 as f64 }, exact_int: { 0 },
                 domain: [-3.0, 3.0],
@@ -77,7 +77,7 @@ macro_rules! rows {
             /// Whether the element is neither NaN nor infinite.
             isfinite(x): Test {
                 cpu_float: [x.is_finite() as u8, x.is_finite() as u8], cpu_int: { 1 }, cpu_bool: { 1 },
-                wgsl_f32: "m_isfinite({a})", wgsl_f64: "d_isfinite({a})", wgsl_int: "({a} == {a})",
+                wgsl_f32: "m_isfinite({a})", wgsl_f64: "d_isfinite({a})", wgsl_int: "({a} == {a})", wgsl_long: "eq_{T}({a}, {a})",
                 wgsl_bool: "({a} || !{a})",
                 exact: { x.is_finite() as u8 as f64 }, exact_int: { 1 },
                 domain: [-3.0, 3.0],
@@ -86,7 +86,7 @@ macro_rules! rows {
             signbit(x): Test {
                 cpu_float: [x.is_sign_negative() as u8, x.is_sign_negative() as u8],
                 cpu_int: { x.is_negative_value() }, cpu_bool: { 0 },
-                wgsl_f32: "m_signbit({a})", wgsl_f64: "d_signbit({a})", wgsl_int: "({a} < {T}(0))",
+                wgsl_f32: "m_signbit({a})", wgsl_f64: "d_signbit({a})", wgsl_int: "({a} < {T}(0))", wgsl_long: "lt_{T}({a}, bool_to_{T}(false))",
                 wgsl_bool: "({a} && !{a})",
                 exact: { x.is_sign_negative() as u8 as f64 }, exact_int: { (x < 0) as i128 },
                 domain: [-3.0, 3.0],
@@ -119,22 +119,22 @@ macro_rules! rows {
             }
             /// And of each bit.
             bitwise_and(x, y): Integer {
-                cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_bool: "{a} && {b}",
+                cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_long: "and_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
                 exact_int: { x & y }, is: [keeps_range],
             }
             /// Or of each bit.
             bitwise_or(x, y): Integer {
-                cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_bool: "{a} || {b}",
+                cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_long: "or_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
                 exact_int: { x | y }, is: [keeps_range],
             }
             /// Exclusive or of each bit.
             bitwise_xor(x, y): Integer {
-                cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_bool: "{a} != {b}",
+                cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_long: "xor_{T}({a}, {b})", wgsl_bool: "{a} != {b}",
                 exact_int: { x ^ y }, is: [keeps_range],
             }
             /// Each bit inverted; bool: not.
             bitwise_invert(x): Integer {
-                cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_bool: "!{a}",
+                cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
                 exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
             }
             /// Bits moved left; a shift by the width or more, or a negative one, gives 0. Not for bool.
@@ -196,6 +196,8 @@ pub(crate) static SELECT: Ufunc = {
     let mut row = Ufunc::new("select", doc, 3, Class::Select);
     row.forms = forms;
     row.wgsl = [Some("select({c}, {b}, {a})"); Compute::COUNT];
+    row.wgsl[Compute::I64 as usize] = Some("select_{T}({c}, {b}, {a})");
+    row.wgsl[Compute::U64 as usize] = Some("select_{T}({c}, {b}, {a})");
     row.exact = Some(|c, a, b| if c != 0.0 { a } else { b });
     row.exact_int = Some(|c, a, b, _| if c != 0 { a } else { b });
     row.properties.never_rounds = true;

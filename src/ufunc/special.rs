@@ -1,5 +1,7 @@
 //! The rows of special functions and of activations.
 
+mod reference;
+
 use crate::math::{double, single};
 
 /// Calls the macro `$m` with this file's rows: `define!` makes statics of them, `methods!` (`ops.rs`) makes methods.
@@ -48,7 +50,7 @@ macro_rules! rows {
         relu(x): Numeric {
             cpu_float: [super::float::maximum32(x, 0.0), super::float::maximum64(x, 0.0)],
             cpu_int: { if x.is_negative_value() != 0 { 0 } else { x } },
-            wgsl_f32: "m_max({a}, 0.0)", wgsl_f64: "d_max({a}, 0.0lf)", wgsl_int: "max({a}, {T}(0))",
+            wgsl_f32: "m_max({a}, 0.0)", wgsl_f64: "d_max({a}, 0.0lf)", wgsl_int: "max({a}, {T}(0))", wgsl_long: "max_{T}({a}, bool_to_{T}(false))",
             exact: { if x.is_nan() { x } else if x > 0.0 { x } else { 0.0 } }, exact_int: { x.max(0) },
             domain: [-10.0, 10.0], is: [never_rounds, keeps_range, opaque],
         }
@@ -73,6 +75,138 @@ macro_rules! rows {
             exact: { exact::gelu_tanh(x) },
             domain: [-20.0, 20.0],
             cost: 25,
+        }
+        /// sin(π·x), exactly 0 (with the sign of x) where x is an integer; NaN at ±∞.
+        sinpi(x): Float {
+            cpu_float: [single::sinpi(x), double::sinpi(x)], wgsl_f32: "m_sinpi({a})", exact: { reference::sinpi(x) },
+            domain: [-100.0, 100.0],
+        }
+        /// cos(π·x), exactly 0 halfway between integers; NaN at ±∞.
+        cospi(x): Float {
+            cpu_float: [single::cospi(x), double::cospi(x)], wgsl_f32: "m_cospi({a})", exact: { reference::cospi(x) },
+            domain: [-100.0, 100.0],
+        }
+        /// tan(π·x). As IEEE 754 has it, integers give ±0 and numbers halfway between them ±∞: n and n + 1/2 for an even n give
+        /// 0 with the sign of n, and ∞, and for an odd n the opposite signs; NaN at ±∞.
+        tanpi(x): Float {
+            cpu_float: [single::tanpi(x), double::tanpi(x)], wgsl_f32: "m_tanpi({a})", exact: { reference::tanpi(x) },
+            domain: [-100.0, 100.0], shader_cost: 16,
+        }
+        /// sin(π·x) / (π·x), NumPy's normalised sinc: 1 at 0, exactly 0 at all other integers; NaN at ±∞, as NumPy has it.
+        sinc(x): Float {
+            cpu_float: [single::sinc(x), double::sinc(x)], wgsl_f32: "m_sinc({a})", exact: { reference::sinc(x) },
+            domain: [-100.0, 100.0], shader_cost: 16,
+        }
+        /// log(x / (1 − x)), the inverse of `sigmoid`: −∞ at 0, ∞ at 1, NaN outside.
+        logit(x): Float {
+            cpu_float: [single::logit(x), double::logit(x)], wgsl_f32: "m_logit({a})", exact: { reference::logit(x) },
+            domain: [0.0, 1.0], cost: 16, shader_cost: 24,
+        }
+        /// x · log(y), and 0 where x is 0, whatever y is but NaN.
+        xlogy(x, y): Float {
+            cpu_float: [single::xlogy(x, y), double::xlogy(x, y)], wgsl_f32: "m_xlogy({a}, {b})",
+            exact: { reference::xlogy(x, y) }, domain: [-5.0, 100.0], shader_cost: 16,
+        }
+        /// x · log(1 + y), and 0 where x is 0, whatever y is but NaN.
+        xlog1py(x, y): Float {
+            cpu_float: [single::xlog1py(x, y), double::xlog1py(x, y)], wgsl_f32: "m_xlog1py({a}, {b})",
+            exact: { reference::xlog1py(x, y) }, domain: [-1.0, 100.0], shader_cost: 16,
+        }
+        /// −x · log(x), a term of the entropy: 0 at 0, −∞ below.
+        entr(x): Float {
+            cpu_float: [single::entr(x), double::entr(x)], wgsl_f32: "m_entr({a})", exact: { reference::entr(x) },
+            domain: [0.0, 10.0], shader_cost: 16,
+        }
+        /// x / 6 + 1/2 between −3 and 3, 0 below and 1 above; NaN stays NaN.
+        hard_sigmoid(x): Float {
+            cpu_float: [single::hard_sigmoid(x), double::hard_sigmoid(x)], wgsl_f32: "m_hard_sigmoid({a})",
+            exact: { reference::hard_sigmoid(x) }, domain: [-4.0, 4.0],
+        }
+        /// x · hard_sigmoid(x): x from 3 on, −0 up to −3 (−∞ too); NaN stays NaN.
+        hard_swish(x): Float {
+            cpu_float: [single::hard_swish(x), double::hard_swish(x)], wgsl_f32: "m_hard_swish({a})",
+            exact: { reference::hard_swish(x) }, domain: [-4.0, 4.0],
+        }
+        /// x between −1 and 1, and the nearer of the two elsewhere; NaN stays NaN.
+        hard_tanh(x): Float {
+            cpu_float: [if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x },
+                        if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x }],
+            wgsl_f32: "m_hard_tanh({a})",
+            exact: { if x.is_nan() { x } else { x.clamp(-1.0, 1.0) } }, domain: [-2.0, 2.0], cost: 2,
+            is: [never_rounds, opaque],
+        }
+        /// x for x ≥ 0, and slope · x below.
+        leaky_relu(x, slope): Float {
+            cpu_float: [if x >= 0.0 { x } else { x * slope }, if x >= 0.0 { x } else { x * slope }],
+            wgsl_f32: "m_leaky_relu({a}, {b})", exact: { if x >= 0.0 { x } else { x * slope } },
+            domain: [-10.0, 10.0], cost: 2,
+        }
+        /// x for x ≥ 0, and alpha · (exp(x) − 1) below, which is −alpha at −∞.
+        elu(x, alpha): Float {
+            cpu_float: [single::elu(x, alpha), double::elu(x, alpha)], wgsl_f32: "m_elu({a}, {b})",
+            exact: { reference::elu(x, alpha) }, domain: [-10.0, 10.0],
+        }
+        /// λ · x for x ≥ 0, and λ · α · (exp(x) − 1) below, with the λ = 1.0507… and α = 1.6732… of self-normalizing networks.
+        selu(x): Float {
+            cpu_float: [single::selu(x), double::selu(x)], wgsl_f32: "m_selu({a})", exact: { reference::selu(x) },
+            domain: [-20.0, 10.0],
+        }
+        /// Φ(x), the distribution function of the standard normal, without cancellation in the lower tail.
+        ndtr(x): Float {
+            cpu_float: [single::ndtr(x), double::ndtr(x)], wgsl_f32: "m_ndtr({a})", exact: { reference::ndtr(x) },
+            domain: [-15.0, 6.0], cost: 22, shader_cost: 24,
+        }
+        /// log(Φ(x)), where Φ(x) itself would be 0 too: −x²/2 to leading order at −∞; −0 at ∞.
+        log_ndtr(x): Float {
+            cpu_float: [single::log_ndtr(x), double::log_ndtr(x)], wgsl_f32: "m_log_ndtr({a})",
+            exact: { reference::log_ndtr(x) }, domain: [-100.0, 15.0], cost: 60, shader_cost: 40,
+        }
+        /// exp(x²) · erfc(x), the scaled complement of the error function: 0 at ∞, ∞ at −∞ and where it overflows.
+        erfcx(x): Float {
+            cpu_float: [single::erfcx(x), double::erfcx(x)], wgsl_f32: "m_erfcx({a})", exact: { reference::erfcx(x) },
+            domain: [-9.5, 50.0], cost: 40, shader_cost: 32,
+        }
+        /// The inverse of `erfc`: ∞ at 0, −∞ at 2, NaN outside.
+        erfcinv(x): Float {
+            cpu_float: [single::erfcinv(x), double::erfcinv(x)], wgsl_f32: "m_erfcinv({a})",
+            exact: { reference::erfcinv(x) }, domain: [0.0, 2.0], cost: 60, shader_cost: 32,
+        }
+        /// The inverse of `ndtr`, the quantile of the standard normal: −∞ at 0, ∞ at 1, NaN outside.
+        ndtri(x): Float {
+            cpu_float: [single::ndtri(x), double::ndtri(x)], wgsl_f32: "m_ndtri({a})", exact: { reference::ndtri(x) },
+            domain: [0.0, 1.0], cost: 60, shader_cost: 32,
+        }
+        /// ψ(x), the derivative of log(Γ(x)): −∞ at 0 and ∞ at −0; NaN at the negative integers and −∞.
+        digamma(x): Float {
+            cpu_float: [single::digamma(x), double::digamma(x)], wgsl_f32: "m_digamma({a})",
+            exact: { reference::digamma(x) }, domain: [-20.0, 100.0], cost: 60, shader_cost: 40,
+        }
+        /// I₀(x), the modified Bessel function of order 0: ∞ at ±∞ and where it overflows.
+        i0(x): Float {
+            cpu_float: [single::i0(x), double::i0(x)], wgsl_f32: "m_i0({a})", exact: { reference::bessel(0, x) },
+            domain: [-92.0, 92.0], cost: 40, shader_cost: 24,
+        }
+        /// exp(−|x|) · I₀(x), which does not overflow: 0 at ±∞.
+        i0e(x): Float {
+            cpu_float: [single::i0e(x), double::i0e(x)], wgsl_f32: "m_i0e({a})", exact: { reference::scaled_bessel(0, x) },
+            domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
+        }
+        /// I₁(x), the modified Bessel function of order 1: ±∞ at ±∞ and where it overflows.
+        i1(x): Float {
+            cpu_float: [single::i1(x), double::i1(x)], wgsl_f32: "m_i1({a})", exact: { reference::bessel(1, x) },
+            domain: [-92.0, 92.0], cost: 40, shader_cost: 24,
+        }
+        /// exp(−|x|) · I₁(x), which does not overflow: ±0 at ±∞.
+        i1e(x): Float {
+            cpu_float: [single::i1e(x), double::i1e(x)], wgsl_f32: "m_i1e({a})", exact: { reference::scaled_bessel(1, x) },
+            domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
+        }
+        /// ζ(x, q), Hurwitz' zeta function: the sum of (q + k)^−x for k = 0, 1, …; ζ(x, 1) is Riemann's. NaN for x < 1, and for
+        /// q < 0 where x is no integer; ∞ at x = 1 and at q = 0, −1, −2, …; at x = ∞ the limit, 0, 1 or ∞ as q is above 1, 1
+        /// or below.
+        zeta(x, q): Float {
+            cpu_float: [single::zeta(x, q), double::zeta(x, q)], wgsl_f32: "m_zeta({a}, {b})",
+            exact: { reference::zeta(x, q) }, domain: [1.0, 30.0], cost: 600, shader_cost: 300,
         }
     } };
 }

@@ -9,7 +9,7 @@ use super::layouts::{LAYOUTS, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
 use crate::kit::{self, Dice, number};
-use cupric::{DType, Device, ErrorKind, Expr, Rng, arange, concat, linspace, stack};
+use cupric::{DType, Device, ErrorKind, Expr, Rng, arange, concat, geomspace, linspace, logspace, stack};
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 
@@ -200,6 +200,7 @@ fn generator(entry: &Entry, which: usize) -> (Expr, Wanted) {
             (rng.bernoulli(p, [N], d), want)
         }
         "normal" => normal(entry, which, &mut rng),
+        "logspace" | "geomspace" => ratios(entry, which),
         "arange" if !d.is_float() => integer_range(d, which),
         _ => line(entry, which),
     }
@@ -282,6 +283,40 @@ fn line(entry: &Entry, which: usize) -> (Expr, Wanted) {
     };
     let n = e.size().unwrap_or(0);
     (e, Wanted::Floats((0..n).map(|i| (exact(i), entry.bound.clone(), 0.0)).collect()))
+}
+
+/// `logspace` and `geomspace`, by the exponential function of twice f64's precision.
+fn ratios(entry: &Entry, which: usize) -> (Expr, Wanted) {
+    let d = entry.dtype;
+    let between = |a: Dd, b: Dd, n: usize, i: usize| a + (b - a) * (i as f64).into() / ((n - 1) as f64).into();
+    let real = |x: Dd, sign: f64| (Real { value: x.hi * sign, rest: x.lo * sign }, entry.bound.clone(), 0.0);
+    // a short one as well, whose positions have one part
+    let n = if which == 1 { 5001 } else { N };
+    if entry.function == "logspace" {
+        let far = match d {
+            DType::F32 => (-37.0, 38.0),
+            DType::F64 => (-307.0, 308.0),
+            _ => (-4.0, 4.75),
+        };
+        let (a, b, base) = [(-2.0, 3.0, 10.0), (4.0, -4.0, 2.7), (far.0, far.1, 10.0)][which];
+        let log = Dd::from(base).ln();
+        let want = (0..n).map(|i| real((between(Dd::from(a), Dd::from(b), n, i) * log).exp(), 1.0)).collect();
+        return (logspace(a, b, n, base, d), Wanted::Floats(want));
+    }
+    let far = match d {
+        DType::F32 => (1e-37, 3e38),
+        // the reference's logarithm of a larger number would need an exponential that is subnormal
+        DType::F64 => (1e-300, 1e300),
+        _ => (1e-4, 6e4),
+    };
+    let (a, b): (f64, f64) = [(1e-3, 1e3), (-700.0, -0.25), far][which];
+    let (low, high) = (Dd::from(a.abs()).ln(), Dd::from(b.abs()).ln());
+    let want = |i: usize| match i {
+        0 => real(Dd::from(a), 1.0),
+        i if i == n - 1 => real(Dd::from(b), 1.0),
+        i => real(between(low, high, n, i).exp(), a.signum()),
+    };
+    (geomspace(a, b, n, d), Wanted::Floats((0..n).map(want).collect()))
 }
 
 /// What a generator must give.

@@ -24,6 +24,9 @@ enum Want {
 
 pub struct Trial<'a> {
     entry: &'a Entry,
+    /// The function, or of one that ignores NaN the function that it is of the other elements.
+    function: &'a str,
+    ignores_nan: bool,
     result: DType,
     underflow: Underflow,
 }
@@ -32,6 +35,8 @@ impl<'a> Trial<'a> {
     pub fn new(entry: &'a Entry, device: &Device) -> Trial<'a> {
         Trial {
             entry,
+            function: without_nan(&entry.function),
+            ignores_nan: entry.function.starts_with("nan"),
             result: entry.operation().map_or(entry.dtype, |o| (o.result)(entry.dtype)),
             underflow: Underflow::of(device),
         }
@@ -50,23 +55,30 @@ impl<'a> Trial<'a> {
         self.operation().keeps_shape()
     }
 
+    /// The sums or products of the integers up to each.
+    fn whole_so_far(&self, bits: &[u64]) -> Vec<Want> {
+        let is_sum = self.entry.function == "cumulative_sum";
+        let next = |so_far: &mut i128, b: &u64| {
+            let x = number::integer(self.entry.dtype, *b);
+            *so_far = if is_sum { *so_far + x } else { so_far.wrapping_mul(x) };
+            Some(Want::Bits(number::wrap(self.result, *so_far)))
+        };
+        bits.iter().scan(if is_sum { 0 } else { 1 }, next).collect()
+    }
+
     /// The right results of the elements that are reduced together.
     fn want(&self, bits: &[u64]) -> Vec<Want> {
-        let (d, f) = (self.entry.dtype, self.entry.function.as_str());
+        let (d, f) = (self.entry.dtype, self.function);
+        if self.ignores_nan && bits.iter().any(|b| number::is_nan(d, *b)) {
+            return self.want_without_nan(bits);
+        }
         match f {
             "sum" | "prod" if !d.is_float() => {
                 let ints = bits.iter().map(|b| number::integer(d, *b));
                 let x = if f == "sum" { ints.sum() } else { ints.fold(1i128, i128::wrapping_mul) };
                 return vec![Want::Bits(number::wrap(self.result, x))];
             }
-            "cumulative_sum" if !d.is_float() => {
-                let mut sum = 0i128;
-                let mut next = |b: &u64| {
-                    sum += number::integer(d, *b);
-                    Want::Bits(number::wrap(self.result, sum))
-                };
-                return bits.iter().map(&mut next).collect();
-            }
+            "cumulative_sum" | "cumulative_prod" if !d.is_float() => return self.whole_so_far(bits),
             "any" | "all" | "count_nonzero" => {
                 let truth = |b: &&u64| {
                     if d.is_float() { number::real(d, **b) != 0.0 } else { number::integer(d, **b) != 0 }
@@ -78,7 +90,8 @@ impl<'a> Trial<'a> {
                     _ => n as u64,
                 })];
             }
-            "min" | "max" | "argmin" | "argmax" => {
+            "ptp" => return vec![self.range(bits)],
+            "min" | "max" | "argmin" | "argmax" | "cummin" | "cummax" => {
                 let sign = if f.ends_with("max") { -1.0 } else { 1.0 };
                 let less = |a: u64, b: u64| {
                     if !d.is_float() {
@@ -91,11 +104,16 @@ impl<'a> Trial<'a> {
                     !b.is_nan() && (a.is_nan() || a < b || tie && a.is_sign_negative() && b.is_sign_positive())
                 };
                 let mut best = 0;
-                (1..bits.len()).for_each(|i| {
+                let mut best_so_far = vec![];
+                (0..bits.len()).for_each(|i| {
                     if less(bits[i], bits[best]) {
                         best = i
                     }
+                    best_so_far.push(Want::Bits(bits[best]));
                 });
+                if f.starts_with("cum") {
+                    return best_so_far;
+                }
                 return vec![Want::Bits(if f.starts_with("arg") { best as u64 } else { bits[best] })];
             }
             "mean" if !d.is_float() => {
@@ -127,6 +145,39 @@ impl<'a> Trial<'a> {
         want.into_iter().zip(errors).map(near).collect()
     }
 
+    /// The right results of those elements that are not NaN.
+    fn want_without_nan(&self, bits: &[u64]) -> Vec<Want> {
+        let (d, f) = (self.entry.dtype, self.function);
+        let places: Vec<usize> = (0..bits.len()).filter(|i| !number::is_nan(d, bits[*i])).collect();
+        let left: Vec<u64> = places.iter().map(|i| bits[*i]).collect();
+        match (f, left.is_empty()) {
+            ("argmin" | "argmax", true) => vec![Want::Bits(-1i64 as u64)],
+            ("min" | "max", true) => vec![Want::Near(f64::NAN.into(), 0.0)],
+            ("argmin" | "argmax", false) => {
+                let at = |w: Want| if let Want::Bits(b) = w { Want::Bits(places[b as usize] as u64) } else { w };
+                self.want(&left).into_iter().map(at).collect()
+            }
+            _ => self.want(&left),
+        }
+    }
+
+    /// The largest less the smallest.
+    fn range(&self, bits: &[u64]) -> Want {
+        let d = self.entry.dtype;
+        if !d.is_float() {
+            let ints = || bits.iter().map(|b| number::integer(d, *b));
+            let (most, least) = (ints().max().unwrap_or(0), ints().min().unwrap_or(0));
+            return Want::Bits(number::wrap(d, most - least));
+        }
+        let real = || bits.iter().map(|b| number::real(d, *b));
+        let (most, least) = (real().fold(f64::NEG_INFINITY, f64::max), real().fold(f64::INFINITY, f64::min));
+        let range = if real().any(f64::is_nan) { f64::NAN } else { most - least };
+        match self.entry.gpu() && range.is_finite() {
+            true => Want::Near(range.into(), number::ulp(d, range) + 2f64.powi(-126)),
+            false => Want::Bits(number::round(d, range)),
+        }
+    }
+
     /// Results and bounds by CONTRACT.md.
     fn floats(&self, x: &[f64]) -> (Vec<Real>, Vec<f64>) {
         let u = if self.result == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
@@ -149,10 +200,11 @@ impl<'a> Trial<'a> {
         // flushed operands, and results on the way
         let flushed: f64 = x.iter().map(|x| self.underflow.operand(*x)).sum();
         let flushed = flushed + if self.underflow.flushes { n * h } else { 0.0 };
-        match self.entry.function.as_str() {
+        match self.function {
             "sum" if finite => one(sum(&|x| x.into()), t * absolute + flushed),
             "sum" => only(x.iter().sum()),
             "cumulative_sum" => self.sums_so_far(x, u),
+            "cumulative_prod" => products_so_far(x, g * u),
             "prod" if finite => {
                 let p = x.iter().fold(Dd::from(1.0), |p, x| p * (*x).into());
                 one(p, g * (n + 16.0) * u * p.hi.abs())
@@ -272,7 +324,7 @@ impl<'a> Trial<'a> {
         if self.keeps_shape() {
             wanted_shape = shape.clone();
         }
-        let positions = ["min", "max", "argmin", "argmax"].contains(&self.entry.function.as_str());
+        let positions = ["min", "max", "argmin", "argmax", "ptp"].contains(&self.function);
         let nothing = positions && groups.iter().any(Vec::is_empty);
         let result = self.apply(&case.operands[0], axes.into()).eval();
         let result = match result {
@@ -334,7 +386,7 @@ impl<'a> Trial<'a> {
 
     pub fn refusable(&self, e: &cupric::Error) -> bool {
         // integers are summed in 64 bits
-        let summed = self.entry.function == "mean" && !self.entry.dtype.is_float();
+        let summed = self.function == "mean" && !self.entry.dtype.is_float();
         let wide = self.entry.dtype.size() == 8 || self.result.size() == 8 || summed;
         self.entry.gpu() && wide && e.kind() == ErrorKind::Unsupported
     }
@@ -391,11 +443,16 @@ fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
     (all, if axes.keep { ones.collect() } else { kept.iter().map(|d| shape[*d]).collect() })
 }
 
+/// The function that one which ignores NaN is of the elements that are not.
+fn without_nan(function: &str) -> &str {
+    function.strip_prefix("nan").unwrap_or(function)
+}
+
 /// Elements whose reductions stay finite; `special` ones hold ∞, NaN and zeros, a few in each run of 53.
 pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
     let d = entry.dtype;
     let mut random = Dice::from(entry.topic().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
-    let f = entry.function.as_str();
+    let f = without_nan(&entry.function);
     let (spread, of_rows) = (matches!(f, "var" | "std"), entry.is_of(Suite::Rows));
     (0..n)
         .map(|i| {
@@ -417,6 +474,10 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                     _ => random.next() >> (64 - 8 * d.size()),
                 };
             }
+            // some here and there, and all of some rows
+            if f != entry.function && (i % 7 == 3 || i / 53 % 9 == 4) {
+                return number::round(d, f64::NAN);
+            }
             if kind == "special" && i % 53 % 17 == 5 {
                 let all = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.0, -0.0, f64::NEG_INFINITY, -0.0];
                 // one kind of a special value in most rows, all of them in the last
@@ -431,7 +492,7 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
             }
             let z = random.normal();
             let x = match f {
-                "prod" => (0.01 * z).exp() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
+                "prod" | "cumulative_prod" => (0.01 * z).exp() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
                 // a mean of ten thousand times the spread, where the type can say it
                 _ if spread && matches!(d, DType::F32 | DType::F64) && i % 2 == 0 => 1e4 + z,
                 _ if spread && matches!(d, DType::F32 | DType::F64) => 1e4 - z,
@@ -477,7 +538,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     }
     let trial = Trial::new(entry, device);
     let exact = entry.bound == Bound::Exact;
-    assert!(exact || matches!(entry.bound, Bound::Named(_)), "{name}: {:?}", entry.bound);
+    assert!(exact || matches!(entry.bound, Bound::Named(_) | Bound::Ulp(..)), "{name}: {:?}", entry.bound);
     let data = Data { columns: vec![elements(entry, "usual", 37 * 53)], axes: None };
     let layouts = match (entry.stood_for(), device.is_gpu()) {
         (false, _) => &LAYOUTS[..],
@@ -516,7 +577,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         }
     };
     // around tiles, blocks and workgroups; and the same behind steps in the operand's type
-    let by_rows = trial.operation().several_passes || entry.function == "mean";
+    let by_rows = trial.operation().several_passes || trial.function == "mean";
     let sizes = [[16, 200], [28, 119], [65, 100], [3, 4096]];
     for [r, c] in sizes.into_iter().take(if !by_rows || entry.stood_for() && device.is_gpu() { 0 } else { 4 }) {
         let tiles = shaped("tiles", [r, c]);
@@ -525,7 +586,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     for [r, c] in [[16, 200], [65, 257]].into_iter().take(if by_rows { 2 - device.is_gpu() as usize } else { 0 }) {
         report.trial(&format!("{name}::behind_{r}x{c}"), || behind(&trial, [r, c], device));
     }
-    if entry.dtype.is_float() && ["sum", "cumulative_sum", "mean", "var", "std"].contains(&entry.function.as_str()) {
+    if entry.dtype.is_float() && ["sum", "cumulative_sum", "mean", "var", "std"].contains(&trial.function) {
         let subnormal = shaped("subnormal", [37, 53]);
         report.trial(&format!("{name}::subnormal"), || subnormal(&trial));
     }
@@ -537,4 +598,18 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         let large = shaped("usual", [3, 20_011]);
         report.trial(&format!("{name}::large"), || large(&trial));
     }
+}
+
+/// The products of the elements up to each, with the bound of a product of so many.
+fn products_so_far(x: &[f64], unit: f64) -> (Vec<Real>, Vec<f64>) {
+    let (mut product, mut plain) = (Dd::from(1.0), 1.0);
+    let mut next = |(i, x): (usize, &f64)| {
+        (product, plain) = (product * (*x).into(), plain * x);
+        let exact = Real { value: product.hi, rest: product.lo };
+        match plain.is_finite() {
+            true => (exact, (i as f64 + 17.0) * unit * product.hi.abs()),
+            false => (plain.into(), 0.0),
+        }
+    };
+    x.iter().enumerate().map(&mut next).unzip()
 }

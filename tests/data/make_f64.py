@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes f64.txt, the golden values of the f64 functions: pip install mpmath && ./make_f64.py > f64.txt
+With names, `./make_f64.py sinpi cospi >> f64.txt`, it writes those functions alone, with the points that they always have.
 
 A line `# name arity` begins a function; after it, 714 points, one a line: the operands, the correctly rounded result
 (all as 16 hex digits) and, in 256ths of a ULP, what the exact result is above that. A third of the operands are any
@@ -10,6 +11,7 @@ import itertools
 import math
 import random
 import struct
+import sys
 
 import mpmath
 from mpmath import mp, mpf
@@ -130,6 +132,55 @@ def fmod(x, y):
     return r if x > 0 else -r
 
 
+def logit(x):
+    return mpmath.log(x / (1 - x))
+
+
+def erfcinv(q):
+    if q > 1:
+        return -erfcinv(2 - q)
+    if q > 0.25:
+        return erfinv(1 - q)
+    # Newton's method for log(erfc(y)), which is concave
+    y = mpmath.sqrt(-mpmath.log(q))
+    for _ in range(14):
+        e = mpmath.erfc(y)
+        y = y + mpmath.log(e / q) * e * mpmath.sqrt(mp.pi) / 2 * mpmath.exp(y * y)
+    return y
+
+
+def ndtri(p):
+    return -mpmath.sqrt(2) * erfcinv(2 * p)
+
+
+def selu(x):
+    scale = mpf("1.0507009873554804934193349852946")
+    return scale * (x if x >= 0 else mpf("1.6732632423543772848170429916717") * mpmath.expm1(x))
+
+
+def clamp(x, lo, hi):
+    return min(max(x, lo), hi)
+
+
+def zeta(x, q):
+    """Hurwitz' zeta function for x > 1 and q > 0, by the formula of Euler and Maclaurin: mpmath's own has no relative precision."""
+    if x <= 1 or q <= 0:
+        raise ValueError
+    terms = 100 + int(min(x, 200))
+    # later terms and the rest change nothing where the first is so much larger
+    far = (x * mpmath.log1p(terms / q)) > 1e4
+    s = sum((q + k) ** -x for k in range(terms if not far else 2))
+    if far:
+        return s
+    a = q + terms
+    s += a ** (1 - x) / (x - 1) + a**-x / 2
+    t = x * a ** (-x - 1)
+    for j in range(1, 50):
+        s += mpmath.bernoulli(2 * j) / mpmath.factorial(2 * j) * t
+        t *= (x + 2 * j - 1) * (x + 2 * j) / a**2
+    return s
+
+
 # name: (function, domain, values of interest)
 UNARY = {
     "sqrt": (mpmath.sqrt, (0.0, 1e308), [1.0]),
@@ -189,6 +240,38 @@ BINARY = {
     "logaddexp": (logaddexp, (-80.0, 80.0), (-80.0, 80.0)),
     "pow": (mpmath.power, (0.0, 1e3), (-90.0, 90.0)),
     "floor_divide": (floor_divide, (-1e3, 1e3), (-1e3, 1e3)),
+}
+
+
+# those that came later, so that the file only grows
+LATER_UNARY = {
+    "sinpi": (mpmath.sinpi, (-1e5, 1e5), [1.0, 0.25, 0.5, 1e10]),
+    "cospi": (mpmath.cospi, (-1e5, 1e5), [1.0, 0.25, 0.5, 1e10]),
+    "tanpi": (lambda x: mpmath.sinpi(x) / mpmath.cospi(x), (-1e5, 1e5), [1.0, 0.25, 0.5, 1e10]),
+    "sinc": (mpmath.sincpi, (-1e5, 1e5), [1.0, 0.5, 1e-8, 1e10]),
+    "logit": (logit, (0.0, 1.0), [0.5, 0.25, 0.75]),
+    "entr": (lambda x: -x * mpmath.log(x), (0.0, 1e300), [1.0]),
+    "hard_sigmoid": (lambda x: (clamp(x, -3, 3) + 3) / 6, (-4.0, 4.0), [-3.0, 3.0]),
+    "hard_swish": (lambda x: x * (clamp(x, -3, 3) + 3) / 6, (-4.0, 4.0), [-3.0, 3.0]),
+    "selu": (selu, (-40.0, 1e300), [-1.0, -1e-8]),
+    "ndtr": (phi, (-38.5, 9.0), [-1.0, 1.0]),
+    "log_ndtr": (lambda x: mpmath.log1p(-phi(-x)) if x > 0 else mpmath.log(phi(x)), (-1e3, 38.0), [-1.0, 1.0, -38.6]),
+    "erfcx": (lambda x: mpmath.exp(x * x) * mpmath.erfc(x), (-26.6, 1e3), [0.49, -0.49, 27.3]),
+    "erfcinv": (erfcinv, (0.0, 2.0), [1.0, 0.48, 1e-8, 1e-300]),
+    "ndtri": (ndtri, (0.0, 1.0), [0.5, 0.24, 1e-8, 1e-300]),
+    "digamma": (mpmath.digamma, (-30.0, 1e3), [1.4616321449683622, 8.0, -0.5040830082644554, -2.6107208684441448]),
+    "i0": (lambda x: mpmath.besseli(0, x), (-713.0, 713.0), [8.0, 30.0]),
+    "i0e": (lambda x: mpmath.besseli(0, x) * mpmath.exp(-abs(x)), (-1e3, 1e3), [8.0, 30.0]),
+    "i1": (lambda x: mpmath.besseli(1, x), (-713.0, 713.0), [8.0, 30.0]),
+    "i1e": (lambda x: mpmath.besseli(1, x) * mpmath.exp(-abs(x)), (-1e3, 1e3), [8.0, 30.0]),
+}
+
+LATER_BINARY = {
+    "xlogy": (lambda x, y: x * mpmath.log(y), (-1e3, 1e3), (0.0, 1e3)),
+    "xlog1py": (lambda x, y: x * mpmath.log1p(y), (-1e3, 1e3), (-1.0, 1e3)),
+    "leaky_relu": (lambda x, slope: x if x >= 0 else x * slope, (-1e3, 1e3), (-10.0, 10.0)),
+    "elu": (lambda x, alpha: x if x >= 0 else alpha * mpmath.expm1(x), (-40.0, 40.0), (-10.0, 10.0)),
+    "zeta": (zeta, (1.0, 60.0), (0.0, 60.0)),
 }
 
 
@@ -259,7 +342,7 @@ def unary(name, lo, hi, interest):
 
 
 def binary(name, a, b):
-    if name != "floor_divide":
+    if name not in ("floor_divide", "zeta"):
         yield from itertools.product(SPECIAL, SPECIAL)
     rng = random.Random(name)
     for turn in itertools.count():
@@ -303,11 +386,24 @@ def ternary():
 
 
 def main():
-    for name, (function, (lo, hi), interest) in UNARY.items():
-        emit(name, 1, function, ((x,) for x in unary(name, lo, hi, interest)))
-    for name, (function, a, b) in BINARY.items():
-        emit(name, 2, function, binary(name, a, b))
-    emit("lerp", 3, lambda a, b, t: a + t * (b - a), ternary())
+    wanted = sys.argv[1:]
+
+    def all_unary(table):
+        for name, (function, (lo, hi), interest) in table.items():
+            if not wanted or name in wanted:
+                emit(name, 1, function, ((x,) for x in unary(name, lo, hi, interest)))
+
+    def all_binary(table):
+        for name, (function, a, b) in table.items():
+            if not wanted or name in wanted:
+                emit(name, 2, function, binary(name, a, b))
+
+    all_unary(UNARY)
+    all_binary(BINARY)
+    if not wanted or "lerp" in wanted:
+        emit("lerp", 3, lambda a, b, t: a + t * (b - a), ternary())
+    all_unary(LATER_UNARY)
+    all_binary(LATER_BINARY)
 
 
 main()

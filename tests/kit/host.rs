@@ -10,7 +10,7 @@ pub struct Host<T> {
 }
 
 /// All indices of a shape in C order.
-pub fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
+pub fn every_index(shape: &[usize]) -> Vec<Vec<usize>> {
     let n: usize = shape.iter().product();
     (0..n)
         .map(|mut flat| {
@@ -27,7 +27,7 @@ pub fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
 impl<T: Clone + Debug> Host<T> {
     pub fn of(shape: &[usize], make: impl FnMut(&[usize]) -> T) -> Host<T> {
         let mut make = make;
-        Host { shape: shape.to_vec(), data: indices(shape).iter().map(|i| make(i)).collect() }
+        Host { shape: shape.to_vec(), data: every_index(shape).iter().map(|i| make(i)).collect() }
     }
 
     pub fn at(&self, index: &[usize]) -> T {

@@ -47,7 +47,11 @@ pub enum Kind {
     /// An array, indices, and values that are combined with the elements there.
     Scatter,
     Join,
+    /// One array or more, whose elements it moves, picks, or takes the differences of, into a shape of its own.
+    Move,
     Conversion,
+    /// Made of other operations; `contract/composites.rs` has a call and a reference of each.
+    Composite,
     /// No operand. The types that it takes are those of its result.
     Generator,
 }
@@ -87,7 +91,10 @@ pub enum Suite {
     /// Reductions and functions of rows with exponentials, and norms.
     Rows,
     Products,
+    Composites,
     Others,
+    /// Where elements go, and differences of neighbours.
+    Moves,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,6 +136,7 @@ pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
 
 const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 const INTEGERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64";
+const NUMBERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 /// Every type, but f64 on the CPU alone, because WGSL has no exp of f64.
 const NO_F64_ON_GPU: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64";
 
@@ -146,6 +154,9 @@ const PLAIN: Operation = Operation {
     pinned: Pinned::Every,
     suite: Suite::Reductions,
 };
+const MOVE: Operation = Operation { kind: Kind::Move, pinned: Pinned::Elsewhere, suite: Suite::Moves, ..PLAIN };
+const COMPOSITE: Operation =
+    Operation { kind: Kind::Composite, pinned: Pinned::Elsewhere, suite: Suite::Composites, ..PLAIN };
 const GENERATOR: Operation =
     Operation { kind: Kind::Generator, pinned: Pinned::Elsewhere, suite: Suite::Others, ..PLAIN };
 
@@ -310,6 +321,39 @@ pub static OPERATIONS: &[Operation] = &[
         ..PLAIN
     },
     Operation {
+        name: "cumulative_prod",
+        kind: Kind::Row,
+        result: sum_type,
+        build: |x, p| cumulative(&x[0], &p.axes, Expr::cumulative_prod),
+        meaning: Some(|x| Some((0..x.len()).map(|i| x[..=i].iter().product()).collect())),
+        refuses: |x, _| vec![("Expr::cumulative_prod", K::Axis, x.cumulative_prod(2))],
+        one_axis: true,
+        ..PLAIN
+    },
+    Operation {
+        name: "cummax",
+        kind: Kind::Row,
+        build: |x, p| cumulative(&x[0], &p.axes, Expr::cummax),
+        meaning: Some(|x| {
+            Some((0..x.len()).map(|i| x[..=i].iter().copied().fold(f64::NEG_INFINITY, f64::max)).collect())
+        }),
+        refuses: |x, _| {
+            let both = x.cummax(exclusive(include_initial(0)));
+            vec![("Expr::cummax", K::Axis, x.cummax(-3)), ("Expr::cummax", K::Argument, both)]
+        },
+        one_axis: true,
+        ..PLAIN
+    },
+    Operation {
+        name: "cummin",
+        kind: Kind::Row,
+        build: |x, p| cumulative(&x[0], &p.axes, Expr::cummin),
+        meaning: Some(|x| Some((0..x.len()).map(|i| x[..=i].iter().copied().fold(f64::INFINITY, f64::min)).collect())),
+        refuses: |x, _| vec![("Expr::cummin", K::Axis, x.cummin(2))],
+        one_axis: true,
+        ..PLAIN
+    },
+    Operation {
         name: "var",
         result: float_type,
         build: |x, p| x[0].var(p.axes.clone()),
@@ -331,6 +375,99 @@ pub static OPERATIONS: &[Operation] = &[
         },
         several_passes: true,
         pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nansum",
+        result: sum_type,
+        build: |x, p| x[0].nansum(p.axes.clone()),
+        meaning: Some(|x| one(x.iter().sum())),
+        refuses: |x, _| vec![("Expr::nansum", K::Axis, x.nansum(2))],
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanmean",
+        result: float_type,
+        build: |x, p| x[0].nanmean(p.axes.clone()),
+        meaning: Some(|x| one(mean(x))),
+        refuses: |x, _| vec![("Expr::nanmean", K::Axis, x.nanmean(2))],
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanmin",
+        build: |x, p| x[0].nanmin(p.axes.clone()),
+        meaning: Some(|x| one(x[position(x, |a, b| a < b)?])),
+        refuses: |_, none| vec![("Expr::nanmin", K::Shape, none.nanmin(0))],
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanmax",
+        build: |x, p| x[0].nanmax(p.axes.clone()),
+        meaning: Some(|x| one(x[position(x, |a, b| a > b)?])),
+        refuses: |_, none| vec![("Expr::nanmax", K::Shape, none.nanmax(0))],
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanvar",
+        result: float_type,
+        build: |x, p| x[0].nanvar(p.axes.clone()),
+        meaning: Some(|x| one(variance(x))),
+        refuses: |x, _| {
+            vec![
+                ("Expr::nanvar", K::Axis, x.nanvar(2)),
+                ("Expr::nanvar_corrected", K::Axis, x.nanvar_corrected(2, 1.0)),
+            ]
+        },
+        several_passes: true,
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanstd",
+        result: float_type,
+        build: |x, p| x[0].nanstd(p.axes.clone()),
+        meaning: Some(|x| one(variance(x).sqrt())),
+        refuses: |x, _| {
+            vec![
+                ("Expr::nanstd", K::Axis, x.nanstd(2)),
+                ("Expr::nanstd_corrected", K::Axis, x.nanstd_corrected(2, 1.0)),
+            ]
+        },
+        several_passes: true,
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanargmin",
+        result: |_| DType::I64,
+        build: |x, p| x[0].nanargmin(p.axes.clone()),
+        meaning: Some(|x| one(position(x, |a, b| a < b)? as f64)),
+        refuses: |_, none| vec![("Expr::nanargmin", K::Shape, none.nanargmin(0))],
+        one_axis: true,
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "nanargmax",
+        result: |_| DType::I64,
+        build: |x, p| x[0].nanargmax(p.axes.clone()),
+        meaning: Some(|x| one(position(x, |a, b| a > b)? as f64)),
+        refuses: |_, none| vec![("Expr::nanargmax", K::Shape, none.nanargmax(0))],
+        one_axis: true,
+        pinned: Pinned::Floats,
+        ..PLAIN
+    },
+    Operation {
+        name: "ptp",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64",
+        build: |x, p| x[0].ptp(p.axes.clone()),
+        meaning: Some(|x| one(x[position(x, |a, b| a > b)?] - x[position(x, |a, b| a < b)?])),
+        refuses: |x, none| vec![("Expr::ptp", K::Shape, none.ptp(0)), ("Expr::ptp", K::DType, x.less(0).ptp(0))],
+        pinned: Pinned::Elsewhere,
         ..PLAIN
     },
     Operation {
@@ -409,6 +546,197 @@ pub static OPERATIONS: &[Operation] = &[
         pinned: Pinned::Elsewhere,
         suite: Suite::Products,
         ..PLAIN
+    },
+    Operation { name: "vecdot", refuses: |x, _| vec![("Expr::vecdot", K::Shape, x.vecdot(x.t(), -1))], ..COMPOSITE },
+    Operation { name: "inner", refuses: |x, none| vec![("Expr::inner", K::Shape, x.inner(none))], ..COMPOSITE },
+    Operation {
+        name: "tensordot",
+        refuses: |x, _| vec![("tensordot", K::Axis, tensordot(x, x, 3)), ("tensordot", K::Shape, tensordot(x, x, 1))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "einsum",
+        refuses: |x, _| {
+            vec![("einsum", K::Argument, einsum("ij,jk", [x])), ("einsum", K::Shape, einsum("ij,ij", [x, &x.t()]))]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "multi_dot",
+        refuses: |x, _| vec![("multi_dot", K::Argument, multi_dot([x])), ("multi_dot", K::Shape, multi_dot([x, x]))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "cross",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64",
+        refuses: |x, _| {
+            vec![("Expr::cross", K::Shape, x.cross(x, 1)), ("Expr::cross", K::DType, x.less(0).cross(x.less(0), 0))]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "outer",
+        refuses: |x, _| vec![("Expr::outer", K::Shape, (x + x.reshape([12])).outer(x))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "kron",
+        refuses: |x, _| vec![("Expr::kron", K::Shape, x.kron(x + x.reshape([12])))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "trace",
+        result: sum_type,
+        refuses: |x, _| vec![("Expr::trace", K::Axis, x.trace(0, 1, 1))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "matrix_power",
+        refuses: |x, _| {
+            vec![
+                ("Expr::matrix_power", K::Shape, x.matrix_power(2)),
+                ("Expr::matrix_power", K::Unsupported, x.slice(s![.., ..3]).matrix_power(-1)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "vector_norm",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, _| {
+            vec![
+                ("Expr::vector_norm", K::Axis, x.vector_norm(2, 2.0)),
+                ("Expr::vector_norm", K::Argument, x.vector_norm(0, NAN)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "matrix_norm",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, _| vec![("Expr::matrix_norm", K::Axis, x.matrix_norm(0, MatrixNorm::One))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "average",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, none| vec![("Expr::average", K::Shape, x.average(1, none))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "cov",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, _| vec![("Expr::cov", K::Shape, x.expand_dims(0).cov(true, 1.0))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "corrcoef",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, _| vec![("Expr::corrcoef", K::Shape, x.expand_dims(0).corrcoef(true))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "convolve",
+        refuses: |x, _| vec![("convolve", K::Shape, convolve(x, x, WindowMode::Full))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "correlate",
+        refuses: |x, _| vec![("correlate", K::Shape, correlate(x, x, WindowMode::Full))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "polyval",
+        types: NO_F64_ON_GPU,
+        refuses: |x, _| vec![("Expr::polyval", K::Shape, x.polyval(x))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "isclose",
+        types: NO_F64_ON_GPU,
+        result: |_| DType::Bool,
+        refuses: |x, _| {
+            vec![
+                ("Expr::isclose", K::Shape, x.isclose(x.t(), 0.0, 0.0, false)),
+                ("isclose", K::Shape, isclose(x, x.t(), 0.0, 0.0, false)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "allclose",
+        types: NO_F64_ON_GPU,
+        result: |_| DType::Bool,
+        refuses: |x, _| {
+            vec![
+                ("Expr::allclose", K::Shape, x.allclose(x.t(), 0.0, 0.0, false)),
+                ("allclose", K::Shape, allclose(x, x.t(), 0.0, 0.0, false)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "nan_to_num",
+        refuses: |x, _| {
+            vec![
+                ("Expr::nan_to_num", K::Shape, (x + x.reshape([12])).nan_to_num()),
+                ("Expr::nan_to_num_with", K::Shape, (x + x.reshape([12])).nan_to_num_with(0.0, 1.0, 2.0)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "round_to",
+        types: NO_F64_ON_GPU,
+        refuses: |x, _| vec![("Expr::round_to", K::Shape, (x + x.reshape([12])).round_to(1))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "divmod",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64",
+        refuses: |x, _| vec![("Expr::divmod", K::Shape, x.divmod(x.t()).0)],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "modf",
+        result: float_type,
+        refuses: |x, _| vec![("Expr::modf", K::Shape, (x + x.reshape([12])).modf().0)],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "frexp",
+        result: float_type,
+        refuses: |x, _| vec![("Expr::frexp", K::Shape, (x + x.reshape([12])).frexp().1)],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "ldexp",
+        result: float_type,
+        refuses: |x, _| vec![("Expr::ldexp", K::DType, x.ldexp(0.5)), ("ldexp", K::DType, ldexp(x, x))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "heaviside",
+        result: float_type,
+        refuses: |x, _| {
+            vec![("Expr::heaviside", K::Shape, x.heaviside(x.t())), ("heaviside", K::Shape, heaviside(x, x.t()))]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "clip_lower",
+        refuses: |x, _| vec![("Expr::clip_lower", K::Shape, x.clip_lower(x.t()))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "clip_upper",
+        refuses: |x, _| vec![("Expr::clip_upper", K::Shape, x.clip_upper(x.t()))],
+        ..COMPOSITE
     },
     Operation {
         name: "take",
@@ -585,6 +913,311 @@ pub static OPERATIONS: &[Operation] = &[
         ..PLAIN
     },
     Operation {
+        name: "take_along_axis",
+        build: |x, p| x[0].take_along_axis(&x[1], p.axis),
+        refuses: |x, none| {
+            let i = zeros([3, 1], DType::I32);
+            vec![
+                ("Expr::take_along_axis", K::DType, x.take_along_axis(x, 0)),
+                ("Expr::take_along_axis", K::Axis, x.take_along_axis(&i, 2)),
+                ("Expr::take_along_axis", K::Shape, x.take_along_axis(first(), 0)),
+                ("Expr::take_along_axis", K::Shape, x.take_along_axis(zeros([2, 4], DType::I32), 1)),
+                ("Expr::take_along_axis", K::Index, none.take_along_axis(zeros([1, 3], DType::I32), 0)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "take_along_axis_clip",
+        types: "",
+        build: |x, p| x[0].take_along_axis_clip(&x[1], p.axis),
+        refuses: |x, _| vec![("Expr::take_along_axis_clip", K::DType, x.take_along_axis_clip(x, 0))],
+        ..MOVE
+    },
+    Operation {
+        name: "take_along_axis_wrap",
+        types: "",
+        build: |x, p| x[0].take_along_axis_wrap(&x[1], p.axis),
+        refuses: |x, _| vec![("Expr::take_along_axis_wrap", K::Axis, x.take_along_axis_wrap(first(), 5))],
+        ..MOVE
+    },
+    Operation {
+        name: "roll",
+        build: |x, p| x[0].roll(3, p.axis),
+        refuses: |x, _| {
+            vec![
+                ("Expr::roll", K::Axis, x.roll(1, 2)),
+                ("Expr::roll", K::Argument, x.roll([1, 2, 3], [0, 1])),
+                ("Expr::roll", K::Argument, x.roll(1, Vec::<isize>::new())),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "repeat",
+        build: |x, p| x[0].repeat(3, p.axis),
+        refuses: |x, none| {
+            vec![
+                ("Expr::repeat", K::Axis, x.repeat(2, 2)),
+                ("Expr::repeat", K::Axis, x.repeat(2, [0, 1])),
+                ("Expr::repeat", K::Argument, x.repeat(-1, 0)),
+                ("Expr::repeat", K::Shape, x.repeat([1, 2], 0)),
+                ("Expr::repeat", K::LimitExceeded, x.repeat(usize::MAX, 0)),
+                ("Expr::repeat", K::LimitExceeded, x.repeat([isize::MAX, 1, 1], 0)),
+                ("Expr::repeat", K::LimitExceeded, none.repeat(isize::MAX, 1)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "tile",
+        build: |x, _| x[0].tile([2, 3]),
+        refuses: |x, _| {
+            vec![
+                ("Expr::tile", K::Argument, x.tile([2, -1])),
+                ("Expr::tile", K::LimitExceeded, x.tile([isize::MAX, 2])),
+                ("Expr::tile", K::LimitExceeded, x.tile(vec![1isize; 65])),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "rot90",
+        build: |x, _| x[0].rot90(1, (0, 1)),
+        refuses: |x, _| {
+            vec![
+                ("Expr::rot90", K::Axis, x.rot90(1, (0, 2))),
+                ("Expr::rot90", K::Axis, x.rot90(1, ..)),
+                ("Expr::rot90", K::Axis, x.rot90(1, 0)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "pad",
+        build: |x, p| x[0].pad([(2, 1), (0, 3)], if p.axis == 0 { Pad::Reflect } else { Pad::constant(true) }),
+        refuses: |x, none| {
+            let half = Pad::constant(0.5);
+            vec![
+                ("Expr::pad", K::Argument, x.pad([(1, 1); 3], Pad::Edge)),
+                ("Expr::pad", K::Argument, x.astype(DType::U8).pad(1, half)),
+                ("Expr::pad", K::Argument, x.astype(DType::U8).pad(1, Pad::constant(300))),
+                ("Expr::pad", K::LimitExceeded, x.pad(-1, half)),
+                ("Expr::pad", K::LimitExceeded, x.pad((1, usize::MAX), Pad::Wrap)),
+                ("Expr::pad", K::Shape, none.pad(1, Pad::Symmetric)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "insert",
+        build: |x, p| x[0].insert([0, 1, 1], x[0].slice(s![0, 0]), p.axis),
+        refuses: |x, _| {
+            vec![
+                ("Expr::insert", K::Axis, x.insert(0, 1.0, 2)),
+                ("Expr::insert", K::Index, x.insert(4, 1.0, 0)),
+                ("Expr::insert", K::Index, x.insert([0, -4], 1.0, 0)),
+                ("Expr::insert", K::Shape, x.insert([0, 1], zeros([3], DType::F32), 0)),
+                ("Expr::insert", K::DType, x.astype(DType::I32).insert(0, zeros([4], DType::F32), 0)),
+                ("Expr::insert", K::Argument, x.astype(DType::I32).insert(0, 0.5, 0)),
+                ("Expr::insert", K::Argument, x.insert([SliceItem::Ellipsis], 0.5, 0)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "delete",
+        build: |x, p| x[0].delete(s![..;3], p.axis),
+        refuses: |x, _| {
+            vec![
+                ("Expr::delete", K::Axis, x.delete(0, 2)),
+                ("Expr::delete", K::Index, x.delete(3, 0)),
+                ("Expr::delete", K::Index, x.delete([0, -4], 0)),
+                ("Expr::delete", K::Argument, x.delete([SliceItem::NewAxis], 0)),
+                ("Expr::delete", K::Argument, x.delete(s![..;0], 0)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "block",
+        build: |x, _| block([[&x[0], &x[0]], [&x[0], &x[0]]]),
+        refuses: |x, _| {
+            vec![
+                ("block", K::Shape, block([[x], [&x.t()]])),
+                ("block", K::Argument, block([[x; 0]])),
+                ("block", K::DType, block([&x.astype(DType::U64), &x.astype(DType::I64)])),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "tril",
+        build: |x, p| x[0].tril(p.axis),
+        refuses: |x, _| vec![("Expr::tril", K::Shape, x.sum(0).tril(0))],
+        ..MOVE
+    },
+    Operation {
+        name: "triu",
+        build: |x, p| x[0].triu(p.axis),
+        refuses: |x, _| vec![("Expr::triu", K::Shape, x.sum(..).triu(0))],
+        ..MOVE
+    },
+    Operation {
+        name: "diag",
+        build: |x, p| if p.axis == 0 { x[0].slice(s![0, ..20]).diag(1) } else { x[0].diag(p.axis) },
+        refuses: |x, _| {
+            vec![
+                ("Expr::diag", K::Shape, x.sum(..).diag(0)),
+                ("Expr::diag", K::LimitExceeded, x.sum(0).diag(isize::MIN)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "diagflat",
+        build: |x, p| x[0].slice(s![..2, ..3]).diagflat(p.axis),
+        refuses: |x, _| vec![("Expr::diagflat", K::LimitExceeded, x.diagflat(1 << 40))],
+        ..MOVE
+    },
+    Operation {
+        name: "meshgrid",
+        build: |x, p| {
+            meshgrid([&x[0].slice(s![0]), &x[0].slice(s![.., 0])], Indexing::Xy).remove(p.axis.unsigned_abs())
+        },
+        refuses: |x, _| {
+            let huge = zeros([1usize << 40], DType::F32);
+            let one = x.slice(s![0, 0]).broadcast_to([1usize << 40]);
+            vec![("meshgrid", K::LimitExceeded, meshgrid([&huge, &one], Indexing::Ij).remove(0))]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "select_many",
+        build: |x, _| {
+            let [zero, one] = [zeros((), DType::Bool), ones((), DType::Bool)];
+            select_many([&zero, &one], [&x[0].flip(..), &x[0]], x[0].flip(0))
+        },
+        refuses: |x, _| {
+            let none: [&Expr; 0] = [];
+            vec![
+                ("select_many", K::Argument, select_many([x], [x, x], 0.0)),
+                ("select_many", K::Argument, select_many(none, none, 0.0)),
+                ("select_many", K::DType, select_many([x], [x.astype(DType::U64)], x.astype(DType::I64))),
+                ("select_many", K::Shape, select_many([&x.t()], [x], 0.0)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "choose",
+        build: |x, _| arange(0, 2, 1, DType::I32).slice(s![1]).choose([&x[0].flip(..), &x[0]]),
+        refuses: |x, _| {
+            let none: [&Expr; 0] = [];
+            vec![
+                ("Expr::choose", K::Argument, first().choose(none)),
+                ("Expr::choose", K::DType, x.choose([x])),
+                ("Expr::choose", K::Shape, zeros([5], DType::I32).choose([x])),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "choose_clip",
+        types: "",
+        build: |x, _| x[1].choose_clip([&x[0]]),
+        refuses: |x, _| vec![("Expr::choose_clip", K::DType, x.choose_clip([x]))],
+        ..MOVE
+    },
+    Operation {
+        name: "choose_wrap",
+        types: "",
+        build: |x, _| x[1].choose_wrap([&x[0]]),
+        refuses: |x, _| vec![("Expr::choose_wrap", K::DType, x.choose_wrap([x]))],
+        ..MOVE
+    },
+    Operation {
+        name: "fill_diagonal",
+        build: |x, _| {
+            // what a failed write leaves would not be what the test wants
+            let written = x[0].eval().and_then(|mut a| a.fill_diagonal(x[0].slice(s![0, 0])).map(|()| a));
+            written.map_or_else(|_| x[0].reshape([-1, -1]), Expr::from)
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "unravel_index",
+        types: INTEGERS,
+        result: |_| DType::I64,
+        build: |x, p| x[0].unravel_index([16, 16]).remove(p.axis.unsigned_abs()),
+        ..MOVE
+    },
+    Operation {
+        name: "ravel_multi_index",
+        types: INTEGERS,
+        result: |_| DType::I64,
+        build: |x, _| ravel_multi_index([&x[0], &x[0]], [128, 128]),
+        refuses: |x, none| {
+            vec![
+                ("ravel_multi_index", K::DType, ravel_multi_index([x, x], [3, 4])),
+                ("ravel_multi_index", K::Argument, ravel_multi_index([first()], [3, 4])),
+                ("ravel_multi_index", K::Shape, ravel_multi_index([first()], [-1])),
+                ("ravel_multi_index", K::LimitExceeded, ravel_multi_index([first(), first()], [1usize << 30, 1 << 40])),
+                ("ravel_multi_index", K::LimitExceeded, ravel_multi_index([first()], [1usize << 40])),
+                ("ravel_multi_index", K::Index, ravel_multi_index([first()], [0])),
+                ("ravel_multi_index_clip", K::DType, ravel_multi_index_clip([x], [3])),
+                ("ravel_multi_index_clip", K::Index, ravel_multi_index_clip([first()], [0])),
+                ("ravel_multi_index_wrap", K::DType, ravel_multi_index_wrap([none], [3])),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "diff",
+        build: |x, p| x[0].diff(1, p.axis),
+        refuses: |x, _| {
+            vec![
+                ("Expr::diff", K::Axis, x.diff(1, 2)),
+                ("Expr::diff_with", K::Axis, x.diff_with(1, -3, None, None)),
+                ("Expr::diff_with", K::Shape, x.diff_with(1, 0, Some(&x.t()), None)),
+                ("Expr::diff_with", K::DType, x.astype(DType::I64).diff_with(1, 0, None, Some(&x.astype(DType::U64)))),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "ediff1d",
+        types: NUMBERS,
+        build: |x, _| x[0].ediff1d(Some(&x[0].slice(s![0])), Some(&x[0].slice(s![..1, 0]))),
+        refuses: |x, _| {
+            vec![
+                ("Expr::ediff1d", K::DType, x.astype(DType::I32).ediff1d(Some(x), None)),
+                ("Expr::ediff1d", K::Shape, (x + x.t()).ediff1d(None, None)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "gradient",
+        result: float_type,
+        build: |x, p| x[0].gradient(0.75, p.axis),
+        refuses: |x, none| {
+            vec![
+                ("Expr::gradient", K::Axis, x.gradient(1.0, 2)),
+                ("Expr::gradient", K::Shape, none.gradient(1.0, 0)),
+                ("Expr::gradient", K::Shape, x.slice(s![..1]).gradient(1.0, 0)),
+            ]
+        },
+        ..MOVE
+    },
+    Operation {
+        name: "trapezoid",
+        result: float_type,
+        build: |x, p| x[0].trapezoid(0.75, p.axis),
+        refuses: |x, _| vec![("Expr::trapezoid", K::Axis, x.trapezoid(1.0, 2))],
+        ..MOVE
+    },
+    Operation {
         name: "astype",
         kind: Kind::Conversion,
         build: |x, p| x[0].astype(p.dtype),
@@ -605,6 +1238,72 @@ pub static OPERATIONS: &[Operation] = &[
         types: "f16 bf16 f32 f64",
         build: |_, p| linspace(0.0, 1.0, p.shape[0], p.dtype),
         refuses: |_, _| vec![("linspace", K::LimitExceeded, linspace(0.0, 1.0, 1 << 40, DType::F32))],
+        ..GENERATOR
+    },
+    Operation {
+        name: "tri",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64",
+        build: |_, p| tri(1, p.shape[0], 50, p.dtype).slice(s![0]),
+        refuses: |_, _| {
+            vec![
+                ("tri", K::LimitExceeded, tri(1 << 40, 1, 0, DType::F32)),
+                ("tri", K::LimitExceeded, tri(usize::MAX, 2, 0, DType::F32)),
+            ]
+        },
+        suite: Suite::Moves,
+        ..GENERATOR
+    },
+    Operation {
+        name: "eye_shifted",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64",
+        build: |_, p| eye_shifted(1, p.shape[0], 50, p.dtype).slice(s![0]),
+        refuses: |_, _| vec![("eye_shifted", K::LimitExceeded, eye_shifted(1 << 40, 1, 0, DType::F32))],
+        suite: Suite::Moves,
+        ..GENERATOR
+    },
+    Operation {
+        name: "indices",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64",
+        build: |_, p| indices(p.shape[0], p.dtype).slice(s![0]),
+        refuses: |_, _| {
+            vec![
+                ("indices", K::Argument, indices([300], DType::U8)),
+                ("indices", K::Argument, indices([3], DType::Bool)),
+                ("indices", K::Shape, indices([-3], DType::I32)),
+                ("indices", K::LimitExceeded, indices([1usize << 40], DType::I64)),
+            ]
+        },
+        suite: Suite::Moves,
+        ..GENERATOR
+    },
+    Operation {
+        name: "logspace",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| logspace(-1.0, 1.0, p.shape[0], 10.0, p.dtype),
+        refuses: |_, _| {
+            vec![
+                ("logspace", K::LimitExceeded, logspace(0.0, 1.0, 1 << 40, 10.0, DType::F32)),
+                ("logspace", K::DType, logspace(0.0, 1.0, 3, 10.0, DType::I32)),
+                ("logspace", K::Argument, logspace(0.0, INF, 3, 10.0, DType::F32)),
+                ("logspace", K::Argument, logspace(0.0, 1.0, 3, -10.0, DType::F32)),
+                ("logspace", K::Argument, logspace(0.0, 1e300, 3, 10.0, DType::F32)),
+            ]
+        },
+        ..GENERATOR
+    },
+    Operation {
+        name: "geomspace",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| geomspace(0.25, 4.0, p.shape[0], p.dtype),
+        refuses: |_, _| {
+            vec![
+                ("geomspace", K::LimitExceeded, geomspace(1.0, 2.0, 1 << 40, DType::F32)),
+                ("geomspace", K::DType, geomspace(1.0, 2.0, 3, DType::I32)),
+                ("geomspace", K::Argument, geomspace(1.0, NAN, 3, DType::F32)),
+                ("geomspace", K::Argument, geomspace(0.0, 1.0, 3, DType::F32)),
+                ("geomspace", K::Argument, geomspace(-1.0, 1.0, 3, DType::F32)),
+            ]
+        },
         ..GENERATOR
     },
     Operation {

@@ -143,6 +143,8 @@ def reduce(node, x, device):
         if e is not None and not np.all(np.isfinite(v)):
             e, core = np.where(np.isfinite(v), e, 0), None if core is None else np.where(np.isfinite(v), core, 0)
         return Value(x.t, v, e, core, False)
+    if op in ("cummax", "cummin"):
+        return running(op, x, None if node.get("axes") is None else axes[0])
     if op == "cumulative_sum":
         return cumulative_sum(x, None if node.get("axes") is None else axes[0])
     if op in ("sum", "prod") and not is_float(x.t):
@@ -175,6 +177,24 @@ def reduce(node, x, device):
         own = own + ulp(np.abs(v).astype(np.float64) + e, w.t) * (2.5 if device == "gpu" else 0.5)
         return settled(float_type(x.t), v, e, np.where(np.isfinite(v), own, 0), False)
     return of_rows(node, x, axes, keep, n, device)
+
+
+def running(op, x, axis):
+    """The largest or smallest of the elements up to each; without an axis in C order, in the operand's shape."""
+    best, shape = np.maximum if op == "cummax" else np.minimum, x.shape
+
+    def along(function, v):
+        return function.accumulate(v.reshape(-1)).reshape(shape) if axis is None else function.accumulate(v, axis=axis)
+
+    if x.v.size == 0:
+        return x
+    if x.t == "bool":
+        return Value("bool", along(np.logical_or if op == "cummax" else np.logical_and, x.v))
+    v = along(best, x.v)
+    # an error bound of any element so far bounds that of the best one
+    e = None if x.e is None else np.where(np.isfinite(v), along(np.maximum, np.broadcast_to(x.e, shape)), 0)
+    core = None if x.core is None else np.where(np.isfinite(v), along(np.maximum, np.broadcast_to(x.core, shape)), 0)
+    return Value(x.t, v, e, core, False)
 
 
 def cumulative_sum(x, axis):
@@ -442,9 +462,9 @@ def write(node, args, device):
 
 ROWS = ("var", "std", "layer_norm", "rms_norm", "softmax", "log_softmax", "logsumexp")
 FOLDS = ("sum", "prod", "mean", "min", "max", "any", "all", "count_nonzero", "argmin", "argmax",
-         "cumulative_sum")
+         "cumulative_sum", "cummax", "cummin")
 # folds that take one axis, or all
-ONE_AXIS = ("argmin", "argmax", "cumulative_sum")
+ONE_AXIS = ("argmin", "argmax", "cumulative_sum", "cummax", "cummin")
 WRITES = ("set", "assign", "update", "set_update", "fill")
 
 

@@ -5,6 +5,7 @@ it is stored in (float64 for f16, bf16 and f32; long double for f64), beside an 
 """
 
 import csv
+import itertools
 import os
 
 import numpy as np
@@ -163,7 +164,8 @@ class Value:
 def _contract():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "contract.csv")
     with open(path, newline="") as f:
-        rows = list(csv.reader(f))
+        # bounds of functions that are not built yet stand below the line that begins so
+        rows = list(csv.reader(itertools.takewhile(lambda line: not line.startswith("# planned"), f)))
     ints = "u8 i8 u16 i16 u32 i32 u64 i64"
     return {
         (op, t, device): bound

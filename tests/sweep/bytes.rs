@@ -41,6 +41,13 @@ fn floor_quotient(x: i64, y: i64) -> i64 {
     q as i64
 }
 
+/// The largest number that divides both; 0 if both are 0.
+fn divisor(x: i64, y: i64) -> i64 {
+    let (x, y) = (x.abs(), y.abs());
+    let most = if x == 0 || y == 0 { x + y } else { x.min(y) };
+    (1..=most).rev().find(|g| x % g == 0 && y % g == 0).unwrap_or(0)
+}
+
 /// Multiplies as often as the exponent says; 1/x truncated for a negative one.
 fn power(x: i64, y: i64) -> i64 {
     match (x, y) {
@@ -67,6 +74,10 @@ fn rule(name: &str, d: DType, x: i64, y: i64, z: i64) -> Option<i64> {
         // the sign of the dividend
         "fmod" => [1, -1][usize::from(x < 0)] * (x.abs() - y.abs() * (x.abs() / y.abs())),
         "pow" => power(x, y),
+        "gcd" => divisor(x, y),
+        // the first multiple of one that is one of the other
+        "lcm" if x == 0 || y == 0 => 0,
+        "lcm" => (1..).map(|n| n * x.abs()).find(|m| m % y.abs() == 0)?,
         "minimum" | "fmin" => [x, y][usize::from(y < x)],
         "maximum" | "fmax" => [x, y][usize::from(y > x)],
         // hi where lo > hi

@@ -60,7 +60,7 @@ pub(super) fn widened(dtype: DType, narrow: &str) -> String {
         I8 => format!("sext8({narrow})"),
         I16 => format!("sext16({narrow})"),
         I32 => format!("bitcast<i32>({narrow})"),
-        I64 => format!("bitcast<i64>({narrow})"),
+        I64 => format!("u64_to_i64({narrow})"),
         F16 => format!("f16_to_f32({narrow})"),
         BF16 => format!("bf16_to_f32({narrow})"),
         F32 => format!("bitcast<f32>({narrow})"),
@@ -77,7 +77,7 @@ pub(super) fn bits(dtype: DType, v: &str) -> String {
         U16 => format!("({v} & 0xffffu)"),
         I16 => format!("(bitcast<u32>({v}) & 0xffffu)"),
         I32 | F32 => format!("bitcast<u32>({v})"),
-        I64 => format!("bitcast<u64>({v})"),
+        I64 => format!("i64_to_u64({v})"),
         F16 => format!("f32_to_f16({v})"),
         BF16 => format!("f32_to_bf16({v})"),
         U32 | U64 | F64 => v.to_string(),
@@ -88,8 +88,7 @@ pub(super) fn bits(dtype: DType, v: &str) -> String {
 pub(super) fn words_of(dtype: DType, v: &str) -> String {
     match dtype.compute() {
         Compute::I32 => format!("vec2<u32>(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
-        Compute::I64 => format!("vec2<u32>(cp_lo64(bitcast<u64>({v})), cp_hi64(bitcast<u64>({v})))"),
-        Compute::U64 => format!("vec2<u32>(cp_lo64({v}), cp_hi64({v}))"),
+        c @ (Compute::I64 | Compute::U64) => format!("vec2<u32>(low_{c}({v}), high_{c}({v}))", c = c.name()),
         Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => format!("vec2<u32>({v}, 0u)"),
     }
 }
@@ -144,11 +143,7 @@ pub(super) fn constant(raw: u64, compute: Compute) -> String {
             i32::MIN => "(-2147483647i - 1i)".to_string(),
             v => format!("({v}i)"),
         },
-        Compute::U64 => format!("{raw}lu"),
-        Compute::I64 => match raw as i64 {
-            i64::MIN => "(-9223372036854775807li - 1li)".to_string(),
-            v => format!("({v}li)"),
-        },
+        Compute::U64 | Compute::I64 => format!("make_{}({}u, {}u)", compute.name(), raw as u32, raw >> 32),
         Compute::F32 => {
             let v = f32::from_bits(raw as u32);
             match v.is_normal() {
@@ -160,7 +155,7 @@ pub(super) fn constant(raw: u64, compute: Compute) -> String {
             let v = f64::from_bits(raw);
             match v.is_normal() {
                 true => format!("({v:?}lf)"),
-                false => format!("bitcast<f64>(cp_u64({}u ^ cp_zero(), {}u))", raw as u32, raw >> 32),
+                false => format!("bitcast<f64>(make_u64({}u ^ cp_zero(), {}u))", raw as u32, raw >> 32),
             }
         }
     }
@@ -194,11 +189,15 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
             Bool => v.to_string(),
             F32 => format!("(bitcast<u32>({v}) & 0x7fffffffu) != 0u"),
             F64 => format!("d_mag({v}) != u64(0)"),
-            I32 | U32 | I64 | U64 => format!("{v} != {}(0)", f.name()),
+            I32 | U32 => format!("{v} != {}(0)", f.name()),
+            I64 | U64 => format!("{}_to_bool({v})", f.name()),
         };
     }
     if f == Bool {
-        return format!("select({t}(0), {t}(1), {v})", t = t.name());
+        return match t {
+            I64 | U64 => format!("bool_to_{}({v})", t.name()),
+            Bool | I32 | U32 | F32 | F64 => format!("select({t}(0), {t}(1), {v})", t = t.name()),
+        };
     }
     if from.is_float() && to.is_integer() {
         return match (f, to) {
@@ -214,17 +213,6 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         _ if f == t => v.to_string(),
         (I32, U32) => format!("bitcast<u32>({v})"),
         (U32, I32) => format!("bitcast<i32>({v})"),
-        (I64, U64) => format!("bitcast<u64>({v})"),
-        (U64, I64) => format!("bitcast<i64>({v})"),
-        // made of two words, because Mesa 22.3 takes the result of `i64(…)` for never negative when it is compared
-        (I32, I64) => format!("bitcast<i64>(cp_u64(bitcast<u32>({v}), bitcast<u32>({v} >> 31u)))"),
-        (U32, U64) => format!("u64({v})"),
-        (I32, U64) => format!("cp_u64(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
-        (U32, I64) => format!("bitcast<i64>(u64({v}))"),
-        (I64, U32) => format!("cp_lo64(bitcast<u64>({v}))"),
-        (U64, U32) => format!("cp_lo64({v})"),
-        (I64, I32) => format!("bitcast<i32>(cp_lo64(bitcast<u64>({v})))"),
-        (U64, I32) => format!("bitcast<i32>(cp_lo64({v}))"),
         // the value that `round` below makes a half of is exact or rounded to odd, so the half is as if rounded once
         _ if to.is_half() => format!("{}_to_{}_odd({v})", f.name(), t.name()),
         _ => format!("{}_to_{}({v})", f.name(), t.name()),

@@ -79,7 +79,7 @@ impl<'a> Body<'a> {
                 let at = format!("{places}.at_index{i}");
                 match v.compute() {
                     Compute::I32 => format!("bitcast<i32>({at})"),
-                    Compute::U64 => format!("bitcast<u64>({at})"),
+                    Compute::U64 => format!("i64_to_u64({at})"),
                     Compute::Bool | Compute::U32 | Compute::I64 | Compute::F32 | Compute::F64 => at,
                 }
             }
@@ -150,8 +150,8 @@ impl<'a> Body<'a> {
         let counter = match self.kernel.values[index].compute() {
             Compute::U32 => name.clone(),
             Compute::I32 => format!("bitcast<u32>({name})"),
-            Compute::I64 => format!("cp_lo64(bitcast<u64>({name}))"),
-            Compute::Bool | Compute::U64 | Compute::F32 | Compute::F64 => format!("cp_lo64({name})"),
+            Compute::I64 | Compute::U64 => format!("low_{}({name})", self.kernel.values[index].compute().name()),
+            Compute::Bool | Compute::F32 | Compute::F64 => format!("u32({name})"),
         };
         let [lo, hi, stream] = slots.map(|n| self.scalar(n));
         line!(out, "let random{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));");
@@ -179,8 +179,8 @@ fn scalar(lo: &str, compute: Compute) -> String {
         Compute::Bool => format!("({lo} & 0xffu) != 0u"),
         Compute::U32 => lo.to_string(),
         Compute::I32 | Compute::F32 => format!("bitcast<{}>({lo})", compute.name()),
-        Compute::U64 => format!("cp_u64({lo}, {hi})"),
-        Compute::I64 | Compute::F64 => format!("bitcast<{}>(cp_u64({lo}, {hi}))", compute.name()),
+        Compute::U64 | Compute::I64 => format!("make_{}({lo}, {hi})", compute.name()),
+        Compute::F64 => format!("bitcast<f64>(make_u64({lo}, {hi}))"),
     }
 }
 
@@ -235,33 +235,33 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
     let extent = &format!("params.gather{i}_extent");
     let (narrow, unsigned) = match compute {
         Compute::I32 => (format!("bitcast<u32>({x})"), format!("bitcast<u32>({x})")),
-        Compute::I64 => (format!("cp_lo64(bitcast<u64>({x}))"), format!("bitcast<u64>({x})")),
-        Compute::U64 => (format!("cp_lo64({x})"), x.to_string()),
+        Compute::I64 => (format!("low_i64({x})"), format!("i64_to_u64({x})")),
+        Compute::U64 => (format!("low_u64({x})"), x.to_string()),
         Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => (x.to_string(), x.to_string()),
     };
     let wide = matches!(compute, Compute::I64 | Compute::U64);
-    let limit = if wide { format!("u64({extent})") } else { extent.to_string() };
+    let fits =
+        if wide { format!("lt_u64({unsigned}, u32_to_u64({extent}))") } else { format!("{unsigned} < {extent}") };
     match mode {
         IndexMode::Check => {
             let slot = 4 * ordinal.min(ERROR_SLOTS - 1);
             let planted = mutant!(take_unchecked_on_gpu, "true || ", "");
             let high = match compute {
                 Compute::I32 => format!("bitcast<u32>({x} >> 31u)"),
-                Compute::I64 | Compute::U64 => format!("cp_hi64({unsigned})"),
+                Compute::I64 | Compute::U64 => format!("high_u64({unsigned})"),
                 Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => "0u".to_string(),
             };
-            line!(out, "let fits{i} = {planted}{unsigned} < {limit};\nif !fits{i} {{\nindices_fit = false;");
+            line!(out, "let fits{i} = {planted}{fits};\nif !fits{i} {{\nindices_fit = false;");
             line!(out, "note(params.header.error_id - {ordinal}u, {slot}u, {narrow}, {high});\n}}");
             line!(out, "let position{i} = select(0u, {narrow}, fits{i});");
         }
         IndexMode::Clip => {
-            // by the sign bit, because Mesa 22.3 takes an index that was widened to i64 for never negative
             let below = match compute {
                 Compute::I32 => format!("{x} < 0i"),
-                Compute::I64 => format!("cp_hi64({unsigned}) >= 0x80000000u"),
+                Compute::I64 => format!("cp_minus64({x})"),
                 Compute::Bool | Compute::U32 | Compute::U64 | Compute::F32 | Compute::F64 => "false".to_string(),
             };
-            let top = format!("select({narrow}, {extent} - 1u, {unsigned} >= {limit})");
+            let top = format!("select({extent} - 1u, {narrow}, {fits})");
             line!(out, "let position{i} = select({top}, 0u, {below});");
         }
         IndexMode::Wrap => {
@@ -269,13 +269,13 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
             let length = match compute {
                 Compute::I32 => format!("bitcast<i32>({extent})"),
                 Compute::U32 => extent.to_string(),
-                Compute::Bool | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => format!("{t}({extent})"),
+                Compute::I64 | Compute::U64 => format!("u32_to_{t}({extent})"),
+                Compute::Bool | Compute::F32 | Compute::F64 => format!("{t}({extent})"),
             };
             let wrapped = format!("imod_{t}({x}, {length})");
             let narrow = match compute {
                 Compute::I32 => format!("bitcast<u32>({wrapped})"),
-                Compute::I64 => format!("cp_lo64(bitcast<u64>({wrapped}))"),
-                Compute::U64 => format!("cp_lo64({wrapped})"),
+                Compute::I64 | Compute::U64 => format!("low_{t}({wrapped})"),
                 Compute::Bool | Compute::U32 | Compute::F32 | Compute::F64 => wrapped,
             };
             line!(out, "let position{i} = {narrow};");

@@ -13,7 +13,7 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, co
     line!(out, "fn store_out{number}(at: u32, x: {}) {{", dtype.compute().name());
     match (combine, dtype.compute()) {
         (Combine::Add, Compute::I64 | Compute::U64) => {
-            line!(out, "let low = cp_lo64({bits_of_x});\nlet high = cp_hi64({bits_of_x});");
+            line!(out, "let low = low_u64({bits_of_x});\nlet high = high_u64({bits_of_x});");
             line!(out, "let before = atomicAdd(&buffer{slot}[2u * at], low);");
             line!(out, "// of all additions to the low word, those that wrap carry: once for each 2^32 of the sum");
             let carry = mutant!(carry_of_a_64_bit_addition_lost, "0u", "select(0u, 1u, before + low < low)");

@@ -4,16 +4,25 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 13] = [
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
-    include_str!("../../../shaders/lib/int64.wgsl"),
+    include_str!("../../../shaders/lib/long.wgsl"),
     include_str!("../../../shaders/lib/f64.wgsl"),
     include_str!("../../../shaders/lib/exp.wgsl"),
     include_str!("../../../shaders/lib/trig.wgsl"),
     include_str!("../../../shaders/lib/special.wgsl"),
+    include_str!("../../../shaders/lib/activation.wgsl"),
+    include_str!("../../../shaders/lib/normal.wgsl"),
+    include_str!("../../../shaders/lib/bessel.wgsl"),
+    include_str!("../../../shaders/lib/gamma.wgsl"),
+    include_str!("../../../shaders/lib/zeta.wgsl"),
 ];
+
+/// The operations on 64-bit integers, for devices that have these and for devices that do not.
+const INT64: &str = include_str!("../../../shaders/lib/int64.wgsl");
+const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
 
 struct Library {
     /// For each item of the library, in the files' order: its text, and the numbers of the items that its text names, be it in
@@ -26,8 +35,8 @@ fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }
 
-/// Cuts a file into its top-level items, each with the comment above it: `fn` up to a `}` in the first column, `const`
-/// up to a line that ends in `;`.
+/// Cuts a file into its top-level items, each with the comment above it: `fn` and `struct` up to a `}` in the first column,
+/// `const` up to a line that ends in `;`.
 fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
     let mut open: Option<(usize, &'static str, bool)> = None;
@@ -36,7 +45,7 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     for line in file.split_inclusive('\n') {
         let end = at + line.len();
         if open.is_none() {
-            let function = line.starts_with("fn ");
+            let function = line.starts_with("fn ") || line.starts_with("struct ");
             if function || line.starts_with("const ") {
                 let name = identifiers(line).nth(1).unwrap_or("");
                 open = Some((comment.unwrap_or(at), name, function));
@@ -60,10 +69,12 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     out
 }
 
-fn library() -> &'static Library {
-    static LIBRARY: OnceLock<Library> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let all: Vec<_> = FILES.iter().flat_map(|f| items(f)).collect();
+/// The library for devices that have 64-bit integers, or the one for devices that do not.
+fn library(int64: bool) -> &'static Library {
+    static LIBRARIES: [OnceLock<Library>; 2] = [OnceLock::new(), OnceLock::new()];
+    LIBRARIES[usize::from(int64)].get_or_init(|| {
+        let own = if int64 { INT64 } else { PAIR64 };
+        let all: Vec<_> = [own].iter().chain(&FILES).flat_map(|f| items(f)).collect();
         let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
         let needs = |i: usize, text: &'static str| -> Vec<usize> {
             let set: BTreeSet<usize> = identifiers(text).filter_map(|id| names.get(id).copied()).collect();
@@ -74,9 +85,10 @@ fn library() -> &'static Library {
     })
 }
 
-/// The text of the library items that `text` names, and of those that they name in turn.
-pub(super) fn needed(text: &str) -> String {
-    let library = library();
+/// The text of the library items that `text` names, and of those that they name in turn, for a device that has 64-bit
+/// integers or for one that does not.
+pub(super) fn needed(text: &str, int64: bool) -> String {
+    let library = library(int64);
     let mut open: Vec<usize> = identifiers(text).filter_map(|id| library.names.get(id).copied()).collect();
     let mut found = BTreeSet::new();
     while let Some(i) = open.pop() {
@@ -84,7 +96,8 @@ pub(super) fn needed(text: &str) -> String {
             open.extend(&library.items[i].1);
         }
     }
-    found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n")
+    let needed = found.iter().map(|i| library.items[*i].0).collect::<Vec<_>>().join("\n");
+    mutant!(carry_of_pairs_lost, needed.replace("select(0u, 1u, lo < a.lo)", "0u"), needed)
 }
 
 /// The comment at the beginning of a shader file, and the rest.

@@ -7,6 +7,34 @@ use super::text::{Text, line};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
 
+/// The type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which there are no vectors.
+fn four(out: &mut Text, compute: Compute) {
+    let t = compute.name();
+    let is_vector = !matches!(compute, Compute::I64 | Compute::U64);
+    let names = ["x", "y", "z", "w"];
+    match is_vector {
+        true => line!(out, "alias Four = vec4<T>;\n"),
+        false => line!(out, "struct Four {{\nx: T,\ny: T,\nz: T,\nw: T,\n}}\n"),
+    }
+    line!(out, "fn element(four: Four, n: u32) -> T {{");
+    match is_vector {
+        true => line!(out, "return four[n];\n}}\n"),
+        false => line!(
+            out,
+            "let low = select_{t}(four.x, four.y, n == 1u);\nlet high = select_{t}(four.z, four.w, n == 3u);\n\
+             return select_{t}(low, high, n >= 2u);\n}}\n"
+        ),
+    }
+    line!(out, "fn add_product(sum: Four, x: T, four: Four) -> Four {{");
+    match is_vector {
+        true => line!(out, "return sum + x * four;\n}}\n"),
+        false => {
+            let terms = names.map(|n| format!("add_{t}(sum.{n}, mul_{t}(x, four.{n}))"));
+            line!(out, "return Four({});\n}}\n", terms.join(", "));
+        }
+    }
+}
+
 impl Body<'_> {
     /// All functions and constants that the file needs.
     pub fn matmul(&mut self) -> Fallible<String> {
@@ -20,6 +48,7 @@ impl Body<'_> {
         let mut out = Text::default();
         let tiles = self.variant.groups.tiles;
         line!(out, "alias T = {};\nconst PARTS = {tiles}u;\n", compute.name());
+        four(&mut out, compute);
         self.matrices(&mut out);
         self.factor(&mut out, 0, "column_a", "a");
         self.factor(&mut out, 1, "row_b", "b");

@@ -80,7 +80,7 @@ impl Body<'_> {
     fn parameter(&self, path: &str, column: usize) -> String {
         let name = &self.columns[column];
         match self.is_wide(column) {
-            true => format!("bitcast<i64>(cp_u64({path}{name}, {path}{name}_high))"),
+            true => format!("make_i64({path}{name}, {path}{name}_high)"),
             false => format!("{path}{name}"),
         }
     }
@@ -118,7 +118,8 @@ impl Body<'_> {
             Axes::One => {
                 line!(out, "let axis = params.axes[{row}];");
                 for p in places {
-                    line!(out, "{} = {} + {};", p.name, p.start, self.step(p.column, "index", "axis"));
+                    let step = self.step(p.column, "index", "axis");
+                    line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &step]));
                 }
             }
             Axes::Two => {
@@ -126,7 +127,7 @@ impl Body<'_> {
                 line!(out, "let line = index / last.extent;\nlet column = index - line * last.extent;");
                 for p in places {
                     let steps = [self.step(p.column, "column", "last"), self.step(p.column, "line", "first")];
-                    line!(out, "{} = {} + {};", p.name, p.start, steps.join(" + "));
+                    line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &steps[0], &steps[1]]));
                 }
             }
             Axes::Any => self.loop_over_axes(out, space, places),
@@ -136,7 +137,19 @@ impl Body<'_> {
     /// The expression for how far a column's place moves by `along` indices along `axis`: `along` times the stride there.
     fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
-        if self.is_wide(column) { format!("i64({along}) * {stride}") } else { format!("{along} * {stride}") }
+        match self.is_wide(column) {
+            true => format!("mul_i64(u32_to_i64({along}), {stride})"),
+            false => format!("{along} * {stride}"),
+        }
+    }
+
+    /// The expression for the sum of a column's places.
+    fn sum(&self, column: usize, terms: &[&str]) -> String {
+        let add = |sum: String, term: &&str| match self.is_wide(column) {
+            true => format!("add_i64({sum}, {term})"),
+            false => format!("{sum} + {term}"),
+        };
+        terms[1..].iter().fold(terms[0].to_string(), add)
     }
 
     /// Writes a loop from the last axis to the second, which divides the index by each extent: the remainder is the index along
@@ -144,7 +157,11 @@ impl Body<'_> {
     fn loop_over_axes(&self, out: &mut Text, space: Space, places: &[Place]) {
         let add = |out: &mut Text, along: &str, axis: &str| {
             for p in places {
-                line!(out, "{} += {};", p.name, self.step(p.column, along, axis));
+                let step = self.step(p.column, along, axis);
+                match self.is_wide(p.column) {
+                    true => line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.name, &step])),
+                    false => line!(out, "{} += {step};", p.name),
+                }
             }
         };
         for p in places {

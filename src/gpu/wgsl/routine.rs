@@ -5,6 +5,7 @@ use super::access::{self, packing, words};
 use super::key::Key;
 use super::text::{Text, line};
 use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, PARAMS_CLASSES, Slot, StoreMode, Words, frame, library};
+use crate::dtype::DType;
 use crate::kernel::{RoutineCall, RoutinePass, Whole};
 use crate::routine::{Pass, Place};
 
@@ -18,37 +19,47 @@ fn whole(call: &RoutineCall, place: Place) -> Option<&Whole> {
     match place {
         Place::Operand(n) => call.operands.get(n),
         Place::Result(n) => call.results.get(n),
-        Place::Scratch(_) => None,
+        Place::Scratch(_) | Place::Shared(_) => None,
     }
 }
 
-/// The name of an operand, a result or a scratch memory in the text.
-fn name(place: Place) -> String {
+/// The name of an operand, a result or a scratch memory in the text of a pass: scratch is numbered as the pass lists it.
+fn name(pass: &Pass, place: Place) -> String {
+    let is_scratch = |place: &&Place| matches!(place, Place::Scratch(_) | Place::Shared(_));
     match place {
         Place::Operand(n) => format!("in{n}"),
         Place::Result(n) => format!("out{n}"),
-        Place::Scratch(n) => format!("scratch{n}"),
+        Place::Scratch(_) | Place::Shared(_) => {
+            let at = pass.whole.iter().filter(is_scratch).position(|p| *p == place);
+            format!("scratch{}", at.unwrap_or_default())
+        }
     }
 }
 
-/// The operands, results and scratch memories of a pass, each with its binding. Scratch is bound as atomic words, because
-/// invocations share them; so is a result of narrow elements, of which several lie in one word.
+/// The operands, results and scratch memories of a pass, each with its binding. Words that invocations share are atomic: those
+/// of shared scratch, and of a result of narrow elements, of which several lie in one word.
 pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     let slot = |place: Place| match (place, whole(call, place)) {
         (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read },
         (Place::Result(_), Some(w)) if packing(w.meta.dtype) == 0 => {
             Slot { words: words(w.meta.dtype), access: Access::Write }
         }
+        (Place::Scratch(_), _) => Slot { words: Words::W32, access: Access::Write },
         _ => Slot { words: Words::W32, access: Access::Atomic },
     };
     places(pass).map(|place| (place, slot(place))).collect()
 }
 
-/// The words of the parameters: room for the header, the first item, the call's parameters, and where element 0 of each
-/// operand and result lies in its binding.
-pub(crate) fn params(call: &RoutineCall, first_item: usize, offsets: impl Iterator<Item = u32>) -> Vec<u32> {
+/// The words of the parameters: room for the header, the first item, the pass's number, the call's parameters, and where element 0
+/// of each operand and result lies in its binding.
+pub(crate) fn params(
+    call: &RoutineCall,
+    pass: &Pass,
+    first_item: usize,
+    offsets: impl Iterator<Item = u32>,
+) -> Vec<u32> {
     let mut words = vec![0; HEADER];
-    words.push(first_item as u32);
+    words.extend([first_item as u32, pass.number]);
     words.extend(call.params.iter().flat_map(|p| [*p as u32, (*p >> 32) as u32]));
     words.extend(offsets);
     words.resize(words.len().next_multiple_of(4), 0);
@@ -70,8 +81,8 @@ pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &Rou
     key
 }
 
-/// The text of a pass of the routine whose file is `shader`.
-pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str) -> String {
+/// The text of a pass of the routine whose file is `shader`, for a device that has 64-bit integers or one that does not.
+pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str, int64: bool) -> String {
     let pass = &scheduled.pass;
     let mut out = Text::default();
     let slots = slots(call, pass);
@@ -83,7 +94,7 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
             (Words::U64, _) => "u64",
             (Words::F64, _) => "f64",
         };
-        let buffer = if whole(call, *place).is_some() { format!("buffer{i}") } else { name(*place) };
+        let buffer = if whole(call, *place).is_some() { format!("buffer{i}") } else { name(pass, *place) };
         line!(out, "@group(0) @binding({i}) var<storage, {access}> {buffer}: array<{element}>;");
     }
     if call.row.refuses.is_some() {
@@ -94,23 +105,26 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
         line!(out, "fn refuse(element: vec2<u32>) {{");
         line!(out, "note(params.header.error_id, 0u, element.x, element.y);\n}}");
     }
-    line!(out, "\nstruct Parameters {{\n@size({}) header: Header,\nfirst_item: u32,", 4 * HEADER);
+    line!(out, "\nstruct Parameters {{\n@size({}) header: Header,\nfirst_item: u32,\nnumber: u32,", 4 * HEADER);
     for n in 0..call.params.len() {
         line!(out, "param{n}: u32,\nparam{n}_high: u32,");
     }
     for (place, _) in &slots {
         if whole(call, *place).is_some() {
-            line!(out, "offset_{}: u32,", name(*place));
+            line!(out, "offset_{}: u32,", name(pass, *place));
         }
     }
     line!(out, "}}\n\n@group(1) @binding(0) var<uniform> params: Parameters;\n");
     for (i, (place, slot)) in slots.iter().enumerate() {
         operand(&mut out, call, (*place, i), *slot);
     }
-    let declared = out.finish();
     let (head, rest) = library::split_head(shader);
+    for (i, (place, slot)) in slots.iter().enumerate() {
+        more_of_operand(&mut out, call, (*place, i), *slot, library::block(rest, pass.name));
+    }
+    let declared = out.finish();
     let block = library::block(rest, pass.name).replace(&format!("fn {}(", pass.name), "fn main(");
-    let needed = library::needed(&format!("{declared}{block}"));
+    let needed = library::needed(&format!("{declared}{block}"), int64);
     let frame = frame(scheduled.group);
     let parts = [head, &*frame, &declared, &needed, &block];
     let text: Vec<&str> = parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
@@ -120,7 +134,12 @@ pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'st
 /// Writes the functions that find, load and store one element of an operand or a result.
 fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
-    let (name, compute) = (name(place), dtype.compute().name());
+    let compute = dtype.compute().name();
+    let name = match place {
+        Place::Operand(n) => format!("in{n}"),
+        Place::Result(n) => format!("out{n}"),
+        Place::Scratch(_) | Place::Shared(_) => return,
+    };
     line!(out, "// {name}, {dtype} in memory: where element `index` of it lies");
     line!(out, "fn at_{name}(index: u32) -> u32 {{\nreturn params.offset_{name} + index;\n}}\n");
     match place {
@@ -137,6 +156,68 @@ fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), ki
             let mode = if kind.access == Access::Atomic { StoreMode::Atomic } else { StoreMode::Direct };
             access::store(out, n, slot, kind, mode, dtype);
         }
-        Place::Scratch(_) => {}
+        Place::Scratch(_) | Place::Shared(_) => {}
     }
+}
+
+/// Writes the functions of an operand or a result that the text of a pass calls and few texts do: the key by which elements are
+/// ordered, and elements as bits, which moves keep.
+fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, usize), kind: Slot, block: &str) {
+    let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
+    // a 64-bit float is moved as a number, because its binding is declared so
+    let as_bits = match dtype.size() {
+        1 => DType::U8,
+        2 => DType::U16,
+        4 => DType::U32,
+        _ if dtype == DType::F64 => DType::F64,
+        _ => DType::U64,
+    };
+    let bits = as_bits.compute().name();
+    match place {
+        Place::Operand(n) => {
+            let compute = dtype.compute().name();
+            if block.contains(&format!("sort_key_in{n}(")) {
+                let [key, is_last] = sort_key(dtype);
+                line!(
+                    out,
+                    "// The key in whose order elements are; a NaN, which is last in either order, has the largest."
+                );
+                line!(out, "fn sort_key_in{n}(x: {compute}) -> vec2<u32> {{\n{key}\n}}\n");
+                line!(out, "fn is_last_in{n}(x: {compute}) -> bool {{\nreturn {is_last};\n}}\n");
+            }
+            if block.contains(&format!("load_bits_in{n}(")) {
+                let text = access::load(slot, kind, as_bits, "at");
+                line!(out, "fn load_bits_in{n}(at: u32) -> {bits} {{\nreturn {text};\n}}\n");
+            }
+        }
+        Place::Result(n) if block.contains(&format!("store_bits_out{n}(")) => {
+            let mut text = Text::default();
+            let mode = if kind.access == Access::Atomic { StoreMode::Atomic } else { StoreMode::Direct };
+            access::store(&mut text, n, slot, kind, mode, as_bits);
+            out.append(&text.finish().replace("fn store_out", "fn store_bits_out"));
+        }
+        Place::Result(_) | Place::Scratch(_) | Place::Shared(_) => {}
+    }
+}
+
+/// The statement that gives the two words of the key of `x`, and the expression for whether it is a NaN. `key_bits` in
+/// `src/routine/sort.rs` says how many bits keys have.
+fn sort_key(dtype: DType) -> [String; 2] {
+    let narrow = |key: &str| format!("return vec2<u32>({key}, 0u);");
+    let wide = |key: &str| format!("let key = {key};\nreturn vec2<u32>(low_u64(key), high_u64(key));");
+    let (key, is_last) = match dtype {
+        DType::Bool => (narrow("select(0u, 1u, x)"), "false"),
+        DType::U8 | DType::U16 | DType::U32 => (narrow("x"), "false"),
+        DType::I8 => (narrow("bitcast<u32>(x) ^ 0x80u"), "false"),
+        DType::I16 => (narrow("bitcast<u32>(x) ^ 0x8000u"), "false"),
+        DType::I32 => (narrow("bitcast<u32>(x) ^ 0x80000000u"), "false"),
+        DType::U64 => (wide("sort_key_u64(x)"), "false"),
+        DType::I64 => (wide("sort_key_i64(x)"), "false"),
+        // an f16 has 10 bits of its fraction below the sign and the 8 bits of the exponent of f32
+        DType::F16 => (narrow("m_sort_key(x) >> 12u"), "m_isnan(x)"),
+        DType::BF16 => (narrow("m_sort_key(x) >> 16u"), "m_isnan(x)"),
+        DType::F32 => (narrow("m_sort_key(x)"), "m_isnan(x)"),
+        DType::F64 => (wide("d_sort_key(x)"), "d_isnan(x)"),
+    };
+    [key, is_last.to_string()]
 }

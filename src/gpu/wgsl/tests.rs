@@ -10,13 +10,12 @@ use crate::ufunc;
 use crate::ufunc::Fold;
 use smallvec::smallvec;
 
-fn validate(name: &str, text: &str) {
+fn validate(name: &str, features: naga::valid::Capabilities, text: &str) {
     let module = match naga::front::wgsl::parse_str(text) {
         Ok(module) => module,
         Err(e) => panic!("{name}: {}\n{text}", e.emit_to_string(text)),
     };
-    let mut validator =
-        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), features);
     if let Err(e) = validator.validate(&module) {
         panic!("{name}: {}\n{text}", e.emit_to_string(text));
     }
@@ -96,13 +95,25 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     }
 }
 
+/// Validates the texts for a device that has 64-bit integers and for one that has only pairs of words, which f64 needs not be
+/// written for. Returns the first.
+fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> String {
+    let text = generate(k, form, variant, true).unwrap();
+    validate(name, naga::valid::Capabilities::all(), &text);
+    if !text.contains("f64") {
+        let none = naga::valid::Capabilities::empty();
+        validate(name, none, &generate(k, form, variant, false).unwrap());
+    }
+    text
+}
+
 fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     let mut k = k.clone();
     crate::plan::schedule_nest(&mut k, &Caps::card("card")).unwrap();
     let k = &k;
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
-    validate(name, &generate(k, &form, &variant).unwrap());
+    validate_both(name, k, &form, &variant);
     match k.kind {
         KernelKind::Elementwise | KernelKind::Reduce(_) => variant.groups.in_flight = 4,
         KernelKind::Matmul => variant.groups.tiles = 2,
@@ -111,8 +122,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     // a device with small workgroups, which no product runs on
     variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) as u16 };
     variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
-    let text = generate(k, &form, &variant).unwrap();
-    validate(name, &text);
+    let text = validate_both(name, k, &form, &variant);
     assert!(text.contains(&format!("const WORKGROUP = {}u;", variant.groups.size)), "{text}");
 }
 
@@ -121,19 +131,19 @@ const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DT
 
 #[test]
 fn shader_files_are_valid_as_they_stand() {
-    let library = library::needed("cp_block");
+    let library = library::needed("cp_block", true);
     let own = "struct Parameters {\n@size(64) header: Header,\n}\n\
                @group(1) @binding(0) var<uniform> params: Parameters;\n";
     let files = [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)];
     for (name, file) in files {
         // with all their blocks: the signatures of what is written for each kernel, and every entry point
-        validate(name, &format!("{own}{FRAME}{library}{file}"));
+        validate(name, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{library}{file}"));
     }
     for (local, tree) in [("plain", "tree"), ("cascade", "tree"), ("position", "position_tree")] {
         let fold = library::with_blocks(FOLD, &["declared by the generator", "checks", local, tree]);
-        validate(local, &format!("{own}{FRAME}{fold}"));
+        validate(local, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{fold}"));
     }
-    validate("scan", &format!("{own}{FRAME}{SCAN}"));
+    validate("scan", naga::valid::Capabilities::all(), &format!("{own}{FRAME}{SCAN}"));
 }
 
 #[test]
@@ -175,7 +185,7 @@ fn parameters_lie_where_rust_writes_them() {
         store(&mut k, i);
         let form = Form::of(&k);
         let variant = variant(&k, &form, StoreMode::Atomic, 1);
-        let text = generate(&k, &form, &variant).unwrap();
+        let text = generate(&k, &form, &variant, true).unwrap();
         let module = naga::front::wgsl::parse_str(&text).unwrap();
 
         let (fields, size) = members(&module, "Parameters");

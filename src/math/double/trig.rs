@@ -22,7 +22,7 @@ const COS: [f64; 6] = [
     -1.1358514829825755e-11,
 ];
 /// tan r = r + r³·t(r²), |r| <= π/4: 2^-55.6.
-const TAN: [f64; 14] = [
+pub(super) const TAN: [f64; 14] = [
     0.33333333333332776,
     0.13333333333414552,
     0.05396825392670309,
@@ -76,7 +76,7 @@ fn reduce(x: f64) -> (f64, f64, u64) {
 
 /// sin(q·π/2 + r + low).
 #[inline(always)]
-fn sine((r, low, q): (f64, f64, u64)) -> f64 {
+pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let z = r * r;
     let s = r + (r * z).mul_add(poly(z, SIN), low);
     let h = 0.5 * z;

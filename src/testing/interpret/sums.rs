@@ -39,7 +39,7 @@ impl Interpreter {
         Elements::Floats(groups.iter().map(one).collect())
     }
 
-    /// Interprets a scan: for each element along an axis, all elements up to and with it. Floats are added, whatever the fold.
+    /// Interprets a scan: for each element along an axis, all elements up to and with it.
     pub(super) fn scan(&self, fold: Fold, axis: usize, n: &Node, x: &Interpreted) -> Elements {
         let groups = groups(&x.shape, &[axis]);
         // a group is one line along the axis, by places; the result is filled through those, so it is in C order
@@ -60,11 +60,29 @@ impl Interpreter {
         }
         let (v, mut out) = (x.elements.floats(), vec![Real::unknown(); size]);
         for group in &groups {
-            let mut so_far = Sum::default();
-            for i in group {
-                so_far.add(v[*i]);
-                out[*i] = self.total(wide(n.dtype), &so_far, so_far.tree());
-            }
+            let list: Vec<Real> = group.iter().map(|i| v[*i]).collect();
+            let results: Vec<Real> = match fold.function() {
+                Some(row) if row.name == "multiply" => {
+                    (1..=list.len()).map(|end| self.product(n.dtype, &list[..end])).collect()
+                }
+                Some(row) if row.name != "add" => {
+                    let bound = element::bound(row, n.dtype, self.rules);
+                    let next = |so_far: &mut Option<Real>, x: &Real| {
+                        let both = |before| element::float(row, bound, n.dtype, self.rules, &[before, *x]);
+                        *so_far = Some(so_far.map_or(*x, both));
+                        *so_far
+                    };
+                    list.iter().scan(None, next).collect()
+                }
+                _ => {
+                    let next = |so_far: &mut Sum, x: &Real| {
+                        so_far.add(*x);
+                        Some(self.total(wide(n.dtype), so_far, so_far.tree()))
+                    };
+                    list.iter().scan(Sum::default(), next).collect()
+                }
+            };
+            group.iter().zip(results).for_each(|(i, result)| out[*i] = result);
         }
         Elements::Floats(out)
     }

@@ -1,0 +1,245 @@
+// A stable sort of rows, digit by digit from the lowest: `prepare` makes a key of each element, and each digit then takes four
+// passes over keys and positions. `count` counts the digits of each workgroup's elements, `add_within_groups` and `add_groups`
+// make of the counts the places where the elements of each digit and workgroup begin, and `move_to_places` moves all of them. The
+// last digits are those of the rows' numbers, which brings each row together again. `store_values` and `store_positions` store
+// the result.
+//
+// The generator writes what this file calls, for the operand's type. `params.number` describes the digit of a pass: its shift
+// in bits 0 to 4; in bit 8 whether it is in the upper word of the key; in bit 9 whether it is one of the row's number; and in
+// bit 10 whether keys have two words. The call's parameters are the length of a row, 1 for descending order, and the number
+// of all elements.
+
+// block: written by the generator
+@group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
+@group(0) @binding(1) var<storage, read_write> scratch1: array<u32>;
+@group(0) @binding(2) var<storage, read_write> scratch2: array<u32>;
+@group(0) @binding(3) var<storage, read_write> scratch3: array<u32>;
+@group(0) @binding(4) var<storage, read_write> scratch4: array<u32>;
+// Where an element lies in its binding.
+fn at_in0(index: u32) -> u32 {
+    return index;
+}
+fn at_out0(index: u32) -> u32 {
+    return index;
+}
+fn load_in0(at: u32) -> u32 {
+    return 0u;
+}
+// The two words of a key in whose order the elements are, and whether the element is a NaN, which is last in either order.
+fn sort_key_in0(x: u32) -> vec2<u32> {
+    return vec2<u32>(x, 0u);
+}
+fn is_last_in0(x: u32) -> bool {
+    return false;
+}
+// An element as its bits.
+fn load_bits_in0(at: u32) -> u32 {
+    return 0u;
+}
+fn store_bits_out0(at: u32, x: u32) {
+}
+fn store_out0(at: u32, x: i64) {
+}
+fn u32_to_i64(v: u32) -> i64 {
+    return bitcast<i64>(u64(v));
+}
+// end
+
+// block: prepare
+@compute @workgroup_size(WORKGROUP)
+fn prepare(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    let x = load_in0(at_in0(item));
+    let ascending = sort_key_in0(x);
+    let key = select(ascending, ~ascending, params.param1 != 0u && !is_last_in0(x));
+    let words = 1u + ((params.number >> 10u) & 1u);
+    scratch0[item * words] = key.x;
+    if words == 2u {
+        scratch0[item * words + 1u] = key.y;
+    }
+    scratch1[item] = item;
+}
+// end
+
+// block: count
+var<workgroup> counts: array<atomic<u32>, 16>;
+
+fn digit(item: u32) -> u32 {
+    let words = 1u + ((params.number >> 10u) & 1u);
+    let row = scratch1[item] / params.param0;
+    let word = scratch0[item * words + ((params.number >> 8u) & 1u)];
+    return (select(word, row, (params.number & 512u) != 0u) >> (params.number & 31u)) & 15u;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    for (var d = lane; d < 16u; d = d + WORKGROUP) {
+        atomicStore(&counts[d], 0u);
+    }
+    workgroupBarrier();
+    let block = params.first_item / WORKGROUP + group_index(id);
+    let item = block * WORKGROUP + lane;
+    if item < params.header.outer_size {
+        atomicAdd(&counts[digit(item)], 1u);
+    }
+    workgroupBarrier();
+    let blocks = (params.param2 + WORKGROUP - 1u) / WORKGROUP;
+    if block < blocks {
+        for (var d = lane; d < 16u; d = d + WORKGROUP) {
+            scratch2[d * blocks + block] = atomicLoad(&counts[d]);
+        }
+    }
+}
+// end
+
+// block: add_within_groups
+var<workgroup> sums: array<u32, WORKGROUP>;
+
+// Replaces each counter by the sum of those before it in its group of WORKGROUP, whose sum goes behind all counters.
+@compute @workgroup_size(WORKGROUP)
+fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let counters = (params.param2 + WORKGROUP - 1u) / WORKGROUP * 16u;
+    let group = params.first_item / WORKGROUP + group_index(id);
+    let item = group * WORKGROUP + lane;
+    var own = 0u;
+    if item < counters {
+        own = scratch0[item];
+    }
+    sums[lane] = own;
+    workgroupBarrier();
+    for (var step = 1u; step < WORKGROUP; step = step << 1u) {
+        var before = 0u;
+        if lane >= step {
+            before = sums[lane - step];
+        }
+        workgroupBarrier();
+        sums[lane] = sums[lane] + before;
+        workgroupBarrier();
+    }
+    if item < counters {
+        scratch0[item] = sums[lane] - own;
+        if lane == WORKGROUP - 1u || item + 1u == counters {
+            scratch0[counters + group] = sums[lane];
+        }
+    }
+}
+// end
+
+// block: add_groups
+var<workgroup> sums: array<u32, WORKGROUP>;
+
+// One workgroup replaces the sum of each group by that of the groups before it.
+@compute @workgroup_size(WORKGROUP)
+fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let counters = (params.param2 + WORKGROUP - 1u) / WORKGROUP * 16u;
+    let groups = (counters + WORKGROUP - 1u) / WORKGROUP;
+    var total = 0u;
+    for (var first = 0u; first < groups; first = first + WORKGROUP) {
+        var own = 0u;
+        if first + lane < groups {
+            own = scratch0[counters + first + lane];
+        }
+        sums[lane] = own;
+        workgroupBarrier();
+        for (var step = 1u; step < WORKGROUP; step = step << 1u) {
+            var before = 0u;
+            if lane >= step {
+                before = sums[lane - step];
+            }
+            workgroupBarrier();
+            sums[lane] = sums[lane] + before;
+            workgroupBarrier();
+        }
+        if first + lane < groups && group_index(id) == 0u {
+            scratch0[counters + first + lane] = total + sums[lane] - own;
+        }
+        total = total + sums[WORKGROUP - 1u];
+        // the next round writes to the sums, which every lane must have read first
+        workgroupBarrier();
+    }
+}
+// end
+
+// block: move_to_places
+// For each lane how often each digit occurs up to it: of 16 digits, two counts in a word.
+var<workgroup> lower_digits: array<vec4<u32>, WORKGROUP>;
+var<workgroup> upper_digits: array<vec4<u32>, WORKGROUP>;
+
+fn digit(item: u32) -> u32 {
+    let words = 1u + ((params.number >> 10u) & 1u);
+    let row = scratch1[item] / params.param0;
+    let word = scratch0[item * words + ((params.number >> 8u) & 1u)];
+    return (select(word, row, (params.number & 512u) != 0u) >> (params.number & 31u)) & 15u;
+}
+
+// The words of counts that have 1 for a digit.
+fn one_of(digit: u32) -> vec4<u32> {
+    let word = 1u << ((digit & 1u) * 16u);
+    return select(vec4<u32>(0u), vec4<u32>(word), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(digit >> 1u));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn move_to_places(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let block = params.first_item / WORKGROUP + group_index(id);
+    let item = block * WORKGROUP + lane;
+    // past the end no digit counts
+    var own = 16u;
+    if item < params.header.outer_size {
+        own = digit(item);
+    }
+    lower_digits[lane] = select(vec4<u32>(0u), one_of(own), own < 8u);
+    upper_digits[lane] = select(vec4<u32>(0u), one_of(own - 8u), own >= 8u && own < 16u);
+    workgroupBarrier();
+    for (var step = 1u; step < WORKGROUP; step = step << 1u) {
+        var lower = vec4<u32>(0u);
+        var upper = vec4<u32>(0u);
+        if lane >= step {
+            lower = lower_digits[lane - step];
+            upper = upper_digits[lane - step];
+        }
+        workgroupBarrier();
+        lower_digits[lane] = lower_digits[lane] + lower;
+        upper_digits[lane] = upper_digits[lane] + upper;
+        workgroupBarrier();
+    }
+    if own == 16u {
+        return;
+    }
+    let up_to_here = select(lower_digits[lane], upper_digits[lane], own >= 8u);
+    let count = (up_to_here[(own >> 1u) & 3u] >> ((own & 1u) * 16u)) & 0xffffu;
+    let blocks = (params.param2 + WORKGROUP - 1u) / WORKGROUP;
+    let counter = own * blocks + block;
+    let place = scratch2[counter] + scratch2[blocks * 16u + counter / WORKGROUP] + count - 1u;
+    let words = 1u + ((params.number >> 10u) & 1u);
+    scratch3[place * words] = scratch0[item * words];
+    if words == 2u {
+        scratch3[place * words + 1u] = scratch0[item * words + 1u];
+    }
+    scratch4[place] = scratch1[item];
+}
+// end
+
+// block: store_positions
+@compute @workgroup_size(WORKGROUP)
+fn store_positions(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    store_out0(at_out0(item), u32_to_i64(scratch0[item] % params.param0));
+}
+// end
+
+// block: store_values
+@compute @workgroup_size(WORKGROUP)
+fn store_values(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    store_bits_out0(at_out0(item), load_bits_in0(at_in0(scratch0[item])));
+}
+// end

@@ -1,0 +1,419 @@
+//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows are
+//! sorted by comparing keys; long ones digit by digit from the lowest (radix sort), which is stable and takes linear time. Where
+//! rows are few, threads share the elements of one row.
+
+use super::operands::{Operands, Refused, Words};
+use super::share::share;
+use super::threads::threads;
+use crate::dtype::DType;
+use crate::routine::SHORT_SORT;
+
+/// The fewest elements of a row that one task takes, so that its tables of counts cost little beside them.
+const CHUNK: usize = 1 << 15;
+/// The most tasks for a row: each has a table of 256 counts, over which one thread adds.
+const CHUNKS: usize = 64;
+/// Elements of short rows that one task sorts: some tenths of a millisecond of work.
+const TASK: usize = 1 << 14;
+/// The number of values of a digit, which is a byte of the key.
+const DIGITS: usize = 256;
+
+/// The order of elements as unsigned words.
+#[derive(Clone, Copy)]
+struct Order<W> {
+    /// The bit of the sign; 0 for unsigned types.
+    sign: W,
+    /// For floats, the bits of ∞; a larger magnitude is a NaN.
+    infinity: Option<W>,
+    descending: bool,
+}
+
+/// The bits of an element.
+trait Word: Words + Ord {
+    const BYTES: usize;
+    /// What is sorted for positions: the key above the position.
+    type Pair: Pair;
+    /// The key of an element: −0 has that of +0, and any NaN the largest.
+    fn key(self, order: Order<Self>) -> Self;
+    /// The element of a key.
+    fn element(key: Self, order: Order<Self>) -> Self;
+    fn digit(self, byte: usize) -> usize;
+    fn order(dtype: DType, descending: bool) -> Order<Self>;
+    fn pair(key: Self, position: usize) -> Self::Pair;
+    /// Whether a float's bits are those of a zero, or of a NaN: elements that share a key, and keep their bits.
+    fn shares_key(self, infinity: Self) -> bool;
+    /// Whether they are those of a zero.
+    fn is_zero(self) -> bool;
+    /// The key of NaNs.
+    const NAN_KEY: Self;
+}
+
+/// A key with a position below it.
+trait Pair: Copy + Ord + Send + Sync {
+    /// Byte number `byte` of the key.
+    fn digit(self, byte: usize) -> usize;
+    fn position(self) -> i64;
+}
+
+impl Pair for u64 {
+    #[inline(always)]
+    fn digit(self, byte: usize) -> usize {
+        (self >> (32 + 8 * byte)) as usize & (DIGITS - 1)
+    }
+    #[inline(always)]
+    fn position(self) -> i64 {
+        (self & 0xffff_ffff) as i64
+    }
+}
+
+impl Pair for u128 {
+    #[inline(always)]
+    fn digit(self, byte: usize) -> usize {
+        (self >> (64 + 8 * byte)) as usize & (DIGITS - 1)
+    }
+    #[inline(always)]
+    fn position(self) -> i64 {
+        self as u64 as i64
+    }
+}
+
+macro_rules! words {
+    ($($t:ident $signed:ident $pair:ident $shift:literal;)*) => { $(
+        impl Word for $t {
+            const BYTES: usize = size_of::<$t>();
+            type Pair = $pair;
+            #[inline(always)]
+            fn key(self, order: Order<$t>) -> $t {
+                let Some(infinity) = order.infinity else {
+                    let key = self ^ order.sign;
+                    return if order.descending { !key } else { key };
+                };
+                let magnitude = self & !order.sign;
+                let x = if magnitude == 0 { 0 } else { self };
+                // all ones for a negative number, whose larger magnitudes come first
+                let negative = (x as $signed >> ($t::BITS - 1)) as $t;
+                let key = x ^ (negative | order.sign);
+                let key = if order.descending { !key } else { key };
+                if magnitude > infinity { $t::MAX } else { key }
+            }
+            #[inline(always)]
+            fn element(key: $t, order: Order<$t>) -> $t {
+                let key = if order.descending { !key } else { key };
+                match order.infinity {
+                    None => key ^ order.sign,
+                    Some(_) if key & order.sign != 0 => key ^ order.sign,
+                    Some(_) => !key,
+                }
+            }
+            #[inline(always)]
+            fn digit(self, byte: usize) -> usize {
+                (self >> (8 * byte)) as usize & (DIGITS - 1)
+            }
+            fn order(dtype: DType, descending: bool) -> Order<$t> {
+                let top = 1 << ($t::BITS - 1);
+                let infinity = match dtype {
+                    DType::F16 => Some(0x7c00u64),
+                    DType::BF16 => Some(0x7f80),
+                    DType::F32 => Some(f32::INFINITY.to_bits().into()),
+                    DType::F64 => Some(f64::INFINITY.to_bits()),
+                    DType::Bool
+                    | DType::U8
+                    | DType::I8
+                    | DType::U16
+                    | DType::I16
+                    | DType::U32
+                    | DType::I32
+                    | DType::U64
+                    | DType::I64 => None,
+                };
+                let is_signed = dtype.is_float() || dtype.is_integer() && !dtype.is_unsigned_integer();
+                Order { sign: if is_signed { top } else { 0 }, infinity: infinity.map(|bits| bits as $t), descending }
+            }
+            #[inline(always)]
+            fn pair(key: $t, position: usize) -> $pair {
+                (key as $pair) << $shift | position as $pair
+            }
+            #[inline(always)]
+            fn shares_key(self, infinity: $t) -> bool {
+                let magnitude = self & !(1 << ($t::BITS - 1));
+                magnitude == 0 || magnitude > infinity
+            }
+            #[inline(always)]
+            fn is_zero(self) -> bool {
+                self & !(1 << ($t::BITS - 1)) == 0
+            }
+            const NAN_KEY: $t = $t::MAX;
+        }
+    )* };
+}
+
+words! {
+    u8 i8 u64 32;
+    u16 i16 u64 32;
+    u32 i32 u64 32;
+    u64 i64 u128 64;
+}
+
+/// Runs `sort`.
+pub(super) fn sort(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype.size() {
+        1 => values::<u8>(call),
+        2 => values::<u16>(call),
+        4 => values::<u32>(call),
+        _ => values::<u64>(call),
+    }
+    Ok(())
+}
+
+/// Runs `argsort`.
+pub(super) fn argsort(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[0].meta.dtype.size() {
+        1 => positions::<u8>(call),
+        2 => positions::<u16>(call),
+        4 => positions::<u32>(call),
+        _ => positions::<u64>(call),
+    }
+    Ok(())
+}
+
+/// Memory that tasks write at places of their own.
+struct Target<T>(*mut T);
+
+impl<T> Clone for Target<T> {
+    fn clone(&self) -> Target<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Target<T> {}
+
+// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    fn row(self, row: usize, length: usize) -> Target<T> {
+        Target(self.0.wrapping_add(row * length))
+    }
+
+    /// # Safety
+    /// Element `at` is there, and nothing else uses it meanwhile.
+    #[inline(always)]
+    unsafe fn set(self, at: usize, x: T) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(at).write(x) }
+    }
+
+    /// # Safety
+    /// Element `at` is there and has been written, and nothing writes it meanwhile.
+    #[inline(always)]
+    unsafe fn get(self, at: usize) -> T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(at).read() }
+    }
+}
+
+/// Calls `f` for each row, with whether the row's elements may be shared between threads: those of few long rows are; else
+/// threads share the rows.
+fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
+    if length >= 2 * CHUNK && rows < 4 * threads() {
+        return (0..rows).for_each(|row| f(row, true));
+    }
+    let each = (TASK / length.max(1)).max(1);
+    let tasks = rows.div_ceil(each);
+    share(tasks, rows * length <= TASK, |task| {
+        (task * each..rows.min((task + 1) * each)).for_each(|row| f(row, false));
+    });
+}
+
+fn values<W: Word>(call: &mut Operands<'_>) {
+    let (length, descending) = (call.call.params[0] as usize, call.call.params[1] != 0);
+    let order = W::order(call.call.operands[0].meta.dtype, descending);
+    let elements = call.words::<W>(0);
+    let Some((result, scratch)) = call.target::<W, W>() else { return };
+    let (result, scratch) = (Target(result), Target(scratch));
+    each_row(elements.len() / length, length, |row, shared| {
+        let elements = &elements[row * length..][..length];
+        let to = result.row(row, length);
+        if length <= SHORT_SORT {
+            let mut keys = [W::default(); SHORT_SORT];
+            let keys = &mut keys[..length];
+            keys.iter_mut().zip(elements).for_each(|(key, x)| *key = x.key(order));
+            keys.sort_unstable();
+            return write_values(elements, keys, to, order);
+        }
+        let key = |i: usize| elements[i].key(order);
+        let digits = digits(length, W::BYTES, shared, |i, byte| key(i).digit(byte));
+        // the last of the moves is to the result
+        let [mut from, mut into] = match digits.len() % 2 {
+            0 => [to, scratch.row(row, length)],
+            _ => [scratch.row(row, length), to],
+        };
+        for (n, byte) in digits.iter().enumerate() {
+            match n {
+                0 => scatter(length, shared, into, key, |k| k.digit(*byte)),
+                // SAFETY: the move before has written all elements of the row, of which only this row's moves know.
+                _ => scatter(length, shared, into, |i| unsafe { from.get(i) }, |k| k.digit(*byte)),
+            }
+            std::mem::swap(&mut from, &mut into);
+        }
+        // SAFETY: the last move has written all keys of the row to the result.
+        let keys = unsafe { std::slice::from_raw_parts_mut(to.0, length) };
+        decode(elements, keys, order, shared);
+    });
+}
+
+/// Writes the elements of sorted keys.
+fn write_values<W: Word>(elements: &[W], keys: &mut [W], to: Target<W>, order: Order<W>) {
+    decode(elements, keys, order, false);
+    for (i, x) in keys.iter().enumerate() {
+        // SAFETY: `to` has as many elements as the row, which belong to this task.
+        unsafe { to.set(i, *x) };
+    }
+}
+
+/// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are taken in the order in which they stand, so that
+/// signs and payloads stay with their places.
+fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, shared: bool) {
+    let length = keys.len();
+    let runs = order.infinity.map(|_| {
+        let (zero, nan) = (W::default().key(order), W::NAN_KEY);
+        [zero, nan].map(|key| (keys.partition_point(|k| *k < key), keys.partition_point(|k| *k <= key)))
+    });
+    let target = Target(keys.as_mut_ptr());
+    let chunks = chunks(length, shared);
+    let each = length.div_ceil(chunks);
+    share(chunks, chunks == 1, |chunk| {
+        for i in chunk * each..length.min((chunk + 1) * each) {
+            // SAFETY: each task has its own elements of `keys`, which is borrowed mutably.
+            let x = unsafe { &mut *{ target }.0.add(i) };
+            *x = W::element(*x, order);
+        }
+    });
+    let (Some(infinity), Some([zeros, nans])) = (order.infinity, runs) else { return };
+    if zeros.0 == zeros.1 && nans.0 == nans.1 {
+        return;
+    }
+    let (mut zero, mut nan) = (zeros.0, nans.0);
+    for x in elements.iter().filter(|x| x.shares_key(infinity)) {
+        let at = if x.is_zero() { &mut zero } else { &mut nan };
+        keys[*at] = *x;
+        *at += 1;
+    }
+}
+
+fn positions<W: Word>(call: &mut Operands<'_>) {
+    let (length, descending) = (call.call.params[0] as usize, call.call.params[1] != 0);
+    let order = W::order(call.call.operands[0].meta.dtype, descending);
+    let elements = call.words::<W>(0);
+    let Some((result, scratch)) = call.target::<u64, W::Pair>() else { return };
+    let (result, scratch) = (Target(result), Target(scratch));
+    // pairs of 8 bytes fit the result; wider ones have two arrays in the scratch
+    let fits = size_of::<W::Pair>() == 8;
+    each_row(elements.len() / length, length, |row, shared| {
+        let elements = &elements[row * length..][..length];
+        let to = result.row(row, length);
+        let pair = |i: usize| W::pair(elements[i].key(order), i);
+        if length <= SHORT_SORT {
+            let mut pairs: Vec<W::Pair> = (0..length).map(pair).collect();
+            // no two pairs are equal, so that this sort is stable too
+            pairs.sort_unstable();
+            for (i, pair) in pairs.iter().enumerate() {
+                // SAFETY: the row of the result has `length` elements, which belong to this task.
+                unsafe { to.set(i, pair.position() as u64) };
+            }
+            return;
+        }
+        let digits = digits(length, W::BYTES, shared, |i, byte| elements[i].key(order).digit(byte));
+        let other = match fits {
+            true => Target(to.0.cast::<W::Pair>()),
+            false => scratch.row(row, 2 * length).row(1, length),
+        };
+        let own = if fits { scratch.row(row, length) } else { scratch.row(row, 2 * length) };
+        let [mut from, mut into] = if digits.len() % 2 == 0 { [other, own] } else { [own, other] };
+        for (n, byte) in digits.iter().enumerate() {
+            match n {
+                0 => scatter(length, shared, into, pair, |p| p.digit(*byte)),
+                // SAFETY: the move before has written all pairs of the row, of which only this row's moves know.
+                _ => scatter(length, shared, into, |i| unsafe { from.get(i) }, |p| p.digit(*byte)),
+            }
+            std::mem::swap(&mut from, &mut into);
+        }
+        let chunks = chunks(length, shared);
+        let each = length.div_ceil(chunks);
+        share(chunks, chunks == 1, |chunk| {
+            for i in chunk * each..length.min((chunk + 1) * each) {
+                // SAFETY: the last move has written all pairs to `other`. Where that is the result, a task reads a pair of its
+                // own before it writes the position there.
+                unsafe { to.set(i, other.get(i).position() as u64) };
+            }
+        });
+    });
+}
+
+/// The number of tasks that share a row.
+fn chunks(length: usize, shared: bool) -> usize {
+    if shared { (length / CHUNK).clamp(1, CHUNKS) } else { 1 }
+}
+
+/// The bytes of the keys, from the lowest, that are not the same in all elements of the row; at least one.
+fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize) -> usize + Sync) -> Vec<usize> {
+    let differs = |byte: usize| {
+        let first = digit(0, byte);
+        let chunks = chunks(length, shared);
+        let each = length.div_ceil(chunks);
+        let found = std::sync::atomic::AtomicBool::new(false);
+        share(chunks, chunks == 1, |chunk| {
+            let mut range = chunk * each..length.min((chunk + 1) * each);
+            if range.any(|i| digit(i, byte) != first) {
+                found.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        found.into_inner()
+    };
+    let mut digits: Vec<usize> = (0..bytes).filter(|byte| differs(*byte)).collect();
+    if digits.is_empty() {
+        digits.push(0);
+    }
+    digits
+}
+
+/// Moves the items of a row to `to`, by their digits; equal digits keep their order.
+fn scatter<P: Copy + Send + Sync>(
+    length: usize,
+    shared: bool,
+    to: Target<P>,
+    item: impl Fn(usize) -> P + Sync,
+    digit: impl Fn(P) -> usize + Sync,
+) {
+    let chunks = chunks(length, shared);
+    let each = length.div_ceil(chunks);
+    let range = |chunk: usize| chunk * each..length.min((chunk + 1) * each);
+    let mut tables = vec![[0usize; DIGITS]; chunks];
+    let target = Target(tables.as_mut_ptr());
+    share(chunks, chunks == 1, |chunk| {
+        // SAFETY: each task has a table of its own in `tables`, which nothing else uses meanwhile.
+        let table = unsafe { &mut *{ target }.0.add(chunk) };
+        range(chunk).for_each(|i| table[digit(item(i))] += 1);
+    });
+    // the first place of each digit of each chunk
+    let mut place = 0;
+    for d in 0..DIGITS {
+        for table in &mut tables {
+            place += std::mem::replace(&mut table[d], place);
+        }
+    }
+    let target = Target(tables.as_mut_ptr());
+    share(chunks, chunks == 1, |chunk| {
+        // SAFETY: as above.
+        let table = unsafe { &mut *{ target }.0.add(chunk) };
+        for i in range(chunk) {
+            let x = item(i);
+            let place = &mut table[mutant!(sort_by_seven_bits, digit(x) & 0x7f, digit(x))];
+            // SAFETY: the counts of all chunks are those of `length` items, so every place is within the row, and no two
+            // items have the same.
+            unsafe { to.set(*place, x) };
+            *place += 1;
+        }
+    });
+}

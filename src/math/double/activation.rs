@@ -1,0 +1,72 @@
+//! Activations of f64 that have parameters or corners, and products with logarithms.
+
+use super::exp::expm1;
+use super::log::{log, log1p};
+
+/// SELU's λ, and λ·α, as Klambauer and others derive them ("Self-normalizing neural networks", 2017).
+const SELU: f64 = 1.0507009873554804934193349852946;
+const SELU_ALPHA: f64 = 1.7580993408473768599402175208123;
+
+/// ln(x / (1 - x)).
+#[inline(always)]
+pub(crate) fn logit(x: f64) -> f64 {
+    // from 1/4 on, 2x - 1 is exact, and so is 1 - x from 1/2 on; below 1/4 both logarithms add up without cancellation
+    let above = x > 0.5;
+    let n = (2.0 * x - 1.0).abs();
+    let middle = log1p(n / (if above { 1.0 - x } else { x }));
+    let low = log(x) - log1p(-x);
+    let r = if above { middle } else { -middle };
+    let r = if x < 0.25 { low } else { r };
+    if x == 0.5 { 0.0 } else { r }
+}
+
+/// x·ln y, which is 0 where x is 0 and y is no NaN.
+#[inline(always)]
+pub(crate) fn xlogy(x: f64, y: f64) -> f64 {
+    let r = x * log(y);
+    if (x == 0.0) & !y.is_nan() { 0.0 } else { r }
+}
+
+/// x·ln(1 + y), which is 0 where x is 0 and y is no NaN.
+#[inline(always)]
+pub(crate) fn xlog1py(x: f64, y: f64) -> f64 {
+    let r = x * log1p(y);
+    if (x == 0.0) & !y.is_nan() { 0.0 } else { r }
+}
+
+/// -x·ln x, which is 0 at 0 and -∞ below.
+#[inline(always)]
+pub(crate) fn entr(x: f64) -> f64 {
+    let r = -x * log(x);
+    let r = if x < 0.0 { f64::NEG_INFINITY } else { r };
+    if x == 0.0 { 0.0 } else { r }
+}
+
+/// x / 6 + 1/2 between -3 and 3, 0 below and 1 above.
+#[inline(always)]
+pub(crate) fn hard_sigmoid(x: f64) -> f64 {
+    let c = if x < -3.0 { -3.0 } else { x };
+    let c = if c > 3.0 { 3.0 } else { c };
+    (c + 3.0) / 6.0
+}
+
+/// x · hard_sigmoid(x), which is -0 at -∞ too.
+#[inline(always)]
+pub(crate) fn hard_swish(x: f64) -> f64 {
+    let r = x * hard_sigmoid(x);
+    if x <= -3.0 { -0.0 } else { r }
+}
+
+/// x for x >= 0, alpha·(e^x - 1) below.
+#[inline(always)]
+pub(crate) fn elu(x: f64, alpha: f64) -> f64 {
+    let r = alpha * expm1(x);
+    if x >= 0.0 { x } else { r }
+}
+
+/// λ·x for x >= 0, λ·α·(e^x - 1) below.
+#[inline(always)]
+pub(crate) fn selu(x: f64) -> f64 {
+    let r = SELU_ALPHA * expm1(x);
+    if x >= 0.0 { SELU * x } else { r }
+}

@@ -1,0 +1,57 @@
+//! Trigonometric functions of π·x in f64, and sinc. Their reduction is exact: x less a multiple of 1/2 is an f64.
+
+use super::trig::{TAN, sine};
+use super::{ROUND, poly};
+use std::f64::consts::PI;
+
+/// π less `PI`, its nearest f64.
+const PI_LO: f64 = 1.2246467991473532e-16;
+
+/// `(r, low, q)` with π·x = q·π/2 + r + low and |r| <= π/4. The low two bits of the third word are q. NaN for ±∞.
+#[inline(always)]
+fn reduce(x: f64) -> (f64, f64, u64) {
+    // from 2^53 on every number is even, and 0 has the same functions; 0·∞ is NaN
+    let x = if x.abs() >= 9_007_199_254_740_992.0 { 0.0 * x } else { x };
+    let k = (2.0 * x).round_ties_even();
+    let f = (-0.5f64).mul_add(k, x);
+    let q = (-4.0f64).mul_add((0.25 * k).floor(), k);
+    let r = f * PI;
+    (r, f.mul_add(PI_LO, f.mul_add(PI, -r)), (q + ROUND).to_bits())
+}
+
+/// sin(π·x), exactly ±0 with the sign of x where x is an integer.
+#[inline(always)]
+pub(crate) fn sinpi(x: f64) -> f64 {
+    let v = sine(reduce(x));
+    if v == 0.0 { v.copysign(x) } else { v }
+}
+
+/// cos(π·x), exactly +0 halfway between integers.
+#[inline(always)]
+pub(crate) fn cospi(x: f64) -> f64 {
+    let (r, low, q) = reduce(x);
+    let v = sine((r, low, q.wrapping_add(1)));
+    if v == 0.0 { 0.0 } else { v }
+}
+
+/// tan(π·x), with IEEE 754's signs of the zeros at integers and of the poles halfway between them.
+#[inline(always)]
+pub(crate) fn tanpi(x: f64) -> f64 {
+    let (r, low, q) = reduce(x);
+    let z = r * r;
+    let t = r + (r * z).mul_add(poly(z, TAN), z.mul_add(low, low));
+    let (odd, turned) = (q & 1 != 0, q & 2 != 0);
+    let v = (if odd { -1.0 } else { t }) / (if odd { t } else { 1.0 });
+    // the sign of sin(π·x) / cos(π·x) at a zero; at a pole that of the tangent before it
+    let zero = if (x.to_bits() >> 63 != 0) != turned { -0.0 } else { 0.0 };
+    let pole = if turned { f64::NEG_INFINITY } else { f64::INFINITY };
+    let end = if odd { pole } else { zero };
+    if r == 0.0 { end } else { v }
+}
+
+/// sin(π·x) / (π·x), which is 1 in f64 below 1e-9.
+#[inline(always)]
+pub(crate) fn sinc(x: f64) -> f64 {
+    let v = sinpi(x) / (PI * x);
+    if x.abs() < 1e-9 { 1.0 } else { v }
+}

@@ -1,0 +1,82 @@
+//! Functions of f32 that are those of f64, rounded. A vector has half as many lanes, but the result is the correctly rounded one
+//! but for a few operands.
+
+use crate::math::double;
+
+macro_rules! rounded {
+    ($($(#[doc = $doc:literal])+ $name:ident($($x:ident),+);)*) => { $(
+        $(#[doc = $doc])+
+        #[inline(always)]
+        pub(crate) fn $name($($x: f32),+) -> f32 {
+            double::$name($($x as f64),+) as f32
+        }
+    )* };
+}
+
+rounded! {
+    /// sin(π·x).
+    sinpi(x);
+    /// cos(π·x).
+    cospi(x);
+    /// tan(π·x).
+    tanpi(x);
+    /// sin(π·x) / (π·x).
+    sinc(x);
+    /// ln(x / (1 - x)).
+    logit(x);
+    /// x·ln y.
+    xlogy(x, y);
+    /// x·ln(1 + y).
+    xlog1py(x, y);
+    /// -x·ln x.
+    entr(x);
+    /// x for x >= 0, alpha·(e^x - 1) below.
+    elu(x, alpha);
+    /// λ·x for x >= 0, λ·α·(e^x - 1) below.
+    selu(x);
+    /// x / 6 + 1/2 between -3 and 3.
+    hard_sigmoid(x);
+    /// x · hard_sigmoid(x).
+    hard_swish(x);
+    /// e^(x²)·erfc x.
+    erfcx(x);
+    /// The inverse of erfc.
+    erfcinv(x);
+    /// Φ(x), the distribution function of the standard normal.
+    ndtr(x);
+    /// The inverse of Φ.
+    ndtri(x);
+    /// ψ(x), the derivative of ln Γ(x).
+    digamma(x);
+    /// I₀(x), the modified Bessel function.
+    i0(x);
+    /// e^-|x|·I₀(x).
+    i0e(x);
+    /// e^-|x|·I₁(x).
+    i1e(x);
+    /// ζ(x, q), Hurwitz' zeta function.
+    zeta(x, q);
+}
+
+/// I₁(x), the modified Bessel function. For a small x it is x/2, as a subnormal f16 often exactly halfway between two f16, and a
+/// little more, which may be below f32's precision: one bit says that there is such a rest.
+#[inline(always)]
+pub(crate) fn i1(x: f32) -> f32 {
+    let r = double::i1(x as f64) as f32;
+    let a = x.abs();
+    // where x/2 is a subnormal f16, below 2^-14
+    let dropped = (a > 1e-8) & (a < 1.25e-4) & (r == 0.5 * x);
+    f32::from_bits(r.to_bits() + dropped as u32)
+}
+
+/// ln Φ(x). For a bf16 x far below 0 it is -x²/2, often exactly halfway between two bf16, less a logarithm that may be below f32's
+/// precision: one bit says that there is such a rest.
+#[inline(always)]
+pub(crate) fn log_ndtr(x: f32) -> f32 {
+    let d = x as f64;
+    let v = double::log_ndtr(d);
+    let r = v as f32;
+    let square = -0.5 * d * d;
+    let dropped = (x < -16.0) & (r as f64 == square) & (v < square);
+    f32::from_bits(r.to_bits() + dropped as u32)
+}

@@ -1,0 +1,306 @@
+//! Trials of what moves elements, which keeps every bit, and of differences of neighbours. Where elements go, `movement.rs` holds
+//! to NumPy, for small arrays of many shapes; here the same call of an array of positions says it.
+
+use super::bound::{Bound, Real, judge};
+use super::data;
+use super::entry::Entry;
+use super::layouts::{LAYOUTS, cases};
+use super::page::Figure;
+use super::report::{Passed, Report};
+use crate::kit::operations::Params;
+use crate::kit::{self, Dice, number};
+use cupric::{DType, Device, ErrorKind, Expr, eye_shifted, indices, tri};
+
+/// A call's operands beside the array, a shape, the result's bits as wanted.
+struct Matrix<'a> {
+    entry: &'a Entry,
+    x: Expr,
+    shape: [usize; 2],
+    bits: &'a [u64],
+}
+
+/// The exact sum of two numbers, as two.
+fn exact(a: f64, b: f64) -> Real {
+    let s = a + b;
+    let t = s - a;
+    let rest = (a - (s - t)) + (b - t);
+    Real { value: s, rest: if rest.is_finite() { rest } else { 0.0 } }
+}
+
+/// What an element must be.
+enum Want {
+    Bits(u64),
+    /// By the contract's bound, with an error that is always allowed.
+    Judged(Real, f64),
+    /// A value, and how far a result may be from it.
+    Near(f64, f64),
+}
+
+impl Matrix<'_> {
+    fn params(&self, axis: isize) -> Params {
+        Params::axis(axis)
+    }
+
+    /// The call, and what its elements must be, or nothing where it needs another shape.
+    fn trial(&self, axis: isize, d: &Device) -> Result<Option<(Expr, Vec<Want>)>, cupric::Error> {
+        let ([r, c], f) = (self.shape, self.entry.function.as_str());
+        let build = self.entry.operation().expect("an entry").build;
+        let along = if axis == 0 { r } else { c };
+        Ok(match f {
+            "gradient" if along < 2 => None,
+            "diff" | "ediff1d" | "gradient" | "trapezoid" => {
+                let e = build(std::slice::from_ref(&self.x), &self.params(axis));
+                Some((e, self.differences(axis)))
+            }
+            _ => {
+                let indices: Vec<u64> = {
+                    let mut dice = Dice::from(31);
+                    (0..r * c).map(|_| dice.between(-(along as i64), along as i64 - 1) as u32 as u64).collect()
+                };
+                let args = |x: Expr, d: &Device| -> Result<[Expr; 2], cupric::Error> {
+                    Ok([x, kit::array(DType::I32, &indices, &[r, c], d)?.into()])
+                };
+                let e = build(&args(self.x.clone(), d)?, &self.params(axis));
+                // the same of positions, from 2 on: what is filled with 0 or 1 is known by that
+                let numbers: Vec<u64> = (0..(r * c) as u64).map(|i| i + 2).collect();
+                let cpu = Device::cpu();
+                let positions: Expr = kit::array(DType::I32, &numbers, &[r, c], &cpu)?.into();
+                let places = kit::read(&build(&args(positions, &cpu)?, &self.params(axis)))?;
+                let one = if self.entry.dtype.is_float() { number::round(self.entry.dtype, 1.0) } else { 1 };
+                let bits = |p: u64| match p {
+                    0 => 0,
+                    1 => one,
+                    p => self.bits[p as usize - 2],
+                };
+                Some((e, places.into_iter().map(|p| Want::Bits(bits(p))).collect()))
+            }
+        })
+    }
+
+    fn real(&self, i: usize, j: usize) -> f64 {
+        let bits = self.bits[i * self.shape[1] + j];
+        let d = self.entry.dtype;
+        if d.is_float() { number::real(d, bits) } else { number::integer(d, bits) as f32 as f64 }
+    }
+
+    /// An element less another.
+    fn difference(&self, after: [usize; 2], before: [usize; 2]) -> Want {
+        let (d, c) = (self.entry.dtype, self.shape[1]);
+        let [a, b] = [after, before].map(|[i, j]| self.bits[i * c + j]);
+        if d == DType::Bool {
+            return Want::Bits(a ^ b);
+        }
+        if !d.is_float() {
+            return Want::Bits(number::wrap(d, number::integer(d, a) - number::integer(d, b)));
+        }
+        let floor = if self.entry.gpu() { 2f64.powi(-126) } else { 0.0 };
+        Want::Judged(exact(self.real(after[0], after[1]), -self.real(before[0], before[1])), floor)
+    }
+
+    fn differences(&self, axis: isize) -> Vec<Want> {
+        let [r, c] = self.shape;
+        let d = self.entry.dtype;
+        let result = self.entry.operation().map_or(d, |o| (o.result)(d));
+        let u = if result == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        let g = if self.entry.gpu() { 2.0 } else { 1.0 };
+        let least = if self.entry.gpu() { 2f64.powi(-126) } else { number::smallest_normal(result) * u };
+        // no bound is below 1 ULP of the result; halves are rounded once more
+        let near = |want: f64, error: f64| {
+            let ulp = number::ulp(result, want);
+            let half = matches!(result, DType::F16 | DType::BF16);
+            Want::Near(want, least + if half { error + ulp } else { error.max(ulp) })
+        };
+        let n = if axis == 0 { r } else { c };
+        // the element at a place along the axis, of the row or column `other`
+        let at = |k: usize, other: usize| if axis == 0 { [k, other] } else { [other, k] };
+        let value = |p: [usize; 2]| self.real(p[0], p[1]);
+        match self.entry.function.as_str() {
+            "diff" => {
+                let (rows, columns) = if axis == 0 { (r.saturating_sub(1), c) } else { (r, c.saturating_sub(1)) };
+                let next = |i: usize, j: usize| if axis == 0 { [i + 1, j] } else { [i, j + 1] };
+                let all = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
+                all.map(|(i, j)| self.difference(next(i, j), [i, j])).collect()
+            }
+            "ediff1d" => {
+                let place = |k: usize| [k / c, k % c];
+                let first = (0..c).map(|j| Want::Bits(self.bits[j]));
+                let inside = (1..r * c).map(|k| self.difference(place(k), place(k - 1)));
+                first.chain(inside).chain([Want::Bits(self.bits[0])]).collect()
+            }
+            "gradient" => {
+                let all = (0..r).flat_map(|i| (0..c).map(move |j| (i, j)));
+                all.map(|(i, j)| {
+                    let (k, other) = if axis == 0 { (i, j) } else { (j, i) };
+                    let (low, high) = (k.saturating_sub(1), (k + 1).min(n - 1));
+                    let distance = 0.75 * (high - low) as f64;
+                    let want = (value(at(high, other)) - value(at(low, other))) / distance;
+                    near(want, g * 4.0 * u * want.abs())
+                })
+                .collect()
+            }
+            _ => {
+                let others = if axis == 0 { c } else { r };
+                (0..others)
+                    .map(|other| {
+                        let pairs: Vec<f64> = (1..n).map(|k| value(at(k - 1, other)) + value(at(k, other))).collect();
+                        let l = (pairs.len().max(1) as f64).log2().ceil();
+                        let all: f64 = pairs.iter().map(|p| p.abs()).sum();
+                        near(pairs.iter().sum::<f64>() * 0.375, (l + 16.0) * u * all * 0.375)
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// Holds a result to what is wanted.
+fn held(entry: &Entry, dtype: DType, got: &[u64], want: &[Want], worst: &mut Figure) -> Result<(), String> {
+    if got.len() != want.len() {
+        return Err(format!("{} elements, not {}", got.len(), want.len()));
+    }
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let value = number::real(dtype, *got);
+        let (right, share, wanted) = match want {
+            Want::Bits(bits) => {
+                // a choice between elements and zero keeps a NaN, but in a narrow type not its payload
+                let chooses = ["tri", "dia"].iter().any(|name| entry.function.starts_with(name));
+                let nan = chooses && [*got, *bits].iter().all(|b| number::is_nan(dtype, *b));
+                (got == bits || nan, 0.0, number::show(dtype, *bits))
+            }
+            Want::Judged(real, floor) => {
+                let (ulps, right) = judge(&entry.bound, *floor, dtype, *real, &[], *got);
+                // a NaN where it is due is infinitely far from it, and right
+                let far = !real.value.is_finite();
+                let share =
+                    if let Bound::Ulp(u, _) = entry.bound { if far { 0.0 } else { ulps.min(u) / u } } else { 0.0 };
+                (right, share, format!("{:e}", real.value))
+            }
+            // beyond the type's range, or of what is no number, anything may come of the order of additions
+            Want::Near(want, error) if !want.is_finite() || want.abs() + error > number::largest(dtype) / 8.0 => {
+                (want.is_finite() || !value.is_finite(), 0.0, format!("{want:e}"))
+            }
+            Want::Near(want, error) => {
+                let off = (value - want).abs();
+                (off <= *error, off / error, format!("{want:e} ± {error:e}"))
+            }
+        };
+        if !right {
+            return Err(format!("element {i}: expected {wanted}, got {}", number::show(dtype, *got)));
+        }
+        if share > worst.share {
+            *worst = Figure { share, ulps: None, at: format!("element {i}"), of: String::new() };
+        }
+    }
+    Ok(())
+}
+
+fn copies(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> {
+    let d = entry.dtype;
+    let operands = data::operands(&[d], [-1e3, 1e3], 29);
+    let refused = |e: &cupric::Error| entry.gpu() && d.size() == 8 && e.kind() == ErrorKind::Unsupported;
+    let cases = match cases(layout, &[d], &operands, device) {
+        Ok(c) => c,
+        Err(e) if refused(&e) => return Ok(Passed { unsupported: true, ..Passed::default() }),
+        Err(e) => return Err(e.to_string()),
+    };
+    let result = entry.operation().map_or(d, |o| (o.result)(d));
+    let mut passed = Passed::default();
+    for case in cases.iter().take(3) {
+        let (x, shape) = match case.shape[..] {
+            [r, c] => (case.operands[0].clone(), [r, c]),
+            [n] => (case.operands[0].expand_dims(0), [1, n]),
+            _ => (case.operands[0].expand_dims(0).expand_dims(0), [1, 1]),
+        };
+        if case.values[0].is_empty() {
+            // calls that have an element of the array as an argument: `movement.rs` has the others
+            continue;
+        }
+        for axis in [0isize, -1] {
+            let matrix = Matrix { entry, x: x.clone(), shape, bits: &case.values[0] };
+            let made = matrix.trial(axis, device).map_err(|e| e.to_string())?;
+            let Some((e, want)) = made else { continue };
+            let got = match e.eval() {
+                Err(e) if refused(&e) => return Ok(Passed { unsupported: true, ..Passed::default() }),
+                r => r.map_err(|e| format!("{shape:?} axis {axis}: {e}"))?,
+            };
+            let bits = kit::read(&got).map_err(|e| e.to_string())?;
+            held(entry, result, &bits, &want, &mut passed.worst).map_err(|e| format!("{shape:?} axis {axis}: {e}"))?;
+            passed.elements += bits.len();
+        }
+    }
+    Ok(passed)
+}
+
+/// Numbers that follow from their position alone, and what they must be.
+fn generated(entry: &Entry, device: &Device) -> Result<Passed, String> {
+    let d = entry.dtype;
+    let bits = |x: i64| if d.is_float() { number::round(d, x as f64) } else { number::wrap(d, x.into()) };
+    let mut passed = Passed::default();
+    for ([rows, columns], k) in [([3, 5], 0), ([5, 3], 1), ([4, 4], -2), ([1, 100], 50), ([0, 3], 0), ([3, 3], 9)] {
+        let places = || (0..rows as i64).flat_map(move |i| (0..columns as i64).map(move |j| (i, j)));
+        let (e, want): (Expr, Vec<i64>) = match entry.function.as_str() {
+            "tri" => (tri(rows, columns, k as isize, d), places().map(|(i, j)| (j - i <= k).into()).collect()),
+            "eye_shifted" => {
+                (eye_shifted(rows, columns, k as isize, d), places().map(|(i, j)| (j - i == k).into()).collect())
+            }
+            _ => (indices([rows, columns], d), places().map(|p| p.0).chain(places().map(|p| p.1)).collect()),
+        };
+        let got = match e.to_device(device) {
+            Err(e) if entry.gpu() && d.size() == 8 && e.kind() == ErrorKind::Unsupported => {
+                return Ok(Passed { unsupported: true, ..Passed::default() });
+            }
+            r => kit::read(&*r.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?,
+        };
+        if got != want.iter().map(|x| bits(*x)).collect::<Vec<_>>() {
+            return Err(format!("[{rows}, {columns}] with {k}: {got:?} instead of {want:?}"));
+        }
+        passed.elements += got.len();
+    }
+    Ok(passed)
+}
+
+/// Positions in one axis and in two.
+fn positions(entry: &Entry, device: &Device) -> Result<Passed, String> {
+    let d = entry.dtype;
+    let values: Vec<u64> = (0..128).map(|i| i * 37 % 128).collect();
+    let x = match kit::array(d, &values, &[values.len()], device) {
+        Err(e) if entry.gpu() && d.size() == 8 && e.kind() == ErrorKind::Unsupported => {
+            return Ok(Passed { unsupported: true, ..Passed::default() });
+        }
+        r => r.map_err(|e| e.to_string())?,
+    };
+    let mut passed = Passed::default();
+    for axis in [0isize, -1] {
+        let build = entry.operation().ok_or("no entry")?.build;
+        let want = values.iter().map(|v| match (entry.function.as_str(), axis) {
+            ("ravel_multi_index", _) => v * 128 + v,
+            (_, 0) => v / 16,
+            _ => v % 16,
+        });
+        let got = kit::read(&build(&[(*x).clone()], &Params::axis(axis))).map_err(|e| e.to_string())?;
+        if got != want.collect::<Vec<_>>() {
+            return Err(format!("axis {axis}: {got:?}"));
+        }
+        passed.elements += got.len();
+    }
+    Ok(passed)
+}
+
+/// The trials of one line.
+pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
+    let name = entry.name();
+    if !report.wants(&name) {
+        return;
+    }
+    match entry.function.as_str() {
+        "tri" | "eye_shifted" | "indices" => report.trial(&format!("{name}::places"), || generated(entry, device)),
+        "unravel_index" | "ravel_multi_index" => {
+            report.trial(&format!("{name}::places"), || positions(entry, device));
+        }
+        _ => {
+            for layout in LAYOUTS {
+                report.trial(&format!("{name}::{layout}"), || copies(entry, layout, device));
+            }
+        }
+    }
+}
