@@ -401,8 +401,8 @@ fn cp_pow_log2(mag: u32) -> vec2<f32> {
     return vec2<f32>(t1, zl - cp_block(x2 - zh));
 }
 
-// 2^(y log2 x) for a positive finite x
-fn cp_pow_at(mag: u32, y: f32) -> f32 {
+// 2^shift 2^(y log2 x) for a positive finite x; a shift other than 0 is for powers below 2^-shift, which it keeps above subnormals
+fn cp_pow_at(mag: u32, y: f32, shift: i32) -> f32 {
     // beyond 2^31 every x but 1 over- or underflows
     let ym = min(cp_mag(y), 0x4f000000u);
     let ys = bitcast<f32>(ym | cp_sgn(y));
@@ -417,7 +417,7 @@ fn cp_pow_at(mag: u32, y: f32) -> f32 {
     let r = cp_block(ph - n) + pl;
     let rs = cp_pick(r, 0u, cp_mag(z) > 0x43200000u);
     let p = 1.0 + rs * cp_exp2_poly(rs);
-    let v = cp_exp_scale(p, i32(n));
+    let v = cp_exp_scale(p, i32(n) + shift);
     // n = 128 with p < 1 is still finite
     let over = !m_signbit(z) && (cp_mag(z) > 0x43200000u || n > 128.0 || (n == 128.0 && p >= 1.0));
     let hi = cp_pick(v, 0x7f800000u, over);
@@ -443,7 +443,7 @@ fn m_pow(x: f32, y: f32) -> f32 {
     let parity = cp_pow_parity(ym);
     let sign = select(0u, 0x80000000u, xneg && parity == 1u);
     let plain = xm != 0u && xm < 0x7f800000u && ym < 0x7f800000u;
-    let v = cp_pow_at(select(0x3f800000u, xm, plain), cp_pick(y, 0x3f800000u, !plain));
+    let v = cp_pow_at(select(0x3f800000u, xm, plain), cp_pick(y, 0x3f800000u, !plain), 0);
     // the first power is exact, the square rounds once
     let one = cp_pick(v, xm, ym == 0x3f800000u && !yneg);
     let two = cp_pick(one, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);

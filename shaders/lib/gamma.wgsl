@@ -52,8 +52,10 @@ fn m_digamma(x: f32) -> f32 {
     let odd = (u32(p.y) & 1u) == 1u;
     let c = select(3.14159274 / t, -3.14159274 * t, odd);
     let full = cp_pick(select(r, r - c, neg), 0u, out);
+    // below 2^-30 all but -1 / x is rounded away; pi x would lose bits to subnormals
+    let pole = cp_pick(full, bitcast<u32>(-1.0 / s), mag < 0x30800000u);
     // 1 / x overflows below 2^-128
-    let tiny = cp_pick(full, 0x7f800000u | (cp_sgn(x) ^ 0x80000000u), mag <= 0x00200000u);
+    let tiny = cp_pick(pole, 0x7f800000u | (cp_sgn(x) ^ 0x80000000u), mag <= 0x00200000u);
     let inf = cp_pick(tiny, 0x7f800000u, bitcast<u32>(x) == 0x7f800000u);
     return cp_pick(inf, 0x7fc00000u, mag > 0x7f800000u || (whole && mag != 0u));
 }

@@ -2,39 +2,47 @@
 
 // The sum of (q + k)^-x for x > 1 and q > 0: five terms, and the formula of Euler and Maclaurin (DLMF 25.11.28) for the rest,
 // with an error of 2^-31. (q + k)^-x is corrected by what rounding q + k dropped, which counts x times.
+// The power stands in the text once, and so does the call of this function: drivers copy a function into each place that calls
+// it, and with 24 copies of a power one software driver took minutes and gigabytes for a kernel.
 fn cp_hurwitz(x: f32, q: f32) -> f32 {
+    // beyond 100 the power of the rest is 0
+    let y = min(x, 100.0);
+    // terms below 2^-60 are taken 2^64 times, so that none is subnormal while the sum is not: some devices take subnormals for 0
+    let small = x * log2(q) > 60.0;
+    let shift = select(0, 64, small);
     var sum = 0.0;
-    for (var k = 4; k >= 0; k = k - 1) {
+    var tail = 0.0;
+    for (var k = 5; k >= 0; k = k - 1) {
         let n = f32(k);
         let s = cp_block(q + n);
-        let small = q - cp_block(s - n);
-        let large = n - cp_block(s - q);
-        let low = select(select(large, small, q < n), 0.0, q > 1e8);
-        let term = m_pow(s, m_neg(x));
-        let change = term * (x * (low / s));
-        sum = sum + cp_pick(cp_block(term - change), bitcast<u32>(term), cp_mag(term) == 0x7f800000u || cp_mag(low) == 0u);
+        let rest = k == 5;
+        let term = cp_pow_at(bitcast<u32>(s), select(-x, 1.0 - y, rest), shift);
+        if rest {
+            tail = term;
+        } else {
+            let drop_q = q - cp_block(s - n);
+            let drop_n = n - cp_block(s - q);
+            let low = select(select(drop_n, drop_q, q < n), 0.0, q > 1e8);
+            let change = term * (x * (low / s));
+            let exact = cp_mag(term) == 0x7f800000u || cp_mag(low) == 0u;
+            sum = sum + cp_pick(cp_block(term - change), bitcast<u32>(term), exact);
+        }
     }
-    let a = q + 5.0;
-    // beyond 100 the power is 0
-    let y = min(x, 100.0);
-    let v = 1.0 / a;
+    let v = 1.0 / (q + 5.0);
     let f1 = (y * v) * v;
     let f2 = f1 * (((y + 1.0) * v) * ((y + 2.0) * v));
     let f3 = f2 * (((y + 3.0) * v) * ((y + 4.0) * v));
     let f4 = f3 * (((y + 5.0) * v) * ((y + 6.0) * v));
     let b = (f1 * 0.083333336 - f2 * 1.3888889e-3) + (f3 * 3.306878e-5 - f4 * 8.2671957e-7);
-    let rest = (0.5 * v + b) + 1.0 / (y - 1.0);
-    return cp_pick(sum + m_pow(a, 1.0 - y) * rest, 0x7f800000u, cp_mag(sum) == 0x7f800000u);
+    let factor = (0.5 * v + b) + 1.0 / (y - 1.0);
+    // 2^-64
+    let scale = select(1.0, 5.421010862427522e-20, small);
+    return cp_pick((sum + tail * factor) * scale, 0x7f800000u, cp_mag(sum) == 0x7f800000u);
 }
 
-// The same for a q below 0 that is no whole number, and a whole x.
-fn cp_zeta_reflected(x: f32, q: f32) -> f32 {
-    // -g is the last base below 0, exactly, and 1 - g the first above
-    let p = m_abs(q);
-    let g = cp_block(p - floor(p));
-    let above = cp_hurwitz(x, 1.0 - g);
-    let below = cp_hurwitz(x, g);
-    let passed = cp_hurwitz(x, 1.0 - q);
+// The same for a q below 0 that is no whole number, and a whole x, from the sums with the bases 1 - g, g and 1 - q: -g is the last
+// base below 0, exactly, and 1 - g the first above.
+fn cp_zeta_reflected(x: f32, g: f32, above: f32, below: f32, passed: f32) -> f32 {
     let even = cp_pow_parity(cp_mag(x)) == 2u;
     let over_above = cp_mag(above) == 0x7f800000u;
     let over_below = cp_mag(below) == 0x7f800000u;
@@ -64,11 +72,23 @@ fn m_zeta(x: f32, q: f32) -> f32 {
     if qm == 0x7f800000u {
         return 0.0;
     }
-    if !m_signbit(q) {
-        return cp_hurwitz(x, q);
-    }
-    if cp_pow_parity(xm) == 0u {
+    let negative = m_signbit(q);
+    if negative && cp_pow_parity(xm) == 0u {
         return cp_nan();
     }
-    return cp_zeta_reflected(x, q);
+    let p = m_abs(q);
+    let g = cp_block(p - floor(p));
+    var above = 0.0;
+    var below = 0.0;
+    var passed = 0.0;
+    for (var i = select(2, 0, negative); i < 3; i = i + 1) {
+        let base = select(select(1.0 - g, g, i == 1), select(q, 1.0 - q, negative), i == 2);
+        above = below;
+        below = passed;
+        passed = cp_hurwitz(x, base);
+    }
+    if !negative {
+        return passed;
+    }
+    return cp_zeta_reflected(x, g, above, below, passed);
 }
