@@ -140,6 +140,16 @@ impl Expr {
     }
 }
 
+/// The operation's name.
+fn name(combine: Combine) -> &'static str {
+    match combine {
+        Combine::Set => "index_set",
+        Combine::Add => "index_add",
+        Combine::Min => "index_min",
+        Combine::Max => "index_max",
+    }
+}
+
 fn scatter(
     array: &Expr,
     axis: isize,
@@ -148,7 +158,7 @@ fn scatter(
     (combine, mode): (Combine, IndexMode),
     at: Loc,
 ) -> Expr {
-    let (op, values) = (NodeOp::Scatter { axis: 0, mode, combine }.name(), values.into_arg());
+    let (op, values) = (name(combine), values.into_arg());
     let indices = operand(indices, at);
     carry(at, || -> Result<Expr> {
         let array = strong(array.clone(), at);
@@ -189,7 +199,8 @@ struct Along {
 impl Along {
     fn scatter(&self, array: Expr, values: Expr) -> Expr {
         let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
-        let op = NodeOp::Scatter { axis: self.axis, mode: self.mode, combine: self.combine };
+        let Along { axis, mode, combine, .. } = *self;
+        let op = NodeOp::Scatter { axis, mode, combine, name: name(combine) };
         Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
     }
 
@@ -204,7 +215,7 @@ impl Along {
         let high_type = if dtype == DType::I64 { DType::I32 } else { DType::U32 };
         let high = |x: &Expr| cast(call(&logic::bitwise_right_shift, smallvec![x.clone(), shift()]), high_type, at);
         let highest = self.scatter(high(array), high(values));
-        let take = NodeOp::Take { axis: self.axis, mode: self.mode, along: false };
+        let take = NodeOp::Take { axis: self.axis, mode: self.mode, along: false, name: "take" };
         let shape = values.0.shape.clone();
         let taken =
             Expr::node(take, smallvec![self.indices.clone(), highest.clone()], shape, high_type, self.device, at);
