@@ -1,8 +1,9 @@
 //! Floor 9: slices and the other views, and `take`. `take_along_axis` is in `index/along.rs`;
-//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs`; `put`, `put_along_axis`, `set_at` and `take_at` in
+//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs` (of floats `index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
 //! `index/places.rs`.
 
 mod along;
+mod extremes;
 mod places;
 mod scatter;
 

@@ -1,6 +1,6 @@
 //! `put`, `put_along_axis`, `take_at` and `set_at` beside plain loops, of bits: in every type, layout and mode.
 
-use crate::kit::{array, dice::Dice, has, on_devices, own, put, read};
+use crate::kit::{array, dice::Dice, has, number, on_devices, own, put, read};
 use cupric::{Array, DType, DType::*, Device, ErrorKind, Expr, eval_all, full, s, testing, zeros};
 
 const INDEX_TYPES: [DType; 7] = [I64, I32, U8, I16, U32, I8, U64];
@@ -287,6 +287,74 @@ fn out_of_range(d: &Device) {
     bad(none.take_at((0, 0)), "take_at");
     assert_eq!(none.take_at((zeros([0], I32),)).shape().unwrap(), [0, 3]);
     assert_eq!(none.take_at((zeros([0], I32), zeros([0], I32))).to_vec::<i32>().unwrap(), [0i32; 0]);
+}
+
+fn extremes_of_floats_and_bools(d: &Device) {
+    let types: Vec<DType> = types(d).into_iter().filter(|t| t.is_float() || *t == Bool).collect();
+    for dtype in types {
+        // zeros of both signs, infinities and NaNs among few different values
+        let special = |seed: u64, n: usize| -> Vec<u64> {
+            let (mut dice, top) = (Dice::new(seed), 8 * dtype.size() - 1);
+            let one = match dtype {
+                F16 => 0x3c00u64,
+                BF16 => 0x3f80,
+                F32 => 0x3f80_0000,
+                _ => 0x3ff0_0000_0000_0000,
+            };
+            let mut next = || match (dtype, dice.below(40)) {
+                (Bool, k) => (k % 2) as u64,
+                (_, 0) => u64::MAX >> (63 - top),
+                (_, k @ 1..=9) => (k as u64 & 1) << top,
+                (_, k) => (one + (k as u64 / 4) * (one / 64)) | (k as u64 & 1) << top,
+            };
+            (0..n).map(|_| next()).collect()
+        };
+        for (axis, mode) in [(0usize, Check), (1, Check), (2, Clip), (1, Wrap)] {
+            let shape = [3, 4, 5];
+            let mut of = shape;
+            of[axis] = 9;
+            let (own, new) = (special(1, 60), special(2, of.iter().product()));
+            let x = array(dtype, &own, &shape, d).unwrap();
+            let v = array(dtype, &new, &of, d).unwrap();
+            let (i, at) = positions(d, [I32, I64, U8][axis], mode, shape[axis], 3, &[9]);
+            for is_min in [true, false] {
+                let mut want = own.clone();
+                for (k, b) in new.iter().enumerate() {
+                    let mut here = index(k, &of);
+                    here[axis] = place(at[here[axis]], shape[axis], mode);
+                    let a = &mut want[flat(&here, &shape)];
+                    if dtype == Bool {
+                        *a = if is_min { *a & b } else { *a | b };
+                        continue;
+                    }
+                    let (p, q) = (number::real(dtype, *a), number::real(dtype, *b));
+                    let is_less = p < q || p == q && p.is_sign_negative();
+                    let keeps = p.is_nan() || !q.is_nan() && is_min == is_less;
+                    *a = if keeps { *a } else { *b };
+                }
+                let axis = axis as isize;
+                let got = match (is_min, mode) {
+                    (true, Check) => x.index_min(axis, &i, &v),
+                    (true, Clip) => x.index_min_clip(axis, &i, &v),
+                    (true, Wrap) => x.index_min_wrap(axis, &i, &v),
+                    (false, Check) => x.index_max(axis, &i, &v),
+                    (false, Clip) => x.index_max_clip(axis, &i, &v),
+                    (false, Wrap) => x.index_max_wrap(axis, &i, &v),
+                };
+                let is_nan = |b: u64| dtype.is_float() && number::is_nan(dtype, b);
+                let got = read(&got).unwrap();
+                assert!(
+                    got.iter().zip(&want).all(|(g, w)| g == w || is_nan(*g) && is_nan(*w)),
+                    "{dtype}, axis {axis}, {mode:?}, least {is_min}: {got:x?} {want:x?}"
+                );
+            }
+        }
+    }
+    let x = put(d, vec![1f32, 2.], &[2]);
+    assert_eq!(x.index_max(0, zeros([0], I32), 5.0).to_vec::<f32>().unwrap(), [1., 2.]);
+    assert_eq!(x.index_max(0, zeros([1], I32), 5.0).to_vec::<f32>().unwrap(), [5., 2.]);
+    let e = x.index_min(0, put(d, vec![0, 2], &[2]), 0.0).eval().and_then(|e| e.to_vec::<f32>()).unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "index_min"), "{e}");
 }
 
 // Many values for few places, and few for many: the last stays.

@@ -269,10 +269,10 @@ fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Exp
 }
 
 /// The positions of a write, among the places of some of an array's axes in C order.
-struct Places {
+pub(super) struct Places {
     /// Integers of any shape, as [`positions`] makes them.
-    at: Expr,
-    mode: IndexMode,
+    pub at: Expr,
+    pub mode: IndexMode,
 }
 
 /// A limit of the positions: kernels count them in i32.
@@ -285,7 +285,13 @@ fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()
 }
 
 /// Brings positions along an axis into the range of the axis, as i32; those out of range are errors if the mode checks.
-fn in_axis(op: &'static str, i: Expr, (axis, shape): (usize, &Shape), mode: IndexMode, at: Loc) -> Result<Expr> {
+pub(super) fn in_axis(
+    op: &'static str,
+    i: Expr,
+    (axis, shape): (usize, &Shape),
+    mode: IndexMode,
+    at: Loc,
+) -> Result<Expr> {
     let n = shape[axis];
     let i = positions(op, i, (axis, shape), mode, at)?;
     Ok(match mode {
@@ -368,9 +374,21 @@ fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {
     })
 }
 
+/// Positions along an axis of a shape, of shape `wanted`, as positions among all elements: each is for its own place along the
+/// other axes. They fit i32, as the number of elements does.
+pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
+    let steps = layout::c_strides(shape);
+    let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);
+    for d in (0..shape.len()).filter(|d| *d != axis && wanted[*d] > 1) {
+        let own = Expr::node(NodeOp::Iota(d), smallvec![], wanted.clone(), DType::I32, 0, at);
+        sum = binary(&arithmetic::add, sum, binary(&arithmetic::multiply, own, steps[d], at), at);
+    }
+    sum
+}
+
 /// Returns a table of `count` places: for each the number, from 1 on, of the last value that goes there, or 0. As u32, of which
 /// devices have an atomic maximum.
-fn last_writers(op: &'static str, places: &Places, count: usize, device: u32, at: Loc) -> Expr {
+pub(super) fn last_writers(op: &'static str, places: &Places, count: usize, device: u32, at: Loc) -> Expr {
     let values = layout::product(&places.at.0.shape);
     let node = |op, args: Args, shape: Shape, dtype| Expr::node(op, args, shape, dtype, device, at);
     let flat = reshape(op, &places.at, &[values as isize], at);
@@ -447,13 +465,8 @@ fn put_along(array: &Expr, indices: impl Operand, values: impl Operand, axis: is
         layout::size_of_shape(&wanted).map_err(|f| f.at(OP, at))?;
         let indices = view(OP, &indices, at, |from| View::broadcast_to(from, &wanted));
         indices.checked()?;
-        let steps = layout::c_strides(&shape);
         let i = in_axis(OP, indices, (axis, &shape), mode, at)?;
-        let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);
-        for d in (0..shape.len()).filter(|d| *d != axis && wanted[*d] > 1) {
-            let own = Expr::node(NodeOp::Iota(d), smallvec![], wanted.clone(), DType::I32, 0, at);
-            sum = binary(&arithmetic::add, sum, binary(&arithmetic::multiply, own, steps[d], at), at);
-        }
+        let sum = flat_along(i, axis, &shape, &wanted, at);
         let lead = shape.len();
         written(OP, (array, lead), Places { at: sum, mode: IndexMode::Clip }, values, at)
     })

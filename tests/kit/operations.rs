@@ -812,12 +812,12 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "index_min",
         kind: Kind::Scatter,
-        types: INTEGERS,
+        types: EVERY,
         build: |x, p| x[0].index_min(p.axis, &x[1], &x[2]),
         refuses: |x, none| {
             let whole = x.astype(DType::I32);
             vec![
-                ("Expr::index_min", K::Unsupported, x.index_min(0, first(), 1.0)),
+                ("Expr::index_min", K::DType, x.index_min(0, zeros([1], DType::F32), 1.0)),
                 ("Expr::index_min", K::Shape, whole.index_min(0, zeros([1, 1], DType::I32), 1)),
                 ("Expr::index_min", K::Shape, whole.index_min(0, first(), zeros([2], DType::I32))),
                 ("Expr::index_min", K::DType, whole.index_min(0, zeros([1], DType::F32), 1)),
@@ -853,12 +853,12 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "index_max",
         kind: Kind::Scatter,
-        types: INTEGERS,
+        types: EVERY,
         build: |x, p| x[0].index_max(p.axis, &x[1], &x[2]),
         refuses: |x, none| {
             let whole = x.astype(DType::I32);
             vec![
-                ("Expr::index_max", K::Unsupported, x.index_max(0, first(), 1.0)),
+                ("Expr::index_max", K::DType, x.index_max(0, zeros([1], DType::F32), 1.0)),
                 ("Expr::index_max", K::Shape, whole.index_max(0, zeros([1, 1], DType::I32), 1)),
                 ("Expr::index_max", K::Shape, whole.index_max(0, first(), zeros([2], DType::I32))),
                 ("Expr::index_max", K::DType, whole.index_max(0, zeros([1], DType::F32), 1)),
