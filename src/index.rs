@@ -1,10 +1,14 @@
 //! Floor 9: slices and the other views, and `take`. `take_along_axis` is in `index/along.rs`;
-//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs`.
+//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs` (of floats `index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
+//! `index/places.rs`.
 
 mod along;
+mod extremes;
+mod places;
 mod scatter;
 
 pub(crate) use along::checked_positions;
+pub use places::IntoIndices;
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -231,7 +235,14 @@ pub(crate) fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, a
         out.extend(shape[axis + 1..].iter().copied());
         layout::size_of_shape(&out).map_err(|f| f.at("take", at))?;
         let dtype = source.0.dtype;
-        Ok(Expr::node(NodeOp::Take { axis, mode, along: false }, smallvec![i, source], out, dtype, device, at))
+        Ok(Expr::node(
+            NodeOp::Take { axis, mode, along: false, name: "take" },
+            smallvec![i, source],
+            out,
+            dtype,
+            device,
+            at,
+        ))
     })
 }
 

@@ -178,6 +178,7 @@ mod index;
 mod io;
 mod kernel;
 mod layout;
+mod masks;
 mod math;
 mod matrices;
 mod movement;
@@ -187,6 +188,7 @@ mod plan;
 mod products;
 mod random;
 mod routine;
+mod sets;
 mod simd;
 mod statistics;
 #[cfg(feature = "testing")]
@@ -205,6 +207,7 @@ pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
 pub use half::{bf16, f16};
+pub use index::IntoIndices;
 pub use layout::{
     AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, descending,
     exclusive, include_initial, keep, reverse,
@@ -218,6 +221,7 @@ pub use ops::*;
 pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use products::*;
 pub use random::Rng;
+pub use sets::{UniqueAll, UniqueCounts, UniqueInverse};
 pub use statistics::*;
 
 /// Carries the README as documentation, so that its examples run as tests.

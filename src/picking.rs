@@ -148,8 +148,7 @@ impl Expr {
     /// Of each element that of the choice whose number the array has there: `choices[x[i]][i]`. Array and choices broadcast; the
     /// result has the type that the choices have together. It is one kernel, which reads all choices.
     ///
-    /// A number that is negative, or that no choice has, is an [`ErrorKind::Index`] error, found as that of [`Expr::take`] is and
-    /// named after it.
+    /// A number that is negative, or that no choice has, is an [`ErrorKind::Index`] error, found as that of [`Expr::take`] is.
     ///
     /// ```
     /// use cupric::array;

@@ -11,9 +11,11 @@
 //! with operands.
 
 mod bincount;
+mod compress;
 mod sort;
 
 pub(crate) use bincount::BINCOUNT;
+pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
 pub(crate) use sort::{ARGSORT, SHORT as SHORT_SORT, SORT};
 
 use crate::caps::Caps;
@@ -25,7 +27,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 3] = [&BINCOUNT, &SORT, &ARGSORT];
+pub(crate) static ROWS: [&Routine; 5] = [&BINCOUNT, &SORT, &ARGSORT, &NONZERO, &COMPRESS];
 
 /// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;

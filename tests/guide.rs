@@ -265,6 +265,26 @@ fn shapes_and_moves_side_by_side() -> Result<()> {
 
 #[test]
 #[rustfmt::skip]
+fn sets_side_by_side() -> Result<()> {
+    let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
+    let v = array![4., 1., 3., 2.];
+    let n = array![7, -3, 5, 2];
+    let i = array![2, 0, 1];
+
+    // ## Sets
+    same!("np.unique_values(x)", x.unique_values()?);
+    same!("np.unique_counts(x).counts", x.unique_counts()?.counts);
+    same!("np.unique_inverse(x).inverse_indices", x.unique_inverse()?.inverse_indices);
+    same!("np.unique_all(x).indices", x.unique_all()?.indices);
+    same!("np.isin(x, v)", x.isin(&v));
+    same!("np.intersect1d(n, i)", n.intersect(&i)?);
+    same!("np.union1d(x, v)", x.union(&v)?);
+    same!("np.setdiff1d(v, i)", v.setdiff(&i)?);
+    Ok(())
+}
+
+#[test]
+#[rustfmt::skip]
 fn picks_and_joins_side_by_side() -> Result<()> {
     let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
     let y = array![[1., 2., 3., 4.], [5., 6., 7., 8.], [9., 10., 11., 12.]];
@@ -279,6 +299,22 @@ fn picks_and_joins_side_by_side() -> Result<()> {
     same!("np.take(v, n, mode='clip')", v.take_clip(&n, 0));
     same!("np.take_along_axis(x, np.argmax(x, 1, keepdims=True), 1)", x.take_along_axis(x.argmax(keep(1)), 1));
     same!("np.select([x > 4, x > 2], [y, -y], 0)", select_many([x.greater(4), x.greater(2)], [(*y).clone(), -&y], 0.0));
+    same!("x[i, i]", x.take_at((&i, &i)));
+    same!("x[i[:, None], i]", x.take_at((i.expand_dims(1), &i)));
+    same!("x.ravel()[n % 12]", x.ravel().take_at_wrap((&n,)));
+    same!("x[x > 2]", x.compress(x.greater(2.0))?);
+    same!("x[v[:3] > 2]", x.compress(v.slice(s![..3]).greater(2.0))?);
+    same!("np.compress(v > 2, x, axis=1)", x.compress_along(v.greater(2.0), 1)?);
+    same!("np.flatnonzero(x > 2)", x.greater(2.0).flatnonzero()?);
+    same!("np.nonzero(x > 2)[1]", x.greater(2.0).nonzero()?[1]);
+    same!("np.argwhere(x > 2)", x.greater(2.0).argwhere()?);
+    write!(x, "x[i, i] = 9", x.set_at((&i, &i), 9)?);
+    write!(x, "x[i] = v", x.set_at((&i,), &v)?);
+    write!(x, "x[x > 2] = 0", x.set_where(x.greater(2.0), 0)?);
+    write!(x, "np.put(x, i, v[:3])", x.update(|x| x.put(&i, v.slice(s![..3])))?);
+    write!(x, "np.put(x, n, 0, mode='clip')", x.update(|x| x.put_clip(&n, 0))?);
+    write!(x, "np.put(x, n, 0, mode='wrap')", x.update(|x| x.put_wrap(&n, 0))?);
+    write!(x, "np.put_along_axis(x, np.argmax(x, 1, keepdims=True), 0, 1)", x.update(|x| x.put_along_axis(x.argmax(keep(1)), 0, 1))?);
     same!("np.choose(i, [v[1:], v[:3], i])", i.choose([v.slice(s![1..]), v.slice(s![..3]), (*i).clone()]));
     same!("np.choose(n, [1, 2], mode='clip')", n.choose_clip([1, 2]));
     same!("np.choose(n, [1, 2], mode='wrap')", n.choose_wrap([1, 2]));

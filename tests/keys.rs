@@ -91,6 +91,8 @@ fn variants() -> Vec<(&'static str, Expr)> {
         ("sorted", i.sort(0)),
         ("sorted the other way", i.sort(descending(0))),
         ("positions of sorted ones", i.argsort(0)),
+        ("an addition at positions under another name", whole.ravel().put(&i, 5)),
+        ("of several axes", x.take_at((&i, &i))),
         ("counts", i.bincount(4)),
         ("more counts", i.bincount(5)),
         ("counts of another dtype", j.bincount(4)),

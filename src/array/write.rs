@@ -109,6 +109,11 @@ impl Array {
         self.write(Some(part), value, op, at)
     }
 
+    /// Writes a value to the whole array, for the operation that errors name.
+    pub(crate) fn write_all(&mut self, value: Arg, op: &'static str, at: Loc) -> Result<()> {
+        self.write(None, value, op, at)
+    }
+
     /// Writes an expression into the array or a part of it.
     fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let mut target = match &part {

@@ -6,14 +6,19 @@ use super::program::internal;
 use crate::backend::refused_value;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall};
-use crate::routine::{ARGSORT, BINCOUNT, Routine, SORT};
+use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, Routine, SORT};
 
 /// A routine's implementation on the CPU.
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 3] =
-    [(&BINCOUNT, super::bincount::run), (&SORT, super::sort::sort), (&ARGSORT, super::sort::argsort)];
+static FUNCTIONS: [(&Routine, Function); 5] = [
+    (&BINCOUNT, super::bincount::run),
+    (&SORT, super::sort::sort),
+    (&ARGSORT, super::sort::argsort),
+    (&NONZERO, super::compress::nonzero),
+    (&COMPRESS, super::compress::compress),
+];
 
 /// Says whether the CPU implements a routine.
 #[cfg(feature = "testing")]

@@ -54,22 +54,25 @@ pub(crate) enum NodeOp {
     Matmul,
     /// Elements of the second operand along `axis`, at the positions that the first operand holds (i32 or i64). The axes of
     /// the first operand take the place of `axis`; or, with `along`, the first operand has the result's shape, which is that of
-    /// the second but for the length of `axis`, and each position is for its own place along the other axes.
+    /// the second but for the length of `axis`, and each position is for its own place along the other axes. `name` is the operation that
+    /// an index out of range is reported under.
     Take {
         axis: usize,
         mode: IndexMode,
         along: bool,
+        name: &'static str,
     },
     /// The operands one after another along an axis.
     Concat {
         axis: usize,
     },
     /// The first operand, with elements of the third combined into it along an axis at the positions that the second holds
-    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position.
+    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position. `name` is as that of `Take`.
     Scatter {
         axis: usize,
         mode: IndexMode,
         combine: Combine,
+        name: &'static str,
     },
     /// Result number `part` of a routine. Nodes that differ in `part` alone are results of one call.
     Routine {
@@ -96,15 +99,8 @@ impl NodeOp {
             NodeOp::Reduce(fold, _) => fold.name,
             NodeOp::Scan { fold, .. } => fold.cumulative(),
             NodeOp::Matmul => "matmul",
-            NodeOp::Take { along: false, .. } => "take",
-            NodeOp::Take { along: true, .. } => "take_along_axis",
+            NodeOp::Take { name, .. } | NodeOp::Scatter { name, .. } => name,
             NodeOp::Concat { .. } => "concat",
-            NodeOp::Scatter { combine, .. } => match combine {
-                Combine::Set => "index_set",
-                Combine::Add => "index_add",
-                Combine::Min => "index_min",
-                Combine::Max => "index_max",
-            },
             NodeOp::Routine { row, .. } => row.name,
             NodeOp::Failed => "failed",
         }
@@ -154,7 +150,9 @@ impl NodeOp {
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
-            NodeOp::Take { axis, along, .. } => NodeOp::Take { axis: *axis, mode: IndexMode::Clip, along: *along },
+            NodeOp::Take { axis, along, name, .. } => {
+                NodeOp::Take { axis: *axis, mode: IndexMode::Clip, along: *along, name }
+            }
             other => other.clone(),
         }
     }

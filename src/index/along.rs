@@ -92,7 +92,7 @@ fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: Lo
         source.checked()?;
         i.checked()?;
         let dtype = source.0.dtype;
-        Ok(Expr::node(NodeOp::Take { axis, mode, along: true }, smallvec![i, source], out, dtype, device, at))
+        Ok(Expr::node(NodeOp::Take { axis, mode, along: true, name: OP }, smallvec![i, source], out, dtype, device, at))
     })
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize
     let i = crate::expr::cast(positions, DType::I64, at);
     let zero = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at);
     let zeros = view(op, &zero, at, |s| View::broadcast_to(s, &[length.max(1)]));
-    let take = NodeOp::Take { axis: 0, mode: IndexMode::Check, along: false };
+    let take = NodeOp::Take { axis: 0, mode: IndexMode::Check, along: false, name: op };
     let found = Expr::node(take, smallvec![i.clone(), zeros], shape, DType::I32, device, at);
     Ok(ufunc(&arithmetic::add, smallvec![i.into_arg(), found.into_arg()], at))
 }

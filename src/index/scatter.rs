@@ -1,5 +1,6 @@
 //! `index_add`, `index_min`, `index_max`: values that are combined into elements at computed positions.
 
+use super::extremes::Extremes;
 use super::positions;
 use crate::array::prepared;
 use crate::device::Device;
@@ -20,8 +21,7 @@ impl Expr {
     /// the axis as there are positions, and are cast as in a write.
     ///
     /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. The sum wraps. Only integers are
-    /// taken: a sum of floats depends on the order of its terms, and to fix that order needs a sort of the positions, which
-    /// the library does not have yet.
+    /// taken: a sum of floats depends on the order of its terms, and sums in a fixed order at positions are not built yet.
     ///
     /// ```
     /// use cupric::array;
@@ -62,7 +62,8 @@ impl Expr {
     }
 
     /// A copy in which elements along an axis, at integer positions, are the least of what was there and of the values for
-    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`].
+    /// them, as NumPy's `minimum.at`. Positions and values are as with [`Expr::index_add`], but floats and bools are taken too, for
+    /// which the values are sorted; a NaN is less than all else, and −0 less than +0.
     ///
     /// ```
     /// use cupric::array;
@@ -101,7 +102,8 @@ impl Expr {
     }
 
     /// A copy in which elements along an axis, at integer positions, are the greatest of what was there and of the values
-    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`].
+    /// for them, as NumPy's `maximum.at`. Positions and values are as with [`Expr::index_add`], but floats and bools are taken too,
+    /// for which the values are sorted; a NaN is greater than all else, and +0 greater than −0.
     ///
     /// ```
     /// use cupric::array;
@@ -140,6 +142,16 @@ impl Expr {
     }
 }
 
+/// The operation's name.
+fn name(combine: Combine) -> &'static str {
+    match combine {
+        Combine::Set => "index_set",
+        Combine::Add => "index_add",
+        Combine::Min => "index_min",
+        Combine::Max => "index_max",
+    }
+}
+
 fn scatter(
     array: &Expr,
     axis: isize,
@@ -148,7 +160,7 @@ fn scatter(
     (combine, mode): (Combine, IndexMode),
     at: Loc,
 ) -> Expr {
-    let (op, values) = (NodeOp::Scatter { axis: 0, mode, combine }.name(), values.into_arg());
+    let (op, values) = (name(combine), values.into_arg());
     let indices = operand(indices, at);
     carry(at, || -> Result<Expr> {
         let array = strong(array.clone(), at);
@@ -162,12 +174,16 @@ fn scatter(
         if let Some(detail) = refused(dtype, combine) {
             return Err(Error::new(ErrorKind::Unsupported, op, format!("dtype {dtype}: {detail}"), at));
         }
-        let indices = positions(op, indices, (axis, shape), mode, at)?;
         let mut wanted: Shape = shape.clone();
         wanted[axis] = indices.0.shape[0];
         layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
+        let given = indices.clone();
+        let indices = positions(op, indices, (axis, shape), mode, at)?;
         let values = prepared(values, &wanted, dtype, op, at)?;
         let device = common(op, [&array, &indices, &values].into_iter(), at)?;
+        if !dtype.is_integer() {
+            return Extremes { op, combine, mode, axis, device, at }.of(array, given, &values, &wanted);
+        }
         let along = Along { axis, mode, combine, device, indices, at };
         Ok(match combine.lacks_wgsl_atomic(dtype.size()) && Device::of(device).backend().caps().wgsl {
             true => along.by_words(&array, &values),
@@ -189,7 +205,8 @@ struct Along {
 impl Along {
     fn scatter(&self, array: Expr, values: Expr) -> Expr {
         let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
-        let op = NodeOp::Scatter { axis: self.axis, mode: self.mode, combine: self.combine };
+        let Along { axis, mode, combine, .. } = *self;
+        let op = NodeOp::Scatter { axis, mode, combine, name: name(combine) };
         Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
     }
 
@@ -204,7 +221,7 @@ impl Along {
         let high_type = if dtype == DType::I64 { DType::I32 } else { DType::U32 };
         let high = |x: &Expr| cast(call(&logic::bitwise_right_shift, smallvec![x.clone(), shift()]), high_type, at);
         let highest = self.scatter(high(array), high(values));
-        let take = NodeOp::Take { axis: self.axis, mode: self.mode, along: false };
+        let take = NodeOp::Take { axis: self.axis, mode: self.mode, along: false, name: "take" };
         let shape = values.0.shape.clone();
         let taken =
             Expr::node(take, smallvec![self.indices.clone(), highest.clone()], shape, high_type, self.device, at);
@@ -223,10 +240,11 @@ impl Along {
 fn refused(dtype: DType, combine: Combine) -> Option<&'static str> {
     match combine {
         _ if dtype.is_integer() => None,
-        _ if dtype == DType::Bool => Some("only integers are combined at positions so far; use an integer dtype"),
-        Combine::Add => Some("a sum of floats needs a fixed order of its terms, which comes with a stable sort"),
-        Combine::Set | Combine::Min | Combine::Max => {
-            Some("only integers are combined at positions so far; floats come with a stable sort")
+        Combine::Add if dtype == DType::Bool => Some("only numbers are added at positions; use index_max"),
+        Combine::Add => {
+            Some("a sum of floats needs a fixed order of its terms, which comes with a sort of the positions")
         }
+        Combine::Set => Some("no operation sets elements by a scatter alone"),
+        Combine::Min | Combine::Max => None,
     }
 }

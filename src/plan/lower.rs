@@ -121,7 +121,7 @@ impl Draft {
     /// the node that must be stored first.
     pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
         let n = &p.arena.nodes[node];
-        let (NodeOp::Scatter { axis, mode, combine }, [_, indices, values]) = (&n.op, &n.args[..]) else {
+        let (NodeOp::Scatter { axis, mode, combine, .. }, [_, indices, values]) = (&n.op, &n.args[..]) else {
             return Err(node);
         };
         let space = Space::of_shape(&p.arena.nodes[*values].shape);
@@ -327,7 +327,7 @@ impl Lowering<'_> {
                 Ok(self.push(Op::Cast(v), n.dtype, inner, reduced))
             }
             NodeOp::View(v) => self.lower(n.args[0], &map.after(v), inside),
-            NodeOp::Take { axis, mode, along } => self.lower_take(node, (*axis, *along), *mode, map, inside),
+            NodeOp::Take { axis, mode, along, .. } => self.lower_take(node, (*axis, *along), *mode, map, inside),
             NodeOp::Reduce(fold, axes) => self.lower_reduction(node, *fold, axes, map, inside),
             NodeOp::Scan { fold, axis } => self.lower_scan(node, *fold, *axis, map, inside),
             NodeOp::Matmul => self.product(node, map),

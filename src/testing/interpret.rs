@@ -262,7 +262,7 @@ impl Interpreter {
             NodeOp::Reduce(fold, axes) => self.reduce(*fold, axes, n, args[0]),
             NodeOp::Scan { fold, axis } => self.scan(*fold, *axis, n, args[0]),
             NodeOp::Matmul => self.matmul(n, args[0], args[1]),
-            NodeOp::Take { axis, mode, along } => take(n, (*axis, *along), *mode, args[0], args[1])?,
+            NodeOp::Take { axis, mode, along, .. } => take(n, (*axis, *along), *mode, args[0], args[1])?,
             NodeOp::Concat { axis } => {
                 let [outer, inner] = [&n.shape[..*axis], &n.shape[axis + 1..]].map(|s| s.iter().product::<usize>());
                 let places = (0..outer).flat_map(|o| {
@@ -277,7 +277,7 @@ impl Interpreter {
                     false => Elements::Integers(places.map(|(k, i)| args[k].elements.integers()[i]).collect()),
                 }
             }
-            NodeOp::Scatter { axis, mode, combine } => scatter::scatter(n, (*axis, *mode, *combine), args)?,
+            NodeOp::Scatter { axis, mode, combine, .. } => scatter::scatter(n, (*axis, *mode, *combine), args)?,
             NodeOp::Routine { row, params, part } => routine::reference(row, params, *part as usize, n, args)?,
             NodeOp::Failed => return x.checked().map(|_| Elements::Integers(vec![])),
         })

@@ -8,7 +8,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Files whose items `lib.rs` makes public.
-const FILES: [&str; 24] = [
+const FILES: [&str; 27] = [
     "array.rs",
     "array/write.rs",
     "create.rs",
@@ -18,8 +18,10 @@ const FILES: [&str; 24] = [
     "expr.rs",
     "index.rs",
     "index/along.rs",
+    "index/places.rs",
     "index/scatter.rs",
     "io.rs",
+    "masks.rs",
     "matrices.rs",
     "movement.rs",
     "movement/edit.rs",
@@ -31,6 +33,7 @@ const FILES: [&str; 24] = [
     "ops/sort.rs",
     "picking.rs",
     "random.rs",
+    "sets.rs",
     "dtype.rs",
     "layout/args.rs",
 ];

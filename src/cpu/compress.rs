@@ -1,0 +1,96 @@
+//! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask; sums of these counts are the
+//! places where the tasks begin to write.
+
+use super::operands::{Operands, Refused, Words};
+use super::share::share;
+use crate::routine::COMPRESS_CHUNK as CHUNK;
+
+/// Elements that are gathered without a branch before they are copied to the result.
+const BLOCK: usize = 128;
+
+/// Memory that tasks write at places of their own.
+struct Target<T>(*mut T);
+
+// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    fn at(&self, place: usize) -> *mut T {
+        self.0.wrapping_add(place)
+    }
+}
+
+/// Runs `nonzero`.
+pub(super) fn nonzero(call: &mut Operands<'_>) -> Result<(), Refused> {
+    compact::<u64>(call, |start, mask, block| {
+        let mut n = 0;
+        for (i, m) in mask.iter().enumerate() {
+            block[n] = (start + i) as u64;
+            n += (*m != 0) as usize;
+        }
+        n
+    });
+    Ok(())
+}
+
+/// Runs `compress`.
+pub(super) fn compress(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[1].meta.dtype.size() {
+        1 => elements::<u8>(call),
+        2 => elements::<u16>(call),
+        4 => elements::<u32>(call),
+        _ => elements::<u64>(call),
+    }
+    Ok(())
+}
+
+fn elements<W: Words>(call: &mut Operands<'_>) {
+    let elements = call.words::<W>(1);
+    compact::<W>(call, |start, mask, block| {
+        let mut n = 0;
+        for (m, x) in mask.iter().zip(&elements[start..]) {
+            block[n] = *x;
+            n += (*m != 0) as usize;
+        }
+        n
+    });
+}
+
+/// Calls `gather` with the first position and the elements of each block of the mask, and a buffer to which it writes the words of
+/// the true ones; it returns how many those are. They go to the result one after another.
+fn compact<W: Words>(call: &mut Operands<'_>, gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync) {
+    let mask = call.words::<u8>(0);
+    let length = call.call.params[0] as usize;
+    let Some((result, counts)) = call.target::<W, u64>() else { return };
+    let tasks = mask.len().div_ceil(CHUNK);
+    let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
+    let (result, counts) = (Target(result), Target(counts));
+    share(tasks, tasks == 1, |task| {
+        // in blocks whose count fits a byte, which the compiler adds up in vectors
+        let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
+        let count = chunk(task).chunks(BLOCK).map(of_block).sum();
+        // SAFETY: the row asks for scratch with a count for each task (`needs` in `routine/compress.rs`), and this task alone
+        // writes its own.
+        unsafe { counts.at(task).write(count) };
+    });
+    let mut before = 0;
+    for task in 0..tasks {
+        // SAFETY: the task has written its count, and no task runs now.
+        unsafe { before += std::mem::replace(&mut *counts.at(task), before) };
+    }
+    share(tasks, tasks == 1, |task| {
+        let mut block = [W::default(); BLOCK];
+        // SAFETY: it has been written above, and nothing writes it any more.
+        let mut to = unsafe { counts.at(task).read() } as usize;
+        for (i, mask) in chunk(task).chunks(BLOCK).enumerate() {
+            // no more than the result has, also if the caller's count were wrong
+            let n = gather(task * CHUNK + i * BLOCK, mask, &mut block).min(length.saturating_sub(to));
+            // SAFETY: the result has `length` elements, and `to + n` is at most that. The places from `to` on are this task's:
+            // it has as many true elements as it counted, and the next task's places begin behind them.
+            unsafe { std::ptr::copy_nonoverlapping(block.as_ptr(), result.at(to), n) };
+            to += n;
+        }
+    });
+}
