@@ -225,7 +225,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
     put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
     put("random normals", vec![Rng::new(9).normal([5001], F32)]);
     put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001], Bool)]);
-    put("random order", vec![(*Rng::new(9).permutation(501).unwrap()).clone()]);
+    put("random order", vec![Rng::new(9).permutation(501)]);
     let mut split = Rng::new(3);
     put(
         "random split",
