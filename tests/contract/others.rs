@@ -312,7 +312,8 @@ fn normal_tail(x: f64) -> f64 {
     if x == f64::INFINITY {
         return 0.0;
     }
-    if x < 2.0 {
+    // beyond 1 the difference would cancel
+    if x < 1.0 {
         let (mut term, mut sum, mut n) = (x, x, 1.0);
         while term > sum * 1e-18 {
             n += 2.0;
@@ -321,7 +322,7 @@ fn normal_tail(x: f64) -> f64 {
         }
         return 0.5 - density * sum;
     }
-    density / (1..200).rev().fold(x, |below, k| x + k as f64 / below)
+    density / (1..500).rev().fold(x, |below, k| x + k as f64 / below)
 }
 
 fn integer_range(d: DType, which: usize) -> (Expr, Wanted) {
