@@ -79,7 +79,7 @@ fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
     for epoch in 1..=options.epochs {
         // one kernel shuffles the images and adds a little noise, so that the network does not learn them by heart
-        let order = rng.permutation(images)?.astype(DType::I32).to_device(&device)?;
+        let order = rng.permutation(images).astype(DType::I32).to_device(&device)?;
         let noise = rng.normal([images, PIXELS], DType::F32) * NOISE;
         let x = (data.train_x.take(&order, 0) + noise).astype(options.dtype).eval()?;
         let y = data.train_y.take(&order, 0).eval()?;
@@ -130,7 +130,7 @@ impl Digits {
         let raw = Array::from_npy(&options.data)?;
         check(&raw, &options.data)?;
         let images = raw.shape()[0];
-        let order = rng.permutation(images)?.astype(DType::I32).to_device(device)?;
+        let order = rng.permutation(images).astype(DType::I32).to_device(device)?;
         let raw = raw.to_device(device)?.take(&order, 0).eval()?;
         let split = images * 4 / 5;
         let pixels = [raw.slice(s![..split, ..PIXELS]), raw.slice(s![split.., ..PIXELS])];

@@ -167,6 +167,7 @@ mod cpu;
 mod create;
 mod device;
 mod differences;
+mod distributions;
 mod dtype;
 mod error;
 mod expr;

@@ -163,7 +163,7 @@ list! {
     operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
     overlap_of_neighbours_missed, "14 views", "operations the_value_broadcasts", "windows one step apart count as apart";
     packed_neighbours_lost, "8 overlap", "operations writes::gpu::", "the last word of packed elements overwrites its neighbours";
-    permutation_moves_every_number, "16 random", "operations found::planted::permutations", "a permutation leaves no number in its place";
+    permutation_by_short_keys, "16 random", "operations distributions::every_permutation", "a permutation sorts by keys of 2 bits";
     plan_cache_without_alias, "8 in place", "operations overlap::cpu", "a plan cache that forgets which input is the target";
     plan_cache_without_dtype, "14 sequences", "fuzz state", "a plan cache keyed without dtype";
     plan_cache_without_equal_numbers, "14 sequences", "fuzz state", "a plan cache keyed without which numbers are equal";

@@ -2,7 +2,6 @@
 //! 1, 2, 3", SC 2011), which makes four random words of a key and a counter. The key is the seed; the counter is made of the
 //! element's number and the stream. So every device draws the same words, whatever the order of the elements.
 
-use crate::array::Array;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Binding, Expr, NodeOp, Operand, carry, cast, ufunc};
@@ -31,12 +30,38 @@ pub struct Rng {
     stream: u32,
 }
 
+/// The stream of random words of one draw.
+#[derive(Clone, Copy)]
+pub(crate) struct Stream {
+    seed: u64,
+    stream: u32,
+}
+
+impl Stream {
+    /// Word number 0 to 3 of each element of an array whose shape [`drawn_shape`] gave.
+    pub(crate) fn word(self, word: u8, shape: &Shape, at: Loc) -> Expr {
+        let bound = Binding::Random { seed: self.seed, stream: self.stream };
+        Expr::leaf(NodeOp::Philox { word }, bound, shape.clone(), DType::U32, 0, at)
+    }
+}
+
+/// The shape of a draw. An error for more elements than the counter's 32 bits can number.
+pub(crate) fn drawn_shape(op: &'static str, shape: impl IntoShape, at: Loc) -> Result<Shape> {
+    let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
+    let n = layout::product(&shape);
+    if n > u32::MAX as usize {
+        let detail = format!("{n} elements asked for; one draw has at most {}", u32::MAX);
+        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    Ok(shape)
+}
+
 fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
 /// A constant of dtype u32.
-fn word_constant(v: u32, at: Loc) -> Expr {
+pub(crate) fn word_constant(v: u32, at: Loc) -> Expr {
     Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U32, at)
 }
 
@@ -59,25 +84,57 @@ impl Rng {
         stream
     }
 
+    /// The state, two numbers from which [`Rng::from_state`] makes a source that goes on as this one does: the seed, and how
+    /// many draws were made. They stay valid across versions, as seeds do.
+    ///
+    /// ```
+    /// use cupric::{DType, Rng, array_equal};
+    /// let mut rng = Rng::new(42);
+    /// let _ = rng.uniform([10], DType::F32);
+    /// let mut again = Rng::from_state(rng.state())?;
+    /// assert!(array_equal(&rng.normal([5], DType::F32), &again.normal([5], DType::F32))?);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias = "get_state")]
+    #[doc(alias = "bit_generator")]
+    pub fn state(&self) -> [u64; 2] {
+        [self.seed, self.stream as u64]
+    }
+
+    /// A source in the state that [`Rng::state`] gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] where the second number is none that a state has: 2^32 or more.
+    #[doc(alias = "set_state")]
+    #[track_caller]
+    pub fn from_state(state: [u64; 2]) -> Result<Rng> {
+        match u32::try_from(state[1]) {
+            Ok(stream) => Ok(Rng { seed: state[0], stream }),
+            Err(_) => {
+                let detail = format!("{} draws were not made: a state counts fewer than 2^32", state[1]);
+                Err(Error::new(ErrorKind::Argument, "from_state", detail, Location::caller()))
+            }
+        }
+    }
+
+    /// Takes the next stream.
+    pub(crate) fn take_stream(&mut self) -> Stream {
+        Stream { seed: self.seed, stream: self.next() }
+    }
+
     /// Builds a draw over the next stream. `make` gets a function that returns, for a number from 0 to 3, the expression of
     /// that word of each element's four random words. Fails for more elements than the counter's 32 bits can number.
-    fn draw(
+    pub(crate) fn draw(
         &mut self,
         op: &'static str,
         shape: impl IntoShape,
         at: Loc,
         make: impl FnOnce(&dyn Fn(u8) -> Expr) -> Result<Expr>,
     ) -> Expr {
-        let (seed, stream) = (self.seed, self.next());
+        let stream = self.take_stream();
         carry(at, || {
-            let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
-            let n = layout::product(&shape);
-            if n > u32::MAX as usize {
-                let detail = format!("{n} elements asked for; one draw has at most {}", u32::MAX);
-                return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
-            }
-            let bound = || Binding::Random { seed, stream };
-            make(&|word| Expr::leaf(NodeOp::Philox { word }, bound(), shape.clone(), DType::U32, 0, at))
+            let shape = drawn_shape(op, shape, at)?;
+            make(&|word| stream.word(word, &shape, at))
         })
     }
 
@@ -96,22 +153,14 @@ impl Rng {
     /// f32 and rounded at the end.
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
-        let at = Location::caller();
-        self.draw("normal", shape, at, |word| {
-            is_float("normal", dtype, at)?;
-            let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-            // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
-            let first = mutant!(normal_of_zero, 0, 1);
-            let (u, v) = if wide == DType::F64 {
-                (unit([&|| word(0), &|| word(1)], first, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
-            } else {
-                (unit([&|| word(0); 2], first, wide, at), unit([&|| word(1); 2], 0, wide, at))
-            };
-            let log = ufunc(&float::log, smallvec![u.into_arg()], at);
-            let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
-            let turn = binary(&arithmetic::multiply, v, std::f64::consts::TAU, at);
-            let cos = ufunc(&float::cos, smallvec![turn.into_arg()], at);
-            Ok(cast(binary(&arithmetic::multiply, radius, cos, at), dtype, at))
+        self.normal_at("normal", shape, dtype, Location::caller())
+    }
+
+    /// [`Rng::normal`] for the operation that errors name.
+    pub(crate) fn normal_at(&mut self, op: &'static str, shape: impl IntoShape, dtype: DType, at: Loc) -> Expr {
+        self.draw(op, shape, at, |word| {
+            is_float(op, dtype, at)?;
+            Ok(normal_of(word, 0, dtype, at))
         })
     }
 
@@ -195,44 +244,28 @@ impl Rng {
             Ok(cast(hit, dtype, at))
         })
     }
-
-    /// The numbers `0..n` in random order, as an i64 array on the CPU: Fisher and Yates' shuffle over the same generator.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for more numbers than 2^31 - 1; [`ErrorKind::OutOfMemory`].
-    ///
-    /// ```
-    /// let p = cupric::Rng::new(0).permutation(5)?;
-    /// let mut v = p.to_vec::<i64>()?;
-    /// v.sort();
-    /// assert_eq!(v, [0, 1, 2, 3, 4]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn permutation(&mut self, n: usize) -> Result<Array> {
-        let at = Location::caller();
-        if n > i32::MAX as usize {
-            let detail = format!("{n} numbers asked for; a permutation has at most 2^31 - 1");
-            return Err(Error::new(ErrorKind::LimitExceeded, "permutation", detail, at));
-        }
-        let stream = self.next();
-        let key = [self.seed as u32, (self.seed >> 32) as u32];
-        let mut order: Vec<i64> = Vec::new();
-        if order.try_reserve_exact(n).is_err() {
-            let detail = format!("there is no memory for {n} numbers");
-            return Err(Error::new(ErrorKind::OutOfMemory, "permutation", detail, at));
-        }
-        order.extend(0..n as i64);
-        for i in (1..n).rev() {
-            let word = philox([i as u32, 0, stream, 0], key)[0];
-            let j = ((word as u64 * (i as u64 + mutant!(permutation_moves_every_number, 0, 1))) >> 32) as usize;
-            order.swap(i, j);
-        }
-        Ok(Array::adopt(order, &[n], at))
-    }
 }
 
-fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
+/// A normal number of two uniforms, of the words from `first` on: two, or four for f64.
+pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
+    let plus = mutant!(normal_of_zero, 0, 1);
+    let word = |k: u8| word(first + k);
+    let (u, v) = if wide == DType::F64 {
+        (unit([&|| word(0), &|| word(1)], plus, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
+    } else {
+        (unit([&|| word(0); 2], plus, wide, at), unit([&|| word(1); 2], 0, wide, at))
+    };
+    let log = ufunc(&float::log, smallvec![u.into_arg()], at);
+    let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
+    let turn = binary(&arithmetic::multiply, v, std::f64::consts::TAU, at);
+    let cos = ufunc(&float::cos, smallvec![turn.into_arg()], at);
+    cast(binary(&arithmetic::multiply, radius, cos, at), dtype, at)
+}
+
+/// Fails for a dtype that is no float type.
+pub(crate) fn is_float(op: &'static str, dtype: DType, at: Loc) -> Result<()> {
     match dtype.is_float() {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::DType, op, format!("dtype {dtype} is not a float type"), at)),
@@ -258,7 +291,7 @@ fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr
 
 /// The upper 64 bits of the product of `by` and the 64-bit number that two words make, by halves of 32 bits, because there is
 /// no type of 128 bits.
-fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
+pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     let constant = |v: u64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U64, at);
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, constant(u32::MAX as u64), at);
     let high_half = |e: &Expr| binary(&logic::bitwise_right_shift, e, constant(32), at);

@@ -123,6 +123,36 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.random.default_rng(0).normal(size=(2, 3))", Rng::new(0).normal([2, 3], DType::F32));
     same!("np.random.default_rng(0).random((2, 3))", Rng::new(0).uniform([2, 3], DType::F32));
 
+    // ## Random numbers
+    let mut rng = Rng::new(0);
+    same!("rng.integers(0, 6, 5)", rng.integers(0, 6, [5], DType::I32));
+    same!("rng.exponential(2.0, 5)", rng.exponential(2.0, [5], DType::F32));
+    same!("rng.gumbel(0.0, 1.0, 5)", rng.gumbel(0.0, 1.0, [5], DType::F32));
+    same!("rng.laplace(0.0, 1.0, 5)", rng.laplace(0.0, 1.0, [5], DType::F32));
+    same!("rng.logistic(0.0, 1.0, 5)", rng.logistic(0.0, 1.0, [5], DType::F32));
+    same!("rng.standard_cauchy(5)", rng.cauchy(0.0, 1.0, [5], DType::F32));
+    same!("rng.lognormal(0.0, 1.0, 5)", rng.lognormal(0.0, 1.0, [5], DType::F32));
+    same!("rng.weibull(1.5, 5)", rng.weibull(1.5, [5], DType::F32));
+    same!("rng.pareto(3.0, 5)", rng.pareto(3.0, [5], DType::F32));
+    same!("rng.rayleigh(2.0, 5)", rng.rayleigh(2.0, [5], DType::F32));
+    same!("rng.triangular(0, 1, 3, 5)", rng.triangular(0.0, 1.0, 3.0, [5], DType::F32));
+    same!("rng.gamma(2.5, 1.0, 5)", rng.gamma(2.5, 1.0, [5], DType::F32));
+    same!("rng.chisquare(3.0, 5)", rng.chisquare(3.0, [5], DType::F32));
+    same!("rng.beta(2.0, 3.0, 5)", rng.beta(2.0, 3.0, [5], DType::F32));
+    same!("rng.dirichlet([1, 2], 5)", rng.dirichlet(&[1.0, 2.0], [5], DType::F32));
+    same!("rng.multivariate_normal([0, 1], np.eye(2), 5)", rng.multivariate_normal(array![0., 1.], eye(2, DType::F32), [5]));
+    same!("rng.geometric(0.25, 5)", rng.geometric(0.25, [5]));
+    same!("rng.poisson(3.5, 5)", rng.poisson(3.5, [5]));
+    same!("rng.binomial(10, 0.3, 5)", rng.binomial(10, 0.3, [5]));
+    same!("rng.multinomial(9, [0.25, 0.75], 5)", rng.multinomial(9, array![0.25, 0.75], [5]));
+    same!("rng.permutation(5)", rng.permutation(5));
+    same!("rng.permutation(x, axis=1)", rng.shuffle(&x, 1));
+    same!("rng.choice(5, 3)", rng.choice(5, [3]));
+    same!("rng.choice(5, 3, replace=False)", rng.choice_without_replacement(5, 3));
+    same!("rng.choice(v, 3)", v.take(rng.choice(4, [3]), 0));
+    same!("rng.choice(4, 3, p=v / v.sum())", rng.choice_weighted(&v, [3]));
+    same!("rng.choice(4, 3, replace=False, p=v / v.sum())", rng.choice_weighted_without_replacement(&v, 3));
+
     // ## Looking at them
     same!("x.shape", x.shape());
     same!("x.astype(np.float16)", x.astype(DType::F16));

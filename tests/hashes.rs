@@ -225,7 +225,62 @@ fn others(out: &mut BTreeMap<String, u64>) {
     put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
     put("random normals", vec![Rng::new(9).normal([5001], F32)]);
     put("random coins", vec![Rng::new(9).bernoulli(0.3, [5001], Bool)]);
-    put("random order", vec![(*Rng::new(9).permutation(501).unwrap()).clone()]);
+    put("random order", vec![Rng::new(9).permutation(501)]);
+    let r = || Rng::new(11);
+    for t in [F16, BF16, F32, F64] {
+        let n = 2001;
+        put(
+            &format!("random inverses {t}"),
+            vec![
+                r().exponential(2.0, [n], t),
+                r().gumbel(1.0, 2.0, [n], t),
+                r().laplace(1.0, 2.0, [n], t),
+                r().logistic(1.0, 2.0, [n], t),
+                r().cauchy(1.0, 2.0, [n], t),
+                r().lognormal(0.5, 0.5, [n], t),
+                r().weibull(1.5, [n], t),
+                r().pareto(2.5, [n], t),
+                r().rayleigh(2.0, [n], t),
+                r().triangular(0.0, 1.0, 3.0, [n], t),
+            ],
+        );
+        let bounds = [(-2.0, 1.0), (-0.5, 0.5), (2.0, INF), (-9.0, -7.0), (-INF, INF)];
+        put(
+            &format!("random truncated {t}"),
+            bounds.into_iter().map(|(a, b)| r().truncated_normal(a, b, [n], t)).collect(),
+        );
+        put(
+            &format!("random gammas {t}"),
+            vec![
+                r().gamma(0.5, 2.0, [n], t),
+                r().gamma(20.0, 1.0, [n], t),
+                r().chisquare(3.0, [n], t),
+                r().beta(0.5, 2.0, [n], t),
+                r().dirichlet(&[0.5, 1.0, 2.0], [n], t),
+            ],
+        );
+    }
+    let w = Array::from_vec((0..100).map(|i| (i * i % 97) as f32).collect::<Vec<f32>>(), [100]).unwrap();
+    put(
+        "random choices",
+        vec![
+            r().choice(77, [2001]),
+            r().choice_weighted(&w, [2001]),
+            r().choice_weighted_without_replacement(&w, 50),
+            r().choice_without_replacement(1000, 50),
+            r().categorical((&w + 1.0).log().broadcast_to([500, 100]), -1),
+            r().shuffle(&w, 0),
+        ],
+    );
+    put(
+        "random counts",
+        vec![
+            r().geometric(0.1, [2001]),
+            r().poisson(7.5, [2001]),
+            r().binomial(100, 0.3, [2001]),
+            r().multinomial(50, &w, [20]),
+        ],
+    );
     let mut split = Rng::new(3);
     put(
         "random split",

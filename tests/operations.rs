@@ -7,6 +7,7 @@ mod kit;
 mod memory;
 
 mod bites;
+mod distributions;
 mod errors;
 mod files;
 mod folds;

@@ -165,8 +165,96 @@ fn results(d: &Device) -> Vec<Case> {
         ),
         ("SliceMut::update", K::Shape, x.slice_mut(s![..2]).update(|x| x.t()).unwrap_err()),
         ("SliceMut::fill", K::Index, x.slice_mut(s![.., 4]).fill(1.0).unwrap_err()),
-        ("Rng::permutation", K::LimitExceeded, Rng::new(0).permutation(1 << 32).unwrap_err()),
+        ("Rng::from_state", K::Argument, Rng::from_state([0, 1 << 32]).unwrap_err()),
     ]
+}
+
+/// Draws, whose parameters are checked when they are made.
+fn draws(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let x = matrix(d);
+    let row = |v: [f32; 2]| put(d, v.to_vec(), &[2]);
+    let square = |v: [f32; 4]| put(d, v.to_vec(), &[2, 2]);
+    let r = || Rng::new(0);
+    let huge = [1usize << 20, 1 << 20];
+    let list: Vec<(&'static str, ErrorKind, Expr)> = vec![
+        ("Rng::exponential", K::Argument, r().exponential(-1.0, [2], F32)),
+        ("Rng::exponential", K::Argument, r().exponential(1e39, [2], F32)),
+        ("Rng::exponential", K::DType, r().exponential(1.0, [2], I32)),
+        ("Rng::exponential", K::LimitExceeded, r().exponential(1.0, huge, F32)),
+        ("Rng::gumbel", K::Argument, r().gumbel(NAN, 1.0, [2], F32)),
+        ("Rng::laplace", K::Argument, r().laplace(0.0, -0.5, [2], F32)),
+        ("Rng::logistic", K::Argument, r().logistic(INF, 1.0, [2], F32)),
+        ("Rng::cauchy", K::Argument, r().cauchy(0.0, NAN, [2], F32)),
+        ("Rng::lognormal", K::Argument, r().lognormal(0.0, -1.0, [2], F32)),
+        ("Rng::lognormal", K::DType, r().lognormal(0.0, 1.0, [2], Bool)),
+        ("Rng::weibull", K::Argument, r().weibull(0.0, [2], F32)),
+        ("Rng::pareto", K::Argument, r().pareto(-1.0, [2], F32)),
+        ("Rng::rayleigh", K::Argument, r().rayleigh(-1.0, [2], F32)),
+        ("Rng::triangular", K::Argument, r().triangular(0.0, 2.0, 1.0, [2], F32)),
+        ("Rng::triangular", K::Argument, r().triangular(1.0, 1.0, 1.0, [2], F32)),
+        ("Rng::truncated_normal", K::Argument, r().truncated_normal(1.0, 1.0, [2], F32)),
+        ("Rng::truncated_normal", K::Argument, r().truncated_normal(NAN, 1.0, [2], F32)),
+        ("Rng::truncated_normal", K::Argument, r().truncated_normal(INF, INF, [2], F32)),
+        ("Rng::multivariate_normal", K::Shape, r().multivariate_normal(&x, &x, [2])),
+        ("Rng::multivariate_normal", K::Shape, r().multivariate_normal(row([0., 0.]), &x, [2])),
+        (
+            "Rng::multivariate_normal",
+            K::Argument,
+            r().multivariate_normal(row([0., 0.]), square([1., 2., 2., 1.]), [2]),
+        ),
+        (
+            "Rng::multivariate_normal",
+            K::Argument,
+            r().multivariate_normal(row([0., 0.]), square([1., 0., 0.5, 1.]), [2]),
+        ),
+        (
+            "Rng::multivariate_normal",
+            K::Argument,
+            r().multivariate_normal(row([0., 0.]), square([1., 0., 0., f32::NAN]), [2]),
+        ),
+        ("Rng::multivariate_normal_with_factor", K::Shape, r().multivariate_normal_with_factor(row([0., 0.]), &x, [2])),
+        ("Rng::geometric", K::Argument, r().geometric(0.0, [2])),
+        ("Rng::geometric", K::Argument, r().geometric(NAN, [2])),
+        ("Rng::poisson", K::Argument, r().poisson(-1.0, [2])),
+        ("Rng::poisson", K::Argument, r().poisson(1e10, [2])),
+        ("Rng::binomial", K::Argument, r().binomial(3, 1.5, [2])),
+        ("Rng::binomial", K::Argument, r().binomial(1 << 60, 0.5, [2])),
+        ("Rng::categorical", K::Axis, r().categorical(&x, 2)),
+        ("Rng::categorical", K::DType, r().categorical(x.astype(I32), 0)),
+        ("Rng::categorical", K::Shape, r().categorical(x.slice(s![..0]), 0)),
+        ("Rng::choice", K::Argument, r().choice(0, [2])),
+        ("Rng::choice_weighted", K::Shape, r().choice_weighted(&x, [2])),
+        ("Rng::choice_weighted", K::Argument, r().choice_weighted(row([0., 0.]), [2])),
+        ("Rng::choice_weighted", K::Argument, r().choice_weighted(row([1., -1.]), [2])),
+        ("Rng::choice_weighted", K::Argument, r().choice_weighted(row([1., f32::INFINITY]), [2])),
+        ("Rng::choice_weighted", K::Argument, r().choice_weighted(row([f32::NAN, 1.]), [2])),
+        (
+            "Rng::choice_weighted_without_replacement",
+            K::Argument,
+            r().choice_weighted_without_replacement(row([1., 0.]), 2),
+        ),
+        ("Rng::choice_weighted_without_replacement", K::Shape, r().choice_weighted_without_replacement(&x, 2)),
+        ("Rng::multinomial", K::Argument, r().multinomial(3, row([0., 0.]), [2])),
+        ("Rng::multinomial", K::LimitExceeded, r().multinomial(1 << 20, row([1., 1.]), [1 << 20])),
+        ("Rng::gamma", K::Argument, r().gamma(0.0, 1.0, [2], F32)),
+        ("Rng::gamma", K::Argument, r().gamma(1.0, -1.0, [2], F32)),
+        ("Rng::chisquare", K::Argument, r().chisquare(NAN, [2], F32)),
+        ("Rng::beta", K::Argument, r().beta(1.0, INF, [2], F32)),
+        ("Rng::dirichlet", K::Argument, r().dirichlet(&[1.0, 0.0], [2], F32)),
+        ("Rng::dirichlet", K::Argument, r().dirichlet(&[], [2], F32)),
+        ("Rng::dirichlet", K::DType, r().dirichlet(&[1.0], [2], I32)),
+        ("Rng::permutation", K::LimitExceeded, r().permutation(1 << 32)),
+        ("Rng::shuffle", K::Axis, r().shuffle(&x, 2)),
+        ("Rng::choice_without_replacement", K::Argument, r().choice_without_replacement(3, 4)),
+    ];
+    list.into_iter()
+        .map(|(name, kind, e)| {
+            let e = error(e);
+            assert!(name.ends_with(e.operation()), "{name}: {e}");
+            (name, kind, e)
+        })
+        .collect()
 }
 
 /// What a GPU finds out late is the error of the next wait.
@@ -215,7 +303,7 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases = [expressions(d), of_operations(d), results(d)].concat();
+    let mut cases = [expressions(d), of_operations(d), results(d), draws(d)].concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }

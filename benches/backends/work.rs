@@ -242,7 +242,7 @@ impl Input {
             Fill::Uniform(low, high) => {
                 (rng.uniform(shape, DType::F32) * (high - low) + low).astype(self.dtype).eval()?
             }
-            Fill::Permutation => rng.permutation(shape.iter().product())?.reshape(shape).eval()?,
+            Fill::Permutation => rng.permutation(shape.iter().product()).reshape(shape).eval()?,
             Fill::Below(n) => rng.integers(0, n, shape, DType::I32).astype(self.dtype).eval()?,
         };
         array.to_device(device)

@@ -213,6 +213,7 @@ fn generator(entry: &Entry, which: usize) -> (Expr, Wanted) {
             (rng.bernoulli(p, [N], d), want)
         }
         "normal" => normal(entry, which, &mut rng),
+        "exponential" | "gumbel" | "laplace" | "truncated_normal" => log_of_uniform(entry, which, &mut rng),
         "logspace" | "geomspace" => ratios(entry, which),
         "arange" if !d.is_float() => integer_range(d, which),
         _ => line(entry, which),
@@ -258,6 +259,83 @@ fn normal(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
         (x.into(), Bound::Exact, g * 20.0 * u * radius(w) + step(x))
     };
     (rng.normal([N], d), Wanted::Floats(words(which).map(want).collect()))
+}
+
+/// Draws that are made by one logarithm of a uniform number, or by Φ's inverse.
+fn log_of_uniform(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
+    let d = entry.dtype;
+    let wide = if d == DType::F64 { d } else { DType::F32 };
+    let odd = |w: [u32; 4]| match d {
+        DType::F64 => ((w[0] >> 5) as f64 * 2f64.powi(26) + (w[1] >> 6 | 1) as f64) * 2f64.powi(-53),
+        _ => (w[0] >> 8 | 1) as f64 * 2f64.powi(-24),
+    };
+    let fine = |w: [u32; 4]| match d {
+        DType::F64 => odd(w),
+        _ => ((w[0] as f32 + 0.5) as f64 * 2f64.powi(-32)).min(1.0 - 2f64.powi(-24)),
+    };
+    let exponential = |w: [u32; 4]| -(-fine(w)).ln_1p();
+    let (loc, scale) = [(0.0, 1.0), (3.0, 0.25), (-0.5, 40.0)][which];
+    let (low, high) = [(-1.5, 2.5), (f64::NEG_INFINITY, f64::INFINITY), (3.0, 6.0)][which];
+    let sign = |w: [u32; 4]| if w[if d == DType::F64 { 2 } else { 1 }] < 1 << 31 { -1.0 } else { 1.0 };
+    let (e, exact, least): (Expr, Box<dyn Fn([u32; 4]) -> f64>, f64) = match entry.function.as_str() {
+        "exponential" => (rng.exponential(scale, [N], d), Box::new(|w| scale * exponential(w)), 0.0),
+        "gumbel" => (rng.gumbel(loc, scale, [N], d), Box::new(|w| loc - scale * exponential(w).ln()), scale),
+        "laplace" => (rng.laplace(loc, scale, [N], d), Box::new(|w| loc + sign(w) * scale * exponential(w)), scale),
+        _ => (rng.truncated_normal(low, high, [N], d), Box::new(|w| truncated(low, high, odd(w))), 1.0),
+    };
+    let factor = if entry.gpu() { 8.0 } else { 4.0 };
+    let want = |w: [u32; 4]| {
+        let x = exact(w);
+        let largest = if least > 0.0 { x.abs().max(least).max(loc.abs()) } else { x.abs() };
+        let step = if wide == d { 0.0 } else { number::ulp(d, x) };
+        (x.into(), Bound::Exact, factor * number::ulp(wide, largest) + step)
+    };
+    (e, Wanted::Floats(words(which).map(want).collect()))
+}
+
+/// The number of (`low`, `high`), around or above 0, whose distribution function is the uniform u; on the side where that is small.
+fn truncated(low: f64, high: f64, u: f64) -> f64 {
+    let (below, above) = (0.5 - normal_tail(low.abs()), 0.5 - normal_tail(high.abs()));
+    let (p, sign) = match low > 0.0 {
+        true => (normal_tail(high) + u * (normal_tail(low) - normal_tail(high)), 1.0),
+        false if u * (below + above) < below => (normal_tail(-low) + u * (below + above), -1.0),
+        false => (normal_tail(high) + (1.0 - u) * (below + above), 1.0),
+    };
+    // where the tail has the probability p, by Newton's method for its logarithm
+    let mut x = (-2.0 * p.ln()).sqrt() * 0.5;
+    for _ in 0..60 {
+        let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let tail = normal_tail(x);
+        x += (tail.ln() - p.ln()) * tail / density;
+    }
+    // of small x the logarithm says little
+    for _ in 0..3 {
+        let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        x += (normal_tail(x) - p) / density;
+    }
+    sign * x
+}
+
+/// The probability that a standard normal number is above x ≥ 0: 1/2 less a series of positive terms, or a continued fraction.
+fn normal_tail(x: f64) -> f64 {
+    if x < 0.0 {
+        return 1.0 - normal_tail(-x);
+    }
+    let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    if x == f64::INFINITY {
+        return 0.0;
+    }
+    // beyond 1 the difference would cancel
+    if x < 1.0 {
+        let (mut term, mut sum, mut n) = (x, x, 1.0);
+        while term > sum * 1e-18 {
+            n += 2.0;
+            term *= x * x / n;
+            sum += term;
+        }
+        return 0.5 - density * sum;
+    }
+    density / (1..500).rev().fold(x, |below, k| x + k as f64 / below)
 }
 
 fn integer_range(d: DType, which: usize) -> (Expr, Wanted) {

@@ -3,7 +3,7 @@
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_guide.py
 
-A line is NumPy's text, the shape of the result and its elements (none where they are random), with tabs between.
+A line is NumPy's text, the shape of the result and its elements (none where they are random, as what `rng` gives), with tabs between.
 """
 import pathlib
 import re
@@ -24,7 +24,8 @@ def names():
     y = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
     scipy = types.SimpleNamespace(special=types.SimpleNamespace(softmax=softmax))
     return {"np": np, "x": x, "y": y, "v": np.array([4, 1, 3, 2], np.float32), "n": np.array([7, -3, 5, 2]),
-            "i": np.array([2, 0, 1]), "m": x > 2, "list_of_floats": [1, 2, 3, 4, 5, 6], "scipy": scipy}
+            "i": np.array([2, 0, 1]), "m": x > 2, "rng": np.random.default_rng(0),
+            "list_of_floats": [1, 2, 3, 4, 5, 6], "scipy": scipy}
 
 
 def main():
@@ -36,7 +37,7 @@ def main():
         else:
             exec(text, scope)
             result = scope["x"]
-        values = [] if "random" in text else [repr(float(e)) for e in result.ravel()]
+        values = [] if "random" in text or "rng" in text else [repr(float(e)) for e in result.ravel()]
         out.append("\t".join([text, " ".join(map(str, result.shape)), " ".join(values)]))
     (HERE / "guide.txt").write_text("\n".join(out) + "\n")
     print(len(out), "lines")

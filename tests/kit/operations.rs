@@ -1441,4 +1441,28 @@ pub static OPERATIONS: &[Operation] = &[
         refuses: |_, _| vec![("Rng::bernoulli", K::Argument, Rng::new(1).bernoulli(1.5, [2], DType::Bool))],
         ..GENERATOR
     },
+    Operation {
+        name: "exponential",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| Rng::new(1).exponential(1.0, &p.shape[..], p.dtype),
+        ..GENERATOR
+    },
+    Operation {
+        name: "gumbel",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| Rng::new(1).gumbel(0.0, 1.0, &p.shape[..], p.dtype),
+        ..GENERATOR
+    },
+    Operation {
+        name: "laplace",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| Rng::new(1).laplace(0.0, 1.0, &p.shape[..], p.dtype),
+        ..GENERATOR
+    },
+    Operation {
+        name: "truncated_normal",
+        types: "f16 bf16 f32 !f64",
+        build: |_, p| Rng::new(1).truncated_normal(-1.0, 2.0, &p.shape[..], p.dtype),
+        ..GENERATOR
+    },
 ];
