@@ -4,7 +4,7 @@
 mod along;
 mod scatter;
 
-pub(crate) use along::checked_positions;
+pub(crate) use along::{checked_positions, take_along};
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};

@@ -185,9 +185,12 @@ mod ops;
 mod picking;
 mod plan;
 mod products;
+mod quantiles;
 mod random;
 mod routine;
+mod searching;
 mod simd;
+mod sorting;
 mod statistics;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -217,7 +220,10 @@ pub use movement::{
 pub use ops::*;
 pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use products::*;
+pub use quantiles::{QuantileMethod, Quantiles};
 pub use random::Rng;
+pub use searching::{Side, interp, searchsorted};
+pub use sorting::lexsort;
 pub use statistics::*;
 
 /// Carries the README as documentation, so that its examples run as tests.
