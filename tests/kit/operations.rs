@@ -1220,6 +1220,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation { name: "sort", refuses: |x, _| vec![("Expr::sort", K::Axis, x.sort(2))], ..COMPOSITE },
     Operation {
         name: "argsort",
+        result: |_| DType::I64,
         refuses: |x, _| vec![("Expr::argsort", K::Axis, x.argsort(descending(-3)))],
         ..COMPOSITE
     },
@@ -1247,11 +1248,13 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "argpartition",
+        result: |_| DType::I64,
         refuses: |x, _| vec![("Expr::argpartition", K::Index, x.argpartition(-5, 1))],
         ..COMPOSITE
     },
     Operation {
         name: "lexsort",
+        result: |_| DType::I64,
         refuses: |x, _| {
             vec![
                 ("lexsort", K::Argument, lexsort([x; 0], 0)),
@@ -1273,6 +1276,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "searchsorted",
+        result: |_| DType::I64,
         refuses: |x, _| {
             let row = x.slice(s![0]);
             vec![
@@ -1285,12 +1289,14 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "digitize",
+        result: |_| DType::I64,
         refuses: |x, _| vec![("Expr::digitize", K::Shape, x.digitize(x, false))],
         ..COMPOSITE
     },
     Operation {
         name: "histogram",
         types: NO_F64_ON_GPU,
+        result: |_| DType::I64,
         refuses: |x, none| {
             vec![
                 ("Expr::histogram", K::Argument, x.histogram(0, None).0),
@@ -1304,6 +1310,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "histogram2d",
         types: NO_F64_ON_GPU,
+        result: |_| DType::I64,
         refuses: |x, _| {
             let huge = x.histogram2d(x, [1 << 20, 1 << 20], None).0;
             vec![
@@ -1315,19 +1322,22 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "median",
-        types: "u8 i32 f16 bf16 f32 !f64",
+        types: NO_F64_ON_GPU,
+        result: float_type,
         refuses: |x, _| vec![("Expr::median", K::Axis, x.median(2))],
         ..COMPOSITE
     },
     Operation {
         name: "nanmedian",
-        types: "u8 i32 f16 bf16 f32 !f64",
+        types: NO_F64_ON_GPU,
+        result: float_type,
         refuses: |x, _| vec![("Expr::nanmedian", K::Axis, x.nanmedian([0, 0]))],
         ..COMPOSITE
     },
     Operation {
         name: "quantile",
-        types: "u8 i32 f16 bf16 f32 !f64",
+        types: NO_F64_ON_GPU,
+        result: float_type,
         refuses: |x, none| {
             let method = QuantileMethod::Lower;
             vec![
@@ -1340,13 +1350,15 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "percentile",
-        types: "u8 i32 f16 bf16 f32 !f64",
+        types: NO_F64_ON_GPU,
+        result: float_type,
         refuses: |x, _| vec![("Expr::percentile", K::Argument, x.percentile([1.0, 101.0], 0, QuantileMethod::Linear))],
         ..COMPOSITE
     },
     Operation {
         name: "interp",
-        types: "u8 i32 f16 bf16 f32 !f64",
+        types: NO_F64_ON_GPU,
+        result: float_type,
         refuses: |x, _| {
             let row = x.slice(s![0]);
             vec![
