@@ -250,14 +250,18 @@ pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
 /// ```
 #[track_caller]
 pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
-    let at = Location::caller();
+    linspace_at("linspace", [a, b], n, dtype, Location::caller())
+}
+
+/// Builds what [`linspace`] gives, for the operation that errors name.
+pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: DType, at: Loc) -> Expr {
     carry(at, || {
         if !dtype.is_float() {
             let detail =
                 format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
-            return Err(Error::new(ErrorKind::DType, "linspace", detail, at));
+            return Err(Error::new(ErrorKind::DType, op, detail, at));
         }
-        countable("linspace", n, at)?;
+        countable(op, n, at)?;
         if n < 2 {
             return Ok(Expr::fill(Scalar::Float(a), smallvec![n], dtype, at));
         }

@@ -7,7 +7,7 @@ mod extremes;
 mod places;
 mod scatter;
 
-pub(crate) use along::checked_positions;
+pub(crate) use along::{checked_positions, take_along};
 pub use places::IntoIndices;
 
 use crate::dtype::DType;

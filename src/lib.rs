@@ -187,10 +187,13 @@ mod ops;
 mod picking;
 mod plan;
 mod products;
+mod quantiles;
 mod random;
 mod routine;
+mod searching;
 mod sets;
 mod simd;
+mod sorting;
 mod statistics;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -221,8 +224,11 @@ pub use movement::{
 pub use ops::*;
 pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use products::*;
+pub use quantiles::{QuantileMethod, Quantiles};
 pub use random::Rng;
+pub use searching::{Side, interp, searchsorted};
 pub use sets::{UniqueAll, UniqueCounts, UniqueInverse};
+pub use sorting::lexsort;
 pub use statistics::*;
 
 /// Carries the README as documentation, so that its examples run as tests.

@@ -9,6 +9,7 @@ mod sort;
 pub(crate) use reductions::{
     binary, count, expanded, gone, kept, mean_at, narrow, rounded, sum_in_its_type, unary, wide,
 };
+pub(crate) use sort::sorted;
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -264,6 +265,19 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         }
         Ok(if gone.is_empty() { product } else { view(op, &product, at, |s| Ok(View::drop_axes(s, &gone))) })
     })
+}
+
+/// Returns the expression, whose error, if this call of `op` made it, names `op` and not the function that `op` is made of.
+pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
+    match e.error() {
+        Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),
+        _ => e,
+    }
+}
+
+/// `a` where a condition is true, else `b`.
+pub(crate) fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
 /// Returns the dtype to which operands are promoted; the default dtype of floats if there is no operand.

@@ -14,25 +14,11 @@ pub use polynomial::Coefficients;
 pub use windows::{WindowMode, convolve, correlate};
 
 use crate::dtype::DType;
-use crate::expr::{Expr, Operand, cast, strong, ufunc};
-use crate::ufunc::logic;
-use smallvec::smallvec;
+use crate::expr::{Expr, cast, strong};
+use crate::ops::{choose, named};
 use std::panic::Location;
 
 type Loc = &'static Location<'static>;
-
-/// `a` where a condition is true, else `b`.
-fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
-}
-
-/// Returns the expression, whose error, if this call of `op` made it, names `op` and not the function that `op` is made of.
-fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
-    match e.error() {
-        Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),
-        _ => e,
-    }
-}
 
 /// The type in which values of two types are compared and combined as floats: f64 if one is f64, else f32.
 fn common_float(a: DType, b: DType) -> DType {

@@ -68,8 +68,6 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("concat", K::Axis, error(concat([&*x, &*x], [0, 1]))),
         ("Expr::bincount", K::DType, error(x.bincount(4))),
         ("Expr::isin", K::DType, error(x.astype(U64).isin(x.astype(I64)))),
-        ("Expr::sort", K::Axis, error(x.sort(2))),
-        ("Expr::argsort", K::Axis, error(x.argsort(descending(-3)))),
         ("Expr::sliding_windows", K::Argument, error(x.sliding_windows(5, 1))),
         ("Expr::sliding_windows", K::LimitExceeded, error(wide.sliding_windows(1 << 20, 0))),
         ("select", K::Shape, error(select(x.less(0), &x, put(d, vec![1f32; 5], &[5])))),

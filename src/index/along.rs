@@ -65,7 +65,8 @@ impl Expr {
     }
 }
 
-fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: Loc) -> Expr {
+/// Builds what [`Expr::take_along_axis`] and its variants give.
+pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: Loc) -> Expr {
     const OP: &str = "take_along_axis";
     carry(at, || {
         let source = strong(source.clone(), at);

@@ -21,7 +21,6 @@ impl Expr {
     /// assert_eq!(x.bincount(5).to_vec::<i64>()?, [1, 3, 0, 2, 0]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "histogram")]
     #[track_caller]
     pub fn bincount(&self, length: usize) -> Expr {
         let at = Location::caller();

@@ -3,7 +3,7 @@
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, carry, routine, strong, view};
-use crate::layout::{self, IntoSortAxis, View};
+use crate::layout::{self, IntoSortAxis, SortAxis, View};
 use crate::routine::{ARGSORT, Routine, SORT};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -29,7 +29,7 @@ impl Expr {
     /// The expression carries an error if there is no such axis, or if the axis has 2^32 elements or more.
     #[track_caller]
     pub fn sort(&self, axis: impl IntoSortAxis) -> Expr {
-        sorted(&SORT, self, axis)
+        sorted(&SORT, self, axis.into_sort_axis(), Location::caller())
     }
 
     /// The positions along an axis, as i64, of its elements in the order of [`Expr::sort`]: elements that are equal, and NaNs,
@@ -48,14 +48,12 @@ impl Expr {
     #[doc(alias = "arg_sort_last_dim")]
     #[track_caller]
     pub fn argsort(&self, axis: impl IntoSortAxis) -> Expr {
-        sorted(&ARGSORT, self, axis)
+        sorted(&ARGSORT, self, axis.into_sort_axis(), Location::caller())
     }
 }
 
 /// Calls a routine that sorts the last axis, with the axis that is meant moved there.
-#[track_caller]
-fn sorted(row: &'static Routine, e: &Expr, axis: impl IntoSortAxis) -> Expr {
-    let (at, axis) = (Location::caller(), axis.into_sort_axis());
+pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'static Location<'static>) -> Expr {
     carry(at, || {
         e.checked()?;
         let e = strong(e.clone(), at);

@@ -1,6 +1,8 @@
 //! Trials of functions that are made of others: products, norms, statistics and elementwise composites. Each has operands, calls
 //! and a reference by plain loops, in double-double numbers or in i128.
 
+mod orders;
+
 use super::bound::{Bound, Real, judge};
 use super::dd::Dd;
 use super::entry::Entry;
@@ -646,6 +648,23 @@ impl Trial<'_> {
             "vector_norm" | "matrix_norm" | "average" | "cov" | "corrcoef" => self.statistics(),
             "clip_lower" | "clip_upper" | "nan_to_num" | "heaviside" | "modf" | "frexp" | "ldexp" | "divmod"
             | "polyval" | "round_to" | "isclose" | "allclose" => self.elementwise(),
+            "sort"
+            | "argsort"
+            | "lexsort"
+            | "partition"
+            | "argpartition"
+            | "topk"
+            | "searchsorted"
+            | "digitize"
+            | "cummax_with_positions"
+            | "cummin_with_positions"
+            | "histogram"
+            | "histogram2d"
+            | "median"
+            | "quantile"
+            | "percentile"
+            | "nanmedian"
+            | "interp" => self.orders(),
             _ => self.products(),
         };
         let lacks = |e: &Error| self.entry.gpu() && e.kind() == ErrorKind::Unsupported;

@@ -147,3 +147,18 @@ pub fn error(e: &Expr) -> String {
         Err(e) => e.to_string(),
     }
 }
+
+/// The lines of a file that a script of `data/` wrote: names, shapes and elements, with tabs between.
+pub fn golden(text: &'static str) -> impl Iterator<Item = (&'static str, Vec<usize>, Vec<f64>)> {
+    text.lines().map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let shape = fields[1].split_whitespace().map(|n| n.parse().unwrap()).collect();
+        (fields[0], shape, fields[2].split_whitespace().map(|n| n.parse().unwrap()).collect())
+    })
+}
+
+/// The shape and the elements of an expression, as f64.
+pub fn numbers(e: &Expr) -> Result<(Vec<usize>, Vec<f64>)> {
+    let a = e.eval()?.to_device(&Device::cpu())?;
+    Ok((a.shape().to_vec(), a.astype(DType::F64).to_vec()?))
+}

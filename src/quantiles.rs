@@ -1,0 +1,387 @@
+//! Floor 10: medians and quantiles: elements of a sort at places that follow from the length, and what lies between two of them.
+
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, ErrorKind, Result};
+use crate::expr::{Expr, carry, cast, reduce, reshape, strong, view};
+use crate::index::take_along;
+use crate::kernel::{Fold, IndexMode};
+use crate::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, View};
+use crate::ops::{binary, choose, expanded, named, narrow, sorted, stack_at, unary, wide};
+use crate::routine::SORT;
+use crate::ufunc::{arithmetic, logic};
+use smallvec::smallvec;
+use std::panic::Location;
+
+type Loc = &'static Location<'static>;
+
+/// Which of the definitions of a quantile [`Expr::quantile`] takes, of n elements in ascending order: those of NumPy, by the same
+/// names, of which nine are from Hyndman and Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996).
+///
+/// A method says at which position v, counted from 0, the quantile q stands. Where v is between two elements, the result is on
+/// the straight line between them; before the first and after the last element it is that element.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum QuantileMethod {
+    /// v = q·(n − 1): NumPy's default (definition 7 of Hyndman and Fan).
+    #[default]
+    Linear,
+    /// The element at q·(n − 1), rounded down.
+    Lower,
+    /// The element at q·(n − 1), rounded up.
+    Higher,
+    /// The mean of the two elements around q·(n − 1), or the one there.
+    Midpoint,
+    /// The element nearest to q·(n − 1); of two the one at the even position.
+    Nearest,
+    /// The element at q·n − 1, rounded up (definition 1).
+    InvertedCdf,
+    /// As `InvertedCdf`, but the mean of an element and the next where q·n is whole (definition 2).
+    AveragedInvertedCdf,
+    /// The element nearest to q·n − 1; of two the one at the odd position (definition 3).
+    ClosestObservation,
+    /// v = q·n − 1 (definition 4).
+    InterpolatedInvertedCdf,
+    /// v = q·n − 1/2 (definition 5).
+    Hazen,
+    /// v = q·(n + 1) − 1 (definition 6).
+    Weibull,
+    /// v = q·(n + 1/3) − 2/3 (definition 8).
+    MedianUnbiased,
+    /// v = q·(n + 1/4) − 5/8 (definition 9).
+    NormalUnbiased,
+}
+
+/// Two positions among sorted elements, and the share of the second.
+struct Place {
+    low: usize,
+    high: usize,
+    share: f64,
+}
+
+impl QuantileMethod {
+    /// Whether a quantile is an element itself.
+    fn picks(self) -> bool {
+        use QuantileMethod::*;
+        match self {
+            Lower | Higher | Nearest | InvertedCdf | ClosestObservation => true,
+            Linear
+            | Midpoint
+            | AveragedInvertedCdf
+            | InterpolatedInvertedCdf
+            | Hazen
+            | Weibull
+            | MedianUnbiased
+            | NormalUnbiased => false,
+        }
+    }
+
+    /// Where the quantile `q` of `n` elements is, `n` not 0. The formulas are NumPy's to the last operation, because a rounding of a
+    /// product decides which element a method picks.
+    fn place(self, n: usize, q: f64) -> Place {
+        use QuantileMethod::*;
+        let (last, count) = ((n - 1) as f64, n as f64);
+        let between = |alpha: f64, beta: f64| count * q + (alpha + q * (1.0 - alpha - beta)) - 1.0;
+        // the element after a position, or the one there if the position is whole and `stays` says so
+        let next = |v: f64, stays: fn(f64) -> bool| {
+            let whole = v.floor();
+            if v == whole && stays(whole) { whole } else { whole + 1.0 }
+        };
+        let v = match self {
+            Linear => last * q,
+            Lower => (last * q).floor(),
+            Higher => (last * q).ceil(),
+            Midpoint => 0.5 * ((last * q).floor() + (last * q).ceil()),
+            Nearest => (last * q).round_ties_even(),
+            InvertedCdf => next(count * q - 1.0, |_| true),
+            ClosestObservation => next(count * q - 1.0 - 0.5, |whole| whole.rem_euclid(2.0) == 1.0),
+            AveragedInvertedCdf => count * q - 1.0,
+            InterpolatedInvertedCdf => between(0.0, 1.0),
+            Hazen => between(0.5, 0.5),
+            Weibull => between(0.0, 0.0),
+            MedianUnbiased => between(1.0 / 3.0, 1.0 / 3.0),
+            NormalUnbiased => between(3.0 / 8.0, 3.0 / 8.0),
+        };
+        let one = |i: usize| Place { low: i, high: i, share: 0.0 };
+        if v >= last {
+            return one(n - 1);
+        }
+        if v < 0.0 {
+            return one(0);
+        }
+        let low = v.floor();
+        let share = match (self == AveragedInvertedCdf, v == low) {
+            (true, true) => 0.5,
+            (true, false) => 1.0,
+            (false, _) => v - low,
+        };
+        Place { low: low as usize, high: low as usize + 1, share }
+    }
+}
+
+/// The quantiles that are asked for: a number, whose result has no axis for it, or several, with an axis of the result for them.
+pub trait Quantiles: sealed::Quantiles {
+    #[doc(hidden)]
+    fn list(self) -> (Vec<f64>, bool);
+}
+
+mod sealed {
+    pub trait Quantiles {}
+}
+
+impl sealed::Quantiles for f64 {}
+impl Quantiles for f64 {
+    fn list(self) -> (Vec<f64>, bool) {
+        (vec![self], false)
+    }
+}
+
+macro_rules! several {
+    ($($t:ty $(, $n:ident)?;)*) => { $(
+        impl$(<const $n: usize>)? sealed::Quantiles for $t {}
+        impl$(<const $n: usize>)? Quantiles for $t {
+            fn list(self) -> (Vec<f64>, bool) {
+                (self.to_vec(), true)
+            }
+        }
+    )* };
+}
+several! {
+    [f64; N], N;
+    &[f64; N], N;
+    &[f64];
+    Vec<f64>;
+    &Vec<f64>;
+}
+
+impl Expr {
+    /// The element in the middle of the order along axes, or the mean of the two there. NaN if any element is NaN or there are
+    /// none; integers and bool give f32; f16 and bf16 are computed in f32.
+    ///
+    /// The mean of two elements has half the one and half the other, which does not overflow. The elements are sorted, in linear
+    /// time.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[3., 1., 2., 9.], [6., 5., 4., 5.]];
+    /// assert_eq!(x.median(1).to_vec::<f32>()?, [2.5, 5.]);
+    /// assert_eq!(x.median(..).item::<f32>()?, 4.5);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Axis`] if there is no such axis; else those of [`Expr::sort`].
+    #[track_caller]
+    pub fn median(&self, axes: impl IntoAxes) -> Expr {
+        const OP: &str = "median";
+        let at = Location::caller();
+        let axes = axes.into_axes();
+        carry(at, || {
+            let rows = Rows::of(OP, self, &axes, at)?;
+            rows.quantile(OP, 0.5, QuantileMethod::Linear, at)
+        })
+    }
+
+    /// The median along axes of what is not NaN; NaN where nothing is. Otherwise as [`Expr::median`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![[3., f32::NAN, 2., 9.], [f32::NAN, 1., 4., f32::NAN]];
+    /// assert_eq!(x.nanmedian(1).to_vec::<f32>()?, [3., 2.5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::median`].
+    #[track_caller]
+    pub fn nanmedian(&self, axes: impl IntoAxes) -> Expr {
+        const OP: &str = "nanmedian";
+        let at = Location::caller();
+        let axes = axes.into_axes();
+        carry(at, || {
+            let rows = Rows::of(OP, self, &axes, at)?;
+            match rows.e.0.dtype.is_float() && rows.n > 0 {
+                true => rows.median_of_numbers(OP, at),
+                false => rows.quantile(OP, 0.5, QuantileMethod::Linear, at),
+            }
+        })
+    }
+
+    /// Quantiles along axes, by one of NumPy's methods: `q` is a number from 0 to 1, or several, for which the result has a first
+    /// axis. NaN if any element is NaN or there are none.
+    ///
+    /// A method that picks an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) gives it in the array's
+    /// type. Of the others integers and bool give f32, and f16 and bf16 are computed in f32; a result is not beyond the two elements
+    /// around it. Positions are computed in f64 for every type. The elements are sorted once, in linear time, however many quantiles
+    /// there are.
+    ///
+    /// ```
+    /// use cupric::{QuantileMethod, array};
+    /// let x = array![3., 1., 2., 9.];
+    /// assert_eq!(x.quantile(0.25, 0, QuantileMethod::Linear).item::<f32>()?, 1.75);
+    /// assert_eq!(x.quantile([0.5, 1.0], 0, QuantileMethod::Lower).to_vec::<f32>()?, [2., 9.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Argument`] if a `q` is not from 0 to 1, or there is none; [`ErrorKind::Shape`] if a method picks an element of
+    /// an integer array that has none; [`ErrorKind::Axis`] if there is no such axis; else those of [`Expr::sort`].
+    #[track_caller]
+    pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
+        quantiles("quantile", self, q.list(), 1.0, &axes.into_axes(), method, Location::caller())
+    }
+
+    /// As [`Expr::quantile`], with percentages from 0 to 100.
+    ///
+    /// ```
+    /// use cupric::{QuantileMethod, array};
+    /// let x = array![3., 1., 2., 9.];
+    /// assert_eq!(x.percentile(25.0, 0, QuantileMethod::Linear).item::<f32>()?, 1.75);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::quantile`].
+    #[track_caller]
+    pub fn percentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
+        quantiles("percentile", self, q.list(), 100.0, &axes.into_axes(), method, Location::caller())
+    }
+}
+
+/// The quantiles `q / whole` along axes.
+fn quantiles(
+    op: &'static str,
+    e: &Expr,
+    (q, several): (Vec<f64>, bool),
+    whole: f64,
+    axes: &AxesArg,
+    method: QuantileMethod,
+    at: Loc,
+) -> Expr {
+    carry(at, || {
+        let rows = Rows::of(op, e, axes, at)?;
+        if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
+            return Err(Error::new(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
+        }
+        let each: Vec<Expr> = q.iter().map(|q| rows.quantile(op, q / whole, method, at)).collect::<Result<_>>()?;
+        match &each[..] {
+            [] => Err(Error::new(ErrorKind::Argument, op, "at least one number is needed", at)),
+            [one] if !several => Ok(one.clone()),
+            _ => Ok(stack_at(op, each, 0, at)),
+        }
+    })
+}
+
+/// An operand whose elements along axes are sorted.
+struct Rows<'a> {
+    e: Expr,
+    axes: &'a AxesArg,
+    /// The sorted elements, along the last axis; the axes that are not reduced before it.
+    sorted: Expr,
+    /// How many elements a row has.
+    n: usize,
+    /// The shape of the result.
+    shape: Shape,
+}
+
+impl<'a> Rows<'a> {
+    fn of(op: &'static str, e: &Expr, axes: &'a AxesArg, at: Loc) -> Result<Rows<'a>> {
+        e.checked()?;
+        let e = strong(e.clone(), at);
+        let shape = &e.0.shape;
+        let reduced = axes.resolve(shape.len()).map_err(|f| f.at(op, at))?;
+        let kept: Vec<usize> = (0..shape.len()).filter(|d| !reduced.contains(d)).collect();
+        let order: Vec<isize> = kept.iter().chain(reduced.iter()).map(|d| *d as isize).collect();
+        let n = layout::product(reduced.iter().map(|d| &shape[*d]));
+        let out: Shape = kept.iter().map(|d| shape[*d]).collect();
+        layout::size_of_shape(&out).map_err(|f| f.at(op, at))?;
+        let turned = view(op, &e, at, |s| View::permute(s, &order));
+        // an axis alone is sorted where it is; several are copied into one
+        let rows = match reduced.len() {
+            1 => turned,
+            _ => {
+                let lengths: Vec<isize> = out.iter().chain(&[n]).map(|n| *n as isize).collect();
+                reshape(op, &turned, &lengths, at)
+            }
+        };
+        let sorted = named(op, sorted(&SORT, &rows, SortAxis { axis: -1, descending: false }, at), at);
+        sorted.checked()?;
+        Ok(Rows { e, axes, sorted, n, shape: out })
+    }
+
+    /// The elements at a position of each row.
+    fn at(&self, op: &str, i: usize, at: Loc) -> Expr {
+        let items = [SliceItem::Ellipsis, SliceItem::Index(i as isize)];
+        view(op, &self.sorted, at, |s| View::slice(s, &items))
+    }
+
+    fn quantile(&self, op: &'static str, q: f64, method: QuantileMethod, at: Loc) -> Result<Expr> {
+        let dtype = if method.picks() { self.e.0.dtype } else { self.e.0.dtype.float() };
+        if self.n == 0 {
+            if !dtype.is_float() && !self.shape.contains(&0) {
+                let shape = self.e.0.shape.as_slice();
+                let detail = format!("shape {shape:?} has no elements to pick, and dtype {dtype} has no NaN");
+                return Err(Error::new(ErrorKind::Shape, op, detail, at));
+            }
+            let nan = if dtype.is_float() { Scalar::Float(f64::NAN) } else { Scalar::Int(0) };
+            let none = Expr::fill_on(self.e.0.device, nan, self.shape.clone(), dtype, at);
+            return Ok(expanded(none, &self.e, self.axes, at));
+        }
+        let place = method.place(self.n, q);
+        let low = self.at(op, place.low, at);
+        // NaN is last in order
+        let last = self.at(op, self.n - 1, at);
+        let value = if method.picks() {
+            low
+        } else {
+            let high = self.at(op, place.high, at);
+            match place.share {
+                0.0 => wide(&low, at),
+                share => between(&low, &high, share, at),
+            }
+        };
+        let value = match self.e.0.dtype.is_float() {
+            true => choose(unary(&logic::isnan, &last, at), f64::NAN, value, at),
+            false => value,
+        };
+        let value = if method.picks() { value } else { narrow(value, &self.e, at) };
+        Ok(expanded(named(op, value, at), &self.e, self.axes, at))
+    }
+
+    /// The median of each row's numbers, of floats.
+    fn median_of_numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
+        let axis = self.shape.len();
+        if self.n > i32::MAX as usize {
+            let detail = format!("{} elements along the axes; their positions must fit i32", self.n);
+            return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+        }
+        let number = unary(&logic::logical_not, unary(&logic::isnan, &self.sorted, at), at);
+        let last = AxesArg { keep: true, ..(-1isize).into_axes() };
+        let count = reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at);
+        let int = |v: i128| Expr::fill(Scalar::Int(v), smallvec![], DType::I32, at);
+        let half = |e: &Expr| binary(&logic::bitwise_right_shift, e, int(1), at);
+        // without numbers both are the first element, which is NaN then
+        let places = [half(&binary(&arithmetic::subtract, &count, int(1), at)), half(&count)];
+        let [low, high] = places.map(|i| {
+            let element = take_along(&self.sorted, i, axis as isize, IndexMode::Clip, at);
+            view(op, &element, at, |s| Ok(View::drop_axes(s, &[axis])))
+        });
+        let value = narrow(between(&low, &high, 0.5, at), &self.e, at);
+        Ok(expanded(named(op, value, at), &self.e, self.axes, at))
+    }
+}
+
+/// The number that is between two, of which the second is not less, at a share of their distance.
+fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
+    let (low, high) = (wide(low, at), wide(high, at));
+    let part = |e: &Expr, share: f64| {
+        let share = Expr::fill(Scalar::Float(share), smallvec![], e.0.dtype, at);
+        binary(&arithmetic::multiply, e, share, at)
+    };
+    if share == 1.0 {
+        return high;
+    }
+    // each part is off by two roundings of its own size at most; the difference of the two may be off by more. What the
+    // roundings put beyond the two numbers is clipped, so that equal ones give themselves
+    let sum = binary(&arithmetic::add, part(&low, 1.0 - share), part(&high, share), at);
+    binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)
+}
