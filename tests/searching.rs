@@ -48,6 +48,7 @@ fn call(name: &str, d: &Device) -> Expr {
         ["digitize", _, s] => query.digitize(ordered.slice(s![..0]), s == "right"),
         ["interp"] => interp(&places, &xp, &fp),
         ["interp", "one"] => interp(&places, xp.slice(s![..1]), fp.slice(s![..1])),
+        ["interp", "ends"] => interp(&places, put(d, vec![-2f32, -2., 0.5, 4., 4.], &[5]), &fp),
         ["interp", "two"] => interp(&places, xp.slice(s![..2]), fp.slice(s![..2])),
         ["interp", _] => interp(&places, xp.slice(s![..3]), put::<f32>(d, vec![I, I, 2.], &[3])),
         ["histogram", "with"] => h.histogram_with_edges(put(d, vec![0f32, 0.5, 0.5, 2., 3., 4.], &[6])),
