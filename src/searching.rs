@@ -173,8 +173,9 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
     // NaN where a value is NaN, as the bounds are then
     let between = binary(&arithmetic::minimum, binary(&arithmetic::maximum, between, low, at), high, at);
-    let after = choose(binary(&logic::greater_equal, x, &x1, at), f1, between, at);
-    choose(binary(&logic::less_equal, x, x0, at), f0, after, at)
+    let before = choose(binary(&logic::less_equal, x, x0, at), f0, between, at);
+    // of last points with one `xp` the last one counts, so this goes first
+    choose(binary(&logic::greater_equal, x, x1, at), f1, before, at)
 }
 
 /// The length of an operand of one axis, which a search can count in i32.

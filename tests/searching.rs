@@ -48,6 +48,7 @@ fn call(name: &str, d: &Device) -> Expr {
         ["digitize", _, s] => query.digitize(ordered.slice(s![..0]), s == "right"),
         ["interp"] => interp(&places, &xp, &fp),
         ["interp", "one"] => interp(&places, xp.slice(s![..1]), fp.slice(s![..1])),
+        ["interp", "ends"] => interp(&places, put(d, vec![-2f32, -2., 0.5, 4., 4.], &[5]), &fp),
         ["interp", "two"] => interp(&places, xp.slice(s![..2]), fp.slice(s![..2])),
         ["interp", _] => interp(&places, xp.slice(s![..3]), put::<f32>(d, vec![I, I, 2.], &[3])),
         ["histogram", "with"] => h.histogram_with_edges(put(d, vec![0f32, 0.5, 0.5, 2., 3., 4.], &[6])),
@@ -176,6 +177,20 @@ on_devices! {
         let signed = put(d, vec![-7i64, 1, 5, i64::MAX], &[4]);
         assert_eq!(searchsorted(&whole, &signed, Side::Right, None).to_vec::<i64>().unwrap(), [0, 1, 2, 2]);
         assert_eq!(searchsorted(&signed, &whole, Side::Left, None).to_vec::<i64>().unwrap(), [1, 2, 4]);
+    }
+
+    // More steps than one kernel has room for.
+    fn long_ones(d: &Device) {
+        let n = 70_001i64;
+        let sorted = arange(0, n, 1, F32).to_device(d).unwrap();
+        let x: Vec<f32> = (0..300).map(|i| i as f32 * 250.5 - 1000.0).collect();
+        let want = |before: fn(f64) -> f64| x.iter().map(|x| before(*x as f64).clamp(0.0, n as f64) as i64).collect::<Vec<_>>();
+        let e = put(d, x.clone(), &[300]);
+        same(&searchsorted(&sorted, &e, Side::Left, None), &want(f64::ceil));
+        same(&searchsorted(&sorted, &e, Side::Right, None), &want(|x| x.floor() + 1.0));
+        let line = interp(&e, &sorted, &sorted * 2.0).to_vec::<f32>().unwrap();
+        let exact = x.iter().map(|x| (x * 2.0).clamp(0.0, 2.0 * (n - 1) as f32));
+        assert!(line.iter().zip(exact).all(|(a, b)| (a - b).abs() <= 1e-6 * b), "{line:?}");
     }
 
     fn histograms(d: &Device) {

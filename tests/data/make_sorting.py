@@ -76,6 +76,7 @@ def searching():
     out["interp"] = np.interp(at, XP, FP)
     # of one point NumPy gives its value for NaN too
     out["interp one"] = np.where(np.isnan(at), nan, np.interp(at, XP[:1], FP[:1]))
+    out["interp ends"] = np.interp(at, [-2, -2, 0.5, 4, 4], FP)
     out["interp two"] = np.interp(at, XP[:2], FP[:2])
     out["interp infinite"] = np.interp(at, XP[:3], [inf, inf, 2.0])
     for bins in (1, 3, 4, 10):

@@ -3,7 +3,7 @@
 use super::*;
 use std::cmp::Ordering;
 
-/// The quantiles that are asked for, with the neighbours that the definition has for K elements and q.
+/// The quantiles that are asked for.
 const QUANTILES: [f64; 4] = [0.1, 0.37, 0.5, 0.93];
 
 impl Trial<'_> {
