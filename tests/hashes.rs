@@ -220,6 +220,10 @@ fn others(out: &mut BTreeMap<String, u64>) {
             select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
         }],
     );
+}
+
+fn random(out: &mut BTreeMap<String, u64>) {
+    let mut put = |name: &str, list: Vec<Expr>| out.insert(name.to_string(), hash(list));
     put("random words", vec![Rng::new(7).integers(i32::MIN, i32::MAX, [5001], I32)]);
     put("random integers", vec![Rng::new(7).integers(-5, 100, [5001], I32)]);
     put("random uniforms", vec![Rng::new(1 << 40).uniform([5001], F32)]);
@@ -260,7 +264,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
             ],
         );
     }
-    let w = Array::from_vec((0..100).map(|i| (i * i % 97) as f32).collect::<Vec<f32>>(), [100]).unwrap();
+    let w = arange(0, 100, 1, F32).square() % 97.0;
     put(
         "random choices",
         vec![
@@ -316,6 +320,7 @@ fn all() -> BTreeMap<String, u64> {
     elementwise(&mut out);
     folds(&mut out);
     others(&mut out);
+    random(&mut out);
     products(&mut out);
     for (name, e) in programs::all(&Device::cpu()) {
         let hash = together(&e).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -168,6 +168,7 @@ fn results(d: &Device) -> Vec<Case> {
 }
 
 /// Draws, whose parameters are checked when they are made.
+#[allow(clippy::too_many_lines, reason = "a line for each call")]
 fn draws(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let x = matrix(d);

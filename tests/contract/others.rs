@@ -295,25 +295,42 @@ fn log_of_uniform(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) 
 
 /// The number of (`low`, `high`), around or above 0, whose distribution function is the uniform u; on the side where that is small.
 fn truncated(low: f64, high: f64, u: f64) -> f64 {
-    let (below, above) = (0.5 - normal_tail(low.abs()), 0.5 - normal_tail(high.abs()));
+    let half = Dd::from(0.5);
+    let (at_low, at_high) = (exact_tail(low.abs()), exact_tail(high.abs()));
+    let (below, above) = (half - at_low, half - at_high);
     let (p, sign) = match low > 0.0 {
-        true => (normal_tail(high) + u * (normal_tail(low) - normal_tail(high)), 1.0),
-        false if u * (below + above) < below => (normal_tail(-low) + u * (below + above), -1.0),
-        false => (normal_tail(high) + (1.0 - u) * (below + above), 1.0),
+        true => (at_high + Dd::from(u) * (at_low - at_high), 1.0),
+        false if u * (below + above).hi < below.hi => (at_low + Dd::from(u) * (below + above), -1.0),
+        false => (at_high + Dd::from(1.0 - u) * (below + above), 1.0),
     };
-    // where the tail has the probability p, by Newton's method for its logarithm
-    let mut x = (-2.0 * p.ln()).sqrt() * 0.5;
-    for _ in 0..60 {
-        let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    // where the tail has the probability p, by Newton's method for its logarithm, and then for itself
+    let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let mut x = (-2.0 * p.hi.ln()).sqrt() * 0.5;
+    for _ in 0..12 {
         let tail = normal_tail(x);
-        x += (tail.ln() - p.ln()) * tail / density;
+        x += (tail.ln() - p.hi.ln()) * tail / density(x);
     }
-    // of small x the logarithm says little
-    for _ in 0..3 {
-        let density = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        x += (normal_tail(x) - p) / density;
+    for _ in 0..2 {
+        x += (exact_tail(x) - p).hi / density(x);
     }
     sign * x
+}
+
+/// As [`normal_tail`], by the series alone, which cancels, in twice f64's precision.
+fn exact_tail(x: f64) -> Dd {
+    if x == f64::INFINITY {
+        return Dd::from(0.0);
+    }
+    let square = Dd::from(x) * Dd::from(x);
+    let (mut term, mut sum, mut n) = (Dd::from(x), Dd::from(x), 1.0);
+    while term.hi > sum.hi * 1e-33 {
+        n += 2.0;
+        term = term * square / Dd::from(n);
+        sum = sum + term;
+    }
+    // 1 / √(2π) and what f64 leaves out of it
+    let unit = Dd::from(0.398_942_280_401_432_7) + Dd::from(-2.492_327_202_277_73e-17);
+    Dd::from(0.5) - (square * Dd::from(-0.5)).exp() * unit * sum
 }
 
 /// The probability that a standard normal number is above x ≥ 0: 1/2 less a series of positive terms, or a continued fraction.
@@ -325,8 +342,7 @@ fn normal_tail(x: f64) -> f64 {
     if x == f64::INFINITY {
         return 0.0;
     }
-    // beyond 1 the difference would cancel
-    if x < 1.0 {
+    if x < 2.0 {
         let (mut term, mut sum, mut n) = (x, x, 1.0);
         while term > sum * 1e-18 {
             n += 2.0;
@@ -335,7 +351,7 @@ fn normal_tail(x: f64) -> f64 {
         }
         return 0.5 - density * sum;
     }
-    density / (1..500).rev().fold(x, |below, k| x + k as f64 / below)
+    density / (1..200).rev().fold(x, |below, k| x + k as f64 / below)
 }
 
 fn integer_range(d: DType, which: usize) -> (Expr, Wanted) {
