@@ -298,7 +298,7 @@ fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     let (mut k, mut weight) = (mode, 1.0);
     while k > 0.0 {
         weight /= ratio(k - 1.0);
-        if !(weight >= LEAST) {
+        if weight < LEAST || weight.is_nan() {
             break;
         }
         k -= 1.0;

@@ -46,8 +46,8 @@ impl Rng {
             let wide = computed_in(dtype);
             let of_type = |v: f64| if wide == DType::F64 { v } else { v as f32 as f64 };
             let (a, b) = (of_type(low), of_type(high));
-            // NaN is not below
-            if !(a < b) || a == f64::INFINITY || b == f64::NEG_INFINITY {
+            let ordered = a < b; // false for NaN
+            if !ordered || a == f64::INFINITY || b == f64::NEG_INFINITY {
                 let detail = format!("the bounds are {low} and {high}; the first must be below the second in {wide}");
                 return Err(wrong(OP, detail, at));
             }
@@ -186,12 +186,8 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
         return refused("has an element that is infinite or NaN");
     }
     // the unit roundoff, and what so many sums of rounded elements may be off
-    let unit = match dtype {
-        DType::F64 => 2f64.powi(-53),
-        DType::F16 => 2f64.powi(-11),
-        DType::BF16 => 2f64.powi(-8),
-        _ => 2f64.powi(-24),
-    };
+    let bits = [(DType::F64, 53), (DType::F16, 11), (DType::BF16, 8)];
+    let unit = 2f64.powi(-bits.iter().find(|(d, _)| *d == dtype).map_or(24, |(_, bits)| *bits));
     let largest = (0..k).fold(0.0f64, |m, i| m.max(a[i * k + i]));
     let slack = 8.0 * (k as f64 + 8.0) * unit * largest;
     let alike = |i: usize, j: usize| (a[i * k + j] - a[j * k + i]).abs() <= slack;

@@ -1001,7 +1001,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "take_at",
-        build: |x, _| x[0].take_at((0, x[1].slice(s![0]) * 0)),
+        build: |x, _| x[0].take_at((0, x[1].slice(s![0]).clip(0, 0))),
         refuses: |x, none| {
             vec![
                 ("Expr::take_at", K::Argument, x.take_at([0; 0])),
