@@ -332,7 +332,7 @@ fn laws_of_integers(d: &Device) {
         check(&format!("geometric {p}"), Rng::new(5).geometric(p, [n]), &share, 1000);
     }
     let weights = [0.0, 1.0, 5.0, 0.0, 0.5, 3.5, 0.0];
-    let w = put(d, weights.to_vec().into_iter().map(|w| w as f32).collect::<Vec<f32>>(), &[7]);
+    let w = put(d, weights.iter().map(|w| *w as f32).collect::<Vec<f32>>(), &[7]);
     let share = |k: f64| weights[k as usize] / 10.0;
     check("choice_weighted", Rng::new(6).choice_weighted(&w, [n]), &share, 7);
     check("categorical", Rng::new(7).categorical(w.log().broadcast_to([n, 7]), -1), &share, 7);
@@ -364,7 +364,7 @@ fn certain_draws(d: &Device) {
     all(Rng::new(1).choice_weighted(put(d, vec![3u8], &[1]), [50]), 0);
     // as many as there are, even of the largest numbers
     let w = put(d, vec![f32::MAX; 3], &[3]);
-    assert!(Rng::new(1).choice_weighted(&w, [1000]).to_vec::<i64>().unwrap().iter().any(|i| *i == 2));
+    assert!(Rng::new(1).choice_weighted(&w, [1000]).to_vec::<i64>().unwrap().contains(&2));
     let m = Rng::new(2).multinomial(500, put(d, vec![1i32, 0, 2], &[3]), [4, 2]).eval().unwrap();
     assert_eq!(m.shape(), [4, 2, 3]);
     let m = m.to_vec::<i64>().unwrap();

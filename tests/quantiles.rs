@@ -43,7 +43,7 @@ fn call(name: &str, d: &Device) -> Expr {
         ["quantile", m, "nan"] => n.quantile(0.4, 1, method(m)),
         ["quantile", m, "keep"] => q.quantile(0.35, keep(1), method(m)),
         ["quantile", m, axis] => q.quantile(QS, axes(axis), method(m)),
-        ["quantile", m, _, count] => q.slice(s![0, ..count.parse::<isize>().unwrap()]).quantile(&QS, 0, method(m)),
+        ["quantile", m, _, count] => q.slice(s![0, ..count.parse::<isize>().unwrap()]).quantile(QS, 0, method(m)),
         ["percentile"] => q.percentile(vec![0.0, 12.5, 60.0, 100.0], 1, Linear),
         ["median", "keep"] => q.median(keep((0, 1))),
         ["nanmedian", "keep"] => n.nanmedian(keep(1)),

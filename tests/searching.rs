@@ -172,7 +172,7 @@ on_devices! {
         // computed ones, and one of each kind of number
         let (twice, double) = (sorted.maximum(-2.0) * 2.0, x.maximum(0.0) * 2.0);
         check(&twice, &double, "computed");
-        assert_eq!(searchsorted(&sorted.slice(s![5..]), -100, Side::Left, None).item::<i64>().unwrap(), 0);
+        assert_eq!(searchsorted(sorted.slice(s![5..]), -100, Side::Left, None).item::<i64>().unwrap(), 0);
         let whole = put(d, vec![1u64, 5, u64::MAX], &[3]);
         let signed = put(d, vec![-7i64, 1, 5, i64::MAX], &[4]);
         assert_eq!(searchsorted(&whole, &signed, Side::Right, None).to_vec::<i64>().unwrap(), [0, 1, 2, 2]);

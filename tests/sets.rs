@@ -20,7 +20,7 @@ fn elements(d: &Device, dtype: DType, seed: u64, shape: &[usize]) -> Array {
         let (kind, sign) = (dice.below(9) as u64, (dice.below(2) as u64) << top);
         match dtype {
             Bool => kind & 1,
-            _ if infinity == 0 => kind * 3 | sign,
+            _ if infinity == 0 => (kind * 3) | sign,
             _ => sign | if kind < 2 { kind * (infinity | 1) } else { infinity - (kind - 2) * (infinity / 8) },
         }
     };
