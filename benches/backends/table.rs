@@ -7,6 +7,7 @@
 mod elementwise;
 mod layouts;
 mod loops;
+mod orders;
 mod products;
 mod reductions;
 mod shared;
@@ -56,6 +57,7 @@ pub fn table() -> Vec<Work> {
     let mut rows = elementwise::rows();
     rows.extend(reductions::rows());
     rows.extend(layouts::rows());
+    rows.extend(orders::rows());
     rows.extend(products::rows());
     rows.extend(loops::rows());
     rows.extend(transfers::rows());

@@ -1,7 +1,7 @@
 //! A row of the benchmark: a piece of work, described once for the library and for every peer.
 
 use crate::flow::Flow;
-use cupric::{Array, DType, Device, Expr, Result, Rng};
+use cupric::{Array, DType, Device, Expr, Result, Rng, linspace};
 use serde_json::{Value, json};
 
 /// One repetition: builds the expression, runs it and returns the results, which the caller drops.
@@ -21,6 +21,8 @@ pub enum Fill {
     Uniform(f64, f64),
     /// Each of `0..n` once, in random order; i32.
     Permutation,
+    /// From the first number to below the second, in equal steps.
+    Ascending(f64, f64),
     /// Uniform in `0..n`, as i32 or as truths.
     Below(i32),
 }
@@ -216,6 +218,7 @@ impl Case<'_> {
         let input = |i: &Input| {
             let (kind, low, high) = match i.fill {
                 Fill::Uniform(low, high) => ("uniform", low, high),
+                Fill::Ascending(low, high) => ("ascending", low, high),
                 Fill::Permutation => ("permutation", 0.0, 0.0),
                 Fill::Below(n) => ("below", 0.0, f64::from(n)),
             };
@@ -241,6 +244,11 @@ impl Input {
         let array = match self.fill {
             Fill::Uniform(low, high) => {
                 (rng.uniform(shape, DType::F32) * (high - low) + low).astype(self.dtype).eval()?
+            }
+            Fill::Ascending(low, high) => {
+                let n = shape.iter().product::<usize>();
+                let step = (high - low) / n.max(1) as f64;
+                linspace(low, high - step, n, self.dtype).reshape(shape).eval()?
             }
             Fill::Permutation => rng.permutation(shape.iter().product()).reshape(shape).eval()?,
             Fill::Below(n) => rng.integers(0, n, shape, DType::I32).astype(self.dtype).eval()?,

@@ -67,6 +67,8 @@ def make_input(spec):
     dtype = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "bool": "bool"}[spec["dtype"]]
     shape = spec["shape"]
     n = int(np.prod(shape))
+    if spec["fill"] == "ascending":
+        return np.linspace(spec["low"], spec["high"], n, endpoint=False).astype(dtype).reshape(shape)
     if spec["fill"] == "permutation":
         return rng.permutation(n).astype(dtype).reshape(shape)
     if spec["fill"] == "below":

@@ -111,18 +111,25 @@ fn small_and_random() -> Vec<Work> {
                     eval_all(&each)
                 }))
             }),
-        work("normal", "random normal", F32, TEN_MILLION)
-            .flat()
-            .moves(0, 1)
-            .program(|_, s, device| {
-                let (s, device) = (s.to_vec(), device.clone());
-                Ok(Box::new(move || Ok(vec![Rng::new(1).normal(&s[..], DType::F32).to_device(&device)?])))
-            })
+        drawn("normal", "random normal", F32, |rng, s| rng.normal(s, F32))
             .python("numpy", "rng.standard_normal(shape, dtype=np.float32)")
             .python("torch", "xp.randn(shape, device=device)")
             .python("jax", "jax.random.normal(jax.random.key(0), shape)")
             .python("cupy", "xp.random.standard_normal(shape, dtype=np.float32)")
             .python("mlx", "xp.random.normal(shape)"),
+        drawn("uniform", "random uniform", F32, |rng, s| rng.uniform(s, F32))
+            .python("numpy", "rng.random(shape, dtype=np.float32)")
+            .python("torch", "xp.rand(shape, device=device)")
+            .python("jax", "jax.random.uniform(jax.random.key(0), shape)")
+            .python("cupy", "xp.random.random(shape, dtype=np.float32)"),
+        drawn("integers", "random integers below 100", I32, |rng, s| rng.integers(0, 100, s, I32))
+            .python("numpy", "rng.integers(0, 100, shape, dtype=np.int32)")
+            .python("torch", "xp.randint(0, 100, shape, device=device, dtype=xp.int32)")
+            .python("jax", "jax.random.randint(jax.random.key(0), shape, 0, 100)"),
+        drawn("permutation", "random permutation", I64, |rng, s| rng.permutation(s[0]))
+            .python("numpy", "rng.permutation(shape[0])")
+            .python("torch", "xp.randperm(shape[0], device=device)")
+            .python("jax", "jax.random.permutation(jax.random.key(0), shape[0])"),
     ]
 }
 
@@ -218,4 +225,12 @@ fn stencil() -> Work {
             }))
         })
         .python("numpy torch jax cupy mlx numba", all.join(" + "))
+}
+
+/// Random numbers, which are made where they are written.
+fn drawn(name: &'static str, text: &'static str, dtype: DType, draw: fn(&mut Rng, &[usize]) -> Expr) -> Work {
+    work(name, text, dtype, TEN_MILLION).flat().moves(0, 1).program(move |_, s, device| {
+        let (s, device) = (s.to_vec(), device.clone());
+        Ok(Box::new(move || Ok(vec![draw(&mut Rng::new(1), &s).to_device(&device)?])))
+    })
 }

@@ -2,13 +2,14 @@
 
 use super::shared::{ARRAYS, SQUARE, TEN_MILLION};
 use crate::work::{Fill, Work, elements, work};
-use cupric::{DType::*, arange, concat, s};
+use cupric::{DType::*, Pad, arange, concat, s};
 
 /// The taps of a blur along rows.
 const TAPS: usize = 13;
 
 pub fn rows() -> Vec<Work> {
     let mut rows = copies();
+    rows.extend(moves());
     rows.extend(gathers());
     rows.extend(windows());
     rows
@@ -62,6 +63,45 @@ fn copies() -> Vec<Work> {
             .moves(1, 1)
             .run(|x| concat([&x[0], &x[1]], 0))
             .python(ARRAYS, "xp.concatenate((a, b))"),
+    ]
+}
+
+fn moves() -> Vec<Work> {
+    vec![
+        work("roll", "roll", F32, TEN_MILLION)
+            .flat()
+            .takes("a")
+            .moves(1, 1)
+            .run(|x| x[0].roll(1, 0))
+            .python("numpy jax cupy mlx", "xp.roll(a, 1)")
+            .python("torch", "xp.roll(a, 1, 0)"),
+        work("roll_add", "roll + x", F32, TEN_MILLION)
+            .flat()
+            .takes("a")
+            .moves(1, 1)
+            .run(|x| x[0].roll(1, 0) + &x[0])
+            .python("numpy jax cupy mlx", "xp.roll(a, 1) + a")
+            .python("torch", "xp.roll(a, 1, 0) + a"),
+        work("repeat", "each element twice", F32, TEN_MILLION)
+            .flat()
+            .with("a", F32, |s| vec![s[0] / 2], Fill::Uniform(-3.0, 3.0))
+            .moves_elements(|s| [0.5 * elements(s), elements(s)])
+            .run(|x| x[0].repeat(2, 0))
+            .python("numpy jax cupy mlx", "xp.repeat(a, 2)")
+            .python("torch", "xp.repeat_interleave(a, 2)"),
+        work("tile", "the array ten times", F32, TEN_MILLION)
+            .flat()
+            .with("a", F32, |s| vec![s[0] / 10], Fill::Uniform(-3.0, 3.0))
+            .moves_elements(|s| [0.1 * elements(s), elements(s)])
+            .run(|x| x[0].tile(10))
+            .python("numpy jax cupy mlx", "xp.tile(a, 10)")
+            .python("torch", "xp.tile(a, (10,))"),
+        work("pad", "pad by 8 with the edge", F32, &[&[3_000, 3_000]])
+            .takes("a")
+            .moves(1, 1)
+            .run(|x| x[0].pad(8, Pad::Edge))
+            .python("numpy jax cupy mlx", "xp.pad(a, 8, mode='edge')")
+            .python("torch", "xp.nn.functional.pad(a[None], (8, 8, 8, 8), mode='replicate')[0]"),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use super::shared::ARRAYS;
 use crate::work::{Fill, Work, elements, work};
-use cupric::{DType, DType::*};
+use cupric::{DType, DType::*, WindowMode, convolve, einsum};
 
 const PRODUCTS: &[&[usize]] =
     &[&[16, 16], &[64, 64], &[128, 128], &[256, 256], &[512, 512], &[1024, 1024], &[2048, 2048], &[4096, 4096]];
@@ -25,6 +25,25 @@ pub fn rows() -> Vec<Work> {
             .operations(|s| 2.0 * elements(s) * s[2] as f64)
             .run(|x| x[0].matmul(&x[1]))
             .python(ARRAYS, "a @ b"),
+    );
+    rows.push(
+        work("einsum", "einsum bhqd,bhkd->bhqk", F32, &[&[8, 8, 256, 64]])
+            .takes_in("q k", -1.0, 1.0)
+            .moves_elements(|s| [2.0 * elements(s), (s[0] * s[1] * s[2] * s[2]) as f64])
+            .operations(|s| 2.0 * elements(s) * s[2] as f64)
+            .run(|x| einsum("bhqd,bhkd->bhqk", [&x[0], &x[1]]))
+            .python(ARRAYS, "xp.einsum('bhqd,bhkd->bhqk', q, k)"),
+    );
+    rows.push(
+        work("convolve", "convolution with 64 taps", F32, &[&[1_000_000]])
+            .flat()
+            .takes("a")
+            .with("k", F32, |_| vec![64], SYMMETRIC)
+            .moves(1, 1)
+            .operations(|s| 128.0 * elements(s))
+            .run(|x| convolve(&x[0], &x[1], WindowMode::Valid))
+            .python("numpy jax cupy", "xp.convolve(a, k, mode='valid')")
+            .python("torch", "xp.nn.functional.conv1d(a[None, None], k.flip(0)[None, None])[0, 0]"),
     );
     rows.extend(vectors());
     rows.extend(skinny());
