@@ -44,7 +44,7 @@ fn run(args: &Args) -> Result<()> {
 
     // one row a pixel; it starts from the colours of k of them
     let x = Array::from_slice(&photo.rgb, [pixels, 3])?.to_device(&device)?.astype(DType::F32).eval()?;
-    // i32, because not every GPU has 64-bit integers
+    // i32 holds the number of every pixel in half of the bytes
     let start = Rng::new(seed).permutation(pixels).slice(s![..k]).astype(DType::I32).to_device(&device)?;
     let mut centres = x.take(start, 0).eval()?;
 
