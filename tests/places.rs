@@ -353,6 +353,9 @@ fn extremes_of_floats_and_bools(d: &Device) {
     let x = put(d, vec![1f32, 2.], &[2]);
     assert_eq!(x.index_max(0, zeros([0], I32), 5.0).to_vec::<f32>().unwrap(), [1., 2.]);
     assert_eq!(x.index_max(0, zeros([1], I32), 5.0).to_vec::<f32>().unwrap(), [5., 2.]);
+    // another test's read would take the error
+    let d = &own(d);
+    let x = put(d, vec![1f32, 2.], &[2]);
     let e = x.index_min(0, put(d, vec![0, 2], &[2]), 0.0).eval().and_then(|e| e.to_vec::<f32>()).unwrap_err();
     assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "index_min"), "{e}");
 }
