@@ -14,7 +14,7 @@ const LINES: &str = include_str!("guide.rs");
 const EXPECTED: &str = include_str!("data/guide.txt");
 
 /// What a line of ours gives: a shape, and elements unless they are random.
-trait Seen {
+pub trait Seen {
     fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)>;
 }
 
@@ -55,9 +55,9 @@ impl Seen for &[usize] {
 }
 
 /// Holds a line of ours to NumPy's result.
-fn check(numpy: &str, ours: &dyn Seen) -> Result<()> {
-    let line = EXPECTED.lines().find(|l| l.split('\t').next() == Some(numpy));
-    let line = line.unwrap_or_else(|| panic!("{numpy}: not in guide.txt; run tests/data/make_guide.py"));
+pub fn check(expected: &str, numpy: &str, ours: &dyn Seen) -> Result<()> {
+    let line = expected.lines().find(|l| l.split('\t').next() == Some(numpy));
+    let line = line.unwrap_or_else(|| panic!("{numpy}: not in the golden file; run tests/data/make_guide.py"));
     let mut fields = line.split('\t').skip(1);
     let mut numbers = || -> Vec<f64> {
         let words = fields.next().expect("a field").split_whitespace();
@@ -77,7 +77,7 @@ fn check(numpy: &str, ours: &dyn Seen) -> Result<()> {
 /// NumPy's expression and ours.
 macro_rules! same {
     ($numpy:literal, $ours:expr) => {
-        check($numpy, &$ours)?
+        check(EXPECTED, $numpy, &$ours)?
     };
 }
 
@@ -86,7 +86,7 @@ macro_rules! write {
     ($x:ident, $numpy:literal, $ours:expr) => {{
         let mut $x = $x.clone();
         $ours;
-        check($numpy, &$x)?
+        check(EXPECTED, $numpy, &$x)?
     }};
 }
 
@@ -417,10 +417,10 @@ fn writes_side_by_side() -> Result<()> {
 }
 
 /// The text between the markers of a table is the table; with `CUPRIC_BLESS` it becomes so.
-fn holds(file: &str, table: &str) {
+pub fn holds(file: &str, table: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let [begin, end] = ["<!-- begin: written by tests/guide.rs -->\n\n", "\n<!-- end -->"];
+    let [begin, end] = ["<!-- begin: written by the tests -->\n\n", "\n<!-- end -->"];
     let (head, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{file} has no table's beginning"));
     let (old, tail) = rest.split_once(end).unwrap_or_else(|| panic!("{file} has no table's end"));
     if old == table {

@@ -6,6 +6,7 @@ mod kit;
 #[path = "fuzz/memory.rs"]
 mod memory;
 
+mod array_api;
 mod bites;
 mod distributions;
 mod errors;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes guide.txt: what NumPy gives for each of its lines in tests/guide.rs.
+"""Writes guide.txt and array_api.txt: what NumPy gives for each of its lines in tests/guide.rs and tests/array_api.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_guide.py
 
@@ -24,13 +24,14 @@ def names():
     y = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
     scipy = types.SimpleNamespace(special=types.SimpleNamespace(softmax=softmax))
     return {"np": np, "x": x, "y": y, "v": np.array([4, 1, 3, 2], np.float32), "n": np.array([7, -3, 5, 2]),
-            "i": np.array([2, 0, 1]), "m": x > 2, "rng": np.random.default_rng(0),
+            "i": np.array([2, 0, 1]), "m": x > 2, "u": np.array([0.25, -0.5, 0.75, 0], np.float32), "k": np.array([1, 2, 3, 12]),
+            "q": np.array([True, True, False, False]), "rng": np.random.default_rng(0),
             "list_of_floats": [1, 2, 3, 4, 5, 6], "scipy": scipy}
 
 
-def main():
+def write(name):
     out = []
-    for form, text in re.findall(r'^    (same!\(|write!\(x, )"(.*?)", ', (HERE.parent / "guide.rs").read_text(), re.M):
+    for form, text in re.findall(r'^    (same!\(|write!\(x, )"(.*?)", ', (HERE.parent / f"{name}.rs").read_text(), re.M):
         scope = names()
         if form.startswith("same"):
             result = np.asarray(eval(text, scope))
@@ -39,8 +40,9 @@ def main():
             result = scope["x"]
         values = [] if "random" in text or "rng" in text else [repr(float(e)) for e in result.ravel()]
         out.append("\t".join([text, " ".join(map(str, result.shape)), " ".join(values)]))
-    (HERE / "guide.txt").write_text("\n".join(out) + "\n")
+    (HERE / f"{name}.txt").write_text("\n".join(out) + "\n")
     print(len(out), "lines")
 
 
-main()
+write("guide")
+write("array_api")
