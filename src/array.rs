@@ -126,6 +126,7 @@ impl Array {
     /// assert_eq!(x.shape(), [2, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("from_shape_vec", "asarray", "tensor"))]
     #[track_caller]
     pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
@@ -137,6 +138,7 @@ impl Array {
     ///
     /// # Errors
     /// As [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has no memory for the copy.
+    #[doc(alias("frombuffer", "array"))]
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
@@ -296,6 +298,7 @@ impl Expr {
     /// # Errors
     /// The error that the expression carries; memory or limits of the device, or its loss; on the CPU an index out of range,
     /// which a GPU reports at the next read, [`Device::synchronize`] or write that waits.
+    #[doc(alias("materialize", "compute"))]
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {
         self.eval_at(Location::caller())

@@ -57,6 +57,7 @@ pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
 /// assert_eq!(full([2], 0.1, DType::F64).to_vec::<f64>()?, [0.1, 0.1]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
+#[doc(alias("from_elem"))]
 #[track_caller]
 pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
@@ -151,6 +152,7 @@ fn binary(row: &'static crate::ufunc::Ufunc, a: impl Operand, b: impl Operand, a
 /// assert!(arange(0, 300, 1, DType::U8).eval().is_err());
 /// # Ok::<(), cupric::Error>(())
 /// ```
+#[doc(alias("range"))]
 #[track_caller]
 pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
@@ -287,6 +289,7 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
 /// assert_eq!(eye(2, DType::F32).to_vec::<f32>()?, [1., 0., 0., 1.]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
+#[doc(alias("identity"))]
 #[track_caller]
 pub fn eye(n: usize, dtype: DType) -> Expr {
     let at = Location::caller();

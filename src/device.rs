@@ -222,6 +222,7 @@ impl Device {
     /// # Errors
     /// An index out of range, or a refused value, that a kernel of a GPU met since the last read or wait; the loss of the
     /// device; no progress for `CUPRIC_TIMEOUT` seconds (10).
+    #[doc(alias("device_synchronize"))]
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
         let at = Location::caller();
@@ -269,6 +270,7 @@ impl Device {
     }
 
     /// Bytes in use, cached, and at the peak.
+    #[doc(alias("memory_allocated"))]
     pub fn memory(&self) -> MemoryInfo {
         self.backend().report().1
     }
@@ -279,6 +281,7 @@ impl Device {
     }
 
     /// Returns cached memory to the system or the driver; a GPU also forgets what it has prepared for plans.
+    #[doc(alias("empty_cache", "free_all_blocks"))]
     pub fn trim(&self) {
         self.backend().trim();
     }

@@ -78,6 +78,7 @@ impl DType {
     }
 
     /// Whether this is f16, bf16, f32 or f64.
+    #[doc(alias = "isdtype")]
     pub fn is_float(self) -> bool {
         self >= F16
     }
@@ -187,6 +188,7 @@ impl DType {
     /// assert_eq!(U8.promote(I8), Some(I16));
     /// assert_eq!(U64.promote(I64), None);
     /// ```
+    #[doc(alias("result_type", "can_cast", "promote_types"))]
     pub fn promote(self, other: DType) -> Option<DType> {
         let (a, b) = if self <= other { (self, other) } else { (other, self) };
         if a == b {

@@ -59,6 +59,7 @@ impl Expr {
     /// A part of the array, without a copy: see [`s!`](crate::s).
     ///
     /// Bounds clamp as NumPy's do. An integer removes its axis, and is an error if it is out of range.
+    #[doc(alias("narrow", "index", "get_slice"))]
     #[track_caller]
     pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
         view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
@@ -80,6 +81,7 @@ impl Expr {
     /// assert_eq!(x.permute_dims([2, 0, 1]).shape()?, [4, 2, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("permute", "permuted_axes"))]
     #[doc(alias = "transpose")]
     #[track_caller]
     pub fn permute_dims(&self, axes: impl IntoAxes) -> Expr {
@@ -91,6 +93,7 @@ impl Expr {
     }
 
     /// The last two axes exchanged.
+    #[doc(alias("mT"))]
     #[track_caller]
     pub fn matrix_transpose(&self) -> Expr {
         view("matrix_transpose", self, Location::caller(), |shape| {
@@ -113,18 +116,21 @@ impl Expr {
     /// assert_eq!(arange(0, 6, 1, cupric::DType::I32).reshape([2, -1]).shape()?, [2, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("view", "into_shape"))]
     #[track_caller]
     pub fn reshape(&self, shape: impl IntoShape) -> Expr {
         reshape("reshape", self, &shape.into_shape(), Location::caller())
     }
 
     /// A new axis of length 1.
+    #[doc(alias("unsqueeze", "insert_axis"))]
     #[track_caller]
     pub fn expand_dims(&self, axis: isize) -> Expr {
         view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis))
     }
 
     /// Without axes of length 1: the named ones, or all of them with `..`.
+    #[doc(alias("remove_axis"))]
     #[track_caller]
     pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {
         let axes = axes.into_axes();
@@ -138,12 +144,14 @@ impl Expr {
     }
 
     /// The same elements seen under a larger shape: axes of length 1 repeat, new ones come in front.
+    #[doc(alias("expand", "broadcast"))]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
         view("broadcast_to", self, Location::caller(), |from| View::broadcast_to(from, &shape_arg(shape)?))
     }
 
     /// The elements in reverse order along axes.
+    #[doc(alias("fliplr", "flipud", "invert_axis"))]
     #[track_caller]
     pub fn flip(&self, axes: impl IntoAxes) -> Expr {
         let axes = axes.into_axes();
@@ -165,6 +173,7 @@ impl Expr {
     /// assert_eq!(x.to_vec::<i32>()?, [0, 1, 2, 1, 2, 3, 2, 3, 4]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("unfold", "windows"))]
     #[doc(alias = "sliding_window_view")]
     #[track_caller]
     pub fn sliding_windows(&self, window: usize, axis: isize) -> Expr {
@@ -184,6 +193,7 @@ impl Expr {
     /// assert_eq!(x.take(array![2, 0, -1], 0).to_vec::<i32>()?, [5, 6, 1, 2, 5, 6]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("index_select"))]
     #[track_caller]
     pub fn take(&self, indices: impl Operand, axis: isize) -> Expr {
         let at = Location::caller();

@@ -26,12 +26,13 @@ type Loc = &'static Location<'static>;
 /// Makes a method of `Expr` from each row of a file of the ufunc table, and from a row of two or three operands a free function
 /// as well. A row of one or two operands also gets an example, which runs it.
 macro_rules! methods {
-    ($($(#[doc = $doc:literal])+ $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
-        $( methods!(@one [$($doc)+] $name $args $class); )*
+    ($($(#[doc = $doc:literal])+ $(#[doc($alias:meta)])? $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
+        $( methods!(@one [$($doc)+] [$($alias)?] $name $args $class); )*
     };
-    (@one [$($doc:literal)+] $name:ident ($x:ident) $class:ident) => {
+    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident) $class:ident) => {
         impl Expr {
             $(#[doc = $doc])+
+            $(#[doc($alias)])?
             #[doc = methods!(@example1 $class $name)]
             #[track_caller]
             pub fn $name(&self) -> Expr {
@@ -39,9 +40,10 @@ macro_rules! methods {
             }
         }
     };
-    (@one [$($doc:literal)+] $name:ident ($x:ident, $y:ident) $class:ident) => {
+    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident) $class:ident) => {
         impl Expr {
             $(#[doc = $doc])+
+            $(#[doc($alias)])?
             #[doc = methods!(@example2 $class $name)]
             #[track_caller]
             pub fn $name(&self, other: impl Operand) -> Expr {
@@ -49,20 +51,23 @@ macro_rules! methods {
             }
         }
         $(#[doc = $doc])+
+        $(#[doc($alias)])?
         #[track_caller]
         pub fn $name($x: impl Operand, $y: impl Operand) -> Expr {
             ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg()], Location::caller())
         }
     };
-    (@one [$($doc:literal)+] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
+    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
         impl Expr {
             $(#[doc = $doc])+
+            $(#[doc($alias)])?
             #[track_caller]
             pub fn $name(&self, $y: impl Operand, $z: impl Operand) -> Expr {
                 ufunc(&table::$name, smallvec![self.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
             }
         }
         $(#[doc = $doc])+
+        $(#[doc($alias)])?
         #[track_caller]
         pub fn $name($x: impl Operand, $y: impl Operand, $z: impl Operand) -> Expr {
             ufunc(&table::$name, smallvec![$x.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
@@ -197,6 +202,7 @@ impl Expr {
     /// assert_eq!(array![-1.5, 300.].astype(DType::U8).to_vec::<u8>()?, [0, 255]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("to_dtype", "cast"))]
     #[track_caller]
     pub fn astype(&self, dtype: DType) -> Expr {
         let at = Location::caller();
@@ -215,6 +221,7 @@ impl Expr {
     /// assert_eq!(a.matmul(&a).to_vec::<f32>()?, [7., 10., 15., 22.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("dot", "mm", "bmm"))]
     #[track_caller]
     pub fn matmul(&self, other: impl Operand) -> Expr {
         matmul(self, other)

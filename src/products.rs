@@ -55,6 +55,7 @@ impl Expr {
     /// assert_eq!(x.vecdot(array![10., 1.], -1).to_vec::<f32>()?, [12., 34.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("vector_dot"))]
     #[doc(alias = "dot")]
     #[track_caller]
     pub fn vecdot(&self, other: impl Operand, axis: isize) -> Expr {
@@ -88,6 +89,7 @@ impl Expr {
     /// assert_eq!(x.inner(&x).to_vec::<f32>()?, [5., 11., 11., 25.]);     // x · xᵀ
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("inner_product"))]
     #[track_caller]
     pub fn inner(&self, other: impl Operand) -> Expr {
         let at = Location::caller();

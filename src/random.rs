@@ -67,11 +67,13 @@ pub(crate) fn word_constant(v: u32, at: Loc) -> Expr {
 
 impl Rng {
     /// A source for a seed.
+    #[doc(alias("default_rng", "manual_seed", "RandomState"))]
     pub fn new(seed: u64) -> Rng {
         Rng { seed, stream: 0 }
     }
 
     /// A new source. What it draws and what this one draws from here on are independent.
+    #[doc(alias("spawn"))]
     pub fn split(&mut self) -> Rng {
         let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
         let high = mutant!(split_by_half_a_seed, 0, words[1]);
@@ -140,6 +142,7 @@ impl Rng {
 
     /// Uniform in [0, 1), with as many random bits as `dtype` holds exactly: for f32 the upper 24 bits of a word times 2^-24,
     /// for f64 53 bits of two words, for f16 11 and for bf16 8 bits.
+    #[doc(alias("rand", "random"))]
     #[track_caller]
     pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();
@@ -151,6 +154,7 @@ impl Rng {
 
     /// Normal with mean 0 and deviation 1, by Box and Muller's transform of two uniforms. f16 and bf16 are computed in
     /// f32 and rounded at the end.
+    #[doc(alias("randn", "standard_normal"))]
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         self.normal_at("normal", shape, dtype, Location::caller())
@@ -175,6 +179,7 @@ impl Rng {
     /// assert_eq!(dice.max(..).item::<u8>()?, 6);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("randint"))]
     #[track_caller]
     pub fn integers(&mut self, low: impl Operand, high: impl Operand, shape: impl IntoShape, dtype: DType) -> Expr {
         let at = Location::caller();

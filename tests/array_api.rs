@@ -5,6 +5,8 @@
 
 use crate::guide::{check, holds};
 use cupric::*;
+use std::fs;
+use std::path::Path;
 
 const LINES: &str = include_str!("array_api.rs");
 const EXPECTED: &str = include_str!("data/array_api.txt");
@@ -313,4 +315,49 @@ fn every_name_of_the_standard_has_a_line() {
     let mut standard: Vec<&str> = include_str!("data/array_api_names.txt").split_whitespace().collect();
     standard.sort_unstable();
     assert_eq!(names, standard);
+}
+
+/// The text of every file of the library.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => sources(&path, text),
+            false => *text += &fs::read_to_string(path).expect("a readable file"),
+        }
+    }
+}
+
+/// A search of the documentation finds each of NumPy's names that the guide and the lines above use: it is a function's own
+/// name, or an alias of one.
+#[test]
+fn the_documentation_finds_every_name_of_numpy() {
+    let mut text = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    let aliases: Vec<&str> = text.lines().map(str::trim).filter(|l| l.starts_with("#[doc(alias")).collect();
+    let own = |name: &str| {
+        let forms = [
+            format!("pub fn {name}("),
+            format!("pub fn {name}<"),
+            format!("    {name} |"),
+            format!("    {name} 0;"),
+            format!("    {name} 1;"),
+        ];
+        testing::rows().iter().any(|r| r.name() == name) || forms.iter().any(|f| text.contains(f))
+    };
+    let lines = [LINES, include_str!("guide.rs")].map(str::lines).into_iter().flatten().map(str::trim);
+    let numpy = lines.filter_map(|l| l.strip_prefix("same!(\"").or(l.strip_prefix("write!(x, \"")));
+    let mut lost: Vec<&str> = vec![];
+    for line in numpy {
+        // the first name: arrays of arrays are NumPy's way to look at a tuple
+        let line = line.strip_prefix("np.array(np.").map_or(line, |rest| &line[line.len() - rest.len() - 3..]);
+        let Some(rest) = line.strip_prefix("np.").or(line.strip_prefix("rng.")) else { continue };
+        let path = &rest[..rest.find(|c: char| !(c.is_ascii_alphanumeric() || "._".contains(c))).unwrap_or(rest.len())];
+        let name = if path.ends_with("accumulate") { path } else { path.rsplit('.').next().unwrap_or(path) };
+        let quoted = format!("\"{name}\"");
+        if rest[path.len()..].starts_with('(') && !own(name) && !aliases.iter().any(|a| a.contains(&quoted)) {
+            lost.push(path);
+        }
+    }
+    assert!(lost.is_empty(), "no documentation is found for {lost:?}");
 }

@@ -110,6 +110,7 @@ impl Expr {
     ///
     /// # Errors
     /// Those of [`Expr::eval`] and [`Expr::to_vec`], except for the dtype; memory of the device.
+    #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
         let at = Location::caller();
@@ -139,6 +140,7 @@ impl Expr {
     /// assert_eq!(x.t().to_vec::<i32>()?, [1, 3, 2, 4]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("tolist", "to_vec1", "into_raw_vec"))]
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = Location::caller();
@@ -159,6 +161,7 @@ impl Expr {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] where there is not exactly one; as [`Expr::to_vec`].
+    #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
         wait(self.one::<T>("item", Location::caller()))

@@ -40,6 +40,7 @@ impl Array {
     /// assert_eq!(x.to_vec::<f32>()?, [10.5, 11., 11.5]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("copyto"))]
     #[track_caller]
     pub fn assign(&mut self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
@@ -57,6 +58,7 @@ impl Array {
     /// assert_eq!(x.to_vec::<f32>()?, [2., 5.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("map_inplace"))]
     #[track_caller]
     pub fn update(&mut self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
         let at = Location::caller();

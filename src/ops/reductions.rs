@@ -217,18 +217,23 @@ reductions! {
     /// assert_eq!(x.sum(keep(-1)).shape()?, [2, 1]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("sum_axis", "sum_all"))]
     sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
     /// Product along axes; 1 if there are no elements. Types as for [`Expr::sum`].
+    #[doc(alias("product", "prod_axis"))]
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
         reduce("prod", Fold::of(&arithmetic::multiply), &x, axes, at)
     };
     /// Smallest element along axes; NaN if any is NaN; an error if there are no elements.
+    #[doc(alias("amin", "min_axis"))]
     min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
     /// Largest element along axes; NaN if any is NaN; an error if there are no elements.
+    #[doc(alias("amax", "max_axis"))]
     max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
     /// Mean along axes; NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at the end. Integers and
     /// bool give f32: their exact sum, rounded once, over their number.
+    #[doc(alias("mean_axis", "mean_all"))]
     mean |e, axes, at| {
         if e.0.dtype.is_float() {
             return Ok(narrow(mean_at("mean", e, axes, at), e, at));
@@ -237,8 +242,10 @@ reductions! {
         expanded(binary(&arithmetic::divide, sum, count(e, axes) as f64, at), e, axes, at)
     };
     /// Variance along axes, with correction 0; see [`Expr::var_corrected`].
+    #[doc(alias("var_axis"))]
     var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
     /// Standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
+    #[doc(alias("std_axis"))]
     std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
     /// Whether any element along axes is true (not 0); false if there are none.
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
@@ -250,6 +257,7 @@ reductions! {
         cast(count, DType::I64, at)
     };
     /// log(Σ exp(x)) along axes without overflow; −∞ if there are no elements.
+    #[doc(alias("log_sum_exp"))]
     logsumexp |e, axes, at| narrow(logsumexp_at("logsumexp", e, axes, at), e, at);
     /// exp(x) / Σ exp(x) along axes, without overflow.
     ///
@@ -280,6 +288,7 @@ reductions! {
     };
     /// Position of the smallest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
     /// and that of the first NaN if there is one.
+    #[doc(alias("arg_min"))]
     argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
     /// Position of the largest element along one axis, or in C order with `..`, as i64. Of equal elements it is the first,
     /// and that of the first NaN if there is one.
@@ -291,6 +300,7 @@ reductions! {
     /// assert_eq!(x.argmax(..).item::<i64>()?, 2);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("arg_max"))]
     argmax |e, axes, at| position("argmax", *ARGMAX, e, axes, at)?;
 }
 

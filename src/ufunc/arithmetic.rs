@@ -16,6 +16,7 @@ macro_rules! rows {
                 reduce: { method: sum, neutral: Zero, empty: 0.0, order: fixed }, is: [simplifies_exactly],
             }
             /// Difference; not for bool.
+            #[doc(alias("sub"))]
             subtract(x, y): Numeric {
                 threaded: products,
                 cpu_float: [x - y, x - y], cpu_int: { x.wrapping_sub(y) },
@@ -23,6 +24,7 @@ macro_rules! rows {
                 exact: { x - y }, exact_int: { x - y },
             }
             /// Product; bool: and.
+            #[doc(alias("mul"))]
             multiply(x, y): Numeric {
                 threaded: both,
                 cpu_float: [x * y, x * y], cpu_int: { x.wrapping_mul(y) }, cpu_bool: { x & y },
@@ -31,12 +33,14 @@ macro_rules! rows {
                 reduce: { method: prod, neutral: One, empty: 1.0, order: fixed }, is: [simplifies_exactly, multiplies],
             }
             /// Quotient; integers and bool give f32.
+            #[doc(alias("true_divide", "div"))]
             divide(x, y): Float {
                 threaded: both,
                 cpu_float: [x / y, x / y], wgsl_f32: "m_div({a}, {b})", wgsl_f64: "{a} / {b}", exact: { x / y },
                 cost: 1,
             }
             /// Quotient rounded down, as NumPy's `//`; integers: `x // 0 = 0`.
+            #[doc(alias("floordiv"))]
             floor_divide(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::floor_divide(x, y), double::floor_divide(x, y)], cpu_int: { x.floor_div(y) },
@@ -45,6 +49,7 @@ macro_rules! rows {
                 cost: 64, shader_cost: 32,
             }
             /// Remainder with the sign of the divisor (Python's `%`); integers: `x % 0 = 0`.
+            #[doc(alias("mod", "rem"))]
             remainder(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::remainder(x, y), double::remainder(x, y)], cpu_int: { x.floor_mod(y) },
@@ -62,6 +67,7 @@ macro_rules! rows {
             }
             /// Power, with IEEE 754's special cases. Integers wrap; a negative number as exponent is an error, and a negative
             /// element of an array as exponent gives 1/x truncated (0 for x = 0).
+            #[doc(alias("power", "powf", "powi"))]
             pow(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
@@ -118,6 +124,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The value limited to `lo..=hi`; `hi` where `lo > hi`, NaN where any is NaN.
+            #[doc(alias("clamp"))]
             clip(x, lo, hi): Numeric {
                 cpu_float: [super::float::minimum32(super::float::maximum32(x, lo), hi),
                             super::float::minimum64(super::float::maximum64(x, lo), hi)],
@@ -129,24 +136,28 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
             }
             /// The value with its sign changed; integers wrap; not for bool.
+            #[doc(alias("neg"))]
             negative(x): Numeric {
                 cpu_float: [-x, -x], cpu_int: { x.wrapping_neg() },
                 wgsl_f32: "m_neg({a})", wgsl_f64: "d_neg({a})", wgsl_int: "({T}(0) - {a})", wgsl_long: "neg_{T}({a})",
                 exact: { -x }, exact_int: { -x }, is: [never_rounds],
             }
             /// The value itself.
+            #[doc(alias("pos"))]
             positive(x): Numeric {
                 cpu_float: [x, x], cpu_int: { x }, cpu_bool: { x },
                 wgsl_f32: "{a}", wgsl_f64: "{a}", wgsl_int: "{a}", wgsl_bool: "{a}", exact: { x }, exact_int: { x },
                 is: [never_rounds, keeps_range, opaque, moves_bits],
             }
             /// The magnitude; the most negative integer stays as it is.
+            #[doc(alias("absolute", "fabs"))]
             abs(x): Numeric {
                 cpu_float: [x.abs(), x.abs()], cpu_int: { x.magnitude() },
                 wgsl_f32: "m_abs({a})", wgsl_f64: "d_abs({a})", wgsl_int: "abs_{T}({a})",
                 exact: { x.abs() }, exact_int: { x.abs() }, is: [never_rounds],
             }
             /// The square.
+            #[doc(alias("sqr", "powi"))]
             square(x): Numeric {
                 cpu_float: [x * x, x * x], cpu_int: { x.wrapping_mul(x) },
                 wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "square_{T}({a})",
@@ -154,6 +165,7 @@ macro_rules! rows {
                 is: [multiplies],
             }
             /// −1, 0 or 1; NaN for NaN.
+            #[doc(alias("signum", "sgn"))]
             sign(x): Numeric {
                 cpu_float: [super::float::sign32(x), super::float::sign64(x)], cpu_int: { x.signum_of() },
                 wgsl_f32: "m_sign({a})", wgsl_f64: "d_sign({a})", wgsl_int: "sign_{T}({a})",
@@ -175,6 +187,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
             }
             /// Rounded toward 0.
+            #[doc(alias("fix"))]
             trunc(x): Numeric {
                 cpu_float: [x.trunc(), x.trunc()], cpu_int: { x },
                 wgsl_f32: "m_trunc({a})", wgsl_f64: "d_trunc({a})", wgsl_int: "{a}",
@@ -182,6 +195,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
             }
             /// Rounded to the nearest integer, halves to even.
+            #[doc(alias("rint", "around"))]
             round(x): Numeric {
                 cpu_float: [x.round_ties_even(), x.round_ties_even()], cpu_int: { x },
                 wgsl_f32: "m_round({a})", wgsl_f64: "d_round({a})", wgsl_int: "{a}",

@@ -3,7 +3,7 @@
 /// Makes a static of each row, named as the row, and `ROWS`, the list of them. The `rows!` macro of each file of rows hands
 /// its table to this macro and to `methods!` (in `ops.rs`).
 ///
-/// A row is `name(operands): Class { key: value, … }`, the keys in any order, each at most once. An *expression* below is
+/// A row is its documentation, `#[doc(alias(…))]` with the names that it has in other libraries, and `name(operands): Class { key: value, … }`, the keys in any order, each at most once. An *expression* below is
 /// Rust code in which the operands' names are in scope.
 ///
 /// | key | value |
@@ -38,6 +38,7 @@
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
+        $(#[doc($alias:meta)])?
         $name:ident $args:tt : $class:ident { $($key:ident $(($w:ident))? : $value:tt),* $(,)? }
     )*) => {
         $(

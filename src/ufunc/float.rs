@@ -19,12 +19,14 @@ macro_rules! rows {
                 domain: [-150.0, 128.0],
             }
             /// exp(x) − 1, without cancellation near 0.
+            #[doc(alias("exp_m1"))]
             expm1(x): Float {
                 threaded: f32,
                 cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
             }
             /// Natural logarithm.
+            #[doc(alias("ln"))]
             log(x): Float {
                 threaded: f32,
                 cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", exact: { x.ln() },
@@ -43,6 +45,7 @@ macro_rules! rows {
                 domain: [0.0, 1e3],
             }
             /// log(1 + x), without cancellation near 0.
+            #[doc(alias("ln_1p"))]
             log1p(x): Float {
                 threaded: f32,
                 cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", exact: { x.ln_1p() },
@@ -55,6 +58,7 @@ macro_rules! rows {
                 domain: [0.0, 1e3],
             }
             /// 1 / sqrt(x).
+            #[doc(alias("inverse_sqrt"))]
             rsqrt(x): Float {
                 threaded: f32,
                 cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", exact: { exact::rsqrt(x) },
@@ -66,6 +70,7 @@ macro_rules! rows {
                 cost: 14,
             }
             /// 1 / x.
+            #[doc(alias("recip"))]
             reciprocal(x): Float {
                 threaded: all,
                 cpu_float: [1.0 / x, 1.0 / x], wgsl_f32: "m_reciprocal({a})", wgsl_f64: "1.0lf / {a}",
@@ -93,16 +98,19 @@ macro_rules! rows {
                 cost: 27, shader_cost: 32,
             }
             /// Arc sine.
+            #[doc(alias("arcsin"))]
             asin(x): Float {
                 cpu_float: [single::asin(x), double::asin(x)], wgsl_f32: "m_asin({a})", exact: { x.asin() },
                 domain: [-1.0, 1.0],
             }
             /// Arc cosine.
+            #[doc(alias("arccos"))]
             acos(x): Float {
                 cpu_float: [single::acos(x), double::acos(x)], wgsl_f32: "m_acos({a})", exact: { x.acos() },
                 domain: [-1.0, 1.0],
             }
             /// Arc tangent.
+            #[doc(alias("arctan"))]
             atan(x): Float {
                 cpu_float: [single::atan(x), double::atan(x)], wgsl_f32: "m_atan({a})", exact: { x.atan() },
             }
@@ -125,23 +133,27 @@ macro_rules! rows {
                 domain: [-10.0, 10.0],
             }
             /// Inverse hyperbolic sine.
+            #[doc(alias("arcsinh"))]
             asinh(x): Float {
                 cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", exact: { libm::asinh(x) },
                 cost: 18,
             }
             /// Inverse hyperbolic cosine.
+            #[doc(alias("arccosh"))]
             acosh(x): Float {
                 cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", exact: { exact::acosh(x) },
                 domain: [1.0, 1e3],
                 cost: 16,
             }
             /// Inverse hyperbolic tangent.
+            #[doc(alias("arctanh"))]
             atanh(x): Float {
                 cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", exact: { libm::atanh(x) },
                 domain: [-1.0, 1.0],
                 cost: 16,
             }
             /// The angle of the point (x, y), over all four quadrants; the first operand is y.
+            #[doc(alias("arctan2"))]
             atan2(y, x): Float {
                 cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})",
                 exact: { y.atan2(x) }, cost: 15, shader_cost: 32,
@@ -152,6 +164,7 @@ macro_rules! rows {
                 exact: { libm::hypot(x, y) },
             }
             /// log(exp(x) + exp(y)) without overflow.
+            #[doc(alias("log_add_exp"))]
             logaddexp(x, y): Float {
                 cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})",
                 exact: { exact::logaddexp(x, y) },
@@ -159,12 +172,14 @@ macro_rules! rows {
                 cost: 32,
             }
             /// a + t · (b − a).
+            #[doc(alias("mix"))]
             lerp(a, b, t): Float {
                 cpu_float: [single::lerp(a, b, t), double::lerp(a, b, t)], wgsl_f32: "m_lerp({a}, {b}, {c})",
                 exact: { exact::lerp(a, b, t) },
                 domain: [-10.0, 10.0],
             }
             /// The magnitude of the first with the sign of the second.
+            #[doc(alias("copy_sign"))]
             copysign(x, y): Float {
                 threaded: all,
                 cpu_float: [x.copysign(y), x.copysign(y)],
@@ -178,12 +193,14 @@ macro_rules! rows {
                 half: [&nextafter_f16, &nextafter_bf16],
             }
             /// Degrees to radians.
+            #[doc(alias("radians", "to_radians"))]
             deg2rad(x): Float {
                 threaded: f32,
                 cpu_float: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
                 wgsl_f32: "m_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
             }
             /// Radians to degrees.
+            #[doc(alias("degrees", "to_degrees"))]
             rad2deg(x): Float {
                 threaded: f32,
                 cpu_float: [(x as f64 * (180.0 / std::f64::consts::PI)) as f32, x * (180.0 / std::f64::consts::PI)],

@@ -7,6 +7,7 @@ macro_rules! rows {
     ($m:path) => {
         $m! {
             /// Whether the operands are equal; −0 equals +0, NaN nothing.
+            #[doc(alias("eq"))]
             equal(x, y): Compare {
                 cpu_float: [(x == y) as u8, (x == y) as u8], cpu_int: { (x == y) as u8 },
                 cpu_bool: { (x == y) as u8 },
@@ -16,6 +17,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0], compares: Equal,
             }
             /// Whether the operands differ.
+            #[doc(alias("ne"))]
             not_equal(x, y): Compare {
                 cpu_float: [(x != y) as u8, (x != y) as u8], cpu_int: { (x != y) as u8 },
                 cpu_bool: { (x != y) as u8 },
@@ -25,6 +27,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0], compares: NotEqual,
             }
             /// Whether the first is smaller.
+            #[doc(alias("lt"))]
             less(x, y): Compare {
                 cpu_float: [(x < y) as u8, (x < y) as u8], cpu_int: { (x < y) as u8 }, cpu_bool: { (x < y) as u8 },
                 wgsl_f32: "m_lt({a}, {b})", wgsl_f64: "d_lt({a}, {b})", wgsl_int: "{a} < {b}", wgsl_long: "lt_{T}({a}, {b})",
@@ -33,6 +36,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0], compares: Less,
             }
             /// Whether the first is smaller or equal.
+            #[doc(alias("le"))]
             less_equal(x, y): Compare {
                 cpu_float: [(x <= y) as u8, (x <= y) as u8], cpu_int: { (x <= y) as u8 },
                 cpu_bool: { (x <= y) as u8 },
@@ -42,6 +46,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0], compares: LessEqual,
             }
             /// Whether the first is larger.
+            #[doc(alias("gt"))]
             greater(x, y): Compare {
                 cpu_float: [(x > y) as u8, (x > y) as u8], cpu_int: { (x > y) as u8 }, cpu_bool: { (x > y) as u8 },
                 wgsl_f32: "m_lt({b}, {a})", wgsl_f64: "d_lt({b}, {a})", wgsl_int: "{a} > {b}", wgsl_long: "lt_{T}({b}, {a})",
@@ -50,6 +55,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0], compares: Greater,
             }
             /// Whether the first is larger or equal.
+            #[doc(alias("ge"))]
             greater_equal(x, y): Compare {
                 cpu_float: [(x >= y) as u8, (x >= y) as u8], cpu_int: { (x >= y) as u8 },
                 cpu_bool: { (x >= y) as u8 },
@@ -59,6 +65,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0], compares: GreaterEqual,
             }
             /// Whether the element is NaN.
+            #[doc(alias("is_nan"))]
             isnan(x): Test {
                 cpu_float: [x.is_nan() as u8, x.is_nan() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
                 wgsl_f32: "m_isnan({a})", wgsl_f64: "d_isnan({a})", wgsl_int: "({a} != {a})", wgsl_long: "!eq_{T}({a}, {a})",
@@ -67,6 +74,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0],
             }
             /// Whether the element is +∞ or −∞.
+            #[doc(alias("is_inf", "is_infinite"))]
             isinf(x): Test {
                 cpu_float: [x.is_infinite() as u8, x.is_infinite() as u8], cpu_int: { 0 }, cpu_bool: { 0 },
                 wgsl_f32: "m_isinf({a})", wgsl_f64: "d_isinf({a})", wgsl_int: "({a} != {a})", wgsl_long: "!eq_{T}({a}, {a})",
@@ -75,6 +83,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0],
             }
             /// Whether the element is neither NaN nor infinite.
+            #[doc(alias("is_finite"))]
             isfinite(x): Test {
                 cpu_float: [x.is_finite() as u8, x.is_finite() as u8], cpu_int: { 1 }, cpu_bool: { 1 },
                 wgsl_f32: "m_isfinite({a})", wgsl_f64: "d_isfinite({a})", wgsl_int: "({a} == {a})", wgsl_long: "eq_{T}({a}, {a})",
@@ -83,6 +92,7 @@ macro_rules! rows {
                 domain: [-3.0, 3.0],
             }
             /// Whether the sign is minus, also of −0 and of a NaN.
+            #[doc(alias("is_sign_negative"))]
             signbit(x): Test {
                 cpu_float: [x.is_sign_negative() as u8, x.is_sign_negative() as u8],
                 cpu_int: { x.is_negative_value() }, cpu_bool: { 0 },
@@ -112,6 +122,7 @@ macro_rules! rows {
                 domain: [0.0, 1.0],
             }
             /// Whether the element is 0.
+            #[doc(alias("not"))]
             logical_not(x): Logical {
                 cpu_bool: { x ^ 1 }, wgsl_bool: "!{a}",
                 exact: { (x == 0.0) as u8 as f64 }, exact_int: { (x == 0) as i128 },
@@ -133,16 +144,19 @@ macro_rules! rows {
                 exact_int: { x ^ y }, is: [keeps_range],
             }
             /// Each bit inverted; bool: not.
+            #[doc(alias("invert", "bitwise_not"))]
             bitwise_invert(x): Integer {
                 cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
                 exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
             }
             /// Bits moved left; a shift by the width or more, or a negative one, gives 0. Not for bool.
+            #[doc(alias("left_shift", "shl"))]
             bitwise_left_shift(x, y): Integer {
                 cpu_int: { x.shift_left(y) }, wgsl_int: "shl_{T}({a}, {b})",
                 exact_int(w): { int::shift_left(x, y, w) },
             }
             /// Bits moved right; a shift by the width or more, or a negative one, gives 0 (−1 for a negative number).
+            #[doc(alias("right_shift", "shr"))]
             bitwise_right_shift(x, y): Integer {
                 cpu_int: { x.shift_right(y) }, wgsl_int: "shr_{T}({a}, {b})",
                 exact_int(w): { int::shift_right(x, y, w) },

@@ -20,18 +20,21 @@ macro_rules! rows {
             cost: 20,
         }
         /// The inverse of the error function.
+        #[doc(alias("inverse_erf"))]
         erfinv(x): Float {
             cpu_float: [single::erfinv(x), double::erfinv(x)], wgsl_f32: "m_erfinv({a})",
             exact: { exact::erfinv(x) },
             domain: [-1.0, 1.0], cost: 37, shader_cost: 32,
         }
         /// log(|Γ(x)|).
+        #[doc(alias("gammaln", "loggamma"))]
         lgamma(x): Float {
             cpu_float: [single::lgamma(x), double::lgamma(x)], wgsl_f32: "m_lgamma({a})", exact: { libm::lgamma(x) },
             domain: [-20.0, 100.0],
             cost: 81, shader_cost: 32,
         }
         /// 1 / (1 + exp(−x)).
+        #[doc(alias("expit", "logistic"))]
         sigmoid(x): Float {
             threaded: f32,
             cpu_float: [single::sigmoid(x), double::sigmoid(x)], wgsl_f32: "m_sigmoid({a})",
@@ -55,6 +58,7 @@ macro_rules! rows {
             domain: [-10.0, 10.0], is: [never_rounds, keeps_range, opaque],
         }
         /// x · sigmoid(x).
+        #[doc(alias("swish"))]
         silu(x): Float {
             threaded: f32,
             cpu_float: [single::silu(x), double::silu(x)], wgsl_f32: "m_silu({a})", exact: { exact::silu(x) },
@@ -69,6 +73,7 @@ macro_rules! rows {
             cost: 22,
         }
         /// x · Φ(x), by the tanh approximation.
+        #[doc(alias("gelu_new", "gelu_fast"))]
         gelu_tanh(x): Float {
             threaded: f32,
             cpu_float: [single::gelu_tanh(x), double::gelu_tanh(x)], wgsl_f32: "m_gelu_tanh({a})",
@@ -113,16 +118,19 @@ macro_rules! rows {
             exact: { reference::xlog1py(x, y) }, domain: [-1.0, 100.0], shader_cost: 16,
         }
         /// −x · log(x), a term of the entropy: 0 at 0, −∞ below.
+        #[doc(alias("entropy"))]
         entr(x): Float {
             cpu_float: [single::entr(x), double::entr(x)], wgsl_f32: "m_entr({a})", exact: { reference::entr(x) },
             domain: [0.0, 10.0], shader_cost: 16,
         }
         /// x / 6 + 1/2 between −3 and 3, 0 below and 1 above; NaN stays NaN.
+        #[doc(alias("hardsigmoid"))]
         hard_sigmoid(x): Float {
             cpu_float: [single::hard_sigmoid(x), double::hard_sigmoid(x)], wgsl_f32: "m_hard_sigmoid({a})",
             exact: { reference::hard_sigmoid(x) }, domain: [-4.0, 4.0],
         }
         /// x · hard_sigmoid(x): x from 3 on, −0 up to −3 (−∞ too); NaN stays NaN.
+        #[doc(alias("hardswish"))]
         hard_swish(x): Float {
             cpu_float: [single::hard_swish(x), double::hard_swish(x)], wgsl_f32: "m_hard_swish({a})",
             exact: { reference::hard_swish(x) }, domain: [-4.0, 4.0],
@@ -152,6 +160,7 @@ macro_rules! rows {
             domain: [-20.0, 10.0],
         }
         /// Φ(x), the distribution function of the standard normal, without cancellation in the lower tail.
+        #[doc(alias("normal_cdf"))]
         ndtr(x): Float {
             cpu_float: [single::ndtr(x), double::ndtr(x)], wgsl_f32: "m_ndtr({a})", exact: { reference::ndtr(x) },
             domain: [-15.0, 6.0], cost: 22, shader_cost: 24,
@@ -172,11 +181,13 @@ macro_rules! rows {
             exact: { reference::erfcinv(x) }, domain: [0.0, 2.0], cost: 60, shader_cost: 32,
         }
         /// The inverse of `ndtr`, the quantile of the standard normal: −∞ at 0, ∞ at 1, NaN outside.
+        #[doc(alias("normal_quantile", "probit"))]
         ndtri(x): Float {
             cpu_float: [single::ndtri(x), double::ndtri(x)], wgsl_f32: "m_ndtri({a})", exact: { reference::ndtri(x) },
             domain: [0.0, 1.0], cost: 60, shader_cost: 32,
         }
         /// ψ(x), the derivative of log(Γ(x)): −∞ at 0 and ∞ at −0; NaN at the negative integers and −∞.
+        #[doc(alias("psi"))]
         digamma(x): Float {
             cpu_float: [single::digamma(x), double::digamma(x)], wgsl_f32: "m_digamma({a})",
             exact: { reference::digamma(x) }, domain: [-20.0, 100.0], cost: 60, shader_cost: 40,
