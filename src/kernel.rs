@@ -86,8 +86,11 @@ pub(crate) enum Op {
     Gather { load: usize, stride: isize, position: Box<Position> },
     /// Computes a position, as i32.
     Position(Box<Position>),
-    /// Computes word `word` (of four, u32) of the block that Philox4x32-10 makes of the counter (index, 0, stream, 0) and the
-    /// seed as its key. `slots` are the run-time scalars that hold the seed's low word, its high word, and the stream.
+    /// Computes a random word, u32. The block of four words that Philox4x32-10 makes of the counter (index / 4, 0, stream,
+    /// `word` % 4) and the seed as its key serves four indices. `word` / 4 is 0 for the word index % 4 of the block; 1 for the
+    /// radius of a pair of normal numbers, which is the word of the even one of indices 2k and 2k + 1; 2 for the angle, which
+    /// is the word of the odd one, and for that one a quarter turn (2^30) more, modulo 2^32. `slots` are the run-time scalars
+    /// that hold the seed's low word, its high word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// Reduces inner values along `inner`.
     Reduce(Box<Reduction>),

@@ -125,6 +125,7 @@ list! {
     index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
     inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
     integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
+    integers_of_one_word, "16 random", "accuracy joins_and_generators", "the lower of two words is left out of random integers";
     joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";

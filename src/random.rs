@@ -1,6 +1,7 @@
 //! Floor 9: random numbers, by lazy generators over Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
 //! 1, 2, 3", SC 2011), which makes four random words of a key and a counter. The key is the seed; the counter is made of the
-//! element's number and the stream. So every device draws the same words, whatever the order of the elements.
+//! element's number over four, the stream, and the number of the word among those that the draw takes for each element; so
+//! four elements share a block. Every device draws the same words, whatever the order of the elements.
 
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +31,10 @@ pub struct Rng {
     stream: u32,
 }
 
+/// Added to a word's number: the words by which two normal numbers are made of two words (see `Op::Philox`).
+const RADIUS: u8 = 4;
+const ANGLE: u8 = 8;
+
 /// The stream of random words of one draw.
 #[derive(Clone, Copy)]
 pub(crate) struct Stream {
@@ -38,7 +43,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Word number 0 to 3 of each element of an array whose shape [`drawn_shape`] gave.
+    /// Word number 0 to 3 of each element of an array whose shape [`drawn_shape`] gave; [`RADIUS`] or [`ANGLE`] more for those
+    /// of pairs of elements.
     pub(crate) fn word(self, word: u8, shape: &Shape, at: Loc) -> Expr {
         let bound = Binding::Random { seed: self.seed, stream: self.stream };
         Expr::leaf(NodeOp::Philox { word }, bound, shape.clone(), DType::U32, 0, at)
@@ -124,8 +130,7 @@ impl Rng {
         Stream { seed: self.seed, stream: self.next() }
     }
 
-    /// Builds a draw over the next stream. `make` gets a function that returns, for a number from 0 to 3, the expression of
-    /// that word of each element's four random words. Fails for more elements than the counter's 32 bits can number.
+    /// Builds a draw over the next stream. `make` gets a function that returns the expression of [`Stream::word`]. Fails for more elements than the counter's 32 bits can number.
     pub(crate) fn draw(
         &mut self,
         op: &'static str,
@@ -152,8 +157,8 @@ impl Rng {
         })
     }
 
-    /// Normal with mean 0 and deviation 1, by Box and Muller's transform of two uniforms. f16 and bf16 are computed in
-    /// f32 and rounded at the end.
+    /// Normal with mean 0 and deviation 1, by Box and Muller's transform, which makes two neighbours of two uniforms; in f64
+    /// each element has two of its own. f16 and bf16 are computed in f32 and rounded at the end.
     #[doc(alias("randn", "standard_normal"))]
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
@@ -168,9 +173,9 @@ impl Rng {
         })
     }
 
-    /// Integers uniform in `low..high`, of an integer type that holds them: `low` plus the upper half of the product of a
-    /// random word and the width `high - low`, in 32 bits, or in 64 where the width needs it. The numbers do not depend on
-    /// `dtype`.
+    /// Integers uniform in `low..high`, of an integer type that holds them: `low` plus the upper 64 bits of the product of 64
+    /// random bits and the width `high - low`. So the probability of each differs by less than 2^-64 from what it should be.
+    /// The numbers do not depend on `dtype`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -206,7 +211,7 @@ impl Rng {
             }
             let width = high - low;
             let above = match u32::try_from(width) {
-                Ok(width) => mul_high(word(0), width, at),
+                Ok(width) => mul_high_of_two(word(0), word(1), width, at),
                 Err(_) if width == 1 << 32 => word(0),
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
@@ -251,7 +256,7 @@ impl Rng {
     }
 }
 
-/// A normal number of two uniforms, of the words from `first` on: two, or four for f64.
+/// Normal numbers, of the words from `first` on: of one, or of four for f64.
 pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
@@ -260,7 +265,7 @@ pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: 
     let (u, v) = if wide == DType::F64 {
         (unit([&|| word(0), &|| word(1)], plus, wide, at), unit([&|| word(2), &|| word(3)], 0, wide, at))
     } else {
-        (unit([&|| word(0); 2], plus, wide, at), unit([&|| word(1); 2], 0, wide, at))
+        (unit([&|| word(RADIUS); 2], plus, wide, at), unit([&|| word(ANGLE); 2], 0, wide, at))
     };
     let log = ufunc(&float::log, smallvec![u.into_arg()], at);
     let radius = ufunc(&float::sqrt, smallvec![binary(&arithmetic::multiply, log, -2.0, at).into_arg()], at);
@@ -309,6 +314,17 @@ pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     plus(plus(times(&a, c), high_half(&middle)), plus(high_half(&ad), high_half(&bc)))
 }
 
+/// The upper 64 bits, which fit 32, of the product of `by` and the 64-bit number that two words make.
+fn mul_high_of_two(high: Expr, low: Expr, by: u32, at: Loc) -> Expr {
+    let below = mul_high(low, by, at);
+    let product = binary(&arithmetic::multiply, &high, word_constant(by, at), at);
+    let sum = binary(&arithmetic::add, &product, below, at);
+    // the sum is less than what was added where it went beyond 32 bits
+    let carry = cast(binary(&logic::less, sum, product, at), DType::U32, at);
+    let carry = mutant!(integers_of_one_word, word_constant(0, at), carry);
+    binary(&arithmetic::add, mul_high(high, by, at), carry, at)
+}
+
 /// The upper 32 bits of a 64-bit product, computed by halves of 16 bits, because a GPU may have no 64-bit integers.
 fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, word_constant(0xffff, at), at);
@@ -317,6 +333,10 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let plus = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
     let (a, b) = (high_half(&word), low_half(&word));
     let (c, d) = (by >> 16, by & 0xffff);
+    if by <= 1 << 16 {
+        // neither product reaches 2^32, nor does the sum
+        return high_half(&plus(times(&a, by), high_half(&times(&b, by))));
+    }
     let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
     let middle = plus(plus(high_half(&bd), low_half(&ad)), low_half(&bc));
     plus(

@@ -1207,16 +1207,19 @@ fn random_words_are_philox(d: &Device) {
     assert_eq!(philox([0; 4], [0; 2])[0], 0x6627e8d5);
     let seed = 0x0123_4567_89ab_cdefu64;
     let key = [seed as u32, (seed >> 32) as u32];
+    // four elements share a block
+    let word = |i: u32, stream: u32, number: u32| philox([i / 4, 0, stream, number], key)[i as usize % 4];
+    let long = |i: u32, stream: u32| (word(i, stream, 0) as u64) << 32 | word(i, stream, 1) as u64;
     let mut rng = Rng::new(seed);
     for stream in 0..3u32 {
         let n = 1000usize;
         let u = rng.uniform([n], DType::F32);
-        let want: Vec<f32> = (0..n as u32).map(|i| (philox([i, 0, stream, 0], key)[0] >> 8) as f32 * 2f32.powi(-24)).collect();
+        let want: Vec<f32> = (0..n as u32).map(|i| (word(i, stream, 0) >> 8) as f32 * 2f32.powi(-24)).collect();
         same(&u.to_device(d).unwrap(), &want);
     }
     let shape = [7usize, 11, 13];
     let e = rng.uniform(shape, DType::F32);
-    let host = Host { shape: shape.to_vec(), data: (0..1001).map(|i| (philox([i, 0, 3, 0], key)[0] >> 8) as f32 * 2f32.powi(-24)).collect::<Vec<f32>>() };
+    let host = Host { shape: shape.to_vec(), data: (0..1001).map(|i| (word(i, 3, 0) >> 8) as f32 * 2f32.powi(-24)).collect::<Vec<f32>>() };
     let z = zeros([1], F32).to_device(d).unwrap();
     same(&(&e + &z), &host.data);
     same(&(e.t() + &z), &host.permute(&[2, 1, 0]).data);
@@ -1229,10 +1232,10 @@ fn random_words_are_philox(d: &Device) {
     same(&e.take(put(d, vec![6i32, 0], &[2]), 0), &Host::of(&[2, 11, 13], |i| host.at(&[6 - 6 * i[0], i[1], i[2]])).data);
     same(&(&e - &e + &z).max(..), &[0f32]);
     let i = rng.integers(-3, 4, [10_000], DType::I32).to_device(d).unwrap();
-    let want: Vec<i32> = (0..10_000u32).map(|j| ((philox([j, 0, 4, 0], key)[0] as u64 * 7) >> 32) as i32 - 3).collect();
+    let want: Vec<i32> = (0..10_000u32).map(|j| ((long(j, 4) as u128 * 7) >> 64) as i32 - 3).collect();
     same(&i, &want);
     let wide = rng.integers(i32::MIN, i32::MAX, [1000], DType::I32).to_device(d).unwrap();
-    let want: Vec<i32> = (0..1000u32).map(|j| (((philox([j, 0, 5, 0], key)[0] as u64 * u32::MAX as u64) >> 32) as i64 + i32::MIN as i64) as i32).collect();
+    let want: Vec<i32> = (0..1000u32).map(|j| (((long(j, 5) as u128 * u32::MAX as u128) >> 64) as i64 + i32::MIN as i64) as i32).collect();
     same(&wide, &want);
     same(&rng.integers(5, 6, [10], DType::I32).to_device(d).unwrap(), &[5i32; 10]);
     assert!(rng.integers(5, 5, [10], DType::I32).eval().is_err());

@@ -214,3 +214,9 @@ fn lcm_i32(a: i32, b: i32) -> i32 {
     let y = bitcast<u32>(select(b, bitcast<i32>(0u - bitcast<u32>(b)), b < 0));
     return bitcast<i32>(lcm_u32(x, y));
 }
+
+// Word i % 4 of a block.
+fn philox_word(block: vec4<u32>, i: u32) -> u32 {
+    let pair = select(block.xy, block.zw, (i & 2u) != 0u);
+    return select(pair.x, pair.y, (i & 1u) != 0u);
+}

@@ -1,13 +1,13 @@
 //! Philox4x32-10, a random generator whose words are functions of a counter and a key. Every backend gives the same words.
 
-/// Returns word `word` of the four that belong to the counter (index, 0, stream, 0) and to the key (seed low, seed high). `key`
-/// has the two words of the seed, then the stream. Constants and rounds are those of the paper (Salmon et al., SC 2011).
+/// The four words of the counter (block, 0, stream, number) and the key (seed low, seed high). `key` has the two words of the
+/// seed, then the stream. Constants and rounds are those of the paper (Salmon et al., SC 2011).
 #[inline(always)]
-pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
+fn block(block: u32, number: u8, key: [u32; 3]) -> [u32; 4] {
     // Each word of the counter lies in the lower half of 64 bits, because vector instructions multiply just those halves. What a
     // product leaves in the upper half stays there: it costs twice the time to bring every word to 32 bits and back.
     const LOWER: u64 = u32::MAX as u64;
-    let mut c = [index as u64, 0, key[2] as u64, 0];
+    let mut c = [block as u64, 0, key[2] as u64, number as u64];
     let (mut k0, mut k1) = (key[0], key[1]);
     for _ in 0..10 {
         let p0 = (c[0] & LOWER) * 0xD251_1F53;
@@ -16,29 +16,75 @@ pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
-    c[word as usize & 3] as u32
+    c.map(|w| w as u32)
 }
 
-/// Writes word `W` for each index. A plain loop, so that its body is compiled for the instruction set of the function that calls
-/// this one, which a closure's body need not be.
+/// Returns a word of an index, as `Op::Philox` defines it.
 #[inline(always)]
-fn words<const W: u8>(key: [u32; 3], index: &[u32], out: &mut [u32]) {
-    let n = index.len().min(out.len());
-    let (index, out) = (&index[..n], &mut out[..n]);
-    for i in 0..n {
-        out[i] = word(W, index[i], key);
+pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
+    let own = |i: u32| block(i >> 2, word & 3, key)[i as usize & 3];
+    match word >> 2 {
+        0 => own(index),
+        1 => own(index & !1),
+        _ => own(index | 1).wrapping_add((index & 1) << 30),
     }
 }
 
-/// Writes one word for each index. It is compiled once for each instruction set. Each arm has a constant word number, so that
-/// the compiler can leave out what only the other three words need.
+/// How many blocks are made at a time: four vectors of eight 64-bit numbers.
+const BLOCKS: usize = 32;
+
+/// Writes the words of indices that follow one another, of which `first` is the first. Each block is computed once.
+#[inline(always)]
+fn consecutive(word: u8, key: [u32; 3], first: u32, out: &mut [u32]) {
+    let (mut words, mut done) = ([[0; 4]; BLOCKS], 0);
+    while done < out.len() {
+        let at = first.wrapping_add(done as u32);
+        // word by word first, so that the rounds of several blocks are vectors
+        let mut columns = [[0; BLOCKS]; 4];
+        for i in 0..BLOCKS {
+            let made = block((at >> 2).wrapping_add(i as u32), word & 3, key);
+            for k in 0..4 {
+                columns[k][i] = made[k];
+            }
+        }
+        for i in 0..BLOCKS {
+            for k in 0..4 {
+                words[i][k] = columns[k][i];
+            }
+        }
+        let (words, skip) = (words.as_flattened(), (at & 3) as usize);
+        let n = (words.len() - skip).min(out.len() - done);
+        let to = &mut out[done..done + n];
+        // the mask keeps each index within the words, which the compiler then need not check
+        let last = 4 * BLOCKS - 1;
+        match word >> 2 {
+            0 => to.copy_from_slice(&words[skip..skip + n]),
+            1 => to.iter_mut().enumerate().for_each(|(i, o)| *o = words[(skip + i) & last & !1]),
+            _ => to.iter_mut().enumerate().for_each(|(i, o)| {
+                let turn = ((skip + i) as u32 & 1) << 30;
+                *o = words[((skip + i) & last) | 1].wrapping_add(turn);
+            }),
+        }
+        done += n;
+    }
+}
+
+/// Writes the word of each index. It is compiled once for each instruction set.
 #[inline(always)]
 fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
-    match w & 3 {
-        0 => words::<0>(key, index, out),
-        1 => words::<1>(key, index, out),
-        2 => words::<2>(key, index, out),
-        _ => words::<3>(key, index, out),
+    let n = index.len().min(out.len());
+    let (index, out) = (&index[..n], &mut out[..n]);
+    let first = index.first().copied().unwrap_or(0);
+    let mut follow = true;
+    for i in 0..n {
+        follow &= index[i] == first.wrapping_add(i as u32);
+    }
+    if follow {
+        return consecutive(w, key, first, out);
+    }
+    // a plain loop, so that its body is compiled for the instruction set of the function that calls this one
+    for i in 0..n {
+        out[i] = word(w, index[i], key);
     }
 }
 
@@ -78,13 +124,32 @@ mod tests {
     #[test]
     fn known_answers() {
         // Random123's first vector: counter 0, key 0
-        let words: Vec<u32> = (0..4).map(|w| word(w, 0, [0, 0, 0])).collect();
+        let words: Vec<u32> = (0..4).map(|i| word(0, i, [0, 0, 0])).collect();
         assert_eq!(words, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-        let index: Vec<u32> = (0..100).collect();
-        let mut out = vec![0; 100];
-        for w in 0..4 {
-            run(w, [1, 2, 3], &index, &mut out);
-            assert!(out.iter().zip(&index).all(|(o, i)| *o == word(w, *i, [1, 2, 3])));
+        // the radius and the angle of two pairs
+        let [radius, angle] = [4, 8].map(|w| (0..4).map(|i| word(w, i, [0, 0, 0])).collect::<Vec<u32>>());
+        assert_eq!(radius, [words[0], words[0], words[2], words[2]]);
+        assert_eq!(angle, [words[1], words[1].wrapping_add(1 << 30), words[3], words[3].wrapping_add(1 << 30)]);
+        // another number is another block
+        assert_ne!(word(1, 0, [0, 0, 0]), words[0]);
+    }
+
+    #[test]
+    fn many_words_are_those_of_each_index() {
+        for (first, n) in [(0, 1000), (1, 5), (2, 129), (3, 128), (126, 3), (u32::MAX - 70, 71), (7, 0)] {
+            let mut index: Vec<u32> = (0..n).map(|i| first + i).collect();
+            for turn in 0..2 {
+                for w in 0..12 {
+                    let mut out = vec![0; n as usize];
+                    run(w, [1, 2, 3], &index, &mut out);
+                    assert!(
+                        out.iter().zip(&index).all(|(o, i)| *o == word(w, *i, [1, 2, 3])),
+                        "{first} {n} {w} {turn}"
+                    );
+                }
+                // and where they do not follow one another
+                index.reverse();
+            }
         }
     }
 }

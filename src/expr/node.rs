@@ -30,8 +30,9 @@ pub(crate) enum NodeOp {
     Fill,
     /// An array whose every element is its index along an axis, as i32.
     Iota(usize),
-    /// A random u32 for each element: word `word` (0 to 3) of the four words that Philox4x32-10 makes of a counter, which is
-    /// the element's number in C order. Bound to a seed and a stream.
+    /// A random u32 for each element by Philox4x32-10, of the element's number in C order. `word` is 0 to 3 for four words that
+    /// are independent, 4 to 7 and 8 to 11 for the radius and the angle of pairs of normal numbers, made of those words: see
+    /// `Op::Philox`. Bound to a seed and a stream.
     Philox {
         word: u8,
     },

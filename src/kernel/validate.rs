@@ -184,7 +184,7 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
         Op::Ufunc(row, args) => {
             ensure(args.len() == row.arity, || format!("value {n} gives {} {} operands", row.name, args.len()))
         }
-        Op::Philox { word, .. } => ensure(*word < 4, || format!("value {n} is word {word} of four")),
+        Op::Philox { word, .. } => ensure(*word < 12, || format!("value {n} is word {word} of twelve")),
         Op::Reduce(r) => {
             ensure(has_levels && !value.inner, || format!("value {n} reduces where nothing is to be reduced"))?;
             reduction(k, n, r)

@@ -252,7 +252,12 @@ impl Interpreter {
             }
             NodeOp::Philox { word } => {
                 let Binding::Random { seed, stream } = n.binding else { return Ok(Elements::Integers(vec![])) };
-                let draw = |i: usize| philox([i as u32, 0, stream, 0], seed)[*word as usize & 3];
+                let own = |i: usize| philox([i as u32 / 4, 0, stream, *word as u32 % 4], seed)[i % 4];
+                let draw = |i: usize| match word / 4 {
+                    0 => own(i),
+                    1 => own(i - i % 2),
+                    _ => own(i - i % 2 + 1).wrapping_add(if i % 2 == 1 { 1 << 30 } else { 0 }),
+                };
                 Elements::Integers((0..size).map(|i| Some(draw(i) as i128)).collect())
             }
             NodeOp::Ufunc(row) => self.ufunc(row, n, args),

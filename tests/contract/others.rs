@@ -16,8 +16,8 @@ use cupric::{DType, Device, ErrorKind, Expr, Rng, arange, concat, geomspace, lin
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 
 /// Philox4x32-10, from its paper.
-fn philox(index: u32, stream: u32) -> [u32; 4] {
-    let (mut c, mut k) = ([index, 0, stream, 0], [SEED as u32, (SEED >> 32) as u32]);
+fn philox(block: u32, stream: u32, number: u32) -> [u32; 4] {
+    let (mut c, mut k) = ([block, 0, stream, number], [SEED as u32, (SEED >> 32) as u32]);
     for _ in 0..10 {
         let p = [0xd251_1f53u64 * c[0] as u64, 0xcd9e_8d57u64 * c[2] as u64];
         c = [(p[1] >> 32) as u32 ^ c[1] ^ k[0], p[1] as u32, (p[0] >> 32) as u32 ^ c[3] ^ k[1], p[0] as u32];
@@ -180,7 +180,13 @@ const N: usize = 20_000;
 
 /// The random words of a stream, four for each element.
 fn words(stream: usize) -> impl Iterator<Item = [u32; 4]> {
-    (0..N as u32).map(move |i| philox(i, stream as u32))
+    (0..N as u32).map(move |i| [0, 1, 2, 3].map(|k| philox(i / 4, stream as u32, k)[i as usize % 4]))
+}
+
+/// The two words of which an element's normal number is made: those of its pair, the second a quarter turn on for the odd one.
+fn pairs(stream: usize) -> impl Iterator<Item = [u32; 4]> {
+    let own = move |i: u32| philox(i / 4, stream as u32, 0)[i as usize % 4];
+    (0..N as u32).map(move |i| [own(i & !1), own(i | 1).wrapping_add(if i & 1 == 1 { 1 << 30 } else { 0 }), 0, 0])
 }
 
 /// The upper bits of the word (of the two words from `first` on for f64), as many as the type holds.
@@ -230,10 +236,7 @@ fn integers(d: DType, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
         _ => [(-3, 4), (i32::MIN as i64, i32::MAX as i64), (0, 1_000_000_007)][which],
     };
     let width = hi.wrapping_sub(lo) as u64;
-    let draw = |w: [u32; 4]| match width >> 32 {
-        0 => (w[0] as u64 * width) >> 32,
-        _ => ((((w[0] as u64) << 32 | w[1] as u64) as u128 * width as u128) >> 64) as u64,
-    };
+    let draw = |w: [u32; 4]| ((((w[0] as u64) << 32 | w[1] as u64) as u128 * width as u128) >> 64) as u64;
     let want = words(which).map(|w| lo.wrapping_add(draw(w) as i64) as i128).collect();
     (rng.integers(lo, hi, [N], d), Wanted::Integers(want))
 }
@@ -260,7 +263,8 @@ fn normal(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
         let x = radius(w) * turn(w);
         (x.into(), Bound::Exact, g * 20.0 * u * radius(w) + step(x))
     };
-    (rng.normal([N], d), Wanted::Floats(words(which).map(want).collect()))
+    let drawn: Vec<[u32; 4]> = if d == DType::F64 { words(which).collect() } else { pairs(which).collect() };
+    (rng.normal([N], d), Wanted::Floats(drawn.into_iter().map(want).collect()))
 }
 
 fn integer_range(d: DType, which: usize) -> (Expr, Wanted) {

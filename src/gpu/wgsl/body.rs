@@ -25,8 +25,8 @@ pub(super) struct Body<'a> {
     pub names: Vec<String>,
     /// For each value, whether it must be opaque to compilers where other operations take it.
     guarded: Vec<bool>,
-    /// The Philox blocks in scope, by index value and scalars: each is named after the value whose statement declared it.
-    philox: HashMap<(usize, [usize; 3]), usize>,
+    /// The Philox blocks in scope, by index value, number and scalars: each is named after the value whose statement declared it.
+    philox: HashMap<(usize, u8, [usize; 3]), usize>,
 }
 
 impl<'a> Body<'a> {
@@ -96,8 +96,12 @@ impl<'a> Body<'a> {
                 format!("bitcast<i32>(position{i})")
             }
             Op::Philox { index, word, slots } => {
-                let block = self.philox_block(out, i, *index, *slots);
-                format!("random{block}.{}", ["x", "y", "z", "w"][*word as usize & 3])
+                let (counter, block) = self.philox_block(out, i, *index, *word % 4, *slots);
+                match *word / 4 {
+                    0 => format!("philox_word(random{block}, {counter})"),
+                    1 => format!("philox_word(random{block}, {counter} & ~1u)"),
+                    _ => format!("(philox_word(random{block}, {counter} | 1u) + (({counter} & 1u) << 30u))"),
+                }
             }
             Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // written by the kernel's kind
         };
@@ -140,12 +144,16 @@ impl<'a> Body<'a> {
         Ok(self.guard(i, Self::ufunc(row, by, &names)?))
     }
 
-    /// Declares the four random words of an index as `random{i}`, unless an earlier value in scope did. Returns the number of
-    /// the value that declared them.
-    fn philox_block(&mut self, out: &mut Text, i: usize, index: usize, slots: [usize; 3]) -> usize {
-        if let Some(known) = self.philox.get(&(index, slots)) {
-            return *known;
-        }
+    /// Declares the four random words of an index and its neighbours as `random{i}`, unless an earlier value in scope did.
+    /// Returns the index, and the number of the value that declared them.
+    fn philox_block(
+        &mut self,
+        out: &mut Text,
+        i: usize,
+        index: usize,
+        number: u8,
+        slots: [usize; 3],
+    ) -> (String, usize) {
         let name = &self.names[index];
         let counter = match self.kernel.values[index].compute() {
             Compute::U32 => name.clone(),
@@ -153,10 +161,16 @@ impl<'a> Body<'a> {
             Compute::I64 | Compute::U64 => format!("low_{}({name})", self.kernel.values[index].compute().name()),
             Compute::Bool | Compute::F32 | Compute::F64 => format!("u32({name})"),
         };
+        if let Some(known) = self.philox.get(&(index, number, slots)) {
+            return (counter, *known);
+        }
         let [lo, hi, stream] = slots.map(|n| self.scalar(n));
-        line!(out, "let random{i} = philox(vec4<u32>({counter}, 0u, {stream}, 0u), vec2<u32>({lo}, {hi}));");
-        self.philox.insert((index, slots), i);
-        i
+        line!(
+            out,
+            "let random{i} = philox(vec4<u32>({counter} >> 2u, 0u, {stream}, {number}u), vec2<u32>({lo}, {hi}));"
+        );
+        self.philox.insert((index, number, slots), i);
+        (counter, i)
     }
 
     /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block yet.
