@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// Each example with arguments of a small run, and what that prints.
-const EXAMPLES: [(&str, &[&str], &str); 7] = [
+const EXAMPLES: [(&str, &[&str], &str); 10] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
     ("kmeans", &["--colours", "4", "--iterations", "2"], "loss"),
     ("heat", &["--size", "24", "--steps", "30", "--frames", "2"], "total heat"),
+    ("life", &["--size", "24", "--steps", "30", "--frames", "2"], "are alive"),
+    ("neighbours", &["--k", "3"], "accuracy"),
+    ("pagerank", &["--pages", "100", "--links", "1000", "--steps", "5"], "the ranks sum to"),
     ("mandelbrot", &["--width", "30", "--height", "20", "--steps", "20"], "are inside"),
     ("gpt_block", &["--batch", "1", "--tokens", "9", "--heads", "2", "--width", "16", "--runs", "1"], "f16"),
     ("digits", &["--epochs", "1", "--batch", "256"], "accuracy="),

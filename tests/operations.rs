@@ -40,6 +40,7 @@ mod sort;
 mod sorting;
 mod statistics;
 mod take;
+mod tasks;
 mod views;
 mod worth;
 mod writes;

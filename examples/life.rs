@@ -1,0 +1,77 @@
+//! Conway's Game of Life on a board whose edges meet: the neighbours of every cell are counted by rolling the board.
+//!
+//! ```text
+//! cargo run --release --example life -- --size 256 --steps 1000
+//! ```
+
+mod common;
+
+use common::picture::Picture;
+use common::{Args, Progress, say};
+use cupric::{Array, DType, Device, Rng, eval_all, select};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    let args = Args::new("life", "Conway's Game of Life on a board whose edges meet.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .option("size", "N", "cells along a side [192]")
+        .option("steps", "N", "generations [800]")
+        .option("frames", "N", "pictures, ever further apart [8]")
+        .option("seed", "N", "of the cells that live at first [0]")
+        .option("out", "FILE", "where to put the pictures [life.png]")
+        .flag("quiet", "no progress bar")
+        .parse();
+    common::finish("life", run(&args))
+}
+
+fn run(args: &Args) -> Result<()> {
+    let (n, steps, count) = (args.positive("size", 192), args.positive("steps", 800), args.positive("frames", 8));
+    let (seed, out) = (args.get("seed", 0), args.get("out", PathBuf::from("life.png")));
+    let device: Device = args.device().parse()?;
+    let mut board = Rng::new(seed).bernoulli(0.3, [n, n], DType::U8).to_device(&device)?;
+    // for how many generations each cell has lived, for the picture
+    let mut age = board.astype(DType::I32).eval()?;
+    say(format_args!("{device}: {n} × {n} cells, {} of them alive", board.count_nonzero(..).item::<i64>()?))?;
+
+    let shown = |frame: usize| (steps as f64 * (frame as f64 / (count.max(2) - 1) as f64).powi(2)).round() as usize;
+    let mut progress = Progress::new("generations", steps, args.has("quiet"));
+    let (mut frames, started) = (vec![], Instant::now());
+    for step in 0..=steps {
+        while frames.len() < count && shown(frames.len()) == step {
+            frames.push((format!("{step}"), draw(&age)?));
+        }
+        if step == steps {
+            break;
+        }
+        // three rows, then three columns of their sums; a cell is no neighbour of its own
+        let rows = (board.roll(-1, 0) + &board + board.roll(1, 0)).eval()?;
+        let around = rows.roll(-1, 1) + &rows + rows.roll(1, 1) - &board;
+        let alive = around.equal(3) | around.equal(2) & board.equal(1);
+        let next = eval_all([&alive.astype(DType::U8), &select(&alive, &age + 1, 0)])?;
+        [board, age] = next.try_into().map_err(|_| "two arrays were expected")?;
+        progress.step(format_args!("generation {}", step + 1));
+    }
+    device.synchronize()?;
+    drop(progress);
+    let took = started.elapsed().as_secs_f64();
+
+    Picture::sheet(&frames, 4).save(&out)?;
+    let (alive, oldest) = (board.count_nonzero(..).item::<i64>()?, age.max(..).item::<i32>()?);
+    say(format_args!("after {steps} generations {alive} cells are alive, the oldest for {oldest} generations"))?;
+    say(format_args!("{took:.2} s, {:.0} generations a second", steps as f64 / took))?;
+    say(format_args!("the pictures are in {}", out.display()))?;
+    Ok(())
+}
+
+/// Young cells are bright, old ones blue, and what is dead is dark.
+fn draw(age: &Array) -> Result<Picture> {
+    let n = age.shape()[0];
+    let young = 1.0 / age.clip(1, 1000).astype(DType::F32).sqrt();
+    let channel = |new: f64, old: f64, dead: f64| select(age.greater(0), &young * (new - old) + old, dead);
+    let rgb = cupric::stack([channel(252.0, 58.0, 8.0), channel(232.0, 104.0, 8.0), channel(180.0, 190.0, 24.0)], -1);
+    Ok(Picture::from_rgb(n, n, rgb.astype(DType::U8).to_vec::<u8>()?))
+}

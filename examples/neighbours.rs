@@ -1,0 +1,80 @@
+//! Recognises handwritten digits by their nearest neighbours: all distances are one matrix product, the nearest images the first
+//! of an order, and their votes a count.
+//!
+//! ```text
+//! cargo run --release --example neighbours -- --k 5
+//! ```
+
+mod common;
+
+use common::{Args, say};
+use cupric::{Array, DType, Device, Expr, Rng, arange, s};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.npy");
+const PIXELS: usize = 64;
+const DIGITS: usize = 10;
+
+fn main() -> ExitCode {
+    let args = Args::new("neighbours", "Recognises handwritten digits by their nearest neighbours.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .option("k", "N", "how many neighbours vote, at most [9]")
+        .option("seed", "N", "of which images are tests [0]")
+        .option("data", "FILE", "a .npy file, u8, 64 pixels and a label a row [the digits in examples/data]")
+        .parse();
+    common::finish("neighbours", run(&args))
+}
+
+fn run(args: &Args) -> Result<()> {
+    let (k, seed) = (args.positive("k", 9), args.get("seed", 0));
+    let device: Device = args.device().parse()?;
+    let data = load(&args.get("data", PathBuf::from(DATA)))?.to_device(&device)?;
+    let images = data.shape()[0];
+    let tests = images / 5;
+    if tests == 0 || images - tests < k {
+        return Err(format!("{images} images are too few for {k} neighbours").into());
+    }
+    let order = Rng::new(seed).permutation(images).to_device(&device)?;
+    let data = data.take(&order, 0).astype(DType::F32).eval()?;
+    let (pixels, labels) = (data.slice(s![.., ..PIXELS]), data.slice(s![.., PIXELS]).astype(DType::I32));
+    let (known, asked) = (pixels.slice(s![tests..]), pixels.slice(s![..tests]));
+    let (names, truth) = (labels.slice(s![tests..]).eval()?, labels.slice(s![..tests]).eval()?);
+    say(format_args!("{device}: {tests} images to name, {} to compare them with", images - tests))?;
+
+    let started = Instant::now();
+    // |a - b|² is |a|² - 2ab + |b|², of which |a|² is the same for all neighbours of an image
+    let squares: Expr = known.square().sum(1);
+    let distances = squares - asked.matmul(known.t()) * 2.0;
+    let nearest = distances.argtopk(k, 1, false).eval()?;
+    // row i, neighbour j: a 1 in the column of that neighbour's digit; so many votes each digit has of the first neighbours
+    let ballots = names.take(&nearest, 0).expand_dims(-1).equal(arange(0, DIGITS, 1, DType::I32));
+    let votes = ballots.cumulative_sum(1);
+    let correct = votes.argmax(-1).equal(truth.expand_dims(1)).astype(DType::F32).mean(0).to_vec::<f32>()?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    for (i, share) in correct.iter().enumerate() {
+        say(format_args!("{:3} neighbour{}  accuracy {share:.4}", i + 1, if i == 0 { " " } else { "s" }))?;
+    }
+    say(format_args!("{seconds:.3} s"))?;
+    Ok(())
+}
+
+/// A row for each image: its pixels, then its digit.
+fn load(path: &Path) -> Result<Array> {
+    let data = Array::from_npy(path)?;
+    let fits = data.dtype() == DType::U8 && data.ndim() == 2 && data.shape()[1] == PIXELS + 1;
+    if !fits {
+        let (shape, dtype) = (data.shape(), data.dtype());
+        return Err(
+            format!("{}: {shape:?} of {dtype}; a row of {PIXELS} pixels and a label is u8", path.display()).into()
+        );
+    }
+    if data.slice(s![.., PIXELS]).greater_equal(DIGITS).any(..).item::<bool>()? {
+        return Err(format!("{}: a label is not a digit", path.display()).into());
+    }
+    Ok(data)
+}

@@ -1,0 +1,78 @@
+//! Ranks the pages of a web by their links, as PageRank does: each page hands its rank on along its links, which is a `take`
+//! by where they start and an `index_add` by where they lead.
+//!
+//! ```text
+//! cargo run --release --example pagerank -- --pages 100000 --links 1000000
+//! ```
+
+mod common;
+
+use common::{Args, Progress, say};
+use cupric::{DType, Device, Rng, full, maximum, select, zeros};
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+/// The part of its rank that a page hands on; the rest goes to all pages alike.
+const HANDED_ON: f64 = 0.85;
+
+fn main() -> ExitCode {
+    let args = Args::new("pagerank", "Ranks the pages of a web by their links.")
+        .option("device", "cpu|gpu|gpu:N|best", "where to compute [best]")
+        .option("pages", "N", "how many pages [20000]")
+        .option("links", "N", "how many links [200000]")
+        .option("steps", "N", "at most so many; it ends when the ranks stay [60]")
+        .option("seed", "N", "of the links [0]")
+        .flag("quiet", "no progress bar")
+        .parse();
+    common::finish("pagerank", run(&args))
+}
+
+fn run(args: &Args) -> Result<()> {
+    let (pages, links, steps) =
+        (args.positive("pages", 20_000), args.positive("links", 200_000), args.positive("steps", 60));
+    if pages > i32::MAX as usize {
+        return Err(format!("{pages} pages are more than {}", i32::MAX).into());
+    }
+    let device: Device = args.device().parse()?;
+    let mut rng = Rng::new(args.get("seed", 0));
+    // any page may link; to which is less likely the higher its number, as few pages of a web are known to all
+    let source = rng.integers(0, pages, [links], DType::I32).to_device(&device)?;
+    let chance = rng.uniform([links], DType::F32);
+    let target = (chance.pow(4) * pages).astype(DType::I32).clip(0, pages - 1).to_device(&device)?;
+    let (given, taken) = (source.bincount(pages).eval()?, target.bincount(pages).eval()?);
+    let idle = given.equal(0).eval()?;
+    say(format_args!(
+        "{device}: {pages} pages, {links} links, {} pages without one",
+        idle.count_nonzero(..).item::<i64>()?
+    ))?;
+
+    let mut rank = full([pages], 1.0 / pages as f64, DType::F32).to_device(&device)?;
+    let mut progress = Progress::new("steps", steps, args.has("quiet"));
+    let (started, mut change, mut done) = (Instant::now(), f32::INFINITY, 0);
+    while done < steps && change > 1e-6 {
+        let share = &rank / maximum(&given, 1);
+        let handed = zeros([pages], DType::F32).index_add(0, &target, share.take(&source, 0));
+        // a page without links hands its rank to all
+        let to_all = select(&idle, &rank, 0.0).sum(..) * (HANDED_ON / pages as f64) + (1.0 - HANDED_ON) / pages as f64;
+        let next = (handed * HANDED_ON + to_all).eval()?;
+        change = (&next - &rank).abs().sum(..).item::<f32>()?;
+        (rank, done) = (next, done + 1);
+        progress.step(format_args!("change {change:.1e}"));
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    drop(progress);
+
+    let (best, at) = rank.topk(pages.min(10), 0, true);
+    let (best, links) = (best.to_vec::<f32>()?, taken.take(&at, 0).to_vec::<i64>()?);
+    for (place, ((page, rank), links)) in at.to_vec::<i64>()?.iter().zip(best).zip(links).enumerate() {
+        say(format_args!("{:3}. page {page:<8} rank {rank:.6}  {links} links lead there", place + 1))?;
+    }
+    say(format_args!(
+        "the ranks sum to {:.6} after {done} steps; the last changed them by {change:.1e}",
+        rank.sum(..).item::<f32>()?
+    ))?;
+    say(format_args!("{seconds:.2} s"))?;
+    Ok(())
+}
