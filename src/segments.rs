@@ -20,8 +20,8 @@ impl Expr {
     ///
     /// Types are those of [`Expr::sum`], and so is the error of a sum. The sums are the same bits each time: the order of additions
     /// depends on positions alone, on the CPU also not on threads. A segment that is not one of `0..count` is an error, found as that
-    /// of [`Expr::bincount`]. Time is linear on the CPU; a GPU sorts the segments first, digit by digit. Sums of floats follow
-    /// R. Blelloch's segmented sums in spirit: partial sums of fixed groups of the sorted rows, from which each segment takes its own.
+    /// of [`Expr::bincount`]. Time is linear; a GPU sorts the segments of floats first, digit by
+    /// digit, and makes each sum of partial sums of 8, 64, … neighbours.
     ///
     /// ```
     /// use cupric::array;
