@@ -1,4 +1,4 @@
-//! `sum_by_key` and `reduce_at` on the CPU. Sums are accumulated with more digits than they are stored with: of f16, bf16 and f32
+//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than they are stored with: of f16, bf16 and f32
 //! in f64, of f64 with the rounding errors beside the sum. So terms may follow one another in the order of their rows.
 //!
 //! Where the sums are few, each task adds a part of the rows into a table of its own, and the tables are added up. Where they are
@@ -123,7 +123,7 @@ impl<T> Target<T> {
     }
 }
 
-/// Runs `sum_by_key`.
+/// Runs `segment_sum`.
 pub(super) fn by_key(call: &mut Operands<'_>) -> Result<(), Refused> {
     match call.call.operands[1].meta.dtype {
         DType::F16 => sums::<f16>(call),

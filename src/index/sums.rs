@@ -1,4 +1,4 @@
-//! Sums by key: of floats in a fixed order, by the routine `sum_by_key`; of integers by a scatter, because no order changes their
+//! Sums by key: of floats in a fixed order, by the routine `segment_sum`; of integers by a scatter, because no order changes their
 //! sums.
 
 use crate::device::Device;
@@ -91,7 +91,9 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
     }
     let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::U32, at);
     let values = reshape(op, values, &[rows as isize, length as isize], at);
-    let (keys, values) = match Device::of(device).backend().caps().wgsl {
+    // an expression without a device may yet be evaluated on any
+    let needs_order = device == 0 || Device::of(device).backend().caps().wgsl;
+    let (keys, values) = match mutant!(keys_of_sums_not_sorted, false, needs_order) {
         true => in_order(op, keys, values, count, at)?,
         false => (keys, values),
     };

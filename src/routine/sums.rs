@@ -1,4 +1,4 @@
-//! `sum_by_key` and `reduce_at`: sums of rows of floats, by the keys of the rows or over ranges of them, in an order that depends
+//! `segment_sum` and `reduce_at`: sums of rows of floats, by the keys of the rows or over ranges of them, in an order that depends
 //! on the rows' positions alone. Both give f32 (f64 of f64), which callers round; no rows make −0, which changes nothing that it is
 //! added to.
 
@@ -9,11 +9,11 @@ use crate::error::{ErrorKind, Fault};
 use crate::layout;
 use smallvec::smallvec;
 
-/// The row of `sum_by_key`: row `s` of the result is the sum of the rows of the second operand whose keys, in the first operand,
+/// The row of `segment_sum`: row `s` of the result is the sum of the rows of the second operand whose keys, in the first operand,
 /// are `s`. A row whose key is no row of the result is left out. The parameters are the rows of the result, the length of a row,
 /// and the rows of the operand. Keys are u32, and must ascend on a device that runs WGSL.
 pub(crate) static SUM_BY_KEY: Routine = Routine {
-    name: "sum_by_key",
+    name: "segment_sum",
     doc: "The sums of the rows that have the keys 0, 1, ….",
     infer,
     needs: |operands, params, caps| match caps.wgsl {
@@ -32,7 +32,7 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
 
 /// The row of `reduce_at`: row `s` of the result is the sum of the rows of the second operand from the position that element `s` of
 /// the first has up to the next element's, or to the end; where the next is not larger, the one row at the position. The
-/// parameters are those of `sum_by_key`. Positions are u32, and in range.
+/// parameters are those of `segment_sum`. Positions are u32, and in range.
 pub(crate) static REDUCE_AT: Routine = Routine {
     name: "reduce_at",
     doc: "The sums of the rows between neighbouring positions.",
