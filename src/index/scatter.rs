@@ -31,6 +31,7 @@ impl Expr {
     /// use cupric::array;
     /// let x = array![10, 20, 30];
     /// assert_eq!(x.index_add(0, array![0, 2, -1], array![1, 2, 3]).to_vec::<i32>()?, [11, 20, 35]);
+    /// assert_eq!(array![0.5, 1.].index_add(0, array![1, 1], array![0.25, 4.]).to_vec::<f32>()?, [0.5, 5.25]);
     /// let counts = cupric::zeros([3], cupric::DType::I64).index_add(0, array![2, 0, 2, 2], 1);
     /// assert_eq!(counts.to_vec::<i64>()?, [1, 0, 3]);
     /// # Ok::<(), cupric::Error>(())
