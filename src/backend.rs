@@ -71,10 +71,13 @@ impl Lines for SmallVec<[Line; 8]> {
     }
 }
 
+/// Operations of which a negative position does not count from the end.
+const FROM_THE_START: [&str; 4] = ["segment_sum", "bincount_weighted", "reduce_at", "ravel_multi_index"];
+
 /// Makes the error of an index out of range. `take` adds the axis's length to a negative index before kernels see it, so an
 /// index that is still negative gets the length subtracted again: the message names what the caller wrote.
 pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Line>) -> Error {
-    let index = if index < 0 { index - extent as i128 } else { index };
+    let index = if index < 0 && !FROM_THE_START.contains(&name) { index - extent as i128 } else { index };
     Error::new(ErrorKind::Index, name, format!("index {index} is out of range for an axis of length {extent}"), line)
 }
 

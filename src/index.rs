@@ -1,14 +1,16 @@
 //! Floor 9: slices and the other views, and `take`. `take_along_axis` is in `index/along.rs`;
-//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs` (of floats `index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
+//! `index_add`, `index_min` and `index_max` are in `index/scatter.rs` (of floats `index/sums.rs` and `index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
 //! `index/places.rs`.
 
 mod along;
 mod extremes;
 mod places;
 mod scatter;
+mod sums;
 
 pub(crate) use along::{checked_positions, take_along};
 pub use places::IntoIndices;
+pub(crate) use sums::{first_of, sums_by_key};
 
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};

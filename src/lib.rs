@@ -191,6 +191,7 @@ mod quantiles;
 mod random;
 mod routine;
 mod searching;
+mod segments;
 mod sets;
 mod simd;
 mod sorting;

@@ -183,6 +183,7 @@ list! {
     rest_of_a_row_left, "6 rows together", "operations folds::rows_together", "a fold of short rows leaves out elements";
     routine_reads_any_strides, "14 views", "operations routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     scalar_rounded_twice, "7 dtypes", "operations semantics::cpu::weak", "a number is rounded to f32 before f16";
+    keys_of_sums_not_sorted, "9 indices", "operations segments::gpu::sums_of_every_type", "a GPU looks for the rows of a key among keys that do not ascend";
     scratch_not_cleared, "9 indices", "operations routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     scan_barrier_removed, "11 races", "operations scans::gpu::rows_follow", "no barrier between the steps of a scan's network on a GPU";
     scan_block_before_the_last, "6 reductions", "operations scans::cpu::totals_of_totals", "the last, shorter block of a long scan takes what stands before the block before it";

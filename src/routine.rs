@@ -13,10 +13,12 @@
 mod bincount;
 mod compress;
 mod sort;
+mod sums;
 
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
 pub(crate) use sort::{ARGSORT, SHORT as SHORT_SORT, SORT};
+pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
 
 use crate::caps::Caps;
 use crate::dtype::{DType, Scalar};
@@ -27,7 +29,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 5] = [&BINCOUNT, &SORT, &ARGSORT, &NONZERO, &COMPRESS];
+pub(crate) static ROWS: [&Routine; 7] = [&BINCOUNT, &SORT, &ARGSORT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT];
 
 /// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;

@@ -220,6 +220,8 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.cov(x)", x.cov(true, 1.0));
     same!("np.corrcoef(x)", x.corrcoef(true));
     same!("np.bincount(i, minlength=4)", i.bincount(4));
+    same!("np.bincount(i, weights=np.arange(i.size), minlength=4)", i.bincount_weighted(arange(0, 3, 1, DType::F32), 4));
+    same!("np.add.reduceat(x, [0, 2], axis=1)", x.reduce_at(array![0, 2], 1));
     same!("np.sort(x, axis=0)", x.sort(0));
     same!("np.argsort(x, axis=1, kind='stable')", x.argsort(1));
     same!("np.sort(x, axis=1)[:, ::-1]", x.sort(descending(1)));
@@ -233,6 +235,7 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.interp(x, np.sort(v), v)", interp(&x, v.sort(0), &v));
     same!("np.histogram(x, 4, (0, 4))[0]", x.histogram(4, Some((0.0, 4.0))).0);
     same!("np.histogram(x, np.sort(v))[0]", x.histogram_with_edges(v.sort(0)));
+    same!("np.histogram(v, 2, (0, 4), weights=v)[0]", v.histogram_weighted(&v, 2, Some((0.0, 4.0))).0);
     same!("np.histogram2d(x[0], x[1], [2, 3])[0]", x.slice(s![0]).histogram2d(x.slice(s![1]), [2, 3], None).0);
     same!("np.median(x, axis=1)", x.median(1));
     same!("np.nanmedian(x)", x.nanmedian(..));

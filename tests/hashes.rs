@@ -209,6 +209,20 @@ fn others(out: &mut BTreeMap<String, u64>) {
             ],
         );
     }
+    for t in [F16, BF16, F32, F64] {
+        // few sums, of which each task has a table, and many, in ranges of keys
+        let numbers = |n, seed| (data(I16, [0.0; 2], n, seed).astype(F32) * 0.001).astype(t);
+        let (x, v) = (numbers(120 * 77, 1).reshape([120, 77]), numbers(160_000, 2));
+        let keys = Array::from_vec((0..160_000).map(|i: i64| i * i % 90_001).collect::<Vec<i64>>(), [160_000]).unwrap();
+        let at = Array::from_vec((0..120).map(|i| i * 7919 % 77).collect::<Vec<i32>>(), [120]).unwrap();
+        let sums = vec![
+            x.index_add(1, &at, numbers(120 * 120, 3).reshape([120, 120]).t()),
+            v.segment_sum(&keys % 5, 5),
+            v.segment_sum(&keys, 90_001),
+            v.reduce_at(&keys.slice(s![..90;3]) * 1, 0),
+        ];
+        put(&format!("sums by key {t}"), sums);
+    }
     put(
         "ranges",
         vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],

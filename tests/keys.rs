@@ -19,6 +19,24 @@ fn argmin_by_formulas() -> testing::FoldRow {
 
 /// Every kind of node, each in variants that differ from the first of its kind in one thing.
 fn variants() -> Vec<(&'static str, Expr)> {
+    let mut all = nodes();
+    all.extend(sums_by_key());
+    all
+}
+
+fn sums_by_key() -> [(&'static str, Expr); 5] {
+    let (x, i) = (of(F32, &[4, 6]), of(I32, &[3]));
+    let rows = of(F32, &[3, 6]);
+    [
+        ("an addition of floats at positions", x.index_add(0, &i, 1.0)),
+        ("sums by segment", rows.segment_sum(&i, 9)),
+        ("more sums by segment", rows.segment_sum(&i, 10)),
+        ("sums of weights", i.bincount_weighted(2.5, 4)),
+        ("sums between positions", x.reduce_at(&i, 0)),
+    ]
+}
+
+fn nodes() -> Vec<(&'static str, Expr)> {
     let (x, y) = (of(F32, &[4, 6]), of(F32, &[4, 6]));
     let square = of(F32, &[4, 4]);
     let other_square = of(F32, &[4, 4]);

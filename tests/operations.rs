@@ -34,6 +34,7 @@ mod refusals;
 mod routines;
 mod scans;
 mod searching;
+mod segments;
 mod semantics;
 mod sets;
 mod sort;

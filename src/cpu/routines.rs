@@ -6,18 +6,20 @@ use super::program::internal;
 use crate::backend::refused_value;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall};
-use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, Routine, SORT};
+use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SORT, SUM_BY_KEY};
 
 /// A routine's implementation on the CPU.
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 5] = [
+static FUNCTIONS: [(&Routine, Function); 7] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
     (&NONZERO, super::compress::nonzero),
     (&COMPRESS, super::compress::compress),
+    (&SUM_BY_KEY, super::sums::by_key),
+    (&REDUCE_AT, super::sums::ranges),
 ];
 
 /// Says whether the CPU implements a routine.

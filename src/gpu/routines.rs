@@ -9,16 +9,18 @@ use super::wgsl::{self, Header, Slot};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
-use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, Pass, Place, Routine, SORT};
+use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, Pass, Place, REDUCE_AT, Routine, SORT, SUM_BY_KEY};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block that has a pass's name is the text of the pass.
-static SHADERS: [(&Routine, &str); 5] = [
+static SHADERS: [(&Routine, &str); 7] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
     (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
     (&NONZERO, include_str!("../../shaders/compress.wgsl")),
     (&COMPRESS, include_str!("../../shaders/compress.wgsl")),
+    (&SUM_BY_KEY, include_str!("../../shaders/sums.wgsl")),
+    (&REDUCE_AT, include_str!("../../shaders/sums.wgsl")),
 ];
 
 /// Says whether [`SHADERS`] has a file for a routine.

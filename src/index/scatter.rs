@@ -1,7 +1,9 @@
 //! `index_add`, `index_min`, `index_max`: values that are combined into elements at computed positions.
 
 use super::extremes::Extremes;
+use super::places::in_axis;
 use super::positions;
+use super::sums::{added, any_of};
 use crate::array::prepared;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
@@ -20,18 +22,23 @@ impl Expr {
     /// out of range is an error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along
     /// the axis as there are positions, and are cast as in a write.
     ///
-    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. The sum wraps. Only integers are
-    /// taken: a sum of floats depends on the order of its terms, and sums in a fixed order at positions are not built yet.
+    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. A sum of integers wraps; a sum of bools
+    /// is true where one of them is. Floats are added in an order that depends on the positions alone, so the bits are the same each
+    /// time; f16 and bf16 are added in f32 and rounded once, and the error is that of [`Expr::sum`] of the terms. Time is linear; a GPU
+    /// sorts the positions of floats first, digit by digit.
     ///
     /// ```
     /// use cupric::array;
     /// let x = array![10, 20, 30];
     /// assert_eq!(x.index_add(0, array![0, 2, -1], array![1, 2, 3]).to_vec::<i32>()?, [11, 20, 35]);
+    /// assert_eq!(array![0.5, 1.].index_add(0, array![1, 1], array![0.25, 4.]).to_vec::<f32>()?, [0.5, 5.25]);
     /// let counts = cupric::zeros([3], cupric::DType::I64).index_add(0, array![2, 0, 2, 2], 1);
     /// assert_eq!(counts.to_vec::<i64>()?, [1, 0, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias = "scatter_add")]
+    #[doc(alias = "add.at")]
+    #[doc(alias = "add_at")]
     #[track_caller]
     pub fn index_add(&self, axis: isize, indices: impl Operand, values: impl Operand) -> Expr {
         scatter(self, axis, indices, values, (Combine::Add, IndexMode::Check), Location::caller())
@@ -171,9 +178,6 @@ fn scatter(
             let detail = format!("indices of shape {:?}; one axis is needed", indices.0.shape.as_slice());
             return Err(Error::new(ErrorKind::Shape, op, detail, at));
         }
-        if let Some(detail) = refused(dtype, combine) {
-            return Err(Error::new(ErrorKind::Unsupported, op, format!("dtype {dtype}: {detail}"), at));
-        }
         let mut wanted: Shape = shape.clone();
         wanted[axis] = indices.0.shape[0];
         layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
@@ -181,10 +185,18 @@ fn scatter(
         let indices = positions(op, indices, (axis, shape), mode, at)?;
         let values = prepared(values, &wanted, dtype, op, at)?;
         let device = common(op, [&array, &indices, &values].into_iter(), at)?;
+        if combine == Combine::Add && dtype.is_float() {
+            let keys = in_axis(op, given, (axis, shape), mode, at)?;
+            return added(op, &array, axis, keys, &values, at);
+        }
+        if combine == Combine::Add && dtype == DType::Bool {
+            let along = Along { op, axis, mode, combine: Combine::Max, device, indices, at };
+            return Ok(any_of(&array, &values, |array, values| along.scatter(array, values), at));
+        }
         if !dtype.is_integer() {
             return Extremes { op, combine, mode, axis, device, at }.of(array, given, &values, &wanted);
         }
-        let along = Along { axis, mode, combine, device, indices, at };
+        let along = Along { op, axis, mode, combine, device, indices, at };
         Ok(match combine.lacks_wgsl_atomic(dtype.size()) && Device::of(device).backend().caps().wgsl {
             true => along.by_words(&array, &values),
             false => along.scatter(array, values),
@@ -194,6 +206,7 @@ fn scatter(
 
 /// What the scatters of one call have in common: one scatter, or two if 64-bit integers are combined by words.
 struct Along {
+    op: &'static str,
     axis: usize,
     mode: IndexMode,
     combine: Combine,
@@ -206,7 +219,7 @@ impl Along {
     fn scatter(&self, array: Expr, values: Expr) -> Expr {
         let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
         let Along { axis, mode, combine, .. } = *self;
-        let op = NodeOp::Scatter { axis, mode, combine, name: name(combine) };
+        let op = NodeOp::Scatter { axis, mode, combine, name: self.op };
         Expr::node(op, smallvec![array, self.indices.clone(), values], shape, dtype, self.device, self.at)
     }
 
@@ -233,18 +246,5 @@ impl Along {
         let lowest = self.scatter(low(array, &highest), low(values, &taken));
         let high = call(&logic::bitwise_left_shift, smallvec![cast(highest, dtype, at), shift()]);
         call(&logic::bitwise_or, smallvec![high, cast(lowest, dtype, at)])
-    }
-}
-
-/// Returns why elements of a dtype cannot be combined; `None` if they can.
-fn refused(dtype: DType, combine: Combine) -> Option<&'static str> {
-    match combine {
-        _ if dtype.is_integer() => None,
-        Combine::Add if dtype == DType::Bool => Some("only numbers are added at positions; use index_max"),
-        Combine::Add => {
-            Some("a sum of floats needs a fixed order of its terms, which comes with a sort of the positions")
-        }
-        Combine::Set => Some("no operation sets elements by a scatter alone"),
-        Combine::Min | Combine::Max => None,
     }
 }

@@ -5,6 +5,7 @@ use crate::create::{iota, linspace_at};
 use crate::dtype::Scalar;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, Operand, carry, cast, common, operand, reduce, reshape, routine, strong, view};
+use crate::index::sums_by_key;
 use crate::kernel::Fold;
 use crate::layout::{self, IntoAxes, SliceItem, View};
 use crate::ops::{binary, choose, named, wide};
@@ -79,6 +80,66 @@ impl Expr {
                 return Err(Error::new(ErrorKind::Shape, OP, "at least one edge is needed", at));
             }
             counted(OP, bin_of(&x, &edges, n - 1, at), n - 1, at)
+        })
+    }
+
+    /// For each of `bins` bins the sum of the weights of the elements that fall into it, and the edges of the bins: NumPy's
+    /// `histogram` with weights. The weights broadcast to the array's shape; bins and edges are those of [`Expr::histogram`], and the
+    /// types and the order of the sums those of [`Expr::segment_sum`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![0.5, 1., 1.5, 4., 9.];
+    /// let (sums, _) = x.histogram_weighted(array![1., 2., 4., 8., 16.], 2, Some((0.0, 4.0)));
+    /// assert_eq!(sums.to_vec::<f32>()?, [7., 8.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; those of [`Expr::histogram`] and of
+    /// [`Expr::segment_sum`].
+    #[doc(alias = "weighted_histogram")]
+    #[track_caller]
+    pub fn histogram_weighted(&self, weights: impl Operand, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
+        const OP: &str = "histogram_weighted";
+        let at = Location::caller();
+        let (x, weights) = (operand(self, at), operand(weights, at));
+        let both = || -> Result<(Expr, Expr)> {
+            common(OP, [&x, &weights].into_iter(), at)?;
+            let edges = equal_bins(OP, &x, bins, range, at)?;
+            Ok((summed(OP, bin_of(&x, &edges, bins, at), &weights, bins, at)?, edges))
+        };
+        both().unwrap_or_else(|e| {
+            let failed = Expr::failed(e.or_at(at), at);
+            (failed.clone(), failed)
+        })
+    }
+
+    /// For each of the bins between neighbouring edges the sum of the weights of the elements in it: see
+    /// [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![0.5, 1., 1.5, 4., 9.];
+    /// let sums = x.histogram_with_edges_weighted(array![1, 2, 4, 8, 16], array![0., 1., 4.]);
+    /// assert_eq!(sums.to_vec::<i64>()?, [1, 14]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    #[track_caller]
+    pub fn histogram_with_edges_weighted(&self, weights: impl Operand, edges: impl Operand) -> Expr {
+        const OP: &str = "histogram_with_edges_weighted";
+        let at = Location::caller();
+        let (x, weights, edges) = (operand(self, at), operand(weights, at), operand(edges, at));
+        carry(at, || {
+            common(OP, [&x, &weights, &edges].into_iter(), at)?;
+            let n = length(OP, "the array of edges", &edges, at)?;
+            if n == 0 {
+                return Err(Error::new(ErrorKind::Shape, OP, "at least one edge is needed", at));
+            }
+            summed(OP, bin_of(&x, &edges, n - 1, at), &weights, n - 1, at)
         })
     }
 
@@ -192,4 +253,13 @@ fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     let all = all.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, op, "no result", at))?;
     let part = SliceItem::Range { start: None, end: Some(bins as isize), step: 1 };
     Ok(named(op, view(op, &all, at, |s| View::slice(s, &[part])), at))
+}
+
+/// The sum of the weights of what is in each bin.
+fn summed(op: &'static str, bin: Expr, weights: &Expr, bins: usize, at: Loc) -> Result<Expr> {
+    let weights = view(op, weights, at, |s| View::broadcast_to(s, &bin.0.shape));
+    let flat = |e: &Expr| reshape(op, e, &[-1], at);
+    bin.checked()?;
+    weights.checked()?;
+    Ok(named(op, sums_by_key(op, flat(&bin), &flat(&weights), bins, at)?, at))
 }

@@ -2,6 +2,7 @@
 //! and a reference by plain loops, in double-double numbers or in i128.
 
 mod orders;
+mod segments;
 
 use super::bound::{Bound, Real, judge};
 use super::dd::Dd;
@@ -665,6 +666,7 @@ impl Trial<'_> {
             | "percentile"
             | "nanmedian"
             | "interp" => self.orders(),
+            "index_add" | "segment_sum" | "bincount_weighted" | "histogram_weighted" | "reduce_at" => self.segments(),
             _ => self.products(),
         };
         let lacks = |e: &Error| self.entry.gpu() && e.kind() == ErrorKind::Unsupported;

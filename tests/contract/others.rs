@@ -49,6 +49,7 @@ fn combined(function: &str, dtype: DType, a: u64, b: u64) -> u64 {
     let (x, y) = (a << unused, b << unused);
     let is_less = if dtype.is_signed_integer() { (x as i64) < y as i64 } else { x < y };
     match function {
+        "index_add" if dtype == DType::Bool => a | b,
         "index_add" => x.wrapping_add(y) >> unused,
         "index_min" => {
             if is_less {
@@ -405,6 +406,9 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {
         return;
+    }
+    if entry.function == "index_add" && entry.dtype.is_float() {
+        return super::composites::run(report, entry, device);
     }
     if ["take", "concat", "stack", "index_add", "index_min", "index_max"].contains(&entry.function.as_str()) {
         for layout in LAYOUTS {

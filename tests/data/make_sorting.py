@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes sorting.txt, searching.txt and quantiles.txt: what NumPy gives for functions of sorting.rs, searching.rs and quantiles.rs,
-for operands with NaN, infinities, ties and empty axes.
+"""Writes sorting.txt, searching.txt, quantiles.txt and segments.txt: what NumPy gives for functions of sorting.rs, searching.rs,
+quantiles.rs and segments.rs, for operands with NaN, infinities, ties and empty axes.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_sorting.py
 
-A line is a name, the shape of the result and its elements, with tabs between; `tests/sorting.rs`, `tests/searching.rs` and
-`tests/quantiles.rs` have the call of each name. Operands are f32 and exact in it; NumPy computes in f64.
+A line is a name, the shape of the result and its elements, with tabs between; `tests/sorting.rs`, `tests/searching.rs`,
+`tests/quantiles.rs` and `tests/segments.rs` have the call of each name. Operands are f32 and exact in it; NumPy computes in f64.
 """
 import pathlib
 import warnings
@@ -114,8 +114,36 @@ def quantiles():
     return out
 
 
+def added(x, i, values):
+    x = x.copy()
+    np.add.at(x, i, values)
+    return x
+
+
+def segments():
+    out = {}
+    x = ((np.arange(24) * 7 + 3) % 11 * 0.5 - 2).reshape(4, 6)
+    i, v = np.array([2, 0, 2, 3, 0, 2]), x[1]
+    out["add.at 0"] = added(x, i, x[[3, 2, 1, 0, 1, 2]] * 2)
+    out["add.at 1"] = added(x, (slice(None), [5, -1, 0, 5]), x[:, 1:5])
+    out["add.at number"] = added(x, [0, 0, 0, -4, 1], 0.25)
+    out["add.at bool"] = added(x > 1.5, [1, 1], x[2:4] > 0)
+    out["bincount weights"], out["bincount integers"] = np.bincount(i, v, 5), np.bincount(i, i, 5)
+    out["histogram range"] = np.histogram(v, 3, (-1, 2.5), weights=x[2])[0]
+    out["histogram all"] = np.histogram(v, 4, weights=x[2])[0]
+    out["histogram edges"] = np.histogram(v, [-1, 0, 0.5, 3], weights=x[2])[0]
+    out["histogram integers"] = np.histogram(v, 3, (-1, 2.5), weights=i)[0]
+    for axis, lists in ((0, ([0], [0, 2], [3, 1, 1, 0, 2])), (1, ([0, 4, 1, 5, 2], [5, 5], [0, 1, 2, 3, 4, 5], [2, 4]))):
+        for at in lists:
+            name = f"reduceat {','.join(map(str, at))} {axis}"
+            out[name] = np.add.reduceat(x, at, axis)
+            out[name + " integers"] = np.add.reduceat((x * 2).astype(np.int16), at, axis)
+    return out
+
+
 def main():
-    for name, cases in (("sorting", sorting()), ("searching", searching()), ("quantiles", quantiles())):
+    all_of = (sorting(), searching(), quantiles(), segments())
+    for name, cases in zip(("sorting", "searching", "quantiles", "segments"), all_of):
         lines = []
         for case, result in cases.items():
             result = np.asarray(result)

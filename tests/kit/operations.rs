@@ -771,12 +771,13 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "index_add",
         kind: Kind::Scatter,
-        types: INTEGERS,
+        types: EVERY,
         build: |x, p| x[0].index_add(p.axis, &x[1], &x[2]),
         refuses: |x, none| {
             let whole = x.astype(DType::I32);
             vec![
-                ("Expr::index_add", K::Unsupported, x.index_add(0, first(), 1.0)),
+                ("Expr::index_add", K::Shape, x.index_add(0, zeros([1, 1], DType::I32), 1.0)),
+                ("Expr::index_add", K::DType, x.index_add(0, zeros([1], DType::F32), 1.0)),
                 ("Expr::index_add", K::Shape, whole.index_add(0, zeros([1, 1], DType::I32), 1)),
                 ("Expr::index_add", K::Shape, whole.index_add(0, first(), zeros([2], DType::I32))),
                 ("Expr::index_add", K::DType, whole.index_add(0, zeros([1], DType::F32), 1)),
@@ -1410,6 +1411,58 @@ pub static OPERATIONS: &[Operation] = &[
                 ("Expr::histogram", K::Argument, x.histogram(3, Some((0.0, INF))).1),
                 ("Expr::histogram_with_edges", K::Shape, x.histogram_with_edges(x)),
                 ("Expr::histogram_with_edges", K::Shape, x.histogram_with_edges(none.ravel())),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "histogram_weighted",
+        types: NO_F64_ON_GPU,
+        result: sum_type,
+        refuses: |x, none| {
+            vec![
+                ("Expr::histogram_weighted", K::Argument, x.histogram_weighted(1.0, 0, None).0),
+                ("Expr::histogram_weighted", K::Shape, x.histogram_weighted(x.t(), 3, None).1),
+                ("Expr::histogram_with_edges_weighted", K::Shape, x.histogram_with_edges_weighted(1.0, x)),
+                ("Expr::histogram_with_edges_weighted", K::Shape, x.histogram_with_edges_weighted(1.0, none.ravel())),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "bincount_weighted",
+        result: sum_type,
+        refuses: |x, _| {
+            let whole = x.astype(DType::I32);
+            vec![
+                ("Expr::bincount_weighted", K::DType, x.bincount_weighted(1.0, 3)),
+                ("Expr::bincount_weighted", K::Shape, whole.bincount_weighted(x.t(), 3)),
+                ("Expr::bincount_weighted", K::Index, whole.bincount_weighted(1.0, 0)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "segment_sum",
+        result: sum_type,
+        refuses: |x, _| {
+            vec![
+                ("Expr::segment_sum", K::Shape, x.segment_sum(first(), 3)),
+                ("Expr::segment_sum", K::DType, x.segment_sum(zeros([3], DType::F32), 3)),
+                ("Expr::segment_sum", K::Index, x.segment_sum(zeros([3], DType::I32), 0)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "reduce_at",
+        result: sum_type,
+        refuses: |x, none| {
+            vec![
+                ("Expr::reduce_at", K::Shape, x.reduce_at(zeros([1, 1], DType::I32), 0)),
+                ("Expr::reduce_at", K::DType, x.reduce_at(zeros([1], DType::F32), 0)),
+                ("Expr::reduce_at", K::Axis, x.reduce_at(first(), 2)),
+                ("Expr::reduce_at", K::Index, none.reduce_at(first(), 0)),
             ]
         },
         ..COMPOSITE

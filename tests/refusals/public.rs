@@ -8,7 +8,7 @@ pub fn root() -> PathBuf {
 }
 
 /// Files whose items `lib.rs` makes public.
-const FILES: [&str; 36] = [
+const FILES: [&str; 37] = [
     "array.rs",
     "array/write.rs",
     "create.rs",
@@ -41,6 +41,7 @@ const FILES: [&str; 36] = [
     "random.rs",
     "searching.rs",
     "searching/histogram.rs",
+    "segments.rs",
     "sets.rs",
     "sorting.rs",
     "dtype.rs",

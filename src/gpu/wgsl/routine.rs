@@ -185,6 +185,9 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
                 line!(out, "fn sort_key_in{n}(x: {compute}) -> vec2<u32> {{\n{key}\n}}\n");
                 line!(out, "fn is_last_in{n}(x: {compute}) -> bool {{\nreturn {is_last};\n}}\n");
             }
+            if block.contains(&format!("store_partial_in{n}(")) || block.contains(&format!("load_partial_in{n}(")) {
+                partials(out, n, dtype);
+            }
             if block.contains(&format!("load_bits_in{n}(")) {
                 let text = access::load(slot, kind, as_bits, "at");
                 line!(out, "fn load_bits_in{n}(at: u32) -> {bits} {{\nreturn {text};\n}}\n");
@@ -198,6 +201,26 @@ fn more_of_operand(out: &mut Text, call: &RoutineCall, (place, slot): (Place, us
         }
         Place::Result(_) | Place::Scratch(_) | Place::Shared(_) => {}
     }
+}
+
+/// Writes the type of sums of an operand's elements, the sum of none, and how such sums lie in the first scratch memory.
+fn partials(out: &mut Text, n: usize, dtype: DType) {
+    line!(out, "// Sums of elements of in{n}, which lie in the scratch memory, and the sum of none, −0.");
+    line!(out, "alias Partial_in{n} = {};\n", dtype.compute().name());
+    let wide = dtype == DType::F64;
+    let [none, load, store] = match wide {
+        false => {
+            ["bitcast<f32>(0x80000000u ^ cp_zero())", "bitcast<f32>(scratch0[at])", "scratch0[at] = bitcast<u32>(x);"]
+        }
+        true => [
+            "bitcast<f64>(make_u64(cp_zero(), 0x80000000u))",
+            "bitcast<f64>(make_u64(scratch0[2u * at], scratch0[2u * at + 1u]))",
+            "let bits = bitcast<u64>(x);\nscratch0[2u * at] = low_u64(bits);\nscratch0[2u * at + 1u] = high_u64(bits);",
+        ],
+    };
+    line!(out, "fn no_partial_in{n}() -> Partial_in{n} {{\nreturn {none};\n}}\n");
+    line!(out, "fn load_partial_in{n}(at: u32) -> Partial_in{n} {{\nreturn {load};\n}}\n");
+    line!(out, "fn store_partial_in{n}(at: u32, x: Partial_in{n}) {{\n{store}\n}}\n");
 }
 
 /// The statement that gives the two words of the key of `x`, and the expression for whether it is a NaN. `key_bits` in

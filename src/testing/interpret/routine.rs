@@ -1,10 +1,10 @@
 //! Interprets routines, by the references of their rows.
 
-use super::{Elements, Interpreted, Real};
-use crate::dtype::Scalar;
+use super::{Elements, Interpreted, Real, number};
+use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::expr::Node;
-use crate::routine::{Params, Routine};
+use crate::routine::{Params, REDUCE_AT, Routine, SUM_BY_KEY};
 
 /// Interprets result `part` of a routine. If one integer of an operand is not known, nothing is known of the result; the error
 /// bounds of floats are ignored.
@@ -30,8 +30,38 @@ pub(super) fn reference(
     };
     let mut results = (row.reference)(&operands, params).map_err(|f| f.at(row.name, n.location))?;
     let result = results.swap_remove(part);
+    if row == &SUM_BY_KEY || row == &REDUCE_AT {
+        return sums(row, params, n, operands, args);
+    }
     Ok(match n.dtype.is_float() {
         true => Elements::Floats(result.iter().map(|s| Real::exact(s.as_f64())).collect()),
         false => Elements::Integers(result.iter().map(|s| Some(s.as_i128())).collect()),
     })
+}
+
+/// Sums of floats, with the bound of sums: those of the magnitudes and of the operands' errors say how large the error may be.
+fn sums(
+    row: &Routine,
+    params: &Params,
+    n: &Node,
+    operands: Vec<Vec<Scalar>>,
+    args: &[&Interpreted],
+) -> Result<Elements> {
+    let Elements::Floats(terms) = &args[1].elements else { return Ok(Elements::Floats(vec![])) };
+    let of = |f: &dyn Fn(&Real) -> f64| -> Result<Vec<f64>> {
+        let terms = terms.iter().map(|x| Scalar::Float(f(x))).collect();
+        let mut results =
+            (row.reference)(&[operands[0].clone(), terms], params).map_err(|f| f.at(row.name, n.location))?;
+        Ok(results.swap_remove(0).iter().map(|s| s.as_f64()).collect())
+    };
+    let (values, sizes, errors) = (of(&|x| x.value)?, of(&|x| x.value.abs())?, of(&|x| x.error)?);
+    let unit = if n.dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+    let (steps, largest) = ((terms.len().max(1) as f64).log2().ceil() + 16.0, number::largest(n.dtype) / 2.0);
+    let tiny = terms.len() as f64 * number::smallest_normal(n.dtype);
+    let real = |((value, size), error): ((f64, f64), f64)| match size + error < largest {
+        true => Real { value, error: error + steps * unit * (size + error) + tiny },
+        // an infinity or a NaN among the terms, or perhaps an overflow on the way
+        false => Real::unknown(),
+    };
+    Ok(Elements::Floats(values.into_iter().zip(sizes).zip(errors).map(real).collect()))
 }

@@ -1,0 +1,392 @@
+//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than they are stored with: of f16, bf16 and f32
+//! in f64, of f64 with the rounding errors beside the sum. So terms may follow one another in the order of their rows.
+//!
+//! Where the sums are few, each task adds a part of the rows into a table of its own, and the tables are added up. Where they are
+//! many, the rows are first distributed among ranges of keys, in their order, and each task has the sums of a range.
+
+use super::operands::{Operands, Refused, Words};
+use super::share::share;
+use crate::dtype::{DType, Element};
+use crate::routine::SumsPlan;
+use half::{bf16, f16};
+
+/// Terms that a task of `reduce_at` adds up, and sums that one task makes of tables: some tens of microseconds (a judgement).
+const TASK: usize = 1 << 14;
+/// Sums of `reduce_at` that are made side by side: those of neighbouring columns, or of every eighth element of one column.
+const COLUMNS: usize = 256;
+const LANES: usize = 8;
+
+/// A sum in progress.
+trait State: Copy + Send + Sync {
+    type Word: Words;
+    /// The sum of nothing: −0, which changes nothing that it is added to.
+    const NONE: Self;
+    fn merge(self, other: Self) -> Self;
+    /// The bits of the result.
+    fn word(self) -> Self::Word;
+}
+
+impl State for f64 {
+    type Word = u32;
+    const NONE: f64 = -0.0;
+    #[inline(always)]
+    fn merge(self, other: f64) -> f64 {
+        self + other
+    }
+    #[inline(always)]
+    fn word(self) -> u32 {
+        (self as f32).to_bits()
+    }
+}
+
+/// A sum of f64 and the sum of its rounding errors.
+#[derive(Clone, Copy)]
+struct Compensated {
+    sum: f64,
+    error: f64,
+}
+
+impl Compensated {
+    /// Knuth's two-sum: the error of the addition is exact.
+    #[inline(always)]
+    fn plus(self, x: f64) -> Compensated {
+        let sum = self.sum + x;
+        let of_x = sum - self.sum;
+        let error = (self.sum - (sum - of_x)) + (x - of_x);
+        Compensated { sum, error: self.error + error }
+    }
+}
+
+impl State for Compensated {
+    type Word = u64;
+    const NONE: Compensated = Compensated { sum: -0.0, error: 0.0 };
+    #[inline(always)]
+    fn merge(self, other: Compensated) -> Compensated {
+        let both = self.plus(other.sum);
+        Compensated { error: both.error + other.error, ..both }
+    }
+    #[inline(always)]
+    fn word(self) -> u64 {
+        // without an error the sum keeps the sign of a zero, and the errors of an infinite sum are NaN
+        let corrected = self.sum + self.error;
+        let sum = if self.error == 0.0 || !corrected.is_finite() { self.sum } else { corrected };
+        sum.to_bits()
+    }
+}
+
+/// An element that is added up.
+trait Term: Element {
+    type State: State;
+    fn add_to(self, sum: &mut Self::State);
+}
+
+macro_rules! terms {
+    ($($t:ident: $state:ident, |$x:ident, $sum:ident| $new:expr;)*) => { $(
+        impl Term for $t {
+            type State = $state;
+            #[inline(always)]
+            fn add_to(self, to: &mut $state) {
+                let ($x, $sum) = (self, *to);
+                *to = $new;
+            }
+        }
+    )* };
+}
+
+terms! {
+    f16: f64, |x, sum| sum + x.to_f64();
+    bf16: f64, |x, sum| sum + x.to_f64();
+    f32: f64, |x, sum| sum + f64::from(x);
+    f64: Compensated, |x, sum| sum.plus(x);
+}
+
+/// Memory that tasks write at places of their own.
+struct Target<T>(*mut T);
+
+impl<T> Clone for Target<T> {
+    fn clone(&self) -> Target<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Target<T> {}
+
+// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    #[inline(always)]
+    fn at(self, place: usize) -> *mut T {
+        self.0.wrapping_add(place)
+    }
+}
+
+/// Runs `segment_sum`.
+pub(super) fn by_key(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[1].meta.dtype {
+        DType::F16 => sums::<f16>(call),
+        DType::BF16 => sums::<bf16>(call),
+        DType::F32 => sums::<f32>(call),
+        DType::F64 => sums::<f64>(call),
+        // only floats are given to it
+        DType::Bool
+        | DType::U8
+        | DType::I8
+        | DType::U16
+        | DType::I16
+        | DType::U32
+        | DType::I32
+        | DType::U64
+        | DType::I64 => {}
+    }
+    Ok(())
+}
+
+fn sums<T: Term>(call: &mut Operands<'_>) {
+    let [segments, length] = [0, 1].map(|i| call.call.params[i] as usize);
+    let plan =
+        SumsPlan::of(&[call.call.operands[0].meta.clone(), call.call.operands[1].meta.clone()], &call.call.params);
+    let rows = Rows { keys: call.operand::<u32>(0), values: call.operand::<T>(1), segments, length };
+    // a place for each row that `keys` and `values` both have
+    if rows.values.len() != rows.keys.len() * length {
+        return;
+    }
+    if plan.tables > 1 {
+        let Some((result, tables)) = call.target::<<T::State as State>::Word, T::State>() else { return };
+        return rows.in_tables(&plan, Target(result), Target(tables));
+    }
+    match length {
+        1 => {
+            let Some((result, entries)) = call.target::<_, Entry<T>>() else { return };
+            rows.in_ranges(&plan, Target(result), Target(entries), |i| rows.values[i], |x, _| x);
+        }
+        _ => {
+            let Some((result, entries)) = call.target::<_, Entry<u32>>() else { return };
+            let value = |row: u32, column: usize| rows.values[row as usize * length + column];
+            rows.in_ranges(&plan, Target(result), Target(entries), |i| i as u32, value);
+        }
+    }
+}
+
+/// A row in its range: its key among those of the range, and its only element, or its number.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Entry<P> {
+    key: u32,
+    of: P,
+}
+
+/// The operands of a call.
+struct Rows<'a, T> {
+    keys: &'a [u32],
+    values: &'a [T],
+    segments: usize,
+    length: usize,
+}
+
+impl<T: Term> Rows<'_, T> {
+    /// Each task adds a part of the rows into a table of its own; then the tables are added up in their order.
+    fn in_tables(&self, plan: &SumsPlan, to: Target<<T::State as State>::Word>, tables: Target<T::State>) {
+        let (count, length) = (self.keys.len(), self.length);
+        let each = count.div_ceil(plan.tables);
+        share(plan.tables, false, |task| {
+            // SAFETY: the row asks for scratch with `tables` tables of `sums` states (`Plan::bytes` in `routine/sums.rs`), and
+            // this task alone uses its own. All states are written before the slice is made.
+            let table = unsafe {
+                let first = tables.at(task * plan.sums);
+                (0..plan.sums).for_each(|i| first.add(i).write(T::State::NONE));
+                std::slice::from_raw_parts_mut(first, plan.sums)
+            };
+            let part = (task * each).min(count)..((task + 1) * each).min(count);
+            if length == 1 {
+                for (key, x) in self.keys[part.clone()].iter().zip(&self.values[part]) {
+                    if let Some(sum) = table.get_mut(*key as usize) {
+                        x.add_to(sum);
+                    }
+                }
+                return;
+            }
+            for (key, row) in self.keys[part.clone()].iter().zip(self.values[part.start * length..].chunks(length)) {
+                if (*key as usize) < self.segments {
+                    let sums = &mut table[*key as usize * length..][..length];
+                    sums.iter_mut().zip(row).for_each(|(sum, x)| x.add_to(sum));
+                }
+            }
+        });
+        let tasks = plan.sums.div_ceil(TASK);
+        share(tasks, tasks == 1, |task| {
+            for i in task * TASK..plan.sums.min((task + 1) * TASK) {
+                // SAFETY: the tasks above have written all tables, and nothing writes them now.
+                let all = (0..plan.tables).map(|t| unsafe { tables.at(t * plan.sums + i).read() });
+                let sum = all.reduce(State::merge).unwrap_or(T::State::NONE);
+                // SAFETY: the result has as many elements as a table, and this one belongs to this task.
+                unsafe { to.at(i).write(sum.word()) };
+            }
+        });
+    }
+
+    /// Distributes the rows among ranges of keys, as entries that `entry` makes; then each task adds up the rows of a range, of
+    /// which `value` has the elements.
+    fn in_ranges<P: Copy + Send + Sync>(
+        &self,
+        plan: &SumsPlan,
+        to: Target<<T::State as State>::Word>,
+        entries: Target<Entry<P>>,
+        entry: impl Fn(usize) -> P + Sync,
+        value: impl Fn(P, usize) -> T + Sync,
+    ) {
+        debug_assert!(size_of::<Entry<P>>() <= plan.entry_bytes);
+        let begins = self.distribute(plan, entries, entry);
+        let (keys, length) = (1usize << plan.shift, self.length);
+        let blocks = length.div_ceil(plan.columns);
+        let alone = (self.keys.len() + self.segments).saturating_mul(length) <= TASK;
+        share(plan.ranges * blocks, alone, |task| {
+            let (range, block) = (task / blocks, task % blocks);
+            let columns = block * plan.columns..length.min((block + 1) * plan.columns);
+            let own = keys.min(self.segments - range * keys);
+            let mut sums = vec![T::State::NONE; own * columns.len()];
+            // SAFETY: `begins` has the place where each range's entries begin, and at its end how many there are. All have been
+            // written, and nothing writes them now.
+            let part = unsafe {
+                let (first, end) = (begins.at(range * plan.chunks).read(), begins.at((range + 1) * plan.chunks).read());
+                std::slice::from_raw_parts(entries.at(first as usize), (end - first) as usize)
+            };
+            if length == 1 {
+                part.iter().for_each(|e| value(e.of, 0).add_to(&mut sums[e.key as usize]));
+            } else {
+                for e in part {
+                    let sums = &mut sums[e.key as usize * columns.len()..][..columns.len()];
+                    sums.iter_mut().zip(columns.clone()).for_each(|(sum, c)| value(e.of, c).add_to(sum));
+                }
+            }
+            for (i, sums) in sums.chunks(columns.len()).enumerate() {
+                let place = (range * keys + i) * length + columns.start;
+                for (c, sum) in sums.iter().enumerate() {
+                    // SAFETY: the row of the key `range * keys + i` has `length` elements, and those of `columns` belong to this
+                    // task.
+                    unsafe { to.at(place + c).write(sum.word()) };
+                }
+            }
+        });
+    }
+
+    /// Writes an entry for each row whose key has a sum, sorted by the ranges of their keys and otherwise in their order. Returns
+    /// where the entries of each range and chunk of rows begin, by range and then by chunk, and at the end how many there are.
+    fn distribute<P: Copy + Send + Sync>(
+        &self,
+        plan: &SumsPlan,
+        entries: Target<Entry<P>>,
+        entry: impl Fn(usize) -> P + Sync,
+    ) -> Target<u64> {
+        let (count, shift, chunks) = (self.keys.len(), plan.shift, plan.chunks);
+        let counters = plan.ranges * chunks;
+        // SAFETY: the scratch has room for these counters behind an entry of `entry_bytes` for each row, a multiple of 8.
+        let begins = Target(unsafe { entries.0.cast::<u8>().add(count * plan.entry_bytes) }.cast::<u64>());
+        let each = count.div_ceil(chunks);
+        let part = |chunk: usize| (chunk * each).min(count)..((chunk + 1) * each).min(count);
+        share(chunks, chunks == 1, |chunk| {
+            let mut counts = vec![0u64; plan.ranges];
+            for key in &self.keys[part(chunk)] {
+                if (*key as usize) < self.segments {
+                    counts[(*key >> shift) as usize] += 1;
+                }
+            }
+            for (range, count) in counts.iter().enumerate() {
+                // SAFETY: there are `ranges * chunks` counters, and this task alone writes those of its chunk.
+                unsafe { begins.at(range * chunks + chunk).write(*count) };
+            }
+        });
+        let mut before = 0;
+        for i in 0..counters {
+            // SAFETY: the tasks above have written this counter, and no task runs now.
+            unsafe { before += std::mem::replace(&mut *begins.at(i), before) };
+        }
+        // SAFETY: the scratch has room for one counter more.
+        unsafe { begins.at(counters).write(before) };
+        share(chunks, chunks == 1, |chunk| {
+            // SAFETY: the loop above has written these counters, and nothing writes them now.
+            let mut places: Vec<u64> =
+                (0..plan.ranges).map(|range| unsafe { begins.at(range * chunks + chunk).read() }).collect();
+            for i in part(chunk) {
+                let key = self.keys[i];
+                if (key as usize) < self.segments {
+                    let place = &mut places[(key >> shift) as usize];
+                    let of = Entry { key: key & ((1 << shift) - 1), of: entry(i) };
+                    // SAFETY: the places of a chunk in a range are as many as it counted, and no other task has them. All
+                    // together they are at most one for each row.
+                    unsafe { entries.at(*place as usize).write(of) };
+                    *place += 1;
+                }
+            }
+        });
+        begins
+    }
+}
+
+/// Runs `reduce_at`.
+pub(super) fn ranges(call: &mut Operands<'_>) -> Result<(), Refused> {
+    match call.call.operands[1].meta.dtype {
+        DType::F16 => sums_of_ranges::<f16>(call),
+        DType::BF16 => sums_of_ranges::<bf16>(call),
+        DType::F32 => sums_of_ranges::<f32>(call),
+        DType::F64 => sums_of_ranges::<f64>(call),
+        // only floats are given to it
+        DType::Bool
+        | DType::U8
+        | DType::I8
+        | DType::U16
+        | DType::I16
+        | DType::U32
+        | DType::I32
+        | DType::U64
+        | DType::I64 => {}
+    }
+    Ok(())
+}
+
+fn sums_of_ranges<T: Term>(call: &mut Operands<'_>) {
+    let [segments, length, rows] = [0, 1, 2].map(|i| call.call.params[i] as usize);
+    let (begins, values) = (call.operand::<u32>(0), call.operand::<T>(1));
+    let Some((result, _)) = call.target::<<T::State as State>::Word, u8>() else { return };
+    let to = Target(result);
+    if begins.len() != segments || values.len() != rows * length {
+        return;
+    }
+    // as if all ranges had the same length
+    let each = (TASK * segments / values.len().max(1)).clamp(1, TASK);
+    let tasks = segments.div_ceil(each);
+    share(tasks, values.len() <= TASK, |task| {
+        for s in task * each..segments.min((task + 1) * each) {
+            let first = (begins[s] as usize).min(rows.saturating_sub(1));
+            let end = begins.get(s + 1).map_or(rows, |end| (*end as usize).min(rows)).max(first + 1);
+            let rows = &values[first * length..end * length];
+            let store = |column: usize, sum: T::State| {
+                // SAFETY: row `s` of the result has `length` elements, and it belongs to this task.
+                unsafe { to.at(s * length + column).write(sum.word()) };
+            };
+            if length == 1 {
+                store(0, sum_of(rows));
+                continue;
+            }
+            for first in (0..length).step_by(COLUMNS) {
+                let count = COLUMNS.min(length - first);
+                let mut sums = [T::State::NONE; COLUMNS];
+                for row in rows.chunks(length) {
+                    sums.iter_mut().zip(&row[first..first + count]).for_each(|(sum, x)| x.add_to(sum));
+                }
+                sums[..count].iter().enumerate().for_each(|(c, sum)| store(first + c, *sum));
+            }
+        }
+    });
+}
+
+/// The sum of a column: of every eighth element first, so that additions need not wait for one another.
+fn sum_of<T: Term>(x: &[T]) -> T::State {
+    let mut sums = [T::State::NONE; LANES];
+    for x in x.chunks(LANES) {
+        sums.iter_mut().zip(x).for_each(|(sum, x)| x.add_to(sum));
+    }
+    sums.into_iter().reduce(State::merge).unwrap_or(T::State::NONE)
+}
