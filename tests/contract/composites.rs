@@ -664,6 +664,8 @@ impl Trial<'_> {
             | "quantile"
             | "percentile"
             | "nanmedian"
+            | "nanquantile"
+            | "nanpercentile"
             | "interp" => self.orders(),
             _ => self.products(),
         };
