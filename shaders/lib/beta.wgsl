@@ -1,9 +1,10 @@
 // The beta function of f32 and its logarithm: the same methods as src/math/double/beta.rs, where the sources are.
 
-// B(a, b) = r.x 2^(r.y + r.z) of positive finite numbers
-fn cp_beta_positive(p: f32, q: f32) -> vec3<f32> {
-    let a = min(p, q);
-    let b = max(p, q);
+// B(p, q) = r.x 2^(r.y + r.z) of positive finite numbers; p_low and q_low are what rounding p and q dropped
+fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {
+    let ordered = p <= q;
+    let a = select(q, p, ordered);
+    let b = select(p, q, ordered);
     let s = cp_two_sum(a, b);
     let large = a >= 8.0;
     // even for a = 8 it is 0
@@ -31,7 +32,8 @@ fn cp_beta_positive(p: f32, q: f32) -> vec3<f32> {
         let low = select(0.0, ((cp_block(c - f.x) - f.y) - r * s.y) / s.x, large);
         let l = cp_pow_log2(cp_mag(r));
         let e = select(-c, c, large);
-        t = cp_pair_sum(t, cp_pair_product(vec2<f32>(e, 0.0), vec2<f32>(l.x, l.y + (low / r) * 1.442695)));
+        let c_low = select(q_low, p_low, ordered == (i == 0));
+        t = cp_pair_sum(t, cp_pair_product(vec2<f32>(e, select(-c_low, c_low, large)), vec2<f32>(l.x, l.y + (low / r) * 1.442695)));
     }
     let parts = cp_gamma_parts(select(a, 0.0, large));
     let change = cp_stirling_rest(b) - cp_stirling_rest(s.x);
@@ -74,13 +76,29 @@ fn cp_betaln_positive(p: f32, q: f32) -> f32 {
     return (small + (a - 0.5) * (cp_log_at(max(h, 1.1754944e-38)) - lp)) - b * lp;
 }
 
+// log(abs(B(a, b))) for abs(a) and abs(b) up to 1/4, where v = (a + b) / (a b), or over 2^64: gamma(1 + a) gamma(1 + b) / gamma(1 + a + b)
+// is the rest. Where v is near 1 or -1 the logarithm is far less than the operands.
+fn cp_betaln_small(a: f32, b: f32, v: f32, tiny: bool) -> f32 {
+    let w = m_abs(v);
+    let s = cp_two_sum(a, b);
+    let p = cp_two_product(a, b);
+    let sum = select(s, -s, s.x < 0.0);
+    let product = select(p, -p, p.x < 0.0);
+    let near = w > 0.5 && w < 2.0 && !tiny;
+    let change = (cp_block(sum.x - product.x) + (sum.y - product.y)) / product.x;
+    let l = select(m_log(w) + select(0.0, 44.361420, tiny), m_log1p(change), near);
+    let t = s.x;
+    return l + ((a * cp_lgamma_one(a) + b * cp_lgamma_one(b)) - t * cp_lgamma_one(t));
+}
+
 // sin(pi (x + low)) with x's own sign
 fn cp_sin_of_pi(x: f32, low: f32) -> f32 {
     let f = floor(x);
     let up = select(0.0, 1.0, x - f > 0.5);
     let n = f + up;
     let d = cp_block(x - n) + low;
-    let r = cp_sin_pi(min(m_abs(d), 0.5));
+    let m = m_abs(d);
+    let r = cp_sin_pi(max(min(m, 1.0 - m), 0.0));
     let odd = n * 0.5 != floor(n * 0.5);
     return select(r, -r, (d < 0.0) != odd);
 }
@@ -102,18 +120,21 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     let a_pole = a_low && (am >= 0x4b000000u || cp_mag(floor(a)) == am);
     let b_pole = b_low && (bm >= 0x4b000000u || cp_mag(floor(b)) == bm);
     // near 0 it is (a + b) / (a b), here of numbers 2^64 times as large
-    if max(am, bm) < 0x30000000u && min(am, bm) > 0u {
-        let c = cp_ldexp(a, 64);
-        let d = cp_ldexp(b, 64);
+    let tiny = max(am, bm) < 0x30000000u;
+    if (tiny || (logarithm && max(am, bm) <= 0x3e800000u)) && min(am, bm) > 0u {
+        let c = cp_ldexp(a, select(0, 64, tiny));
+        let d = cp_ldexp(b, select(0, 64, tiny));
         let v = (cp_block(c + d) / c) / d;
         if logarithm {
-            return m_log(m_abs(v)) + 44.361420;
+            return cp_betaln_small(a, b, v, tiny);
         }
         return cp_ldexp(v, 64);
     }
     let b_inf = bm == 0x7f800000u && !b_low;
     var p = a;
     var q = b;
+    var p_low = 0.0;
+    var q_low = 0.0;
     var factor = 1.0;
     var over = false;
     // a factor of the divisor
@@ -140,9 +161,17 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     } else if a_low {
         let sine = cp_sin_of_pi(a, 0.0);
         let sine_sum = cp_sin_of_pi(s.x, s.y);
+        // a + b is a pole
+        if cp_mag(sine_sum) == 0u && sum <= 0.0 {
+            return cp_pick(0.0, 0xff800000u, logarithm);
+        }
         if b_low {
-            p = 1.0 - a;
-            q = 1.0 - b;
+            let c = cp_two_sum(1.0, -a);
+            let d = cp_two_sum(1.0, -b);
+            p = c.x;
+            p_low = c.y;
+            q = d.x;
+            q_low = d.y;
             over = true;
             factor = 3.14159265 * (sine_sum / sine) / cp_sin_of_pi(b, 0.0);
             with_b = 1.0 - sum;
@@ -150,7 +179,9 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
             p = 1.0 - sum;
             factor = sine_sum / sine;
         } else {
-            p = 1.0 - a;
+            let c = cp_two_sum(1.0, -a);
+            p = c.x;
+            p_low = c.y;
             q = sum;
             over = true;
             factor = 3.14159265 / sine;
@@ -165,7 +196,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
         let l = m_log(m_abs(factor));
         return select(l + r, l - (m_log(with_b) + r), over);
     }
-    let r = cp_beta_positive(p, q);
+    let r = cp_beta_positive(p, q, p_low, q_low);
     let t = vec2<f32>(r.y, r.z);
     // of a small factor the other is large
     let quotient = select((factor / with_b) / r.x, factor / (with_b * r.x), with_b < 1.0);

@@ -102,7 +102,7 @@ fn reduced(a: f64, b: f64) -> Case {
         let whole = (b > 0.0) & (b == b.floor()) & (b <= -a) & (a > f64::NEG_INFINITY);
         let half = 0.5 * b;
         let sign = if half == half.floor() { 1.0 } else { -1.0 };
-        return if whole { Case::Times(1.0 - a - b, b, sign) } else { Case::Value(f64::INFINITY) };
+        return if whole { Case::Times(1.0 - (a + b), b, sign) } else { Case::Value(f64::INFINITY) };
     }
     if b == f64::INFINITY {
         let gamma = if a > 0.0 { 0.0 } else { f64::INFINITY.copysign(sinpi(a)) };
