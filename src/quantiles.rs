@@ -1,9 +1,11 @@
 //! Floor 10: medians and quantiles: elements of a sort at places that follow from the length, and what lies between two of them.
 
-use crate::dtype::{DType, Scalar};
+use crate::array::Array;
+use crate::device::Device;
+use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, carry, cast, reduce, reshape, strong, view};
-use crate::index::take_along;
+use crate::index::{take, take_along};
 use crate::kernel::{Fold, IndexMode};
 use crate::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, View};
 use crate::ops::{binary, choose, expanded, named, narrow, sorted, stack_at, unary, wide};
@@ -227,7 +229,8 @@ impl Expr {
     /// an integer array that has none; [`ErrorKind::Axis`] if there is no such axis; else those of [`Expr::sort`].
     #[track_caller]
     pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
-        quantiles("quantile", self, q.list(), 1.0, &axes.into_axes(), method, Location::caller())
+        let asked = Asked { op: "quantile", whole: 1.0, numbers: false, method };
+        quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
     /// As [`Expr::quantile`], with percentages from 0 to 100.
@@ -243,26 +246,72 @@ impl Expr {
     /// Those of [`Expr::quantile`].
     #[track_caller]
     pub fn percentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
-        quantiles("percentile", self, q.list(), 100.0, &axes.into_axes(), method, Location::caller())
+        let asked = Asked { op: "percentile", whole: 100.0, numbers: false, method };
+        quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
+    }
+
+    /// Quantiles along axes of what is not NaN; NaN where nothing is. Otherwise as [`Expr::quantile`].
+    ///
+    /// Where a quantile stands among so many numbers is looked up, for every number of them that a row can have, in a table
+    /// that the host computes when this is called: memory and time for it are as those for one row, for each `q`. An
+    /// expression without a device, such as a generator, is computed on the CPU.
+    ///
+    /// ```
+    /// use cupric::{QuantileMethod, array};
+    /// let x = array![[3., f32::NAN, 2., 9.], [f32::NAN, 1., 4., f32::NAN]];
+    /// assert_eq!(x.nanquantile(0.25, 1, QuantileMethod::Linear).to_vec::<f32>()?, [2.5, 1.75]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::quantile`]; [`ErrorKind::LimitExceeded`] for 2^31 or more elements along the axes, and
+    /// [`ErrorKind::OutOfMemory`] if there is no memory for the table.
+    #[track_caller]
+    pub fn nanquantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
+        let asked = Asked { op: "nanquantile", whole: 1.0, numbers: true, method };
+        quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
+    }
+
+    /// As [`Expr::nanquantile`], with percentages from 0 to 100.
+    ///
+    /// ```
+    /// use cupric::{QuantileMethod, array};
+    /// let x = array![3., f32::NAN, 2., 9.];
+    /// assert_eq!(x.nanpercentile(25.0, 0, QuantileMethod::Linear).item::<f32>()?, 2.5);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Expr::nanquantile`].
+    #[track_caller]
+    pub fn nanpercentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
+        let asked = Asked { op: "nanpercentile", whole: 100.0, numbers: true, method };
+        quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 }
 
-/// The quantiles `q / whole` along axes.
-fn quantiles(
+/// Which quantiles: of numbers up to `whole`, of all elements or of those that are numbers.
+struct Asked {
     op: &'static str,
-    e: &Expr,
-    (q, several): (Vec<f64>, bool),
     whole: f64,
-    axes: &AxesArg,
+    numbers: bool,
     method: QuantileMethod,
-    at: Loc,
-) -> Expr {
+}
+
+/// The quantiles `q / whole` along axes.
+fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &AxesArg, at: Loc) -> Expr {
+    let Asked { op, whole, numbers, method } = asked;
     carry(at, || {
         let rows = Rows::of(op, e, axes, at)?;
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
             return Err(Error::new(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
         }
-        let each: Vec<Expr> = q.iter().map(|q| rows.quantile(op, q / whole, method, at)).collect::<Result<_>>()?;
+        let of_numbers = numbers && rows.e.0.dtype.is_float() && rows.n > 0;
+        let one = |q: &f64| match of_numbers {
+            true => rows.quantile_of_numbers(op, q / whole, method, at),
+            false => rows.quantile(op, q / whole, method, at),
+        };
+        let each: Vec<Expr> = q.iter().map(one).collect::<Result<_>>()?;
         match &each[..] {
             [] => Err(Error::new(ErrorKind::Argument, op, "at least one number is needed", at)),
             [one] if !several => Ok(one.clone()),
@@ -347,41 +396,96 @@ impl<'a> Rows<'a> {
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
-    /// The median of each row's numbers, of floats.
-    fn median_of_numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
-        let axis = self.shape.len();
-        if self.n > i32::MAX as usize {
+    /// How many numbers each row of floats has, with a last axis of length 1.
+    fn numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
+        if self.n >= i32::MAX as usize {
             let detail = format!("{} elements along the axes; their positions must fit i32", self.n);
             return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
         }
         let number = unary(&logic::logical_not, unary(&logic::isnan, &self.sorted, at), at);
         let last = AxesArg { keep: true, ..(-1isize).into_axes() };
-        let count = reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at);
+        Ok(reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at))
+    }
+
+    /// The element of each row at a position of its own.
+    fn at_each(&self, op: &'static str, positions: Expr, at: Loc) -> Expr {
+        let axis = self.shape.len();
+        let element = take_along(&self.sorted, positions, axis as isize, IndexMode::Clip, at);
+        view(op, &element, at, |s| Ok(View::drop_axes(s, &[axis])))
+    }
+
+    /// The median of each row's numbers, of floats.
+    fn median_of_numbers(&self, op: &'static str, at: Loc) -> Result<Expr> {
+        let count = self.numbers(op, at)?;
         let int = |v: i128| Expr::fill(Scalar::Int(v), smallvec![], DType::I32, at);
         let half = |e: &Expr| binary(&logic::bitwise_right_shift, e, int(1), at);
         // without numbers both are the first element, which is NaN then
         let places = [half(&binary(&arithmetic::subtract, &count, int(1), at)), half(&count)];
-        let [low, high] = places.map(|i| {
-            let element = take_along(&self.sorted, i, axis as isize, IndexMode::Clip, at);
-            view(op, &element, at, |s| Ok(View::drop_axes(s, &[axis])))
-        });
+        let [low, high] = places.map(|i| self.at_each(op, i, at));
         let value = narrow(between(&low, &high, 0.5, at), &self.e, at);
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
+    }
+
+    /// A quantile of each row's numbers, of floats.
+    fn quantile_of_numbers(&self, op: &'static str, q: f64, method: QuantileMethod, at: Loc) -> Result<Expr> {
+        let count = self.numbers(op, at)?;
+        let look = |table: Expr| take(&table, count.clone(), 0, IndexMode::Clip, at);
+        let place = |n: usize| if n == 0 { Place { low: 0, high: 0, share: 0.0 } } else { method.place(n, q) };
+        // the element alone where nothing is between two
+        let first = |p: Place| if p.share == 1.0 { p.high } else { p.low };
+        let places = look(self.table(op, |n| first(place(n)) as i32, at)?);
+        let low = self.at_each(op, places.clone(), at);
+        if method.picks() {
+            return Ok(expanded(named(op, low, at), &self.e, self.axes, at));
+        }
+        let share = |n: usize| Some(place(n).share).filter(|s| *s < 1.0).unwrap_or(0.0);
+        let shares = match self.e.0.dtype {
+            DType::F64 => self.table(op, share, at)?,
+            // one that is below 1 stays there
+            _ => self.table(op, |n| (share(n) as f32).min(1.0 - f32::EPSILON / 2.0), at)?,
+        };
+        let share = view(op, &look(shares), at, |s| Ok(View::drop_axes(s, &[self.shape.len()])));
+        let number = |v: i128, dtype: DType| Expr::fill(Scalar::Int(v), smallvec![], dtype, at);
+        let next = binary(&arithmetic::add, &places, number(1, DType::I32), at);
+        let (low, high) = (wide(&low, at), wide(&self.at_each(op, next, at), at));
+        let rest = binary(&arithmetic::subtract, number(1, low.0.dtype), &share, at);
+        let mixed = mixed([&low, &high], [rest, share.clone()], at);
+        // the element after the last number is NaN
+        let alone = binary(&logic::equal, &share, number(0, low.0.dtype), at);
+        let value = narrow(choose(alone, low, mixed, at), &self.e, at);
+        Ok(expanded(named(op, value, at), &self.e, self.axes, at))
+    }
+
+    /// A function of the number of elements, for 0 to the length of a row, on the device.
+    fn table<T: Element>(&self, op: &'static str, of: impl Fn(usize) -> T, at: Loc) -> Result<Expr> {
+        let mut table = Vec::new();
+        if table.try_reserve_exact(self.n + 1).is_err() {
+            let detail = format!("there is no memory for the places in rows of up to {} numbers", self.n);
+            return Err(Error::new(ErrorKind::OutOfMemory, op, detail, at));
+        }
+        table.extend((0..=self.n).map(of));
+        let table = Array::adopt(table, &[self.n + 1], at);
+        let device = self.e.0.device;
+        let there = if device == 0 { table } else { table.to_device(&Device::of(device)).map_err(|e| e.or_at(at))? };
+        Ok((*there).clone())
     }
 }
 
 /// The number that is between two, of which the second is not less, at a share of their distance.
 fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
     let (low, high) = (wide(low, at), wide(high, at));
-    let part = |e: &Expr, share: f64| {
-        let share = Expr::fill(Scalar::Float(share), smallvec![], e.0.dtype, at);
-        binary(&arithmetic::multiply, e, share, at)
-    };
     if share == 1.0 {
         return high;
     }
+    let part = |share: f64| Expr::fill(Scalar::Float(share), smallvec![], low.0.dtype, at);
+    mixed([&low, &high], [part(1.0 - share), part(share)], at)
+}
+
+/// The number between two of which each has a part.
+fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
     // each part is off by two roundings of its own size at most; the difference of the two may be off by more. What the
     // roundings put beyond the two numbers is clipped, so that equal ones give themselves
-    let sum = binary(&arithmetic::add, part(&low, 1.0 - share), part(&high, share), at);
+    let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
+    let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
     binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)
 }

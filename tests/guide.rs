@@ -241,11 +241,14 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.nanmedian(x)", x.nanmedian(..));
     same!("np.quantile(x, 0.25, axis=0)", x.quantile(0.25, 0, QuantileMethod::Linear));
     same!("np.percentile(x, [10, 90], method='hazen')", x.percentile([10.0, 90.0], .., QuantileMethod::Hazen));
+    same!("np.nanquantile(x, 0.25, axis=0)", x.nanquantile(0.25, 0, QuantileMethod::Linear));
+    same!("np.nanpercentile(x, [10, 90])", x.nanpercentile([10.0, 90.0], .., QuantileMethod::Linear));
     same!("np.cumsum(x, axis=1)", x.cumulative_sum(1));
     same!("np.cumsum(x[:, ::-1], axis=1)[:, ::-1]", x.cumulative_sum(reverse(1)));
     same!("np.cumprod(x, axis=1)", x.cumulative_prod(1));
     same!("np.maximum.accumulate(x, axis=0)", x.cummax(0));
     same!("np.minimum.accumulate(x, axis=0)", x.cummin(0));
+    same!("np.logaddexp.accumulate(x, axis=1)", x.logcumsumexp(1));
     same!("np.logaddexp.reduce(x, axis=1)", x.logsumexp(1));
     same!("scipy.special.softmax(x, axis=1)", x.softmax(1));
 

@@ -36,7 +36,9 @@ fn call(name: &str, d: &Device) -> Expr {
     const I: f32 = f32::INFINITY;
     let q = vec![3f32, 1., 2., 1., 9., 4., -2.5, 0.5, 8., -2., 6., -6., 7., 7., 2., 2., 2., 2., 2., 2., 2.];
     let n = [[3., N, 2., 1., N, 4.], [N; 6], [N, N, N, 7., N, N], [1., 5., -I, I, N, 2.]].concat();
+    let p = [[3., N, 2., 1., N, 4., -2.5], [N; 7], [N, N, N, 7., N, N, N], [1., 5., -3., 8., N, 2., 0.5]].concat();
     let (q, n, z) = (put(d, q, &[3, 7]), put(d, n, &[4, 6]), put::<f32>(d, vec![], &[2, 0]));
+    let p = put(d, p, &[4, 7]);
     let words: Vec<&str> = name.split(' ').collect();
     let method = |name: &str| METHODS.iter().find(|m| m.0 == name).unwrap().1;
     match words[..] {
@@ -45,6 +47,10 @@ fn call(name: &str, d: &Device) -> Expr {
         ["quantile", m, axis] => q.quantile(QS, axes(axis), method(m)),
         ["quantile", m, _, count] => q.slice(s![0, ..count.parse::<isize>().unwrap()]).quantile(QS, 0, method(m)),
         ["percentile"] => q.percentile(vec![0.0, 12.5, 60.0, 100.0], 1, Linear),
+        ["nanquantile", "empty"] => z.nanquantile(0.3, 1, Linear),
+        ["nanquantile", m, "keep"] => p.nanquantile(0.35, keep(1), method(m)),
+        ["nanquantile", m, axis] => p.nanquantile(QS, axes(axis), method(m)),
+        ["nanpercentile"] => p.nanpercentile([0.0, 12.5, 60.0, 100.0], 1, Linear),
         ["median", "keep"] => q.median(keep((0, 1))),
         ["nanmedian", "keep"] => n.nanmedian(keep(1)),
         ["median", "empty"] => z.median(1),
@@ -105,10 +111,60 @@ on_devices! {
         }
     }
 
+    fn of_numbers_as_of_rows_without_the_others(d: &Device) {
+        let some = [Linear, Lower, AveragedInvertedCdf, NormalUnbiased];
+        let (methods, types) = match d.is_gpu() {
+            true => (&some[..2], &[F32, F16][..]),
+            false => (&some[..], &[F32, F16, BF16, F64][..]),
+        };
+        for t in types {
+            let mut dice = Dice::new(8);
+            // rows of no number, of one, and of more
+            let value = |i: usize, dice: &mut Dice| match dice.below(7) >= i / 30 {
+                false => f64::NAN,
+                true => dice.normal(),
+            };
+            let bits: Vec<u64> = (0..8 * 30).map(|i| kit::number::round(*t, value(i, &mut dice))).collect();
+            let x = kit::array(*t, &bits, &[8, 30], d).unwrap();
+            let cpu = kit::array(*t, &bits, &[8, 30], &Device::cpu()).unwrap();
+            let forms: [fn(&Expr) -> Expr; 3] = [|x| x.clone(), |x| x.t(), |x| x.slice(s![..;-1, 3..;2])];
+            for (form, method) in forms.iter().flat_map(|f| methods.iter().map(move |m| (f, *m))) {
+                let (got, rows) = (form(&x).nanquantile(0.3, 1, method), form(&cpu));
+                assert_eq!(got.dtype().unwrap(), *t);
+                for (i, got) in read(&got).unwrap().into_iter().enumerate() {
+                    let row = rows.slice(s![i as isize]).eval().unwrap();
+                    let kept = row.compress(row.isnan().logical_not()).unwrap();
+                    let want = if kept.size() == 0 { row.max(0) } else { kept.quantile(0.3, 0, method) };
+                    let want = read(&want).unwrap()[0];
+                    let nan = kit::number::is_nan(*t, want);
+                    assert_eq!(nan, kit::number::is_nan(*t, got), "{t} {method:?}, row {i}");
+                    let [got, want] = [got, want].map(|bits| kit::number::real(*t, bits));
+                    let most = if method == Lower { 0.0 } else { 2.0 * kit::number::ulp(*t, 2.0) };
+                    assert!(nan || (got - want).abs() <= most, "{t} {method:?}, row {i}: {got}, not {want}");
+                }
+            }
+        }
+    }
+
+    fn infinite_neighbours_of_numbers(d: &Device) {
+        const N: f32 = f32::NAN;
+        const I: f32 = f32::INFINITY;
+        let x = put(d, vec![I, N, -I, 1., N, 2., -I, N, 0., N], &[2, 5]);
+        same(&x.nanquantile([0.0, 0.25, 0.5, 1.0], 1, Linear), &[-I, -I, -I, -I, 1., 0., I, 2.]);
+        let far = put(d, vec![f32::MAX, N, f32::MAX], &[3]);
+        same(&far.nanquantile([0.3, 0.5], 0, Linear), &[f32::MAX; 2]);
+        let whole = put(d, vec![3i64, 1, 2], &[3]);
+        same(&whole.nanquantile(0.5, 0, Linear), &[2f32]);
+        same(&whole.nanpercentile(50.0, 0, Lower), &[2i64]);
+    }
+
     fn several_axes(d: &Device) {
         let x = put::<f32>(d, kit::noise(4, 60), &[3, 4, 5]);
         let flat = x.permute_dims([1, 0, 2]).reshape([4, 15]);
-        for (a, b) in [(x.median((0, 2)), flat.median(1)), (x.nanmedian((2, 0)), flat.median(1))] {
+        let numbers = x.nanquantile(0.5, (0, 2), Linear);
+        for (a, b) in
+            [(x.median((0, 2)), flat.median(1)), (x.nanmedian((2, 0)), flat.median(1)), (numbers, flat.median(1))]
+        {
             same(&a, &b.to_vec::<f32>().unwrap());
         }
         assert_eq!(x.median(keep((0, 2))).shape().unwrap(), [1, 4, 1]);
@@ -145,6 +201,10 @@ fn what_is_refused() {
     assert!(error(&x.quantile(0.5, 2, Linear)).starts_with("quantile: axis 2"));
     assert!(error(&x.median([0, 0])).starts_with("median: axis 0 is named twice"));
     assert!(error(&x.nanmedian(-3)).starts_with("nanmedian: axis -3"));
+    assert!(error(&x.nanquantile(-0.5, 0, Linear)).starts_with("nanquantile: -0.5 is not between 0 and 1"));
+    assert!(
+        error(&x.nanpercentile([50.0, 101.0], 0, Linear)).starts_with("nanpercentile: 101 is not between 0 and 100")
+    );
     let none = x.astype(I32).slice(s![..0]);
     assert!(error(&none.quantile(0.5, 0, Lower)).starts_with("quantile: shape [0, 4] has no elements to pick"));
     same(&none.quantile(0.5, 0, Linear), &[f32::NAN; 4]);

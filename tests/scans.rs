@@ -83,6 +83,42 @@ const LENGTHS: [usize; 22] = [
 
 on_devices! {
 
+fn logarithms_of_sums_of_exponentials(d: &Device) {
+    const N: f32 = f32::NAN;
+    const I: f32 = f32::INFINITY;
+    let rows = [
+        [1e4, 9999.5, -I, 3., 10001.],
+        [-I, -I, 0.5, -0.0, N],
+        [I, 1., -I, 2., 3.],
+        [-1000., -1000.5, -999., -1e4, -998.],
+    ];
+    let x = put(d, rows.concat(), &[4, 5]);
+    let close = |got: &[f32], want: &[f64], what: &str| {
+        let right = |(g, w): (&f32, &f64)| {
+            let g = f64::from(*g);
+            g == *w || g.is_nan() && w.is_nan() || (g - w).abs() <= 4e-7 * w.abs().max(2.0)
+        };
+        assert_eq!(got.len(), want.len(), "{what}");
+        let wrong = got.iter().zip(want).position(|both| !right(both));
+        assert!(wrong.is_none(), "{what}: {wrong:?} of {got:?} is not that of {want:?}");
+    };
+    for (name, _, want) in golden(include_str!("data/sorting.txt")).filter(|(n, ..)| n.starts_with("logcum")) {
+        let axis = if name.ends_with('0') { 0 } else { 1 };
+        close(&x.logcumsumexp(axis).to_vec::<f32>().unwrap(), &want, name);
+    }
+    // many equal ones, far from 0, in more than one block; and what begins with none
+    let n = 70_001;
+    let long = put(d, vec![88.0f32; n], &[n]);
+    let want: Vec<f64> = (0..n).map(|i| 88.0 + (i as f64 + 1.0).ln()).collect();
+    let e = &long.logcumsumexp(0) - 1.0;
+    assert_eq!(e.plan().unwrap().kernels(), long.cumulative_sum(0).plan().unwrap().kernels(), "{}", e.plan().unwrap());
+    close(&long.logcumsumexp(0).to_vec::<f32>().unwrap(), &want, "a long row");
+    let back = x.slice(s![3]).logcumsumexp(reverse(exclusive(0))).to_vec::<f32>().unwrap();
+    close(&back, &[-997.6284609681, -997.6867383125, -998.0, -998.0, f64::NEG_INFINITY], "reversed");
+    let whole = put(d, vec![3i64, 3, 700], &[3]).logcumsumexp(include_initial(0)).to_vec::<f32>().unwrap();
+    close(&whole, &[f64::NEG_INFINITY, 3.0, 3.0 + 2f64.ln(), 700.0], "integers");
+}
+
 fn rows_follow_the_tree(d: &Device) {
     for n in LENGTHS {
         for rows in [1, 3] {

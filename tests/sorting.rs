@@ -141,7 +141,9 @@ on_devices! {
     fn what_numpy_gives(d: &Device) {
         let mut wrong = vec![];
         // each call is some pipelines of its own
-        for (name, shape, want) in golden(GOLDEN).step_by(if d.is_gpu() { 6 } else { 1 }) {
+        // `scans.rs` has the calls of logcumsumexp, whose results are rounded
+        let exact = golden(GOLDEN).filter(|(name, ..)| !name.starts_with("logcumsumexp"));
+        for (name, shape, want) in exact.step_by(if d.is_gpu() { 6 } else { 1 }) {
             let (got_shape, got) = numbers(&call(name, d)).unwrap();
             let same = |(g, w): (&f64, &f64)| g == w || g.is_nan() && w.is_nan();
             if got_shape != shape || got.len() != want.len() || !got.iter().zip(&want).all(same) {

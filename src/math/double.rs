@@ -5,8 +5,10 @@
 
 mod activation;
 mod bessel;
+mod beta;
 mod exp;
 mod gamma;
+mod incomplete;
 mod log;
 mod normal;
 mod pi;
@@ -17,9 +19,11 @@ mod zeta;
 
 pub(crate) use activation::{elu, entr, hard_sigmoid, hard_swish, logit, selu, xlog1py, xlogy};
 pub(crate) use bessel::{i0, i0e, i1, i1e};
+pub(crate) use beta::{beta, betaln};
 pub(crate) use exp::{cosh, sinh, tanh};
 pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};
 pub(crate) use gamma::digamma;
+pub(crate) use incomplete::{gammainc, gammaincc};
 pub(crate) use log::{acosh, asinh, atanh, log, log1p, log2, log10};
 pub(crate) use normal::{erfcinv, erfcx, log_ndtr, ndtr, ndtri};
 pub(crate) use pi::{cospi, sinc, sinpi, tanpi};

@@ -12,8 +12,8 @@ mod trig;
 mod wide;
 
 pub(crate) use by_double::{
-    cospi, digamma, elu, entr, erfcinv, erfcx, hard_sigmoid, hard_swish, i0, i0e, i1, i1e, log_ndtr, logit, ndtr,
-    ndtri, selu, sinc, sinpi, tanpi, xlog1py, xlogy, zeta,
+    beta, betaln, cospi, digamma, elu, entr, erfcinv, erfcx, gammainc, gammaincc, hard_sigmoid, hard_swish, i0, i0e,
+    i1, i1e, log_ndtr, logit, ndtr, ndtri, selu, sinc, sinpi, tanpi, xlog1py, xlogy, zeta,
 };
 pub(crate) use exp::{cosh, sinh, tanh};
 pub(crate) use exp::{exp, exp2, expm1, gelu_tanh, logaddexp, sigmoid, silu, softplus};

@@ -2,12 +2,13 @@
 
 use super::join;
 use super::reductions::summed_in;
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind};
 use crate::expr::{Expr, carry, cast, scan, strong, view};
 use crate::kernel::Fold;
 use crate::layout::{self, IntoScanAxis, SliceItem, View};
-use crate::ufunc::{Neutral, Ufunc, arithmetic};
+use crate::ufunc::{Neutral, Ufunc, arithmetic, float};
 use std::panic::Location;
 
 impl Expr {
@@ -81,6 +82,39 @@ impl Expr {
     #[track_caller]
     pub fn cummin(&self, axis: impl IntoScanAxis) -> Expr {
         scanned(&arithmetic::minimum, self, axis, |dtype, _| [dtype; 2])
+    }
+
+    /// For each element the logarithm of the sum of the exponentials of those up to it along an axis, without overflow; NaN from
+    /// the first NaN on. The axis is named as for [`Expr::cumulative_sum`]; of no elements the result is −∞.
+    ///
+    /// Each pair is combined as by [`logaddexp`](crate::logaddexp), in one pass. Integers and bool give f32; types other than f64
+    /// are combined in f64 on the CPU, and in f32 on a GPU and where the operand has no device. There each combination rounds,
+    /// as in NumPy's `logaddexp.accumulate`, but an element passes only about as many as the logarithm of their number has bits.
+    ///
+    /// ```
+    /// use cupric::array;
+    /// let x = array![1000., 1000., f32::NEG_INFINITY];
+    /// let y = x.logcumsumexp(0).to_vec::<f32>()?;
+    /// assert_eq!(y, [1000., 1000.6931, 1000.6931]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Argument`] for an axis that is both exclusive and with the initial
+    /// value; [`ErrorKind::Unsupported`] for f64 on a GPU.
+    #[doc(alias = "logaddexp.accumulate")]
+    #[track_caller]
+    pub fn logcumsumexp(&self, axis: impl IntoScanAxis) -> Expr {
+        let on_cpu = self.0.device != 0 && !Device::of(self.0.device).is_gpu();
+        scanned(
+            &float::logaddexp,
+            self,
+            axis,
+            match on_cpu {
+                true => |dtype, _| [DType::F64, dtype.float()],
+                false => |dtype, _| [if dtype == DType::F64 { dtype } else { DType::F32 }, dtype.float()],
+            },
+        )
     }
 }
 

@@ -34,7 +34,7 @@
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
 /// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
-/// or `picks: Largest`, and `scan`, the name of its scan; that of another row is `cumulative_` and its method.
+/// or `picks: Largest`, and `scan`, the name of its scan; that of another row is `cumulative_` and its method, or `logcumsumexp`.
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -144,6 +144,7 @@ macro_rules! define {
     (@reduces $key:ident) => { false };
     (@empty refused) => { None };
     (@empty $number:literal) => { Some($number) };
+    (@cumulative logsumexp) => { "logcumsumexp" };
     (@cumulative $method:ident) => { concat!("cumulative_", stringify!($method)) };
     (@cumulative $method:ident $scan:ident) => { stringify!($scan) };
     (@picks) => { None };

@@ -169,6 +169,7 @@ macro_rules! rows {
                 cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})",
                 exact: { exact::logaddexp(x, y) },
                 domain: [-80.0, 80.0],
+                reduce: { method: logsumexp, neutral: Lowest, empty: refused, order: fixed },
                 cost: 32,
             }
             /// a + t · (b − a).

@@ -1,5 +1,6 @@
 //! The rows of special functions and of activations.
 
+mod integrals;
 mod reference;
 
 use crate::math::{double, single};
@@ -218,6 +219,29 @@ macro_rules! rows {
         zeta(x, q): Float {
             cpu_float: [single::zeta(x, q), double::zeta(x, q)], wgsl_f32: "m_zeta({a}, {b})",
             exact: { reference::zeta(x, q) }, domain: [1.0, 30.0], cost: 600, shader_cost: 300,
+        }
+        /// B(a, b) = Γ(a)·Γ(b) / Γ(a + b). ∞ where a or b is 0 or a negative integer, but for a positive integer b ≤ −a (and
+        /// likewise with a and b exchanged), where a pole over a pole is finite; 0 where a + b alone is one; NaN for (∞, ∞).
+        beta(a, b): Float {
+            cpu_float: [single::beta(a, b), double::beta(a, b)], wgsl_f32: "m_beta({a}, {b})",
+            exact: { integrals::beta(a, b) }, domain: [-5.0, 40.0], cost: 200, shader_cost: 300,
+        }
+        /// log(|B(a, b)|), where B itself would be 0 or ∞ too; see `beta`.
+        betaln(a, b): Float {
+            cpu_float: [single::betaln(a, b), double::betaln(a, b)], wgsl_f32: "m_betaln({a}, {b})",
+            exact: { integrals::betaln(a, b) }, domain: [-5.0, 100.0], cost: 200, shader_cost: 300,
+        }
+        /// P(a, x), the lower incomplete gamma function over Γ(a), which is 0 at x = 0 and 1 at ∞. NaN for negative operands and
+        /// where both are 0 or ∞.
+        gammainc(a, x): Float {
+            cpu_float: [single::gammainc(a, x), double::gammainc(a, x)], wgsl_f32: "m_gammainc({a}, {b})",
+            exact: { integrals::gammainc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
+        }
+        /// Q(a, x) = 1 − P(a, x), the upper incomplete gamma function over Γ(a), without cancellation where it is small; see
+        /// `gammainc`.
+        gammaincc(a, x): Float {
+            cpu_float: [single::gammaincc(a, x), double::gammaincc(a, x)], wgsl_f32: "m_gammaincc({a}, {b})",
+            exact: { integrals::gammaincc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
         }
     } };
 }

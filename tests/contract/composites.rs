@@ -665,6 +665,8 @@ impl Trial<'_> {
             | "quantile"
             | "percentile"
             | "nanmedian"
+            | "nanquantile"
+            | "nanpercentile"
             | "interp" => self.orders(),
             "index_add" | "segment_sum" | "bincount_weighted" | "histogram_weighted" | "reduce_at" => self.segments(),
             _ => self.products(),

@@ -223,6 +223,7 @@ impl<'a> Trial<'a> {
                 one(r, g * ((2.0 * l + 24.0) * u + 4.0 * u * r.hi.abs().max(max.abs())))
             }
             "logsumexp" => only(max),
+            "logcumsumexp" => logs_so_far(x, u, matches!(&self.entry.bound, Bound::Named(b) if b == "lse")),
             "softmax" | "log_softmax" if !max.is_finite() => every(&|_| f64::NAN),
             "softmax" => {
                 let total = sum(&power);
@@ -598,6 +599,30 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         let large = shaped("usual", [3, 20_011]);
         report.trial(&format!("{name}::large"), || large(&trial));
     }
+}
+
+/// The logarithms of the sums of the exponentials up to each, with the bound `lse` of the CPU or `lse_so_far`.
+fn logs_so_far(x: &[f64], u: f64, whole: bool) -> (Vec<Real>, Vec<f64>) {
+    // the sum of exp(x - max) so far
+    let (mut sum, mut max) = (Dd::from(0.0), f64::NEG_INFINITY);
+    let mut next = |(i, x): (usize, &f64)| {
+        if x.is_nan() || max.is_nan() || max == f64::INFINITY || x.is_infinite() {
+            max = if x.is_nan() || max.is_nan() { f64::NAN } else { max.max(*x) };
+        } else if *x > max {
+            let before = if max.is_infinite() { 0.0.into() } else { sum * (Dd::from(max) - (*x).into()).exp() };
+            (sum, max) = (before + 1.0.into(), *x);
+        } else {
+            sum = sum + (Dd::from(*x) - max.into()).exp();
+        }
+        if !max.is_finite() {
+            return (max.into(), 0.0);
+        }
+        let (r, l) = (sum.ln() + max.into(), (i as f64 + 1.0).log2().ceil());
+        let size = r.hi.abs().max(max.abs());
+        let allowed = if whole { 2.0 * l + 24.0 + 4.0 * size } else { 4.0 * l + 48.0 + (l + 8.0) * size };
+        (Real { value: r.hi, rest: r.lo }, allowed * u)
+    };
+    x.iter().enumerate().map(&mut next).unzip()
 }
 
 /// The products of the elements up to each, with the bound of a product of so many.

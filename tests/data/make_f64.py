@@ -181,6 +181,47 @@ def zeta(x, q):
     return s
 
 
+def incomplete(a, x):
+    """P(a, x) and Q(a, x) for positive a and x: by the power series below a + 1, by Legendre's continued fraction above."""
+    if not (0 < a <= 3e4 and 0 < x <= 1e5):
+        raise ValueError
+    with mpmath.workprec(400 if a > 1e-30 else 2400):
+        term = mpmath.exp(a * mpmath.log(x) - x - mpmath.loggamma(a + 1))
+        small = mpf(2) ** -(mp.prec - 30)
+        if x < a + 1:
+            t = s = mpf(1)
+            n = 0
+            while t > s * small:
+                n += 1
+                t *= x / (a + n)
+                s += t
+            return term * s, 1 - term * s
+        b = x + 1 - a
+        h = d = 1 / b
+        c = mpf(2) ** 5000
+        i, change = 0, 0
+        while abs(change - 1) > small:
+            i += 1
+            b += 2
+            d = 1 / (b - i * (i - a) * d)
+            c = b - i * (i - a) / c
+            change = c * d
+            h *= change
+        return 1 - term * a * h, term * a * h
+
+
+def beta(a, b):
+    if max(abs(a), abs(b)) > 1e6 or any(x <= 0 and x == int(x) for x in (a, b, a + b)):
+        raise ValueError
+    return mpmath.gamma(a) * mpmath.gamma(b) / mpmath.gamma(a + b) if max(a, b) < 1e3 else mpmath.beta(a, b)
+
+
+def betaln(a, b):
+    if a <= 0 or b <= 0:
+        return mpmath.log(abs(beta(a, b)))
+    return mpmath.loggamma(a) + mpmath.loggamma(b) - mpmath.loggamma(a + b)
+
+
 # name: (function, domain, values of interest)
 UNARY = {
     "sqrt": (mpmath.sqrt, (0.0, 1e308), [1.0]),
@@ -272,6 +313,10 @@ LATER_BINARY = {
     "leaky_relu": (lambda x, slope: x if x >= 0 else x * slope, (-1e3, 1e3), (-10.0, 10.0)),
     "elu": (lambda x, alpha: x if x >= 0 else alpha * mpmath.expm1(x), (-40.0, 40.0), (-10.0, 10.0)),
     "zeta": (zeta, (1.0, 60.0), (0.0, 60.0)),
+    "beta": (beta, (-20.0, 60.0), (-20.0, 60.0)),
+    "betaln": (betaln, (-20.0, 60.0), (-20.0, 60.0)),
+    "gammainc": (lambda a, x: incomplete(a, x)[0], (0.0, 60.0), (0.0, 60.0)),
+    "gammaincc": (lambda a, x: incomplete(a, x)[1], (0.0, 60.0), (0.0, 60.0)),
 }
 
 
@@ -342,7 +387,7 @@ def unary(name, lo, hi, interest):
 
 
 def binary(name, a, b):
-    if name not in ("floor_divide", "zeta"):
+    if name not in ("floor_divide", "zeta", "beta", "betaln", "gammainc", "gammaincc"):
         yield from itertools.product(SPECIAL, SPECIAL)
     rng = random.Random(name)
     for turn in itertools.count():
@@ -368,6 +413,9 @@ def binary(name, a, b):
                 y = x + rng.uniform(-1, 1) * 2.0 ** -rng.uniform(0, 40)
             elif kind < 0.3:
                 x, y = x * 1e3, y * 1e3
+        elif kind < 0.3 and name.startswith("gammainc"):
+            x = 2.0 ** rng.uniform(3, 14)
+            y = x + rng.uniform(-12, 12) * math.sqrt(x)
         elif kind < 0.4:
             x, y = x * 2.0 ** rng.uniform(-60, 60), y * 2.0 ** rng.uniform(-60, 60)
         elif kind < 0.5 and name != "floor_divide":

@@ -4,7 +4,7 @@ quantiles.rs and segments.rs, for operands with NaN, infinities, ties and empty 
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_sorting.py
 
-A line is a name, the shape of the result and its elements, with tabs between; `tests/sorting.rs`, `tests/searching.rs`,
+A line is a name, the shape of the result and its elements, with tabs between; `tests/sorting.rs`, `tests/scans.rs`, `tests/searching.rs`,
 `tests/quantiles.rs` and `tests/segments.rs` have the call of each name. Operands are f32 and exact in it; NumPy computes in f64.
 """
 import pathlib
@@ -27,6 +27,8 @@ F = H[np.isfinite(H)]
 G = np.array([1, 1, 0.5, 2, 2, 2.5, 1, 0, 1, 2, 2, 0.5, nan, 1, 1, 0, 0.25])
 Q = np.array([[3, 1, 2, 1, 9, 4, -2.5], [0.5, 8, -2, 6, -6, 7, 7], [2, 2, 2, 2, 2, 2, 2]])
 N = np.array([[3, nan, 2, 1, nan, 4], [nan, nan, nan, nan, nan, nan], [nan, nan, nan, 7, nan, nan], [1, 5, -inf, inf, nan, 2]])
+P = np.array([[3, nan, 2, 1, nan, 4, -2.5], [nan] * 7, [nan, nan, nan, 7, nan, nan, nan], [1, 5, -3, 8, nan, 2, 0.5]])
+L = np.array([[1e4, 9999.5, -inf, 3, 10001], [-inf, -inf, 0.5, -0.0, nan], [inf, 1, -inf, 2, 3], [-1000, -1000.5, -999, -1e4, -998]])
 Z = np.zeros((2, 0))
 METHODS = ["linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf", "averaged_inverted_cdf", "closest_observation",
            "interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"]
@@ -55,6 +57,8 @@ def sorting():
             out[f"cum{name} {axis}"] = row.accumulate(X, axis)
     out["lexsort two"], out["lexsort three"] = np.lexsort((A, B)), np.lexsort((C, B, A))
     out["lexsort one"] = np.lexsort((B,))
+    for axis in (0, 1):
+        out[f"logcumsumexp {axis}"] = np.logaddexp.accumulate(L, axis)
     return out
 
 
@@ -111,6 +115,11 @@ def quantiles():
     out["median keep"], out["nanmedian keep"] = np.median(Q, (0, 1), keepdims=True), np.nanmedian(N, 1, keepdims=True)
     out["median empty"], out["nanmedian empty"] = np.median(Z, 1), np.nanmedian(Z, 1)
     out["median no rows"] = np.median(Z, 0)
+    for method in METHODS:
+        for axis in (0, 1, None):
+            out[f"nanquantile {method} {axis}"] = np.nanquantile(P, QS, axis, method=method)
+        out[f"nanquantile {method} keep"] = np.nanquantile(P, 0.35, 1, method=method, keepdims=True)
+    out["nanpercentile"], out["nanquantile empty"] = np.nanpercentile(P, [0, 12.5, 60, 100], 1), np.nanquantile(Z, 0.3, 1)
     return out
 
 

@@ -345,6 +345,22 @@ pub static OPERATIONS: &[Operation] = &[
         ..PLAIN
     },
     Operation {
+        name: "logcumsumexp",
+        kind: Kind::Row,
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        build: |x, p| cumulative(&x[0], &p.axes, Expr::logcumsumexp),
+        meaning: Some(|x| Some((0..x.len()).map(|i| log_sum_exp(&x[..=i])).collect())),
+        refuses: |x, _| {
+            let both = x.logcumsumexp(exclusive(include_initial(0)));
+            let axis = x.logcumsumexp(2);
+            vec![("Expr::logcumsumexp", K::Axis, axis), ("Expr::logcumsumexp", K::Argument, both)]
+        },
+        one_axis: true,
+        suite: Suite::Rows,
+        ..PLAIN
+    },
+    Operation {
         name: "cummin",
         kind: Kind::Row,
         build: |x, p| cumulative(&x[0], &p.axes, Expr::cummin),
@@ -1513,6 +1529,27 @@ pub static OPERATIONS: &[Operation] = &[
         types: NO_F64_ON_GPU,
         result: float_type,
         refuses: |x, _| vec![("Expr::percentile", K::Argument, x.percentile([1.0, 101.0], 0, QuantileMethod::Linear))],
+        ..COMPOSITE
+    },
+    Operation {
+        name: "nanquantile",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, none| {
+            let method = QuantileMethod::Higher;
+            vec![
+                ("Expr::nanquantile", K::Argument, x.nanquantile([0.5, 1.5], 0, method)),
+                ("Expr::nanquantile", K::Axis, x.nanquantile(0.1, 2, method)),
+                ("Expr::nanquantile", K::Shape, none.astype(DType::I32).nanquantile(0.1, 0, method)),
+            ]
+        },
+        ..COMPOSITE
+    },
+    Operation {
+        name: "nanpercentile",
+        types: NO_F64_ON_GPU,
+        result: float_type,
+        refuses: |x, _| vec![("Expr::nanpercentile", K::Argument, x.nanpercentile(-1.0, 0, QuantileMethod::Linear))],
         ..COMPOSITE
     },
     Operation {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 15] = [
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
@@ -18,6 +18,8 @@ const FILES: [&str; 13] = [
     include_str!("../../../shaders/lib/bessel.wgsl"),
     include_str!("../../../shaders/lib/gamma.wgsl"),
     include_str!("../../../shaders/lib/zeta.wgsl"),
+    include_str!("../../../shaders/lib/incomplete.wgsl"),
+    include_str!("../../../shaders/lib/beta.wgsl"),
 ];
 
 /// The operations on 64-bit integers, for devices that have these and for devices that do not.

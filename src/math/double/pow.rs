@@ -23,7 +23,7 @@ const ATANH: [f64; 7] = [
 
 /// log2 x as a sum of two f64, for positive finite x. Each `_low` below is what rounding the value of that name dropped.
 #[inline(always)]
-fn log2_sum(x: f64) -> (f64, f64) {
+pub(super) fn log2_sum(x: f64) -> (f64, f64) {
     let (f, e) = split(x);
     // s = f/(2 + f)
     let d = 2.0 + f;

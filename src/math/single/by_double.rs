@@ -56,6 +56,14 @@ rounded! {
     i1e(x);
     /// ζ(x, q), Hurwitz' zeta function.
     zeta(x, q);
+    /// B(a, b), the beta function.
+    beta(a, b);
+    /// ln |B(a, b)|.
+    betaln(a, b);
+    /// P(a, x), the lower incomplete gamma function over Γ(a).
+    gammainc(a, x);
+    /// Q(a, x), the upper one.
+    gammaincc(a, x);
 }
 
 /// I₁(x), the modified Bessel function. For a small x it is x/2, as a subnormal f16 often exactly halfway between two f16, and a

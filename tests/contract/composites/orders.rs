@@ -121,10 +121,12 @@ impl Trial<'_> {
             "median" => (x.median(-1), &middle),
             "nanmedian" => (x.nanmedian(-1), &middle),
             "quantile" => (x.quantile(QUANTILES, -1, QuantileMethod::Linear), &QUANTILES),
+            "nanquantile" => (x.nanquantile(QUANTILES, -1, QuantileMethod::Linear), &QUANTILES),
+            "nanpercentile" => (x.nanpercentile(QUANTILES.map(|q| q * 100.0), -1, QuantileMethod::Linear), &QUANTILES),
             _ => (x.percentile(QUANTILES.map(|q| q * 100.0), -1, QuantileMethod::Linear), &QUANTILES),
         };
         let of = |q: f64, row: &[u64], order: &[usize]| {
-            let q = if self.name() == "percentile" { q * 100.0 / 100.0 } else { q };
+            let q = if self.name().ends_with("percentile") { q * 100.0 / 100.0 } else { q };
             let v = (K - 1) as f64 * q;
             let at = |i: usize| self.real(row[order[i.min(K - 1)]]);
             let (low, high, share) = (at(v as usize), at(v as usize + 1), v - v.floor());

@@ -1,0 +1,164 @@
+//! The beta function of f64 and its logarithm.
+
+use super::incomplete::{LOG2_E_SUM, power_of_two, stirling_rest, two_product, two_sum};
+use super::log::{log, log1p};
+use super::pi::{cospi, sinpi};
+use super::pow::log2_sum;
+use std::f64::consts::{LOG2_E, PI};
+
+/// From here on Stirling's formula holds.
+const LARGE: f64 = 8.0;
+
+/// ln B(a, b) of positive finite numbers. Where Stirling's formula holds for b, the terms of ln Γ(b) and ln Γ(a + b) that nearly
+/// cancel are taken together (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992, algorithm 708).
+#[inline(always)]
+fn log_of_positive(a: f64, b: f64) -> f64 {
+    let (a, b) = if a < b { (a, b) } else { (b, a) };
+    if b < LARGE {
+        return libm::lgamma(a) + (libm::lgamma(b) - libm::lgamma(a + b));
+    }
+    let rest = stirling_rest(b) - stirling_rest(a + b);
+    let h = a / b;
+    if a < LARGE {
+        return libm::lgamma(a) + (((a - (a + b - 0.5) * log1p(h)) - a * log(b)) + rest);
+    }
+    // 0.918… is ln √(2π)
+    let small = -0.5 * log(b) + 0.9189385332046728 + (stirling_rest(a) + rest);
+    (small + (a - 0.5) * log(h / (1.0 + h))) - b * log1p(h)
+}
+
+/// c·log2(n/(s + s_low)) as a sum of two.
+#[inline(always)]
+fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
+    let r = n / s;
+    let r_low = ((-r).mul_add(s, n) - r * s_low) / s;
+    let (h, low) = log2_sum(r);
+    two_product(c, (h, low + r_low / r * LOG2_E))
+}
+
+/// B(a, b) of positive finite numbers, where the exponents of powers are sums of two numbers.
+#[inline(always)]
+fn of_positive(a: f64, b: f64) -> f64 {
+    let (a, b) = if a < b { (a, b) } else { (b, a) };
+    if b < LARGE {
+        return libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b));
+    }
+    // even for a = 8 it is 0
+    if (a >= LARGE) & (b > 1e100) {
+        return 0.0;
+    }
+    let s = two_sum(a, b);
+    let rest = stirling_rest(b) - stirling_rest(s.0);
+    let (second, first, factor) = if a < LARGE {
+        // (b/s)^(s - 1/2)·b^-a·e^a
+        let (c, c_low) = two_sum(s.0, -0.5);
+        let ratio = power((c, c_low + s.1), b, s);
+        let (e, e_low) = two_product((a, 0.0), LOG2_E_SUM);
+        let (sum, low) = two_sum(ratio.0, e);
+        ((sum, low + (ratio.1 + e_low)), two_product((-a, 0.0), log2_sum(b)), libm::tgamma(a))
+    } else {
+        let factor = 2.5066282746310002 * (s.0 / b / a).sqrt();
+        (power((b, 0.0), b, s), power((a, 0.0), a, s), factor)
+    };
+    let rest = if a < LARGE { rest } else { rest + stirling_rest(a) };
+    let (t, low) = two_sum(first.0, second.0);
+    // the second part may be the larger: what is left where a ratio rounds to 1
+    let (t, low) = two_sum(t, low + (first.1 + second.1) + rest * LOG2_E);
+    factor * power_of_two(t, low)
+}
+
+/// sin(π·(a + b)), with the digits that a + b drops.
+#[inline(always)]
+fn sine_of_sum(a: f64, b: f64) -> f64 {
+    let (s, low) = two_sum(a, b);
+    low.mul_add(PI * cospi(s), sinpi(s))
+}
+
+/// What a pair of operands asks for, of which not both are positive and finite.
+enum Case {
+    /// The value itself.
+    Value(f64),
+    /// B of two positive numbers, and its factor.
+    Times(f64, f64, f64),
+    /// The same, but B is in the divisor, with a factor of its own.
+    Over(f64, f64, f64, f64),
+}
+
+/// Whether Γ has a pole: at 0, -1, -2, …
+#[inline(always)]
+fn is_pole(x: f64) -> bool {
+    (x <= 0.0) & (x == x.floor())
+}
+
+/// B(a, b) by B of two positive numbers: by the reflection formula of Γ, as poles and infinities have it in `scipy.special`.
+#[inline(always)]
+fn reduced(a: f64, b: f64) -> Case {
+    let (a, b) = if a < b { (a, b) } else { (b, a) };
+    if a.is_nan() | b.is_nan() {
+        return Case::Value(f64::NAN);
+    }
+    if is_pole(a) | is_pole(b) {
+        // a pole over a pole is finite: (-1)^b·B(1 - a - b, b)
+        let whole = (b > 0.0) & (b == b.floor()) & (b <= -a) & (a > f64::NEG_INFINITY);
+        let half = 0.5 * b;
+        let sign = if half == half.floor() { 1.0 } else { -1.0 };
+        return if whole { Case::Times(1.0 - (a + b), b, sign) } else { Case::Value(f64::INFINITY) };
+    }
+    if b == f64::INFINITY {
+        let gamma = if a > 0.0 { 0.0 } else { f64::INFINITY.copysign(sinpi(a)) };
+        return Case::Value(if a == f64::INFINITY { f64::NAN } else { gamma });
+    }
+    if a > 0.0 {
+        return Case::Times(a, b, 1.0);
+    }
+    let (s, sine) = (a + b, sinpi(a));
+    if b < 0.0 {
+        let sines = PI * (sine_of_sum(a, b) / sine) / sinpi(b);
+        return Case::Over(1.0 - a, 1.0 - b, sines, 1.0 - s);
+    }
+    if s <= 0.0 {
+        return Case::Times(1.0 - s, b, sine_of_sum(a, b) / sine);
+    }
+    Case::Over(1.0 - a, s, PI / sine, b)
+}
+
+/// B(a, b) near 0 over 2^600: it is (a + b)/(a·b) there. None elsewhere, and at 0.
+#[inline(always)]
+fn near_zero(a: f64, b: f64) -> Option<f64> {
+    let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
+    let (a, b) = (a * super::power(600), b * super::power(600));
+    if near { Some((a + b) / a / b) } else { None }
+}
+
+/// B(a, b).
+#[inline(always)]
+pub(crate) fn beta(a: f64, b: f64) -> f64 {
+    if let Some(v) = near_zero(a, b) {
+        return v * super::power(600);
+    }
+    match reduced(a, b) {
+        Case::Value(v) => v,
+        // a + b is a pole
+        Case::Times(_, _, factor) | Case::Over(_, _, factor, _) if factor == 0.0 => 0.0,
+        Case::Times(p, q, factor) => factor * of_positive(p, q),
+        // each of the two may be near the largest number, but their product is not
+        Case::Over(p, q, factor, with) => factor / (with * of_positive(p, q)),
+    }
+}
+
+/// ln |B(a, b)|.
+#[inline(always)]
+pub(crate) fn betaln(a: f64, b: f64) -> f64 {
+    if let Some(v) = near_zero(a, b) {
+        // 415.8… is 600·ln 2
+        return log(v.abs()) + 415.88830833596717;
+    }
+    match reduced(a, b) {
+        Case::Value(v) => log(v.abs()),
+        Case::Times(p, q, factor) => {
+            let r = log_of_positive(p, q);
+            if factor == 1.0 { r } else { log(factor.abs()) + r }
+        }
+        Case::Over(p, q, factor, with) => log(factor.abs()) - (log(with) + log_of_positive(p, q)),
+    }
+}
