@@ -16,7 +16,7 @@ mod sort;
 
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
-pub(crate) use sort::{ARGSORT, SHORT as SHORT_SORT, SORT};
+pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT};
 
 use crate::caps::Caps;
 use crate::dtype::{DType, Scalar};
@@ -27,7 +27,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 5] = [&BINCOUNT, &SORT, &ARGSORT, &NONZERO, &COMPRESS];
+pub(crate) static ROWS: [&Routine; 7] = [&BINCOUNT, &SORT, &ARGSORT, &ARGTOPK, &SELECT, &NONZERO, &COMPRESS];
 
 /// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;
