@@ -1,7 +1,11 @@
-//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows are
-//! sorted by comparing keys; long ones digit by digit from the lowest (radix sort), which is stable and takes linear time. Where
-//! rows are few, threads share the elements of one row.
+//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows of values are
+//! sorted side by side by a network (`sort/network.rs`), and long ones of 4 or 8 bytes an element, where there is AVX-512, by a
+//! quicksort that partitions a vector at a time (`sort/quick.rs`); equal keys are equal elements but for zeros and NaNs, which
+//! `sort/decode.rs` puts in the order in which they stood. What is left, and positions, is sorted digit by digit from the
+//! lowest (radix sort), which is stable and takes linear time. Where rows are few, threads share the elements of one row. A few
+//! elements of the order are found without a sort (`sort/some.rs`).
 
+mod decode;
 mod network;
 mod quick;
 mod some;
@@ -14,9 +18,9 @@ use super::share::share;
 use super::threads::threads;
 use crate::dtype::DType;
 use crate::routine::SHORT_SORT;
+use decode::decode;
 use quick::Partition;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use task::{Task, run};
 
 /// The fewest elements of a row that one task takes, so that its tables of counts cost little beside them.
 const CHUNK: usize = 1 << 15;
@@ -256,17 +260,23 @@ impl<T> Target<T> {
     }
 }
 
-/// Calls `f` for each row, with whether the row's elements may be shared between threads: those of few long rows are; else
-/// threads share the rows.
+/// Whether threads share the elements of each row, as they do of few long rows; else they share the rows.
+fn shares_rows(rows: usize, length: usize) -> bool {
+    length >= 2 * CHUNK && rows < 4 * threads()
+}
+
+/// Calls `f` for each row, with whether the row's elements may be shared between threads.
 fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
-    if length >= 2 * CHUNK && rows < 4 * threads() {
+    if shares_rows(rows, length) {
         return (0..rows).for_each(|row| f(row, true));
     }
+    each_range(rows, length, |range| range.for_each(|row| f(row, false)));
+}
+
+/// Calls `f` with the rows of each task of a tenth of a millisecond or more.
+fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
     let each = (TASK / length.max(1)).max(1);
-    let tasks = rows.div_ceil(each);
-    share(tasks, rows * length <= TASK, |task| {
-        (task * each..rows.min((task + 1) * each)).for_each(|row| f(row, false));
-    });
+    share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));
 }
 
 fn values<W: Word>(call: &mut Operands<'_>) {
@@ -278,13 +288,12 @@ fn values<W: Word>(call: &mut Operands<'_>) {
     if length <= SHORT_SORT {
         return network::rows(elements, length, order, result);
     }
-    let partition = W::partition();
+    if let Some(partition) = W::partition() {
+        return quick::rows(elements, length, order, partition, [result, scratch]);
+    }
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
         let to = result.row(row, length);
-        if let Some(partition) = partition {
-            return quick::sort(elements, order, partition, to, scratch.row(row, length), shared);
-        }
         let key = |i: usize| elements[i].key(order);
         let digits = digits(length, W::BYTES, shared, |i, byte| key(i).digit(byte));
         // the last of the moves is to the result
@@ -304,88 +313,6 @@ fn values<W: Word>(call: &mut Operands<'_>) {
         let keys = unsafe { std::slice::from_raw_parts_mut(to.0, length) };
         decode(elements, keys, order, shared);
     });
-}
-
-/// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are taken in the order in which they stand, so that
-/// signs and payloads stay with their places.
-fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, shared: bool) {
-    let length = keys.len();
-    let runs = order.infinity.map(|_| {
-        let (zero, nan) = (W::default().key(order), W::NAN_KEY);
-        [zero, nan].map(|key| (keys.partition_point(|k| *k < key), keys.partition_point(|k| *k <= key)))
-    });
-    let target = Target(keys.as_mut_ptr());
-    let tasks = chunks(length, shared);
-    share(tasks, tasks == 1, |task| {
-        let range = part(length, tasks, task);
-        // SAFETY: each task has its own elements of `keys`, which is borrowed mutably.
-        run(Decode {
-            keys: unsafe { std::slice::from_raw_parts_mut(target.row(range.start, 1).0, range.len()) },
-            order,
-        });
-    });
-    let (Some(infinity), Some([zeros, nans])) = (order.infinity, runs) else { return };
-    if zeros.0 == zeros.1 && nans.0 == nans.1 {
-        return;
-    }
-    let mut counts = vec![[0; 2]; tasks];
-    let of_tasks = Target(counts.as_mut_ptr());
-    share(tasks, tasks == 1, |task| {
-        let own = run(Shares { elements: &elements[part(length, tasks, task)], infinity });
-        // SAFETY: each task has its own element of `counts`, which nothing else uses meanwhile.
-        unsafe { of_tasks.set(task, own) };
-    });
-    let mut starts = [zeros.0, nans.0];
-    for count in &mut counts {
-        for (start, count) in starts.iter_mut().zip(count) {
-            *start += std::mem::replace(count, *start);
-        }
-    }
-    share(tasks, tasks == 1, |task| {
-        let [mut zero, mut nan] = counts[task];
-        let [zeros, nans] = counts.get(task + 1).copied().unwrap_or(starts);
-        if zero == zeros && nan == nans {
-            return;
-        }
-        for x in elements[part(length, tasks, task)].iter().filter(|x| x.shares_key(infinity)) {
-            let at = if x.is_zero() { &mut zero } else { &mut nan };
-            // SAFETY: the tasks have counted the zeros and the NaNs, for which these places are, each task for its own.
-            unsafe { target.set(*at, *x) };
-            *at += 1;
-        }
-    });
-}
-
-/// Replaces keys by elements.
-struct Decode<'a, W> {
-    keys: &'a mut [W],
-    order: Order<W>,
-}
-
-impl<W: Word> Task for Decode<'_, W> {
-    type Result = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.keys.iter_mut().for_each(|key| *key = W::element(*key, self.order));
-    }
-}
-
-/// Counts zeros and NaNs.
-struct Shares<'a, W> {
-    elements: &'a [W],
-    infinity: W,
-}
-
-impl<W: Word> Task for Shares<'_, W> {
-    type Result = [usize; 2];
-
-    #[inline(always)]
-    fn run(self) -> [usize; 2] {
-        let zeros = self.elements.iter().filter(|x| x.is_zero()).count();
-        let all = self.elements.iter().filter(|x| x.shares_key(self.infinity)).count();
-        [zeros, all - zeros]
-    }
 }
 
 fn positions<W: Word>(call: &mut Operands<'_>) {

@@ -13,8 +13,9 @@ impl Expr {
     /// order. A negative axis counts from the end.
     ///
     /// The sort is stable, a NaN comes last in either order, and −0 equals +0, as in NumPy's stable sort: the result has the bits
-    /// of the elements that [`Expr::argsort`] points to. It takes linear time (a radix sort) and, on the CPU, memory for the
-    /// result and one more array of its size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    /// of the elements that [`Expr::argsort`] points to. On a GPU it is a radix sort, which takes linear time; on the CPU a network for
+    /// rows of up to 256 elements, a quicksort where there is AVX-512, and else a radix sort, with memory for the result and at most one
+    /// more array of its size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
     ///
     /// ```
     /// use cupric::{array, descending};

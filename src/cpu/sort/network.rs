@@ -1,12 +1,15 @@
 //! Short rows, sorted side by side: their keys stand in columns, and a sorting network orders all columns at once, a vector at a time.
 
+use super::decode::decode;
 use super::task::{Task, run};
-use super::{Order, Target, Word, decode};
+use super::{Order, Target, Word};
 use crate::cpu::share::share;
 use crate::cpu::strided::{Block, copy};
 use crate::routine::SHORT_SORT;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Isa, isa};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
 
 /// Rows that are sorted together: the elements of a vector of AVX-512, for elements of 4 bytes.
 pub(super) const LANES: usize = 16;
@@ -121,12 +124,17 @@ impl<W: Word> Task for Group<'_, W> {
 #[inline(always)]
 unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usize, rows: usize, length: usize) {
     #[cfg(target_arch = "x86_64")]
-    if size_of::<W>() == 4 && isa() == Isa::Avx512 {
-        for r in (0..rows).step_by(LANES) {
-            for c in (0..length).step_by(LANES) {
+    if size_of::<W>() >= 4 && isa() == Isa::Avx512 {
+        let side = 64 / size_of::<W>();
+        for r in (0..rows).step_by(side) {
+            for c in (0..length).step_by(side) {
+                let (from, to) = (from.wrapping_add(r * from_step + c), to.wrapping_add(c * to_step + r));
                 // SAFETY: the square lies within both, and the machine has AVX-512.
                 unsafe {
-                    square(from.add(r * from_step + c).cast(), from_step, to.add(c * to_step + r).cast(), to_step);
+                    match size_of::<W>() {
+                        4 => square_of_4(from.cast(), from_step, to.cast(), to_step),
+                        _ => square_of_8(from.cast(), from_step, to.cast(), to_step),
+                    }
                 }
             }
         }
@@ -145,35 +153,61 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
-unsafe fn square(from: *const u32, from_step: usize, to: *mut u32, to_step: usize) {
-    use std::arch::x86_64::*;
+unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step: usize) {
     // SAFETY: all rows are within the source, as the caller promises.
     let rows: [__m512i; 16] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(from.add(i * from_step).cast()) });
-    let pair = |i: usize| (rows[2 * i], rows[2 * i + 1]);
-    let low: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpacklo_epi32(pair(i).0, pair(i).1));
-    let high: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpackhi_epi32(pair(i).0, pair(i).1));
+    let low: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]));
+    let high: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]));
     for j in 0..4 {
+        let half = if j < 2 { &low } else { &high };
         // quarter `q` of vector `i` has column `4 q + j` of the rows `4 i` to `4 i + 3`
-        let fours: [__m512i; 4] = std::array::from_fn(|i| {
-            let from = if j < 2 { &low } else { &high };
-            match j % 2 {
-                0 => _mm512_unpacklo_epi64(from[2 * i], from[2 * i + 1]),
-                _ => _mm512_unpackhi_epi64(from[2 * i], from[2 * i + 1]),
-            }
+        let fours: [__m512i; 4] = std::array::from_fn(|i| match j % 2 {
+            0 => _mm512_unpacklo_epi64(half[2 * i], half[2 * i + 1]),
+            _ => _mm512_unpackhi_epi64(half[2 * i], half[2 * i + 1]),
         });
-        let even = [0, 2].map(|i| _mm512_shuffle_i32x4::<0x88>(fours[i], fours[i + 1]));
-        let odd = [0, 2].map(|i| _mm512_shuffle_i32x4::<0xdd>(fours[i], fours[i + 1]));
-        let columns = [
-            _mm512_shuffle_i32x4::<0x88>(even[0], even[1]),
-            _mm512_shuffle_i32x4::<0x88>(odd[0], odd[1]),
-            _mm512_shuffle_i32x4::<0xdd>(even[0], even[1]),
-            _mm512_shuffle_i32x4::<0xdd>(odd[0], odd[1]),
-        ];
-        for (q, column) in columns.into_iter().enumerate() {
+        for (q, column) in quarters(fours).into_iter().enumerate() {
             // SAFETY: row `4 q + j` is within the target, as the caller promises.
             unsafe { _mm512_storeu_si512(to.add((4 * q + j) * to_step).cast(), column) };
         }
     }
+}
+
+/// Transposes a square of 8 × 8 elements of 8 bytes in the same way.
+///
+/// # Safety
+/// Source and target have 8 rows of 8 elements, which begin so many elements apart. The machine has AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+unsafe fn square_of_8(from: *const u64, from_step: usize, to: *mut u64, to_step: usize) {
+    // SAFETY: all rows are within the source, as the caller promises.
+    let rows: [__m512i; 8] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(from.add(i * from_step).cast()) });
+    for j in 0..2 {
+        // quarter `q` of vector `i` has column `2 q + j` of the rows `2 i` and `2 i + 1`
+        let twos: [__m512i; 4] = std::array::from_fn(|i| match j {
+            0 => _mm512_unpacklo_epi64(rows[2 * i], rows[2 * i + 1]),
+            _ => _mm512_unpackhi_epi64(rows[2 * i], rows[2 * i + 1]),
+        });
+        for (q, column) in quarters(twos).into_iter().enumerate() {
+            // SAFETY: row `2 q + j` is within the target, as the caller promises.
+            unsafe { _mm512_storeu_si512(to.add((2 * q + j) * to_step).cast(), column) };
+        }
+    }
+}
+
+/// Vector `q` of the result is the quarters `q` of the four vectors.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+fn quarters(x: [__m512i; 4]) -> [__m512i; 4] {
+    let even = [0, 2].map(|i| _mm512_shuffle_i32x4::<0x88>(x[i], x[i + 1]));
+    let odd = [0, 2].map(|i| _mm512_shuffle_i32x4::<0xdd>(x[i], x[i + 1]));
+    [
+        _mm512_shuffle_i32x4::<0x88>(even[0], even[1]),
+        _mm512_shuffle_i32x4::<0x88>(odd[0], odd[1]),
+        _mm512_shuffle_i32x4::<0xdd>(even[0], even[1]),
+        _mm512_shuffle_i32x4::<0xdd>(odd[0], odd[1]),
+    ]
 }
 
 /// Puts the elements of each column in order: the smaller one of two rows goes to the first.

@@ -1,9 +1,10 @@
 //! Quicksort of keys that partitions a vector at a time, on processors that have AVX-512, whose instructions bring the chosen elements
 //! of a vector together. What is short is left to the network.
 
+use super::decode::decode;
 use super::network::{LANES, Room};
 use super::task::{Task, run};
-use super::{Order, Target, Word, decode, part};
+use super::{Order, Target, Word, each_range, part, shares_rows};
 use crate::cpu::share::share;
 use crate::cpu::threads::threads;
 use crate::routine::SHORT_SORT;
@@ -23,26 +24,40 @@ const BUCKET: usize = 50_000;
 const BUCKETS: usize = 512;
 /// Keys that are looked at for each bucket.
 const SAMPLES: usize = 16;
-/// Keys that a thread sorts alone, so that it is not worth to wake another.
-const ALONE: usize = 1 << 15;
 
-/// Sorts a row: writes the elements of `elements`, in order, to `to`, which is as long. `spare` has as much room.
-pub(super) fn sort<W: Word>(
+/// Sorts rows: writes the elements of each, in order, to the first target, which is as long; the second has as much room.
+pub(super) fn rows<W: Word>(
     elements: &[W],
+    length: usize,
     order: Order<W>,
     partition: Partition<W>,
-    to: Target<W>,
-    spare: Target<W>,
-    shared: bool,
+    [to, spare]: [Target<W>; 2],
 ) {
-    let n = elements.len();
-    if !shared || n <= ALONE || threads() == 1 && n <= BLOCK {
-        // SAFETY: the row of the result belongs to this call, and has so many elements; its bits were any, which are a value of `W`.
-        let keys = unsafe { std::slice::from_raw_parts_mut(to.0, n) };
-        run(Encode { elements, keys, order });
-        sort_keys(keys, partition);
-        return decode(elements, keys, order, false);
+    let rows = elements.len() / length;
+    if shares_rows(rows, length) && threads() > 1 {
+        return (0..rows).for_each(|row| {
+            let elements = &elements[row * length..][..length];
+            shared(elements, order, partition, to.row(row, length), spare.row(row, length));
+        });
     }
+    each_range(rows, length, |range| {
+        let size = range.len() * length;
+        let elements = &elements[range.start * length..][..size];
+        // SAFETY: the result has as many elements as the operand, and these rows of it belong to this task; its bits were any,
+        // which are a value of `W`.
+        let keys = unsafe { std::slice::from_raw_parts_mut(to.row(range.start, length).0, size) };
+        run(Encode { elements, keys: &mut *keys, order });
+        // the short pieces of several rows are sorted side by side
+        sort_keys(keys, length, partition);
+        for (x, keys) in elements.chunks_exact(length).zip(keys.chunks_exact_mut(length)) {
+            decode(x, keys, order, false);
+        }
+    });
+}
+
+/// Sorts a row whose elements threads share: writes them, in order, to `to`, which is as long. `spare` has as much room.
+fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to: Target<W>, spare: Target<W>) {
+    let n = elements.len();
     let buckets = (n / BUCKET).clamp(2, BUCKETS);
     // what is looked at follows from the length alone; multiples of this number modulo 2^32 are spread evenly
     let place = |i: usize| ((i as u64 * 0x9e37_79b9 & 0xffff_ffff) * n as u64 >> 32) as usize;
@@ -88,7 +103,8 @@ pub(super) fn sort<W: Word>(
             here.copy_from_slice(unsafe { std::slice::from_raw_parts(spare.row(at + piece.start, 1).0, piece.len()) });
             rest = after;
         }
-        sort_keys(keys, partition);
+        let length = keys.len();
+        sort_keys(keys, length, partition);
     });
     // SAFETY: the buckets have written the whole row.
     decode(elements, unsafe { std::slice::from_raw_parts_mut(to.0, n) }, order, true);
@@ -133,12 +149,14 @@ fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32],
     divide(high, first + count, &pivots[middle + 1..], &mut high_ends[1..], partition);
 }
 
-/// Sorts keys in place.
-fn sort_keys<W: Word>(keys: &mut [W], partition: Partition<W>) {
+/// Sorts the keys of each row in place.
+fn sort_keys<W: Word>(keys: &mut [W], length: usize, partition: Partition<W>) {
     let mut short = Short { at: vec![], room: Room::new() };
     // twice as many steps as halving takes; who needs more has met a pattern that the choice of pivots does not foresee
-    let steps = 2 * keys.len().max(2).ilog2();
-    quick(keys, steps, partition, &mut short);
+    let steps = 2 * length.max(2).ilog2();
+    for row in keys.chunks_mut(length.max(1)) {
+        quick(row, steps, partition, &mut short);
+    }
     run(Flush(&mut short));
 }
 
