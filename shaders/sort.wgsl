@@ -2,12 +2,12 @@
 // passes over keys and positions. `count` counts the digits of each workgroup's elements, `add_within_groups` and `add_groups`
 // make of the counts the places where the elements of each digit and workgroup begin, and `move_to_places` moves all of them. The
 // last digits are those of the rows' numbers, which brings each row together again. `store_values` and `store_positions` store
-// the result.
+// the result; `store_first_positions` that of `argtopk`, and `store_selected` that of `select_in_order`.
 //
 // The generator writes what this file calls, for the operand's type. `params.number` describes the digit of a pass: its shift
 // in bits 0 to 4; in bit 8 whether it is in the upper word of the key; in bit 9 whether it is one of the row's number; and in
 // bit 10 whether keys have two words. The call's parameters are the length of a row, 1 for descending order, and the number
-// of all elements.
+// of all elements; then of `argtopk` the length of a row of the result, and of `select_in_order` the two places.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -241,5 +241,31 @@ fn store_values(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_
         return;
     }
     store_bits_out0(at_out0(item), load_bits_in0(at_in0(scratch0[item])));
+}
+// end
+
+// block: store_first_positions
+@compute @workgroup_size(WORKGROUP)
+fn store_first_positions(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    let place = item / params.param3 * params.param0 + item % params.param3;
+    store_out0(at_out0(item), u32_to_i64(scratch0[place] % params.param0));
+}
+// end
+
+// block: store_selected
+@compute @workgroup_size(WORKGROUP)
+fn store_selected(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    // two places and the last one
+    let which = item % 3u;
+    let place = select(select(params.param3, params.param4, which == 1u), params.param0 - 1u, which == 2u);
+    store_bits_out0(at_out0(item), load_bits_in0(at_in0(scratch0[item / 3u * params.param0 + place])));
 }
 // end

@@ -19,7 +19,7 @@
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
 //! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
-//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`, `compress.rs`, `sort.rs`, `sums.rs`); `operands.rs` gives them slices of memory |
+//! | `routines.rs` | lists the routines, each in its file (`bincount.rs`, `compress.rs`, `sort.rs` and `sort/`, `sums.rs`); `operands.rs` gives them slices of memory |
 
 mod arena;
 mod assign;

@@ -9,7 +9,7 @@ mod sort;
 pub(crate) use reductions::{
     binary, count, expanded, gone, kept, mean_at, narrow, rounded, sum_in_its_type, unary, wide,
 };
-pub(crate) use sort::sorted;
+pub(crate) use sort::{along_axis, sorted};
 
 use crate::array::Array;
 use crate::dtype::DType;

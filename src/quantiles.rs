@@ -1,4 +1,4 @@
-//! Floor 10: medians and quantiles: elements of a sort at places that follow from the length, and what lies between two of them.
+//! Floor 10: medians and quantiles: elements at places of their order that follow from the length, and what lies between two of them.
 
 use crate::array::Array;
 use crate::device::Device;
@@ -8,13 +8,17 @@ use crate::expr::{Expr, carry, cast, reduce, reshape, strong, view};
 use crate::index::{take, take_along};
 use crate::kernel::{Fold, IndexMode};
 use crate::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, View};
-use crate::ops::{binary, choose, expanded, named, narrow, sorted, stack_at, unary, wide};
-use crate::routine::SORT;
+use crate::ops::{along_axis, binary, choose, expanded, named, narrow, sorted, stack_at, unary, wide};
+use crate::routine::{SELECT, SORT};
 use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
 type Loc = &'static Location<'static>;
+
+/// The most quantiles for each of which elements are looked for; more are taken from a sort. A judgement: on a CPU a sort takes some
+/// times as long as a look.
+const FEW: usize = 3;
 
 /// Which of the definitions of a quantile [`Expr::quantile`] takes, of n elements in ascending order: those of NumPy, by the same
 /// names, of which nine are from Hyndman and Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996).
@@ -159,8 +163,7 @@ impl Expr {
     /// The element in the middle of the order along axes, or the mean of the two there. NaN if any element is NaN or there are
     /// none; integers and bool give f32; f16 and bf16 are computed in f32.
     ///
-    /// The mean of two elements has half the one and half the other, which does not overflow. The elements are sorted, in linear
-    /// time.
+    /// The mean of two elements has half the one and half the other, which does not overflow. It takes linear time.
     ///
     /// ```
     /// use cupric::array;
@@ -178,7 +181,7 @@ impl Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
         carry(at, || {
-            let rows = Rows::of(OP, self, &axes, at)?;
+            let rows = Rows::of(OP, self, &axes, false, at)?;
             rows.quantile(OP, 0.5, QuantileMethod::Linear, at)
         })
     }
@@ -200,8 +203,10 @@ impl Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
         carry(at, || {
-            let rows = Rows::of(OP, self, &axes, at)?;
-            match rows.e.0.dtype.is_float() && rows.n > 0 {
+            // among NaN the places of the middle are not known before the run
+            let is_float = self.0.dtype.is_float();
+            let rows = Rows::of(OP, self, &axes, is_float, at)?;
+            match is_float && rows.n > 0 {
                 true => rows.median_of_numbers(OP, at),
                 false => rows.quantile(OP, 0.5, QuantileMethod::Linear, at),
             }
@@ -213,8 +218,8 @@ impl Expr {
     ///
     /// A method that picks an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) gives it in the array's
     /// type. Of the others integers and bool give f32, and f16 and bf16 are computed in f32; a result is not beyond the two elements
-    /// around it. Positions are computed in f64 for every type. The elements are sorted once, in linear time, however many quantiles
-    /// there are.
+    /// around it. Positions are computed in f64 for every type. It takes linear time: up to three quantiles are looked for
+    /// each; for more the elements are sorted once.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -302,7 +307,7 @@ struct Asked {
 fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &AxesArg, at: Loc) -> Expr {
     let Asked { op, whole, numbers, method } = asked;
     carry(at, || {
-        let rows = Rows::of(op, e, axes, at)?;
+        let rows = Rows::of(op, e, axes, numbers || q.len() > FEW, at)?;
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
             return Err(Error::new(ErrorKind::Argument, op, format!("{q} is not between 0 and {whole}"), at));
         }
@@ -320,12 +325,14 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
     })
 }
 
-/// An operand whose elements along axes are sorted.
+/// An operand whose elements along axes are put in order.
 struct Rows<'a> {
     e: Expr,
     axes: &'a AxesArg,
-    /// The sorted elements, along the last axis; the axes that are not reduced before it.
-    sorted: Expr,
+    /// The elements along the last axis; the axes that are not reduced before it.
+    rows: Expr,
+    /// Whether they are sorted; else those that are needed are looked for.
+    is_sorted: bool,
     /// How many elements a row has.
     n: usize,
     /// The shape of the result.
@@ -333,7 +340,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(op: &'static str, e: &Expr, axes: &'a AxesArg, at: Loc) -> Result<Rows<'a>> {
+    fn of(op: &'static str, e: &Expr, axes: &'a AxesArg, sort: bool, at: Loc) -> Result<Rows<'a>> {
         e.checked()?;
         let e = strong(e.clone(), at);
         let shape = &e.0.shape;
@@ -352,15 +359,30 @@ impl<'a> Rows<'a> {
                 reshape(op, &turned, &lengths, at)
             }
         };
-        let sorted = named(op, sorted(&SORT, &rows, SortAxis { axis: -1, descending: false }, at), at);
-        sorted.checked()?;
-        Ok(Rows { e, axes, sorted, n, shape: out })
+        // of less than two elements nothing is to be looked for
+        let is_sorted = sort || n < 2 || out.contains(&0);
+        let rows = match is_sorted {
+            true => named(op, sorted(&SORT, &rows, SortAxis { axis: -1, descending: false }, at), at),
+            false => rows,
+        };
+        rows.checked()?;
+        Ok(Rows { e, axes, rows, is_sorted, n, shape: out })
     }
 
-    /// The elements at a position of each row.
-    fn at(&self, op: &str, i: usize, at: Loc) -> Expr {
-        let items = [SliceItem::Ellipsis, SliceItem::Index(i as isize)];
-        view(op, &self.sorted, at, |s| View::slice(s, &items))
+    /// The elements of each row at two places of their order, of which the second is the first or the one after it; and the last.
+    fn in_order(&self, op: &'static str, low: usize, high: usize, at: Loc) -> Result<[Expr; 3]> {
+        let (from, places) = match self.is_sorted {
+            true => (self.rows.clone(), [low, high, self.n - 1]),
+            false => {
+                let axis = self.shape.len();
+                let selected = along_axis(&SELECT, &self.rows, axis, false, &[low as u64, high as u64], at)?;
+                (named(op, selected, at), [0, 1, 2])
+            }
+        };
+        Ok(places.map(|i| {
+            let items = [SliceItem::Ellipsis, SliceItem::Index(i as isize)];
+            view(op, &from, at, |s| View::slice(s, &items))
+        }))
     }
 
     fn quantile(&self, op: &'static str, q: f64, method: QuantileMethod, at: Loc) -> Result<Expr> {
@@ -376,13 +398,11 @@ impl<'a> Rows<'a> {
             return Ok(expanded(none, &self.e, self.axes, at));
         }
         let place = method.place(self.n, q);
-        let low = self.at(op, place.low, at);
         // NaN is last in order
-        let last = self.at(op, self.n - 1, at);
+        let [low, high, last] = self.in_order(op, place.low, place.high, at)?;
         let value = if method.picks() {
             low
         } else {
-            let high = self.at(op, place.high, at);
             match place.share {
                 0.0 => wide(&low, at),
                 share => between(&low, &high, share, at),
@@ -402,7 +422,7 @@ impl<'a> Rows<'a> {
             let detail = format!("{} elements along the axes; their positions must fit i32", self.n);
             return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
         }
-        let number = unary(&logic::logical_not, unary(&logic::isnan, &self.sorted, at), at);
+        let number = unary(&logic::logical_not, unary(&logic::isnan, &self.rows, at), at);
         let last = AxesArg { keep: true, ..(-1isize).into_axes() };
         Ok(reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at))
     }
@@ -410,7 +430,7 @@ impl<'a> Rows<'a> {
     /// The element of each row at a position of its own.
     fn at_each(&self, op: &'static str, positions: Expr, at: Loc) -> Expr {
         let axis = self.shape.len();
-        let element = take_along(&self.sorted, positions, axis as isize, IndexMode::Clip, at);
+        let element = take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
         view(op, &element, at, |s| Ok(View::drop_axes(s, &[axis])))
     }
 

@@ -17,7 +17,7 @@ mod sums;
 
 pub(crate) use bincount::BINCOUNT;
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
-pub(crate) use sort::{ARGSORT, SHORT as SHORT_SORT, SORT};
+pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT};
 pub(crate) use sums::{Plan as SumsPlan, REDUCE_AT, SUM_BY_KEY};
 
 use crate::caps::Caps;
@@ -29,7 +29,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 7] = [&BINCOUNT, &SORT, &ARGSORT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT];
+pub(crate) static ROWS: [&Routine; 9] =
+    [&BINCOUNT, &SORT, &ARGSORT, &ARGTOPK, &SELECT, &NONZERO, &COMPRESS, &SUM_BY_KEY, &REDUCE_AT];
 
 /// Integers on which the structure of a call depends, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;

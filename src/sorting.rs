@@ -8,20 +8,24 @@ use crate::expr::{Expr, Operand, carry, cast, common, operand, scan, strong, vie
 use crate::index::take_along;
 use crate::kernel::{Fold, IndexMode};
 use crate::layout::{self, SliceItem, SortAxis, View};
-use crate::ops::{binary, choose, join, named, sorted, unary};
-use crate::routine::{ARGSORT, SORT};
+use crate::ops::{along_axis, binary, choose, join, named, sorted, unary};
+use crate::routine::{ARGSORT, ARGTOPK, SORT};
 use crate::ufunc::{Ufunc, arithmetic, logic};
 use std::panic::Location;
 
 type Loc = &'static Location<'static>;
+
+/// Of an axis `FEW` times as long as the elements that `topk` finds they are looked for; a larger part of an axis is found by a sort.
+/// A judgement: those that are found are sorted by one thread.
+const FEW: usize = 16;
 
 impl Expr {
     /// The `k` largest elements along an axis in descending order, or with `largest` false the `k` smallest in ascending order,
     /// and their positions there, of i64: values and positions, which one evaluation of both sorts for once.
     ///
     /// They are the first `k` of [`Expr::sort`] and of [`Expr::argsort`]: of equal elements the first ones are taken, in the order
-    /// in which they stand, and a NaN only where no numbers are left. (PyTorch's `topk` takes NaN for the largest.) The whole axis is
-    /// sorted, in linear time.
+    /// in which they stand, and a NaN only where no numbers are left. (PyTorch's `topk` takes NaN for the largest.) It takes linear
+    /// time: where `k` is a sixteenth of the axis or less the elements are looked for, else the whole axis is sorted.
     ///
     /// ```
     /// use cupric::{array, eval_all};
@@ -244,6 +248,11 @@ fn first_in_order(
     if k > e.0.shape[axis] {
         let detail = format!("{k} elements of axis {axis} of shape {:?}", e.0.shape.as_slice());
         return Err(Error::new(ErrorKind::Argument, op, detail, at));
+    }
+    let n = e.0.shape[axis];
+    if n > 1 && (1..=n / FEW).contains(&k) && !e.0.shape.contains(&0) {
+        let positions = named(op, along_axis(&ARGTOPK, &e, axis, largest, &[k as u64], at)?, at);
+        return Ok((e, axis, positions));
     }
     let order = sorted(&ARGSORT, &e, SortAxis { axis: axis as isize, descending: largest }, at);
     let positions = named(op, range(op, &order, axis, None, Some(k as isize), at), at);

@@ -189,6 +189,73 @@ on_devices! {
     }
 }
 
+/// One quantile, which is looked for, has the bits of the same quantile among many, which are taken from a sort: in long rows, that
+/// threads share, and in short ones; with many equal values, zeros of both signs, infinities, NaN, and values far apart.
+#[test]
+fn a_look_gives_what_a_sort_gives() {
+    let d = Device::cpu();
+    let mut dice = Dice::new(7);
+    for (t, shape) in [
+        (F32, [1, 200_000]),
+        (F64, [2, 66_000]),
+        (I64, [1, 150_000]),
+        (I32, [1, 65_537]),
+        (U8, [1, 100_000]),
+        (BF16, [1, 70_000]),
+        (F16, [30, 50]),
+        (U64, [3, 2]),
+    ] {
+        let n = shape[0] * shape[1];
+        for kind in 0..5 {
+            let number = |dice: &mut Dice| -> f64 {
+                match kind {
+                    0 => dice.below(1000) as f64,
+                    1 => dice.below(1 << 20) as f64 / 64.0 - 8192.0,
+                    2 => [0.0, -0.0, 0.0, 1.0, -1.0][dice.below(5)],
+                    3 => 3.0,
+                    _ => {
+                        if dice.one_in(5) {
+                            [1e30, -1e30, f64::INFINITY, 0.5, 0.25][dice.below(5)]
+                        } else {
+                            7.0
+                        }
+                    }
+                }
+            };
+            let bits: Vec<u64> = (0..n)
+                .map(|_| {
+                    let v = number(&mut dice);
+                    if t.is_float() {
+                        kit::number::round(t, v)
+                    } else {
+                        v as i64 as u64 & (u64::MAX >> (64 - 8 * t.size()))
+                    }
+                })
+                .collect();
+            let x = kit::array(t, &bits, &shape, &d).unwrap();
+            for method in [Linear, Lower, Higher, Midpoint, Nearest] {
+                let many = x.quantile([0.3, 0.5, 0.0, 1.0, 0.999], 1, method).eval().unwrap();
+                for (i, q) in [0.3, 0.5, 0.0, 1.0, 0.999].into_iter().enumerate() {
+                    let (got, want) = (x.quantile(q, 1, method), many.slice(s![i as isize]));
+                    assert_eq!(
+                        read(&got).unwrap(),
+                        read(&want).unwrap(),
+                        "{q} of {t} {shape:?}, kind {kind}, {method:?}"
+                    );
+                }
+            }
+            if t.is_float() {
+                assert_eq!(read(&x.median(1)).unwrap(), read(&x.nanmedian(1)).unwrap(), "{t} {shape:?}, kind {kind}");
+            }
+        }
+    }
+    let mut v = vec![1f32; 200_000];
+    v[77_777] = f32::NAN;
+    let x = put(&d, v, &[200_000]);
+    assert!(x.median(0).item::<f32>().unwrap().is_nan());
+    assert_eq!(x.nanmedian(0).item::<f32>().unwrap(), 1.0);
+}
+
 #[test]
 fn what_is_refused() {
     let x = put(&Device::cpu(), vec![1f32; 12], &[3, 4]);

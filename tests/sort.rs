@@ -211,9 +211,15 @@ fn as_an_operand(d: &Device) {
 #[test]
 fn threads_do_not_matter() {
     let d = Device::cpu();
-    for (shape, dtype) in
-        [([1usize, 300_000], F32), ([3, 150_000], I64), ([1, 200_000], U8), ([40, 70_000], F16), ([9000, 33], F64)]
-    {
+    for (shape, dtype) in [
+        ([1usize, 300_000], F32),
+        ([3, 150_000], I64),
+        ([1, 300_000], F64),
+        ([1, 150_000], U32),
+        ([1, 200_000], U8),
+        ([40, 70_000], F16),
+        ([9000, 33], F64),
+    ] {
         let x: Expr = elements(&d, dtype, 0, 5, &shape).into();
         let want = expected(&x, 1, false);
         let values = picked(&x, 1, &want);
@@ -223,6 +229,48 @@ fn threads_do_not_matter() {
                 assert!(x.argsort(1).to_vec::<i64>().unwrap() == want, "{threads} threads, {shape:?} of {dtype}");
                 assert!(read(&x.sort(1)).unwrap() == values, "{threads} threads, {shape:?} of {dtype}");
             });
+        }
+    }
+}
+
+/// What the CPU sorts side by side, by partitions and digit by digit: lengths around the thresholds, in every type.
+#[test]
+fn lengths_and_patterns_on_the_cpu() {
+    let d = Device::cpu();
+    for dtype in DType::ALL {
+        for n in (1..=40).chain([63, 64, 65, 100, 127, 128, 129, 200, 255, 256, 257, 300]) {
+            for rows in [1, 3, 4, 19] {
+                let x: Expr = elements(&d, dtype, n % 3, n as u64, &[rows, n]).into();
+                check(&x, 1, &format!("{rows} rows of {n} of {dtype}"));
+            }
+        }
+    }
+    for dtype in [F32, I64, F64, U32] {
+        for n in [500, 32_768, 32_769, 140_000] {
+            let size = dtype.size();
+            let number = |i: usize| match dtype {
+                F32 => u64::from((i as f32 - 77.0).to_bits()),
+                F64 => (i as f64 - 77.0).to_bits(),
+                _ => i as u64,
+            };
+            let mut dice = Dice::new(n as u64);
+            let patterns: [(&str, Vec<u64>); 6] = [
+                ("ascending", (0..n).map(number).collect()),
+                ("descending", (0..n).rev().map(number).collect()),
+                ("equal", vec![number(5); n]),
+                ("two values", (0..n).map(|_| number(dice.below(2))).collect()),
+                (
+                    "half equal",
+                    (0..n).map(|_| if dice.one_in(2) { number(9) } else { number(dice.below(n)) }).collect(),
+                ),
+                ("an organ pipe", (0..n).map(|i| number(i.min(n - i))).collect()),
+            ];
+            for (what, bits) in patterns {
+                let x: Expr = array(dtype, &bits, &[n], &d).unwrap().into();
+                check(&x, 0, &format!("{n} of {dtype} of {size} bytes, {what}"));
+            }
+            let x: Expr = elements(&d, dtype, 2, n as u64, &[n]).into();
+            check(&x, 0, &format!("{n} zeros, infinities and NaNs of {dtype}"));
         }
     }
 }

@@ -207,6 +207,45 @@ on_devices! {
     }
 }
 
+/// Few of many elements, which are looked for: around the thresholds, with ties, in rows that threads share.
+#[test]
+fn a_few_of_long_axes() {
+    let d = Device::cpu();
+    let cases = [
+        (F32, [1, 200_000]),
+        (F32, [2, 70_001]),
+        (I64, [1, 140_000]),
+        (U8, [1, 100_000]),
+        (F16, [3, 500]),
+        (Bool, [2, 3000]),
+        (F64, [40, 64]),
+    ];
+    for (n, (t, shape)) in cases.into_iter().enumerate() {
+        let x = elements(&d, t, n as u64, &shape);
+        let sorted = x.sort(1).eval().unwrap();
+        for views in [(&*x, "random"), (&*sorted, "sorted"), (&sorted.flip(1), "the other way")] {
+            for largest in [true, false] {
+                let order = if largest { views.0.argsort(descending(1)) } else { views.0.argsort(1) }.eval().unwrap();
+                for k in [1, 3, shape[1] / 17, shape[1] / 16, shape[1] / 16 + 1, shape[1] / 2] {
+                    let (got, positions) = views.0.topk(k, 1, largest);
+                    let want = order.slice(s![.., ..k]);
+                    let what = format!("{k} of {} of {t} {shape:?}", views.1);
+                    assert!(array_equal(&positions, &want).unwrap(), "{what}");
+                    assert!(array_equal(&positions, views.0.argtopk(k, 1, largest)).unwrap(), "{what}");
+                    assert_eq!(read(&got).unwrap(), read(&views.0.take_along_axis(&want, 1)).unwrap(), "{what}");
+                }
+            }
+        }
+        // the same for any number of threads
+        let want = x.argtopk(100.min(shape[1] / 16), 1, true).to_vec::<i64>().unwrap();
+        for threads in [1, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let got = pool.install(|| x.argtopk(100.min(shape[1] / 16), 1, true).to_vec::<i64>().unwrap());
+            assert!(got == want, "{threads} threads, {t} {shape:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_refused() {
     let d = Device::cpu();

@@ -6,16 +6,18 @@ use super::program::internal;
 use crate::backend::refused_value;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall};
-use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SORT, SUM_BY_KEY};
+use crate::routine::{ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY};
 
 /// A routine's implementation on the CPU.
 pub(super) type Function = fn(&mut Operands<'_>) -> Result<(), Refused>;
 
 /// The function of each routine.
-static FUNCTIONS: [(&Routine, Function); 7] = [
+static FUNCTIONS: [(&Routine, Function); 9] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
+    (&ARGTOPK, super::sort::argtopk),
+    (&SELECT, super::sort::select),
     (&NONZERO, super::compress::nonzero),
     (&COMPRESS, super::compress::compress),
     (&SUM_BY_KEY, super::sums::by_key),

@@ -1,12 +1,26 @@
-//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows are
-//! sorted by comparing keys; long ones digit by digit from the lowest (radix sort), which is stable and takes linear time. Where
-//! rows are few, threads share the elements of one row.
+//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key whose order is that of the elements. Short rows of values are
+//! sorted side by side by a network (`sort/network.rs`), and long ones of 4 or 8 bytes an element, where there is AVX-512, by a
+//! quicksort that partitions a vector at a time (`sort/quick.rs`); equal keys are equal elements but for zeros and NaNs, which
+//! `sort/decode.rs` puts in the order in which they stood. What is left, and positions, is sorted digit by digit from the
+//! lowest (radix sort), which is stable and takes linear time. Where rows are few, threads share the elements of one row. A few
+//! elements of the order are found without a sort (`sort/some.rs`).
+
+mod decode;
+mod network;
+mod quick;
+mod some;
+mod task;
+
+pub(super) use some::{argtopk, select};
 
 use super::operands::{Operands, Refused, Words};
 use super::share::share;
 use super::threads::threads;
 use crate::dtype::DType;
 use crate::routine::SHORT_SORT;
+use decode::decode;
+use quick::Partition;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The fewest elements of a row that one task takes, so that its tables of counts cost little beside them.
 const CHUNK: usize = 1 << 15;
@@ -39,10 +53,17 @@ trait Word: Words + Ord {
     fn digit(self, byte: usize) -> usize;
     fn order(dtype: DType, descending: bool) -> Order<Self>;
     fn pair(key: Self, position: usize) -> Self::Pair;
+    /// The key of a pair.
+    fn key_of(pair: Self::Pair) -> Self;
+    /// The same number as an integer of 64 bits, and back.
+    fn wide(self) -> u64;
+    fn narrow(wide: u64) -> Self;
     /// Whether a float's bits are those of a zero, or of a NaN: elements that share a key, and keep their bits.
     fn shares_key(self, infinity: Self) -> bool;
     /// Whether they are those of a zero.
     fn is_zero(self) -> bool;
+    /// The quicksort's step for such keys, if the machine has the instructions for it.
+    fn partition() -> Option<Partition<Self>>;
     /// The key of NaNs.
     const NAN_KEY: Self;
 }
@@ -77,7 +98,7 @@ impl Pair for u128 {
 }
 
 macro_rules! words {
-    ($($t:ident $signed:ident $pair:ident $shift:literal;)*) => { $(
+    ($($t:ident $signed:ident $pair:ident $shift:literal $partition:expr;)*) => { $(
         impl Word for $t {
             const BYTES: usize = size_of::<$t>();
             type Pair = $pair;
@@ -133,6 +154,18 @@ macro_rules! words {
                 (key as $pair) << $shift | position as $pair
             }
             #[inline(always)]
+            fn key_of(pair: $pair) -> $t {
+                (pair >> $shift) as $t
+            }
+            #[inline(always)]
+            fn wide(self) -> u64 {
+                self as u64
+            }
+            #[inline(always)]
+            fn narrow(wide: u64) -> $t {
+                wide as $t
+            }
+            #[inline(always)]
             fn shares_key(self, infinity: $t) -> bool {
                 let magnitude = self & !(1 << ($t::BITS - 1));
                 magnitude == 0 || magnitude > infinity
@@ -141,16 +174,30 @@ macro_rules! words {
             fn is_zero(self) -> bool {
                 self & !(1 << ($t::BITS - 1)) == 0
             }
+            fn partition() -> Option<Partition<$t>> {
+                $partition
+            }
             const NAN_KEY: $t = $t::MAX;
         }
     )* };
 }
 
+/// A function, on a machine that has AVX-512.
+macro_rules! on_avx512 {
+    ($function:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        let found = (crate::simd::isa() == crate::simd::Isa::Avx512).then_some($function as Partition<_>);
+        #[cfg(not(target_arch = "x86_64"))]
+        let found = None;
+        found
+    }};
+}
+
 words! {
-    u8 i8 u64 32;
-    u16 i16 u64 32;
-    u32 i32 u64 32;
-    u64 i64 u128 64;
+    u8 i8 u64 32 None;
+    u16 i16 u64 32 None;
+    u32 i32 u64 32 on_avx512!(quick::words_of_4);
+    u64 i64 u128 64 on_avx512!(quick::words_of_8);
 }
 
 /// Runs `sort`.
@@ -213,17 +260,23 @@ impl<T> Target<T> {
     }
 }
 
-/// Calls `f` for each row, with whether the row's elements may be shared between threads: those of few long rows are; else
-/// threads share the rows.
+/// Whether threads share the elements of each row, as they do of few long rows; else they share the rows.
+fn shares_rows(rows: usize, length: usize) -> bool {
+    length >= 2 * CHUNK && rows < 4 * threads()
+}
+
+/// Calls `f` for each row, with whether the row's elements may be shared between threads.
 fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
-    if length >= 2 * CHUNK && rows < 4 * threads() {
+    if shares_rows(rows, length) {
         return (0..rows).for_each(|row| f(row, true));
     }
+    each_range(rows, length, |range| range.for_each(|row| f(row, false)));
+}
+
+/// Calls `f` with the rows of each task of a tenth of a millisecond or more.
+fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
     let each = (TASK / length.max(1)).max(1);
-    let tasks = rows.div_ceil(each);
-    share(tasks, rows * length <= TASK, |task| {
-        (task * each..rows.min((task + 1) * each)).for_each(|row| f(row, false));
-    });
+    share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));
 }
 
 fn values<W: Word>(call: &mut Operands<'_>) {
@@ -232,16 +285,15 @@ fn values<W: Word>(call: &mut Operands<'_>) {
     let elements = call.words::<W>(0);
     let Some((result, scratch)) = call.target::<W, W>() else { return };
     let (result, scratch) = (Target(result), Target(scratch));
+    if length <= SHORT_SORT {
+        return network::rows(elements, length, order, result);
+    }
+    if let Some(partition) = W::partition() {
+        return quick::rows(elements, length, order, partition, [result, scratch]);
+    }
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
         let to = result.row(row, length);
-        if length <= SHORT_SORT {
-            let mut keys = [W::default(); SHORT_SORT];
-            let keys = &mut keys[..length];
-            keys.iter_mut().zip(elements).for_each(|(key, x)| *key = x.key(order));
-            keys.sort_unstable();
-            return write_values(elements, keys, to, order);
-        }
         let key = |i: usize| elements[i].key(order);
         let digits = digits(length, W::BYTES, shared, |i, byte| key(i).digit(byte));
         // the last of the moves is to the result
@@ -261,45 +313,6 @@ fn values<W: Word>(call: &mut Operands<'_>) {
         let keys = unsafe { std::slice::from_raw_parts_mut(to.0, length) };
         decode(elements, keys, order, shared);
     });
-}
-
-/// Writes the elements of sorted keys.
-fn write_values<W: Word>(elements: &[W], keys: &mut [W], to: Target<W>, order: Order<W>) {
-    decode(elements, keys, order, false);
-    for (i, x) in keys.iter().enumerate() {
-        // SAFETY: `to` has as many elements as the row, which belong to this task.
-        unsafe { to.set(i, *x) };
-    }
-}
-
-/// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are taken in the order in which they stand, so that
-/// signs and payloads stay with their places.
-fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, shared: bool) {
-    let length = keys.len();
-    let runs = order.infinity.map(|_| {
-        let (zero, nan) = (W::default().key(order), W::NAN_KEY);
-        [zero, nan].map(|key| (keys.partition_point(|k| *k < key), keys.partition_point(|k| *k <= key)))
-    });
-    let target = Target(keys.as_mut_ptr());
-    let chunks = chunks(length, shared);
-    let each = length.div_ceil(chunks);
-    share(chunks, chunks == 1, |chunk| {
-        for i in chunk * each..length.min((chunk + 1) * each) {
-            // SAFETY: each task has its own elements of `keys`, which is borrowed mutably.
-            let x = unsafe { &mut *{ target }.0.add(i) };
-            *x = W::element(*x, order);
-        }
-    });
-    let (Some(infinity), Some([zeros, nans])) = (order.infinity, runs) else { return };
-    if zeros.0 == zeros.1 && nans.0 == nans.1 {
-        return;
-    }
-    let (mut zero, mut nan) = (zeros.0, nans.0);
-    for x in elements.iter().filter(|x| x.shares_key(infinity)) {
-        let at = if x.is_zero() { &mut zero } else { &mut nan };
-        keys[*at] = *x;
-        *at += 1;
-    }
 }
 
 fn positions<W: Word>(call: &mut Operands<'_>) {
@@ -356,17 +369,23 @@ fn chunks(length: usize, shared: bool) -> usize {
     if shared { (length / CHUNK).clamp(1, CHUNKS) } else { 1 }
 }
 
+/// The elements of one of the tasks that share a row.
+fn part(length: usize, tasks: usize, task: usize) -> std::ops::Range<usize> {
+    let each = length.div_ceil(tasks);
+    (task * each).min(length)..((task + 1) * each).min(length)
+}
+
 /// The bytes of the keys, from the lowest, that are not the same in all elements of the row; at least one.
 fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize) -> usize + Sync) -> Vec<usize> {
     let differs = |byte: usize| {
         let first = digit(0, byte);
         let chunks = chunks(length, shared);
         let each = length.div_ceil(chunks);
-        let found = std::sync::atomic::AtomicBool::new(false);
+        let found = AtomicBool::new(false);
         share(chunks, chunks == 1, |chunk| {
             let mut range = chunk * each..length.min((chunk + 1) * each);
             if range.any(|i| digit(i, byte) != first) {
-                found.store(true, std::sync::atomic::Ordering::Relaxed);
+                found.store(true, Relaxed);
             }
         });
         found.into_inner()

@@ -9,14 +9,18 @@ use super::wgsl::{self, Header, Slot};
 use crate::dtype::{Compute, DType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, RoutineCall, RoutinePass};
-use crate::routine::{ARGSORT, BINCOUNT, COMPRESS, NONZERO, Pass, Place, REDUCE_AT, Routine, SORT, SUM_BY_KEY};
+use crate::routine::{
+    ARGSORT, ARGTOPK, BINCOUNT, COMPRESS, NONZERO, Pass, Place, REDUCE_AT, Routine, SELECT, SORT, SUM_BY_KEY,
+};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. The block that has a pass's name is the text of the pass.
-static SHADERS: [(&Routine, &str); 7] = [
+static SHADERS: [(&Routine, &str); 9] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
     (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
+    (&ARGTOPK, include_str!("../../shaders/sort.wgsl")),
+    (&SELECT, include_str!("../../shaders/sort.wgsl")),
     (&NONZERO, include_str!("../../shaders/compress.wgsl")),
     (&COMPRESS, include_str!("../../shaders/compress.wgsl")),
     (&SUM_BY_KEY, include_str!("../../shaders/sums.wgsl")),

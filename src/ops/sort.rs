@@ -4,7 +4,7 @@ use crate::dtype::{DType, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, carry, routine, strong, view};
 use crate::layout::{self, IntoSortAxis, SortAxis, View};
-use crate::routine::{ARGSORT, Routine, SORT};
+use crate::routine::{ARGSORT, Params, Routine, SORT};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -13,8 +13,9 @@ impl Expr {
     /// order. A negative axis counts from the end.
     ///
     /// The sort is stable, a NaN comes last in either order, and −0 equals +0, as in NumPy's stable sort: the result has the bits
-    /// of the elements that [`Expr::argsort`] points to. It takes linear time (a radix sort) and, on the CPU, memory for the
-    /// result and one more array of its size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    /// of the elements that [`Expr::argsort`] points to. On a GPU it is a radix sort, which takes linear time; on the CPU a network for
+    /// rows of up to 256 elements, a quicksort where there is AVX-512, and else a radix sort, with memory for the result and at most one
+    /// more array of its size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -66,16 +67,30 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
             let zeros = || Expr::fill_on(e.0.device, Scalar::Int(0), shape.clone(), DType::I64, at);
             return Ok(if is_sort { e.clone() } else { zeros() });
         }
-        let last = shape.len() - 1;
-        let mut axes: Vec<isize> = (0..shape.len() as isize).collect();
-        // an exchange of two axes undoes itself
-        axes.swap(along, last);
-        let turned = |e: &Expr| view(row.name, e, at, |shape| View::permute(shape, &axes));
-        let size = layout::product(shape) as u64;
-        let params = smallvec![length as u64, u64::from(axis.descending), size];
-        let results = routine(row, smallvec![turned(&e)], params, at)?;
-        first(&results, row.name, at).map(turned)
+        along_axis(row, &e, along, axis.descending, &[], at)
     })
+}
+
+/// Calls a routine along the last axis of rows of two elements or more, with an axis moved there. The parameters are the length of
+/// a row, whether the order descends, the number of all elements, and `more`.
+pub(crate) fn along_axis(
+    row: &'static Routine,
+    e: &Expr,
+    axis: usize,
+    descending: bool,
+    more: &[u64],
+    at: &'static Location<'static>,
+) -> Result<Expr> {
+    let shape = &e.0.shape;
+    let last = shape.len() - 1;
+    let mut axes: Vec<isize> = (0..shape.len() as isize).collect();
+    // an exchange of two axes undoes itself
+    axes.swap(axis, last);
+    let turned = |e: &Expr| view(row.name, e, at, |shape| View::permute(shape, &axes));
+    let mut params: Params = smallvec![shape[axis] as u64, u64::from(descending), layout::product(shape) as u64];
+    params.extend_from_slice(more);
+    let results = routine(row, smallvec![turned(e)], params, at)?;
+    first(&results, row.name, at).map(turned)
 }
 
 /// The first result of a routine.

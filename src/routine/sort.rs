@@ -1,5 +1,6 @@
 //! `sort` and `argsort`: the elements of the last axis in order, and their positions. Both are stable; a NaN comes last, also in
-//! descending order; −0 and +0 are equal. So `sort` has the elements that `argsort` points to, bit for bit.
+//! descending order; −0 and +0 are equal. So `sort` has the elements that `argsort` points to, bit for bit. `argtopk` has the first
+//! of the positions, and `select` the elements at a few places of the order: a CPU finds them without a sort.
 
 use super::{Inferred, Meaning, Meta, Needs, Params, Pass, Place, Routine, Temp};
 use crate::caps::Caps;
@@ -28,6 +29,56 @@ pub(crate) static ARGSORT: Routine = Routine {
     refuses: None,
     reference: |operands, params| reference(operands, params, true),
 };
+
+/// The row of `argtopk`: the first of the positions that `argsort` gives. The parameters are those of `sort`, and how many there are.
+pub(crate) static ARGTOPK: Routine = Routine {
+    name: "argtopk",
+    doc: "The positions along an axis of the first of its elements, in order.",
+    infer: |operands, params| {
+        let mut shape = operands[0].shape.clone();
+        shape.iter_mut().last().into_iter().for_each(|n| *n = params[3] as usize);
+        Ok(smallvec![Meta { shape, dtype: DType::I64 }])
+    },
+    needs: |operands, params, caps| {
+        needs_of_some(operands, params, caps, ("store_first_positions", params[3] as usize))
+    },
+    refuses: None,
+    reference: |operands, params| {
+        let all = reference(operands, params, true)?.swap_remove(0);
+        Ok(vec![each_row(&all, params, |row| row[..params[3] as usize].to_vec())])
+    },
+};
+
+/// The row of `select`: of each row three elements of its order: those at two places, of which the second is the first or the one
+/// after it, and the last. The parameters are those of `sort`, always ascending, and the two places.
+pub(crate) static SELECT: Routine = Routine {
+    name: "select_in_order",
+    doc: "The elements at two places of the order along an axis, and the last.",
+    infer: |operands, _| {
+        let mut shape = operands[0].shape.clone();
+        shape.iter_mut().last().into_iter().for_each(|n| *n = SELECTED);
+        Ok(smallvec![Meta { shape, dtype: operands[0].dtype }])
+    },
+    needs: |operands, params, caps| needs_of_some(operands, params, caps, ("store_selected", SELECTED)),
+    refuses: None,
+    reference: |operands, params| {
+        let all = reference(operands, params, false)?.swap_remove(0);
+        let places = [params[3] as usize, params[4] as usize, (params[0] as usize).saturating_sub(1)];
+        Ok(vec![each_row(&all, params, |row| places.iter().map(|i| row[*i]).collect())])
+    },
+};
+
+/// The elements of a row of the result of `select`.
+pub(crate) const SELECTED: usize = 3;
+
+/// The longest row whose keys `select` copies to look among them; of a longer one a CPU counts first how many keys begin with which
+/// bits. A judgement: the tables of these counts cost as much as to look at some ten thousand keys.
+pub(crate) const SELECT_COPIES: usize = 1 << 16;
+
+/// What `f` makes of each row.
+fn each_row(all: &[Scalar], params: &Params, f: impl Fn(&[Scalar]) -> Vec<Scalar>) -> Vec<Scalar> {
+    all.chunks(params[0].max(1) as usize).flat_map(f).collect()
+}
 
 /// The longest row that a CPU sorts by comparisons, in a buffer of its own. Longer ones are sorted digit by digit, which takes
 /// scratch memory. A judgement: the tables of the digits of 256 counts take as long as comparing some hundred elements.
@@ -68,7 +119,26 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
         let detail = format!("{size} elements are too many for {}, which sorts at most {most}", caps.name);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    Ok(gpu_needs(meta, length, caps.group(), positions))
+    let last = if positions { ("store_positions", length) } else { ("store_values", length) };
+    Ok(gpu_needs(meta, length, caps.group(), last))
+}
+
+/// What a routine needs that has a few elements of each sorted row: on a GPU a sort, and a pass of some name that stores so many
+/// elements for each row.
+fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'static str, usize)) -> Result<Needs, Fault> {
+    let (meta, length) = (&operands[0], params[0] as usize);
+    // the checks of lengths are those of a sort
+    let sort = needs(operands, params, caps, true)?;
+    if caps.wgsl {
+        return Ok(gpu_needs(meta, length, caps.group(), last));
+    }
+    drop(sort);
+    // room for the keys of a row among which an element is looked for; the rows that threads take each for itself are short, and
+    // their keys are copied to memory of the task
+    let is_select = last.0 == "store_selected";
+    let bytes = if is_select && length > SELECT_COPIES { meta.bytes() } else { 0 };
+    let scratch = if bytes == 0 { smallvec![] } else { smallvec![Temp { bytes, zeroed: false }] };
+    Ok(Needs { scratch, passes: vec![] })
 }
 
 /// The bits of the keys by which a GPU sorts a type. An f16 is widened to f32 to be compared, of whose bits it needs 20.
@@ -80,8 +150,9 @@ fn key_bits(dtype: DType) -> usize {
 }
 
 /// The passes on a GPU. All rows are sorted together: by the digits of the keys, and then by those of the rows' numbers. Each
-/// digit takes a count of the digits in each workgroup's elements, the sums of these counts, and a move of all elements.
-fn gpu_needs(meta: &Meta, length: usize, group: usize, positions: bool) -> Needs {
+/// digit takes a count of the digits in each workgroup's elements, the sums of these counts, and a move of all elements. The last
+/// pass has a name, and stores so many elements for each row.
+fn gpu_needs(meta: &Meta, length: usize, group: usize, (name, stored): (&'static str, usize)) -> Needs {
     let (size, words) = (meta.size(), meta.dtype.size().div_ceil(4));
     let temp = |bytes| Temp { bytes, zeroed: false };
     let blocks = size.div_ceil(group).max(1);
@@ -124,13 +195,13 @@ fn gpu_needs(meta: &Meta, length: usize, group: usize, positions: bool) -> Needs
     const POSITIONS_THERE: &[Place] = &[Place::Scratch(3)];
     const VALUES_HERE: &[Place] = &[Place::Scratch(1), Place::Operand(0)];
     const VALUES_THERE: &[Place] = &[Place::Scratch(3), Place::Operand(0)];
-    let (name, whole) = match (positions, is_there) {
-        (true, false) => ("store_positions", POSITIONS_HERE),
-        (true, true) => ("store_positions", POSITIONS_THERE),
-        (false, false) => ("store_values", VALUES_HERE),
-        (false, true) => ("store_values", VALUES_THERE),
+    let whole = match (name.ends_with("positions"), is_there) {
+        (true, false) => POSITIONS_HERE,
+        (true, true) => POSITIONS_THERE,
+        (false, false) => VALUES_HERE,
+        (false, true) => VALUES_THERE,
     };
-    passes.push(Pass { name, items: size, along: &[Place::Result(0)], whole, number: 0 });
+    passes.push(Pass { name, items: rows * stored, along: &[Place::Result(0)], whole, number: 0 });
     Needs { scratch, passes }
 }
 

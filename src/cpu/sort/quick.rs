@@ -1,0 +1,329 @@
+//! Quicksort of keys that partitions a vector at a time, on processors that have AVX-512, whose instructions bring the chosen elements
+//! of a vector together. What is short is left to the network.
+
+use super::decode::decode;
+use super::network::{LANES, Room};
+use super::task::{Task, run};
+use super::{Order, Target, Word, each_range, part, shares_rows};
+use crate::cpu::share::share;
+use crate::cpu::threads::threads;
+use crate::routine::SHORT_SORT;
+
+/// Moves the keys that are less than a pivot, or where the last argument says so not greater, before the others, and returns how many
+/// they are.
+///
+/// # Safety
+/// The pointer is that of so many keys, 64 at least, that nothing else uses. The machine has AVX-512.
+pub(super) type Partition<W> = unsafe fn(*mut W, usize, W, bool) -> usize;
+
+/// The keys that a task parts: they fit a second-level cache.
+const BLOCK: usize = 1 << 17;
+/// Keys of a bucket, about: they fit it too, and a bucket is a task.
+const BUCKET: usize = 50_000;
+/// The most buckets: of so many are the blocks' parts still some cache lines.
+const BUCKETS: usize = 512;
+/// Keys that are looked at for each bucket.
+const SAMPLES: usize = 16;
+
+/// Sorts rows: writes the elements of each, in order, to the first target, which is as long; the second has as much room.
+pub(super) fn rows<W: Word>(
+    elements: &[W],
+    length: usize,
+    order: Order<W>,
+    partition: Partition<W>,
+    [to, spare]: [Target<W>; 2],
+) {
+    let rows = elements.len() / length;
+    if shares_rows(rows, length) && threads() > 1 {
+        return (0..rows).for_each(|row| {
+            let elements = &elements[row * length..][..length];
+            shared(elements, order, partition, to.row(row, length), spare.row(row, length));
+        });
+    }
+    each_range(rows, length, |range| {
+        let size = range.len() * length;
+        let elements = &elements[range.start * length..][..size];
+        // SAFETY: the result has as many elements as the operand, and these rows of it belong to this task; its bits were any,
+        // which are a value of `W`.
+        let keys = unsafe { std::slice::from_raw_parts_mut(to.row(range.start, length).0, size) };
+        run(Encode { elements, keys: &mut *keys, order });
+        // the short pieces of several rows are sorted side by side
+        sort_keys(keys, length, partition);
+        for (x, keys) in elements.chunks_exact(length).zip(keys.chunks_exact_mut(length)) {
+            decode(x, keys, order, false);
+        }
+    });
+}
+
+/// Sorts a row whose elements threads share: writes them, in order, to `to`, which is as long. `spare` has as much room.
+fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to: Target<W>, spare: Target<W>) {
+    let n = elements.len();
+    let buckets = (n / BUCKET).clamp(2, BUCKETS);
+    // what is looked at follows from the length alone; multiples of this number modulo 2^32 are spread evenly
+    let place = |i: usize| ((i as u64 * 0x9e37_79b9 & 0xffff_ffff) * n as u64 >> 32) as usize;
+    let mut samples: Vec<W> = (0..buckets * SAMPLES).map(|i| elements[place(i)].key(order)).collect();
+    samples.sort_unstable();
+    let mut pivots: Vec<W> = (1..buckets).map(|i| samples[i * SAMPLES]).collect();
+    pivots.dedup();
+    let buckets = pivots.len() + 1;
+    let blocks = n.div_ceil(BLOCK);
+    // of each block the ends of its parts
+    let mut ends = vec![0u32; blocks * buckets];
+    let target = Target(ends.as_mut_ptr());
+    share(blocks, false, |block| {
+        let range = part(n, blocks, block);
+        // SAFETY: each block has its own part of `spare`, which is as long as the row and belongs to this call, and of `ends`.
+        let (keys, ends) = unsafe {
+            let keys = std::slice::from_raw_parts_mut(spare.row(range.start, 1).0, range.len());
+            (keys, std::slice::from_raw_parts_mut(target.row(block, buckets).0, buckets))
+        };
+        run(Encode { elements: &elements[range], keys, order });
+        ends[buckets - 1] = keys.len() as u32;
+        divide(keys, 0, &pivots, ends, partition);
+    });
+    let begin = |block: usize, bucket: usize| match bucket {
+        0 => 0,
+        _ => ends[block * buckets + bucket - 1] as usize,
+    };
+    let piece = |block: usize, bucket: usize| begin(block, bucket)..ends[block * buckets + bucket] as usize;
+    let mut starts = vec![0];
+    for bucket in 0..buckets {
+        let size: usize = (0..blocks).map(|block| piece(block, bucket).len()).sum();
+        starts.push(starts[bucket] + size);
+    }
+    share(buckets, false, |bucket| {
+        let range = starts[bucket]..starts[bucket + 1];
+        // SAFETY: each bucket has its own part of the row of the result, which belongs to this call.
+        let keys = unsafe { std::slice::from_raw_parts_mut(to.row(range.start, 1).0, range.len()) };
+        let mut rest = &mut *keys;
+        for block in 0..blocks {
+            let (at, piece) = (part(n, blocks, block).start, piece(block, bucket));
+            let (here, after) = rest.split_at_mut(piece.len());
+            // SAFETY: the tasks above have written all keys of `spare`, which nothing writes now.
+            here.copy_from_slice(unsafe { std::slice::from_raw_parts(spare.row(at + piece.start, 1).0, piece.len()) });
+            rest = after;
+        }
+        let length = keys.len();
+        sort_keys(keys, length, partition);
+    });
+    // SAFETY: the buckets have written the whole row.
+    decode(elements, unsafe { std::slice::from_raw_parts_mut(to.0, n) }, order, true);
+}
+
+/// Writes the keys of elements.
+struct Encode<'a, W> {
+    elements: &'a [W],
+    keys: &'a mut [W],
+    order: Order<W>,
+}
+
+impl<W: Word> Task for Encode<'_, W> {
+    type Result = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.keys.iter_mut().zip(self.elements).for_each(|(key, x)| *key = x.key(self.order));
+    }
+}
+
+/// Moves keys before a pivot.
+fn before<W: Word>(keys: &mut [W], pivot: W, or_equal: bool, partition: Partition<W>) -> usize {
+    if keys.len() < 64 {
+        keys.sort_unstable();
+        return keys.partition_point(|key| *key < pivot || or_equal && *key == pivot);
+    }
+    // SAFETY: the keys are borrowed mutably, and who has a `Partition` has found that the machine has AVX-512 (`Word::partition`).
+    unsafe { partition(keys.as_mut_ptr(), keys.len(), pivot, or_equal) }
+}
+
+/// Parts keys by ascending pivots, the one in the middle first; `ends` has room for the end of each part but the last, whose
+/// first key has number `first`.
+fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32], partition: Partition<W>) {
+    let middle = pivots.len() / 2;
+    let Some(pivot) = pivots.get(middle) else { return };
+    let count = before(keys, *pivot, false, partition);
+    ends[middle] = (first + count) as u32;
+    let (low, high) = keys.split_at_mut(count);
+    let (low_ends, high_ends) = ends.split_at_mut(middle);
+    divide(low, first, &pivots[..middle], low_ends, partition);
+    divide(high, first + count, &pivots[middle + 1..], &mut high_ends[1..], partition);
+}
+
+/// Sorts the keys of each row in place.
+fn sort_keys<W: Word>(keys: &mut [W], length: usize, partition: Partition<W>) {
+    let mut short = Short { at: vec![], room: Room::new() };
+    // twice as many steps as halving takes; who needs more has met a pattern that the choice of pivots does not foresee
+    let steps = 2 * length.max(2).ilog2();
+    for row in keys.chunks_mut(length.max(1)) {
+        quick(row, steps, partition, &mut short);
+    }
+    run(Flush(&mut short));
+}
+
+fn quick<'a, W: Word>(mut keys: &'a mut [W], mut steps: u32, partition: Partition<W>, short: &mut Short<'a, W>) {
+    while keys.len() > SHORT_SORT {
+        if steps == 0 {
+            return keys.sort_unstable();
+        }
+        steps -= 1;
+        let pivot = pivot(keys);
+        let count = before(keys, pivot, false, partition);
+        if count == 0 {
+            // the pivot is the least key: those that equal it have their place
+            let count = before(keys, pivot, true, partition);
+            keys = &mut keys[count..];
+            continue;
+        }
+        let (low, high) = keys.split_at_mut(count);
+        quick(low, steps, partition, short);
+        keys = high;
+    }
+    if keys.len() > 1 {
+        short.at.push(keys);
+    }
+    if short.at.len() == LANES {
+        run(Flush(short));
+    }
+}
+
+/// A key that is likely to be near the middle: of 27 keys, the median of medians of medians of three.
+fn pivot<W: Word>(keys: &[W]) -> W {
+    let median = |[a, b, c]: [W; 3]| a.max(b).min(a.min(b).max(c));
+    let at = |i: usize| keys[(keys.len() - 1) * i / 26];
+    let three = |i: usize| median([0, 1, 2].map(|j| at(3 * i + j)));
+    let nine = |i: usize| median([0, 1, 2].map(|j| three(3 * i + j)));
+    median([0, 1, 2].map(nine))
+}
+
+/// Short pieces that wait to be sorted side by side.
+struct Short<'a, W> {
+    at: Vec<&'a mut [W]>,
+    room: Room<W>,
+}
+
+/// Sorts the pieces that wait.
+struct Flush<'a, 'b, W>(&'a mut Short<'b, W>);
+
+impl<W: Word> Task for Flush<'_, '_, W> {
+    type Result = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Short { at, room } = self.0;
+        let longest = at.iter().map(|keys| keys.len()).max().unwrap_or(0);
+        let step = longest.next_multiple_of(LANES).max(LANES);
+        for (to, keys) in room.keys.chunks_exact_mut(step).zip(&*at) {
+            to[..keys.len()].copy_from_slice(keys);
+            // the rest of the piece comes after its keys
+            to[keys.len()..].fill(W::NAN_KEY);
+        }
+        room.sort(step, longest);
+        for (from, keys) in room.keys.chunks_exact(step).zip(&mut *at) {
+            keys.copy_from_slice(&from[..keys.len()]);
+        }
+        at.clear();
+    }
+}
+
+/// Writes [`Partition`] for a type, of which a vector has so many elements.
+#[cfg(target_arch = "x86_64")]
+macro_rules! partition {
+    ($name:ident $inner:ident $t:ty: $lanes:literal $mask:ty, $set:ident $signed:ty, $less:ident $not_greater:ident,
+        $load:ident $compress:ident $store:ident) => {
+        /// A [`Partition`].
+        ///
+        /// # Safety
+        /// That of [`Partition`].
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
+        pub(super) unsafe fn $name(keys: *mut $t, n: usize, pivot: $t, or_equal: bool) -> usize {
+            // SAFETY: the caller's promise; two vectors of 8 × 4 keys at most fit in 64, and eight in 128.
+            unsafe {
+                match (n >= 128, or_equal) {
+                    (true, false) => $inner::<4, false>(keys, n, pivot),
+                    (true, true) => $inner::<4, true>(keys, n, pivot),
+                    (false, false) => $inner::<1, false>(keys, n, pivot),
+                    (false, true) => $inner::<1, true>(keys, n, pivot),
+                }
+            }
+        }
+
+        /// Partitions in place. The first and the last `K` vectors are held in registers, so that there is always room for a step
+        /// of `K` vectors at both ends: the next step is read at the end that has less room, and each vector's keys are written to
+        /// the two ends.
+        ///
+        /// # Safety
+        /// That of [`Partition`]; there are at least `2 K` vectors.
+        #[inline]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
+        unsafe fn $inner<const K: usize, const OR_EQUAL: bool>(keys: *mut $t, n: usize, pivot: $t) -> usize {
+            use std::arch::x86_64::*;
+            const LANES: usize = $lanes;
+            const ALL: $mask = <$mask>::MAX;
+            let step = LANES * K;
+            let pivot = $set(pivot as $signed);
+            // SAFETY: every vector that is read lies in the part of the `n` keys that has not been read, and every key is written
+            // where a key has been read: as many have been as are held or have been written.
+            unsafe {
+                let read = |at: usize| -> [__m512i; K] {
+                    std::array::from_fn(|k| $load(ALL, keys.add(at + LANES * k).cast()))
+                };
+                let (first, last) = (read(0), read(n - step));
+                // what is before `low` and from `high` on is written, what is from `left` to `right` is not read
+                let (mut low, mut high, mut left, mut right) = (0, n, step, n - step);
+                let mut write = |x: __m512i, valid: $mask, count: usize| {
+                    let is_low = if OR_EQUAL { $not_greater(x, pivot) } else { $less(x, pivot) } & valid;
+                    let lows = is_low.count_ones() as usize;
+                    high -= count - lows;
+                    let mask = |count: usize| ((1u32 << count) - 1) as $mask;
+                    $store(keys.add(low).cast(), mask(lows), $compress(is_low, x));
+                    $store(keys.add(high).cast(), mask(count - lows), $compress(!is_low & valid, x));
+                    low += lows;
+                    (low, high)
+                };
+                let mut ends = (0, n);
+                while right - left >= step {
+                    let from_left = left - ends.0 <= ends.1 - right;
+                    if !from_left {
+                        right -= step;
+                    }
+                    let all = read(if from_left { left } else { right });
+                    if from_left {
+                        left += step;
+                    }
+                    for x in all {
+                        ends = write(x, ALL, LANES);
+                    }
+                }
+                // less than a step is left: whole vectors, and some keys
+                while left < right {
+                    let count = LANES.min(right - left);
+                    let from_left = count < LANES || left - ends.0 <= ends.1 - right;
+                    if !from_left {
+                        right -= count;
+                    }
+                    let valid = ((1u32 << count) - 1) as $mask;
+                    let x = $load(valid, keys.add(if from_left { left } else { right }).cast());
+                    if from_left {
+                        left += count;
+                    }
+                    ends = write(x, valid, count);
+                }
+                for x in first.into_iter().chain(last) {
+                    ends = write(x, ALL, LANES);
+                }
+                ends.0
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+partition! {
+    words_of_4 words_of_4_by u32: 16 u16, _mm512_set1_epi32 i32, _mm512_cmplt_epu32_mask _mm512_cmple_epu32_mask,
+    _mm512_maskz_loadu_epi32 _mm512_maskz_compress_epi32 _mm512_mask_storeu_epi32
+}
+#[cfg(target_arch = "x86_64")]
+partition! {
+    words_of_8 words_of_8_by u64: 8 u8, _mm512_set1_epi64 i64, _mm512_cmplt_epu64_mask _mm512_cmple_epu64_mask,
+    _mm512_maskz_loadu_epi64 _mm512_maskz_compress_epi64 _mm512_mask_storeu_epi64
+}

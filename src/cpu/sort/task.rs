@@ -1,0 +1,43 @@
+//! Loops of sorts that the compiler turns into the vector instructions of each instruction set.
+
+use crate::simd::isa;
+
+/// A loop that is compiled for each instruction set.
+pub(super) trait Task {
+    type Result;
+    /// The loop. It is inlined into functions that may use more instructions than others.
+    fn run(self) -> Self::Result;
+}
+
+/// Runs a loop with the instructions of this machine.
+pub(super) fn run<T: Task>(task: T) -> T::Result {
+    match isa() {
+        // SAFETY: `isa` has found the features on this machine.
+        #[cfg(target_arch = "x86_64")]
+        crate::simd::Isa::Avx512 => unsafe { run_avx512(task) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        crate::simd::Isa::Avx2 => unsafe { run_avx2(task) },
+        _ => task.run(),
+    }
+}
+
+/// Runs a loop with the instructions of AVX-512.
+///
+/// # Safety
+/// The machine has the features that the attribute enables.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
+unsafe fn run_avx512<T: Task>(task: T) -> T::Result {
+    task.run()
+}
+
+/// Runs a loop with the instructions of AVX2.
+///
+/// # Safety
+/// The machine has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn run_avx2<T: Task>(task: T) -> T::Result {
+    task.run()
+}
