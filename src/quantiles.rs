@@ -459,10 +459,11 @@ impl<'a> Rows<'a> {
             return Ok(expanded(named(op, low, at), &self.e, self.axes, at));
         }
         let share = |n: usize| Some(place(n).share).filter(|s| *s < 1.0).unwrap_or(0.0);
-        let shares = match self.e.0.dtype {
-            DType::F64 => self.table(op, share, at)?,
+        let shares = if self.e.0.dtype == DType::F64 {
+            self.table(op, share, at)?
+        } else {
             // one that is below 1 stays there
-            _ => self.table(op, |n| (share(n) as f32).min(1.0 - f32::EPSILON / 2.0), at)?,
+            self.table(op, |n| (share(n) as f32).min(1.0 - f32::EPSILON / 2.0), at)?
         };
         let share = view(op, &look(shares), at, |s| Ok(View::drop_axes(s, &[self.shape.len()])));
         let number = |v: i128, dtype: DType| Expr::fill(Scalar::Int(v), smallvec![], dtype, at);

@@ -231,7 +231,7 @@ fn a_few_of_long_axes() {
                     let want = order.slice(s![.., ..k]);
                     let what = format!("{k} of {} of {t} {shape:?}", views.1);
                     assert!(array_equal(&positions, &want).unwrap(), "{what}");
-                    assert!(array_equal(&positions, views.0.argtopk(k, 1, largest)).unwrap(), "{what}");
+                    assert!(array_equal(&positions, &views.0.argtopk(k, 1, largest)).unwrap(), "{what}");
                     assert_eq!(read(&got).unwrap(), read(&views.0.take_along_axis(&want, 1)).unwrap(), "{what}");
                 }
             }

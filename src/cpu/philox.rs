@@ -35,6 +35,8 @@ const BLOCKS: usize = 32;
 
 /// Writes the words of indices that follow one another, of which `first` is the first. Each block is computed once.
 #[inline(always)]
+// blocks are columns, which indices say and iterators do not
+#[allow(clippy::needless_range_loop)]
 fn consecutive(word: u8, key: [u32; 3], first: u32, out: &mut [u32]) {
     let (mut words, mut done) = ([[0; 4]; BLOCKS], 0);
     while done < out.len() {
@@ -76,8 +78,8 @@ fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     let (index, out) = (&index[..n], &mut out[..n]);
     let first = index.first().copied().unwrap_or(0);
     let mut follow = true;
-    for i in 0..n {
-        follow &= index[i] == first.wrapping_add(i as u32);
+    for (i, at) in index.iter().enumerate() {
+        follow &= *at == first.wrapping_add(i as u32);
     }
     if follow {
         return consecutive(w, key, first, out);

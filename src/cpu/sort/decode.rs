@@ -17,10 +17,8 @@ pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, s
     share(tasks, tasks == 1, |task| {
         let range = part(length, tasks, task);
         // SAFETY: each task has its own elements of `keys`, which is borrowed mutably.
-        run(Decode {
-            keys: unsafe { std::slice::from_raw_parts_mut(target.row(range.start, 1).0, range.len()) },
-            order,
-        });
+        let keys = unsafe { std::slice::from_raw_parts_mut(target.row(range.start, 1).0, range.len()) };
+        run(Decode { keys, order });
     });
     let (Some(infinity), Some([zeros, nans])) = (order.infinity, runs) else { return };
     if zeros.0 == zeros.1 && nans.0 == nans.1 {

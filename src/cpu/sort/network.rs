@@ -196,6 +196,9 @@ unsafe fn square_of_8(from: *const u64, from_step: usize, to: *mut u64, to_step:
 }
 
 /// Vector `q` of the result is the quarters `q` of the four vectors.
+///
+/// # Safety
+/// The machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]

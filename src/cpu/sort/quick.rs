@@ -60,7 +60,7 @@ fn shared<W: Word>(elements: &[W], order: Order<W>, partition: Partition<W>, to:
     let n = elements.len();
     let buckets = (n / BUCKET).clamp(2, BUCKETS);
     // what is looked at follows from the length alone; multiples of this number modulo 2^32 are spread evenly
-    let place = |i: usize| ((i as u64 * 0x9e37_79b9 & 0xffff_ffff) * n as u64 >> 32) as usize;
+    let place = |i: usize| ((((i as u64 * 0x9e37_79b9) & 0xffff_ffff) * n as u64) >> 32) as usize;
     let mut samples: Vec<W> = (0..buckets * SAMPLES).map(|i| elements[place(i)].key(order)).collect();
     samples.sort_unstable();
     let mut pivots: Vec<W> = (1..buckets).map(|i| samples[i * SAMPLES]).collect();

@@ -235,7 +235,7 @@ fn both(a: f64, x: f64) -> (f64, f64) {
 /// The special values of P and Q; none where both are positive and finite.
 #[inline(always)]
 fn ends(a: f64, x: f64) -> Option<(f64, f64)> {
-    let outside = !(a >= 0.0) | !(x >= 0.0);
+    let outside = (a < 0.0) | (x < 0.0) | a.is_nan() | x.is_nan();
     let unclear = ((a == 0.0) & (x == 0.0)) | ((a == f64::INFINITY) & (x == f64::INFINITY));
     if outside | unclear {
         return Some((f64::NAN, f64::NAN));
