@@ -25,10 +25,6 @@ pub mod underflow;
 use crate::kit::{self, operations::Suite, stage::Stage};
 use cupric::{DType, Device, testing};
 use report::Report;
-use std::sync::Mutex;
-
-/// The GPU's counters are those of one test at a time.
-pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &str) {
     let device = match backend {
@@ -38,7 +34,6 @@ fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &s
             None => return,
         },
     };
-    let _guard = device.is_gpu().then(|| ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner()));
     let mut report = Report::new("contract", backend);
     // the exhaustive tests write lines of their own
     let mut stage = (!family.starts_with("all of")).then(|| Stage::new(6, "contract: functions in 7 layouts", &device));

@@ -28,6 +28,7 @@ fn number(device: &Device) -> String {
 }
 
 on_devices! {
+    shared;
     fn the_shared_device_is_one(d: &Device) {
         let again = if d.is_gpu() { Device::gpu().unwrap() } else { Device::cpu() };
         assert_eq!(again, *d);

@@ -11,7 +11,7 @@ mod bytes;
 mod judge;
 mod samples;
 
-use crate::contract::{ONE_AT_A_TIME, entry, page};
+use crate::contract::{entry, page};
 use crate::kit::stage::Stage;
 use crate::kit::{self, say};
 use cupric::testing::{self, Row};
@@ -164,7 +164,6 @@ fn stage(devices: &[Device], name: &'static str) -> Stage {
 
 #[test]
 fn every_function_of_one_operand() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     let devices = devices();
     let mut stage = stage(&devices, "f32 sweep, CPU and GPU");
     let mut all = functions(&devices, DType::F32, |arity| arity == 1);
@@ -190,7 +189,6 @@ fn every_function_of_one_operand() {
 
 #[test]
 fn every_function_of_more_operands() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     let devices = devices();
     let phase = samples::phase(stride());
     let again = format!("{}_more", again(phase));
@@ -219,7 +217,6 @@ fn all_8_bit_operands_on_the_cpu() {
 #[cfg(feature = "gpu")]
 #[test]
 fn all_8_bit_operands_on_the_gpu() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     if let Some(device) = kit::gpu(1) {
         bytes::run(&device);
     }
@@ -228,7 +225,6 @@ fn all_8_bit_operands_on_the_gpu() {
 /// Operands at which a function was once beyond its bound.
 #[test]
 fn once_wrong() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
     let devices = devices();
     let cases: [(&str, &[u32]); 4] = [
         // an argument beyond 131,072 lost the low part of its reduction on the CPU

@@ -9,9 +9,9 @@ mod moves;
 mod places;
 mod positions;
 
+use crate::contract::elementwise;
 use crate::contract::entry::{self, Entry};
 use crate::contract::report::Report;
-use crate::contract::{ONE_AT_A_TIME, elementwise};
 use crate::kit::{self, operations::Suite, stage::Stage};
 use cupric::{DType, Device, testing};
 use std::sync::LazyLock;
@@ -57,7 +57,6 @@ fn on(backend: &'static str, number: u32, name: &'static str, what: &str, test: 
             None => return,
         },
     };
-    let _guard = device.is_gpu().then(|| ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner()));
     let mut stage = Stage::new(number, name, &device);
     let mut report = Report::new("trust", backend);
     let before = device.stats().compiles;

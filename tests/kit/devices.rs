@@ -1,15 +1,19 @@
-//! The devices of a test: the CPU and the GPU that all tests share, or one that only this test uses.
+//! The devices of a test: the CPU that all tests share, a GPU that no other test uses meanwhile, or one that only this test ever uses.
 
-use cupric::{DType, Device};
+use cupric::{DType, Device, Error};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::Write;
 use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Makes two tests of each function over a device: `cpu::name`, and `gpu::name` in a build with the feature `gpu`.
+/// Makes two tests of each function over a device: `cpu::name`, and `gpu::name` in a build with the feature `gpu`. The GPU is
+/// that of [`gpu`], or with `shared;` before the functions the one that `Device::gpu` returns.
 #[allow(unused_macros, reason = "each test program uses a part")]
 macro_rules! on_devices {
-    ($(fn $name:ident($d:ident: &Device) $body:block)*) => {
+    (shared; $($functions:tt)*) => { on_devices! { @shared_gpu $($functions)* } };
+    (@$gpu:ident $(fn $name:ident($d:ident: &Device) $body:block)*) => {
         mod bodies {
             use super::*;
             $( pub fn $name($d: &Device) $body )*
@@ -21,12 +25,13 @@ macro_rules! on_devices {
         mod gpu {
             const COUNT: usize = [$(stringify!($name)),*].len();
             $( #[test] fn $name() {
-                if let Some(d) = $crate::kit::gpu(COUNT) {
+                if let Some(d) = $crate::kit::$gpu(COUNT) {
                     super::bodies::$name(&d)
                 }
             } )*
         }
     };
+    ($($functions:tt)*) => { on_devices! { @gpu $($functions)* } };
 }
 
 pub(crate) use on_devices;
@@ -37,12 +42,57 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
-/// The first GPU. If there is none it returns `None` and prints that `tests` tests are left out, once for each line of code
-/// that calls it; with `CUPRIC_REQUIRE_GPU=1` it fails instead.
+thread_local! {
+    /// The GPU of this thread's test.
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// Devices on the first GPU that no thread holds.
+static FREE: Mutex<Vec<Device>> = Mutex::new(vec![]);
+
+/// A device that a thread holds. The end of the thread, which is that of its test, frees it.
+struct Held(Device);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self.0.clone());
+    }
+}
+
+/// A free device on the first GPU, or another one. Tests that run at the same time have different ones: a software driver has a
+/// thread for each, which compiles its shaders; and an error that the GPU finds late is not reported to another test.
+fn held() -> Result<Device, Error> {
+    static FIRST: AtomicBool = AtomicBool::new(true);
+    HELD.with_borrow_mut(|held| {
+        if held.is_none() {
+            let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            *held = Some(Held(match free {
+                Some(d) => d,
+                None if FIRST.swap(false, Ordering::Relaxed) => Device::gpu()?,
+                None => own(&Device::gpu()?),
+            }));
+        }
+        Ok(held.as_ref().expect("set above").0.clone())
+    })
+}
+
+/// A device on the first GPU, which this thread alone uses until it ends. If there is none it returns `None` and prints that `tests`
+/// tests are left out, once for each line of code that calls it; with `CUPRIC_REQUIRE_GPU=1` it fails instead.
 #[track_caller]
 pub fn gpu(tests: usize) -> Option<Device> {
+    or_left_out(held(), tests)
+}
+
+/// As [`gpu`], but the device that `Device::gpu` returns, which every test may use.
+#[track_caller]
+pub fn shared_gpu(tests: usize) -> Option<Device> {
+    or_left_out(Device::gpu(), tests)
+}
+
+#[track_caller]
+fn or_left_out(device: Result<Device, Error>, tests: usize) -> Option<Device> {
     static SAID: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-    match Device::gpu() {
+    match device {
         Ok(d) => Some(d),
         Err(e) => {
             let required = std::env::var_os("CUPRIC_REQUIRE_GPU").is_some_and(|v| v == "1");
