@@ -377,7 +377,9 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
     for t in DType::ALL {
         if !has(d, t) { continue }
         let x = ones([2], t).to_device(d).unwrap();
-        for (name, f) in &unary {
+        // on a GPU each function of a type is a pipeline or more: f32 has all, another type every fourth
+        let turn = |k: usize| !d.is_gpu() || t == F32 || (k + number_of(t)) % 4 == 0;
+        for (_, (name, f)) in unary.iter().enumerate().filter(|(k, _)| turn(*k)) {
             calm(&format!("{name} of {t}"), || {
                 let r = f(&[&x]).eval();
                 if let Err(e) = &r { assert!(matches!(e.kind(), ErrorKind::DType | ErrorKind::Unsupported), "{name} of {t}: {e:?}") }
@@ -389,7 +391,7 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
             // on a GPU each pair is a pipeline: the contract suite has the others
             if !has(d, u) || d.is_gpu() && t != u { continue }
             let y = ones([2], u).to_device(d).unwrap();
-            for (name, f) in &binary {
+            for (_, (name, f)) in binary.iter().enumerate().filter(|(k, _)| turn(*k)) {
                 calm(&format!("{name} of {t} and {u}"), || {
                     let r = f(&[&x, &y]).eval();
                     if let Err(e) = &r { assert!(matches!(e.kind(), ErrorKind::DType | ErrorKind::Unsupported), "{name} of {t} and {u}: {e:?}") }
@@ -397,7 +399,7 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
             }
         }
         for s in [0i64, -1, 300, i64::MAX, i64::MIN] {
-            for (name, f) in &binary {
+            for (_, (name, f)) in binary.iter().enumerate().filter(|(k, _)| turn(*k)) {
                 calm(&format!("{name} of {t} and {s}"), || {
                     let w = add(s, 0);
                     ask(&f(&[&x, &w]));

@@ -271,7 +271,9 @@ on_devices! {
             // WGSL has no exp of f64
             let lacks = |t: &DType| f.name == "logaddexp" && *t == F64 && d.is_gpu();
             for dtype in f.types.iter().copied().filter(|t| has(d, *t) && fits(t) && !lacks(t)) {
-                for [m, n] in [[2, 5000], [40, 33], [3, 513]] {
+                for (k, [m, n]) in [[2, 5000], [40, 33], [3, 513]].into_iter().enumerate() {
+                    // on a GPU one of the three, which have kernels of their own
+                    if d.is_gpu() && dtype != F32 && k != (f.name.len() + number_of(dtype)) % 3 { continue }
                     let x = elements(m * n, dtype).to_device(d).unwrap();
                     for x in [x.reshape([m, n]), x.reshape([n, m]).t()] {
                         let name = format!("{} of {dtype} {:?} on {d}", f.name, x.shape().unwrap());

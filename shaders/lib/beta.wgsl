@@ -128,6 +128,10 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
         if logarithm {
             return cp_betaln_small(a, b, v, tiny);
         }
+        // where a + b is 0, a pole, B is +0
+        if v == 0.0 {
+            return 0.0;
+        }
         return cp_ldexp(v, 64);
     }
     let b_inf = bm == 0x7f800000u && !b_low;

@@ -157,11 +157,14 @@ impl Preparer<'_> {
         };
         let load = |(n, l): (usize, &crate::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
+            // several gathers of one load reach as far as the farthest of them, not as far as all together
+            let still = o.span;
             for v in &kernel.values {
                 if let Op::Gather { load, stride, position } = &v.op
                     && *load == n
                 {
-                    o.span = widen(o.span, position.extent, *stride);
+                    let (low, high) = widen(still, position.extent, *stride);
+                    o.span = (o.span.0.min(low), o.span.1.max(high));
                 }
             }
             // a load that reads nothing is bound from element 0: the offset of an empty array may lie past its buffer's end

@@ -3,6 +3,7 @@
 
 mod orders;
 mod segments;
+mod sets;
 
 use super::bound::{Bound, Real, judge};
 use super::dd::Dd;
@@ -669,6 +670,8 @@ impl Trial<'_> {
             | "nanpercentile"
             | "interp" => self.orders(),
             "index_add" | "segment_sum" | "bincount_weighted" | "histogram_weighted" | "reduce_at" => self.segments(),
+            "nonzero" | "argwhere" | "flatnonzero" | "isin" | "unique_values" | "unique_counts" | "unique_inverse"
+            | "unique_all" | "intersect" | "union" | "setdiff" => self.sets(),
             _ => self.products(),
         };
         let lacks = |e: &Error| self.entry.gpu() && e.kind() == ErrorKind::Unsupported;

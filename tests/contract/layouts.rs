@@ -4,8 +4,22 @@ use crate::kit;
 use cupric::{Array, DType, Device, Expr, Result, s};
 
 use super::data::Data;
+use super::entry::Entry;
 
 pub const LAYOUTS: [&str; 7] = ["contiguous", "transposed", "negative", "broadcast", "scalar", "empty", "odd"];
+
+/// The layouts in which an entry of the CPU, or of f32, is tried, and with `CUPRIC_FULL=1` every entry. On a GPU, where functions
+/// that move elements or fold them have kernels for each layout, another type has two or three of them, which change from one
+/// entry to the next: a software driver takes a twentieth of a second for a kernel.
+pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
+    let full = std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1");
+    if !entry.gpu() || entry.dtype == DType::F32 || full {
+        return LAYOUTS.to_vec();
+    }
+    let of_name: usize = entry.function.bytes().map(usize::from).sum();
+    let first = of_name + kit::number_of(entry.dtype);
+    (0..LAYOUTS.len()).filter(|k| (k + first) % 3 == 0).map(|k| LAYOUTS[k]).collect()
+}
 
 /// Operands ready for a function, the shape of its result, and the operands' bits for each of its elements in C order.
 pub struct Case {

@@ -4,7 +4,7 @@
 use super::bound::{Bound, Real, judge};
 use super::data;
 use super::entry::Entry;
-use super::layouts::{LAYOUTS, cases};
+use super::layouts::{by_turns, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
 use crate::kit::operations::Params;
@@ -298,7 +298,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
             report.trial(&format!("{name}::places"), || positions(entry, device));
         }
         _ => {
-            for layout in LAYOUTS {
+            for layout in by_turns(entry) {
                 report.trial(&format!("{name}::{layout}"), || copies(entry, layout, device));
             }
         }

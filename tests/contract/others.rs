@@ -7,7 +7,7 @@ use super::bound::{Bound, Real, judge};
 use super::data;
 use super::dd::Dd;
 use super::entry::Entry;
-use super::layouts::{LAYOUTS, cases};
+use super::layouts::{by_turns, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
 use crate::kit::{self, Dice, number};
@@ -411,7 +411,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
         return super::composites::run(report, entry, device);
     }
     if ["take", "concat", "stack", "index_add", "index_min", "index_max"].contains(&entry.function.as_str()) {
-        for layout in LAYOUTS {
+        for layout in by_turns(entry) {
             report.trial(&format!("{name}::{layout}"), || copy(entry, layout, device));
         }
         return;

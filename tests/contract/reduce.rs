@@ -4,7 +4,7 @@ use super::bound::{Bound, Real};
 use super::data::Data;
 use super::dd::Dd;
 use super::entry::Entry;
-use super::layouts::{Case, LAYOUTS, cases};
+use super::layouts::{Case, LAYOUTS, by_turns, cases};
 use super::page::Figure;
 use super::report::{Passed, Report};
 use super::underflow::{self, Underflow};
@@ -541,10 +541,10 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     assert!(exact || matches!(entry.bound, Bound::Named(_) | Bound::Ulp(..)), "{name}: {:?}", entry.bound);
     let data = Data { columns: vec![elements(entry, "usual", 37 * 53)], axes: None };
     let layouts = match (entry.stood_for(), device.is_gpu()) {
-        (false, _) => &LAYOUTS[..],
-        (true, gpu) => &LAYOUTS[..!gpu as usize],
+        (false, _) => by_turns(entry),
+        (true, gpu) => LAYOUTS[..!gpu as usize].to_vec(),
     };
-    for layout in layouts.iter().copied() {
+    for layout in layouts {
         report.trial(&format!("{name}::{layout}"), || {
             let cases = match cases(layout, &[entry.dtype], &data, device) {
                 Ok(mut c) => {

@@ -116,6 +116,16 @@ fn windows_reach_as_far_as_their_gathers(d: &Device) {
     same(&x.take(&i, 1), &want);
 }
 
+fn several_gathers_of_one_array_reach_no_farther_than_one(d: &Device) {
+    // a kernel that has two operands and gathers twice from each
+    let x = put(d, (0..335).collect::<Vec<i32>>(), &[5, 67]);
+    let sorted = x.sort(1);
+    let i = put(d, (0..15).map(|i| i * 4).collect::<Vec<i32>>(), &[5, 3]);
+    let parts = [0, 1, 2, 3].map(|k| sorted.take_along_axis_clip(&i + k, 1));
+    let want: Vec<i32> = [0, 1, 2, 3].iter().flat_map(|k| (0..15).map(move |i| i / 3 * 67 + (i * 4 + k).min(66))).collect();
+    same(&stack(&parts, 0), &want);
+}
+
 fn synchronize_reports_a_bad_index(d: &Device) {
     let d = own(d);
     let x = put(&d, vec![1i32, 2, 3], &[3]);

@@ -121,6 +121,11 @@ pub fn has(d: &Device, t: DType) -> bool {
     cupric::zeros([1], t).to_device(d).is_ok() && (cupric::zeros([1], t).to_device(d).unwrap().equal(0)).eval().is_ok()
 }
 
+/// A number of a type, for tests whose parts take turns with types.
+pub fn number_of(t: DType) -> usize {
+    DType::ALL.iter().position(|x| *x == t).expect("one of all types")
+}
+
 /// The name by which the test harness's option `--exact` finds a test of a module (`module_path!()`).
 pub fn test_name(module: &str, test: &str) -> String {
     // the first part is the test program

@@ -1458,6 +1458,17 @@ pub static OPERATIONS: &[Operation] = &[
         },
         ..COMPOSITE
     },
+    Operation { name: "nonzero", ..COMPOSITE },
+    Operation { name: "argwhere", ..COMPOSITE },
+    Operation { name: "flatnonzero", ..COMPOSITE },
+    Operation { name: "isin", ..COMPOSITE },
+    Operation { name: "unique_values", ..COMPOSITE },
+    Operation { name: "unique_counts", ..COMPOSITE },
+    Operation { name: "unique_inverse", ..COMPOSITE },
+    Operation { name: "unique_all", ..COMPOSITE },
+    Operation { name: "intersect", ..COMPOSITE },
+    Operation { name: "union", ..COMPOSITE },
+    Operation { name: "setdiff", ..COMPOSITE },
     Operation {
         name: "segment_sum",
         result: sum_type,

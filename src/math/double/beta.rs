@@ -127,7 +127,8 @@ fn reduced(a: f64, b: f64) -> Case {
 fn near_zero(a: f64, b: f64) -> Option<f64> {
     let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
     let (a, b) = (a * super::power(600), b * super::power(600));
-    if near { Some((a + b) / a / b) } else { None }
+    // + 0.0: where a + b is 0, a pole, B is +0
+    if near { Some((a + b) / a / b + 0.0) } else { None }
 }
 
 /// B(a, b).

@@ -216,6 +216,10 @@ fn both(a: f64, x: f64) -> (f64, f64) {
         let r = power_of_two(t, low) * uniform(a, rest.0, x > a);
         return if x > a { (1.0 - r, r) } else { (r, 1.0 - r) };
     }
+    // far from a, which is so large that the smaller of the two is 0
+    if a > 1e100 {
+        return if x > a { (1.0, 0.0) } else { (0.0, 1.0) };
+    }
     let term = if a < LARGE {
         term_small(a, x)
     } else {

@@ -10,12 +10,21 @@ fn stirling_rest(a: f64) -> f64 {
     [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0].iter().rev().fold(0.0, |r, c| r * w + c) / a
 }
 
+/// ln(1 + b/a), also where b/a overflows.
+fn log1p_of_ratio(b: f64, a: f64) -> f64 {
+    if b / a > 1e17 { b.ln() - a.ln() } else { (b / a).ln_1p() }
+}
+
 /// ln B(a, b) of positive finite numbers: both are raised to 20 by the recurrence of Γ, where Stirling's formula holds.
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (mut a, mut b) = (a.min(b), a.max(b));
+    if a == 1.0 || b == 1.0 {
+        // of the other one it is the reciprocal
+        return 0.0 - (a * b).ln();
+    }
     let mut raised = 0.0;
     while a < 20.0 {
-        raised += (b / a).ln_1p();
+        raised += log1p_of_ratio(b, a);
         a += 1.0;
     }
     while b < 20.0 {
@@ -25,7 +34,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
     let (a, b) = (a.min(b), a.max(b));
     let rest = stirling_rest(a) + stirling_rest(b) - stirling_rest(a + b);
     // 0.918… is ln √(2π)
-    raised + 0.9189385332046727 - 0.5 * b.ln() + rest - (a - 0.5) * (b / a).ln_1p() - b * (a / b).ln_1p()
+    raised + 0.9189385332046727 - 0.5 * b.ln() + rest - (a - 0.5) * log1p_of_ratio(b, a) - b * (a / b).ln_1p()
 }
 
 /// ln |B(a, b)| and the sign of B, by the reflection formula of Γ where a number is negative.

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 const QUANTILES: [f64; 4] = [0.1, 0.37, 0.5, 0.93];
 
 impl Trial<'_> {
-    fn order(&self, a: u64, b: u64) -> Ordering {
+    pub(super) fn order(&self, a: u64, b: u64) -> Ordering {
         match self.d.is_float() {
             true => number::real(self.d, a).partial_cmp(&number::real(self.d, b)).expect("numbers"),
             false => number::integer(self.d, a).cmp(&number::integer(self.d, b)),
