@@ -2,7 +2,7 @@
 //! values made with mpmath hold them.
 
 use super::reference::sinpi;
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 /// ln Γ(a) - (a - 1/2)·ln a + a - ln √(2π), a >= 20 (DLMF 5.11.1).
 fn stirling_rest(a: f64) -> f64 {
@@ -22,13 +22,16 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
         // of the other one it is the reciprocal
         return 0.0 - (a * b).ln();
     }
+    if a > 0.01 && b < 40.0 {
+        return (libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b))).ln();
+    }
     let mut raised = 0.0;
     while a < 20.0 {
         raised += log1p_of_ratio(b, a);
         a += 1.0;
     }
     while b < 20.0 {
-        raised += (a / b).ln_1p();
+        raised += log1p_of_ratio(a, b);
         b += 1.0;
     }
     let (a, b) = (a.min(b), a.max(b));
@@ -71,16 +74,38 @@ fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     }
 }
 
+/// B over 2^600 of a tiny number and another one that is no pole: (a + b)/(a·b), or of one that is not small the reciprocal.
+fn of_tiny(a: f64, b: f64) -> Option<f64> {
+    let (x, y) = if a.abs() < b.abs() { (a, b) } else { (b, a) };
+    let is_pole = y <= 0.0 && y == y.floor();
+    if x == 0.0 || x.abs() >= 1e-18 || is_pole || !y.is_finite() {
+        return None;
+    }
+    let k = 2f64.powi(600);
+    Some(if y.abs() < 1e-3 { (x * k + y * k) / (x * k) / (y * k) } else { 1.0 / (x * k) })
+}
+
 pub fn beta(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         return f64::NAN;
+    }
+    // an exponential would multiply the error of a large logarithm
+    if let Some(v) = of_tiny(a, b) {
+        return v * 2f64.powi(600) + 0.0;
+    }
+    let (low, high) = (a.min(b), a.max(b));
+    if 0.0 < low && low < 20.0 && 1e60 < high && high < f64::INFINITY {
+        return libm::tgamma(low) * high.powf(-low);
     }
     let (log, sign) = log_and_sign(a, b);
     sign * log.exp()
 }
 
 pub fn betaln(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { log_and_sign(a, b).0 }
+    if a.is_nan() || b.is_nan() {
+        return f64::NAN;
+    }
+    of_tiny(a, b).map_or_else(|| log_and_sign(a, b).0, |v| v.abs().ln() + 600.0 * LN_2)
 }
 
 /// e^y - 1 - y.
