@@ -13,6 +13,8 @@ mod check;
 mod generate;
 #[path = "random/kernels.rs"]
 mod kernels;
+#[path = "random/moves.rs"]
+mod moves;
 #[path = "random/program.rs"]
 pub mod program;
 

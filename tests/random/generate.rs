@@ -133,7 +133,7 @@ impl Made {
             let args = args.iter().map(|a| Given::Node(*a)).collect();
             Some(Spec { op: op.into(), args, numbers, shape, dtype })
         };
-        match d.below(30) {
+        match d.below(33) {
             0 => {
                 let shape = if d.one_in(3) { random_shape(d) } else { s };
                 Some(self.leaf(d, shape, types))
@@ -174,6 +174,10 @@ impl Made {
             16..=23 => self.view(d, a),
             24 | 25 => self.reduce(d, a),
             26 => self.product(a, pick(d)),
+            27..=29 => {
+                let b = pick(d);
+                self.moved(d, a, b)
+            }
             _ => {
                 let b = pick(d);
                 self.gather(d, a, b)

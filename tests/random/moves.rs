@@ -1,0 +1,68 @@
+//! Nodes that move, repeat, join or order elements, and sums by key.
+
+use super::generate::Made;
+use super::program::{Given, Spec};
+use crate::kit::{Dice, operations};
+use cupric::DType::{self, *};
+
+impl Made {
+    /// A node that moves or orders the elements of node `a`, some by those of node `b`. None where the dice fell badly.
+    pub fn moved(&self, d: &mut Dice, a: usize, b: usize) -> Option<Spec> {
+        let (s, t) = (self.nodes[a].shape.clone(), self.nodes[a].dtype);
+        let nd = s.len();
+        if nd == 0 {
+            return None;
+        }
+        let x = d.below(nd);
+        let axis = x as i64;
+        let made = |op: &str, args: &[usize], numbers: Vec<i64>, shape: Vec<usize>, dtype: DType| {
+            let args = args.iter().map(|a| Given::Node(*a)).collect();
+            Some(Spec { op: op.into(), args, numbers, shape, dtype })
+        };
+        let mut shape = s.clone();
+        match d.below(9) {
+            0 => made("roll", &[a], vec![axis, d.between(-9, 9)], shape, t),
+            1 => {
+                let n = d.below(4);
+                shape[x] *= n;
+                made("repeat", &[a], vec![axis, n as i64], shape, t)
+            }
+            2 => {
+                let counts: Vec<usize> = (0..nd).map(|_| 1 + d.below(2)).collect();
+                shape.iter_mut().zip(&counts).for_each(|(n, k)| *n *= k);
+                made("tile", &[a], counts.iter().map(|n| *n as i64).collect(), shape, t)
+            }
+            3 => {
+                // what a pad repeats must be there
+                let how = if s.contains(&0) { 0 } else { d.between(0, 4) };
+                let widths: Vec<usize> = (0..2 * nd).map(|_| d.below(3)).collect();
+                shape.iter_mut().zip(widths.chunks(2)).for_each(|(n, w)| *n += w[0] + w[1]);
+                made("pad", &[a], std::iter::once(how).chain(widths.iter().map(|n| *n as i64)).collect(), shape, t)
+            }
+            4 if nd > 1 => {
+                let op = *d.of(&["tril", "triu"]);
+                made(op, &[a], vec![d.between(-2, 2)], shape, t)
+            }
+            // of floats an error may decide the order
+            5 | 6 if !t.is_float() => {
+                let (op, dtype) = *d.of(&[("sort", t), ("argsort", I64)]);
+                made(op, &[a], vec![axis, d.one_in(2) as i64], shape, dtype)
+            }
+            7 => {
+                let other = &self.nodes[b];
+                if !other.dtype.is_integer() || other.shape != s || s[x] == 0 {
+                    return None;
+                }
+                made("take_along_axis_clip", &[a, b], vec![axis], shape, t)
+            }
+            8 if !t.is_float() && s[0] < 100 => {
+                let count = 1 + d.below(5);
+                let keys = (0..s[0]).map(|_| d.below(count) as i64).collect();
+                shape[0] = count;
+                let dtype = operations::find("segment_sum").map_or(t, |o| (o.result)(t));
+                made("segment_sum", &[a], [vec![count as i64], keys].concat(), shape, dtype)
+            }
+            _ => None,
+        }
+    }
+}
