@@ -18,7 +18,7 @@ pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
     }
     let of_name: usize = entry.function.bytes().map(usize::from).sum();
     let first = of_name + kit::number_of(entry.dtype);
-    (0..LAYOUTS.len()).filter(|k| (k + first) % 3 == 0).map(|k| LAYOUTS[k]).collect()
+    (0..LAYOUTS.len()).filter(|k| (k + first).is_multiple_of(3)).map(|k| LAYOUTS[k]).collect()
 }
 
 /// Operands ready for a function, the shape of its result, and the operands' bits for each of its elements in C order.

@@ -1,9 +1,10 @@
 //! Nodes that move, repeat, join or order elements, and sums by key.
 
 use super::generate::Made;
-use super::program::{Given, Spec};
-use crate::kit::{Dice, operations};
+use super::program::{Given, Spec, positions};
+use crate::kit::{Dice, operations, put};
 use cupric::DType::{self, *};
+use cupric::{Device, Expr, Pad, descending};
 
 impl Made {
     /// A node that moves or orders the elements of node `a`, some by those of node `b`. None where the dice fell badly.
@@ -63,6 +64,38 @@ impl Made {
                 made("segment_sum", &[a], [vec![count as i64], keys].concat(), shape, dtype)
             }
             _ => None,
+        }
+    }
+}
+
+/// The node of [`Made::moved`] that has one operand, in the library.
+pub fn moved(spec: &Spec, x: &Expr, d: &Device) -> Expr {
+    let k = |i: usize| spec.numbers[i] as isize;
+    match spec.op.as_str() {
+        "roll" => x.roll(k(1), k(0)),
+        "repeat" => x.repeat(k(1), k(0)),
+        "tile" => x.tile(spec.numbers.iter().map(|n| *n as isize).collect::<Vec<_>>()),
+        "pad" => {
+            let widths: Vec<(usize, usize)> =
+                spec.numbers[1..].chunks(2).map(|w| (w[0] as usize, w[1] as usize)).collect();
+            let with = match spec.numbers[0] {
+                0 => Pad::constant(1),
+                1 => Pad::Edge,
+                2 => Pad::Reflect,
+                3 => Pad::Symmetric,
+                _ => Pad::Wrap,
+            };
+            x.pad(widths, with)
+        }
+        "tril" => x.tril(k(0)),
+        "triu" => x.triu(k(0)),
+        "sort" if k(1) == 1 => x.sort(descending(k(0))),
+        "sort" => x.sort(k(0)),
+        "argsort" if k(1) == 1 => x.argsort(descending(k(0))),
+        "argsort" => x.argsort(k(0)),
+        _ => {
+            let keys = put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]);
+            x.segment_sum(keys, spec.numbers[0] as usize)
         }
     }
 }

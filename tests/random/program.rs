@@ -1,5 +1,6 @@
 //! Programs: nodes as data, built as expressions, written and read as text.
 
+use super::moves::moved;
 use crate::kit::operations::{self, Params};
 use crate::kit::{Dice, put};
 use cupric::DType::{self, *};
@@ -189,7 +190,7 @@ fn leaf(spec: &Spec, d: &Device) -> Expr {
 }
 
 /// Where elements come from when an integer list picks them.
-fn positions(numbers: &[i64]) -> Vec<i32> {
+pub fn positions(numbers: &[i64]) -> Vec<i32> {
     numbers.iter().map(|n| *n as i32).collect()
 }
 
@@ -246,32 +247,10 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
         "reshape" => x().reshape(shape),
         "windows" => x().sliding_windows(k(1) as usize, k(0)),
         "diagonal" => x().diagonal(k(0)),
-        "roll" => x().roll(k(1), k(0)),
-        "repeat" => x().repeat(k(1), k(0)),
-        "tile" => x().tile(spec.numbers.iter().map(|n| *n as isize).collect::<Vec<_>>()),
-        "pad" => {
-            let widths: Vec<(usize, usize)> =
-                spec.numbers[1..].chunks(2).map(|w| (w[0] as usize, w[1] as usize)).collect();
-            let with = match spec.numbers[0] {
-                0 => Pad::constant(1),
-                1 => Pad::Edge,
-                2 => Pad::Reflect,
-                3 => Pad::Symmetric,
-                _ => Pad::Wrap,
-            };
-            x().pad(widths, with)
+        "roll" | "repeat" | "tile" | "pad" | "tril" | "triu" | "sort" | "argsort" | "segment_sum" => {
+            moved(spec, x(), d)
         }
-        "tril" => x().tril(k(0)),
-        "triu" => x().triu(k(0)),
-        "sort" if k(1) == 1 => x().sort(descending(k(0))),
-        "sort" => x().sort(k(0)),
-        "argsort" if k(1) == 1 => x().argsort(descending(k(0))),
-        "argsort" => x().argsort(k(0)),
         "take_along_axis_clip" => x().take_along_axis_clip(y(), k(0)),
-        "segment_sum" => {
-            let keys = put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]);
-            x().segment_sum(keys, spec.numbers[0] as usize)
-        }
         "take" if spec.args.len() == 1 => {
             x().take(put(d, positions(&spec.numbers[1..]), &[spec.numbers.len() - 1]), k(0))
         }
