@@ -254,7 +254,23 @@ fn lengths_and_patterns_on_the_cpu() {
                 _ => i as u64,
             };
             let mut dice = Dice::new(n as u64);
-            let patterns: [(&str, Vec<u64>); 6] = [
+            // numbers that differ in all bytes; of one in `few` the upper half, or all, is that of the one before
+            let mut upper_halves = |few: usize| -> Vec<u64> {
+                let mut all: Vec<u64> = vec![];
+                for _ in 0..n {
+                    let (fresh, last) = (dice.next(), all.last().copied().unwrap_or(5));
+                    all.push(match dice.below(few) {
+                        0 => last & !0xffff_ffff | fresh & 0xffff_ffff,
+                        1 => last,
+                        _ => fresh,
+                    });
+                }
+                all.into_iter().map(|bits| bits & (u64::MAX >> (64 - 8 * size))).collect()
+            };
+            let (some_equal, many_equal) = (upper_halves(30), upper_halves(4));
+            let patterns: [(&str, Vec<u64>); 8] = [
+                ("some equal upper halves", some_equal),
+                ("many equal upper halves", many_equal),
                 ("ascending", (0..n).map(number).collect()),
                 ("descending", (0..n).rev().map(number).collect()),
                 ("equal", vec![number(5); n]),

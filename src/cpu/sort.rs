@@ -2,11 +2,13 @@
 //! sorted side by side by a network (`sort/network.rs`), and long ones of 4 or 8 bytes an element, where there is AVX-512, by a
 //! quicksort that partitions a vector at a time (`sort/quick.rs`); equal keys are equal elements but for zeros and NaNs, which
 //! `sort/decode.rs` puts in the order in which they stood. What is left, and positions, is sorted digit by digit from the
-//! lowest (radix sort), which is stable and takes linear time. Where rows are few, threads share the elements of one row. A few
+//! lowest (radix sort), which is stable and takes linear time; positions of wide keys by the highest digits, and by the whole key
+//! where those are equal (`sort/prefix.rs`). Where rows are few, threads share the elements of one row. A few
 //! elements of the order are found without a sort (`sort/some.rs`).
 
 mod decode;
 mod network;
+mod prefix;
 mod quick;
 mod some;
 mod task;
@@ -338,6 +340,12 @@ fn positions<W: Word>(call: &mut Operands<'_>) {
             return;
         }
         let digits = digits(length, W::BYTES, shared, |i, byte| elements[i].key(order).digit(byte));
+        // with so many bytes the moves of wide pairs cost more than half of them and the search for equal ones
+        let wide = digits.len() > prefix::DIGITS + 1 && length <= u32::MAX as usize;
+        let row_scratch = Target(scratch.row(row, 2 * length).0.cast::<u64>());
+        if wide && prefix::sort(elements, order, digits[digits.len() - 1], [to, row_scratch], shared) {
+            return;
+        }
         let other = match fits {
             true => Target(to.0.cast::<W::Pair>()),
             false => scratch.row(row, 2 * length).row(1, length),

@@ -4,7 +4,10 @@
 use super::operations::{self, Params};
 use super::source::Source;
 use cupric::testing::{Caps, Row, card, plan_within, rows};
-use cupric::{Array, DType, ErrorKind, Expr, Rng, concat, keep, s, zeros};
+use cupric::{
+    Array, DType, ErrorKind, Expr, Pad, QuantileMethod, Rng, Side, concat, descending, interp, keep, s, searchsorted,
+    zeros,
+};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -88,7 +91,7 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
     let pick = |s: &mut Source| all[all.len() - 1 - s.below(all.len().min(6))].clone();
     let e = pick(s);
     let axis = |s: &mut Source| -1 - s.below(e.ndim().unwrap_or(0).max(1)) as i32;
-    match s.below(24) {
+    match s.below(30) {
         0..=8 => {
             let row = s.of(table());
             let mut operands = vec![e];
@@ -147,7 +150,74 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
             }
         }
         22 => concat([&e, &pick(s)], axis(s) as isize),
+        23..=28 => moved(s, all),
         _ => leaf(s),
+    }
+}
+
+/// What moves, repeats, orders, scatters and searches.
+fn moved(s: &mut Source, all: &[Expr]) -> Expr {
+    let pick = |s: &mut Source| all[all.len() - 1 - s.below(all.len().min(6))].clone();
+    let integers = |s: &mut Source| pick(s).astype(s.of(&[DType::I32, DType::U8, DType::I64, DType::U32]));
+    let e = pick(s);
+    let axis = -1 - s.below(e.ndim().unwrap_or(0).max(1)) as isize;
+    match s.below(21) {
+        0 => e.roll(s.between(-9, 9), axis),
+        1 => e.repeat(s.below(4), axis),
+        2 => e.tile([2, 1 + s.below(2)]),
+        3 => {
+            let how = s.of(&[Pad::constant(1), Pad::Edge, Pad::Reflect, Pad::Symmetric, Pad::Wrap]);
+            e.pad(s.below(3), how)
+        }
+        4 => e.tril(s.between(-2, 2)),
+        5 => e.triu(s.between(-2, 2)),
+        6 => {
+            if s.one_in(2) {
+                e.sort(axis)
+            } else {
+                e.sort(descending(axis))
+            }
+        }
+        7 => {
+            if s.one_in(2) {
+                e.argsort(axis)
+            } else {
+                e.argsort(descending(axis))
+            }
+        }
+        8 => {
+            let (values, positions) = e.topk(1 + s.below(5), axis, s.one_in(2));
+            if s.one_in(2) { values } else { positions }
+        }
+        9 => e.median(axis),
+        10 => e.quantile(0.3, axis, s.of(&[QuantileMethod::Linear, QuantileMethod::Lower, QuantileMethod::Midpoint])),
+        11 => {
+            let indices = integers(s);
+            match s.below(3) {
+                0 => e.take_along_axis(indices, axis),
+                1 => e.take_along_axis_clip(indices, axis),
+                _ => e.take_along_axis_wrap(indices, axis),
+            }
+        }
+        12 => {
+            let (indices, values) = (integers(s), pick(s));
+            if s.one_in(2) { e.put(indices, values) } else { e.put_wrap(indices, values) }
+        }
+        13 => e.put_along_axis_wrap(integers(s), pick(s), axis),
+        14 => {
+            let (indices, values) = (integers(s), pick(s));
+            match s.below(3) {
+                0 => e.index_add(axis, indices, values),
+                1 => e.index_min(axis, indices, values),
+                _ => e.index_max(axis, indices, values),
+            }
+        }
+        15 => e.segment_sum(integers(s), 1 + s.below(9)),
+        16 => e.reduce_at(integers(s), axis),
+        17 => searchsorted(pick(s).sort(-1), &e, Side::Left, None),
+        18 => interp(&e, pick(s), pick(s)),
+        19 => e.diff(1, axis),
+        _ => e.cummax_with_positions(axis).1,
     }
 }
 
