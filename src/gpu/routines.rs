@@ -223,7 +223,7 @@ mod tests {
                 validate(&format!("bincount of {dtype}"), &text.unwrap());
             }
         }
-        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\n}\n\
+        let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\n}\n\
                    @group(1) @binding(0) var<uniform> params: Parameters;\n";
         let frame = include_str!("../../shaders/lib/frame.wgsl");
         // blocks that are never in one text may have functions of one name: each is validated alone
