@@ -37,7 +37,8 @@ fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {
     }
     let parts = cp_gamma_parts(select(a, 0.0, large));
     let change = cp_stirling_rest(b) - cp_stirling_rest(s.x);
-    let near = (a - (s.x - 0.5) * m_log1p(a / b)) + parts.y;
+    // for a large b the product is a, also where the quotient is flushed
+    let near = (a - select((s.x - 0.5) * m_log1p(a / b), a, b > 1e10)) + parts.y;
     let rest = change + select(near, cp_stirling_rest(max(a, 8.0)), large);
     let m = select(parts.x / a, 2.5066283 * sqrt((s.x / b) / a), large);
     t = cp_pair_sum(t, vec2<f32>(1.442695 * rest, 0.0));
@@ -70,7 +71,8 @@ fn cp_betaln_positive(p: f32, q: f32) -> f32 {
     let lp = m_log1p(h);
     let lb = cp_log_at(b);
     if a < 8.0 {
-        return l + (((a - (a + b - 0.5) * lp) - a * lb) + rest);
+        // for a large b the product is a, also where the quotient is flushed
+        return l + (((a - select((a + b - 0.5) * lp, a, b > 1e10)) - a * lb) + rest);
     }
     let small = -0.5 * lb + 0.9189385 + (cp_stirling_rest(a) + rest);
     return (small + (a - 0.5) * (cp_log_at(max(h, 1.1754944e-38)) - lp)) - b * lp;
@@ -201,9 +203,12 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
         return select(l + r, l - (m_log(with_b) + r), over);
     }
     let r = cp_beta_positive(p, q, p_low, q_low);
-    let t = vec2<f32>(r.y, r.z);
+    // a large divisor is taken 2^-64 times as large, so that no quotient is flushed
+    let far = over && with_b > 1e19;
+    let t = cp_pair_sum(vec2<f32>(r.y, r.z), vec2<f32>(select(0.0, 64.0, far), 0.0));
+    let divisor = with_b * select(1.0, 5.421010862427522e-20, far);
     // of a small factor the other is large
-    let quotient = select((factor / with_b) / r.x, factor / (with_b * r.x), with_b < 1.0);
+    let quotient = select((factor / divisor) / r.x, factor / (divisor * r.x), divisor < 1.0);
     return cp_times_power(select(factor * r.x, quotient, over), select(t, -t, over));
 }
 
