@@ -204,7 +204,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     }
     let r = cp_beta_positive(p, q, p_low, q_low);
     // a large divisor is taken 2^-64 times as large, so that no quotient is flushed
-    let far = over && with_b > 1e19;
+    let far = over && with_b > 1e19 && r.x > 0.0;
     let t = cp_pair_sum(vec2<f32>(r.y, r.z), vec2<f32>(select(0.0, 64.0, far), 0.0));
     let divisor = with_b * select(1.0, 5.421010862427522e-20, far);
     // of a small factor the other is large
