@@ -1,12 +1,13 @@
 //! Floor 9: slices and the other views, and `take`. `take_along_axis` is in `index/along.rs`;
 //! `index_add`, `index_min` and `index_max` are in `index/scatter.rs` (of floats `index/sums.rs` and `index/extremes.rs`); `put`, `put_along_axis`, `set_at` and `take_at` in
-//! `index/places.rs`.
+//! `index/places.rs`, on `index/writes.rs`.
 
 mod along;
 mod extremes;
 mod places;
 mod scatter;
 mod sums;
+mod writes;
 
 pub(crate) use along::{checked_positions, take_along};
 pub use places::IntoIndices;

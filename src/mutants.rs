@@ -127,6 +127,7 @@ list! {
     integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
     integers_of_one_word, "16 random", "accuracy joins_and_generators", "the lower of two words is left out of random integers";
     joined_parts_in_c_order, "8 overlap", "operations writes::cpu::parts_of_every", "parts that are joined in place step as in C order";
+    kept_elements_not_copied, "8 in place", "operations writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
@@ -221,5 +222,6 @@ list! {
     windows_not_rounded_to_4, "9 boundaries", "operations found::planted::gpu::the_words", "a window starts inside a packed word";
     write_to_places_that_are_one, "8 overlap", "operations writes::cpu::", "a write to a broadcast array is not given places of its own";
     write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
+    writes_in_any_order, "9 indices", "operations writes_at::the_last_of_many", "threads share the values of a write at positions in any order";
     x_less_x_folded, "4 f32 sweep", "operations found::folding::gpu::a_value_less", "a GPU's compiler sees that an operand is there twice";
 }

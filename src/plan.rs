@@ -4,10 +4,11 @@
 //! inside a kernel that reads them, by what `planner.rs` knows of the graph and the costs of `price.rs`; `space.rs` finds the
 //! index space of a kernel, `lower.rs` writes its values; `shape.rs` orders and collapses its dimensions and cuts windows;
 //! `split.rs` cuts long reductions, `scan.rs` long scans; `product.rs` has the passes of a product; `indexed.rs` cuts axes
-//! along which kernels gather or scatter into windows; `join.rs` merges kernels that read the same memory; `copies.rs` has the
+//! along which kernels gather or scatter into windows; `boxes.rs` cuts kernels that read concatenations in parts; `join.rs` merges kernels that read the same memory; `copies.rs` has the
 //! kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs` the steps of a routine; `buffers.rs`
 //! gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are cached by their whole key.
 
+mod boxes;
 mod buffers;
 mod copies;
 mod fuse;
@@ -27,7 +28,7 @@ mod space;
 mod split;
 mod weigh;
 
-pub(crate) use fuse::Stored;
+pub(crate) use fuse::{Stored, Writing};
 pub(crate) use graph::Walk;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
@@ -56,8 +57,8 @@ pub(crate) struct CachedPlan {
     pub plan: Plan,
     /// For each expression asked for, the number of the plan's output that is its result; equal expressions share one.
     pub output_of: Vec<usize>,
-    /// Whether the target may be written while its old content is read.
-    pub in_place: bool,
+    /// How the target may be written.
+    pub writing: Writing,
     /// Whether a step after the first that writes a result can fail, because it meets an index out of range or an element that
     /// a routine refuses; a step itself checks before it writes. On a device that reports these late: whether any step can
     /// fail. A write with such a plan could fail half done, so its value is computed beside the target first.
@@ -254,12 +255,12 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     }
     let (arena, _) = walk.arena();
     let output_of = arena.output_of.clone();
-    let (mut plan, in_place, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+    let (mut plan, writing, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
     plan.is_kept = !long;
     let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
     let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
     let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
-    let plan = Arc::new(CachedPlan { plan, output_of, in_place, may_fail_half_done, work });
+    let plan = Arc::new(CachedPlan { plan, output_of, writing, may_fail_half_done, work });
     if !long {
         keep(hash, walk.key(), &plan);
     }

@@ -8,6 +8,7 @@ mod memory;
 
 mod array_api;
 mod bites;
+mod boxes;
 mod distributions;
 mod errors;
 mod files;
@@ -45,3 +46,4 @@ mod tasks;
 mod views;
 mod worth;
 mod writes;
+mod writes_at;

@@ -137,6 +137,7 @@ impl Array {
                 None => self.layout(),
             };
         }
+        let (value, target) = below_views(value, target);
         let device = Device::of(id);
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
@@ -170,13 +171,14 @@ impl Array {
             None => false,
         };
         let own = self.buffer();
-        if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.in_place {
+        if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.writing.in_place {
             return write(own, own, true);
         }
         // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is written, the
         // new one begins as a copy of the old one
+        let keeps = mutant!(kept_elements_not_copied, false, planned.plan.writing.keeps);
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
-        let everything = part.is_none() && target.size() == whole.size();
+        let everything = part.is_none() && target.size() == whole.size() && !keeps;
         let fresh = if everything {
             device.backend().allocate(own.bytes()).map_err(|e| e.or_at(at))?
         } else {
@@ -197,6 +199,16 @@ struct PlannedWrite {
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
     scalars: SmallVec<[u64; 4]>,
     lines: SmallVec<[Loc; 8]>,
+}
+
+/// Where the value is a view of what a plan stores whole, as a reshape of it is in most cases, and the target a view of memory of that
+/// shape: what is stored, and that memory.
+fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
+    let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
+    match target.reshape(&below.0.shape).filter(|whole| whole.view(v) == target) {
+        Some(whole) => (below.clone(), whole),
+        None => (value, target),
+    }
 }
 
 /// Computes a value into memory of its own, and returns every error of that, so that none is left for the write.

@@ -6,7 +6,7 @@ use super::program::{Goal, Level, Order, Program, Request, internal};
 use super::share::share;
 use super::threaded::{self, Threaded};
 use super::threads::threads;
-use super::tiles::{Frame, Frames, Tile};
+use super::tiles::{EVERYWHERE, Frame, Frames, Tile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Tiles, Tiling};
 
@@ -44,6 +44,10 @@ pub(super) fn tiles_of(kernel: &Kernel) -> Result<Tiles> {
 pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::new(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
+
+/// The most tasks that share the positions of a store that replaces elements. Each of them computes all values: some 1 ns for a
+/// value, where a write to a random place of a large array takes 18 (a judgement).
+const MOST_PARTS: usize = 8;
 
 /// How a kernel computes its tiles.
 enum Code {
@@ -221,7 +225,7 @@ impl Elementwise {
         let body = |frame: &mut Frame, from: usize, to: usize| {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
                 // SAFETY: *made for it* ([`Frame`]): frame and tiles are those of this program. *Disjoint* ([`Program`]): no
-                // two tasks have a tile in common.
+                // two tasks have a tile in common, or else no position.
                 unsafe { run_tile(frame, bound, tile) };
             }
             if program.writes.iter().any(|w| w.stream) {
@@ -230,6 +234,15 @@ impl Elementwise {
         };
         if self.schedule.alone {
             body(frames.alone(), 0, self.tiles);
+        } else if let Some(positions) = program.in_order() {
+            let tasks = positions.min(threads()).clamp(1, MOST_PARTS);
+            share(tasks, false, |i| {
+                frames.with(|frame| {
+                    frame.part = i * positions / tasks..(i + 1) * positions / tasks;
+                    body(frame, 0, self.tiles);
+                    frame.part = EVERYWHERE;
+                })
+            });
         } else {
             self.share(|from, to| frames.with(|frame| body(frame, from, to)));
         }

@@ -251,7 +251,9 @@ pub(super) struct ScatteredWrite {
 /// [`Run::locate`](super::bind::Run::locate) has checked. *Room*: each register has room in the arena for as many elements as
 /// a tile of its level may have, no other value uses that room as long as the register's value is needed, and operands are
 /// computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory that another reads or writes;
-/// only scattered stores that combine may write the same elements, which they do atomically, and no task reads those.
+/// only scattered stores that combine may write the same elements, which they do atomically, and no task reads those. Of a program
+/// whose stores replace elements at computed positions ([`Program::in_order`]) several tasks may run all tiles, each with a part
+/// of the positions that no other has.
 pub(super) struct Program {
     pub name: &'static str,
     /// How many values the kernel has.
@@ -300,6 +302,14 @@ impl Program {
             writes: SmallVec::new(),
             arena: 0,
         }
+    }
+
+    /// The number of positions along its axis, if a store replaces the elements at computed positions. Several values may go to
+    /// one position, of which the last in C order stays: so tiles are written in order.
+    pub fn in_order(&self) -> Option<usize> {
+        let scattered = self.writes.iter().filter_map(|w| w.scattered.as_ref());
+        let sets = |s: &&ScatteredWrite| mutant!(writes_in_any_order, false, !s.combine.reads());
+        scattered.filter(sets).map(|s| s.extent).next()
     }
 
     /// In a program that only checks indices, marks gathers whose elements no other step needs, so that they read none.

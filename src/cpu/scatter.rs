@@ -2,11 +2,13 @@
 //! position a value may be combined with the element that is there.
 //!
 //! Several tasks may combine into the same element, so each does it atomically. Sums, minima and maxima of integers do not
-//! depend on the order, so the result is the same for any number of threads.
+//! depend on the order, so the result is the same for any number of threads. Of values that replace an element the last stays: so
+//! a task takes all values in their order, and writes those whose positions lie in a part of the axis that it alone has.
 
 use super::strided::Block;
 use crate::dtype::DType;
 use crate::kernel::Combine;
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
@@ -14,16 +16,16 @@ use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, Ato
 ///
 /// Its unsafe functions have two conditions, cited by name. *Present*: `from`, `condition` and `index` each hold the stated
 /// number of elements, aligned. *In range*: value `i` goes to element `i · cols` from the start of the target block, or with an
-/// index to `position · stride` elements further; for every position in `0..extent` that is an aligned element of live memory.
+/// index to `position · stride` elements further; for every position of `part` that is an aligned element of live memory.
 pub(super) struct Row {
     pub from: *const u8,
     /// A byte for each value, which is written unless the byte is 0. None: every value is written.
     pub condition: Option<*const u8>,
-    /// A position for each value; those outside of `0..extent` are not written. None: no position is added.
+    /// A position for each value; those outside of `part` are not written. None: no position is added.
     pub index: Option<*const i32>,
-    /// The elements between neighbouring positions, and the number of positions.
+    /// The elements between neighbouring positions.
     pub stride: isize,
-    pub extent: usize,
+    pub part: Range<usize>,
 }
 
 impl Row {
@@ -34,22 +36,24 @@ impl Row {
     /// *Present* ([`Row`]) for `n` elements.
     #[inline(always)]
     unsafe fn each(&self, step: isize, n: usize, mut write: impl FnMut(usize, isize)) {
+        let (condition, index, stride) = (self.condition, self.index, self.stride);
+        let (first, extent) = (self.part.start, self.part.len());
         for i in 0..n {
             // SAFETY: *present*.
             unsafe {
-                if let Some(condition) = self.condition
+                if let Some(condition) = condition
                     && mutant!(condition_ignored, false, *condition.add(i) == 0)
                 {
                     continue;
                 }
                 let mut at = i as isize * step;
-                if let Some(index) = self.index {
+                if let Some(index) = index {
                     let position = *index.add(i);
-                    // as u32 a negative position is 2^31 or more, which no extent exceeds, so one comparison finds both ends
-                    if position as u32 as usize >= self.extent {
+                    // a position below the part wraps to a number that no extent exceeds, so one comparison finds both ends
+                    if (position as isize as usize).wrapping_sub(first) >= extent {
                         continue;
                     }
-                    at += position as isize * self.stride;
+                    at += position as isize * stride;
                 }
                 write(i, at);
             }
@@ -78,8 +82,30 @@ impl Row {
         // SAFETY: *present* and *in range*: `each` gives only values below `n` and positions below `extent`.
         unsafe {
             let (from, ptr) = (self.from as *const T, to.ptr as *mut T);
-            self.each(to.cols, n, |i, at| *ptr.offset(at) = *from.add(i));
+            match self.position_of_all(n) {
+                // a row that goes to one position as a whole
+                Some(position) if to.cols == 1 => {
+                    if self.part.contains(&(position as usize)) {
+                        std::ptr::copy(from, ptr.offset(position as isize * self.stride), n);
+                    }
+                }
+                _ => self.each(to.cols, n, |i, at| *ptr.offset(at) = *from.add(i)),
+            }
         }
+    }
+
+    /// The position of `n` unconditional values, if it is the same for all.
+    ///
+    /// # Safety
+    /// *Present* ([`Row`]) for `n` elements.
+    unsafe fn position_of_all(&self, n: usize) -> Option<i32> {
+        let (Some(index), None) = (self.index, self.condition) else { return None };
+        // SAFETY: *present*.
+        let positions = unsafe { std::slice::from_raw_parts(index, n) };
+        let first = *positions.first()?;
+        // the second alone decides in most cases; the rest is a loop without an early end, which becomes vector instructions
+        let is_one = positions[n.min(2) - 1] == first && positions.iter().fold(0, |all, p| all | (p ^ first)) == 0;
+        is_one.then_some(first)
     }
 
     /// Combines the chosen of `n` integers of type `dtype` with the target's elements.

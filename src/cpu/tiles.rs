@@ -51,7 +51,12 @@ pub(super) struct Frame {
     raw: Vec<u64>,
     /// The program's scans, with what the tiles of a row have given so far.
     scans: Vec<Scanner>,
+    /// The positions along its axis at which a scattered store writes. All, but for a task that has only a part of them.
+    pub part: Range<usize>,
 }
+
+/// Every position.
+pub(super) const EVERYWHERE: Range<usize> = 0..usize::MAX;
 
 // SAFETY: a frame owns its arena, and only the task that holds the frame uses its addresses; a kernel sets them before use.
 unsafe impl Send for Frame {}
@@ -117,7 +122,14 @@ impl Frame {
     fn begin(bound: &Bound<'_>) -> Option<Box<Frame>> {
         let program = bound.program;
         let mut frame = FRAME.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
-            Box::new(Frame { arena: NonNull::dangling(), size: 0, at: Vec::new(), raw: Vec::new(), scans: Vec::new() })
+            Box::new(Frame {
+                arena: NonNull::dangling(),
+                size: 0,
+                at: Vec::new(),
+                raw: Vec::new(),
+                scans: Vec::new(),
+                part: EVERYWHERE,
+            })
         });
         if frame.size < program.arena {
             if bound.run.pool.faults.hit_alone("scratch") {
@@ -129,7 +141,7 @@ impl Frame {
             let arena = NonNull::new(unsafe { alloc(layout) })?;
             drop(std::mem::replace(
                 &mut *frame,
-                Frame { arena, size, at: Vec::new(), raw: Vec::new(), scans: Vec::new() },
+                Frame { arena, size, at: Vec::new(), raw: Vec::new(), scans: Vec::new(), part: EVERYWHERE },
             ));
         }
         if program.places.iter().any(|p| p.convert.is_some()) {
@@ -331,6 +343,7 @@ impl Frame {
         let condition = w.condition.map(|id| self.at[id] as *const u8);
         let index = w.scattered.as_ref().map(|to| self.at[to.index] as *const i32);
         let (stride, extent) = w.scattered.as_ref().map_or((0, 0), |to| (to.stride, to.extent));
+        let part = self.part.start..self.part.end.min(extent);
         p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
             p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                 for r in 0..rn {
@@ -343,7 +356,7 @@ impl Frame {
                             condition: condition.map(|c| c.add(at)),
                             index: index.map(|i| i.add(at)),
                             stride,
-                            extent,
+                            part: part.clone(),
                         };
                         let ptr = bound.at(w.place).offset((ro + co + r as isize * rs) * p.size as isize);
                         let to = Block { ptr, rows: 0, cols: cs };

@@ -68,7 +68,8 @@ pub(crate) enum NodeOp {
         axis: usize,
     },
     /// The first operand, with elements of the third combined into it along an axis at the positions that the second holds
-    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position. `name` is as that of `Take`.
+    /// (1-d, i32 or i64). The third has the first one's shape, except that along the axis it has one element per position. A fourth
+    /// operand, if there is one, has a bool for each position: where it is false nothing is combined. `name` is as that of `Take`.
     Scatter {
         axis: usize,
         mode: IndexMode,

@@ -1,18 +1,16 @@
 //! Writes at computed positions: `put`, `put_along_axis`, `set_at`; and `take_at`, the read at positions along several axes.
 //!
-//! Several values may go to one position, of which the last in C order stays, as in NumPy. To find it, the numbers of the values,
-//! counted from 1, are combined by their maximum into a table of all positions ([`last_writers`]). Then each element of the
-//! array takes the value that its number names, or stays as it is. A maximum does not depend on an order, so neither does the
-//! result: not on threads, and not on the device.
+//! How values are written is in `index/writes.rs`.
 
+use super::writes::written;
 use super::{checked_positions, positions};
-use crate::array::{Array, prepared};
-use crate::dtype::{DType, Scalar};
+use crate::array::Array;
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Args, Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::expr::{Arg, Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::kernel::IndexMode;
-use crate::layout::{self, Combine, Shape, View};
-use crate::ufunc::{Ufunc, arithmetic, logic};
+use crate::layout::{self, Shape, View};
+use crate::ufunc::{Ufunc, arithmetic};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -49,8 +47,10 @@ impl Expr {
     /// have any shape, to which the values broadcast; they are cast as in a write. Of several values for one position the last in C
     /// order stays. Negative positions count from the end.
     ///
-    /// `x.update(|x| x.put(..))` writes to the array itself. It takes memory for one number of 32 bits for each element of the array,
-    /// and time linear in both. NumPy's `put` repeats values that are too few; here they broadcast, or are an error.
+    /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory: a CPU then touches only the
+    /// elements at the positions, and so does a GPU with positions that cannot be out of range ([`Expr::put_clip`],
+    /// [`Expr::put_wrap`]). On a GPU more than a few positions take memory for one number of 32 bits for each element of the array.
+    /// NumPy's `put` repeats values that are too few; here they broadcast, or are an error.
     ///
     /// ```
     /// use cupric::array;
@@ -264,7 +264,7 @@ impl Array {
     }
 }
 
-fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
     ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
 }
 
@@ -276,7 +276,7 @@ pub(super) struct Places {
 }
 
 /// A limit of the positions: kernels count them in i32.
-fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
+pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
     if count > i32::MAX as usize {
         let detail = format!("{count} {what}; their number must fit i32");
         return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
@@ -350,7 +350,7 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
     }
 }
 
-fn as_lengths(shape: &[usize]) -> Vec<isize> {
+pub(super) fn as_lengths(shape: &[usize]) -> Vec<isize> {
     shape.iter().map(|n| *n as isize).collect()
 }
 
@@ -384,53 +384,6 @@ pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at
         sum = binary(&arithmetic::add, sum, binary(&arithmetic::multiply, own, steps[d], at), at);
     }
     sum
-}
-
-/// Returns a table of `count` places: for each the number, from 1 on, of the last value that goes there, or 0. As u32, of which
-/// devices have an atomic maximum.
-pub(super) fn last_writers(op: &'static str, places: &Places, count: usize, device: u32, at: Loc) -> Expr {
-    let values = layout::product(&places.at.0.shape);
-    let node = |op, args: Args, shape: Shape, dtype| Expr::node(op, args, shape, dtype, device, at);
-    let flat = reshape(op, &places.at, &[values as isize], at);
-    let from_0 = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![values], DType::I32, 0, at);
-    let numbers = binary(&arithmetic::add, cast(from_0, DType::U32, at), 1, at);
-    let none = Expr::fill_on(device, Scalar::Int(0), smallvec![count], DType::U32, at);
-    let scatter = NodeOp::Scatter { axis: 0, mode: places.mode, combine: Combine::Max, name: op };
-    node(scatter, smallvec![none, flat, numbers], smallvec![count], DType::U32)
-}
-
-/// The array with values at places of its first `lead` axes. The values broadcast to the shape of the positions, followed by the
-/// array's other axes.
-fn written(op: &'static str, (array, lead): (Expr, usize), places: Places, values: Arg, at: Loc) -> Result<Expr> {
-    let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
-    let (lead, rest) = shape.split_at(lead);
-    let wanted: Shape = places.at.checked()?.shape.iter().chain(rest).copied().collect();
-    let count = layout::product(&places.at.0.shape);
-    at_most_i32(op, count, "positions", at)?;
-    layout::size_of_shape(&wanted).map_err(|f| f.at(op, at))?;
-    let values = prepared(values, &wanted, dtype, op, at)?;
-    let device = common(op, [&array, &places.at, &values].into_iter(), at)?;
-    if count == 0 || shape.contains(&0) {
-        return Ok(array);
-    }
-    let table = last_writers(op, &places, layout::product(lead), device, at);
-    let is_written = |table: &Expr| binary(&logic::not_equal, table, 0, at);
-    // beside the other axes the table has one of length 1 for each
-    let across: Vec<isize> = as_lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
-    let here = is_written(&reshape(op, &table, &across, at));
-    let new = match values.0.number() {
-        Some(number) => Expr::fill(number, shape.clone(), dtype, at),
-        None => {
-            let listed: Shape = std::iter::once(count).chain(rest.iter().copied()).collect();
-            let listed = reshape(op, &values, &as_lengths(&listed), at);
-            // where nothing is written the number is −1, which clips to 0: that value is not used
-            let number = binary(&arithmetic::subtract, cast(table, DType::I32, at), 1, at);
-            let number = reshape(op, &number, &as_lengths(lead), at);
-            let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };
-            Expr::node(take, smallvec![number, listed], shape.clone(), dtype, device, at)
-        }
-    };
-    Ok(ufunc(&logic::SELECT, smallvec![here.into_arg(), new.into_arg(), array.into_arg()], at))
 }
 
 fn put(array: &Expr, indices: impl Operand, values: impl Operand, mode: IndexMode, at: Loc) -> Expr {

@@ -108,7 +108,7 @@ pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op
 }
 
 /// Keys, which are at most `count`, in ascending order, and the rows in the same order: the sort is stable.
-fn in_order(op: &'static str, keys: Expr, values: Expr, count: usize, at: Loc) -> Result<(Expr, Expr)> {
+pub(super) fn in_order(op: &'static str, keys: Expr, values: Expr, count: usize, at: Loc) -> Result<(Expr, Expr)> {
     let (rows, device) = (keys.checked()?.shape[0], values.checked()?.device);
     if rows == 1 {
         return Ok((keys, values));

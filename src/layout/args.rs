@@ -354,8 +354,8 @@ pub(crate) enum IndexMode {
 /// How a scattered write combines its value with the element that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Combine {
-    /// The value replaces the element. No two indices may lead to one element, because which write is last is not decided.
-    #[cfg_attr(not(test), allow(dead_code))]
+    /// The value replaces the element. If several indices lead to one element, a CPU keeps the value that is last in C order. On a
+    /// device that runs WGSL no two may, because there it is not decided which write is last.
     Set,
     Add,
     Min,

@@ -5,8 +5,9 @@ use super::planner::{Making, Planner};
 use super::shape;
 use crate::error::Result;
 use crate::expr::NodeOp;
-use crate::kernel::{Load, Step, Store};
+use crate::kernel::{KernelKind, Load, Op, Step, Store, Value};
 use crate::layout::{self, Layout};
+use smallvec::smallvec;
 
 impl Planner<'_> {
     /// The kernels that compute a node into a part of the stored node `owner`. A `concat` or reshape that has no memory of its
@@ -63,5 +64,24 @@ impl Planner<'_> {
         let from = Load { buffer: whole, dtype: n.dtype, strides: layout::c_strides(&n.shape), offset: 0 };
         making.steps.extend(shape::finish(self, Draft::copy(self, node, from, to))?.into_iter().map(Step::Nest));
         Ok(())
+    }
+}
+
+impl Draft {
+    /// The kernel that copies a stored node from one place to another.
+    pub(super) fn copy(p: &Planner<'_>, node: usize, from: Load, to: Store) -> Draft {
+        let n = &p.arena.nodes[node];
+        Draft {
+            kind: KernelKind::Elementwise,
+            outer: n.shape.clone(),
+            inner: smallvec![],
+            loads: vec![from],
+            values: vec![Value { op: Op::Load(0), dtype: n.dtype, inner: false }],
+            stores: vec![to],
+            reduction_strides: smallvec![0; n.shape.len()],
+            computes: vec![],
+            name: n.op.name(),
+            node,
+        }
     }
 }

@@ -55,14 +55,24 @@ impl Stage {
 struct Made {
     plan: Plan,
     in_place: bool,
+    keeps: bool,
     work: u64,
     stored: Vec<Option<Stored>>,
 }
 
-/// Makes the plan. Also returns whether its target may be written in place, and the planner's count of work (`Planner::work`).
-pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, bool, u64)> {
-    let made = made(arena, target, caps)?;
-    Ok((made.plan, made.in_place, made.work))
+/// What a write must know of its plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Writing {
+    /// Whether the target may be written while its old content is read.
+    pub in_place: bool,
+    /// Whether only some elements are written, so that the target must begin with its old content.
+    pub keeps: bool,
+}
+
+/// Makes the plan. Also returns how its target may be written, and the planner's count of work (`Planner::work`).
+pub(super) fn build(arena: Arena, target: Option<&Layout>, caps: &Caps) -> Result<(Plan, Writing, u64)> {
+    let Made { plan, in_place, keeps, work, .. } = made(arena, target, caps)?;
+    Ok((plan, Writing { in_place, keeps }, work))
 }
 
 /// Makes the plan in which what is worth storing is stored. If that differs from the plan in which only what must be is stored,
@@ -152,7 +162,7 @@ impl<'a> Planner<'a> {
         let choices = choices.into_iter().map(|(_, choice)| choice).collect();
         plan.model = Model { time, other: None, taken: true, choices };
         schedule(&mut plan, self.caps)?;
-        Ok(Made { plan, in_place, work: self.work.get(), stored })
+        Ok(Made { plan, in_place, keeps: self.keeps.get(), work: self.work.get(), stored })
     }
 
     /// For each node whether it is stored, and for which readers.
@@ -291,6 +301,9 @@ impl<'a> Planner<'a> {
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
         // each turn takes the index space of a reduction, scan or product that fuses, if there is one, and stores a node that
         // does not fit the kernel; the next turn loads that node instead of computing it
+        if self.in_boxes(node, owner, &to, making)? {
+            return Ok(());
+        }
         let mut rows = true;
         let marks = making.marks.len();
         loop {
@@ -344,7 +357,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a draft has more operands than a dispatch of the device can bind.
-    fn binds_too_much(&self, draft: &Draft) -> bool {
+    pub(super) fn binds_too_much(&self, draft: &Draft) -> bool {
         draft.loads.len() + draft.stores.len() > self.caps.max_bindings
     }
 

@@ -4,6 +4,7 @@
 //! [`View`]) along, which says which element of the current node a kernel index needs. So a view only changes the map and
 //! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
 
+use super::boxes::only_part;
 use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::dtype::DType;
@@ -62,23 +63,6 @@ impl Draft {
         p.scratch.set(scratch);
     }
 
-    /// The kernel that copies a stored node from one place to another.
-    pub fn copy(p: &Planner<'_>, node: usize, from: Load, to: Store) -> Draft {
-        let n = &p.arena.nodes[node];
-        Draft {
-            kind: KernelKind::Elementwise,
-            outer: n.shape.clone(),
-            inner: smallvec![],
-            loads: vec![from],
-            values: vec![Value { op: Op::Load(0), dtype: n.dtype, inner: false }],
-            stores: vec![to],
-            reduction_strides: smallvec![0; n.shape.len()],
-            computes: vec![],
-            name: n.op.name(),
-            node,
-        }
-    }
-
     /// Returns the stored nodes that it loads from temporaries.
     pub fn reads(&self) -> impl Iterator<Item = u32> {
         self.loads.iter().filter_map(|l| match l.buffer {
@@ -121,7 +105,8 @@ impl Draft {
     /// the node that must be stored first.
     pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
         let n = &p.arena.nodes[node];
-        let (NodeOp::Scatter { axis, mode, combine, .. }, [_, indices, values]) = (&n.op, &n.args[..]) else {
+        let (NodeOp::Scatter { axis, mode, combine, .. }, [_, indices, values, when @ ..]) = (&n.op, &n.args[..])
+        else {
             return Err(node);
         };
         let space = Space::of_shape(&p.arena.nodes[*values].shape);
@@ -133,6 +118,7 @@ impl Draft {
             coef: unit(space.outer, *axis).into_iter().collect(),
         };
         let index = l.lower(*indices, &along, false)?;
+        let condition = when.first().map(|when| l.lower(*when, &along, false)).transpose()?;
         let extent = n.shape[*axis];
         let (name, number) = (n.op.name(), n.number as usize);
         let position = Box::new(Position { index, extent, mode: *mode, from_end: None, name, node: number });
@@ -140,7 +126,7 @@ impl Draft {
         let mut strides = to.strides.clone();
         let stride = std::mem::replace(&mut strides[*axis], 0);
         let scattered = Some(Scattered { index, stride, extent, combine: *combine });
-        let chosen = Some(Box::new(Chosen { condition: None, scattered }));
+        let chosen = Some(Box::new(Chosen { condition, scattered }));
         l.draft.stores.push(Store { strides, value, chosen, ..to.clone() });
         Ok(l.end())
     }
@@ -332,7 +318,12 @@ impl Lowering<'_> {
             NodeOp::Scan { fold, axis } => self.lower_scan(node, *fold, *axis, map, inside),
             NodeOp::Matmul => self.product(node, map),
             NodeOp::Stored(_) | NodeOp::Reshape => Err(node),
-            NodeOp::Concat { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
+            NodeOp::Concat { axis } => {
+                let lengths = n.args.iter().map(|a| p.arena.nodes[*a].shape[*axis]);
+                let (part, map) = only_part(map, *axis, lengths).ok_or(node)?;
+                self.lower(n.args[part], &map, inside)
+            }
+            NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
         }
     }
 

@@ -40,12 +40,17 @@ pub(super) struct Planner<'a> {
     /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and views
     /// between: its kernel may then have an inner space.
     pub loops: Vec<bool>,
+    /// For each node, whether it is a concatenation that its readers read in parts (`boxes.rs`), or has one below it with only
+    /// elementwise nodes and views between.
+    pub joins: Vec<bool>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
     pub weighs: Cell<bool>,
     /// Whether something is stored because it is worth it, so that another plan is possible.
     pub weighed: Cell<bool>,
     /// The nodes that `weigh.rs` has chosen to store. Some may be unmarked again, or chosen twice.
     pub choices: RefCell<Vec<(usize, Choice)>>,
+    /// Whether the plan updates some elements of its target, which keeps the others: see `scatter.rs`.
+    pub keeps: Cell<bool>,
     /// Counts the nodes and values looked at so far. Tests check that the count grows linearly with the graph.
     pub work: Cell<u64>,
 }
@@ -99,9 +104,11 @@ impl<'a> Planner<'a> {
             consumer: vec![usize::MAX; n],
             scratch: Cell::default(),
             loops: vec![false; n],
+            joins: vec![false; n],
             weighs: Cell::new(true),
             weighed: Cell::new(false),
             choices: RefCell::default(),
+            keeps: Cell::new(false),
             work: Cell::new(0),
             calls: HashMap::new(),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
@@ -119,17 +126,25 @@ impl<'a> Planner<'a> {
         for r in &arena.roots {
             p.stored[*r] = true;
         }
+        let read_elementwise = p.read_elementwise();
         // how deep copies lie in each other that have no memory of their own
         let mut nested = vec![0u8; n];
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();
             if let Some(depth) = p.nests(i, &nested) {
                 nested[i] = depth;
+                p.joins[i] = read_elementwise[i] && p.is_read_in_parts(i);
                 continue;
             }
             for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
                 p.store_operand(*a);
             }
+            if read_elementwise[i] && p.is_read_in_parts(i) {
+                p.joins[i] = true;
+                continue;
+            }
+            let passes_on = matches!(role, Role::Elementwise | Role::View);
+            p.joins[i] = passes_on && node.args.iter().any(|a| p.joins[*a]);
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
             p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }

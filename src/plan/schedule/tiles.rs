@@ -96,7 +96,9 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
 
 fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     let checked = checks(kernel);
-    let transposed = transposed_axis(kernel, caps);
+    // values that replace elements at computed positions are written in their order, of which the last stays
+    let in_order = kernel.stores.iter().any(|s| s.scattered().is_some_and(|to| !to.combine.reads()));
+    let transposed = (!in_order).then(|| transposed_axis(kernel, caps)).flatten();
     if let Some(axis) = transposed {
         turn(kernel, axis);
     }

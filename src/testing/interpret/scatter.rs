@@ -5,29 +5,50 @@ use crate::error::Result;
 use crate::expr::Node;
 use crate::layout::{Combine, IndexMode};
 
-/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis.
+/// Combines `values`, in C order, into the elements of `array` at the positions that `indices` hold along an axis; with a fourth
+/// operand, only those for which it is true.
 pub(super) fn scatter(
     n: &Node,
     (axis, mode, combine): (usize, IndexMode, Combine),
     args: &[&Interpreted],
 ) -> Result<Elements> {
-    let [array, indices, values] = args else { return Ok(Elements::Integers(vec![])) };
-    let mut out = array.elements.integers().to_vec();
+    let [array, indices, values, when @ ..] = args else { return Ok(Elements::Integers(vec![])) };
+    let mut out = array.elements.clone();
     let (length, count) = (array.shape[axis], indices.shape[0]);
     let inner: usize = array.shape[axis + 1..].iter().product();
-    for (k, value) in values.elements.integers().iter().enumerate() {
+    for k in 0..values.shape.iter().product() {
         let (o, i, l) = (k / (count * inner), k / inner % count, k % inner);
+        // none: it is not known whether the value is combined
+        let is_combined = when.first().map_or(Some(1), |w| w.elements.integers()[i]);
+        if is_combined == Some(0) {
+            continue;
+        }
         let at = position(indices.elements.integers()[i], length as i128, mode, n)?;
+        let is_known = at.is_some() && is_combined.is_some();
         // an index that is not known may lead to any element along the axis, so none of them is known
         let to = at.map_or(0..length, |at| at as usize..at as usize + 1);
         for place in to.map(|p| (o * length + p) * inner + l) {
-            out[place] = out[place].zip(*value).filter(|_| at.is_some()).map(|(there, value)| match combine {
-                Combine::Set => value,
-                Combine::Add => number::wrap(n.dtype, there + value),
-                Combine::Min => there.min(value),
-                Combine::Max => there.max(value),
-            });
+            match &mut out {
+                Elements::Integers(out) => {
+                    let both = out[place].zip(values.elements.integers()[k]).filter(|_| is_known);
+                    let replaces = is_known && combine == Combine::Set;
+                    out[place] = match replaces {
+                        true => values.elements.integers()[k],
+                        false => both.map(|(there, value)| match combine {
+                            Combine::Set => value,
+                            Combine::Add => number::wrap(n.dtype, there + value),
+                            Combine::Min => there.min(value),
+                            Combine::Max => there.max(value),
+                        }),
+                    };
+                }
+                // floats are only replaced
+                Elements::Floats(out) => {
+                    let value = values.elements.floats()[k];
+                    out[place] = if is_known { value } else { out[place].either(value) };
+                }
+            }
         }
     }
-    Ok(Elements::Integers(out))
+    Ok(out)
 }

@@ -1,0 +1,235 @@
+//! Concatenations that are read where their operands lie. A rolled array, for example, is a concatenation of two slices: an
+//! elementwise kernel that reads it is cut into boxes, each of which needs elements of one operand alone. So `x.roll(1, 0) + &x` reads and
+//! writes memory once, and counts as one kernel with several passes.
+
+use super::lower::Draft;
+use super::planner::{Making, Planner, broadcast_map};
+use super::shape;
+use super::space::Space;
+use crate::error::Result;
+use crate::expr::{NodeOp, Role};
+use crate::kernel::{Kernel, KernelKind, Step, Store};
+use crate::layout::View;
+use smallvec::{SmallVec, smallvec};
+
+/// The most operands of a concatenation that is read in this way: those of a roll, and one more.
+const MOST_PARTS: usize = 3;
+
+/// The most boxes of a kernel: three along each of two axes, as of a cell's eight neighbours. With more of them their dispatches
+/// take longer than one more pass over memory (a judgement).
+const MOST_BOXES: usize = 9;
+
+/// The most nodes that the search for boxes looks at. Larger kernels store their concatenations.
+const MOST_STEPS: usize = 256;
+
+/// The places along each axis of a kernel's space where a box begins, but for the first.
+type Cuts = SmallVec<[SmallVec<[usize; 4]>; 6]>;
+
+impl Planner<'_> {
+    /// For each node, whether all that reads it are elementwise functions, at once or through views and concatenations.
+    pub(super) fn read_elementwise(&self) -> Vec<bool> {
+        let mut only = vec![true; self.count];
+        self.arena.roots.iter().for_each(|r| only[*r] = false);
+        for (i, n) in self.arena.nodes.iter().enumerate().rev() {
+            let passes_on = n.op.role() == Role::View || matches!(n.op, NodeOp::Concat { .. });
+            if n.op.role() != Role::Elementwise && !(passes_on && only[i]) {
+                n.args.iter().for_each(|a| only[*a] = false);
+            }
+        }
+        only
+    }
+
+    /// Whether a node is a concatenation of views of what is in memory in any case, so that its readers need not have it in memory
+    /// too. Operands that have other readers are marked as stored.
+    pub(super) fn is_read_in_parts(&mut self, node: usize) -> bool {
+        let arena = self.arena.clone();
+        let n = &arena.nodes[node];
+        if !matches!(n.op, NodeOp::Concat { .. }) || n.args.len() > MOST_PARTS || n.shape.contains(&0) {
+            return false;
+        }
+        let base = |mut node: usize| {
+            while arena.nodes[node].op.role() == Role::View {
+                node = arena.nodes[node].args[0];
+            }
+            node
+        };
+        let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
+        let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
+        // a constant has no memory, and a box that reads it would have a shader of its own
+        let fits = |node: usize| match arena.nodes[node].op.role() {
+            Role::Memory => true,
+            Role::Constant | Role::Generator => false,
+            Role::View
+            | Role::Elementwise
+            | Role::Gather
+            | Role::Reduction
+            | Role::Scan
+            | Role::Product
+            | Role::Whole => self.stored[node] || self.joins[node] || has_others(node),
+        };
+        if !bases.iter().all(|b| fits(*b)) {
+            return false;
+        }
+        bases.iter().for_each(|b| self.stored[*b] |= !self.joins[*b]);
+        true
+    }
+
+    /// The boxes of the kernel that computes `node` in the stage of `owner`, each as the map from its indices to those of the node;
+    /// none if the kernel needs no more than one.
+    fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
+        let shape = &self.arena.nodes[node].shape;
+        let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];
+        let (mut stack, mut steps) = (vec![(node, View::identity(shape))], 0);
+        while let Some((n, map)) = stack.pop() {
+            steps += 1;
+            if steps > MOST_STEPS {
+                return None;
+            }
+            if !self.joins[n] || self.stored[n] && n != owner {
+                continue;
+            }
+            let a = &self.arena.nodes[n];
+            match &a.op {
+                NodeOp::Concat { axis } => {
+                    let mut begin = 0;
+                    for part in &a.args {
+                        if begin > 0 {
+                            cut(&mut cuts, &map, *axis, begin)?;
+                        }
+                        stack.push((*part, shifted(&map, *axis, begin)));
+                        begin += self.arena.nodes[*part].shape[*axis] as isize;
+                    }
+                }
+                NodeOp::View(v) => stack.push((a.args[0], map.after(v))),
+                _ => {
+                    let maps = a.args.iter().map(|c| (*c, broadcast_map(&map, &self.arena.nodes[*c].shape, &a.shape)));
+                    stack.extend(maps);
+                }
+            }
+            self.took(1);
+        }
+        let count = cuts.iter().fold(1usize, |all, c| all.saturating_mul(c.len() + 1));
+        if !(2..=MOST_BOXES).contains(&count) {
+            return None;
+        }
+        let mut boxes = vec![View::identity(shape)];
+        for (axis, cuts) in cuts.iter_mut().enumerate() {
+            cuts.sort_unstable();
+            let ends = || cuts.iter().copied().chain([shape[axis]]);
+            let parts = std::iter::once(0).chain(cuts.iter().copied()).zip(ends());
+            let parts: SmallVec<[(usize, usize); 4]> = parts.collect();
+            boxes = (boxes.iter())
+                .flat_map(|of| {
+                    parts.iter().map(|(begin, end)| {
+                        let mut part = of.clone();
+                        part.offset[axis] = *begin as isize;
+                        part.shape[axis] = end - begin;
+                        part
+                    })
+                })
+                .collect();
+        }
+        Some(boxes)
+    }
+
+    /// Makes the kernels of `node` box by box, and says whether it has done so. If not, a node that does not fit may have been marked
+    /// as stored.
+    pub(super) fn in_boxes(&mut self, node: usize, owner: usize, to: &Store, making: &mut Making) -> Result<bool> {
+        if !self.joins[node] || self.loops[node] {
+            return Ok(false);
+        }
+        let keeps = making.decided || matches!(self.arena.nodes[owner].op.role(), Role::Whole);
+        loop {
+            let Some(boxes) = self.boxes(node, owner) else { return Ok(false) };
+            let (mut computes, mut reads, mut kernels): (Vec<u32>, Vec<u32>, Vec<Kernel>) = (vec![], vec![], vec![]);
+            let mut unfit = None;
+            for map in boxes {
+                let space = Space { map: map.clone(), ..Space::of_shape(&map.shape) };
+                match Draft::build(self, node, owner, &space, to.clone()) {
+                    Ok(draft)
+                        if draft.kind != KernelKind::Elementwise
+                            || self.weighs.get() && self.binds_too_much(&draft) =>
+                    {
+                        draft.discard(self);
+                        return Ok(false);
+                    }
+                    Ok(mut draft) => {
+                        computes.extend(std::mem::take(&mut draft.computes).iter().map(|c| *c as u32));
+                        reads.extend(draft.reads());
+                        match keeps {
+                            true => kernels.extend(shape::finish(self, draft)?),
+                            false => draft.discard(self),
+                        }
+                    }
+                    Err(store) => {
+                        unfit = Some(store);
+                        break;
+                    }
+                }
+            }
+            if let Some(store) = unfit {
+                self.store_first(store, owner, making)?;
+                continue;
+            }
+            for list in [&mut computes, &mut reads] {
+                list.sort_unstable();
+                list.dedup();
+            }
+            making.computes.extend(computes);
+            making.reads.extend(reads);
+            for (i, mut kernel) in kernels.into_iter().enumerate() {
+                kernel.continues = i > 0;
+                making.steps.push(Step::Nest(kernel));
+            }
+            return Ok(true);
+        }
+    }
+}
+
+/// The map of an operand that begins at `begin` along the axis of a concatenation.
+pub(super) fn shifted(map: &View, axis: usize, begin: isize) -> View {
+    let mut map = map.clone();
+    map.offset[axis] -= begin;
+    map
+}
+
+/// Cuts the space where its map along an axis passes a place: `begin` is the first place that lies beyond. None if that depends on
+/// more than one axis of the space.
+fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
+    let n = map.shape.len();
+    let mut steps = (0..n).filter(|d| map.coef[axis * n + d] != 0 && map.shape[*d] > 1);
+    let Some(d) = steps.next() else { return Some(()) };
+    if steps.next().is_some() {
+        return None;
+    }
+    let (step, room) = (map.coef[axis * n + d], begin - map.offset[axis]);
+    // the first index at which the map is on the other side than before
+    let at = match step > 0 {
+        true => room.div_euclid(step) + (room.rem_euclid(step) > 0) as isize,
+        false => (-room).div_euclid(-step) + 1,
+    };
+    let is_inside = at > 0 && at < map.shape[d] as isize;
+    if is_inside && !cuts[d].contains(&(at as usize)) {
+        cuts[d].push(at as usize);
+    }
+    Some(())
+}
+
+/// Which operand of a concatenation all indices of a map lead to, with the map of its own indices; none if they lead to several.
+pub(super) fn only_part(map: &View, axis: usize, lengths: impl Iterator<Item = usize>) -> Option<(usize, View)> {
+    let n = map.shape.len();
+    let (mut first, mut last) = (map.offset[axis], map.offset[axis]);
+    for d in 0..n {
+        let reach = map.coef[axis * n + d].saturating_mul(map.shape[d] as isize - 1);
+        if reach < 0 { first += reach } else { last += reach }
+    }
+    let mut begin = 0;
+    for (part, length) in lengths.enumerate() {
+        let end = begin + length as isize;
+        if first >= begin && last < end {
+            return Some((part, shifted(map, axis, begin)));
+        }
+        begin = end;
+    }
+    None
+}
