@@ -2,11 +2,11 @@
 //! same elements as from a copy.
 
 use crate::kit::{on_devices, put, read};
-use cupric::{DType::*, Expr, concat, eval_all, s};
+use cupric::{DType::*, Device, Expr, concat, eval_all, s};
 
 on_devices! {
 
-fn rolls_are_read_by_one_kernel(d: &cupric::Device) {
+fn rolls_are_read_by_one_kernel(d: &Device) {
     let (n, m) = (37, 50);
     let data: Vec<i32> = (0..n * m).map(|k| (k * 7919 % 1013) as i32).collect();
     let x = put(d, data.clone(), &[n, m]);
@@ -69,7 +69,7 @@ fn rolls_are_read_by_one_kernel(d: &cupric::Device) {
     assert_eq!(alone.to_vec::<i32>().unwrap(), want(&|i, j| at(i, j, 1, 1) - at(i, j, 0, 0)));
 }
 
-fn other_concatenations(d: &cupric::Device) {
+fn other_concatenations(d: &Device) {
     let x = put(d, (0..40).map(|k| k as f32 - 20.5).collect::<Vec<_>>(), &[8, 5]);
     let own = x.to_vec::<f32>().unwrap();
     let y = put(d, (0..30).map(|k| k as f32 * 3.25).collect::<Vec<_>>(), &[6, 5]);
