@@ -324,6 +324,19 @@ impl Indices {
     /// # Safety
     /// *Present* ([`Indices`]) up to the length of `to`.
     pub unsafe fn positions(&self, to: &mut [i32]) -> Option<(usize, i128)> {
+        // SAFETY: *present*: the indices have the type that `compute` names.
+        let are_inside = unsafe {
+            match self.compute {
+                Compute::I32 => self.are_positions::<i32>(to),
+                Compute::U32 => self.are_positions::<u32>(to),
+                Compute::I64 => self.are_positions::<i64>(to),
+                Compute::U64 => self.are_positions::<u64>(to),
+                Compute::Bool | Compute::F32 | Compute::F64 => false,
+            }
+        };
+        if are_inside {
+            return None;
+        }
         let mut bad = None;
         for (i, position) in to.iter_mut().enumerate() {
             // SAFETY: *present*.
@@ -335,6 +348,21 @@ impl Indices {
             *position = found.unwrap_or(0) as i32;
         }
         bad
+    }
+
+    /// Writes the indices to `to` if all of them are positions, and says whether they are: one loop without branches.
+    ///
+    /// # Safety
+    /// *Present* ([`Indices`]) up to the length of `to`, in type `I`.
+    unsafe fn are_positions<I: Index>(&self, to: &mut [i32]) -> bool {
+        // SAFETY: *present*.
+        let all = unsafe { std::slice::from_raw_parts(self.at as *const I, to.len()) };
+        let are_inside = self.extent > 0 && are_inside(all, self.extent, false);
+        if are_inside {
+            // kernels count positions in i32
+            to.iter_mut().zip(all).for_each(|(to, i)| *to = i.position() as i32);
+        }
+        are_inside
     }
 
     /// Prefetches `n` contiguous elements that will be copied soon, from the position of index `at` on, because the processor
