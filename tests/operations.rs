@@ -8,6 +8,7 @@ mod memory;
 
 mod array_api;
 mod bites;
+mod counts;
 mod distributions;
 mod errors;
 mod files;
