@@ -25,6 +25,7 @@ mod meaning;
 mod movement;
 mod moves;
 mod overlap;
+mod peaks;
 mod places;
 mod plans;
 mod print;
