@@ -143,12 +143,17 @@ impl Law<'_> {
         let t = &over(w, unary(&float::sqrt, self.variance, at), at);
         let is_near = &less(unary(&arithmetic::abs, t, at), NEAR, at);
         // the series that t²/2 has in y, reversed; with a = q − p
-        let terms = [(true, vec![1. / 6.]), (false, vec![-1. / 48., 1. / 144.])];
-        let more = [(true, vec![1. / 240., -1. / 2160.]), (false, vec![-13. / 23040., -1. / 1280., 1. / 69120.])];
+        let terms = [(true, vec![1. / 6.])];
+        let more = [
+            (false, vec![-1. / 48., 1. / 144.]),
+            (true, vec![1. / 240., -1. / 2160.]),
+            (false, vec![-13. / 23040., -1. / 1280., 1. / 69120.]),
+        ];
         let series = |terms: &[(bool, Vec<f64>)]| {
             let terms: Vec<Expr> = terms.iter().map(|(odd, c)| self.in_skew(*odd, c)).collect();
             times(t, add(times(self.polynomial(t, &terms), t, at), 1.0, at), at)
         };
+        // with more terms the start would have the wrong sign where t is large, as it is of small means
         let mut y = self.inside(series(&terms));
         for _ in 0..STEPS {
             let (slope, deviance) = self.deviance(&y);

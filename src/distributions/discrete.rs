@@ -57,9 +57,9 @@ impl Rng {
     /// For a number a table of the probabilities, some 20·√`lam` numbers, is made at once, in which 64 random bits are looked up:
     /// the same numbers on every device. The table is on the CPU, and so is the draw; [`Expr::to_device`] moves the result.
     ///
-    /// Of an array the draw is computed when it is evaluated, on the array's device, in f32 (of f64 in f64, on the CPU), by inversion of one
-    /// uniform number: 0, 1 and 2 by their own probabilities, larger numbers by an expansion of the quantile (after Giles, "Algorithm
-    /// 955", ACM TOMS 42, 2016). It costs the same for all means. Each probability is right within 10^-5, and a
+    /// Of an array the draw is computed when it is evaluated, on the array's device, in f32 (of f64 in f64, on the CPU): by inversion
+    /// of one uniform number, 0, 1 and 2 by their own probabilities, larger numbers by an expansion of the quantile (after Giles,
+    /// "Algorithm 955", ACM TOMS 42, 2016). It costs the same for all means. Each probability is right within 10^-5, and a
     /// mean has the digits of f32; what is rarer than 2^-32 is not drawn. A mean that is NaN, negative or above 2^62 gives −1. On
     /// a GPU a number at a boundary may be the next one, about √`lam` times in 10^6.
     ///
