@@ -4,6 +4,7 @@
 //! functions that they are made by.
 
 mod continuous;
+mod counts;
 mod discrete;
 mod gamma;
 mod normal;

@@ -39,7 +39,7 @@ fn distance(mut x: Vec<f64>, law: &dyn Fn(f64) -> f64) -> f64 {
 }
 
 /// How far counts are from those expected, in deviations of a chi-square number; categories of less than 5 are taken together.
-fn chi_square(counts: &[usize], share: &[f64]) -> f64 {
+pub fn chi_square(counts: &[usize], share: &[f64]) -> f64 {
     let n: usize = counts.iter().sum();
     let (mut sum, mut cells, mut rest) = (0.0, 0.0, (0.0, 0.0));
     let mut add = |seen: f64, due: f64| {

@@ -143,7 +143,9 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("rng.multivariate_normal([0, 1], np.eye(2), 5)", rng.multivariate_normal(array![0., 1.], eye(2, DType::F32), [5]));
     same!("rng.geometric(0.25, 5)", rng.geometric(0.25, [5]));
     same!("rng.poisson(3.5, 5)", rng.poisson(3.5, [5]));
+    same!("rng.poisson(v, (5, 4))", rng.poisson(&v, [5, 4]));
     same!("rng.binomial(10, 0.3, 5)", rng.binomial(10, 0.3, [5]));
+    same!("rng.binomial(10, v / 4)", rng.binomial(10, &v / 4.0, [4]));
     same!("rng.multinomial(9, [0.25, 0.75], 5)", rng.multinomial(9, array![0.25, 0.75], [5]));
     same!("rng.permutation(5)", rng.permutation(5));
     same!("rng.permutation(x, axis=1)", rng.shuffle(&x, 1));

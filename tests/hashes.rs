@@ -299,6 +299,16 @@ fn random(out: &mut BTreeMap<String, u64>) {
             r().multinomial(50, &w, [20]),
         ],
     );
+    let (means, shares) = (geomspace(1e-3, 1e6, 29, F32), linspace(0.0, 1.0, 29, F64));
+    put(
+        "random counts of arrays",
+        vec![
+            r().poisson(&means, [69, 29]),
+            r().poisson(means.astype(F64), [69, 29]),
+            r().binomial(100, &shares, [69, 29]),
+            r().binomial(means.astype(I32), shares.astype(F32), [69, 29]),
+        ],
+    );
     let mut split = Rng::new(3);
     put(
         "random split",

@@ -104,6 +104,14 @@ fn memory_is_counted() {
 
 on_devices! {
 
+// the temporary of an operand without elements has no size, and its place is another temporary's
+fn operands_without_elements(d: &Device) {
+    let x = put(d, Vec::<i8>::new(), &[4, 0, 31]);
+    let first = (&x % 100).bincount(100).argmin(keep(0));
+    let e = (put(d, vec![1f32; 100], &[100]) - first).broadcast_to([1, 3, 100]);
+    assert_eq!(e.to_vec::<f32>().unwrap(), [1.0; 300]);
+}
+
 fn every_type_and_layout(d: &Device) {
     if !has(d, I64) {
         return;

@@ -145,7 +145,7 @@ fn updates_keep(d: &Device) {
 #[test]
 fn the_last_of_many_stays() {
     let d = Device::cpu();
-    for (places, count, row) in [(3, 300_000, 1), (90_000, 300_000, 1), (40, 9_000, 33), (1, 70_000, 2)] {
+    for (places, count, row) in [(3, 300_000, 1), (1_300_000, 400_000, 1), (90_000, 20_000, 33), (1, 70_000, 2)] {
         let mut dice = Dice::new(5);
         let at: Vec<usize> = (0..count).map(|_| dice.below(places)).collect();
         let i = put(&d, at.iter().map(|i| *i as u32).collect::<Vec<_>>(), &[count]);

@@ -1,26 +1,12 @@
 //! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask; sums of these counts are the
 //! places where the tasks begin to write.
 
-use super::operands::{Operands, Refused, Words};
+use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
 use crate::routine::COMPRESS_CHUNK as CHUNK;
 
 /// Elements that are gathered without a branch before they are copied to the result.
 const BLOCK: usize = 128;
-
-/// Memory that tasks write at places of their own.
-struct Target<T>(*mut T);
-
-// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
-unsafe impl<T: Send> Send for Target<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Target<T> {}
-
-impl<T> Target<T> {
-    fn at(&self, place: usize) -> *mut T {
-        self.0.wrapping_add(place)
-    }
-}
 
 /// Runs `nonzero`.
 pub(super) fn nonzero(call: &mut Operands<'_>) -> Result<(), Refused> {

@@ -17,6 +17,51 @@ impl Words for u16 {}
 impl Words for u32 {}
 impl Words for u64 {}
 
+/// Memory that tasks write at places of their own.
+pub(super) struct Target<T>(pub *mut T);
+
+impl<T> Clone for Target<T> {
+    fn clone(&self) -> Target<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Target<T> {}
+
+// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    /// The address of an element, or of a place that is not there.
+    #[inline(always)]
+    pub fn at(self, place: usize) -> *mut T {
+        self.0.wrapping_add(place)
+    }
+
+    /// The memory from a row on, of rows of `length` elements.
+    pub fn row(self, row: usize, length: usize) -> Target<T> {
+        Target(self.at(row * length))
+    }
+
+    /// # Safety
+    /// Element `place` is there, and nothing else uses it meanwhile.
+    #[inline(always)]
+    pub unsafe fn set(self, place: usize, x: T) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(place).write(x) }
+    }
+
+    /// # Safety
+    /// Element `place` is there and has been written, and nothing writes it meanwhile.
+    #[inline(always)]
+    pub unsafe fn get(self, place: usize) -> T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(place).read() }
+    }
+}
+
 /// The memory of an operand, a result or a scratch: its first byte, and its length.
 struct Memory {
     ptr: *mut u8,

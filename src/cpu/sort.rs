@@ -15,7 +15,7 @@ mod task;
 
 pub(super) use some::{argtopk, select};
 
-use super::operands::{Operands, Refused, Words};
+use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
 use super::threads::threads;
 use crate::dtype::DType;
@@ -222,44 +222,6 @@ pub(super) fn argsort(call: &mut Operands<'_>) -> Result<(), Refused> {
         _ => positions::<u64>(call),
     }
     Ok(())
-}
-
-/// Memory that tasks write at places of their own.
-struct Target<T>(*mut T);
-
-impl<T> Clone for Target<T> {
-    fn clone(&self) -> Target<T> {
-        *self
-    }
-}
-
-impl<T> Copy for Target<T> {}
-
-// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
-unsafe impl<T: Send> Send for Target<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Target<T> {}
-
-impl<T> Target<T> {
-    fn row(self, row: usize, length: usize) -> Target<T> {
-        Target(self.0.wrapping_add(row * length))
-    }
-
-    /// # Safety
-    /// Element `at` is there, and nothing else uses it meanwhile.
-    #[inline(always)]
-    unsafe fn set(self, at: usize, x: T) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(at).write(x) }
-    }
-
-    /// # Safety
-    /// Element `at` is there and has been written, and nothing writes it meanwhile.
-    #[inline(always)]
-    unsafe fn get(self, at: usize) -> T {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.add(at).read() }
-    }
 }
 
 /// Whether threads share the elements of each row, as they do of few long rows; else they share the rows.

@@ -4,7 +4,7 @@
 //! Where the sums are few, each task adds a part of the rows into a table of its own, and the tables are added up. Where they are
 //! many, the rows are first distributed among ranges of keys, in their order, and each task has the sums of a range.
 
-use super::operands::{Operands, Refused, Words};
+use super::operands::{Operands, Refused, Target, Words};
 use super::share::share;
 use crate::dtype::{DType, Element};
 use crate::routine::SumsPlan;
@@ -100,36 +100,21 @@ terms! {
     f64: Compensated, |x, sum| sum.plus(x);
 }
 
-/// Memory that tasks write at places of their own.
-struct Target<T>(*mut T);
-
-impl<T> Clone for Target<T> {
-    fn clone(&self) -> Target<T> {
-        *self
-    }
-}
-
-impl<T> Copy for Target<T> {}
-
-// SAFETY: it is only an address. Who writes through it says why no two tasks write to one place.
-unsafe impl<T: Send> Send for Target<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Target<T> {}
-
-impl<T> Target<T> {
-    #[inline(always)]
-    fn at(self, place: usize) -> *mut T {
-        self.0.wrapping_add(place)
-    }
-}
-
 /// Runs `segment_sum`.
 pub(super) fn by_key(call: &mut Operands<'_>) -> Result<(), Refused> {
+    of_floats(call, [sums::<f16>, sums::<bf16>, sums::<f32>, sums::<f64>])
+}
+
+/// Runs the one of four functions that adds up values of the call's float type.
+fn of_floats(
+    call: &mut Operands<'_>,
+    [of_f16, of_bf16, of_f32, of_f64]: [fn(&mut Operands<'_>); 4],
+) -> Result<(), Refused> {
     match call.call.operands[1].meta.dtype {
-        DType::F16 => sums::<f16>(call),
-        DType::BF16 => sums::<bf16>(call),
-        DType::F32 => sums::<f32>(call),
-        DType::F64 => sums::<f64>(call),
+        DType::F16 => of_f16(call),
+        DType::BF16 => of_bf16(call),
+        DType::F32 => of_f32(call),
+        DType::F64 => of_f64(call),
         // only floats are given to it
         DType::Bool
         | DType::U8
@@ -327,23 +312,7 @@ impl<T: Term> Rows<'_, T> {
 
 /// Runs `reduce_at`.
 pub(super) fn ranges(call: &mut Operands<'_>) -> Result<(), Refused> {
-    match call.call.operands[1].meta.dtype {
-        DType::F16 => sums_of_ranges::<f16>(call),
-        DType::BF16 => sums_of_ranges::<bf16>(call),
-        DType::F32 => sums_of_ranges::<f32>(call),
-        DType::F64 => sums_of_ranges::<f64>(call),
-        // only floats are given to it
-        DType::Bool
-        | DType::U8
-        | DType::I8
-        | DType::U16
-        | DType::I16
-        | DType::U32
-        | DType::I32
-        | DType::U64
-        | DType::I64 => {}
-    }
-    Ok(())
+    of_floats(call, [sums_of_ranges::<f16>, sums_of_ranges::<bf16>, sums_of_ranges::<f32>, sums_of_ranges::<f64>])
 }
 
 fn sums_of_ranges<T: Term>(call: &mut Operands<'_>) {

@@ -1,5 +1,6 @@
 //! Copies between arrays and the host's own memory, by all threads.
 
+use super::operands::Target;
 use super::share::share;
 use super::strided;
 use super::threads::threads;
@@ -15,21 +16,10 @@ const PART: usize = 2 << 20;
 /// `plan/schedule/tiles.rs`.
 const STREAM: usize = 32 << 20;
 
-/// An address that tasks share; each writes a part of its own behind it.
-struct Target(*mut u8);
-// SAFETY: the pointer is only read here; tasks write disjoint parts.
-unsafe impl Sync for Target {}
-
-impl Target {
-    fn at(&self, offset: usize) -> *mut u8 {
-        self.0.wrapping_add(offset)
-    }
-}
-
 /// Copies bytes to memory of the same length, and fills all of it.
 pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     let n = from.len().min(to.len());
-    let target = Target(to.as_mut_ptr().cast());
+    let target = Target::<u8>(to.as_mut_ptr().cast());
     // SAFETY: `first..end` lies within both, which do not overlap, since `to` is borrowed alone; parts are disjoint.
     let part = |first: usize, end: usize| unsafe {
         let (from, to) = (from.as_ptr().add(first), target.at(first));

@@ -408,6 +408,10 @@ def refuse_unsure(op, args, t, device):
             raise Refused("an unsure sign of a zero")
         if any(np.any((np.abs(a.v) <= a.e) & (a.e > 0)) for a in inexact):
             raise Refused("a number that may be 0")
+    if op == "lgamma" and inexact:
+        low, top = args[0].v - args[0].e, args[0].v + args[0].e
+        if np.any((low <= 0) & (args[0].e > 0) & (np.floor(top) >= np.ceil(low))):
+            raise Refused("a number that may be a pole")
     if op == "copysign" and np.any(np.isnan(args[1].v)):
         raise Refused("the sign of a NaN")
     if op == "pow" and args[1].e is not None and np.any(args[0].v <= args[0].error()):

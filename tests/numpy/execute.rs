@@ -123,7 +123,7 @@ fn items(v: &Value) -> Vec<SliceItem> {
 
 fn make(node: &Value, held: &mut [Held], device: &Device) -> Result<Held> {
     let op = node["op"].as_str().expect("an operation");
-    let n = ints(&node["n"]);
+    let n = if op.starts_with("pad_") { vec![] } else { ints(&node["n"]) };
     let input = |i: usize| expr(held, &node["in"][i]);
     Ok(Held::Expr(match op {
         "leaf" => return leaf(node).and_then(|a| a.to_device(device)).map(Held::Array),
@@ -143,6 +143,22 @@ fn make(node: &Value, held: &mut [Held], device: &Device) -> Result<Held> {
         "take" => input(0).take(input(1), n[0]),
         "take_clip" => input(0).take_clip(input(1), n[0]),
         "take_wrap" => input(0).take_wrap(input(1), n[0]),
+        "take_along_axis" => input(0).take_along_axis(input(1), n[0]),
+        "take_along_axis_clip" => input(0).take_along_axis_clip(input(1), n[0]),
+        "take_along_axis_wrap" => input(0).take_along_axis_wrap(input(1), n[0]),
+        "sort" => input(0).sort(n[0]),
+        "argsort" => input(0).argsort(n[0]),
+        "sort_descending" => input(0).sort(descending(n[0])),
+        "argsort_descending" => input(0).argsort(descending(n[0])),
+        "cumulative_prod" => input(0).cumulative_prod(n[0]),
+        "diff" => input(0).diff(n[0] as usize, n[1]),
+        "compress" | "flatnonzero" | "unique_values" => return counted(op, &input(0), node, held).map(Held::Array),
+        "bincount" => input(0).bincount(n[0] as usize),
+        "isin" => input(0).isin(input(1)),
+        "searchsorted_left" => searchsorted(input(0), input(1), Side::Left, None),
+        "searchsorted_right" => searchsorted(input(0), input(1), Side::Right, None),
+        "histogram_with_edges" => input(0).histogram_with_edges(input(1)),
+        _ if is_moved(op) => arranged(op, &input(0), node),
         "index_add" => input(0).index_add(n[0], input(1), input(2)),
         "index_add_clip" => input(0).index_add_clip(n[0], input(1), input(2)),
         "index_add_wrap" => input(0).index_add_wrap(n[0], input(1), input(2)),
@@ -164,6 +180,47 @@ fn make(node: &Value, held: &mut [Held], device: &Device) -> Result<Held> {
             None => function(op, list(&node["in"]).iter().map(|v| given(held, v)).collect()),
         },
     }))
+}
+
+/// What is computed at once, because its size depends on the elements.
+fn counted(op: &str, x: &Expr, node: &Value, held: &[Held]) -> Result<Array> {
+    match op {
+        "compress" => x.compress(expr(held, &node["in"][1])),
+        "flatnonzero" => x.flatnonzero(),
+        _ => x.unique_values(),
+    }
+}
+
+fn is_moved(op: &str) -> bool {
+    op.starts_with("pad_") || ["roll", "repeat", "tile", "tril", "triu", "swapaxes", "moveaxis", "rot90"].contains(&op)
+}
+
+/// Elements in other places.
+fn arranged(op: &str, x: &Expr, node: &Value) -> Expr {
+    if let Some(with) = op.strip_prefix("pad_") {
+        let widths: Vec<(usize, usize)> =
+            (list(&node["n"]).iter()).map(|w| (ints(w)[0] as usize, ints(w)[1] as usize)).collect();
+        let with = match with {
+            "constant" if x.dtype().is_ok_and(|t| t == DType::Bool) => Pad::constant(false),
+            "constant" => Pad::constant(0),
+            "edge" => Pad::Edge,
+            "reflect" => Pad::Reflect,
+            "symmetric" => Pad::Symmetric,
+            _ => Pad::Wrap,
+        };
+        return x.pad(widths, with);
+    }
+    let n = ints(&node["n"]);
+    match op {
+        "roll" => x.roll(n[0], n[1]),
+        "repeat" => x.repeat(n[0], n[1]),
+        "tile" => x.tile(n),
+        "tril" => x.tril(n[0]),
+        "triu" => x.triu(n[0]),
+        "swapaxes" => x.swapaxes(n[0], n[1]),
+        "moveaxis" => x.moveaxis(n[0], n[1]),
+        _ => x.rot90(n[0], &n[1..]),
+    }
 }
 
 fn reduction(op: &str, node: &Value, held: &[Held]) -> Option<Expr> {

@@ -39,6 +39,8 @@ def size_of(node, args):
     op = node["op"]
     if op == "leaf":
         return math.prod(node["shape"])
+    if op.startswith("take_along"):
+        return math.prod(shapes[1])
     if op.startswith("take"):
         axis = node["n"][0]
         return math.prod(shapes[1]) * math.prod(n for k, n in enumerate(shapes[0]) if k != axis % len(shapes[0]))
@@ -380,6 +382,85 @@ class Maker:
         v = self.leaf([1 if self.chance(4) else k for k in wanted][self.r.choice([0, 0, 0, 1]):], t)
         return self.add(op, a, i, v, n=[axis - len(shape) if self.chance(2) else axis])
 
+    def arrange(self):
+        """Elements in other places, some of them copied or left out."""
+        r, a = self.r, self.pick()
+        shape = self.held[a].shape
+        nd = len(shape)
+        if nd == 0 or nd > 4:
+            raise Refused("no axis, or too many")
+        op, axis = r.choice(reference.ARRANGE + ("diff", "take_along_axis", "take_along_axis")), r.randrange(-nd, nd)
+        if op in ("tril", "triu", "rot90") and nd < 2:
+            raise Refused("no matrix")
+        if op == "take_along_axis":
+            return self.take_along(a, axis % nd)
+        if op.startswith("pad"):
+            widths = [[r.randrange(4), r.randrange(4)] for _ in shape]
+            if op != "pad_constant" and 0 in shape:
+                raise Refused("nothing to repeat")
+            return self.add(op, a, n=widths)
+        if op == "diff" and self.held[a].t == "bool":
+            raise Refused("a difference of truths")
+        return self.add(op, a, n={
+            "roll": lambda: [r.randrange(-70, 70), axis],
+            "repeat": lambda: [r.randrange(4), axis],
+            "tile": lambda: [r.randrange(3) for _ in range(r.randrange(1, nd + 2))],
+            "tril": lambda: [r.randrange(-4, 5)],
+            "triu": lambda: [r.randrange(-4, 5)],
+            "swapaxes": lambda: [axis, r.randrange(-nd, nd)],
+            "moveaxis": lambda: [axis, r.randrange(-nd, nd)],
+            "rot90": lambda: [r.randrange(-3, 5)] + r.sample(range(nd), 2),
+            "diff": lambda: [r.randrange(3), axis],
+        }[op]())
+
+    def take_along(self, a, axis):
+        shape = list(self.held[a].shape)
+        n = shape[axis]
+        t = self.r.choice([t for t in self.types if is_integer(t)])
+        wanted = [1 if k != axis and self.chance(5) else m for k, m in enumerate(shape)]
+        wanted[axis] = self.r.choice([0, 1, 2, 5, 17])
+        op = "take_along_axis" + self.r.choice(["", "_clip", "_wrap"])
+        i = self.leaf(wanted, t)
+        if op == "take_along_axis" and n:
+            if n > 100:
+                raise Refused("too long an axis for narrow indices")
+            i = self.add("remainder", i, {"i": n})
+        return self.add(op, a, i, n=[axis])
+
+    def order(self):
+        """A sort, its positions, or a scan."""
+        r, a = self.r, self.pick()
+        shape = self.held[a].shape
+        if not shape:
+            raise Refused("no axis")
+        if r.randrange(4) == 0:
+            op = r.choice(["nansum", "nanmin", "nanmax"])
+            return self.add(op, a, **self.axes(shape))
+        op = r.choice(["sort", "sort", "argsort", "sort_descending", "argsort_descending", "cumulative_prod"])
+        return self.add(op, a, n=[r.randrange(-len(shape), len(shape))])
+
+    def tally(self):
+        """A search, a set, or a count of a node."""
+        r, a = self.r, self.pick()
+        op = r.choice(reference.TALLY)
+        x = self.held[a]
+        if op == "compress":
+            mask = self.add(r.choice(list(COMPARE)), a, self.number(x.t))
+            return self.add(op, a, mask)
+        if op in ("flatnonzero", "unique_values"):
+            return self.add(op, a)
+        if op == "bincount":
+            if not is_integer(x.t):
+                raise Refused("no integers")
+            k = r.choice([1, 2, 7, 16, 100])
+            return self.add(op, self.add("remainder", a, {"i": k}), n=[k])
+        if op == "isin":
+            return self.add(op, a, self.leaf([r.choice(LENGTHS)], x.t, "small"))
+        if x.t == "bool" or values.bits_of(x.t) == 64 and op == "histogram_with_edges":
+            raise Refused("nothing that bins have ends in")
+        sorted_ = self.add("sort", self.leaf([r.choice([1, 2, 3, 8, 17, 64])], x.t, "small"), n=[0])
+        return self.add(op, *([a, sorted_] if op == "histogram_with_edges" else [sorted_, a]))
+
     def write(self):
         a, r = self.pick(), self.r
         x = self.held[a]
@@ -437,8 +518,14 @@ class Maker:
         op, given = node.pop("op"), node.pop("in", [])
         node = {key: node[key] for key in node if key not in ("eval", "drop")}
         x = self.held[given[0]] if given and not isinstance(given[0], dict) else None
-        if op.startswith("take"):
+        if op.startswith("take_along"):
+            op = r.choice(["take_along_axis_clip", "take_along_axis_wrap"])
+        elif op.startswith("take"):
             op = r.choice(["take_clip", "take_wrap"])
+        elif op.startswith(("sort", "argsort")):
+            op = r.choice(["sort", "argsort", "sort_descending", "argsort_descending"])
+        elif op in ("roll", "tril", "triu"):
+            node["n"] = [r.randrange(-3, 4)] + node["n"][1:]
         elif op.startswith("index_"):
             op = r.choice(["index_add", "index_min", "index_max"]) + r.choice(["_clip", "_wrap"])
         elif op == "astype":
@@ -454,7 +541,7 @@ class Maker:
             node["seed"] += 1
         elif "n" in node and op in ("flip", "diagonal", "expand_dims", "concat", "stack"):
             node["n"] = [r.randrange(-2, 3)]
-        elif len(given) == 2 and op != "matmul" and op not in reference.WRITES:
+        elif len(given) == 2 and op not in ("matmul",) + reference.WRITES + reference.TALLY:
             op, given = r.choice([op, r.choice(PLAIN)]), given[::-1]
         else:
             raise Refused("no twin")
@@ -508,7 +595,8 @@ class Maker:
                 self.leaf(shape)
 
     FAMILIES = ([elementwise] * 22 + [cast] * 4 + [view] * 9 + [fold] * 4 + [row] * 2 + [product] * 2 + [join] * 2
-                + [take] * 2 + [combine] * 2 + [write] * 4 + [twin] * 3 + [undo] * 2)
+                + [take] * 2 + [combine] * 2 + [write] * 4 + [twin] * 3 + [undo] * 2 + [arrange] * 4 + [order] * 2
+                + [tally] * 2)
 
     def program(self):
         try:

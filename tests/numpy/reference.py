@@ -460,6 +460,151 @@ def write(node, args, device):
     return Value(x.t, v, e, None, x.signed and value.signed)
 
 
+# --- movement, order, counts ---
+
+
+def exact(x, nan=False):
+    """The elements as they are stored, where rounding errors decide nothing."""
+    x = x.stored()
+    if x.e is not None:
+        raise Refused("elements decided by rounding")
+    if not nan and is_float(x.t) and np.any(np.isnan(x.v)):
+        raise Refused("the order of NaNs")
+    return x
+
+
+def arrange(node):
+    """The function that moves or copies elements, for a node."""
+    op, n = node["op"], node["n"]
+    return {
+        "roll": lambda v: np.roll(v, n[0], n[1]),
+        "repeat": lambda v: np.repeat(v, n[0], n[1]),
+        "tile": lambda v: np.tile(v, n),
+        "pad_constant": lambda v: np.pad(v, n),
+        "pad_edge": lambda v: np.pad(v, n, "edge"),
+        "pad_reflect": lambda v: np.pad(v, n, "reflect"),
+        "pad_symmetric": lambda v: np.pad(v, n, "symmetric"),
+        "pad_wrap": lambda v: np.pad(v, n, "wrap"),
+        "tril": lambda v: np.tril(v, n[0]),
+        "triu": lambda v: np.triu(v, n[0]),
+        "swapaxes": lambda v: np.swapaxes(v, *n),
+        "moveaxis": lambda v: np.moveaxis(v, *n),
+        "rot90": lambda v: np.rot90(v, n[0], n[1:]),
+    }[op]
+
+
+ARRANGE = ("roll", "repeat", "tile", "pad_constant", "pad_edge", "pad_reflect", "pad_symmetric", "pad_wrap", "tril",
+           "triu", "swapaxes", "moveaxis", "rot90")
+
+
+def order(node, x):
+    """A stable sort along an axis, or its positions."""
+    op, axis = node["op"], node["n"][0]
+    x = exact(x, nan=not op.endswith("_descending"))
+    if op.endswith("_descending"):
+        # of equal elements the first stays first
+        i = np.argsort(np.flip(x.v, axis), axis=axis, kind="stable")
+        i = np.flip(x.shape[axis] - 1 - i, axis)
+    else:
+        i = np.argsort(x.v, axis=axis, kind="stable")
+    if op.startswith("arg"):
+        return Value(POSITION, i.astype(NATIVE[POSITION]))
+    return Value(x.t, np.take_along_axis(x.v, i, axis), signed=False)
+
+
+def take_along(node, x, indices):
+    axis = node["n"][0]
+    i = positions(node["op"], indices, x.shape[axis])
+    return x.moved(lambda v: np.take_along_axis(v, i, axis))
+
+
+def tally(node, args):
+    """Searches, sets and counts: integers, or elements whose number depends on the elements."""
+    op, x = node["op"], args[0]
+    if op == "compress":
+        mask = args[1]
+        if mask.t != "bool" or mask.shape != x.shape:
+            raise Refused("no mask")
+        return x.stored().moved(lambda v: v[mask.v])
+    if op == "flatnonzero":
+        return Value(POSITION, np.flatnonzero(cast(x, "bool").v).astype(NATIVE[POSITION]))
+    if op == "unique_values":
+        return Value(x.t, np.unique(exact(x).v), signed=False)
+    if op == "bincount":
+        if not is_integer(x.t) or np.any(x.v < 0) or np.any(x.v >= node["n"][0]):
+            raise Refused("a value that has no count")
+        return Value("i64", np.bincount(x.v.ravel().astype(np.int64), minlength=node["n"][0]))
+    y = exact(args[1])
+    x = exact(x)
+    if op == "isin":
+        return Value("bool", np.isin(x.v, y.v))
+    ends = x if op.startswith("searchsorted") else y
+    if ends.v.ndim != 1 or np.any(ends.v[1:] < ends.v[:-1]):
+        raise Refused("what is not sorted")
+    if op.startswith("searchsorted"):
+        side = op.removeprefix("searchsorted_")
+        return Value(POSITION, np.asarray(np.searchsorted(x.v, y.v, side)).astype(NATIVE[POSITION]))
+    return Value("i64", np.histogram(x.v.astype(np.float64), y.v.astype(np.float64))[0].astype(np.int64))
+
+
+TALLY = ("compress", "flatnonzero", "unique_values", "bincount", "isin", "searchsorted_left", "searchsorted_right",
+         "histogram_with_edges")
+
+
+def diff(node, x, device):
+    """Differences of neighbours, taken several times."""
+    times, axis = node["n"]
+    for _ in range(times):
+        ends = [slice(None)] * x.v.ndim
+        after, before = list(ends), list(ends)
+        after[axis], before[axis] = slice(1, None), slice(None, -1)
+        pair = [x.moved(lambda v, at=tuple(at): v[at]) for at in (after, before)]
+        x = elementwise.apply("subtract", pair, device)
+    return x
+
+
+def without_nan(node, x, device):
+    """A reduction of the elements that are no NaN."""
+    op = node["op"].removeprefix("nan")
+    if is_float(x.t):
+        instead = {"sum": 0.0, "min": np.inf, "max": -np.inf}[op]
+        missing = np.isnan(x.v)
+        if op != "sum" and np.any(np.all(missing, axis=axes_of(node, x))):
+            raise Refused("nothing but NaN")
+        if np.any(missing):
+            x = x.stored()
+            e = None if x.e is None else np.where(missing, 0.0, x.e)
+            x = Value(x.t, np.where(missing, instead, x.v), e, None, x.signed)
+    return reduce({**node, "op": op}, x, device)
+
+
+def cumulative_prod(node, x):
+    if is_float(x.t):
+        raise Refused("products of floats")
+    t = sum_type(x.t)
+    with np.errstate(over="ignore"):
+        return Value(t, np.cumprod(cast(x, t).v.astype(NATIVE[t]), axis=node["n"][0]))
+
+
+ORDERED = ("take_along", "sort", "argsort", "diff", "cumulative_prod", "nan")
+
+
+def arranged(node, args, device):
+    """The value of a node that moves, orders or counts elements."""
+    op, x = node["op"], args[0]
+    if op in ARRANGE:
+        return x.moved(arrange(node))
+    if op in TALLY:
+        return tally(node, args)
+    if op.startswith("take_along"):
+        return take_along(node, x, args[1])
+    if op == "diff":
+        return diff(node, x, device)
+    if op == "cumulative_prod":
+        return cumulative_prod(node, x)
+    return without_nan(node, x, device) if op.startswith("nan") else order(node, x)
+
+
 ROWS = ("var", "std", "layer_norm", "rms_norm", "softmax", "log_softmax", "logsumexp")
 FOLDS = ("sum", "prod", "mean", "min", "max", "any", "all", "count_nonzero", "argmin", "argmax",
          "cumulative_sum", "cummax", "cummin")
@@ -497,6 +642,11 @@ def evaluate(node, args, device):
         try:
             out = zip_moved(args, t, lambda parts: join(parts, axis=node["n"][0]))
         except ValueError as problem:
+            raise Refused(str(problem)) from problem
+    elif op.startswith(ORDERED) or op in ARRANGE or op in TALLY:
+        try:
+            out = arranged(node, args, device)
+        except (ValueError, IndexError) as problem:
             raise Refused(str(problem)) from problem
     elif op.startswith("take"):
         out = take(node, args[0], args[1])

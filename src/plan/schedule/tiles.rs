@@ -112,6 +112,8 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
             false => tiles,
         }
     };
+    // tasks that share such writes compute all values each: that pays where the writes miss the second-level cache
+    let tiles = Tiles { alone: tiles.alone || in_order && reached(kernel) <= caps.caches[1], ..tiles };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     let checks = (!checked.is_empty()).then(|| {
@@ -120,6 +122,16 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
         Checks { outer, tiles, passes: None }
     });
     set_details(kernel, writes, None, checks);
+}
+
+/// The bytes from the first to the last element that the stores of a nest may write, computed indices included.
+fn reached(kernel: &Kernel) -> usize {
+    let reach = |s: &Store| {
+        let axes = kernel.outer.iter().zip(&s.strides).map(|(n, s)| (n - 1).saturating_mul(s.unsigned_abs()));
+        let elements = axes.fold(s.reach().unsigned_abs(), usize::saturating_add).saturating_add(1);
+        elements.saturating_mul(s.dtype.size())
+    };
+    kernel.stores.iter().map(reach).fold(0, usize::saturating_add)
 }
 
 /// Returns the tiles of a nest without an inner space, over `outer`.
