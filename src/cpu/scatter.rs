@@ -5,7 +5,10 @@
 //! depend on the order, so the result is the same for any number of threads. Of values that replace an element the last stays: so
 //! a task takes all values in their order, and writes those whose positions lie in a part of the axis that it alone has.
 
+use super::bind::Bound;
+use super::program::Write;
 use super::strided::Block;
+use super::tiles::{Frame, Tile};
 use crate::dtype::DType;
 use crate::kernel::Combine;
 use std::mem::MaybeUninit;
@@ -163,5 +166,43 @@ impl Row {
             // `kernel::validate` refuses a store that combines one of these types
             DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {}
         }
+    }
+}
+
+impl Frame {
+    /// Writes those elements of a tile that a store's condition and index choose.
+    ///
+    /// # Safety
+    /// As [`Frame::write`]; `from` holds the tile's elements in their storage type.
+    pub(super) unsafe fn write_some(&self, bound: &Bound<'_>, w: &Write, from: *const u8, tile: Tile) {
+        let p = &bound.program.places[w.place];
+        let condition = w.condition.map(|id| self.at[id] as *const u8);
+        let index = w.scattered.as_ref().map(|to| self.at[to.index] as *const i32);
+        let (stride, extent) = w.scattered.as_ref().map_or((0, 0), |to| (to.stride, to.extent));
+        let part = self.part.start..self.part.end.min(extent);
+        p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
+            p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
+                for r in 0..rn {
+                    let at = (rd + r) * tile.nc + cd;
+                    // SAFETY: *inside*: the place's span includes what every index in range leads to; a run is a part of the
+                    // tile.
+                    unsafe {
+                        let row = Row {
+                            from: from.add(at * p.size),
+                            condition: condition.map(|c| c.add(at)),
+                            index: index.map(|i| i.add(at)),
+                            stride,
+                            part: part.clone(),
+                        };
+                        let ptr = bound.at(w.place).offset((ro + co + r as isize * rs) * p.size as isize);
+                        let to = Block { ptr, rows: 0, cols: cs };
+                        match &w.scattered {
+                            Some(s) if s.combine.reads() => row.combine(s.dtype, s.combine, to, cn),
+                            _ => row.set(p.size, to, cn),
+                        }
+                    }
+                }
+            });
+        });
     }
 }

@@ -5,7 +5,6 @@ use super::caches::announce;
 use super::gather::{Indices, index_run, index_value};
 use super::program::{Dst, FillValue, Goal, Order, PAGE, Step, StepKind, Write};
 use super::scan::Scanner;
-use super::scatter::Row;
 use super::strided::{self, Block};
 use crate::kernel::Position;
 use std::alloc::{Layout, alloc, dealloc};
@@ -332,42 +331,6 @@ impl Frame {
                 false => self.write_some(bound, w, from, tile),
             }
         }
-    }
-
-    /// Writes those elements of a tile that a store's condition and index choose.
-    ///
-    /// # Safety
-    /// As [`Frame::write`]; `from` holds the tile's elements in their storage type.
-    unsafe fn write_some(&self, bound: &Bound<'_>, w: &Write, from: *const u8, tile: Tile) {
-        let p = &bound.program.places[w.place];
-        let condition = w.condition.map(|id| self.at[id] as *const u8);
-        let index = w.scattered.as_ref().map(|to| self.at[to.index] as *const i32);
-        let (stride, extent) = w.scattered.as_ref().map_or((0, 0), |to| (to.stride, to.extent));
-        let part = self.part.start..self.part.end.min(extent);
-        p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
-            p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
-                for r in 0..rn {
-                    let at = (rd + r) * tile.nc + cd;
-                    // SAFETY: *inside*: the place's span includes what every index in range leads to; a run is a part of the
-                    // tile.
-                    unsafe {
-                        let row = Row {
-                            from: from.add(at * p.size),
-                            condition: condition.map(|c| c.add(at)),
-                            index: index.map(|i| i.add(at)),
-                            stride,
-                            part: part.clone(),
-                        };
-                        let ptr = bound.at(w.place).offset((ro + co + r as isize * rs) * p.size as isize);
-                        let to = Block { ptr, rows: 0, cols: cs };
-                        match &w.scattered {
-                            Some(s) if s.combine.reads() => row.combine(s.dtype, s.combine, to, cn),
-                            _ => row.set(p.size, to, cn),
-                        }
-                    }
-                }
-            });
-        });
     }
 
     /// Runs a step that is no loop of a function: an affine index, a gather, the check of positions, or random numbers.

@@ -1,8 +1,8 @@
 //! `index_min` and `index_max` of floats and bools, which no device combines atomically. The values are sorted, so that the last
 //! one for each element is the least or greatest; which that is, the table of [`last_writers`] says.
 
-use super::places::{Places, flat_along, in_axis};
-use super::writes::last_writers;
+use super::places::flat_along;
+use super::writes::{Places, in_axis, last_writers};
 use crate::dtype::{DType, Element, Scalar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, cast, reshape, routine, ufunc, view};

@@ -2,15 +2,15 @@
 //!
 //! How values are written is in `index/writes.rs`.
 
-use super::writes::written;
-use super::{checked_positions, positions};
+use super::positions;
+use super::writes::{Places, as_lengths, at_most_i32, binary, in_axis, written};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, reshape, strong, view};
 use crate::kernel::IndexMode;
 use crate::layout::{self, Shape, View};
-use crate::ufunc::{Ufunc, arithmetic};
+use crate::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -264,46 +264,6 @@ impl Array {
     }
 }
 
-pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
-    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
-}
-
-/// The positions of a write, among the places of some of an array's axes in C order.
-pub(super) struct Places {
-    /// Integers of any shape, as [`positions`] makes them.
-    pub at: Expr,
-    pub mode: IndexMode,
-}
-
-/// A limit of the positions: kernels count them in i32.
-pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
-    if count > i32::MAX as usize {
-        let detail = format!("{count} {what}; their number must fit i32");
-        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
-    }
-    Ok(())
-}
-
-/// Brings positions along an axis into the range of the axis, as i32; those out of range are errors if the mode checks.
-pub(super) fn in_axis(
-    op: &'static str,
-    i: Expr,
-    (axis, shape): (usize, &Shape),
-    mode: IndexMode,
-    at: Loc,
-) -> Result<Expr> {
-    let n = shape[axis];
-    let i = positions(op, i, (axis, shape), mode, at)?;
-    Ok(match mode {
-        IndexMode::Check => cast(checked_positions(op, i, n, at)?, DType::I32, at),
-        IndexMode::Clip => {
-            let last = n.saturating_sub(1).into_arg();
-            ufunc(&arithmetic::clip, smallvec![i.into_arg(), 0.into_arg(), last], at)
-        }
-        IndexMode::Wrap => binary(&arithmetic::remainder, i, n.max(1), at),
-    })
-}
-
 /// Positions along the first axes of a shape, one operand for each, as positions among the places of those axes.
 fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode, at: Loc) -> Result<Places> {
     if indices.is_empty() || indices.len() > shape.len() {
@@ -348,10 +308,6 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
         Arg::Expr(e) => strong(e, at),
         Arg::Scalar(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
     }
-}
-
-pub(super) fn as_lengths(shape: &[usize]) -> Vec<isize> {
-    shape.iter().map(|n| *n as isize).collect()
 }
 
 fn take_at(source: &Expr, indices: Vec<Arg>, mode: IndexMode, at: Loc) -> Expr {

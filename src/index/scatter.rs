@@ -1,9 +1,9 @@
 //! `index_add`, `index_min`, `index_max`: values that are combined into elements at computed positions.
 
 use super::extremes::Extremes;
-use super::places::in_axis;
 use super::positions;
 use super::sums::{added, any_of};
+use super::writes::in_axis;
 use crate::array::prepared;
 use crate::device::Device;
 use crate::dtype::{DType, Element};

@@ -5,20 +5,64 @@
 //! ([`last_writers`]); then each element of the array takes the value that its number names, or stays as it is. So the result
 //! depends neither on threads nor on the device.
 
-use super::places::{Places, as_lengths, at_most_i32, binary, in_axis};
 use super::sums::in_order;
+use super::{checked_positions, positions};
 use crate::array::prepared;
 use crate::device::Device;
 use crate::dtype::{DType, Scalar};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Args, Expr, NodeOp, Operand, cast, common, reshape, ufunc};
 use crate::kernel::IndexMode;
 use crate::layout::{self, Combine, Shape};
-use crate::ufunc::{arithmetic, logic};
+use crate::ufunc::{Ufunc, arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
 type Loc = &'static Location<'static>;
+
+pub(super) fn binary(row: &'static Ufunc, a: impl Operand, b: impl Operand, at: Loc) -> Expr {
+    ufunc(row, smallvec![a.into_arg(), b.into_arg()], at)
+}
+
+/// The positions of a write, among the places of some of an array's axes in C order.
+pub(super) struct Places {
+    /// Integers of any shape, as [`positions`] makes them.
+    pub at: Expr,
+    pub mode: IndexMode,
+}
+
+/// A limit of the positions: kernels count them in i32.
+pub(super) fn at_most_i32(op: &'static str, count: usize, what: &str, at: Loc) -> Result<()> {
+    if count > i32::MAX as usize {
+        let detail = format!("{count} {what}; their number must fit i32");
+        return Err(Error::new(ErrorKind::LimitExceeded, op, detail, at));
+    }
+    Ok(())
+}
+
+/// Brings positions along an axis into the range of the axis, as i32; those out of range are errors if the mode checks.
+pub(super) fn in_axis(
+    op: &'static str,
+    i: Expr,
+    (axis, shape): (usize, &Shape),
+    mode: IndexMode,
+    at: Loc,
+) -> Result<Expr> {
+    let n = shape[axis];
+    let i = positions(op, i, (axis, shape), mode, at)?;
+    Ok(match mode {
+        IndexMode::Check => cast(checked_positions(op, i, n, at)?, DType::I32, at),
+        IndexMode::Clip => {
+            let last = n.saturating_sub(1).into_arg();
+            ufunc(&arithmetic::clip, smallvec![i.into_arg(), 0.into_arg(), last], at)
+        }
+        IndexMode::Wrap => binary(&arithmetic::remainder, i, n.max(1), at),
+    })
+}
+
+pub(super) fn as_lengths(shape: &[usize]) -> Vec<isize> {
+    shape.iter().map(|n| *n as isize).collect()
+}
 
 /// Returns a table of `count` places: for each the number, from 1 on, of the last value that goes there, or 0. As u32, of which
 /// devices have an atomic maximum.

@@ -269,6 +269,33 @@ impl View {
         Ok(v)
     }
 
+    /// The map to an array of which the mapped one has the places from `begin` on along an axis: its index there is so much smaller.
+    pub fn shifted(&self, axis: usize, begin: isize) -> View {
+        let mut v = self.clone();
+        v.offset[axis] -= begin;
+        v
+    }
+
+    /// Which of several parts of these lengths along an axis all indices lead to, with the map to that part; none if they lead to
+    /// several.
+    pub fn only_part(&self, axis: usize, lengths: impl Iterator<Item = usize>) -> Option<(usize, View)> {
+        let n = self.shape.len();
+        let (mut first, mut last) = (self.offset[axis], self.offset[axis]);
+        for (coef, n) in self.coef[axis * n..(axis + 1) * n].iter().zip(&self.shape) {
+            let reach = coef.saturating_mul(*n as isize - 1);
+            if reach < 0 { first = first.saturating_add(reach) } else { last = last.saturating_add(reach) }
+        }
+        let mut begin = 0;
+        for (part, length) in lengths.enumerate() {
+            let end = begin + length as isize;
+            if first >= begin && last < end {
+                return Some((part, self.shifted(axis, begin)));
+            }
+            begin = end;
+        }
+        None
+    }
+
     /// Makes a reshape that only splits axes and adds or drops axes of length 1; none for one that merges axes.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {

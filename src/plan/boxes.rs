@@ -96,7 +96,7 @@ impl Planner<'_> {
                         if begin > 0 {
                             cut(&mut cuts, &map, *axis, begin)?;
                         }
-                        stack.push((*part, shifted(&map, *axis, begin)));
+                        stack.push((*part, map.shifted(*axis, begin)));
                         begin += self.arena.nodes[*part].shape[*axis] as isize;
                     }
                 }
@@ -186,13 +186,6 @@ impl Planner<'_> {
     }
 }
 
-/// The map of an operand that begins at `begin` along the axis of a concatenation.
-pub(super) fn shifted(map: &View, axis: usize, begin: isize) -> View {
-    let mut map = map.clone();
-    map.offset[axis] -= begin;
-    map
-}
-
 /// Cuts the space where its map along an axis passes a place: `begin` is the first place that lies beyond. None if that depends on
 /// more than one axis of the space.
 fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
@@ -213,23 +206,4 @@ fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
         cuts[d].push(at as usize);
     }
     Some(())
-}
-
-/// Which operand of a concatenation all indices of a map lead to, with the map of its own indices; none if they lead to several.
-pub(super) fn only_part(map: &View, axis: usize, lengths: impl Iterator<Item = usize>) -> Option<(usize, View)> {
-    let n = map.shape.len();
-    let (mut first, mut last) = (map.offset[axis], map.offset[axis]);
-    for d in 0..n {
-        let reach = map.coef[axis * n + d].saturating_mul(map.shape[d] as isize - 1);
-        if reach < 0 { first += reach } else { last += reach }
-    }
-    let mut begin = 0;
-    for (part, length) in lengths.enumerate() {
-        let end = begin + length as isize;
-        if first >= begin && last < end {
-            return Some((part, shifted(map, axis, begin)));
-        }
-        begin = end;
-    }
-    None
 }

@@ -4,7 +4,6 @@
 //! [`View`]) along, which says which element of the current node a kernel index needs. So a view only changes the map and
 //! costs nothing, and a reduction fuses where its operand can be indexed by `outer × inner`.
 
-use super::boxes::only_part;
 use super::planner::{Planner, Scratch, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::dtype::DType;
@@ -320,7 +319,7 @@ impl Lowering<'_> {
             NodeOp::Stored(_) | NodeOp::Reshape => Err(node),
             NodeOp::Concat { axis } => {
                 let lengths = n.args.iter().map(|a| p.arena.nodes[*a].shape[*axis]);
-                let (part, map) = only_part(map, *axis, lengths).ok_or(node)?;
+                let (part, map) = map.only_part(*axis, lengths).ok_or(node)?;
                 self.lower(n.args[part], &map, inside)
             }
             NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),
