@@ -65,7 +65,13 @@ fn avx2(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
 fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     body(w, key, index, out, |first| {
         // SAFETY: four vectors are as many words, and the machine has AVX-512, as the caller says.
-        unsafe { std::mem::transmute(philox::blocks_avx512(first, w & 3, key)) }
+        unsafe {
+            std::mem::transmute::<[std::arch::x86_64::__m512i; 4], [[u32; 4]; BLOCKS]>(philox::blocks_avx512(
+                first,
+                w & 3,
+                key,
+            ))
+        }
     });
 }
 

@@ -70,6 +70,9 @@ mod of_avx512 {
     use std::arch::x86_64::*;
 
     /// Returns the words of 16 blocks that follow one another: of two vectors of them, because each round waits for the one before.
+    ///
+    /// # Safety
+    /// The machine has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
     pub(crate) fn blocks(first: u32, number: u8, key: [u32; 3]) -> [__m512i; 4] {
@@ -101,6 +104,9 @@ mod of_avx512 {
     }
 
     /// Returns eight blocks, in the order of their words, of those words in the lower halves of 64 bits.
+    ///
+    /// # Safety
+    /// The machine has AVX-512.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
     fn join(c: [__m512i; 4]) -> [__m512i; 2] {

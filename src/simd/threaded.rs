@@ -299,22 +299,22 @@ macro_rules! instructions {
                     const HALF: usize = size_of::<Acc>() / 16;
                     if Draw::of(bases, (*pc).operands[0], index).is_of_pairs() {
                         // the lower words of one half of the pairs beside the upper words of the other: no word has to move
-                        let mut pairs: [u64; 2 * HALF] = std::mem::transmute(acc);
+                        let mut pairs: [u64; 2 * HALF] = std::mem::transmute_copy(&acc);
                         let mut each = [0u64; HALF];
                         for i in 0..HALF {
                             each[i] = pairs[i] & LOWER | pairs[i + HALF] & !LOWER;
                         }
-                        let words: [u32; 2 * HALF] = std::mem::transmute(each);
+                        let words: [u32; 2 * HALF] = std::mem::transmute_copy(&each);
                         let words = apply::<u32, { 2 * HALF }, A, A, A, R, F>(&words, &words, &words);
-                        let each: [u64; HALF] = std::mem::transmute(words);
+                        let each: [u64; HALF] = std::mem::transmute_copy(&words);
                         for i in 0..HALF {
                             pairs[i] = each[i] & LOWER | each[i] << 32;
                             pairs[i + HALF] = each[i] >> 32 | each[i] & !LOWER;
                         }
-                        std::mem::transmute(pairs)
+                        std::mem::transmute_copy(&pairs)
                     } else {
-                        let words: [u32; 4 * HALF] = std::mem::transmute(acc);
-                        std::mem::transmute(apply::<u32, { 4 * HALF }, A, A, A, R, F>(&words, &words, &words))
+                        let words: [u32; 4 * HALF] = std::mem::transmute_copy(&acc);
+                        std::mem::transmute_copy(&apply::<u32, { 4 * HALF }, A, A, A, R, F>(&words, &words, &words))
                     }
                 }
             }
@@ -341,7 +341,7 @@ macro_rules! instructions {
                     out[i] = philox::word(word, first.wrapping_add((i as u32).wrapping_mul(step as u32)), key);
                 }
                 // SAFETY: as many words as vectors have.
-                unsafe { std::mem::transmute(out) }
+                unsafe { std::mem::transmute::<[u32; size_of::<Acc>() / 4], Acc>(out) }
             }
 
             /// Returns the words of a draw whose numbers follow one another.
@@ -377,12 +377,12 @@ macro_rules! instructions {
                 |pc, bases, index, acc| {
                     let draw = Draw::of(bases, (*pc).operands[0], index);
                     if draw.is_of_pairs() {
-                        let mut words: [u64; size_of::<Acc>() / 8] = std::mem::transmute(acc);
+                        let mut words: [u64; size_of::<Acc>() / 8] = std::mem::transmute_copy(&acc);
                         for w in &mut words {
                             let (even, odd) = (*w & u32::MAX as u64, *w >> 32);
                             *w = if ODD == 0 { even | *w << 32 } else { (odd | odd << 32).wrapping_add(1 << 62) };
                         }
-                        std::mem::transmute(words)
+                        std::mem::transmute_copy(&words)
                     } else {
                         each(draw.first, draw.step, draw.word, draw.key)
                     }
