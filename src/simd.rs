@@ -6,6 +6,7 @@
 //! The instructions of [`threaded`] code are made of the same functions.
 
 mod machine;
+pub(crate) mod philox;
 mod rows;
 // other processors have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]

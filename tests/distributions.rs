@@ -182,6 +182,48 @@ fn gamma_of_every_size() {
     assert!((means[1] - 2.0 / 3.0).abs() < 0.01 && means[0] < 0.01, "{means:?}");
 }
 
+/// A view of a draw that was not made yet is the view of the draw: at any step and offset, of rows of odd lengths, and at the ends.
+#[test]
+fn views_of_draws() {
+    type Draw = fn(&mut Rng, &[usize]) -> Expr;
+    let draws: [(&str, Draw); 5] = [
+        ("uniform", |rng, s| rng.uniform(s, F32)),
+        ("normal", |rng, s| rng.normal(s, F32)),
+        ("f16", |rng, s| rng.normal(s, F16)),
+        ("integers", |rng, s| rng.integers(-7, 1_000_000_000_000i64, s, I64) + rng.integers(0, 100, s, I32)),
+        ("two", |rng, s| rng.normal(s, F32) * rng.uniform(s, F32) + rng.bernoulli(0.5, s, F32)),
+    ];
+    type View = fn(&Expr) -> Expr;
+    let views: [View; 9] = [
+        |x| x * 1,
+        |x| x.slice(s![.., 1..]),
+        |x| x.slice(s![.., 2..]),
+        |x| x.slice(s![1.., 3..]),
+        |x| x.slice(s![.., ..;-1]),
+        |x| x.slice(s![..;-1, ..;3]),
+        |x| x.t(),
+        |x| x.slice(s![0, 5..]),
+        |x| x.slice(s![.., 7]),
+    ];
+    for (name, draw) in draws {
+        for shape in [[1, 128], [3, 129], [2, 1031], [5, 640], [1, 20_001], [700, 9]] {
+            let made = || draw(&mut Rng::new(5), &shape);
+            let whole = Expr::from(made().eval().unwrap());
+            for (n, view) in views.iter().enumerate() {
+                let [got, want] = [view(&made()), view(&whole)].map(|x| x.astype(F64).to_vec::<f64>());
+                assert_eq!(got.unwrap(), want.unwrap(), "{name} {shape:?}, view {n}");
+            }
+            // each row begins anew in a view, and the elements of a flat draw have the same numbers
+            let flat = draw(&mut Rng::new(5), &[shape[0] * shape[1]]).reshape(shape);
+            assert_eq!(
+                flat.astype(F64).to_vec::<f64>().unwrap(),
+                whole.astype(F64).to_vec::<f64>().unwrap(),
+                "{name} {shape:?}"
+            );
+        }
+    }
+}
+
 /// Half-precision draws are those of f32, rounded.
 #[test]
 fn narrow_draws_are_rounded() {

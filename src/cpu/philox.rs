@@ -1,59 +1,19 @@
-//! Philox4x32-10, a random generator whose words are functions of a counter and a key. Every backend gives the same words.
+//! Writes random words for tiles (`simd/philox.rs` makes them).
 
-/// The four words of the counter (block, 0, stream, number) and the key (seed low, seed high). `key` has the two words of the
-/// seed, then the stream. Constants and rounds are those of the paper (Salmon et al., SC 2011).
+use crate::simd::philox;
+pub(super) use crate::simd::philox::word;
+
+/// How many blocks are made at a time.
+const BLOCKS: usize = 16;
+
+/// Writes the words of indices that follow one another, of which `first` is the first. Each block is computed once, by `make`, which
+/// returns the blocks from a number on.
 #[inline(always)]
-fn block(block: u32, number: u8, key: [u32; 3]) -> [u32; 4] {
-    // Each word of the counter lies in the lower half of 64 bits, because vector instructions multiply just those halves. What a
-    // product leaves in the upper half stays there: it costs twice the time to bring every word to 32 bits and back.
-    const LOWER: u64 = u32::MAX as u64;
-    let mut c = [block as u64, 0, key[2] as u64, number as u64];
-    let (mut k0, mut k1) = (key[0], key[1]);
-    for _ in 0..10 {
-        let p0 = (c[0] & LOWER) * 0xD251_1F53;
-        let p1 = (c[2] & LOWER) * 0xCD9E_8D57;
-        c = [(p1 >> 32) ^ c[1] ^ k0 as u64, p1, (p0 >> 32) ^ c[3] ^ k1 as u64, p0];
-        k0 = k0.wrapping_add(0x9E37_79B9);
-        k1 = k1.wrapping_add(0xBB67_AE85);
-    }
-    c.map(|w| w as u32)
-}
-
-/// Returns a word of an index, as `Op::Philox` defines it.
-#[inline(always)]
-pub(super) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
-    let own = |i: u32| block(i >> 2, word & 3, key)[i as usize & 3];
-    match word >> 2 {
-        0 => own(index),
-        1 => own(index & !1),
-        _ => own(index | 1).wrapping_add((index & 1) << 30),
-    }
-}
-
-/// How many blocks are made at a time: four vectors of eight 64-bit numbers.
-const BLOCKS: usize = 32;
-
-/// Writes the words of indices that follow one another, of which `first` is the first. Each block is computed once.
-#[inline(always)]
-// blocks are columns, which indices say and iterators do not
-#[allow(clippy::needless_range_loop)]
-fn consecutive(word: u8, key: [u32; 3], first: u32, out: &mut [u32]) {
-    let (mut words, mut done) = ([[0; 4]; BLOCKS], 0);
+fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
+    let mut done = 0;
     while done < out.len() {
         let at = first.wrapping_add(done as u32);
-        // word by word first, so that the rounds of several blocks are vectors
-        let mut columns = [[0; BLOCKS]; 4];
-        for i in 0..BLOCKS {
-            let made = block((at >> 2).wrapping_add(i as u32), word & 3, key);
-            for k in 0..4 {
-                columns[k][i] = made[k];
-            }
-        }
-        for i in 0..BLOCKS {
-            for k in 0..4 {
-                words[i][k] = columns[k][i];
-            }
-        }
+        let words = make(at >> 2);
         let (words, skip) = (words.as_flattened(), (at & 3) as usize);
         let n = (words.len() - skip).min(out.len() - done);
         let to = &mut out[done..done + n];
@@ -73,7 +33,7 @@ fn consecutive(word: u8, key: [u32; 3], first: u32, out: &mut [u32]) {
 
 /// Writes the word of each index. It is compiled once for each instruction set.
 #[inline(always)]
-fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
+fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let n = index.len().min(out.len());
     let (index, out) = (&index[..n], &mut out[..n]);
     let first = index.first().copied().unwrap_or(0);
@@ -82,7 +42,7 @@ fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
         follow &= *at == first.wrapping_add(i as u32);
     }
     if follow {
-        return consecutive(w, key, first, out);
+        return consecutive(w, first, out, make);
     }
     // a plain loop, so that its body is compiled for the instruction set of the function that calls this one
     for i in 0..n {
@@ -95,15 +55,24 @@ fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
-    body(w, key, index, out);
+    body(w, key, index, out, |first| philox::blocks(first, w & 3, key));
 }
 
 /// # Safety
 /// The machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
-    body(w, key, index, out);
+    body(w, key, index, out, |first| {
+        // SAFETY: four vectors are as many words, and the machine has AVX-512, as the caller says.
+        unsafe {
+            std::mem::transmute::<[std::arch::x86_64::__m512i; 4], [[u32; 4]; BLOCKS]>(philox::blocks_avx512(
+                first,
+                w & 3,
+                key,
+            ))
+        }
+    });
 }
 
 /// Writes word `w` for each index, by the best instruction set of the machine.
@@ -115,7 +84,7 @@ pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `isa` has found AVX2 on this machine.
         crate::simd::Isa::Avx2 => unsafe { avx2(w, key, index, out) },
-        _ => body(w, key, index, out),
+        _ => body(w, key, index, out, |first| philox::blocks(first, w & 3, key)),
     }
 }
 

@@ -42,11 +42,18 @@ struct Fill {
     moves: bool,
 }
 
+/// The numbers of the elements of a draw: number 0, and how they grow.
+struct Counter {
+    offset: i64,
+    rows: Axis,
+    step: isize,
+}
+
 /// A kernel as threaded code.
 ///
-/// Its bases ([`Base`]) are, in this order: those of the places, the fills and the slots. *Inside*: every element that a place
-/// reaches lies in its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch
-/// of a task has room for each fill's vector, each slot's block and a block of each place.
+/// Its bases ([`Base`]) are, in this order: those of the places, the fills, the slots and the counters. *Inside*: every element
+/// that a place reaches lies in its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*:
+/// the scratch of a task has room for each fill's vector, each slot's block and a block of each place.
 pub(super) struct Threaded {
     name: &'static str,
     code: Vec<Instr>,
@@ -55,6 +62,7 @@ pub(super) struct Threaded {
     places: SmallVec<[Place; 4]>,
     fills: SmallVec<[Fill; 2]>,
     slots: usize,
+    counters: SmallVec<[Counter; 1]>,
     /// One more than the largest number of a run-time scalar that the program reads.
     scalars: usize,
     /// Bytes of a word, and of a block of words.
@@ -149,6 +157,7 @@ impl Bound<'_> {
         bases.extend((0..p.fills.len()).map(|n| slot(n * vector)));
         let slots = p.fills.len() * vector;
         bases.extend((0..p.slots).map(|n| slot(slots + n * p.block)));
+        bases.extend(p.counters.iter().map(|c| Base { at: std::ptr::null_mut(), step: c.step }));
         let rest = scratch.wrapping_add(slots + p.slots * p.block);
         // SAFETY: *scratch*, *inside* and the caller's conditions.
         unsafe {
@@ -205,6 +214,11 @@ impl Bound<'_> {
             let first = place.rows.offset(row) + c0 as isize * place.step;
             *base =
                 Base { at: at.wrapping_offset(first * place.size as isize), step: place.step * place.size as isize };
+        }
+        let counters = bases.len() - p.counters.len();
+        for (counter, base) in p.counters.iter().zip(&mut bases[counters..]) {
+            let first = counter.rows.offset(row) + c0 as isize * counter.step;
+            base.at = std::ptr::without_provenance_mut((counter.offset as isize).wrapping_add(first) as usize);
         }
         // SAFETY: the caller's conditions. Whole blocks lie in the elements of this row.
         unsafe {
@@ -266,6 +280,10 @@ impl Bound<'_> {
             for (number, place) in p.places.iter().enumerate() {
                 let step = if place.is_store { 0 } else { place.size as isize };
                 inner[number] = Base { at: inside(number), step };
+            }
+            let counters = inner.len() - p.counters.len();
+            for base in &mut inner[counters..] {
+                base.at = base.at.wrapping_offset(from as isize * base.step);
             }
             threaded::run(&p.code, &p.runs, &inner, 0, 1, p.block / p.word);
             for (number, place) in p.places.iter().enumerate().filter(|(_, place)| place.is_store) {

@@ -13,7 +13,7 @@
 mod codes;
 mod lane;
 
-use super::{Isa, Loops, ScalarFn, isa};
+use super::{Isa, Loops, ScalarFn, isa, philox};
 pub(crate) use codes::{Codes, Threaded};
 pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -39,7 +39,8 @@ type Address = unsafe extern "sysv64" fn();
 #[cfg(not(target_arch = "x86_64"))]
 type Address = unsafe extern "C" fn();
 
-/// Where an operand lies in memory: element 0, and the bytes from each element to the next.
+/// Where an operand lies in memory: element 0, and the bytes from each element to the next. Of a [`Draw`], which lies in none: the
+/// number of element 0, and the step from each element's number to the next.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Base {
@@ -58,6 +59,44 @@ pub(crate) struct Operand {
     pub width: u32,
     /// Bytes ahead of which the caches are asked for; 0 for scratch.
     pub ahead: u32,
+}
+
+/// The random words that an instruction makes: of which number, and with which key.
+pub(crate) struct Draw {
+    first: u32,
+    step: isize,
+    /// As `Op::Philox` defines it.
+    word: u8,
+    key: [u32; 3],
+}
+
+impl Draw {
+    /// The operand that says so: the base of its numbers, the word's number in place of a width, and in place of a distance the
+    /// first base of three, each of which has a word of the key.
+    pub fn operand(numbers: u32, word: u8, key: u32) -> Operand {
+        Operand { base: numbers, width: word as u32, ahead: key }
+    }
+
+    /// # Safety
+    /// The operand is one of a draw, and its bases are in `bases`.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[inline(always)]
+    unsafe fn of(bases: *const Base, operand: Operand, index: usize) -> Draw {
+        // SAFETY: the caller's condition: the bases are there, and those of the key have a word.
+        unsafe {
+            let Base { at, step } = *bases.add(operand.base as usize);
+            let first = (at.addr() as isize).wrapping_add((index as isize).wrapping_mul(step)) as u32;
+            let key = [0, 1, 2].map(|n| (*bases.add(operand.ahead as usize + n)).at.cast::<u32>().read());
+            Draw { first, step, word: operand.width as u8, key }
+        }
+    }
+
+    /// Whether each two neighbours from the first on are a pair.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[inline(always)]
+    fn is_of_pairs(&self) -> bool {
+        self.step == 1 && self.first & 1 == 0
+    }
 }
 
 /// An instruction. Its function reads the accumulator as the first operand (or the second: [`Threaded::second`]), and the
@@ -138,10 +177,11 @@ macro_rules! instruction {
     };
 }
 
-/// Writes the instructions of one instruction set, whose vectors have the type `$v`; `$stream` writes one past the caches.
+/// Writes the instructions of one instruction set, whose vectors have the type `$v`; `$stream` writes one past the caches, and `$blocks`
+/// returns random words.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! instructions {
-    ($module:ident, $abi:literal, $features:literal, $v:ty, $stream:path) => {
+    ($module:ident, $abi:literal, $features:literal, $v:ty, $stream:path, $blocks:path) => {
         // vectors are no types of C, but the convention has registers for them, and both sides of each call are compiled here
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
@@ -252,6 +292,33 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
+                /// Applies a function to words of the accumulator that are equal in each pair of elements of a draw: once for each pair.
+                paired<A, R, F;> where [A: Lane<u32>, R: Lane<u32>, F: ScalarFn<A, A, A, R>]
+                |pc, bases, index, acc| {
+                    const LOWER: u64 = u32::MAX as u64;
+                    const HALF: usize = size_of::<Acc>() / 16;
+                    if Draw::of(bases, (*pc).operands[0], index).is_of_pairs() {
+                        // the lower words of one half of the pairs beside the upper words of the other: no word has to move
+                        let mut pairs: [u64; 2 * HALF] = std::mem::transmute_copy(&acc);
+                        let mut each = [0u64; HALF];
+                        for i in 0..HALF {
+                            each[i] = pairs[i] & LOWER | pairs[i + HALF] & !LOWER;
+                        }
+                        let words: [u32; 2 * HALF] = std::mem::transmute_copy(&each);
+                        let words = apply::<u32, { 2 * HALF }, A, A, A, R, F>(&words, &words, &words);
+                        let each: [u64; HALF] = std::mem::transmute_copy(&words);
+                        for i in 0..HALF {
+                            pairs[i] = each[i] & LOWER | each[i] << 32;
+                            pairs[i + HALF] = each[i] >> 32 | each[i] & !LOWER;
+                        }
+                        std::mem::transmute_copy(&pairs)
+                    } else {
+                        let words: [u32; 4 * HALF] = std::mem::transmute_copy(&acc);
+                        std::mem::transmute_copy(&apply::<u32, { 4 * HALF }, A, A, A, R, F>(&words, &words, &words))
+                    }
+                }
+            }
+            instruction! { $abi, $features,
                 /// Applies a function to an operand in memory and to the accumulator, which is the second operand.
                 second<W, A, B, C, R, F; N> where [
                     W: Copy, A: Lane<W>, B: Lane<W>, C: Lane<W>, R: Lane<W>, F: ScalarFn<A, B, C, R>
@@ -260,6 +327,65 @@ macro_rules! instructions {
                     let y: [W; N] = std::mem::transmute_copy(&acc);
                     let x = words(bases, (*pc).operands[0], index);
                     std::mem::transmute_copy(&apply::<W, N, A, B, C, R, F>(&x, &y, &y))
+                }
+            }
+            /// Returns the words of any draw, each of which has a block of its own.
+            ///
+            /// # Safety
+            /// None, beside the features.
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            unsafe fn each(first: u32, step: isize, word: u8, key: [u32; 3]) -> Acc {
+                let mut out = [0u32; size_of::<Acc>() / 4];
+                for i in 0..out.len() {
+                    out[i] = philox::word(word, first.wrapping_add((i as u32).wrapping_mul(step as u32)), key);
+                }
+                // SAFETY: as many words as vectors have.
+                unsafe { std::mem::transmute::<[u32; size_of::<Acc>() / 4], Acc>(out) }
+            }
+
+            /// Returns the words of a draw whose numbers follow one another.
+            ///
+            /// # Safety
+            /// None, beside the features.
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            unsafe fn across(first: u32, word: u8, key: [u32; 3]) -> Acc {
+                // SAFETY: the features; the words that are read lie within both.
+                unsafe {
+                    let number = (first >> 2).wrapping_add((size_of::<Acc>() / 16) as u32);
+                    let both: [Acc; 2] = [$blocks(first >> 2, word, key), $blocks(number, word, key)];
+                    (&raw const both).cast::<u32>().add((first & 3) as usize).cast::<Acc>().read_unaligned()
+                }
+            }
+
+            instruction! { $abi, $features,
+                /// Makes random words, each of its own element: those that its word's number names modulo 4.
+                random<;> where []
+                |pc, bases, index, _acc| {
+                    let draw = Draw::of(bases, (*pc).operands[0], index);
+                    match draw.step {
+                        1 if draw.first & 3 == 0 => $blocks(draw.first >> 2, draw.word & 3, draw.key),
+                        1 => across(draw.first, draw.word & 3, draw.key),
+                        step => each(draw.first, step, draw.word & 3, draw.key),
+                    }
+                }
+            }
+            instruction! { $abi, $features,
+                /// Makes the words of pairs of elements, of those that the accumulator has.
+                pairs<; ODD> where []
+                |pc, bases, index, acc| {
+                    let draw = Draw::of(bases, (*pc).operands[0], index);
+                    if draw.is_of_pairs() {
+                        let mut words: [u64; size_of::<Acc>() / 8] = std::mem::transmute_copy(&acc);
+                        for w in &mut words {
+                            let (even, odd) = (*w & u32::MAX as u64, *w >> 32);
+                            *w = if ODD == 0 { even | *w << 32 } else { (odd | odd << 32).wrapping_add(1 << 62) };
+                        }
+                        std::mem::transmute_copy(&words)
+                    } else {
+                        each(draw.first, draw.step, draw.word, draw.key)
+                    }
                 }
             }
             instruction! { $abi, $features,
@@ -323,23 +449,47 @@ macro_rules! instructions {
         }
     };
 }
+/// Returns the words of random blocks in eight vectors of 4·[`N4`] bytes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn vectors<V: Copy>(first: u32, number: u8, key: [u32; 3]) -> [V; 8] {
+    const { assert!(size_of::<[V; 8]>() == 4 * N4) };
+    let blocks = philox::blocks::<{ N4 / 4 }>(first, number, key);
+    // SAFETY: as many bytes, and each word is a value.
+    unsafe { std::mem::transmute_copy(&blocks) }
+}
+
+/// Returns the words of random blocks in eight vectors.
+///
+/// # Safety
+/// The machine has AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+unsafe fn vectors_avx512(first: u32, number: u8, key: [u32; 3]) -> [__m512i; 8] {
+    let [a, b, c, d] = philox::blocks_avx512(first, number, key);
+    let [e, f, g, h] = philox::blocks_avx512(first.wrapping_add(16), number, key);
+    [a, b, c, d, e, f, g, h]
+}
+
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256i, __m512i, _mm256_stream_si256, _mm512_stream_si512};
 #[cfg(target_arch = "x86_64")]
-instructions!(avx2, "sysv64", "avx2,fma,bmi1,bmi2,lzcnt,popcnt", __m256i, _mm256_stream_si256);
+instructions!(avx2, "sysv64", "avx2,fma,bmi1,bmi2,lzcnt,popcnt", __m256i, _mm256_stream_si256, vectors);
 #[cfg(target_arch = "x86_64")]
 instructions!(
     avx512,
     "sysv64",
     "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt",
     __m512i,
-    _mm512_stream_si512
+    _mm512_stream_si512,
+    vectors_avx512
 );
 #[cfg(target_arch = "aarch64")]
 use std::{arch::aarch64::uint32x4_t, ptr::write_unaligned};
 // cores of aarch64 that see whole cache lines written keep them out of their caches by themselves, so stores are plain
 #[cfg(target_arch = "aarch64")]
-instructions!(neon, "C", "neon", uint32x4_t, write_unaligned);
+instructions!(neon, "C", "neon", uint32x4_t, write_unaligned, vectors);
 // it stands after the macro that it uses
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod f16;

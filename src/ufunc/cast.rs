@@ -253,7 +253,8 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
         DType::F16 => {
             const {
                 type Round = ToNarrow<{ DType::F16 as u8 }>;
-                let threaded = Threaded { first: Codes::round_f16::<f32, Round>(), second: None, products: None };
+                let threaded =
+                    Threaded { first: Codes::round_f16::<f32, Round>(), second: None, products: None, paired: None };
                 Conversion::new(Loops::round_f16::<f32, Round>(), [Some(threaded), None])
             }
         }

@@ -18,7 +18,7 @@
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
 /// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::Reduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
-/// | `threaded` | `none`, `f32`, `all`, `both` or `products`: which types have instructions of threaded code, see below |
+/// | `threaded` | `none`, `f32`, `pairs`, `all`, `all_pairs`, `both` or `products`: which types have instructions of threaded code, see below |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
@@ -30,7 +30,8 @@
 /// Each instruction of threaded code costs some 20 ms of compiler time, so rows have those that were measured to pay: by default
 /// all types, but none in the classes `Float` and `FloatOnly`. `f32` names that type alone; `both` is all types, and adds
 /// instructions that take the second operand from the accumulator ([`Threaded`](crate::simd::threaded::Threaded)); `products` is
-/// `both`, and adds for floats those one operand of which is the product of two others.
+/// `both`, and adds for floats those one operand of which is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, and
+/// add for f32 the one that computes pairs of equal numbers once, as normal numbers need it.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order` is
 /// `fixed`, or `free` if floats give the same bits in any order. A row that picks one of its operands adds `picks: Smallest`
@@ -194,6 +195,7 @@ macro_rules! define {
         {
             use $crate::simd::threaded::{M4, N4, Threaded};
             let words = $crate::ufunc::define!(@words4 f32 $r $f);
+            let words = Threaded::with_pairs::<f32, $r, $f>(words, THREADED);
             [Threaded::with_products::<u32, N4, M4, f32, $r, $f>(words, THREADED), None]
         }
     };

@@ -28,7 +28,7 @@ macro_rules! rows {
             /// Natural logarithm.
             #[doc(alias("ln"))]
             log(x): Float {
-                threaded: f32,
+                threaded: pairs,
                 cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", exact: { x.ln() },
                 domain: [0.0, 1e3],
             }
@@ -53,7 +53,7 @@ macro_rules! rows {
             }
             /// Square root.
             sqrt(x): Float {
-                threaded: all,
+                threaded: all_pairs,
                 cpu_float: [x.sqrt(), x.sqrt()], wgsl_f32: "m_sqrt({a})", wgsl_f64: "d_sqrt({a})", exact: { x.sqrt() },
                 domain: [0.0, 1e3],
             }

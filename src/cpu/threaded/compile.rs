@@ -2,6 +2,8 @@
 //! reads is computed by the instruction of the sum. A value that is read again after the accumulator has taken another is saved in
 //! a slot.
 
+mod draws;
+
 use super::{Fill, LARGE, Place, Threaded};
 use crate::cpu::caches;
 use crate::cpu::convert;
@@ -33,6 +35,8 @@ enum Home {
     /// In no memory yet: a product of two values that are operands in memory. The one function that reads it computes it too; the
     /// first of two products that a function reads is computed just before.
     Product([usize; 2]),
+    /// In no memory: the draw of this number.
+    Draw(usize),
 }
 
 struct Compiler<'a> {
@@ -46,6 +50,9 @@ struct Compiler<'a> {
     /// The value in the accumulator.
     acc: Option<usize>,
     free: SmallVec<[usize; 8]>,
+    draws: SmallVec<[draws::Drawn; 2]>,
+    /// Of each value that is equal in each pair of elements, the number of the draw whose pairs these are.
+    paired: SmallVec<[Option<usize>; 16]>,
     /// The operands of instructions by their kind; made numbers of bases when the program is complete.
     operands: Vec<[Home; 2]>,
 }
@@ -64,6 +71,7 @@ pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result
         places: SmallVec::new(),
         fills: SmallVec::new(),
         slots: 0,
+        counters: SmallVec::new(),
         scalars: kernel.values.iter().map(|v| v.op.scalars()).max().unwrap_or(0),
         word: sizes.max().unwrap_or(4).max(4),
         block,
@@ -78,6 +86,8 @@ pub(super) fn compile(kernel: &Kernel, aliased: &[bool], block: usize) -> Result
         uses: smallvec![0; kernel.values.len()],
         acc: None,
         free: SmallVec::new(),
+        draws: SmallVec::new(),
+        paired: smallvec![None; kernel.values.len()],
         operands: vec![],
     };
     c.find_aliases();
@@ -173,13 +183,12 @@ impl Compiler<'_> {
                         }
                     }
                 }
-                Op::Index { .. }
-                | Op::Gather { .. }
-                | Op::Position(_)
-                | Op::Philox { .. }
-                | Op::Reduce(_)
-                | Op::Scan(_)
-                | Op::Dot => return Err(self.error("an operation has no threaded code")),
+                // a draw reads it, and computes it itself
+                Op::Index { .. } => {}
+                Op::Philox { index, word, slots } => self.draw(v, *index, *word, *slots)?,
+                Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot => {
+                    return Err(self.error("an operation has no threaded code"));
+                }
             }
             if self.acc == Some(v) {
                 self.store_now(v)?;
@@ -278,7 +287,7 @@ impl Compiler<'_> {
             self.settle(*other)?;
         }
         self.bring(lead)?;
-        let mut operands = [Home::None; 2];
+        let (code, mut operands) = self.once_a_pair(v, list, codes).unwrap_or((code, [Home::None; 2]));
         for (operand, other) in operands.iter_mut().zip(&others) {
             *operand = self.homes[*other];
         }
@@ -315,7 +324,7 @@ impl Compiler<'_> {
                 self.bring(v)?;
                 self.save(v)
             }
-            Home::Product(_) => Err(self.error("a product that its reader does not compute")),
+            Home::Product(_) | Home::Draw(_) => Err(self.error("a product that its reader does not compute")),
         }
     }
 
@@ -326,7 +335,7 @@ impl Compiler<'_> {
         }
         self.keep_acc()?;
         let (code, operand) = match self.homes[v] {
-            Home::None => return Err(self.error(format!("value {v} is nowhere"))),
+            Home::None | Home::Draw(_) => return Err(self.error(format!("value {v} is nowhere"))),
             Home::Each(place) => {
                 let load = self.kernel.values[v].op.load().map(|n| self.kernel.loads[n].dtype);
                 (load.and_then(|dtype| cast::load_each(dtype, self.program.word)), Home::Each(place))
@@ -391,7 +400,7 @@ impl Compiler<'_> {
     /// Writes the values that were not written when they were computed.
     fn stores(&mut self) -> Result<()> {
         let kernel = self.kernel;
-        let is_computed = |op: &Op| matches!(op, Op::Ufunc(..) | Op::Cast(_) | Op::Round(_));
+        let is_computed = |op: &Op| matches!(op, Op::Ufunc(..) | Op::Cast(_) | Op::Round(_) | Op::Philox { .. });
         let value = |c: &Self, n: usize| c.alias_of[kernel.stores[n].value];
         if self.program.is_in_place && kernel.stores.len() > 1 {
             // a store may write what a value that is stored later would be read from
@@ -472,7 +481,9 @@ impl Compiler<'_> {
         };
         let asked = |n: usize| program.places[..n].iter().any(|earlier| is_beside(earlier, &program.places[n]));
         let aheads: SmallVec<[u32; 6]> = (0..places).map(|n| if is_far && !asked(n) { AHEAD } else { 0 }).collect();
+        let draws = draws::operands(&self.draws, places, places + fills + program.slots);
         let operand = |home: Home| match home {
+            Home::Draw(n) => draws[n],
             Home::None | Home::Product(_) => Operand::default(),
             Home::Memory(n) | Home::Each(n) => Operand { base: n as u32, width: vector, ahead: aheads[n] },
             Home::Fill(n) => Operand { base: (places + n) as u32, width: 0, ahead: 0 },

@@ -21,6 +21,9 @@ const LEAST_PASSES: usize = 2;
 /// call one that comes too late was measured to cost some 1 µs.
 const ALONE: usize = 1 << 20;
 
+/// The additions that a random word costs: measured to take 0.4 ns.
+const DRAW: usize = 20;
+
 /// Says whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction, and all words
 /// one size; bool alone would fill words of four times its own. Tiles of several rows must have rows of some length, because each
 /// begins anew. A result of `stream` bytes is written past the caches.
@@ -32,7 +35,9 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
         Tiling::Rows { .. } => cols >= LEAST_ROW || cols.is_multiple_of(BLOCK),
         Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
-    let fits = kernel.values.len() + kernel.loads.len() + kernel.stores.len() <= MOST_PARTS;
+    // a draw has its numbers and its key beside its value
+    let draws = kernel.values.iter().filter(|v| matches!(v.op, Op::Philox { .. })).count();
+    let fits = kernel.values.len() + draws + kernel.loads.len() + kernel.stores.len() <= MOST_PARTS;
     let writes_runs = |s: &Store| s.is_plain() && last.is_none_or(|axis| s.strides[axis] == 1 || cols == 1);
     if !(caps.threaded && walks_rows && fits && kernel.stores.iter().all(writes_runs)) {
         return false;
@@ -45,15 +50,20 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
             let by = row.typed_operand(list).map_or(value.compute(), |a| kernel.values[*a].compute());
             row.threaded(by, word).is_some()
         }
-        Op::Index { .. }
-        | Op::Gather { .. }
-        | Op::Position(_)
-        | Op::Philox { .. }
-        | Op::Reduce(_)
-        | Op::Scan(_)
-        | Op::Dot => false,
+        Op::Philox { .. } => true,
+        // of numbers of elements only those that draws read
+        Op::Index { .. } => false,
+        Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot => false,
     };
-    word == least && kernel.values.iter().all(has_code) && passes(kernel, stream) >= LEAST_PASSES
+    let is_counter = |v: usize| {
+        let readers = || kernel.values.iter().filter(|value| value.op.operands().contains(&v));
+        let is_stored = kernel.stores.iter().any(|s| s.value == v);
+        matches!(kernel.values[v].op, Op::Index { .. })
+            && !is_stored
+            && readers().all(|value| matches!(value.op, Op::Philox { .. }))
+    };
+    let codes = kernel.values.iter().enumerate().all(|(v, value)| has_code(value) || is_counter(v));
+    word == least && codes && passes(kernel, stream) >= LEAST_PASSES
 }
 
 fn computes(value: &Value) -> bool {
@@ -78,6 +88,9 @@ fn passes(kernel: &Kernel, stream: usize) -> usize {
 /// that it reads or writes, which take some 10 ps in the caches.
 pub(super) fn is_alone(kernel: &Kernel) -> bool {
     let cost = |value: &Value| {
+        if matches!(value.op, Op::Philox { .. }) {
+            return DRAW;
+        }
         if let Op::Ufunc(row, _) = &value.op { row.properties.cost as usize } else { computes(value) as usize }
     };
     let additions: usize = kernel.values.iter().map(cost).sum();

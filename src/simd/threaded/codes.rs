@@ -79,6 +79,16 @@ impl Codes {
         codes!(store)
     }
 
+    /// Makes random words.
+    pub const fn random() -> Option<Codes> {
+        codes!(random)
+    }
+
+    /// Makes the words of pairs of elements, those of their radius or of their angle, of random words.
+    pub const fn pairs(angle: bool) -> Option<Codes> {
+        if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
+    }
+
     /// Reads elements of `S`, at any step, and converts them by `F`.
     pub const fn load_each<W, const N: usize, const M: usize, S, R, F>() -> Option<Codes>
     where
@@ -169,6 +179,8 @@ pub(crate) struct Threaded {
     /// Takes one operand of two from the accumulator; the other one is the product of two operands in memory. The product is the
     /// second operand, and the first.
     pub products: Option<[Codes; 2]>,
+    /// Takes its one operand from the accumulator, whose words are equal in each pair of elements of a draw.
+    pub paired: Option<Codes>,
 }
 
 /// The function `F` of the first operand and of the product of the other two, or of that product and of the first operand.
@@ -204,7 +216,9 @@ impl Threaded {
     {
         match (rule.as_bytes(), name.as_bytes()) {
             (b"both" | b"products", _) => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, true)),
-            (b"all", _) | (b"f32", b"f32") => Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, false)),
+            (b"all" | b"all_pairs", _) | (b"f32" | b"pairs", b"f32") => {
+                Some(Threaded::of::<W, N, M, A, B, C, R, F>(arity, false))
+            }
             _ => None,
         }
     }
@@ -228,6 +242,22 @@ impl Threaded {
             },
             second: if second { codes!(second < W, A, B, C, R, F > N, M) } else { None },
             products: None,
+            paired: None,
+        }
+    }
+
+    /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of a row asks for it.
+    pub const fn with_pairs<A, R, F>(threaded: Option<Threaded>, rule: &str) -> Option<Threaded>
+    where
+        A: Lane<u32>,
+        R: Lane<u32>,
+        F: ScalarFn<A, A, A, R>,
+    {
+        match (threaded, rule.as_bytes()) {
+            (Some(threaded), b"pairs" | b"all_pairs") => {
+                Some(Threaded { paired: codes!(paired < A, R, F >), ..threaded })
+            }
+            _ => threaded,
         }
     }
 

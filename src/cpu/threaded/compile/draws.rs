@@ -1,0 +1,135 @@
+//! Random words in threaded code.
+
+use super::{Compiler, Home};
+use crate::cpu::program::FillValue;
+use crate::cpu::strided::Axis;
+use crate::cpu::threaded::Counter;
+use crate::error::Result;
+use crate::kernel::Op;
+use crate::simd::threaded::{Codes, Draw, Operand, Threaded};
+use smallvec::SmallVec;
+
+/// A draw: which numbers its elements have, and which word and key.
+pub(super) struct Drawn {
+    /// The value that is the elements' numbers, and its counter.
+    index: usize,
+    counter: usize,
+    word: u8,
+    /// The run-time scalars that are the key, and the first of the three fills that have them.
+    slots: [usize; 3],
+    fill: usize,
+    /// Where the words are from which those of pairs are made.
+    words: Option<usize>,
+}
+
+/// Returns the operands of draws, for the numbers of the first base of a fill and of a counter.
+pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallVec<[Operand; 4]> {
+    draws.iter().map(|d| Draw::operand((counters + d.counter) as u32, d.word, (fills + d.fill) as u32)).collect()
+}
+
+impl Compiler<'_> {
+    /// Emits the draw of value `v`. Words of pairs are made of plain words, which two draws of the same numbers share.
+    pub(super) fn draw(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> Result<()> {
+        self.cut()?;
+        self.keep_acc()?;
+        self.acc = None;
+        let number = self.drawn(v, index, word, slots);
+        let home = [Home::Draw(number), Home::None];
+        if word < 4 {
+            self.emit(Codes::random(), home, false)?;
+        } else {
+            let same = |d: &Drawn| d.slots == slots && d.word & 3 == word & 3 && self.is_alike(d.index, index);
+            match self.draws.iter().filter(|d| same(d)).find_map(|d| d.words) {
+                Some(slot) => self.emit(Codes::load(), [Home::Slot(slot), Home::None], false)?,
+                None => {
+                    self.emit(Codes::random(), home, false)?;
+                    let slot = self.program.slots;
+                    self.program.slots += 1;
+                    self.emit(Codes::store(), [Home::Slot(slot), Home::None], false)?;
+                    self.draws[number].words = Some(slot);
+                }
+            }
+            self.emit(Codes::pairs(word >= 8), home, false)?;
+        }
+        self.paired[v] = (word >> 2 == 1).then_some(number);
+        self.read(&[self.alias_of[index]]);
+        self.acc = Some(v);
+        Ok(())
+    }
+
+    /// Notes whether value `v`, a function of these values, is equal in pairs of elements; returns the instruction that computes each
+    /// pair once, if the function has one.
+    pub(super) fn once_a_pair(
+        &mut self,
+        v: usize,
+        list: &[usize],
+        codes: &Threaded,
+    ) -> Option<(Option<Codes>, [Home; 2])> {
+        self.paired[v] = self.pairs_of(list);
+        Some((Some(codes.paired?), [Home::Draw(self.paired[v]?), Home::None]))
+    }
+
+    /// Returns the draw in whose pairs a function of these values is equal; none if it is not.
+    fn pairs_of(&self, list: &[usize]) -> Option<usize> {
+        let mut changing = list.iter().filter(|a| !matches!(self.homes[**a], Home::Fill(_)));
+        let draw = self.paired[*changing.next()?]?;
+        let counter = |draw: usize| self.draws[draw].counter;
+        changing.all(|a| self.paired[*a].is_some_and(|d| counter(d) == counter(draw))).then_some(draw)
+    }
+
+    /// Adds a draw; returns its number.
+    fn drawn(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> usize {
+        let fill = match self.draws.iter().find(|d| d.slots == slots) {
+            Some(d) => d.fill,
+            None => {
+                let first = self.program.fills.len();
+                for n in slots {
+                    self.fill(v, FillValue::Scalar(n), None, false);
+                }
+                first
+            }
+        };
+        let counter = match self.draws.iter().find(|d| self.is_alike(d.index, index)) {
+            Some(d) => d.counter,
+            None => self.counter(index),
+        };
+        self.draws.push(Drawn { index, counter, word, slots, fill, words: None });
+        self.draws.len() - 1
+    }
+
+    /// Whether two values are the same numbers of elements.
+    fn is_alike(&self, a: usize, b: usize) -> bool {
+        let numbers = |v: usize| match &self.kernel.values[v].op {
+            Op::Index { strides, offset } => Some((strides, offset)),
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position(_)
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot => None,
+        };
+        a == b || numbers(a).is_some_and(|n| numbers(b) == Some(n))
+    }
+
+    /// Adds the counter of the numbers that value `v` is; returns its number.
+    fn counter(&mut self, v: usize) -> usize {
+        let outer = &self.kernel.outer;
+        let split = outer.len().saturating_sub(1);
+        if let Op::Index { strides, offset } = &self.kernel.values[v].op {
+            // along a single column every step is as good
+            let step = match (outer.last(), strides.get(split)) {
+                (Some(1) | None, _) | (_, None) => 1,
+                (_, Some(step)) => *step,
+            };
+            let rows = Axis::new(&outer[..split], &strides[..split]);
+            self.program.counters.push(Counter { offset: *offset, rows, step });
+        }
+        self.program.counters.len() - 1
+    }
+}
