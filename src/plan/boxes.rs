@@ -89,22 +89,20 @@ impl Planner<'_> {
                 continue;
             }
             let a = &self.arena.nodes[n];
-            match &a.op {
-                NodeOp::Concat { axis } => {
-                    let mut begin = 0;
-                    for part in &a.args {
-                        if begin > 0 {
-                            cut(&mut cuts, &map, *axis, begin)?;
-                        }
-                        stack.push((*part, map.shifted(*axis, begin)));
-                        begin += self.arena.nodes[*part].shape[*axis] as isize;
+            if let NodeOp::Concat { axis } = &a.op {
+                let mut begin = 0;
+                for part in &a.args {
+                    if begin > 0 {
+                        cut(&mut cuts, &map, *axis, begin)?;
                     }
+                    stack.push((*part, map.shifted(*axis, begin)));
+                    begin += self.arena.nodes[*part].shape[*axis] as isize;
                 }
-                NodeOp::View(v) => stack.push((a.args[0], map.after(v))),
-                _ => {
-                    let maps = a.args.iter().map(|c| (*c, broadcast_map(&map, &self.arena.nodes[*c].shape, &a.shape)));
-                    stack.extend(maps);
-                }
+            } else if let Some(v) = a.op.view() {
+                stack.push((a.args[0], map.after(v)));
+            } else {
+                let maps = a.args.iter().map(|c| (*c, broadcast_map(&map, &self.arena.nodes[*c].shape, &a.shape)));
+                stack.extend(maps);
             }
             self.took(1);
         }
