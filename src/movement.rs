@@ -167,11 +167,13 @@ impl Expr {
     /// axes there is a shift for each of them, or one for all; an axis that is named twice is moved by both shifts. With `..` the
     /// elements are moved in C order (NumPy's `axis=None`), by the sum of the shifts.
     ///
-    /// It is a copy of two parts, in one pass over the memory.
+    /// Alone it is a copy of two parts, in one pass over the memory. A formula of rolled arrays reads the parts where they lie, in one
+    /// kernel: the neighbours of all cells of a grid (NumPy's idiom for stencils) take no copies.
     ///
     /// ```
     /// use cupric::array;
     /// let x = array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!((x.roll(1, 0) + &x).plan()?.kernels(), 1);
     /// assert_eq!(x.roll(1, 1).to_vec::<i32>()?, [3, 1, 2, 6, 4, 5]);
     /// assert_eq!(x.roll([1, -1], (0, 1)).to_vec::<i32>()?, [5, 6, 4, 2, 3, 1]);
     /// assert_eq!(x.roll(2, ..).to_vec::<i32>()?, [5, 6, 1, 2, 3, 4]);

@@ -22,7 +22,8 @@ impl Expr {
     /// out of range is an error as with [`Expr::take`]. The values broadcast to the array's shape with as many elements along
     /// the axis as there are positions, and are cast as in a write.
     ///
-    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy. A sum of integers wraps; a sum of bools
+    /// A write of it to the array itself (`x.update(|x| x.index_add(..))`) makes one copy; of integers none if nothing else holds the
+    /// array's memory, on a GPU with positions that cannot be out of range ([`Expr::index_add_clip`]). A sum of integers wraps; a sum of bools
     /// is true where one of them is. Floats are added in an order that depends on the positions alone, so the bits are the same each
     /// time; f16 and bf16 are added in f32 and rounded once, and the error is that of [`Expr::sum`] of the terms. Time is linear; a GPU
     /// sorts the positions of floats first, digit by digit.
