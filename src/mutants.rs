@@ -165,6 +165,7 @@ list! {
     operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
     overlap_of_neighbours_missed, "14 views", "operations the_value_broadcasts", "windows one step apart count as apart";
     packed_neighbours_lost, "8 overlap", "operations writes::gpu::", "the last word of packed elements overwrites its neighbours";
+    parts_written_whole, "8 in place", "operations writes_at::cpu::parts_of_wholes", "a slice of what is stored whole is written as the whole";
     permutation_by_short_keys, "16 random", "operations distributions::every_permutation", "a permutation sorts by keys of 2 bits";
     plan_cache_without_alias, "8 in place", "operations overlap::cpu", "a plan cache that forgets which input is the target";
     plan_cache_without_dtype, "14 sequences", "fuzz state", "a plan cache keyed without dtype";

@@ -1,8 +1,8 @@
 //! Rolled arrays, and other concatenations of slices, that elementwise kernels read where they lie: one pass over memory, and the
 //! same elements as from a copy.
 
-use crate::kit::{on_devices, put, read};
-use cupric::{DType::*, Device, Expr, concat, eval_all, s};
+use crate::kit::{on_devices, own, put, read};
+use cupric::{DType::*, Device, Expr, concat, eval_all, s, zeros};
 
 on_devices! {
 
@@ -67,6 +67,58 @@ fn rolls_are_read_by_one_kernel(d: &Device) {
     let mut alone = put(d, data.clone(), &[n, m]);
     alone.update(|y| y.roll([1, 1], (0, 1)) - y).unwrap();
     assert_eq!(alone.to_vec::<i32>().unwrap(), want(&|i, j| at(i, j, 1, 1) - at(i, j, 0, 0)));
+}
+
+// Chains of rolled arrays, in which each step stores what the next one reads in parts.
+fn chains(d: &Device) {
+    let data: Vec<f32> = (0..100).map(|k| (k * 37 % 64) as f32).collect();
+    let x = put(d, data.clone(), &[100]);
+    type Step = (&'static str, usize, fn(&Expr) -> Expr, fn(&[f32]) -> Vec<f32>);
+    fn at(y: &[f32], i: usize, shift: usize) -> f32 {
+        y[(i + 100 - shift) % 100]
+    }
+    let steps: [Step; 5] = [
+        ("two", 15, |y| (y.roll(1, 0) + y.roll(2, 0)) * 0.5, |y| (0..100).map(|i| (at(y, i, 1) + at(y, i, 2)) * 0.5).collect()),
+        ("one", 150, |y| y.roll(1, 0) * 1.0, |y| (0..100).map(|i| at(y, i, 1)).collect()),
+        ("heat", 60, |y| (y.roll(1, 0) + y.roll(-1, 0)) * 0.5, |y| (0..100).map(|i| (at(y, i, 1) + at(y, i, 99)) * 0.5).collect()),
+        ("and itself", 20, |y| (y.roll(1, 0) + y) * 0.5, |y| (0..100).map(|i| (at(y, i, 1) + y[i]) * 0.5).collect()),
+        ("alone", 30, |y| y.roll(3, 0), |y| (0..100).map(|i| at(y, i, 3)).collect()),
+    ];
+    for (what, count, step, meant) in steps {
+        let (mut y, mut want): (Expr, Vec<f32>) = (x.clone().into(), data.clone());
+        for _ in 0..if d.is_gpu() { count.min(20) } else { count } {
+            (y, want) = (step(&y), meant(&want));
+        }
+        let got = (y + 0.0).to_vec::<f32>().unwrap();
+        assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 1e-3), "{what}: {got:?} {want:?}");
+    }
+    // rolled arrays of many
+    let xs: Vec<_> = (0..20).map(|k| put(d, vec![k as f32; 100], &[100])).collect();
+    let sum = xs.iter().map(|x| x.roll(1, 0)).reduce(|a, b| a + b).unwrap();
+    assert_eq!(sum.to_vec::<f32>().unwrap(), vec![190f32; 100]);
+    // an index that is rolled beside an array that is, of which another root stores the copy
+    let i = put(d, (0..16).collect::<Vec<i32>>(), &[16]);
+    let y = put(d, (0..16).map(|k| k as f32).collect::<Vec<_>>(), &[16]);
+    let many = (1..=10).map(|k| y.roll(k, 0)).reduce(|a, b| a + b).unwrap();
+    let one = y.take(i.roll(1, 0), 0) + y.roll(1, 0);
+    let both = eval_all([&many, &one]).unwrap();
+    assert_eq!(both[1].to_vec::<f32>().unwrap(), (0..16).map(|k| 2. * ((k + 15) % 16) as f32).collect::<Vec<_>>());
+    assert_eq!(both[0].to_vec::<f32>().unwrap()[0], (6..16).sum::<i32>() as f32);
+}
+
+// A kernel in boxes writes in place where each box reads of the target what it writes.
+fn boxes_in_place(d: &Device) {
+    let d = &own(d);
+    let mut x = zeros([1 << 20], F32).to_device(d).unwrap();
+    let y = put(d, (0..10).map(|k| k as f32).collect::<Vec<_>>(), &[10]);
+    d.synchronize().unwrap();
+    let used = d.memory().used;
+    x.slice_mut(s![5..15]).update(|v| v + y.roll(1, 0)).unwrap();
+    x.slice_mut(s![5..15]).update(|v| v + y.roll(1, 0)).unwrap();
+    d.synchronize().unwrap();
+    let more = d.memory().peak - used;
+    assert!(more < 1 << 20, "{more} bytes for ten elements");
+    assert_eq!(x.slice(s![4..16]).to_vec::<f32>().unwrap(), [0., 18., 0., 2., 4., 6., 8., 10., 12., 14., 16., 0.]);
 }
 
 fn other_concatenations(d: &Device) {

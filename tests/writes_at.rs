@@ -1,7 +1,7 @@
 //! Writes at positions: which of several values stays, that an array is updated where it lies, and that nothing else changes.
 
 use crate::kit::{dice::Dice, on_devices, own, put, read};
-use cupric::{Array, DType, DType::*, Device, s, testing, zeros};
+use cupric::{Array, DType, DType::*, Device, concat, s, testing, zeros};
 
 /// Bits that differ from element to element.
 fn counted(dtype: DType, from: usize, shape: &[usize], d: &Device) -> Array {
@@ -138,6 +138,36 @@ fn updates_keep(d: &Device) {
     }).collect();
     assert_eq!(turned.to_vec::<i32>().unwrap(), want);
     assert_eq!(x.to_vec::<i32>().unwrap(), had);
+}
+
+// A part of what is stored whole, written to a place of that part's size.
+fn parts_of_wholes(d: &Device) {
+    let a = put(d, vec![1f32, 2.], &[2]);
+    let b = put(d, vec![3f32, 4.], &[2]);
+    let mut x = zeros([2], F32).to_device(d).unwrap();
+    x.set(s![0], concat([&a, &b], 0).slice(s![0])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [1., 0.]);
+    let m = put(d, vec![1f32, 2., 3., 4.], &[2, 2]);
+    x.assign(m.matmul(&m).slice(s![.., 0])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [7., 15.]);
+    x.assign(m.matmul(&m).slice(s![1])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [15., 22.]);
+    x.set(s![1], m.matmul(b.reshape([2, 1])).slice(s![0, 0])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [15., 11.]);
+    x.set(s![1], concat([&b, &a], 0).sort(0).slice(s![0])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [15., 1.]);
+    x.set(s![1], a.put_clip(0, 9).slice(s![0])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [15., 9.]);
+    x.set(s![..1], a.put_clip(0, 8).slice(s![1..])).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [2., 9.]);
+    // a whole of the same size in another shape
+    let mut y = zeros([2, 2], F32).to_device(d).unwrap();
+    y.assign(concat([&a, &b], 0).reshape([2, 2])).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [1., 2., 3., 4.]);
+    y.assign(concat([&a, &b], 0).reshape([2, 2]).t()).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [1., 3., 2., 4.]);
+    y.set(s![1], m.matmul(b.reshape([2, 1])).reshape([2])).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [1., 3., 11., 25.]);
 }
 
 }

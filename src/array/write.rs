@@ -205,6 +205,9 @@ struct PlannedWrite {
 /// shape: what is stored, and that memory.
 fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
+    if mutant!(parts_written_whole, false, crate::layout::product(&below.0.shape) != target.size()) {
+        return (value, target);
+    }
     match target.reshape(&below.0.shape).filter(|whole| whole.view(v) == target) {
         Some(whole) => (below.clone(), whole),
         None => (value, target),

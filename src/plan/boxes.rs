@@ -19,6 +19,9 @@ const MOST_PARTS: usize = 3;
 /// take longer than one more pass over memory (a judgement).
 const MOST_BOXES: usize = 9;
 
+/// How many concatenations may lie in each other: those of a roll along four axes.
+const DEEPEST: u8 = 4;
+
 /// The most nodes that the search for boxes looks at. Larger kernels store their concatenations.
 const MOST_STEPS: usize = 256;
 
@@ -65,13 +68,22 @@ impl Planner<'_> {
             | Role::Reduction
             | Role::Scan
             | Role::Product
-            | Role::Whole => self.stored[node] || self.joins[node] || has_others(node),
+            | Role::Whole => self.stored[node] || self.is_joined(node) || has_others(node),
         };
-        if !bases.iter().all(|b| fits(*b)) {
+        let depth = bases.iter().filter(|b| self.is_joined(**b)).map(|b| self.joins[*b]).max().unwrap_or(0) + 1;
+        if depth > DEEPEST || !bases.iter().all(|b| fits(*b)) {
             return false;
         }
-        bases.iter().for_each(|b| self.stored[*b] |= !self.joins[*b]);
+        for b in bases {
+            self.stored[b] |= !self.is_joined(b);
+        }
+        self.joins[node] = depth;
         true
+    }
+
+    /// Whether a node is a concatenation that its readers read in parts.
+    pub(super) fn is_joined(&self, node: usize) -> bool {
+        self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
     /// The boxes of the kernel that computes `node` in the stage of `owner`, each as the map from its indices to those of the node;
@@ -85,7 +97,7 @@ impl Planner<'_> {
             if steps > MOST_STEPS {
                 return None;
             }
-            if !self.joins[n] || self.stored[n] && n != owner {
+            if self.joins[n] == 0 || self.stored[n] && n != owner {
                 continue;
             }
             let a = &self.arena.nodes[n];
@@ -133,12 +145,23 @@ impl Planner<'_> {
     /// Makes the kernels of `node` box by box, and says whether it has done so. If not, a node that does not fit may have been marked
     /// as stored.
     pub(super) fn in_boxes(&mut self, node: usize, owner: usize, to: &Store, making: &mut Making) -> Result<bool> {
-        if !self.joins[node] || self.loops[node] {
+        if self.joins[node] == 0 || self.loops[node] {
             return Ok(false);
         }
         let keeps = making.decided || matches!(self.arena.nodes[owner].op.role(), Role::Whole);
         loop {
-            let Some(boxes) = self.boxes(node, owner) else { return Ok(false) };
+            // once it is decided what is stored, the boxes stay those for which it was found to be enough: what has been stored
+            // since, for other kernels, would change them
+            let boxes = match (making.decided, owner == node) {
+                (true, true) => self.boxes_of.remove(&node),
+                (false, true) => {
+                    self.boxes_of.remove(&node);
+                    self.boxes(node, owner)
+                }
+                (_, false) => self.boxes(node, owner),
+            };
+            let Some(boxes) = boxes else { return Ok(false) };
+            let found = boxes.clone();
             let (mut computes, mut reads, mut kernels): (Vec<u32>, Vec<u32>, Vec<Kernel>) = (vec![], vec![], vec![]);
             let mut unfit = None;
             for map in boxes {
@@ -175,6 +198,9 @@ impl Planner<'_> {
             }
             making.computes.extend(computes);
             making.reads.extend(reads);
+            if owner == node {
+                self.boxes_of.insert(node, found);
+            }
             for (i, mut kernel) in kernels.into_iter().enumerate() {
                 kernel.continues = i > 0;
                 making.steps.push(Step::Nest(kernel));

@@ -160,28 +160,40 @@ impl Planner<'_> {
         if steps.iter().all(|step| step.reads().iter().all(|buffer| aliased(*buffer).is_none())) {
             return true;
         }
-        let Some((last, before)) = steps.split_last() else { return true };
-        if before.iter().any(Step::writes_output) {
-            return false;
-        }
-        // a routine's results must share no memory with its operands, so it never writes in place
-        let Some(last) = last.nest() else { return false };
-        let plain = |k: &Kernel| {
-            matches!(k.kind, KernelKind::Elementwise)
-                || k.kind == KernelKind::Row && k.stores.iter().all(|s| k.values[s.value].inner)
+        let first = steps.iter().position(Step::writes_output).unwrap_or(steps.len());
+        let writers: SmallVec<[Option<&Kernel>; 4]> = steps[first..].iter().map(Step::nest).collect();
+        // several kernels write different elements only where they are the boxes of one
+        let is_box = |k: &Kernel| {
+            let of_output = |b: &BufferRef| matches!(b, BufferRef::Output(_));
+            k.kind == KernelKind::Elementwise
+                && k.stores.iter().all(|s| s.is_plain() && of_output(&s.buffer))
+                && !k.loads.iter().any(|l| of_output(&l.buffer))
         };
-        let gathers = |l: usize| last.values.iter().any(|v| matches!(v.op, Op::Gather { load, .. } if load == l));
-        last.loads.iter().enumerate().all(|(i, l): (usize, &Load)| match aliased(l.buffer) {
-            None => true,
-            Some(offset) => {
-                plain(last)
-                    && !gathers(i)
-                    && last.stores.iter().all(|s| {
-                        let same = s.strides == l.strides && s.offset == l.offset + offset;
-                        mutant!(in_place_reads_its_writes, s.strides.len() == l.strides.len(), same)
-                            && s.dtype.size() == l.dtype.size()
-                    })
-            }
-        })
+        let is_one = writers.len() == 1 || steps[first..].iter().skip(1).all(Step::continues);
+        // a routine's results must share no memory with its operands, so it never writes in place
+        is_one
+            && writers
+                .iter()
+                .all(|k| k.is_some_and(|k| (writers.len() == 1 || is_box(k)) && reads_what_it_writes(k, aliased)))
     }
+}
+
+/// Whether a kernel reads of the target only the element that it writes. `aliased` says where in the target a buffer begins, if it
+/// shares the target's memory.
+fn reads_what_it_writes(kernel: &Kernel, aliased: impl Fn(BufferRef) -> Option<isize>) -> bool {
+    let plain = matches!(kernel.kind, KernelKind::Elementwise)
+        || kernel.kind == KernelKind::Row && kernel.stores.iter().all(|s| kernel.values[s.value].inner);
+    let gathers = |l: usize| kernel.values.iter().any(|v| matches!(v.op, Op::Gather { load, .. } if load == l));
+    kernel.loads.iter().enumerate().all(|(i, l): (usize, &Load)| match aliased(l.buffer) {
+        None => true,
+        Some(offset) => {
+            plain
+                && !gathers(i)
+                && kernel.stores.iter().all(|s| {
+                    let same = s.strides == l.strides && s.offset == l.offset + offset;
+                    mutant!(in_place_reads_its_writes, s.strides.len() == l.strides.len(), same)
+                        && s.dtype.size() == l.dtype.size()
+                })
+        }
+    })
 }

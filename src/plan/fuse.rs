@@ -384,7 +384,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a kernel has the node's value without computing it, because it is a number or in memory.
-    fn is_at_hand(&self, node: usize) -> bool {
+    pub(super) fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
             Role::View => self.is_at_hand(self.arena.nodes[node].args[0]),

@@ -320,6 +320,7 @@ impl Lowering<'_> {
             NodeOp::Concat { axis } => {
                 let lengths = n.args.iter().map(|a| p.arena.nodes[*a].shape[*axis]);
                 let (part, map) = map.only_part(*axis, lengths).ok_or(node)?;
+                self.draft.computes.push(node);
                 self.lower(n.args[part], &map, inside)
             }
             NodeOp::Scatter { .. } | NodeOp::Routine { .. } | NodeOp::Failed => Err(node),

@@ -40,9 +40,11 @@ pub(super) struct Planner<'a> {
     /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and views
     /// between: its kernel may then have an inner space.
     pub loops: Vec<bool>,
-    /// For each node, whether it is a concatenation that its readers read in parts (`boxes.rs`), or has one below it with only
-    /// elementwise nodes and views between.
-    pub joins: Vec<bool>,
+    /// For each node, how deep concatenations that their readers read in parts (`boxes.rs`) lie in each other, if it is one; 1 if it
+    /// has one below it with only elementwise nodes and views between; else 0.
+    pub joins: Vec<u8>,
+    /// The boxes of the stored nodes whose kernels are cut into boxes.
+    pub boxes_of: HashMap<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
     pub weighs: Cell<bool>,
     /// Whether something is stored because it is worth it, so that another plan is possible.
@@ -104,7 +106,8 @@ impl<'a> Planner<'a> {
             consumer: vec![usize::MAX; n],
             scratch: Cell::default(),
             loops: vec![false; n],
-            joins: vec![false; n],
+            joins: vec![0; n],
+            boxes_of: HashMap::new(),
             weighs: Cell::new(true),
             weighed: Cell::new(false),
             choices: RefCell::default(),
@@ -133,18 +136,19 @@ impl<'a> Planner<'a> {
             let role = node.op.role();
             if let Some(depth) = p.nests(i, &nested) {
                 nested[i] = depth;
-                p.joins[i] = read_elementwise[i] && p.is_read_in_parts(i);
+                if read_elementwise[i] {
+                    p.is_read_in_parts(i);
+                }
                 continue;
             }
             for (_, a) in node.args.iter().enumerate().filter(|(k, _)| role.reads_from_memory(*k)) {
                 p.store_operand(*a);
             }
             if read_elementwise[i] && p.is_read_in_parts(i) {
-                p.joins[i] = true;
                 continue;
             }
             let passes_on = matches!(role, Role::Elementwise | Role::View);
-            p.joins[i] = passes_on && node.args.iter().any(|a| p.joins[*a]);
+            p.joins[i] = (passes_on && node.args.iter().any(|a| p.joins[*a] > 0)) as u8;
             p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
             p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }
@@ -278,7 +282,9 @@ impl<'a> Planner<'a> {
             if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
                 continue;
             }
-            let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(|a| !self.stored[*a]).collect();
+            // a concatenation that is read in parts counts as a load: each box reads one of its operands
+            let is_fused = |a: &usize| !self.stored[*a] && !self.is_joined(*a);
+            let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(is_fused).collect();
             loop {
                 values.clear();
                 loads.clear();

@@ -7,6 +7,10 @@ use super::shape;
 use crate::error::Result;
 use crate::expr::NodeOp;
 use crate::kernel::{BufferRef, Step, Store};
+use crate::layout::{self, Combine};
+
+/// The most values that tasks of a CPU may compute several times, where storing them first would cost more (a judgement).
+const COMPUTED_BY_EACH: usize = 1 << 14;
 
 impl Planner<'_> {
     /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the result. The
@@ -23,6 +27,11 @@ impl Planner<'_> {
         let is_target = self.is_target(array, &to);
         if !is_target {
             self.kernels(array, node, to.clone(), making)?;
+        }
+        // several tasks of a CPU take all values, each to write a part of them, so that each would compute them
+        let in_order = matches!(n.op, NodeOp::Scatter { combine: Combine::Set, .. }) && !self.caps.wgsl;
+        if in_order && layout::product(&arena.nodes[values].shape) > COMPUTED_BY_EACH && !self.is_at_hand(values) {
+            self.store_first(values, node, making)?;
         }
         loop {
             match Draft::scatter(self, node, &to) {
