@@ -167,8 +167,9 @@ impl Expr {
     /// axes there is a shift for each of them, or one for all; an axis that is named twice is moved by both shifts. With `..` the
     /// elements are moved in C order (NumPy's `axis=None`), by the sum of the shifts.
     ///
-    /// Alone it is a copy of two parts, in one pass over the memory. A formula of rolled arrays reads the parts where they lie, in one
-    /// kernel: the neighbours of all cells of a grid (NumPy's idiom for stencils) take no copies.
+    /// Alone it is a copy of two parts, in one pass over the memory. An elementwise formula of arrays that are rolled along axes reads
+    /// the parts where they lie, in one kernel for up to nine parts of the result: the neighbours of all cells of a grid (NumPy's
+    /// idiom for stencils) take no copies.
     ///
     /// ```
     /// use cupric::array;

@@ -83,7 +83,8 @@ impl Row {
     /// # Safety
     /// As [`Row::set`], for words of `T`.
     unsafe fn set_words<T: Copy>(&self, to: Block, n: usize) {
-        // SAFETY: *present* and *in range*: `each` gives only values below `n` and positions below `extent`.
+        // SAFETY: *present* and *in range*: only values below `n` are read, and what is written lies at positions of `part`, or in
+        // `left_out`.
         unsafe {
             let (from, ptr) = (self.from as *const T, to.ptr as *mut T);
             match self.position_of_all(n) {

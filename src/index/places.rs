@@ -48,9 +48,9 @@ impl Expr {
     /// order stays. Negative positions count from the end.
     ///
     /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory: a CPU then touches only the
-    /// elements at the positions, and so does a GPU with positions that cannot be out of range ([`Expr::put_clip`],
-    /// [`Expr::put_wrap`]). On a GPU more than a few positions take memory for one number of 32 bits for each element of the array.
-    /// NumPy's `put` repeats values that are too few; here they broadcast, or are an error.
+    /// elements at the positions, and so does a GPU with few positions that cannot be out of range ([`Expr::put_clip`],
+    /// [`Expr::put_wrap`]). On a GPU more than a 16th as many positions as elements take memory for one number of 32 bits for each
+    /// element of the array. NumPy's `put` repeats values that are too few; here they broadcast, or are an error.
     ///
     /// ```
     /// use cupric::array;

@@ -43,7 +43,7 @@ impl Planner<'_> {
     }
 
     /// Whether a node is a concatenation of views of what is in memory in any case, so that its readers need not have it in memory
-    /// too. Operands that have other readers are marked as stored.
+    /// too. If so, notes it in `joins`, and marks operands that have other readers as stored.
     pub(super) fn is_read_in_parts(&mut self, node: usize) -> bool {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -161,10 +161,9 @@ impl Planner<'_> {
                 (_, false) => self.boxes(node, owner),
             };
             let Some(boxes) = boxes else { return Ok(false) };
-            let found = boxes.clone();
             let (mut computes, mut reads, mut kernels): (Vec<u32>, Vec<u32>, Vec<Kernel>) = (vec![], vec![], vec![]);
             let mut unfit = None;
-            for map in boxes {
+            for map in &boxes {
                 let space = Space { map: map.clone(), ..Space::of_shape(&map.shape) };
                 match Draft::build(self, node, owner, &space, to.clone()) {
                     Ok(draft)
@@ -199,7 +198,7 @@ impl Planner<'_> {
             making.computes.extend(computes);
             making.reads.extend(reads);
             if owner == node {
-                self.boxes_of.insert(node, found);
+                self.boxes_of.insert(node, boxes);
             }
             for (i, mut kernel) in kernels.into_iter().enumerate() {
                 kernel.continues = i > 0;
