@@ -1,6 +1,10 @@
 // Σ over k of a[m, k] · b[k, n] for a batch of matrices. Tiles of 16 along k go through workgroup memory; an invocation
 // computes blocks of 4 × 4 of the product. Both operands may have any strides; elements beyond their edges count as 0.
 //
+// CHAIN neighbouring products along k are added one after another, then the sums of these chains, one after another. So
+// the order of additions depends on k alone, and the planner may let several kernels or workgroups share the chains
+// (`plan/chains.rs`): a row of a product has the same bits in every batch.
+//
 // The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of
 // 64 × 64 of the product, or of 128 × 128, which reads each operand half as often.
 
@@ -16,8 +20,14 @@ fn element(four: Four, n: u32) -> T {
 fn add_product(sum: Four, x: T, four: Four) -> Four {
     return sum + x * four;
 }
+// The sum of both, element by element.
+fn add_fours(a: Four, b: Four) -> Four {
+    return a + b;
+}
 // Tiles of 64 along a side of what a workgroup computes.
 const PARTS = 2u;
+// Neighbouring products along k in a chain of additions; a multiple of 16.
+const CHAIN = 256u;
 // Where one matrix of the batch begins in each operand.
 struct Matrices {
     a: u32,
@@ -45,6 +55,10 @@ fn stride_b() -> u32 {
 }
 fn load_b(at: u32) -> T {
     return T(at);
+}
+// The sum that a kernel before this one has computed, at an index of `outer`; 0 if there is none.
+fn load_sum(index: u32) -> T {
+    return T(index);
 }
 // Computes the epilogue of the product at an index of `outer`, and stores it.
 fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
@@ -114,6 +128,15 @@ fn add_step(sum: Block, a: Four, b: Four) -> Block {
     );
 }
 
+fn add_blocks(a: Block, b: Block) -> Block {
+    return Block(
+        add_fours(a.row0, b.row0),
+        add_fours(a.row1, b.row1),
+        add_fours(a.row2, b.row2),
+        add_fours(a.row3, b.row3),
+    );
+}
+
 // The part of the product that a workgroup computes, and the vectors that one of its invocations fetches.
 struct Task {
     batch: u32,
@@ -153,6 +176,44 @@ fn find_task(group: u32, lane: u32) -> Task {
     return task;
 }
 
+// block: from_zero
+fn sum_so_far(task: Task, row: u32, column: u32) -> Block {
+    return Block();
+}
+// end
+
+// block: from_a_sum
+// The sums of a kernel before this one, of four columns of a row.
+fn sums_of_row(task: Task, row: u32, column: u32) -> Four {
+    let rows = params.header.matrix_rows;
+    let columns = params.header.matrix_columns;
+    let index = (task.batch * rows + row) * columns + column;
+    var four = Four();
+    if row < rows && column < columns {
+        four.x = load_sum(index);
+    }
+    if row < rows && column + 1u < columns {
+        four.y = load_sum(index + 1u);
+    }
+    if row < rows && column + 2u < columns {
+        four.z = load_sum(index + 2u);
+    }
+    if row < rows && column + 3u < columns {
+        four.w = load_sum(index + 3u);
+    }
+    return four;
+}
+
+fn sum_so_far(task: Task, row: u32, column: u32) -> Block {
+    return Block(
+        sums_of_row(task, row, column),
+        sums_of_row(task, row + 1u, column),
+        sums_of_row(task, row + 2u, column),
+        sums_of_row(task, row + 3u, column),
+    );
+}
+// end
+
 // block: main
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -161,30 +222,35 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     let k_end = params.header.inner_size;
     let ty = lane / 16u;
     let tx = lane % 16u;
-    var block: Block;
-    for (var k_first = 0u; k_first < k_end; k_first = k_first + 16u) {
-        var a = Four();
-        if k_first + task.a_k < k_end {
-            a = fetch_a(place_column_a(matrices.a, k_first + task.a_k), task.row + task.a_vector * 4u);
+    var total = sum_so_far(task, task.row + ty * 4u, task.column + tx * 4u);
+    for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
+        let chain_end = min(chain + CHAIN, k_end);
+        var block = Block();
+        for (var k_first = chain; k_first < chain_end; k_first = k_first + 16u) {
+            var a = Four();
+            if k_first + task.a_k < k_end {
+                a = fetch_a(place_column_a(matrices.a, k_first + task.a_k), task.row + task.a_vector * 4u);
+            }
+            tile_a[task.a_k * 16u + task.a_vector] = a;
+            var b = Four();
+            if k_first + task.b_k < k_end {
+                b = fetch_b(place_row_b(matrices.b, k_first + task.b_k), task.column + task.b_vector * 4u);
+            }
+            tile_b[task.b_k * 16u + task.b_vector] = b;
+            workgroupBarrier();
+            // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
+            for (var k = 0u; k < 16u; k = k + 4u) {
+                block = add_step(block, tile_a[k * 16u + ty], tile_b[k * 16u + tx]);
+                block = add_step(block, tile_a[(k + 1u) * 16u + ty], tile_b[(k + 1u) * 16u + tx]);
+                block = add_step(block, tile_a[(k + 2u) * 16u + ty], tile_b[(k + 2u) * 16u + tx]);
+                block = add_step(block, tile_a[(k + 3u) * 16u + ty], tile_b[(k + 3u) * 16u + tx]);
+            }
+            workgroupBarrier();
         }
-        tile_a[task.a_k * 16u + task.a_vector] = a;
-        var b = Four();
-        if k_first + task.b_k < k_end {
-            b = fetch_b(place_row_b(matrices.b, k_first + task.b_k), task.column + task.b_vector * 4u);
-        }
-        tile_b[task.b_k * 16u + task.b_vector] = b;
-        workgroupBarrier();
-        // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
-        for (var k = 0u; k < 16u; k = k + 4u) {
-            block = add_step(block, tile_a[k * 16u + ty], tile_b[k * 16u + tx]);
-            block = add_step(block, tile_a[(k + 1u) * 16u + ty], tile_b[(k + 1u) * 16u + tx]);
-            block = add_step(block, tile_a[(k + 2u) * 16u + ty], tile_b[(k + 2u) * 16u + tx]);
-            block = add_step(block, tile_a[(k + 3u) * 16u + ty], tile_b[(k + 3u) * 16u + tx]);
-        }
-        workgroupBarrier();
+        total = add_blocks(total, block);
     }
 
-    var sums = array<Four, 4>(block.row0, block.row1, block.row2, block.row3);
+    var sums = array<Four, 4>(total.row0, total.row1, total.row2, total.row3);
     for (var e = 0u; e < 16u; e = e + 1u) {
         let row = task.row + ty * 4u + e / 4u;
         let column = task.column + tx * 4u + e % 4u;
@@ -225,43 +291,58 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
     let k_end = params.header.inner_size;
     let ty = lane / 16u;
     let tx = lane % 16u;
-    var blocks: Blocks;
-    for (var k_first = 0u; k_first < k_end; k_first = k_first + 16u) {
-        var upper = Four();
-        var lower = Four();
-        if k_first + task.a_k < k_end {
-            let column = place_column_a(matrices.a, k_first + task.a_k);
-            upper = fetch_a(column, task.row + task.a_vector * 4u);
-            lower = fetch_a(column, task.row + task.a_vector * 4u + 64u);
+    let row = task.row + ty * 4u;
+    let column = task.column + tx * 4u;
+    var total = Blocks(
+        sum_so_far(task, row, column),
+        sum_so_far(task, row, column + 64u),
+        sum_so_far(task, row + 64u, column),
+        sum_so_far(task, row + 64u, column + 64u),
+    );
+    for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
+        let chain_end = min(chain + CHAIN, k_end);
+        var blocks = Blocks();
+        for (var k_first = chain; k_first < chain_end; k_first = k_first + 16u) {
+            var upper = Four();
+            var lower = Four();
+            if k_first + task.a_k < k_end {
+                let column_a = place_column_a(matrices.a, k_first + task.a_k);
+                upper = fetch_a(column_a, task.row + task.a_vector * 4u);
+                lower = fetch_a(column_a, task.row + task.a_vector * 4u + 64u);
+            }
+            tile_a[2u * task.a_k * 16u + task.a_vector] = upper;
+            tile_a[(2u * task.a_k + 1u) * 16u + task.a_vector] = lower;
+            var left = Four();
+            var right = Four();
+            if k_first + task.b_k < k_end {
+                let row_b = place_row_b(matrices.b, k_first + task.b_k);
+                left = fetch_b(row_b, task.column + task.b_vector * 4u);
+                right = fetch_b(row_b, task.column + task.b_vector * 4u + 64u);
+            }
+            tile_b[2u * task.b_k * 16u + task.b_vector] = left;
+            tile_b[(2u * task.b_k + 1u) * 16u + task.b_vector] = right;
+            workgroupBarrier();
+            // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
+            for (var k = 0u; k < 16u; k = k + 4u) {
+                blocks = add_step_of_all(blocks, k, ty, tx);
+                blocks = add_step_of_all(blocks, k + 1u, ty, tx);
+                blocks = add_step_of_all(blocks, k + 2u, ty, tx);
+                blocks = add_step_of_all(blocks, k + 3u, ty, tx);
+            }
+            workgroupBarrier();
         }
-        tile_a[2u * task.a_k * 16u + task.a_vector] = upper;
-        tile_a[(2u * task.a_k + 1u) * 16u + task.a_vector] = lower;
-        var left = Four();
-        var right = Four();
-        if k_first + task.b_k < k_end {
-            let row = place_row_b(matrices.b, k_first + task.b_k);
-            left = fetch_b(row, task.column + task.b_vector * 4u);
-            right = fetch_b(row, task.column + task.b_vector * 4u + 64u);
-        }
-        tile_b[2u * task.b_k * 16u + task.b_vector] = left;
-        tile_b[(2u * task.b_k + 1u) * 16u + task.b_vector] = right;
-        workgroupBarrier();
-        // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
-        for (var k = 0u; k < 16u; k = k + 4u) {
-            blocks = add_step_of_all(blocks, k, ty, tx);
-            blocks = add_step_of_all(blocks, k + 1u, ty, tx);
-            blocks = add_step_of_all(blocks, k + 2u, ty, tx);
-            blocks = add_step_of_all(blocks, k + 3u, ty, tx);
-        }
-        workgroupBarrier();
+        total.upper_left = add_blocks(total.upper_left, blocks.upper_left);
+        total.upper_right = add_blocks(total.upper_right, blocks.upper_right);
+        total.lower_left = add_blocks(total.lower_left, blocks.lower_left);
+        total.lower_right = add_blocks(total.lower_right, blocks.lower_right);
     }
 
     // row by row: four columns of the left block, then the four of the right block
     var sums = array<Four, 16>(
-        blocks.upper_left.row0, blocks.upper_right.row0, blocks.upper_left.row1, blocks.upper_right.row1,
-        blocks.upper_left.row2, blocks.upper_right.row2, blocks.upper_left.row3, blocks.upper_right.row3,
-        blocks.lower_left.row0, blocks.lower_right.row0, blocks.lower_left.row1, blocks.lower_right.row1,
-        blocks.lower_left.row2, blocks.lower_right.row2, blocks.lower_left.row3, blocks.lower_right.row3,
+        total.upper_left.row0, total.upper_right.row0, total.upper_left.row1, total.upper_right.row1,
+        total.upper_left.row2, total.upper_right.row2, total.upper_left.row3, total.upper_right.row3,
+        total.lower_left.row0, total.lower_right.row0, total.lower_left.row1, total.lower_right.row1,
+        total.lower_left.row2, total.lower_right.row2, total.lower_left.row3, total.lower_right.row3,
     );
     for (var e = 0u; e < 64u; e = e + 1u) {
         let half = e / 4u % 2u;

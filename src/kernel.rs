@@ -97,8 +97,9 @@ pub(crate) enum Op {
     /// Combines, for each index of `inner`, the elements of an inner value up to and with that index, by the tree of
     /// `kernel/scan.rs`. If this value is at the outer level, it is the total: all elements, combined by the same tree.
     Scan(Box<Reduction>),
-    /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type.
-    Dot,
+    /// Σ over `inner` of `loads[0] · loads[1]`: the product of a matmul kernel, in the value's compute type. The sum goes on from
+    /// that in `loads[from]`, if there is one: `plan/chains.rs` computes a long product by several kernels.
+    Dot { from: Option<usize> },
 }
 
 /// A position along an axis of `extent` elements that is computed from an index.
@@ -132,7 +133,7 @@ impl Op {
     /// Returns the values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
-            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => SmallVec::new(),
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => SmallVec::new(),
             Op::Ufunc(_, args) => args.clone(),
             Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
             Op::Reduce(r) | Op::Scan(r) => r.inputs().into_iter().chain(r.base()).collect(),
@@ -144,7 +145,7 @@ impl Op {
     /// Renumbers the values that the operation reads.
     pub fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
         match self {
-            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot => {}
+            Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => {}
             Op::Ufunc(_, args) => args.iter_mut().for_each(|a| *a = number(*a)),
             Op::Cast(a) | Op::Round(a) => *a = number(*a),
             Op::Reduce(r) | Op::Scan(r) => r.map_operands(number),
@@ -177,18 +178,26 @@ impl Op {
             | Op::Philox { .. }
             | Op::Reduce(..)
             | Op::Scan(..)
-            | Op::Dot => None,
+            | Op::Dot { .. } => None,
         }
     }
 
     /// Returns the number of the load that the operation reads an element of.
     pub fn load(&self) -> Option<usize> {
-        if let Op::Load(load) | Op::Gather { load, .. } = self { Some(*load) } else { None }
+        if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load) } = self {
+            Some(*load)
+        } else {
+            None
+        }
     }
 
     /// Returns the number of the load that the operation reads an element of, to be renumbered.
     pub fn load_mut(&mut self) -> Option<&mut usize> {
-        if let Op::Load(load) | Op::Gather { load, .. } = self { Some(load) } else { None }
+        if let Op::Load(load) | Op::Gather { load, .. } | Op::Dot { from: Some(load) } = self {
+            Some(load)
+        } else {
+            None
+        }
     }
 
     /// Says whether the operation can meet an index out of range. Along an extent of 0 it can in every mode, because there is
@@ -212,7 +221,7 @@ impl Op {
             | Op::Position(_)
             | Op::Reduce(..)
             | Op::Scan(..)
-            | Op::Dot => 0,
+            | Op::Dot { .. } => 0,
         }
     }
 }
@@ -249,7 +258,7 @@ impl Value {
             | Op::Gather { .. }
             | Op::Position(_)
             | Op::Philox { .. }
-            | Op::Dot => false,
+            | Op::Dot { .. } => false,
         }
     }
 }
@@ -334,7 +343,7 @@ impl Kernel {
             Op::Ufunc(row, args) => row.typed_operand(args).map_or(1, |a| row.compile_cost(self.values[*a].compute())),
             Op::Philox { .. } => 8,
             Op::Reduce(r) | Op::Scan(r) => r.fold.compile_cost(r.element),
-            Op::Cast(_) | Op::Gather { .. } | Op::Position(_) | Op::Dot => 1,
+            Op::Cast(_) | Op::Gather { .. } | Op::Position(_) | Op::Dot { .. } => 1,
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Round(_) => 0,
         };
         self.values.iter().map(one).sum()
@@ -468,11 +477,15 @@ impl fmt::Display for Kernel {
                 Op::Philox { index, word, slots } => format!("philox(v{index}).{word} {slots:?}"),
                 Op::Reduce(r) => r.to_string(),
                 Op::Scan(r) => format!("scan {}(v{})", r.fold.name, r.inputs()[0]),
-                Op::Dot => "dot(load 0, load 1)".to_string(),
+                Op::Dot { from: None } => "dot(load 0, load 1)".to_string(),
+                Op::Dot { from: Some(n) } => {
+                    let l = &self.loads[*n];
+                    format!("load {} {} + dot(load 0, load 1)", l.buffer, place(&l.strides, l.offset))
+                }
             };
             let level = if v.inner { "" } else { if self.inner.is_empty() { "" } else { " per row" } };
             writeln!(f, "    v{i}: {}{level} = {text}", v.dtype)?;
-            if let Op::Dot = v.op {
+            if let Op::Dot { .. } = v.op {
                 for l in &self.loads[..2] {
                     writeln!(f, "        {} {} {}", l.buffer, l.dtype, place(&l.strides, l.offset))?;
                 }

@@ -130,6 +130,7 @@ list! {
     kept_elements_not_copied, "8 in place", "operations writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
+    last_chain_left_out, "6 products", "operations chains::gpu::", "of a product whose chains of k workgroups share the last, shorter chain is not added";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
     last_of_a_target_window_left_out, "9 boundaries", "operations indexed::targets_of", "a window of an indexed target ends one element early";
@@ -201,6 +202,7 @@ list! {
     stores_not_turned, "14 views", "caps caches_change", "axes are put in another order for loads alone";
     stride_of_another_operand, "14 sequences", "fuzz state", "a stride taken from the wrong operand";
     stride_of_length_1, "14 sequences", "fuzz state", "a size-1 axis's stride used";
+    sum_so_far_forgotten, "9 size boundaries", "boundaries boundaries_of_products", "a product whose k is cut forgets the sum of the kernels before the last";
     synchronize_forgets_errors, "10 faults", "operations found::planted::gpu::synchronize", "synchronize does not report a bad index";
     take_along_a_flipped_axis, "9 indices", "operations semantics::cpu::takes", "a take along an axis that runs backward steps forward";
     take_unchecked, "9 indices", "operations bites::cpu::", "an out-of-range take not checked";

@@ -3,13 +3,14 @@
 //! `graph.rs` turns an expression into a key and an arena of nodes; `fuse.rs` decides which nodes are stored and which run
 //! inside a kernel that reads them, by what `planner.rs` knows of the graph and the costs of `price.rs`; `space.rs` finds the
 //! index space of a kernel, `lower.rs` writes its values; `shape.rs` orders and collapses its dimensions and cuts windows;
-//! `split.rs` cuts long reductions, `scan.rs` long scans; `product.rs` has the passes of a product; `indexed.rs` cuts axes
+//! `split.rs` cuts long reductions, `scan.rs` long scans; `chains.rs` and `product.rs` have the passes of a product; `indexed.rs` cuts axes
 //! along which kernels gather or scatter into windows; `boxes.rs` cuts kernels that read concatenations in parts; `join.rs` merges kernels that read the same memory; `copies.rs` has the
 //! kernels of `concat` and of reshapes, `scatter.rs` those of scatters, `routines.rs` the steps of a routine; `buffers.rs`
 //! gives temporaries their buffers; `schedule.rs` says how each nest uses the hardware. Plans are cached by their whole key.
 
 mod boxes;
 mod buffers;
+mod chains;
 mod copies;
 mod fuse;
 mod graph;

@@ -9,6 +9,7 @@ mod memory;
 mod array_api;
 mod bites;
 mod boxes;
+mod chains;
 mod counts;
 mod distributions;
 mod errors;

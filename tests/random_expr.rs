@@ -54,8 +54,8 @@ fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> P
     let mut stage = Stage::new(7, "random expressions", d);
     let full = std::env::var("CUPRIC_FULL").is_ok_and(|v| v == "1");
     let usual = match (d.is_gpu(), full) {
-        (false, _) => count[0],
-        (true, false) => count[1],
+        (false, _) => crate::kit::scaled(count[0]),
+        (true, false) => crate::kit::scaled(count[1]),
         (true, true) => (count[1] * 20).div_ceil(3),
     };
     let count = number("CUPRIC_RANDOM").map_or(usual, |n| n as usize);

@@ -114,7 +114,7 @@ impl Assigner<'_> {
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)
-            | Op::Dot => false,
+            | Op::Dot { .. } => false,
         }
     }
 

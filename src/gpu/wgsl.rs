@@ -165,7 +165,7 @@ impl Form {
                 | Op::Round(_)
                 | Op::Reduce(_)
                 | Op::Scan(_)
-                | Op::Dot => {}
+                | Op::Dot { .. } => {}
             }
         }
         let is_scattered = |n: &usize| kernel.stores[*n].scattered().is_some();
@@ -223,7 +223,11 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
         (KernelKind::Matmul, _, 2) => "main_128",
         _ => "main",
     };
-    let mut rest = library::with_blocks(rest, &[entry]);
+    let sum = match kernel.values.first().map(|v| &v.op) {
+        Some(Op::Dot { from: Some(_) }) => "from_a_sum",
+        _ => "from_zero",
+    };
+    let mut rest = library::with_blocks(rest, &[entry, sum]);
     if entry != "main" {
         rest = rest.replace(&format!("fn {entry}("), "fn main(");
     }

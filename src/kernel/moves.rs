@@ -71,7 +71,7 @@ impl Kernel {
                 | Op::Philox { .. }
                 | Op::Reduce(_)
                 | Op::Scan(_)
-                | Op::Dot => return None,
+                | Op::Dot { .. } => return None,
             }
         }
     }

@@ -111,7 +111,7 @@ fn space(k: &Kernel) -> Check {
         }
         KernelKind::Reduce(_) | KernelKind::Row => {}
         KernelKind::Matmul => {
-            let starts_with_a_product = k.values.first().is_some_and(|v| matches!(v.op, Op::Dot));
+            let starts_with_a_product = k.values.first().is_some_and(|v| matches!(v.op, Op::Dot { .. }));
             ensure(starts_with_a_product, || "a matmul kernel that does not start with its product".to_string())?;
             ensure(rank >= 2 && k.loads.len() >= 2, || "a product without two matrices".to_string())?;
             // the first factor does not depend on the column n, the second not on the row m
@@ -200,7 +200,15 @@ fn values(plan: &Plan, k: &Kernel, n: usize, value: &Value) -> Check {
             let outer = r.inputs().into_iter().find(|a| !k.values[*a].inner);
             outer.map_or(Ok(()), |a| Err(format!("value {n} scans value {a}, which is at the outer level")))
         }
-        Op::Dot => ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product")),
+        Op::Dot { from } => {
+            ensure(k.kind == KernelKind::Matmul && n == 0, || format!("value {n} is a product"))?;
+            // the sum so far has an element for each of the result, in the type that the product is computed in
+            let fits = |l: &Load| {
+                l.dtype == value.compute().dtype() && l.strides.iter().skip(k.outer.len()).all(|stride| *stride == 0)
+            };
+            let goes_on = from.is_none_or(|n| n >= 2 && k.loads.get(n).is_some_and(fits));
+            ensure(goes_on, || format!("value {n} goes on from load {from:?}"))
+        }
         Op::Scalar(_) | Op::Constant(_) | Op::Cast(_) | Op::Round(_) => Ok(()),
     }
 }

@@ -236,7 +236,7 @@ impl Lowering<'_> {
         }
         self.draft.computes.push(node);
         let dtype = n.dtype;
-        self.push(Op::Dot, dtype, false, true);
+        self.push(Op::Dot { from: None }, dtype, false, true);
         Ok(())
     }
 

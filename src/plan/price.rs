@@ -136,7 +136,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
             Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
             Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
             Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),
-            Op::Dot => return outer * inner / rates.multiply_adds as f64,
+            Op::Dot { .. } => return outer * inner / rates.multiply_adds as f64,
         };
         let runs = runs * if v.inner { inner } else { 1.0 };
         additions * runs.max(least) / rates.additions as f64

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 /// makes a temporary of the given number of bytes.
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
-    let Some(Value { op: Op::Dot, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
+    let Some(Value { op: Op::Dot { .. }, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
     let wanted = dtype.compute().dtype();
     let mut passes = vec![];
     let mut product = kernel.clone();
@@ -44,12 +44,12 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
 }
 
 /// A store of a value to every element of a buffer.
-fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
+pub(super) fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
     Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
 /// The epilogue as an elementwise kernel that loads the stored product.
-fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
+pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let rank = kernel.outer.len();
     kernel.kind = KernelKind::Elementwise;
     kernel.inner = Shape::new();

@@ -1,6 +1,8 @@
 //! The loop nest of a kernel: the order of its dimensions, their collapse, and the windows of arrays that are larger than a
-//! binding. It also calls what cuts a draft into several kernels: `split.rs`, `scan.rs`, `product.rs` and `indexed.rs`.
+//! binding. It also calls what cuts a draft into several kernels: `split.rs`, `scan.rs`, `chains.rs`, `product.rs` and
+//! `indexed.rs`.
 
+use super::chains;
 use super::indexed::cut;
 use super::lower::Draft;
 use super::planner::{Planner, Scratch, moves_raw};
@@ -41,21 +43,20 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         });
     }
     if !matches!(kernel.kind, KernelKind::Reduce(_)) {
-        if kernel.kind == KernelKind::Matmul && kernel.outer.len() > 2 {
-            let mut folded = kernel.clone();
-            fold_batch(&mut folded);
-            // where an operand spans more than a binding, windows cut the batch, which therefore stays
-            let whole = Window { start: smallvec![0; folded.outer.len()], shape: folded.outer[..].into() };
-            if oversized(p, &folded, &whole).is_none() {
-                kernel = folded;
-            }
+        if kernel.kind == KernelKind::Matmul {
+            fold_batch(&mut kernel);
         }
         collapse(&mut kernel);
         let mut kernels = match kernel.kind {
             KernelKind::Elementwise => cut(p, kernel).map_err(at)?,
+            KernelKind::Matmul if p.caps.fuses_product => chains::kernels(p, kernel).map_err(at)?,
             KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => vec![kernel],
         };
+        let passes = kernels.len();
         for k in &mut kernels {
+            if passes > 1 {
+                collapse(k);
+            }
             windows(p, k, false).map_err(at)?;
         }
         return Ok(match kernels.pop() {
@@ -105,7 +106,7 @@ fn move_raw(draft: &mut Draft) {
         | Op::Philox { .. }
         | Op::Reduce(_)
         | Op::Scan(_)
-        | Op::Dot => false,
+        | Op::Dot { .. } => false,
     };
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
         return;
@@ -127,7 +128,7 @@ fn move_raw(draft: &mut Draft) {
         | Op::Philox { .. }
         | Op::Reduce(_)
         | Op::Scan(_)
-        | Op::Dot => false,
+        | Op::Dot { .. } => false,
     });
     if uses_float {
         return;
@@ -293,9 +294,8 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
             continue;
         };
         // halve the dimension that adds most to the operand's span, which cutting another would shorten less
-        let fixed = if k.kind == KernelKind::Matmul { 2 } else { 0 };
         let reach = |d: &usize| (w.shape[*d] as u64 - 1).saturating_mul(strides[*d].unsigned_abs() as u64);
-        let cuttable = (0..w.shape.len().saturating_sub(fixed)).filter(|d| w.shape[*d] > 1);
+        let cuttable = (0..w.shape.len()).filter(|d| w.shape[*d] > 1);
         let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
             let (most, name) = (p.caps.max_binding, &p.caps.name);
             let detail = match bytes > p.most_bytes() {

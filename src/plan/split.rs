@@ -210,7 +210,7 @@ impl<'a> Split<'a> {
                 | Op::Position(_)
                 | Op::Philox { .. }
                 | Op::Scan(_)
-                | Op::Dot => op.map_operands(|a| number[a]),
+                | Op::Dot { .. } => op.map_operands(|a| number[a]),
             }
             number[i] = last.push(op, v.dtype, false);
         }

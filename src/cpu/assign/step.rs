@@ -71,7 +71,7 @@ impl Assigner<'_> {
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)
-            | Op::Dot => return Err(internal(self.kernel.name, "a fill of a computed value")),
+            | Op::Dot { .. } => return Err(internal(self.kernel.name, "a fill of a computed value")),
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
         let slot = self.arena.lasting(size * count);
@@ -179,7 +179,7 @@ impl Assigner<'_> {
                 (StepKind::Philox { word: *word, key: *slots }, self.register_ids(&[*index], inner))
             }
             Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
-            Op::Dot | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
+            Op::Dot { .. } | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
                 // `reduce.rs` writes the results of reductions; uniform values were filled above; a product has no program
                 return Ok(());
             }

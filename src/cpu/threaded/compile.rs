@@ -186,7 +186,7 @@ impl Compiler<'_> {
                 // a draw reads it, and computes it itself
                 Op::Index { .. } => {}
                 Op::Philox { index, word, slots } => self.draw(v, *index, *word, *slots)?,
-                Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot => {
+                Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => {
                     return Err(self.error("an operation has no threaded code"));
                 }
             }

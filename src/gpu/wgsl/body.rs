@@ -103,7 +103,7 @@ impl<'a> Body<'a> {
                     _ => format!("(philox_word(random{block}, {counter} | 1u) + (({counter} & 1u) << 30u))"),
                 }
             }
-            Op::Reduce(..) | Op::Scan(..) | Op::Dot => return Ok(()), // written by the kernel's kind
+            Op::Reduce(..) | Op::Scan(..) | Op::Dot { .. } => return Ok(()), // written by the kernel's kind
         };
         match owner {
             Some(owner) => line!(out, "{owner}.v{i} = {text};"),
@@ -211,7 +211,7 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
         Op::Reduce(r) | Op::Scan(r) => {
             v.dtype.is_float() && !r.fold.functions(r.element).iter().all(|(row, _)| row.properties.opaque)
         }
-        Op::Dot => v.dtype.is_float(),
+        Op::Dot { .. } => v.dtype.is_float(),
         // a compiler that knows `x < x` to be false takes its cast to float for 0, and a product with it for +0, though the
         // other factor may be negative, NaN or ∞
         Op::Cast(a) => {

@@ -81,7 +81,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
                 k.extend(args.iter().map(|a| *a as u64));
             }
             Op::Scan(r) => k.extend_from_slice(&[head(15, r.inputs()[0]), r.fold.id() as u64]),
-            Op::Dot => k.push(head(12, 0)),
+            Op::Dot { from } => k.push(head(12, from.map_or(0, |n| n + 1))),
         }
     }
     k

@@ -6,6 +6,7 @@ use super::place::{Place, Space};
 use super::text::{Text, line};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
+use crate::kernel::{CHAIN, Op};
 
 /// The type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which there are no vectors.
 fn four(out: &mut Text, compute: Compute) {
@@ -33,6 +34,14 @@ fn four(out: &mut Text, compute: Compute) {
             line!(out, "return Four({});\n}}\n", terms.join(", "));
         }
     }
+    line!(out, "fn add_fours(a: Four, b: Four) -> Four {{");
+    match is_vector {
+        true => line!(out, "return a + b;\n}}\n"),
+        false => {
+            let terms = names.map(|n| format!("add_{t}(a.{n}, b.{n})"));
+            line!(out, "return Four({});\n}}\n", terms.join(", "));
+        }
+    }
 }
 
 impl Body<'_> {
@@ -47,11 +56,12 @@ impl Body<'_> {
         }
         let mut out = Text::default();
         let tiles = self.variant.groups.tiles;
-        line!(out, "alias T = {};\nconst PARTS = {tiles}u;\n", compute.name());
+        line!(out, "alias T = {};\nconst PARTS = {tiles}u;\nconst CHAIN = {CHAIN}u;\n", compute.name());
         four(&mut out, compute);
         self.matrices(&mut out);
         self.factor(&mut out, 0, "column_a", "a");
         self.factor(&mut out, 1, "row_b", "b");
+        self.load_sum(&mut out);
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
         self.load_element(&mut out, &epilogue);
         line!(out, "fn store_element(index: u32, product: T, unit: u32, is_last: bool) {{");
@@ -60,6 +70,15 @@ impl Body<'_> {
         self.element_values(&mut out, &epilogue)?;
         line!(out, "}}");
         Ok(out.finish())
+    }
+
+    /// The function that loads the sum from which the product goes on, if there is one.
+    fn load_sum(&self, out: &mut Text) {
+        let Op::Dot { from: Some(n) } = self.kernel.values[0].op else { return };
+        self.place_struct(out, "Sum", Space::Outer, &[n], &[]);
+        line!(out, "fn load_sum(index: u32) -> T {{");
+        self.find_places(out, "sum", "Sum", Space::Outer, &[n]);
+        line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
     /// The function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is n, row 1

@@ -40,7 +40,7 @@ impl Body<'_> {
     /// The column of a value that has a place: a load, a gather or an index.
     pub fn value_column(&self, value: usize) -> Option<usize> {
         match self.kernel.values[value].op {
-            Op::Load(n) | Op::Gather { load: n, .. } => Some(n),
+            Op::Load(n) | Op::Gather { load: n, .. } | Op::Dot { from: Some(n) } => Some(n),
             Op::Index { .. } => self.form.indices.iter().find(|x| x.0 == value).map(|x| x.1),
             Op::Scalar(_)
             | Op::Constant(_)
@@ -51,7 +51,7 @@ impl Body<'_> {
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)
-            | Op::Dot => None,
+            | Op::Dot { from: None } => None,
         }
     }
 

@@ -419,7 +419,7 @@ fn every_matmul_is_valid() {
             for n in 0..3 {
                 k.loads.push(Load { buffer: BufferRef::Input(n), dtype: a, strides: smallvec![0; 4], offset: 0 });
             }
-            let dot = push(&mut k, Op::Dot, value, false);
+            let dot = push(&mut k, Op::Dot { from: None }, value, false);
             let bias = push(&mut k, Op::Load(2), a, false);
             let bias = push(&mut k, Op::Cast(bias), value, false);
             let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), value, false);

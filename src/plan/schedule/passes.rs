@@ -83,7 +83,7 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
             | Op::Philox { .. }
             | Op::Reduce(..)
             | Op::Scan(..)
-            | Op::Dot => false,
+            | Op::Dot { .. } => false,
         };
         cheap.push(is_cheap);
     }

@@ -53,7 +53,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &Tiles, caps: &Caps, stream: u
         Op::Philox { .. } => true,
         // of numbers of elements only those that draws read
         Op::Index { .. } => false,
-        Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot => false,
+        Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => false,
     };
     let is_counter = |v: usize| {
         let readers = || kernel.values.iter().filter(|value| value.op.operands().contains(&v));

@@ -183,7 +183,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
             | Op::Philox { .. }
             | Op::Reduce(..)
             | Op::Scan(..)
-            | Op::Dot => false,
+            | Op::Dot { .. } => false,
         };
         if !(0..kernel.values.len()).any(|v| looked[v] && depends(v)) {
             *n = 1;

@@ -112,7 +112,7 @@ impl Compiler<'_> {
             | Op::Philox { .. }
             | Op::Reduce(_)
             | Op::Scan(_)
-            | Op::Dot => None,
+            | Op::Dot { .. } => None,
         };
         a == b || numbers(a).is_some_and(|n| numbers(b) == Some(n))
     }

@@ -1,0 +1,82 @@
+//! Products over a long k: the order of additions depends on k and the type alone, whatever shares the work.
+
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+
+/// Floats that round in every sum, or integers of any size.
+fn any(seed: u64, t: DType, shape: &[usize], d: &Device) -> Array {
+    let x = match t.is_float() {
+        true => Rng::new(seed).normal(shape, F32).astype(t),
+        false => Rng::new(seed).integers(-1_000_000_000, 1_000_000_000, shape, I64).astype(t),
+    };
+    x.eval().unwrap().to_device(d).unwrap()
+}
+
+fn bits(e: &Expr) -> Vec<u64> {
+    read(&e.eval().unwrap()).unwrap()
+}
+
+on_devices! {
+    fn a_row_alone_has_the_bits_of_a_batch(d: &Device) {
+        for t in [F32, F16, BF16, F64, I32, I64] {
+            if !has(d, t) {
+                continue;
+            }
+            // chains of 256: a part of one, one, one and a part, and so many that workgroups share them
+            for k in [1, 255, 256, 257, 1000, 1024, 1025, 3000] {
+                let (a, b) = (any(1, t, &[70, k], d), any(2, t, &[k, 65], d));
+                let whole = bits(&a.matmul(&b));
+                let row = |i: usize| whole[i * 65..(i + 1) * 65].to_vec();
+                for i in [0, 63, 69] {
+                    let one = a.slice(s![i as isize..i as isize + 1]);
+                    assert_eq!(bits(&one.matmul(&b)), row(i), "row {i} of {t}, k = {k}");
+                    let batch = stack([&one.matmul(&b), &one.matmul(&b)], 0);
+                    assert_eq!(bits(&batch)[..65], row(i), "row {i} of {t} in a batch, k = {k}");
+                }
+                // columns likewise, and a part of both
+                let column = b.slice(s![.., 64..65]);
+                let want: Vec<u64> = (0..70).map(|i| whole[i * 65 + 64]).collect();
+                assert_eq!(bits(&a.matmul(&column)), want, "a column of {t}, k = {k}");
+                let part = a.slice(s![5..64]).matmul(&b.slice(s![.., 1..64]));
+                let want: Vec<u64> = (5..64).flat_map(|i| whole[i * 65 + 1..i * 65 + 64].to_vec()).collect();
+                assert_eq!(bits(&part), want, "a part of {t}, k = {k}");
+            }
+        }
+    }
+
+    fn many_tiles_add_as_few_do(d: &Device) {
+        // 132 tiles of 64 × 64, whose workgroups add all chains; a row of it, whose chains are shared
+        let (a, b) = (any(3, F32, &[12 * 64, 1100], d), any(4, F32, &[1100, 11 * 64], d));
+        let whole = a.matmul(&b).eval().unwrap();
+        for i in [0, 100, 767] {
+            let row = s![i..i + 1];
+            assert_eq!(bits(&a.slice(row).matmul(&b)), bits(&whole.slice(row)), "row {i}");
+        }
+    }
+
+    fn long_k(d: &Device) {
+        // whole numbers, exact in every order
+        for (m, k, n) in [(1, 100_001, 1), (4, 50_000, 3), (64, 2_049, 65), (3, 1_023, 200)] {
+            let small = |seed, shape: [usize; 2]| Rng::new(seed).integers(-3, 4, shape, I32).astype(F32).eval().unwrap();
+            let (a, b) = (small(5, [m, k]), small(6, [k, n]));
+            let want = a.matmul(&b).eval().unwrap();
+            let (a, b) = (a.to_device(d).unwrap(), b.to_device(d).unwrap());
+            assert_eq!(bits(&a.matmul(&b)), bits(&want), "{m} × {k} × {n}");
+            let at = a.t().eval().unwrap();
+            assert_eq!(bits(&at.t().matmul(&b)), bits(&want), "{m} × {k} × {n}, a transposed");
+            let bt = b.t().eval().unwrap();
+            let epilogue = (a.matmul(bt.t()) * 2.0 + 1.0).relu();
+            let want = (want * 2.0 + 1.0).relu();
+            assert_eq!(bits(&epilogue), bits(&want), "{m} × {k} × {n}, b transposed, with an epilogue");
+        }
+        // a batch, which is one more axis beside that of the chains; f16, whose sums are kept as f32
+        let a = Rng::new(7).integers(-3, 4, [5, 2, 1_500], I32).astype(F16).eval().unwrap();
+        let b = Rng::new(8).integers(-3, 4, [5, 1_500, 9], I32).astype(F16).eval().unwrap();
+        let want = bits(&a.matmul(&b));
+        if has(d, F16) {
+            let (a, b) = (a.to_device(d).unwrap(), b.to_device(d).unwrap());
+            assert_eq!(bits(&a.matmul(&b)), want);
+        }
+    }
+}
