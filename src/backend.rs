@@ -2,7 +2,7 @@
 //! `Arc<dyn Backend>`.
 
 mod faults;
-mod waiting;
+pub(crate) mod waiting;
 
 use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
@@ -20,7 +20,7 @@ use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
-pub(crate) use waiting::{Awaited, Outcome, Pending, blocks, start, wait};
+pub(crate) use waiting::{Outcome, Pending, start, wait};
 
 /// The line on which a caller wrote an operation.
 pub(crate) type Line = &'static Location<'static>;

@@ -238,7 +238,7 @@ impl Device {
     /// # Errors
     /// As [`Device::synchronize`].
     #[track_caller]
-    pub fn synchronize_async(&self) -> impl Future<Output = Result<()>> + Send {
+    pub fn synchronize_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let (at, wait) = (Location::caller(), self.backend().synchronize());
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }

@@ -86,6 +86,9 @@ impl Provider for Gpus {
         at_exit::stop_threads(&ONCE);
         if index >= names.len() {
             let detail = match names.len() {
+                0 if cfg!(feature = "gles") => {
+                    "no GPU was found (no Vulkan, Metal, DX12 or OpenGL driver answered)".to_string()
+                }
                 0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
                 n => format!("gpu:{index} is not there; {n} found: {}", names.join(", ")),
             };

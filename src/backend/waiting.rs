@@ -236,7 +236,8 @@ mod tests {
         let there = start("test", || Ok(thread::current().id()));
         assert_ne!(pollster::block_on(there.future()).unwrap(), here);
         assert!(there.block().is_ok() && wait(there.future()).is_ok());
-        let e = pollster::block_on(start("test", || -> Result<()> { panic!("planned by a test") }).future()).unwrap_err();
+        let e =
+            pollster::block_on(start("test", || -> Result<()> { panic!("planned by a test") }).future()).unwrap_err();
         assert_eq!((e.kind(), e.operation()), (ErrorKind::Internal, "test"));
     }
 }

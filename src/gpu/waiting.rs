@@ -3,7 +3,8 @@
 
 use super::at_exit;
 use super::connection::{Clock, Connection, EAGER, LONGEST_NAP, lock};
-use crate::backend::{Awaited, blocks, start};
+use crate::backend::start;
+use crate::backend::waiting::{Awaited, blocks};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -230,7 +231,7 @@ impl Future for Wait {
         if self.connection.is_inherited() {
             return Poll::Ready(self.connection.check().map(|()| false));
         }
-        if blocks(context) {
+        if mutant!(a_poll_waits, true, blocks(context)) {
             return Poll::Ready(self.block());
         }
         match self.enter(context.waker().clone()) {
