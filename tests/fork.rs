@@ -6,7 +6,6 @@ mod kit;
 
 use crate::kit::*;
 use cupric::*;
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 

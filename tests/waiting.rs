@@ -414,7 +414,6 @@ fn errors_are_the_futures(d: &Device) {
 
 }
 
-#[cfg(feature = "gpu")]
 #[test]
 fn a_device_is_lost_while_futures_wait() {
     let Some(d) = gpu(1) else { return };
