@@ -2,6 +2,7 @@
 //! `Arc<dyn Backend>`.
 
 mod faults;
+pub(crate) mod waiting;
 
 use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
@@ -15,26 +16,11 @@ pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
 use smallvec::SmallVec;
-use std::future::Future;
 use std::mem::MaybeUninit;
 use std::panic::Location;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-/// A future that borrows nothing, so that it may outlive the call that made it.
-pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
-
-/// Waits for a future. One that is ready at once, as each of a CPU is, needs no waker of this thread: so the destructor of a
-/// thread-local value can read arrays.
-pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => pollster::block_on(future),
-    }
-}
+pub(crate) use waiting::{Outcome, Pending, start, wait};
 
 /// The line on which a caller wrote an operation.
 pub(crate) type Line = &'static Location<'static>;
@@ -183,7 +169,8 @@ pub(crate) trait Backend: Send + Sync {
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
-    /// Reads `len` bytes from byte `offset`, after all work enqueued so far. Also returns errors that were found late.
+    /// Reads `len` bytes from byte `offset`, after all work enqueued so far, which this call submits. Also returns errors that were
+    /// found late. No poll of the future waits for the device, unless the caller blocks ([`wait`]).
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
     /// Copies bytes from byte `offset` on straight to the host's memory, where the device's own memory is the host's: then it
     /// fills all of `to`, or fails. Returns none elsewhere, where `download` reads.
@@ -192,7 +179,7 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// Runs a plan, or enqueues it; an error that an enqueued plan meets is returned by the next `download` or `synchronize`.
     fn run(&self, plan: &Plan, bindings: Bindings<'_>) -> Result<()>;
-    /// Waits until all work enqueued so far is done.
+    /// Waits until all work enqueued so far is done, as [`Backend::download`] does.
     fn synchronize(&self) -> Pending<()>;
     /// The device's counters, and the bytes of its memory.
     fn report(&self) -> (Stats, MemoryInfo);

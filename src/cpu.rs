@@ -17,6 +17,7 @@
 //! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
+//! | `pool.rs` | the caller's rayon pool, or none in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
 //! | `elementwise.rs`, `moves.rs`, `reduce.rs`, `row.rs`, `matmul.rs` | prepare and run one kind of kernel each |
 //! | `routines.rs` | lists the routines, each in its file (`bincount.rs`, `compress.rs`, `sort.rs` and `sort/`, `sums.rs`); `operands.rs` gives them slices of memory |
@@ -37,6 +38,7 @@ mod memory;
 mod moves;
 mod operands;
 mod philox;
+mod pool;
 mod prepared;
 mod program;
 mod reduce;

@@ -2,7 +2,9 @@
 //!
 //! An expression carries the number of its device, and the registry finds the device of a number. A device lives as long as a
 //! handle on it or a buffer of it; the registry does not keep it alive. The devices of [`Device::cpu`] and [`Device::gpu`]
-//! stay for the process, because opening a GPU takes long and its compiled kernels would be lost.
+//! stay for the process, because opening a GPU takes long and its compiled kernels would be lost (`device/opening.rs`).
+
+mod opening;
 
 #[cfg(feature = "testing")]
 use crate::backend::FaultInjector;
@@ -16,7 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 /// Finds and opens GPUs. Only this constant depends on the feature `gpu`.
@@ -106,14 +108,18 @@ impl Device {
         Device::gpu_at(0, Some(Location::caller()))
     }
 
-    /// [`Device::gpu`] as a future. If the GPU is not open yet, the first poll opens it and blocks meanwhile.
+    /// As [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll starts a thread that opens it,
+    /// and the future is woken when that has ended. The device stays for the process even if the future is dropped meanwhile.
     ///
     /// # Errors
     /// As [`Device::gpu`].
     #[track_caller]
     pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
         let at = Location::caller();
-        async move { Device::gpu_at(0, Some(at)) }
+        async move {
+            let gpus = Device::provider().map_err(|e| e.or_at(at))?;
+            opening::open_async(gpus, 0).await.map_err(|e| e.or_at(at))
+        }
     }
 
     /// All GPUs, hardware first, software drivers after them. One that cannot be opened is left out.
@@ -164,20 +170,17 @@ impl Device {
 
     /// The device of the GPU with this index, opened at the first call and kept for the process.
     fn gpu_at(index: usize, at: At) -> Result<Device> {
-        static OPEN: Mutex<Vec<(usize, Device)>> = Mutex::new(Vec::new());
+        Device::provider().and_then(|gpus| opening::open(gpus, index)).map_err(|e| e.or_at(at))
+    }
+
+    /// What opens GPUs, where they can be used at all.
+    fn provider() -> Result<&'static dyn Provider> {
         let Some(gpus) = GPUS else {
             let detail = "cupric was built without its feature `gpu`";
-            return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, at));
+            return Err(Error::new(ErrorKind::DeviceNotFound, "Device::gpu", detail, None));
         };
-        gpus.check().map_err(|e| e.or_at(at))?;
-        // while this is locked no other thread opens the same GPU
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, device)) = open.iter().find(|(i, _)| *i == index) {
-            return Ok(device.clone());
-        }
-        let device = register(|id| gpus.open(id, index)).map_err(|e| e.or_at(at))?;
-        open.push((index, device.clone()));
-        Ok(device)
+        gpus.check()?;
+        Ok(gpus)
     }
 
     /// Another device on the same hardware, with a budget of bytes; an allocation beyond it is an
@@ -229,12 +232,13 @@ impl Device {
         wait(self.backend().synchronize()).map_err(|e| e.or_at(at))
     }
 
-    /// As [`Device::synchronize`], for code that must not block.
+    /// As [`Device::synchronize`], for code that must not block: the call itself submits the work that is recorded, and the future
+    /// is woken when the device has done it. What is enqueued after the call is not waited for.
     ///
     /// # Errors
     /// As [`Device::synchronize`].
     #[track_caller]
-    pub fn synchronize_async(&self) -> impl Future<Output = Result<()>> + Send {
+    pub fn synchronize_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let (at, wait) = (Location::caller(), self.backend().synchronize());
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }

@@ -14,8 +14,10 @@
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock |
 //! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
-//! | `at_exit.rs` | the wait for software drivers at the end of the process |
-//! | `connection.rs` | device and queue of wgpu, errors, polling and waiting, counters |
+//! | `notes.rs` | what error notes mean, and those whose read was given up |
+//! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |
+//! | `at_exit.rs` | the end of the process: it waits for software drivers, and keeps threads out of drivers |
+//! | `connection.rs` | device and queue of wgpu, errors, polling and time-outs, counters |
 //! | `adapter.rs` | which GPUs there are, and what they can do |
 
 mod adapter;
@@ -25,6 +27,7 @@ mod connection;
 mod device;
 mod dispatch;
 mod memory;
+mod notes;
 mod numerics;
 mod params;
 mod pipelines;
@@ -34,6 +37,7 @@ mod routines;
 mod timer;
 mod transfer;
 mod variant;
+mod waiting;
 mod wgsl;
 
 use crate::backend::{Backend, Bindings, MemoryInfo, Numerics, Pending, Provider, Stats};
@@ -44,14 +48,15 @@ use crate::caps::Shrink;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, NumberedCaps, Plan, Step};
 
-use batch::{Batch, ERROR_BYTES, error_notes};
-use connection::{lock, wait};
+use batch::{Batch, error_notes};
+use connection::lock;
 use device::{Gpu, driver_buffer};
 use dispatch::Recorder;
+use notes::ERROR_BYTES;
 use prepare::Preparer;
 use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use timer::Timer;
 
@@ -73,10 +78,17 @@ impl Provider for Gpus {
     }
 
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>> {
+        static ONCE: Once = Once::new();
         self.check()?;
+        // the end of the process waits for an opening, which may be the work of a thread that nobody else waits for
+        let _inside = at_exit::enter();
         let names = pollster::block_on(adapter::names());
+        at_exit::stop_threads(&ONCE);
         if index >= names.len() {
             let detail = match names.len() {
+                0 if cfg!(feature = "gles") => {
+                    "no GPU was found (no Vulkan, Metal, DX12 or OpenGL driver answered)".to_string()
+                }
                 0 => "no GPU was found (no Vulkan, Metal or DX12 driver answered)".to_string(),
                 n => format!("gpu:{index} is not there; {n} found: {}", names.join(", ")),
             };
@@ -171,32 +183,16 @@ impl Backend for Gpu {
             recorded?;
         }
         let mut notes = Vec::new();
-        pollster::block_on(self.read_piece(Some((&own_notes, 0)), ERROR_BYTES as usize, &mut notes))?;
+        self.read_now(&own_notes, ERROR_BYTES as usize, &mut notes)?;
         self.connection.counters.syncs.fetch_add(1, Relaxed);
-        lock(&self.batch).index_error(&notes).map_or(Ok(()), Err)
+        self.notes.first_error(&notes).map_or(Ok(()), Err)
     }
 
     fn synchronize(&self) -> Pending<()> {
-        let gpu = self.handle();
-        Box::pin(async move {
-            let gpu = gpu?;
-            gpu.connection.check()?;
-            gpu.connection.counters.syncs.fetch_add(1, Relaxed);
-            if mutant!(synchronize_forgets_errors, false, lock(&gpu.batch).unread_errors) {
-                return gpu.read_piece(None, 0, &mut Vec::new()).await;
-            }
-            let last = {
-                let mut batch = lock(&gpu.batch);
-                // an empty batch is submitted too, because a submission carries the uploads that wgpu still holds
-                batch.submit_with(&gpu.connection, |_| {})?;
-                gpu.connection.submitted()
-            };
-            let connection = gpu.connection.clone();
-            let done = move || (connection.completed() >= last).then_some(());
-            wait(gpu.connection.clone(), "synchronize", done).await?;
-            // a lost device reports its submissions as finished, so ask whether it is lost
-            gpu.connection.check()
-        })
+        match self.handle() {
+            Ok(gpu) => Box::pin(gpu.settled()),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn report(&self) -> (Stats, MemoryInfo) {
@@ -236,7 +232,7 @@ impl Backend for Gpu {
             timer
         };
         let mut ticks = vec![];
-        pollster::block_on(self.read_piece(Some((&timer.ticks, 0)), timer.bytes(), &mut ticks))?;
+        self.read_now(&timer.ticks, timer.bytes(), &mut ticks)?;
         Ok(timer.busy(&ticks, self.connection.queue.get_timestamp_period()))
     }
 

@@ -76,6 +76,7 @@ fn planted() -> u32 {
 // the filter of its tests, that must fail at it; the fault in words.
 #[cfg(cupric_mutants)]
 list! {
+    a_poll_waits, "11 async twins", "waiting gpu::another_future", "a poll of a future waits for the device";
     argmax_last_of_ties_on_gpu, "6 reductions", "operations semantics::gpu::positions", "argmax on a GPU gives the last of ties between lanes";
     atan2_of_infinities, "5 special values", "accuracy trust::cpu::special_values_of_float", "atan2 of two infinities is NaN";
     atan_coefficient, "2 f16, bf16 unary, exhaustive", "accuracy contract::cpu::all_of_f16", "a coefficient of the arc tangent is off in its fourth digit";
@@ -100,6 +101,7 @@ list! {
     equal_takes_without_mode, "7 random expressions", "operations found::planted::cpu::takes", "equal takes that differ in mode alone are one";
     erfc_quotient_uncorrected, "4 f32 sweep", "accuracy sweep::once_wrong", "erfc divides with a reciprocal that is not corrected";
     error_forgotten, "1 refusals", "operations found::creation::cpu::creation_computes", "a number that does not fit is written all the same";
+    error_of_a_dropped_read_lost, "11 async twins", "waiting gpu::a_late_error", "the error of a read whose future is dropped is never reported";
     error_of_another_gather, "10 faults", "operations found::planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "operations the_first_error", "an error names the line of eval, not of the operation";
     everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";

@@ -26,12 +26,12 @@ fn folder() -> PathBuf {
     if target.ends_with("release") {
         cargo.arg("--release");
     }
-    if cfg!(not(feature = "gpu")) {
-        cargo.arg("--no-default-features");
-    }
     // with the features of this program the library is built already
-    if cfg!(feature = "testing") {
-        cargo.args(["--features", "testing"]);
+    cargo.arg("--no-default-features");
+    let features =
+        [("gpu", cfg!(feature = "gpu")), ("rayon", cfg!(feature = "rayon")), ("testing", cfg!(feature = "testing"))];
+    for (name, _) in features.into_iter().filter(|(_, is_on)| *is_on) {
+        cargo.args(["--features", name]);
     }
     assert!(cargo.status().expect("cargo").success(), "the examples do not build");
     target.join("examples")

@@ -128,8 +128,24 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
     let own = d.with_memory_limit(64 << 20).unwrap();
     let z = (zeros([1 << 16], DType::F32).to_device(&own).unwrap() + 1.0).exp2().eval().unwrap();
     let ends = std::cell::Cell::new(Some((own, z)));
+    // futures that the parent's thread is to wake: one that is not polled before, and one that has left its waker
+    let (read, mut polled) = (x.to_vec_async::<f32>(), Box::pin(d.synchronize_async()));
+    let _ = polled.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    d.synchronize().unwrap();
+    // that thread has nothing to do by now
+    std::thread::sleep(Duration::from_millis(20));
+    let futures = std::cell::Cell::new(Some((read, polled)));
     for end in [End::AtOnce, End::Exit] {
+        let polls = end == End::AtOnce;
         in_child(end, || {
+            if let Some((read, polled)) = futures.take()
+                && polls
+            {
+                lost(pollster::block_on(read).unwrap_err());
+                lost(pollster::block_on(polled).unwrap_err());
+            }
+            lost(pollster::block_on(x.sum(..).item_async::<f32>()).unwrap_err());
+            lost(pollster::block_on(Device::gpu_async()).unwrap_err());
             // the last handle of a device whose driver has no threads here
             drop(ends.take());
             lost((&x * 2.0).eval().unwrap_err());
@@ -149,6 +165,9 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
         });
     }
     // the parent's go on
+    let (read, polled) = futures.take().expect("only the children's are gone");
+    pollster::block_on(polled).unwrap();
+    assert_eq!(pollster::block_on(read).unwrap(), x.to_vec::<f32>().unwrap());
     let (own, z) = ends.take().expect("only the children's is gone");
     assert_eq!((z.device(), z.slice(s![-1]).item::<f32>().unwrap()), (own, 2.0));
     assert_eq!(x.sum(..).to_vec::<f32>().unwrap(), sum);

@@ -147,8 +147,10 @@ impl Expr {
         wait(self.fetch::<T>("to_vec", at))
     }
 
-    /// As [`Expr::to_vec`], for code that must not block. The call itself enqueues the work (on the CPU: does it), and the
-    /// future waits for the elements.
+    /// As [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and submits the work (on the CPU: does it),
+    /// and the future is woken when the elements are there: no poll of it waits for the device. What is written to the array after
+    /// the call does not change what the future reads. A future that is dropped loses no error of a kernel: the next read or wait
+    /// returns it.
     ///
     /// # Errors
     /// As [`Expr::to_vec`].
@@ -167,7 +169,8 @@ impl Expr {
         wait(self.one::<T>("item", Location::caller()))
     }
 
-    /// As [`Expr::item`], for code that must not block: see [`Expr::to_vec_async`].
+    /// As [`Expr::item`], for code that must not block: the call plans, compiles and submits, and the future waits, as those of
+    /// [`Expr::to_vec_async`] do.
     ///
     /// # Errors
     /// As [`Expr::item`].

@@ -1,11 +1,11 @@
 //! Gives the function of a routine its operands, results and scratch as slices, and shares its work between threads.
 
 use super::bind::Run;
+use super::pool;
 use super::threads::threads;
 use crate::dtype::Element;
 use crate::error::Result;
 use crate::kernel::{BufferRef, RoutineCall, Whole};
-use rayon::prelude::*;
 
 /// The element of an operand because of which a routine has ended early: its row refuses it (`Routine::refuses`).
 pub(super) struct Refused(pub i128);
@@ -170,5 +170,5 @@ pub(super) fn each_chunk<T: Send, R: Send>(
     if elements.len() <= length || bytes <= ALONE || threads() == 1 {
         return elements.chunks_mut(length).enumerate().find_map(|(i, chunk)| f(i, chunk));
     }
-    elements.par_chunks_mut(length).with_max_len(1).enumerate().find_map_first(|(i, chunk)| f(i, chunk))
+    pool::first_of_chunks(elements, length, f)
 }

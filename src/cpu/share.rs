@@ -5,6 +5,7 @@
 //! Each thread that runs kernels has a *desk*, where it lays out the tasks of one kernel after another. Helpers come to the desk,
 //! take tasks until none is left, and stay for some time, because in most programs one kernel follows another.
 
+use super::pool;
 use super::threads::threads;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -171,7 +172,7 @@ impl Desk {
                 return;
             }
             let desk = self.clone();
-            rayon::spawn(move || desk.attend());
+            pool::call(move || desk.attend());
         }
     }
 
@@ -248,8 +249,7 @@ impl Desk {
             }
             return false;
         }
-        // does nothing outside of a pool
-        let _ = rayon::yield_now();
+        pool::give_way();
         GIVES_WAY.set(false);
         let wanted = self.wanted.load(Relaxed);
         self.called.fetch_update(SeqCst, SeqCst, |n| (n < wanted).then_some(n + 1)).is_ok()

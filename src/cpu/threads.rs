@@ -1,7 +1,8 @@
-//! How many threads share the work: those of the caller's rayon pool. A process made by `fork` has none of its parent's
+//! How many threads share the work: those of the caller's rayon pool (`pool.rs`). A process made by `fork` has none of its parent's
 //! threads, and whoever gives work to a pool of the parent waits for ever. So in such a process the caller works alone,
 //! unless it runs in a pool that was made there.
 
+use super::pool;
 use std::cell::Cell;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -14,7 +15,7 @@ thread_local! {
 
 /// Returns how many threads share the work, the caller's among them.
 pub(super) fn threads() -> usize {
-    if has_pool() { rayon::current_num_threads() } else { 1 }
+    if pool::EXISTS && has_pool() { pool::size() } else { 1 }
 }
 
 /// Says whether the caller's pool has threads in this process.
@@ -37,7 +38,7 @@ fn has_pool() -> bool {
 fn is_made_here(here: u32) -> bool {
     /// The process that was the first to ask here for rayon's global pool, which serves all threads that are in no pool; or 0.
     static FIRST: AtomicU32 = AtomicU32::new(0);
-    if rayon::current_thread_index().is_some() {
+    if pool::is_within() {
         return true;
     }
     FIRST.compare_exchange(0, here, Relaxed, Relaxed).map_or_else(|first| first == here, |_| true)
@@ -47,7 +48,7 @@ fn is_made_here(here: u32) -> bool {
 /// the pool was made in a parent process, and work given to it would wait for ever.
 fn has_all_threads() -> bool {
     // asked first, because this is what starts the pool's threads if nobody has used the pool before
-    let wanted = rayon::current_num_threads();
+    let wanted = pool::size();
     match std::fs::read_dir("/proc/self/task") {
         Ok(all) => all.count() >= wanted,
         Err(_) => true,

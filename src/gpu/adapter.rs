@@ -61,17 +61,24 @@ fn instance() -> &'static wgpu::Instance {
     })
 }
 
+/// The interfaces of drivers whose adapters count: Vulkan, Metal, DX12 and a browser's WebGPU, and OpenGL where the feature `gles`
+/// asks for it.
+const BACKENDS: wgpu::Backends = match cfg!(feature = "gles") {
+    true => wgpu::Backends::PRIMARY.union(wgpu::Backends::GL),
+    false => wgpu::Backends::PRIMARY,
+};
+
 /// Lists the adapters, hardware first. They are sorted by [`rank`], so that a number means the same adapter at each call.
 async fn enumerate() -> Vec<wgpu::Adapter> {
-    let all = instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    let all = instance().enumerate_adapters(BACKENDS).await;
     let mut all: Vec<_> = all.into_iter().map(|a| (rank(&a.get_info()), a)).collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all.into_iter().map(|a| a.1).collect()
 }
 
-/// Returns the sort key of an adapter: its class, its PCI address (empty where the driver tells none), the ids of its vendor
-/// and device. Adapters of equal keys stay in the order in which the drivers list them.
-fn rank(info: &wgpu::AdapterInfo) -> (u8, String, u32, u32) {
+/// Returns the sort key of an adapter: its class, whether it is one of OpenGL, which can do less and is often the same GPU as another
+/// adapter, its PCI address (empty where the driver tells none), the ids of its vendor and device. Adapters of equal keys stay in the order in which the drivers list them.
+fn rank(info: &wgpu::AdapterInfo) -> (u8, bool, String, u32, u32) {
     let class = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
@@ -79,7 +86,8 @@ fn rank(info: &wgpu::AdapterInfo) -> (u8, String, u32, u32) {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     };
-    (class, info.device_pci_bus_id.clone(), info.vendor, info.device)
+    let is_gl = info.backend == wgpu::Backend::Gl;
+    (class, is_gl, info.device_pci_bus_id.clone(), info.vendor, info.device)
 }
 
 /// Returns the names of all adapters, software drivers included, by their numbers. None is opened, so opening one may fail.

@@ -1,10 +1,80 @@
 //! Delays the end of the process until software drivers are idle. One that still works then uses libraries that are being
 //! unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. So `batch.rs` waits after it has
-//! submitted the first run of a pipeline, in which the driver compiles it, and this file waits for all other work.
+//! submitted the first run of a pipeline, in which the driver compiles it, and this file waits for all other work. Threads of
+//! ours that call a driver, of whatever kind, are kept out of it from then on.
 
+use super::adapter::is_inherited;
 use super::connection::{Connection, lock};
 use std::ffi::c_int;
-use std::sync::{Arc, Mutex, Once, Weak};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How long the end of the process waits for threads of ours that are within a driver: as long as a device may make no progress
+/// where `CUPRIC_TIMEOUT` does not say otherwise. A thread that polls is there for microseconds, one that opens a device for
+/// seconds at most.
+const LEAVES: Duration = Duration::from_secs(10);
+
+/// How many threads of ours are within a driver, and the news that one has left.
+static INSIDE: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
+/// Whether the process is ending. It is set while `INSIDE` is locked.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The presence of a thread within a driver, which the end of the process waits for.
+pub(super) struct Inside(());
+
+/// To be called before a thread of ours calls a driver. Returns none if the process is ending: the thread must stay away then.
+pub(super) fn enter() -> Option<Inside> {
+    let mut inside = lock(&INSIDE);
+    if is_ending() {
+        return None;
+    }
+    *inside += 1;
+    Some(Inside(()))
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        *lock(&INSIDE) -= 1;
+        LEFT.notify_all();
+    }
+}
+
+/// Whether the process is ending.
+pub(super) fn is_ending() -> bool {
+    ENDING.load(Relaxed)
+}
+
+/// Makes the process keep threads of ours out of drivers at its end. Exit functions run in reverse order of registration, so this is
+/// called where drivers have been loaded, and again (with another `once`) where they have run work: they may register more then.
+pub(super) fn stop_threads(once: &Once) {
+    once.call_once(|| {
+        // SAFETY: `atexit` is declared with its C signature. `end_threads` lets no panic unwind into C, and whichever thread ends
+        // the process may call it at any time, because all that it reaches are the `Sync` statics of this file.
+        unsafe { atexit(end_threads) };
+    });
+}
+
+extern "C" fn end_threads() {
+    // a process made by fork has none of the threads, one of which may have held the lock
+    if is_inherited() {
+        return;
+    }
+    // a panic must not unwind into the C library, which called this function
+    let _ = std::panic::catch_unwind(|| {
+        let begun = Instant::now();
+        let mut inside = lock(&INSIDE);
+        ENDING.store(true, Relaxed);
+        while *inside > 0 {
+            let left = LEAVES.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            inside = LEFT.wait_timeout(inside, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    });
+}
 
 /// The open connections to software drivers. They are weak, so that a device that nobody uses is closed.
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
@@ -33,6 +103,7 @@ pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
 }
 
 extern "C" fn settle_all() {
+    end_threads();
     let all: Vec<Arc<Connection>> = lock(&OPEN).iter().filter_map(Weak::upgrade).collect();
     // a process made by fork has none of the driver's threads, so nothing runs in it
     for connection in all.iter().filter(|connection| !connection.is_inherited()) {

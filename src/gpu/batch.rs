@@ -1,20 +1,18 @@
 //! The open batch: what is recorded but not yet submitted, which is dispatches in compute passes, and clears between them.
-//! Also what they share: cached bind groups, the ring of parameter buffers, and the *error notes*, a buffer in which shaders
-//! note the first index out of range, or an element that a routine refuses. A batch is submitted when it is long, when its
+//! Also what they share: cached bind groups, the ring of parameter buffers, and the buffer of *error notes*
+//! (`notes.rs`). A batch is submitted when it is long, when its
 //! parameters fill their buffer, or when the host reads, waits, or writes to memory that it uses. In this file *gathers*
 //! are all accesses at checked indices, the stores of a scatter included.
 
 use super::connection::Connection;
+use super::notes::{Checked, ERROR_BYTES, Notes};
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
 use super::timer::Timer;
-use super::wgsl::{ERROR_BINDING, ERROR_SLOTS, PARAMS_CLASSES};
-use crate::backend::{Line, index_out_of_range, refused_value};
-use crate::dtype::Compute;
-use crate::error::{Error, ErrorKind, Result};
-use crate::routine::{Params, Routine};
+use super::wgsl::{ERROR_BINDING, PARAMS_CLASSES};
+use crate::error::Result;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// At each multiple of so many dispatches the batch is submitted if the device has too little to do (`Batch::eager`). A
@@ -33,13 +31,6 @@ const RINGS: usize = 4;
 /// The most bind groups in the cache. They keep the buffers that they bind alive, so the cache must be bounded; when it is
 /// full it is emptied. A judgement: 8,192 are more than a program's loop uses, and few beside the driver's memory.
 const GROUPS: usize = 8192;
-/// The most gathers and calls of routines whose facts are remembered, in less than 1 MiB; then the oldest is forgotten. The
-/// error of a forgotten one names neither the index nor the caller's line.
-const REMEMBERED: usize = 1 << 14;
-
-/// Bytes of the buffer of error notes: each note is four words.
-pub(super) const ERROR_BYTES: u64 = 16 * ERROR_SLOTS as u64;
-
 /// The key of a cached bind group: its layout's number, then the number, offset and length of each buffer that it binds.
 type GroupKey = SmallVec<[u64; 16]>;
 
@@ -57,25 +48,6 @@ pub(super) struct BufferSlice<'a> {
 struct Ring {
     buffer: wgpu::Buffer,
     groups: [Option<wgpu::BindGroup>; PARAMS_CLASSES.len()],
-}
-
-/// What it means that a kernel or a routine wrote an error note.
-pub(super) enum Refuses {
-    /// An index of the operation `name` lies outside of an axis of `extent` elements.
-    Index { name: &'static str, extent: usize },
-    /// The routine refuses an element of its first operand.
-    Element { row: &'static Routine, params: Params },
-}
-
-/// Remembers a gather that may meet an index out of range, or a routine that may meet an element that it refuses.
-pub(super) struct Checked {
-    /// The id that the shader writes to its note; [`Batch::next_error_id`] sets it.
-    pub id: u32,
-    /// The line on which the caller of this evaluation wrote the operation.
-    pub line: Option<Line>,
-    /// The type of its indices or elements.
-    pub compute: Compute,
-    pub refuses: Refuses,
 }
 
 /// The open batch of a device, and the caches that recording uses.
@@ -102,10 +74,7 @@ pub(super) struct Batch {
     pub errors: wgpu::Buffer,
     /// Whether a gather, or a routine that refuses elements, was recorded since the error notes were last read.
     pub unread_errors: bool,
-    /// How many gathers and routines that refuse elements were recorded since ids began (`next_error_id`). Number `n`, from 1,
-    /// notes errors under the id `u32::MAX - n`.
-    gathers: u32,
-    checked: VecDeque<Checked>,
+    notes: Arc<Notes>,
     /// The timer and its number, while a caller measures kernels. By the number the caller sees whether another thread has
     /// replaced it.
     timer: Option<(u64, Timer)>,
@@ -127,7 +96,7 @@ pub(super) fn error_notes(connection: &Connection) -> wgpu::Buffer {
 }
 
 impl Batch {
-    pub fn new(connection: &Connection, params_alignment: usize) -> Batch {
+    pub fn new(connection: &Connection, params_alignment: usize, notes: Arc<Notes>) -> Batch {
         Batch {
             pass: None,
             encoder: None,
@@ -143,8 +112,7 @@ impl Batch {
             groups: WordMap::default(),
             errors: error_notes(connection),
             unread_errors: false,
-            gathers: 0,
-            checked: VecDeque::new(),
+            notes,
             timer: None,
             timers: 0,
             #[cfg(feature = "testing")]
@@ -259,47 +227,10 @@ impl Batch {
         Ok(group)
     }
 
-    /// Remembers a kernel's gathers, or a routine's call; returns the id under which the first of them notes an error. Each
-    /// further one has the next smaller id: shader and host keep the largest id, which is that of the first one recorded.
+    /// Remembers a kernel's gathers, or a routine's call, as [`Notes::remember`] does.
     pub fn next_error_id(&mut self, gathers: impl Iterator<Item = Checked>) -> u32 {
-        // ids go down to 1, as 0 stands for no error; then they begin again. No kernel has as many gathers as this leaves
-        if self.gathers > u32::MAX - (1 << 16) {
-            self.gathers = 0;
-        }
-        let first = self.gathers + 1;
-        for gather in gathers {
-            self.gathers += 1;
-            if self.checked.len() == REMEMBERED {
-                self.checked.pop_front();
-            }
-            self.checked.push_back(Checked { id: u32::MAX - self.gathers, ..gather });
-        }
         self.unread_errors = true;
-        u32::MAX - first
-    }
-
-    /// Returns the error of the gather or routine that was recorded first among those in the error notes, if there are any.
-    pub fn index_error(&self, notes: &[u8]) -> Option<Error> {
-        let words = |note: &[u8]| -> [u32; 3] {
-            std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|b| note[4 * i + b])))
-        };
-        let [id, low, high] = notes.chunks_exact(16).map(words).max_by_key(|w| w[0])?;
-        if id == 0 {
-            return None;
-        }
-        let Some(gather) = self.checked.iter().find(|c| mutant!(error_of_another_gather, true, c.id == id)) else {
-            let detail = format!(
-                "an index is out of range, or an element is refused, in an operation of which no more is known: the lines of \
-                 the last {REMEMBERED} operations that check indices are kept between two reads"
-            );
-            return Some(Error::new(ErrorKind::Index, "eval", detail, None));
-        };
-        let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
-        let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
-        Some(match &gather.refuses {
-            Refuses::Index { name, extent } => index_out_of_range(name, index, *extent, gather.line),
-            Refuses::Element { row, params } => refused_value(row, params, index, gather.line),
-        })
+        self.notes.remember(gathers)
     }
 
     /// Says whether the open batch should be submitted now. While the device is busy it should grow, up to [`LONG_BATCH`]:
@@ -444,6 +375,6 @@ impl Batch {
     }
 }
 
-fn new_encoder(connection: &Connection) -> wgpu::CommandEncoder {
+pub(super) fn new_encoder(connection: &Connection) -> wgpu::CommandEncoder {
     connection.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None })
 }

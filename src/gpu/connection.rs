@@ -4,18 +4,17 @@
 use super::adapter::inherited_fault;
 use crate::backend::{FaultInjector, Stats};
 use crate::error::{Error, ErrorKind, Fault, Result};
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long one turn of a wait may poll. After it an async task gives its thread to other tasks; 2 ms is a judgement.
+/// How long a wait polls before it looks again whether the device has failed or the time is out; 2 ms is a judgement.
 const TURN: Duration = Duration::from_millis(2);
 /// How long a wait polls without sleeping: a sleep ends some 50 µs late, which would delay the result of short work by as
 /// much as the work takes. 100 µs is a judgement.
-const EAGER: Duration = Duration::from_micros(100);
+pub(super) const EAGER: Duration = Duration::from_micros(100);
 /// The longest sleep between two polls: it bounds by how much a wait is late.
-const LONGEST_NAP: Duration = Duration::from_micros(500);
+pub(super) const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// How much longer a wait lasts for each pipeline under way that runs for the first time: a driver may compile it only then.
 /// A kernel within `Caps::max_cost` compiles in less than a second on an idle machine; a busy one is given twenty seconds.
 const FIRST_RUN: Duration = Duration::from_secs(20);
@@ -262,6 +261,17 @@ impl Connection {
         self.submitted().saturating_sub(self.completed())
     }
 
+    /// Whether the device is lost or has failed.
+    pub fn has_failed(&self) -> bool {
+        self.late.any.load(Relaxed)
+    }
+
+    /// Polls once, after another thread that is polling.
+    pub fn poll(&self) {
+        let _guard = lock(&self.poller);
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
     /// Polls once, unless another thread is polling. A poll frees what finished work has used, and calls due callbacks.
     pub fn poll_once(&self) {
         match self.poller.try_lock() {
@@ -292,10 +302,7 @@ impl Connection {
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {
-            {
-                let _guard = lock(&self.poller);
-                let _ = self.device.poll(wgpu::PollType::Poll);
-            }
+            self.poll();
             if done() || start.elapsed() >= TURN {
                 return;
             }
@@ -360,36 +367,4 @@ impl Clock {
         let first_runs = connection.first_runs.load(Relaxed).min(u32::MAX as u64) as u32;
         self.since.get().elapsed() > connection.timeout.saturating_add(FIRST_RUN.saturating_mul(first_runs))
     }
-}
-
-/// Polls the device until `ready` returns a value; fails if the device does, or at the time-out. Each poll of the future
-/// blocks for one [`TURN`] at most, so that an async task does not hold its thread; it sleeps meanwhile, so that a blocking
-/// caller does not spin.
-pub(super) fn wait<T>(
-    connection: Arc<Connection>,
-    operation: &'static str,
-    mut ready: impl FnMut() -> Option<T> + Send,
-) -> impl Future<Output = Result<T>> + Send {
-    let (clock, since) = (Clock::new(&connection), Instant::now());
-    std::future::poll_fn(move |context| {
-        use std::task::Poll;
-        let mut value = ready();
-        if value.is_none() {
-            connection.poll_until(since, || {
-                value = ready();
-                value.is_some()
-            });
-        }
-        if let Some(value) = value {
-            return Poll::Ready(Ok(value));
-        }
-        if let Err(error) = connection.check() {
-            return Poll::Ready(Err(error));
-        }
-        if clock.expired(&connection) {
-            return Poll::Ready(Err(connection.timed_out(operation)));
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
 }

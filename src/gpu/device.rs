@@ -5,7 +5,9 @@ use super::adapter::{self, DispatchLimits, inherited_fault, is_inherited};
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
+use super::notes::Notes;
 use super::prepared::PreparedPlans;
+use super::waiting::Watch;
 use crate::backend::Numerics;
 use crate::buffer::{Buffer, Memory};
 use crate::caps::Shrink;
@@ -27,9 +29,11 @@ pub(crate) struct Gpu {
     pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
     pub(super) connection: Arc<Connection>,
+    pub(super) watch: Arc<Watch>,
     /// A thread that locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
     pub(super) pool: Arc<Mutex<Pool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
+    pub(super) notes: Arc<Notes>,
     /// Here too, a thread that locks both locks `batch` first.
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
@@ -84,17 +88,21 @@ pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: 
         return Err(Error::new(fault.kind, "Device::gpu", fault.detail, None));
     }
     let opened = adapter::open(adapter, shrink).await?;
-    let connection = Connection::new(opened.caps.name.clone(), opened.device, opened.queue, opened.software);
-    let batch = Batch::new(&connection, opened.limits.uniform_alignment);
+    let name = opened.caps.name.clone();
+    let connection = Arc::new(Connection::new(name, opened.device, opened.queue, opened.software));
+    let notes = Arc::<Notes>::default();
+    let batch = Batch::new(&connection, opened.limits.uniform_alignment, notes.clone());
     Ok(Arc::new_cyclic(|this| Gpu {
         this: this.clone(),
         id,
         adapter,
         caps: NumberedCaps::new(opened.caps),
         limits: opened.limits,
-        connection: Arc::new(connection),
+        watch: Watch::new(&connection),
+        connection,
         pool: Arc::new(Mutex::new(Pool::new(limit.map(|l| l as u64)))),
         batch: Arc::new(Mutex::new(batch)),
+        notes,
         prepared: Mutex::default(),
         numerics: OnceLock::new(),
     }))

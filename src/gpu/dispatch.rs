@@ -2,9 +2,10 @@
 //! or several if its grid is too large for one.
 
 use super::adapter::DispatchLimits;
-use super::batch::{Batch, BufferSlice, Checked, Refuses};
+use super::batch::{Batch, BufferSlice};
 use super::connection::Connection;
 use super::memory::DriverBuffer;
+use super::notes::{Checked, Refuses};
 use super::pipelines::Pipeline;
 use super::prepared::{PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
 use super::wgsl::{HEADER, Header};

@@ -1,8 +1,9 @@
 //! Routines on a GPU: the list of their shader files, and their dispatches.
 
-use super::batch::{BufferSlice, Checked, Refuses};
+use super::batch::BufferSlice;
 use super::dispatch::Recorder;
 use super::memory::DriverBuffer;
+use super::notes::{Checked, Refuses};
 use super::pipelines::Interface;
 use super::prepared::RunBuffer;
 use super::wgsl::{self, Header, Slot};

@@ -1,14 +1,18 @@
-//! Copies between the host and a GPU's buffers. A read also returns the first error in the error notes (see `batch.rs`): an
+//! Copies between the host and a GPU's buffers. A read also returns the first error in the error notes (see `notes.rs`): an
 //! index out of range, or an element that a routine refused.
 
-use super::batch::ERROR_BYTES;
-use super::connection::{lock, wait};
+use super::batch::new_encoder;
+use super::connection::lock;
 use super::device::{Gpu, driver_buffer};
 use super::memory::{self, DriverBuffer};
+use super::notes::{Copied, ERROR_BYTES, Taken};
+use super::waiting::{Signal, Wait, apart};
+use crate::backend::wait;
 use crate::buffer::Buffer;
 use crate::error::{Error, ErrorKind, Result, room};
+use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 
 /// The most bytes read back or written in one piece. Each piece takes as much host memory again, in which it is staged; 64 MiB
 /// is a judgement.
@@ -44,11 +48,11 @@ impl Gpu {
         let (first, last) = (offset - head, end.next_multiple_of(4).min(buffer.bytes()));
         let mut words = vec![0; last - first];
         if head != 0 {
-            let old = pollster::block_on(self.handle()?.read(buffer.clone(), first, head))?;
+            let old = wait(self.handle()?.read(buffer.clone(), first, head))?;
             words[..head].copy_from_slice(&old);
         }
         if tail != 0 {
-            let old = pollster::block_on(self.handle()?.read(buffer.clone(), end, last - end))?;
+            let old = wait(self.handle()?.read(buffer.clone(), end, last - end))?;
             words[end - first..].copy_from_slice(&old);
         }
         words[head..head + bytes.len()].copy_from_slice(bytes);
@@ -76,91 +80,200 @@ impl Gpu {
         })
     }
 
-    /// Reads `len` bytes of a buffer from byte `offset`, as they are after all work enqueued so far.
-    pub(super) async fn read(self: Arc<Gpu>, buffer: Buffer, offset: usize, len: usize) -> Result<Vec<u8>> {
-        self.connection.check()?;
-        let mut out = room::<u8>(len, "download", None)?;
-        // a read of no bytes takes one turn too: it waits for the device, and returns late errors
-        loop {
-            let piece = (len - out.len()).min(PIECE);
-            let source = own(&buffer)?;
-            self.read_piece(Some((&source.buffer, offset + out.len())), piece, &mut out).await?;
-            if out.len() == len {
-                break;
+    /// Reads `len` bytes of a buffer from byte `offset`, as they are after all work enqueued so far. This call submits that work
+    /// and the copy; the future waits for the copy.
+    pub(super) fn read(
+        self: Arc<Gpu>,
+        buffer: Buffer,
+        offset: usize,
+        len: usize,
+    ) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
+        let begin = || {
+            self.connection.check()?;
+            let out = room::<u8>(len, "download", None)?;
+            // a read of no bytes takes one turn too: it waits for the device, and returns late errors
+            let begun = self.begin(Some((&own(&buffer)?.buffer, offset)), len.min(PIECE))?;
+            Ok((out, begun))
+        };
+        let begun = begin();
+        async move {
+            let (mut out, (piece, notes)) = begun?;
+            self.finish(piece, Some(notes), &mut out).await?;
+            while out.len() < len {
+                let (gpu, buffer, at, rest) = (self.clone(), buffer.clone(), offset + out.len(), len - out.len());
+                // a driver may let a submission wait for the work of others
+                let piece = apart("download", move || gpu.next_piece(&buffer, at, rest.min(PIECE))).await?;
+                self.finish(piece, None, &mut out).await?;
             }
+            self.connection.counters.bytes_out.fetch_add(len as u64, Relaxed);
+            self.connection.counters.syncs.fetch_add(1, Relaxed);
+            Ok(out)
         }
-        self.connection.counters.bytes_out.fetch_add(len as u64, Relaxed);
-        self.connection.counters.syncs.fetch_add(1, Relaxed);
-        Ok(out)
     }
 
-    /// Appends `len` bytes of a buffer to `out`, as they are after all work enqueued so far; without a buffer only waits for
-    /// that work. Fails if there is an error note, and clears the notes.
-    pub(super) async fn read_piece(
-        &self,
-        source: Option<(&wgpu::Buffer, usize)>,
-        len: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    /// Waits until all work enqueued so far is done, which this call submits. Fails if there is an error note.
+    pub(super) fn settled(self: Arc<Gpu>) -> impl Future<Output = Result<()>> + Send + use<> {
+        let begin = || {
+            self.connection.check()?;
+            self.connection.counters.syncs.fetch_add(1, Relaxed);
+            let unread = lock(&self.batch).unread_errors || self.notes.has_unread();
+            if mutant!(synchronize_forgets_errors, false, unread) {
+                return self.begin(None, 0).map(Ok);
+            }
+            let (signal, watch) = (Signal::default(), self.watch.clone());
+            let set = signal.clone();
+            let mut batch = lock(&self.batch);
+            // an empty batch is submitted too, because a submission carries the uploads that wgpu still holds
+            batch.submit_with(&self.connection, |_| {})?;
+            self.connection.queue.on_submitted_work_done(move || watch.set(&set, true));
+            Ok(Err(signal))
+        };
+        let begun = begin();
+        async move {
+            match begun? {
+                Ok((piece, notes)) => self.finish(piece, Some(notes), &mut Vec::new()).await,
+                Err(signal) => {
+                    Wait::new(&self.connection, &self.watch, "synchronize", &signal).await?;
+                    // a lost device reports its submissions as finished, so ask whether it is lost
+                    self.connection.check()
+                }
+            }
+        }
+    }
+
+    /// Appends `len` bytes of a driver's buffer to `out`, as they are after all work enqueued so far. Fails if
+    /// there is an error note, and clears the notes.
+    pub(super) fn read_now(&self, source: &wgpu::Buffer, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        let (piece, notes) = self.begin(Some((source, 0)), len)?;
+        wait(self.finish(piece, Some(notes), out))
+    }
+
+    /// Makes the staging buffer of a piece of `len` bytes from byte `offset`, with room for the error notes after it.
+    fn piece(&self, offset: usize, len: usize) -> Result<Piece> {
         // wgpu copies whole words of 4 bytes only
-        let (start, skip) = source.map_or((0, 0), |(_, offset)| (offset / 4 * 4, offset % 4));
+        let skip = offset % 4;
         let span = (skip + len).next_multiple_of(4) as u64;
         let staging = memory::staging(&self.connection, &self.pool, span + ERROR_BYTES)?;
+        Ok(Piece { staging, signal: Signal::default(), skip, len, span })
+    }
+
+    /// Submits all work enqueued so far and, after it, the copy of a piece; without a buffer, only that of the error notes. Also
+    /// returns the notes that the read must look at.
+    fn begin(&self, source: Option<(&wgpu::Buffer, usize)>, len: usize) -> Result<(Piece, Taken)> {
+        let piece = self.piece(source.map_or(0, |(_, offset)| offset), len)?;
         let (errors, submitted) = {
             let mut batch = lock(&self.batch);
             let errors = std::mem::take(&mut batch.unread_errors);
             let notes = batch.errors.clone();
             let submitted = batch.submit_with(&self.connection, |encoder| {
-                if let Some((buffer, _)) = source
-                    && len > 0
-                {
-                    encoder.copy_buffer_to_buffer(buffer, start as u64, &staging, 0, span);
+                if let Some((buffer, offset)) = source {
+                    piece.copy(encoder, buffer, offset);
                 }
                 if errors {
-                    encoder.copy_buffer_to_buffer(&notes, 0, &staging, span, ERROR_BYTES);
+                    encoder.copy_buffer_to_buffer(&notes, 0, &piece.staging, piece.span, ERROR_BYTES);
                     encoder.clear_buffer(&notes, 0, None);
                 }
             });
             (errors, submitted)
         };
-        let lost = |error: Error| {
-            // the notes may hold an error that can no longer be read, so the device must count as failed
-            if mutant!(late_error_forgotten, false, errors) {
-                self.connection.fail(&error);
-            }
-            error
-        };
-        submitted.map_err(lost)?;
-        self.map(&staging, span + ERROR_BYTES).await.map_err(lost)?;
-        let mut bad = None;
-        {
-            let fail = |detail: String| Error::new(ErrorKind::Internal, "download", detail, None);
-            let view = staging.get_mapped_range(0..span + ERROR_BYTES).map_err(|e| lost(fail(e.to_string())))?;
-            out.extend_from_slice(&view[skip..skip + len]);
-            if errors {
-                bad = lock(&self.batch).index_error(&view[span as usize..]);
-            }
-        }
-        staging.unmap();
-        lock(&self.pool).return_staging(staging);
-        bad.map_or(Ok(()), Err)
+        let own = || Copied { staging: piece.staging.clone(), at: piece.span, signal: piece.signal.clone() };
+        let mut notes = self.notes.take(&self.connection, errors.then(own));
+        submitted.and_then(|()| self.map(&piece)).map_err(|e| self.lost(&mut notes, e))?;
+        Ok((piece, notes))
     }
 
-    /// Maps the first `bytes` bytes of a staging buffer for reading, which waits for all work submitted so far.
-    async fn map(&self, staging: &wgpu::Buffer, bytes: u64) -> Result<()> {
-        let mapped: Arc<OnceLock<bool>> = Arc::default();
-        let signal = mapped.clone();
-        self.connection.scoped("download", || {
-            staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-                let _ = signal.set(result.is_ok());
-            });
+    /// Submits the copy of a further piece of a read. It is not part of the batch, because nothing that was recorded after the first
+    /// piece may write to a buffer that a read holds.
+    fn next_piece(&self, buffer: &Buffer, offset: usize, len: usize) -> Result<Piece> {
+        self.connection.check()?;
+        let (source, piece) = (own(buffer)?, self.piece(offset, len)?);
+        self.connection.scoped("submit", || {
+            let mut encoder = new_encoder(&self.connection);
+            piece.copy(&mut encoder, &source.buffer, offset);
+            self.connection.submit(encoder.finish(), 0);
         })?;
-        let fine = wait(self.connection.clone(), "download", move || mapped.get().copied()).await?;
-        if fine {
+        self.map(&piece)?;
+        Ok(piece)
+    }
+
+    /// Asks for the mapping of a piece, which is done after all work submitted so far.
+    fn map(&self, piece: &Piece) -> Result<()> {
+        let (signal, watch) = (piece.signal.clone(), self.watch.clone());
+        self.connection.scoped("download", || {
+            piece.staging.map_async(wgpu::MapMode::Read, 0..piece.span + ERROR_BYTES, move |result| {
+                watch.set(&signal, result.is_ok());
+            });
+        })
+    }
+
+    /// Waits for a piece and its notes. Appends the bytes to `out`; fails if there is an error note. A future that is dropped meanwhile
+    /// leaves the notes to the next read or wait.
+    async fn finish(&self, piece: Piece, notes: Option<Taken>, out: &mut Vec<u8>) -> Result<()> {
+        let mut notes = notes.unwrap_or_else(|| Taken::nothing(&self.notes, &self.connection));
+        for signal in notes.signals().iter().chain([&piece.signal]) {
+            let mapped = self.mapped(signal).await;
+            mapped.map_err(|e| self.lost(&mut notes, e))?;
+        }
+        // nothing waits from here on, so the future cannot be dropped between a look at the notes and its end
+        let error = notes.first_error().map_err(|e| self.lost(&mut notes, e))?;
+        piece.append_to(out).map_err(|e| self.lost(&mut notes, e))?;
+        piece.staging.unmap();
+        lock(&self.pool).return_staging(piece.staging);
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Waits until a staging buffer is mapped.
+    async fn mapped(&self, signal: &Signal) -> Result<()> {
+        if Wait::new(&self.connection, &self.watch, "download", signal).await? {
             return self.connection.check();
         }
-        self.connection.await_loss_report();
+        let connection = self.connection.clone();
+        apart("download", move || {
+            connection.await_loss_report();
+            Ok(())
+        })
+        .await?;
         self.connection.check()?;
         Err(Error::new(ErrorKind::Internal, "download", "the driver did not map the buffer", None))
+    }
+
+    /// Ends a read that cannot be finished. Its notes may hold an error that can no longer be read, so the device must count as
+    /// failed.
+    fn lost(&self, notes: &mut Taken, error: Error) -> Error {
+        if mutant!(late_error_forgotten, false, !notes.is_empty()) {
+            self.connection.fail(&error);
+        }
+        notes.forget();
+        error
+    }
+}
+
+/// A piece of a read: a copy on its way to a staging buffer.
+#[derive(Clone)]
+struct Piece {
+    staging: wgpu::Buffer,
+    /// Set when the buffer is mapped.
+    signal: Signal,
+    /// How many bytes of the staging buffer are before those that were asked for, and how many these are.
+    skip: usize,
+    len: usize,
+    /// The bytes of both, up to a whole word.
+    span: u64,
+}
+
+impl Piece {
+    /// Records the copy from byte `offset` of a buffer.
+    fn copy(&self, encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: usize) {
+        if self.len > 0 {
+            encoder.copy_buffer_to_buffer(buffer, (offset - self.skip) as u64, &self.staging, 0, self.span);
+        }
+    }
+
+    /// Appends the bytes, which must be mapped.
+    fn append_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        let fail = |detail: String| Error::new(ErrorKind::Internal, "download", detail, None);
+        let view = self.staging.get_mapped_range(0..self.span + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;
+        out.extend_from_slice(&view[self.skip..self.skip + self.len]);
+        Ok(())
     }
 }

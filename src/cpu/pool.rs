@@ -1,0 +1,70 @@
+//! The pool of threads that helps the caller: its rayon pool, or none in a build without the feature `rayon`. No other file of the
+//! library knows which.
+
+pub(super) use chosen::*;
+
+#[cfg(feature = "rayon")]
+mod chosen {
+    use rayon::prelude::*;
+
+    /// Whether callers can have a pool at all.
+    pub const EXISTS: bool = true;
+
+    /// How many threads the caller's pool has. The first question of the process starts those of the global pool.
+    pub fn size() -> usize {
+        rayon::current_num_threads()
+    }
+
+    /// Whether the caller is a thread of a pool.
+    pub fn is_within() -> bool {
+        rayon::current_thread_index().is_some()
+    }
+
+    /// Lets a thread of the caller's pool call `f`, some time later.
+    pub fn call(f: impl FnOnce() + Send + 'static) {
+        rayon::spawn(f);
+    }
+
+    /// Does other work that waits in the caller's pool, if there is some. Does nothing outside of a pool.
+    pub fn give_way() {
+        let _ = rayon::yield_now();
+    }
+
+    /// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool. Returns the result of
+    /// the first chunk for which `f` returns one; later chunks may then be left out.
+    pub fn first_of_chunks<T: Send, R: Send>(
+        elements: &mut [T],
+        length: usize,
+        f: impl Fn(usize, &mut [T]) -> Option<R> + Sync,
+    ) -> Option<R> {
+        elements.par_chunks_mut(length).with_max_len(1).enumerate().find_map_first(|(i, chunk)| f(i, chunk))
+    }
+}
+
+/// The same for callers without a pool, who do all work themselves.
+#[cfg(not(feature = "rayon"))]
+mod chosen {
+    pub const EXISTS: bool = false;
+
+    pub fn size() -> usize {
+        1
+    }
+
+    pub fn is_within() -> bool {
+        false
+    }
+
+    pub fn call(f: impl FnOnce() + Send + 'static) {
+        f();
+    }
+
+    pub fn give_way() {}
+
+    pub fn first_of_chunks<T: Send, R: Send>(
+        elements: &mut [T],
+        length: usize,
+        f: impl Fn(usize, &mut [T]) -> Option<R> + Sync,
+    ) -> Option<R> {
+        elements.chunks_mut(length).enumerate().find_map(|(i, chunk)| f(i, chunk))
+    }
+}

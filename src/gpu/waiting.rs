@@ -1,0 +1,278 @@
+//! Waits for a device. A caller that blocks polls the device itself. A future is woken: while futures wait, one thread of the
+//! device polls it for all of them, and ends when none has waited for a while. So no poll of a future waits for the device.
+
+use super::at_exit;
+use super::connection::{Clock, Connection, EAGER, LONGEST_NAP, lock};
+use crate::backend::start;
+use crate::backend::waiting::{Awaited, blocks};
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// How long the polling thread stays when no future waits. To start a thread takes some 50 µs, about as long as a short wait, and
+/// programs that wait once often wait again; 100 ms are a judgement.
+const STAYS: Duration = Duration::from_millis(100);
+
+/// Set by a callback of wgpu: whether what was asked for has been done well.
+pub(super) type Signal = Arc<OnceLock<bool>>;
+
+/// The futures that wait for a device, and the thread that polls it for them.
+pub(super) struct Watch {
+    /// Weak, so that a device is closed while the thread waits for another future.
+    connection: Weak<Connection>,
+    state: Mutex<State>,
+    /// Notified when a future begins to wait, or a signal is set.
+    changed: Condvar,
+    /// Whether the thread is there, for [`Watch::set`], which takes no lock.
+    polls: AtomicBool,
+}
+
+struct State {
+    waits: BTreeMap<u64, Entry>,
+    /// The last number that a future was given.
+    last: u64,
+    /// When a future last began to wait.
+    since: Instant,
+    has_thread: bool,
+}
+
+/// A future that waits.
+struct Entry {
+    signal: Signal,
+    /// None once the thread has woken the future, until that is polled again.
+    waker: Option<Waker>,
+    clock: Clock,
+    /// Whether the device has made no progress for the time-out.
+    late: bool,
+}
+
+impl Watch {
+    pub fn new(connection: &Arc<Connection>) -> Arc<Watch> {
+        let state = State { waits: BTreeMap::new(), last: 0, since: Instant::now(), has_thread: false };
+        let connection = Arc::downgrade(connection);
+        Arc::new(Watch { connection, state: Mutex::new(state), changed: Condvar::new(), polls: AtomicBool::new(false) })
+    }
+
+    /// Sets a signal. Callbacks of wgpu call this, within a poll of any thread or a submission, and with locks held. So they wake
+    /// no future: the thread does.
+    pub fn set(&self, signal: &Signal, fine: bool) {
+        let _ = signal.set(fine);
+        if self.polls.load(Relaxed) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Starts the thread if it is not there.
+    fn ensure_thread(self: &Arc<Watch>, state: &mut State) -> Result<()> {
+        static ONCE: Once = Once::new();
+        let fail = |detail: String| Error::new(ErrorKind::Internal, "wait", detail, None);
+        if at_exit::is_ending() {
+            return Err(fail("the process is ending".to_string()));
+        }
+        if state.has_thread {
+            self.changed.notify_one();
+            return Ok(());
+        }
+        at_exit::stop_threads(&ONCE);
+        let watch = self.clone();
+        let thread = std::thread::Builder::new().name("cupric-poll".to_string()).spawn(move || watch.attend());
+        thread.map_err(|e| fail(format!("the thread that polls the device cannot be started: {e}")))?;
+        state.has_thread = true;
+        self.polls.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// What the thread does.
+    fn attend(&self) {
+        while self.has_work() {
+            for waker in self.poll() {
+                // a panic of an executor's waker must not keep other futures from being woken
+                let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            }
+            self.nap();
+        }
+    }
+
+    /// Waits until a future waits. Returns false, after which the thread ends, if none has for some time.
+    fn has_work(&self) -> bool {
+        let begun = Instant::now();
+        let mut state = lock(&self.state);
+        while !state.waits.values().any(|entry| entry.waker.is_some()) {
+            let left = STAYS.saturating_sub(begun.elapsed());
+            if left.is_zero() || at_exit::is_ending() {
+                state.has_thread = false;
+                self.polls.store(false, Relaxed);
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Polls the device once, and returns the wakers of the futures that are to be polled now.
+    fn poll(&self) -> Vec<Waker> {
+        // in this order: the connection, which may be the last handle on it, is dropped before the thread counts as outside
+        let inside = at_exit::enter();
+        let connection = self.connection.upgrade().filter(|_| inside.is_some());
+        if let Some(connection) = &connection
+            && catch_unwind(AssertUnwindSafe(|| connection.poll())).is_err()
+        {
+            let detail = "the driver's library panicked while it was polled";
+            connection.fail(&Error::new(ErrorKind::Internal, "wait", detail, None));
+        }
+        let mut state = lock(&self.state);
+        let mut due = vec![];
+        for entry in state.waits.values_mut().filter(|entry| entry.waker.is_some()) {
+            // at the end of the process the device is not polled any more, and the future says so
+            let failed = connection.as_ref().is_none_or(|connection| connection.has_failed());
+            entry.late = connection.as_ref().is_some_and(|connection| entry.clock.expired(connection));
+            if entry.signal.get().is_some() || failed || entry.late {
+                due.extend(entry.waker.take());
+            }
+        }
+        due
+    }
+
+    /// Sleeps between two polls as [`Connection::poll_until`] does, or until something changes.
+    fn nap(&self) {
+        let state = lock(&self.state);
+        let waited = state.since.elapsed();
+        if waited < EAGER {
+            drop(state);
+            return std::thread::yield_now();
+        }
+        drop(self.changed.wait_timeout(state, (waited / 8).min(LONGEST_NAP)));
+    }
+}
+
+/// A wait for a signal. It ends with what the signal says, with the error by which the device has failed, or at the time-out.
+pub(super) struct Wait {
+    connection: Arc<Connection>,
+    watch: Arc<Watch>,
+    operation: &'static str,
+    signal: Signal,
+    /// The number of the future's entry in the watch.
+    number: Option<u64>,
+}
+
+impl Wait {
+    pub fn new(connection: &Arc<Connection>, watch: &Arc<Watch>, operation: &'static str, signal: &Signal) -> Wait {
+        let (connection, watch, signal) = (connection.clone(), watch.clone(), signal.clone());
+        Wait { connection, watch, operation, signal, number: None }
+    }
+
+    /// Waits on the caller's thread.
+    fn block(&self) -> Result<bool> {
+        let (clock, since) = (Clock::new(&self.connection), Instant::now());
+        loop {
+            if let Some(fine) = self.signal.get() {
+                return Ok(*fine);
+            }
+            self.connection.check()?;
+            if clock.expired(&self.connection) {
+                return Err(self.connection.timed_out(self.operation));
+            }
+            self.connection.poll_until(since, || self.signal.get().is_some());
+        }
+    }
+
+    /// Enters the future among those that wait, with the waker of this poll; returns the outcome if there is one already.
+    fn enter(&mut self, waker: Waker) -> Option<Result<bool>> {
+        let failure = self.connection.check().err();
+        // wakers are code of an executor: those that are replaced are dropped after the lock, which is declared later
+        let mut replaced = Some(waker);
+        let mut state = lock(&self.watch.state);
+        let known = self.number.and_then(|number| state.waits.get_mut(&number));
+        let late = known.as_ref().is_some_and(|entry| entry.late);
+        if let Some(fine) = self.signal.get() {
+            return Some(Ok(*fine));
+        }
+        if let Some(error) = failure {
+            return Some(Err(error));
+        }
+        if late {
+            return Some(Err(self.connection.timed_out(self.operation)));
+        }
+        match known {
+            Some(entry) => std::mem::swap(&mut entry.waker, &mut replaced),
+            None => {
+                state.last += 1;
+                let (number, clock) = (state.last, Clock::new(&self.connection));
+                let entry = Entry { signal: self.signal.clone(), waker: replaced.take(), clock, late: false };
+                state.waits.insert(number, entry);
+                state.since = Instant::now();
+                self.number = Some(number);
+            }
+        }
+        self.watch.ensure_thread(&mut state).err().map(Err)
+    }
+
+    /// Takes the future out of those that wait.
+    fn leave(&mut self) {
+        if let Some(number) = self.number.take() {
+            let entry = lock(&self.watch.state).waits.remove(&number);
+            // without the lock, because a waker is code of an executor
+            drop(entry);
+        }
+    }
+}
+
+impl Future for Wait {
+    type Output = Result<bool>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<bool>> {
+        // a process made by fork has not the thread, which may have held the lock
+        if self.connection.is_inherited() {
+            return Poll::Ready(self.connection.check().map(|()| false));
+        }
+        if mutant!(a_poll_waits, true, blocks(context)) {
+            return Poll::Ready(self.block());
+        }
+        match self.enter(context.waker().clone()) {
+            Some(outcome) => {
+                self.leave();
+                Poll::Ready(outcome)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if self.number.is_some() && !self.connection.is_inherited() {
+            self.leave();
+        }
+    }
+}
+
+/// A future of what `work` returns, which calls the driver. The first poll starts a thread that does the work, and no poll waits
+/// for it; where the caller blocks, its own thread does the work.
+pub(super) fn apart<T: Clone + Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> + Send {
+    let work: Box<dyn FnOnce() -> Result<T> + Send> = Box::new(move || match at_exit::enter() {
+        Some(_inside) => work(),
+        None => Err(Error::new(ErrorKind::Internal, operation, "the process is ending", None)),
+    });
+    let (mut work, mut awaited) = (Some(work), None::<Awaited<Result<T>>>);
+    std::future::poll_fn(move |context| {
+        if let Some(work) = work.take() {
+            if blocks(context) {
+                return Poll::Ready(work());
+            }
+            awaited = Some(start(operation, work).future());
+        }
+        match &mut awaited {
+            Some(awaited) => Pin::new(awaited).poll(context),
+            None => Poll::Pending,
+        }
+    })
+}
