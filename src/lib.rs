@@ -187,6 +187,7 @@ mod ops;
 mod picking;
 mod plan;
 mod products;
+mod profile;
 mod quantiles;
 mod random;
 mod routine;
@@ -225,6 +226,7 @@ pub use movement::{
 pub use ops::*;
 pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use products::*;
+pub use profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
 pub use quantiles::{QuantileMethod, Quantiles};
 pub use random::Rng;
 pub use searching::{Side, interp, searchsorted};

@@ -103,6 +103,8 @@ fn results(d: &Device) -> Vec<Case> {
         ("array_equal", K::Shape, array_equal(&x, &failed).unwrap_err()),
         ("Expr::eval", K::Shape, failed.eval().unwrap_err()),
         ("Expr::plan", K::Shape, failed.plan().unwrap_err()),
+        ("Device::profile", K::Shape, d.profile(|| failed.eval()).unwrap_err()),
+        ("Profile::to_chrome_trace", K::Io, d.profile(|| Ok(())).unwrap().1.to_chrome_trace(&missing).unwrap_err()),
         ("Device::time_kernels", K::Shape, d.time_kernels(|| failed.eval()).unwrap_err()),
         ("Expr::to_device", K::OutOfMemory, zeros([1 << 20], F32).to_device(&small).unwrap_err()),
         ("Expr::eval", if d.is_gpu() { K::LimitExceeded } else { K::OutOfMemory }, error(stored)),
