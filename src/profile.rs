@@ -225,19 +225,24 @@ fn event(step: StepNote) -> ProfileEvent {
     }
 }
 
-/// Adds up the steps of one kind and line, in the order in which the device noted them.
+/// Adds up the steps of one kind and line. A further pass of a kernel counts with the kernel, which was noted before it: on a
+/// CPU the tasks of a product often do the work of its epilogue, which is another pass and then takes no time.
 fn rows(steps: &[StepNote]) -> Vec<ProfileRow> {
     // a line by what it says: the compiler may keep one place of the source as several values
     let key = |s: &StepNote| (s.name, s.kind, s.line.map(|at| (at.file(), at.line())));
     let mut found: HashMap<_, usize> = HashMap::new();
     let mut rows: Vec<ProfileRow> = vec![];
+    let mut of_the_one_before = None;
     for step in steps {
-        let n = *found.entry(key(step)).or_insert_with(|| {
-            let (name, kind, line) = (step.name, step.kind, step.line);
-            let (kernels, time, bytes_read, bytes_written) = (0, Duration::ZERO, 0, 0);
-            rows.push(ProfileRow { name, kind, line, kernels, time, bytes_read, bytes_written });
-            rows.len() - 1
+        let n = of_the_one_before.filter(|_| step.continues).unwrap_or_else(|| {
+            *found.entry(key(step)).or_insert_with(|| {
+                let (name, kind, line) = (step.name, step.kind, step.line);
+                let (kernels, time, bytes_read, bytes_written) = (0, Duration::ZERO, 0, 0);
+                rows.push(ProfileRow { name, kind, line, kernels, time, bytes_read, bytes_written });
+                rows.len() - 1
+            })
         });
+        of_the_one_before = Some(n);
         let row = &mut rows[n];
         row.kernels += u64::from(step.is_kernel);
         row.time += step.time;

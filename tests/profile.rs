@@ -89,8 +89,14 @@ fn passes_routines_and_clears_count_as_in_plans(d: &Device) {
         assert_eq!(profile.kernels(), d.stats().kernels - before, "{plan}\n{profile:?}");
         assert_eq!((profile.kernels(), profile.bytes()), (plan.kernels() as u64, plan.bytes()), "{plan}\n{profile:?}");
         assert!(profile.rows().all(|row| line_of(row).is_some()), "{plan}\n{profile:?}");
+        // further passes are in their kernel's row, and in the events
+        assert!(profile.rows().all(|row| (row.kernels > 0) == (row.kind != "clear")), "{plan}\n{profile:?}");
+        assert!(profile.events().count() >= profile.kernels() as usize, "{profile:?}");
         assert!(profile.is_complete() && profile.events().all(|e| e.start <= e.end), "{profile:?}");
     }
+    // on the CPU an epilogue is a further pass of its product; on a GPU a long sum has two passes
+    let (_, profile) = d.profile(|| Ok(((w.matmul(&w) + 1.0).relu().eval()?, x.sum(..).eval()?))).unwrap();
+    assert_eq!((profile.kernels(), profile.rows().count(), profile.events().count()), (2, 2, 3), "{profile:?}");
     let (_, profile) = d.profile(|| bins.bincount(10).eval()).unwrap();
     let of = |kind| profile.rows().find(|row| row.kind == kind);
     assert_eq!(of("routine").map(|row| (row.name, row.kernels)), Some(("bincount", 1)));

@@ -40,6 +40,8 @@ pub(crate) struct StepNote {
     pub bytes: (u64, u64),
     /// Whether the step counts as a kernel: a clear does not, nor does a further pass of the kernel before it.
     pub is_kernel: bool,
+    /// Whether it is a further pass of the kernel that was noted before it.
+    pub continues: bool,
     /// When the host ran or enqueued the step. This time and the two below are counted from the beginning of the recording.
     pub enqueued: Duration,
     /// When the step began and ended. Until a GPU's times are read, both are zero.
@@ -69,6 +71,7 @@ impl StepNote {
             line: plan.node_of(n).and_then(|node| bindings.line(node)),
             bytes: step.bytes(),
             is_kernel: step.is_kernel(),
+            continues: step.continues(),
             enqueued: began.elapsed(),
             start: Duration::ZERO,
             end: Duration::ZERO,
