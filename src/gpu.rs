@@ -217,10 +217,11 @@ impl Backend for Gpu {
 
     fn record(&self, detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         self.connection.check()?;
-        if detail == Detail::Busy && !has_clock(&self.connection) {
-            return work().map(|()| Recording::nothing(Clock::HostWithWaits, true));
+        let clock = if has_clock(&self.connection) { Clock::Device } else { Clock::HostWithWaits };
+        if detail == Detail::Busy && clock == Clock::HostWithWaits {
+            return work().map(|()| Recording::nothing(clock, true));
         }
-        let timer = Timer::new(&self.connection, detail);
+        let timer = Timer::new(clock, detail);
         let id = {
             let mut batch = lock(&self.batch);
             // kernels recorded before now must not be timed, so they leave first
@@ -233,7 +234,7 @@ impl Backend for Gpu {
             let mut batch = lock(&self.batch);
             // another thread may have started a timer meanwhile, which replaced this one
             let Some(timer) = batch.take_timer(on.id) else {
-                return Ok(Recording::nothing(Clock::Device, false));
+                return Ok(Recording::nothing(clock, false));
             };
             batch.submit_with(&self.connection, |encoder| timer.resolve(encoder))?;
             timer

@@ -26,6 +26,7 @@
 //! | slices, transposes, writes in place | [`guide::views`], [`Expr::slice`], [`Array::set`] |
 //! | how exact each function is | [`guide::accuracy`] |
 //! | GPUs, transfers, memory, waiting, measuring | [`guide::devices`], [`Device`] |
+//! | which line takes how long | [`Device::profile`] |
 //! | which function takes which types | [`guide::support`] |
 //! | every operation | the methods of [`Expr`]; an [`Array`] has them all |
 //! | errors | [Errors](#errors), [`Error`], [`ErrorKind`] |

@@ -267,6 +267,20 @@ fn each_expression_prints_its_own_lines() {
     );
 }
 
+/// A kernel that only copies has the line of the operation that asks for the copy, not of what made the array.
+#[test]
+fn copies_have_the_line_of_who_asks_for_them() {
+    let x = filled(&[40, 30]);
+    let (turned, below) = (x.t().reshape([1200]), line!());
+    let (joined, beside) = (concat([&x, &x], 0), line!());
+    let (written, there) = (x.put(put(&cpu(), vec![3i32], &[1]), 0.0), line!());
+    for (e, line) in [(turned, below), (joined, beside), (written, there)] {
+        let text = e.plan().unwrap().to_string();
+        let own = text.matches(&format!("B  ({}:{line})\n", file!())).count();
+        assert_eq!(own, e.plan().unwrap().dispatches(), "{text}");
+    }
+}
+
 /// What a plan says that it needs is what the device hands out while it runs.
 #[test]
 fn temporaries_are_those_that_are_printed() {

@@ -5,6 +5,7 @@ use crate::kit::*;
 use cupric::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The row of an operation.
 #[track_caller]
@@ -61,6 +62,7 @@ fn every_kernel_of_many_is_there(d: &Device) {
     assert_eq!((profile.kernels(), d.stats().kernels - before), (turns, turns));
     assert_eq!((profile.events().count() as u64, profile.rows().count()), (turns, 1));
     assert!(profile.is_complete());
+    assert!(profile.events().all(|e| e.time > Duration::ZERO));
     // each starts from the one before, so they ran in the order in which they were enqueued
     assert!(profile.events().is_sorted_by_key(|e| e.enqueued), "{:?}", profile.events().collect::<Vec<_>>());
     assert!(profile.events().is_sorted_by(|a, b| a.end <= b.start), "{:?}", profile.events().collect::<Vec<_>>());

@@ -58,8 +58,7 @@ pub(super) fn has_clock(connection: &Connection) -> bool {
 }
 
 impl Timer {
-    pub fn new(connection: &Connection, detail: Detail) -> Timer {
-        let clock = if has_clock(connection) { Clock::Device } else { Clock::HostWithWaits };
+    pub fn new(clock: Clock, detail: Detail) -> Timer {
         Timer { detail, clock, began: Instant::now(), steps: vec![], in_step: false, sets: vec![], lost: false }
     }
 
@@ -100,7 +99,7 @@ impl Timer {
         }
         let is_full = |set: &Set| set.passes.len() == PASSES as usize;
         if self.sets.last().is_none_or(is_full) {
-            self.resolve(encoder);
+            mutant!(full_query_set_left, (), self.resolve(encoder));
             let Ok(set) = new_set(connection) else {
                 // the kernel runs all the same, and the recording says that it is incomplete
                 self.lost = true;
