@@ -76,7 +76,7 @@ fn passes_routines_and_clears_count_as_in_plans(d: &Device) {
     let (w, m) = (put(&d, noise(2, 900), &[30, 30]), put(&d, noise(3, 90_000), &[300, 300]));
     let all = [
         x.sum(..),
-        bins.bincount(10).into(),
+        bins.bincount(10),
         x.sort(0),
         x.cumulative_sum(0),
         (w.matmul(&w) + 1.0).relu(),

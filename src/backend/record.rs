@@ -16,6 +16,7 @@ pub(crate) enum Detail {
 
 /// The clock by which a recording tells times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "a CPU has the host's clock alone"))]
 pub(crate) enum Clock {
     /// The device's own.
     Device,

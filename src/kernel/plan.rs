@@ -249,8 +249,7 @@ impl Plan {
 
     /// Returns the node whose operation step number `n` serves, for the caller's line. A clear serves the routine after it.
     pub fn node_of(&self, n: usize) -> Option<usize> {
-        let n = mutant!(kernels_with_the_line_of_the_first, 0, n);
-        self.steps.iter().skip(n).find_map(Step::node)
+        self.steps.iter().skip(mutant!(kernels_with_the_line_of_the_first, 0, n)).find_map(Step::node)
     }
 
     /// Returns the plan to be printed with the caller's line of each step, which `line` gives by the step's number. A plan has no
