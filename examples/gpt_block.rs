@@ -1,13 +1,14 @@
 //! One block of a transformer as in GPT-2, in f16 and in f32: how far apart are the results, and the times?
 //!
 //! ```text
-//! cargo run --release --example gpt_block
+//! cargo run --release --example gpt_block -- --profile
 //! ```
 
 mod common;
 
 use common::{Args, Progress, say};
 use cupric::{Array, DType, Device, Expr, INF, Rng, arange, s, select};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
         .option("width", "N", "numbers a token; a multiple of --heads [256]")
         .option("runs", "N", "timed, after one that is not [7]")
         .option("seed", "N", "of the weights and the input [0]")
+        .flag("profile", "print how long which line's kernels take")
+        .option("trace", "FILE", "with --profile: write the kernels of the runs in f16 to it, for ui.perfetto.dev")
         .flag("quiet", "no progress bar")
         .parse();
     common::finish("gpt_block", run(&args))
@@ -60,6 +63,13 @@ fn run(args: &Args) -> Result<()> {
         let products = (batch * tokens * width) as f64 * (12 * width + 2 * tokens) as f64;
         let rate = 2.0 * products / median / 1e6;
         progress.say(format_args!("{dtype}: {kernels} kernels, {median:.3} ms, {rate:.1} GFLOP/s in the products"))?;
+        if args.has("profile") {
+            let (_, profile) = device.profile(|| (0..runs).try_for_each(|_| block.forward(&x).eval().map(drop)))?;
+            progress.say(format_args!("{profile}"))?;
+            if let Some(path) = args.try_get::<PathBuf>("trace") {
+                profile.to_chrome_trace(path)?;
+            }
+        }
         results.push(result.astype(DType::F32).eval()?);
     }
     drop(progress);

@@ -6,7 +6,7 @@ mod write;
 pub use write::SliceMut;
 pub(crate) use write::prepared;
 
-use crate::backend::{Bindings, wait};
+use crate::backend::{Bindings, Lines, wait};
 use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
@@ -56,39 +56,45 @@ impl From<Array> for Expr {
 
 /// The plan of an expression, to be read or printed. See [`Expr::plan`].
 #[derive(Clone)]
-pub struct Plan(Arc<plan::CachedPlan>, Device);
+pub struct Plan {
+    cached: Arc<plan::CachedPlan>,
+    device: Device,
+    /// The line of each step in this expression: expressions of one structure share the plan itself.
+    lines: Arc<[Option<Loc>]>,
+}
 
 impl Plan {
     /// How many kernels and routines (as `bincount`) would run. A kernel of several passes counts once.
     pub fn kernels(&self) -> usize {
-        self.0.plan.kernel_count()
+        self.cached.plan.kernel_count()
     }
 
     /// Dispatches: one for each kernel or routine, and more for one with several passes or with arrays larger than one binding.
     pub fn dispatches(&self) -> usize {
-        self.0.plan.dispatches()
+        self.cached.plan.dispatches()
     }
 
     /// The bytes that kernels and routines read, and those that they write: each element of each operand of each kernel once.
     pub fn bytes(&self) -> (u64, u64) {
-        self.0.plan.bytes()
+        self.cached.plan.bytes()
     }
 
     /// The WGSL text of each kernel, as the expression's GPU would compile it; no texts on the CPU.
     pub fn wgsl(&self) -> Vec<String> {
-        self.1.shaders(&self.0.plan)
+        self.device.shaders(&self.cached.plan)
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.plan, f)
+        let line = |step: usize| self.lines.get(step).copied().flatten();
+        fmt::Display::fmt(&self.cached.plan.with_lines(&line), f)
     }
 }
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.plan, f)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -316,7 +322,8 @@ impl Expr {
         arrays.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "eval", "no result", at))
     }
 
-    /// The plan of what would run, with its kernels, dispatches and bytes. Nothing runs.
+    /// The plan of what would run, with its kernels, dispatches and bytes, and beside each kernel your line of the operation that it
+    /// ends in. Nothing runs.
     ///
     /// # Errors
     /// The error that the expression carries; limits of the device.
@@ -334,8 +341,11 @@ impl Expr {
         let e = strong(plan::computed(self).0.clone(), Location::caller());
         // a stored array needs no kernel
         let roots = if e.0.is_stored() { &[][..] } else { &[&e] };
-        let planned = plan::plan(&mut plan::Walk::default(), roots, None, device.backend().caps())?;
-        Ok(Plan(planned, device))
+        let mut walk = plan::Walk::default();
+        let cached = plan::plan(&mut walk, roots, None, device.backend().caps())?;
+        let line = |step| cached.plan.node_of(step).and_then(|node| walk.of(node));
+        let lines = (0..cached.plan.steps.len()).map(line).collect();
+        Ok(Plan { cached, device, lines })
     }
 
     /// Copies the values into new memory, in C order.

@@ -2,6 +2,7 @@
 //! `Arc<dyn Backend>`.
 
 mod faults;
+mod record;
 pub(crate) mod waiting;
 
 use crate::buffer::Buffer;
@@ -15,11 +16,11 @@ pub(crate) use faults::FaultInjector;
 pub use faults::InjectedFault;
 #[cfg(feature = "testing")]
 pub(crate) use faults::POISON;
+pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 pub(crate) use waiting::{Outcome, Pending, start, wait};
 
 /// The line on which a caller wrote an operation.
@@ -198,10 +199,14 @@ pub(crate) trait Backend: Send + Sync {
     fn is_software(&self) -> bool {
         !self.is_gpu()
     }
-    /// Calls `work`, and returns how long the device was busy with the kernels that any thread enqueued meanwhile; `None` if
-    /// the device has no clock of its own, or could not time them all.
-    fn time_kernels(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Duration>> {
-        work().map(|()| None)
+    /// Calls `work`, and returns what the device ran meanwhile for any thread. A recording takes the place of one that is on, which
+    /// then says that it is incomplete. Without this method the device has no clock.
+    fn record(&self, _detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
+        work().map(|()| Recording::nothing(Clock::Host, false))
+    }
+    /// Whether a recording is on.
+    fn is_recording(&self) -> bool {
+        false
     }
     /// What the device's own arithmetic keeps of IEEE 754; `None` for the CPU, whose compiler keeps all of it.
     fn numerics(&self) -> Result<Option<Numerics>> {

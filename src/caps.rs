@@ -90,13 +90,14 @@ pub struct Cooperative {
 }
 
 /// Holds limits that a test sets below a GPU's, so that small arrays are cut as large ones are, and whether its integers of 64
-/// bits may be used.
+/// bits and its clock may be used.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
 pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
+    pub clock: bool,
 }
 
 /// Invocations of the workgroups that kernels are written for, unless a device allows fewer: the most that WebGPU's default

@@ -16,6 +16,7 @@
 //! | `scan.rs` | combines the elements of scans, in the tree of `kernel/scan.rs` |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
+//! | `recorder.rs` | notes the steps that run while a profile is on |
 //! | `threads.rs` | says how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or none in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and asks for lines of them |
@@ -41,6 +42,7 @@ mod philox;
 mod pool;
 mod prepared;
 mod program;
+mod recorder;
 mod reduce;
 mod routines;
 mod row;
@@ -56,7 +58,7 @@ mod tiles;
 mod transfer;
 mod transpose;
 
-use crate::backend::{Backend, Bindings, MemoryInfo, Pending, Stats};
+use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Pending, Recording, Stats};
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
@@ -69,6 +71,7 @@ use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::{Holder, Owner, Pool};
 use prepared::PreparedPlans;
+use recorder::Recorder;
 #[cfg(feature = "testing")]
 pub(crate) use routines::has as has_routine;
 use smallvec::SmallVec;
@@ -132,6 +135,7 @@ pub(crate) struct Cpu {
     dispatches: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    recorder: Recorder,
 }
 
 impl Cpu {
@@ -149,6 +153,7 @@ impl Cpu {
             dispatches: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            recorder: Recorder::default(),
         })
     }
 
@@ -261,11 +266,19 @@ impl Backend for Cpu {
         // a write in place of several steps must not fail half done. So each step first only allocates its scratch, and the
         // thread keeps the largest (up to 16 MiB, `KEPT` in `tiles.rs`) for the second round, which computes
         let rehearsals: &[bool] = if run.bindings.replaces && plan.steps.len() > 1 { &[true, false] } else { &[false] };
+        let mut notes = self.recorder.notes();
         for rehearses in rehearsals {
             run.rehearses = *rehearses;
-            for (ready, step) in prepared.steps.iter().zip(&plan.steps) {
-                ready.run(&run).map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
+            for (n, (ready, step)) in prepared.steps.iter().zip(&plan.steps).enumerate() {
+                let done = match notes.as_mut().filter(|_| !rehearses) {
+                    Some(notes) => notes.time((plan, n), &run.bindings, || ready.run(&run)),
+                    None => ready.run(&run),
+                };
+                done.map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
             }
+        }
+        if let Some(notes) = notes {
+            self.recorder.keep(notes);
         }
         self.prepared.ran(prepared);
         let dispatches = plan.steps.iter().filter(|s| s.node().is_some()).count() as u64;
@@ -302,6 +315,18 @@ impl Backend for Cpu {
 
     fn trim(&self) {
         self.pool.trim();
+    }
+
+    fn record(&self, detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
+        match detail {
+            // the processor has no clock that runs only while it works for this device
+            Detail::Busy => work().map(|()| Recording::nothing(Clock::Host, true)),
+            Detail::Steps => self.recorder.record(work),
+        }
+    }
+
+    fn is_recording(&self) -> bool {
+        self.recorder.is_on()
     }
 
     #[cfg(feature = "testing")]

@@ -8,7 +8,7 @@ mod opening;
 
 #[cfg(feature = "testing")]
 use crate::backend::FaultInjector;
-use crate::backend::{Backend, MemoryInfo, Numerics, Provider, Stats, wait};
+use crate::backend::{Backend, Detail, MemoryInfo, Numerics, Provider, Recording, Stats, wait};
 use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::caps::Shrink;
@@ -19,7 +19,7 @@ use std::fmt;
 use std::panic::Location;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Finds and opens GPUs. Only this constant depends on the feature `gpu`.
 #[cfg(feature = "gpu")]
@@ -244,8 +244,8 @@ impl Device {
     }
 
     /// Runs `f` and waits for the device; returns the result of `f`, and how long the device was busy, by its own clock, with
-    /// the kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without timestamps, if another
-    /// `time_kernels` of the device began meanwhile, and if more than 512 batches ran, which is all that a timer has room for.
+    /// the kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without timestamps, and if another
+    /// `time_kernels` or [`Device::profile`] of the device began meanwhile.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -261,16 +261,29 @@ impl Device {
     /// That of `f`, and those of [`Device::synchronize`].
     #[track_caller]
     pub fn time_kernels<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
-        let at = Location::caller();
-        let (mut f, mut value) = (Some(f), None);
+        let (value, recording, _) = self.recorded("time_kernels", Detail::Busy, f, Location::caller())?;
+        Ok((value, recording.busy))
+    }
+
+    /// Runs `f` and waits for the device; returns the result of `f`, what the device ran meanwhile, and how long it all took.
+    pub(crate) fn recorded<T>(
+        &self,
+        operation: &'static str,
+        detail: Detail,
+        f: impl FnOnce() -> Result<T>,
+        at: &'static Location<'static>,
+    ) -> Result<(T, Recording, Duration)> {
+        let (mut f, mut value, mut elapsed) = (Some(f), None, Duration::ZERO);
+        let begin = Instant::now();
         let mut work = || {
             value = f.take().map(|f| f()).transpose()?;
+            wait(self.backend().synchronize())?;
+            elapsed = begin.elapsed();
             Ok(())
         };
-        let time = self.backend().time_kernels(&mut work).map_err(|e| e.or_at(at))?;
-        self.synchronize()?;
-        let value = value.ok_or_else(|| Error::new(ErrorKind::Internal, "time_kernels", "nothing was timed", at))?;
-        Ok((value, time))
+        let recording = self.backend().record(detail, &mut work).map_err(|e| e.or_at(at))?;
+        let value = value.ok_or_else(|| Error::new(ErrorKind::Internal, operation, "nothing was recorded", at))?;
+        Ok((value, recording, elapsed))
     }
 
     /// Bytes in use, cached, and at the peak.

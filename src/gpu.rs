@@ -11,7 +11,7 @@
 //! | `device.rs` | the open device; when memory that recorded or running work uses may be written or freed |
 //! | `batch.rs` | recording and submission |
 //! | `prepared.rs` | the prepared plans that are kept |
-//! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock |
+//! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
 //! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
 //! | `notes.rs` | what error notes mean, and those whose read was given up |
@@ -40,7 +40,7 @@ mod variant;
 mod waiting;
 mod wgsl;
 
-use crate::backend::{Backend, Bindings, MemoryInfo, Numerics, Pending, Provider, Stats};
+use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Recording, Stats};
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::Buffer;
@@ -57,8 +57,7 @@ use prepare::Preparer;
 use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
-use std::time::Duration;
-use timer::Timer;
+use timer::{Timer, has_clock};
 
 /// Finds and opens the GPUs of the machine, software drivers included.
 pub(crate) struct Gpus;
@@ -212,28 +211,39 @@ impl Backend for Gpu {
         }
     }
 
-    fn time_kernels(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Duration>> {
+    fn record(&self, detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         self.connection.check()?;
-        let Some(timer) = Timer::new(&self.connection)? else { return work().map(|()| None) };
+        let clock = if has_clock(&self.connection) { Clock::Device } else { Clock::HostWithWaits };
+        if detail == Detail::Busy && clock == Clock::HostWithWaits {
+            return work().map(|()| Recording::nothing(clock, true));
+        }
+        let timer = Timer::new(clock, detail);
         let id = {
             let mut batch = lock(&self.batch);
             // kernels recorded before now must not be timed, so they leave first
             batch.submit(&self.connection)?;
             batch.start_timer(timer)
         };
-        let done = work();
+        let on = TimerOn { gpu: self, id };
+        work()?;
         let timer = {
             let mut batch = lock(&self.batch);
             // another thread may have started a timer meanwhile, which replaced this one
-            let timer = batch.take_timer(id);
-            done?;
-            let Some(timer) = timer else { return Ok(None) };
+            let Some(timer) = batch.take_timer(on.id) else {
+                return Ok(Recording::nothing(clock, false));
+            };
             batch.submit_with(&self.connection, |encoder| timer.resolve(encoder))?;
             timer
         };
         let mut ticks = vec![];
-        self.read_now(&timer.ticks, timer.bytes(), &mut ticks)?;
-        Ok(timer.busy(&ticks, self.connection.queue.get_timestamp_period()))
+        for (buffer, bytes) in timer.buffers() {
+            self.read_now(buffer, bytes, &mut ticks)?;
+        }
+        Ok(timer.finish(&ticks, self.connection.queue.get_timestamp_period()))
+    }
+
+    fn is_recording(&self) -> bool {
+        lock(&self.batch).has_timer()
     }
 
     fn numerics(&self) -> Result<Option<Numerics>> {
@@ -272,6 +282,18 @@ impl TestDoors for Gpu {
 
     fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>> {
         open(id, self.adapter, None, Some(limits))
+    }
+}
+
+/// Takes a timer out of the batch when it is dropped, also where the caller's closure fails or panics.
+struct TimerOn<'a> {
+    gpu: &'a Gpu,
+    id: u64,
+}
+
+impl Drop for TimerOn<'_> {
+    fn drop(&mut self) {
+        lock(&self.gpu.batch).take_timer(self.id);
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`laziness`] | when work is done, what runs together, how to look at it, when to keep an array |
 //! | [`views`] | slices, transposes, writes, and when one happens in place |
 //! | [`accuracy`] | how exact each function is, half precision, what stays the same from run to run and device to device |
-//! | [`devices`] | choosing a device, moving arrays, memory, waiting, measuring |
+//! | [`devices`] | choosing a device, moving arrays, memory, waiting, measuring, profiling |
 //! | [`support`] | which function takes which types where |
 
 pub mod numpy {

@@ -7,6 +7,8 @@
 mod header;
 mod replace;
 
+pub(crate) use replace::replace;
+
 use crate::array::Array;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Fault, Result};
@@ -111,7 +113,7 @@ impl Expr {
     pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, at) = (path.as_ref(), Location::caller());
         let content = Content::of(self, "to_npy", at)?;
-        replace::replace(path, |file| {
+        replace(path, |file| {
             file.write_all(&content.header)?;
             file.write_all(content.data.bytes())
         })

@@ -277,6 +277,19 @@ pub(crate) enum KernelKind {
     Matmul,
 }
 
+impl KernelKind {
+    /// Returns the words by which plans and profiles call the kind.
+    pub fn name(self) -> &'static str {
+        match self {
+            KernelKind::Elementwise => "elementwise",
+            KernelKind::Reduce(Lanes::Inner) => "reduce inner",
+            KernelKind::Reduce(Lanes::Outer) => "reduce outer",
+            KernelKind::Row => "row",
+            KernelKind::Matmul => "matmul",
+        }
+    }
+}
+
 /// Along which axes elements that are neighbours in memory lie. The order of a reduction's tree follows from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Lanes {
@@ -430,13 +443,7 @@ impl fmt::Display for BufferRef {
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            KernelKind::Elementwise => "elementwise",
-            KernelKind::Reduce(Lanes::Inner) => "reduce inner",
-            KernelKind::Reduce(Lanes::Outer) => "reduce outer",
-            KernelKind::Row => "row",
-            KernelKind::Matmul => "matmul",
-        };
+        let kind = self.kind.name();
         let (read, written) = self.bytes();
         let n = self.windows.len();
         write!(f, "{kind} {:?}", self.outer.as_slice())?;

@@ -26,6 +26,7 @@
 //! | slices, transposes, writes in place | [`guide::views`], [`Expr::slice`], [`Array::set`] |
 //! | how exact each function is | [`guide::accuracy`] |
 //! | GPUs, transfers, memory, waiting, measuring | [`guide::devices`], [`Device`] |
+//! | which line takes how long | [`Device::profile`] |
 //! | which function takes which types | [`guide::support`] |
 //! | every operation | the methods of [`Expr`]; an [`Array`] has them all |
 //! | errors | [Errors](#errors), [`Error`], [`ErrorKind`] |
@@ -187,6 +188,7 @@ mod ops;
 mod picking;
 mod plan;
 mod products;
+mod profile;
 mod quantiles;
 mod random;
 mod routine;
@@ -225,6 +227,7 @@ pub use movement::{
 pub use ops::*;
 pub use picking::{ravel_multi_index, ravel_multi_index_clip, ravel_multi_index_wrap, select_many};
 pub use products::*;
+pub use profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
 pub use quantiles::{QuantileMethod, Quantiles};
 pub use random::Rng;
 pub use searching::{Side, interp, searchsorted};

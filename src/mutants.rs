@@ -112,6 +112,7 @@ list! {
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
     fold_of_another_row, "14 sequences", "operations folds::equal_columns", "folds of one method are one, whatever their columns";
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
+    full_query_set_left, "1 kernel times", "timing profile::gpu::every_kernel", "the times of a full query set are never copied";
     gathers_reach_left_out, "9 boundaries", "operations found::planted::gpu::windows", "the reach of a gather does not count in a window";
     gpu_of_any_number, "1 refusals", "operations errors::devices_by_name", "gpu:7 is the first GPU";
     groups_of_any_size, "18 plans", "caps small_workgroups", "a workgroup of 256 on a device that has fewer";
@@ -132,6 +133,7 @@ list! {
     kept_elements_not_copied, "8 in place", "operations writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
+    kernels_with_the_line_of_the_first, "18 plans", "operations plans::each_expression", "each kernel of a plan has the line of the first";
     last_chain_left_out, "6 products", "operations chains::gpu::", "of a product whose chains of k workgroups share the last, shorter chain is not added";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "operations semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";

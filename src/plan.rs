@@ -36,6 +36,7 @@ pub(crate) use product::passes as product_passes;
 #[cfg(test)]
 pub(crate) use schedule::schedule_nest;
 
+use crate::backend::Lines;
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::expr::{Expr, Node, NodeOp, Role};
@@ -242,7 +243,8 @@ pub(crate) fn plan<'a>(
         None => make(walk, hash, target, caps)?,
     };
     if prints_plans() {
-        eprint!("{}", plan.plan);
+        let line = |step| plan.plan.node_of(step).and_then(|node| walk.of(node));
+        eprint!("{}", plan.plan.with_lines(&line));
     }
     Ok(plan)
 }

@@ -13,7 +13,11 @@ const EXAMPLES: [(&str, &[&str], &str); 10] = [
     ("neighbours", &["--k", "3"], "accuracy"),
     ("pagerank", &["--pages", "100", "--links", "1000", "--steps", "5"], "the ranks sum to"),
     ("mandelbrot", &["--width", "30", "--height", "20", "--steps", "20"], "are inside"),
-    ("gpt_block", &["--batch", "1", "--tokens", "9", "--heads", "2", "--width", "16", "--runs", "1"], "f16"),
+    (
+        "gpt_block",
+        &["--batch", "1", "--tokens", "9", "--heads", "2", "--width", "16", "--runs", "1", "--profile"],
+        "total",
+    ),
     ("digits", &["--epochs", "1", "--batch", "256"], "accuracy="),
 ];
 

@@ -219,7 +219,7 @@ fn snapshots() {
     let mut wrong = vec![];
     for (name, e) in list {
         // whether this machine has threaded code is no matter here; `caps.rs` holds what a named one has
-        let text = e.plan().unwrap().to_string().replace("schedule: threaded ", "schedule: tiles ");
+        let text = without_numbers(&e.plan().unwrap().to_string().replace("schedule: threaded ", "schedule: tiles "));
         let file = folder.join(format!("{name}.plan"));
         if bless {
             std::fs::create_dir_all(&folder).unwrap();
@@ -232,6 +232,53 @@ fn snapshots() {
         }
     }
     assert!(wrong.is_empty(), "{} plans changed; CUPRIC_BLESS=1 accepts them\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The text of a plan without the numbers of lines of this file, so that an edit above them changes no snapshot.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(concat!(file!(), ":"));
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |all, part| all + file!() + ":N" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// Lines belong to an expression, and the plan to all expressions of its structure: each prints its own lines.
+#[test]
+fn each_expression_prints_its_own_lines() {
+    let x = filled(&[40, 30]);
+    let of = |e: &Expr| e.plan().unwrap().to_string();
+    let (one, first) = (x.sum(0) * 3.0, line!());
+    let (other, second) = (x.sum(0) * 3.0, line!());
+    let place = |line: u32| format!("B  ({}:{line})\n", file!());
+    for (e, line, not) in [(&one, first, second), (&other, second, first), (&one, first, second)] {
+        let text = of(e);
+        assert!(text.contains(&place(line)) && !text.contains(&place(not)), "{text}");
+    }
+    assert_eq!(without_numbers(&of(&one)), without_numbers(&of(&other)));
+    // each kernel has the line of the operation that it ends in; a composite's operations have that of its call
+    let (centred, above) = (&x - x.mean(0), line!());
+    let (result, below) = (centred / x.std(0), line!());
+    let text = of(&result);
+    let lines: Vec<u32> =
+        text.split(concat!(file!(), ":")).skip(1).map(|t| t.split(')').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(text.matches("B  (").count(), result.plan().unwrap().dispatches(), "{text}");
+    assert!(
+        lines.contains(&above) && lines.contains(&below) && lines.iter().all(|l| (above..=below).contains(l)),
+        "{text}"
+    );
+}
+
+/// A kernel that only copies has the line of the operation that asks for the copy, not of what made the array.
+#[test]
+fn copies_have_the_line_of_who_asks_for_them() {
+    let x = filled(&[40, 30]);
+    let (turned, below) = (x.t().reshape([1200]), line!());
+    let (joined, beside) = (concat([&x, &x], 0), line!());
+    let (written, there) = (x.put(put(&cpu(), vec![3i32], &[1]), 0.0), line!());
+    for (e, line) in [(turned, below), (joined, beside), (written, there)] {
+        let text = e.plan().unwrap().to_string();
+        let own = text.matches(&format!("B  ({}:{line})\n", file!())).count();
+        assert_eq!(own, e.plan().unwrap().dispatches(), "{text}");
+    }
 }
 
 /// What a plan says that it needs is what the device hands out while it runs.

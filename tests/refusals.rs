@@ -103,7 +103,6 @@ fn results(d: &Device) -> Vec<Case> {
         ("array_equal", K::Shape, array_equal(&x, &failed).unwrap_err()),
         ("Expr::eval", K::Shape, failed.eval().unwrap_err()),
         ("Expr::plan", K::Shape, failed.plan().unwrap_err()),
-        ("Device::time_kernels", K::Shape, d.time_kernels(|| failed.eval()).unwrap_err()),
         ("Expr::to_device", K::OutOfMemory, zeros([1 << 20], F32).to_device(&small).unwrap_err()),
         ("Expr::eval", if d.is_gpu() { K::LimitExceeded } else { K::OutOfMemory }, error(stored)),
         ("Expr::to_vec", K::DType, x.to_vec::<i32>().unwrap_err()),
@@ -262,6 +261,18 @@ fn draws(d: &Device) -> Vec<Case> {
         .collect()
 }
 
+/// What times what a device runs.
+fn times(d: &Device) -> Vec<Case> {
+    let failed = matrix(d) + put(d, vec![1f32; 5], &[5]);
+    let nowhere = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id())).join("trace.json");
+    let profile = d.profile(|| Ok(())).unwrap().1;
+    vec![
+        ("Device::time_kernels", ErrorKind::Shape, d.time_kernels(|| failed.eval()).unwrap_err()),
+        ("Device::profile", ErrorKind::Shape, d.profile(|| failed.eval()).unwrap_err()),
+        ("Profile::to_chrome_trace", ErrorKind::Io, profile.to_chrome_trace(nowhere).unwrap_err()),
+    ]
+}
+
 /// What a GPU finds out late is the error of the next wait.
 fn waits(d: &Device) -> Vec<Case> {
     let late = |d: &Device| {
@@ -308,7 +319,7 @@ fn rows(d: &Device) -> Vec<String> {
 
 fn refused(d: &Device) {
     let mut stage = Stage::new(1, "refusals", d);
-    let mut cases = [expressions(d), of_operations(d), results(d), draws(d)].concat();
+    let mut cases = [expressions(d), of_operations(d), results(d), draws(d), times(d)].concat();
     if d.is_gpu() {
         cases.extend(waits(d));
     }

@@ -106,8 +106,12 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
     // `Connection::raise` relies on wgpu refusing one. A request for an experimental feature fails, unless the descriptor
     // below allows them, which is unsafe
-    let features =
+    let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
+    if shrink.is_some_and(|s| !s.clock) {
+        use wgpu::Features as F;
+        features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
+    }
     let limits = adapter.limits();
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("cupric"),

@@ -9,11 +9,13 @@ use super::notes::{Checked, ERROR_BYTES, Notes};
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
 use super::timer::Timer;
 use super::wgsl::{ERROR_BINDING, PARAMS_CLASSES};
+use crate::backend::StepNote;
 use crate::error::Result;
 use smallvec::SmallVec;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// At each multiple of so many dispatches the batch is submitted if the device has too little to do (`Batch::eager`). A
 /// submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an eighth.
@@ -142,7 +144,7 @@ impl Batch {
         std::mem::replace(&mut self.errors, errors)
     }
 
-    /// Times the compute passes that begin from now on; returns the timer's number.
+    /// Times what is recorded from now on; returns the timer's number.
     pub fn start_timer(&mut self, timer: Timer) -> u64 {
         self.timers += 1;
         self.timer = Some((self.timers, timer));
@@ -273,7 +275,8 @@ impl Batch {
             Some(pass) => pass,
             None => {
                 let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
-                let timestamp_writes = self.timer.as_mut().and_then(|(_, timer)| timer.next_pass());
+                let queries = self.timer.as_mut().and_then(|(_, timer)| timer.next_pass(connection, encoder));
+                let timestamp_writes = queries.as_ref().map(|pair| pair.writes([true, true]));
                 let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
                 let pass = encoder.begin_compute_pass(&descriptor).forget_lifetime();
                 self.pass.insert(pass)
@@ -297,9 +300,54 @@ impl Batch {
         }
         self.pass = None;
         let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
+        // a clear is in no pass: while steps are timed, empty passes before and after it note its begin and its end
+        let timer = self.timer.as_mut().map(|(_, timer)| timer).filter(|timer| timer.notes_steps());
+        let queries = timer.and_then(|timer| timer.next_pass(connection, encoder));
+        let empty_pass = |encoder: &mut wgpu::CommandEncoder, ends: [bool; 2]| {
+            let timestamp_writes = queries.as_ref().map(|pair| pair.writes(ends));
+            drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes }));
+        };
+        if queries.is_some() {
+            empty_pass(encoder, [true, false]);
+        }
         encoder.clear_buffer(buffer, 0, None);
+        if queries.is_some() {
+            empty_pass(encoder, [false, true]);
+        }
         self.dispatches += 1;
         Ok(())
+    }
+
+    /// Says that a step of a plan is recorded next. While steps are timed, it gets passes of its own; `note` describes it.
+    pub fn begin_step(&mut self, connection: &Connection, note: impl FnOnce(Instant) -> StepNote) -> Result<()> {
+        let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return Ok(()) };
+        let waits = timer.waits();
+        self.pass = None;
+        if waits {
+            self.submit(connection)?;
+            connection.catch_up(0, "profile")?;
+        }
+        if let Some((_, timer)) = &mut self.timer {
+            timer.begin_step(note);
+        }
+        Ok(())
+    }
+
+    /// Says that the step is recorded.
+    pub fn end_step(&mut self, connection: &Connection) {
+        let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return };
+        let waits = timer.waits();
+        self.pass = None;
+        // the step itself is recorded, so an error of the device is for the next call, which meets it too
+        let done = !waits || self.submit(connection).and_then(|()| connection.catch_up(0, "profile")).is_ok();
+        if let Some((_, timer)) = &mut self.timer {
+            timer.end_step(done);
+        }
+    }
+
+    /// Whether a timer runs.
+    pub fn has_timer(&self) -> bool {
+        self.timer.is_some()
     }
 
     /// Fills a buffer with a byte, after the dispatches recorded so far and before those that follow. It is the byte of the

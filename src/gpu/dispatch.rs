@@ -9,7 +9,7 @@ use super::notes::{Checked, Refuses};
 use super::pipelines::Pipeline;
 use super::prepared::{PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
 use super::wgsl::{HEADER, Header};
-use crate::backend::Bindings;
+use crate::backend::{Bindings, StepNote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Caps, Plan, Step};
 use smallvec::SmallVec;
@@ -52,7 +52,9 @@ impl<'a> Recorder<'a> {
                 }
             }
         }
-        for step in steps() {
+        for (n, step) in steps().enumerate() {
+            let (plan, bindings) = (self.plan, self.bindings);
+            self.batch.begin_step(self.connection, |began| StepNote::of(plan, n, bindings, began))?;
             match step {
                 (_, PreparedStep::Nest(kernel)) => {
                     self.at_line(kernel, |r| kernel.windows.iter().try_for_each(|w| r.window(kernel, w)))?;
@@ -64,6 +66,7 @@ impl<'a> Recorder<'a> {
                     return Err(Error::new(ErrorKind::Internal, kernel.name, "the kernel was not prepared", None));
                 }
             }
+            self.batch.end_step(self.connection);
         }
         Ok(())
     }

@@ -1,86 +1,193 @@
 //! The time that kernels take by the device's own clock: while a timer runs, each compute pass notes when it begins and when
-//! it ends.
+//! it ends. A timer of steps gives each step of a plan passes of its own; on a device without such a clock, the host waits for
+//! the device before and after each step, and takes the time.
 
 use super::connection::Connection;
+use crate::backend::{Clock, Detail, Recording, StepNote, busy};
 use crate::error::Result;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The most passes that one timer notes: a batch is one pass, or more if there are clears in it. A pass takes two queries, and
-/// a query set of wgpu has at most 4,096, so up to 2,048 passes would do; 512 is a judgement.
+/// The passes whose times one query set holds. A pass takes two queries, and a query set of wgpu has at most 4,096, so up to
+/// 2,048 passes would do; with 512 a short profile takes little memory (8 KiB), and a long one rarely needs another set.
 const PASSES: u32 = 512;
 /// Bytes of a pass's times: the ticks of its begin and its end, of 8 bytes each.
 const PASS_BYTES: usize = 2 * 8;
 
-/// Notes the times of the compute passes that begin while it is the batch's timer.
+/// A query set, with the buffer to which its times are copied, in ticks of the device's clock, for reading back.
+struct Set {
+    queries: wgpu::QuerySet,
+    ticks: wgpu::Buffer,
+    /// For each pass that notes its times here, the number of its step.
+    passes: Vec<usize>,
+}
+
+/// The two queries of a pass.
+pub(super) struct Pair {
+    queries: wgpu::QuerySet,
+    first: u32,
+}
+
+impl Pair {
+    /// Where a pass notes its begin (`ends[0]`) and its end (`ends[1]`).
+    pub fn writes(&self, ends: [bool; 2]) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: ends[0].then_some(self.first),
+            end_of_pass_write_index: ends[1].then_some(self.first + 1),
+        }
+    }
+}
+
+/// Notes the times of the compute passes, or of the steps, that are recorded while it is the batch's timer.
 pub(super) struct Timer {
-    set: wgpu::QuerySet,
-    /// The buffer to which [`Timer::resolve`] copies the times, in ticks of the device's clock, for reading back.
-    pub ticks: wgpu::Buffer,
-    passes: u32,
-    /// Whether more passes ran than could be noted.
-    full: bool,
+    detail: Detail,
+    clock: Clock,
+    began: Instant,
+    steps: Vec<StepNote>,
+    /// Whether a step is being recorded: passes between steps are no part of any.
+    in_step: bool,
+    /// All but the last are full.
+    sets: Vec<Set>,
+    /// Whether the time of a pass or of a step could not be noted.
+    lost: bool,
+}
+
+/// Says whether a device notes when passes begin and end.
+pub(super) fn has_clock(connection: &Connection) -> bool {
+    connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
 }
 
 impl Timer {
-    /// Makes a timer; none if the device cannot note times.
-    pub fn new(connection: &Connection) -> Result<Option<Timer>> {
-        if !connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return Ok(None);
-        }
-        let (set, ticks) = connection.scoped("allocate", || {
-            let set = connection.device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("timer"),
-                ty: wgpu::QueryType::Timestamp,
-                count: 2 * PASSES,
-            });
-            let ticks = connection.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("timer"),
-                size: PASSES as u64 * PASS_BYTES as u64,
-                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-                mapped_at_creation: false,
-            });
-            (set, ticks)
-        })?;
-        Ok(Some(Timer { set, ticks, passes: 0, full: false }))
+    pub fn new(clock: Clock, detail: Detail) -> Timer {
+        Timer { detail, clock, began: Instant::now(), steps: vec![], in_step: false, sets: vec![], lost: false }
     }
 
-    /// Where a pass that begins now must note its times; none if the timer is full.
-    pub fn next_pass(&mut self) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
-        self.full |= self.passes == PASSES;
-        if self.full {
+    /// Says whether each step has passes and a time of its own.
+    pub fn notes_steps(&self) -> bool {
+        self.detail == Detail::Steps
+    }
+
+    /// Says whether the host must wait for the device before and after each step.
+    pub fn waits(&self) -> bool {
+        self.notes_steps() && self.clock == Clock::HostWithWaits
+    }
+
+    /// Notes a step that begins now; `note` describes it, given when the timer began.
+    pub fn begin_step(&mut self, note: impl FnOnce(Instant) -> StepNote) {
+        let note = note(self.began);
+        self.steps.push(note);
+        self.in_step = true;
+    }
+
+    /// Notes that the step has been recorded; on a device without a clock, that it has ended, or that the device did not end it
+    /// (`done`).
+    pub fn end_step(&mut self, done: bool) {
+        self.in_step = false;
+        self.lost |= !done;
+        if let Some(step) = self.steps.last_mut().filter(|_| self.clock == Clock::HostWithWaits) {
+            step.start = step.enqueued;
+            step.end = self.began.elapsed();
+            step.time = step.end.saturating_sub(step.start);
+        }
+    }
+
+    /// Returns the queries of the pass that begins next; none if it notes no times. If the query set is full, records the copy of
+    /// its times, and takes another set.
+    pub fn next_pass(&mut self, connection: &Connection, encoder: &mut wgpu::CommandEncoder) -> Option<Pair> {
+        if self.clock != Clock::Device || (self.notes_steps() && !self.in_step) {
             return None;
         }
-        let first = 2 * self.passes;
-        self.passes += 1;
-        Some(wgpu::ComputePassTimestampWrites {
-            query_set: &self.set,
-            beginning_of_pass_write_index: Some(first),
-            end_of_pass_write_index: Some(first + 1),
-        })
+        let is_full = |set: &Set| set.passes.len() == PASSES as usize;
+        if self.sets.last().is_none_or(is_full) {
+            mutant!(full_query_set_left, (), self.resolve(encoder));
+            let Ok(set) = new_set(connection) else {
+                // the kernel runs all the same, and the recording says that it is incomplete
+                self.lost = true;
+                return None;
+            };
+            self.sets.push(set);
+        }
+        let set = self.sets.last_mut()?;
+        let first = 2 * set.passes.len() as u32;
+        set.passes.push(self.steps.len().saturating_sub(1));
+        Some(Pair { queries: set.queries.clone(), first })
     }
 
-    /// Records the copy of the noted times to `ticks`.
+    /// Records the copy of the times in the last query set to its buffer. Those of the others were copied when they were full.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        if self.passes > 0 {
-            encoder.resolve_query_set(&self.set, 0..2 * self.passes, &self.ticks, 0);
+        if let Some(set) = self.sets.last() {
+            encoder.resolve_query_set(&set.queries, 0..2 * set.passes.len() as u32, &set.ticks, 0);
         }
     }
 
-    /// Returns how many bytes of `ticks` hold times.
-    pub fn bytes(&self) -> usize {
-        self.passes as usize * PASS_BYTES
+    /// Returns the buffers of times, each with the number of its bytes that hold some.
+    pub fn buffers(&self) -> impl Iterator<Item = (&wgpu::Buffer, usize)> {
+        self.sets.iter().map(|set| (&set.ticks, set.passes.len() * PASS_BYTES))
     }
 
-    /// Returns how long the device was busy with the passes, from the content of `ticks`; none if there were too many passes.
-    pub fn busy(&self, ticks: &[u8], nanoseconds_per_tick: f32) -> Option<Duration> {
+    /// Returns what was noted, given the content of all [`Timer::buffers`] one after another.
+    pub fn finish(mut self, ticks: &[u8], nanoseconds_per_tick: f32) -> Recording {
+        let (clock, is_complete) = (self.clock, !self.lost);
+        if clock != Clock::Device {
+            let intervals = self.steps.iter().map(|s| (s.start, s.end)).collect();
+            let busy = self.notes_steps().then(|| busy(intervals));
+            return Recording { steps: self.steps, busy, clock, is_complete };
+        }
         let ticks = bytemuck::pod_collect_to_vec::<u8, u64>(ticks);
-        let (mut busy, mut until) = (0, 0);
-        for pass in ticks.chunks_exact(2) {
-            // a pass may begin before the one before it has ended: their common time counts once
-            busy += pass[1].saturating_sub(pass[0].max(until));
-            until = until.max(pass[1]);
+        let first = ticks.iter().step_by(2).min().copied().unwrap_or(0);
+        let since = |tick: u64| {
+            let nanoseconds = tick.saturating_sub(first) as f64 * f64::from(nanoseconds_per_tick);
+            Duration::from_nanos(nanoseconds as u64)
+        };
+        let times: Vec<_> = ticks.chunks_exact(2).map(|pass| (since(pass[0]), since(pass[1].max(pass[0])))).collect();
+        if self.notes_steps() {
+            self.place_steps(&times);
         }
-        let nanoseconds = busy as f64 * f64::from(nanoseconds_per_tick);
-        (!self.full).then(|| Duration::from_secs_f64(nanoseconds / 1e9))
+        let busy = busy(times);
+        // a timer that lost a pass does not know how long the device was busy
+        Recording { steps: self.steps, busy: is_complete.then_some(busy), clock, is_complete }
     }
+
+    /// Gives each step the times of its passes. The device's clock tells nothing about the host's, so the two are laid side by
+    /// side as closely as they can be without a step that begins before it was enqueued.
+    fn place_steps(&mut self, times: &[(Duration, Duration)]) {
+        let numbers = || self.sets.iter().flat_map(|set| set.passes.iter().copied());
+        let mut ran = vec![false; self.steps.len()];
+        let mut shift = Duration::ZERO;
+        for (n, (start, _)) in numbers().zip(times) {
+            shift = shift.max(self.steps[n].enqueued.saturating_sub(*start));
+        }
+        let numbers: Vec<usize> = numbers().collect();
+        for (n, (start, end)) in numbers.into_iter().zip(times) {
+            let (step, start, end) = (&mut self.steps[n], *start + shift, *end + shift);
+            step.start = if ran[n] { step.start.min(start) } else { start };
+            step.end = step.end.max(end);
+            step.time += end - start;
+            ran[n] = true;
+        }
+        for (step, ran) in self.steps.iter_mut().zip(ran) {
+            // a step without elements has no pass
+            if !ran {
+                (step.start, step.end) = (step.enqueued, step.enqueued);
+            }
+        }
+    }
+}
+
+fn new_set(connection: &Connection) -> Result<Set> {
+    let (queries, ticks) = connection.scoped("allocate", || {
+        let queries = connection.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("timer"),
+            ty: wgpu::QueryType::Timestamp,
+            count: 2 * PASSES,
+        });
+        let ticks = connection.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("timer"),
+            size: PASSES as u64 * PASS_BYTES as u64,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        (queries, ticks)
+    })?;
+    Ok(Set { queries, ticks, passes: vec![] })
 }

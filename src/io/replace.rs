@@ -22,7 +22,7 @@ enum Target {
 }
 
 /// Gives the file at `path` the content that `write` writes. Writes directly to a device or a pipe.
-pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let to = target(path)?;
     let old = fs::metadata(path).ok();
     let Target::File(to) = to else { return straight(path, old.as_ref(), write) };

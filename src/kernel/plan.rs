@@ -6,6 +6,7 @@ use crate::layout::{Shape, Strides};
 use crate::routine::{Meta, Params, Pass, Routine};
 use smallvec::SmallVec;
 use std::fmt;
+use std::panic::Location;
 
 /// An operand or a result of a routine: dense, in C order, from element 0 of its buffer.
 #[derive(Clone, Debug)]
@@ -215,7 +216,7 @@ impl Step {
     }
 
     /// Says whether the step counts as a kernel: a clear does not, nor does a further pass.
-    fn is_kernel(&self) -> bool {
+    pub fn is_kernel(&self) -> bool {
         match self {
             Step::Nest(kernel) => !kernel.continues,
             Step::Routine(_) => true,
@@ -244,6 +245,17 @@ impl Plan {
     /// Returns the loop nests, in order.
     pub fn nests(&self) -> impl Iterator<Item = &Kernel> {
         self.steps.iter().filter_map(Step::nest)
+    }
+
+    /// Returns the node whose operation step number `n` serves, for the caller's line. A clear serves the routine after it.
+    pub fn node_of(&self, n: usize) -> Option<usize> {
+        self.steps.iter().skip(mutant!(kernels_with_the_line_of_the_first, 0, n)).find_map(Step::node)
+    }
+
+    /// Returns the plan to be printed with the caller's line of each step, which `line` gives by the step's number. A plan has no
+    /// lines of its own, because expressions of one structure share it.
+    pub fn with_lines<'a>(&'a self, line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>) -> WithLines<'a> {
+        WithLines { plan: self, line }
     }
 
     /// Counts the kernels and routines. A kernel counts once, with all its passes.
@@ -334,8 +346,30 @@ impl fmt::Display for Step {
     }
 }
 
+/// A plan beside the lines of an evaluation of it.
+pub(crate) struct WithLines<'a> {
+    plan: &'a Plan,
+    line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>,
+}
+
+impl fmt::Display for WithLines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.print(f, self.line)
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(f, &|_| None)
+    }
+}
+
+impl Plan {
+    fn print(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        line: &dyn Fn(usize) -> Option<&'static Location<'static>>,
+    ) -> fmt::Result {
         let (k, d) = (self.kernel_count(), self.dispatches());
         let (read, written) = self.bytes();
         writeln!(
@@ -361,12 +395,17 @@ impl fmt::Display for Plan {
         if !self.temps.is_empty() {
             writeln!(f)?;
         }
-        self.model.fmt(f)?;
+        write!(f, "{}", self.model)?;
         let mut i = 0;
-        for step in &self.steps {
+        for (n, step) in self.steps.iter().enumerate() {
             match step.continues() {
-                true => write!(f, "     {step}")?,
-                false => write!(f, "  {i}: {step}")?,
+                true => write!(f, "     ")?,
+                false => write!(f, "  {i}: ")?,
+            }
+            // the line stands at the end of the step's first line
+            match (line(n), step.to_string().split_once('\n')) {
+                (Some(at), Some((head, rest))) => write!(f, "{head}  ({}:{})\n{rest}", at.file(), at.line())?,
+                (None, _) | (_, None) => write!(f, "{step}")?,
             }
             i += !step.continues() as usize;
         }

@@ -82,6 +82,7 @@ impl Draft {
             computes: vec![],
             name: n.op.name(),
             node,
+            owner: node,
         }
     }
 }

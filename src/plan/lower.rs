@@ -25,8 +25,10 @@ pub(super) struct Draft {
     /// Nodes whose values the kernel computes.
     pub computes: Vec<usize>,
     pub name: &'static str,
-    /// The node of the arena that the kernel ends in, for errors.
+    /// The node of the arena that the kernel ends in.
     pub node: usize,
+    /// The node whose memory the kernel writes, or a part of it: the one of `name` and of the caller's line.
+    pub owner: usize,
 }
 
 struct Lowering<'a> {
@@ -145,6 +147,7 @@ impl<'a> Lowering<'a> {
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
             node,
+            owner,
         };
         Lowering { p, space, owner, draft, memo: scratch.memo, reduced: scratch.reduced, in_scan: false }
     }

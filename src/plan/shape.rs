@@ -33,7 +33,7 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         schedule: Schedule::default(),
         continues: false,
         name: draft.name,
-        node: p.arena.nodes[draft.node].number as usize,
+        node: p.arena.nodes[draft.owner].number as usize,
     };
     let at = |e: Error| e.or_at(p.arena.nodes[draft.node].location);
     if kernel.scans() {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// # Errors
 /// None that a test meets.
 pub fn shrunk_cpu() -> Result<Device> {
-    Device::cpu().shrunk(Shrink { max_binding: 0, max_groups: 0, int64: true })
+    Device::cpu().shrunk(Shrink { max_binding: 0, max_groups: 0, int64: true, clock: true })
 }
 
 /// Opens a CPU with these limits.
@@ -32,7 +32,7 @@ pub fn cpu_within(caps: &Caps) -> Result<Device> {
 /// # Errors
 /// There is no GPU, or it does not open.
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { max_binding, max_groups, int64: true })
+    Device::gpu()?.shrunk(Shrink { max_binding, max_groups, int64: true, clock: true })
 }
 
 /// Opens the first GPU without its 64-bit integers, and so without f64: kernels compute with pairs of words.
@@ -40,7 +40,15 @@ pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
 /// # Errors
 /// There is no GPU, or it does not open.
 pub fn gpu_without_int64() -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: false })
+    Device::gpu()?.shrunk(Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: false, clock: true })
+}
+
+/// Opens the first GPU without its clock: what takes times must take the host's.
+///
+/// # Errors
+/// There is no GPU, or it does not open.
+pub fn gpu_without_clock() -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: false })
 }
 
 /// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.
