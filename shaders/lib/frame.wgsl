@@ -1,8 +1,8 @@
 // The part that every kernel has: the header of a dispatch's parameters, and the functions that read it.
 //
 // Names in this folder begin with what they compute in: `m_` is a function of f32 ("maths"), `d_` the same function of
-// f64 ("double"), and `cp_` ("cupric") is a part that other functions are made of, `cd_` one of functions of f64.
-// `{type}_to_{type}` converts as Rust's `as`; a name that ends in a type (`idiv_i32`) is that type's form of one function.
+// f64 ("double"), and `cp_` ("cupric") is a part that other functions are made of. `{type}_to_{type}` converts as
+// Rust's `as`; a name that ends in a type (`idiv_i32`) is that type's form of one function.
 
 // The first words of the parameters, whatever the kernel. `Header` in src/gpu/wgsl/header.rs has the same fields, and a
 // test compares the two.

@@ -22,9 +22,15 @@ fn d_rad2deg(x: f64) -> f64 {
     return x * 57.29577951308232lf;
 }
 
-// a + t (b - a), with what rounding the product and the difference dropped where nothing overflows
+// a + t (b - a); neither the difference nor the product may overflow where the result does not, so large ends are scaled
 fn d_lerp(a: f64, b: f64, t: f64) -> f64 {
-    return a + t * d_block(b - a);
+    let wide = max(d_abs(a), d_abs(b)) > 1e307lf;
+    let d = b - a;
+    let far = !wide && d_abs(t * d) > 1e307lf;
+    let k = select(1.0lf, 0.125lf, wide || far);
+    let back = select(1.0lf, 8.0lf, wide || far);
+    let step = select(d, b * 0.125lf - a * 0.125lf, wide);
+    return (a * k + select(t, t * 0.125lf, far) * step) * back;
 }
 
 fn d_logit(x: f64) -> f64 {

@@ -134,7 +134,7 @@ fn d_silu(x: f64) -> f64 {
     let s = cd_within_800(x);
     let r = cd_logistic(s, s);
     let same = !d_signbit(x) && d_mag(x) > 0x4089000000000000lu;
-    return d_pick(r, bitcast<u64>(x) | (d_mag(x) & 0x8000000000000lu), same || d_isnan(x));
+    return d_pick(d_pick(r, bitcast<u64>(x), same), 0x7ff8000000000000lu, d_isnan(x));
 }
 
 // x sigmoid(sqrt(8/pi) (x + 0.044715 x^3)); 40 is enough for either side

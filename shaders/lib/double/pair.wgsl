@@ -1,7 +1,7 @@
 // Parts of the functions of f64: sums and products with what rounding them dropped, whole numbers, powers of two. A driver may
 // reassociate, fold and fuse: where a sum must keep its order, d_block makes its parts opaque. No function here or in this folder
 // needs a fused multiply-add, which may be two roundings: what an fma would keep, cd_product_error finds by exact products of
-// halves, and fusing those changes nothing.
+// halves, and fusing those changes nothing. `cd_` in a name is to f64 what `cp_` is to f32: a part that functions are made of.
 //
 // The polynomials cd_poly_* have no text here: the generator writes them from the coefficients in src/math/double, so that the
 // functions on both sides have the same.

@@ -89,7 +89,8 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
     let mut text = format!("fn cd_poly_{name}(x: f64) -> f64 {{\n");
     let mut sum = String::new();
     // rows of a table are filled up with zeros
-    let count = coefficients.iter().rposition(|c| *c != 0.0).map_or(0, |last| last + 1);
+    let last = coefficients.iter().rposition(|c| *c != 0.0).unwrap_or(0);
+    let count = mutant!(polynomial_of_f64_cut_short, last, last + 1);
     for (i, c) in coefficients[..count].iter().enumerate().rev() {
         let value = match sum.is_empty() {
             true => format!("{c:?}lf"),
