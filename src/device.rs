@@ -220,8 +220,8 @@ impl Device {
     }
 
     /// Whether arrays of this dtype can be computed with on the device. The CPU has every dtype; a GPU has all but f64, and f64 if
-    /// its adapter does (wgpu's `SHADER_F64` and `SHADER_INT64`). Without it, what would compute in f64 is an
-    /// [`ErrorKind::Unsupported`] error; the arrays can still be kept there and moved.
+    /// its adapter does (wgpu's `SHADER_F64` and `SHADER_INT64`). Where it does not, what would compute in f64 is an
+    /// [`ErrorKind::Unsupported`] error that names what is missing.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};

@@ -44,8 +44,7 @@ on_devices! {
 
     fn supports_says_what_can_be_computed(d: &Device) {
         for t in DType::ALL {
-            let x = zeros([3], t).to_device(d).unwrap();
-            let sum = (&x + &x).eval();
+            let sum = zeros([3], t).to_device(d).and_then(|x| (&x + &x).eval());
             assert_eq!(d.supports(t), sum.is_ok(), "{t} on {d}: {sum:?}");
             if let Err(e) = sum {
                 assert!(e.kind() == ErrorKind::Unsupported && e.to_string().contains(&format!("dtype {t}")), "{e}");

@@ -446,8 +446,8 @@ fn every_instruction_set() {
     }
 }
 
-/// The pinned programs on the software driver whose version the file names. What needs a function that GPUs lack for
-/// f64 has no line.
+/// The pinned programs on the software driver whose version the file names. Where the driver lacks f64, programs of f64 have no
+/// line.
 #[cfg(feature = "gpu")]
 #[test]
 fn the_software_driver() {
