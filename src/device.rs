@@ -13,7 +13,9 @@ use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::caps::Shrink;
 use crate::cpu::Cpu;
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
@@ -218,6 +220,24 @@ impl Device {
     /// Whether the work runs on the processor's cores: the CPU, or a software GPU driver.
     pub fn is_software(&self) -> bool {
         self.0.is_software()
+    }
+
+    /// Whether arrays of this dtype can be computed with on the device. The CPU has every dtype; a GPU has all but f64, and f64 if
+    /// its adapter does (wgpu's `SHADER_F64` and `SHADER_INT64`). Where it does not, what would compute in f64 is an
+    /// [`ErrorKind::Unsupported`] error that names what is missing.
+    ///
+    /// ```
+    /// use cupric::{DType, Device, ones};
+    /// let device = Device::best()?;
+    /// let wide = if device.supports(DType::F64) { DType::F64 } else { DType::F32 };
+    /// let x = ones([3], wide).to_device(&device)?;
+    /// assert_eq!(x.exp().sum(..).dtype()?, wide);
+    /// assert!(Device::cpu().supports(DType::F64));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("supported_dtypes", "has_fp64"))]
+    pub fn supports(&self, dtype: DType) -> bool {
+        plan::lacking_type(dtype.compute(), self.0.caps()).is_none()
     }
 
     /// Waits until all work on the device is done.

@@ -177,6 +177,7 @@ list! {
     plan_cache_without_equal_numbers, "14 sequences", "fuzz state", "a plan cache keyed without which numbers are equal";
     plan_cache_without_strides, "14 sequences", "fuzz state", "a plan cache keyed without strides";
     plans_shared_between_devices, "9 boundaries", "boundaries tight", "a plan cache keyed without device";
+    polynomial_of_f64_cut_short, "6 contract", "accuracy contract::gpu::float", "polynomials of f64 on a GPU lack their last coefficient";
     pool_gives_live_buffer, "11 memory", "operations bites::cpu::", "a pool that returns a live buffer";
     positions_saturate, "9 indices", "operations found::planted::cpu::positions", "u32 positions saturate before they wrap";
     prepared_for_another_place_in_a_word, "8 overlap", "operations plans::what_repeats", "a prepared write of whole words is taken for one that begins within a word";

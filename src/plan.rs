@@ -31,6 +31,7 @@ mod weigh;
 
 pub(crate) use fuse::{Stored, Writing};
 pub(crate) use graph::Walk;
+pub(crate) use price::lacking_type;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
 #[cfg(test)]

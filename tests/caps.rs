@@ -109,6 +109,12 @@ fn a_weak_device_refuses_what_it_lacks() {
         "{message}"
     );
     assert!(plan_for(&(&x + 1), "card").is_ok());
+    // so are functions, which a device that has the type has too
+    for e in [x.exp(), x.softmax(0), x.lgamma(), x.pow(&x)] {
+        assert!(plan_for(&e, "weak").expect_err("no f64 there").to_string().contains("SHADER_F64"));
+        let (_, texts) = plan_for(&e, "card").expect("f64");
+        texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::all(), "card"));
+    }
     // it has no 64-bit integers of its own: kernels compute with pairs of words, and what gives 64 bits runs there too
     let n = ones([1 << 20], DType::I32).eval().expect("ones");
     let bytes = ones([1000], DType::U8).eval().expect("ones");

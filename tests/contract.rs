@@ -8,6 +8,7 @@ pub mod bound;
 pub mod composites;
 pub mod data;
 pub mod dd;
+pub mod doubles;
 pub mod elementwise;
 pub mod entry;
 pub mod golden;

@@ -42,6 +42,18 @@ on_devices! {
         assert!(again.stats().allocations >= before);
     }
 
+    fn supports_says_what_can_be_computed(d: &Device) {
+        for t in DType::ALL {
+            let sum = zeros([3], t).to_device(d).and_then(|x| (&x + &x).eval());
+            assert_eq!(d.supports(t), sum.is_ok(), "{t} on {d}: {sum:?}");
+            if let Err(e) = sum {
+                assert!(e.kind() == ErrorKind::Unsupported && e.to_string().contains(&format!("dtype {t}")), "{e}");
+            }
+        }
+        assert!(d.is_gpu() || d.supports(DType::F64));
+        assert!(d.supports(DType::F32) && d.supports(DType::I64) && d.supports(DType::BF16));
+    }
+
     fn a_device_ends_with_its_last_handle(d: &Device) {
         let _alone = alone();
         let before = living_devices();

@@ -268,9 +268,7 @@ on_devices! {
             // a sum of narrow integers would leave their range: the caller widens them. Halves round at other places
             let picks = ["argmin", "argmax", "minimum", "maximum"].contains(&f.name);
             let fits = |t: &DType| ![F16, BF16].contains(t) && (picks || ![U8, I8, U16, I16].contains(t));
-            // WGSL has no exp of f64
-            let lacks = |t: &DType| f.name == "logaddexp" && *t == F64 && d.is_gpu();
-            for dtype in f.types.iter().copied().filter(|t| has(d, *t) && fits(t) && !lacks(t)) {
+            for dtype in f.types.iter().copied().filter(|t| has(d, *t) && fits(t)) {
                 for (k, [m, n]) in [[2, 5000], [40, 33], [3, 513]].into_iter().enumerate() {
                     // on a GPU one of the three, which have kernels of their own
                     if d.is_gpu() && dtype != F32 && k != (f.name.len() + number_of(dtype)) % 3 { continue }

@@ -362,10 +362,6 @@ on_devices! {
     fn norms_of_whole_numbers(d: &Device) {
         let mut dice = Dice::new(10);
         for t in types(d) {
-            if t == F64 && d.is_gpu() {
-                // WGSL has no power of f64; roots and sums are tested with the contract
-                continue;
-            }
             let f = if t.is_float() { t } else { F32 };
             let x = whole(t, &[4, 5], &mut dice);
             let e = laid_out(t, &x, &mut dice, d);

@@ -145,8 +145,7 @@ fn random_expressions_of_f32_and_integers(d: &Device) {
 }
 
 fn random_expressions_of_all_types(d: &Device) {
-    // f64 has no transcendental functions on a GPU
-    let all: Vec<DType> = DType::ALL.into_iter().filter(|t| has(d, *t)).filter(|t| !d.is_gpu() || *t != F64).collect();
+    let all: Vec<DType> = DType::ALL.into_iter().filter(|t| has(d, *t)).collect();
     of_all_kinds(d, &all, 2_000_000, [16_000, 350]);
 }
 

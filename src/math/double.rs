@@ -34,6 +34,47 @@ pub(crate) use trig::{NEAR, cos_near, sin_near, tan_near};
 pub(crate) use trig::{acos, asin, atan, atan2, cos, sin, tan};
 pub(crate) use zeta::zeta;
 
+/// The polynomials that the functions of f64 on a GPU share with those here: the name of each in WGSL (`cd_poly_` and this one)
+/// and its coefficients, lowest first.
+pub(crate) const POLYNOMIALS: [(&str, &[f64]); 36] = [
+    ("exp", &exp::EXP),
+    ("log", &log::LOG),
+    ("log2", &pow::ATANH),
+    ("sin", &trig::SIN),
+    ("cos", &trig::COS),
+    ("tan", &trig::TAN),
+    ("atan", &trig::ATAN),
+    ("cbrt", &special::CBRT),
+    ("erf", &special::ERF),
+    ("erfcx", &special::ERFCX),
+    ("mills", &special::MILLS),
+    ("phi", &special::PHI),
+    ("erfinv", &special::ERFINV),
+    ("erfinv_tail", &special::ERFINV_TAIL),
+    ("erfinv_far", &special::ERFINV_FAR),
+    ("erfcinv_far", &normal::ERFCINV_FAR),
+    ("tail", &normal::TAIL),
+    ("digamma", &gamma::DIGAMMA),
+    ("i0", &bessel::I0),
+    ("i1", &bessel::I1),
+    ("i0_far", &bessel::I0_FAR),
+    ("i1_far", &bessel::I1_FAR),
+    ("lgamma1p", &incomplete::LGAMMA1P),
+    ("stirling", &incomplete::STIRLING),
+    ("temme0", &incomplete::TEMME[0]),
+    ("temme1", &incomplete::TEMME[1]),
+    ("temme2", &incomplete::TEMME[2]),
+    ("temme3", &incomplete::TEMME[3]),
+    ("temme4", &incomplete::TEMME[4]),
+    ("temme5", &incomplete::TEMME[5]),
+    ("temme6", &incomplete::TEMME[6]),
+    ("temme7", &incomplete::TEMME[7]),
+    ("temme8", &incomplete::TEMME[8]),
+    ("temme9", &incomplete::TEMME[9]),
+    ("temme10", &incomplete::TEMME[10]),
+    ("temme11", &incomplete::TEMME[11]),
+];
+
 /// 1.5·2^52. For |x| <= 2^51 the low bits of `x + ROUND` are the integer nearest to x (ties to even), and subtracting `ROUND`
 /// again gives that integer as a float.
 const ROUND: f64 = 6_755_399_441_055_744.0;

@@ -101,7 +101,7 @@ impl Expr {
     ///
     /// # Errors
     /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Argument`] for an axis that is both exclusive and with the initial
-    /// value; [`ErrorKind::Unsupported`] for f64 on a GPU.
+    /// value.
     #[doc(alias = "logaddexp.accumulate")]
     #[track_caller]
     pub fn logcumsumexp(&self, axis: impl IntoScanAxis) -> Expr {

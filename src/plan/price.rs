@@ -42,7 +42,7 @@ pub(super) fn check_types(arena: &Arena, caps: &Caps) -> Result<()> {
 }
 
 /// The feature that a device lacks for a type.
-fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
+pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
     match compute {
         Compute::F64 => (!caps.float64).then_some("SHADER_F64"),
         // a device without 64-bit integers computes with pairs of words

@@ -44,7 +44,7 @@ macro_rules! rows {
             floor_divide(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::floor_divide(x, y), double::floor_divide(x, y)], cpu_int: { x.floor_div(y) },
-                wgsl_f32: "m_floor_divide({a}, {b})", wgsl_int: "idiv_{T}({a}, {b})",
+                wgsl_f32: "m_floor_divide({a}, {b})", wgsl_f64: "d_floor_divide({a}, {b})", wgsl_int: "idiv_{T}({a}, {b})",
                 exact: { super::float::exact::floor_divide(x, y) }, exact_int: { int::floor_div(x, y) },
                 cost: 64, shader_cost: 32,
             }
@@ -53,7 +53,7 @@ macro_rules! rows {
             remainder(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::remainder(x, y), double::remainder(x, y)], cpu_int: { x.floor_mod(y) },
-                wgsl_f32: "m_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
+                wgsl_f32: "m_remainder({a}, {b})", wgsl_f64: "d_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
                 exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
                 cost: 64, shader_cost: 32,
             }
@@ -61,7 +61,7 @@ macro_rules! rows {
             fmod(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::fmod(x, y), double::fmod(x, y)], cpu_int: { x.trunc_mod(y) },
-                wgsl_f32: "m_fmod({a}, {b})", wgsl_int: "fmod_{T}({a}, {b})",
+                wgsl_f32: "m_fmod({a}, {b})", wgsl_f64: "d_fmod({a}, {b})", wgsl_int: "fmod_{T}({a}, {b})",
                 exact: { x % y }, exact_int: { if y == 0 { 0 } else { x % y } },
                 cost: 64, shader_cost: 32, is: [never_rounds, keeps_range, opaque],
             }
@@ -71,7 +71,7 @@ macro_rules! rows {
             pow(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
-                wgsl_f32: "m_pow({a}, {b})", wgsl_int: "ipow_{T}({a}, {b})",
+                wgsl_f32: "m_pow({a}, {b})", wgsl_f64: "d_pow({a}, {b})", wgsl_int: "ipow_{T}({a}, {b})",
                 exact: { super::float::exact::pow(x, y) }, exact_int: { int::pow(x, y) },
                 domain: [-20.0, 20.0], cost: 34, shader_cost: 32,
                 is: [power],

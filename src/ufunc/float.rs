@@ -9,46 +9,46 @@ macro_rules! rows {
             /// e to the power of x.
             exp(x): Float {
                 threaded: f32,
-                cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", exact: { x.exp() },
+                cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", wgsl_f64: "d_exp({a})", exact: { x.exp() },
                 domain: [-104.0, 89.0],
             }
             /// 2 to the power of x.
             exp2(x): Float {
                 threaded: f32,
-                cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", exact: { x.exp2() },
+                cpu_float: [single::exp2(x), double::exp2(x)], wgsl_f32: "m_exp2({a})", wgsl_f64: "d_exp2({a})", exact: { x.exp2() },
                 domain: [-150.0, 128.0],
             }
             /// exp(x) − 1, without cancellation near 0.
             #[doc(alias("exp_m1"))]
             expm1(x): Float {
                 threaded: f32,
-                cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", exact: { x.exp_m1() },
+                cpu_float: [single::expm1(x), double::expm1(x)], wgsl_f32: "m_expm1({a})", wgsl_f64: "d_expm1({a})", exact: { x.exp_m1() },
                 domain: [-20.0, 89.0],
             }
             /// Natural logarithm.
             #[doc(alias("ln"))]
             log(x): Float {
                 threaded: pairs,
-                cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", exact: { x.ln() },
+                cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", wgsl_f64: "d_log({a})", exact: { x.ln() },
                 domain: [0.0, 1e3],
             }
             /// Logarithm to base 2.
             log2(x): Float {
                 threaded: f32,
-                cpu_float: [single::log2(x), double::log2(x)], wgsl_f32: "m_log2({a})", exact: { x.log2() },
+                cpu_float: [single::log2(x), double::log2(x)], wgsl_f32: "m_log2({a})", wgsl_f64: "d_log2({a})", exact: { x.log2() },
                 domain: [0.0, 1e3],
             }
             /// Logarithm to base 10.
             log10(x): Float {
                 threaded: f32,
-                cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", exact: { x.log10() },
+                cpu_float: [single::log10(x), double::log10(x)], wgsl_f32: "m_log10({a})", wgsl_f64: "d_log10({a})", exact: { x.log10() },
                 domain: [0.0, 1e3],
             }
             /// log(1 + x), without cancellation near 0.
             #[doc(alias("ln_1p"))]
             log1p(x): Float {
                 threaded: f32,
-                cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", exact: { x.ln_1p() },
+                cpu_float: [single::log1p(x), double::log1p(x)], wgsl_f32: "m_log1p({a})", wgsl_f64: "d_log1p({a})", exact: { x.ln_1p() },
                 domain: [-1.0, 1e3],
             }
             /// Square root.
@@ -61,12 +61,12 @@ macro_rules! rows {
             #[doc(alias("inverse_sqrt"))]
             rsqrt(x): Float {
                 threaded: f32,
-                cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", exact: { exact::rsqrt(x) },
+                cpu_float: [single::rsqrt(x), double::rsqrt(x)], wgsl_f32: "m_rsqrt({a})", wgsl_f64: "d_rsqrt({a})", exact: { exact::rsqrt(x) },
                 domain: [0.0, 1e3],
             }
             /// Cube root.
             cbrt(x): Float {
-                cpu_float: [single::cbrt(x), double::cbrt(x)], wgsl_f32: "m_cbrt({a})", exact: { x.cbrt() },
+                cpu_float: [single::cbrt(x), double::cbrt(x)], wgsl_f32: "m_cbrt({a})", wgsl_f64: "d_cbrt({a})", exact: { x.cbrt() },
                 cost: 14,
             }
             /// 1 / x.
@@ -81,7 +81,7 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::sin(x), double::sin(x);
                             below single::NEAR => single::sin_near(x), double::NEAR => double::sin_near(x)],
-                wgsl_f32: "m_sin({a})", exact: { x.sin() },
+                wgsl_f32: "m_sin({a})", wgsl_f64: "d_sin({a})", exact: { x.sin() },
                 domain: [-1e5, 1e5], shader_cost: 32,
             }
             /// Cosine of radians.
@@ -89,84 +89,84 @@ macro_rules! rows {
                 threaded: f32,
                 cpu_float: [single::cos(x), double::cos(x);
                             below single::NEAR => single::cos_near(x), double::NEAR => double::cos_near(x)],
-                wgsl_f32: "m_cos({a})", exact: { x.cos() },
+                wgsl_f32: "m_cos({a})", wgsl_f64: "d_cos({a})", exact: { x.cos() },
                 domain: [-1e5, 1e5], shader_cost: 32,
             }
             /// Tangent of radians.
             tan(x): Float {
-                cpu_float: [single::tan(x), double::tan(x)], wgsl_f32: "m_tan({a})", exact: { x.tan() },
+                cpu_float: [single::tan(x), double::tan(x)], wgsl_f32: "m_tan({a})", wgsl_f64: "d_tan({a})", exact: { x.tan() },
                 cost: 27, shader_cost: 32,
             }
             /// Arc sine.
             #[doc(alias("arcsin"))]
             asin(x): Float {
-                cpu_float: [single::asin(x), double::asin(x)], wgsl_f32: "m_asin({a})", exact: { x.asin() },
+                cpu_float: [single::asin(x), double::asin(x)], wgsl_f32: "m_asin({a})", wgsl_f64: "d_asin({a})", exact: { x.asin() },
                 domain: [-1.0, 1.0],
             }
             /// Arc cosine.
             #[doc(alias("arccos"))]
             acos(x): Float {
-                cpu_float: [single::acos(x), double::acos(x)], wgsl_f32: "m_acos({a})", exact: { x.acos() },
+                cpu_float: [single::acos(x), double::acos(x)], wgsl_f32: "m_acos({a})", wgsl_f64: "d_acos({a})", exact: { x.acos() },
                 domain: [-1.0, 1.0],
             }
             /// Arc tangent.
             #[doc(alias("arctan"))]
             atan(x): Float {
-                cpu_float: [single::atan(x), double::atan(x)], wgsl_f32: "m_atan({a})", exact: { x.atan() },
+                cpu_float: [single::atan(x), double::atan(x)], wgsl_f32: "m_atan({a})", wgsl_f64: "d_atan({a})", exact: { x.atan() },
             }
             /// Hyperbolic sine.
             sinh(x): Float {
-                cpu_float: [single::sinh(x), double::sinh(x)], wgsl_f32: "m_sinh({a})", exact: { libm::sinh(x) },
+                cpu_float: [single::sinh(x), double::sinh(x)], wgsl_f32: "m_sinh({a})", wgsl_f64: "d_sinh({a})", exact: { libm::sinh(x) },
                 domain: [-89.0, 89.0],
                 cost: 15,
             }
             /// Hyperbolic cosine.
             cosh(x): Float {
-                cpu_float: [single::cosh(x), double::cosh(x)], wgsl_f32: "m_cosh({a})", exact: { libm::cosh(x) },
+                cpu_float: [single::cosh(x), double::cosh(x)], wgsl_f32: "m_cosh({a})", wgsl_f64: "d_cosh({a})", exact: { libm::cosh(x) },
                 domain: [-89.0, 89.0],
                 cost: 11,
             }
             /// Hyperbolic tangent.
             tanh(x): Float {
                 threaded: f32,
-                cpu_float: [single::tanh(x), double::tanh(x)], wgsl_f32: "m_tanh({a})", exact: { libm::tanh(x) },
+                cpu_float: [single::tanh(x), double::tanh(x)], wgsl_f32: "m_tanh({a})", wgsl_f64: "d_tanh({a})", exact: { libm::tanh(x) },
                 domain: [-10.0, 10.0],
             }
             /// Inverse hyperbolic sine.
             #[doc(alias("arcsinh"))]
             asinh(x): Float {
-                cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", exact: { libm::asinh(x) },
+                cpu_float: [single::asinh(x), double::asinh(x)], wgsl_f32: "m_asinh({a})", wgsl_f64: "d_asinh({a})", exact: { libm::asinh(x) },
                 cost: 18,
             }
             /// Inverse hyperbolic cosine.
             #[doc(alias("arccosh"))]
             acosh(x): Float {
-                cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", exact: { exact::acosh(x) },
+                cpu_float: [single::acosh(x), double::acosh(x)], wgsl_f32: "m_acosh({a})", wgsl_f64: "d_acosh({a})", exact: { exact::acosh(x) },
                 domain: [1.0, 1e3],
                 cost: 16,
             }
             /// Inverse hyperbolic tangent.
             #[doc(alias("arctanh"))]
             atanh(x): Float {
-                cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", exact: { libm::atanh(x) },
+                cpu_float: [single::atanh(x), double::atanh(x)], wgsl_f32: "m_atanh({a})", wgsl_f64: "d_atanh({a})", exact: { libm::atanh(x) },
                 domain: [-1.0, 1.0],
                 cost: 16,
             }
             /// The angle of the point (x, y), over all four quadrants; the first operand is y.
             #[doc(alias("arctan2"))]
             atan2(y, x): Float {
-                cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})",
+                cpu_float: [single::atan2(y, x), double::atan2(y, x)], wgsl_f32: "m_atan2({a}, {b})", wgsl_f64: "d_atan2({a}, {b})",
                 exact: { y.atan2(x) }, cost: 15, shader_cost: 32,
             }
             /// sqrt(x² + y²) without overflow.
             hypot(x, y): Float {
-                cpu_float: [single::hypot(x, y), double::hypot(x, y)], wgsl_f32: "m_hypot({a}, {b})",
+                cpu_float: [single::hypot(x, y), double::hypot(x, y)], wgsl_f32: "m_hypot({a}, {b})", wgsl_f64: "d_hypot({a}, {b})",
                 exact: { libm::hypot(x, y) },
             }
             /// log(exp(x) + exp(y)) without overflow.
             #[doc(alias("log_add_exp"))]
             logaddexp(x, y): Float {
-                cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})",
+                cpu_float: [single::logaddexp(x, y), double::logaddexp(x, y)], wgsl_f32: "m_logaddexp({a}, {b})", wgsl_f64: "d_logaddexp({a}, {b})",
                 exact: { exact::logaddexp(x, y) },
                 domain: [-80.0, 80.0],
                 reduce: { method: logsumexp, neutral: Lowest, empty: refused, order: fixed },
@@ -175,7 +175,7 @@ macro_rules! rows {
             /// a + t · (b − a).
             #[doc(alias("mix"))]
             lerp(a, b, t): Float {
-                cpu_float: [single::lerp(a, b, t), double::lerp(a, b, t)], wgsl_f32: "m_lerp({a}, {b}, {c})",
+                cpu_float: [single::lerp(a, b, t), double::lerp(a, b, t)], wgsl_f32: "m_lerp({a}, {b}, {c})", wgsl_f64: "d_lerp({a}, {b}, {c})",
                 exact: { exact::lerp(a, b, t) },
                 domain: [-10.0, 10.0],
             }
@@ -189,7 +189,7 @@ macro_rules! rows {
             }
             /// The next number of the type from the first toward the second.
             nextafter(x, y): FloatOnly {
-                cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})",
+                cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})", wgsl_f64: "d_nextafter({a}, {b})",
                 is: [never_rounds, rounds_first],
                 half: [&nextafter_f16, &nextafter_bf16],
             }
@@ -198,14 +198,14 @@ macro_rules! rows {
             deg2rad(x): Float {
                 threaded: f32,
                 cpu_float: [(x as f64 * (std::f64::consts::PI / 180.0)) as f32, x * (std::f64::consts::PI / 180.0)],
-                wgsl_f32: "m_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
+                wgsl_f32: "m_deg2rad({a})", wgsl_f64: "d_deg2rad({a})", exact: { x * (std::f64::consts::PI / 180.0) },
             }
             /// Radians to degrees.
             #[doc(alias("degrees", "to_degrees"))]
             rad2deg(x): Float {
                 threaded: f32,
                 cpu_float: [(x as f64 * (180.0 / std::f64::consts::PI)) as f32, x * (180.0 / std::f64::consts::PI)],
-                wgsl_f32: "m_rad2deg({a})", exact: { x * (180.0 / std::f64::consts::PI) },
+                wgsl_f32: "m_rad2deg({a})", wgsl_f64: "d_rad2deg({a})", exact: { x * (180.0 / std::f64::consts::PI) },
             }
         }
     };

@@ -343,12 +343,10 @@ impl Trial<'_> {
         let (n, u) = (x.len() as f64, self.u());
         let t = (n.log2().ceil() + 16.0) * u;
         let magnitudes = || x.iter().map(|x| x.abs());
-        let pow = if self.entry.gpu() {
-            16.0
-        } else if self.float() == DType::F64 {
-            4.0
-        } else {
-            2.0
+        let pow = match (self.float() == DType::F64, self.entry.gpu()) {
+            (true, _) => 4.0,
+            (false, true) => 16.0,
+            (false, false) => 2.0,
         };
         match order {
             0.0 => self.near((x.iter().filter(|x| **x != 0.0).count() as f64).into(), 0.0),

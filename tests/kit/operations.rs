@@ -66,7 +66,7 @@ pub type Meaning = fn(&[f64]) -> Option<Vec<f64>>;
 pub struct Operation {
     pub name: &'static str,
     pub kind: Kind,
-    /// The types that it takes, separated by spaces; those after a `!` on the CPU alone. `contract.csv` has a bound for each.
+    /// The types that it takes, separated by spaces. `contract.csv` has a bound for each.
     pub types: &'static str,
     /// The result's type for operands of a type.
     pub result: fn(DType) -> DType,
@@ -118,9 +118,9 @@ impl Operation {
         self.kind == Kind::Row
     }
 
-    /// Whether it takes a type, on a GPU or on the CPU, and so has a bound for it in the contract.
-    pub fn takes(&self, dtype: DType, gpu: bool) -> bool {
-        self.types.split(' ').any(|t| if gpu { t == dtype.name() } else { t.trim_start_matches('!') == dtype.name() })
+    /// Whether it takes a type, and so has a bound for it in the contract.
+    pub fn takes(&self, dtype: DType) -> bool {
+        self.types.split(' ').any(|t| t == dtype.name())
     }
 }
 
@@ -137,8 +137,6 @@ pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
 const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 const INTEGERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64";
 const NUMBERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
-/// Every type, but f64 on the CPU alone, because WGSL has no exp of f64.
-const NO_F64_ON_GPU: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64";
 
 /// An entry with the values that most have, for `..PLAIN`.
 const PLAIN: Operation = Operation {
@@ -347,7 +345,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "logcumsumexp",
         kind: Kind::Row,
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         build: |x, p| cumulative(&x[0], &p.axes, Expr::logcumsumexp),
         meaning: Some(|x| Some((0..x.len()).map(|i| log_sum_exp(&x[..=i])).collect())),
@@ -489,7 +487,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "softmax",
         kind: Kind::Row,
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         build: |x, p| x[0].softmax(p.axes.clone()),
         meaning: Some(|x| each(x, |v| (v - log_sum_exp(x)).exp())),
@@ -502,7 +500,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "log_softmax",
         kind: Kind::Row,
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         build: |x, p| x[0].log_softmax(p.axes.clone()),
         meaning: Some(|x| each(x, |v| v - log_sum_exp(x))),
@@ -514,7 +512,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "logsumexp",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         build: |x, p| x[0].logsumexp(p.axes.clone()),
         meaning: Some(|x| one(log_sum_exp(x))),
@@ -527,7 +525,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "layer_norm",
         kind: Kind::Row,
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         build: |x, p| x[0].layer_norm(p.axes.clone(), p.epsilon),
         // 1e-5 is the epsilon of `Params::along`, with which tests that use the reference call it
@@ -541,7 +539,7 @@ pub static OPERATIONS: &[Operation] = &[
     Operation {
         name: "rms_norm",
         kind: Kind::Row,
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         build: |x, p| x[0].rms_norm(p.axes.clone(), p.epsilon),
         meaning: Some(|x| {
@@ -618,7 +616,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "vector_norm",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| {
             vec![
@@ -630,28 +628,28 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "matrix_norm",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::matrix_norm", K::Axis, x.matrix_norm(0, MatrixNorm::One))],
         ..COMPOSITE
     },
     Operation {
         name: "average",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, none| vec![("Expr::average", K::Shape, x.average(1, none))],
         ..COMPOSITE
     },
     Operation {
         name: "cov",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::cov", K::Shape, x.expand_dims(0).cov(true, 1.0))],
         ..COMPOSITE
     },
     Operation {
         name: "corrcoef",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::corrcoef", K::Shape, x.expand_dims(0).corrcoef(true))],
         ..COMPOSITE
@@ -668,13 +666,13 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "polyval",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         refuses: |x, _| vec![("Expr::polyval", K::Shape, x.polyval(x))],
         ..COMPOSITE
     },
     Operation {
         name: "isclose",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: |_| DType::Bool,
         refuses: |x, _| {
             vec![
@@ -686,7 +684,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "allclose",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: |_| DType::Bool,
         refuses: |x, _| {
             vec![
@@ -708,13 +706,13 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "round_to",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         refuses: |x, _| vec![("Expr::round_to", K::Shape, (x + x.reshape([12])).round_to(1))],
         ..COMPOSITE
     },
     Operation {
         name: "divmod",
-        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 !f64",
+        types: "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64",
         refuses: |x, _| vec![("Expr::divmod", K::Shape, x.divmod(x.t()).0)],
         ..COMPOSITE
     },
@@ -1419,7 +1417,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "histogram",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: |_| DType::I64,
         refuses: |x, none| {
             vec![
@@ -1433,7 +1431,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "histogram_weighted",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: sum_type,
         refuses: |x, none| {
             vec![
@@ -1496,7 +1494,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "histogram2d",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: |_| DType::I64,
         refuses: |x, _| {
             let huge = x.histogram2d(x, [1 << 20, 1 << 20], None).0;
@@ -1509,21 +1507,21 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "median",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::median", K::Axis, x.median(2))],
         ..COMPOSITE
     },
     Operation {
         name: "nanmedian",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::nanmedian", K::Axis, x.nanmedian([0, 0]))],
         ..COMPOSITE
     },
     Operation {
         name: "quantile",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, none| {
             let method = QuantileMethod::Lower;
@@ -1537,14 +1535,14 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "percentile",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::percentile", K::Argument, x.percentile([1.0, 101.0], 0, QuantileMethod::Linear))],
         ..COMPOSITE
     },
     Operation {
         name: "nanquantile",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, none| {
             let method = QuantileMethod::Higher;
@@ -1558,14 +1556,14 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "nanpercentile",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| vec![("Expr::nanpercentile", K::Argument, x.nanpercentile(-1.0, 0, QuantileMethod::Linear))],
         ..COMPOSITE
     },
     Operation {
         name: "interp",
-        types: NO_F64_ON_GPU,
+        types: EVERY,
         result: float_type,
         refuses: |x, _| {
             let row = x.slice(s![0]);
@@ -1638,7 +1636,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "logspace",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| logspace(-1.0, 1.0, p.shape[0], 10.0, p.dtype),
         refuses: |_, _| {
             vec![
@@ -1653,7 +1651,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "geomspace",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| geomspace(0.25, 4.0, p.shape[0], p.dtype),
         refuses: |_, _| {
             vec![
@@ -1675,7 +1673,7 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "normal",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| Rng::new(1).normal(&p.shape[..], p.dtype),
         refuses: |_, _| vec![("Rng::normal", K::LimitExceeded, Rng::new(1).normal([1 << 20, 1 << 20], DType::F32))],
         ..GENERATOR
@@ -1696,25 +1694,25 @@ pub static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "exponential",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| Rng::new(1).exponential(1.0, &p.shape[..], p.dtype),
         ..GENERATOR
     },
     Operation {
         name: "gumbel",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| Rng::new(1).gumbel(0.0, 1.0, &p.shape[..], p.dtype),
         ..GENERATOR
     },
     Operation {
         name: "laplace",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| Rng::new(1).laplace(0.0, 1.0, &p.shape[..], p.dtype),
         ..GENERATOR
     },
     Operation {
         name: "truncated_normal",
-        types: "f16 bf16 f32 !f64",
+        types: "f16 bf16 f32 f64",
         build: |_, p| Rng::new(1).truncated_normal(-1.0, 2.0, &p.shape[..], p.dtype),
         ..GENERATOR
     },

@@ -146,8 +146,8 @@ pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
     let all = lazy(p, d)?;
     let roots: Vec<&Expr> = p.roots.iter().map(|r| &all[*r]).collect();
     let fused = match eval_all(roots.iter().copied()) {
-        // f64 functions that WGSL has not: the only thing a GPU may refuse
-        Err(e) if d.is_gpu() && e.kind() == ErrorKind::Unsupported && e.to_string().contains("f64") => {
+        // f64 where the adapter lacks it: the only thing a GPU may refuse
+        Err(e) if !d.supports(F64) && e.kind() == ErrorKind::Unsupported && e.to_string().contains("f64") => {
             return Ok(Seen { refused: true, ..seen });
         }
         other => other.map_err(|e| format!("eval_all: {e}"))?,

@@ -88,13 +88,9 @@ pub fn rows(seed: u64, types: &[DType], device: &Device) -> Program {
     for _ in 0..1 + d.below(4) {
         x = made.step(&mut d, x, types);
     }
-    let (s, t) = (made.nodes[x].shape.clone(), made.nodes[x].dtype);
+    let s = made.nodes[x].shape.clone();
     let axis = s.len() - 2 + axis;
     let op = *d.of(&OF_ROWS);
-    let smooth = ["softmax", "log_softmax", "logsumexp"].contains(&op);
-    if device.is_gpu() && t == F64 && smooth {
-        x = made.push(spec("astype", nodes(&[x]), vec![], &s, F32)).unwrap_or(x);
-    }
     x = made.of_rows(&mut d, op, x, axis).unwrap_or(x);
     for _ in 0..d.below(4) {
         let before = d.below(made.nodes.len());
@@ -106,9 +102,7 @@ pub fn rows(seed: u64, types: &[DType], device: &Device) -> Program {
     }
     if d.one_in(4) && made.nodes[x].shape == s {
         let op = *d.of(&OF_ROWS);
-        if !(device.is_gpu() && made.nodes[x].dtype == F64) {
-            made.of_rows(&mut d, op, x, axis);
-        }
+        made.of_rows(&mut d, op, x, axis);
     }
     done(made, &mut d)
 }

@@ -1,10 +1,11 @@
 //! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader carries only those that
 //! it calls; a block is the text between `// block: NAME` and `// end`.
 
+use crate::math::double::POLYNOMIALS;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 26] = [
     include_str!("../../../shaders/lib/pack.wgsl"),
     include_str!("../../../shaders/lib/integer.wgsl"),
     include_str!("../../../shaders/lib/bits.wgsl"),
@@ -20,6 +21,17 @@ const FILES: [&str; 15] = [
     include_str!("../../../shaders/lib/zeta.wgsl"),
     include_str!("../../../shaders/lib/incomplete.wgsl"),
     include_str!("../../../shaders/lib/beta.wgsl"),
+    include_str!("../../../shaders/lib/double/pair.wgsl"),
+    include_str!("../../../shaders/lib/double/exp.wgsl"),
+    include_str!("../../../shaders/lib/double/log.wgsl"),
+    include_str!("../../../shaders/lib/double/pow.wgsl"),
+    include_str!("../../../shaders/lib/double/trig.wgsl"),
+    include_str!("../../../shaders/lib/double/special.wgsl"),
+    include_str!("../../../shaders/lib/double/activation.wgsl"),
+    include_str!("../../../shaders/lib/double/normal.wgsl"),
+    include_str!("../../../shaders/lib/double/gamma.wgsl"),
+    include_str!("../../../shaders/lib/double/bessel.wgsl"),
+    include_str!("../../../shaders/lib/double/integrals.wgsl"),
 ];
 
 /// The operations on 64-bit integers, for devices that have these and for devices that do not.
@@ -71,12 +83,33 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     out
 }
 
+/// The function of f64 that computes a polynomial by Horner's rule from the coefficients, lowest first, that the CPU's function
+/// has: they are written down once.
+fn polynomial(name: &str, coefficients: &[f64]) -> String {
+    let mut text = format!("fn cd_poly_{name}(x: f64) -> f64 {{\n");
+    let mut sum = String::new();
+    // rows of a table are filled up with zeros
+    let last = coefficients.iter().rposition(|c| *c != 0.0).unwrap_or(0);
+    let count = mutant!(polynomial_of_f64_cut_short, last, last + 1);
+    for (i, c) in coefficients[..count].iter().enumerate().rev() {
+        let value = match sum.is_empty() {
+            true => format!("{c:?}lf"),
+            false => format!("{sum} * x + {c:?}lf"),
+        };
+        sum = format!("r{i}");
+        text.push_str(&format!("    let {sum} = {value};\n"));
+    }
+    text.push_str(&format!("    return {sum};\n}}\n"));
+    text
+}
+
 /// The library for devices that have 64-bit integers, or the one for devices that do not.
 fn library(int64: bool) -> &'static Library {
     static LIBRARIES: [OnceLock<Library>; 2] = [OnceLock::new(), OnceLock::new()];
     LIBRARIES[usize::from(int64)].get_or_init(|| {
         let own = if int64 { INT64 } else { PAIR64 };
-        let all: Vec<_> = [own].iter().chain(&FILES).flat_map(|f| items(f)).collect();
+        let mut all: Vec<_> = [own].iter().chain(&FILES).flat_map(|f| items(f)).collect();
+        all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));
         let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
         let needs = |i: usize, text: &'static str| -> Vec<usize> {
             let set: BTreeSet<usize> = identifiers(text).filter_map(|id| names.get(id).copied()).collect();

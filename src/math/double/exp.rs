@@ -7,7 +7,7 @@ const LOG2_E: f64 = std::f64::consts::LOG2_E;
 const LN2_HI: f64 = std::f64::consts::LN_2;
 const LN2_LO: f64 = 2.3190468138462996e-17;
 /// e^r = 1 + r + r²·q(r), |r| <= 0.347: 2^-56.3.
-const EXP: [f64; 10] = [
+pub(super) const EXP: [f64; 10] = [
     0.5000000000000011,
     0.16666666666666408,
     0.04166666666652925,

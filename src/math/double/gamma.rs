@@ -6,7 +6,7 @@ use super::poly;
 use std::f64::consts::PI;
 
 /// ψ(z) = ln z - 1/(2z) - p(1/z²)/z², z >= 8: 2^-52.5 of the last term, which is below 2^-9.
-const DIGAMMA: [f64; 7] = [
+pub(super) const DIGAMMA: [f64; 7] = [
     0.08333333333333333,
     -0.008333333333278636,
     0.0039682539119537084,

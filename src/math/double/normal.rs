@@ -12,9 +12,9 @@ const FRAC_1_SQRT_PI: f64 = 0.5641895835477563;
 const FRAC_1_SQRT_TAU: f64 = 0.3989422804014327;
 /// e^(t²)·erfc t = s(1/(2t²)) / (t·√π): the asymptotic series, 1 - v + 3v² - 15v³ + …, whose next term is below 2^-54 for
 /// t >= 27 (Abramowitz and Stegun, 7.1.23).
-const TAIL: [f64; 8] = [1.0, -1.0, 3.0, -15.0, 105.0, -945.0, 10_395.0, -135_135.0];
+pub(super) const TAIL: [f64; 8] = [1.0, -1.0, 3.0, -15.0, 105.0, -945.0, 10_395.0, -135_135.0];
 /// erfcinv(q)/(1 - q) = √w·p(1/√w - 1/11), w = -ln(q·(2 - q)), 6 <= √w <= 27.4: 2^-29.6.
-const ERFCINV_FAR: [f64; 10] = [
+pub(super) const ERFCINV_FAR: [f64; 10] = [
     0.9905678978361742,
     -0.16230763342958474,
     -0.3966972136319162,

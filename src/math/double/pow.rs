@@ -11,7 +11,7 @@ const LOG2_E_LO: f64 = super::log::LOG2_E_LO;
 const C_HI: f64 = 2.0 / 3.0;
 const C_LO: f64 = 3.700743415417188e-17;
 /// 2·atanh s = 2s + s³·(2/3 + s²·q(s²)), |s| <= 0.172: 2^-64.6.
-const ATANH: [f64; 7] = [
+pub(super) const ATANH: [f64; 7] = [
     0.40000000000002256,
     0.2857142857010036,
     0.22222222519775925,

@@ -122,6 +122,15 @@ pub(super) const ERFINV_FAR: [f64; 9] = [
     3.3515454297304693e-07,
 ];
 
+/// v/t³·… of [`cbrt`]: what makes 5 bits of a cube root 23, by t³/v.
+pub(super) const CBRT: [f64; 5] = [
+    1.87595182427177009643,
+    -1.88497979543377169875,
+    1.621429720105354466140,
+    -0.758397934778766047437,
+    0.145996192886612446982,
+];
+
 /// erf x for |x| <= 1.
 #[inline(always)]
 fn erf_small(x: f64) -> f64 {
@@ -207,19 +216,12 @@ pub(crate) fn lgamma(x: f64) -> f64 {
 /// exponent's bias), a polynomial makes them 23, and one step of Newton's method makes them all.
 #[inline(always)]
 pub(crate) fn cbrt(x: f64) -> f64 {
-    const P: [f64; 5] = [
-        1.87595182427177009643,
-        -1.88497979543377169875,
-        1.621429720105354466140,
-        -0.758397934778766047437,
-        0.145996192886612446982,
-    ];
     let a = x.abs();
     let small = a < f64::MIN_POSITIVE;
     // 2^54 makes a subnormal normal; its cube root is 2^18
     let v = if small { a * 18_014_398_509_481_984.0 } else { a };
     let t = f64::from_bits((((v.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
-    let t = t * poly((t * t) * (t / v), P);
+    let t = t * poly((t * t) * (t / v), CBRT);
     // rounded to 23 bits, so that t² is exact
     let t = f64::from_bits((t.to_bits() + 0x8000_0000) & 0xffff_ffff_c000_0000);
     let r = v / (t * t);

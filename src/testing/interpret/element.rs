@@ -67,11 +67,11 @@ pub(super) fn question(row: &Ufunc, x: &[Real]) -> Option<bool> {
     same.then_some(answer)
 }
 
-/// Returns the contract's bound of a function that computes in this type. For f64 on a GPU it is the CPU's bound.
+/// Returns the contract's bound of a function that computes in this type.
 pub(super) fn bound(row: &Ufunc, dtype: DType, rules: Rules) -> &'static Bound {
     let dtype = wide(dtype);
     // the rows of nextafter for f16 and bf16 are not in the contract by their own names; they are exact
-    promised(row.name, dtype, rules.gpu && dtype == DType::F32).unwrap_or(&Bound::Exact)
+    promised(row.name, dtype, rules.gpu).unwrap_or(&Bound::Exact)
 }
 
 /// Returns the bound as an absolute error, for a result of at most this magnitude and these operands.
