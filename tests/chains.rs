@@ -38,7 +38,7 @@ on_devices! {
                 let column = b.slice(s![.., 64..65]);
                 let want: Vec<u64> = (0..70).map(|i| whole[i * 65 + 64]).collect();
                 assert_eq!(bits(&a.matmul(&column)), want, "a column of {t}, k = {k}");
-                let part = a.slice(s![5..64]).matmul(&b.slice(s![.., 1..64]));
+                let part = a.slice(s![5..64]).matmul(b.slice(s![.., 1..64]));
                 let want: Vec<u64> = (5..64).flat_map(|i| whole[i * 65 + 1..i * 65 + 64].to_vec()).collect();
                 assert_eq!(bits(&part), want, "a part of {t}, k = {k}");
             }
