@@ -298,7 +298,12 @@ fn a_future_moves_between_threads(d: &Device) {
             Poll::Ready(got) => assert!(got.unwrap() == want),
             Poll::Pending => panic!("woken, but not ready"),
         }
-        assert_eq!(Arc::strong_count(&second), 1, "a waker is kept");
+        // the thread that wakes lets go of the waker after that
+        let start = Instant::now();
+        while Arc::strong_count(&second) > 1 {
+            assert!(start.elapsed() < LONG, "a waker is kept");
+            std::thread::yield_now();
+        }
     }
 }
 
