@@ -443,10 +443,9 @@ impl fmt::Display for BufferRef {
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind.name();
         let (read, written) = self.bytes();
         let n = self.windows.len();
-        write!(f, "{kind} {:?}", self.outer.as_slice())?;
+        write!(f, "{} {:?}", self.kind.name(), self.outer.as_slice())?;
         if !self.inner.is_empty() {
             write!(f, " × {:?}", self.inner.as_slice())?;
         }

@@ -39,7 +39,7 @@ impl Profile {
     /// The cells of a row.
     fn cells(&self, row: &ProfileRow, total: Duration) -> [String; 8] {
         let name = match row.kind {
-            kind if kind == row.name => row.name.to_string(),
+            "clear" | "" => row.name.to_string(),
             kind => format!("{} ({kind})", row.name),
         };
         let share = (!total.is_zero()).then(|| row.time.as_secs_f64() / total.as_secs_f64());
@@ -60,15 +60,7 @@ impl Profile {
     fn total(&self) -> ProfileRow {
         let (bytes_read, bytes_written) = self.bytes();
         let time = self.rows.iter().map(|row| row.time).sum();
-        ProfileRow {
-            name: "total",
-            kind: "total",
-            line: None,
-            kernels: self.kernels(),
-            time,
-            bytes_read,
-            bytes_written,
-        }
+        ProfileRow { name: "total", kind: "", line: None, kernels: self.kernels(), time, bytes_read, bytes_written }
     }
 }
 
