@@ -204,7 +204,7 @@ fn sums_of_row(task: Task, row: u32, column: u32) -> Four {
     return four;
 }
 
-fn sum_so_far(task: Task, row: u32, column: u32) -> Block {
+fn sum_so_far_from_a_sum(task: Task, row: u32, column: u32) -> Block {
     return Block(
         sums_of_row(task, row, column),
         sums_of_row(task, row + 1u, column),

@@ -22,8 +22,8 @@ const FIRST_RUN: Duration = Duration::from_secs(20);
 /// instead of one that follows from it. A judgement: long enough for a slow driver, short for a caller whose call failed.
 const LOSS_REPORT: Duration = Duration::from_millis(200);
 /// How long such a call still waits once a poll finds the queue empty. That poll also reports a loss, unless another thread's
-/// poll found it first and is about to report it; 5 ms for that are a judgement.
-const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(5);
+/// poll found it first and is about to report it; 20 ms for that are a judgement (5 were too few on a busy machine).
+const LOSS_REPORT_WHEN_IDLE: Duration = Duration::from_millis(20);
 
 /// Locks a mutex, also one that a panic has poisoned: the data that our mutexes guard is consistent after every statement.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -27,7 +27,7 @@ pub(crate) use routine::{
 };
 
 use crate::error::Fault;
-use crate::kernel::{Groups, Kernel, KernelKind, Op};
+use crate::kernel::{Groups, Kernel, KernelKind, Op, Value};
 use body::Body;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -223,13 +223,14 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
         (KernelKind::Matmul, _, 2) => "main_128",
         _ => "main",
     };
-    let sum = match kernel.values.first().map(|v| &v.op) {
-        Some(Op::Dot { from: Some(_) }) => "from_a_sum",
-        _ => "from_zero",
-    };
+    let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_) }, .. }));
+    let sum = if goes_on { "from_a_sum" } else { "from_zero" };
     let mut rest = library::with_blocks(rest, &[entry, sum]);
     if entry != "main" {
         rest = rest.replace(&format!("fn {entry}("), "fn main(");
+    }
+    if goes_on {
+        rest = rest.replace("fn sum_so_far_from_a_sum(", "fn sum_so_far(");
     }
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();
