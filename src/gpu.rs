@@ -77,12 +77,17 @@ impl Provider for Gpus {
     }
 
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>> {
-        static ONCE: Once = Once::new();
+        static BEFORE: Once = Once::new();
+        static AFTER: Once = Once::new();
         self.check()?;
-        // the end of the process waits for an opening, which may be the work of a thread that nobody else waits for
-        let _inside = at_exit::enter();
+        // the end of the process waits for an opening, which may be the work of a thread that nobody else waits for: also for
+        // the first, which loads the drivers, so the exit function is there before them
+        at_exit::stop_threads(&BEFORE);
+        let Some(_inside) = at_exit::enter() else {
+            return Err(Error::new(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
+        };
         let names = pollster::block_on(adapter::names());
-        at_exit::stop_threads(&ONCE);
+        at_exit::stop_threads(&AFTER);
         if index >= names.len() {
             let detail = match names.len() {
                 0 if cfg!(feature = "gles") => {

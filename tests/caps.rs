@@ -135,11 +135,11 @@ fn a_weak_device_refuses_what_it_lacks() {
         let (_, texts) = plan_for(&e, "weak").expect("pairs of words");
         texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::empty(), "weak"));
     }
-    // 200 MiB in one row of a product cannot be cut
+    // 200 MiB in one row of a product are cut where a binding has 128
     let wide = zeros([2, 26 << 20], DType::F32).broadcast_to([2, 26 << 20]);
     let tall = zeros([26 << 20, 2], DType::F32).eval().expect("zeros");
-    let e = plan_for(&wide.matmul(&tall), "weak").expect_err("too large");
-    assert!(e.to_string().contains("bytes"), "{e}");
+    let (_, texts) = plan_for(&wide.matmul(&tall), "weak").expect("windows");
+    texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::empty(), "weak"));
 }
 
 /// The lines of a plan that say how it uses the hardware.

@@ -47,7 +47,7 @@ on_devices! {
 
     fn many_tiles_add_as_few_do(d: &Device) {
         // 132 tiles of 64 × 64, whose workgroups add all chains; a row of it, whose chains are shared
-        let (a, b) = (any(3, F32, &[12 * 64, 1100], d), any(4, F32, &[1100, 11 * 64], d));
+        let (a, b) = (any(3, F32, &[12 * 64, 1800], d), any(4, F32, &[1800, 11 * 64], d));
         let whole = a.matmul(&b).eval().unwrap();
         for i in [0, 100, 767] {
             let row = s![i..i + 1];

@@ -76,8 +76,10 @@ impl<T> Outcome<T> {
             std::mem::take(&mut state.wakers)
         };
         self.0.given.notify_all();
-        // a waker is code of an executor, so no lock is held here
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        // a waker is code of an executor, so no lock is held here, and one that panics must not keep the others asleep
+        for (_, waker) in wakers {
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }
 

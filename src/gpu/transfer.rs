@@ -211,8 +211,13 @@ impl Gpu {
     async fn finish(&self, piece: Piece, notes: Option<Taken>, out: &mut Vec<u8>) -> Result<()> {
         let mut notes = notes.unwrap_or_else(|| Taken::nothing(&self.notes, &self.connection));
         for signal in notes.signals().iter().chain([&piece.signal]) {
+            // where the host cannot wait, for want of a thread, the copies are on their way all the same: the notes stay for the
+            // next read. A device that failed, was lost or hangs has none to give
             let mapped = self.mapped(signal).await;
-            mapped.map_err(|e| self.lost(&mut notes, e))?;
+            let is_gone = |e: &Error| {
+                e.kind() == ErrorKind::Timeout || self.connection.check().is_err() || signal.get() == Some(&false)
+            };
+            mapped.map_err(|e| if is_gone(&e) { self.lost(&mut notes, e) } else { e })?;
         }
         // nothing waits from here on, so the future cannot be dropped between a look at the notes and its end
         let error = notes.first_error().map_err(|e| self.lost(&mut notes, e))?;

@@ -1,7 +1,7 @@
 //! A matrix product on a device whose kernels compute product and epilogue at once. One kernel does that, but for two cases:
 //!
 //! * The result is small and k is long: few workgroups would do all the work. So the chains of k (`kernel/product.rs`) become a
-//!   batch axis, whose products are stored beside each other, and a second kernel adds them in order.
+//!   batch axis, whose products are stored beside each other, and further kernels add them in order.
 //! * An operand spans more than a binding along k: then k is cut at the ends of chains, and each kernel goes on from the sums
 //!   of the one before it. Along m, n and the batch, windows cut the kernels as they cut all others.
 //!
@@ -11,9 +11,9 @@ use super::planner::{Planner, span};
 use super::product::{epilogue, store};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value};
+use crate::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Load, Op, Schedule, Store, Value};
 use crate::layout::{Shape, Strides, c_strides, product};
-use crate::ufunc::{Fold, arithmetic};
+use crate::ufunc::arithmetic;
 use smallvec::smallvec;
 
 /// The fewest chains that are shared among workgroups. A judgement: a workgroup adds the products of a chain in some 10 µs, and
@@ -25,6 +25,9 @@ const BUSY: usize = 128;
 
 /// The most bytes of the sums of all chains, a judgement: they are written and read once, beside operands that are as large.
 const MOST_BYTES: usize = 64 << 20;
+
+/// How many sums a kernel adds at most. A judgement: as many values as a kernel of some length, and few kernels.
+const AT_ONCE: usize = 32;
 
 /// The most kernels that k is cut into. Each is about a KiB of the plan, and more are a sign of limits that make no sense.
 const MOST_KERNELS: usize = 1 << 12;
@@ -70,7 +73,8 @@ fn is_shared(kernel: &Kernel, k: usize) -> bool {
 fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
     let rank = kernel.outer.len();
     let most = p.most_bytes();
-    let mut length = usize::MAX;
+    // shaders index with u32, of which half is left to what lies past an end
+    let mut length = 1usize << 31;
     for load in &kernel.loads[..2] {
         let step = load.strides[rank];
         if span(k, step, load.dtype) <= most / 2 {
@@ -142,49 +146,61 @@ fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel>
     kernels
 }
 
-/// The kernels of a product whose chains are shared: the sums of whole chains, that of a last, shorter one, and their sum.
+/// The kernels of a product whose chains are shared: the sums of whole chains, that of a last, shorter one, and those that add
+/// them in order.
 fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
     let (size, rank) = (kernel.outer_size(), kernel.outer.len());
     let (whole, chains) = (k / CHAIN, k.div_ceil(CHAIN));
     let dtype = wanted(kernel);
     let buffer = p.temp(size.saturating_mul(chains).saturating_mul(dtype.size()));
-    // the sums of a chain lie together, as neighbouring invocations read them; but those of a result, where windows must reach
-    // all of them
-    let fits = span(size.saturating_mul(chains), 1, dtype) <= p.most_bytes();
-    let (along, step) = if fits { (1, size) } else { (chains as isize, 1) };
-    let result: Strides = c_strides(&kernel.outer).iter().map(|stride| stride * along).collect();
     let mut all = part(kernel, 0, CHAIN);
     all.outer.insert(0, whole);
     for load in &mut all.loads {
         load.strides.insert(0, load.strides[rank] * CHAIN as isize);
     }
-    let to: Strides = std::iter::once(step as isize).chain(result.iter().copied()).collect();
-    all.stores = vec![store(buffer, dtype, to, 0)];
+    all.stores = vec![store(buffer, dtype, c_strides(&all.outer), 0)];
     let mut kernels = vec![all];
     if whole < chains {
         let mut last = part(kernel, whole * CHAIN, k - whole * CHAIN);
-        let mut to = store(buffer, dtype, result.clone(), 0);
-        to.offset = (whole * step) as isize;
+        let mut to = store(buffer, dtype, c_strides(&kernel.outer), 0);
+        to.offset = (whole * size) as isize;
         last.stores = vec![to];
         kernels.push(last);
     }
-    let mut strides = result;
-    strides.push(step as isize);
-    kernels.push(Kernel {
-        // neighbouring results are neighbours in memory, so each invocation adds the sums of one result, in order
-        kind: KernelKind::Reduce(Lanes::Outer),
-        inner: smallvec![mutant!(last_chain_left_out, whole, chains)],
-        loads: vec![Load { buffer, dtype, strides, offset: 0 }],
-        values: vec![
-            Value { op: Op::Load(0), dtype, inner: true },
-            Value { op: Op::reduce(Fold::of(&arithmetic::add), 0, dtype), dtype, inner: false },
-        ],
-        stores: vec![],
-        windows: vec![],
-        schedule: Schedule::default(),
-        ..kernel.clone()
-    });
-    end(&mut kernels, kernel, 1, || p.temp(size.saturating_mul(dtype.size())));
+    let chains = mutant!(last_chain_left_out, whole, chains);
+    // a buffer that one binding does not hold takes a binding for each chain
+    let fits = span(size.saturating_mul(chains), 1, dtype) <= p.most_bytes();
+    let most = if fits { AT_ONCE } else { p.caps.max_bindings.saturating_sub(2).clamp(1, AT_ONCE) };
+    let total = p.temp(size.saturating_mul(dtype.size()));
+    let at = |buffer, offset: usize| {
+        let strides = c_strides(&kernel.outer);
+        Load { buffer, dtype, strides, offset: offset as isize }
+    };
+    let mut value = 0;
+    for first in (0..chains).step_by(most) {
+        let mut loads: Vec<Load> = (first..chains.min(first + most)).map(|chain| at(buffer, chain * size)).collect();
+        if first > 0 {
+            loads.insert(0, at(total, 0));
+        }
+        let mut sum = Kernel {
+            kind: KernelKind::Elementwise,
+            inner: Shape::new(),
+            values: vec![],
+            stores: vec![],
+            windows: vec![],
+            schedule: Schedule::default(),
+            ..kernel.clone()
+        };
+        value = sum.push(Op::Load(0), dtype, false);
+        for n in 1..loads.len() {
+            let term = sum.push(Op::Load(n), dtype, false);
+            value = sum.push(Op::Ufunc(&arithmetic::add, smallvec![value, term]), dtype, false);
+        }
+        sum.loads = loads;
+        sum.stores = vec![store(total, dtype, c_strides(&kernel.outer), value)];
+        kernels.push(sum);
+    }
+    end(&mut kernels, kernel, value, || total);
     kernels
 }
 
@@ -197,6 +213,10 @@ fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
         let load = &kernel.loads[operand];
         if span(CHAIN, load.strides[rank], load.dtype) <= p.most_bytes() {
             continue;
+        }
+        if span(CHAIN, 1, load.dtype) > p.most_bytes() {
+            let detail = format!("{CHAIN} elements of {} are more than a binding of {}", load.dtype, p.caps.name);
+            return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
         // the copy has the batch axes, of length 1 where the operand repeats, its own of the axes m and n, and k
         let axes = || (0..rank - 2).chain([own_axis]);

@@ -41,8 +41,8 @@ impl Profile {
     /// The first call for a device measures it, and so does the first print of a profile: the device's own copy kernel copies an
     /// f32 array larger than the caches five times, and the fastest counts, its bytes read and written. That takes 40 to
     /// 100 ms on a CPU, less on a card. The array has four times the bytes of the last-level cache on a CPU, 64 to 256 MiB;
-    /// 128 MiB on a card; and less where memory lacks. It is freed, and stays in the device's pool ([`Device::trim`] returns it).
-    /// The device's [`stats`](Device::stats) count these kernels as any others.
+    /// 128 MiB on a card; and less where memory lacks. It is copied by a
+    /// device of its own on the same hardware, which ends at once: counters, memory and late errors of this one stay as they are.
     ///
     /// A kernel may be faster: what it reads may lie in a cache, and a kernel that mostly reads needs less of what memory takes
     /// for writes.
@@ -71,11 +71,19 @@ fn measure(device: &Device) -> Option<f64> {
         false => ON_A_CARD,
     };
     while bytes >= SMALLEST {
-        // a profile that is on would end if another recording began
+        // a profile that is on would time kernels beside these
         if device.backend().is_recording() {
             return None;
         }
-        match copies(device, bytes) {
+        // a device of its own, because a wait for this one would take the error that a kernel of the caller has met. Within a
+        // limit of memory it gets what is left of it
+        let memory = device.memory();
+        let left = memory.limit.map_or(usize::MAX, |limit| limit.saturating_sub(memory.used + memory.cached));
+        let own = match device.with_memory_limit((4 * bytes).min(left)) {
+            Ok(own) => own,
+            Err(_) => return None,
+        };
+        match copies(&own, bytes) {
             Ok(recording) if recording.is_complete => {
                 let seconds = |s: &crate::backend::StepNote| s.time.as_secs_f64();
                 let copied = recording.steps.iter().filter(|s| s.bytes.0 >= bytes as u64);
