@@ -95,6 +95,10 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
             kinds.push(Slot { words: of.1, access });
             kinds.len() - 1
         });
+        // a buffer that a kernel also writes has one binding, for both
+        if access == Access::Write {
+            kinds[slot].access = access;
+        }
         slots.push(slot);
     }
     let offsets: Vec<i64> = kernel.stores.iter().map(|s| s.offset as i64).collect();
