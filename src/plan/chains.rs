@@ -167,7 +167,6 @@ fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
         last.stores = vec![to];
         kernels.push(last);
     }
-    let chains = mutant!(last_chain_left_out, whole, chains);
     // a buffer that one binding does not hold takes a binding for each chain
     let fits = span(size.saturating_mul(chains), 1, dtype) <= p.most_bytes();
     let most = if fits { AT_ONCE } else { p.caps.max_bindings.saturating_sub(2).clamp(1, AT_ONCE) };
@@ -177,8 +176,9 @@ fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
         Load { buffer, dtype, strides, offset: offset as isize }
     };
     let mut value = 0;
-    for first in (0..chains).step_by(most) {
-        let mut loads: Vec<Load> = (first..chains.min(first + most)).map(|chain| at(buffer, chain * size)).collect();
+    let added = 0..mutant!(last_chain_left_out, whole, chains);
+    for first in added.clone().step_by(most) {
+        let mut loads: Vec<Load> = (first..added.end.min(first + most)).map(|chain| at(buffer, chain * size)).collect();
         if first > 0 {
             loads.insert(0, at(total, 0));
         }
