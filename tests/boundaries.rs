@@ -352,13 +352,12 @@ fn boundaries_of_one_binding_of_the_driver() -> Result<()> {
     let matrix = ones.reshape([4000, 10_000]).eval()?;
     assert_eq!(matrix.sum(0).max(..).item::<f32>()?, 4000.0);
     assert_eq!(matrix.sum(1).min(..).item::<f32>()?, 10_000.0);
-    // products whose second operand is 160 MB: chains shared among workgroups, then k cut into kernels
+    // products whose second operand is 160 MB: chains shared among workgroups, then k cut into kernels where a binding has less
     let (row, tall) = (put(&device, vec![0.5f32; 40_000], &[1, 40_000]), x.reshape([40_000, 1000]));
     let sums = (row.matmul(&tall) - tall.sum(0) * 0.5).abs().max(..) / tall.sum(0).max(..);
     assert!(sums.item::<f32>()? < 1e-5, "{}", row.matmul(&tall).plan()?);
     let (rows, wide) = (put(&device, vec![1.0f32; 8 * 1000], &[8, 1000]), ones.reshape([1000, 40_000]));
     let product = rows.matmul(&wide);
-    assert!(product.plan()?.dispatches() > 1, "{}", product.plan()?);
     assert_eq!([product.min(..).item::<f32>()?, product.max(..).item::<f32>()?], [1000.0; 2]);
     let back = y.slice(s![..;-1]) + 0.0;
     assert_eq!(back.eval()?.slice(s![3]).item::<f32>()?, y.slice(s![-4]).item::<f32>()?);

@@ -35,7 +35,8 @@ fn kernels_are_timed() {
     once().unwrap();
     let start = Instant::now();
     let time = |f: &dyn Fn() -> Result<Array>| d.time_kernels(f).unwrap().1;
-    let Some(one) = time(&once) else { return };
+    // the shortest of several, because a busy machine may interrupt any of them
+    let Some(one) = (0..20).filter_map(|_| time(&once)).min() else { return };
     assert!(one > Duration::ZERO && one < start.elapsed(), "{one:?}");
     // more kernels take longer, in however many batches they go
     let many = time(&|| (0..199).try_for_each(|_| once().map(drop)).and_then(|()| once())).unwrap();
