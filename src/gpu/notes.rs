@@ -177,8 +177,16 @@ impl Drop for Taken {
         if self.connection.is_inherited() {
             return std::mem::forget(copies);
         }
-        // those without an error need no second look, so few are kept however many reads are given up
-        copies.retain(|copy| copy.signal.get() != Some(&true) || !matches!(copy.error(&self.notes), Ok(None)));
+        // those without an error need no second look, and after one with an error none is told: so few are kept however many reads
+        // are given up
+        let mut has_error = false;
+        copies.retain(|copy| {
+            let error =
+                if has_error || copy.signal.get() != Some(&true) { None } else { Some(copy.error(&self.notes)) };
+            let is_kept = !has_error && !matches!(error, Some(Ok(None)));
+            has_error |= matches!(error, Some(Ok(Some(_))));
+            is_kept
+        });
         let mut known = lock(&self.notes.0);
         mutant!(error_of_a_dropped_read_lost, drop(copies), known.unread.append(&mut copies));
     }
