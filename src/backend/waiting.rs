@@ -16,13 +16,18 @@ impl Wake for Blocked {
     fn wake(self: Arc<Self>) {}
 }
 
-static BLOCKED: LazyLock<Waker> = LazyLock::new(|| Waker::from(Arc::new(Blocked)));
+/// A waker has a pointer past the counts of its `Arc`, which for a type without fields is the end of the allocation: a search for
+/// leaks would count it as lost. So the static keeps the `Arc` too.
+static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
+    let blocked = Arc::new(Blocked);
+    (blocked.clone(), Waker::from(blocked))
+});
 
 /// Waits for a future on the caller's thread. A future of a backend sees by [`blocks`] that its caller blocks, and is ready after
 /// the first poll: it polls its device within that, which is faster than to be woken by another thread.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(&BLOCKED)) {
+    match future.as_mut().poll(&mut Context::from_waker(&BLOCKED.1)) {
         Poll::Ready(output) => output,
         Poll::Pending => pollster::block_on(future),
     }
@@ -30,7 +35,7 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
 
 /// Whether a future that is polled with this context may block, because its caller is [`wait`].
 pub(crate) fn blocks(context: &Context<'_>) -> bool {
-    context.waker().will_wake(&BLOCKED)
+    context.waker().will_wake(&BLOCKED.1)
 }
 
 /// What one thread finds out, while any number of threads and futures wait for it.
