@@ -254,4 +254,8 @@ pub(crate) trait TestDoors {
     /// large ones are: a GPU's bindings have `max_binding` bytes and its grids `max_groups` workgroups a dimension; a CPU has
     /// neither, and takes limits of its own on kernels and reductions.
     fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>>;
+    /// How many shaders a GPU with a cache on disk has parsed because the cache had them not; none without a cache.
+    fn parsed(&self) -> Option<u64> {
+        None
+    }
 }

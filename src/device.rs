@@ -389,6 +389,11 @@ impl Device {
         self.0.test_doors().faults()
     }
 
+    /// How many shaders the device has parsed, where it keeps them on disk.
+    pub(crate) fn parsed(&self) -> Option<u64> {
+        self.0.test_doors().parsed()
+    }
+
     /// Forgets a loss of the device that a test caused, and trims its memory.
     pub(crate) fn heal(&self) {
         self.0.test_doors().heal();

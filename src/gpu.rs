@@ -16,6 +16,7 @@
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
 //! | `notes.rs` | what error notes mean, and those whose read was given up |
 //! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |
+//! | `disk.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, the probe's findings |
 //! | `at_exit.rs` | the end of the process: it waits for software drivers, and keeps threads out of drivers |
 //! | `connection.rs` | device and queue of wgpu, errors, polling and time-outs, counters |
 //! | `adapter.rs` | which GPUs there are, and what they can do |
@@ -25,6 +26,7 @@ mod at_exit;
 mod batch;
 mod connection;
 mod device;
+mod disk;
 mod dispatch;
 mod memory;
 mod notes;
@@ -120,7 +122,7 @@ fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> 
     let gpu = pollster::block_on(device::open(id, index, limit, shrink))?;
     if gpu.connection.software {
         // the probe makes the driver compile and run a shader. Its error is dropped: what the caller does next meets the cause
-        at_exit::wait_for(&gpu.connection, || drop(gpu.known_numerics()));
+        at_exit::wait_for(&gpu.connection, || drop(gpu.probe()));
     }
     Ok(gpu)
 }
@@ -287,6 +289,10 @@ impl TestDoors for Gpu {
 
     fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>> {
         open(id, self.adapter, None, Some(limits))
+    }
+
+    fn parsed(&self) -> Option<u64> {
+        self.disk.as_ref().map(|disk| disk.parsed())
     }
 }
 

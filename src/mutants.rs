@@ -94,6 +94,7 @@ list! {
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false on a GPU";
+    damaged_cache_taken, "13 malformed files", "lib gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
     end_of_a_backward_slice_clamped, "14 views", "operations slices_as_numpy", "a backward slice to before the start leaves out element 0";
     equal_nodes_without_dtype, "7 random expressions", "operations bites::cpu::", "nodes that differ in dtype alone are one";

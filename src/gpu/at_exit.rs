@@ -49,10 +49,15 @@ pub(super) fn is_ending() -> bool {
 /// Makes the process keep threads of ours out of drivers at its end. Exit functions run in reverse order of registration, so this is
 /// called where drivers have been loaded, and again (with another `once`) where they have run work: they may register more then.
 pub(super) fn stop_threads(once: &Once) {
+    at_end(once, end_threads);
+}
+
+/// Makes the end of the process call `function`, which lets no panic unwind into C; only the first call with a `once` does. Any
+/// thread may end the process, so all that the function reaches are statics.
+pub(super) fn at_end(once: &Once, function: extern "C" fn()) {
     once.call_once(|| {
-        // SAFETY: `atexit` is declared with its C signature. `end_threads` lets no panic unwind into C, and whichever thread ends
-        // the process may call it at any time, because all that it reaches are the `Sync` statics of this file.
-        unsafe { atexit(end_threads) };
+        // SAFETY: `atexit` is declared with its C signature, and a safe function without arguments may be called at any time.
+        unsafe { atexit(function) };
     });
 }
 
@@ -96,9 +101,8 @@ pub(super) fn wait_for(connection: &Arc<Connection>, load: impl FnOnce()) {
     ONCE.call_once(|| {
         // exit functions run in reverse order of registration, so the driver must register its own before ours
         load();
-        // SAFETY: `atexit` is declared with its C signature. `settle_all` lets no panic unwind into C, and whichever thread
-        // ends the process may call it at any time, because all that it reaches is the `Sync` static `OPEN`.
-        unsafe { atexit(settle_all) };
+        static SETTLE: Once = Once::new();
+        at_end(&SETTLE, settle_all);
     });
 }
 

@@ -5,6 +5,7 @@
 //! are all accesses at checked indices, the stores of a scatter included.
 
 use super::connection::Connection;
+use super::disk::DiskCache;
 use super::notes::{Checked, ERROR_BYTES, Notes};
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
 use super::timer::Timer;
@@ -98,7 +99,12 @@ pub(super) fn error_notes(connection: &Connection) -> wgpu::Buffer {
 }
 
 impl Batch {
-    pub fn new(connection: &Connection, params_alignment: usize, notes: Arc<Notes>) -> Batch {
+    pub fn new(
+        connection: &Connection,
+        params_alignment: usize,
+        notes: Arc<Notes>,
+        disk: Option<Arc<DiskCache>>,
+    ) -> Batch {
         Batch {
             pass: None,
             encoder: None,
@@ -110,7 +116,7 @@ impl Batch {
             params_alignment,
             rings: Vec::new(),
             ring: 0,
-            pipelines: Pipelines::default(),
+            pipelines: Pipelines::new(disk),
             groups: WordMap::default(),
             errors: error_notes(connection),
             unread_errors: false,

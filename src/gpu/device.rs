@@ -4,6 +4,7 @@
 use super::adapter::{self, DispatchLimits, inherited_fault, is_inherited};
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
+use super::disk::DiskCache;
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::notes::Notes;
 use super::prepared::PreparedPlans;
@@ -38,6 +39,7 @@ pub(crate) struct Gpu {
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
+    pub(super) disk: Option<Arc<DiskCache>>,
 }
 
 /// The memory behind a [`Buffer`] of a GPU. Dropping it returns the driver's buffer to the pool at once, even while enqueued
@@ -91,7 +93,8 @@ pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: 
     let name = opened.caps.name.clone();
     let connection = Arc::new(Connection::new(name, opened.device, opened.queue, opened.software));
     let notes = Arc::<Notes>::default();
-    let batch = Batch::new(&connection, opened.limits.uniform_alignment, notes.clone());
+    let disk = DiskCache::open(&connection);
+    let batch = Batch::new(&connection, opened.limits.uniform_alignment, notes.clone(), disk.clone());
     Ok(Arc::new_cyclic(|this| Gpu {
         this: this.clone(),
         id,
@@ -105,6 +108,7 @@ pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: 
         notes,
         prepared: Mutex::default(),
         numerics: OnceLock::new(),
+        disk,
     }))
 }
 
@@ -115,6 +119,7 @@ impl Drop for Gpu {
         if !self.connection.is_inherited() {
             self.connection.settle();
             if self.connection.in_flight() == 0 || self.connection.check().is_err() {
+                self.disk.iter().for_each(|disk| disk.write());
                 return;
             }
         }

@@ -58,11 +58,16 @@ impl Gpu {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);
         }
-        let found = self.probe()?;
+        let kept = self.disk.as_ref().and_then(|disk| disk.numerics()).map(unpack);
+        let found = match kept {
+            Some(kept) => kept,
+            None => self.probe()?,
+        };
         Ok(*self.numerics.get_or_init(|| found))
     }
 
-    fn probe(&self) -> Result<Numerics> {
+    /// Makes the device run the probe, and keeps what it finds for later processes.
+    pub(super) fn probe(&self) -> Result<Numerics> {
         let lines = operands();
         let words: Vec<u32> = lines.iter().flat_map(|l| [l[0].to_bits(), l[1].to_bits(), l[2].to_bits(), 0]).collect();
         let (input, output) = (self.allocate(words.len() * 4)?, self.allocate(lines.len() * WIDTH * 4)?);
@@ -75,7 +80,61 @@ impl Gpu {
         self.connection.scoped("numerics", || run(&self.connection, &words, from, to))?;
         let mut bytes = Vec::new();
         self.read_now(&to.buffer, lines.len() * WIDTH * 4, &mut bytes)?;
-        Ok(judge(&lines, &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes)))
+        let found = judge(&lines, &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes));
+        self.disk.iter().for_each(|disk| disk.keep_numerics(pack(found)));
+        Ok(found)
+    }
+}
+
+/// The findings as bits, for the disk.
+fn pack(found: Numerics) -> u16 {
+    let Numerics {
+        nan,
+        infinity,
+        negative_zero,
+        subnormals,
+        no_folding,
+        rounding,
+        fma,
+        no_contraction,
+        division,
+        sqrt,
+        half,
+        float_to_int,
+    } = found;
+    let all = [
+        nan,
+        infinity,
+        negative_zero,
+        subnormals,
+        no_folding,
+        rounding,
+        fma,
+        no_contraction,
+        division,
+        sqrt,
+        half,
+        float_to_int,
+    ];
+    all.iter().rev().fold(0, |bits, is| bits << 1 | *is as u16)
+}
+
+/// The findings that [`pack`] made bits of.
+fn unpack(bits: u16) -> Numerics {
+    let is = |n: u16| bits >> n & 1 == 1;
+    Numerics {
+        nan: is(0),
+        infinity: is(1),
+        negative_zero: is(2),
+        subnormals: is(3),
+        no_folding: is(4),
+        rounding: is(5),
+        fma: is(6),
+        no_contraction: is(7),
+        division: is(8),
+        sqrt: is(9),
+        half: is(10),
+        float_to_int: is(11),
     }
 }
 

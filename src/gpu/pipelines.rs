@@ -1,14 +1,16 @@
 //! Compiled kernels: the cache of pipelines, the layouts of their bindings, and compiling.
 
-use super::connection::Connection;
+use super::connection::{Connection, lock};
+use super::disk::DiskCache;
 use super::wgsl::{Access, ERROR_BINDING, Key, PARAMS_CLASSES, Slot};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroU64;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// A quick hash for keys made of words. It need not resist an attacker, because no outsider chooses the words.
 #[derive(Default)]
@@ -77,9 +79,25 @@ pub(super) struct Pipeline {
     pub has_run: AtomicBool,
 }
 
+/// A pipeline that a plan needs.
+pub(super) struct Wanted<'a> {
+    pub key: Key,
+    pub interface: Interface<'a>,
+    pub text: String,
+}
+
+/// A pipeline that is not compiled yet.
+struct Uncompiled {
+    text: String,
+    layout: Arc<BindingLayout>,
+    class: usize,
+    checks: bool,
+}
+
 /// The pipelines of a device. They are kept as long as the device lives.
 #[derive(Default)]
 pub(super) struct Pipelines {
+    disk: Option<Arc<DiskCache>>,
     /// Searched first, because a key is made faster than the text.
     by_key: WordMap<Key, Arc<Pipeline>>,
     /// Searched for a key that is new, because kernels of different keys may have the same text.
@@ -89,8 +107,16 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Returns the pipeline of `key`. For a new key it calls `text`, and compiles what that writes unless the same text was
-    /// compiled before.
+    pub fn new(disk: Option<Arc<DiskCache>>) -> Pipelines {
+        Pipelines { disk, ..Pipelines::default() }
+    }
+
+    /// The pipeline of `key`, if it is compiled.
+    pub fn find(&self, key: &Key) -> Option<&Arc<Pipeline>> {
+        self.by_key.get(key)
+    }
+
+    /// Returns the pipeline of `key`. For a new key it compiles what `text` writes.
     pub fn get(
         &mut self,
         connection: &Connection,
@@ -98,55 +124,48 @@ impl Pipelines {
         interface: Interface<'_>,
         text: impl FnOnce() -> Result<String>,
     ) -> Result<Arc<Pipeline>> {
-        if let Some(known) = self.by_key.get(&key) {
+        if let Some(known) = self.find(&key) {
             return Ok(known.clone());
         }
-        let text = text()?;
-        let made = match self.by_text.get(&text) {
-            Some(known) => known.clone(),
-            None => {
-                let made = Arc::new(self.compile(connection, interface, &text)?);
-                self.by_text.insert(text, made.clone());
-                made
-            }
-        };
-        self.by_key.insert(key, made.clone());
-        Ok(made)
+        let wanted = Wanted { key: key.clone(), interface, text: text()? };
+        self.compile(connection, vec![wanted]).map_err(|(e, _)| e)?;
+        let missing =
+            || Error::new(ErrorKind::Internal, "compile", "a pipeline is missing after it was compiled", None);
+        self.find(&key).cloned().ok_or_else(missing)
     }
 
-    fn compile(&mut self, connection: &Connection, interface: Interface<'_>, text: &str) -> Result<Pipeline> {
-        if connection.prints_shaders {
-            eprintln!("{text}");
-        }
-        let class = PARAMS_CLASSES.iter().position(|c| *c == interface.params).unwrap_or(0);
-        let layout = self.layout(connection, interface, class)?;
-        let refused = connection.faults.hit("shader").is_some();
-        let pipeline = connection.scoped("compile", || {
-            let text = if refused { "a text that is no shader" } else { text };
-            let source = wgpu::ShaderSource::Wgsl(text.into());
-            let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
-            // SAFETY: the generator wrote the text, which needs none of wgpu's checks. Indices stay below the extents, up to
-            // which recording has found every element inside its buffer; computed indices are brought below theirs. Loops
-            // have bounds, but for the compare-and-exchange of `wgsl/combine.rs`, in which some invocation always succeeds.
-            // Integer divisors are extents, or made nonzero by the library's functions. Without wgpu's checks a tiled
-            // product runs six times as fast.
-            let module = unsafe {
-                connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    /// Compiles pipelines that are not found under their keys, side by side; those whose text was compiled before are kept under
+    /// the new key too. An error comes with the number of the pipeline that it is about, the first of those that fail.
+    pub fn compile(&mut self, connection: &Connection, wanted: Vec<Wanted<'_>>) -> Result<(), (Error, usize)> {
+        let (mut texts, mut uncompiled, mut keys) = (HashMap::new(), vec![], vec![]);
+        for (n, Wanted { key, interface, text }) in wanted.into_iter().enumerate() {
+            if let Some(known) = self.by_text.get(&text) {
+                self.by_key.insert(key, known.clone());
+                continue;
+            }
+            let number = match texts.get(&text) {
+                Some(number) => *number,
+                None => {
+                    let class = PARAMS_CLASSES.iter().position(|c| *c == interface.params).unwrap_or(0);
+                    let layout = self.layout(connection, interface, class).map_err(|e| (e, n))?;
+                    texts.insert(text.clone(), uncompiled.len());
+                    uncompiled.push((n, Uncompiled { text, layout, class, checks: interface.checks }));
+                    uncompiled.len() - 1
+                }
             };
-            connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: None,
-                layout: Some(&layout.pipeline),
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
-                    ..Default::default()
-                },
-                cache: None,
-            })
-        })?;
-        connection.counters.compiles.fetch_add(1, Relaxed);
-        Ok(Pipeline { pipeline, layout, class, checks: interface.checks, has_run: AtomicBool::new(false) })
+            keys.push((key, number));
+        }
+        let disk = self.disk.as_ref();
+        let mut made = vec![];
+        for (result, (n, shader)) in
+            side_by_side(&uncompiled, |(_, u)| compile(connection, disk, u)).into_iter().zip(&uncompiled)
+        {
+            let pipeline = Arc::new(result.map_err(|e| (e, *n))?);
+            self.by_text.insert(shader.text.clone(), pipeline.clone());
+            made.push(pipeline);
+        }
+        self.by_key.extend(keys.into_iter().map(|(key, number)| (key, made[number].clone())));
+        Ok(())
     }
 
     fn layout(
@@ -217,6 +236,64 @@ impl Pipelines {
         self.params_layouts[class] = Some(layout.clone());
         Ok(layout)
     }
+}
+
+/// Calls `f` with each element, on as many threads as the machine runs at once. Returns the results in order.
+fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(elements.len())));
+    let work = || {
+        while let Some((n, element)) = Some(next.fetch_add(1, Relaxed)).and_then(|n| Some((n, elements.get(n)?))) {
+            let result = f(element);
+            lock(&results).push((n, result));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(elements.len());
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // where no thread can be started, this one does the work
+            let _ = std::thread::Builder::new().name("cupric-compile".to_string()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut results = std::mem::take(&mut *lock(&results));
+    results.sort_unstable_by_key(|(n, _)| *n);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Uncompiled) -> Result<Pipeline> {
+    let Uncompiled { text, layout, class, checks } = shader;
+    if connection.prints_shaders {
+        eprintln!("{text}");
+    }
+    let source = match (connection.faults.hit("shader"), disk) {
+        (Some(_), _) => wgpu::ShaderSource::Wgsl("a text that is no shader".into()),
+        (None, Some(disk)) => wgpu::ShaderSource::Naga(Cow::Owned(disk.shader(text)?)),
+        (None, None) => wgpu::ShaderSource::Wgsl(text.into()),
+    };
+    let pipeline = connection.scoped("compile", || {
+        let descriptor = wgpu::ShaderModuleDescriptor { label: None, source };
+        // SAFETY: the generator wrote the text, which needs none of wgpu's checks. Indices stay below the extents, up to
+        // which recording has found every element inside its buffer; computed indices are brought below theirs. Loops
+        // have bounds, but for the compare-and-exchange of `wgsl/combine.rs`, in which some invocation always succeeds.
+        // Integer divisors are extents, or made nonzero by the library's functions. Without wgpu's checks a tiled
+        // product runs six times as fast.
+        let module = unsafe {
+            connection.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        };
+        connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: Some(&layout.pipeline),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: disk.and_then(|disk| disk.pipelines()),
+        })
+    })?;
+    connection.counters.compiles.fetch_add(1, Relaxed);
+    Ok(Pipeline { pipeline, layout: layout.clone(), class: *class, checks: *checks, has_run: AtomicBool::new(false) })
 }
 
 /// Returns how many bytes parameters of a class take: [`PARAMS_CLASSES`] counts vectors of 16 bytes.

@@ -3,14 +3,14 @@
 
 use super::connection::Connection;
 use super::params::template;
-use super::pipelines::{Interface, Pipeline, Pipelines};
+use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
 use super::variant::{classify, matrix};
-use super::wgsl::{self, Access, Form, Slot, Variant, Words};
+use super::wgsl::{self, Access, Form, Key, Slot, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Caps, Kernel, KernelKind, Op, Plan, Position, Step, Store, Window, validate};
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::collections::HashSet;
 
 /// Prepares a plan for all runs whose buffers have the same `facts` (in `prepared.rs`) as `buffers`.
 pub(super) struct Preparer<'a> {
@@ -31,6 +31,20 @@ struct Binding {
     access: Access,
     /// For a part of a buffer, the range of bytes that is bound: only operands that touch exactly this range share the binding.
     span: Option<(i64, i64)>,
+}
+
+/// A kernel whose windows have no pipelines yet.
+struct Draft<'a> {
+    kernel: &'a Kernel,
+    form: Form,
+    windows: Vec<DraftWindow>,
+}
+
+struct DraftWindow {
+    operands: Vec<Operand>,
+    bindings: SmallVec<[Binding; 8]>,
+    variant: Variant,
+    key: Key,
 }
 
 /// Extends a range of elements, `low..=high`, by the elements that the steps along one axis reach from there.
@@ -57,9 +71,15 @@ impl Preparer<'_> {
     /// Prepares all steps of the plan. An error comes with the number of the node whose kernel failed.
     pub fn prepare(&mut self) -> Result<PreparedPlan, (Error, usize)> {
         validate(self.plan)?;
-        let steps = self.plan.steps.iter().map(|step| match step {
-            Step::Nest(k) => self.kernel(k).map(PreparedStep::Nest).map_err(|e| (e, k.node)),
-            Step::Routine(_) | Step::Clear { .. } => Ok(PreparedStep::AsPlanned),
+        let drafts = self.plan.steps.iter().map(|step| match step {
+            Step::Nest(k) => self.draft(k).map(Some).map_err(|e| (e, k.node)),
+            Step::Routine(_) | Step::Clear { .. } => Ok(None),
+        });
+        let drafts = drafts.collect::<Result<Vec<_>, _>>()?;
+        self.compile(&drafts)?;
+        let steps = drafts.iter().map(|draft| match draft {
+            Some(draft) => self.kernel(draft).map(PreparedStep::Nest).map_err(|e| (e, draft.kernel.node)),
+            None => Ok(PreparedStep::AsPlanned),
         });
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
         let writers = || self.plan.steps.iter().zip(&steps).filter(|(step, _)| step.writes_output());
@@ -73,12 +93,58 @@ impl Preparer<'_> {
         Ok(PreparedPlan { steps, rehearses })
     }
 
-    fn kernel(&mut self, kernel: &Kernel) -> Result<PreparedKernel> {
+    /// Finds out what pipeline each window of a kernel needs.
+    fn draft<'k>(&self, kernel: &'k Kernel) -> Result<Draft<'k>> {
         let form = Form::of(kernel);
         let windows = match kernel.outer_size() {
             0 => Vec::new(),
-            _ => kernel.windows.iter().map(|w| self.window(kernel, &form, w)).collect::<Result<_>>()?,
+            _ => kernel.windows.iter().map(|w| self.draft_window(kernel, &form, w)).collect::<Result<_>>()?,
         };
+        Ok(Draft { kernel, form, windows })
+    }
+
+    fn draft_window(&self, kernel: &Kernel, form: &Form, window: &Window) -> Result<DraftWindow> {
+        let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
+        // shaders index with u32; half its range leaves room for the indices past the end that the last workgroup computes
+        if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
+            let detail = format!("a dispatch over {count} × {inner} indices");
+            return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
+        }
+        let mut operands = self.operands(kernel, window);
+        let bindings = self.bindings(kernel, &mut operands)?;
+        let mut kinds: SmallVec<[Slot; 8]> =
+            bindings.iter().map(|b| Slot { words: b.words, access: b.access }).collect();
+        let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
+        let first = |o: &Operand| o.offset + o.shift(self.buffers);
+        let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
+        let variant = classify(kernel, form, window, &offsets, &slots, &mut kinds)?;
+        let key = wgsl::key(kernel, &variant);
+        Ok(DraftWindow { operands, bindings, variant, key })
+    }
+
+    /// Compiles the pipelines that are not there yet, all of the plan's side by side.
+    fn compile(&mut self, drafts: &[Option<Draft<'_>>]) -> Result<(), (Error, usize)> {
+        let (mut wanted, mut nodes, mut keys) = (vec![], vec![], HashSet::new());
+        for Draft { kernel, form, windows } in drafts.iter().flatten() {
+            for DraftWindow { variant, key, .. } in windows {
+                if self.pipelines.find(key).is_some() || !keys.insert(key) {
+                    continue;
+                }
+                let text = wgsl::generate(kernel, form, variant, self.caps.int64)
+                    .map_err(|fault| (Error::new(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
+                let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
+                wanted.push(Wanted { key: key.clone(), interface, text });
+                nodes.push(kernel.node);
+            }
+        }
+        self.pipelines.compile(self.connection, wanted).map_err(|(e, n)| (e, nodes[n]))
+    }
+
+    fn kernel(&self, draft: &Draft<'_>) -> Result<PreparedKernel> {
+        let Draft { kernel, form, windows } = draft;
+        let prepared =
+            windows.iter().zip(&kernel.windows).map(|(draft, window)| self.window(kernel, form, draft, window));
+        let windows = prepared.collect::<Result<_>>()?;
         let checked = form.gathers.iter().filter(|_| form.checks).filter_map(|v| kernel.values[*v].op.position());
         let gathers = checked.map(|Position { index, extent, name, node, .. }| Gather {
             name,
@@ -93,56 +159,26 @@ impl Preparer<'_> {
             windows,
             gathers: gathers.collect(),
             offsets: form.offsets,
-            scalars: form.scalars,
+            scalars: form.scalars.clone(),
         })
     }
 
-    fn window(&mut self, kernel: &Kernel, form: &Form, window: &Window) -> Result<PreparedWindow> {
-        let count: usize = window.shape.iter().product();
-        let inner = kernel.inner_size();
-        // shaders index with u32; half its range leaves room for the indices past the end that the last workgroup computes
-        if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
-            let detail = format!("a dispatch over {count} × {inner} indices");
-            return Err(Error::new(ErrorKind::Internal, kernel.name, detail, None));
-        }
-        let mut operands = self.operands(kernel, window);
-        let bindings = self.bindings(kernel, &mut operands)?;
-        let (pipeline, variant) = self.pipeline(kernel, form, window, &operands, &bindings)?;
+    fn window(&self, kernel: &Kernel, form: &Form, draft: &DraftWindow, window: &Window) -> Result<PreparedWindow> {
+        let DraftWindow { operands, bindings, variant, key } = draft;
+        let missing = || Error::new(ErrorKind::Internal, kernel.name, "its pipeline was not compiled", None);
+        let pipeline = self.pipelines.find(key).cloned().ok_or_else(missing)?;
+        let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
         let strides: SmallVec<[&[isize]; 8]> =
             kernel.loads.iter().map(|l| &l.strides[..]).chain(kernel.stores.iter().map(|s| &s.strides[..])).collect();
         let (header, words) = template(kernel, form, window, &strides, (count, inner));
         Ok(PreparedWindow {
             pipeline,
-            operands: operands.into(),
+            operands: operands.clone().into(),
             bindings: bindings.iter().map(|b| b.operand).collect(),
             header,
             words: words.into(),
-            workgroups: workgroups(kernel, &variant, window, count) as u64,
+            workgroups: workgroups(kernel, variant, window, count) as u64,
         })
-    }
-
-    /// Finds or compiles the pipeline that runs a window, and returns it with the variant that its text is made for.
-    fn pipeline(
-        &mut self,
-        kernel: &Kernel,
-        form: &Form,
-        window: &Window,
-        operands: &[Operand],
-        bindings: &[Binding],
-    ) -> Result<(Arc<Pipeline>, Variant)> {
-        let mut kinds: SmallVec<[Slot; 8]> =
-            bindings.iter().map(|b| Slot { words: b.words, access: b.access }).collect();
-        let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
-        let first = |o: &Operand| o.offset + o.shift(self.buffers);
-        let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
-        let variant = classify(kernel, form, window, &offsets, &slots, &mut kinds)?;
-        let text = || {
-            wgsl::generate(kernel, form, &variant, self.caps.int64)
-                .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
-        };
-        let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
-        let pipeline = self.pipelines.get(self.connection, wgsl::key(kernel, &variant), interface, text)?;
-        Ok((pipeline, variant))
     }
 
     /// Returns the loads, then the stores, with the elements that the window touches. Their `binding` is set by `bindings`.

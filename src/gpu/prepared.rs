@@ -35,6 +35,7 @@ pub(super) fn number(plan: &Plan, named: BufferRef) -> usize {
 }
 
 /// A load or a store, with the elements that one window touches.
+#[derive(Clone)]
 pub(super) struct Operand {
     /// The plan's name of its buffer, for messages.
     pub named: BufferRef,

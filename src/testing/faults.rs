@@ -46,3 +46,8 @@ pub fn fresh_memory(device: &Device, bytes: usize) -> Result<Vec<u8>> {
     let buffer = device.backend().allocate(bytes)?;
     pollster::block_on(device.backend().download(&buffer, 0, bytes))
 }
+
+/// Counts the shaders that a GPU has parsed because its cache on disk did not have them; none where it has no such cache.
+pub fn parsed(device: &Device) -> Option<u64> {
+    device.parsed()
+}

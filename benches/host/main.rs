@@ -1,0 +1,167 @@
+//! `cargo bench --bench host`: what a GPU costs the host. Starts, cold and warm, are processes of their own: this program, run again with
+//! a folder for the cache on disk that is empty, and then one that the start before has filled.
+
+use cupric::{Array, Device, Expr, Result, eval_all};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+const ABOUT: &str =
+    "Times what a GPU costs the host: starts with an empty and with a filled cache on disk, evaluations that are
+enqueued, and short reads. The first GPU is taken. A software driver's own cache counts too, unless it is off (Mesa's:
+MESA_SHADER_CACHE_DISABLE=true).
+
+usage: cargo bench --bench host [-- options]
+
+  --help  print this and end";
+
+/// How many kernels the large plan has.
+const KERNELS: usize = 300;
+/// How many samples each time is the median of.
+const SAMPLES: usize = 15;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--help"] => {
+            println!("{ABOUT}");
+            return ExitCode::SUCCESS;
+        }
+        ["--start"] => start(),
+        // `cargo test --benches` names no `--bench`: it looks whether the program runs, and times nothing
+        [] => start(),
+        ["--bench"] => all(),
+        _ => {
+            eprintln!("host: unknown options; --help prints those that there are");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("host: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn all() -> Outcome {
+    let device = Device::gpu()?;
+    println!("{device}");
+    println!("\n{:<56}{:>12}{:>12}", "a process's first", "cold, ms", "warm, ms");
+    let folder = std::env::temp_dir().join(format!("cupric-host-{}", std::process::id()));
+    let (cold, warm) = (child(&folder), child(&folder));
+    let _ = std::fs::remove_dir_all(&folder);
+    for ((name, cold), (_, warm)) in cold?.iter().zip(&warm?) {
+        println!("{name:<56}{cold:>12.1}{warm:>12.1}");
+    }
+    println!("\n{:<56}{:>12}", "every later", "µs");
+    let x = Array::from_vec(vec![1.5f32; 1024], [1024])?.to_device(&device)?;
+    let row = |name: &str, time: Duration| println!("{name:<56}{:>12.2}", time.as_secs_f64() * 1e6);
+    row("x * 2 + y enqueued, of 1,024 elements, mean of 1,000", enqueue(&device, &x)? / 1000);
+    row("4 KiB read, nothing enqueued", median(|| x.to_vec::<f32>().map(drop))?);
+    row("x * 2 + y of 1,024 elements, with the read of the result", median(|| fused(&x).to_vec::<f32>().map(drop))?);
+    row("eval_all of 1,000 kernels, to its return", thousand(&device)?);
+    Ok(())
+}
+
+/// The times that a start in a process of its own prints.
+fn child(folder: &Path) -> std::result::Result<Vec<(String, f64)>, Box<dyn std::error::Error>> {
+    let output = Command::new(std::env::current_exe()?).arg("--start").env("CUPRIC_CACHE_DIR", folder).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let times = String::from_utf8_lossy(&output.stdout);
+    let time = |line: &str| line.split_once('\t').and_then(|(name, ms)| Some((name.to_string(), ms.parse().ok()?)));
+    Ok(times.lines().filter_map(time).collect())
+}
+
+/// Prints how long the first steps of this process take, in milliseconds.
+fn start() -> Outcome {
+    let since = |name: &str, start: Instant| println!("{name}\t{}", start.elapsed().as_secs_f64() * 1e3);
+    let begun = Instant::now();
+    let device = match Device::gpu() {
+        Ok(device) => device,
+        Err(e) => {
+            println!("{e}");
+            return Ok(());
+        }
+    };
+    since("device opened", begun);
+    let x = Array::from_vec(vec![1.5f32; 1024], [1024])?.to_device(&device)?;
+    let first = Instant::now();
+    fused(&x).to_vec::<f32>()?;
+    since("kernel, with the read of its result", first);
+    let plan = Instant::now();
+    let expressions = kernels(&device)?;
+    eval_all(&expressions)?;
+    since("plan of 300 kernels, to the end of its submission", plan);
+    device.synchronize()?;
+    since("the same, to the end of its kernels", plan);
+    Ok(())
+}
+
+fn fused(x: &Array) -> Expr {
+    x * 2.0 + x
+}
+
+/// Expressions of different kernels: the digits to base 3 of each one's number choose its operations. Their lengths differ too, so
+/// that no two of them become one kernel.
+fn kernels(device: &Device) -> Result<Vec<Expr>> {
+    let kernel = |n: usize| {
+        let x = Array::from_vec(vec![1.5f32; 64 + n], [64 + n])?.to_device(device)?;
+        Ok((0..6).fold(&x * 1.5, |y, digit| match n / 3usize.pow(digit) % 3 {
+            0 => y.abs() + 1.0,
+            1 => -y,
+            _ => y.sqrt(),
+        }))
+    };
+    (0..KERNELS).map(kernel).collect()
+}
+
+/// The median of several runs, after one that is not timed.
+fn median(mut run: impl FnMut() -> Result<()>) -> Result<Duration> {
+    run()?;
+    let mut times = vec![];
+    for _ in 0..SAMPLES * 5 {
+        let start = Instant::now();
+        run()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
+}
+
+/// The host's time of 1,000 evaluations that nobody waits for: median of several thousands.
+fn enqueue(device: &Device, x: &Array) -> Result<Duration> {
+    let mut times = vec![];
+    for _ in 0..=SAMPLES {
+        device.synchronize()?;
+        let start = Instant::now();
+        for _ in 0..1000 {
+            fused(x).eval()?;
+        }
+        times.push(start.elapsed());
+    }
+    times[1..].sort_unstable();
+    Ok(times[1 + SAMPLES / 2])
+}
+
+/// The host's time of one `eval_all` of 1,000 kernels. Their lengths differ, so that no two of them become one kernel.
+fn thousand(device: &Device) -> Result<Duration> {
+    let array = |n: usize| Array::from_vec(vec![1.5f32; 64 + n], [64 + n])?.to_device(device);
+    let arrays = (0..1000).map(array).collect::<Result<Vec<_>>>()?;
+    let mut times = vec![];
+    for _ in 0..=SAMPLES {
+        let roots: Vec<Expr> = arrays.iter().map(fused).collect();
+        device.synchronize()?;
+        let (start, before) = (Instant::now(), device.stats().kernels);
+        eval_all(&roots)?;
+        times.push(start.elapsed());
+        assert_eq!(device.stats().kernels - before, 1000);
+    }
+    times[1..].sort_unstable();
+    Ok(times[1 + SAMPLES / 2])
+}
