@@ -103,6 +103,15 @@ impl Error {
         Error::new(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
+    /// Returns the error as one of the kernel that `kernel` names; what failed for it stays in the detail.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn of_kernel(self, kernel: &str) -> Error {
+        if self.0.operation == kernel {
+            return self;
+        }
+        Error::new(self.0.kind, kernel, format!("{}: {}", self.0.operation, self.0.detail), self.0.location)
+    }
+
     /// Returns the error with `location` as its line, unless it has one already.
     pub(crate) fn or_at(self, location: impl Into<Option<&'static Location<'static>>>) -> Error {
         match self.0.location {

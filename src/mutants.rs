@@ -90,6 +90,7 @@ list! {
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
     checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
+    chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     condition_ignored, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false";

@@ -320,6 +320,30 @@ fn every_pipeline_fails_once() {
     }
 }
 
+#[cfg(feature = "gpu")]
+#[test]
+fn errors_name_the_kernel_and_its_line() {
+    let Some(d) = gpu(1) else { return };
+    let d = own(&d);
+    let x = put(&d, noise(6, 100), &[100]);
+    for site in ["layout", "compile", "bind"] {
+        for (e, name) in [(x.sqrt(), "sqrt"), (x.cumulative_sum(0), "cumulative_sum"), (x.sort(0), "sort")] {
+            heal(&d);
+            let fault = InjectedFault { site: Some(site), nth: 1, onwards: false, kind: ErrorKind::OutOfMemory };
+            let (result, _, failed) = with_fault(&d, fault, || e.eval());
+            // layouts and pipelines of one kernel serve another
+            let Err(error) = result else {
+                assert_eq!(failed, 0, "{site} of {name}");
+                continue;
+            };
+            assert_eq!((error.kind(), error.operation()), (ErrorKind::OutOfMemory, name), "{error}");
+            assert!(error.to_string().contains(site), "{error}");
+            assert_eq!(error.location().unwrap().file(), file!(), "{error}");
+            e.eval().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_write_without_scratch_is_whole() {
     let d = own(&Device::cpu());

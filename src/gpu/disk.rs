@@ -172,9 +172,14 @@ impl DiskCache {
             open.retain(|cache| cache.strong_count() > 0);
             open.push(Arc::downgrade(&cache));
         }
+        Some(cache)
+    }
+
+    /// Makes the end of the process write what is new. To be called after the driver has compiled something: it may register exit
+    /// functions of its own then, and those that are registered last run first.
+    pub fn write_at_end(&self) {
         static END: Once = Once::new();
         at_exit::at_end(&END, write_all);
-        Some(cache)
     }
 
     /// The driver's pipelines, which wgpu adds to.

@@ -78,7 +78,7 @@ impl<'a> Recorder<'a> {
 
     /// Does `work`, and adds the line of the kernel's caller to its error.
     fn at_line(&mut self, kernel: &PreparedKernel, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        work(self).map_err(|e| e.or_at(self.bindings.line(kernel.node)))
+        work(self).map_err(|e| e.of_kernel(kernel.name).or_at(self.bindings.line(kernel.node)))
     }
 
     /// Makes what the dispatches of a window need (their bind groups), and records none.

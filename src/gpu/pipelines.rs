@@ -293,6 +293,7 @@ fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Unco
         })
     })?;
     connection.counters.compiles.fetch_add(1, Relaxed);
+    disk.iter().for_each(|disk| disk.write_at_end());
     Ok(Pipeline { pipeline, layout: layout.clone(), class: *class, checks: *checks, has_run: AtomicBool::new(false) })
 }
 

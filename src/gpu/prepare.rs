@@ -124,7 +124,7 @@ impl Preparer<'_> {
 
     /// Compiles the pipelines that are not there yet, all of the plan's side by side.
     fn compile(&mut self, drafts: &[Option<Draft<'_>>]) -> Result<(), (Error, usize)> {
-        let (mut wanted, mut nodes, mut keys) = (vec![], vec![], HashSet::new());
+        let (mut wanted, mut kernels, mut keys) = (vec![], vec![], HashSet::new());
         for Draft { kernel, form, windows } in drafts.iter().flatten() {
             for DraftWindow { variant, key, .. } in windows {
                 if self.pipelines.find(key).is_some() || !keys.insert(key) {
@@ -134,10 +134,12 @@ impl Preparer<'_> {
                     .map_err(|fault| (Error::new(fault.kind, kernel.name, fault.detail, None), kernel.node))?;
                 let interface = Interface { slots: &variant.slots, checks: form.checks, params: variant.params };
                 wanted.push(Wanted { key: key.clone(), interface, text });
-                nodes.push(kernel.node);
+                kernels.push(*kernel);
             }
         }
-        self.pipelines.compile(self.connection, wanted).map_err(|(e, n)| (e, nodes[n]))
+        self.pipelines
+            .compile(self.connection, wanted)
+            .map_err(|(e, n)| (e.of_kernel(kernels[n].name), kernels[n].node))
     }
 
     fn kernel(&self, draft: &Draft<'_>) -> Result<PreparedKernel> {

@@ -86,7 +86,7 @@ impl<'a> Recorder<'a> {
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
         let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
-        done.map_err(|e| e.or_at(self.bindings.line(call.node)))
+        done.map_err(|e| e.of_kernel(call.row.name).or_at(self.bindings.line(call.node)))
     }
 
     /// Records a pass over the items of a window; with `dry` only makes its pipeline and bind group.

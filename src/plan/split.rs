@@ -42,10 +42,16 @@ pub(super) struct Part {
 /// of those. `chunk` limits the length further where one binding does not reach all elements.
 pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
-    let limit = chunk.unwrap_or(p.caps.max_reduce[lanes as usize].max(2));
-    if k.inner_size() <= limit {
+    let most = p.caps.max_reduce[lanes as usize].max(2);
+    if k.inner_size() <= chunk.unwrap_or(most) {
         return vec![k];
     }
+    let limit = chunk.unwrap_or(match lanes {
+        // longer chunks, so that one further pass takes all partial results; a workgroup shares each, so all lanes stay busy
+        Lanes::Inner => most.max(k.inner_size().div_ceil(most)),
+        // one lane folds a chunk, and would be busy for long while others idle: a third pass costs less
+        Lanes::Outer => most,
+    });
     // where memory is the limit, the partial results of each result are neighbours, so that windows can cut the next pass
     // between any two results
     let lanes = if chunk.is_some() { Lanes::Inner } else { lanes };
@@ -91,12 +97,26 @@ impl<'a> Split<'a> {
         Split { k, lanes, moved, chunk, chunks, total, needed, reductions, partials }
     }
 
-    /// Makes the kernel of the partial results of a part, over [outer.., moved.., chunks] × [chunk, rest..].
+    /// Puts what belongs to the axes `moved.., chunks` behind what belongs to those of `outer`. With outer lanes it comes before
+    /// them: neighbouring lanes take neighbours along the last axis, which must be neighbours in memory still.
+    fn beside<T: Copy>(&self, outer: &[T], chunks: &[T]) -> SmallVec<[T; 6]>
+    where
+        [T; 6]: smallvec::Array<Item = T>,
+    {
+        let [first, second] = match self.lanes {
+            Lanes::Inner => [outer, chunks],
+            Lanes::Outer => mutant!(chunks_behind_columns, [outer, chunks], [chunks, outer]),
+        };
+        first.iter().chain(second).copied().collect()
+    }
+
+    /// Makes the kernel of the partial results of a part, over [outer.., moved.., chunks] × [chunk, rest..]; with outer lanes
+    /// over [moved.., chunks, outer..] × [chunk, rest..].
     fn first_pass(&self, part: Part) -> Kernel {
         let (k, moved) = (self.k, self.moved);
         let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
-        pass.outer.extend(k.inner[..moved].iter().copied());
-        pass.outer.push(part.count);
+        let chunks: Shape = k.inner[..moved].iter().copied().chain([part.count]).collect();
+        pass.outer = self.beside(&k.outer, &chunks);
         pass.inner = std::iter::once(part.length).chain(k.inner[moved + 1..].iter().copied()).collect();
         let load = |l: &Load| {
             let (strides, offset) = self.over_chunks(part, &l.strides, l.offset);
@@ -128,9 +148,10 @@ impl<'a> Split<'a> {
 
     /// Turns strides and an offset over the kernel's space into those over a part's, which has one axis more: chunks.
     fn over_chunks(&self, part: Part, s: &Strides, offset: isize) -> (Strides, isize) {
-        let cut = self.k.outer.len() + self.moved;
-        let mut out: Strides = s[..cut].into();
-        out.push(s[cut] * self.chunk as isize);
+        let outer = self.k.outer.len();
+        let cut = outer + self.moved;
+        let chunks: Strides = s[outer..cut].iter().copied().chain([s[cut] * self.chunk as isize]).collect();
+        let mut out: Strides = self.beside(&s[..outer], &chunks);
         out.extend(s[cut..].iter().copied());
         (out, offset + s[cut] * (part.first * self.chunk) as isize)
     }
@@ -144,12 +165,12 @@ impl<'a> Split<'a> {
         let outer = c_strides(&k.outer);
         match self.lanes {
             Lanes::Inner => {
-                let along = outer.iter().map(|x| x * self.total as isize).chain(c.iter().copied());
-                (along.collect(), part.first as isize)
+                let outer: Strides = outer.iter().map(|x| x * self.total as isize).collect();
+                (self.beside(&outer, &c), part.first as isize)
             }
             Lanes::Outer => {
-                let along = outer.iter().copied().chain(c.iter().map(|x| x * n));
-                (along.collect(), part.first as isize * n)
+                let chunks: Strides = c.iter().map(|x| x * n).collect();
+                (self.beside(&outer, &chunks), part.first as isize * n)
             }
         }
     }
@@ -168,9 +189,9 @@ impl<'a> Split<'a> {
     /// Adds the value that has, for each chunk of a part, its first position in the whole reduction.
     fn begin(&self, pass: &mut Kernel, part: Part) -> usize {
         let (steps, moved) = (c_strides(&self.k.inner), self.moved);
-        let mut strides: Strides = smallvec![0; self.k.outer.len()];
-        strides.extend(steps[..moved].iter().copied());
-        strides.push(steps[moved] * self.chunk as isize);
+        let outer: Strides = smallvec![0; self.k.outer.len()];
+        let chunks: Strides = steps[..moved].iter().copied().chain([steps[moved] * self.chunk as isize]).collect();
+        let mut strides: Strides = self.beside(&outer, &chunks);
         strides.extend(std::iter::repeat_n(0, pass.inner.len()));
         let first = mutant!(last_chunk_counts_from_0, 0, part.first * self.chunk);
         let offset = steps[moved] as i64 * first as i64;
