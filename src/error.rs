@@ -103,13 +103,17 @@ impl Error {
         Error::new(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
-    /// Returns the error as one of the kernel that `kernel` names; what failed for it stays in the detail.
+    /// Returns the error as one of the kernel that `kernel` names, if it is about what was made for that kernel alone; what failed
+    /// stays in the detail. A submission or a wait may fail for the kernels before it.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_kernel(self, kernel: &str) -> Error {
-        if self.0.operation == kernel {
-            return self;
+        let Error(inner) = &self;
+        match inner.operation.as_ref() {
+            "bind" | "compile" | "layout" => {
+                Error::new(inner.kind, kernel, format!("{}: {}", inner.operation, inner.detail), inner.location)
+            }
+            _ => self,
         }
-        Error::new(self.0.kind, kernel, format!("{}: {}", self.0.operation, self.0.detail), self.0.location)
     }
 
     /// Returns the error with `location` as its line, unless it has one already.

@@ -226,7 +226,7 @@ fn all_8_bit_operands_on_the_gpu() {
 #[test]
 fn once_wrong() {
     let devices = devices();
-    let cases: [(&str, &[u32]); 4] = [
+    let cases: [(&str, &[u32]); 5] = [
         // an argument beyond 131,072 lost the low part of its reduction on the CPU
         ("sin", &[0x6a51366d]),
         ("cos", &[0x70a14633]),
@@ -234,6 +234,8 @@ fn once_wrong() {
         ("erfc", &[0x3fa8a1c7]),
         // t·(b − a) overflowed on the GPU where a + t·(b − a) does not
         ("lerp", &[0xfca309da, 0xbdbdb501, 0x424a336e]),
+        // on the GPU an infinite quotient was halved to a finite number
+        ("beta", &[0x800475f5, 0x5f1bd9c0]),
     ];
     for (name, operands) in cases {
         let mut all = functions(&devices, DType::F32, |arity| arity == operands.len());

@@ -42,7 +42,10 @@ fn cp_times_power(v: f32, t: vec2<f32>) -> f32 {
     let n = floor(x + 0.5);
     let r = cp_block(t.x - n) + t.y;
     let s = cp_pick(r, 0u, m_abs(x) >= 400.0);
-    return cp_ldexp(v * (1.0 + s * cp_exp2_poly(s)), i32(n));
+    // a large v is taken a quarter as large, so that its product does not overflow; cp_ldexp takes finite numbers alone
+    let big = cp_mag(v) >= 0x7e000000u;
+    let y = (v * select(1.0, 0.25, big)) * (1.0 + s * cp_exp2_poly(s));
+    return cp_pick(cp_ldexp(y, i32(n) + select(0, 2, big)), bitcast<u32>(v), m_isinf(v));
 }
 
 // The product of (d + 1) (d + 2) … (d + n), and log(gamma(1 + d)), for z = n + d, abs(d) <= 1/2: gamma(z + 1)

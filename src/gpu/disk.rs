@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, Once, Weak};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+/// The format of the file: it changes where the order of what it holds does.
+const FORMAT: u32 = 1;
 /// The version of naga whose representation the file holds; the same as in Cargo.toml. A version of the same number changes no
 /// public type, so it reads what another has written.
 const NAGA: &str = "30.0";
@@ -24,7 +26,7 @@ const NAGA: &str = "30.0";
 /// enough that a program which is killed has written what it started with. 1 s is a judgement.
 const QUIET: Duration = Duration::from_secs(1);
 /// The most bytes of shaders in a file, a judgement: some 4,000 shaders at 4 KiB each. Where there are more, those that this
-/// process did not use are left out.
+/// process did not use are left out, and then as many of its own as do not fit.
 const MOST_SHADERS: usize = 16 << 20;
 /// The most bytes of the driver's that are kept, a judgement. wgpu cannot make them less, so beyond that they are begun anew.
 const MOST_PIPELINES: usize = 64 << 20;
@@ -40,12 +42,17 @@ struct Contents {
     pipelines: Vec<u8>,
 }
 
+/// How old a file is that another process began to write and did not finish, so that it may be removed.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
 /// The cache on disk of an open GPU.
 pub(super) struct DiskCache {
     file: PathBuf,
     /// What the file must say that it is for.
     purpose: String,
     pipelines: Option<wgpu::PipelineCache>,
+    /// Whether the purpose names the driver (wgpu has no name for Metal's): only then its arithmetic is that of a later process.
+    names_driver: bool,
     state: Mutex<State>,
     /// How many texts were parsed, because the file did not have them.
     parsed: AtomicU64,
@@ -55,8 +62,12 @@ struct State {
     contents: Contents,
     /// The shaders that this process has asked for.
     used: HashSet<u128>,
-    /// When something was added that the file does not have yet.
+    /// Whether there are shaders or findings that the file does not have yet.
+    is_new: bool,
+    /// When something was last added, or compiled by the driver, since the file was written.
     changed: Option<Instant>,
+    /// The hash of the driver's pipelines as they were read or written last.
+    known: u128,
     /// Whether a thread waits to write it.
     is_awaited: bool,
 }
@@ -80,7 +91,8 @@ fn hash(of: &(impl Hash + ?Sized)) -> u128 {
 fn folder() -> Option<PathBuf> {
     let named = |name: &str| env::var_os(name).map(PathBuf::from);
     if let Some(folder) = named("CUPRIC_CACHE_DIR") {
-        return (!folder.as_os_str().is_empty()).then_some(folder);
+        // the program may go to another folder before the file is written
+        return if folder.as_os_str().is_empty() { None } else { std::path::absolute(folder).ok() };
     }
     let caches = if cfg!(windows) {
         named("LOCALAPPDATA")
@@ -116,6 +128,18 @@ impl Contents {
         Some(Contents { numerics, shaders, pipelines })
     }
 
+    /// Leaves shaders out where they take more than `most` bytes: those that were not used first.
+    fn keep_within(&mut self, most: usize, used: &HashSet<u128>) {
+        let mut bytes: usize = self.shaders.values().map(|s| s.len()).sum();
+        for is_used in [false, true] {
+            self.shaders.retain(|key, shader| {
+                let stays = bytes <= most || used.contains(key) != is_used;
+                bytes -= if stays { 0 } else { shader.len() };
+                stays
+            });
+        }
+    }
+
     fn encode(&self, purpose: &str) -> Option<Vec<u8>> {
         // sorted, so that the same contents are the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
@@ -128,11 +152,29 @@ impl Contents {
     }
 }
 
+/// The driver's pipelines to write: `ours` if the driver gives them (one that is lost does not), or `theirs`, which the file has by
+/// now, if those are more: wgpu cannot join the two. None where they are too many, so that the next process begins anew.
+fn chosen(ours: Option<Vec<u8>>, theirs: Vec<u8>) -> Vec<u8> {
+    let pipelines = ours.filter(|ours| ours.len() >= theirs.len()).unwrap_or(theirs);
+    if pipelines.len() <= MOST_PIPELINES { pipelines } else { vec![] }
+}
+
 /// Gives a file these bytes. A reader finds the old content or the new: the name is taken once all is written. What a failure of
 /// the power leaves behind is told by its sum.
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
+    let Some(folder) = file.parent() else { return Ok(()) };
+    let mut builder = fs::DirBuilder::new();
+    // what the files hold is handed to the driver, so nobody else may write them
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)?;
+    for entry in fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        let is_begun = path.file_stem() == file.file_stem() && path != file;
+        let age = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
+        if is_begun && age.is_some_and(|age| age > ABANDONED) {
+            let _ = fs::remove_file(path);
+        }
     }
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let new = file.with_extension(format!("{}-{}", std::process::id(), WRITTEN.fetch_add(1, Relaxed)));
@@ -152,9 +194,12 @@ impl DiskCache {
             env::consts::ARCH
         );
         // one line, whatever the driver's names contain
-        let purpose = format!("{of}, naga {NAGA}, {adapter}, {} {}", info.driver, info.driver_info).replace('\n', " ");
+        let driver = format!("{} {}", info.driver, info.driver_info);
+        let probe = hash(include_str!("../../shaders/numerics.wgsl"));
+        let formats = format!("format {FORMAT}, naga {NAGA}, probe {probe:x}");
+        let purpose = format!("{of}, {formats}, {adapter}, {driver}").replace('\n', " ");
         let file = folder()?.join(format!("{:032x}.gpu", hash(&adapter)));
-        let contents = Contents::read(&file, &purpose).unwrap_or_default();
+        let mut contents = Contents::read(&file, &purpose).unwrap_or_default();
         let pipelines = connection.device.features().contains(wgpu::Features::PIPELINE_CACHE).then(|| {
             let data = (!contents.pipelines.is_empty()).then_some(&contents.pipelines[..]);
             let descriptor = wgpu::PipelineCacheDescriptor { label: None, data, fallback: true };
@@ -162,11 +207,18 @@ impl DiskCache {
             // file's sum says that nothing has changed them since.
             connection.scoped("pipeline cache", || unsafe { connection.device.create_pipeline_cache(&descriptor) })
         });
-        let state = State { contents, used: HashSet::new(), changed: None, is_awaited: false };
-        // a device works without a cache too
-        let pipelines = pipelines.and_then(Result::ok);
-        let cache =
-            Arc::new(DiskCache { file, purpose, pipelines, state: Mutex::new(state), parsed: AtomicU64::new(0) });
+        // the driver has them now
+        let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
+        let state = State { contents, used: HashSet::new(), is_new: false, changed: None, known, is_awaited: false };
+        let cache = Arc::new(DiskCache {
+            file,
+            purpose,
+            // a device works without a cache too
+            pipelines: pipelines.and_then(Result::ok),
+            names_driver: !driver.trim().is_empty(),
+            state: Mutex::new(state),
+            parsed: AtomicU64::new(0),
+        });
         {
             let mut open = lock(&OPEN);
             open.retain(|cache| cache.strong_count() > 0);
@@ -175,11 +227,9 @@ impl DiskCache {
         Some(cache)
     }
 
-    /// Makes the end of the process write what is new. To be called after the driver has compiled something: it may register exit
-    /// functions of its own then, and those that are registered last run first.
-    pub fn write_at_end(&self) {
-        static END: Once = Once::new();
-        at_exit::at_end(&END, write_all);
+    /// Has the pipelines that the driver has just compiled written soon.
+    pub fn has_compiled(self: &Arc<Self>) {
+        self.soon(&mut lock(&self.state));
     }
 
     /// The driver's pipelines, which wgpu adds to.
@@ -208,7 +258,10 @@ impl DiskCache {
         let module = naga::front::wgsl::parse_str(text)
             .map_err(|e| Error::new(ErrorKind::Internal, "compile", e.emit_to_string(text), None))?;
         if let Ok(bytes) = postcard::to_allocvec(&module) {
-            self.add(|contents| drop(contents.shaders.insert(key, bytes.into())));
+            let mut state = lock(&self.state);
+            state.contents.shaders.insert(key, bytes.into());
+            // the pipeline that is compiled next has it written
+            state.is_new = true;
         }
         Ok(module)
     }
@@ -219,15 +272,18 @@ impl DiskCache {
     }
 
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
-        if self.numerics() != Some(found) {
-            self.add(|contents| contents.numerics = Some(found));
+        let mut state = lock(&self.state);
+        if self.names_driver && state.contents.numerics != Some(found) {
+            (state.contents.numerics, state.is_new) = (Some(found), true);
+            self.soon(&mut state);
         }
     }
 
-    /// Adds to what is kept, and has it written soon.
-    fn add(self: &Arc<Self>, change: impl FnOnce(&mut Contents)) {
-        let mut state = lock(&self.state);
-        change(&mut state.contents);
+    /// Has what is new written soon, by a thread or at the end of the process. To be called after the driver has compiled something: it
+    /// may register exit functions of its own then, and those that are registered last run first.
+    fn soon(self: &Arc<Self>, state: &mut State) {
+        static END: Once = Once::new();
+        at_exit::at_end(&END, write_all);
         state.changed = Some(Instant::now());
         if !state.is_awaited {
             let cache = Arc::downgrade(self);
@@ -242,13 +298,20 @@ impl DiskCache {
         if is_inherited() {
             return;
         }
-        let (mut contents, used) = {
+        // of two threads that write at once the later one must see what the earlier one wrote
+        static WRITING: Mutex<()> = Mutex::new(());
+        let _alone = lock(&WRITING);
+        let (mut contents, used, is_new, known) = {
             let mut state = lock(&self.state);
             if state.changed.take().is_none() {
                 return;
             }
-            (state.contents.clone(), state.used.clone())
+            (state.contents.clone(), state.used.clone(), std::mem::take(&mut state.is_new), state.known)
         };
+        let ours = self.pipelines.as_ref().and_then(wgpu::PipelineCache::get_data);
+        if !is_new && ours.as_ref().is_none_or(|ours| hash(&ours[..]) == known) {
+            return;
+        }
         // what another process has added meanwhile stays
         let theirs = Contents::read(&self.file, &self.purpose).unwrap_or_default();
         contents.numerics = contents.numerics.or(theirs.numerics);
@@ -257,11 +320,9 @@ impl DiskCache {
                 place.insert(shader);
             }
         }
-        if contents.shaders.values().map(|s| s.len()).sum::<usize>() > MOST_SHADERS {
-            contents.shaders.retain(|key, _| used.contains(key));
-        }
-        let pipelines = self.pipelines.as_ref().and_then(wgpu::PipelineCache::get_data).unwrap_or_default();
-        contents.pipelines = if pipelines.len() <= MOST_PIPELINES { pipelines } else { vec![] };
+        contents.keep_within(MOST_SHADERS, &used);
+        contents.pipelines = chosen(ours, theirs.pipelines);
+        lock(&self.state).known = hash(&contents.pipelines[..]);
         if let Some(bytes) = contents.encode(&self.purpose) {
             // a folder that cannot be written makes the next start cold, and nothing else
             let _ = replace(&self.file, &bytes);
@@ -331,6 +392,32 @@ mod tests {
             changed[n] ^= 1 << (n % 8);
             assert!(Contents::decode(&changed, "p").is_none(), "changed at {n}");
         }
+    }
+
+    #[test]
+    fn what_was_not_used_leaves_first() {
+        let used = HashSet::from([hash(&4u8), hash(&3u8)]);
+        let kept = |most: usize| {
+            let mut contents = contents();
+            contents.keep_within(most, &used);
+            let lengths: Vec<usize> = contents.shaders.values().map(|s| s.len()).collect();
+            (lengths.iter().sum::<usize>(), contents.shaders.contains_key(&hash(&4u8)))
+        };
+        assert_eq!(kept(10), (10, true));
+        let (bytes, has) = kept(9);
+        assert!(has && (7..=9).contains(&bytes), "{bytes}");
+        assert_eq!(kept(7), (7, true));
+        assert!(kept(6).0 <= 6);
+        assert_eq!(kept(0).0, 0);
+    }
+
+    #[test]
+    fn the_larger_of_two_pipelines_stays() {
+        assert_eq!(chosen(Some(vec![1; 5]), vec![2; 4]), [1; 5]);
+        assert_eq!(chosen(Some(vec![1; 3]), vec![2; 4]), [2; 4]);
+        // a device that is lost gives none
+        assert_eq!(chosen(None, vec![2; 4]), [2; 4]);
+        assert!(chosen(Some(vec![1; MOST_PIPELINES + 1]), vec![2; 4]).is_empty());
     }
 
     #[test]

@@ -59,11 +59,10 @@ impl Gpu {
             return Ok(*known);
         }
         let kept = self.disk.as_ref().and_then(|disk| disk.numerics()).map(unpack);
-        let found = match kept {
-            Some(kept) => kept,
-            None => self.probe()?,
-        };
-        Ok(*self.numerics.get_or_init(|| found))
+        match kept {
+            Some(kept) => Ok(*self.numerics.get_or_init(|| kept)),
+            None => self.probe(),
+        }
     }
 
     /// Makes the device run the probe, and keeps what it finds for later processes.
@@ -82,7 +81,7 @@ impl Gpu {
         self.read_now(&to.buffer, lines.len() * WIDTH * 4, &mut bytes)?;
         let found = judge(&lines, &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes));
         self.disk.iter().for_each(|disk| disk.keep_numerics(pack(found)));
-        Ok(found)
+        Ok(*self.numerics.get_or_init(|| found))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Compiled kernels: the cache of pipelines, the layouts of their bindings, and compiling.
 
+use super::at_exit;
 use super::connection::{Connection, lock};
 use super::disk::DiskCache;
 use super::wgsl::{Access, ERROR_BINDING, Key, PARAMS_CLASSES, Slot};
@@ -156,16 +157,22 @@ impl Pipelines {
             keys.push((key, number));
         }
         let disk = self.disk.as_ref();
-        let mut made = vec![];
-        for (result, (n, shader)) in
-            side_by_side(&uncompiled, |(_, u)| compile(connection, disk, u)).into_iter().zip(&uncompiled)
-        {
-            let pipeline = Arc::new(result.map_err(|e| (e, *n))?);
-            self.by_text.insert(shader.text.clone(), pipeline.clone());
-            made.push(pipeline);
+        let mut made = vec![None; uncompiled.len()];
+        let mut failed = None;
+        for (number, result) in side_by_side(&uncompiled, |(_, shader)| compile(connection, disk, shader)) {
+            let (n, shader) = &uncompiled[number];
+            match result {
+                Ok(pipeline) => {
+                    let pipeline = Arc::new(pipeline);
+                    self.by_text.insert(shader.text.clone(), pipeline.clone());
+                    made[number] = Some(pipeline);
+                }
+                Err(e) => failed = failed.or(Some((e, *n))),
+            }
         }
-        self.by_key.extend(keys.into_iter().map(|(key, number)| (key, made[number].clone())));
-        Ok(())
+        let found = |(key, number): (Key, usize)| Some((key, made[number].clone()?));
+        self.by_key.extend(keys.into_iter().filter_map(found));
+        failed.map_or(Ok(()), Err)
     }
 
     fn layout(
@@ -238,26 +245,39 @@ impl Pipelines {
     }
 }
 
-/// Calls `f` with each element, on as many threads as the machine runs at once. Returns the results in order.
-fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(elements.len())));
-    let work = || {
-        while let Some((n, element)) = Some(next.fetch_add(1, Relaxed)).and_then(|n| Some((n, elements.get(n)?))) {
-            let result = f(element);
-            lock(&results).push((n, result));
-        }
+/// Calls `f` with each element in order, on as many threads as the machine runs at once, until one call fails. Returns the results
+/// of the calls with the elements' numbers, in order.
+fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + Sync) -> Vec<(usize, Result<R>)> {
+    if elements.is_empty() {
+        return vec![];
+    }
+    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let results = Mutex::new(Vec::with_capacity(elements.len()));
+    // returns whether there may be more to do
+    let one = || {
+        let n = if has_failed.load(Relaxed) { elements.len() } else { next.fetch_add(1, Relaxed) };
+        let Some(element) = elements.get(n) else { return false };
+        let result = f(element);
+        has_failed.fetch_or(result.is_err(), Relaxed);
+        lock(&results).push((n, result));
+        true
     };
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(elements.len());
+    let threads = match elements.len() {
+        1 => 1,
+        count => std::thread::available_parallelism().map_or(1, |n| n.get()).min(count),
+    };
     std::thread::scope(|scope| {
         for _ in 1..threads {
+            // threads of ours stay out of drivers once the process ends; the caller's does the rest
+            let helper = || while at_exit::enter().is_some_and(|_inside| one()) {};
             // where no thread can be started, this one does the work
-            let _ = std::thread::Builder::new().name("cupric-compile".to_string()).spawn_scoped(scope, work);
+            let _ = std::thread::Builder::new().name("cupric-compile".to_string()).spawn_scoped(scope, helper);
         }
-        work();
+        while one() {}
     });
     let mut results = std::mem::take(&mut *lock(&results));
     results.sort_unstable_by_key(|(n, _)| *n);
-    results.into_iter().map(|(_, result)| result).collect()
+    results
 }
 
 fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Uncompiled) -> Result<Pipeline> {
@@ -293,7 +313,7 @@ fn compile(connection: &Connection, disk: Option<&Arc<DiskCache>>, shader: &Unco
         })
     })?;
     connection.counters.compiles.fetch_add(1, Relaxed);
-    disk.iter().for_each(|disk| disk.write_at_end());
+    disk.iter().for_each(|disk| disk.has_compiled());
     Ok(Pipeline { pipeline, layout: layout.clone(), class: *class, checks: *checks, has_run: AtomicBool::new(false) })
 }
 

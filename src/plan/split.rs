@@ -42,16 +42,10 @@ pub(super) struct Part {
 /// of those. `chunk` limits the length further where one binding does not reach all elements.
 pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Kernel> {
     let KernelKind::Reduce(lanes) = k.kind else { return vec![k] };
-    let most = p.caps.max_reduce[lanes as usize].max(2);
-    if k.inner_size() <= chunk.unwrap_or(most) {
+    let limit = chunk.unwrap_or(p.caps.max_reduce[lanes as usize].max(2));
+    if k.inner_size() <= limit {
         return vec![k];
     }
-    let limit = chunk.unwrap_or(match lanes {
-        // longer chunks, so that one further pass takes all partial results; a workgroup shares each, so all lanes stay busy
-        Lanes::Inner => most.max(k.inner_size().div_ceil(most)),
-        // one lane folds a chunk, and would be busy for long while others idle: a third pass costs less
-        Lanes::Outer => most,
-    });
     // where memory is the limit, the partial results of each result are neighbours, so that windows can cut the next pass
     // between any two results
     let lanes = if chunk.is_some() { Lanes::Inner } else { lanes };
