@@ -208,3 +208,15 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
         float_to_int: each(9, &|a| a as i32 as u32),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_kept_bit_by_bit() {
+        assert!((0..12).all(|n| pack(unpack(1 << n)) == 1 << n));
+        // the first and the last field have the lowest and the highest bit
+        assert!(unpack(1).nan && unpack(1 << 11).float_to_int && !unpack(1 << 11).nan);
+    }
+}
