@@ -6,7 +6,7 @@
 // (`plan/chains.rs`): a row of a product has the same bits in every batch.
 //
 // The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of
-// 64 × 64 of the product, or of 128 × 128, which reads each operand half as often.
+// 64 × 64 of the product, or of 128 × 128, which reads each operand half as often; or each invocation computes one element.
 
 // block: written by the generator
 // The type in which the product is computed.
@@ -22,6 +22,13 @@ fn add_product(sum: Four, x: T, four: Four) -> Four {
 }
 // The sum of both, element by element.
 fn add_fours(a: Four, b: Four) -> Four {
+    return a + b;
+}
+// sum + x * y, and the sum of both.
+fn add_one_product(sum: T, x: T, y: T) -> T {
+    return sum + x * y;
+}
+fn add_one(a: T, b: T) -> T {
     return a + b;
 }
 // Tiles of 64 along a side of what a workgroup computes.
@@ -65,6 +72,7 @@ fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
 }
 // end
 
+// block: tiles
 // Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row; a step along k has 16 · PARTS of
 // these vectors.
 var<workgroup> tile_a: array<Four, 256u * PARTS>;
@@ -175,6 +183,19 @@ fn find_task(group: u32, lane: u32) -> Task {
     task.b_vector = select(lane % 16u, lane / 16u, b_along_k);
     return task;
 }
+// end
+
+// block: narrow_from_zero
+fn sum_of_element(index: u32) -> T {
+    return T();
+}
+// end
+
+// block: narrow_from_a_sum
+fn sum_of_element_from_a_sum(index: u32) -> T {
+    return load_sum(index);
+}
+// end
 
 // block: from_zero
 fn sum_so_far(task: Task, row: u32, column: u32) -> Block {
@@ -353,6 +374,127 @@ fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
             let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
             store_element(index, element(sums[e / 4u], e % 4u), e % 4u, column + 1u == params.header.matrix_columns);
         }
+    }
+}
+// end
+
+// block: main_narrow
+// How many k the workgroup has in its memory at once.
+const STEP = 8u;
+
+// For each invocation, so many neighbouring elements of its row of a and of its column of b. An invocation fetches elements
+// for others too: neighbours fetch along k where an operand is contiguous along k, else across.
+var<workgroup> lines_a: array<T, WORKGROUP * STEP>;
+var<workgroup> lines_b: array<T, WORKGROUP * STEP>;
+
+// Where element `k` of an invocation's line is. Each four invocations have another order of `k`, because memory is spread over
+// 32 banks: 32 neighbours that read the same `k` so read from 32 banks.
+fn place_in_line(line: u32, k: u32) -> u32 {
+    return line * STEP + (k ^ ((line >> 2u) % STEP));
+}
+
+// Where the row of a and the column of b begin whose product is the element at an index of `outer`.
+fn begin_lines(index: u32) -> vec2<u32> {
+    let rows = params.header.matrix_rows;
+    let columns = params.header.matrix_columns;
+    let line = index / columns;
+    let matrices = place_matrices(line / rows);
+    return vec2<u32>(matrices.a + line % rows * stride_a(), matrices.b + index % columns * stride_b());
+}
+
+fn fetch_one_a(line: u32, k: u32, start: u32, at: u32) {
+    var x = T();
+    if at < params.header.inner_size {
+        x = load_a(place_column_a(start, at));
+    }
+    lines_a[place_in_line(line, k)] = x;
+}
+
+fn fetch_one_b(line: u32, k: u32, start: u32, at: u32) {
+    var x = T();
+    if at < params.header.inner_size {
+        x = load_b(place_row_b(start, at));
+    }
+    lines_b[place_in_line(line, k)] = x;
+}
+
+// One element of the product in each invocation, for matrices of which a tile of 64 × 64 would be mostly empty.
+@compute @workgroup_size(WORKGROUP)
+fn main_narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let count = params.header.outer_size;
+    let first = group_index(id) * WORKGROUP;
+    let index = first + lane;
+    // of each eight elements that the invocation fetches, number n is element `k` of line `line + n * lines`
+    let a_along_k = (params.header.contiguous_along_k & 1u) != 0u;
+    let b_along_k = (params.header.contiguous_along_k & 2u) != 0u;
+    let a_line = select(lane, lane / STEP, a_along_k);
+    let b_line = select(lane, lane / STEP, b_along_k);
+    let a_lines = select(0u, WORKGROUP / STEP, a_along_k);
+    let b_lines = select(0u, WORKGROUP / STEP, b_along_k);
+    let a_k = select(0u, lane % STEP, a_along_k);
+    let b_k = select(0u, lane % STEP, b_along_k);
+    let a_next = select(1u, 0u, a_along_k);
+    let b_next = select(1u, 0u, b_along_k);
+    // lines past the end are the last one, so that every barrier is reached by all; nothing of them is stored
+    let last = count - 1u;
+    let a0 = begin_lines(min(first + a_line, last)).x;
+    let a1 = begin_lines(min(first + a_line + a_lines, last)).x;
+    let a2 = begin_lines(min(first + a_line + 2u * a_lines, last)).x;
+    let a3 = begin_lines(min(first + a_line + 3u * a_lines, last)).x;
+    let a4 = begin_lines(min(first + a_line + 4u * a_lines, last)).x;
+    let a5 = begin_lines(min(first + a_line + 5u * a_lines, last)).x;
+    let a6 = begin_lines(min(first + a_line + 6u * a_lines, last)).x;
+    let a7 = begin_lines(min(first + a_line + 7u * a_lines, last)).x;
+    let b0 = begin_lines(min(first + b_line, last)).y;
+    let b1 = begin_lines(min(first + b_line + b_lines, last)).y;
+    let b2 = begin_lines(min(first + b_line + 2u * b_lines, last)).y;
+    let b3 = begin_lines(min(first + b_line + 3u * b_lines, last)).y;
+    let b4 = begin_lines(min(first + b_line + 4u * b_lines, last)).y;
+    let b5 = begin_lines(min(first + b_line + 5u * b_lines, last)).y;
+    let b6 = begin_lines(min(first + b_line + 6u * b_lines, last)).y;
+    let b7 = begin_lines(min(first + b_line + 7u * b_lines, last)).y;
+    let k_end = params.header.inner_size;
+    var total = sum_of_element(min(index, last));
+    for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
+        let chain_end = min(chain + CHAIN, k_end);
+        var sum = T();
+        for (var k_first = chain; k_first < chain_end; k_first = k_first + STEP) {
+            let a = k_first + a_k;
+            fetch_one_a(a_line, a_k, a0, a);
+            fetch_one_a(a_line + a_lines, a_k + a_next, a1, a + a_next);
+            fetch_one_a(a_line + 2u * a_lines, a_k + 2u * a_next, a2, a + 2u * a_next);
+            fetch_one_a(a_line + 3u * a_lines, a_k + 3u * a_next, a3, a + 3u * a_next);
+            fetch_one_a(a_line + 4u * a_lines, a_k + 4u * a_next, a4, a + 4u * a_next);
+            fetch_one_a(a_line + 5u * a_lines, a_k + 5u * a_next, a5, a + 5u * a_next);
+            fetch_one_a(a_line + 6u * a_lines, a_k + 6u * a_next, a6, a + 6u * a_next);
+            fetch_one_a(a_line + 7u * a_lines, a_k + 7u * a_next, a7, a + 7u * a_next);
+            let b = k_first + b_k;
+            fetch_one_b(b_line, b_k, b0, b);
+            fetch_one_b(b_line + b_lines, b_k + b_next, b1, b + b_next);
+            fetch_one_b(b_line + 2u * b_lines, b_k + 2u * b_next, b2, b + 2u * b_next);
+            fetch_one_b(b_line + 3u * b_lines, b_k + 3u * b_next, b3, b + 3u * b_next);
+            fetch_one_b(b_line + 4u * b_lines, b_k + 4u * b_next, b4, b + 4u * b_next);
+            fetch_one_b(b_line + 5u * b_lines, b_k + 5u * b_next, b5, b + 5u * b_next);
+            fetch_one_b(b_line + 6u * b_lines, b_k + 6u * b_next, b6, b + 6u * b_next);
+            fetch_one_b(b_line + 7u * b_lines, b_k + 7u * b_next, b7, b + 7u * b_next);
+            workgroupBarrier();
+            // k past the end count as 0
+            for (var k = 0u; k < STEP; k = k + 4u) {
+                let at0 = place_in_line(lane, k);
+                let at1 = place_in_line(lane, k + 1u);
+                let at2 = place_in_line(lane, k + 2u);
+                let at3 = place_in_line(lane, k + 3u);
+                sum = add_one_product(sum, lines_a[at0], lines_b[at0]);
+                sum = add_one_product(sum, lines_a[at1], lines_b[at1]);
+                sum = add_one_product(sum, lines_a[at2], lines_b[at2]);
+                sum = add_one_product(sum, lines_a[at3], lines_b[at3]);
+            }
+            workgroupBarrier();
+        }
+        total = add_one(total, sum);
+    }
+    if index < count {
+        store_element(index, total, 0u, true);
     }
 }
 // end

@@ -97,3 +97,46 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
     }
 }
 // end
+
+// block: main_in_sequence
+// The elements of a row, which its lanes have loaded and its first lane combines.
+var<workgroup> loaded: array<Element, WORKGROUP>;
+
+// The same where elements are combined one after another: all lanes load, and the first of each row combines.
+@compute @workgroup_size(WORKGROUP)
+fn main_in_sequence(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = lane % LANES;
+    let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
+    let count = params.header.outer_size;
+    let inner = params.header.inner_size;
+    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    let row = load_row(min(wanted, count - 1u));
+    var folds = start();
+    var next = load_element(row, min(place, inner - 1u));
+    for (var first = 0u; first < inner; first = first + LANES) {
+        loaded[lane] = next;
+        // the next elements are on their way while these are combined
+        next = load_element(row, min(first + LANES + place, inner - 1u));
+        workgroupBarrier();
+        if place == 0u {
+            let here = min(LANES, inner - first);
+            // four at a time: drivers often leave a loop as it is
+            let fours = here & ~3u;
+            for (var n = 0u; n < fours; n = n + 4u) {
+                folds = accumulate(folds, row, loaded[lane + n], 0u);
+                folds = accumulate(folds, row, loaded[lane + n + 1u], 0u);
+                folds = accumulate(folds, row, loaded[lane + n + 2u], 0u);
+                folds = accumulate(folds, row, loaded[lane + n + 3u], 0u);
+            }
+            for (var n = fours; n < here; n = n + 1u) {
+                folds = accumulate(folds, row, loaded[lane + n], 0u);
+            }
+        }
+        workgroupBarrier();
+    }
+    let finished = finish(row, folds, lane, place);
+    if place == 0u && wanted < count {
+        store_row(finished);
+    }
+}
+// end

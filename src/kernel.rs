@@ -22,11 +22,9 @@ mod validate;
 
 pub(crate) use moves::Moved;
 pub(crate) use plan::{Choice, Model, Output, Plan, RoutineCall, RoutinePass, Step, Whole};
-pub(crate) use product::{CHAIN, MOST_OF_CHAINS, Matrices, Method, Product, takes};
+pub(crate) use product::{CHAIN, MOST_OF_CHAINS, Matrices, Method, Product, is_narrow, takes};
 pub(crate) use reduction::{Gives, Reduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};
-#[cfg(feature = "gpu")]
-pub(crate) use schedule::AccessClass;
 pub(crate) use schedule::{
     Axes, Checks, Details, Groups, Pass, Passes, Schedule, Tiles, Tiling, Work, WriteClass, takes_parts,
 };
@@ -39,7 +37,7 @@ use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;
 use crate::layout::{self, Shape, Strides};
 pub(crate) use crate::ufunc::Fold;
-use crate::ufunc::Ufunc;
+use crate::ufunc::{Order, Ufunc};
 use smallvec::SmallVec;
 
 /// A buffer, by its number in the plan's `inputs`, `temps` or `outputs`.
@@ -336,6 +334,11 @@ impl Kernel {
     pub fn push(&mut self, op: Op, dtype: DType, inner: bool) -> usize {
         self.values.push(Value { op, dtype, inner });
         self.values.len() - 1
+    }
+
+    /// Says whether the kernel has a reduction that combines elements one after another.
+    pub fn combines_in_sequence(&self) -> bool {
+        self.values.iter().any(|v| matches!(&v.op, Op::Reduce(r) if r.fold.order(r.element) == Order::Sequence))
     }
 
     /// Says for each value whether it is one of `sinks`, or one of them depends on it.

@@ -18,7 +18,9 @@ pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
-pub(crate) use fold::{ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, Step};
+pub(crate) use fold::{
+    ARGMAX, ARGMIN, Component, Fold, Form, MOST_COMPONENTS, Operand, Order, Program, SUM_OF_CHAINS, Step,
+};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fold::{Definition, Kind, Term};
 

@@ -79,4 +79,44 @@ on_devices! {
             assert_eq!(bits(&a.matmul(&b)), want);
         }
     }
+
+    fn narrow_products(d: &Device) {
+        // whole numbers and bools, so that the CPU's result is the one; an invocation computes one element of these
+        for t in [F32, F64, F16, I8, I32, U64, Bool] {
+            if !has(d, t) {
+                continue;
+            }
+            for (m, k, n) in [(1, 9, 1), (300, 33, 1), (1, 40, 301), (5, 8, 4), (2, 600, 130), (17, 257, 16), (64, 3, 8)] {
+                let small = |seed, shape: [usize; 3]| {
+                    Rng::new(seed).integers(0, 3, shape, I32).astype(t).eval().unwrap()
+                };
+                let (a, b) = (small(11, [3, m, k]), small(12, [3, k, n]));
+                let (x, y) = (a.to_device(d).unwrap(), b.to_device(d).unwrap());
+                let want = bits(&a.matmul(&b));
+                assert_eq!(bits(&x.matmul(&y)), want, "{m} × {k} × {n} of {t}");
+                let turned = |e: &Array| e.swapaxes(1, 2).eval().unwrap();
+                let (xt, yt) = (turned(&x), turned(&y));
+                let product = xt.swapaxes(1, 2).matmul(yt.swapaxes(1, 2));
+                assert_eq!(bits(&product), want, "{m} × {k} × {n} of {t}, both transposed");
+                // one matrix for the whole batch, k in steps of −1, and an epilogue that stores packed words
+                let one = b.slice(s![1, ..;-1]);
+                let want = bits(&a.slice(s![.., .., ..;-1]).matmul(&one).astype(U8));
+                let one = y.slice(s![1, ..;-1]);
+                let got = bits(&x.slice(s![.., .., ..;-1]).matmul(&one).astype(U8));
+                assert_eq!(got, want, "{m} × {k} × {n} of {t}, one matrix, backwards");
+            }
+        }
+    }
+
+    fn many_small_results_of_long_k(d: &Device) {
+        // more sums than lanes share: each invocation adds those of one element
+        let small = |seed, shape: [usize; 3]| Rng::new(seed).normal(shape, F32).eval().unwrap();
+        let (a, b) = (small(13, [2_100, 2, 1_100]), small(14, [2_100, 1_100, 4]));
+        let (x, y) = (a.to_device(d).unwrap(), b.to_device(d).unwrap());
+        let whole = x.matmul(&y).eval().unwrap();
+        for i in [0, 1_000, 2_099] {
+            let one = s![i..i + 1];
+            assert_eq!(bits(&x.slice(one).matmul(y.slice(one))), bits(&whole.slice(one)), "matrix {i}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::variant::matrix;
 use super::wgsl::{Form, HEADER, Header};
-use crate::kernel::{AccessClass, Kernel, KernelKind, Op, Window};
+use crate::kernel::{Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
 /// Returns the parameters of a window as far as they are the same in every run; what a run adds is 0. In the header that is
@@ -32,9 +32,9 @@ pub(super) fn template(
     if matmul {
         let (m, n) = matrix(&window.shape);
         (header.matrix_rows, header.matrix_columns) = (m as u32, n as u32);
-        // a load's class is about k for the first factor, and about n for the second, whose other axis is k
-        let a_along_k = kernel.access(0) == AccessClass::Contiguous;
-        let b_along_k = kernel.access(1) == AccessClass::Transposed;
+        let rank = window.shape.len();
+        let a_along_k = is_along_k(kernel, strides[0], rank, (rank - 2, m));
+        let b_along_k = is_along_k(kernel, strides[1], rank, (rank - 1, n));
         header.contiguous_along_k = a_along_k as u32 | (b_along_k as u32) << 1;
     }
     let mut at = HEADER + 2 * form.scalars.len();
@@ -52,6 +52,14 @@ pub(super) fn template(
     }
     write_table(&mut p, kernel, form, window, strides, outer_rows);
     (header, p)
+}
+
+/// Says whether neighbouring invocations fetch a factor of a product along k: it is contiguous there, and not along its own axis,
+/// of length `n`.
+fn is_along_k(kernel: &Kernel, strides: &[isize], rank: usize, (own, n): (usize, usize)) -> bool {
+    let last = (0..kernel.inner.len()).rev().find(|d| kernel.inner[*d] > 1);
+    let by_one = |stride: isize| stride.unsigned_abs() == 1;
+    last.is_some_and(|d| by_one(strides[rank + d])) && !(n > 1 && by_one(strides[own]))
 }
 
 /// Writes the table of axes (extents and strides), and the offset of each value that is affine in the index (`Op::Index`).

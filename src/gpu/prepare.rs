@@ -59,6 +59,7 @@ fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize)
     match kernel.kind {
         KernelKind::Elementwise => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
+        KernelKind::Matmul if groups.tiles == 0 => count.div_ceil(groups.size as usize),
         KernelKind::Matmul => {
             let (m, n) = matrix(&window.shape);
             let side = 64 * groups.tiles as usize;

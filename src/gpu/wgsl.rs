@@ -220,17 +220,24 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     });
     let entry = match (kernel.kind, variant.groups.in_flight, variant.groups.tiles) {
         (KernelKind::Elementwise | KernelKind::Reduce(_), 4, _) => "main_four_in_flight",
+        (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
         (KernelKind::Matmul, _, 2) => "main_128",
+        (KernelKind::Matmul, _, 0) => "main_narrow",
         _ => "main",
     };
     let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_) }, .. }));
-    let sum = if goes_on { "from_a_sum" } else { "from_zero" };
-    let mut rest = library::with_blocks(rest, &[entry, sum]);
+    let keep = match (entry, goes_on) {
+        ("main_narrow", false) => [entry, "narrow_from_zero", ""],
+        ("main_narrow", true) => [entry, "narrow_from_a_sum", ""],
+        (_, false) => [entry, "tiles", "from_zero"],
+        (_, true) => [entry, "tiles", "from_a_sum"],
+    };
+    let mut rest = library::with_blocks(rest, &keep);
     if entry != "main" {
         rest = rest.replace(&format!("fn {entry}("), "fn main(");
     }
     if goes_on {
-        rest = rest.replace("fn sum_so_far_from_a_sum(", "fn sum_so_far(");
+        rest = rest.replace("_from_a_sum(", "(");
     }
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();

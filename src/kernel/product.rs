@@ -13,6 +13,16 @@ pub(crate) const CHAIN: usize = 256;
 /// The most elements of a product whose k is shared out.
 pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
+/// The most elements of a tile of 64 × 64 that a GPU's workgroup computes one in each invocation, because a tile has no more. The
+/// others of the 4,096 products at each k that a whole tile takes would be of elements that are not there: of 512, 1 in 8
+/// counts, and an element by itself takes some 8 instructions at each k, to fetch both factors too.
+const NARROW: usize = 512;
+
+/// Says whether invocations of a GPU compute one element each of an m × n product, because few elements of a tile are there.
+pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
+    m.min(64) * n.min(64) <= NARROW
+}
+
 /// The strategy of a product on a CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Product {

@@ -86,7 +86,8 @@ pub(crate) struct Groups {
     /// of a run of a scan. Where targets of an elementwise kernel begin within a word, an invocation has no words of its own,
     /// and the backend takes 1 instead.
     pub run: u8,
-    /// The side of the square of the result that a workgroup computes, in units of 64 elements (matmul).
+    /// The side of the square of the result that a workgroup computes, in units of 64 elements; 0 if each invocation computes
+    /// one element (matmul).
     pub tiles: u8,
     /// How an index of `outer`, and one of `inner`, becomes a place in an operand.
     pub axes: [Axes; 2],
@@ -359,6 +360,7 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
+        KernelKind::Matmul if g.tiles == 0 => format!("groups of {}, an element a lane", g.size),
         KernelKind::Matmul => format!("groups of {}, tiles {s} × {s}", g.size, s = 64 * g.tiles as u32),
     };
     let places = |axes: Axes, of: &str| match axes {

@@ -1,7 +1,7 @@
 //! A matrix product on a device whose kernels compute product and epilogue at once. One kernel does that, but for two cases:
 //!
 //! * The result is small and k is long: few workgroups would do all the work. So the chains of k (`kernel/product.rs`) become a
-//!   batch axis, whose products are stored beside each other, and further kernels add them in order.
+//!   batch axis, whose products are stored beside each other, and a further kernel adds them in order.
 //! * An operand spans more than a binding along k: then k is cut at the ends of chains, and each kernel goes on from the sums
 //!   of the one before it. Along m, n and the batch, windows cut the kernels as they cut all others.
 //!
@@ -11,9 +11,9 @@ use super::planner::{Planner, span};
 use super::product::{epilogue, store};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Load, Op, Schedule, Store, Value};
+use crate::kernel::{BufferRef, CHAIN, Kernel, KernelKind, Lanes, Load, Op, Schedule, Store, Value, is_narrow};
 use crate::layout::{Shape, Strides, c_strides, product};
-use crate::ufunc::arithmetic;
+use crate::ufunc::SUM_OF_CHAINS;
 use smallvec::smallvec;
 
 /// The fewest chains that are shared among workgroups. A judgement: a workgroup adds the products of a chain in some 10 µs, and
@@ -26,8 +26,9 @@ const BUSY: usize = 128;
 /// The most bytes of the sums of all chains, a judgement: they are written and read once, beside operands that are as large.
 const MOST_BYTES: usize = 64 << 20;
 
-/// How many sums a kernel adds at most. A judgement: as many values as a kernel of some length, and few kernels.
-const AT_ONCE: usize = 32;
+/// The fewest workgroups that keep a device busy where each invocation computes one element: such workgroups wait for memory,
+/// so each multiprocessor of a large card has some at once.
+const BUSY_NARROW: usize = 512;
 
 /// The most kernels that k is cut into. Each is about a KiB of the plan, and more are a sign of limits that make no sense.
 const MOST_KERNELS: usize = 1 << 12;
@@ -42,7 +43,7 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     if length == Some(0) {
         return beside_copies(p, kernel);
     }
-    if is_shared(&kernel, k) {
+    if is_shared(p, &kernel, k) {
         return Ok(shared(p, &kernel, k));
     }
     let Some(length) = length else { return Ok(vec![kernel]) };
@@ -60,12 +61,17 @@ fn wanted(kernel: &Kernel) -> DType {
 }
 
 /// Whether the chains of k are shared among workgroups.
-fn is_shared(kernel: &Kernel, k: usize) -> bool {
+fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batch @ .., m, n] = &kernel.outer[..] else { return false };
-    let tiles = product(batch).saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64));
+    let is_busy = match is_narrow(*m, *n) {
+        true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
+        false => product(batch).saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64)) >= BUSY,
+    };
     let chains = k.div_ceil(CHAIN);
-    let bytes = kernel.outer_size().saturating_mul(chains).saturating_mul(wanted(kernel).size());
-    chains >= FEWEST && (1..BUSY).contains(&tiles) && bytes <= MOST_BYTES
+    let sums = kernel.outer_size().saturating_mul(chains);
+    // one binding holds the sums of all chains
+    let most = (MOST_BYTES as u64).min(p.most_bytes());
+    chains >= FEWEST && !is_busy && kernel.outer_size() > 0 && span(sums, 1, wanted(kernel)) <= most
 }
 
 /// Returns how many elements along k a kernel takes at most, a multiple of the length of a chain; none if it takes all, and 0 if
@@ -167,39 +173,23 @@ fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
         last.stores = vec![to];
         kernels.push(last);
     }
-    // a buffer that one binding does not hold takes a binding for each chain
-    let fits = span(size.saturating_mul(chains), 1, dtype) <= p.most_bytes();
-    let most = if fits { AT_ONCE } else { p.caps.max_bindings.saturating_sub(2).clamp(1, AT_ONCE) };
     let total = p.temp(size.saturating_mul(dtype.size()));
-    let at = |buffer, offset: usize| {
-        let strides = c_strides(&kernel.outer);
-        Load { buffer, dtype, strides, offset: offset as isize }
+    let mut strides = c_strides(&kernel.outer);
+    strides.push(size as isize);
+    let mut sum = Kernel {
+        kind: KernelKind::Reduce(Lanes::Inner),
+        inner: smallvec![mutant!(last_chain_left_out, whole, chains)],
+        loads: vec![Load { buffer, dtype, strides, offset: 0 }],
+        values: vec![],
+        stores: vec![],
+        windows: vec![],
+        schedule: Schedule::default(),
+        ..kernel.clone()
     };
-    let mut value = 0;
-    let added = 0..mutant!(last_chain_left_out, whole, chains);
-    for first in added.clone().step_by(most) {
-        let mut loads: Vec<Load> = (first..added.end.min(first + most)).map(|chain| at(buffer, chain * size)).collect();
-        if first > 0 {
-            loads.insert(0, at(total, 0));
-        }
-        let mut sum = Kernel {
-            kind: KernelKind::Elementwise,
-            inner: Shape::new(),
-            values: vec![],
-            stores: vec![],
-            windows: vec![],
-            schedule: Schedule::default(),
-            ..kernel.clone()
-        };
-        value = sum.push(Op::Load(0), dtype, false);
-        for n in 1..loads.len() {
-            let term = sum.push(Op::Load(n), dtype, false);
-            value = sum.push(Op::Ufunc(&arithmetic::add, smallvec![value, term]), dtype, false);
-        }
-        sum.loads = loads;
-        sum.stores = vec![store(total, dtype, c_strides(&kernel.outer), value)];
-        kernels.push(sum);
-    }
+    let chain = sum.push(Op::Load(0), dtype, true);
+    let value = sum.push(Op::reduce(*SUM_OF_CHAINS, chain, dtype), dtype, false);
+    sum.stores = vec![store(total, dtype, c_strides(&kernel.outer), value)];
+    kernels.push(sum);
     end(&mut kernels, kernel, value, || total);
     kernels
 }

@@ -443,6 +443,8 @@ impl Lowering<'_> {
             Order::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
             Order::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             Order::Any => true,
+            // no node has such a fold
+            Order::Sequence => false,
         };
         if !fits {
             return Err(node);

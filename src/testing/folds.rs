@@ -121,6 +121,7 @@ static MEAN_SQUARE: Definition = {
         empty: Some(f64::NAN.to_bits()),
         commutative: true,
         exact: false,
+        in_sequence: false,
         form: Form::Formulas,
     }
 };
@@ -158,6 +159,7 @@ pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
         empty: draft.empty.map(f64::to_bits),
         commutative: draft.commutative,
         exact: draft.exact,
+        in_sequence: false,
         form: Form::Formulas,
     })
 }

@@ -18,7 +18,7 @@ mod program;
 mod rows;
 
 pub(crate) use program::{Operand, Program, Step, Term};
-pub(crate) use rows::{ARGMAX, ARGMIN};
+pub(crate) use rows::{ARGMAX, ARGMIN, SUM_OF_CHAINS};
 
 use super::{Neutral, Ufunc};
 use crate::dtype::{Compute, DType};
@@ -93,6 +93,9 @@ pub(crate) enum Order {
     Tree,
     /// Row-major along the reduced axes, because positions are counted in that order.
     RowMajor,
+    /// One element after another along the inner space: no tree, and no two lanes combine elements of one row. Only the planner
+    /// makes such folds, to add the chains of a product (`plan/chains.rs`).
+    Sequence,
 }
 
 /// The columns of a row. Rows with equal columns are one fold.
@@ -117,6 +120,8 @@ pub(crate) struct Definition {
     pub commutative: bool,
     /// Whether states that hold floats give the same bits in any order. States of integers and bool always do.
     pub exact: bool,
+    /// Whether elements are combined one after another.
+    pub in_sequence: bool,
     pub form: Form,
 }
 
@@ -217,6 +222,7 @@ impl Fold {
     /// Returns the order in which elements of this type must be combined.
     pub fn order(&self, element: DType) -> Order {
         match (self.counts(), self.is_exact(element)) {
+            _ if self.in_sequence => Order::Sequence,
             (true, _) => Order::RowMajor,
             (false, false) => Order::Tree,
             (false, true) => Order::Any,

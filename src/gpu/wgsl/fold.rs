@@ -107,7 +107,8 @@ impl<'a> Body<'a> {
 
     /// The functions of each fold that `reductions` need, once each, and the memory that lanes exchange results in.
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
-        let many_lanes = self.variant.groups.lanes > 1;
+        // the first lane alone combines elements one after another
+        let many_lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         let (mut done, mut shared): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         for f in reductions {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));
@@ -311,7 +312,7 @@ impl<'a> Body<'a> {
 
     /// Writes the statements that combine the lanes' partial results, and set the field of `row` of each reduction.
     pub fn fold_lanes(&self, out: &mut Text, reductions: &[Folding<'a>]) {
-        let lanes = self.variant.groups.lanes > 1;
+        let lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         for f in reductions {
             let (suffix, v) = (self.suffix(*f), f.value);
             let total = match lanes {
@@ -368,7 +369,7 @@ fn planted(name: &str, block: &str) -> String {
 }
 
 /// The type in which workgroup memory holds a value.
-fn held(compute: Compute) -> &'static str {
+pub(super) fn held(compute: Compute) -> &'static str {
     if compute == Compute::Bool { "u32" } else { compute.name() }
 }
 

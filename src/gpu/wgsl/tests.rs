@@ -119,8 +119,14 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
         KernelKind::Matmul => variant.groups.tiles = 2,
         KernelKind::Row => {}
     }
-    // a device with small workgroups, which no product runs on
-    variant.groups.size = if k.kind == KernelKind::Matmul { 256 } else { lanes.max(64) as u16 };
+    if k.kind == KernelKind::Matmul {
+        validate_both(name, k, &form, &variant);
+        // an element a lane
+        (variant.groups.tiles, variant.groups.size) = (0, 128);
+        return drop(validate_both(name, k, &form, &variant));
+    }
+    // a device with small workgroups
+    variant.groups.size = lanes.max(64) as u16;
     variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
     let text = validate_both(name, k, &form, &variant);
     assert!(text.contains(&format!("const WORKGROUP = {}u;", variant.groups.size)), "{text}");
@@ -413,7 +419,7 @@ fn stores_that_choose_are_valid() {
 
 #[test]
 fn every_matmul_is_valid() {
-    for a in DType::ALL.into_iter().filter(|d| *d != DType::Bool) {
+    for a in DType::ALL {
         for value in [a, a.sum()] {
             let mut k = kernel(KernelKind::Matmul);
             for n in 0..3 {
@@ -425,6 +431,20 @@ fn every_matmul_is_valid() {
             let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), value, false);
             store(&mut k, sum);
             check(&format!("matmul {a} {value}"), &k, StoreMode::Owned, 1);
+        }
+    }
+}
+
+#[test]
+fn sums_of_chains_are_valid() {
+    for dtype in [DType::F32, DType::F64, DType::U64, DType::Bool] {
+        let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
+        k.inner = smallvec![1_000];
+        let chain = load(&mut k, dtype, true);
+        let sum = push(&mut k, Op::reduce(*ufunc::SUM_OF_CHAINS, chain, dtype), dtype, false);
+        store(&mut k, sum);
+        for lanes in [1, 32, 256] {
+            check(&format!("sum of chains of {dtype}, {lanes} lanes"), &k, StoreMode::Atomic, lanes);
         }
     }
 }

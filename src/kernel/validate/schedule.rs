@@ -61,7 +61,7 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
 fn groups(k: &Kernel, g: &Groups) -> Check {
     let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
     ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
-    let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 1 | 2);
+    let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 0..=2);
     ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
     ensure(counts, || format!("{} loads in flight, {} tiles", g.in_flight, g.tiles))?;
     let block = g.lanes as usize * SCAN_RUN;

@@ -4,7 +4,7 @@ use super::{Again, passes_of_stores, set_details};
 use crate::caps::MOST_HELD;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{
-    Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Window, Work, WriteClass,
+    Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Window, Work, WriteClass, is_narrow,
 };
 use crate::layout;
 
@@ -30,6 +30,13 @@ const SHORT_ROW_LANES: usize = 32;
 /// combine.
 const ONE_LANE: usize = 8;
 
+/// Sums of chains from which each invocation adds those of one element alone. Fewer would leave most of a large card idle, whose
+/// workgroups then load sums with all lanes, and add with one.
+const SIDE_BY_SIDE: usize = 1 << 14;
+
+/// Elements along k that a narrow product has in workgroup memory at once: of f32 they are 32 bytes, the least that cards fetch.
+const NARROW_STEP: usize = 8;
+
 /// The numbers of elements of a row that a lane of a row kernel may hold in registers: 4 for short rows, 16 for rows as long as
 /// a neural network's features, 64 at most, beyond which registers spill. A shader for each number keeps its loops short.
 const HELD: [usize; 3] = [4, 16, MOST_HELD];
@@ -47,15 +54,18 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         2 if is_large => Axes::Two,
         _ => Axes::Any,
     };
-    let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store)).collect();
-    let in_flight = if is_large && inner > 0 { in_flight(kernel, caps) } else { 1 };
+    let tiles = tiles(kernel, shape, caps)?;
+    let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, tiles)).collect();
+    // where elements are combined one after another, lanes that share a row load the next ones meanwhile
+    let waits = is_large && inner > 0 && !(lanes > 1 && kernel.combines_in_sequence());
+    let in_flight = if waits { in_flight(kernel, caps) } else { 1 };
     let groups = Groups {
-        size: size as u16,
+        size: if tiles == 0 { narrow_group(kernel, caps)? } else { size } as u16,
         lanes: lanes as u16,
         held: held as u8,
         in_flight,
         run: run(kernel, &writes, in_flight),
-        tiles: tiles(kernel, shape, size, caps)?,
+        tiles,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
     kernel.schedule.work = Work::Groups(groups);
@@ -70,6 +80,8 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     let refused = |detail: String| Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
+        // neighbouring rows lie side by side, so that many of them need no further lanes
+        KernelKind::Reduce(_) if kernel.combines_in_sequence() && kernel.outer_size() >= SIDE_BY_SIDE => (1, 1),
         // with two elements a lane or fewer, the tree of a whole workgroup costs as much as its lanes save
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
@@ -126,10 +138,30 @@ fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
-/// Returns the side of the square of a product that a workgroup computes, in units of 64: 1 or 2. Larger squares load less in
-/// all, if there are enough of them.
-fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u8> {
+/// Returns the size of a workgroup whose invocations compute one element of a product each: the largest whose parts of both
+/// factors fit workgroup memory (`shaders/matmul.wgsl`).
+fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
+    let bytes = kernel.values.first().map_or(4, |v| v.compute().size().max(4));
+    let lanes = caps.workgroup_memory / (2 * NARROW_STEP * bytes);
+    if lanes < NARROW_STEP {
+        let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
+        let detail = format!("a product needs {need} bytes of a workgroup; {} has {have}", caps.name);
+        return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
+    }
+    Ok(caps.group().min(1 << lanes.ilog2()))
+}
+
+/// Returns the side of the square of a product that a workgroup computes, in units of 64: 1 or 2; 0 if each invocation computes
+/// one element. Larger squares load less in all, if there are enough of them.
+fn tiles(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<u8> {
     let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(1) };
+    // windows may be smaller, but all take one shader
+    if let [.., m, n] = kernel.outer[..]
+        && is_narrow(m, n)
+    {
+        return Ok(0);
+    }
+    let size = caps.group();
     let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
     // a step holds 16 elements along k of each row of one operand and of each column of the other (`shaders/matmul.wgsl`)
     let memory = |tiles: usize| 2 * 16 * 64 * tiles * bytes;
@@ -148,14 +180,16 @@ fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u
     Ok(if large { 2 } else { 1 })
 }
 
-/// Says how a store writes. If a run's target begins within a word, the backend merges words that were to be written whole.
-fn write_class(kernel: &Kernel, store: &Store) -> WriteClass {
+/// Says how a store writes; `tiles` are those of a product. If a run's target begins within a word, the backend merges words that were to be written whole.
+fn write_class(kernel: &Kernel, store: &Store, tiles: u8) -> WriteClass {
     let per = per_word(store);
     match per {
         _ if store.updates() => WriteClass::Combined,
         1 => WriteClass::Plain,
         // an element that is not stored leaves its part of the word as it was
         _ if !store.is_plain() || kernel.checks() => WriteClass::Merged,
+        // invocations of a narrow product share words
+        _ if tiles == 0 => WriteClass::Merged,
         _ if kernel.windows.iter().all(|w| owns_words(kernel, store, w, per)) => WriteClass::Words,
         _ => WriteClass::Merged,
     }

@@ -14,6 +14,12 @@ pub(crate) static ARGMIN: LazyLock<Fold> =
 pub(crate) static ARGMAX: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
 
+/// The sum of the chains of a product, one after another, as the kernel of a whole product adds them.
+pub(crate) static SUM_OF_CHAINS: LazyLock<Fold> = LazyLock::new(|| {
+    let sum = of_function(&arithmetic::add);
+    Fold::intern(Definition { name: "sum of chains", in_sequence: true, ..sum })
+});
+
 /// Returns the columns of the fold that the key `reduce:` of a binary function makes. A function without the key gets a fold
 /// all the same, which both backends refuse to run, so that the caller needs no error of its own.
 pub(super) fn of_function(function: &'static Ufunc) -> Definition {
@@ -30,6 +36,7 @@ pub(super) fn of_function(function: &'static Ufunc) -> Definition {
         empty: reduce.and_then(|r| r.empty).map(f64::to_bits),
         commutative: true,
         exact: reduce.is_some_and(|r| r.reorders_floats),
+        in_sequence: false,
         form: Form::Function(function),
     }
 }
@@ -65,6 +72,7 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
         empty: None,
         commutative: true,
         exact: true,
+        in_sequence: false,
         form: Form::FirstOf(picks),
     }
 }
