@@ -92,7 +92,8 @@ fn rows(e: Expr, n: usize) -> Vec<Vec<i64>> {
 }
 
 fn column(d: &Device, values: &[f64], t: DType) -> Array {
-    put(d, values.to_vec(), &[values.len(), 1]).astype(t).eval().unwrap()
+    let host = put(&Device::cpu(), values.to_vec(), &[values.len(), 1]);
+    host.astype(t).to_device(d).unwrap()
 }
 
 const MEANS: [f64; 13] = [0.0, 1e-3, 0.7, 1.0, 5.0, 9.99, 10.0, 12.5, 30.0, 101.5, 1e3, 1e4, 1e6];

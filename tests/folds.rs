@@ -100,7 +100,7 @@ fn elements(n: usize, dtype: DType) -> Array {
 }
 
 fn host(e: &Expr) -> Vec<f64> {
-    e.astype(F64).to_device(&Device::cpu()).unwrap().to_vec::<f64>().unwrap()
+    e.to_device(&Device::cpu()).unwrap().astype(F64).to_vec::<f64>().unwrap()
 }
 
 fn bits(e: &Expr) -> Vec<u64> {

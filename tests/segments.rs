@@ -86,6 +86,7 @@ fn call(name: &str, d: &Device) -> Expr {
         let all: Vec<i64> = text.split(',').map(|n| n.parse().unwrap()).collect();
         put(d, all.clone(), &[all.len()])
     };
+    let wide = if has(d, F64) { F64 } else { F32 };
     let words: Vec<&str> = name.split(' ').collect();
     match words[..] {
         ["add.at", "0"] => x.index_add(0, &i, x.take(put(d, vec![3i32, 2, 1, 0, 1, 2], &[6]), 0) * 2.0),
@@ -93,16 +94,16 @@ fn call(name: &str, d: &Device) -> Expr {
         ["add.at", "number"] => x.index_add(-2, at("0,0,0,-4,1"), 0.25),
         ["add.at", _] => x.greater(1.5).index_add(0, at("1,1"), x.slice(s![2..4]).greater(0.0)),
         ["bincount", "weights"] => i.bincount_weighted(&v, 5),
-        ["bincount", _] => i.bincount_weighted(i.astype(U8), 5).astype(F64),
+        ["bincount", _] => i.bincount_weighted(i.astype(U8), 5).astype(wide),
         ["histogram", "range"] => v.histogram_weighted(x.slice(s![2]), 3, Some((-1.0, 2.5))).0,
         ["histogram", "all"] => v.histogram_weighted(x.slice(s![2]), 4, None).0,
         ["histogram", "edges"] => {
             v.histogram_with_edges_weighted(x.slice(s![2]), put(d, vec![-1f32, 0., 0.5, 3.], &[4]))
         }
-        ["histogram", _] => v.histogram_weighted(&i, 3, Some((-1.0, 2.5))).0.astype(F64),
+        ["histogram", _] => v.histogram_weighted(&i, 3, Some((-1.0, 2.5))).0.astype(wide),
         ["reduceat", offsets, axis] => x.reduce_at(at(offsets), axis.parse().unwrap()),
         ["reduceat", offsets, axis, _] => {
-            (&x * 2).astype(I16).reduce_at(at(offsets), axis.parse().unwrap()).astype(F64)
+            (&x * 2).astype(I16).reduce_at(at(offsets), axis.parse().unwrap()).astype(wide)
         }
         _ => panic!("{name}: no call"),
     }

@@ -26,7 +26,7 @@ fn rows_columns_and_repeats(d: &Device) {
     for (round, shape) in shapes.into_iter().enumerate() {
         let n: usize = shape.iter().product();
         let x: Vec<f64> = (0..n).map(|i| ((i * 37 + 11) % 251) as f64).collect();
-        let y = put(d, x.clone(), shape);
+        let y = put(d, x.iter().map(|v| *v as f32).collect::<Vec<f32>>(), shape);
         for axis in 0..shape.len() {
             let len = shape[axis] as i32;
             let lists = [

@@ -112,7 +112,11 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
         use wgpu::Features as F;
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
     }
-    let limits = adapter.limits();
+    let mut limits = adapter.limits();
+    if has_default_limits() {
+        features = wgpu::Features::empty();
+        limits = wgpu::Limits::default();
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("cupric"),
         required_features: features,
@@ -133,6 +137,12 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
         caps.cooperative = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
     }
     Ok(Opened { device, queue, caps, limits, software })
+}
+
+/// Whether tests ask that each device opens with the limits that WebGPU guarantees and without optional features, as the least of
+/// browsers would give it: then wgpu refuses whatever goes beyond.
+fn has_default_limits() -> bool {
+    cfg!(feature = "testing") && std::env::var_os("CUPRIC_STAGE_LIMITS").is_some_and(|limits| limits == "webgpu")
 }
 
 /// Translates wgpu's record of a small matrix product, which a subgroup computes as one instruction, to the planner's.

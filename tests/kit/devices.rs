@@ -121,6 +121,11 @@ pub fn has(d: &Device, t: DType) -> bool {
     cupric::zeros([1], t).to_device(d).is_ok() && (cupric::zeros([1], t).to_device(d).unwrap().equal(0)).eval().is_ok()
 }
 
+/// Whether a device has the limits that WebGPU guarantees and no more (`tests/run` has a stage of such devices).
+pub fn has_default_limits(d: &Device) -> bool {
+    d.is_gpu() && std::env::var_os("CUPRIC_STAGE_LIMITS").is_some_and(|limits| limits == "webgpu")
+}
+
 /// A number of a type, for tests whose parts take turns with types.
 pub fn number_of(t: DType) -> usize {
     DType::ALL.iter().position(|x| *x == t).expect("one of all types")
