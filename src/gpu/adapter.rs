@@ -96,18 +96,19 @@ pub(super) async fn names() -> Vec<String> {
 }
 
 /// Opens adapter number `index` of [`names`] with all its limits, and all its features except mappable storage buffers and
-/// experimental ones.
-pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened> {
+/// experimental ones; of these it takes cooperative matrices, if `with_matrices` says so.
+pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {
     let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
     let Some(adapter) = enumerate().await.into_iter().nth(index) else {
         return Err(fail(format!("there is no GPU number {index}")));
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
-    // `Connection::raise` relies on wgpu refusing one. A request for an experimental feature fails, unless the descriptor
-    // below allows them, which is unsafe
+    // `Connection::raise` relies on wgpu refusing one. Of the experimental features only one is asked for, where there is use for it
     let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
+    let cooperative = if with_matrices { cooperative_matrices(&adapter) } else { vec![] };
+    features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, !cooperative.is_empty());
     if shrink.is_some_and(|s| !s.clock) {
         use wgpu::Features as F;
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
@@ -117,7 +118,12 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
         label: Some("cupric"),
         required_features: features,
         required_limits: limits.clone(),
-        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        experimental_features: match cooperative.is_empty() {
+            true => wgpu::ExperimentalFeatures::disabled(),
+            // SAFETY: this allows the one feature above. Only our own kernels use it; they load and store small matrices within arrays
+            // of constant lengths in workgroup memory, and run only once `cooperative.rs` has found their results right.
+            false => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        },
         memory_hints: wgpu::MemoryHints::Performance,
         trace: wgpu::Trace::Off,
     };
@@ -128,11 +134,19 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
-    // the feature is experimental and so never requested: this waits for wgpu to make it stable
-    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
-        caps.cooperative = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
-    }
+    caps.cooperative = cooperative;
     Ok(Opened { device, queue, caps, limits, software })
+}
+
+/// Returns the products of small matrices that the adapter has, if kernels can use one of them: of f16, with sums in f32.
+fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<Cooperative> {
+    use wgpu::Features as F;
+    if !adapter.features().contains(F::EXPERIMENTAL_COOPERATIVE_MATRIX | F::SHADER_F16 | F::SHADER_I16 | F::SUBGROUP) {
+        return vec![];
+    }
+    let found: Vec<_> = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
+    let is_used = |c: &Cooperative| [8, 16].map(|side| [side; 3]).contains(&c.shape) && c.types == ["f16", "f32"];
+    if found.iter().any(is_used) { found } else { vec![] }
 }
 
 /// Translates wgpu's record of a small matrix product, which a subgroup computes as one instruction, to the planner's.

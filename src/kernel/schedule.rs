@@ -88,6 +88,9 @@ pub(crate) struct Groups {
     pub run: u8,
     /// The side of the square of the result that a workgroup computes, in units of 64 elements (matmul).
     pub tiles: u8,
+    /// The side of the small matrices of f16 that a subgroup multiplies as one operation (matmul): 8 or 16; 0 where invocations
+    /// multiply elements.
+    pub cooperative: u8,
     /// How an index of `outer`, and one of `inner`, becomes a place in an operand.
     pub axes: [Axes; 2],
 }
@@ -359,7 +362,13 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
-        KernelKind::Matmul => format!("groups of {}, tiles {s} × {s}", g.size, s = 64 * g.tiles as u32),
+        KernelKind::Matmul => {
+            let by = match g.cooperative {
+                0 => String::new(),
+                side => format!(" by cooperative matrices {side} × {side}"),
+            };
+            format!("groups of {}, tiles {s} × {s}{by}", g.size, s = 64 * g.tiles as u32)
+        }
     };
     let places = |axes: Axes, of: &str| match axes {
         Axes::One => format!(", 1 {of} axis"),

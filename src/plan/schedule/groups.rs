@@ -1,7 +1,8 @@
 //! Workgroups: how many lanes share a row, what each holds, how many loads are in flight, and how packed words are written.
 
 use super::{Again, passes_of_stores, set_details};
-use crate::caps::MOST_HELD;
+use crate::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{
     Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Window, Work, WriteClass,
@@ -36,7 +37,8 @@ const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Writes the schedule of a nest.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
-    let size = caps.group();
+    let cooperative = cooperative(kernel, caps);
+    let size = if cooperative > 0 { COOPERATIVE_SUBGROUPS * caps.subgroup[1] as usize } else { caps.group() };
     let (lanes, held) = lanes(kernel, caps)?;
     let window = kernel.windows.iter().max_by_key(|w| w.shape.iter().product::<usize>());
     let shape = window.map_or(&kernel.outer[..], |w| &w.shape);
@@ -55,7 +57,8 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         held: held as u8,
         in_flight,
         run: run(kernel, &writes, in_flight),
-        tiles: tiles(kernel, shape, size, caps)?,
+        tiles: if cooperative > 0 { 1 } else { tiles(kernel, shape, size, caps)? },
+        cooperative,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
     kernel.schedule.work = Work::Groups(groups);
@@ -146,6 +149,16 @@ fn tiles(kernel: &Kernel, shape: &[usize], size: usize, caps: &Caps) -> Result<u
     // each lane of the larger tile holds 64 sums, which of 8-byte types are more words than it has registers
     let large = bytes == 4 && tiles >= LARGE_TILES && memory(2) <= caps.workgroup_memory;
     Ok(if large { 2 } else { 1 })
+}
+
+/// Returns the side of the cooperative matrices by which a product is computed; 0 if invocations multiply elements. All products of
+/// f16 on a device that has such matrices are computed by them, also that of a single row: so a row has the same bits in every batch.
+fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
+    let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
+    match (kernel.kind, caps.cooperative_side()) {
+        (KernelKind::Matmul, Some(side)) if is_half => side as u8,
+        (KernelKind::Matmul | KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row, _) => 0,
+    }
 }
 
 /// Says how a store writes. If a run's target begins within a word, the backend merges words that were to be written whole.
