@@ -121,7 +121,9 @@ impl Provider for Gpus {
 
 fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
     let open = |limit, shrink, with_matrices| pollster::block_on(device::open(id, index, limit, shrink, with_matrices));
-    let mut gpu = open(limit, shrink, true)?;
+    // a process made by fork may have inherited the findings while another thread held them
+    let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(index);
+    let mut gpu = open(limit, shrink, with_matrices)?;
     if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || open(None, None, true)) {
         gpu = open(limit, shrink, false)?;
     }

@@ -104,30 +104,22 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
-    // `Connection::raise` relies on wgpu refusing one. Of the experimental features only one is asked for, where there is use for it
+    // `Connection::raise` relies on wgpu refusing one
     let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
-    let cooperative = if with_matrices { cooperative_matrices(&adapter) } else { vec![] };
-    features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, !cooperative.is_empty());
     if shrink.is_some_and(|s| !s.clock) {
         use wgpu::Features as F;
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
     }
     let limits = adapter.limits();
-    let descriptor = wgpu::DeviceDescriptor {
-        label: Some("cupric"),
-        required_features: features,
-        required_limits: limits.clone(),
-        experimental_features: match cooperative.is_empty() {
-            true => wgpu::ExperimentalFeatures::disabled(),
-            // SAFETY: this allows the one feature above. Only our own kernels use it; they load and store small matrices within arrays
-            // of constant lengths in workgroup memory, and run only once `cooperative.rs` has found their results right.
-            false => unsafe { wgpu::ExperimentalFeatures::enabled() },
-        },
-        memory_hints: wgpu::MemoryHints::Performance,
-        trace: wgpu::Trace::Off,
+    let mut cooperative = if with_matrices { cooperative_matrices(&adapter, &info) } else { vec![] };
+    let requested = match request_with_matrices(&adapter, features, &limits, !cooperative.is_empty()) {
+        Some(opened) => Ok(opened),
+        None => {
+            cooperative.clear();
+            adapter.request_device(&descriptor(features, &limits)).await
+        }
     };
-    let requested = adapter.request_device(&descriptor).await;
     let (device, queue) = requested.map_err(|e| fail(format!("{} cannot be opened: {e}", info.name)))?;
     let software = info.device_type == wgpu::DeviceType::Cpu;
     let (mut caps, limits) = capabilities(info.name, features, &limits, shrink);
@@ -138,10 +130,46 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
     Ok(Opened { device, queue, caps, limits, software })
 }
 
+/// What is asked of an adapter that is opened.
+fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
+    wgpu::DeviceDescriptor {
+        label: Some("cupric"),
+        required_features: features,
+        required_limits: limits.clone(),
+        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    }
+}
+
+/// Opens an adapter with cooperative matrices, the only experimental feature that is ever asked for. None if it does not open so, or
+/// `wanted` is false. wgpu asks whether a driver lists products of small matrices, not whether it has the feature, and panics where a
+/// driver that lists them refuses the device.
+fn request_with_matrices(
+    adapter: &wgpu::Adapter,
+    features: wgpu::Features,
+    limits: &wgpu::Limits,
+    wanted: bool,
+) -> Option<(wgpu::Device, wgpu::Queue)> {
+    let descriptor = wgpu::DeviceDescriptor {
+        // SAFETY: this allows what the next line adds. Only kernels of ours use it; they load and store small matrices within arrays of
+        // constant lengths in workgroup memory, and run once `cooperative.rs` has found their results right.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+        ..descriptor(features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, limits)
+    };
+    // the future is ready at once where there is such a feature, which is not in a browser
+    let request = || pollster::block_on(adapter.request_device(&descriptor));
+    // a panic here leaves nothing behind: no device was made
+    let opened = wanted.then(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(request)));
+    opened?.ok()?.ok()
+}
+
 /// Returns the products of small matrices that the adapter has, if kernels can use one of them: of f16, with sums in f32.
-fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<Cooperative> {
+fn cooperative_matrices(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Vec<Cooperative> {
     use wgpu::Features as F;
-    if !adapter.features().contains(F::EXPERIMENTAL_COOPERATIVE_MATRIX | F::SHADER_F16 | F::SHADER_I16 | F::SUBGROUP) {
+    let needs = F::EXPERIMENTAL_COOPERATIVE_MATRIX | F::SHADER_F16 | F::SHADER_I16 | F::SUBGROUP;
+    // with four lanes (vectors of 128 bits) Mesa 26's llvmpipe lists matrices, but refuses a device that has them
+    if !adapter.features().contains(needs) || info.subgroup_min_size < 8 {
         return vec![];
     }
     let found: Vec<_> = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();

@@ -435,7 +435,9 @@ fn every_matmul_is_valid() {
 
 #[test]
 fn products_by_cooperative_matrices_are_valid() {
-    for (side, a, from) in [(8, DType::F16, None), (16, DType::F16, None), (8, DType::U8, None), (16, DType::F16, Some(2))] {
+    for (side, a, from) in
+        [(8, DType::F16, None), (16, DType::F16, None), (8, DType::U8, None), (16, DType::F16, Some(2))]
+    {
         let mut k = kernel(KernelKind::Matmul);
         for (n, dtype) in [a, DType::F16, DType::F32].into_iter().enumerate() {
             k.loads.push(Load { buffer: BufferRef::Input(n), dtype, strides: smallvec![0; 4], offset: 0 });
