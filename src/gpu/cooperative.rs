@@ -33,7 +33,7 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
         return *known;
     }
     let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
-        let test = || {
+        let test = || -> Result<bool> {
             let trial = trial()?;
             TRIALS.iter().try_fold(true, |right, t| Ok(right && t.is_right(&t.run(&trial)?)))
         };
