@@ -1,7 +1,7 @@
 //! Has naga parse and validate the texts that the generator writes, without a device.
 
 use super::*;
-use crate::caps::Cooperative;
+use crate::caps::{COOPERATIVE_MEMORY, Cooperative};
 use crate::dtype::DType;
 use crate::kernel::{
     Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Position, Reduction, Scattered, Schedule, Store,
@@ -457,6 +457,11 @@ fn products_by_cooperative_matrices_are_valid() {
         let tiles = 32 / side as usize;
         let operations = text.matches("coopMultiplyAdd(").count();
         assert_eq!((operations, text.contains("ROW")), (tiles * tiles, false), "{text}");
+        // the planner counts this memory, which wgpu does not
+        let module = naga::front::wgsl::parse_str(&text).unwrap();
+        let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+        let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
+        assert!(bytes as usize == COOPERATIVE_MEMORY || side == 8 && (bytes as usize) < COOPERATIVE_MEMORY, "{bytes}");
         // bits of f16 are moved; other types are converted
         assert_eq!(text.contains("buffer0[first >> 1u]"), a == DType::F16, "{text}");
     }
