@@ -107,7 +107,31 @@ const GROUP: usize = 256;
 /// The most elements of its row that an invocation of a row kernel holds in registers. A judgement: more would spill.
 pub(crate) const MOST_HELD: usize = 64;
 
+/// Subgroups that share a product by cooperative matrices, each with a quarter of what their workgroup computes
+/// (`shaders/matmul_cooperative.wgsl`).
+pub(crate) const COOPERATIVE_SUBGROUPS: usize = 4;
+
+/// Bytes of a workgroup's memory that such a product takes: for 32 elements along k of 64 rows and of 64 columns of f16, and for
+/// sums of f32 of two rows of 16 × 16 matrices, with what lies between rows.
+pub(crate) const COOPERATIVE_MEMORY: usize = 2 * (64 * (32 + 8) + 32 * (64 + 8)) + 4 * 2 * 16 * (64 + 4);
+
 impl Caps {
+    /// Returns the side of the small matrices of f16 that a product is computed by, with sums in f32: 16 or 8, the larger one if the
+    /// device has both. None if it has neither, or a kernel by them does not fit it.
+    pub(crate) fn cooperative_side(&self) -> Option<u32> {
+        let has = |side: &u32| {
+            let is_it = |c: &Cooperative| c.shape == [*side; 3] && c.types[0] == "f16" && c.types[1] == "f32";
+            self.cooperative.iter().any(is_it)
+        };
+        // a workgroup has four subgroups or more, of a size that only the driver decides; lanes are a power of two on every device
+        let lanes = self.subgroup[1] as usize;
+        let fits = lanes.is_power_of_two()
+            && lanes > 1
+            && COOPERATIVE_SUBGROUPS * lanes <= self.group()
+            && COOPERATIVE_MEMORY <= self.workgroup_memory;
+        [16, 8].into_iter().find(|side| fits && has(side))
+    }
+
     /// The capabilities of a typical graphics card, for tests that plan without running; no such card need be there.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn card(name: &str) -> Caps {

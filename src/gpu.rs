@@ -3,7 +3,7 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `numerics.rs` | the probe of a device's arithmetic |
+//! | `numerics.rs`, `cooperative.rs` | the probe of a device's arithmetic, the self-test of its cooperative matrices |
 //! | `routines.rs` | the list of routines, and their dispatches |
 //! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
 //! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
@@ -25,6 +25,7 @@ mod adapter;
 mod at_exit;
 mod batch;
 mod connection;
+mod cooperative;
 mod device;
 mod disk;
 mod dispatch;
@@ -119,7 +120,13 @@ impl Provider for Gpus {
 }
 
 fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
-    let gpu = pollster::block_on(device::open(id, index, limit, shrink))?;
+    let open = |limit, shrink, with_matrices| pollster::block_on(device::open(id, index, limit, shrink, with_matrices));
+    // a process made by fork may have inherited the findings while another thread held them
+    let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(index);
+    let mut gpu = open(limit, shrink, with_matrices)?;
+    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || open(None, None, true)) {
+        gpu = open(limit, shrink, false)?;
+    }
     if gpu.connection.software {
         // the probe makes the driver compile and run a shader. Its error is dropped: what the caller does next meets the cause
         at_exit::wait_for(&gpu.connection, || drop(gpu.probe()));

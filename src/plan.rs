@@ -34,7 +34,7 @@ pub(crate) use graph::Walk;
 pub(crate) use price::lacking_type;
 #[cfg(test)]
 pub(crate) use product::passes as product_passes;
-#[cfg(test)]
+#[cfg(any(test, feature = "gpu"))]
 pub(crate) use schedule::schedule_nest;
 
 use crate::backend::Lines;

@@ -2,7 +2,7 @@
 //! `tests/snapshots/caps`, and every text checked by naga. The weakest device has a file where it differs from the card.
 //! `CUPRIC_BLESS=1` writes them anew.
 
-use cupric::testing::{Caps, NAMED_CAPS, card, cpu_within, named_caps, plan_for, plan_within};
+use cupric::testing::{Caps, Cooperative, NAMED_CAPS, card, cpu_within, named_caps, plan_for, plan_within};
 use cupric::{Array, DType, ErrorKind, Expr, Result, keep, ones, s, zeros};
 use std::fs;
 use std::path::PathBuf;
@@ -319,5 +319,78 @@ fn caches_change_tiles_and_no_bit() -> Result<()> {
         let same: Vec<usize> = (0..said.len()).filter(|n| said[*n] == known[*n]).collect();
         assert_eq!(same, as_first, "the schedules that are as on the first device: {said:#?}");
     }
+    Ok(())
+}
+
+/// A card that multiplies small matrices of f16 of these sides, with sums in `sums`.
+fn tensor_card(sides: &[u32], sums: &str) -> Caps {
+    let cooperative = |side: &u32| Cooperative { shape: [*side; 3], types: ["f16", sums].map(str::to_string) };
+    Caps { cooperative: sides.iter().map(cooperative).collect(), ..card("tensor") }
+}
+
+/// All products of f16 on a device that has cooperative matrices are computed by them, and nothing else is.
+#[test]
+fn products_of_f16_by_cooperative_matrices() -> Result<()> {
+    let half = |shape: &[usize]| stored(shape, DType::F16);
+    let (a, b, bias) = (half(&[1000, 640]), half(&[640, 320]), half(&[320]));
+    let tensor = tensor_card(&[8, 16], "f32");
+    let by = |side: u32| format!("groups of 128, tiles 64 × 64 by cooperative matrices {side} × {side}");
+    // the larger matrices, where a device has both; a kernel and its text
+    let layer = (a.matmul(&b) + &bias).relu();
+    let (plan, texts) = plan_within(&layer, &tensor)?;
+    let mut whole = plan.clone();
+    for text in &texts {
+        validate(text, naga::valid::Capabilities::all(), "a product of f16");
+        whole.push_str(&format!("\n--- kernel 0 ---\n{text}"));
+    }
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/caps/half_matmul.tensor.txt");
+    if std::env::var_os("CUPRIC_BLESS").is_some() && cfg!(feature = "gpu") {
+        fs::write(&file, &whole).expect("a snapshot");
+    }
+    let known = fs::read_to_string(&file).unwrap_or_default();
+    let same = if cfg!(feature = "gpu") { known == whole } else { known.starts_with(&plan) };
+    assert!(same && plan.contains(&by(16)), "{} differs; see it with CUPRIC_BLESS=1. Now:\n{plan}", file.display());
+
+    // a row, a batch, operands in any order, one that is converted, few rows whose chains are shared: all of them
+    let bytes = stored(&[1000, 640], DType::U8);
+    let long = [half(&[3, 5000]), half(&[5000, 2])];
+    for e in [
+        a.slice(s![..1]).matmul(&b),
+        a.slice(s![0]).matmul(&b),
+        half(&[7, 1, 640]).matmul(&b),
+        b.t().matmul(a.t()),
+        bytes.astype(DType::F16).matmul(&b),
+        long[0].matmul(&long[1]),
+    ] {
+        let (plan, texts) = plan_within(&e, &tensor)?;
+        let products = plan.lines().filter(|l| l.contains(": matmul [") && l.contains("dispatch")).count();
+        assert!(products > 0 && plan.matches("by cooperative matrices").count() >= 1, "{plan}");
+        assert!(!plan.contains("tiles 64 × 64;"), "{plan}");
+        texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::all(), "a product of f16"));
+    }
+    let (plan, _) = plan_within(&layer, &tensor_card(&[8], "f32"))?;
+    assert!(plan.contains(&by(8)), "{plan}");
+
+    // other types, and devices whose matrices do not suit
+    let (f, bf) = (stored(&[64, 96], DType::F32), stored(&[64, 96], DType::BF16));
+    let refused = [
+        (a.astype(DType::F32).matmul(b.astype(DType::F32)), tensor.clone()),
+        (f.matmul(f.t()), tensor.clone()),
+        (bf.matmul(bf.t()), tensor.clone()),
+        (layer.clone(), card("without")),
+        (layer.clone(), tensor_card(&[16], "f16")),
+        (layer.clone(), tensor_card(&[32], "f32")),
+        (layer.clone(), Caps { subgroup: [1, 1], ..tensor.clone() }),
+        (layer.clone(), Caps { subgroup: [4, 128], ..tensor.clone() }),
+        (layer.clone(), Caps { workgroup_memory: 16_352, ..tensor.clone() }),
+    ];
+    for (e, caps) in refused {
+        let (plan, texts) = plan_within(&e, &caps)?;
+        assert!(plan.contains(": matmul [") && !plan.contains("cooperative"), "{plan}");
+        assert!(texts.iter().all(|text| !text.contains("coop")), "{plan}");
+    }
+    // a subgroup of 64 lanes takes workgroups of 256
+    let (plan, _) = plan_within(&layer, &Caps { subgroup: [32, 64], ..tensor })?;
+    assert!(plan.contains("groups of 256, tiles 64 × 64 by cooperative matrices 16 × 16"), "{plan}");
     Ok(())
 }

@@ -96,16 +96,15 @@ pub(super) async fn names() -> Vec<String> {
 }
 
 /// Opens adapter number `index` of [`names`] with all its limits, and all its features except mappable storage buffers and
-/// experimental ones.
-pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened> {
+/// experimental ones; of these it takes cooperative matrices, if `with_matrices` says so.
+pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bool) -> Result<Opened> {
     let fail = |detail: String| Error::new(ErrorKind::DeviceNotFound, "open", detail, None);
     let Some(adapter) = enumerate().await.into_iter().nth(index) else {
         return Err(fail(format!("there is no GPU number {index}")));
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
-    // `Connection::raise` relies on wgpu refusing one. A request for an experimental feature fails, unless the descriptor
-    // below allows them, which is unsafe
+    // `Connection::raise` relies on wgpu refusing one
     let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     if shrink.is_some_and(|s| !s.clock) {
@@ -113,29 +112,27 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
     }
     let mut limits = adapter.limits();
-    if has_default_limits() {
+    let has_default_limits = has_default_limits();
+    if has_default_limits {
         features = wgpu::Features::empty();
         limits = wgpu::Limits::default();
     }
-    let descriptor = wgpu::DeviceDescriptor {
-        label: Some("cupric"),
-        required_features: features,
-        required_limits: limits.clone(),
-        experimental_features: wgpu::ExperimentalFeatures::disabled(),
-        memory_hints: wgpu::MemoryHints::Performance,
-        trace: wgpu::Trace::Off,
+    let mut cooperative =
+        if with_matrices && !has_default_limits { cooperative_matrices(&adapter, &info) } else { vec![] };
+    let requested = match request_with_matrices(&adapter, features, &limits, !cooperative.is_empty()) {
+        Some(opened) => Ok(opened),
+        None => {
+            cooperative.clear();
+            adapter.request_device(&descriptor(features, &limits)).await
+        }
     };
-    let requested = adapter.request_device(&descriptor).await;
     let (device, queue) = requested.map_err(|e| fail(format!("{} cannot be opened: {e}", info.name)))?;
     let software = info.device_type == wgpu::DeviceType::Cpu;
     let (mut caps, limits) = capabilities(info.name, features, &limits, shrink);
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
-    // the feature is experimental and so never requested: this waits for wgpu to make it stable
-    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
-        caps.cooperative = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
-    }
+    caps.cooperative = cooperative;
     Ok(Opened { device, queue, caps, limits, software })
 }
 
@@ -143,6 +140,53 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
 /// browsers would give it: then wgpu refuses whatever goes beyond.
 fn has_default_limits() -> bool {
     cfg!(feature = "testing") && std::env::var_os("CUPRIC_STAGE_LIMITS").is_some_and(|limits| limits == "webgpu")
+}
+
+/// What is asked of an adapter that is opened.
+fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
+    wgpu::DeviceDescriptor {
+        label: Some("cupric"),
+        required_features: features,
+        required_limits: limits.clone(),
+        experimental_features: wgpu::ExperimentalFeatures::disabled(),
+        memory_hints: wgpu::MemoryHints::Performance,
+        trace: wgpu::Trace::Off,
+    }
+}
+
+/// Opens an adapter with cooperative matrices, the only experimental feature that is ever asked for. None if it does not open so, or
+/// `wanted` is false. wgpu asks whether a driver lists products of small matrices, not whether it has the feature, and panics where a
+/// driver that lists them refuses the device.
+fn request_with_matrices(
+    adapter: &wgpu::Adapter,
+    features: wgpu::Features,
+    limits: &wgpu::Limits,
+    wanted: bool,
+) -> Option<(wgpu::Device, wgpu::Queue)> {
+    let descriptor = wgpu::DeviceDescriptor {
+        // SAFETY: this allows what the next line adds. Only kernels of ours use it; they load and store small matrices within arrays of
+        // constant lengths in workgroup memory, and run once `cooperative.rs` has found their results right.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+        ..descriptor(features | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, limits)
+    };
+    // the future is ready at once where there is such a feature, which is not in a browser
+    let request = || pollster::block_on(adapter.request_device(&descriptor));
+    // a panic here leaves nothing behind: no device was made
+    let opened = wanted.then(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(request)));
+    opened?.ok()?.ok()
+}
+
+/// Returns the products of small matrices that the adapter has, if kernels can use one of them: of f16, with sums in f32.
+fn cooperative_matrices(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Vec<Cooperative> {
+    use wgpu::Features as F;
+    let needs = F::EXPERIMENTAL_COOPERATIVE_MATRIX | F::SHADER_F16 | F::SHADER_I16 | F::SUBGROUP;
+    // with four lanes (vectors of 128 bits) Mesa 26's llvmpipe lists matrices, but refuses a device that has them
+    if !adapter.features().contains(needs) || info.subgroup_min_size < 8 {
+        return vec![];
+    }
+    let found: Vec<_> = adapter.cooperative_matrix_properties().iter().map(cooperative).collect();
+    let is_used = |c: &Cooperative| [8, 16].map(|side| [side; 3]).contains(&c.shape) && c.types == ["f16", "f32"];
+    if found.iter().any(is_used) { found } else { vec![] }
 }
 
 /// Translates wgpu's record of a small matrix product, which a subgroup computes as one instruction, to the planner's.

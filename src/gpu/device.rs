@@ -83,13 +83,19 @@ pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
 }
 
 /// Opens adapter number `adapter`. `id` is the device's number in the process, `limit` a budget in bytes, `shrink` a test's
-/// tighter limits.
-pub(super) async fn open(id: u32, adapter: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<Gpu>> {
+/// tighter limits, and `with_matrices` whether its capabilities have the cooperative matrices that the adapter reports.
+pub(super) async fn open(
+    id: u32,
+    adapter: usize,
+    limit: Option<usize>,
+    shrink: Option<Shrink>,
+    with_matrices: bool,
+) -> Result<Arc<Gpu>> {
     if is_inherited() {
         let fault = inherited_fault();
         return Err(Error::new(fault.kind, "Device::gpu", fault.detail, None));
     }
-    let opened = adapter::open(adapter, shrink).await?;
+    let opened = adapter::open(adapter, shrink, with_matrices).await?;
     let name = opened.caps.name.clone();
     let connection = Arc::new(Connection::new(name, opened.device, opened.queue, opened.software));
     let notes = Arc::<Notes>::default();

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 /// The format of the file: it changes where the order of what it holds does.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The version of naga whose representation the file holds; the same as in Cargo.toml. A version of the same number changes no
 /// public type, so it reads what another has written.
 const NAGA: &str = "30.0";
@@ -36,6 +36,8 @@ const MOST_PIPELINES: usize = 64 << 20;
 struct Contents {
     /// The findings of the probe, a bit each.
     numerics: Option<u16>,
+    /// Whether products by cooperative matrices are right.
+    cooperative: Option<bool>,
     /// Shaders in naga's representation, by the hash of their text.
     shaders: HashMap<u128, Arc<[u8]>>,
     /// The driver's pipelines.
@@ -122,10 +124,10 @@ impl Contents {
         if u128::from_le_bytes(*sum) != mutant!(damaged_cache_taken, u128::from_le_bytes(*sum), hash(payload)) {
             return None;
         }
-        type Parts = (Option<u16>, Vec<(u128, Vec<u8>)>, Vec<u8>);
-        let (numerics, shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
+        type Parts = (Option<u16>, Option<bool>, Vec<(u128, Vec<u8>)>, Vec<u8>);
+        let (numerics, cooperative, shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
         let shaders = shaders.into_iter().map(|(key, shader)| (key, shader.into())).collect();
-        Some(Contents { numerics, shaders, pipelines })
+        Some(Contents { numerics, cooperative, shaders, pipelines })
     }
 
     /// Leaves shaders out where they take more than `most` bytes: those that were not used first.
@@ -144,7 +146,7 @@ impl Contents {
         // sorted, so that the same contents are the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
         shaders.sort_unstable();
-        let payload = postcard::to_allocvec(&(self.numerics, shaders, &self.pipelines)).ok()?;
+        let payload = postcard::to_allocvec(&(self.numerics, self.cooperative, shaders, &self.pipelines)).ok()?;
         let mut bytes = format!("{purpose}\n").into_bytes();
         bytes.extend_from_slice(&hash(&payload[..]).to_le_bytes());
         bytes.extend_from_slice(&payload);
@@ -195,7 +197,9 @@ impl DiskCache {
         );
         // one line, whatever the driver's names contain
         let driver = format!("{} {}", info.driver, info.driver_info);
-        let probe = hash(include_str!("../../shaders/numerics.wgsl"));
+        // what is tested by another text may be found to be otherwise
+        let probe =
+            hash(&[include_str!("../../shaders/numerics.wgsl"), include_str!("../../shaders/matmul_cooperative.wgsl")]);
         let formats = format!("format {FORMAT}, naga {NAGA}, probe {probe:x}");
         let purpose = format!("{of}, {formats}, {adapter}, {driver}").replace('\n', " ");
         let file = folder()?.join(format!("{:032x}.gpu", hash(&adapter)));
@@ -271,6 +275,19 @@ impl DiskCache {
         lock(&self.state).contents.numerics
     }
 
+    /// Whether products by cooperative matrices are right, if an earlier process has tested them.
+    pub fn cooperative(&self) -> Option<bool> {
+        lock(&self.state).contents.cooperative
+    }
+
+    pub fn keep_cooperative(self: &Arc<Self>, right: bool) {
+        let mut state = lock(&self.state);
+        if self.names_driver && state.contents.cooperative != Some(right) {
+            (state.contents.cooperative, state.is_new) = (Some(right), true);
+            self.soon(&mut state);
+        }
+    }
+
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
         let mut state = lock(&self.state);
         if self.names_driver && state.contents.numerics != Some(found) {
@@ -315,6 +332,7 @@ impl DiskCache {
         // what another process has added meanwhile stays
         let theirs = Contents::read(&self.file, &self.purpose).unwrap_or_default();
         contents.numerics = contents.numerics.or(theirs.numerics);
+        contents.cooperative = contents.cooperative.or(theirs.cooperative);
         for (key, shader) in theirs.shaders {
             if let Entry::Vacant(place) = contents.shaders.entry(key) {
                 place.insert(shader);
@@ -369,14 +387,14 @@ mod tests {
 
     fn contents() -> Contents {
         let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
-        Contents { numerics: Some(0b101), shaders, pipelines: vec![7; 100] }
+        Contents { numerics: Some(0b101), cooperative: Some(true), shaders, pipelines: vec![7; 100] }
     }
 
     #[test]
     fn what_is_written_is_read() {
         let bytes = contents().encode("a purpose").unwrap();
         let read = Contents::decode(&bytes, "a purpose").unwrap();
-        assert_eq!((read.numerics, &read.pipelines), (Some(0b101), &vec![7; 100]));
+        assert_eq!((read.numerics, read.cooperative, &read.pipelines), (Some(0b101), Some(true), &vec![7; 100]));
         assert_eq!(read.shaders, contents().shaders);
         assert_eq!(read.encode("a purpose").unwrap(), bytes);
         assert!(Contents::decode(&bytes, "another purpose").is_none());

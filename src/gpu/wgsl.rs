@@ -4,6 +4,7 @@
 mod access;
 mod body;
 mod combine;
+mod cooperative;
 mod declare;
 mod elementwise;
 mod fold;
@@ -192,6 +193,7 @@ const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 const ROW: &str = include_str!("../../shaders/row.wgsl");
 const MATMUL: &str = include_str!("../../shaders/matmul.wgsl");
+const COOPERATIVE: &str = include_str!("../../shaders/matmul_cooperative.wgsl");
 
 /// The frame for workgroups of `size` invocations.
 fn frame(size: u32) -> Cow<'static, str> {
@@ -206,16 +208,19 @@ fn frame(size: u32) -> Cow<'static, str> {
 /// functions depend on it.
 pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: bool) -> Result<String, Fault> {
     let mut body = Body::new(kernel, form, variant);
+    let cooperative = variant.groups.cooperative;
     let written = match kernel.kind {
         KernelKind::Elementwise => body.elementwise()?,
         KernelKind::Reduce(_) => body.reduce()?,
         KernelKind::Row => body.row()?,
+        KernelKind::Matmul if cooperative > 0 => body.cooperative()?,
         KernelKind::Matmul => body.matmul()?,
     };
     let (head, rest) = library::split_head(match kernel.kind {
         KernelKind::Elementwise => ELEMENTWISE,
         KernelKind::Reduce(_) => REDUCE,
         KernelKind::Row => ROW,
+        KernelKind::Matmul if cooperative > 0 => COOPERATIVE,
         KernelKind::Matmul => MATMUL,
     });
     let entry = match (kernel.kind, variant.groups.in_flight, variant.groups.tiles) {
@@ -239,11 +244,15 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     if goes_on {
         rest = rest.replace("_from_a_sum(", "(");
     }
+    if cooperative > 0 {
+        rest = cooperative::unrolled(&rest, cooperative.into());
+    }
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();
     let library = library::needed(&format!("{declarations}{written}"), int64);
     let frame = frame(variant.groups.size.into());
-    let parts = [head, &*frame, &declarations, &library, &written, &rest];
+    let enables = if cooperative > 0 { cooperative::ENABLES } else { "" };
+    let parts = [head, enables, &*frame, &declarations, &library, &written, &rest];
     let mut text = String::with_capacity(parts.iter().map(|p| p.len() + 1).sum());
     for part in parts.iter().map(|p| p.trim()).filter(|p| !p.is_empty()) {
         text.push_str(part);

@@ -89,6 +89,9 @@ pub(crate) struct Groups {
     /// The side of the square of the result that a workgroup computes, in units of 64 elements; 0 if each invocation computes
     /// one element (matmul).
     pub tiles: u8,
+    /// The side of the small matrices of f16 that a subgroup multiplies as one operation (matmul): 8 or 16; 0 where invocations
+    /// multiply elements.
+    pub cooperative: u8,
     /// How an index of `outer`, and one of `inner`, becomes a place in an operand.
     pub axes: [Axes; 2],
 }
@@ -361,7 +364,13 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
         KernelKind::Matmul if g.tiles == 0 => format!("groups of {}, an element a lane", g.size),
-        KernelKind::Matmul => format!("groups of {}, tiles {s} × {s}", g.size, s = 64 * g.tiles as u32),
+        KernelKind::Matmul => {
+            let by = match g.cooperative {
+                0 => String::new(),
+                side => format!(" by cooperative matrices {side} × {side}"),
+            };
+            format!("groups of {}, tiles {s} × {s}{by}", g.size, s = 64 * g.tiles as u32)
+        }
     };
     let places = |axes: Axes, of: &str| match axes {
         Axes::One => format!(", 1 {of} axis"),

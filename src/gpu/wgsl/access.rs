@@ -37,18 +37,26 @@ pub(crate) fn packing(dtype: DType) -> u32 {
     }
 }
 
-/// The expression that reads element `at` (an identifier) of a slot, widened to the compute type of `dtype`.
-pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
-    let word = |index: String| match kind.access {
+/// The expression that reads a word of a slot.
+pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
+    match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
         Access::Read | Access::Write => format!("buffer{slot}[{index}]"),
-    };
-    let narrow = match packing(dtype) {
-        2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(format!("{at} >> 2u"))),
-        1 => format!("(({} >> (({at} & 1u) << 4u)) & 0xffffu)", word(format!("{at} >> 1u"))),
-        _ => word(at.to_string()),
-    };
-    widened(dtype, &narrow)
+    }
+}
+
+/// The expression that reads the bits of element `at` (an identifier) of a slot; those of a narrow one are the low bits of a u32.
+pub(super) fn narrow(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
+    match packing(dtype) {
+        2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(slot, kind, &format!("{at} >> 2u"))),
+        1 => format!("(({} >> (({at} & 1u) << 4u)) & 0xffffu)", word(slot, kind, &format!("{at} >> 1u"))),
+        _ => word(slot, kind, at),
+    }
+}
+
+/// The expression that reads element `at` (an identifier) of a slot, widened to the compute type of `dtype`.
+pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
+    widened(dtype, &narrow(slot, kind, dtype, at))
 }
 
 /// The value of an element's bits, which lie in the low ones of a word.

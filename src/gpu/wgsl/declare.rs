@@ -4,7 +4,8 @@
 use super::body::Body;
 use super::text::{Text, line};
 use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access, combine};
-use crate::kernel::KernelKind;
+use crate::dtype::DType;
+use crate::kernel::{KernelKind, Load};
 
 impl Body<'_> {
     /// Returns the declarations of bindings and parameters, then the functions that load and store.
@@ -85,8 +86,10 @@ impl Body<'_> {
 
     fn operands(&self, out: &mut Text) {
         let product = self.kernel.kind == KernelKind::Matmul;
+        // cooperative matrices take the bits of f16 as they are
+        let moved = |load: &Load| self.variant.groups.cooperative > 0 && load.dtype == DType::F16;
         for (n, load) in self.kernel.loads.iter().enumerate() {
-            if !(self.kernel.values.iter().any(|v| v.op.load() == Some(n)) || product && n < 2) {
+            if !(self.kernel.values.iter().any(|v| v.op.load() == Some(n)) || product && n < 2 && !moved(load)) {
                 continue;
             }
             let slot = self.variant.loads[n] as usize;

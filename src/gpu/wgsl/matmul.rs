@@ -79,23 +79,29 @@ impl Body<'_> {
         self.factor(&mut out, 0, "column_a", "a");
         self.factor(&mut out, 1, "row_b", "b");
         self.load_sum(&mut out);
+        self.store_element(&mut out)?;
+        Ok(out.finish())
+    }
+
+    /// The function that computes the epilogue of an element of the product, and stores it.
+    pub fn store_element(&mut self, out: &mut Text) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
-        self.load_element(&mut out, &epilogue);
+        self.load_element(out, &epilogue);
         line!(out, "fn store_element(index: u32, product: T, unit: u32, is_last: bool) {{");
         line!(out, "let element = load_element(index);");
-        match compute {
+        match self.kernel.values[0].compute() {
             Compute::Bool => line!(out, "let v0 = product != 0u;"),
             Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
                 line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
             }
         }
-        self.element_values(&mut out, &epilogue)?;
+        self.element_values(out, &epilogue)?;
         line!(out, "}}");
-        Ok(out.finish())
+        Ok(())
     }
 
     /// The function that loads the sum from which the product goes on, if there is one.
-    fn load_sum(&self, out: &mut Text) {
+    pub fn load_sum(&self, out: &mut Text) {
         let Op::Dot { from: Some(n) } = self.kernel.values[0].op else { return };
         self.place_struct(out, "Sum", Space::Outer, &[n], &[]);
         line!(out, "fn load_sum(index: u32) -> T {{");
@@ -106,7 +112,7 @@ impl Body<'_> {
 
     /// The function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is n, row 1
     /// is m, and the axes of the batch follow; `params.rs` writes one even for a product without a batch.
-    fn matrices(&self, out: &mut Text) {
+    pub fn matrices(&self, out: &mut Text) {
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\n}}\n");
         line!(out, "fn place_matrices(batch: u32) -> Matrices {{");
         line!(out, "var matrices = Matrices(params.offset_in0, params.offset_in1);");
@@ -119,16 +125,21 @@ impl Body<'_> {
         line!(out, "return matrices;\n}}\n");
     }
 
-    /// Writes the functions that find and load elements of a factor, which is load number `n` and is called `name` in the
-    /// text. `across` names its lines that lie across k: `column_a` or `row_b`.
-    fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
-        let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
+    /// Writes the functions that find elements of a factor, which is load number `n` and is called `name` in the text. `across`
+    /// names its lines that lie across k: `column_a` or `row_b`.
+    pub fn place_factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
         line!(out, "fn place_{across}(matrix: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = Place { column: n, name: "at".to_string(), start: "matrix".to_string() };
         self.set_places(out, Space::Inner, &[place]);
         line!(out, "return at;\n}}\n");
         // a column of a runs along m, which is row 1 of the table; a row of b runs along n, which is row 0
         line!(out, "fn stride_{name}() -> u32 {{\nreturn params.axes[{}].stride_in{n};\n}}\n", 1 - n);
+    }
+
+    /// Writes the functions that find and load elements of a factor.
+    fn factor(&self, out: &mut Text, n: usize, across: &str, name: &str) {
+        let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
+        self.place_factor(out, n, across, name);
         line!(out, "fn load_{name}(at: u32) -> T {{");
         match dtype.compute() == wanted.compute() {
             true => line!(out, "return {};", pack(dtype.compute(), &format!("load_in{n}(at)"))),

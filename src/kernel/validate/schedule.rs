@@ -64,6 +64,9 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 0..=2);
     ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
     ensure(counts, || format!("{} loads in flight, {} tiles", g.in_flight, g.tiles))?;
+    let is_half = k.kind == KernelKind::Matmul && k.values.first().is_some_and(|v| v.dtype == DType::F16);
+    let fits = g.cooperative == 0 || matches!(g.cooperative, 8 | 16) && is_half && g.tiles == 1;
+    ensure(fits, || format!("cooperative matrices of side {} for {:?}", g.cooperative, k.kind))?;
     let block = g.lanes as usize * SCAN_RUN;
     let scans = !k.scans() || k.inner_size() <= block || block == SCAN_BLOCK;
     ensure(scans, || format!("a scan in blocks of {block}"))?;

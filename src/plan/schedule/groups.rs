@@ -1,7 +1,8 @@
 //! Workgroups: how many lanes share a row, what each holds, how many loads are in flight, and how packed words are written.
 
 use super::{Again, passes_of_stores, set_details};
-use crate::caps::MOST_HELD;
+use crate::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
+use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{
     Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Window, Work, WriteClass, is_narrow,
@@ -43,7 +44,8 @@ const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Writes the schedule of a nest.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
-    let size = caps.group();
+    let cooperative = cooperative(kernel, caps);
+    let size = if cooperative > 0 { COOPERATIVE_SUBGROUPS * caps.subgroup[1] as usize } else { caps.group() };
     let (lanes, held) = lanes(kernel, caps)?;
     let window = kernel.windows.iter().max_by_key(|w| w.shape.iter().product::<usize>());
     let shape = window.map_or(&kernel.outer[..], |w| &w.shape);
@@ -54,7 +56,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         2 if is_large => Axes::Two,
         _ => Axes::Any,
     };
-    let tiles = tiles(kernel, shape, caps)?;
+    let tiles = if cooperative > 0 { 1 } else { tiles(kernel, shape, caps)? };
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, tiles)).collect();
     // where elements are combined one after another, lanes that share a row load the next ones meanwhile
     let waits = is_large && inner > 0 && !(lanes > 1 && kernel.combines_in_sequence());
@@ -66,6 +68,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         in_flight,
         run: run(kernel, &writes, in_flight),
         tiles,
+        cooperative,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
     kernel.schedule.work = Work::Groups(groups);
@@ -138,10 +141,15 @@ fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
+/// Returns the bytes that an element of a product takes in workgroup memory, where a bool is a word.
+fn word_size(kernel: &Kernel) -> usize {
+    kernel.values.first().map_or(4, |v| v.compute().size().max(4))
+}
+
 /// Returns the size of a workgroup whose invocations compute one element of a product each: the largest whose parts of both
 /// factors fit workgroup memory (`shaders/matmul.wgsl`).
 fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
-    let bytes = kernel.values.first().map_or(4, |v| v.compute().size().max(4));
+    let bytes = word_size(kernel);
     let lanes = caps.workgroup_memory / (2 * NARROW_STEP * bytes);
     if lanes < NARROW_STEP {
         let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
@@ -162,7 +170,7 @@ fn tiles(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<u8> {
         return Ok(0);
     }
     let size = caps.group();
-    let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
+    let bytes = word_size(kernel);
     // a step holds 16 elements along k of each row of one operand and of each column of the other (`shaders/matmul.wgsl`)
     let memory = |tiles: usize| 2 * 16 * 64 * tiles * bytes;
     let refused = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None);
@@ -180,7 +188,18 @@ fn tiles(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<u8> {
     Ok(if large { 2 } else { 1 })
 }
 
-/// Says how a store writes; `tiles` are those of a product. If a run's target begins within a word, the backend merges words that were to be written whole.
+/// Returns the side of the cooperative matrices by which a product is computed; 0 if invocations multiply elements. All products of
+/// f16 on a device that has such matrices are computed by them, also that of a single row: so a row has the same bits in every batch.
+fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
+    let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
+    match (kernel.kind, caps.cooperative_side()) {
+        (KernelKind::Matmul, Some(side)) if is_half => side as u8,
+        (KernelKind::Matmul | KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row, _) => 0,
+    }
+}
+
+/// Says how a store writes; `tiles` are those of a product. If a run's target begins within a word, the backend merges words that were to be
+/// written whole.
 fn write_class(kernel: &Kernel, store: &Store, tiles: u8) -> WriteClass {
     let per = per_word(store);
     match per {

@@ -1,0 +1,267 @@
+//! The self-test of cooperative matrices: some drivers report products of small matrices that they compute wrongly, or in f16. So a
+//! device that has them multiplies a few matrices by them, as users' products run, before they are in its [`Caps`](crate::kernel::Caps)
+//! for good. It happens once in a process for each adapter, on a device of its own, and what is found is kept on disk.
+
+use super::connection::lock;
+use super::device::Gpu;
+use crate::backend::{Backend, Bindings, Line};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::kernel::{
+    BufferRef, Caps, Kernel, KernelKind, Load, Model, Op, Output, Plan, Schedule, Step, Store, Value, Window,
+};
+use crate::layout::{c_strides, product};
+use crate::plan::schedule_nest;
+use half::f16;
+use smallvec::{SmallVec, smallvec};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+
+/// What was found in this process, by the number of the adapter.
+static FOUND: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
+
+/// Whether this process has found that products by cooperative matrices are wrong on an adapter.
+pub(super) fn are_wrong(adapter: usize) -> bool {
+    lock(&FOUND).contains(&(adapter, false))
+}
+
+/// Says whether the products of a device by cooperative matrices are right. `trial` opens another device on the same adapter.
+pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> bool {
+    // held during the test, so that of two threads that open devices one waits for the other's finding
+    let mut found = lock(&FOUND);
+    if let Some((_, known)) = found.iter().find(|(adapter, _)| *adapter == gpu.adapter) {
+        return *known;
+    }
+    let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
+        let test = || -> Result<bool> {
+            let trial = trial()?;
+            TRIALS.iter().try_fold(true, |right, t| Ok(right && t.is_right(&t.run(&trial)?)))
+        };
+        // wgpu panics where a driver refuses what it has promised
+        match std::panic::catch_unwind(AssertUnwindSafe(test)) {
+            Ok(Ok(right)) => {
+                gpu.disk.iter().for_each(|disk| disk.keep_cooperative(right));
+                right
+            }
+            // not kept for later processes: a kernel that does not compile, or a device that is lost, may have another cause
+            Ok(Err(_)) | Err(_) => false,
+        }
+    });
+    found.push((gpu.adapter, known));
+    known
+}
+
+/// A product whose result is known.
+struct Trial {
+    /// Matrices of the batch, m, n and k.
+    sizes: [usize; 4],
+    /// Whether the left and the right operand are contiguous along k; else along m or n.
+    along_k: [bool; 2],
+    /// An element of the left operand, by its matrix, row and k, and one of the right, by its matrix, column and k.
+    elements: [fn(usize, usize, usize) -> f32; 2],
+    /// Whether the sums are exact in f32. If not, rows and columns are all alike, and so must be the bits of all elements.
+    is_exact: bool,
+}
+
+/// A whole number from −8 to 8: sums of a few hundred of their products are exact in f32 and exceed f16.
+fn whole(matrix: usize, line: usize, k: usize) -> f32 {
+    ((matrix * 5 + line * 7 + k * 11) % 17) as f32 - 8.0
+}
+
+/// A number between −1 and 1 with 11 significant bits, which depends on k alone.
+fn by_k(_: usize, _: usize, k: usize) -> f32 {
+    ((k * 1_103 + 37) % 2_047) as f32 / 1_024.0 - 1.0
+}
+
+/// The trials, a kernel each: edges in all axes, chains, both orders of both operands, what f16 cannot hold.
+static TRIALS: [Trial; 7] = [
+    Trial { sizes: [2, 70, 67, 300], along_k: [true, false], elements: [whole; 2], is_exact: true },
+    Trial { sizes: [1, 33, 100, 70], along_k: [false, true], elements: [whole; 2], is_exact: true },
+    // subnormal f16
+    Trial {
+        sizes: [1, 17, 15, 65],
+        along_k: [true, true],
+        elements: [|_, line, k| ((line * 31 + k * 7) % 1_023 + 1) as f32 * f32::powi(2.0, -24), whole],
+        is_exact: true,
+    },
+    // a sum of f16 stays at 2,048 when 1 is added
+    Trial {
+        sizes: [1, 8, 9, 40],
+        along_k: [true, false],
+        elements: [|_, _, k| if k == 0 { 2_048.0 } else { 1.0 }, |_, _, _| 1.0],
+        is_exact: true,
+    },
+    // the largest product
+    Trial { sizes: [1, 3, 5, 1], along_k: [true, false], elements: [|_, _, _| 65_504.0; 2], is_exact: true },
+    // an infinite element makes its own row infinite
+    Trial {
+        sizes: [1, 20, 20, 20],
+        along_k: [false, false],
+        elements: [|_, line, k| if [line, k] == [3, 5] { f32::INFINITY } else { 1.0 }, |_, _, _| 1.0],
+        is_exact: true,
+    },
+    Trial { sizes: [1, 70, 70, 600], along_k: [true, false], elements: [by_k; 2], is_exact: false },
+];
+
+impl Trial {
+    /// The strides of an operand along the batch, its own axis and k.
+    fn strides(&self, operand: usize) -> [isize; 3] {
+        let [_, m, n, k] = self.sizes;
+        let lines = [m, n][operand];
+        let strides = if self.along_k[operand] { [lines * k, k, 1] } else { [lines * k, 1, lines] };
+        strides.map(|s| s as isize)
+    }
+
+    /// The kernel of the product, which stores its sums as f32.
+    fn kernel(&self, caps: &Caps) -> Result<Kernel> {
+        let [batch, m, n, k] = self.sizes;
+        let load = |operand: usize| {
+            let [along_batch, along_line, along_k] = self.strides(operand);
+            let lines = if operand == 0 { [along_line, 0] } else { [0, along_line] };
+            let strides = smallvec![along_batch, lines[0], lines[1], along_k];
+            Load { buffer: BufferRef::Input(operand), dtype: DType::F16, strides, offset: 0 }
+        };
+        let strides = c_strides(&[batch, m, n]);
+        let mut kernel = Kernel {
+            kind: KernelKind::Matmul,
+            outer: smallvec![batch, m, n],
+            inner: smallvec![k],
+            loads: vec![load(0), load(1)],
+            values: vec![Value { op: Op::Dot { from: None }, dtype: DType::F16, inner: false }],
+            stores: vec![Store {
+                buffer: BufferRef::Output(0),
+                dtype: DType::F32,
+                strides,
+                offset: 0,
+                value: 0,
+                chosen: None,
+            }],
+            windows: vec![Window { start: smallvec![0; 3], shape: smallvec![batch, m, n] }],
+            schedule: Schedule::default(),
+            continues: false,
+            name: "matmul",
+            node: 0,
+        };
+        schedule_nest(&mut kernel, caps)?;
+        Ok(kernel)
+    }
+
+    /// An operand's elements as they lie in memory.
+    fn operand(&self, operand: usize) -> Vec<f16> {
+        let [batch, m, n, k] = self.sizes;
+        let (lines, strides) = ([m, n][operand], self.strides(operand).map(|s| s as usize));
+        let mut elements = vec![f16::ZERO; batch * lines * k];
+        for b in 0..batch {
+            for line in 0..lines {
+                for k in 0..k {
+                    let at = b * strides[0] + line * strides[1] + k * strides[2];
+                    elements[at] = f16::from_f32((self.elements[operand])(b, line, k));
+                }
+            }
+        }
+        elements
+    }
+
+    /// Computes the product on a device.
+    fn run(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        let [batch, m, n, _] = self.sizes;
+        let (shape, strides) = (smallvec![batch, m, n], c_strides(&[batch, m, n]));
+        let plan = Plan {
+            inputs: vec![DType::F16; 2],
+            aliased: vec![false; 2],
+            // a plan that is not kept is not looked up by its number
+            id: u64::MAX,
+            is_kept: false,
+            scalars: vec![],
+            temps: vec![],
+            outputs: vec![Output { dtype: DType::F32, shape, strides }],
+            steps: vec![Step::Nest(self.kernel(&gpu.caps)?)],
+            model: Model::default(),
+        };
+        let mut inputs = vec![];
+        for operand in [0, 1] {
+            let elements = self.operand(operand);
+            let buffer = gpu.allocate(elements.len() * 2)?;
+            gpu.write(&buffer, 0, bytemuck::cast_slice(&elements))?;
+            inputs.push(buffer);
+        }
+        let output = gpu.allocate(product(&[batch, m, n]) * 4)?;
+        let inputs: Vec<_> = inputs.iter().map(|b| (b, 0)).collect();
+        let lines: SmallVec<[Line; 8]> = SmallVec::new();
+        let outputs = [(output.clone(), 0)];
+        let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &[], lines: &lines, replaces: false };
+        gpu.run(&plan, bindings)?;
+        let bytes = pollster::block_on(gpu.download(&output, 0, output.bytes()))?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// The sum of an element of the result, and the sum of the magnitudes of its products, in f64, where products of f16 are exact.
+    fn exact(&self, matrix: usize, row: usize, column: usize) -> [f64; 2] {
+        let [left, right] = self.elements;
+        let products = (0..self.sizes[3]).map(|k| {
+            let [a, b] = [left(matrix, row, k), right(matrix, column, k)].map(|x| f16::from_f32(x).to_f64());
+            a * b
+        });
+        products.fold([0.0; 2], |[sum, magnitude], p| [sum + p, magnitude + p.abs()])
+    }
+
+    /// Says whether a device's results are right: the exact sums where these are numbers of f32; else within the bound of a product
+    /// (`(k/2 + 16)·2⁻²⁴` of the sum of magnitudes), and alike.
+    fn is_right(&self, results: &[f32]) -> bool {
+        let [batch, m, n, k] = self.sizes;
+        let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));
+        let is_right = |(place, result): ((usize, usize, usize), &f32)| {
+            let [sum, magnitude] = self.exact(place.0, place.1, place.2);
+            match self.is_exact {
+                true => *result as f64 == sum,
+                false => {
+                    let bound = (k as f64 / 2.0 + 16.0) * f64::powi(2.0, -24) * magnitude;
+                    (*result as f64 - sum).abs() <= bound && result.to_bits() == results[0].to_bits()
+                }
+            }
+        };
+        let count = results.len() == batch * m * n;
+        count && mutant!(wrong_matrices_trusted, true, places.zip(results).all(is_right))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The results of a device that is right.
+    fn results(t: &Trial) -> Vec<f32> {
+        let [batch, m, n, _] = t.sizes;
+        let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));
+        places.map(|(b, i, j)| t.exact(b, i, j)[0] as f32).collect()
+    }
+
+    #[test]
+    fn trials_accept_what_is_right() {
+        for t in &TRIALS {
+            let want = results(t);
+            assert!(t.is_right(&want), "{:?}", t.sizes);
+            // a sum that is not exact may differ, if all differ alike
+            let other: Vec<f32> = want.iter().map(|x| x.next_up()).collect();
+            assert_eq!(t.is_right(&other), !t.is_exact, "{:?}", t.sizes);
+        }
+    }
+
+    #[test]
+    fn trials_refuse_what_is_wrong() {
+        for t in &TRIALS {
+            let want = results(t);
+            for n in [0, 1, want.len() / 2, want.len() - 1] {
+                let mut wrong = want.clone();
+                wrong[n] = wrong[n].next_down();
+                assert!(!t.is_right(&wrong), "{:?}, element {n}", t.sizes);
+            }
+            assert!(!t.is_right(&want[1..]) && !t.is_right(&vec![f32::NAN; want.len()]), "{:?}", t.sizes);
+        }
+        // what f16 would make of the sums
+        let in_half = |t: &Trial| results(t).iter().map(|x| f16::from_f32(*x).to_f32()).collect::<Vec<_>>();
+        assert!(TRIALS[3..5].iter().all(|t| !t.is_right(&in_half(t))));
+        // subnormal operands taken for 0
+        assert!(!TRIALS[2].is_right(&vec![0.0; 17 * 15]));
+    }
+}

@@ -1,0 +1,81 @@
+//! The functions that `shaders/matmul_cooperative.wgsl` calls, written for one kernel, and the lines of that file that are
+//! repeated for each small matrix of a subgroup's block: an array of them would be one that drivers index at run time.
+
+use super::access;
+use super::body::{Body, Fallible};
+use super::library;
+use super::text::{Text, line};
+use crate::dtype::DType;
+use crate::kernel::CHAIN;
+
+/// What the text begins with, before any declaration. Integers of 16 bits are what naga makes an f16 of without a conversion, which
+/// may lose subnormals.
+pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
+
+/// The side of a subgroup's block of the product, `BLOCK` in the shader file.
+const BLOCK: u32 = 32;
+
+impl Body<'_> {
+    /// All functions and constants that the file needs.
+    pub fn cooperative(&mut self) -> Fallible<String> {
+        let mut out = Text::default();
+        let side = self.variant.groups.cooperative;
+        line!(out, "alias T = f32;\nconst TILE = {side}u;");
+        for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {
+            line!(out, "alias {name} = coop_mat{side}x{side}<{of}>;");
+        }
+        line!(out, "const CHAIN = {CHAIN}u;\n");
+        self.matrices(&mut out);
+        for (n, across, name) in [(0, "column_a", "a"), (1, "row_b", "b")] {
+            self.place_factor(&mut out, n, across, name);
+            self.halves(&mut out, n, name);
+        }
+        self.load_sum(&mut out);
+        self.store_element(&mut out)?;
+        Ok(out.finish())
+    }
+
+    /// Writes the functions that load the bits of one element of factor `n`, and of two, as f16.
+    fn halves(&self, out: &mut Text, n: usize, name: &str) {
+        let (load, slot) = (&self.kernel.loads[n], self.variant.loads[n] as usize);
+        let kind = self.variant.slots[slot];
+        line!(out, "fn half_{name}(at: u32) -> u32 {{");
+        let is_half = load.dtype == DType::F16;
+        match is_half {
+            true => line!(out, "return {};\n}}\n", access::narrow(slot, kind, load.dtype, "at")),
+            false => {
+                line!(out, "let x = load_in{n}(at);");
+                let half = access::cast(load.dtype, DType::F16, "x");
+                line!(out, "return {};\n}}\n", access::bits(DType::F16, &half));
+            }
+        }
+        line!(out, "fn pair_{name}(first: u32, second: u32) -> u32 {{");
+        if is_half {
+            line!(out, "if second == first + 1u && (first & 1u) == 0u {{");
+            line!(out, "return {};\n}}", access::word(slot, kind, "first >> 1u"));
+        }
+        line!(out, "return half_{name}(first) | (half_{name}(second) << 16u);\n}}\n");
+    }
+}
+
+/// Repeats the lines between `// for each …` and `// end for` for each row or column, or both, of small matrices with this side.
+pub(super) fn unrolled(file: &str, side: u32) -> String {
+    let count = (BLOCK / side) as usize;
+    let mut out = String::with_capacity(2 * file.len());
+    let mut rest = file;
+    while let Some((before, after)) = rest.split_once("// for each ") {
+        let (head, after) = after.split_once('\n').unwrap_or((after, ""));
+        let (lines, after) = after.split_once("// end for\n").unwrap_or((after, ""));
+        let (rows, columns) = (head.contains("row"), head.contains("column"));
+        out.push_str(before.trim_end_matches(' '));
+        for row in 0..if rows { count } else { 1 } {
+            for column in 0..if columns { count } else { 1 } {
+                let names = [("ROW", format!("{row}")), ("COLUMN", format!("{column}"))];
+                let names = names.each_ref().map(|(name, number)| (*name, number.as_str()));
+                out.push_str(library::instance(lines, &names).trim_end_matches(' '));
+            }
+        }
+        rest = after;
+    }
+    out + rest
+}
