@@ -112,7 +112,10 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>) -> Result<Opened>
         use wgpu::Features as F;
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
     }
-    let limits = adapter.limits();
+    let mut limits = adapter.limits();
+    if shrink.is_some_and(|s| s.webgpu) {
+        (features, limits) = (wgpu::Features::empty(), wgpu::Limits::default());
+    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("cupric"),
         required_features: features,
