@@ -90,7 +90,7 @@ pub struct Cooperative {
 }
 
 /// Holds limits that a test sets below a GPU's, so that small arrays are cut as large ones are, and whether its integers of 64
-/// bits and its clock may be used.
+/// bits, its clock, and what it has beyond WebGPU's defaults may be used.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
 pub(crate) struct Shrink {
@@ -98,6 +98,15 @@ pub(crate) struct Shrink {
     pub max_groups: u32,
     pub int64: bool,
     pub clock: bool,
+    /// Whether the driver is asked for WebGPU's default limits and no optional feature, so that wgpu itself holds the device to them.
+    pub webgpu: bool,
+}
+
+#[cfg(feature = "testing")]
+impl Shrink {
+    /// Leaves everything as it is; a test changes a field.
+    pub const NONE: Shrink =
+        Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: true, webgpu: false };
 }
 
 /// Invocations of the workgroups that kernels are written for, unless a device allows fewer: the most that WebGPU's default

@@ -152,7 +152,7 @@ impl Backend for Gpu {
     }
 
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
-        open(id, self.adapter, Some(limit), None)
+        open(id, self.adapter, Some(limit), self.shrink)
     }
 
     fn allocate(&self, bytes: usize) -> Result<Buffer> {

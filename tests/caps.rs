@@ -39,9 +39,21 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
     ]
 }
 
+/// The bytes of memory that a shader's workgroup declares, counted as WebGPU counts them: each variable in whole vectors of 16 bytes.
+fn workgroup_memory(module: &naga::Module) -> u32 {
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).expect("types have layouts");
+    let variables = module.global_variables.iter().map(|(_, v)| v);
+    let shared = variables.filter(|v| v.space == naga::AddressSpace::WorkGroup);
+    shared.map(|v| layouter[v.ty].size.next_multiple_of(16)).sum()
+}
+
 fn validate(text: &str, features: naga::valid::Capabilities, what: &str) {
     let module =
         naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));
+    // WebGPU promises 16 KiB, and wgpu does not compare them with what a shader declares
+    let bytes = workgroup_memory(&module);
+    assert!(bytes <= 16 << 10, "{what}: {bytes} bytes of workgroup memory\n{text}");
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), features);
     if let Err(e) = validator.validate(&module) {
         panic!("{what}: {e:?}\n{text}");
@@ -95,6 +107,25 @@ fn plans_and_texts_for_named_devices() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The routines' shaders are written by hand; each keeps within the memory of a workgroup that WebGPU promises.
+#[test]
+fn routines_keep_within_a_workgroups_memory() -> Result<()> {
+    for dtype in [DType::U8, DType::F32, DType::I64] {
+        let (x, n) = (stored(&[3, 5000], dtype), stored(&[5000], DType::I32));
+        let flat = stored(&[5000], dtype);
+        let routines = [x.sort(-1), x.argsort(-1), n.bincount(10), flat.index_add(0, &n, &flat)];
+        for (i, e) in routines.iter().enumerate() {
+            for caps in ["card", "weak"] {
+                let (plan, texts) = plan_for(e, caps)?;
+                assert_eq!(texts.is_empty(), !cfg!(feature = "gpu"), "{plan}");
+                let what = format!("routine {i} of {dtype} on {caps}");
+                texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::all(), &what));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -112,13 +112,11 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
         features.remove(F::TIMESTAMP_QUERY | F::TIMESTAMP_QUERY_INSIDE_ENCODERS | F::TIMESTAMP_QUERY_INSIDE_PASSES);
     }
     let mut limits = adapter.limits();
-    let has_default_limits = has_default_limits();
-    if has_default_limits {
-        features = wgpu::Features::empty();
-        limits = wgpu::Limits::default();
+    let is_least = shrink.is_some_and(|s| s.webgpu);
+    if is_least {
+        (features, limits) = (wgpu::Features::empty(), wgpu::Limits::default());
     }
-    let mut cooperative =
-        if with_matrices && !has_default_limits { cooperative_matrices(&adapter, &info) } else { vec![] };
+    let mut cooperative = if with_matrices && !is_least { cooperative_matrices(&adapter, &info) } else { vec![] };
     let requested = match request_with_matrices(&adapter, features, &limits, !cooperative.is_empty()) {
         Some(opened) => Ok(opened),
         None => {
@@ -134,12 +132,6 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
     }
     caps.cooperative = cooperative;
     Ok(Opened { device, queue, caps, limits, software })
-}
-
-/// Whether tests ask that each device opens with the limits that WebGPU guarantees and without optional features, as the least of
-/// browsers would give it: then wgpu refuses whatever goes beyond.
-fn has_default_limits() -> bool {
-    cfg!(feature = "testing") && std::env::var_os("CUPRIC_STAGE_LIMITS").is_some_and(|limits| limits == "webgpu")
 }
 
 /// What is asked of an adapter that is opened.

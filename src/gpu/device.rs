@@ -27,6 +27,8 @@ pub(crate) struct Gpu {
     pub(super) id: u32,
     /// The number of its adapter, as `adapter::open` takes it.
     pub(super) adapter: usize,
+    /// A test's tighter limits, which a device with a budget on the same hardware keeps.
+    pub(super) shrink: Option<Shrink>,
     pub(super) caps: NumberedCaps,
     pub(super) limits: DispatchLimits,
     pub(super) connection: Arc<Connection>,
@@ -105,6 +107,7 @@ pub(super) async fn open(
         this: this.clone(),
         id,
         adapter,
+        shrink,
         caps: NumberedCaps::new(opened.caps),
         limits: opened.limits,
         watch: Watch::new(&connection),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// # Errors
 /// None that a test meets.
 pub fn shrunk_cpu() -> Result<Device> {
-    Device::cpu().shrunk(Shrink { max_binding: 0, max_groups: 0, int64: true, clock: true })
+    Device::cpu().shrunk(Shrink { max_binding: 0, max_groups: 0, ..Shrink::NONE })
 }
 
 /// Opens a CPU with these limits.
@@ -32,7 +32,7 @@ pub fn cpu_within(caps: &Caps) -> Result<Device> {
 /// # Errors
 /// There is no GPU, or it does not open.
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { max_binding, max_groups, int64: true, clock: true })
+    Device::gpu()?.shrunk(Shrink { max_binding, max_groups, ..Shrink::NONE })
 }
 
 /// Opens the first GPU without its 64-bit integers, and so without f64: kernels compute with pairs of words.
@@ -40,7 +40,7 @@ pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
 /// # Errors
 /// There is no GPU, or it does not open.
 pub fn gpu_without_int64() -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: false, clock: true })
+    Device::gpu()?.shrunk(Shrink { int64: false, ..Shrink::NONE })
 }
 
 /// Opens the first GPU without its clock: what takes times must take the host's.
@@ -48,7 +48,17 @@ pub fn gpu_without_int64() -> Result<Device> {
 /// # Errors
 /// There is no GPU, or it does not open.
 pub fn gpu_without_clock() -> Result<Device> {
-    Device::gpu()?.shrunk(Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: false })
+    Device::gpu()?.shrunk(Shrink { clock: false, ..Shrink::NONE })
+}
+
+/// Opens the first GPU with the limits that WebGPU promises on every device, and none of the features that it leaves open: 8
+/// bindings a kernel, 16 KiB of memory a workgroup, no f16, no integers of 64 bits, no subgroups, no clock. wgpu refuses what
+/// goes beyond them.
+///
+/// # Errors
+/// There is no GPU, or it does not open.
+pub fn gpu_of_webgpu() -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { webgpu: true, ..Shrink::NONE })
 }
 
 /// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.

@@ -59,6 +59,22 @@ impl Drop for Held {
     }
 }
 
+/// The first GPU: as `Device::gpu` opens it, or with `CUPRIC_STAGE_LIMITS=webgpu` one device that has WebGPU's default limits.
+fn first() -> Result<Device, Error> {
+    static NARROW: Mutex<Option<Device>> = Mutex::new(None);
+    match std::env::var("CUPRIC_STAGE_LIMITS") {
+        Ok(limits) if limits == "webgpu" => {
+            let mut narrow = NARROW.lock().unwrap_or_else(PoisonError::into_inner);
+            if narrow.is_none() {
+                *narrow = Some(cupric::testing::gpu_of_webgpu()?);
+            }
+            Ok(narrow.as_ref().expect("set above").clone())
+        }
+        Ok(limits) => panic!("CUPRIC_STAGE_LIMITS: {limits} are no limits"),
+        Err(_) => Device::gpu(),
+    }
+}
+
 /// A free device on the first GPU, or another one. Tests that run at the same time have different ones: a software driver has a
 /// thread for each, which compiles its shaders; and an error that the GPU finds late is not reported to another test.
 fn held() -> Result<Device, Error> {
@@ -68,8 +84,8 @@ fn held() -> Result<Device, Error> {
             let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
             *held = Some(Held(match free {
                 Some(d) => d,
-                None if FIRST.swap(false, Ordering::Relaxed) => Device::gpu()?,
-                None => own(&Device::gpu()?),
+                None if FIRST.swap(false, Ordering::Relaxed) => first()?,
+                None => own(&first()?),
             }));
         }
         Ok(held.as_ref().expect("set above").0.clone())

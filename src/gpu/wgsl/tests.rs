@@ -11,6 +11,19 @@ use crate::ufunc;
 use crate::ufunc::Fold;
 use smallvec::smallvec;
 
+/// Bytes of memory that WebGPU promises to a workgroup. wgpu does not compare them with what a shader declares.
+const WORKGROUP_MEMORY: u32 = wgpu::Limits::defaults().max_compute_workgroup_storage_size;
+
+/// The bytes of workgroup memory that a text declares, counted as WebGPU counts them: each variable in whole vectors of 16 bytes.
+fn workgroup_memory(text: &str) -> u32 {
+    let module = naga::front::wgsl::parse_str(text).unwrap();
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let variables = module.global_variables.iter().map(|(_, v)| v);
+    let shared = variables.filter(|v| v.space == naga::AddressSpace::WorkGroup);
+    shared.map(|v| layouter[v.ty].size.next_multiple_of(16)).sum()
+}
+
 fn validate(name: &str, features: naga::valid::Capabilities, text: &str) {
     let module = match naga::front::wgsl::parse_str(text) {
         Ok(module) => module,
@@ -102,9 +115,14 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
 fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> String {
     let text = generate(k, form, variant, true).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
+    // the planner gives products of 8-byte types the small tile alone (`tiles` in plan/schedule/groups.rs)
+    let is_planned = variant.groups.tiles == 1 || k.values[0].compute().size() == 4;
+    let fits = |text: &str| !is_planned || workgroup_memory(text) <= WORKGROUP_MEMORY;
+    assert!(fits(&text), "{name}: {} bytes of workgroup memory", workgroup_memory(&text));
     if !text.contains("f64") {
-        let none = naga::valid::Capabilities::empty();
-        validate(name, none, &generate(k, form, variant, false).unwrap());
+        let (none, pairs) = (naga::valid::Capabilities::empty(), generate(k, form, variant, false).unwrap());
+        validate(name, none, &pairs);
+        assert!(fits(&pairs), "{name}: {} bytes of workgroup memory", workgroup_memory(&pairs));
     }
     text
 }
@@ -292,6 +310,37 @@ fn every_fold_is_valid() {
             check(&format!("arg {dtype}"), &k, StoreMode::Atomic, lanes);
         }
     }
+}
+
+/// A row kernel that has every fold of the table, with every type, at once: lanes exchange the results of all folds of a type
+/// through one array, so that no kernel of the planner's needs more memory than this one.
+#[test]
+fn all_folds_together_fit_a_workgroup() {
+    let mut k = kernel(KernelKind::Row);
+    for dtype in COMPUTE {
+        let x = load(&mut k, dtype, true);
+        for row in ufunc::all().filter(|r| r.reduce.is_some() && r.on_gpu(dtype.compute())) {
+            push(&mut k, Op::reduce(Fold::of(row), x, dtype), dtype, false);
+        }
+        for fold in [*ufunc::ARGMIN, *ufunc::ARGMAX] {
+            push(&mut k, Op::reduce(fold, x, dtype), DType::I32, false);
+        }
+    }
+    // a take notes an index out of range, which the lanes of a row find together
+    load(&mut k, DType::F32, true);
+    let data = k.loads.len() - 1;
+    let index = k.values.iter().position(|v| matches!(v.op, Op::Load(_)) && v.dtype == DType::I32).unwrap();
+    let op = Op::Gather { load: data, stride: 1, position: position(index, IndexMode::Check) };
+    let taken = push(&mut k, op, DType::F32, true);
+    store(&mut k, taken);
+    crate::plan::schedule_nest(&mut k, &Caps::card("card")).unwrap();
+    let form = Form::of(&k);
+    let text = generate(&k, &form, &variant(&k, &form, StoreMode::Direct, 256), true).unwrap();
+    assert!(text.contains("shared_checks") && text.contains("shared_positions"), "{text}");
+    let bytes = workgroup_memory(&text);
+    // i32, u32, f32, positions and checks take 4 bytes a lane, i64, u64 and f64 8
+    assert_eq!(bytes, 256 * (5 * 4 + 3 * 8), "{text}");
+    assert!(bytes <= WORKGROUP_MEMORY);
 }
 
 /// The formulas of each fold of the table, of elements and of states, as results and as components.
