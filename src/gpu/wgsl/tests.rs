@@ -1,7 +1,8 @@
 //! Has naga parse and validate the texts that the generator writes, without a device.
 
+mod products;
+
 use super::*;
-use crate::caps::{COOPERATIVE_MEMORY, Cooperative};
 use crate::dtype::DType;
 use crate::kernel::{
     Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Position, Reduction, Scattered, Schedule, Store,
@@ -467,71 +468,5 @@ fn stores_that_choose_are_valid() {
                 check(&format!("{combine:?} {dtype} {with_condition}"), &k, StoreMode::Atomic, 1);
             }
         }
-    }
-}
-
-#[test]
-fn every_matmul_is_valid() {
-    for a in DType::ALL {
-        for value in [a, a.sum()] {
-            let mut k = kernel(KernelKind::Matmul);
-            for n in 0..3 {
-                k.loads.push(Load { buffer: BufferRef::Input(n), dtype: a, strides: smallvec![0; 4], offset: 0 });
-            }
-            let dot = push(&mut k, Op::Dot { from: None }, value, false);
-            let bias = push(&mut k, Op::Load(2), a, false);
-            let bias = push(&mut k, Op::Cast(bias), value, false);
-            let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), value, false);
-            store(&mut k, sum);
-            check(&format!("matmul {a} {value}"), &k, StoreMode::Owned, 1);
-        }
-    }
-}
-
-#[test]
-fn sums_of_chains_are_valid() {
-    for dtype in [DType::F32, DType::F64, DType::U64, DType::Bool] {
-        let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
-        k.inner = smallvec![1_000];
-        let chain = load(&mut k, dtype, true);
-        let sum = push(&mut k, Op::reduce(*ufunc::SUM_OF_CHAINS, chain, dtype), dtype, false);
-        store(&mut k, sum);
-        for lanes in [1, 32, 256] {
-            check(&format!("sum of chains of {dtype}, {lanes} lanes"), &k, StoreMode::Atomic, lanes);
-        }
-    }
-}
-
-#[test]
-fn products_by_cooperative_matrices_are_valid() {
-    for (side, a, from) in
-        [(8, DType::F16, None), (16, DType::F16, None), (8, DType::U8, None), (16, DType::F16, Some(2))]
-    {
-        let mut k = kernel(KernelKind::Matmul);
-        for (n, dtype) in [a, DType::F16, DType::F32].into_iter().enumerate() {
-            k.loads.push(Load { buffer: BufferRef::Input(n), dtype, strides: smallvec![0; 4], offset: 0 });
-        }
-        let dot = push(&mut k, Op::Dot { from }, DType::F16, false);
-        let bias = push(&mut k, Op::Load(2), DType::F32, false);
-        let sum = push(&mut k, Op::Ufunc(&ufunc::arithmetic::add, smallvec![dot, bias]), DType::F16, false);
-        store(&mut k, sum);
-        let mut caps = Caps::card("card");
-        caps.cooperative = vec![Cooperative { shape: [side; 3], types: ["f16", "f32"].map(str::to_string) }];
-        crate::plan::schedule_nest(&mut k, &caps).unwrap();
-        let form = Form::of(&k);
-        let mut variant = variant(&k, &form, StoreMode::Owned, 1);
-        variant.groups = k.schedule.groups().unwrap();
-        assert_eq!((variant.groups.cooperative as u32, variant.groups.size), (side, 128));
-        let text = validate_both("matmul_cooperative", &k, &form, &variant);
-        let tiles = 32 / side as usize;
-        let operations = text.matches("coopMultiplyAdd(").count();
-        assert_eq!((operations, text.contains("ROW")), (tiles * tiles, false), "{text}");
-        // the planner counts this memory, which wgpu does not
-        let module = naga::front::wgsl::parse_str(&text).unwrap();
-        let shared = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
-        let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
-        assert!(bytes as usize == COOPERATIVE_MEMORY || side == 8 && (bytes as usize) < COOPERATIVE_MEMORY, "{bytes}");
-        // bits of f16 are moved; other types are converted
-        assert_eq!(text.contains("buffer0[first >> 1u]"), a == DType::F16, "{text}");
     }
 }
