@@ -86,7 +86,7 @@ on_devices! {
             if !has(d, t) {
                 continue;
             }
-            for (m, k, n) in [(1, 9, 1), (300, 33, 1), (1, 40, 301), (5, 8, 4), (2, 600, 130), (17, 257, 16), (64, 3, 8)] {
+            for (m, k, n) in [(1, 9, 1), (300, 33, 1), (1, 40, 301), (5, 8, 4), (2, 600, 130), (17, 257, 16), (64, 3, 8), (3, 2_050, 5)] {
                 let small = |seed, shape: [usize; 3]| {
                     Rng::new(seed).integers(0, 3, shape, I32).astype(t).eval().unwrap()
                 };

@@ -3,6 +3,7 @@
 mod products;
 
 use super::*;
+use crate::caps::COOPERATIVE_MEMORY;
 use crate::dtype::DType;
 use crate::kernel::{
     Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Position, Reduction, Scattered, Schedule, Store,
@@ -117,8 +118,10 @@ fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> Stri
     let text = generate(k, form, variant, true).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
     // the planner gives products of 8-byte types the small tile alone (`tiles` in plan/schedule/groups.rs)
-    let is_planned = variant.groups.tiles == 1 || k.values[0].compute().size() == 4;
-    let fits = |text: &str| !is_planned || workgroup_memory(text) <= WORKGROUP_MEMORY;
+    let is_planned = variant.groups.tiles < 2 || k.values[0].compute().size() == 4;
+    // and uses cooperative matrices only where a device has the memory for them
+    let most = if variant.groups.cooperative > 0 { COOPERATIVE_MEMORY as u32 } else { WORKGROUP_MEMORY };
+    let fits = |text: &str| !is_planned || workgroup_memory(text) <= most;
     assert!(fits(&text), "{name}: {} bytes of workgroup memory", workgroup_memory(&text));
     if !text.contains("f64") {
         let (none, pairs) = (naga::valid::Capabilities::empty(), generate(k, form, variant, false).unwrap());

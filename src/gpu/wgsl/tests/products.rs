@@ -1,7 +1,7 @@
 //! The texts of matrix products.
 
 use super::*;
-use crate::caps::{COOPERATIVE_MEMORY, Cooperative};
+use crate::caps::Cooperative;
 
 #[test]
 fn every_matmul_is_valid() {
