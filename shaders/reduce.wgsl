@@ -1,6 +1,6 @@
 // Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
 // `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
-// no tree. A workgroup has WORKGROUP / LANES rows.
+// no tree. A workgroup has WORKGROUP / LANES rows. A sum of chains of a product takes them one after another.
 //
 // The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
 

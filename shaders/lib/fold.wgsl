@@ -29,7 +29,7 @@ var<private> indices_fit: bool = true;
 // end
 
 // block: plain
-// What a lane has combined so far, where the order changes no bit.
+// What a lane has combined so far, where the order changes no bit, or elements are combined one after another.
 struct Partial_FOLD {
     all: T,
 }

@@ -6,7 +6,7 @@ use super::connection::lock;
 use super::device::Gpu;
 use crate::backend::{Backend, Bindings, Line};
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{
     BufferRef, Caps, Kernel, KernelKind, Load, Model, Op, Output, Plan, Schedule, Step, Store, Value, Window,
 };
@@ -35,6 +35,11 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
     let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
         let test = || -> Result<bool> {
             let trial = trial()?;
+            // a driver may refuse a second device what the first one has: then nothing would be tested
+            if trial.caps.cooperative_side() != gpu.caps.cooperative_side() {
+                let detail = "a second device has no cooperative matrices";
+                return Err(Error::new(ErrorKind::DeviceNotFound, "open", detail, None));
+            }
             TRIALS.iter().try_fold(true, |right, t| Ok(right && t.is_right(&t.run(&trial)?)))
         };
         // wgpu panics where a driver refuses what it has promised

@@ -198,8 +198,12 @@ impl DiskCache {
         // one line, whatever the driver's names contain
         let driver = format!("{} {}", info.driver, info.driver_info);
         // what is tested by another text may be found to be otherwise
-        let probe =
-            hash(&[include_str!("../../shaders/numerics.wgsl"), include_str!("../../shaders/matmul_cooperative.wgsl")]);
+        let probe = hash(&[
+            include_str!("../../shaders/numerics.wgsl"),
+            include_str!("../../shaders/matmul_cooperative.wgsl"),
+            include_str!("wgsl/cooperative.rs"),
+            include_str!("cooperative.rs"),
+        ]);
         let formats = format!("format {FORMAT}, naga {NAGA}, probe {probe:x}");
         let purpose = format!("{of}, {formats}, {adapter}, {driver}").replace('\n', " ");
         let file = folder()?.join(format!("{:032x}.gpu", hash(&adapter)));

@@ -63,7 +63,9 @@ fn wanted(kernel: &Kernel) -> DType {
 /// Whether the chains of k are shared among workgroups.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batch @ .., m, n] = &kernel.outer[..] else { return false };
-    let is_busy = match is_narrow(*m, *n) {
+    // tiles of cooperative matrices are as large for any shape
+    let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.cooperative_side().is_some();
+    let is_busy = match is_narrow(*m, *n) && !is_cooperative {
         true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
         false => product(batch).saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64)) >= BUSY,
     };
@@ -152,8 +154,8 @@ fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel>
     kernels
 }
 
-/// The kernels of a product whose chains are shared: the sums of whole chains, that of a last, shorter one, and those that add
-/// them in order.
+/// The kernels of a product whose chains are shared: the sums of whole chains, that of a last, shorter one, and the one
+/// that adds them in order.
 fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
     let (size, rank) = (kernel.outer_size(), kernel.outer.len());
     let (whole, chains) = (k / CHAIN, k.div_ceil(CHAIN));

@@ -369,7 +369,7 @@ fn planted(name: &str, block: &str) -> String {
 }
 
 /// The type in which workgroup memory holds a value.
-pub(super) fn held(compute: Compute) -> &'static str {
+fn held(compute: Compute) -> &'static str {
     if compute == Compute::Bool { "u32" } else { compute.name() }
 }
 

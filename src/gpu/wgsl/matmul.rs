@@ -2,13 +2,13 @@
 
 use super::access;
 use super::body::{Body, Fallible};
-use super::fold::{held, pack};
 use super::place::{Place, Space};
 use super::text::{Text, line};
 use crate::dtype::Compute;
+use crate::error::{ErrorKind, Fault};
 use crate::kernel::{CHAIN, Op};
 
-/// The type of four elements and its functions. Those of a bool are bits of words: its product is `and`, its sum `or`. 64-bit integers may be structs (`pair64.wgsl`), of which there are no vectors.
+/// The type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which there are no vectors.
 fn four(out: &mut Text, compute: Compute) {
     let t = compute.name();
     let is_vector = !matches!(compute, Compute::I64 | Compute::U64);
@@ -28,7 +28,6 @@ fn four(out: &mut Text, compute: Compute) {
     }
     line!(out, "fn add_product(sum: Four, x: T, four: Four) -> Four {{");
     match is_vector {
-        true if compute == Compute::Bool => line!(out, "return sum | (vec4<u32>(x) & four);\n}}\n"),
         true => line!(out, "return sum + x * four;\n}}\n"),
         false => {
             let terms = names.map(|n| format!("add_{t}(sum.{n}, mul_{t}(x, four.{n}))"));
@@ -37,7 +36,6 @@ fn four(out: &mut Text, compute: Compute) {
     }
     line!(out, "fn add_fours(a: Four, b: Four) -> Four {{");
     match is_vector {
-        true if compute == Compute::Bool => line!(out, "return a | b;\n}}\n"),
         true => line!(out, "return a + b;\n}}\n"),
         false => {
             let terms = names.map(|n| format!("add_{t}(a.{n}, b.{n})"));
@@ -51,8 +49,9 @@ fn one(out: &mut Text, compute: Compute) {
     let t = compute.name();
     let (product, sum) = match compute {
         Compute::I64 | Compute::U64 => (format!("add_{t}(sum, mul_{t}(x, y))"), format!("add_{t}(a, b)")),
-        Compute::Bool => ("sum | (x & y)".to_string(), "a | b".to_string()),
-        Compute::I32 | Compute::U32 | Compute::F32 | Compute::F64 => ("sum + x * y".to_string(), "a + b".to_string()),
+        Compute::Bool | Compute::I32 | Compute::U32 | Compute::F32 | Compute::F64 => {
+            ("sum + x * y".to_string(), "a + b".to_string())
+        }
     };
     line!(out, "fn add_one_product(sum: T, x: T, y: T) -> T {{\nreturn {product};\n}}\n");
     line!(out, "fn add_one(a: T, b: T) -> T {{\nreturn {sum};\n}}\n");
@@ -62,9 +61,12 @@ impl Body<'_> {
     /// All functions and constants that the file needs.
     pub fn matmul(&mut self) -> Fallible<String> {
         let compute = self.kernel.values[0].compute();
+        if compute == Compute::Bool {
+            return Err(Fault::new(ErrorKind::Internal, "a product of bools, which is made of one of integers"));
+        }
         let mut out = Text::default();
         let tiles = self.variant.groups.tiles;
-        line!(out, "alias T = {};\nconst CHAIN = {CHAIN}u;", held(compute));
+        line!(out, "alias T = {};\nconst CHAIN = {CHAIN}u;", compute.name());
         match tiles {
             0 => {
                 line!(out, "");
@@ -89,12 +91,7 @@ impl Body<'_> {
         self.load_element(out, &epilogue);
         line!(out, "fn store_element(index: u32, product: T, unit: u32, is_last: bool) {{");
         line!(out, "let element = load_element(index);");
-        match self.kernel.values[0].compute() {
-            Compute::Bool => line!(out, "let v0 = product != 0u;"),
-            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 | Compute::F64 => {
-                line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
-            }
-        }
+        line!(out, "let v0: T = {};", self.guard(0, "product".to_string()));
         self.element_values(out, &epilogue)?;
         line!(out, "}}");
         Ok(())
@@ -106,8 +103,7 @@ impl Body<'_> {
         self.place_struct(out, "Sum", Space::Outer, &[n], &[]);
         line!(out, "fn load_sum(index: u32) -> T {{");
         self.find_places(out, "sum", "Sum", Space::Outer, &[n]);
-        let compute = self.kernel.values[0].compute();
-        line!(out, "return {};\n}}\n", pack(compute, &format!("load_in{n}(sum.at_in{n})")));
+        line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
     /// The function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is n, row 1
@@ -142,7 +138,7 @@ impl Body<'_> {
         self.place_factor(out, n, across, name);
         line!(out, "fn load_{name}(at: u32) -> T {{");
         match dtype.compute() == wanted.compute() {
-            true => line!(out, "return {};", pack(dtype.compute(), &format!("load_in{n}(at)"))),
+            true => line!(out, "return load_in{n}(at);"),
             false => line!(out, "let x = load_in{n}(at);\nreturn {};", access::cast(dtype, wanted, "x")),
         }
         line!(out, "}}\n");

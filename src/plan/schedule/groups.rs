@@ -141,9 +141,9 @@ fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
-/// Returns the bytes that an element of a product takes in workgroup memory, where a bool is a word.
+/// Returns the bytes that an element of a product takes in workgroup memory.
 fn word_size(kernel: &Kernel) -> usize {
-    kernel.values.first().map_or(4, |v| v.compute().size().max(4))
+    kernel.values.first().map_or(4, |v| v.compute().size())
 }
 
 /// Returns the size of a workgroup whose invocations compute one element of a product each: the largest whose parts of both
@@ -151,9 +151,11 @@ fn word_size(kernel: &Kernel) -> usize {
 fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
     let bytes = word_size(kernel);
     let lanes = caps.workgroup_memory / (2 * NARROW_STEP * bytes);
-    if lanes < NARROW_STEP {
+    // invocations fetch the elements of a step side by side
+    if lanes.min(caps.group()) < NARROW_STEP {
         let (need, have) = (2 * NARROW_STEP * NARROW_STEP * bytes, caps.workgroup_memory);
-        let detail = format!("a product needs {need} bytes of a workgroup; {} has {have}", caps.name);
+        let needs = format!("a product needs workgroups of {NARROW_STEP} with {need} bytes");
+        let detail = format!("{needs}; {} has {} with {have}", caps.name, caps.workgroup);
         return Err(Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None));
     }
     Ok(caps.group().min(1 << lanes.ilog2()))
@@ -198,7 +200,7 @@ fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
     }
 }
 
-/// Says how a store writes; `tiles` are those of a product. If a run's target begins within a word, the backend merges words that were to be
+/// Says how a store writes, where `tiles` are those of a product. If a run's target begins within a word, the backend merges words that were to be
 /// written whole.
 fn write_class(kernel: &Kernel, store: &Store, tiles: u8) -> WriteClass {
     let per = per_word(store);

@@ -5,7 +5,7 @@ use crate::caps::Cooperative;
 
 #[test]
 fn every_matmul_is_valid() {
-    for a in DType::ALL {
+    for a in DType::ALL.into_iter().filter(|d| *d != DType::Bool) {
         for value in [a, a.sum()] {
             let mut k = kernel(KernelKind::Matmul);
             for n in 0..3 {
@@ -23,7 +23,7 @@ fn every_matmul_is_valid() {
 
 #[test]
 fn sums_of_chains_are_valid() {
-    for dtype in [DType::F32, DType::F64, DType::U64, DType::Bool] {
+    for dtype in [DType::F32, DType::F64, DType::U64] {
         let mut k = kernel(KernelKind::Reduce(Lanes::Inner));
         k.inner = smallvec![1_000];
         let chain = load(&mut k, dtype, true);
