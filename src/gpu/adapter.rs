@@ -163,7 +163,7 @@ fn request_with_matrices(
     };
     // the future is ready at once where there is such a feature, which is not in a browser
     let request = || pollster::block_on(adapter.request_device(&descriptor));
-    // a panic here leaves nothing behind: no device was made
+    // after a panic the caller asks again, without matrices
     let opened = wanted.then(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(request)));
     opened?.ok()?.ok()
 }

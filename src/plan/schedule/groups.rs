@@ -200,8 +200,8 @@ fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
     }
 }
 
-/// Says how a store writes, where `tiles` are those of a product. If a run's target begins within a word, the backend merges words that were to be
-/// written whole.
+/// Says how a store writes, where `tiles` are those of a product. If a run's target begins within a word, the backend merges
+/// words that were to be written whole.
 fn write_class(kernel: &Kernel, store: &Store, tiles: u8) -> WriteClass {
     let per = per_word(store);
     match per {
