@@ -13,9 +13,9 @@ pub(crate) const CHAIN: usize = 256;
 /// The most elements of a product whose k is shared out.
 pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
-/// The most elements of a tile of 64 × 64 that a GPU's workgroup computes one in each invocation, because a tile has no more. The
-/// others of the 4,096 products at each k that a whole tile takes would be of elements that are not there: of 512, 1 in 8
-/// counts, and an element by itself takes some 8 instructions at each k, to fetch both factors too.
+/// A workgroup of a GPU computes a tile of 64 × 64 elements of a product. Where at most so many of these are there, each invocation
+/// computes one element instead. A judgement: with 512 of 4,096, a tile multiplies eight times for each product that counts, and an
+/// element alone takes some eight instructions at each k, because both of its factors are fetched for it.
 const NARROW: usize = 512;
 
 /// Says whether invocations of a GPU compute one element each of an m × n product, because few elements of a tile are there.
