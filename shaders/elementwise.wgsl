@@ -1,7 +1,8 @@
 // Elementwise kernels: one value after another for each index of `outer`, then stores. There is no inner space.
 //
 // The generator writes what this file calls: `load_element` finds an element's place in each operand and loads what
-// needs no computed index; `store_element` computes the rest and stores it. The generator keeps one of the entry points.
+// needs no computed index; `store_element` computes the rest and stores it. `load_four` and `store_four` do the same with four
+// neighbours along the last axis, whose words are read and written whole. The generator keeps one of the entry points.
 
 // block: written by the generator
 struct Element {
@@ -17,6 +18,27 @@ fn store_element(element: Element, unit: u32, is_last: bool) {
 const RUN = 1u;
 // How far apart the elements lie that one invocation has under way at once.
 const DISTANCE = WORKGROUP;
+struct Four {
+    element0: Element,
+}
+// Loads four elements from `index` on, where `left` are left; what it loads past the end is not used.
+fn load_four(index: u32, left: u32) -> Four {
+    return Four(Element(index));
+}
+// Computes the values of four elements, and stores those of the `left` first.
+fn store_four(four: Four, left: u32) {
+}
+// What `main_of_squares` has of an operand whose neighbours along the last axis lie far apart: the square of SIDE × SIDE elements
+// from which it computes. The element of line L and column C is at C * PITCH + L.
+var<workgroup> square_in0: array<u32, SIDE * PITCH>;
+// Fetches four elements of each such operand, neighbours along the lines, into the squares from `to` on.
+fn fetch_lines(batch: u32, line: u32, column: u32, to: u32) {
+    square_in0[to] = 0u;
+}
+// Loads four elements of a line; those of operands that were fetched into squares begin at `own` there.
+fn load_four_of_line(batch: u32, line: u32, column: u32, own: u32) -> Four {
+    return Four(Element(square_in0[own]));
+}
 // end
 
 // block: main
@@ -58,6 +80,52 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
     }
     if first + 3u * DISTANCE < count {
         store_element(element3, 3u, first + 3u * DISTANCE == last);
+    }
+}
+// end
+
+// block: main_of_fours
+@compute @workgroup_size(WORKGROUP)
+fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let count = params.header.outer_size;
+    let first = (group_index(id) * WORKGROUP + lane) * 4u;
+    if first < count {
+        let left = count - first;
+        store_four(load_four(first, left), left);
+    }
+}
+// end
+
+// block: main_of_squares
+// The side of a square: 256 invocations take four elements each.
+const SIDE = 32u;
+// One more than the side, so that neighbours along either axis lie in different banks of workgroup memory.
+const PITCH = 33u;
+
+// A workgroup computes a square of the last two axes, lines and columns. First it fetches what lies far apart along a line, along the
+// lines, so that neighbouring invocations read neighbours; then each invocation computes four neighbours of a line.
+@compute @workgroup_size(WORKGROUP)
+fn main_of_squares(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let columns = params.axes[0].extent;
+    let lines = params.axes[1].extent;
+    let across = (columns + SIDE - 1u) / SIDE;
+    let down = (lines + SIDE - 1u) / SIDE;
+    let group = group_index(id);
+    let squares = group / across;
+    let wanted = squares / down;
+    let batch = min(wanted, params.header.outer_size / (lines * columns) - 1u);
+    let first_column = (group - squares * across) * SIDE;
+    let first_line = (squares - wanted * down) * SIDE;
+    // eight invocations take four neighbours each: of a column when they fetch, of a line when they compute
+    let own = lane / 8u;
+    let four = (lane % 8u) * 4u;
+    // past the end the last line, column and batch are fetched again, so that every invocation reaches the barrier
+    fetch_lines(batch, min(first_line + four, lines - 1u), min(first_column + own, columns - 1u), own * PITCH + four);
+    workgroupBarrier();
+    let line = first_line + own;
+    let column = first_column + four;
+    if line < lines && column < columns && wanted == batch {
+        store_four(load_four_of_line(batch, line, column, four * PITCH + own), columns - column);
     }
 }
 // end

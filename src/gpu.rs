@@ -29,6 +29,7 @@ mod cooperative;
 mod device;
 mod disk;
 mod dispatch;
+mod fetches;
 mod memory;
 mod notes;
 mod numerics;

@@ -182,6 +182,7 @@ list! {
     polynomial_of_f64_cut_short, "6 contract", "accuracy contract::gpu::float", "polynomials of f64 on a GPU lack their last coefficient";
     pool_gives_live_buffer, "11 memory", "operations bites::cpu::", "a pool that returns a live buffer";
     positions_saturate, "9 indices", "operations found::planted::cpu::positions", "u32 positions saturate before they wrap";
+    prepared_for_another_place_in_a_vector, "8 overlap", "operations fours::parts_that_begin", "what is prepared for an array that begins at a multiple of four elements is taken for another";
     prepared_for_another_place_in_a_word, "8 overlap", "operations plans::what_repeats", "a prepared write of whole words is taken for one that begins within a word";
     prepared_for_one_buffer, "14 sequences", "operations plans::what_repeats", "what is prepared for operands in one buffer is taken for operands in two";
     print_line_too_long, "18 printing", "operations print::equal", "a printed line leaves no room for its bracket";
@@ -200,6 +201,7 @@ list! {
     scan_carry_dropped, "6 reductions", "operations scans::cpu::columns_follow", "a scan of columns starts anew at each block";
     scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
     scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
+    shader_key_without_fetches, "14 views", "operations fours::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
     shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";
@@ -211,6 +213,7 @@ list! {
     stride_of_length_1, "14 sequences", "fuzz state", "a size-1 axis's stride used";
     sum_so_far_forgotten, "9 size boundaries", "boundaries boundaries_of_products", "a product whose k is cut forgets the sum of the kernels before the last";
     synchronize_forgets_errors, "10 faults", "operations found::planted::gpu::synchronize", "synchronize does not report a bad index";
+    tail_of_four_overwrites, "8 overlap", "operations fours::the_end_of", "the last word of four elements overwrites its neighbours";
     take_along_a_flipped_axis, "9 indices", "operations semantics::cpu::takes", "a take along an axis that runs backward steps forward";
     take_unchecked, "9 indices", "operations bites::cpu::", "an out-of-range take not checked";
     take_unchecked_on_gpu, "9 indices", "operations bites::gpu::take", "an out-of-range take not checked on a GPU";
@@ -225,6 +228,7 @@ list! {
     tree_depends_on_threads, "16 determinism", "programs hashes::pools", "the order of a sum follows the number of threads";
     unsigned_less_than_negative, "7 dtypes", "operations semantics::cpu::comparisons", "an unsigned number is less than a negative one";
     upload_overtakes_kernels, "11 threads", "operations found::planted::gpu::uploads", "an upload overtakes the kernels before it";
+    vectors_at_any_place, "8 overlap", "operations fours::parts_that_begin", "four elements are read as a vector wherever they begin";
     wgsl_of_the_wrong_type, "14 kernels", "fuzz kernels", "a position of the wrong WGSL type";
     window_short, "9 boundaries", "boundaries tight", "a window that ends too early";
     windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";

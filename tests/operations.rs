@@ -17,6 +17,7 @@ mod errors;
 mod files;
 mod folds;
 mod found;
+mod fours;
 mod golden;
 mod guide;
 mod indexed;

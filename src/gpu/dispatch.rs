@@ -134,7 +134,8 @@ impl<'a> Recorder<'a> {
                 true => {
                     let (low, high) = o.bytes(o.shift(self.buffers));
                     let offset = low as u64 / self.limits.storage_alignment * self.limits.storage_alignment;
-                    (offset, (high as u64).next_multiple_of(4) - offset)
+                    // whole vectors, as shaders may read them; buffers end with one
+                    (offset, (high as u64).next_multiple_of(16) - offset)
                 }
             };
             if len > self.caps.max_binding {

@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 
 /// Returns the parameters of a window as far as they are the same in every run; what a run adds is 0. In the header that is
 /// the grid and the error id; in the words, the header itself ([`HEADER`] words), the scalars and the operands' offsets.
-/// `strides` are those of loads, then stores; `count` and `inner` are the numbers of indices of the window and of a row.
+/// `lines` is the axis of the lines of squares. `strides` are those of loads, then stores; `count` and `inner` are the numbers of indices of the window and of a row.
 pub(super) fn template(
     kernel: &Kernel,
     form: &Form,
-    window: &Window,
+    (window, lines): (&Window, Option<usize>),
     strides: &[&[isize]],
     (count, inner): (usize, usize),
 ) -> (Header, Vec<u32>) {
@@ -50,7 +50,7 @@ pub(super) fn template(
         (p[at], p[at + 1]) = (to.stride as u32, to.extent as u32);
         at += 2;
     }
-    write_table(&mut p, kernel, form, window, strides, outer_rows);
+    write_table(&mut p, kernel, form, (window, lines), strides, outer_rows);
     (header, p)
 }
 
@@ -63,11 +63,21 @@ fn is_along_k(kernel: &Kernel, strides: &[isize], rank: usize, (own, n): (usize,
 }
 
 /// Writes the table of axes (extents and strides), and the offset of each value that is affine in the index (`Op::Index`).
-fn write_table(p: &mut [u32], kernel: &Kernel, form: &Form, window: &Window, strides: &[&[isize]], outer_rows: usize) {
+fn write_table(
+    p: &mut [u32],
+    kernel: &Kernel,
+    form: &Form,
+    (window, lines): (&Window, Option<usize>),
+    strides: &[&[isize]],
+    outer_rows: usize,
+) {
     let axes = window.shape.len();
     let word = |row: usize| (form.table + row * form.row) * 4;
-    // the table has the outer axes from the last to the first, then the inner ones from the last to the first
+    // the table has the outer axes from the last to the first, then the inner ones from the last to the first; but where there are
+    // squares, the axis of their lines is second
     let row_of = |axis: usize| match axis < axes {
+        true if lines == Some(axis) => 1,
+        true if lines.is_some_and(|lines| lines < axis && axis + 1 < axes) => axes - axis,
         true => axes - 1 - axis,
         false => outer_rows + kernel.inner.len() - 1 - (axis - axes),
     };

@@ -2,6 +2,7 @@
 //! kernel, and computes the parameters that are the same in every run.
 
 use super::connection::Connection;
+use super::fetches::SIDE;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
@@ -57,7 +58,13 @@ fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
 fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize) -> usize {
     let groups = &variant.groups;
     match kernel.kind {
-        KernelKind::Elementwise => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
+        KernelKind::Elementwise => match (variant.lines, &window.shape[..]) {
+            (Some(lines), [.., columns]) => {
+                let lines = window.shape[lines];
+                count / (lines * columns) * lines.div_ceil(SIDE) * columns.div_ceil(SIDE)
+            }
+            _ => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
+        },
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
         KernelKind::Matmul if groups.tiles == 0 => count.div_ceil(groups.size as usize),
         KernelKind::Matmul => {
@@ -114,11 +121,14 @@ impl Preparer<'_> {
         let mut operands = self.operands(kernel, window);
         let bindings = self.bindings(kernel, &mut operands)?;
         let mut kinds: SmallVec<[Slot; 8]> =
-            bindings.iter().map(|b| Slot { words: b.words, access: b.access }).collect();
+            bindings.iter().map(|b| Slot { words: b.words, access: b.access, width: 1 }).collect();
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
         let first = |o: &Operand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
-        let variant = classify(kernel, form, window, &offsets, &slots, &mut kinds)?;
+        // where a run's array begins within a vector, other runs with the same facts may begin elsewhere in it
+        let is_aligned = |o: &Operand| o.offset % 4 == 0 && o.shift(self.buffers) % 4 == 0;
+        let aligned: SmallVec<[bool; 8]> = operands.iter().map(is_aligned).collect();
+        let variant = classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)?;
         let key = wgsl::key(kernel, &variant);
         Ok(DraftWindow { operands, bindings, variant, key })
     }
@@ -173,7 +183,7 @@ impl Preparer<'_> {
         let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
         let strides: SmallVec<[&[isize]; 8]> =
             kernel.loads.iter().map(|l| &l.strides[..]).chain(kernel.stores.iter().map(|s| &s.strides[..])).collect();
-        let (header, words) = template(kernel, form, window, &strides, (count, inner));
+        let (header, words) = template(kernel, form, (window, variant.lines), &strides, (count, inner));
         Ok(PreparedWindow {
             pipeline,
             operands: operands.clone().into(),

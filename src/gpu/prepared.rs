@@ -6,7 +6,7 @@ use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher};
 use super::wgsl::{self, Header};
 use crate::dtype::Compute;
-use crate::kernel::{BufferRef, Plan};
+use crate::kernel::{BufferRef, Plan, Step};
 use lru::LruCache;
 use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
@@ -145,7 +145,9 @@ impl PreparedPlan {
 pub(super) type Facts = SmallVec<[u64; 4]>;
 
 /// The facts of a run. First, which of its buffers are the same buffer, because that is bound only once. Second, where in a
-/// packed word an output begins, because an invocation can own only a word whose elements are all its own.
+/// packed word an output begins, because an invocation can own only a word whose elements are all its own. Third, for
+/// kernels that may take four elements at once, which arrays do not begin at a multiple of four elements, because only those that do
+/// are read and written by whole vectors.
 pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
@@ -162,9 +164,22 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
             facts.push(1 << 63 | (n as u64) << 8 | in_word as u64);
         }
     }
+    let is_between = |b: &RunBuffer<'_>| mutant!(prepared_for_another_place_in_a_vector, 0, b.offset) % 4 != 0;
+    if buffers.iter().any(is_between) && plan.steps.iter().any(may_take_fours) {
+        let between = buffers.iter().enumerate().filter(|(_, b)| is_between(b));
+        facts.extend(between.map(|(n, _)| 1 << 62 | n as u64));
+    }
     // sorted, because `by_id` is in the order of the driver's buffers, which differs from run to run
     facts[1..].sort_unstable();
     facts
+}
+
+/// Whether what is prepared for a step may depend on whether arrays begin at a multiple of four elements (`fetches.rs`).
+fn may_take_fours(step: &Step) -> bool {
+    match step {
+        Step::Nest(kernel) => kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1),
+        Step::Routine(_) | Step::Clear { .. } => false,
+    }
 }
 
 /// The prepared plans that a device keeps. Where they exceed `KEPT_BYTES`, the least recently used are dropped first.

@@ -1,19 +1,21 @@
-//! Specialises a kernel's shader: finds what is compiled into it beside the schedule, namely which operands share a binding and
-//! how each store writes, which depends on where in a word its target begins.
+//! Specialises a kernel's shader: finds what is compiled into it beside the schedule, namely which operands share a binding,
+//! how each store writes, which depends on where in a word its target begins, and whether elements are taken by fours.
 
+use super::fetches::{self, Operands};
 use super::wgsl::{self, Access, Form, Slot, StoreMode, Variant, Words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers' starts;
+/// `aligned` says for each load, then each store, whether it begins at a multiple of four elements in every run with the same facts;
 /// `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings, of which those that several
 /// invocations write word by word become atomic.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &Form,
     window: &Window,
-    offsets: &[i64],
+    (offsets, aligned): (&[i64], &[bool]),
     slots: &[usize],
     kinds: &mut [Slot],
 ) -> Result<Variant> {
@@ -31,14 +33,18 @@ pub(super) fn classify(
         let detail = format!("{rank} axes of {} operands", form.columns);
         Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None)
     })?;
-    Ok(Variant {
+    let mut variant = Variant {
         slots: kinds.iter().copied().collect(),
         loads: slots[..n].iter().map(|s| *s as u8).collect(),
         stores,
         groups,
         run: if may_shrink && !owns_words { 1 } else { groups.run.into() },
         params,
-    })
+        fetches: SmallVec::new(),
+        lines: None,
+    };
+    fetches::choose(&Operands { kernel, window, aligned }, &mut variant);
+    Ok(variant)
 }
 
 /// Says how each store writes.
@@ -92,7 +98,7 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
         let of = (buffer, words);
         let slot = bound.iter().position(|b| *b == of).unwrap_or_else(|| {
             bound.push(of);
-            kinds.push(Slot { words: of.1, access });
+            kinds.push(Slot { words: of.1, access, width: 1 });
             kinds.len() - 1
         });
         // a buffer that a kernel also writes has one binding, for both
@@ -104,7 +110,9 @@ pub(crate) fn preview(kernel: &Kernel, int64: bool) -> Result<String> {
     let offsets: Vec<i64> = kernel.stores.iter().map(|s| s.offset as i64).collect();
     let whole = Window { start: SmallVec::from_elem(0, kernel.outer.len()), shape: kernel.outer[..].into() };
     let window = kernel.windows.first().unwrap_or(&whole);
-    let variant = classify(kernel, &form, window, &offsets, &slots, &mut kinds)?;
+    let firsts = kernel.loads.iter().map(|l| l.offset).chain(kernel.stores.iter().map(|s| s.offset));
+    let aligned: SmallVec<[bool; 8]> = firsts.map(|first| first % 4 == 0).collect();
+    let variant = classify(kernel, &form, window, (&offsets, &aligned), &slots, &mut kinds)?;
     wgsl::generate(kernel, &form, &variant, int64)
         .map_err(|fault| Error::new(fault.kind, kernel.name, fault.detail, None))
 }

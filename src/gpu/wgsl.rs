@@ -8,6 +8,7 @@ mod cooperative;
 mod declare;
 mod elementwise;
 mod fold;
+mod four;
 mod header;
 mod key;
 mod library;
@@ -20,6 +21,7 @@ mod scan;
 mod text;
 
 pub(crate) use access::{packing, stored_words, words};
+pub(crate) use four::words_of_four;
 pub(crate) use header::{HEADER, Header};
 pub(crate) use key::{Key, key};
 pub(crate) use routine::{
@@ -55,6 +57,31 @@ pub(crate) enum Access {
 pub(crate) struct Slot {
     pub words: Words,
     pub access: Access,
+    /// Words in an element of the declared array: 1, or those of the vectors of 2 or 4 in which all operands of the binding
+    /// are accessed.
+    pub width: u8,
+}
+
+/// How an invocation of an elementwise kernel that takes four neighbours along the last axis fetches those of a load.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Fetch {
+    /// One after another.
+    Each,
+    /// They are one element.
+    Same,
+    /// They are contiguous and begin at a multiple of four elements: whole words, or one vector of words.
+    Whole,
+    /// They lie far apart, but neighbours along another axis are contiguous: the workgroup fetches a square of them into its
+    /// memory, along that axis.
+    Across,
+    /// The same, where four neighbours along that axis begin at a multiple of four elements.
+    WholeAcross,
+}
+
+impl Fetch {
+    pub fn is_across(self) -> bool {
+        matches!(self, Fetch::Across | Fetch::WholeAcross)
+    }
 }
 
 /// How a store writes.
@@ -83,9 +110,19 @@ pub(crate) struct Variant {
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
+    /// For an elementwise kernel whose invocations take four neighbours each, how they fetch those of each load; else empty.
+    pub fetches: SmallVec<[Fetch; 8]>,
+    /// For a kernel that computes squares, the outer axis of their lines; that of their columns is the last. Not in the text, but in
+    /// the parameters: the table has this axis second.
+    pub lines: Option<usize>,
 }
 
 impl Variant {
+    /// Whether a workgroup computes a square of 32 × 32 elements.
+    pub fn has_squares(&self) -> bool {
+        self.fetches.iter().any(|f| f.is_across())
+    }
+
     /// Elements that one invocation of an elementwise kernel takes.
     pub fn elements_per_invocation(&self) -> u32 {
         self.run.max(self.groups.in_flight.into())
@@ -210,6 +247,7 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     let mut body = Body::new(kernel, form, variant);
     let cooperative = variant.groups.cooperative;
     let written = match kernel.kind {
+        KernelKind::Elementwise if !variant.fetches.is_empty() => body.fours()?,
         KernelKind::Elementwise => body.elementwise()?,
         KernelKind::Reduce(_) => body.reduce()?,
         KernelKind::Row => body.row()?,
@@ -224,6 +262,8 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
         KernelKind::Matmul => MATMUL,
     });
     let entry = match (kernel.kind, variant.groups.in_flight, variant.groups.tiles) {
+        _ if variant.has_squares() => "main_of_squares",
+        _ if !variant.fetches.is_empty() => "main_of_fours",
         (KernelKind::Elementwise | KernelKind::Reduce(_), 4, _) => "main_four_in_flight",
         (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
         (KernelKind::Matmul, _, 2) => "main_128",

@@ -3,7 +3,7 @@
 
 use super::body::Body;
 use super::text::{Text, line};
-use super::{Access, ERROR_BINDING, ERROR_SLOTS, HEADER, NOTE, Words, access, combine};
+use super::{Access, ERROR_BINDING, ERROR_SLOTS, Fetch, HEADER, NOTE, Words, access, combine};
 use crate::dtype::DType;
 use crate::kernel::{KernelKind, Load};
 
@@ -20,11 +20,13 @@ impl Body<'_> {
     fn bindings(&self, out: &mut Text) {
         for (i, slot) in self.variant.slots.iter().enumerate() {
             let access = if slot.access == Access::Read { "read" } else { "read_write" };
-            let element = match (slot.words, slot.access) {
-                (_, Access::Atomic) => "atomic<u32>",
-                (Words::W32, _) => "u32",
-                (Words::U64, _) => "u64",
-                (Words::F64, _) => "f64",
+            let element = match (slot.words, slot.access, slot.width) {
+                (_, Access::Atomic, _) => "atomic<u32>",
+                (Words::W32, _, 2) => "vec2<u32>",
+                (Words::W32, _, 4) => "vec4<u32>",
+                (Words::W32, ..) => "u32",
+                (Words::U64, ..) => "u64",
+                (Words::F64, ..) => "f64",
             };
             line!(out, "@group(0) @binding({i}) var<storage, {access}> buffer{i}: array<{element}>;");
         }
@@ -88,14 +90,21 @@ impl Body<'_> {
         let product = self.kernel.kind == KernelKind::Matmul;
         // cooperative matrices take the bits of f16 as they are
         let moved = |load: &Load| self.variant.groups.cooperative > 0 && load.dtype == DType::F16;
+        // four elements are taken from whole words
+        let is_whole = |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross));
         for (n, load) in self.kernel.loads.iter().enumerate() {
-            if !(self.kernel.values.iter().any(|v| v.op.load() == Some(n)) || product && n < 2 && !moved(load)) {
+            if is_whole(n)
+                || !(self.kernel.values.iter().any(|v| v.op.load() == Some(n)) || product && n < 2 && !moved(load))
+            {
                 continue;
             }
             let slot = self.variant.loads[n] as usize;
             let text = access::load(slot, self.variant.slots[slot], load.dtype, "at");
             line!(out, "// {}, {} in memory", self.columns[n], load.dtype);
             line!(out, "fn load_in{n}(at: u32) -> {} {{\nreturn {text};\n}}\n", load.dtype.compute().name());
+        }
+        if !self.variant.fetches.is_empty() {
+            return; // `four.rs` writes the stores of four elements together
         }
         for (n, s) in self.kernel.stores.iter().enumerate() {
             let (slot, mode) = self.variant.stores[n];

@@ -34,10 +34,12 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
     for s in &variant.slots {
-        k.push((s.words as u64) << 8 | s.access as u64);
+        k.push((s.width as u64) << 16 | (s.words as u64) << 8 | s.access as u64);
     }
-    for (slot, load) in variant.loads.iter().zip(&kernel.loads) {
-        k.push((*slot as u64) << 8 | load.dtype as u64);
+    // five values a fetch, one of which stands for none
+    let fetch = |n: usize| variant.fetches.get(n).map_or(0, |f| mutant!(shader_key_without_fetches, 0, 1 + *f as u64));
+    for (n, (slot, load)) in variant.loads.iter().zip(&kernel.loads).enumerate() {
+        k.push(fetch(n) << 16 | (*slot as u64) << 8 | load.dtype as u64);
     }
     for ((slot, mode), s) in variant.stores.iter().zip(&kernel.stores) {
         let more = (!s.is_plain() as u64) << 63;

@@ -8,6 +8,8 @@ use crate::kernel::{Axes, Op};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Space {
     Outer,
+    /// The outer space by its last axis (`column`), the one before it in the table (`line`), and the index of the others (`batch`).
+    Square,
     /// Places of `inner` are counted from those of its outer index, which the variable `row` has.
     Inner,
 }
@@ -95,7 +97,7 @@ impl Body<'_> {
         let place = |c: &usize| {
             let name = &self.columns[*c];
             let start = match space {
-                Space::Outer => self.parameter("params.offset_", *c),
+                Space::Outer | Space::Square => self.parameter("params.offset_", *c),
                 Space::Inner => format!("row.at_{name}"),
             };
             Place { column: *c, name: format!("{var}.at_{name}"), start }
@@ -111,6 +113,7 @@ impl Body<'_> {
         }
         // the rows of the table that hold the last axis and the one before it, and for how many axes the text is written
         let (row, next, class) = match space {
+            Space::Square => return self.set_places_of_square(out, places),
             Space::Outer => ("0", "1", self.variant.groups.axes[0]),
             Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + 1u", self.variant.groups.axes[1]),
         };
@@ -130,12 +133,32 @@ impl Body<'_> {
                     line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &steps[0], &steps[1]]));
                 }
             }
-            Axes::Any => self.loop_over_axes(out, space, places),
+            Axes::Any => {
+                places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
+                let (first, end) = match space {
+                    Space::Outer | Space::Square => ("0u", "params.header.outer_rank"),
+                    Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank"),
+                };
+                self.loop_over_axes(out, places, "index", (first, end));
+            }
+        }
+    }
+
+    /// Writes the statements that set each place to its start plus what `line`, `column` and `batch` add.
+    fn set_places_of_square(&self, out: &mut Text, places: &[Place]) {
+        line!(out, "let columns = params.axes[0];\nlet lines = params.axes[1];");
+        for p in places {
+            let steps = [self.step(p.column, "column", "columns"), self.step(p.column, "line", "lines")];
+            line!(out, "{} = {};", p.name, self.sum(p.column, &[&p.start, &steps[0], &steps[1]]));
+        }
+        match self.variant.groups.axes[0] {
+            Axes::One | Axes::Two => {}
+            Axes::Any => self.loop_over_axes(out, places, "batch", ("2u", "params.header.outer_rank")),
         }
     }
 
     /// The expression for how far a column's place moves by `along` indices along `axis`: `along` times the stride there.
-    fn step(&self, column: usize, along: &str, axis: &str) -> String {
+    pub fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
         match self.is_wide(column) {
             true => format!("mul_i64(u32_to_i64({along}), {stride})"),
@@ -144,7 +167,7 @@ impl Body<'_> {
     }
 
     /// The expression for the sum of a column's places.
-    fn sum(&self, column: usize, terms: &[&str]) -> String {
+    pub fn sum(&self, column: usize, terms: &[&str]) -> String {
         let add = |sum: String, term: &&str| match self.is_wide(column) {
             true => format!("add_i64({sum}, {term})"),
             false => format!("{sum} + {term}"),
@@ -152,9 +175,9 @@ impl Body<'_> {
         terms[1..].iter().fold(terms[0].to_string(), add)
     }
 
-    /// Writes a loop from the last axis to the second, which divides the index by each extent: the remainder is the index along
-    /// that axis. The last quotient is the index along the first axis.
-    fn loop_over_axes(&self, out: &mut Text, space: Space, places: &[Place]) {
+    /// Writes a loop over the rows of the table from `first` to the last but one before `end`, which divides `index` by each extent:
+    /// the remainder is the index along that axis. The last quotient is the index along the axis of the last row.
+    fn loop_over_axes(&self, out: &mut Text, places: &[Place], index: &str, (first, end): (&str, &str)) {
         let add = |out: &mut Text, along: &str, axis: &str| {
             for p in places {
                 let step = self.step(p.column, along, axis);
@@ -164,14 +187,7 @@ impl Body<'_> {
                 }
             }
         };
-        for p in places {
-            line!(out, "{} = {};", p.name, p.start);
-        }
-        let (first, end) = match space {
-            Space::Outer => ("0u", "params.header.outer_rank"),
-            Space::Inner => ("params.header.outer_rank", "params.header.outer_rank + params.header.inner_rank"),
-        };
-        line!(out, "let end = {end} - 1u;\nvar rest = index;");
+        line!(out, "let end = {end} - 1u;\nvar rest = {index};");
         line!(out, "for (var i = {first}; i < end; i = i + 1u) {{\nlet axis = params.axes[i];");
         line!(out, "let whole = rest / axis.extent;\nlet along = rest - whole * axis.extent;\nrest = whole;");
         add(out, "along", "axis");

@@ -40,12 +40,12 @@ fn name(pass: &Pass, place: Place) -> String {
 /// of shared scratch, and of a result of narrow elements, of which several lie in one word.
 pub(crate) fn slots(call: &RoutineCall, pass: &Pass) -> Vec<(Place, Slot)> {
     let slot = |place: Place| match (place, whole(call, place)) {
-        (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read },
+        (Place::Operand(_), Some(w)) => Slot { words: words(w.meta.dtype), access: Access::Read, width: 1 },
         (Place::Result(_), Some(w)) if packing(w.meta.dtype) == 0 => {
-            Slot { words: words(w.meta.dtype), access: Access::Write }
+            Slot { words: words(w.meta.dtype), access: Access::Write, width: 1 }
         }
-        (Place::Scratch(_), _) => Slot { words: Words::W32, access: Access::Write },
-        _ => Slot { words: Words::W32, access: Access::Atomic },
+        (Place::Scratch(_), _) => Slot { words: Words::W32, access: Access::Write, width: 1 },
+        _ => Slot { words: Words::W32, access: Access::Atomic, width: 1 },
     };
     places(pass).map(|place| (place, slot(place))).collect()
 }

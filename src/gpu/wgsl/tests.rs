@@ -1,5 +1,6 @@
 //! Has naga parse and validate the texts that the generator writes, without a device.
 
+mod fours;
 mod products;
 
 use super::*;
@@ -84,13 +85,13 @@ fn store(k: &mut Kernel, value: usize) {
 /// A variant: one binding per operand.
 fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
     let mut slots: SmallVec<[Slot; 8]> = SmallVec::new();
-    slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read }));
+    slots.extend(k.loads.iter().map(|l| Slot { words: words(l.dtype), access: Access::Read, width: 1 }));
     let mut stores = SmallVec::new();
     for s in &k.stores {
         let how = if packing(s.dtype) == 0 && !s.updates() { StoreMode::Direct } else { how };
         let access = if how == StoreMode::Atomic { Access::Atomic } else { Access::Write };
         stores.push((slots.len() as u8, how));
-        slots.push(Slot { words: stored_words(s), access });
+        slots.push(Slot { words: stored_words(s), access, width: 1 });
     }
     let loads = (0..k.loads.len() as u8).collect();
     Variant {
@@ -109,6 +110,8 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
         },
         run: if how == StoreMode::Owned { 4 } else { 1 },
         params: form.params(4).unwrap(),
+        fetches: SmallVec::new(),
+        lines: None,
     }
 }
 
@@ -149,6 +152,9 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
         (variant.groups.tiles, variant.groups.size) = (0, 128);
         return drop(validate_both(name, k, &form, &variant));
     }
+    if k.kind == KernelKind::Elementwise && how == StoreMode::Owned && !form.checks {
+        fours::check(name, k, &form, &variant);
+    }
     // a device with small workgroups
     variant.groups.size = lanes.max(64) as u16;
     variant.groups.axes = if lanes == 32 { [Axes::One, Axes::Two] } else { [Axes::Two, Axes::One] };
@@ -162,7 +168,8 @@ const COMPUTE: [DType; 7] = [DType::Bool, DType::I32, DType::U32, DType::I64, DT
 #[test]
 fn shader_files_are_valid_as_they_stand() {
     let library = library::needed("cp_block", true);
-    let own = "struct Parameters {\n@size(64) header: Header,\n}\n\
+    let own = "struct Axis {\n@align(16) extent: u32,\n}\n\
+               struct Parameters {\n@size(64) header: Header,\n@align(16) axes: array<Axis, 8>,\n}\n\
                @group(1) @binding(0) var<uniform> params: Parameters;\n";
     let files = [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)];
     for (name, file) in files {

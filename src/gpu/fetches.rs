@@ -1,0 +1,165 @@
+//! Decides whether the invocations of a large elementwise kernel take four neighbours each, and how they fetch those of each load.
+//! Strides, and where in a vector of four elements each operand begins, decide; the values are the same either way.
+
+use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
+use crate::dtype::DType;
+use crate::kernel::{Kernel, KernelKind, Op, Window};
+use smallvec::SmallVec;
+
+/// The side of the squares of `main_of_squares` in `shaders/elementwise.wgsl`, and the elements that one takes in workgroup memory.
+pub(super) const SIDE: usize = 32;
+const SQUARE: usize = SIDE * (SIDE + 1);
+
+/// Bytes of workgroup memory that squares may take: what WebGPU promises.
+const SQUARES_BYTES: usize = 16 << 10;
+
+/// Elements that an invocation takes.
+const FOUR: usize = 4;
+
+/// What is known of the operands of a window.
+pub(super) struct Operands<'a> {
+    pub kernel: &'a Kernel,
+    pub window: &'a Window,
+    /// For each load, then each store, whether it begins at a multiple of four elements.
+    pub aligned: &'a [bool],
+}
+
+/// Sets `variant.fetches`, `variant.lines` and the widths of its bindings, where the kernel's invocations take four neighbours.
+pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
+    let Operands { kernel, window, .. } = of;
+    let is_simple = kernel.kind == KernelKind::Elementwise
+        && variant.groups.in_flight as usize == FOUR
+        && !kernel.checks()
+        && kernel.stores.iter().all(|s| s.is_plain())
+        && kernel.values.iter().any(|v| v.op.load().is_some());
+    let Some(last) = window.shape.len().checked_sub(1).filter(|_| is_simple) else { return };
+    let mut fetches: SmallVec<[Fetch; 8]> = (0..kernel.loads.len()).map(|n| of.along(n, last)).collect();
+    if let Some(lines) = of.lines(last, &fetches, variant) {
+        for (n, fetch) in fetches.iter_mut().enumerate() {
+            *fetch = of.in_square(n, *fetch, last, lines);
+        }
+        variant.lines = Some(lines);
+    } else if !of.pays(last, &fetches, variant) {
+        return;
+    }
+    variant.run = 1;
+    variant.fetches = fetches;
+    widen(of, last, variant);
+}
+
+impl Operands<'_> {
+    fn strides(&self, n: usize) -> &[isize] {
+        let loads = &self.kernel.loads;
+        match n < loads.len() {
+            true => &loads[n].strides[..],
+            false => &self.kernel.stores[n - loads.len()].strides[..],
+        }
+    }
+
+    fn dtype(&self, n: usize) -> DType {
+        let loads = &self.kernel.loads;
+        if n < loads.len() { loads[n].dtype } else { self.kernel.stores[n - loads.len()].dtype }
+    }
+
+    /// Whether a value is a plain load of operand `n`, and none finds elements of it by computed indices.
+    fn is_plain_load(&self, n: usize) -> bool {
+        let values = || self.kernel.values.iter();
+        let gathers = values().any(|v| matches!(&v.op, Op::Gather { load, .. } if *load == n));
+        !gathers && values().any(|v| matches!(&v.op, Op::Load(load) if *load == n))
+    }
+
+    /// Whether four elements along `axis`, counted from a multiple of four, are contiguous and begin at a multiple of four.
+    fn is_whole(&self, n: usize, axis: usize) -> bool {
+        let strides = self.strides(n);
+        let others =
+            self.window.shape.iter().zip(strides).enumerate().filter(|(d, (extent, _))| *d != axis && **extent > 1);
+        strides[axis] == 1 && self.dtype(n).size() <= 4 && mutant!(vectors_at_any_place, true, self.aligned[n]) && {
+            others
+        }
+        .all(|(_, (_, stride))| stride.unsigned_abs().is_multiple_of(FOUR))
+    }
+
+    /// How four neighbours along the last axis are fetched.
+    fn along(&self, n: usize, last: usize) -> Fetch {
+        match self.strides(n)[last] {
+            _ if !self.is_plain_load(n) => Fetch::Each,
+            0 => Fetch::Same,
+            _ if self.is_whole(n, last) => Fetch::Whole,
+            _ => Fetch::Each,
+        }
+    }
+
+    /// Returns the axis along which a workgroup fetches squares: the one along which most of the loads are contiguous that are not so
+    /// along the last axis. Both axes must fill a square.
+    fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
+        let shape = &self.window.shape;
+        let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();
+        // invocations write whole words of narrow elements, which must begin where lines do
+        let writes = |n: usize| self.strides(n)[last] == 1 && (packing(self.dtype(n)) == 0 || self.is_whole(n, last));
+        let is_atomic = variant.stores.iter().any(|(_, mode)| *mode == StoreMode::Atomic);
+        if shape[last] < SIDE || variant.groups.size as usize != 8 * SIDE || is_atomic || !{ stores }.all(writes) {
+            return None;
+        }
+        let count = |axis: usize| (0..fetches.len()).filter(|n| self.is_across(*n, fetches[*n], last, axis)).count();
+        let axes = (0..last).filter(|axis| shape[*axis] >= SIDE);
+        let (axis, most) = axes.map(|axis| (axis, count(axis))).max_by_key(|found| found.1)?;
+        let across = (0..fetches.len()).filter(|n| self.is_across(*n, fetches[*n], last, axis));
+        let bytes: usize = across.map(|n| SQUARE * self.dtype(n).compute().size()).sum();
+        (most > 0 && bytes <= SQUARES_BYTES).then_some(axis)
+    }
+
+    /// Whether neighbours of a load lie far apart along the last axis, and side by side along `axis`.
+    fn is_across(&self, n: usize, fetch: Fetch, last: usize, axis: usize) -> bool {
+        let strides = self.strides(n);
+        fetch == Fetch::Each
+            && self.is_plain_load(n)
+            && strides[last].unsigned_abs() > 1
+            && strides[axis].unsigned_abs() == 1
+    }
+
+    /// How a workgroup that computes squares fetches a load.
+    fn in_square(&self, n: usize, fetch: Fetch, last: usize, lines: usize) -> Fetch {
+        match self.is_across(n, fetch, last, lines) {
+            true if self.is_whole(n, lines) => Fetch::WholeAcross,
+            true => Fetch::Across,
+            false => fetch,
+        }
+    }
+
+    /// Whether fours along the last axis pay where there are no squares: all that is stored fills whole words or vectors, and so does
+    /// all that is loaded, unless narrow stores make invocations take neighbours in any case.
+    fn pays(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> bool {
+        let (shape, loads) = (&self.window.shape, self.kernel.loads.len());
+        // fours must not go beyond the end of a line
+        let ends_whole = last == 0 || shape[last].is_multiple_of(FOUR);
+        let owns = |n: usize| variant.stores[n].1 == StoreMode::Owned;
+        let mut stores = 0..self.kernel.stores.len();
+        let by_words = |n: usize| owns(n) || self.is_whole(loads + n, last);
+        let contiguous = |n: usize| !self.is_plain_load(n) || fetches[n] != Fetch::Each;
+        ends_whole && stores.clone().all(by_words) && (stores.any(owns) || (0..loads).all(contiguous))
+    }
+}
+
+/// Declares bindings as arrays of vectors, where all their operands take whole vectors of one length.
+fn widen(of: &Operands<'_>, last: usize, variant: &mut Variant) {
+    let loads = of.kernel.loads.len();
+    let Variant { slots, fetches, stores, loads: bound, .. } = variant;
+    let width = |n: usize| {
+        let is_whole = match n.checked_sub(loads) {
+            None => matches!(fetches[n], Fetch::Whole | Fetch::WholeAcross),
+            Some(_) => of.is_whole(n, last),
+        };
+        if is_whole { words_of_four(of.dtype(n)) } else { 1 }
+    };
+    let operands: SmallVec<[(usize, usize); 8]> = { bound.iter().copied() }
+        .chain(stores.iter().map(|(slot, _)| *slot))
+        .enumerate()
+        .map(|(n, slot)| (slot as usize, width(n)))
+        .collect();
+    for (number, slot) in slots.iter_mut().enumerate() {
+        let mut widths = operands.iter().filter(|(at, _)| *at == number).map(|(_, width)| *width);
+        let first = widths.next().unwrap_or(1);
+        let is_shared = slot.access == Access::Atomic || !widths.all(|width| width == first);
+        slot.width = if is_shared { 1 } else { first as u8 };
+    }
+}

@@ -1,0 +1,248 @@
+//! Writes the functions by which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last axis.
+
+use super::access;
+use super::body::{Body, Fallible, is_load};
+use super::place::Space;
+use super::text::{Text, line};
+use super::{Fetch, packing};
+use crate::dtype::DType;
+
+/// The fields of a vector of words.
+const FIELDS: [&str; 4] = ["x", "y", "z", "w"];
+
+/// Words that four elements of a dtype take; those of 8 bytes are not taken together.
+pub(crate) fn words_of_four(dtype: DType) -> usize {
+    4 >> packing(dtype)
+}
+
+impl Body<'_> {
+    /// Returns the text of all that `main_of_fours` or `main_of_squares` uses.
+    pub fn fours(&mut self) -> Fallible<String> {
+        let kernel = self.kernel;
+        let mut out = Text::default();
+        let has_squares = self.variant.has_squares();
+        let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
+        // what finds a place after the loads: indices, and gathers
+        let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
+        self.place_struct(&mut out, "Element", Space::Outer, &later, &loads);
+        let places = self.columns_of(|_| true, |_| true);
+        let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
+        line!(out, "// Where the first of four elements lies in each operand.");
+        self.place_struct(&mut out, "Places", Space::Outer, &places, &[]);
+        line!(out, "struct Four {{\nplaces: Places,");
+        (0..4).for_each(|n| line!(out, "element{n}: Element,"));
+        line!(out, "}}\n");
+        if has_squares {
+            self.fetch_lines(&mut out);
+            line!(out, "fn load_four_of_line(batch: u32, line: u32, column: u32, own: u32) -> Four {{");
+            line!(out, "let left = params.axes[0].extent - column;");
+            self.find_places(&mut out, "places", "Places", Space::Square, &places);
+        } else {
+            line!(out, "fn load_four(index: u32, left: u32) -> Four {{");
+            self.find_places(&mut out, "places", "Places", Space::Outer, &places);
+        }
+        self.load_four(&mut out, &loads, &later);
+
+        line!(out, "struct Results {{");
+        for (n, s) in kernel.stores.iter().enumerate() {
+            line!(out, "out{n}: {},", kernel.values[s.value].compute().name());
+        }
+        line!(out, "}}\n\nfn results_of(element: Element) -> Results {{");
+        self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
+        self.values(&mut out, "element", None, |v| !is_load(kernel, v))?;
+        let results: Vec<&str> = kernel.stores.iter().map(|s| self.names[s.value].as_str()).collect();
+        line!(out, "return Results({});\n}}\n", results.join(", "));
+        self.store_four(&mut out);
+        Ok(out.finish())
+    }
+
+    /// How the four elements of a column are fetched, if it is that of a load.
+    fn fetch(&self, column: usize) -> Option<Fetch> {
+        self.variant.fetches.get(column).copied()
+    }
+
+    /// Writes the rest of the function that loads four elements, from `places` on.
+    fn load_four(&self, out: &mut Text, loads: &[usize], later: &[usize]) {
+        let (kernel, mut known) = (self.kernel, Vec::new());
+        let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
+        if !later.is_empty() || loads.iter().any(each) {
+            line!(out, "let along = params.axes[0];");
+            line!(out, "// past the end the last element is taken again");
+            (1..4).for_each(|n| line!(out, "let next{n} = min({n}u, left - 1u);"));
+        }
+        line!(out, "var four: Four;\nfour.places = places;");
+        for c in later {
+            let name = &self.columns[*c];
+            line!(out, "four.element0.at_{name} = places.at_{name};");
+            for n in 1..4 {
+                let step = self.step(*c, &format!("next{n}"), "along");
+                let place = self.sum(*c, &[&format!("places.at_{name}"), &step]);
+                line!(out, "four.element{n}.at_{name} = {place};");
+            }
+        }
+        for v in loads {
+            let Some(c) = self.value_column(*v) else { continue };
+            let (name, dtype) = (&self.columns[c], kernel.loads[c].dtype);
+            let fetch = self.fetch(c).unwrap_or(Fetch::Each);
+            if !known.contains(&c) {
+                known.push(c);
+                match fetch {
+                    Fetch::Whole => {
+                        line!(out, "let words_{name} = {};", self.whole_words(c, &format!("places.at_{name}")))
+                    }
+                    Fetch::Same => line!(out, "let same_{name} = load_{name}(places.at_{name});"),
+                    Fetch::Each | Fetch::Across | Fetch::WholeAcross => {}
+                }
+            }
+            for n in 0..4 {
+                let value = match fetch {
+                    Fetch::Whole => access::widened(dtype, &element_of_words(dtype, &format!("words_{name}"), n)),
+                    Fetch::Same => format!("same_{name}"),
+                    Fetch::Across | Fetch::WholeAcross => format!("square_{name}[own + {n}u * PITCH]"),
+                    Fetch::Each if n == 0 => format!("load_{name}(places.at_{name})"),
+                    Fetch::Each => {
+                        format!("load_{name}(places.at_{name} + {})", self.step(c, &format!("next{n}"), "along"))
+                    }
+                };
+                line!(out, "four.element{n}.v{v} = {value};");
+            }
+        }
+        line!(out, "return four;\n}}\n");
+    }
+
+    /// The expression for the words of the four elements from the place `at` on, a multiple of four.
+    fn whole_words(&self, column: usize, at: &str) -> String {
+        let slot = self.variant.loads[column] as usize;
+        let dtype = self.kernel.loads[column].dtype;
+        let (words, shift) = (words_of_four(dtype), packing(dtype));
+        if words == 1 || self.variant.slots[slot].width as usize == words {
+            return format!("buffer{slot}[{at} >> 2u]");
+        }
+        let first = if shift == 0 { at.to_string() } else { format!("({at} >> {shift}u)") };
+        let each: Vec<String> = (0..words).map(|n| format!("buffer{slot}[{first} + {n}u]")).collect();
+        format!("vec{words}<u32>({})", each.join(", "))
+    }
+
+    /// Writes the squares of workgroup memory, and the function that fills them.
+    fn fetch_lines(&self, out: &mut Text) {
+        let loads = &self.kernel.loads;
+        let columns: Vec<usize> = (0..loads.len()).filter(|c| self.fetch(*c).is_some_and(Fetch::is_across)).collect();
+        for c in &columns {
+            let (name, compute) = (&self.columns[*c], loads[*c].dtype.compute().name());
+            line!(out, "var<workgroup> square_{name}: array<{compute}, SIDE * PITCH>;");
+        }
+        line!(out, "\nstruct Fetched {{");
+        columns.iter().for_each(|c| line!(out, "at_{}: u32,", self.columns[*c]));
+        line!(out, "}}\n\nfn fetch_lines(batch: u32, line: u32, column: u32, to: u32) {{");
+        self.find_places(out, "places", "Fetched", Space::Square, &columns);
+        if columns.iter().any(|c| self.fetch(*c) == Some(Fetch::Across)) {
+            line!(out, "let left = lines.extent - line;");
+        }
+        for c in &columns {
+            let (name, dtype) = (&self.columns[*c], loads[*c].dtype);
+            let whole = self.fetch(*c) == Some(Fetch::WholeAcross);
+            if whole {
+                line!(out, "let words_{name} = {};", self.whole_words(*c, &format!("places.at_{name}")));
+            }
+            for n in 0..4 {
+                let value = match whole {
+                    true => access::widened(dtype, &element_of_words(dtype, &format!("words_{name}"), n)),
+                    false => {
+                        let step = self.step(*c, &format!("min({n}u, left - 1u)"), "lines");
+                        format!("load_{name}(places.at_{name} + {step})")
+                    }
+                };
+                line!(out, "square_{name}[to + {n}u] = {value};");
+            }
+        }
+        line!(out, "}}\n");
+    }
+
+    /// Writes the function that computes four elements and stores them.
+    fn store_four(&self, out: &mut Text) {
+        line!(out, "fn store_four(four: Four, left: u32) {{");
+        (0..4).for_each(|n| line!(out, "let results{n} = results_of(four.element{n});"));
+        for (number, s) in self.kernel.stores.iter().enumerate() {
+            let bits = |n: usize| access::bits(s.dtype, &format!("results{n}.out{number}"));
+            let (per, width) = (1usize << packing(s.dtype), 32usize >> packing(s.dtype));
+            for word in 0..4 / per {
+                let parts = (0..per).map(|n| match n {
+                    0 => bits(word * per),
+                    _ => format!("({} << {}u)", bits(word * per + n), n * width),
+                });
+                let parts = parts.collect::<Vec<_>>().join(" | ");
+                line!(out, "let out{number}_{word} = {parts};");
+            }
+        }
+        line!(out, "if left >= 4u {{");
+        (0..self.kernel.stores.len()).for_each(|n| self.store_whole(out, n));
+        line!(out, "}} else {{");
+        (0..self.kernel.stores.len()).for_each(|n| self.store_part(out, n));
+        line!(out, "}}\n}}\n");
+    }
+
+    /// The text of word `word` of the four elements of a store.
+    fn stored_word(&self, number: usize, word: usize) -> String {
+        let slot = self.variant.stores[number].0 as usize;
+        let (at, shift) = (format!("four.places.at_out{number}"), packing(self.kernel.stores[number].dtype));
+        match (self.variant.slots[slot].width, shift) {
+            (1, 2) => format!("buffer{slot}[{at} >> 2u]"),
+            (1, 1) => format!("buffer{slot}[({at} >> 1u) + {word}u]"),
+            (1, _) => format!("buffer{slot}[{at} + {word}u]"),
+            _ => format!("buffer{slot}[{at} >> 2u].{}", FIELDS[word]),
+        }
+    }
+
+    fn store_whole(&self, out: &mut Text, number: usize) {
+        let slot = self.variant.stores[number].0 as usize;
+        let words = words_of_four(self.kernel.stores[number].dtype);
+        if words > 1 && self.variant.slots[slot].width as usize == words {
+            let all: Vec<String> = (0..words).map(|n| format!("out{number}_{n}")).collect();
+            line!(out, "buffer{slot}[four.places.at_out{number} >> 2u] = vec{words}<u32>({});", all.join(", "));
+            return;
+        }
+        (0..words).for_each(|n| line!(out, "{} = out{number}_{n};", self.stored_word(number, n)));
+    }
+
+    /// Writes the stores of the `left` first of four elements. A word that is only partly covered keeps its other elements.
+    fn store_part(&self, out: &mut Text, number: usize) {
+        let shift = packing(self.kernel.stores[number].dtype);
+        let (per, width) = (1usize << shift, 32u32 >> shift);
+        for word in 0..4 / per {
+            let first = word * per;
+            // one is left at least
+            if first > 0 {
+                line!(out, "if left > {first}u {{");
+            }
+            let target = self.stored_word(number, word);
+            if per == 1 {
+                line!(out, "{target} = out{number}_{word};");
+            } else {
+                let others = mutant!(tail_of_four_overwrites, "0u".to_string(), {
+                    format!("select(0u, 0xffffffffu << ((left - {first}u) * {width}u), left - {first}u < {per}u)")
+                });
+                line!(out, "let others{number}_{word} = {others};");
+                line!(
+                    out,
+                    "{target} = ({target} & others{number}_{word}) | (out{number}_{word} & ~others{number}_{word});"
+                );
+            }
+            if first > 0 {
+                line!(out, "}}");
+            }
+        }
+    }
+}
+
+/// The expression for the bits of element `n` of four, in the low bits of a u32.
+fn element_of_words(dtype: DType, words: &str, n: usize) -> String {
+    let (per, width) = (1usize << packing(dtype), 32usize >> packing(dtype));
+    let word = if per == 4 { words.to_string() } else { format!("{words}.{}", FIELDS[n / per]) };
+    match (per, n % per) {
+        (1, _) => word,
+        // the highest part of a word needs no mask, the lowest no shift
+        (_, at) if at + 1 == per => format!("({word} >> {}u)", at * width),
+        (_, 0) => format!("({word} & {:#x}u)", u32::MAX >> (32 - width)),
+        (_, at) => format!("(({word} >> {}u) & {:#x}u)", at * width, u32::MAX >> (32 - width)),
+    }
+}

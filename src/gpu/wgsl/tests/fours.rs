@@ -1,0 +1,29 @@
+//! The texts of kernels whose invocations take four elements each.
+
+use super::*;
+
+/// Validates the texts of a kernel with each load fetched in each way.
+pub(super) fn check(name: &str, k: &Kernel, form: &Form, variant: &Variant) {
+    const WAYS: [Fetch; 5] = [Fetch::Each, Fetch::Same, Fetch::Whole, Fetch::Across, Fetch::WholeAcross];
+    if k.loads.is_empty() || !k.stores.iter().all(|s| s.is_plain()) {
+        return;
+    }
+    for (first, wide, class) in (0..WAYS.len()).flat_map(|n| [(n, false, Axes::Any), (n, true, Axes::Two)]) {
+        let mut variant = variant.clone();
+        variant.groups.axes[0] = class;
+        for (n, load) in k.loads.iter().enumerate() {
+            let wanted = WAYS[(first + n) % WAYS.len()];
+            // elements of 8 bytes are not taken together, and no more squares fit workgroup memory
+            let fits = load.dtype.size() <= 4 && (n == 0 || !wanted.is_across());
+            let fetch = if fits { wanted } else { Fetch::Each };
+            if wide && matches!(fetch, Fetch::Whole | Fetch::WholeAcross) {
+                variant.slots[n].width = words_of_four(load.dtype) as u8;
+            }
+            variant.fetches.push(fetch);
+        }
+        for (n, s) in k.stores.iter().enumerate().filter(|(_, s)| wide && s.dtype.size() <= 4) {
+            variant.slots[k.loads.len() + n].width = words_of_four(s.dtype) as u8;
+        }
+        validate_both(&format!("{name} by fours"), k, form, &variant);
+    }
+}

@@ -1,0 +1,187 @@
+//! Large elementwise kernels, whose invocations on a GPU take four neighbours at once, by words and vectors where strides and starts
+//! allow it, or squares of transposed operands: each layout of operands in each type, against the CPU's bits.
+
+#![cfg(feature = "gpu")]
+
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+
+/// Elements from which nests are large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
+const LARGE: usize = 1 << 18;
+
+/// Elements of a type on the CPU, and a copy on the GPU. All are small whole numbers; sums of two are exact or rounded once.
+struct Twins(Array, Array);
+
+impl Twins {
+    fn new(seed: u64, dtype: DType, shape: &[usize], gpu: &Device) -> Twins {
+        let mut dice = Dice::new(seed);
+        let most = if dtype == Bool { 2 } else { 120 };
+        let v: Vec<i32> = (0..shape.iter().product()).map(|_| dice.below(most) as i32).collect();
+        let on_cpu = put(&Device::cpu(), v, shape).astype(dtype).eval().unwrap();
+        let on_gpu = on_cpu.to_device(gpu).unwrap();
+        Twins(on_cpu, on_gpu)
+    }
+}
+
+/// Combines two operands in a way that no two elements are likely to share, exactly or rounded once.
+fn mixed(a: &Expr, b: &Expr) -> Expr {
+    match a.dtype().unwrap() {
+        Bool => a.not_equal(b),
+        _ => a + b,
+    }
+}
+
+fn agree(what: &str, on_cpu: &Expr, on_gpu: &Expr) {
+    let (want, got) = (read(on_cpu).unwrap(), read(on_gpu).unwrap());
+    assert_eq!(want.len(), got.len(), "{what}");
+    if let Some(at) = (0..want.len()).find(|i| want[*i] != got[*i]) {
+        let end = (at + 8).min(want.len());
+        panic!("{what}, element {at} of {}: {:x?} instead of {:x?}", want.len(), &got[at..end], &want[at..end]);
+    }
+}
+
+fn types(d: &Device) -> impl Iterator<Item = DType> + '_ {
+    DType::ALL.into_iter().filter(move |t| has(d, *t))
+}
+
+#[test]
+fn the_end_of_an_array_and_its_neighbours() {
+    let Some(d) = gpu(1) else { return };
+    for t in types(&d) {
+        for n in LARGE..LARGE + 4 {
+            let (a, b) = (Twins::new(1, t, &[n + 8], &d), Twins::new(2, t, &[n], &d));
+            let sums = [(&a.0, &b.0), (&a.1, &b.1)].map(|(a, b)| mixed(&a.slice(s![..n as isize]), b));
+            agree(&format!("{n} of {t}"), &sums[0], &sums[1]);
+            // a part of an array is written, and what is before and after it stays
+            let mut kept = Twins::new(3, t, &[n + 8], &d);
+            kept.0.set(s![4..n as isize + 4], &sums[0]).unwrap();
+            kept.1.set(s![4..n as isize + 4], &sums[1]).unwrap();
+            agree(&format!("{n} of {t} within more"), &kept.0, &kept.1);
+            kept.0.set(s![..n as isize], mixed(&kept.0.slice(s![..n as isize]), &b.0)).unwrap();
+            kept.1.set(s![..n as isize], mixed(&kept.1.slice(s![..n as isize]), &b.1)).unwrap();
+            agree(&format!("{n} of {t} in place"), &kept.0, &kept.1);
+        }
+    }
+}
+
+/// One kernel meets the same arrays in different places of a vector, one after another.
+#[test]
+fn parts_that_begin_anywhere() {
+    let Some(d) = gpu(1) else { return };
+    for t in types(&d) {
+        let n = LARGE as isize + 5;
+        let (a, b) = (Twins::new(4, t, &[n as usize + 8], &d), Twins::new(5, t, &[n as usize], &d));
+        for first in [0, 4, 1, 2, 7, 3, 8] {
+            let of = |a: &Array, b: &Array| mixed(&a.slice(s![first..first + n]), b);
+            agree(&format!("{t} from {first}"), &of(&a.0, &b.0), &of(&a.1, &b.1));
+            let back = |a: &Array, b: &Array| mixed(&a.slice(s![first..first + n]).flip(0), b);
+            agree(&format!("{t} back from {first}"), &back(&a.0, &b.0), &back(&a.1, &b.1));
+        }
+        // arrays of their own, whose places the plan does not know
+        for first in [0, 4, 1, 2] {
+            let [x, y] = [&a.0, &a.1].map(|a| a.slice(s![first..first + n]).eval().unwrap());
+            agree(&format!("{t}, stored from {first}"), &mixed(&x, &b.0), &mixed(&y, &b.1));
+            let mut kept = Twins::new(6, t, &[n as usize + 8], &d);
+            kept.0.set(s![first..first + n], mixed(&x, &b.0)).unwrap();
+            kept.1.set(s![first..first + n], mixed(&y, &b.1)).unwrap();
+            agree(&format!("{t}, written from {first}"), &kept.0, &kept.1);
+        }
+    }
+}
+
+#[test]
+fn layouts_of_rows_columns_and_steps() {
+    let Some(d) = gpu(1) else { return };
+    for (number, t) in types(&d).enumerate() {
+        for (rows, columns) in [(520usize, 516usize), (515, 517), (130, 2050), (2049, 129)] {
+            let a = Twins::new(7, t, &[rows, columns], &d);
+            let (row, column) = (Twins::new(8, t, &[columns], &d), Twins::new(9, t, &[rows, 1], &d));
+            let wide = Twins::new(10, t, &[rows, columns + 4], &d);
+            let steps = Twins::new(11, t, &[rows, 2 * columns], &d);
+            let turned = Twins::new(12, t, &[columns, rows], &d);
+            let apart = Twins::new(13, t, &[columns, rows + 3], &d);
+            let c = columns as isize;
+            let layouts: [(&str, &dyn Fn(bool) -> Expr); 9] = [
+                ("a row", &|gpu| mixed(of(&a, gpu), of(&row, gpu))),
+                ("a column", &|gpu| mixed(of(&a, gpu), of(&column, gpu))),
+                ("part of rows", &|gpu| mixed(&of(&wide, gpu).slice(s![.., 4..c + 4]), of(&a, gpu))),
+                ("odd part of rows", &|gpu| mixed(&of(&wide, gpu).slice(s![.., 3..c + 3]), of(&a, gpu))),
+                ("every other column", &|gpu| mixed(&of(&steps, gpu).slice(s![.., ..;2]), of(&a, gpu))),
+                ("a transposed one", &|gpu| mixed(&of(&turned, gpu).t(), of(&a, gpu))),
+                ("two transposed ones", &|gpu| {
+                    let part = of(&apart, gpu).slice(s![.., 3..]).t();
+                    mixed(&mixed(&of(&turned, gpu).t(), &part), of(&row, gpu))
+                }),
+                ("a transposed one backward", &|gpu| mixed(&of(&turned, gpu).flip(1).t(), of(&a, gpu))),
+                ("a transposed copy", &|gpu| of(&turned, gpu).t()),
+            ];
+            for (n, (what, make)) in layouts.into_iter().enumerate() {
+                // each layout in each type, but each shape in two types of three: compiling takes long
+                if (n + number + rows) % 3 != 0 || what.contains("transposed") {
+                    agree(&format!("{t}, {rows} × {columns}: {what}"), &make(false), &make(true));
+                }
+            }
+        }
+    }
+}
+
+fn of(twins: &Twins, gpu: bool) -> &Array {
+    if gpu { &twins.1 } else { &twins.0 }
+}
+
+/// Three and four axes in every order, with an axis that ends within a square, and lines that begin anywhere.
+#[test]
+fn layouts_of_turned_boxes() {
+    let Some(d) = gpu(1) else { return };
+    let orders: [&[isize]; 6] = [&[0, 2, 1], &[2, 1, 0], &[1, 2, 0], &[2, 0, 1], &[1, 0, 2], &[3, 1, 0, 2]];
+    for (n, t) in types(&d).enumerate() {
+        for (k, order) in orders.into_iter().enumerate() {
+            let shape: &[usize] = match (order.len(), (n + k) % 2) {
+                (3, 0) => &[68, 60, 72],
+                (3, _) => &[63, 70, 61],
+                _ => &[40, 5, 45, 36],
+            };
+            let a = Twins::new(14, t, shape, &d);
+            let b = Twins::new(15, t, &order.iter().map(|axis| shape[*axis as usize]).collect::<Vec<_>>(), &d);
+            let sum = |gpu| mixed(&of(&a, gpu).permute_dims(order), of(&b, gpu));
+            agree(&format!("{t}, axes {order:?} of {shape:?}"), &sum(false), &sum(true));
+        }
+    }
+}
+
+/// Values that take more than loads: indices, random words, elements at clipped positions, other types, two results, conditions.
+#[test]
+fn layouts_beside_other_values() {
+    let Some(d) = gpu(1) else { return };
+    let (rows, columns) = (516usize, 514usize);
+    let n = rows * columns;
+    let x = Twins::new(16, F32, &[n], &d);
+    let y = Twins::new(17, U8, &[n], &d);
+    let table = Twins::new(18, I32, &[50], &d);
+    let turned = Twins::new(19, F16, &[columns, rows], &d);
+    let list: [(&str, &dyn Fn(bool) -> Expr); 7] = [
+        ("indices", &|gpu| of(&x, gpu).astype(I32) + arange(0, n, 1, I32)),
+        ("random numbers", &|gpu| of(&x, gpu) + Rng::new(7).uniform([n], F32)),
+        ("a table", &|gpu| of(&table, gpu).take_clip(of(&x, gpu).astype(I32), 0)),
+        ("a table, wrapped", &|gpu| of(&table, gpu).take_wrap(of(&y, gpu).astype(I32) + arange(0, n, 1, I32), 0)),
+        ("bools of floats", &|gpu| of(&x, gpu).less(60.0)),
+        ("floats of bytes", &|gpu| of(&y, gpu).astype(F32) * 0.5 + of(&x, gpu)),
+        ("halves that are turned", &|gpu| {
+            let index = arange(0, n, 1, I32).reshape([rows, columns]);
+            of(&turned, gpu).t().astype(F32) + index.astype(F32) + of(&y, gpu).reshape([rows, columns])
+        }),
+    ];
+    for (what, make) in list {
+        agree(what, &make(false), &make(true));
+    }
+    let both = |gpu| eval_all([&mixed(of(&x, gpu), &of(&x, gpu).flip(0)), &of(&y, gpu).less(of(&x, gpu))]).unwrap();
+    for (want, got) in both(false).iter().zip(&both(true)) {
+        agree("two results", want, got);
+    }
+    let mut kept = Twins::new(20, U8, &[n], &d);
+    for (array, gpu) in [(&mut kept.0, false), (&mut kept.1, true)] {
+        array.set_where(of(&x, gpu).less(60.0), of(&y, gpu)).unwrap();
+    }
+    agree("a mask", &kept.0, &kept.1);
+}
