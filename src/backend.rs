@@ -8,7 +8,7 @@ pub(crate) mod waiting;
 use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::caps::Shrink;
-use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result, room};
 use crate::kernel::{Caps, NumberedCaps, Plan};
 use crate::routine::{Params, Routine};
 pub(crate) use faults::FaultInjector;
@@ -20,7 +20,7 @@ pub(crate) use record::{Clock, Detail, Recording, StepNote, busy};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use waiting::{Outcome, Pending, start, wait};
 
 /// The line on which a caller wrote an operation.
@@ -158,6 +158,27 @@ pub struct Numerics {
     pub float_to_int: bool,
 }
 
+/// Takes the bytes of a read in order, piece by piece, and may refuse them.
+pub(crate) type Receive = Box<dyn FnMut(&[u8]) -> Result<()> + Send>;
+
+/// What several pieces of a read are added to; another owner takes it when the read is done.
+#[derive(Clone)]
+pub(crate) struct Received<T>(Arc<Mutex<T>>);
+
+impl<T: Default> Received<T> {
+    pub fn new(empty: T) -> Received<T> {
+        Received(Arc::new(Mutex::new(empty)))
+    }
+
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn take(&self) -> T {
+        self.with(std::mem::take)
+    }
+}
+
 /// A device that runs plans. A backend must implement the methods without a default; the others are optional abilities.
 pub(crate) trait Backend: Send + Sync {
     /// The device's number. No two devices of a process ever have the same, even if the first has ended.
@@ -171,8 +192,26 @@ pub(crate) trait Backend: Send + Sync {
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
     /// Reads `len` bytes from byte `offset`, after all work enqueued so far, which this call submits. Also returns errors that were
-    /// found late. No poll of the future waits for the device, unless the caller blocks ([`wait`]).
-    fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>>;
+    /// found late. No poll of the future waits for the device, unless the caller blocks ([`wait`]). Each piece of the bytes is given to
+    /// `receive`, which copies it to where it shall lie: so the host copies them once.
+    fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()>;
+    /// As `download_to`, into memory of its own.
+    fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
+        let bytes = match room::<u8>(len, "download", None) {
+            Ok(bytes) => Received::new(bytes),
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        let receiver = bytes.clone();
+        let receive = move |piece: &[u8]| {
+            receiver.with(|bytes| bytes.extend_from_slice(piece));
+            Ok(())
+        };
+        let done = self.download_to(buffer, offset, len, Box::new(receive));
+        Box::pin(async move {
+            done.await?;
+            Ok(bytes.take())
+        })
+    }
     /// Copies bytes from byte `offset` on straight to the host's memory, where the device's own memory is the host's: then it
     /// fills all of `to`, or fails. Returns none elsewhere, where `download` reads.
     fn copy_out(&self, _buffer: &Buffer, _offset: usize, _to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {

@@ -58,12 +58,12 @@ mod tiles;
 mod transfer;
 mod transpose;
 
-use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Pending, Recording, Stats};
+use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Pending, Receive, Recording, Stats};
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::{Buffer, Memory};
 use crate::dtype::Element;
-use crate::error::{Error, ErrorKind, Result, room};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Caps, NumberedCaps, Plan, Rates};
 use crate::simd::threaded::block_bytes;
 use crate::simd::{Isa, isa};
@@ -235,14 +235,10 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
+    fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, mut receive: Receive) -> Pending<()> {
         self.bytes_out.fetch_add(len as u64, Relaxed);
         let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, len));
-        let result = range.and_then(|m| {
-            let mut bytes = room::<u8>(len, "download", None)?;
-            bytes.extend_from_slice(&m.as_bytes()[offset..offset + len]);
-            Ok(bytes)
-        });
+        let result = range.and_then(|m| receive(&m.as_bytes()[offset..offset + len]));
         Box::pin(std::future::ready(result))
     }
 

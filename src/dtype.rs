@@ -385,6 +385,9 @@ pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + seale
     /// The elements from the bytes of an array, where any byte but 0 is a true bool; `None` if there is no memory for them.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
+    /// Appends the elements that the bytes of an array hold.
+    #[doc(hidden)]
+    fn append(bytes: &[u8], to: &mut Vec<Self>);
     /// The element as a number.
     #[doc(hidden)]
     fn scalar(self) -> Scalar;
@@ -403,6 +406,13 @@ macro_rules! elements {
                 let mut elements = bytemuck::allocation::try_zeroed_slice_box::<Self>(n).ok()?;
                 bytemuck::cast_slice_mut(&mut elements).copy_from_slice(&bytes[..n * size_of::<Self>()]);
                 Some(elements.into_vec())
+            }
+            fn append(bytes: &[u8], to: &mut Vec<Self>) {
+                match bytemuck::try_cast_slice(bytes) {
+                    Ok(elements) => to.extend_from_slice(elements),
+                    // the bytes do not begin where an element may lie
+                    Err(_) => to.extend(bytes.chunks_exact(size_of::<Self>()).map(bytemuck::pod_read_unaligned::<Self>)),
+                }
             }
             fn scalar(self) -> Scalar {
                 let $v = self;
@@ -436,8 +446,11 @@ impl Element for bool {
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>> {
         let mut elements = vec![];
         elements.try_reserve_exact(bytes.len()).ok()?;
-        elements.extend(bytes.iter().map(|b| *b != 0));
+        Self::append(bytes, &mut elements);
         Some(elements)
+    }
+    fn append(bytes: &[u8], to: &mut Vec<Self>) {
+        to.extend(bytes.iter().map(|b| *b != 0));
     }
     fn scalar(self) -> Scalar {
         Scalar::Bool(self)

@@ -44,7 +44,9 @@ mod variant;
 mod waiting;
 mod wgsl;
 
-use crate::backend::{Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Recording, Stats};
+use crate::backend::{
+    Backend, Bindings, Clock, Detail, MemoryInfo, Numerics, Pending, Provider, Receive, Recording, Stats,
+};
 #[cfg(feature = "testing")]
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::Buffer;
@@ -164,10 +166,10 @@ impl Backend for Gpu {
         self.write(buffer, offset, bytes)
     }
 
-    fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
+    fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()> {
         let buffer = buffer.clone();
         match self.handle() {
-            Ok(gpu) => Box::pin(gpu.read(buffer, offset, len)),
+            Ok(gpu) => Box::pin(gpu.read(buffer, offset, len, receive)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

@@ -28,6 +28,7 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
         ("layer_norm", x.layer_norm(-1, 1e-5), [1, 1, 1]),
         ("matmul_bias_relu", (a.matmul(&b) + &bias).relu(), [1, 1, 1]),
         ("half_scale", &half * 0.5 + &half.t().t(), [1, 1, 1]),
+        ("transposed", stored(&[1000, 640], DType::F16).t() + stored(&[640, 1000], DType::F32), [1, 1, 1]),
         ("bytes", (&bytes + 1).maximum(3), [1, 1, 1]),
         ("argmax_rows", x.argmax(-1).astype(DType::I32), [1, 1, 1]),
         ("cumulative_sum", (&x * &row).cumulative_sum(-1) / 3.0, [1, 1, 1]),

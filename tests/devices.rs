@@ -3,7 +3,7 @@
 mod kit;
 
 use cupric::testing::{living_devices, shrunk_cpu};
-use cupric::{Array, DType, Device, Error, ErrorKind, Expr, array, zeros};
+use cupric::{Array, DType, Device, Error, ErrorKind, Expr, array, s, zeros};
 use kit::*;
 use std::sync::Mutex;
 
@@ -52,6 +52,27 @@ on_devices! {
         }
         assert!(d.is_gpu() || d.supports(DType::F64));
         assert!(d.supports(DType::F32) && d.supports(DType::I64) && d.supports(DType::BF16));
+    }
+
+    fn an_array_moves_between_devices_piece_by_piece(d: &Device) {
+        // reads come in pieces of 16 MiB; the view begins and ends within a word
+        let n = (40usize << 20) + 7;
+        let x = put(&Device::cpu(), (0..n).map(|i| (i % 251) as u8).collect::<Vec<_>>(), &[n]);
+        let part = x.slice(s![3..-2]);
+        let (there, other) = (part.to_device(d).unwrap(), d.with_memory_limit(256 << 20).unwrap());
+        let moved = there.to_device(&other).unwrap();
+        assert_eq!((moved.device(), moved.shape()), (other.clone(), &[n - 5][..]));
+        same(&moved, &part.to_vec::<u8>().unwrap());
+        same(&moved.to_device(&Device::cpu()).unwrap(), &part.to_vec::<u8>().unwrap());
+        // a device without room for it leaves it where it was
+        let small = d.with_memory_limit(20 << 20).unwrap();
+        let refused = there.to_device(&small).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::OutOfMemory, "{refused}");
+        same(&there, &part.to_vec::<u8>().unwrap());
+        // an index out of range that a kernel met is an error of the move
+        let y = put(d, vec![1, 2, 3], &[3]).take(put(d, vec![7], &[1]), 0).eval();
+        let late = y.and_then(|y| y.to_device(if d.is_gpu() { &other } else { &small })).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Index, "{late}");
     }
 
     fn a_device_ends_with_its_last_handle(d: &Device) {

@@ -227,8 +227,8 @@ fn a_future_is_polled_when_it_is_ready(d: &Device) {
 }
 
 fn a_read_of_several_pieces(d: &Device) {
-    // 64 MiB are read in one piece
-    let n: i32 = (160 << 20) / 4;
+    // 16 MiB are read in one piece
+    let n: i32 = (40 << 20) / 4;
     let x = arange(0, n, 1, DType::I32).to_device(d).unwrap();
     let (got, polls) = drive(x.to_vec_async::<i32>());
     assert!(got.unwrap().into_iter().eq(0..n));

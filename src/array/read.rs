@@ -1,20 +1,20 @@
 //! Reads of arrays by the host, and moves between devices.
 
 use super::{Array, Loc, run};
-use crate::backend::wait;
+use crate::backend::{Receive, Received, wait};
 use crate::device::Device;
 use crate::dtype::{DType, Element};
-use crate::error::{Error, ErrorKind, Result, no_room, room};
+use crate::error::{Error, ErrorKind, Result, room};
 use crate::expr::{Binding, Expr, strong};
 use crate::layout::Layout;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A read under way: elements that are there already, or the future of their bytes. Either holds the array, and so its device.
+/// A read under way: elements that are there already, or a future of them. Either holds the array, and so its device.
 enum Reading<T, F> {
     Done(Vec<T>, Array),
-    Bytes(F),
+    Pending(F),
 }
 
 impl Array {
@@ -89,18 +89,50 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the elements of a dense array, and returns a future of their bytes.
-    fn read(&self, at: Loc) -> Result<impl Future<Output = Result<Vec<u8>>> + Send + use<>> {
+    /// Enqueues a read of the bytes of a dense array, and returns a future of its end.
+    fn read(&self, at: Loc, receive: Receive) -> impl Future<Output = Result<()>> + Send + use<> {
         let dense = self.clone();
         let (buffer, _, offset) = dense.stored();
         let size = dense.dtype().size();
         let device = dense.device();
-        let bytes = device.backend().download(buffer, offset * size, dense.size() * size);
+        let done = device.backend().download_to(buffer, offset * size, dense.size() * size, receive);
         // the future holds the array, so that its memory is not reused before it is read
-        Ok(async move {
+        async move {
             let _dense = dense;
-            bytes.await.map_err(|e| e.or_at(at))
+            done.await.map_err(|e| e.or_at(at))
+        }
+    }
+
+    /// Enqueues a read of the elements of a dense array.
+    fn elements<T: Element>(
+        &self,
+        op: &'static str,
+        at: Loc,
+    ) -> Result<impl Future<Output = Result<Vec<T>>> + Send + use<T>> {
+        let elements = Received::new(room::<T>(self.size(), op, at)?);
+        let receiver = elements.clone();
+        let receive = move |piece: &[u8]| {
+            receiver.with(|elements| T::append(piece, elements));
+            Ok(())
+        };
+        let done = self.read(at, Box::new(receive));
+        Ok(async move {
+            done.await?;
+            Ok(elements.take())
         })
+    }
+
+    /// Copies a dense array to another device: what the host receives of it goes on at once.
+    fn sent(&self, device: &Device, at: Loc) -> Result<Array> {
+        let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
+        let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);
+        let receive = move |piece: &[u8]| {
+            target.backend().upload(&to, offset, piece)?;
+            offset += piece.len();
+            Ok(())
+        };
+        wait(self.read(at, Box::new(receive)))?;
+        Ok(Array::new(buffer, Layout::c(self.shape()), self.dtype(), at))
     }
 }
 
@@ -123,10 +155,7 @@ impl Expr {
         if array.device() == *device {
             return Ok(array);
         }
-        let bytes = wait(array.dense(at)?.read(at)?)?;
-        let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
-        device.backend().upload(&buffer, 0, &bytes).map_err(|e| e.or_at(at))?;
-        Ok(Array::new(buffer, Layout::c(array.shape()), array.dtype(), at))
+        array.dense(at)?.sent(device, at)
     }
 
     /// The elements in C order, on the host.
@@ -209,19 +238,18 @@ impl Expr {
             let dense = self.eval_at(at)?.dense(at)?;
             match dense.copied::<T>(op, at) {
                 Some(elements) => elements.map(|elements| Reading::Done(elements, dense)),
-                None => dense.read(at).map(Reading::Bytes),
+                None => dense.elements::<T>(op, at).map(Reading::Pending),
             }
         };
         let reading = reading();
         async move {
-            let bytes = match reading? {
+            match reading? {
                 Reading::Done(elements, array) => {
                     drop(array);
-                    return Ok(elements);
+                    Ok(elements)
                 }
-                Reading::Bytes(bytes) => bytes.await?,
-            };
-            T::from_bytes(&bytes).ok_or_else(|| no_room(bytes.len(), op, at))
+                Reading::Pending(elements) => elements.await,
+            }
         }
     }
 }

@@ -35,7 +35,6 @@ impl Body<'_> {
         if has_squares {
             self.fetch_lines(&mut out);
             line!(out, "fn load_four_of_line(batch: u32, line: u32, column: u32, own: u32) -> Four {{");
-            line!(out, "let left = params.axes[0].extent - column;");
             self.find_places(&mut out, "places", "Places", Space::Square, &places);
         } else {
             line!(out, "fn load_four(index: u32, left: u32) -> Four {{");
@@ -67,6 +66,9 @@ impl Body<'_> {
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
         if !later.is_empty() || loads.iter().any(each) {
             line!(out, "let along = params.axes[0];");
+            if self.variant.has_squares() {
+                line!(out, "let left = along.extent - column;");
+            }
             line!(out, "// past the end the last element is taken again");
             (1..4).for_each(|n| line!(out, "let next{n} = min({n}u, left - 1u);"));
         }
