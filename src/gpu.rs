@@ -13,6 +13,7 @@
 //! | `prepared.rs` | the prepared plans that are kept |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
 //! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
+//! | `fetches.rs` | which kernels take four neighbours at once, and how they fetch them |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
 //! | `notes.rs` | what error notes mean, and those whose read was given up |
 //! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |

@@ -229,6 +229,7 @@ list! {
     unsigned_less_than_negative, "7 dtypes", "operations semantics::cpu::comparisons", "an unsigned number is less than a negative one";
     upload_overtakes_kernels, "11 threads", "operations found::planted::gpu::uploads", "an upload overtakes the kernels before it";
     vectors_at_any_place, "8 overlap", "operations fours::parts_that_begin", "four elements are read as a vector wherever they begin";
+    vectors_beyond_a_buffer, "9 boundaries", "operations fours::the_last_bytes_of_a_limit", "vectors are read beyond the end of a buffer";
     wgsl_of_the_wrong_type, "14 kernels", "fuzz kernels", "a position of the wrong WGSL type";
     window_short, "9 boundaries", "boundaries tight", "a window that ends too early";
     windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";

@@ -55,6 +55,7 @@ on_devices! {
     }
 
     fn an_array_moves_between_devices_piece_by_piece(d: &Device) {
+        let _alone = alone();
         // reads come in pieces of 16 MiB; the view begins and ends within a word
         let n = (40usize << 20) + 7;
         let x = put(&Device::cpu(), (0..n).map(|i| (i % 251) as u8).collect::<Vec<_>>(), &[n]);

@@ -134,8 +134,8 @@ impl<'a> Recorder<'a> {
                 true => {
                     let (low, high) = o.bytes(o.shift(self.buffers));
                     let offset = low as u64 / self.limits.storage_alignment * self.limits.storage_alignment;
-                    // whole vectors, as shaders may read them; buffers end with one
-                    (offset, (high as u64).next_multiple_of(16) - offset)
+                    // whole vectors, as shaders may read them where the buffer has them
+                    (offset, (high as u64).next_multiple_of(16).min(*size) - offset)
                 }
             };
             if len > self.caps.max_binding {

@@ -59,10 +59,10 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 /// The sizes that serve a request, on a device whose buffers have at most `max` bytes: first that of its size class, then the
-/// smallest possible one, for a device whose limit has no room for the first. Both are whole vectors of 16 bytes, as shaders read them.
+/// smallest possible one, for a device whose limit has no room for the first.
 pub(super) fn sizes(bytes: u64, max: u64) -> [u64; 2] {
-    let exact = bytes.max(1).next_multiple_of(16);
-    [size_class(bytes).min(max & !15).max(exact), exact]
+    let exact = bytes.max(1).next_multiple_of(4);
+    [size_class(bytes).min(max & !3).max(exact), exact]
 }
 
 impl Pool {

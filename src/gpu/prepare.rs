@@ -126,7 +126,7 @@ impl Preparer<'_> {
         let first = |o: &Operand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
         // where a run's array begins within a vector, other runs with the same facts may begin elsewhere in it
-        let is_aligned = |o: &Operand| o.offset % 4 == 0 && o.shift(self.buffers) % 4 == 0;
+        let is_aligned = |o: &Operand| o.offset % 4 == 0 && !self.buffers[o.buffer].is_between_vectors();
         let aligned: SmallVec<[bool; 8]> = operands.iter().map(is_aligned).collect();
         let variant = classify(kernel, form, window, (&offsets, &aligned), &slots, &mut kinds)?;
         let key = wgsl::key(kernel, &variant);

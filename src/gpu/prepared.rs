@@ -22,6 +22,15 @@ pub(super) struct RunBuffer<'a> {
     pub offset: i64,
 }
 
+impl RunBuffer<'_> {
+    /// Whether the array does not begin at a multiple of four elements, or its buffer does not end with a whole vector of 16 bytes, as
+    /// one does that took the last bytes of a device's limit. Such an array is not read by vectors.
+    pub fn is_between_vectors(&self) -> bool {
+        let ends = mutant!(vectors_beyond_a_buffer, 16, self.buffer.size) % 16;
+        ends != 0 || mutant!(prepared_for_another_place_in_a_vector, 0, self.offset) % 4 != 0
+    }
+}
+
 /// The buffers of a run: inputs, then temporaries, then outputs.
 pub(super) type RunBuffers<'a> = SmallVec<[RunBuffer<'a>; 8]>;
 
@@ -146,8 +155,7 @@ pub(super) type Facts = SmallVec<[u64; 4]>;
 
 /// The facts of a run. First, which of its buffers are the same buffer, because that is bound only once. Second, where in a
 /// packed word an output begins, because an invocation can own only a word whose elements are all its own. Third, for
-/// kernels that may take four elements at once, which arrays do not begin at a multiple of four elements, because only those that do
-/// are read and written by whole vectors.
+/// kernels that may take four elements at once, which arrays lie between vectors.
 pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
     facts.push(plan.id);
@@ -164,9 +172,8 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
             facts.push(1 << 63 | (n as u64) << 8 | in_word as u64);
         }
     }
-    let is_between = |b: &RunBuffer<'_>| mutant!(prepared_for_another_place_in_a_vector, 0, b.offset) % 4 != 0;
-    if buffers.iter().any(is_between) && plan.steps.iter().any(may_take_fours) {
-        let between = buffers.iter().enumerate().filter(|(_, b)| is_between(b));
+    if buffers.iter().any(RunBuffer::is_between_vectors) && plan.steps.iter().any(may_take_fours) {
+        let between = buffers.iter().enumerate().filter(|(_, b)| b.is_between_vectors());
         facts.extend(between.map(|(n, _)| 1 << 62 | n as u64));
     }
     // sorted, because `by_id` is in the order of the driver's buffers, which differs from run to run
