@@ -297,4 +297,8 @@ pub(crate) trait TestDoors {
     fn parsed(&self) -> Option<u64> {
         None
     }
+    /// How often self-tests of kernels have run in this process, and what they have found wrong of this device, a line for each family.
+    fn self_tests(&self) -> (u64, Vec<String>) {
+        (0, vec![])
+    }
 }

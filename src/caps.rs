@@ -90,7 +90,7 @@ pub struct Cooperative {
 }
 
 /// Holds limits that a test sets below a GPU's, so that small arrays are cut as large ones are, and whether its integers of 64
-/// bits, its clock, and what it has beyond WebGPU's defaults may be used.
+/// bits, its clock, and what it has beyond WebGPU's defaults may be used; also a fault of the driver that its self-test is to see.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
 pub(crate) struct Shrink {
@@ -100,13 +100,15 @@ pub(crate) struct Shrink {
     pub clock: bool,
     /// Whether the driver is asked for WebGPU's default limits and no optional feature, so that wgpu itself holds the device to them.
     pub webgpu: bool,
+    /// A family of kernels (by the name in `gpu/families.rs`) of which the self-test is to see a wrong result.
+    pub wrong: Option<&'static str>,
 }
 
 #[cfg(feature = "testing")]
 impl Shrink {
     /// Leaves everything as it is; a test changes a field.
     pub const NONE: Shrink =
-        Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: true, webgpu: false };
+        Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: true, webgpu: false, wrong: None };
 }
 
 /// Invocations of the workgroups that kernels are written for, unless a device allows fewer: the most that WebGPU's default

@@ -394,6 +394,11 @@ impl Device {
         self.0.test_doors().parsed()
     }
 
+    /// How often self-tests of kernels have run in this process, and what they have found wrong of this device.
+    pub(crate) fn self_tests(&self) -> (u64, Vec<String>) {
+        self.0.test_doors().self_tests()
+    }
+
     /// Forgets a loss of the device that a test caused, and trims its memory.
     pub(crate) fn heal(&self) {
         self.0.test_doors().heal();

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     DeviceMismatch,
     /// A device that was asked for is not there.
     DeviceNotFound,
-    /// The device lacks a feature that the operation needs.
+    /// The device lacks a feature that the operation needs; or its driver computes such operations wrongly, as a self-test has found.
     Unsupported,
     /// The memory of the device, or the limit set for it, is used up.
     OutOfMemory,

@@ -3,7 +3,8 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `numerics.rs`, `cooperative.rs` | the probe of a device's arithmetic, the self-test of its cooperative matrices |
+//! | `numerics.rs`, `cooperative.rs`, `selftest.rs` | the probe of a device's arithmetic; the self-tests of its cooperative matrices and of all families of kernels |
+//! | `trials.rs` | the kernels of the self-test, and their results |
 //! | `routines.rs` | the list of routines, and their dispatches |
 //! | `dispatch.rs` | a prepared plan bound to the buffers of a run, as dispatches |
 //! | `prepare.rs`, `params.rs` | make a plan ready to run, once for many runs: pipelines, bindings, words of parameters |
@@ -12,12 +13,13 @@
 //! | `batch.rs` | recording and submission |
 //! | `prepared.rs` | the prepared plans that are kept |
 //! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
+//! | `families.rs` | the families of kernels, and those that are refused because the driver computes them wrongly |
 //! | `variant.rs`, `wgsl.rs`, `wgsl/` | the WGSL text of a kernel or of a routine's pass; they need no device |
 //! | `fetches.rs` | which kernels take four neighbours at once, and how they fetch them |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
 //! | `notes.rs` | what error notes mean, and those whose read was given up |
 //! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |
-//! | `disk.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, the probe's findings |
+//! | `disk.rs`, `fingerprint.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, the findings of probe and self-tests; a hash of the texts that these depend on |
 //! | `at_exit.rs` | the end of the process: it waits for software drivers, and keeps threads out of drivers |
 //! | `connection.rs` | device and queue of wgpu, errors, polling and time-outs, counters |
 //! | `adapter.rs` | which GPUs there are, and what they can do |
@@ -31,6 +33,8 @@ mod device;
 mod disk;
 mod dispatch;
 mod fetches;
+mod families;
+mod fingerprint;
 mod memory;
 mod notes;
 mod numerics;
@@ -39,8 +43,10 @@ mod pipelines;
 mod prepare;
 mod prepared;
 mod routines;
+mod selftest;
 mod timer;
 mod transfer;
+mod trials;
 mod variant;
 mod waiting;
 mod wgsl;
@@ -62,6 +68,7 @@ use dispatch::Recorder;
 use notes::ERROR_BYTES;
 use prepare::Preparer;
 use prepared::{PreparedPlan, RunBuffer, RunBuffers, facts};
+use std::cell::LazyCell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
 use timer::{Timer, has_clock};
@@ -124,13 +131,17 @@ impl Provider for Gpus {
 }
 
 fn open(id: u32, index: usize, limit: Option<usize>, shrink: Option<Shrink>) -> Result<Arc<dyn Backend>> {
-    let open = |limit, shrink, with_matrices| pollster::block_on(device::open(id, index, limit, shrink, with_matrices));
+    let open = |with_matrices| pollster::block_on(device::open(id, index, limit, shrink, with_matrices, false));
     // a process made by fork may have inherited the findings while another thread held them
     let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(index);
-    let mut gpu = open(limit, shrink, with_matrices)?;
-    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || open(None, None, true)) {
-        gpu = open(limit, shrink, false)?;
+    let mut gpu = open(with_matrices)?;
+    // both self-tests run on one device, which is opened if one of them has to run
+    let trial = LazyCell::new(|| pollster::block_on(device::open(id, index, None, None, with_matrices, true)));
+    let wrong = selftest::wrong_families(&gpu, shrink.and_then(|s| s.wrong), || (*trial).clone());
+    if gpu.caps.cooperative_side().is_some() && !cooperative::are_right(&gpu, || (*trial).clone()) {
+        gpu = open(false)?;
     }
+    gpu.wrong.get_or_init(|| wrong);
     if gpu.connection.software {
         // the probe makes the driver compile and run a shader. Its error is dropped: what the caller does next meets the cause
         at_exit::wait_for(&gpu.connection, || drop(gpu.probe()));
@@ -305,6 +316,10 @@ impl TestDoors for Gpu {
     fn parsed(&self) -> Option<u64> {
         self.disk.as_ref().map(|disk| disk.parsed())
     }
+
+    fn self_tests(&self) -> (u64, Vec<String>) {
+        (selftest::runs(), self.wrong.get().map(|wrong| wrong.lines()).unwrap_or_default())
+    }
 }
 
 /// Takes a timer out of the batch when it is dropped, also where the caller's closure fails or panics.
@@ -349,7 +364,8 @@ impl Gpu {
             return Ok(found);
         }
         let pipelines = &mut batch.pipelines;
-        let mut preparer = Preparer { connection: &self.connection, caps: &self.caps, pipelines, plan, buffers };
+        let wrong = self.wrong.get().map(|wrong| &**wrong);
+        let mut preparer = Preparer { connection: &self.connection, caps: &self.caps, pipelines, wrong, plan, buffers };
         let prepared = Arc::new(preparer.prepare()?);
         self.connection.counters.prepares.fetch_add(1, Relaxed);
         if is_kept {

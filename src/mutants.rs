@@ -238,6 +238,8 @@ list! {
     write_to_places_that_are_one, "8 overlap", "operations writes::cpu::", "a write to a broadcast array is not given places of its own";
     write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
     writes_in_any_order, "9 indices", "operations writes_at::the_last_of_many", "threads share the values of a write at positions in any order";
+    wrong_kernels_run, "10 faults", "devices kernels_that_the_driver", "kernels run of which the self-test has found wrong results";
+    wrong_kernels_trusted, "10 faults", "devices kernels_that_the_driver", "the self-test of kernels takes every result for right";
     wrong_matrices_trusted, "16 determinism", "lib gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";
     x_less_x_folded, "4 f32 sweep", "operations found::folding::gpu::a_value_less", "a GPU's compiler sees that an operand is there twice";
 }

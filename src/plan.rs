@@ -250,6 +250,22 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
+/// Makes the plan of expressions that are evaluated once: it is neither looked up nor kept. Also returns, for each expression, the
+/// number of the plan's output that is its result. No expression may be a view.
+#[cfg(feature = "gpu")]
+pub(crate) fn plan_once<'a>(
+    walk: &mut Walk<'a>,
+    roots: &[&'a Expr],
+    caps: &NumberedCaps,
+) -> Result<(Plan, Vec<usize>)> {
+    walk.take(roots, None, caps.number())?;
+    let (arena, _) = walk.arena();
+    let output_of = arena.output_of.clone();
+    let (mut plan, ..) = fuse::build(arena, None, caps)?;
+    plan.is_kept = false;
+    Ok((plan, output_of))
+}
+
 /// Makes the plan of an expression, and keeps it unless its key is too long.
 #[cold]
 fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Arc<CachedPlan>> {

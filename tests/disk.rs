@@ -2,7 +2,7 @@
 //! result. Each start is this program, run again as a child.
 
 use crate::kit::*;
-use cupric::testing::parsed;
+use cupric::testing::{parsed, self_tests};
 use cupric::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,9 +34,10 @@ impl Drop for Folder {
     }
 }
 
-/// What a child prints: how many shaders it parsed (none without a cache), and its results.
+/// What a child prints: how many shaders it parsed (none without a cache), how often kernels were tested, and its results.
 #[derive(PartialEq, Debug)]
 struct Start {
+    tested: Option<u64>,
     parsed: Option<u64>,
     results: String,
 }
@@ -60,7 +61,8 @@ fn ended(child: Child) -> Option<Start> {
     }
     // a child that ends in `abort` has printed its results before
     let Some(results) = line("results ") else { panic!("{}\n{text}", output.status) };
-    Some(Start { parsed: line("parsed ").and_then(|n| n.parse().ok()), results })
+    let number = |name: &str| line(name).and_then(|n| n.parse().ok());
+    Some(Start { parsed: number("parsed "), tested: number("tested "), results })
 }
 
 #[track_caller]
@@ -95,6 +97,7 @@ fn a_start() {
     let numerics = d.numerics().unwrap();
     println!("\nresults {hash:x} {numerics:?}");
     parsed(&d).iter().for_each(|n| println!("parsed {n}"));
+    println!("tested {}", self_tests(&d).0);
     if end == "killed" {
         // longer than the second after which what is new is written
         std::thread::sleep(std::time::Duration::from_secs(4));
@@ -106,10 +109,10 @@ fn a_start() {
 fn the_second_start_parses_nothing() {
     let folder = Folder::new("second");
     let Some(first) = start(&folder.0) else { return };
-    assert!(first.parsed.unwrap() >= 6, "{first:?}");
+    assert!(first.parsed.unwrap() >= 6 && first.tested == Some(1), "{first:?}");
     let written = fs::metadata(folder.file()).unwrap().modified().unwrap();
     let second = start(&folder.0).unwrap();
-    assert_eq!(second, Start { parsed: Some(0), ..first });
+    assert_eq!(second, Start { parsed: Some(0), tested: Some(0), ..first });
     // nothing was new, so nothing was written
     assert_eq!(fs::metadata(folder.file()).unwrap().modified().unwrap(), written);
 }
@@ -118,7 +121,7 @@ fn the_second_start_parses_nothing() {
 fn a_killed_process_leaves_its_shaders() {
     let folder = Folder::new("killed");
     let Some(first) = ended(begin(&folder.0, "killed")) else { return };
-    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), ..first });
+    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), tested: Some(0), ..first });
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn starts_side_by_side() {
     let folder = Folder::new("beside");
     let children = [(); 3].map(|()| begin(&folder.0, "exit"));
     let [Some(first), Some(_), Some(_)] = children.map(ended) else { return };
-    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), ..first });
+    assert_eq!(start(&folder.0).unwrap(), Start { parsed: Some(0), tested: Some(0), ..first });
 }
 
 #[test]
@@ -161,5 +164,5 @@ fn a_file_that_cannot_be_used_changes_nothing() {
 #[test]
 fn an_empty_name_keeps_nothing() {
     let Some(first) = start(Path::new("")) else { return };
-    assert_eq!(first.parsed, None);
+    assert_eq!((first.parsed, first.tested), (None, Some(1)));
 }

@@ -5,6 +5,7 @@ use super::adapter::{self, DispatchLimits, inherited_fault, is_inherited};
 use super::batch::Batch;
 use super::connection::{Clock, Connection, lock};
 use super::disk::DiskCache;
+use super::families::Wrong;
 use super::memory::{self, DriverBuffer, Freed, Pool, Reservation};
 use super::notes::Notes;
 use super::prepared::PreparedPlans;
@@ -41,6 +42,8 @@ pub(crate) struct Gpu {
     pub(super) prepared: Mutex<PreparedPlans>,
     /// The findings of the probe of the device's arithmetic, once a caller has asked for them.
     pub(super) numerics: OnceLock<Numerics>,
+    /// The families of kernels that the self-test has found wrong; unset on the device that it runs on.
+    pub(super) wrong: OnceLock<Arc<Wrong>>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
 
@@ -85,13 +88,15 @@ pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
 }
 
 /// Opens adapter number `adapter`. `id` is the device's number in the process, `limit` a budget in bytes, `shrink` a test's
-/// tighter limits, and `with_matrices` whether its capabilities have the cooperative matrices that the adapter reports.
+/// tighter limits, and `with_matrices` whether its capabilities have the cooperative matrices that the adapter reports. A device
+/// `for_trials` keeps nothing on disk and prints no shaders, because what it runs is none of the caller's.
 pub(super) async fn open(
     id: u32,
     adapter: usize,
     limit: Option<usize>,
     shrink: Option<Shrink>,
     with_matrices: bool,
+    for_trials: bool,
 ) -> Result<Arc<Gpu>> {
     if is_inherited() {
         let fault = inherited_fault();
@@ -99,9 +104,11 @@ pub(super) async fn open(
     }
     let opened = adapter::open(adapter, shrink, with_matrices).await?;
     let name = opened.caps.name.clone();
-    let connection = Arc::new(Connection::new(name, opened.device, opened.queue, opened.software));
+    let mut connection = Connection::new(name, opened.device, opened.queue, opened.software);
+    connection.prints_shaders &= !for_trials;
+    let connection = Arc::new(connection);
     let notes = Arc::<Notes>::default();
-    let disk = DiskCache::open(&connection);
+    let disk = if for_trials { None } else { DiskCache::open(&connection) };
     let batch = Batch::new(&connection, opened.limits.uniform_alignment, notes.clone(), disk.clone());
     Ok(Arc::new_cyclic(|this| Gpu {
         this: this.clone(),
@@ -117,6 +124,7 @@ pub(super) async fn open(
         notes,
         prepared: Mutex::default(),
         numerics: OnceLock::new(),
+        wrong: OnceLock::new(),
         disk,
     }))
 }

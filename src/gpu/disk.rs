@@ -1,5 +1,6 @@
 //! What a GPU keeps on disk, so that the next process starts warm: the shaders as naga has parsed them, what the driver has
-//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), and the findings of the probe of the arithmetic.
+//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), and the findings of the probe of the arithmetic and of the
+//! self-tests.
 //!
 //! There is a file for each adapter. It is only ever a copy of what can be made anew: a file that is damaged, or made by another
 //! driver or another version of this crate, is ignored and replaced, and an error of reading or writing it is nobody's error.
@@ -7,6 +8,7 @@
 use super::adapter::is_inherited;
 use super::at_exit;
 use super::connection::{Connection, lock};
+use super::fingerprint::FINGERPRINT;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 /// The format of the file: it changes where the order of what it holds does.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The version of naga whose representation the file holds; the same as in Cargo.toml. A version of the same number changes no
 /// public type, so it reads what another has written.
 const NAGA: &str = "30.0";
@@ -38,6 +40,8 @@ struct Contents {
     numerics: Option<u16>,
     /// Whether products by cooperative matrices are right.
     cooperative: Option<bool>,
+    /// The families of kernels that the self-test has found wrong, by number, with what it saw.
+    wrong: Option<Vec<(u8, String)>>,
     /// Shaders in naga's representation, by the hash of their text.
     shaders: HashMap<u128, Arc<[u8]>>,
     /// The driver's pipelines.
@@ -124,10 +128,11 @@ impl Contents {
         if u128::from_le_bytes(*sum) != mutant!(damaged_cache_taken, u128::from_le_bytes(*sum), hash(payload)) {
             return None;
         }
-        type Parts = (Option<u16>, Option<bool>, Vec<(u128, Vec<u8>)>, Vec<u8>);
-        let (numerics, cooperative, shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
+        type Findings = (Option<u16>, Option<bool>, Option<Vec<(u8, String)>>);
+        type Parts = (Findings, Vec<(u128, Vec<u8>)>, Vec<u8>);
+        let ((numerics, cooperative, wrong), shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
         let shaders = shaders.into_iter().map(|(key, shader)| (key, shader.into())).collect();
-        Some(Contents { numerics, cooperative, shaders, pipelines })
+        Some(Contents { numerics, cooperative, wrong, shaders, pipelines })
     }
 
     /// Leaves shaders out where they take more than `most` bytes: those that were not used first.
@@ -146,7 +151,8 @@ impl Contents {
         // sorted, so that the same contents are the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
         shaders.sort_unstable();
-        let payload = postcard::to_allocvec(&(self.numerics, self.cooperative, shaders, &self.pipelines)).ok()?;
+        let findings = (self.numerics, self.cooperative, &self.wrong);
+        let payload = postcard::to_allocvec(&(findings, shaders, &self.pipelines)).ok()?;
         let mut bytes = format!("{purpose}\n").into_bytes();
         bytes.extend_from_slice(&hash(&payload[..]).to_le_bytes());
         bytes.extend_from_slice(&payload);
@@ -198,13 +204,7 @@ impl DiskCache {
         // one line, whatever the driver's names contain
         let driver = format!("{} {}", info.driver, info.driver_info);
         // what is tested by another text may be found to be otherwise
-        let probe = hash(&[
-            include_str!("../../shaders/numerics.wgsl"),
-            include_str!("../../shaders/matmul_cooperative.wgsl"),
-            include_str!("wgsl/cooperative.rs"),
-            include_str!("cooperative.rs"),
-        ]);
-        let formats = format!("format {FORMAT}, naga {NAGA}, probe {probe:x}");
+        let formats = format!("format {FORMAT}, naga {NAGA}, texts {FINGERPRINT:x}");
         let purpose = format!("{of}, {formats}, {adapter}, {driver}").replace('\n', " ");
         let file = folder()?.join(format!("{:032x}.gpu", hash(&adapter)));
         let mut contents = Contents::read(&file, &purpose).unwrap_or_default();
@@ -292,6 +292,19 @@ impl DiskCache {
         }
     }
 
+    /// What the self-test of kernels has found, if an earlier process has made it.
+    pub fn wrong(&self) -> Option<Vec<(u8, String)>> {
+        lock(&self.state).contents.wrong.clone()
+    }
+
+    pub fn keep_wrong(self: &Arc<Self>, wrong: Vec<(u8, String)>) {
+        let mut state = lock(&self.state);
+        if self.names_driver && state.contents.wrong.as_ref() != Some(&wrong) {
+            (state.contents.wrong, state.is_new) = (Some(wrong), true);
+            self.soon(&mut state);
+        }
+    }
+
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
         let mut state = lock(&self.state);
         if self.names_driver && state.contents.numerics != Some(found) {
@@ -337,6 +350,7 @@ impl DiskCache {
         let theirs = Contents::read(&self.file, &self.purpose).unwrap_or_default();
         contents.numerics = contents.numerics.or(theirs.numerics);
         contents.cooperative = contents.cooperative.or(theirs.cooperative);
+        contents.wrong = contents.wrong.or(theirs.wrong);
         for (key, shader) in theirs.shaders {
             if let Entry::Vacant(place) = contents.shaders.entry(key) {
                 place.insert(shader);
@@ -391,7 +405,8 @@ mod tests {
 
     fn contents() -> Contents {
         let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
-        Contents { numerics: Some(0b101), cooperative: Some(true), shaders, pipelines: vec![7; 100] }
+        let wrong = Some(vec![(3, "element 0 is 1 instead of 2".to_string())]);
+        Contents { numerics: Some(0b101), cooperative: Some(true), wrong, shaders, pipelines: vec![7; 100] }
     }
 
     #[test]
@@ -399,7 +414,7 @@ mod tests {
         let bytes = contents().encode("a purpose").unwrap();
         let read = Contents::decode(&bytes, "a purpose").unwrap();
         assert_eq!((read.numerics, read.cooperative, &read.pipelines), (Some(0b101), Some(true), &vec![7; 100]));
-        assert_eq!(read.shaders, contents().shaders);
+        assert_eq!((&read.shaders, &read.wrong), (&contents().shaders, &contents().wrong));
         assert_eq!(read.encode("a purpose").unwrap(), bytes);
         assert!(Contents::decode(&bytes, "another purpose").is_none());
         assert!(Contents::decode(&bytes, "a purpos").is_none());

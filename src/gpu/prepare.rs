@@ -3,6 +3,7 @@
 
 use super::connection::Connection;
 use super::fetches::SIDE;
+use super::families::Wrong;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
@@ -18,6 +19,8 @@ pub(super) struct Preparer<'a> {
     pub connection: &'a Connection,
     pub caps: &'a Caps,
     pub pipelines: &'a mut Pipelines,
+    /// What the self-test has found wrong, if it has run.
+    pub wrong: Option<&'a Wrong>,
     pub plan: &'a Plan,
     pub buffers: &'a [RunBuffer<'a>],
 }
@@ -79,6 +82,9 @@ impl Preparer<'_> {
     /// Prepares all steps of the plan. An error comes with the number of the node whose kernel failed.
     pub fn prepare(&mut self) -> Result<PreparedPlan, (Error, usize)> {
         validate(self.plan)?;
+        if let Some(refusal) = self.wrong.and_then(|wrong| wrong.refusal(self.plan, &self.caps.name)) {
+            return Err(refusal);
+        }
         let drafts = self.plan.steps.iter().map(|step| match step {
             Step::Nest(k) => self.draft(k).map(Some).map_err(|e| (e, k.node)),
             Step::Routine(_) | Step::Clear { .. } => Ok(None),

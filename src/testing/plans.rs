@@ -61,6 +61,14 @@ pub fn gpu_of_webgpu() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { webgpu: true, ..Shrink::NONE })
 }
 
+/// Opens the first GPU as if its driver computed a family of kernels wrongly: the self-test sees another byte than the driver gives.
+///
+/// # Errors
+/// There is no GPU, or it does not open.
+pub fn gpu_with_wrong(family: &'static str) -> Result<Device> {
+    Device::gpu()?.shrunk(Shrink { wrong: Some(family), ..Shrink::NONE })
+}
+
 /// The names of the limits that plans are tested for: the CPU, a GPU card, and a GPU with about the least that WebGPU promises.
 pub const NAMED_CAPS: [&str; 3] = ["cpu", "card", "weak"];
 

@@ -1,0 +1,139 @@
+//! A hash of the texts that findings about a driver depend on: shaders, their generator, the self-tests. What is found with other texts
+//! may be otherwise, so the file on disk names this number beside the version. (Functions' own lines of WGSL, in `ufunc/`, are left out:
+//! of them the self-tests use a few.)
+
+/// Mixes the bytes of texts into one number (FNV-1a over words of 8 bytes, and the length of each text). It runs when the crate is
+/// compiled, so that the texts are not in the program.
+const fn mixed(texts: &[&[u8]]) -> u64 {
+    // FNV's offset basis and prime for 64 bits
+    let (mut hash, mut n) = (0xcbf2_9ce4_8422_2325u64, 0);
+    while n < texts.len() {
+        let mut rest = texts[n];
+        while let Some((word, more)) = rest.split_first_chunk::<8>() {
+            hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x100_0000_01b3).rotate_left(29);
+            rest = more;
+        }
+        while let Some((byte, more)) = rest.split_first() {
+            hash = (hash ^ *byte as u64).wrapping_mul(0x100_0000_01b3).rotate_left(29);
+            rest = more;
+        }
+        hash = (hash ^ texts[n].len() as u64).wrapping_mul(0x100_0000_01b3);
+        n += 1;
+    }
+    hash
+}
+
+macro_rules! texts {
+    ($($name:literal,)*) => {
+        // half a megabyte takes the compiler some tenths of a second
+        #[allow(long_running_const_eval)]
+        pub(super) const FINGERPRINT: u64 = mixed(&[$(include_bytes!($name)),*]);
+        /// The files, from this folder.
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+texts! {
+    "../../shaders/bincount.wgsl",
+    "../../shaders/compress.wgsl",
+    "../../shaders/elementwise.wgsl",
+    "../../shaders/lib/activation.wgsl",
+    "../../shaders/lib/bessel.wgsl",
+    "../../shaders/lib/beta.wgsl",
+    "../../shaders/lib/bits.wgsl",
+    "../../shaders/lib/double/activation.wgsl",
+    "../../shaders/lib/double/bessel.wgsl",
+    "../../shaders/lib/double/exp.wgsl",
+    "../../shaders/lib/double/gamma.wgsl",
+    "../../shaders/lib/double/integrals.wgsl",
+    "../../shaders/lib/double/log.wgsl",
+    "../../shaders/lib/double/normal.wgsl",
+    "../../shaders/lib/double/pair.wgsl",
+    "../../shaders/lib/double/pow.wgsl",
+    "../../shaders/lib/double/special.wgsl",
+    "../../shaders/lib/double/trig.wgsl",
+    "../../shaders/lib/exp.wgsl",
+    "../../shaders/lib/f64.wgsl",
+    "../../shaders/lib/fold.wgsl",
+    "../../shaders/lib/frame.wgsl",
+    "../../shaders/lib/gamma.wgsl",
+    "../../shaders/lib/incomplete.wgsl",
+    "../../shaders/lib/int64.wgsl",
+    "../../shaders/lib/integer.wgsl",
+    "../../shaders/lib/long.wgsl",
+    "../../shaders/lib/normal.wgsl",
+    "../../shaders/lib/pack.wgsl",
+    "../../shaders/lib/pair64.wgsl",
+    "../../shaders/lib/scan.wgsl",
+    "../../shaders/lib/special.wgsl",
+    "../../shaders/lib/trig.wgsl",
+    "../../shaders/lib/zeta.wgsl",
+    "../../shaders/matmul.wgsl",
+    "../../shaders/matmul_cooperative.wgsl",
+    "../../shaders/numerics.wgsl",
+    "../../shaders/reduce.wgsl",
+    "../../shaders/row.wgsl",
+    "../../shaders/sort.wgsl",
+    "../../shaders/sums.wgsl",
+    "cooperative.rs",
+    "dispatch.rs",
+    "families.rs",
+    "numerics.rs",
+    "params.rs",
+    "prepare.rs",
+    "routines.rs",
+    "selftest.rs",
+    "trials.rs",
+    "variant.rs",
+    "wgsl.rs",
+    "wgsl/access.rs",
+    "wgsl/body.rs",
+    "wgsl/combine.rs",
+    "wgsl/cooperative.rs",
+    "wgsl/declare.rs",
+    "wgsl/elementwise.rs",
+    "wgsl/fold.rs",
+    "wgsl/header.rs",
+    "wgsl/key.rs",
+    "wgsl/library.rs",
+    "wgsl/matmul.rs",
+    "wgsl/place.rs",
+    "wgsl/reduce.rs",
+    "wgsl/routine.rs",
+    "wgsl/row.rs",
+    "wgsl/scan.rs",
+    "wgsl/text.rs",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn every_text_counts() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gpu");
+        for folder in ["wgsl", "../../shaders", "../../shaders/lib", "../../shaders/lib/double"] {
+            for entry in fs::read_dir(here.join(folder)).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let is_text = name.ends_with(".wgsl") || name.ends_with(".rs") && name != "tests.rs";
+                let name = format!("{folder}/{name}");
+                assert!(!is_text || NAMES.contains(&&*name), "{name} is missing in fingerprint.rs");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_changes_the_number() {
+        let text: Vec<u8> = (0..21).collect();
+        let before = mixed(&[&text, b"x"]);
+        for n in 0..text.len() {
+            let mut other = text.clone();
+            other[n] ^= 1;
+            assert_ne!(mixed(&[&other, b"x"]), before, "byte {n}");
+        }
+        assert_ne!(mixed(&[&text[..20], &[20, b'x']]), before);
+    }
+}
