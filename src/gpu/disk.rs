@@ -1,5 +1,6 @@
 //! What a GPU keeps on disk, so that the next process starts warm: the shaders as naga has parsed them, what the driver has
-//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), and the findings of the probe of the arithmetic.
+//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), the findings of the probe of the arithmetic, and the tiles
+//! that a tuner has found.
 //!
 //! There is a file for each adapter. It is only ever a copy of what can be made anew: a file that is damaged, or made by another
 //! driver or another version of this crate, is ignored and replaced, and an error of reading or writing it is nobody's error.
@@ -8,6 +9,7 @@ use super::adapter::is_inherited;
 use super::at_exit;
 use super::connection::{Connection, lock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Tile;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 /// The format of the file: it changes where the order of what it holds does.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The version of naga whose representation the file holds; the same as in Cargo.toml. A version of the same number changes no
 /// public type, so it reads what another has written.
 const NAGA: &str = "30.0";
@@ -38,11 +40,16 @@ struct Contents {
     numerics: Option<u16>,
     /// Whether products by cooperative matrices are right.
     cooperative: Option<bool>,
+    /// The tiles that a tuner has kept, for f32 and for f16.
+    tiles: KeptTiles,
     /// Shaders in naga's representation, by the hash of their text.
     shaders: HashMap<u128, Arc<[u8]>>,
     /// The driver's pipelines.
     pipelines: Vec<u8>,
 }
+
+/// The tiles of wide products that a tuner has found on an adapter, for f32 and for f16.
+pub(super) type KeptTiles = [Option<Tile>; 2];
 
 /// How old a file is that another process began to write and did not finish, so that it may be removed.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -60,10 +67,13 @@ pub(super) struct DiskCache {
     parsed: AtomicU64,
 }
 
+#[derive(Default)]
 struct State {
     contents: Contents,
     /// The shaders that this process has asked for.
     used: HashSet<u128>,
+    /// Whether this process has kept tiles, or forgotten them: then the file's own are old.
+    has_tuned: bool,
     /// Whether there are shaders or findings that the file does not have yet.
     is_new: bool,
     /// When something was last added, or compiled by the driver, since the file was written.
@@ -124,10 +134,11 @@ impl Contents {
         if u128::from_le_bytes(*sum) != mutant!(damaged_cache_taken, u128::from_le_bytes(*sum), hash(payload)) {
             return None;
         }
-        type Parts = (Option<u16>, Option<bool>, Vec<(u128, Vec<u8>)>, Vec<u8>);
-        let (numerics, cooperative, shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
+        type Parts = (Option<u16>, Option<bool>, [Option<[u8; 6]>; 2], Vec<(u128, Vec<u8>)>, Vec<u8>);
+        let (numerics, cooperative, tiles, shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
+        let tiles = tiles.map(|tile| tile.and_then(Tile::from_bytes));
         let shaders = shaders.into_iter().map(|(key, shader)| (key, shader.into())).collect();
-        Some(Contents { numerics, cooperative, shaders, pipelines })
+        Some(Contents { numerics, cooperative, tiles, shaders, pipelines })
     }
 
     /// Leaves shaders out where they take more than `most` bytes: those that were not used first.
@@ -146,7 +157,9 @@ impl Contents {
         // sorted, so that the same contents are the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
         shaders.sort_unstable();
-        let payload = postcard::to_allocvec(&(self.numerics, self.cooperative, shaders, &self.pipelines)).ok()?;
+        let tiles = self.tiles.map(|tile| tile.map(Tile::to_bytes));
+        let payload =
+            postcard::to_allocvec(&(self.numerics, self.cooperative, tiles, shaders, &self.pipelines)).ok()?;
         let mut bytes = format!("{purpose}\n").into_bytes();
         bytes.extend_from_slice(&hash(&payload[..]).to_le_bytes());
         bytes.extend_from_slice(&payload);
@@ -217,7 +230,7 @@ impl DiskCache {
         });
         // the driver has them now
         let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
-        let state = State { contents, used: HashSet::new(), is_new: false, changed: None, known, is_awaited: false };
+        let state = State { contents, known, ..State::default() };
         let cache = Arc::new(DiskCache {
             file,
             purpose,
@@ -292,6 +305,22 @@ impl DiskCache {
         }
     }
 
+    /// The tiles that a tuner has kept.
+    pub fn tiles(&self) -> KeptTiles {
+        lock(&self.state).contents.tiles
+    }
+
+    /// Writes tiles to the file at once, or their absence. Says whether the file has them now.
+    pub fn keep_tiles(&self, tiles: KeptTiles) -> bool {
+        {
+            let mut state = lock(&self.state);
+            (state.contents.tiles, state.has_tuned, state.is_new) = (tiles, true, true);
+            state.changed = Some(Instant::now());
+        }
+        self.write();
+        Contents::read(&self.file, &self.purpose).is_some_and(|c| c.tiles == tiles)
+    }
+
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
         let mut state = lock(&self.state);
         if self.names_driver && state.contents.numerics != Some(found) {
@@ -322,12 +351,13 @@ impl DiskCache {
         // of two threads that write at once the later one must see what the earlier one wrote
         static WRITING: Mutex<()> = Mutex::new(());
         let _alone = lock(&WRITING);
-        let (mut contents, used, is_new, known) = {
+        let (mut contents, used, has_tuned, is_new, known) = {
             let mut state = lock(&self.state);
             if state.changed.take().is_none() {
                 return;
             }
-            (state.contents.clone(), state.used.clone(), std::mem::take(&mut state.is_new), state.known)
+            let is_new = std::mem::take(&mut state.is_new);
+            (state.contents.clone(), state.used.clone(), state.has_tuned, is_new, state.known)
         };
         let ours = self.pipelines.as_ref().and_then(wgpu::PipelineCache::get_data);
         if !is_new && ours.as_ref().is_none_or(|ours| hash(&ours[..]) == known) {
@@ -337,6 +367,9 @@ impl DiskCache {
         let theirs = Contents::read(&self.file, &self.purpose).unwrap_or_default();
         contents.numerics = contents.numerics.or(theirs.numerics);
         contents.cooperative = contents.cooperative.or(theirs.cooperative);
+        if !has_tuned {
+            contents.tiles = theirs.tiles;
+        }
         for (key, shader) in theirs.shaders {
             if let Entry::Vacant(place) = contents.shaders.entry(key) {
                 place.insert(shader);
@@ -388,10 +421,12 @@ extern "C" fn write_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caps::tiles::CANDIDATES;
 
     fn contents() -> Contents {
         let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
-        Contents { numerics: Some(0b101), cooperative: Some(true), shaders, pipelines: vec![7; 100] }
+        let tiles = [Some(CANDIDATES[0]), None];
+        Contents { numerics: Some(0b101), cooperative: Some(true), tiles, shaders, pipelines: vec![7; 100] }
     }
 
     #[test]
@@ -399,10 +434,19 @@ mod tests {
         let bytes = contents().encode("a purpose").unwrap();
         let read = Contents::decode(&bytes, "a purpose").unwrap();
         assert_eq!((read.numerics, read.cooperative, &read.pipelines), (Some(0b101), Some(true), &vec![7; 100]));
+        assert_eq!(read.tiles, [Some(CANDIDATES[0]), None]);
         assert_eq!(read.shaders, contents().shaders);
         assert_eq!(read.encode("a purpose").unwrap(), bytes);
         assert!(Contents::decode(&bytes, "another purpose").is_none());
         assert!(Contents::decode(&bytes, "a purpos").is_none());
+    }
+
+    #[test]
+    fn a_tile_that_is_none_is_not_taken() {
+        let odd = Tile { rows: 72, ..CANDIDATES[0] };
+        let file = Contents { tiles: [Some(odd), Some(CANDIDATES[1])], ..contents() }.encode("p").unwrap();
+        let read = Contents::decode(&file, "p").unwrap();
+        assert_eq!((read.tiles, read.numerics), ([None, Some(CANDIDATES[1])], Some(0b101)));
     }
 
     #[test]
