@@ -13,7 +13,7 @@ version of cupric. Devices that are opened later take them; no bit of a result d
 
 usage: cargo bench --bench tune [-- options]
 
-  --quick     small products alone; for software drivers, which would take an hour for the large ones
+  --quick     small products alone; for software drivers, which take hours for the large ones
   --dry       keep nothing
   --forget    remove what is kept, time nothing
   --table     print the tiles by vendor, time nothing
@@ -69,9 +69,9 @@ fn main() -> ExitCode {
 
 /// Prints the tiles by vendor.
 fn table() {
-    println!("{:<18}{:<44}source", "vendor", "tile");
+    println!("{:<18}{:<46}source", "vendor", "tile");
     for v in tuning::VENDORS {
-        println!("{:<18}{:<44}{}", v.name, v.tiles.single.to_string(), v.source);
+        println!("{:<18}{:<46}{}", v.name, v.tiles.single.to_string(), v.source);
     }
 }
 
@@ -165,11 +165,11 @@ fn best(device: &Device, tiles: &[Tile], own: Tile, dtype: DType, is_quick: bool
         let ratios: f64 = effective(c).iter().zip(&base).map(|(time, base)| (time / base).ln()).sum();
         (ratios / base.len() as f64).exp()
     };
-    print!("\n{:<44}", format!("{dtype}, ms"));
+    print!("\n{:<46}", format!("{dtype}, ms"));
     shapes.iter().for_each(|[m, n, k]| print!("{:>16}", format!("{m}×{n}×{k}")));
     println!("{:>12}", "in all");
     for c in &all {
-        print!("{:<44}", c.tile.to_string());
+        print!("{:<46}", c.tile.to_string());
         c.times.iter().for_each(|time| print!("{time:>16.3}"));
         println!("{:>12.3}{}", score(c), if c.has_other_bits { "  other bits: not taken" } else { "" });
     }
