@@ -1,12 +1,13 @@
-// Σ over k of a[m, k] · b[k, n] for a batch of matrices. Tiles of 16 along k go through workgroup memory; an invocation
+// Σ over k of a[m, k] · b[k, n] for a batch of matrices. Parts of both operands go through workgroup memory; an invocation
 // computes blocks of 4 × 4 of the product. Both operands may have any strides; elements beyond their edges count as 0.
 //
 // CHAIN neighbouring products along k are added one after another, then the sums of these chains, one after another. So
 // the order of additions depends on k alone, and the planner may let several kernels or workgroups share the chains
-// (`plan/chains.rs`): a row of a product has the same bits in every batch.
+// (`plan/chains.rs`): a row of a product has the same bits in every batch, and in every tile.
 //
-// The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of
-// 64 × 64 of the product, or of 128 × 128, which reads each operand half as often; or each invocation computes one element.
+// The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of the
+// product, of one of the shapes in `caps/tiles.rs`, and the generator repeats the lines between `for each` and `end for`, because
+// drivers often leave a loop as it is; or each invocation computes one element.
 
 // block: written by the generator
 // The type in which the product is computed.
@@ -31,9 +32,20 @@ fn add_one_product(sum: T, x: T, y: T) -> T {
 fn add_one(a: T, b: T) -> T {
     return a + b;
 }
-// Tiles of 64 along a side of what a workgroup computes.
-const PARTS = 2u;
-// Neighbouring products along k in a chain of additions; a multiple of 16.
+// What a workgroup computes of the product, and an invocation; elements along k that are in workgroup memory at once.
+const TILE_ROWS = 128u;
+const TILE_COLUMNS = 128u;
+const EACH_ROWS = 8u;
+const EACH_COLUMNS = 8u;
+const DEPTH = 16u;
+// Vectors of workgroup memory between two columns of a, or two rows of b, so that they begin in different banks: 0 or 1.
+const PADDING = 0u;
+// The numbers of repeated lines.
+const ROW = 0u;
+const COLUMN = 0u;
+const VECTOR = 0u;
+const K = 0u;
+// Neighbouring products along k in a chain of additions; a multiple of DEPTH.
 const CHAIN = 256u;
 // Where one matrix of the batch begins in each operand.
 struct Matrices {
@@ -73,10 +85,19 @@ fn store_element(index: u32, product: T, unit: u32, is_last: bool) {
 // end
 
 // block: tiles
-// Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row; a step along k has 16 · PARTS of
-// these vectors.
-var<workgroup> tile_a: array<Four, 256u * PARTS>;
-var<workgroup> tile_b: array<Four, 256u * PARTS>;
+// Tile `a` holds four rows of a column in a vector, tile `b` four columns of a row. These are the distances between columns,
+// and between rows.
+const STRIDE_A = TILE_ROWS / 4u + PADDING;
+const STRIDE_B = TILE_COLUMNS / 4u + PADDING;
+var<workgroup> tile_a: array<Four, DEPTH * STRIDE_A>;
+var<workgroup> tile_b: array<Four, DEPTH * STRIDE_B>;
+
+// How many invocations lie side by side along the rows and the columns of the product, each with blocks of 4 × 4 that lie as many
+// blocks apart.
+const LANES_DOWN = TILE_ROWS / EACH_ROWS;
+const LANES_ACROSS = TILE_COLUMNS / EACH_COLUMNS;
+// Of each column of a, or row of b, as many vectors are fetched at once: an invocation fetches vectors that lie as many apart.
+const FETCHED = WORKGROUP / DEPTH;
 
 // Four rows from `first` on of the column of a that begins at `column`.
 fn fetch_a(column: u32, first: u32) -> Four {
@@ -154,7 +175,7 @@ struct Task {
     // The first row and column of the workgroup's part of the product.
     row: u32,
     column: u32,
-    // Of a and of b: the step along k of which the invocation fetches a vector, and the number of that vector in the step.
+    // Of a and of b: the step along k of which the invocation fetches vectors, and the number of the first of them in the step.
     a_k: u32,
     a_vector: u32,
     b_k: u32,
@@ -162,25 +183,24 @@ struct Task {
 }
 
 fn find_task(group: u32, lane: u32) -> Task {
-    let side = 64u * PARTS;
     let m = params.header.matrix_rows;
     let n = params.header.matrix_columns;
-    let tiles_m = (m + side - 1u) / side;
-    let tiles_n = (n + side - 1u) / side;
+    let tiles_m = (m + TILE_ROWS - 1u) / TILE_ROWS;
+    let tiles_n = (n + TILE_COLUMNS - 1u) / TILE_COLUMNS;
     let batches = params.header.outer_size / (m * n);
     let wanted = group / tiles_n / tiles_m;
     var task: Task;
     task.batch = min(wanted, batches - 1u);
     task.is_past_end = wanted >= batches;
-    task.row = (group / tiles_n) % tiles_m * side;
-    task.column = group % tiles_n * side;
+    task.row = (group / tiles_n) % tiles_m * TILE_ROWS;
+    task.column = group % tiles_n * TILE_COLUMNS;
     // neighbouring invocations fetch along the axis in which the operand is contiguous
     let a_along_k = (params.header.contiguous_along_k & 1u) != 0u;
     let b_along_k = (params.header.contiguous_along_k & 2u) != 0u;
-    task.a_k = select(lane / 16u, lane % 16u, a_along_k);
-    task.a_vector = select(lane % 16u, lane / 16u, a_along_k);
-    task.b_k = select(lane / 16u, lane % 16u, b_along_k);
-    task.b_vector = select(lane % 16u, lane / 16u, b_along_k);
+    task.a_k = select(lane / FETCHED, lane % DEPTH, a_along_k);
+    task.a_vector = select(lane % FETCHED, lane / DEPTH, a_along_k);
+    task.b_k = select(lane / FETCHED, lane % DEPTH, b_along_k);
+    task.b_vector = select(lane % FETCHED, lane / DEPTH, b_along_k);
     return task;
 }
 // end
@@ -241,135 +261,80 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     let task = find_task(group_index(id), lane);
     let matrices = place_matrices(task.batch);
     let k_end = params.header.inner_size;
-    let ty = lane / 16u;
-    let tx = lane % 16u;
-    var total = sum_so_far(task, task.row + ty * 4u, task.column + tx * 4u);
+    let ty = lane / LANES_ACROSS;
+    let tx = lane % LANES_ACROSS;
+    let first_row = task.row + ty * 4u;
+    let first_column = task.column + tx * 4u;
+    // for each row and column
+    var total_ROW_COLUMN = sum_so_far(task, first_row + ROW * LANES_DOWN * 4u, first_column + COLUMN * LANES_ACROSS * 4u);
+    // end for
     for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
         let chain_end = min(chain + CHAIN, k_end);
-        var block = Block();
-        for (var k_first = chain; k_first < chain_end; k_first = k_first + 16u) {
-            var a = Four();
-            if k_first + task.a_k < k_end {
-                a = fetch_a(place_column_a(matrices.a, k_first + task.a_k), task.row + task.a_vector * 4u);
-            }
-            tile_a[task.a_k * 16u + task.a_vector] = a;
-            var b = Four();
-            if k_first + task.b_k < k_end {
-                b = fetch_b(place_row_b(matrices.b, k_first + task.b_k), task.column + task.b_vector * 4u);
-            }
-            tile_b[task.b_k * 16u + task.b_vector] = b;
-            workgroupBarrier();
-            // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
-            for (var k = 0u; k < 16u; k = k + 4u) {
-                block = add_step(block, tile_a[k * 16u + ty], tile_b[k * 16u + tx]);
-                block = add_step(block, tile_a[(k + 1u) * 16u + ty], tile_b[(k + 1u) * 16u + tx]);
-                block = add_step(block, tile_a[(k + 2u) * 16u + ty], tile_b[(k + 2u) * 16u + tx]);
-                block = add_step(block, tile_a[(k + 3u) * 16u + ty], tile_b[(k + 3u) * 16u + tx]);
-            }
-            workgroupBarrier();
-        }
-        total = add_blocks(total, block);
-    }
-
-    var sums = array<Four, 4>(total.row0, total.row1, total.row2, total.row3);
-    for (var e = 0u; e < 16u; e = e + 1u) {
-        let row = task.row + ty * 4u + e / 4u;
-        let column = task.column + tx * 4u + e % 4u;
-        if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
-            let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
-            store_element(index, element(sums[e / 4u], e % 4u), e % 4u, column + 1u == params.header.matrix_columns);
-        }
-    }
-}
-// end
-
-// block: main_128
-// What an invocation computes: four blocks of 4 × 4, 64 rows or 64 columns apart.
-struct Blocks {
-    upper_left: Block,
-    upper_right: Block,
-    lower_left: Block,
-    lower_right: Block,
-}
-
-fn add_step_of_all(sums: Blocks, k: u32, ty: u32, tx: u32) -> Blocks {
-    let upper = tile_a[2u * k * 16u + ty];
-    let lower = tile_a[(2u * k + 1u) * 16u + ty];
-    let left = tile_b[2u * k * 16u + tx];
-    let right = tile_b[(2u * k + 1u) * 16u + tx];
-    return Blocks(
-        add_step(sums.upper_left, upper, left),
-        add_step(sums.upper_right, upper, right),
-        add_step(sums.lower_left, lower, left),
-        add_step(sums.lower_right, lower, right),
-    );
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main_128(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let task = find_task(group_index(id), lane);
-    let matrices = place_matrices(task.batch);
-    let k_end = params.header.inner_size;
-    let ty = lane / 16u;
-    let tx = lane % 16u;
-    let row = task.row + ty * 4u;
-    let column = task.column + tx * 4u;
-    var total = Blocks(
-        sum_so_far(task, row, column),
-        sum_so_far(task, row, column + 64u),
-        sum_so_far(task, row + 64u, column),
-        sum_so_far(task, row + 64u, column + 64u),
-    );
-    for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
-        let chain_end = min(chain + CHAIN, k_end);
-        var blocks = Blocks();
-        for (var k_first = chain; k_first < chain_end; k_first = k_first + 16u) {
-            var upper = Four();
-            var lower = Four();
+        // for each row and column
+        var block_ROW_COLUMN = Block();
+        // end for
+        for (var k_first = chain; k_first < chain_end; k_first = k_first + DEPTH) {
+            // for each vector of a
+            var a_VECTOR = Four();
+            // end for
             if k_first + task.a_k < k_end {
                 let column_a = place_column_a(matrices.a, k_first + task.a_k);
-                upper = fetch_a(column_a, task.row + task.a_vector * 4u);
-                lower = fetch_a(column_a, task.row + task.a_vector * 4u + 64u);
+                // for each vector of a
+                a_VECTOR = fetch_a(column_a, task.row + (task.a_vector + VECTOR * FETCHED) * 4u);
+                // end for
             }
-            tile_a[2u * task.a_k * 16u + task.a_vector] = upper;
-            tile_a[(2u * task.a_k + 1u) * 16u + task.a_vector] = lower;
-            var left = Four();
-            var right = Four();
+            // for each vector of a
+            tile_a[task.a_k * STRIDE_A + task.a_vector + VECTOR * FETCHED] = a_VECTOR;
+            // end for
+            // for each vector of b
+            var b_VECTOR = Four();
+            // end for
             if k_first + task.b_k < k_end {
                 let row_b = place_row_b(matrices.b, k_first + task.b_k);
-                left = fetch_b(row_b, task.column + task.b_vector * 4u);
-                right = fetch_b(row_b, task.column + task.b_vector * 4u + 64u);
+                // for each vector of b
+                b_VECTOR = fetch_b(row_b, task.column + (task.b_vector + VECTOR * FETCHED) * 4u);
+                // end for
             }
-            tile_b[2u * task.b_k * 16u + task.b_vector] = left;
-            tile_b[(2u * task.b_k + 1u) * 16u + task.b_vector] = right;
+            // for each vector of b
+            tile_b[task.b_k * STRIDE_B + task.b_vector + VECTOR * FETCHED] = b_VECTOR;
+            // end for
             workgroupBarrier();
-            // four steps of the sixteen at a time: drivers often leave a loop as it is, and sixteen take long to compile
-            for (var k = 0u; k < 16u; k = k + 4u) {
-                blocks = add_step_of_all(blocks, k, ty, tx);
-                blocks = add_step_of_all(blocks, k + 1u, ty, tx);
-                blocks = add_step_of_all(blocks, k + 2u, ty, tx);
-                blocks = add_step_of_all(blocks, k + 3u, ty, tx);
+            // four steps at a time: more take long to compile
+            for (var k = 0u; k < DEPTH; k = k + 4u) {
+                // for each k
+                {
+                    // for each row
+                    let left_ROW = tile_a[(k + K) * STRIDE_A + ROW * LANES_DOWN + ty];
+                    // end for
+                    // for each column
+                    let right_COLUMN = tile_b[(k + K) * STRIDE_B + COLUMN * LANES_ACROSS + tx];
+                    // end for
+                    // for each row and column
+                    block_ROW_COLUMN = add_step(block_ROW_COLUMN, left_ROW, right_COLUMN);
+                    // end for
+                }
+                // end for
             }
             workgroupBarrier();
         }
-        total.upper_left = add_blocks(total.upper_left, blocks.upper_left);
-        total.upper_right = add_blocks(total.upper_right, blocks.upper_right);
-        total.lower_left = add_blocks(total.lower_left, blocks.lower_left);
-        total.lower_right = add_blocks(total.lower_right, blocks.lower_right);
+        // for each row and column
+        total_ROW_COLUMN = add_blocks(total_ROW_COLUMN, block_ROW_COLUMN);
+        // end for
     }
 
-    // row by row: four columns of the left block, then the four of the right block
-    var sums = array<Four, 16>(
-        total.upper_left.row0, total.upper_right.row0, total.upper_left.row1, total.upper_right.row1,
-        total.upper_left.row2, total.upper_right.row2, total.upper_left.row3, total.upper_right.row3,
-        total.lower_left.row0, total.lower_right.row0, total.lower_left.row1, total.lower_right.row1,
-        total.lower_left.row2, total.lower_right.row2, total.lower_left.row3, total.lower_right.row3,
-    );
-    for (var e = 0u; e < 64u; e = e + 1u) {
-        let half = e / 4u % 2u;
-        let line = e / 8u;
-        let row = task.row + line / 4u * 64u + ty * 4u + line % 4u;
-        let column = task.column + half * 64u + tx * 4u + e % 4u;
+    // row by row, with four columns of each block that lies there
+    const BLOCKS = EACH_COLUMNS / 4u;
+    var sums: array<Four, EACH_ROWS * BLOCKS>;
+    // for each row and column
+    sums[ROW * 4u * BLOCKS + COLUMN] = total_ROW_COLUMN.row0;
+    sums[(ROW * 4u + 1u) * BLOCKS + COLUMN] = total_ROW_COLUMN.row1;
+    sums[(ROW * 4u + 2u) * BLOCKS + COLUMN] = total_ROW_COLUMN.row2;
+    sums[(ROW * 4u + 3u) * BLOCKS + COLUMN] = total_ROW_COLUMN.row3;
+    // end for
+    for (var e = 0u; e < EACH_ROWS * EACH_COLUMNS; e = e + 1u) {
+        let line = e / EACH_COLUMNS;
+        let row = first_row + line / 4u * LANES_DOWN * 4u + line % 4u;
+        let column = first_column + e / 4u % BLOCKS * LANES_ACROSS * 4u + e % 4u;
         if row < params.header.matrix_rows && column < params.header.matrix_columns && !task.is_past_end {
             let index = (task.batch * params.header.matrix_rows + row) * params.header.matrix_columns + column;
             store_element(index, element(sums[e / 4u], e % 4u), e % 4u, column + 1u == params.header.matrix_columns);
@@ -418,7 +383,7 @@ fn fetch_one_b(line: u32, k: u32, start: u32, at: u32) {
     lines_b[place_in_line(line, k)] = x;
 }
 
-// One element of the product in each invocation, for matrices of which a tile of 64 × 64 would be mostly empty.
+// One element of the product in each invocation, for matrices of which a tile would be mostly empty.
 @compute @workgroup_size(WORKGROUP)
 fn main_narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let count = params.header.outer_size;

@@ -8,8 +8,9 @@ pub(crate) mod waiting;
 use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::caps::Shrink;
+use crate::caps::tiles::Tiles;
 use crate::error::{Error, ErrorKind, Fault, Result, room};
-use crate::kernel::{Caps, NumberedCaps, Plan};
+use crate::kernel::{Caps, NumberedCaps, Plan, Tile};
 use crate::routine::{Params, Routine};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
@@ -242,6 +243,18 @@ pub(crate) trait Backend: Send + Sync {
     /// then says that it is incomplete. Without this method the device has no clock.
     fn record(&self, _detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         work().map(|()| Recording::nothing(Clock::Host, false))
+    }
+    /// Opens another device, under the number `id`, on the same hardware, with these tiles for its wide products.
+    fn with_tiles(&self, _id: u32, _tiles: Tiles) -> Result<Arc<dyn Backend>> {
+        Err(Error::new(ErrorKind::Unsupported, "with_tiles", "the device has no workgroups", None))
+    }
+    /// The tiles that a tuner has kept on disk, for f32 and for f16; none where nothing is kept on disk.
+    fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {
+        None
+    }
+    /// Keeps tiles on disk for the devices that are opened after this one, or forgets them. Says whether the disk has them now.
+    fn keep_tiles(&self, _tiles: [Option<Tile>; 2]) -> bool {
+        false
     }
     /// Whether a recording is on.
     fn is_recording(&self) -> bool {

@@ -1,7 +1,10 @@
 //! Floor 1: what a device can do, as plain data, for the two that decide how an operation runs: the planner, and the rows of
 //! the table of routines.
 
+pub(crate) mod tiles;
+
 use std::sync::Mutex;
+use tiles::Tiles;
 
 /// What a device can do: the planner's only knowledge of it. Devices with equal capabilities share their plans.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +52,8 @@ pub struct Caps {
     pub threaded: bool,
     /// The products of small matrices that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
+    /// The tiles of wide products; without meaning on a CPU.
+    pub tiles: Tiles,
     /// Bytes of a core's first and second level caches, and of the last level; 0 where unknown, as on every GPU.
     pub caches: [usize; 3],
     /// How fast the device is thought to be where the planner weighs two plans.
@@ -89,8 +94,9 @@ pub struct Cooperative {
     pub types: [String; 2],
 }
 
-/// Holds limits that a test sets below a GPU's, so that small arrays are cut as large ones are, and whether its integers of 64
-/// bits, its clock, and what it has beyond WebGPU's defaults may be used; also a fault of the driver that its self-test is to see.
+/// Holds limits that a test sets below a GPU's, so that small arrays are cut as large ones are, whether its integers of 64
+/// bits, its clock, and what it has beyond WebGPU's defaults may be used, and the tiles that a tuner or a test wants; also a fault of
+/// the driver that its self-test is to see.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
 pub(crate) struct Shrink {
@@ -102,13 +108,30 @@ pub(crate) struct Shrink {
     pub webgpu: bool,
     /// A family of kernels (by the name in `gpu/families.rs`) of which the self-test is to see a wrong result.
     pub wrong: Option<&'static str>,
+    /// The tiles of wide products, in place of those of the table and of those that are kept on disk.
+    pub tiles: Option<Tiles>,
 }
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "gpu", feature = "testing"))]
 impl Shrink {
     /// Leaves everything as it is; a test changes a field.
     pub const NONE: Shrink =
-        Shrink { max_binding: u64::MAX, max_groups: u32::MAX, int64: true, clock: true, webgpu: false, wrong: None };
+        Shrink {
+            max_binding: u64::MAX,
+            max_groups: u32::MAX,
+            int64: true,
+            clock: true,
+            webgpu: false,
+            wrong: None,
+            tiles: None,
+        };
+
+    /// Whether anything but the tiles is other than the device's own.
+    #[cfg(feature = "gpu")]
+    pub fn is_below(&self) -> bool {
+        let whole = (self.max_binding, self.max_groups) == (u64::MAX, u32::MAX);
+        !(whole && self.int64 && self.clock) || self.webgpu
+    }
 }
 
 /// Invocations of the workgroups that kernels are written for, unless a device allows fewer: the most that WebGPU's default
@@ -121,6 +144,9 @@ pub(crate) const MOST_HELD: usize = 64;
 /// Subgroups that share a product by cooperative matrices, each with a quarter of what their workgroup computes
 /// (`shaders/matmul_cooperative.wgsl`).
 pub(crate) const COOPERATIVE_SUBGROUPS: usize = 4;
+
+/// The rows, and the columns, that such a workgroup computes.
+pub(crate) const COOPERATIVE_TILE: usize = 64;
 
 /// Bytes of a workgroup's memory that such a product takes: for 32 elements along k of 64 rows and of 64 columns of f16, and for
 /// sums of f32 of two rows of 16 × 16 matrices, with what lies between rows.
@@ -167,6 +193,7 @@ impl Caps {
             vector: 16,
             threaded: false,
             cooperative: vec![],
+            tiles: Tiles::DEFAULT,
             caches: [0; 3],
             rates: Rates::CARD,
         }

@@ -112,6 +112,7 @@ fn caps() -> Caps {
         },
         threaded: block_bytes().is_some(),
         cooperative: vec![],
+        tiles: crate::caps::tiles::Tiles::DEFAULT,
         caches: caches::sizes(),
         rates: Rates::CPU,
     }

@@ -12,6 +12,7 @@ use crate::backend::{Backend, Detail, MemoryInfo, Numerics, Provider, Recording,
 use crate::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::caps::Shrink;
+use crate::caps::tiles::Tiles;
 use crate::cpu::Cpu;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
@@ -351,6 +352,11 @@ impl Device {
     /// was folded to a constant has none, and runs on the CPU if its device has ended, as constants without a device do.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
+    }
+
+    /// Opens another device on the same hardware, with these tiles for its wide products.
+    pub(crate) fn with_tiles(&self, tiles: Tiles) -> Result<Device> {
+        register(|id| self.0.with_tiles(id, tiles))
     }
 
     /// Calls a function with the device of a number, as [`Device::of`] finds it. The CPU of the process is lent without cloning

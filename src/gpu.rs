@@ -19,7 +19,7 @@
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
 //! | `notes.rs` | what error notes mean, and those whose read was given up |
 //! | `waiting.rs` | waits for the device: callers that block, futures, the thread that polls for these |
-//! | `disk.rs`, `fingerprint.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, the findings of probe and self-tests; a hash of the texts that these depend on |
+//! | `disk.rs`, `fingerprint.rs` | what is kept on disk for the next process: parsed shaders, the driver's pipelines, what probe, self-tests and a tuner found; a hash of the texts that these depend on |
 //! | `at_exit.rs` | the end of the process: it waits for software drivers, and keeps threads out of drivers |
 //! | `connection.rs` | device and queue of wgpu, errors, polling and time-outs, counters |
 //! | `adapter.rs` | which GPUs there are, and what they can do |
@@ -58,8 +58,9 @@ use crate::backend::{
 use crate::backend::{FaultInjector, TestDoors};
 use crate::buffer::Buffer;
 use crate::caps::Shrink;
+use crate::caps::tiles::Tiles;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Caps, NumberedCaps, Plan, Step};
+use crate::kernel::{Caps, NumberedCaps, Plan, Step, Tile};
 
 use batch::{Batch, error_notes};
 use connection::lock;
@@ -168,6 +169,19 @@ impl Backend for Gpu {
 
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>> {
         open(id, self.adapter, Some(limit), self.shrink)
+    }
+
+    fn with_tiles(&self, id: u32, tiles: Tiles) -> Result<Arc<dyn Backend>> {
+        let shrink = Shrink { tiles: Some(tiles), ..self.shrink.unwrap_or(Shrink::NONE) };
+        open(id, self.adapter, None, Some(shrink))
+    }
+
+    fn kept_tiles(&self) -> Option<[Option<Tile>; 2]> {
+        self.disk.as_ref().map(|disk| disk.tiles())
+    }
+
+    fn keep_tiles(&self, tiles: [Option<Tile>; 2]) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.keep_tiles(tiles))
     }
 
     fn allocate(&self, bytes: usize) -> Result<Buffer> {

@@ -32,6 +32,7 @@ pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
 pub use crate::caps::Caps;
+pub(crate) use crate::caps::tiles::Tile;
 pub(crate) use crate::caps::{NumberedCaps, Rates};
 use crate::dtype::{Compute, DType};
 pub(crate) use crate::layout::IndexMode;

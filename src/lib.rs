@@ -201,6 +201,8 @@ mod statistics;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+#[doc(hidden)]
+pub mod tuning;
 mod ufunc;
 
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};

@@ -84,6 +84,7 @@ list! {
     bernoulli_by_one_word, "16 random", "operations found::planted::cpu::probabilities", "a probability is compared in 32 bits";
     bf16_ties_away, "2 f16, bf16 unary, exhaustive", "accuracy contract::cpu::all_of_bf16", "ties of bf16 are rounded away from 0";
     bind_group_of_another_offset, "9 boundaries", "boundaries tight", "the cache of bind groups is keyed without offset";
+    block_of_a_tile_left_out, "6 products", "operations tiles::every", "the right half of what an invocation computes of a product is left out where that is more than four columns";
     blocks_of_a_bunch_in_order, "16 determinism", "operations found::planted::cpu::a_column", "blocks of few columns are added neighbour to half";
     bool_byte_believed, "13 malformed files", "operations files::bools", "a bool that is neither 0 nor 1";
     cached_memory_miscounted, "12 leaks", "lib cpu::memory", "a pool counts more as cached than it keeps";
@@ -135,6 +136,7 @@ list! {
     kept_elements_not_copied, "8 in place", "operations writes_at::cpu::updates_keep", "an array that shares memory loses what an update at positions leaves";
     kept_in_a_register, "7 random expressions", "operations found::rows::cpu", "a value kept for a later pass takes a register that the next tile writes";
     lanes_by_place_of_target, "16 determinism", "operations found::rows::gpu", "which elements of a row a lane folds depends on where in a word the target begins";
+    kept_tile_taken_unfit, "9 boundaries", "lib caps::tiles", "a tile that a tuner has kept is taken though the device's limits do not hold it";
     kernels_with_the_line_of_the_first, "18 plans", "operations plans::each_expression", "each kernel of a plan has the line of the first";
     last_chain_left_out, "6 products", "operations chains::gpu::", "of a product whose chains of k workgroups share the last, shorter chain is not added";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
@@ -203,6 +205,7 @@ list! {
     scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
     shader_key_without_fetches, "14 views", "operations fours::layouts", "shaders that fetch four elements in another way are taken for each other";
     shader_key_without_index_mode, "9 indices", "operations found::planted::gpu::shaders", "shaders of take are kept without the mode";
+    shader_key_without_tile, "6 products", "operations tiles::shaders", "products with other tiles share one shader";
     shape_believed, "13 malformed files", "operations files::lying", "memory for a shape that the data does not pay for";
     software_counts_as_hardware, "1 refusals", "operations found::planted::the_best", "Device::best takes a software driver for hardware";
     sort_by_seven_bits, "9 sorts", "operations sort::cpu::", "a digit of a sort loses its first bit";

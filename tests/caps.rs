@@ -50,12 +50,17 @@ fn workgroup_memory(module: &naga::Module) -> u32 {
 }
 
 fn validate(text: &str, features: naga::valid::Capabilities, what: &str) {
-    let module =
-        naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));
     // WebGPU promises 16 KiB, and wgpu does not compare them with what a shader declares; cooperative matrices are used only where
     // a device has 18
-    let bytes = workgroup_memory(&module);
     let most = if text.contains("enable wgpu_cooperative_matrix;") { 18 << 10 } else { 16 << 10 };
+    validate_within(text, features, most, what);
+}
+
+/// As `validate`, for a text that may declare `most` bytes of workgroup memory.
+fn validate_within(text: &str, features: naga::valid::Capabilities, most: u32, what: &str) {
+    let module =
+        naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));
+    let bytes = workgroup_memory(&module);
     assert!(bytes <= most, "{what}: {bytes} bytes of workgroup memory\n{text}");
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), features);
     if let Err(e) = validator.validate(&module) {
@@ -216,8 +221,8 @@ const WANTED: [[&str; 3]; 9] = [
     ],
     [
         "schedule: product by tiles, 256 columns packed, 516 × 256 a task; in0 contiguous, in0 contiguous",
-        "schedule: groups of 256, tiles 128 × 128, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
-        "schedule: groups of 256, tiles 64 × 64, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
+        "schedule: groups of 256, tiles 128 × 128 of 8 × 8 a lane, 16 along k, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
+        "schedule: groups of 256, tiles 64 × 64 of 4 × 4 a lane, 16 along k, 2 outer axes, 1 inner axis; in0 contiguous, in0 contiguous",
     ],
     [
         "schedule: tiles of 2048 along a row, 48 KiB a task; in0 contiguous\n\
@@ -279,6 +284,7 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
         (x.slice(s![.., ..100]).softmax(-1), "groups of 64, 32 lanes × 4 a row"),
         (x.sum(0), "groups of 64, 1 lane a row"),
         (x.slice(s![.., ..200]).cumulative_sum(1), "groups of 64, 64 lanes × 4 a row, in runs of 4"),
+        (x.matmul(x.t()), "groups of 64, tiles 32 × 32 of 4 × 4 a lane, 16 along k"),
     ] {
         let (plan, texts) = plan_within(&e, &small)?;
         assert!(plan.contains(says), "{says}\n{plan}");
@@ -289,11 +295,47 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
         }
     }
     // blocks of fewer elements than 1,024 would give a scan another order, and so other bits
-    for e in [x.matmul(x.t()), x.cumulative_sum(1), stored(&[2, 1 << 20], DType::F32).cumulative_sum(1)] {
+    for e in [x.cumulative_sum(1), stored(&[2, 1 << 20], DType::F32).cumulative_sum(1)] {
         let e = plan_within(&e, &small).expect_err("workgroups are too small");
         assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
         assert!(e.to_string().contains("workgroups of 256; small has 100"), "{e}");
     }
+    Ok(())
+}
+
+/// A product has the device's tile where there are enough of them, else the plain one, else the least, which few devices cannot take.
+#[test]
+fn products_take_tiles_that_fit() -> Result<()> {
+    let square = |n: usize, dtype: DType| {
+        let x = stored(&[n, n], dtype);
+        x.matmul(&x)
+    };
+    let card = card("some");
+    let small = |workgroup, workgroup_memory| Caps { workgroup, workgroup_memory, ..card.clone() };
+    let (large, plain, least) = ("tiles 128 × 128 of 8 × 8", "tiles 64 × 64 of 4 × 4", "tiles 32 × 32 of 4 × 4");
+    for (e, caps, says) in [
+        (square(2048, DType::F32), card.clone(), large),
+        (square(2048, DType::F16), card.clone(), large),
+        (square(2048, DType::U8), card.clone(), large),
+        // 64 tiles leave half of a large card idle
+        (square(1024, DType::F32), card.clone(), plain),
+        // 64 sums of 8 bytes are more than an invocation has registers for
+        (square(2048, DType::I64), card.clone(), plain),
+        (square(2048, DType::F32), small(128, 48 << 10), least),
+        (square(2048, DType::F32), small(256, 16_352), plain),
+        (square(2048, DType::F64), small(256, 16_352), least),
+    ] {
+        let (plan, texts) = plan_within(&e, &caps)?;
+        assert!(plan.contains(says), "{says}\n{plan}");
+        texts.iter().for_each(|text| {
+            validate_within(text, naga::valid::Capabilities::all(), caps.workgroup_memory as u32, says)
+        });
+    }
+    let e = plan_within(&square(2048, DType::F64), &small(256, 8_000)).expect_err("too little memory");
+    assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
+    assert!(e.to_string().contains("workgroups of 64 with 8192 bytes; some has 256 with 8000"), "{e}");
+    let e = plan_within(&square(2048, DType::F32), &small(32, 16 << 10)).expect_err("workgroups are too small");
+    assert!(e.to_string().contains("a product needs workgroups of 64 with 4096 bytes; some has 32 with 16384"), "{e}");
     Ok(())
 }
 
@@ -399,7 +441,7 @@ fn products_of_f16_by_cooperative_matrices() -> Result<()> {
         let (plan, texts) = plan_within(&e, &tensor)?;
         let products = plan.lines().filter(|l| l.contains(": matmul [") && l.contains("dispatch")).count();
         assert!(products > 0 && plan.matches("by cooperative matrices").count() >= 1, "{plan}");
-        assert!(!plan.contains("tiles 64 × 64;"), "{plan}");
+        assert!(!plan.contains("a lane"), "{plan}");
         texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::all(), "a product of f16"));
     }
     let (plan, _) = plan_within(&layer, &tensor_card(&[8], "f32"))?;

@@ -40,6 +40,8 @@ struct Start {
     tested: Option<u64>,
     parsed: Option<u64>,
     results: String,
+    /// The tile of its wide products.
+    tile: String,
 }
 
 fn begin(folder: &Path, end: &str) -> Child {
@@ -62,7 +64,8 @@ fn ended(child: Child) -> Option<Start> {
     // a child that ends in `abort` has printed its results before
     let Some(results) = line("results ") else { panic!("{}\n{text}", output.status) };
     let number = |name: &str| line(name).and_then(|n| n.parse().ok());
-    Some(Start { parsed: number("parsed "), tested: number("tested "), results })
+    let tile = line("tile ").unwrap_or_default();
+    Some(Start { parsed: number("parsed "), tested: number("tested "), results, tile })
 }
 
 #[track_caller]
@@ -98,6 +101,12 @@ fn a_start() {
     println!("\nresults {hash:x} {numerics:?}");
     parsed(&d).iter().for_each(|n| println!("parsed {n}"));
     println!("tested {}", self_tests(&d).0);
+    println!("tile {}", tuning::tiles(&d).unwrap().single);
+    match end.to_str() {
+        Some("keeps a tile") => assert!(tuning::keep(&d, [Some(tuning::CANDIDATES[0]), None])),
+        Some("forgets") => assert!(tuning::keep(&d, [None; 2])),
+        _ => {}
+    }
     if end == "killed" {
         // longer than the second after which what is new is written
         std::thread::sleep(std::time::Duration::from_secs(4));
@@ -159,6 +168,29 @@ fn a_file_that_cannot_be_used_changes_nothing() {
     assert_eq!(folder.file(), file);
     // nor can a file in a folder that is a file
     assert_eq!(start(&std::env::current_exe().unwrap()).unwrap(), first);
+}
+
+/// A tile that one process keeps is what later ones take, until one forgets it; its shaders are other ones, its results are not.
+#[test]
+fn a_kept_tile_is_taken() {
+    let folder = Folder::new("tile");
+    let Some(first) = start(&folder.0) else { return };
+    let kept = tuning::CANDIDATES[0].to_string();
+    assert_ne!(first.tile, kept);
+    assert_eq!(ended(begin(&folder.0, "keeps a tile")).unwrap().tile, first.tile);
+    let second = start(&folder.0).unwrap();
+    assert_eq!((&second.tile, &second.results), (&kept, &first.results));
+    // what is written later, by a process that has kept no tile, leaves it there; a damaged file is no file
+    let file = folder.file();
+    let good = fs::read(&file).unwrap();
+    let mut damaged = good.clone();
+    damaged[good.len() - 1] ^= 1;
+    fs::write(&file, damaged).unwrap();
+    assert_eq!(start(&folder.0).unwrap(), first);
+    fs::write(&file, good).unwrap();
+    assert_eq!(start(&folder.0).unwrap().tile, kept);
+    assert_eq!(ended(begin(&folder.0, "forgets")).unwrap().tile, kept);
+    assert_eq!(start(&folder.0).unwrap().tile, first.tile);
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod sorting;
 mod statistics;
 mod take;
 mod tasks;
+mod tiles;
 mod views;
 mod worth;
 mod writes;

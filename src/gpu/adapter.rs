@@ -1,6 +1,7 @@
 //! Lists the GPUs that the drivers offer (wgpu calls them adapters; software drivers are among them), opens one, and says
 //! what it can do: as `Caps` for the planner, as `DispatchLimits` for the recording of dispatches.
 
+use crate::caps::tiles::Tiles;
 use crate::caps::{Cooperative, MOST_HELD, Shrink};
 use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::kernel::{Caps, Rates};
@@ -131,6 +132,7 @@ pub(super) async fn open(index: usize, shrink: Option<Shrink>, with_matrices: bo
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
     caps.cooperative = cooperative;
+    caps.tiles = Tiles::of_adapter(info.vendor, software);
     Ok(Opened { device, queue, caps, limits, software })
 }
 
@@ -213,7 +215,9 @@ fn capabilities(
     let mut max_indices = 1u64 << 31;
     let mut name = name;
     if let Some(shrink) = shrink {
-        name = format!("shrunk {name}");
+        if shrink.is_below() {
+            name = format!("shrunk {name}");
+        }
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
         // one grid, of three dimensions of workgroups, then holds all indices of a window, at one index an invocation
@@ -247,6 +251,7 @@ fn capabilities(
         vector: 16,
         threaded: false,
         cooperative: vec![],
+        tiles: Tiles::DEFAULT,
         // wgpu does not tell the sizes of caches
         caches: [0; 3],
         rates: Rates::CARD,

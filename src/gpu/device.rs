@@ -109,13 +109,21 @@ pub(super) async fn open(
     let connection = Arc::new(connection);
     let notes = Arc::<Notes>::default();
     let disk = if for_trials { None } else { DiskCache::open(&connection) };
+    let mut caps = opened.caps;
+    caps.tiles = match shrink.and_then(|s| s.tiles) {
+        Some(tiles) => tiles,
+        None => {
+            let kept = disk.as_ref().map_or_else(Default::default, |disk| disk.tiles());
+            caps.tiles.with_kept(kept, caps.group(), caps.workgroup_memory)
+        }
+    };
     let batch = Batch::new(&connection, opened.limits.uniform_alignment, notes.clone(), disk.clone());
     Ok(Arc::new_cyclic(|this| Gpu {
         this: this.clone(),
         id,
         adapter,
         shrink,
-        caps: NumberedCaps::new(opened.caps),
+        caps: NumberedCaps::new(caps),
         limits: opened.limits,
         watch: Watch::new(&connection),
         connection,

@@ -1,6 +1,6 @@
 //! What a GPU keeps on disk, so that the next process starts warm: the shaders as naga has parsed them, what the driver has
-//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), and the findings of the probe of the arithmetic and of the
-//! self-tests.
+//! compiled where wgpu can hand it over (its pipeline cache: on Vulkan), the findings of the probe of the arithmetic and of the
+//! self-tests, and the tiles that a tuner has found.
 //!
 //! There is a file for each adapter. It is only ever a copy of what can be made anew: a file that is damaged, or made by another
 //! driver or another version of this crate, is ignored and replaced, and an error of reading or writing it is nobody's error.
@@ -10,6 +10,7 @@ use super::at_exit;
 use super::connection::{Connection, lock};
 use super::fingerprint::FINGERPRINT;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::Tile;
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -42,11 +43,16 @@ struct Contents {
     cooperative: Option<bool>,
     /// The families of kernels that the self-test has found wrong, by number, with what it saw.
     wrong: Option<Vec<(u8, String)>>,
+    /// The tiles that a tuner has kept, for f32 and for f16.
+    tiles: KeptTiles,
     /// Shaders in naga's representation, by the hash of their text.
     shaders: HashMap<u128, Arc<[u8]>>,
     /// The driver's pipelines.
     pipelines: Vec<u8>,
 }
+
+/// The tiles of wide products that a tuner has found on an adapter, for f32 and for f16.
+pub(super) type KeptTiles = [Option<Tile>; 2];
 
 /// How old a file is that another process began to write and did not finish, so that it may be removed.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -64,10 +70,13 @@ pub(super) struct DiskCache {
     parsed: AtomicU64,
 }
 
+#[derive(Default)]
 struct State {
     contents: Contents,
     /// The shaders that this process has asked for.
     used: HashSet<u128>,
+    /// Whether this process has kept tiles, or forgotten them: then the file's own are old.
+    has_tuned: bool,
     /// Whether there are shaders or findings that the file does not have yet.
     is_new: bool,
     /// When something was last added, or compiled by the driver, since the file was written.
@@ -128,11 +137,13 @@ impl Contents {
         if u128::from_le_bytes(*sum) != mutant!(damaged_cache_taken, u128::from_le_bytes(*sum), hash(payload)) {
             return None;
         }
-        type Findings = (Option<u16>, Option<bool>, Option<Vec<(u8, String)>>);
+        type Findings = (Option<u16>, Option<bool>, Option<Vec<(u8, String)>>, [Option<[u8; 6]>; 2]);
         type Parts = (Findings, Vec<(u128, Vec<u8>)>, Vec<u8>);
-        let ((numerics, cooperative, wrong), shaders, pipelines) = postcard::from_bytes::<Parts>(payload).ok()?;
+        let ((numerics, cooperative, wrong, tiles), shaders, pipelines) =
+            postcard::from_bytes::<Parts>(payload).ok()?;
+        let tiles = tiles.map(|tile| tile.and_then(Tile::from_bytes));
         let shaders = shaders.into_iter().map(|(key, shader)| (key, shader.into())).collect();
-        Some(Contents { numerics, cooperative, wrong, shaders, pipelines })
+        Some(Contents { numerics, cooperative, wrong, tiles, shaders, pipelines })
     }
 
     /// Leaves shaders out where they take more than `most` bytes: those that were not used first.
@@ -151,7 +162,8 @@ impl Contents {
         // sorted, so that the same contents are the same file
         let mut shaders: Vec<(u128, &[u8])> = self.shaders.iter().map(|(key, shader)| (*key, &shader[..])).collect();
         shaders.sort_unstable();
-        let findings = (self.numerics, self.cooperative, &self.wrong);
+        let tiles = self.tiles.map(|tile| tile.map(Tile::to_bytes));
+        let findings = (self.numerics, self.cooperative, &self.wrong, tiles);
         let payload = postcard::to_allocvec(&(findings, shaders, &self.pipelines)).ok()?;
         let mut bytes = format!("{purpose}\n").into_bytes();
         bytes.extend_from_slice(&hash(&payload[..]).to_le_bytes());
@@ -217,7 +229,7 @@ impl DiskCache {
         });
         // the driver has them now
         let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
-        let state = State { contents, used: HashSet::new(), is_new: false, changed: None, known, is_awaited: false };
+        let state = State { contents, known, ..State::default() };
         let cache = Arc::new(DiskCache {
             file,
             purpose,
@@ -305,6 +317,22 @@ impl DiskCache {
         }
     }
 
+    /// The tiles that a tuner has kept.
+    pub fn tiles(&self) -> KeptTiles {
+        lock(&self.state).contents.tiles
+    }
+
+    /// Writes tiles to the file at once, or their absence. Says whether the file has them now.
+    pub fn keep_tiles(&self, tiles: KeptTiles) -> bool {
+        {
+            let mut state = lock(&self.state);
+            (state.contents.tiles, state.has_tuned, state.is_new) = (tiles, true, true);
+            state.changed = Some(Instant::now());
+        }
+        self.write();
+        Contents::read(&self.file, &self.purpose).is_some_and(|c| c.tiles == tiles)
+    }
+
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
         let mut state = lock(&self.state);
         if self.names_driver && state.contents.numerics != Some(found) {
@@ -335,12 +363,13 @@ impl DiskCache {
         // of two threads that write at once the later one must see what the earlier one wrote
         static WRITING: Mutex<()> = Mutex::new(());
         let _alone = lock(&WRITING);
-        let (mut contents, used, is_new, known) = {
+        let (mut contents, used, has_tuned, is_new, known) = {
             let mut state = lock(&self.state);
             if state.changed.take().is_none() {
                 return;
             }
-            (state.contents.clone(), state.used.clone(), std::mem::take(&mut state.is_new), state.known)
+            let is_new = std::mem::take(&mut state.is_new);
+            (state.contents.clone(), state.used.clone(), state.has_tuned, is_new, state.known)
         };
         let ours = self.pipelines.as_ref().and_then(wgpu::PipelineCache::get_data);
         if !is_new && ours.as_ref().is_none_or(|ours| hash(&ours[..]) == known) {
@@ -351,6 +380,9 @@ impl DiskCache {
         contents.numerics = contents.numerics.or(theirs.numerics);
         contents.cooperative = contents.cooperative.or(theirs.cooperative);
         contents.wrong = contents.wrong.or(theirs.wrong);
+        if !has_tuned {
+            contents.tiles = theirs.tiles;
+        }
         for (key, shader) in theirs.shaders {
             if let Entry::Vacant(place) = contents.shaders.entry(key) {
                 place.insert(shader);
@@ -402,11 +434,13 @@ extern "C" fn write_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caps::tiles::CANDIDATES;
 
     fn contents() -> Contents {
         let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
         let wrong = Some(vec![(3, "element 0 is 1 instead of 2".to_string())]);
-        Contents { numerics: Some(0b101), cooperative: Some(true), wrong, shaders, pipelines: vec![7; 100] }
+        let tiles = [Some(CANDIDATES[0]), None];
+        Contents { numerics: Some(0b101), cooperative: Some(true), wrong, tiles, shaders, pipelines: vec![7; 100] }
     }
 
     #[test]
@@ -414,10 +448,19 @@ mod tests {
         let bytes = contents().encode("a purpose").unwrap();
         let read = Contents::decode(&bytes, "a purpose").unwrap();
         assert_eq!((read.numerics, read.cooperative, &read.pipelines), (Some(0b101), Some(true), &vec![7; 100]));
+        assert_eq!(read.tiles, [Some(CANDIDATES[0]), None]);
         assert_eq!((&read.shaders, &read.wrong), (&contents().shaders, &contents().wrong));
         assert_eq!(read.encode("a purpose").unwrap(), bytes);
         assert!(Contents::decode(&bytes, "another purpose").is_none());
         assert!(Contents::decode(&bytes, "a purpos").is_none());
+    }
+
+    #[test]
+    fn a_tile_that_is_none_is_not_taken() {
+        let odd = Tile { rows: 72, ..CANDIDATES[0] };
+        let file = Contents { tiles: [Some(odd), Some(CANDIDATES[1])], ..contents() }.encode("p").unwrap();
+        let read = Contents::decode(&file, "p").unwrap();
+        assert_eq!((read.tiles, read.numerics), ([None, Some(CANDIDATES[1])], Some(0b101)));
     }
 
     #[test]

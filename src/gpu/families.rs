@@ -91,7 +91,7 @@ fn of_kernel(kernel: &Kernel) -> u16 {
         KernelKind::Reduce(_) => Family::Reductions,
         KernelKind::Row if kernel.scans() => Family::Scans,
         KernelKind::Row => Family::Rows,
-        KernelKind::Matmul if groups.is_some_and(|g| g.tiles == 0) => Family::NarrowProducts,
+        KernelKind::Matmul if groups.is_some_and(|g| g.part().is_none()) => Family::NarrowProducts,
         KernelKind::Matmul => Family::Products,
     };
     let mut dtypes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));

@@ -69,12 +69,13 @@ fn workgroups(kernel: &Kernel, variant: &Variant, window: &Window, count: usize)
             _ => count.div_ceil(groups.size as usize * variant.elements_per_invocation() as usize),
         },
         KernelKind::Reduce(_) | KernelKind::Row => count.div_ceil((groups.size / groups.lanes) as usize),
-        KernelKind::Matmul if groups.tiles == 0 => count.div_ceil(groups.size as usize),
-        KernelKind::Matmul => {
-            let (m, n) = matrix(&window.shape);
-            let side = 64 * groups.tiles as usize;
-            count / (m * n) * m.div_ceil(side) * n.div_ceil(side)
-        }
+        KernelKind::Matmul => match groups.part() {
+            None => count.div_ceil(groups.size as usize),
+            Some([rows, columns]) => {
+                let (m, n) = matrix(&window.shape);
+                count / (m * n) * m.div_ceil(rows) * n.div_ceil(columns)
+            }
+        },
     }
 }
 

@@ -261,13 +261,12 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
         KernelKind::Matmul if cooperative > 0 => COOPERATIVE,
         KernelKind::Matmul => MATMUL,
     });
-    let entry = match (kernel.kind, variant.groups.in_flight, variant.groups.tiles) {
+    let entry = match (kernel.kind, variant.groups.in_flight) {
         _ if variant.has_squares() => "main_of_squares",
         _ if !variant.fetches.is_empty() => "main_of_fours",
-        (KernelKind::Elementwise | KernelKind::Reduce(_), 4, _) => "main_four_in_flight",
+        (KernelKind::Elementwise | KernelKind::Reduce(_), 4) => "main_four_in_flight",
         (KernelKind::Reduce(_), ..) if variant.groups.lanes > 1 && kernel.combines_in_sequence() => "main_in_sequence",
-        (KernelKind::Matmul, _, 2) => "main_128",
-        (KernelKind::Matmul, _, 0) => "main_narrow",
+        (KernelKind::Matmul, _) if variant.groups.part().is_none() => "main_narrow",
         _ => "main",
     };
     let goes_on = matches!(kernel.values.first(), Some(Value { op: Op::Dot { from: Some(_) }, .. }));
@@ -284,8 +283,11 @@ pub(crate) fn generate(kernel: &Kernel, form: &Form, variant: &Variant, int64: b
     if goes_on {
         rest = rest.replace("_from_a_sum(", "(");
     }
+    if let Some(tile) = variant.groups.tile {
+        rest = library::unrolled(&rest, &matmul::counts(tile));
+    }
     if cooperative > 0 {
-        rest = cooperative::unrolled(&rest, cooperative.into());
+        rest = library::unrolled(&rest, &cooperative::counts(cooperative));
     }
     let rest = mutant!(last_element_twice, rest.replace("LANES < inner {", "LANES <= inner {"), rest);
     let declarations = body.declarations();

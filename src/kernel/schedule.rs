@@ -2,7 +2,8 @@
 //! decides it (`plan/schedule.rs`) when the nest is final, and a backend follows it. How many threads share the tasks of a nest
 //! is known only when it runs. No bit depends on threads, tiles or tasks. The lanes of a reduction are part of its tree, so they do not depend on strides or on sizes of other axes.
 
-use super::{Kernel, KernelKind, Lanes, Load, Op, Product};
+use super::{Kernel, KernelKind, Lanes, Load, Op, Product, Tile};
+use crate::caps::COOPERATIVE_TILE;
 use crate::layout::Shape;
 use std::fmt;
 
@@ -86,9 +87,9 @@ pub(crate) struct Groups {
     /// of a run of a scan. Where targets of an elementwise kernel begin within a word, an invocation has no words of its own,
     /// and the backend takes 1 instead.
     pub run: u8,
-    /// The side of the square of the result that a workgroup computes, in units of 64 elements; 0 if each invocation computes
-    /// one element (matmul).
-    pub tiles: u8,
+    /// What a workgroup computes of a product (matmul); none if each invocation computes one element, or subgroups multiply small
+    /// matrices.
+    pub tile: Option<Tile>,
     /// The side of the small matrices of f16 that a subgroup multiplies as one operation (matmul): 8 or 16; 0 where invocations
     /// multiply elements.
     pub cooperative: u8,
@@ -177,6 +178,17 @@ pub(crate) struct Checks {
     pub outer: Shape,
     pub tiles: Tiles,
     pub passes: Option<Passes>,
+}
+
+#[cfg(feature = "gpu")]
+impl Groups {
+    /// Returns how many rows and columns of a product a workgroup computes; none if each invocation computes one element.
+    pub fn part(&self) -> Option<[usize; 2]> {
+        match self.cooperative {
+            0 => self.tile.map(|t| [t.rows.into(), t.columns.into()]),
+            _ => Some([COOPERATIVE_TILE; 2]),
+        }
+    }
 }
 
 impl Schedule {
@@ -363,14 +375,14 @@ fn groups(kernel: &Kernel, g: &Groups) -> String {
             format!("groups of {}, {} lane{} a row{flight}", g.size, g.lanes, if g.lanes == 1 { "" } else { "s" })
         }
         KernelKind::Row => format!("groups of {}, {} lanes × {} a row{runs}", g.size, g.lanes, g.held),
-        KernelKind::Matmul if g.tiles == 0 => format!("groups of {}, an element a lane", g.size),
-        KernelKind::Matmul => {
-            let by = match g.cooperative {
-                0 => String::new(),
-                side => format!(" by cooperative matrices {side} × {side}"),
-            };
-            format!("groups of {}, tiles {s} × {s}{by}", g.size, s = 64 * g.tiles as u32)
-        }
+        KernelKind::Matmul => match (g.cooperative, g.tile) {
+            (0, None) => format!("groups of {}, an element a lane", g.size),
+            (0, Some(tile)) => format!("groups of {}, tiles {tile}", g.size),
+            (side, _) => {
+                let by = format!("by cooperative matrices {side} × {side}");
+                format!("groups of {}, tiles {COOPERATIVE_TILE} × {COOPERATIVE_TILE} {by}", g.size)
+            }
+        },
     };
     let places = |axes: Axes, of: &str| match axes {
         Axes::One => format!(", 1 {of} axis"),

@@ -3,7 +3,7 @@
 
 use super::access;
 use super::body::{Body, Fallible};
-use super::library;
+use super::library::Count;
 use super::text::{Text, line};
 use crate::dtype::DType;
 use crate::kernel::CHAIN;
@@ -13,7 +13,13 @@ use crate::kernel::CHAIN;
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
 /// The side of a subgroup's block of the product, `BLOCK` in the shader file.
-const BLOCK: u32 = 32;
+const BLOCK: usize = 32;
+
+/// The counts of a subgroup's small matrices with this side.
+pub(super) fn counts(side: u8) -> [Count; 2] {
+    let count = BLOCK / side.max(1) as usize;
+    [("row", "ROW", count), ("column", "COLUMN", count)]
+}
 
 impl Body<'_> {
     /// All functions and constants that the file needs.
@@ -56,26 +62,4 @@ impl Body<'_> {
         }
         line!(out, "return half_{name}(first) | (half_{name}(second) << 16u);\n}}\n");
     }
-}
-
-/// Repeats the lines between `// for each …` and `// end for` for each row or column, or both, of small matrices with this side.
-pub(super) fn unrolled(file: &str, side: u32) -> String {
-    let count = (BLOCK / side) as usize;
-    let mut out = String::with_capacity(2 * file.len());
-    let mut rest = file;
-    while let Some((before, after)) = rest.split_once("// for each ") {
-        let (head, after) = after.split_once('\n').unwrap_or((after, ""));
-        let (lines, after) = after.split_once("// end for\n").unwrap_or((after, ""));
-        let (rows, columns) = (head.contains("row"), head.contains("column"));
-        out.push_str(before.trim_end_matches(' '));
-        for row in 0..if rows { count } else { 1 } {
-            for column in 0..if columns { count } else { 1 } {
-                let names = [("ROW", format!("{row}")), ("COLUMN", format!("{column}"))];
-                let names = names.each_ref().map(|(name, number)| (*name, number.as_str()));
-                out.push_str(library::instance(lines, &names).trim_end_matches(' '));
-            }
-        }
-        rest = after;
-    }
-    out + rest
 }

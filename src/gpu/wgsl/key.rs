@@ -1,7 +1,7 @@
 //! The key of a kernel's text. A pipeline is looked up by it first, because it is made faster than the text.
 
 use super::Variant;
-use crate::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source};
+use crate::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source, Tile};
 use smallvec::SmallVec;
 
 /// Words that identify a kernel's text.
@@ -24,14 +24,16 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    let Groups { size, lanes, held, in_flight, run: _, tiles, cooperative, axes } = variant.groups;
+    let Groups { size, lanes, held, in_flight, run: _, tile, cooperative, axes } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
     // each number has bits enough for its largest value; 14 do for each of `sizes`, of which parameters are the largest with
     // 4,096 vectors
-    let per_invocation = variant.run << 10 | (in_flight as u32) << 7 | (tiles as u32) << 4 | outer << 2 | inner;
+    let per_invocation =
+        variant.run << 10 | (in_flight as u32) << 7 | (tile.is_some() as u32) << 4 | outer << 2 | inner;
     let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
     k.push((cooperative as u64) << 32 | size as u64);
     k.push(sizes.iter().fold(kind, |k, s| k << 14 | *s as u64));
+    k.extend(mutant!(shader_key_without_tile, None, tile.map(Tile::word)));
     k.push((variant.slots.len() as u64) << 32 | (kernel.loads.len() as u64) << 16 | kernel.stores.len() as u64);
     for s in &variant.slots {
         k.push((s.width as u64) << 16 | (s.words as u64) << 8 | s.access as u64);

@@ -182,3 +182,33 @@ pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
     }
     out
 }
+
+/// How often lines are repeated: the name after `for each`, the word in capitals that is replaced by a number, and how many there are.
+pub(super) type Count = (&'static str, &'static str, usize);
+
+/// Repeats the lines between `// for each …` and `// end for` as often as `counts` says of the names in the first of these lines; of
+/// two names, for each pair. Such lines may lie within others.
+pub(super) fn unrolled(file: &str, counts: &[Count]) -> String {
+    let mut out = String::with_capacity(2 * file.len());
+    let mut rest = file.split_inclusive('\n');
+    while let Some(line) = rest.next() {
+        let Some(head) = line.trim().strip_prefix("// for each ") else {
+            out.push_str(line);
+            continue;
+        };
+        let mut open = 1;
+        let within = rest.by_ref().take_while(|line| {
+            let text = line.trim();
+            open += text.starts_with("// for each ") as usize;
+            open -= (text == "// end for") as usize;
+            open > 0
+        });
+        let mut copies: Vec<String> = vec![within.collect()];
+        for (_, word, count) in counts.iter().filter(|c| head.split(' ').any(|name| name == c.0)) {
+            let numbered = |copy: String| (0..*count).map(move |n| instance(&copy, &[(*word, &n.to_string())]));
+            copies = copies.into_iter().flat_map(numbered).collect();
+        }
+        copies.iter().for_each(|copy| out.push_str(&unrolled(copy, counts)));
+    }
+    out
+}

@@ -1,12 +1,30 @@
-//! The functions that `shaders/matmul.wgsl` calls, written for one kernel.
+//! The functions that `shaders/matmul.wgsl` calls, and the constants of its tile, written for one kernel.
 
 use super::access;
 use super::body::{Body, Fallible};
+use super::library::Count;
 use super::place::{Place, Space};
 use super::text::{Text, line};
 use crate::dtype::Compute;
 use crate::error::{ErrorKind, Fault};
-use crate::kernel::{CHAIN, Op};
+use crate::kernel::{CHAIN, Op, Tile};
+
+/// How often the lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, for the vectors that it
+/// fetches, and for four k at a time.
+pub(super) fn counts(tile: Tile) -> [Count; 5] {
+    let [rows, columns] = tile.each.map(|n| n as usize / 4);
+    let [a, b] = tile.fetched();
+    let last = mutant!(block_of_a_tile_left_out, columns.div_ceil(2), columns);
+    [("row", "ROW", rows), ("column", "COLUMN", last), ("a", "VECTOR", a), ("b", "VECTOR", b), ("k", "K", 4)]
+}
+
+/// The constants of a tile.
+fn tile_constants(out: &mut Text, tile: Tile) {
+    let [each_rows, each_columns] = tile.each;
+    line!(out, "const TILE_ROWS = {}u;\nconst TILE_COLUMNS = {}u;", tile.rows, tile.columns);
+    line!(out, "const EACH_ROWS = {each_rows}u;\nconst EACH_COLUMNS = {each_columns}u;");
+    line!(out, "const DEPTH = {}u;\nconst PADDING = {}u;\n", tile.depth, tile.padded as u32);
+}
 
 /// The type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which there are no vectors.
 fn four(out: &mut Text, compute: Compute) {
@@ -65,15 +83,14 @@ impl Body<'_> {
             return Err(Fault::new(ErrorKind::Internal, "a product of bools, which is made of one of integers"));
         }
         let mut out = Text::default();
-        let tiles = self.variant.groups.tiles;
         line!(out, "alias T = {};\nconst CHAIN = {CHAIN}u;", compute.name());
-        match tiles {
-            0 => {
+        match self.variant.groups.tile {
+            None => {
                 line!(out, "");
                 one(&mut out, compute);
             }
-            _ => {
-                line!(out, "const PARTS = {tiles}u;\n");
+            Some(tile) => {
+                tile_constants(&mut out, tile);
                 four(&mut out, compute);
             }
         }

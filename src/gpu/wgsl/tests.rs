@@ -5,10 +5,11 @@ mod products;
 
 use super::*;
 use crate::caps::COOPERATIVE_MEMORY;
+use crate::caps::tiles::CANDIDATES;
 use crate::dtype::DType;
 use crate::kernel::{
     Axes, BufferRef, Caps, Chosen, Combine, IndexMode, Lanes, Load, Position, Reduction, Scattered, Schedule, Store,
-    Value,
+    Tile, Value,
 };
 use crate::ufunc;
 use crate::ufunc::Fold;
@@ -104,7 +105,7 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
             held: 4,
             in_flight: 1,
             run: 1,
-            tiles: 1,
+            tile: None,
             cooperative: 0,
             axes: [Axes::Any; 2],
         },
@@ -120,11 +121,13 @@ fn variant(k: &Kernel, form: &Form, how: StoreMode, lanes: u32) -> Variant {
 fn validate_both(name: &str, k: &Kernel, form: &Form, variant: &Variant) -> String {
     let text = generate(k, form, variant, true).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
-    // the planner gives products of 8-byte types the small tile alone (`tiles` in plan/schedule/groups.rs)
-    let is_planned = variant.groups.tiles < 2 || k.values[0].compute().size() == 4;
-    // and uses cooperative matrices only where a device has the memory for them
-    let most = if variant.groups.cooperative > 0 { COOPERATIVE_MEMORY as u32 } else { WORKGROUP_MEMORY };
-    let fits = |text: &str| !is_planned || workgroup_memory(text) <= most;
+    // the planner counts the memory of a tile, which wgpu does not; it uses cooperative matrices only where a device has theirs
+    let most = match (variant.groups.tile, variant.groups.cooperative) {
+        (Some(tile), _) => tile.memory(k.values[0].compute().size()) as u32,
+        (None, 0) => WORKGROUP_MEMORY,
+        (None, _) => COOPERATIVE_MEMORY as u32,
+    };
+    let fits = |text: &str| workgroup_memory(text) <= most;
     assert!(fits(&text), "{name}: {} bytes of workgroup memory", workgroup_memory(&text));
     if !text.contains("f64") {
         let (none, pairs) = (naga::valid::Capabilities::empty(), generate(k, form, variant, false).unwrap());
@@ -140,17 +143,24 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     let k = &k;
     let form = Form::of(k);
     let mut variant = variant(k, &form, how, lanes);
+    if k.kind == KernelKind::Matmul {
+        for tile in CANDIDATES.into_iter().chain([Tile { padded: false, ..Tile::PLAIN }]) {
+            (variant.groups.tile, variant.groups.size) = (Some(tile), tile.invocations() as u16);
+            let text = validate_both(name, k, &form, &variant);
+            let multiplied = text.matches("= add_step(").count();
+            assert_eq!(multiplied, 4 * tile.each.iter().map(|n| *n as usize / 4).product::<usize>(), "{text}");
+            let is_numbered =
+                ["left_ROW", "right_COLUMN", "a_VECTOR", "// for each"].iter().all(|word| !text.contains(word));
+            assert!(is_numbered, "{text}");
+        }
+        // an element a lane
+        (variant.groups.tile, variant.groups.size) = (None, 128);
+        return drop(validate_both(name, k, &form, &variant));
+    }
     validate_both(name, k, &form, &variant);
     match k.kind {
         KernelKind::Elementwise | KernelKind::Reduce(_) => variant.groups.in_flight = 4,
-        KernelKind::Matmul => variant.groups.tiles = 2,
-        KernelKind::Row => {}
-    }
-    if k.kind == KernelKind::Matmul {
-        validate_both(name, k, &form, &variant);
-        // an element a lane
-        (variant.groups.tiles, variant.groups.size) = (0, 128);
-        return drop(validate_both(name, k, &form, &variant));
+        KernelKind::Matmul | KernelKind::Row => {}
     }
     if k.kind == KernelKind::Elementwise && how == StoreMode::Owned && !form.checks {
         fours::check(name, k, &form, &variant);

@@ -4,8 +4,8 @@
 use super::{Check, ensure};
 use crate::dtype::DType;
 use crate::kernel::{
-    Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tiles, Tiling, Work,
-    takes, takes_parts,
+    Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tile, Tiles, Tiling,
+    Work, takes, takes_parts,
 };
 
 /// Checks the schedule of a nest whose outer space is not empty.
@@ -61,11 +61,12 @@ fn tiles(t: &Tiles, has_inner: bool) -> Check {
 fn groups(k: &Kernel, g: &Groups) -> Check {
     let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
     ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
-    let counts = matches!(g.in_flight, 1 | 4) && matches!(g.tiles, 0..=2);
+    let of_tile = |t: Tile| t.is_valid() && t.invocations() == g.size as usize && k.kind == KernelKind::Matmul;
+    let counts = matches!(g.in_flight, 1 | 4) && g.tile.is_none_or(of_tile);
     ensure(matches!(g.run, 1 | 2 | 4), || format!("{} consecutive elements an invocation", g.run))?;
-    ensure(counts, || format!("{} loads in flight, {} tiles", g.in_flight, g.tiles))?;
+    ensure(counts, || format!("{} loads in flight, groups of {}, tile {:?}", g.in_flight, g.size, g.tile))?;
     let is_half = k.kind == KernelKind::Matmul && k.values.first().is_some_and(|v| v.dtype == DType::F16);
-    let fits = g.cooperative == 0 || matches!(g.cooperative, 8 | 16) && is_half && g.tiles == 1;
+    let fits = g.cooperative == 0 || matches!(g.cooperative, 8 | 16) && is_half && g.tile.is_none();
     ensure(fits, || format!("cooperative matrices of side {} for {:?}", g.cooperative, k.kind))?;
     let block = g.lanes as usize * SCAN_RUN;
     let scans = !k.scans() || k.inner_size() <= block || block == SCAN_BLOCK;

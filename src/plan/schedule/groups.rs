@@ -5,7 +5,8 @@ use crate::caps::{COOPERATIVE_SUBGROUPS, MOST_HELD};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{
-    Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Window, Work, WriteClass, is_narrow,
+    Axes, Caps, Groups, Kernel, KernelKind, Lanes, SCAN_BLOCK, SCAN_RUN, Store, Tile, Window, Work, WriteClass,
+    is_narrow,
 };
 use crate::layout;
 
@@ -18,10 +19,6 @@ const LARGE: usize = 1 << 18;
 /// values four times. Judgements.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
-
-/// The fewest tiles of 128 × 128 for which a product takes tiles of that size: about one for each multiprocessor of a large
-/// card (132 on an H100), so that none is idle.
-const LARGE_TILES: usize = 128;
 
 /// Lanes that share a short row: those of one subgroup on most cards. The number is part of a reduction's tree, which decides
 /// bits, so it is the same on cards with other subgroups.
@@ -56,18 +53,23 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         2 if is_large => Axes::Two,
         _ => Axes::Any,
     };
-    let tiles = if cooperative > 0 { 1 } else { tiles(kernel, shape, caps)? };
-    let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, tiles)).collect();
+    let tile = if cooperative > 0 { None } else { tile(kernel, shape, caps)? };
+    let is_narrow = kernel.kind == KernelKind::Matmul && cooperative == 0 && tile.is_none();
+    let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
     // where elements are combined one after another, lanes that share a row load the next ones meanwhile
     let waits = is_large && inner > 0 && !(lanes > 1 && kernel.combines_in_sequence());
     let in_flight = if waits { in_flight(kernel, caps) } else { 1 };
     let groups = Groups {
-        size: if tiles == 0 { narrow_group(kernel, caps)? } else { size } as u16,
+        size: match tile {
+            Some(tile) => tile.invocations(),
+            None if is_narrow => narrow_group(kernel, caps)?,
+            None => size,
+        } as u16,
         lanes: lanes as u16,
         held: held as u8,
         in_flight,
         run: run(kernel, &writes, in_flight),
-        tiles,
+        tile,
         cooperative,
         axes: [axes(kernel.outer.len()), axes(kernel.inner.len())],
     };
@@ -161,33 +163,31 @@ fn narrow_group(kernel: &Kernel, caps: &Caps) -> Result<usize> {
     Ok(caps.group().min(1 << lanes.ilog2()))
 }
 
-/// Returns the side of the square of a product that a workgroup computes, in units of 64: 1 or 2; 0 if each invocation computes
-/// one element. Larger squares load less in all, if there are enough of them.
-fn tiles(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<u8> {
-    let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(1) };
+/// Returns what a workgroup computes of a product; none if each invocation computes one element, or the kernel is no product. It is the
+/// device's tile where there are enough of them: large ones load less in all.
+fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
+    let (KernelKind::Matmul, [batch @ .., m, n]) = (kernel.kind, shape) else { return Ok(None) };
     // windows may be smaller, but all take one shader
     if let [.., m, n] = kernel.outer[..]
         && is_narrow(m, n)
     {
-        return Ok(0);
+        return Ok(None);
     }
-    let size = caps.group();
     let bytes = word_size(kernel);
-    // a step holds 16 elements along k of each row of one operand and of each column of the other (`shaders/matmul.wgsl`)
-    let memory = |tiles: usize| 2 * 16 * 64 * tiles * bytes;
-    let refused = |detail: String| Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None);
-    if size < 256 {
-        let detail = format!("a product needs workgroups of 256; {} has {}", caps.name, caps.workgroup);
-        return Err(refused(detail));
-    }
-    if memory(1) > caps.workgroup_memory {
-        let have = caps.workgroup_memory;
-        return Err(refused(format!("a product needs {} bytes of a workgroup; {} has {have}", memory(1), caps.name)));
-    }
-    let tiles = batch.iter().product::<usize>() * (m / 128) * (n / 128);
-    // each lane of the larger tile holds 64 sums, which of 8-byte types are more words than it has registers
-    let large = bytes == 4 && tiles >= LARGE_TILES && memory(2) <= caps.workgroup_memory;
-    Ok(if large { 2 } else { 1 })
+    let fits = |t: Tile| t.within(bytes, caps.group(), caps.workgroup_memory);
+    let is_half = kernel.values.first().is_some_and(|v| matches!(v.dtype, DType::F16 | DType::BF16));
+    let own = caps.tiles.of(is_half);
+    let is_wanted = bytes == 4 && caps.tiles.takes(own, batch.iter().product(), *m, *n);
+    let takes_own = caps.tiles.busy == 0 || is_wanted;
+    // of the plain ones too, whether they are padded is the device's choice
+    let plain = [Tile::PLAIN, Tile::LEAST].map(|t| Tile { padded: own.padded, ..t });
+    let found = takes_own.then_some(own).into_iter().chain(plain).find_map(fits);
+    found.map(Some).ok_or_else(|| {
+        let (lanes, need) = (Tile::LEAST.invocations(), Tile { padded: false, ..Tile::LEAST }.memory(bytes));
+        let needs = format!("a product needs workgroups of {lanes} with {need} bytes");
+        let detail = format!("{needs}; {} has {} with {}", caps.name, caps.workgroup, caps.workgroup_memory);
+        Error::new(ErrorKind::LimitExceeded, kernel.name, detail, None)
+    })
 }
 
 /// Returns the side of the cooperative matrices by which a product is computed; 0 if invocations multiply elements. All products of
@@ -200,9 +200,9 @@ fn cooperative(kernel: &Kernel, caps: &Caps) -> u8 {
     }
 }
 
-/// Says how a store writes, where `tiles` are those of a product. If a run's target begins within a word, the backend merges
-/// words that were to be written whole.
-fn write_class(kernel: &Kernel, store: &Store, tiles: u8) -> WriteClass {
+/// Says how a store writes; `is_narrow` says whether each invocation computes one element of a product. If a run's target begins
+/// within a word, the backend merges words that were to be written whole.
+fn write_class(kernel: &Kernel, store: &Store, is_narrow: bool) -> WriteClass {
     let per = per_word(store);
     match per {
         _ if store.updates() => WriteClass::Combined,
@@ -210,7 +210,7 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: u8) -> WriteClass {
         // an element that is not stored leaves its part of the word as it was
         _ if !store.is_plain() || kernel.checks() => WriteClass::Merged,
         // invocations of a narrow product share words
-        _ if tiles == 0 => WriteClass::Merged,
+        _ if is_narrow => WriteClass::Merged,
         _ if kernel.windows.iter().all(|w| owns_words(kernel, store, w, per)) => WriteClass::Words,
         _ => WriteClass::Merged,
     }

@@ -22,6 +22,19 @@ fn every_matmul_is_valid() {
 }
 
 #[test]
+fn products_that_go_on_from_sums_are_valid() {
+    for dtype in [DType::F32, DType::F16, DType::I64] {
+        let mut k = kernel(KernelKind::Matmul);
+        for (n, dtype) in [dtype, dtype, dtype.compute().dtype()].into_iter().enumerate() {
+            k.loads.push(Load { buffer: BufferRef::Input(n), dtype, strides: smallvec![0; 4], offset: 0 });
+        }
+        let dot = push(&mut k, Op::Dot { from: Some(2) }, dtype, false);
+        store(&mut k, dot);
+        check(&format!("matmul {dtype} from sums"), &k, StoreMode::Owned, 1);
+    }
+}
+
+#[test]
 fn sums_of_chains_are_valid() {
     for dtype in [DType::F32, DType::F64, DType::U64] {
         let mut k = kernel(KernelKind::Reduce(Lanes::Inner));

@@ -1,0 +1,135 @@
+//! Tiles of wide products on a GPU: no bit of a result depends on which a device takes, and each tile takes every layout.
+
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::tuning::{self, Tile, Tiles};
+use cupric::*;
+
+/// The first GPU with tiles that every wide product takes, or those that are `busy` or more.
+fn with(d: &Device, tile: Tile, busy: usize) -> Device {
+    tuning::with_tiles(d, Tiles { single: tile, half: tile, busy }).unwrap()
+}
+
+/// Whole numbers from −8 to 8, whose products have exact sums in every type of more than 8 bits.
+fn whole(seed: u64, shape: &[usize], dtype: DType) -> Array {
+    Rng::new(seed).integers(-8, 9, shape, I32).astype(dtype).eval().unwrap()
+}
+
+fn uniform(seed: u64, shape: &[usize], dtype: DType) -> Array {
+    (Rng::new(seed).uniform(shape, F32) * 2.0 - 1.0).astype(dtype).eval().unwrap()
+}
+
+fn on(a: &Array, d: &Device) -> Array {
+    a.to_device(d).unwrap()
+}
+
+/// Batch, m, k and n: no side a multiple of a tile's, one step along k and two, one chain and several, a batch.
+const SIZES: [[usize; 4]; 5] =
+    [[1, 70, 7, 67], [3, 33, 40, 36], [1, 130, 300, 129], [2, 64, 256, 64], [1, 20, 530, 260]];
+
+/// The product of a size in the layout of a number: either operand as it lies, the other way round, or backward.
+fn product(d: &Device, a: &Array, b: &Array, layout: usize) -> Expr {
+    let turned = |e: &Array| on(e, d).swapaxes(1, 2).eval().unwrap().swapaxes(1, 2);
+    let backward = |e: &Array| on(e, d).flip(..).eval().unwrap().flip(..);
+    let laid_out = |e: &Array, how: usize| match how {
+        0 => on(e, d).slice(s![..]),
+        1 => turned(e),
+        _ => backward(e),
+    };
+    laid_out(a, layout % 3).matmul(laid_out(b, layout / 3 % 3))
+}
+
+/// The bits of the products of all sizes, each in another layout.
+fn bits(d: &Device, dtype: DType, operand: fn(u64, &[usize], DType) -> Array) -> Vec<Vec<u64>> {
+    let one = |(n, [batch, m, k, columns]): (usize, [usize; 4])| {
+        let a = operand(n as u64, &[batch, m, k], dtype);
+        let b = operand(n as u64 + 100, &[batch, k, columns], dtype);
+        // in turn: as they lie, left turned, right turned, both, backward
+        read(&product(d, &a, &b, [0, 1, 3, 4, 5][n])).unwrap()
+    };
+    SIZES.into_iter().enumerate().map(one).collect()
+}
+
+fn types(d: &Device) -> Vec<DType> {
+    [F32, F16, I32, U8, I64, F64].into_iter().filter(|t| has(d, *t)).collect()
+}
+
+/// The tiles that a device holds, and the plain one without padding.
+fn tiles(d: &Device) -> Vec<Tile> {
+    let mut all = tuning::candidates(d);
+    all.push(Tile { padded: false, ..Tile::plain() });
+    all
+}
+
+/// Whether tile number `n` is tested with type number `i`: each with the first, f32, and one other in turn, since a software driver
+/// compiles a second or more for each shader; all of them with `CUPRIC_FULL=1`.
+fn in_turn(n: usize, i: usize) -> bool {
+    i == 0 || n % 5 + 1 == i || std::env::var_os("CUPRIC_FULL").is_some_and(|v| v == "1")
+}
+
+#[test]
+fn every_tile_gives_the_same_bits() {
+    let Some(d) = gpu(3) else { return };
+    let want: Vec<_> = types(&d).iter().map(|t| [bits(&Device::cpu(), *t, whole), bits(&d, *t, uniform)]).collect();
+    for (n, tile) in tiles(&d).into_iter().enumerate() {
+        let tuned = with(&d, tile, 0);
+        for (i, (dtype, [exact, rounded])) in types(&d).into_iter().zip(&want).enumerate() {
+            if !in_turn(n, i) {
+                continue;
+            }
+            assert_eq!(bits(&tuned, dtype, whole), *exact, "{dtype} by {tile}");
+            assert_eq!(bits(&tuned, dtype, uniform), *rounded, "{dtype} by {tile}");
+        }
+    }
+}
+
+#[test]
+fn every_tile_computes_an_epilogue() {
+    let Some(d) = gpu(3) else { return };
+    let layer = |d: &Device, dtype: DType| {
+        let (a, b) = (on(&whole(1, &[100, 300], dtype), d), on(&whole(2, &[300, 97], dtype), d));
+        let bias = on(&whole(3, &[97], dtype), d);
+        let layer = (a.matmul(&b) + &bias).maximum(0);
+        let plan = layer.plan().unwrap();
+        // operands of 8 bits are converted before
+        assert!(plan.kernels() == 1 || dtype == U8 || !d.is_gpu(), "{plan}");
+        read(&layer).unwrap()
+    };
+    let types = [F32, F16, U8];
+    let want = types.map(|t| layer(&Device::cpu(), t));
+    for (n, tile) in tiles(&d).into_iter().enumerate() {
+        let tuned = with(&d, tile, 0);
+        for (i, (dtype, want)) in types.into_iter().zip(&want).enumerate() {
+            // each tile with one type, in turn
+            if n % 3 != i {
+                continue;
+            }
+            assert!(layer(&tuned, dtype) == *want, "{dtype} by {tile}");
+        }
+    }
+}
+
+#[test]
+fn shaders_of_two_tiles_are_two() {
+    let Some(d) = gpu(3) else { return };
+    let large = tuning::candidates(&d).into_iter().filter(|t| t.invocations() == 256).max_by_key(|t| t.elements());
+    let Some(large) = large else { return };
+    let d = with(&d, large, 2);
+    // the first product has none of the device's tiles, the second some
+    for n in [70, 400] {
+        let (a, b) = (whole(1, &[n, 20], I32), whole(2, &[20, n], I32));
+        let product = on(&a, &d).matmul(on(&b, &d));
+        let is_large = product.plan().unwrap().to_string().contains(&format!("tiles {large}"));
+        assert_eq!(is_large, n == 400 && !has_default_limits(&d), "{large}");
+        assert_eq!(read(&product).unwrap(), read(&a.matmul(&b)).unwrap(), "{n}");
+    }
+}
+
+#[test]
+fn a_cpu_has_no_tiles() {
+    let d = Device::cpu();
+    assert!(tuning::tiles(&d).is_none() && tuning::candidates(&d).is_empty() && tuning::kept(&d).is_none());
+    assert!(!tuning::keep(&d, [None; 2]) && !tuning::has_cooperative_matrices(&d));
+    let tiles = Tiles { single: Tile::plain(), half: Tile::plain(), busy: 0 };
+    assert_eq!(tuning::with_tiles(&d, tiles).unwrap_err().kind(), ErrorKind::Unsupported);
+}
