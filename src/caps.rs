@@ -115,16 +115,15 @@ pub(crate) struct Shrink {
 #[cfg(any(feature = "gpu", feature = "testing"))]
 impl Shrink {
     /// Leaves everything as it is; a test changes a field.
-    pub const NONE: Shrink =
-        Shrink {
-            max_binding: u64::MAX,
-            max_groups: u32::MAX,
-            int64: true,
-            clock: true,
-            webgpu: false,
-            wrong: None,
-            tiles: None,
-        };
+    pub const NONE: Shrink = Shrink {
+        max_binding: u64::MAX,
+        max_groups: u32::MAX,
+        int64: true,
+        clock: true,
+        webgpu: false,
+        wrong: None,
+        tiles: None,
+    };
 
     /// Whether anything but the tiles is other than the device's own.
     #[cfg(feature = "gpu")]

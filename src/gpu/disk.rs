@@ -297,11 +297,7 @@ impl DiskCache {
     }
 
     pub fn keep_cooperative(self: &Arc<Self>, right: bool) {
-        let mut state = lock(&self.state);
-        if self.names_driver && state.contents.cooperative != Some(right) {
-            (state.contents.cooperative, state.is_new) = (Some(right), true);
-            self.soon(&mut state);
-        }
+        self.keep(|contents| &mut contents.cooperative, right);
     }
 
     /// What the self-test of kernels has found, if an earlier process has made it.
@@ -310,11 +306,7 @@ impl DiskCache {
     }
 
     pub fn keep_wrong(self: &Arc<Self>, wrong: Vec<(u8, String)>) {
-        let mut state = lock(&self.state);
-        if self.names_driver && state.contents.wrong.as_ref() != Some(&wrong) {
-            (state.contents.wrong, state.is_new) = (Some(wrong), true);
-            self.soon(&mut state);
-        }
+        self.keep(|contents| &mut contents.wrong, wrong);
     }
 
     /// The tiles that a tuner has kept.
@@ -334,9 +326,15 @@ impl DiskCache {
     }
 
     pub fn keep_numerics(self: &Arc<Self>, found: u16) {
+        self.keep(|contents| &mut contents.numerics, found);
+    }
+
+    /// Keeps a finding at its place in the file.
+    fn keep<T: PartialEq>(self: &Arc<Self>, place: impl Fn(&mut Contents) -> &mut Option<T>, found: T) {
         let mut state = lock(&self.state);
-        if self.names_driver && state.contents.numerics != Some(found) {
-            (state.contents.numerics, state.is_new) = (Some(found), true);
+        if self.names_driver && place(&mut state.contents).as_ref() != Some(&found) {
+            *place(&mut state.contents) = Some(found);
+            state.is_new = true;
             self.soon(&mut state);
         }
     }

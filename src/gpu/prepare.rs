@@ -2,8 +2,8 @@
 //! kernel, and computes the parameters that are the same in every run.
 
 use super::connection::Connection;
-use super::fetches::SIDE;
 use super::families::Wrong;
+use super::fetches::SIDE;
 use super::params::template;
 use super::pipelines::{Interface, Pipelines, Wanted};
 use super::prepared::{Gather, Operand, PreparedKernel, PreparedPlan, PreparedStep, PreparedWindow, RunBuffer, number};
