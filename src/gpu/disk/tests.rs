@@ -1,0 +1,75 @@
+//! The file on disk: what is written is read again, and what is damaged is not.
+
+use super::*;
+use crate::caps::tiles::CANDIDATES;
+
+fn contents() -> Contents {
+    let shaders = (0..5u8).map(|n| (hash(&n), Arc::from(vec![n; n as usize]))).collect();
+    let wrong = Some(vec![(3, "element 0 is 1 instead of 2".to_string())]);
+    let tiles = [Some(CANDIDATES[0]), None];
+    Contents { numerics: Some(0b101), cooperative: Some(true), wrong, tiles, shaders, pipelines: vec![7; 100] }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let bytes = contents().encode("a purpose").unwrap();
+    let read = Contents::decode(&bytes, "a purpose").unwrap();
+    assert_eq!((read.numerics, read.cooperative, &read.pipelines), (Some(0b101), Some(true), &vec![7; 100]));
+    assert_eq!(read.tiles, [Some(CANDIDATES[0]), None]);
+    assert_eq!((&read.shaders, &read.wrong), (&contents().shaders, &contents().wrong));
+    assert_eq!(read.encode("a purpose").unwrap(), bytes);
+    assert!(Contents::decode(&bytes, "another purpose").is_none());
+    assert!(Contents::decode(&bytes, "a purpos").is_none());
+}
+
+#[test]
+fn a_tile_that_is_none_is_not_taken() {
+    let odd = Tile { rows: 72, ..CANDIDATES[0] };
+    let file = Contents { tiles: [Some(odd), Some(CANDIDATES[1])], ..contents() }.encode("p").unwrap();
+    let read = Contents::decode(&file, "p").unwrap();
+    assert_eq!((read.tiles, read.numerics), ([None, Some(CANDIDATES[1])], Some(0b101)));
+}
+
+#[test]
+fn what_is_damaged_is_not_read() {
+    let bytes = contents().encode("p").unwrap();
+    for n in 0..bytes.len() {
+        assert!(Contents::decode(&bytes[..n], "p").is_none(), "cut at {n}");
+        let mut changed = bytes.clone();
+        changed[n] ^= 1 << (n % 8);
+        assert!(Contents::decode(&changed, "p").is_none(), "changed at {n}");
+    }
+}
+
+#[test]
+fn what_was_not_used_leaves_first() {
+    let used = HashSet::from([hash(&4u8), hash(&3u8)]);
+    let kept = |most: usize| {
+        let mut contents = contents();
+        contents.keep_within(most, &used);
+        let lengths: Vec<usize> = contents.shaders.values().map(|s| s.len()).collect();
+        (lengths.iter().sum::<usize>(), contents.shaders.contains_key(&hash(&4u8)))
+    };
+    assert_eq!(kept(10), (10, true));
+    let (bytes, has) = kept(9);
+    assert!(has && (7..=9).contains(&bytes), "{bytes}");
+    assert_eq!(kept(7), (7, true));
+    assert!(kept(6).0 <= 6);
+    assert_eq!(kept(0).0, 0);
+}
+
+#[test]
+fn the_larger_of_two_pipelines_stays() {
+    assert_eq!(chosen(Some(vec![1; 5]), vec![2; 4]), [1; 5]);
+    assert_eq!(chosen(Some(vec![1; 3]), vec![2; 4]), [2; 4]);
+    // a device that is lost gives none
+    assert_eq!(chosen(None, vec![2; 4]), [2; 4]);
+    assert!(chosen(Some(vec![1; MOST_PIPELINES + 1]), vec![2; 4]).is_empty());
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let versions: Vec<&str> = include_str!("../../Cargo.toml").lines().filter(|l| l.starts_with("naga = ")).collect();
+    assert!(!versions.is_empty());
+    versions.iter().for_each(|v| assert!(v.contains(&format!("version = \"{NAGA}\"")), "{v}"));
+}
