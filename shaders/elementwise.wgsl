@@ -2,7 +2,7 @@
 //
 // The generator writes what this file calls: `load_element` finds an element's place in each operand and loads what
 // needs no computed index; `store_element` computes the rest and stores it. `load_four` and `store_four` do the same with four
-// neighbours along the last axis, whose words are read and written whole. The generator keeps one of the entry points.
+// neighbours along the last axis, whose words are read and written whole where they lie so. The generator keeps one of the entry points.
 
 // block: written by the generator
 struct Element {
@@ -102,7 +102,7 @@ const SIDE = 32u;
 // One more than the side, so that neighbours along either axis lie in different banks of workgroup memory.
 const PITCH = 33u;
 
-// A workgroup computes a square of the last two axes, lines and columns. First it fetches what lies far apart along a line, along the
+// A workgroup computes a square of columns, along the last axis, and lines, along the axis that the table has second. First it fetches what lies far apart along a line, along the
 // lines, so that neighbouring invocations read neighbours; then each invocation computes four neighbours of a line.
 @compute @workgroup_size(WORKGROUP)
 fn main_of_squares(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -111,7 +111,7 @@ pub struct Stats {
 /// and a `Vec` that became an array counts with its elements' bytes.
 ///
 /// Not counted are compiled kernels, the scratch of threads (some hundred KiB each), and the host's memory that a transfer
-/// to or from a GPU takes while it runs (64 MiB at most at a time).
+/// to or from a GPU takes while it runs (64 MiB at most at a time of what is written, 32 MiB of what is read).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct MemoryInfo {
@@ -194,7 +194,8 @@ pub(crate) trait Backend: Send + Sync {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
     /// Reads `len` bytes from byte `offset`, after all work enqueued so far, which this call submits. Also returns errors that were
     /// found late. No poll of the future waits for the device, unless the caller blocks ([`wait`]). Each piece of the bytes is given to
-    /// `receive`, which copies it to where it shall lie: so the host copies them once.
+    /// `receive`, which copies it to where it shall lie: so the host copies them once. A read that fails may have given some pieces before;
+    /// one of no bytes gives one piece, which is empty.
     fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()>;
     /// As `download_to`, into memory of its own.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {

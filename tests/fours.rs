@@ -116,6 +116,12 @@ fn layouts_of_rows_columns_and_steps() {
                 ("a transposed one backward", &|gpu| mixed(&of(&turned, gpu).flip(1).t(), of(&a, gpu))),
                 ("a transposed copy", &|gpu| of(&turned, gpu).t()),
             ];
+            for first in [4, 2, 1] {
+                let mut kept = Twins::new(30, t, &[rows, columns + 4], &d);
+                kept.0.set(s![.., first..first + c], mixed(of(&a, false), of(&row, false))).unwrap();
+                kept.1.set(s![.., first..first + c], mixed(of(&a, true), of(&row, true))).unwrap();
+                agree(&format!("{t}, {rows} × {columns}: written from column {first}"), &kept.0, &kept.1);
+            }
             for (n, (what, make)) in layouts.into_iter().enumerate() {
                 // each layout in each type, but each shape in two types of three: compiling takes long
                 if (n + number + rows) % 3 != 0 || what.contains("transposed") {
@@ -175,6 +181,15 @@ fn layouts_beside_other_values() {
     for (what, make) in list {
         agree(what, &make(false), &make(true));
     }
+    // as many transposed operands as squares fit workgroup memory, and more
+    for t in [Bool, I32] {
+        let turned: Vec<Twins> = (0..5).map(|seed| Twins::new(21 + seed, t, &[columns, rows], &d)).collect();
+        for n in 2..=5 {
+            let all = |gpu| turned[1..n].iter().fold(of(&turned[0], gpu).t(), |sum, x| mixed(&sum, &of(x, gpu).t()));
+            let whole = Twins::new(26, t, &[rows, columns], &d);
+            agree(&format!("{n} of {t}"), &mixed(&all(false), &whole.0), &mixed(&all(true), &whole.1));
+        }
+    }
     let both = |gpu| eval_all([&mixed(of(&x, gpu), &of(&x, gpu).flip(0)), &of(&y, gpu).less(of(&x, gpu))]).unwrap();
     for (want, got) in both(false).iter().zip(&both(true)) {
         agree("two results", want, got);
@@ -200,4 +215,37 @@ fn the_last_bytes_of_a_limit() {
     same(&y, &(1..=n as i32).collect::<Vec<_>>());
     drop(x);
     same(&(&y + 1), &(2..=n as i32 + 1).collect::<Vec<_>>());
+}
+
+/// The texts are what this file is about, and arrays of the size that it takes are large.
+#[test]
+fn the_texts_take_fours() {
+    let x = zeros([LARGE], F16).eval().unwrap();
+    let turned = zeros([520, 516], F16).eval().unwrap();
+    let other = zeros([516, 520], F16).eval().unwrap();
+    for (e, function) in [(&x * 2, "fn load_four("), (turned.t() + &other, "fn load_four_of_line(")] {
+        let (plan, texts) = testing::plan_for(&e, "card").unwrap();
+        assert!(texts.len() == 1 && texts[0].contains(function), "{plan}\n{texts:?}");
+    }
+}
+
+/// Arrays that span several bindings, whose windows are large, and kernels that take several grids.
+#[test]
+fn windows_and_grids() {
+    if gpu(1).is_none() {
+        return;
+    }
+    let d = testing::shrunk_gpu(2 << 20, 8).unwrap();
+    let (rows, columns) = (1003usize, 1204usize);
+    for t in [U8, F16, F32].into_iter().filter(|t| has(&d, *t)) {
+        let a = Twins::new(31, t, &[rows, columns], &d);
+        let turned = Twins::new(32, t, &[columns, rows + 1], &d);
+        let sum = |gpu| mixed(of(&a, gpu), &of(&turned, gpu).slice(s![.., 1..]).t());
+        agree(&format!("{t} in windows"), &sum(false), &sum(true));
+        let sum = |gpu| mixed(&of(&a, gpu).flip(1), of(&a, gpu));
+        agree(&format!("{t} in windows, backward"), &sum(false), &sum(true));
+        let (b, part) = (Twins::new(33, t, &[3, LARGE + 8], &d), LARGE as isize + 4);
+        let sum = |gpu| mixed(&of(&b, gpu).slice(s![.., 4..part + 4]), &of(&b, gpu).slice(s![.., ..part]));
+        agree(&format!("{t}, parts of lines in windows"), &sum(false), &sum(true));
+    }
 }

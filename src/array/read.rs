@@ -122,7 +122,8 @@ impl Array {
         })
     }
 
-    /// Copies a dense array to another device: what the host receives of it goes on at once.
+    /// Copies a dense array to another device: what the host receives of it goes on at once. A device without room for it fails first:
+    /// then nothing is read, and a late error of the array's device stays for the next read there.
     fn sent(&self, device: &Device, at: Loc) -> Result<Array> {
         let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
         let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);

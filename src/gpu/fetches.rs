@@ -6,8 +6,9 @@ use crate::dtype::DType;
 use crate::kernel::{Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// The side of the squares of `main_of_squares` in `shaders/elementwise.wgsl`, and the elements that one takes in workgroup memory.
+/// The side of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
 pub(super) const SIDE: usize = 32;
+/// The elements of workgroup memory that a square takes, one for each column more than it has lines.
 const SQUARE: usize = SIDE * (SIDE + 1);
 
 /// Bytes of workgroup memory that squares may take: what WebGPU promises.
@@ -31,6 +32,8 @@ pub(super) fn choose(of: &Operands<'_>, variant: &mut Variant) {
         && variant.groups.in_flight as usize == FOUR
         && !kernel.checks()
         && kernel.stores.iter().all(|s| s.is_plain())
+        // words that invocations share are written atomically, an element at a time
+        && variant.stores.iter().all(|(_, mode)| *mode != StoreMode::Atomic)
         && kernel.values.iter().any(|v| v.op.load().is_some());
     let Some(last) = window.shape.len().checked_sub(1).filter(|_| is_simple) else { return };
     let mut fetches: SmallVec<[Fetch; 8]> = (0..kernel.loads.len()).map(|n| of.along(n, last)).collect();
@@ -96,15 +99,15 @@ impl Operands<'_> {
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();
         // invocations write whole words of narrow elements, which must begin where lines do
         let writes = |n: usize| self.strides(n)[last] == 1 && (packing(self.dtype(n)) == 0 || self.is_whole(n, last));
-        let is_atomic = variant.stores.iter().any(|(_, mode)| *mode == StoreMode::Atomic);
-        if shape[last] < SIDE || variant.groups.size as usize != 8 * SIDE || is_atomic || !{ stores }.all(writes) {
+        if shape[last] < SIDE || variant.groups.size as usize != 8 * SIDE || !{ stores }.all(writes) {
             return None;
         }
         let count = |axis: usize| (0..fetches.len()).filter(|n| self.is_across(*n, fetches[*n], last, axis)).count();
         let axes = (0..last).filter(|axis| shape[*axis] >= SIDE);
         let (axis, most) = axes.map(|axis| (axis, count(axis))).max_by_key(|found| found.1)?;
         let across = (0..fetches.len()).filter(|n| self.is_across(*n, fetches[*n], last, axis));
-        let bytes: usize = across.map(|n| SQUARE * self.dtype(n).compute().size()).sum();
+        // a bool takes a whole word there
+        let bytes: usize = across.map(|n| SQUARE * self.dtype(n).compute().size().max(4)).sum();
         (most > 0 && bytes <= SQUARES_BYTES).then_some(axis)
     }
 

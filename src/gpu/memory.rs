@@ -149,8 +149,8 @@ impl Pool {
         self.peak = self.peak.max(self.used);
     }
 
-    /// Takes an unmapped staging buffer back. Where the limit has room, two of each size are kept: a read uses one at a time,
-    /// and two are a judgement for threads that read at once.
+    /// Takes an unmapped staging buffer back. Where the limit has room, two of each size are kept: a long read uses two
+    /// at a time, and for threads that read at once two are a judgement.
     pub fn return_staging(&mut self, buffer: wgpu::Buffer) {
         let size = buffer.size();
         let room = self.limit.is_none_or(|limit| self.used + self.cached + self.leaving + size <= limit);

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 /// Returns the parameters of a window as far as they are the same in every run; what a run adds is 0. In the header that is
 /// the grid and the error id; in the words, the header itself ([`HEADER`] words), the scalars and the operands' offsets.
-/// `lines` is the axis of the lines of squares. `strides` are those of loads, then stores; `count` and `inner` are the numbers of indices of the window and of a row.
+/// `lines` is the axis of the lines of squares. `strides` are those of loads, then stores; `count` and `inner` are the numbers of
+/// indices of the window and of a row.
 pub(super) fn template(
     kernel: &Kernel,
     form: &Form,

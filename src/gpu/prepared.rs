@@ -24,7 +24,7 @@ pub(super) struct RunBuffer<'a> {
 
 impl RunBuffer<'_> {
     /// Whether the array does not begin at a multiple of four elements, or its buffer does not end with a whole vector of 16 bytes, as
-    /// one does that took the last bytes of a device's limit. Such an array is not read by vectors.
+    /// one does that took the last bytes of a device's limit. Such an array is neither read nor written by vectors or whole words of four.
     pub fn is_between_vectors(&self) -> bool {
         let ends = mutant!(vectors_beyond_a_buffer, 16, self.buffer.size) % 16;
         ends != 0 || mutant!(prepared_for_another_place_in_a_vector, 0, self.offset) % 4 != 0
@@ -181,7 +181,7 @@ pub(super) fn facts(plan: &Plan, buffers: &[RunBuffer<'_>]) -> Facts {
     facts
 }
 
-/// Whether what is prepared for a step may depend on whether arrays begin at a multiple of four elements (`fetches.rs`).
+/// Whether what is prepared for a step may depend on which arrays lie between vectors (`fetches.rs`).
 fn may_take_fours(step: &Step) -> bool {
     match step {
         Step::Nest(kernel) => kernel.schedule.groups().is_some_and(|groups| groups.in_flight > 1),

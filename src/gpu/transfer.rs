@@ -41,12 +41,14 @@ impl Gpu {
             let detail = format!("bytes {offset}..{end} do not fit a buffer of {} bytes", buffer.bytes());
             return Err(Error::new(ErrorKind::Internal, "upload", detail, None));
         }
-        self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
+        let before = self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
+        // each 64 MiB of many small writes are submitted as those of a large one are
+        let fills = (before as usize + bytes.len()) / PIECE > before as usize / PIECE;
         // kernels that are recorded but not submitted must still see the old content, so they are submitted first
         mutant!(upload_overtakes_kernels, (), self.submit_uses_of(target)?);
         let (head, tail) = (offset % 4, if end == buffer.bytes() { 0 } else { end % 4 });
         if head == 0 && tail == 0 {
-            return self.write_words(target, offset, bytes);
+            return self.write_words(target, offset, bytes, fills);
         }
         // wgpu writes whole words of 4 bytes: those bytes of the first and the last word that must stay are read first
         let (first, last) = (offset - head, end.next_multiple_of(4).min(buffer.bytes()));
@@ -60,12 +62,12 @@ impl Gpu {
             words[end - first..].copy_from_slice(&old);
         }
         words[head..head + bytes.len()].copy_from_slice(bytes);
-        self.write_words(target, first, &words)
+        self.write_words(target, first, &words, fills)
     }
 
     /// Writes bytes at an offset that is a multiple of 4. Their number must be a multiple of 4 too, unless they end where the
-    /// array's memory ends: then zeros fill the last word, all of which the driver's buffer has.
-    fn write_words(&self, target: &DriverBuffer, offset: usize, bytes: &[u8]) -> Result<()> {
+    /// array's memory ends: then zeros fill the last word, all of which the driver's buffer has. `submits` has the writes submitted.
+    fn write_words(&self, target: &DriverBuffer, offset: usize, bytes: &[u8], submits: bool) -> Result<()> {
         let whole = bytes.len() / 4 * 4;
         self.connection.scoped("upload", || {
             let queue = &self.connection.queue;
@@ -80,6 +82,9 @@ impl Gpu {
                 let mut word = [0; 4];
                 word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
                 queue.write_buffer(&target.buffer, (offset + whole) as u64, &word);
+            }
+            if submits {
+                queue.submit([]);
             }
         })
     }
@@ -104,14 +109,16 @@ impl Gpu {
             let (mut piece, mut notes) = (Some(piece), Some(notes));
             let mut asked = len.min(PIECE_READ);
             while let Some(this) = piece.take() {
+                let mut next = Ok(None);
                 if asked < len {
                     let (gpu, buffer, at, rest) = (self.clone(), buffer.clone(), offset + asked, len - asked);
                     // a driver may let a submission wait for the work of others
-                    let next = apart("download", move || gpu.next_piece(&buffer, at, rest.min(PIECE_READ))).await?;
-                    asked += next.len;
-                    piece = Some(next);
+                    next = apart("download", move || gpu.next_piece(&buffer, at, rest.min(PIECE_READ))).await.map(Some);
+                    asked += rest.min(PIECE_READ);
                 }
+                // what this piece's notes say goes before a failure to get the next piece
                 self.finish(this, notes.take(), &mut receive).await?;
+                piece = next?;
             }
             self.connection.counters.bytes_out.fetch_add(len as u64, Relaxed);
             self.connection.counters.syncs.fetch_add(1, Relaxed);

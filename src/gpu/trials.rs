@@ -113,7 +113,7 @@ fn called(row: &'static Routine, operands: &[&Expr], params: Params) -> Result<E
 }
 
 /// The trials, one or more of each family.
-pub(super) static TRIALS: [Trial; 16] = [
+pub(super) static TRIALS: [Trial; 17] = [
     Trial {
         family: Family::Elementwise,
         what: "a formula of i32 with operands that are transposed, repeated and backward",
@@ -125,6 +125,23 @@ pub(super) static TRIALS: [Trial; 16] = [
         what: "sums of u8 side by side",
         build: bytes_side_by_side,
         difference: |found| difference(&bytes_on_host(), found),
+    },
+    Trial {
+        family: Family::Packed,
+        what: "a matrix of i16 plus a transposed one",
+        build: |host| {
+            let [rows, columns] = LARGE_MATRIX;
+            let turned = Layout { shape: smallvec![rows, columns], strides: smallvec![1, rows as isize], offset: 0 };
+            let x = host.put(rows * columns, turned, |n| number(27, n, -9_999, 9_999) as i16)?;
+            let y = host.dense(&LARGE_MATRIX, |n| number(28, n, -9_999, 9_999) as i16)?;
+            Ok(call(&arithmetic::add, &[&x, &y]))
+        },
+        difference: |found| {
+            let [rows, columns] = LARGE_MATRIX;
+            let turned = |n: usize| number(27, n % columns * rows + n / columns, -9_999, 9_999);
+            let want = (0..rows * columns).map(|n| (turned(n) + number(28, n, -9_999, 9_999)) as i16);
+            difference(&want.collect::<Vec<_>>(), found)
+        },
     },
     Trial {
         family: Family::Packed,
@@ -280,6 +297,9 @@ pub(super) static TRIALS: [Trial; 16] = [
 
 /// The length of rows: three whole workgroups of 256, and a part of one.
 const ROW: usize = 1_003;
+/// A matrix whose kernels are large: their invocations take four elements each, and squares of a transposed operand go through
+/// workgroup memory. Neither side is a whole number of squares.
+const LARGE_MATRIX: [usize; 2] = [516, 520];
 /// The elements of f16, an odd number.
 const HALVES: usize = 1_001;
 

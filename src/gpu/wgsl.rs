@@ -166,7 +166,7 @@ pub(crate) struct Form {
     /// The word that holds the first column's offset; the other columns' offsets follow.
     pub offsets: usize,
     /// The vector at which the table of strides starts. It has a row for each axis: those of `outer` from the last to the
-    /// first, then those of `inner` likewise.
+    /// first, but second that of the lines of squares ([`Variant::lines`]), then those of `inner` from the last to the first.
     pub table: usize,
     /// How many vectors a row of the table takes: a word for the axis's extent, then one for each column's stride.
     pub row: usize,

@@ -178,7 +178,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The most bytes that one operand of a dispatch may span. A binding starts up to 256 bytes before its operand
-    /// (`storage_alignment` in `gpu/`) and ends on a whole word: 512 less than its size is ample.
+    /// (`storage_alignment` in `gpu/`) and ends with a whole vector of 16: 512 less than its size is ample.
     pub fn most_bytes(&self) -> u64 {
         self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
     }

@@ -69,7 +69,8 @@ fn the_larger_of_two_pipelines_stays() {
 
 #[test]
 fn the_version_is_that_of_the_package() {
-    let versions: Vec<&str> = include_str!("../../../Cargo.toml").lines().filter(|l| l.starts_with("naga = ")).collect();
+    let versions: Vec<&str> =
+        include_str!("../../../Cargo.toml").lines().filter(|l| l.starts_with("naga = ")).collect();
     assert!(!versions.is_empty());
     versions.iter().for_each(|v| assert!(v.contains(&format!("version = \"{NAGA}\"")), "{v}"));
 }

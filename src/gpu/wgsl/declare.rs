@@ -53,6 +53,9 @@ impl Body<'_> {
             "// An axis: its extent, and the step along it of each operand and of each value that is an index. The axes of"
         );
         line!(out, "// `outer` come first, from the last to the first, then those of `inner` likewise.");
+        if self.variant.has_squares() {
+            line!(out, "// But the second is that of the lines of squares, wherever it lies.");
+        }
         line!(out, "struct Axis {{\n@align(16) extent: u32,");
         self.columns_as(out, "stride");
         line!(out, "}}\n\nstruct Parameters {{\n@size({}) header: Header,", 4 * HEADER);

@@ -38,7 +38,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> Key {
     for s in &variant.slots {
         k.push((s.width as u64) << 16 | (s.words as u64) << 8 | s.access as u64);
     }
-    // five values a fetch, one of which stands for none
+    // 0 stands for a load that is not fetched by fours
     let fetch = |n: usize| variant.fetches.get(n).map_or(0, |f| mutant!(shader_key_without_fetches, 0, 1 + *f as u64));
     for (n, (slot, load)) in variant.loads.iter().zip(&kernel.loads).enumerate() {
         k.push(fetch(n) << 16 | (*slot as u64) << 8 | load.dtype as u64);
