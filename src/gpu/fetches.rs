@@ -74,12 +74,11 @@ impl Operands<'_> {
     /// Whether four elements along `axis`, counted from a multiple of four, are contiguous and begin at a multiple of four.
     fn is_whole(&self, n: usize, axis: usize) -> bool {
         let strides = self.strides(n);
-        let others =
-            self.window.shape.iter().zip(strides).enumerate().filter(|(d, (extent, _))| *d != axis && **extent > 1);
-        strides[axis] == 1 && self.dtype(n).size() <= 4 && mutant!(vectors_at_any_place, true, self.aligned[n]) && {
-            others
-        }
-        .all(|(_, (_, stride))| stride.unsigned_abs().is_multiple_of(FOUR))
+        let others = self.window.shape.iter().zip(strides).enumerate().filter(|(d, _)| *d != axis);
+        let lines_are_whole =
+            { others }.all(|(_, (extent, stride))| *extent == 1 || stride.unsigned_abs().is_multiple_of(FOUR));
+        let is_aligned = mutant!(vectors_at_any_place, true, self.aligned[n]);
+        strides[axis] == 1 && self.dtype(n).size() <= 4 && is_aligned && lines_are_whole
     }
 
     /// How four neighbours along the last axis are fetched.

@@ -43,7 +43,7 @@ impl Gpu {
         }
         let before = self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
         // each 64 MiB of many small writes are submitted as those of a large one are
-        let fills = (before as usize + bytes.len()) / PIECE > before as usize / PIECE;
+        let fills = (before + bytes.len() as u64) / PIECE as u64 > before / PIECE as u64;
         // kernels that are recorded but not submitted must still see the old content, so they are submitted first
         mutant!(upload_overtakes_kernels, (), self.submit_uses_of(target)?);
         let (head, tail) = (offset % 4, if end == buffer.bytes() { 0 } else { end % 4 });
