@@ -201,19 +201,23 @@ fn layouts_beside_other_values() {
     agree("a mask", &kept.0, &kept.1);
 }
 
-/// A buffer that took the last bytes of a limit ends within a vector.
+/// A buffer that took the last bytes of a limit ends within a vector, and another shader writes to it.
 #[test]
 fn the_last_bytes_of_a_limit() {
     let Some(d) = gpu(1) else { return };
     let n = LARGE + 1;
-    // the first array has a buffer of the size class of its bytes (`src/gpu/memory.rs`), the second one of its own bytes
+    // a buffer has the size class of its bytes (`src/gpu/memory.rs`), or just those where the limit has no room for the class
     let class = (4 * n).next_multiple_of(1 << 17);
-    let d = d.with_memory_limit(class + 4 * n).unwrap();
+    let d = d.with_memory_limit(2 * class).unwrap();
     let x = put(&d, (0..n as i32).collect::<Vec<_>>(), &[n]);
+    let want: Vec<i32> = (1..=n as i32).collect();
+    same(&(&x + 1).eval().unwrap(), &want);
+    let (kept, compiled) = (put(&d, vec![0u8; 15 << 13], &[15 << 13]), d.stats().compiles);
     let y = (&x + 1).eval().unwrap();
-    assert_eq!(d.memory().used, class + 4 * n);
-    same(&y, &(1..=n as i32).collect::<Vec<_>>());
-    drop(x);
+    assert_eq!(d.memory().used, class + (15 << 13) + 4 * n);
+    assert_eq!(d.stats().compiles - compiled, 1);
+    same(&y, &want);
+    drop((x, kept));
     same(&(&y + 1), &(2..=n as i32 + 1).collect::<Vec<_>>());
 }
 

@@ -115,9 +115,10 @@ fn shaders_of_two_tiles_are_two() {
     let large = tuning::candidates(&d).into_iter().filter(|t| t.invocations() == 256).max_by_key(|t| t.elements());
     let Some(large) = large else { return };
     let d = with(&d, large, 2);
-    // the first product has none of the device's tiles, the second some
+    // the first product has none of the device's tiles, the second some; both are large (`LARGE` in `src/plan/schedule/groups.rs`), so
+    // that nothing else in their schedules differs
     for n in [70, 400] {
-        let (a, b) = (whole(1, &[n, 20], I32), whole(2, &[20, n], I32));
+        let (a, b) = (whole(1, &[n, 60], I32), whole(2, &[60, n], I32));
         let product = on(&a, &d).matmul(on(&b, &d));
         let is_large = product.plan().unwrap().to_string().contains(&format!("tiles {large}"));
         assert_eq!(is_large, n == 400, "{large}");
