@@ -1,5 +1,6 @@
 //! Floor 8: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`.
 
+mod checked;
 mod read;
 mod write;
 
@@ -8,6 +9,7 @@ pub(crate) use write::prepared;
 
 use crate::backend::{Bindings, Lines, wait};
 use crate::buffer::Buffer;
+use crate::check;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
@@ -264,7 +266,16 @@ fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result
     Ok(results)
 }
 
+/// Computes expressions that are neither stored nor views of what is stored whole, and checks them if that is asked.
 fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
+    let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
+    if !wanted.is_none() {
+        return checked::execute(roots, wanted, device, at, at_once);
+    }
+    execute_unchecked(roots, device, at, at_once)
+}
+
+fn execute_unchecked(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let backend = device.backend();
     let mut walk = plan::Walk::default();
     let planned = plan::plan(&mut walk, roots, None, backend.caps())?;

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     DeviceLost,
     /// The device made no progress for `CUPRIC_TIMEOUT` seconds.
     Timeout,
+    /// A check that the caller asked for ([`Device::check`](crate::Device::check)) has found a NaN, an infinity or an overflow.
+    Check,
     /// A file could not be read or written.
     Io,
     /// A file whose content is not in its format, or contradicts its header.

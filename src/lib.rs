@@ -141,6 +141,7 @@
 //! |---|---|
 //! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | what [`Device::best`] gives |
 //! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run |
+//! | `CUPRIC_CHECK=nan,inf,overflow` | finds the operation that a NaN, an infinity or a wrapped integer comes from: [`Device::check`] |
 //! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
 //! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` leaves out threaded code |
 //! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern before it is handed out |
@@ -164,6 +165,7 @@ mod array;
 mod backend;
 mod buffer;
 mod caps;
+mod check;
 mod cpu;
 mod create;
 mod device;
@@ -207,6 +209,7 @@ mod ufunc;
 
 pub use array::{Array, Plan, SliceMut, array_equal, eval_all};
 pub use backend::{MemoryInfo, Numerics, Stats};
+pub use check::Check;
 pub use create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,

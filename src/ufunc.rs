@@ -181,8 +181,8 @@ pub(crate) struct Properties {
     /// The result has the bits of one of the operands, so that a kernel of such rows alone may move floats as integers, which
     /// keeps the payload of a NaN.
     pub moves_bits: bool,
-    /// For integers: 8- and 16-bit operands, which are computed in 32 bits, give a result in their own range, so that it need
-    /// not be wrapped.
+    /// For integers: operands give a result in the range of their type, which never wraps. 8- and 16-bit operands are computed in
+    /// 32 bits, and the result need not be wrapped; a check for overflow leaves the row out.
     pub keeps_range: bool,
     /// For floats: the WGSL text picks an operand or works on its bits, so that a driver's compiler cannot fold, reassociate
     /// or contract it with the code around it, and it needs no guard.

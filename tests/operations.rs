@@ -10,6 +10,7 @@ mod array_api;
 mod bites;
 mod boxes;
 mod chains;
+mod check;
 mod cooperative;
 mod counts;
 mod distributions;

@@ -1,6 +1,6 @@
 //! Writes: in place if nothing else holds the memory, else into a new buffer. A write that fails leaves the array as it was.
 
-use super::{Array, Loc, run};
+use super::{Array, Loc, checked, run};
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
 use crate::device::Device;
@@ -139,6 +139,7 @@ impl Array {
         }
         let (value, target) = below_views(value, target);
         let device = Device::of(id);
+        checked::before_write(&value, &device, at)?;
         let plan_of = |value: &Expr| {
             let target = Target { buffer: self.buffer(), layout: &target };
             let mut walk = Walk::default();

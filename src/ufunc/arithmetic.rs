@@ -55,7 +55,7 @@ macro_rules! rows {
                 cpu_float: [single::remainder(x, y), double::remainder(x, y)], cpu_int: { x.floor_mod(y) },
                 wgsl_f32: "m_remainder({a}, {b})", wgsl_f64: "d_remainder({a}, {b})", wgsl_int: "imod_{T}({a}, {b})",
                 exact: { super::float::exact::remainder(x, y) }, exact_int: { int::floor_mod(x, y) },
-                cost: 64, shader_cost: 32,
+                cost: 64, shader_cost: 32, is: [keeps_range],
             }
             /// Remainder with the sign of the dividend, exact; integers: 0 for a divisor of 0.
             fmod(x, y): Numeric {

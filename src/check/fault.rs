@@ -1,0 +1,133 @@
+//! Where the result of a single node has a fault that its operands have not.
+
+use super::{call, has_any};
+use crate::check::Check;
+use crate::dtype::{Compute, DType, Scalar};
+use crate::expr::{Args, Expr, Node, NodeOp, cast, reduce, scan};
+use crate::layout::{AxesArg, product};
+use crate::ufunc::{Class, Ufunc, arithmetic, logic};
+use smallvec::smallvec;
+
+/// For each element of a node's result whether it has a fault, and no operand that it depends on has one; none where that cannot be.
+pub(super) fn of(node: &Expr, check: Check) -> Option<Expr> {
+    if product(&node.0.shape) == 0 || !computes(node) {
+        return None;
+    }
+    match check {
+        Check::Nan => appears(node, &logic::isnan),
+        Check::Inf => appears(node, &logic::isinf),
+        Check::Overflow => overflows(node),
+    }
+}
+
+/// Whether a node computes numbers, and does not only move those of its operands or stand for them.
+fn computes(node: &Expr) -> bool {
+    match &node.0.op {
+        NodeOp::Ufunc(row) => row.class != Class::Select,
+        NodeOp::Cast
+        | NodeOp::Reduce(..)
+        | NodeOp::Scan { .. }
+        | NodeOp::Matmul
+        | NodeOp::Scatter { .. }
+        | NodeOp::Routine { .. } => true,
+        NodeOp::Stored(_)
+        | NodeOp::Number
+        | NodeOp::Fill
+        | NodeOp::Iota(_)
+        | NodeOp::Philox { .. }
+        | NodeOp::View(_)
+        | NodeOp::Reshape
+        | NodeOp::Take { .. }
+        | NodeOp::Concat { .. }
+        | NodeOp::Failed => false,
+    }
+}
+
+/// Where a test says yes to the result, and to no operand.
+fn appears(node: &Expr, test: &'static Ufunc) -> Option<Expr> {
+    if !node.0.dtype.is_float() {
+        return None;
+    }
+    let mut appears = call(test, [node.clone()]);
+    for (n, operand) in node.0.args.iter().enumerate().filter(|(_, a)| a.0.dtype.is_float() && product(&a.0.shape) > 0)
+    {
+        let before = has_any(node, n, call(test, [operand.clone()]));
+        appears = call(&logic::logical_and, [appears, call(&logic::logical_not, [before])]);
+    }
+    Some(appears)
+}
+
+/// Where an integer result is not that of whole numbers without bounds, but wrapped, or, of a conversion, saturated or cut.
+///
+/// The same is computed in f32. A result that has wrapped is off by a multiple of the type's range, while f32 is off by a small part
+/// of the result (2^-24 of it for each step): so what differs by more than half of the range has wrapped, and nothing else has.
+fn overflows(node: &Expr) -> Option<Expr> {
+    let Node { op, args, dtype, shape, device, location: at, .. } = &*node.0;
+    if !dtype.is_integer() {
+        return None;
+    }
+    let wide = || -> Args { args.iter().map(|a| cast(a.clone(), DType::F32, at)).collect() };
+    let wraps = |row: &Ufunc| !row.properties.keeps_range && row.on_cpu(Compute::F32);
+    let exact = match op {
+        NodeOp::Cast => return Some(is_cut(node)),
+        NodeOp::Ufunc(row) if wraps(row) => Expr::node(op.clone(), wide(), shape.clone(), DType::F32, *device, at),
+        NodeOp::Reduce(fold, axes) if fold.function().is_some_and(wraps) => {
+            let axes = Some(axes.iter().map(|d| *d as isize).collect());
+            reduce("check", *fold, &wide()[0], &AxesArg { axes, keep: false }, at)
+        }
+        NodeOp::Scan { fold, axis } if fold.function().is_some_and(wraps) => scan(*fold, &wide()[0], *axis, at),
+        NodeOp::Matmul => Expr::node(op.clone(), wide(), shape.clone(), DType::F32, *device, at),
+        NodeOp::Ufunc(_)
+        | NodeOp::Reduce(..)
+        | NodeOp::Scan { .. }
+        | NodeOp::Scatter { .. }
+        | NodeOp::Routine { .. }
+        | NodeOp::Stored(_)
+        | NodeOp::Number
+        | NodeOp::Fill
+        | NodeOp::Iota(_)
+        | NodeOp::Philox { .. }
+        | NodeOp::View(_)
+        | NodeOp::Reshape
+        | NodeOp::Take { .. }
+        | NodeOp::Concat { .. }
+        | NodeOp::Failed => return None,
+    };
+    let number = |x: f64, dtype| Expr::fill(Scalar::Float(x), smallvec![], dtype, at);
+    let half_of_the_range = number((dtype.size() as f64 * 8.0 - 1.0).exp2(), DType::F32);
+    let difference = call(&arithmetic::subtract, [exact.clone(), cast(node.clone(), DType::F32, at)]);
+    let mut wrapped = call(&logic::greater, [call(&arithmetic::abs, [difference]), half_of_the_range]);
+    if let (NodeOp::Ufunc(_), [_, divisor]) = (op, &args[..]) {
+        // a quotient by 0 is 0 by the rules of integers, and no overflow; in f32 it is infinite
+        let zero = Expr::fill(Scalar::Int(0), smallvec![], divisor.0.dtype, at);
+        let by_zero = call(&logic::equal, [divisor.clone(), zero]);
+        let quotient = call(&logic::logical_and, [call(&logic::isinf, [exact]), by_zero]);
+        wrapped = call(&logic::logical_and, [wrapped, call(&logic::logical_not, [quotient])]);
+    }
+    Some(wrapped)
+}
+
+/// Where a conversion to an integer type gives another number than the operand without its fraction.
+fn is_cut(node: &Expr) -> Expr {
+    let Node { args, dtype, location: at, .. } = &*node.0;
+    let from = &args[0];
+    if !from.0.dtype.is_float() {
+        // an integer that is the same when it is converted back, and has the same sign, was not cut
+        let back = cast(node.clone(), from.0.dtype, at);
+        let differs = call(&logic::not_equal, [back, from.clone()]);
+        let signs = [node, from].map(|e| call(&logic::signbit, [e.clone()]));
+        return call(&logic::logical_or, [differs, call(&logic::logical_xor, signs)]);
+    }
+    // f16 does not reach the bounds of most types
+    let wide = if from.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let whole = call(&arithmetic::trunc, [cast(from.clone(), wide, at)]);
+    let bits = dtype.size() as f64 * 8.0;
+    let [low, high] = match dtype.is_signed_integer() {
+        true => [-(bits - 1.0).exp2(), (bits - 1.0).exp2()],
+        false => [0.0, bits.exp2()],
+    };
+    let bound = |x: f64| Expr::fill(Scalar::Float(x), smallvec![], wide, at);
+    let reaches = call(&logic::greater_equal, [whole.clone(), bound(low)]);
+    let fits = call(&logic::logical_and, [reaches, call(&logic::less, [whole, bound(high)])]);
+    call(&logic::logical_not, [fits])
+}

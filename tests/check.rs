@@ -1,0 +1,347 @@
+//! Checks for NaNs, infinities and overflow: what they find, what they leave alone, and which line they name.
+
+use crate::kit::number::{largest, range, real, round, width};
+use crate::kit::operations::{Kind, OPERATIONS, Params};
+use crate::kit::*;
+use cupric::DType::*;
+use cupric::*;
+
+/// A device of the test's own on the same hardware, with these checks on. They would change what other tests of the device see.
+fn checked(d: &Device, checks: impl IntoIterator<Item = Check>) -> Device {
+    let device = own(d);
+    device.check(checks);
+    device
+}
+
+/// The message of the check's error, without the place in the file.
+fn found(result: Result<Array>) -> String {
+    let error = result.map(|_| ()).expect_err("a fault");
+    assert_eq!(error.kind(), ErrorKind::Check, "{error}");
+    let text = error.to_string();
+    text.split(" (shape").next().unwrap_or_default().to_string()
+}
+
+const NAN: &str = "the result has a NaN where no operand has one";
+const INF: &str = "the result has an infinity where no operand has one";
+const CUT: &str = "the result does not fit its dtype";
+
+/// Sixty operations, of which the fortieth is a square root. Gives the line of that as well.
+fn sixty(x: &Expr) -> (Expr, u32) {
+    let mut y = x.clone();
+    for n in 0..39 {
+        y = if n % 2 == 0 { &y + 1.0 } else { &y - 1.0 };
+    }
+    let (mut y, line) = (y.sqrt(), line!());
+    for n in 0..20 {
+        y = if n % 2 == 0 { &y * 2.0 } else { &y * 0.5 };
+    }
+    (y, line)
+}
+
+on_devices! {
+
+fn the_fortieth_of_sixty_operations(d: &Device) {
+    let own = checked(d, [Check::Nan]);
+    let mut elements = vec![4.0f32; 1000];
+    let right = put(&own, elements.clone(), &[10, 100]);
+    assert_eq!(sixty(&right).0.to_vec::<f32>().unwrap().len(), 1000);
+    // 39 operations make −4 of it
+    elements[777] = -5.0;
+    let wrong = put(&own, elements, &[10, 100]);
+    let (y, line) = sixty(&wrong);
+    let error = y.eval().map(|_| ()).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), ("sqrt", ErrorKind::Check));
+    let at = error.location().expect("a line");
+    assert_eq!((at.line(), at.file()), (line, file!()));
+    let text = error.to_string();
+    assert!(text.contains(&format!("{NAN} (shape [10, 100], dtype f32; found by the check nan)")), "{text}");
+    // the same below what moves, reduces, multiplies and sorts it
+    let below: [Expr; 9] = [
+        y.sum(0), y.t().reshape([50, 20]) + 1.0, y.slice(s![7..8, ..]).max(..), y.cumulative_sum(1), y.matmul(right.t()),
+        right.t().matmul(&y), concat([&right, &y], 0), y.take(array![7].to_device(&own).unwrap(), 0), y.sort(1),
+    ];
+    for (n, e) in below.iter().enumerate() {
+        let error = e.eval().map(|_| ()).expect_err("a fault");
+        assert_eq!(error.location().map(|at| at.line()), Some(line), "{n}: {error}");
+    }
+    // rows that do not have it
+    assert!(y.slice(s![..7, ..]).sum(..).item::<f32>().is_ok());
+    assert!(y.take(array![6, 8].to_device(&own).unwrap(), 0).eval().is_ok());
+    // of several expressions, and where it is read at once
+    assert!(eval_all([&right.sum(..), &y]).is_err());
+    assert!(y.to_vec::<f32>().is_err() && pollster::block_on(y.to_vec_async::<f32>()).is_err());
+    own.check([]);
+    assert!(y.eval().is_ok());
+}
+
+fn each_check_finds_its_own(d: &Device) {
+    let floats = |x: &[f64]| put(d, f(x), &[x.len()]);
+    let (zero, one) = (floats(&[0.0, 1.0]), floats(&[1.0, 1.0]));
+    let of = |checks: &[Check], make: &dyn Fn(&Expr, &Expr) -> Expr| {
+        let own = checked(d, checks.iter().copied());
+        let [zero, one] = [&zero, &one].map(|x| put(&own, x.to_vec::<f32>().unwrap(), &[2]));
+        make(&zero, &one).eval()
+    };
+    use Check::*;
+    // 1/0 is infinite, 0/0 is NaN
+    assert!(of(&[Nan, Overflow], &|zero, one| one / zero).is_ok());
+    assert_eq!(found(of(&[Inf], &|zero, one| one / zero)), format!("divide: {INF}"));
+    assert!(of(&[Inf], &|zero, one| zero / (one - 1.0)).is_ok());
+    assert_eq!(found(of(&[Nan, Inf], &|zero, one| zero / (one - 1.0))), format!("divide: {NAN}"));
+    // an infinity that an operand has is none of the operation's; a NaN that it makes of it is
+    assert!(of(&[Inf], &|zero, _| (zero + f32::INFINITY) * 2.0).is_ok());
+    assert_eq!(found(of(&[Nan], &|zero, _| zero * f32::INFINITY)), format!("multiply: {NAN}"));
+    assert_eq!(found(of(&[Inf, Nan], &|zero, _| zero.log() - zero.log())), format!("log: {INF}"));
+    // the first operation, not that of the first element
+    let both = of(&[Nan], &|zero, one| (one - 1.0) / zero.flip(0) + (one * 0.0 - 1.0).sqrt());
+    assert!(found(both).starts_with("divide"));
+    // folds: the sum of what fits, and of what does not
+    let large = |own: &Device| put(own, vec![3e38f32; 4], &[2, 2]);
+    let own = checked(d, [Inf]);
+    assert_eq!(found(large(&own).sum(1).eval()), format!("sum: {INF}"));
+    assert_eq!(found(large(&own).matmul(large(&own)).eval()), format!("matmul: {INF}"));
+    assert_eq!(found(large(&own).cumulative_sum(0).eval()), format!("cumulative_sum: {INF}"));
+    assert!(large(&own).max(1).eval().is_ok());
+}
+
+fn what_a_select_discards_does_not_count(d: &Device) {
+    let own = checked(d, [Check::Nan, Check::Inf, Check::Overflow]);
+    let x = put(&own, f(&[-1.0, 0.0, 4.0]), &[3]);
+    let safe = select(x.greater(0.0), x.log(), 0.0);
+    assert_eq!(safe.to_vec::<f32>().unwrap()[..2], [0.0, 0.0]);
+    assert_eq!(found(select(x.greater_equal(0.0), x.log(), 0.0).eval()), format!("log: {INF}"));
+    // the discarded part of a product and of a sum, and a condition that is asked for what it is
+    assert!(safe.sum(..).eval().is_ok() && (safe * 2.0).reshape([3, 1]).eval().is_ok());
+    let mended = x.sqrt().nan_to_num();
+    assert_eq!(mended.to_vec::<f32>().unwrap(), [0.0, 0.0, 2.0]);
+    assert!(x.sqrt().nansum(..).eval().is_ok());
+    assert!(x.sqrt().isnan().any(..).eval().is_ok());
+    // a condition that depends on a NaN
+    assert_eq!(found(select(x.sqrt().greater(1.0), 1.0, 2.0).eval()), format!("sqrt: {NAN}"));
+}
+
+fn writes_are_checked_before_they_write(d: &Device) {
+    let own = checked(d, [Check::Nan, Check::Overflow]);
+    let mut x = put(&own, f(&[1.0, 4.0, 9.0]), &[3]);
+    let error = x.update(|x| (x - 2.0).sqrt()).unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Check, "sqrt"));
+    assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0]);
+    assert!(x.set(s![1..], put(&own, f(&[-1.0]), &[1]).log()).is_err());
+    assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0]);
+    x.update(|x| x.sqrt()).unwrap();
+    assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+    let mut n = put(&own, vec![100i8, 1], &[2]);
+    assert!(n.update(|n| n + 50).is_err());
+    n.update(|n| n + 20).unwrap();
+    assert_eq!(n.to_vec::<i8>().unwrap(), [120, 21]);
+}
+
+fn off_it_costs_nothing(d: &Device) {
+    let own = own(d);
+    let x = put(&own, f(&[1.0, 2.0]), &[2]);
+    let kernels = || {
+        let before = own.stats();
+        (&x * 2.0 + 1.0).eval().unwrap();
+        (own.stats().kernels - before.kernels, own.stats().allocations - before.allocations)
+    };
+    assert_eq!(kernels(), (1, 1));
+    own.check([Check::Nan]);
+    assert!(kernels().0 > 1);
+    // what only moves elements has nothing to check
+    let before = own.stats().kernels;
+    (x.flip(0).reshape([1, 2])).eval().unwrap();
+    concat([&x.flip(0), &x], 0).eval().unwrap();
+    assert_eq!(own.stats().kernels - before, 2);
+    own.check([]);
+    assert_eq!(kernels(), (1, 1));
+}
+
+fn integers_that_wrap_and_those_that_do_not(d: &Device) {
+    let own = checked(d, [Check::Overflow]);
+    for t in [U8, I8, U16, I16, U32, I32, U64, I64].into_iter().filter(|t| has(d, *t)) {
+        for (name, exact, build) in FUNCTIONS {
+            integers(&own, t, name, exact, build);
+        }
+    }
+}
+
+fn sums_and_products_that_wrap(d: &Device) {
+    let own = checked(d, [Check::Overflow]);
+    for t in [U64, I64].into_iter().filter(|t| has(d, *t)) {
+        let (low, high) = range(t);
+        let of = |n: &[i128]| array(t, &n.iter().map(|n| *n as u64).collect::<Vec<_>>(), &[n.len()], &own).unwrap();
+        let third = high / 3;
+        for (elements, fits) in [(vec![third; 3], true), (vec![third + 1; 3], false), (vec![low, high, 0], true)] {
+            let x = of(&elements);
+            assert_eq!(x.sum(0).eval().is_ok(), fits, "{t} {elements:?}");
+            assert_eq!(x.cumulative_sum(0).eval().is_ok(), fits, "{t} {elements:?}");
+            let ones = of(&[1; 3]).reshape([3, 1]);
+            assert_eq!(x.reshape([1, 3]).matmul(&ones).eval().is_ok(), fits, "{t} {elements:?}");
+        }
+        for (factors, fits) in [(vec![2; 62], true), (vec![2; 65], false), (vec![1; 1000], true), (vec![3, third, 1], true)] {
+            assert_eq!(of(&factors).prod(0).eval().is_ok(), fits, "{t} {factors:?}");
+        }
+    }
+}
+
+fn conversions_that_cut(d: &Device) {
+    let own = checked(d, [Check::Overflow, Check::Inf]);
+    let types = || DType::ALL.into_iter().filter(|t| *t != Bool && has(d, *t));
+    for from in types() {
+        // whole numbers around the bounds of all types that `from` holds exactly
+        let edges = types().filter(|t| t.is_integer()).flat_map(|t| {
+            let (low, high) = range(t);
+            [low, high].into_iter().flat_map(|edge| (-2..=2).map(move |step| edge + step))
+        });
+        let mut edges: Vec<i128> = edges.filter(|n| held(from, *n)).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let bits = |n: &i128| if from.is_float() { round(from, *n as f64) } else { *n as u64 };
+        for to in types().filter(|to| *to != from) {
+            let fits = |n: &i128| match to.is_float() {
+                true => (*n as f64).abs() <= largest(to) * (1.0 + f64::EPSILON),
+                false => range(to).0 <= *n && *n <= range(to).1,
+            };
+            let (inside, outside): (Vec<i128>, Vec<i128>) = edges.iter().partition(|n| fits(n));
+            let convert = |n: &[i128]| {
+                let x = array(from, &n.iter().map(bits).collect::<Vec<_>>(), &[n.len()], &own).unwrap();
+                x.astype(to).eval()
+            };
+            let inside = convert(&inside).map(|_| ());
+            assert!(inside.is_ok(), "{from} to {to}: {}", inside.unwrap_err());
+            for n in outside.iter().step_by(1 + outside.len() / 4) {
+                // what a float type rounds to its largest number fits it
+                if to.is_float() && round(to, *n as f64) == round(to, largest(to).copysign(*n as f64)) {
+                    continue;
+                }
+                let error = convert(&[*n]).map(|_| ()).expect_err(&format!("{from} {n} to {to}"));
+                assert_eq!((error.kind(), error.operation()), (ErrorKind::Check, "astype"), "{from} {n} to {to}");
+            }
+        }
+    }
+    let nan = put(&own, f(&[f64::NAN]), &[1]);
+    assert_eq!(found(nan.astype(I32).eval()), format!("astype: {CUT}"));
+    // a fraction is dropped as always
+    assert!(put(&own, f(&[-0.9, 255.9]), &[2]).astype(U8).eval().is_ok());
+}
+
+// No operation finds a fault of its own making: with operands of whose results every one is finite, and fits.
+fn no_operation_raises_a_false_alarm(d: &Device) {
+    let own = checked(d, [Check::Nan, Check::Inf, Check::Overflow]);
+    let mut alarms = vec![];
+    let mut tried = 0;
+    let mut judge = |what: String, e: Expr| {
+        tried += 1;
+        own.check([]);
+        let Ok(result) = e.eval() else { return };
+        let all_finite = result.isfinite().all(..).item::<bool>().unwrap();
+        own.check([Check::Nan, Check::Inf, Check::Overflow]);
+        if let (true, Err(error)) = (all_finite, e.eval()) {
+            alarms.push(format!("{what}: {error}"));
+        }
+    };
+    for t in [F32, F16, I32, U8].into_iter().filter(|t| has(d, *t)) {
+        let numbers = f(&[0.25, 0.5, 0.75, 1.0, 0.5, 0.25]);
+        let numbers = if t.is_float() { numbers } else { f(&[1.0, 2.0, 3.0, 1.0, 0.0, 2.0]) };
+        let x = put(&own, numbers, &[2, 3]).astype(t).eval().unwrap();
+        // the negative of a number is none of an unsigned type
+        let fits = |row: &testing::Row| row.name() != "negative" || t != U8;
+        for row in testing::rows().into_iter().filter(|row| row.takes(t, d.is_gpu()) && fits(row)) {
+            judge(format!("{} of {t}", row.name()), row.apply(&vec![(*x).clone(); row.arity()]));
+        }
+        for o in OPERATIONS.iter().filter(|o| o.along_axes() && o.takes(t)) {
+            judge(format!("{} of {t}", o.name), (o.build)(&[(*x).clone()], &Params::along(1)));
+        }
+    }
+    for o in OPERATIONS.iter().filter(|o| o.kind == Kind::Generator && o.takes(F32)) {
+        judge(o.name.to_string(), (o.build)(&[], &Params { dtype: F32, shape: vec![1000], ..Params::along(..) }) + zeros([1], F32).to_device(&own).unwrap());
+    }
+    assert!(tried > 250, "{tried}");
+    assert_eq!(alarms, [""; 0]);
+}
+
+}
+
+/// What the variable asks of every device, in a process of its own: it is read once.
+#[test]
+fn the_variable_asks_of_every_device() {
+    let run = |list: &str| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "check::a_process_that_is_checked", "--nocapture"]);
+        let output = command
+            .env("CUPRIC_CHECK", list)
+            .env("CUPRIC_CHILD", "check")
+            .env_remove("CUPRIC_STAGES")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(run("").contains("sqrt gives [NaN]"));
+    assert!(run("inf").contains("sqrt gives [NaN]"));
+    assert!(run("overflow,nan").contains(&format!("sqrt: {NAN}")));
+    assert!(run("nam").contains("CUPRIC_CHECK: unknown check 'nam'; known are nan, inf and overflow"));
+}
+
+#[test]
+fn a_process_that_is_checked() {
+    if std::env::var("CUPRIC_CHILD").is_ok_and(|v| v == "check") {
+        match put(&Device::cpu(), f(&[-1.0]), &[1]).sqrt().to_vec::<f32>() {
+            Ok(numbers) => println!("sqrt gives {numbers:?}"),
+            Err(error) => println!("{error}"),
+        }
+    }
+}
+
+/// Whether a type holds a whole number exactly.
+fn held(t: DType, n: i128) -> bool {
+    match t.is_float() {
+        true => (n as f64) as i128 == n && (n as f64).abs() <= largest(t) && real(t, round(t, n as f64)) == n as f64,
+        false => range(t).0 <= n && n <= range(t).1,
+    }
+}
+
+/// A function of whole numbers without bounds; none where it is not a whole number, or too large for i128.
+type Exact = fn(i128, i128) -> Option<i128>;
+
+const FUNCTIONS: [(&str, Exact, fn(&Expr, &Expr) -> Expr); 8] = [
+    ("add", |x, y| Some(x + y), |x, y| x + y),
+    ("subtract", |x, y| Some(x - y), |x, y| x - y),
+    ("multiply", |x, y| Some(x.checked_mul(y).unwrap_or(i128::MAX)), |x, y| x * y),
+    (
+        "floor_divide",
+        |x, y| Some(if y == 0 { 0 } else { x.div_euclid(y) - (y < 0 && x.rem_euclid(y) != 0) as i128 }),
+        |x, y| x.floor_divide(y),
+    ),
+    ("pow", |x, y| u32::try_from(y).ok().map(|y| x.checked_pow(y).unwrap_or(i128::MAX)), |x, y| x.pow(y)),
+    ("square", |x, _| Some(x.checked_mul(x).unwrap_or(i128::MAX)), |x, _| x.square()),
+    ("negative", |x, _| Some(-x), |x, _| -x),
+    ("abs", |x, _| Some(x.abs()), |x, _| x.abs()),
+];
+
+/// Pairs of a type, edges and random ones: those whose result fits pass together, and of the others each is found alone.
+fn integers(device: &Device, t: DType, name: &str, exact: Exact, build: fn(&Expr, &Expr) -> Expr) {
+    let (low, high) = range(t);
+    let mut dice = Dice::new(t as u64);
+    let mut numbers =
+        vec![low, low + 1, low / 2, low / 3, 0, 1, 2, 3, 7, high / 3, high / 2, high / 2 + 1, high - 1, high];
+    numbers.extend((0..12).map(|_| (i128::from(dice.next()) % (high + 1)) >> dice.below(width(t) as usize)));
+    if low < 0 {
+        numbers.extend([-1, -2, -3]);
+    }
+    let pairs = numbers.iter().flat_map(|x| numbers.iter().map(move |y| (*x, *y)));
+    let pairs = pairs.filter_map(|(x, y)| Some((x, y, exact(x, y)?)));
+    let (fit, wrap): (Vec<_>, Vec<_>) = pairs.partition(|(_, _, r)| low <= *r && *r <= high);
+    let run = |pairs: &[(i128, i128, i128)]| {
+        let operand = |of: fn(&(i128, i128, i128)) -> i128| {
+            let bits: Vec<u64> = pairs.iter().map(|p| of(p) as u64 & u64::MAX >> (64 - width(t))).collect();
+            array(t, &bits, &[pairs.len()], device).unwrap()
+        };
+        build(&operand(|p| p.0), &operand(|p| p.1)).eval().map(|_| ())
+    };
+    let together = run(&fit);
+    assert!(together.is_ok(), "{name} of {t}: {}", together.unwrap_err());
+    for pair in wrap.iter().step_by(1 + wrap.len() / 12) {
+        let error = run(&[*pair]).expect_err(&format!("{name} of {t}: {pair:?}"));
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Check, name), "{t} {pair:?}");
+    }
+}
