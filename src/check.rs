@@ -16,7 +16,7 @@ pub use wanted::Check;
 pub(crate) use wanted::{Wanted, of_device, set};
 
 use crate::dtype::{DType, Scalar};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Arg, Args, Expr, Node, NodeOp, cast, cast_always, reduce, scan, ufunc, view};
 use crate::layout::{AxesArg, View, product};
 use crate::ufunc::{Class, Fold, Ufunc, arithmetic, logic};
@@ -52,16 +52,43 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
+/// The nodes that wrap by design, and those below them that the same call has made, which it has on the same line.
+fn wrapping(nodes: &[Expr]) -> HashSet<*const Node> {
+    let mut wrapping = HashSet::new();
+    // a node comes before its operands
+    for node in nodes.iter().rev() {
+        if node.0.wraps || wrapping.contains(&Arc::as_ptr(&node.0)) {
+            wrapping.insert(Arc::as_ptr(&node.0));
+            let own = node.0.args.iter().filter(|operand| operand.0.location == node.0.location);
+            wrapping.extend(own.map(|operand| Arc::as_ptr(&operand.0)));
+        }
+    }
+    wrapping
+}
+
+/// The most nodes that are checked together. The check takes some ten nodes for each, and a plan some KiB for each of those: at most a
+/// GiB.
+const MOST: usize = 1 << 16;
+
 impl Checked {
     /// The check of an evaluation of these expressions; none where no result can have a fault.
-    pub fn of(roots: &[&Expr], wanted: Wanted, at: Loc) -> Option<Checked> {
+    pub fn of(roots: &[&Expr], wanted: Wanted, at: Loc) -> Result<Option<Checked>> {
         let nodes = nodes_below(roots);
+        if nodes.len() > MOST {
+            let detail = format!(
+                "{} operations are to be checked, but at most {MOST} at once; evaluate parts of it",
+                nodes.len()
+            );
+            return Err(Error::new(ErrorKind::LimitExceeded, "check", detail, at));
+        }
+        let wrapping = wrapping(&nodes);
         let mut codes: HashMap<*const Node, Expr> = HashMap::new();
         let total = nodes.len();
         for (number, node) in nodes.iter().enumerate() {
             let carried = carried(node, &codes);
             let is_stored_rounded = node.0.dtype.is_half() && roots.iter().any(|root| Arc::ptr_eq(&root.0, &node.0));
-            let own = wanted.checks().filter_map(|check| {
+            let wraps = wrapping.contains(&Arc::as_ptr(&node.0));
+            let own = wanted.checks().filter(|check| *check != Check::Overflow || !wraps).filter_map(|check| {
                 let mut faulty = fault::of(node, check);
                 if is_stored_rounded {
                     // a kernel keeps values of 16 bits as f32, until they are stored
@@ -80,8 +107,8 @@ impl Checked {
             }
         }
         let ends = roots.iter().filter_map(|root| codes.get(&Arc::as_ptr(&root.0)));
-        let code = ends.map(highest).reduce(|a, b| call(&arithmetic::maximum, [a, b]))?;
-        Some(Checked { code, nodes })
+        let code = ends.map(highest).reduce(|a, b| call(&arithmetic::maximum, [a, b]));
+        Ok(code.map(|code| Checked { code, nodes }))
     }
 
     /// The error of a code; none of 0.

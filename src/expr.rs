@@ -99,12 +99,12 @@ type Loc = &'static Location<'static>;
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, location }))
+        Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, wraps: false, location }))
     }
 
     /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, location }))
+        Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, wraps: false, location }))
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
@@ -125,6 +125,15 @@ impl Expr {
     pub(crate) fn number(value: Scalar, location: Loc) -> Expr {
         let dtype = value.default_dtype();
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
+    }
+
+    /// Says that an operation wraps by design, with those below it that the same call has made. It has just been made: nothing else
+    /// holds it.
+    pub(crate) fn wrapping(mut self) -> Expr {
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.wraps = true;
+        }
+        self
     }
 
     /// Makes the node of an array in memory.

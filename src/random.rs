@@ -221,7 +221,8 @@ impl Rng {
                 cast(above, dtype, at),
                 Expr::fill(Scalar::Int(low), smallvec![], dtype, at),
                 at,
-            ))
+            )
+            .wrapping())
         })
     }
 

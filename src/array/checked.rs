@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 /// Computes expressions and their check by one plan, and waits for what the check has found.
 pub(super) fn execute(roots: &[&Expr], wanted: Wanted, device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let Some(checked) = Checked::of(roots, wanted, at) else {
+    let Some(checked) = Checked::of(roots, wanted, at)? else {
         return execute_unchecked(roots, device, at, at_once);
     };
     checked.code.checked()?;
@@ -26,7 +26,7 @@ pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()>
     if wanted.is_none() {
         return Ok(());
     }
-    let Some(checked) = Checked::of(&[value], wanted, at) else { return Ok(()) };
+    let Some(checked) = Checked::of(&[value], wanted, at)? else { return Ok(()) };
     checked.code.checked()?;
     let mut results = execute_unchecked(&[&checked.code], device, at, false)?;
     refuse(&checked, results.pop(), at)

@@ -253,6 +253,9 @@ pub(crate) struct Node {
     pub dtype: DType,
     /// The number of the device whose stored arrays the node reads, or that a fill was given; 0 if there is none.
     pub device: u32,
+    /// Whether the operation wraps by design, as random generators do: a check for overflow leaves it out, and with it the operations
+    /// below it that the same call has made.
+    pub wraps: bool,
     pub location: &'static Location<'static>,
 }
 
