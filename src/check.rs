@@ -52,18 +52,17 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
-/// The nodes that wrap by design, and those below them that the same call has made, which it has on the same line.
-fn wrapping(nodes: &[Expr]) -> HashSet<*const Node> {
-    let mut wrapping = HashSet::new();
+/// The nodes that a call has made for its result, which is another node ([`Node::composed`]). They have the line of the result.
+fn inner_nodes(nodes: &[Expr]) -> HashSet<*const Node> {
+    let mut inner = HashSet::new();
     // a node comes before its operands
     for node in nodes.iter().rev() {
-        if node.0.wraps || wrapping.contains(&Arc::as_ptr(&node.0)) {
-            wrapping.insert(Arc::as_ptr(&node.0));
+        if node.0.composed || inner.contains(&Arc::as_ptr(&node.0)) {
             let own = node.0.args.iter().filter(|operand| operand.0.location == node.0.location);
-            wrapping.extend(own.map(|operand| Arc::as_ptr(&operand.0)));
+            inner.extend(own.map(|operand| Arc::as_ptr(&operand.0)));
         }
     }
-    wrapping
+    inner
 }
 
 /// The most nodes that are checked together. The check takes some ten nodes for each, and a plan some KiB for each of those: at most a
@@ -81,27 +80,30 @@ impl Checked {
             );
             return Err(Error::new(ErrorKind::LimitExceeded, "check", detail, at));
         }
-        let wrapping = wrapping(&nodes);
+        let inner = inner_nodes(&nodes);
         let mut codes: HashMap<*const Node, Expr> = HashMap::new();
         let total = nodes.len();
         for (number, node) in nodes.iter().enumerate() {
             let carried = carried(node, &codes);
             let is_stored_rounded = node.0.dtype.is_half() && roots.iter().any(|root| Arc::ptr_eq(&root.0, &node.0));
-            let wraps = wrapping.contains(&Arc::as_ptr(&node.0));
-            let own = wanted.checks().filter(|check| *check != Check::Overflow || !wraps).filter_map(|check| {
-                let mut faulty = fault::of(node, check);
-                if is_stored_rounded {
-                    // a kernel keeps values of 16 bits as f32, until they are stored
-                    let rounded = cast_always(node.clone(), node.0.dtype, node.0.location);
-                    faulty = faulty
-                        .into_iter()
-                        .chain(fault::of(&rounded, check))
-                        .reduce(|a, b| call(&logic::logical_or, [a, b]));
-                }
-                let code = (total - 1 - number) * Check::ALL.len() + check as usize + 1;
-                let [code, none] = [code, 0].map(|n| Expr::fill(Scalar::Int(n as i128), smallvec![], DType::I32, at));
-                Some(call(&logic::SELECT, [faulty?, code, none]))
-            });
+            let is_inner = inner.contains(&Arc::as_ptr(&node.0));
+            let own =
+                wanted.checks().filter(|_| mutant!(inner_operations_checked, true, !is_inner)).filter_map(|check| {
+                    let mut faulty = fault::of(node, check, &inner);
+                    if is_stored_rounded {
+                        // a kernel keeps values of 16 bits as f32, until they are stored
+                        let rounded = cast_always(node.clone(), node.0.dtype, node.0.location);
+                        faulty = faulty
+                            .into_iter()
+                            .chain(fault::of(&rounded, check, &inner))
+                            .reduce(|a, b| call(&logic::logical_or, [a, b]));
+                    }
+                    let before = mutant!(checks_blame_the_last, number, total - 1 - number);
+                    let code = before * Check::ALL.len() + check as usize + 1;
+                    let [code, none] =
+                        [code, 0].map(|n| Expr::fill(Scalar::Int(n as i128), smallvec![], DType::I32, at));
+                    Some(call(&logic::SELECT, [faulty?, code, none]))
+                });
             if let Some(all) = carried.into_iter().chain(own).reduce(|a, b| call(&arithmetic::maximum, [a, b])) {
                 codes.insert(Arc::as_ptr(&node.0), fit(all, node));
             }
@@ -151,7 +153,7 @@ fn carried(node: &Expr, codes: &HashMap<*const Node, Expr>) -> Option<Expr> {
     match op {
         // who asks whether an element is NaN or infinite will do without it
         NodeOp::Ufunc(row) if row.class == Class::Test => None,
-        NodeOp::Ufunc(row) if row.class == Class::Select => {
+        NodeOp::Ufunc(row) if mutant!(discarded_faults_count, false, row.class == Class::Select) => {
             let [yes, no] = [1, 2].map(|n| of(&args[n]).cloned().unwrap_or_else(|| none(smallvec![])));
             let taken = call(&logic::SELECT, [args[0].clone(), yes, no]);
             Some(

@@ -216,7 +216,7 @@ fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Exp
     let number = |s: Scalar| Expr::fill(s, smallvec![], dtype, at);
     let steps = if step.as_i128() == 1 { i } else { binary(&arithmetic::multiply, i, number(step), at) };
     let range = if start.as_i128() == 0 { steps } else { binary(&arithmetic::add, steps, number(start), at) };
-    range.wrapping()
+    range.composed()
 }
 
 /// Returns the start and the step of a range of floats as integers, where all its elements are integers that i32 holds, and that

@@ -252,7 +252,7 @@ impl Device {
     /// evaluation stores them.
     ///
     /// A check is one more result of the same evaluation, and the call waits for it, also on a GPU and in the `_async` methods; a write
-    /// computes its value once more, before it writes. At most 65,536 operations are checked at once. Where no check is on, nothing is
+    /// computes its value once more, before it writes, and elements that a slice of an expression leaves out may be computed. At most 65,536 operations are checked at once. Where no check is on, nothing is
     /// added to what runs.
     ///
     /// ```

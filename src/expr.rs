@@ -99,12 +99,12 @@ type Loc = &'static Location<'static>;
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' types and shapes fit it.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, wraps: false, location }))
+        Expr(Arc::new(Node { op, args, binding: Binding::None, shape, dtype, device, composed: false, location }))
     }
 
     /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, wraps: false, location }))
+        Expr(Arc::new(Node { op, args: Args::new(), binding, shape, dtype, device, composed: false, location }))
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
@@ -127,11 +127,11 @@ impl Expr {
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
     }
 
-    /// Says that an operation wraps by design, with those below it that the same call has made. It has just been made: nothing else
-    /// holds it.
-    pub(crate) fn wrapping(mut self) -> Expr {
+    /// Says that a call has made the operation of others that wrap or give NaN by design ([`Node::composed`]). It has just been made:
+    /// nothing else holds it.
+    pub(crate) fn composed(mut self) -> Expr {
         if let Some(node) = Arc::get_mut(&mut self.0) {
-            node.wraps = true;
+            node.composed = true;
         }
         self
     }

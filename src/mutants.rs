@@ -91,6 +91,7 @@ list! {
     carry_of_a_64_bit_addition_lost, "9 indices", "operations indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";
     carry_of_pairs_lost, "5 special values", "operations int64::", "a sum of pairs of words loses its carry";
     checked_indices_end_early, "9 indices", "operations moves::an_index", "the indices after the last whole vector are not checked";
+    checks_blame_the_last, "1 refusals", "operations check::cpu::each", "a check blames the last operation with a fault";
     chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
     clip_upper_bound_first, "7 dtypes", "operations semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
@@ -98,6 +99,7 @@ list! {
     condition_ignored_on_gpu, "9 indices", "operations indexed::takes_of", "a store writes where its condition is false on a GPU";
     damaged_cache_taken, "13 malformed files", "lib gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";
+    discarded_faults_count, "1 refusals", "operations check::cpu::what_a_select", "a check counts what a select discards";
     end_of_a_backward_slice_clamped, "14 views", "operations slices_as_numpy", "a backward slice to before the start leaves out element 0";
     equal_nodes_without_dtype, "7 random expressions", "operations bites::cpu::", "nodes that differ in dtype alone are one";
     equal_results_take_the_last, "7 random expressions", "operations semantics::cpu::several", "a result asked for twice is that before it";
@@ -110,6 +112,7 @@ list! {
     everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
     exponents_at_a_ratio_of_1000, "18 printing", "operations print::equal", "a ratio of just 1000 prints exponents";
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
+    faults_of_operands_count, "1 refusals", "operations check::cpu::the_fortieth", "a check blames an operation for the NaN of its operand";
     first_of_a_later_component, "6 reductions", "operations folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "operations writes::cpu::casts", "floats are written to an array of integers";
@@ -129,6 +132,7 @@ list! {
     index_in_32_bits, "9 size boundaries", "lib layout::", "index arithmetic in 32 bits";
     index_selected_by_another, "9 indices", "operations moves::indices_that", "an index that another selects is read as one that counts from the end";
     index_without_its_window, "9 boundaries", "boundaries tight", "positions count from the start of a window";
+    inner_operations_checked, "1 refusals", "operations check::cpu::no_operation", "a check looks into what a generator is made of";
     inputs_swapped, "14 sequences", "fuzz state", "a fused kernel swaps two inputs";
     integers_lose_a_carry, "16 random", "accuracy joins_and_generators", "a carry is lost in the product behind random integers";
     integers_of_one_word, "16 random", "accuracy joins_and_generators", "the lower of two words is left out of random integers";
@@ -169,6 +173,7 @@ list! {
     odometer_carries_once, "14 views", "operations views::cpu::six_axes", "runs over three axes carry once, to the second alone";
     old_bits_of_a_shared_word, "8 overlap", "operations writes::gpu::neighbours", "a shared word keeps bits of the element before";
     earlier_chains_forgotten, "6 products", "operations semantics::cpu::products_of", "only the last 256 products of an element are summed";
+    overflow_beyond_the_whole_range, "1 refusals", "operations check::cpu::integers", "a check for overflow passes what has wrapped once";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
     operands_lost_to_the_epilogue, "6 products", "operations found::products::cpu", "an epilogue that reads an operand of the product reads the product";
     operands_on_two_devices, "1 refusals", "operations devices_are_not_mixed", "operands of two devices are taken";
@@ -241,6 +246,7 @@ list! {
     write_to_places_that_are_one, "8 overlap", "operations writes::cpu::", "a write to a broadcast array is not given places of its own";
     write_to_shared_memory, "8 in place", "fuzz state", "a write goes in place though another array holds the memory";
     writes_in_any_order, "9 indices", "operations writes_at::the_last_of_many", "threads share the values of a write at positions in any order";
+    written_before_it_is_checked, "1 refusals", "operations check::cpu::writes", "a write is not checked";
     wrong_kernels_run, "10 faults", "devices kernels_that_the_driver", "kernels run of which the self-test has found wrong results";
     wrong_kernels_trusted, "10 faults", "devices kernels_that_the_driver", "the self-test of kernels takes every result for right";
     wrong_matrices_trusted, "16 determinism", "lib gpu::cooperative", "products by cooperative matrices are used whatever their self-test finds";

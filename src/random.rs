@@ -141,7 +141,7 @@ impl Rng {
         let stream = self.take_stream();
         carry(at, || {
             let shape = drawn_shape(op, shape, at)?;
-            make(&|word| stream.word(word, &shape, at))
+            Ok(make(&|word| stream.word(word, &shape, at))?.composed())
         })
     }
 
@@ -221,8 +221,7 @@ impl Rng {
                 cast(above, dtype, at),
                 Expr::fill(Scalar::Int(low), smallvec![], dtype, at),
                 at,
-            )
-            .wrapping())
+            ))
         })
     }
 

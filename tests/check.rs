@@ -272,6 +272,11 @@ fn no_operation_raises_a_false_alarm(d: &Device) {
     // steps that are negative numbers modulo 2^16, and the sign bit as one of u32
     judge("a range".to_string(), arange(500, 0, -7, U16) + &*here);
     let [a, b] = [put(&own, vec![-1i32, 7], &[2]), put(&own, vec![7i32, 7], &[2]).astype(U32).eval().unwrap()];
+    let positive = put(&own, f(&[0.5, 2.0]), &[2]);
+    let mut rng = Rng::new(3);
+    for drawn in [rng.gamma(1.5, 1.0, [2000], F32), rng.beta(0.5, 2.0, [2000], F32), rng.truncated_normal(-2.0, 1.5, [2000], F32), rng.poisson(&positive, [1000, 2])] {
+        judge("numbers of a distribution".to_string(), drawn.astype(F32) + &positive.slice(s![..1]));
+    }
     judge("signs".to_string(), a.less(&b));
     assert!(tried > 250, "{tried}");
     assert_eq!(alarms, [""; 0]);

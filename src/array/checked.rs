@@ -23,7 +23,7 @@ pub(super) fn execute(roots: &[&Expr], wanted: Wanted, device: &Device, at: Loc,
 /// Checks a value before it is written, because a write that fails leaves the array as it was.
 pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()> {
     let wanted = check::of_device(device.id()).map_err(|e| e.or_at(at))?;
-    if wanted.is_none() {
+    if mutant!(written_before_it_is_checked, true, wanted.is_none()) {
         return Ok(());
     }
     let Some(checked) = Checked::of(&[value], wanted, at)? else { return Ok(()) };

@@ -7,15 +7,19 @@ use crate::expr::{Args, Expr, Node, NodeOp, cast, reduce, scan};
 use crate::layout::{AxesArg, product};
 use crate::ufunc::{Class, Ufunc, arithmetic, logic};
 use smallvec::smallvec;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// For each element of a node's result whether it has a fault, and no operand that it depends on has one; none where that cannot be.
-pub(super) fn of(node: &Expr, check: Check) -> Option<Expr> {
+/// `inner` are the nodes that stand for no operation of the user's, so they are no operands either.
+pub(super) fn of(node: &Expr, check: Check, inner: &HashSet<*const Node>) -> Option<Expr> {
     if product(&node.0.shape) == 0 || !computes(node) {
         return None;
     }
     match check {
-        Check::Nan => appears(node, &logic::isnan),
-        Check::Inf => appears(node, &logic::isinf),
+        Check::Nan => appears(node, &logic::isnan, inner),
+        Check::Inf => appears(node, &logic::isinf, inner),
+        Check::Overflow if node.0.composed => None,
         Check::Overflow => overflows(node),
     }
 }
@@ -44,15 +48,17 @@ fn computes(node: &Expr) -> bool {
 }
 
 /// Where a test says yes to the result, and to no operand.
-fn appears(node: &Expr, test: &'static Ufunc) -> Option<Expr> {
+fn appears(node: &Expr, test: &'static Ufunc, inner: &HashSet<*const Node>) -> Option<Expr> {
     if !node.0.dtype.is_float() {
         return None;
     }
     let mut appears = call(test, [node.clone()]);
-    for (n, operand) in node.0.args.iter().enumerate().filter(|(_, a)| a.0.dtype.is_float() && product(&a.0.shape) > 0)
-    {
+    let may_have_one =
+        |a: &Expr| a.0.dtype.is_float() && product(&a.0.shape) > 0 && !inner.contains(&Arc::as_ptr(&a.0));
+    for (n, operand) in node.0.args.iter().enumerate().filter(|(_, a)| may_have_one(a)) {
         let before = has_any(node, n, call(test, [operand.clone()]));
-        appears = call(&logic::logical_and, [appears, call(&logic::logical_not, [before])]);
+        let alone = call(&logic::logical_not, [before]);
+        appears = mutant!(faults_of_operands_count, appears, call(&logic::logical_and, [appears, alone]));
     }
     Some(appears)
 }
@@ -94,7 +100,8 @@ fn overflows(node: &Expr) -> Option<Expr> {
         | NodeOp::Failed => return None,
     };
     let number = |x: f64, dtype| Expr::fill(Scalar::Float(x), smallvec![], dtype, at);
-    let half_of_the_range = number((dtype.size() as f64 * 8.0 - 1.0).exp2(), DType::F32);
+    let half_of_the_range =
+        number((dtype.size() as f64 * 8.0 - mutant!(overflow_beyond_the_whole_range, -1.0, 1.0)).exp2(), DType::F32);
     let difference = call(&arithmetic::subtract, [exact.clone(), cast(node.clone(), DType::F32, at)]);
     let mut wrapped = call(&logic::greater, [call(&arithmetic::abs, [difference]), half_of_the_range]);
     if let (NodeOp::Ufunc(_), [_, divisor]) = (op, &args[..]) {

@@ -186,7 +186,7 @@ impl Rng {
             });
         }
         match v {
-            Some(v) => times(v, d, at),
+            Some(v) => times(v, d, at).composed(),
             None => Expr::fill(crate::dtype::Scalar::Float(a), shape.clone(), wide, at),
         }
     }

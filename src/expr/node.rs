@@ -253,9 +253,9 @@ pub(crate) struct Node {
     pub dtype: DType,
     /// The number of the device whose stored arrays the node reads, or that a fill was given; 0 if there is none.
     pub device: u32,
-    /// Whether the operation wraps by design, as random generators do: a check for overflow leaves it out, and with it the operations
-    /// below it that the same call has made.
-    pub wraps: bool,
+    /// Whether the operation is the last of several that one call has made, some of which wrap or give NaN by design, as those of random
+    /// generators do. A check looks at what the call gives, and leaves out the operations below that it has made.
+    pub composed: bool,
     pub location: &'static Location<'static>,
 }
 
