@@ -1,8 +1,10 @@
-//! Floor 8: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`.
+//! Floor 8: the array and evaluation. Reads are in `array/read.rs`, writes in `array/write.rs`, nested lists in `array/nested.rs`.
 
+mod nested;
 mod read;
 mod write;
 
+pub use nested::Nested;
 pub use write::SliceMut;
 pub(crate) use write::prepared;
 
@@ -11,8 +13,8 @@ use crate::buffer::Buffer;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, ErrorKind, Result};
-use crate::expr::{Arg, Expr, NodeOp, Operand, common, strong, view};
-use crate::layout::{self, Layout, Shape, Strides, View, shape_arg, size_of_shape};
+use crate::expr::{Arg, Expr, NodeOp, Operand, carry, common, strong, view};
+use crate::layout::{self, Layout, Shape, Strides, View, filled_arg};
 use crate::plan;
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
@@ -51,6 +53,12 @@ impl Operand for &Array {
 impl From<Array> for Expr {
     fn from(a: Array) -> Expr {
         a.0
+    }
+}
+
+impl AsRef<Expr> for Array {
+    fn as_ref(&self) -> &Expr {
+        &self.0
     }
 }
 
@@ -121,15 +129,18 @@ impl Array {
         Layout { shape: self.shape().into(), strides: strides.clone(), offset }
     }
 
-    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied.
+    /// An array of the elements in C order, on the CPU. The memory is taken over, not copied. One length may be −1: the one that
+    /// takes all elements.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is negative;
+    /// [`ErrorKind::Shape`] where the number of elements is not that of the shape, or a length is below −1;
     /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` counts.
     ///
     /// ```
-    /// let x = cupric::Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
+    /// use cupric::Array;
+    /// let x = Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, 3])?;
     /// assert_eq!(x.shape(), [2, 3]);
+    /// assert_eq!(Array::from_vec(vec![1., 2., 3., 4.], [-1, 2])?.shape(), [2, 2]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("from_shape_vec", "asarray", "tensor"))]
@@ -149,10 +160,59 @@ impl Array {
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
         let shape = shape_of(elements.len(), shape, "from_slice", at)?;
-        let (device, bytes) = (Device::cpu(), T::bytes(elements));
+        Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)
+    }
+
+    /// An array of the elements that bytes hold, in C order and in this machine's byte order, on the CPU: what
+    /// [`Expr::to_bytes`] gives, or a buffer of another program or library. The bytes are copied, and may begin anywhere. One length
+    /// of the shape may be −1.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the bytes are not those of the shape's elements; [`ErrorKind::Argument`] for a bool that is
+    /// another byte than 0 and 1; [`ErrorKind::LimitExceeded`] as [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] where the host has
+    /// no memory for the copy.
+    ///
+    /// ```
+    /// use cupric::{Array, DType};
+    /// let bytes: Vec<u8> = [1.5f32, 2.5, 3.5, 4.5].iter().flat_map(|v| v.to_ne_bytes()).collect();
+    /// let x = Array::from_bytes(&bytes, DType::F32, [2, -1])?;
+    /// assert_eq!(x.shape(), [2, 2]);
+    /// assert_eq!(x.to_bytes()?, bytes);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("frombuffer", "from_raw_buffer"))]
+    #[track_caller]
+    pub fn from_bytes(bytes: &[u8], dtype: DType, shape: impl crate::IntoShape) -> Result<Array> {
+        const OP: &str = "from_bytes";
+        let at = Location::caller();
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            let detail = format!(
+                "{} bytes are no whole number of elements of {dtype}, of {} bytes each",
+                bytes.len(),
+                dtype.size()
+            );
+            return Err(Error::new(ErrorKind::Shape, OP, detail, at));
+        }
+        if dtype == DType::Bool
+            && let Some((i, b)) = bytes.iter().enumerate().find(|(_, b)| **b > 1)
+        {
+            return Err(Error::new(
+                ErrorKind::Argument,
+                OP,
+                format!("bool element {i} is the byte {b}, not 0 or 1"),
+                at,
+            ));
+        }
+        let shape = shape_of(bytes.len() / dtype.size(), shape, OP, at)?;
+        Array::of_bytes(bytes, dtype, &shape, at)
+    }
+
+    /// An array of a copy of bytes, which are those of the shape's elements.
+    fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
+        let device = Device::cpu();
         let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
         device.backend().upload(&buffer, 0, bytes).map_err(|e| e.or_at(at))?;
-        Ok(Array::new(buffer, Layout::c(&shape), T::DTYPE, at))
+        Ok(Array::new(buffer, Layout::c(shape), dtype, at))
     }
 
     pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
@@ -197,16 +257,11 @@ impl Array {
 
 /// Returns the shape that a caller gives for so many elements. Fails if they do not fill it.
 fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
-    let shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
-    let size = size_of_shape(&shape).map_err(|f| f.at(op, at))?;
-    if size != count {
-        let detail = format!("{count} elements do not fill shape {:?}", shape.as_slice());
-        return Err(Error::new(ErrorKind::Shape, op, detail, at));
-    }
-    Ok(shape)
+    filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
 }
 
-/// Evaluates several expressions together: what they share is computed once, and they run as one plan.
+/// Evaluates several expressions together, and gives as many arrays: what the expressions share is computed once, and they run
+/// as one plan. Arrays and expressions mix. For a number of them that is known only at run time there is [`eval_many`].
 ///
 /// # Errors
 /// The first error that one of them carries; operands on different devices; otherwise as [`Expr::eval`].
@@ -215,16 +270,43 @@ fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Lo
 /// use cupric::{array, eval_all};
 /// let x = array![1., 2., 3.];
 /// let e = x.exp();
-/// let results = eval_all([&e.sum(..), &(&e * 2.0)])?;
-/// assert_eq!(results.len(), 2);
+/// let [sum, twice, same] = eval_all([&e.sum(..), &(&e * 2.0), &x])?;
+/// assert_eq!((sum.ndim(), twice.shape(), same.size()), (0, &[3][..], 3));
+/// # Ok::<(), cupric::Error>(())
+/// ```
+#[doc(alias("collect_all"))]
+#[track_caller]
+pub fn eval_all<const N: usize>(expressions: [&Expr; N]) -> Result<[Array; N]> {
+    let at = Location::caller();
+    let results = together("eval_all", &expressions, at)?.into_vec();
+    results.try_into().map_err(|_| Error::new(ErrorKind::Internal, "eval_all", "not a result for each expression", at))
+}
+
+/// Evaluates expressions of an iterator together, as [`eval_all`] does those of an array.
+///
+/// # Errors
+/// As [`eval_all`].
+///
+/// ```
+/// use cupric::{Expr, array, eval_many};
+/// let x = array![1., 2., 3.];
+/// let powers: Vec<Expr> = (1..4).map(|n| x.pow(n)).collect();
+/// let powers = eval_many(&powers)?;
+/// assert_eq!(powers[2].to_vec::<f32>()?, [1., 8., 27.]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn eval_all<'a>(expressions: impl IntoIterator<Item = &'a Expr>) -> Result<Vec<Array>> {
+pub fn eval_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Result<Vec<Array>> {
     let at = Location::caller();
-    let list: Vec<&Expr> = expressions.into_iter().collect();
-    let device = common("eval_all", list.iter().copied(), at)?;
-    Ok(run(&list, &Device::of(device), at, false)?.into_vec())
+    let given: Vec<_> = expressions.into_iter().collect();
+    let list: Vec<&Expr> = given.iter().map(AsRef::as_ref).collect();
+    Ok(together("eval_many", &list, at)?.into_vec())
+}
+
+/// Runs expressions on the device that they have in common, for the operation that errors name.
+fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
+    let device = common(op, list.iter().copied(), at)?;
+    run(list, &Device::of(device), at, false)
 }
 
 /// The results of an evaluation. Most evaluations have one, which needs no allocation here.
@@ -348,13 +430,39 @@ impl Expr {
         Ok(Plan { cached, device, lines })
     }
 
+    /// The same values in memory in C order without a gap (NumPy's `ascontiguousarray`): an array that lies so already is given as
+    /// it is, any other is copied, and an expression is computed into such memory. Operations take arrays of any layout; what needs
+    /// this is code that reads the memory itself.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert!(!x.t().eval()?.is_contiguous());
+    /// assert!(x.t().contiguous().eval()?.is_contiguous());
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("ascontiguousarray", "as_standard_layout"))]
+    #[track_caller]
+    pub fn contiguous(&self) -> Expr {
+        let at = Location::caller();
+        carry(at, || {
+            self.checked()?;
+            let e = strong(self.clone(), at);
+            let strides = e.0.stored().map(|(_, strides, _)| strides);
+            Ok(if strides.is_some_and(|s| layout::is_c_contiguous(&e.0.shape, s)) { e } else { e.in_c_order(at) })
+        })
+    }
+
+    /// A copy of the values, in C order.
+    fn in_c_order(&self, at: Loc) -> Expr {
+        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
+        let (dtype, device) = (self.0.dtype, self.0.device);
+        Expr::node(NodeOp::Reshape, smallvec![self.clone()], self.0.shape.clone(), dtype, device, at)
+    }
+
     /// Copies the values into new memory, in C order.
     pub(crate) fn compact(&self, at: Loc) -> Result<Array> {
-        let node = self.checked()?;
-        // a node `Reshape` stores its operand in C order, so one to the same shape is a copy
-        let (dtype, device) = (node.dtype, node.device);
-        let copy = Expr::node(NodeOp::Reshape, smallvec![self.clone()], node.shape.clone(), dtype, device, at);
-        copy.eval_at(at)
+        self.checked()?;
+        self.in_c_order(at).eval_at(at)
     }
 }
 

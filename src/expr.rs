@@ -69,6 +69,12 @@ impl Operand for &Expr {
     }
 }
 
+impl AsRef<Expr> for Expr {
+    fn as_ref(&self) -> &Expr {
+        self
+    }
+}
+
 macro_rules! numbers {
     ($($t:ty: |$v:ident| $e:expr;)*) => { $(
         impl Operand for $t {
@@ -171,6 +177,29 @@ impl Expr {
     /// The error that the expression carries.
     pub fn size(&self) -> Result<usize> {
         Ok(layout::product(&self.checked()?.shape))
+    }
+
+    /// Returns the lengths of the axes, where their number is known: `let [rows, columns] = x.dims()?`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where there are not exactly `N` axes; the error that the expression carries.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2., 3.], [4., 5., 6.]];
+    /// let [rows, columns] = x.dims()?;
+    /// assert_eq!((rows, columns), (2, 3));
+    /// let e = x.dims::<3>().unwrap_err();
+    /// assert!(e.to_string().starts_with("dims: shape [2, 3] has 2 axes, where 3 are needed"));
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[doc(alias("dims2", "dims3", "dim"))]
+    #[track_caller]
+    pub fn dims<const N: usize>(&self) -> Result<[usize; N]> {
+        let (shape, at) = (self.shape()?, Location::caller());
+        shape.try_into().map_err(|_| {
+            let detail = format!("shape {shape:?} has {} axes, where {N} are needed", shape.len());
+            Error::new(ErrorKind::Shape, "dims", detail, at)
+        })
     }
 
     /// Returns the element type. A number that has met no array yet has the dtype that an array of it would have.

@@ -17,7 +17,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, strong, ufunc, view};
 use crate::kernel::IndexMode;
-use crate::layout::{self, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
+use crate::layout::{self, Integer, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
 use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -128,8 +128,8 @@ impl Expr {
     /// A new axis of length 1.
     #[doc(alias("unsqueeze", "insert_axis"))]
     #[track_caller]
-    pub fn expand_dims(&self, axis: isize) -> Expr {
-        view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis))
+    pub fn expand_dims(&self, axis: impl Integer) -> Expr {
+        view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))
     }
 
     /// Without axes of length 1: the named ones, or all of them with `..`.
@@ -179,8 +179,10 @@ impl Expr {
     #[doc(alias("unfold", "windows"))]
     #[doc(alias = "sliding_window_view")]
     #[track_caller]
-    pub fn sliding_windows(&self, window: usize, axis: isize) -> Expr {
-        view("sliding_windows", self, Location::caller(), |shape| View::sliding_windows(shape, window, axis))
+    pub fn sliding_windows(&self, window: usize, axis: impl Integer) -> Expr {
+        view("sliding_windows", self, Location::caller(), |shape| {
+            View::sliding_windows(shape, window, axis.saturated())
+        })
     }
 
     /// Elements along an axis at integer positions; negative ones count from the end. The axes of the indices take the place
@@ -198,9 +200,9 @@ impl Expr {
     /// ```
     #[doc(alias("index_select"))]
     #[track_caller]
-    pub fn take(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis, IndexMode::Check, at)
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Check, at)
     }
 
     /// Elements along an axis at integer positions. A position outside the axis means its nearest element (NumPy's
@@ -215,9 +217,9 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn take_clip(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_clip(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis, IndexMode::Clip, at)
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Clip, at)
     }
 
     /// Elements along an axis at integer positions, each taken modulo the length of the axis (NumPy's `mode="wrap"`): −1
@@ -230,9 +232,9 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn take_wrap(&self, indices: impl Operand, axis: isize) -> Expr {
+    pub fn take_wrap(&self, indices: impl Operand, axis: impl Integer) -> Expr {
         let at = Location::caller();
-        take(self, operand(indices, at), axis, IndexMode::Wrap, at)
+        take(self, operand(indices, at), axis.saturated(), IndexMode::Wrap, at)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expr::{Expr, NodeOp, Operand, carry, cast, common, operand, reshape, ufunc, view};
-use crate::layout::{self, IntoAxes, Shape, View};
+use crate::layout::{self, Integer, IntoAxes, Shape, View};
 use crate::ufunc::{arithmetic, logic};
 use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
@@ -335,9 +335,9 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: isize) -> Expr {
+pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let at = Location::caller();
-    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis, at)
+    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis.saturated(), at)
 }
 
 /// Joins operands of one shape along a new axis. `op` is the operation that errors name.
