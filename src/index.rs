@@ -22,7 +22,8 @@ use crate::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Items of a slice: `s![a..b;step, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left.
+/// Items of a slice: `s![a..b;step, a..=b, .., ..., NewAxis, -1]`. `..` is one whole axis, `...` all that are left. The end of
+/// `a..=b` belongs to the slice, also where it counts from the end of the axis: `1..=-1`.
 ///
 /// ```
 /// use cupric::{array, s, NewAxis};
@@ -30,6 +31,7 @@ use std::panic::Location;
 /// assert_eq!(x.slice(s![.., ..;-1]).to_vec::<i32>()?, [3, 2, 1, 6, 5, 4]);
 /// assert_eq!(x.slice(s![..., 0]).to_vec::<i32>()?, [1, 4]);
 /// assert_eq!(x.slice(s![-1, 1..]).to_vec::<i32>()?, [5, 6]);
+/// assert_eq!(x.slice(s![.., 0..=1]).to_vec::<i32>()?, [1, 2, 4, 5]);
 /// assert_eq!(x.slice(s![NewAxis, 0]).shape()?, [1, 3]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
@@ -45,15 +47,23 @@ macro_rules! s {
     (@items [$($done:expr),*] ..., $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)
     };
+    // NumPy's `::2` would begin a path
+    (@items [$($done:expr),*] :: $step:literal $($rest:tt)*) => { $crate::s!(@items [] : : $step $($rest)*) };
     (@items [$($done:expr),*] $item:expr; $step:expr) => {
-        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item).stepped($step as isize)])
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step as isize)])
     };
     (@items [$($done:expr),*] $item:expr; $step:expr, $($rest:tt)*) => {
-        $crate::s!(@items [$($done,)* $crate::SliceItem::from($item).stepped($step as isize)] $($rest)*)
+        $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step as isize)] $($rest)*)
     };
     (@items [$($done:expr),*] $item:expr) => { $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)]) };
     (@items [$($done:expr),*] $item:expr, $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::from($item)] $($rest)*)
+    };
+    (@items [$($done:expr),*] $($wrong:tt)*) => {
+        compile_error!(concat!(
+            "`", stringify!($($wrong)*), "` is no item of `s!`. Write `..` for NumPy's `:`, `a..b` for `a:b`, `a..b;2` for `a:b:2`, ",
+            "`..;-1` for `::-1`; `...`, `NewAxis` and integers are as in NumPy: x[:, 0] is x.slice(s![.., 0])"
+        ))
     };
     ($($items:tt)*) => { $crate::s!(@items [] $($items)*) };
 }

@@ -9,8 +9,8 @@ mod integers;
 mod view;
 
 pub use args::{
-    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, descending,
-    exclusive, include_initial, keep, reverse,
+    AxesArg, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem, SortAxis, Stepped,
+    descending, exclusive, include_initial, keep, reverse,
 };
 pub(crate) use args::{Combine, IndexMode, filled_arg, reshape_arg, shape_arg};
 pub(crate) use integers::Given;

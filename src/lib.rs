@@ -119,7 +119,7 @@
 //! ```compile_fail,E0277
 //! let x = cupric::array![1., 2.];
 //! let lr: f32 = 0.1;
-//! let y = lr * &x; // write `&x * lr`
+//! let y = lr * &x; // the compiler says: write `&x * lr`
 //! ```
 //!
 //! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`) and no `+=` (use
@@ -215,11 +215,12 @@ pub use device::Device;
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};
+pub use fmt::{Displayed, PrintOptions};
 pub use half::{bf16, f16};
 pub use index::IntoIndices;
 pub use layout::{
     AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
-    SortAxis, descending, exclusive, include_initial, keep, reverse,
+    SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,
 };
 pub use matrices::{Indexing, eye_shifted, indices, meshgrid, tri};
 pub use movement::{

@@ -150,6 +150,31 @@ fn integers_of_any_type(d: &Device) {
 }
 
 #[test]
+fn inclusive_ranges() {
+    let x = arange(0, 6, 1, I32);
+    for (items, want) in [
+        (s![0..=3], &[0, 1, 2, 3][..]),
+        (s![..=2], &[0, 1, 2]),
+        (s![1..=-1], &[1, 2, 3, 4, 5]),
+        (s![..=-2], &[0, 1, 2, 3, 4]),
+        (s![0..=5usize; 2], &[0, 2, 4]),
+        (s![4..=0; -1], &[4, 3, 2, 1, 0]),
+        (s![-1..=-2; -1], &[5, 4]),
+        (s![..=3; -1], &[5, 4, 3]),
+        (s![3..=2], &[]),
+        (s![0..=isize::MAX], &[0, 1, 2, 3, 4, 5]),
+        (s![..=i64::MIN; -1], &[5, 4, 3, 2, 1, 0]),
+        (s![..=u64::MAX], &[0, 1, 2, 3, 4, 5]),
+    ] {
+        assert_eq!(x.slice(items).to_vec::<i32>().unwrap(), want, "{items:?}");
+    }
+    let mut y = x.eval().unwrap();
+    y.set(s![1..=2], 9).unwrap();
+    assert_eq!(y.to_vec::<i32>().unwrap(), [0, 9, 9, 3, 4, 5]);
+    assert!(text(x.slice(s![3; 2]).eval()).contains("a step other than 0"));
+}
+
+#[test]
 fn a_length_that_the_elements_give() {
     for x in [
         Array::from_vec(vec![1, 2, 3, 4, 5, 6], [2, -1]),

@@ -3,6 +3,7 @@
 use super::integers::{Given, Integer, Integers};
 use super::{Axes, Fallible, Shape, fault, normalize_axis, size_of_shape};
 use crate::error::{ErrorKind, Fault};
+use std::ops::{Bound, RangeBounds};
 
 /// The axes that a caller names (some or all), and whether a reduction keeps them with length 1.
 #[derive(Clone, PartialEq, Debug)]
@@ -312,9 +313,54 @@ impl From<NewAxis> for SliceItem {
         SliceItem::NewAxis
     }
 }
+/// What stands in front of a step: `s![1..8;2]`.
+#[doc(hidden)]
+pub trait Stepped {
+    /// The range with a step. Of what is no range it makes one of step 0, which the slice refuses.
+    fn stepped(self, by: isize) -> SliceItem;
+}
+
+/// A range with a step. What an inclusive range ends with depends on the direction.
+fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
+    let start = match given.start_bound() {
+        Bound::Included(first) => Some(first.saturated()),
+        Bound::Excluded(before) => Some(before.saturated().saturating_add(1)),
+        Bound::Unbounded => None,
+    };
+    let end = match given.end_bound() {
+        Bound::Excluded(end) => Some(end.saturated()),
+        // the neighbour of the axis's last element, and backwards that of its first, would count from the other end
+        Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
+        Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
+        Bound::Unbounded => None,
+    };
+    SliceItem::Range { start, end, step }
+}
+
+macro_rules! ranges {
+    ($($range:ident)*) => { $(
+        impl<T: Integer> From<std::ops::$range<T>> for SliceItem {
+            fn from(given: std::ops::$range<T>) -> Self {
+                range(given, 1)
+            }
+        }
+        impl<T: Integer> Stepped for std::ops::$range<T> {
+            fn stepped(self, by: isize) -> SliceItem {
+                range(self, by)
+            }
+        }
+    )* };
+}
+ranges! { Range RangeFrom RangeTo RangeInclusive RangeToInclusive }
+
 impl From<std::ops::RangeFull> for SliceItem {
-    fn from(_: std::ops::RangeFull) -> Self {
-        SliceItem::Range { start: None, end: None, step: 1 }
+    fn from(all: std::ops::RangeFull) -> Self {
+        range::<isize>(all, 1)
+    }
+}
+impl Stepped for std::ops::RangeFull {
+    fn stepped(self, by: isize) -> SliceItem {
+        range::<isize>(self, by)
     }
 }
 impl<T: Integer> From<T> for SliceItem {
@@ -322,29 +368,20 @@ impl<T: Integer> From<T> for SliceItem {
         SliceItem::Index(i.saturated())
     }
 }
-impl<T: Integer> From<std::ops::Range<T>> for SliceItem {
-    fn from(r: std::ops::Range<T>) -> Self {
-        SliceItem::Range { start: Some(r.start.saturated()), end: Some(r.end.saturated()), step: 1 }
+impl<T: Integer> Stepped for T {
+    fn stepped(self, by: isize) -> SliceItem {
+        SliceItem::from(self).stepped(by)
     }
 }
-impl<T: Integer> From<std::ops::RangeFrom<T>> for SliceItem {
-    fn from(r: std::ops::RangeFrom<T>) -> Self {
-        SliceItem::Range { start: Some(r.start.saturated()), end: None, step: 1 }
+impl Stepped for NewAxis {
+    fn stepped(self, by: isize) -> SliceItem {
+        SliceItem::NewAxis.stepped(by)
     }
 }
-impl<T: Integer> From<std::ops::RangeTo<T>> for SliceItem {
-    fn from(r: std::ops::RangeTo<T>) -> Self {
-        SliceItem::Range { start: None, end: Some(r.end.saturated()), step: 1 }
-    }
-}
-
-impl SliceItem {
-    /// Returns the same range with a step. For an item that is no range it returns a range of step 0, which the slice refuses.
-    #[doc(hidden)]
-    pub fn stepped(self, by: isize) -> SliceItem {
+impl Stepped for SliceItem {
+    fn stepped(self, by: isize) -> SliceItem {
         match self {
             SliceItem::Range { start, end, .. } => SliceItem::Range { start, end, step: by },
-            // only a range has a step
             SliceItem::Index(_) | SliceItem::Ellipsis | SliceItem::NewAxis => {
                 SliceItem::Range { start: None, end: None, step: 0 }
             }
