@@ -56,6 +56,12 @@ impl From<Array> for Expr {
     }
 }
 
+impl From<&Array> for Expr {
+    fn from(a: &Array) -> Expr {
+        a.0.clone()
+    }
+}
+
 impl AsRef<Expr> for Array {
     fn as_ref(&self) -> &Expr {
         &self.0

@@ -103,6 +103,28 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
+//! It takes what operations take by [`impl Operand`](Operand::into_expr), and fails as they do by [`Error::custom`], whose line is that of
+//! its caller: an `Expr` that carries an error is made of an `Error`, or of a `Result<Expr>`, by `into`.
+//!
+//! ```
+//! use cupric::{Expr, Operand, array};
+//! /// The attention of queries to keys, both of two axes.
+//! #[track_caller]
+//! fn attention(queries: impl Operand, keys: impl Operand) -> Expr {
+//!     let (queries, keys) = (queries.into_expr(), keys.into_expr());
+//!     let [_, width] = match queries.dims() {
+//!         Ok(dims) => dims,
+//!         Err(e) => return e.into(),
+//!     };
+//!     (queries.matmul(keys.t()) / (width as f64).sqrt()).softmax(-1)
+//! }
+//! let x = array![[1., 0.], [0., 1.]];
+//! assert_eq!(attention(&x, &x * 2.0).shape()?, [2, 2]);
+//! let e = attention(array![1., 2.], &x).eval().unwrap_err();
+//! assert!(e.to_string().contains("shape [2] has 1 axes, where 2 are needed"));
+//! # Ok::<(), cupric::Error>(())
+//! ```
+//!
 //! # Numbers in formulas
 //!
 //! A number on the right of an operator may be of any Rust type; on the left `f64`, `i64`, `f16`, `bf16` or `bool`, so

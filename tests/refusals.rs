@@ -170,7 +170,7 @@ fn results(d: &Device) -> Vec<Case> {
 /// Doors between arrays and the host's data.
 fn doors(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
-    let x = matrix(d);
+    let mut x = matrix(d);
     let failed = &x + put(d, vec![1f32; 5], &[5]);
     vec![
         ("eval_many", K::Shape, eval_many([&x, &failed]).unwrap_err()),
@@ -180,6 +180,8 @@ fn doors(d: &Device) -> Vec<Case> {
         ("Expr::to_vec_as", K::Shape, failed.to_vec_as::<f32>().unwrap_err()),
         ("Expr::to_bytes", K::Shape, failed.to_bytes().unwrap_err()),
         ("Expr::to_nested", K::Shape, x.to_nested::<Vec<f32>>().unwrap_err()),
+        ("Array::try_update", K::Shape, x.try_update(|x| Ok(x + x.dims::<3>()?[0])).unwrap_err()),
+        ("SliceMut::try_update", K::Shape, x.slice_mut(s![..2]).try_update(|x| Ok(x.t())).unwrap_err()),
         ("Expr::dims", K::Shape, x.dims::<3>().unwrap_err()),
     ]
 }

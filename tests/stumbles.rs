@@ -97,6 +97,71 @@ fn lists_in_and_out(d: &Device) {
     assert_eq!(wide.to_nested::<Vec<Vec<f32>>>().unwrap_err().kind(), ErrorKind::OutOfMemory);
 }
 
+fn functions_of_ones_own(d: &Device) {
+    #[track_caller]
+    fn try_half(x: impl Operand, rows: usize) -> Result<Expr> {
+        let x = x.into_expr();
+        let [n, _] = x.dims()?;
+        if n != rows {
+            return Err(Error::custom(ErrorKind::Argument, "half", format!("{n} rows, not {rows}")));
+        }
+        Ok(x / 2)
+    }
+    #[track_caller]
+    fn half(x: impl Operand, rows: usize) -> Expr {
+        try_half(x, rows).into()
+    }
+    let x = put(d, vec![2f32, 4.], &[1, 2]);
+    same(&half(&x, 1), &[1f32, 2.]);
+    same(&half(&x + 1, 1), &[1.5f32, 2.5]);
+    let (carried, line) = (half(&x, 3) * 2.0 + &x, line!());
+    let e = carried.eval().unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::Argument, "half"));
+    assert!(e.to_string().starts_with("half: 1 rows, not 3 (tests/stumbles.rs:"), "{e}");
+    // the line is that of the call, not one of the function's
+    assert_eq!(e.location().unwrap().line(), line);
+    let (flat, line) = (half(x.ravel(), 1), line!());
+    let e = flat.eval().unwrap_err();
+    assert_eq!((e.operation(), e.location().unwrap().line()), ("dims", line));
+    // an operand that carries an error keeps its line
+    let (bad, line) = (x.reshape([5]), line!());
+    assert_eq!(half(&bad, 1).eval().unwrap_err().location().unwrap().line(), line);
+    assert_eq!(half(2.0, 1).eval().unwrap_err().operation(), "dims");
+}
+
+fn any_operand_as_an_expression(d: &Device) {
+    let x = put(d, vec![1f32, 2.], &[2]);
+    let (lr, n) = (0.5f32, 3usize);
+    same(&(Expr::from(lr) * &x), &[0.5f32, 1.]);
+    same(&(Expr::from(n) - &x), &[2f32, 1.]);
+    for e in [Expr::from(2u8), Expr::from(2i64), Expr::from(2.0), Expr::from(f16::from_f32(2.)), Expr::from(true) + 1] {
+        let y = &x * e;
+        assert_eq!(y.dtype().unwrap(), F32, "a number stays weak");
+        same(&y, &[2f32, 4.]);
+    }
+    for e in [Expr::from(&x), Expr::from(x.clone()), Expr::from(&(&x * 1.0)), x.into_expr()] {
+        same(&e, &[1f32, 2.]);
+    }
+    assert_eq!(Expr::from(2.5).item::<f32>().unwrap(), 2.5);
+    assert!(text((put(d, vec![1u8], &[1]) + Expr::from(300)).eval()).starts_with("add: 300 does not fit dtype u8"));
+}
+
+fn updates_that_may_fail(d: &Device) {
+    let mut x = put(d, vec![2f32, 4.], &[2]);
+    x.try_update(|x| Ok(x / x.dims::<1>()?[0])).unwrap();
+    same(&x, &[1f32, 2.]);
+    let e = x.try_update(|x| Ok(x / x.dims::<2>()?[0]));
+    assert_eq!(text(e), "dims: shape [2] has 1 axes, where 2 are needed");
+    x.slice_mut(s![1..]).try_update(|x| Ok(x * 3)).unwrap();
+    let own = x.slice_mut(s![..1]).try_update(|_| Err(Error::custom(ErrorKind::Io, "read", "no rate")));
+    assert_eq!(text(own), "read: no rate");
+    assert!(text(x.slice_mut(s![7]).try_update(|x| Ok(x.clone()))).starts_with("slice_mut: index 7"));
+    assert!(text(x.try_update(|x| Ok(x.reshape([2, 1])))).starts_with("try_update: shape"));
+    same(&x, &[1f32, 6.]);
+    x.try_update(|x| Ok(x + 1)).unwrap();
+    same(&x, &[2f32, 7.]);
+}
+
 fn memory_in_c_order(d: &Device) {
     let d = &own(d);
     let x = put(d, (0..6).collect::<Vec<i32>>(), &[2, 3]);

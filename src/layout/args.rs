@@ -153,6 +153,10 @@ mod sealed {
 }
 
 /// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, and [`keep`] of any of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no axes",
+    label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
+)]
 pub trait IntoAxes: sealed::Axes {
     #[doc(hidden)]
     fn into_axes(self) -> AxesArg;
@@ -179,6 +183,10 @@ impl<T: Integers> IntoAxes for T {
 
 /// A type that names a shape: [`Integers`], each the length of an axis. Where the number of elements is known (`reshape`,
 /// `from_vec`), one of them may be −1.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no shape",
+    label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
+)]
 pub trait IntoShape: Integers {
     #[doc(hidden)]
     fn into_shape(self) -> Given;

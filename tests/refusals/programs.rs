@@ -45,7 +45,7 @@ const PROGRAMS: [(&str, &str, &str); 26] = [
 ];
 
 /// What the compiler must say, and to which bodies: where its own words would not lead to what to write.
-const TEXTS: [(&str, &str); 12] = [
+const TEXTS: [(&str, &str); 13] = [
     ("let _ = n * &x;", "a number of type `f32` cannot stand on the left of an array"),
     ("let _ = n * &x;", "write the array first, as `&x * n`, or the number as an expression, as `Expr::from(n) - &x`"),
     ("let _ = (x.ndim() - x.exp()).abs();", "a number of type `usize` cannot stand on the left of an array"),
@@ -55,7 +55,8 @@ const TEXTS: [(&str, &str); 12] = [
     ("let _ = x.slice(s![1:3]);", "is no item of `s!`. Write `..` for NumPy's `:`, `a..b` for `a:b`"),
     ("let _ = x.slice(s![::2]);", "is no item of `s!`. Write `..` for NumPy's `:`"),
     ("let _ = x.slice(s![.., ::-1]);", "is no item of `s!`. Write `..` for NumPy's `:`"),
-    ("let _ = x.sum(1.0);", "`{float}` is no integer"),
+    ("let _ = x.sum(1.0);", "`{float}` names no axes"),
+    ("let _ = x.reshape(\"2\");", "`&str` is no shape"),
     ("let _ = x.take(0, \"rows\");", "`&str` is no integer"),
     ("let _ = Array::from_nested(vec![\"one\"]);", "`&str` is no nested list of elements"),
 ];
