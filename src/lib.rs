@@ -233,7 +233,7 @@ pub use create::{
     Elements, LiteralArray, all_float_literals, arange, empty, empty_like, eye, full, full_like, geomspace, linspace,
     literal, logspace, ones, ones_like, zeros, zeros_like,
 };
-pub use device::Device;
+pub use device::{Device, Limits};
 pub use dtype::{DType, Element, Scalar};
 pub use error::{Error, ErrorKind, Result};
 pub use expr::{Arg, Expr, Operand};

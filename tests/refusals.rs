@@ -182,6 +182,7 @@ fn doors(d: &Device) -> Vec<Case> {
         ("Expr::to_nested", K::Shape, x.to_nested::<Vec<f32>>().unwrap_err()),
         ("Array::try_update", K::Shape, x.try_update(|x| Ok(x + x.dims::<3>()?[0])).unwrap_err()),
         ("SliceMut::try_update", K::Shape, x.slice_mut(s![..2]).try_update(|x| Ok(x.t())).unwrap_err()),
+        ("Expr::eval_on", K::DeviceMismatch, x.eval_on(&d.with_memory_limit(1 << 20).unwrap()).unwrap_err()),
         ("Expr::dims", K::Shape, x.dims::<3>().unwrap_err()),
     ]
 }

@@ -97,6 +97,57 @@ fn lists_in_and_out(d: &Device) {
     assert_eq!(wide.to_nested::<Vec<Vec<f32>>>().unwrap_err().kind(), ErrorKind::OutOfMemory);
 }
 
+fn names_of_devices(d: &Device) {
+    let (small, large) = (d.with_memory_limit(1 << 20).unwrap(), d.with_memory_limit(3 << 30).unwrap());
+    let hardware = d.name().split(" #").next().unwrap();
+    assert!(small.name().starts_with(&format!("{hardware} #")) && small.name().ends_with(" (limit 1 MiB)"), "{small}");
+    assert!(large.name().ends_with(" (limit 3 GiB)") && d.with_memory_limit(1000).unwrap().name().ends_with("(limit 1000 bytes)"));
+    assert_ne!(small.name(), d.with_memory_limit(1 << 20).unwrap().name());
+    let (a, b) = (put(&small, vec![1f32], &[1]), put(&large, vec![1f32], &[1]));
+    let want = format!("add: operands are on {small} and {large}; move one with to_device");
+    assert_eq!(text((&a + &b).eval()), want);
+    assert!(text((&a + put(d, vec![1f32], &[1])).eval()).contains(&format!("{small} and {d};")));
+    assert!(format!("{a:?}").ends_with(&format!("{small})")));
+    // what it is made of
+    assert_eq!([d.vendor(), d.driver(), d.api()].map(|fact| fact.is_some()), [d.is_gpu(); 3]);
+    assert!([d.vendor(), d.driver(), d.api()].into_iter().flatten().all(|fact| !fact.is_empty()));
+    let limits = d.limits();
+    assert!(limits.binding_bytes >= 1 << 24 && limits.array_bytes >= limits.binding_bytes);
+    assert_eq!((limits.workgroup.is_some(), limits.workgroup_bytes.is_some()), (d.is_gpu(), d.is_gpu()));
+    assert_eq!(limits, small.limits());
+}
+
+fn where_no_array_says_it(d: &Device) {
+    let d = &own(d);
+    let (cpu, make) = (Device::cpu(), || zeros([2], F32).eval().unwrap().device());
+    assert_eq!((make(), d.scope(make), make()), (cpu.clone(), d.clone(), cpu.clone()));
+    d.scope(|| {
+        assert_eq!(Rng::new(1).normal([3], F32).eval().unwrap().device(), *d);
+        let [a, b] = eval_all([&ones([2], I32), &arange(0, 3, 1, I32)]).unwrap();
+        assert!(a.device() == *d && b.device() == *d);
+        same(&a, &[1, 1]);
+        // not what has a device, not another thread, not a scope within, and after a panic the scope around
+        assert_eq!(array![1, 2].device(), cpu);
+        assert_eq!((array![1, 2] + 1).eval().unwrap().device(), cpu);
+        assert_eq!(std::thread::spawn(make).join().unwrap(), cpu);
+        assert_eq!(cpu.scope(make), cpu);
+        assert!(std::panic::catch_unwind(|| Device::cpu().scope(|| panic!("on purpose"))).is_err());
+        assert_eq!(make(), *d);
+        assert_eq!(zeros([2], F32).to_device(&cpu).unwrap().device(), cpu);
+        assert_eq!(zeros([2], F32).to_vec::<f32>().unwrap(), [0., 0.]);
+        assert_eq!(Expr::from(2.5).item::<f32>().unwrap(), 2.5);
+    });
+    assert_eq!(make(), cpu);
+    // one expression
+    assert_eq!((zeros([2], F32) + 1).eval_on(d).unwrap().device(), *d);
+    let x = put(d, vec![1f32, 2.], &[2]);
+    same(&(&x + 1).eval_on(d).unwrap(), &[2f32, 3.]);
+    same(&x.eval_on(d).unwrap(), &[1f32, 2.]);
+    let e = text((array![1., 2.] + 1.0).eval_on(d));
+    assert_eq!(e, format!("eval_on: the operands are on cpu, not on {d}; move them with to_device"));
+    assert!(text((&x + put(d, vec![1f32; 3], &[3])).eval_on(d)).starts_with("add: "));
+}
+
 fn functions_of_ones_own(d: &Device) {
     #[track_caller]
     fn try_half(x: impl Operand, rows: usize) -> Result<Expr> {

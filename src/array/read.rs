@@ -1,6 +1,7 @@
 //! Reads of arrays by the host, and moves between devices.
 
-use super::{Array, Loc, run};
+use super::evaluate::run;
+use super::{Array, Loc};
 use crate::backend::{Receive, Received, wait};
 use crate::device::Device;
 use crate::dtype::{DType, Element};

@@ -1,6 +1,7 @@
 //! Writes: in place if nothing else holds the memory, else into a new buffer. A write that fails leaves the array as it was.
 
-use super::{Array, Loc, run};
+use super::evaluate::run;
+use super::{Array, Loc};
 use crate::backend::Bindings;
 use crate::buffer::Buffer;
 use crate::device::Device;

@@ -58,7 +58,7 @@ const TEXTS: [(&str, &str); 13] = [
     ("let _ = x.sum(1.0);", "`{float}` names no axes"),
     ("let _ = x.reshape(\"2\");", "`&str` is no shape"),
     ("let _ = x.take(0, \"rows\");", "`&str` is no integer"),
-    ("let _ = Array::from_nested(vec![\"one\"]);", "`&str` is no nested list of elements"),
+    ("let _ = Array::from_nested(vec![\"one\"]);", "`Vec<&str>` is no nested list of elements"),
 ];
 
 /// What the compiler says to a program with one of the built libraries; `None` if it took it.
